@@ -1,0 +1,48 @@
+"""Every error a user can cause, each one line to read.
+
+A message names the thing, the rule and the value found, and where it helps what to do next.
+"""
+
+
+class DosVotosError(Exception):
+    """Base class: anything the console shows as a message instead of a traceback."""
+
+
+class ParameterError(DosVotosError):
+    """A parameter is unknown, missing or breaks a rule."""
+
+
+class DataError(DosVotosError):
+    """Market or macro data break the documented format."""
+
+
+class ContractError(DosVotosError):
+    """An experiment differs from its frozen contract."""
+
+
+class LineageError(DosVotosError):
+    """A file or record is not the one its hash names."""
+
+
+class BundleError(DosVotosError):
+    """A model bundle is incomplete, altered or not of this version."""
+
+
+class DecisionError(DosVotosError):
+    """A vote breaks a rule of the second vote."""
+
+
+class DecisionConflictError(DecisionError):
+    """A vote came too late: the proposal or the production model has changed."""
+
+
+class UnknownProposalError(DecisionError):
+    """A proposal id that does not exist."""
+
+
+class DatabaseError(DosVotosError):
+    """The database is missing, unreachable or has another schema version."""
+
+
+class RunLockedError(DosVotosError):
+    """Another process works on the same run."""
