@@ -1,0 +1,146 @@
+"""One record a layer: what it made, from what, by hash. Records are the hand-over between pipelines."""
+
+from typing import Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict
+
+
+class Record(BaseModel):
+    """An immutable record; hashes are SHA-256, 64 hexadecimal digits."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class SeriesState(Record):
+    """What L0 knows of one macro variable."""
+
+    variable: str
+    rows: int
+    last_observation: str | None
+    published_at: AwareDatetime | None
+    age_days: float | None
+
+
+class FetchRecord(Record):
+    """L0: which source answered, for which market, and when."""
+
+    source: str
+    feed: str
+    fetched_at: AwareDatetime
+    source_hash: str
+    """Hash of the source's answer before it was checked."""
+
+
+class AcquisitionRecord(Record):
+    """L0: what was fetched and stored."""
+
+    instrument: str
+    feed: str
+    source: str
+    extraction_hash: str
+    """Hash of the checked bars and observations."""
+    source_hash: str
+    extraction_timestamp: AwareDatetime
+    bars: int
+    first_bar: AwareDatetime
+    last_bar: AwareDatetime
+    rows_stored: dict[str, int]
+    """New or revised rows by table."""
+    series: tuple[SeriesState, ...]
+    absent: tuple[str, ...]
+
+
+class SplitRecord(Record):
+    """One split of a dataset."""
+
+    path: str
+    digest: str
+    first_session: str
+    last_session: str
+    sessions: int
+    uncovered_sessions: int
+    """Scheduled sessions without one complete row."""
+    bars: int
+    complete_rows: int
+    missing_by_feature: dict[str, int]
+    """A row with several missing features counts under each."""
+
+
+class DatasetRecord(Record):
+    """L2 (the specification's L2Output)."""
+
+    experiment_name: str
+    dataset_hash: str
+    config_hash: str
+    feature_order_hash: str
+    norm_stats_hash: str
+    acquisition_hash: str
+    """Hash of the bars and observations read from the database as of the contract's data_as_of."""
+    date_ranges: dict[str, str]
+    ohlcv_rows: int
+    macro_sources: dict[str, str]
+    point_in_time: str
+    """``simulated``, ``proven`` by vintages, or ``unproven``."""
+    dataset_path: str
+    row_count: int
+    dropped_rows: int
+    splits: dict[str, SplitRecord]
+
+
+class TrainingRecord(Record):
+    """L3 (the specification's L3Output)."""
+
+    experiment_name: str
+    model_id: str
+    model_hash: str
+    model_path: str
+    manifest_hash: str
+    dataset_hash: str
+    config_hash: str
+    reward_config_hash: str
+    curriculum_final_phase: str
+    training_duration_seconds: float
+    timesteps: int
+    best_val_reward: float
+    """Net return on val under the final costs of the policy that was kept."""
+    best_reward: float
+    """Best mean reward of an episode in training."""
+    seed: int
+    torch_threads: int
+    trained_by: str
+    mlflow_run_id: str | None
+
+
+class BacktestRecord(Record):
+    """L4: the out-of-sample backtest."""
+
+    experiment_name: str
+    model_id: str
+    model_hash: str
+    dataset_hash: str
+    test_dataset_hash: str
+    backtest_hash: str
+    test_period: str
+    baseline_model_id: str | None
+    promotion_decision: str
+
+
+class InferenceRecord(Record):
+    """L5: one tick, as it stands in trading_signals."""
+
+    inference_id: str
+    instrument: str
+    timestamp: AwareDatetime
+    """Bar open, UTC."""
+    status: Literal["SIGNAL", "NO_SIGNAL"]
+    reason_code: str | None
+    model_id: str
+    model_hash: str
+    epoch: int
+    """How often the instrument's production model had changed."""
+    feature_hash: str
+    signal: float | None
+    """Target position in [-1, 1]."""
+    confidence: float | None
+    position: float
+    latency_ms: float
