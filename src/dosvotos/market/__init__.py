@@ -1,0 +1,1 @@
+"""Market rules on arrays and frames: calendar, publication, features, splits, costs and accounting."""

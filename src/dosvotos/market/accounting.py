@@ -1,0 +1,161 @@
+"""The one account: reward, backtest and live all mark, fill, charge and close through it.
+
+Size is all-in and units stay fixed between trades. Money is in the account's currency, costs are fractions of
+the traded notional. Design, sections 3 and 9.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numba import njit
+
+from dosvotos.errors import DataError
+from dosvotos.market.calendar import session_dates
+
+RUIN_SHARE = 0.01
+_DAYS_PER_YEAR = 365
+_TRADE_FIELDS = ("entry_bar", "exit_bar", "direction", "units", "entry_price", "exit_price", "pnl")
+
+
+@dataclass(frozen=True)
+class Tape:
+    """What an account trades on: one split's session bars.
+
+    Attributes
+    ----------
+    times : DatetimeIndex of shape (n_bars,), bar open, UTC
+    close : ndarray of shape (n_bars,), positive and finite
+    rate_difference : ndarray of shape (n_bars,), percent a year, fed funds minus TPM as known at each bar
+    """
+
+    times: pd.DatetimeIndex
+    close: np.ndarray
+    rate_difference: np.ndarray
+
+    def overnight_yield(self) -> np.ndarray:
+        """What one unit of notional held long into each bar earns in financing, shape (n_bars,).
+
+        Zero inside a session; at a session's first bar the rate difference known at the previous session's
+        last bar, over the calendar days between the two.
+
+        Raises
+        ------
+        DataError
+            If the rate difference is unknown at a session's end.
+        """
+        days = session_dates(self.times)
+        gap = np.diff(days).astype(int)
+        rates = self.rate_difference[:-1] / 100 / _DAYS_PER_YEAR * gap
+        if np.isnan(rates[gap > 0]).any():
+            first = days[:-1][np.isnan(rates) & (gap > 0)][0]
+            raise DataError(f"financing: fed funds or TPM is unknown at the end of session {first}")
+        return np.concatenate([[0.0], np.where(gap > 0, rates, 0.0)])
+
+
+@dataclass(frozen=True)
+class Account:
+    """The course of one account over a tape; arrays of shape (n_bars,)."""
+
+    equity: np.ndarray
+    """Marked at each close, after that close's fills and fees."""
+    position: np.ndarray
+    """-1, 0 or 1 after each close's fill."""
+    fees: np.ndarray
+    trades: pd.DataFrame
+    """Closed round trips: entry_bar, exit_bar, direction, units, entry_price, exit_price, pnl (net)."""
+    ruined: bool
+
+
+@njit(cache=True)
+def mark(equity: float, units: float, last_price: float, price: float) -> float:
+    """Equity after the price moves from `last_price` to `price`."""
+    return equity + units * (price - last_price)
+
+
+@njit(cache=True)
+def fill(equity: float, units: float, target: float, price: float, cost: float) -> tuple[float, float, float]:
+    """Bring the position to `target` (-1, 0, 1) at `price`; equity, units and fee afterwards.
+
+    The exit fee comes first, the new units are what the remaining equity buys, the entry fee is charged on
+    top. A target equal to the present direction trades nothing.
+    """
+    if np.sign(units) == target:
+        return equity, units, 0.0
+    exit_fee = cost * abs(units) * price
+    equity -= exit_fee
+    units = target * equity / price
+    entry_fee = cost * abs(units) * price
+    return equity - entry_fee, units, exit_fee + entry_fee
+
+
+def run_account(
+    tape: Tape, targets: np.ndarray, cost: float, capital: float, financed: bool = False
+) -> Account:
+    """Trade a sequence of targets.
+
+    Parameters
+    ----------
+    tape : Tape
+    targets : ndarray of shape (n_bars,)
+        Position wanted at each bar's close: -1, 0 or 1. It fills at the close of the next bar.
+    cost : float
+        Fraction of the traded notional paid a side.
+    capital : float
+        Starting balance.
+    financed : bool
+        Whether positions held over a session's end accrue the rate difference.
+
+    Returns
+    -------
+    Account
+
+    Notes
+    -----
+    An order decided on the last or last but one bar does not fill; a position still open closes at the last
+    close with its fee. Equity at or below 1% of the start ends the run: the position closes with its fee
+    and equity, floored at 0, stays.
+    """
+    carry = tape.overnight_yield() if financed else np.zeros(len(tape.close))
+    equity, position, fees, trades, ruined = _run(
+        tape.close, targets.astype(np.float64), carry, cost, capital
+    )
+    frame = pd.DataFrame(trades, columns=list(_TRADE_FIELDS))
+    whole = dict.fromkeys(("entry_bar", "exit_bar", "direction"), "int64")
+    return Account(equity, position, fees, frame.astype(whole), bool(ruined))
+
+
+@njit(cache=True)
+def _run(
+    close: np.ndarray, targets: np.ndarray, carry: np.ndarray, cost: float, capital: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, bool]:
+    n_bars = len(close)
+    equity_curve, fees = np.full(n_bars, capital), np.zeros(n_bars)
+    position = np.zeros(n_bars)
+    trades = np.empty((n_bars, 7))
+    n_trades, ruined = 0, False
+    equity, units = capital, 0.0
+    entry_bar, entry_price, entry_equity = 0, 0.0, capital
+    for t in range(1, n_bars):
+        equity = mark(equity, units, close[t - 1], close[t])
+        equity += carry[t] * units * close[t - 1]
+        ruined = equity <= RUIN_SHARE * capital
+        target = 0.0 if ruined or t == n_bars - 1 else targets[t - 1]
+        if np.sign(units) != target:
+            direction, held = np.sign(units), units
+            exit_fee = cost * abs(units) * close[t]
+            equity, units, fees[t] = fill(equity, units, target, close[t], cost)
+            if held != 0.0:
+                after_exit = equity + fees[t] - exit_fee
+                trades[n_trades, 0], trades[n_trades, 1] = entry_bar, t
+                trades[n_trades, 2], trades[n_trades, 3] = direction, held
+                trades[n_trades, 4], trades[n_trades, 5] = entry_price, close[t]
+                trades[n_trades, 6] = after_exit - entry_equity
+                n_trades += 1
+                entry_equity = after_exit
+            entry_bar, entry_price = t, close[t]
+        if ruined:
+            equity_curve[t:] = max(equity, 0.0)
+            break
+        equity_curve[t], position[t] = equity, np.sign(units)
+    return equity_curve, position, fees, trades[:n_trades], ruined

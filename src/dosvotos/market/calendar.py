@@ -1,0 +1,165 @@
+"""Sessions, holidays and the moment a macro value becomes known."""
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+from functools import cache
+
+import holidays
+import numpy as np
+import pandas as pd
+
+from dosvotos.contracts.parameters import PublicationRule
+from dosvotos.errors import DataError
+
+BOGOTA = "America/Bogota"
+BAR = pd.Timedelta(minutes=5)
+BARS_PER_SESSION = 60
+LAST_SLOT = BARS_PER_SESSION - 1
+SESSIONS_PER_YEAR = 245
+_OPEN_MINUTE = 8 * 60
+
+_COUNTRY_OF_ZONE = {"America/New_York": "US", "America/Bogota": "CO", "America/Lima": "PE"}
+
+
+@cache
+def closed_days(country: str, first_year: int, last_year: int) -> np.ndarray:
+    """Public holidays of a country as sorted ``datetime64[D]``; for Colombia also the banks' closing day.
+
+    The banks close on the year's last weekday that is no holiday.
+    """
+    years = range(first_year, last_year + 1)
+    days = set(holidays.country_holidays(country, years=years))
+    if country == "CO":
+        days |= {_banks_closing_day(year, days) for year in years}
+    return np.array(sorted(days), dtype="datetime64[D]")
+
+
+def scheduled_sessions(start: date, end: date) -> np.ndarray:
+    """Trading days from start to end, both included, as ``datetime64[D]`` Bogota dates."""
+    days = np.arange(np.datetime64(start, "D"), np.datetime64(end, "D") + 1)
+    return days[np.is_busday(days, holidays=closed_days("CO", start.year, end.year))]
+
+
+def session_dates(bar_times: pd.DatetimeIndex) -> np.ndarray:
+    """Bogota date of each bar, ``datetime64[D]`` of shape (n_bars,)."""
+    local = bar_times.tz_convert(BOGOTA).tz_localize(None)
+    return local.to_numpy("datetime64[D]")
+
+
+def slots(bar_times: pd.DatetimeIndex) -> np.ndarray:
+    """Place of each bar in its session, 0 at 08:00 to 59 at 12:55 Bogota; -1 off session.
+
+    Counts minutes since the open, not bars present. A label off the five-minute grid is off session.
+    """
+    local = bar_times.tz_convert(BOGOTA)
+    minutes = (local.hour * 60 + local.minute).to_numpy() - _OPEN_MINUTE
+    on_grid = (minutes % 5 == 0) & (local.second == 0) & (local.microsecond == 0)
+    inside = (minutes >= 0) & (minutes < 5 * BARS_PER_SESSION) & on_grid
+    return np.where(inside, minutes // 5, -1)
+
+
+def in_session(bar_times: pd.DatetimeIndex) -> np.ndarray:
+    """Mask of the bars that lie in a scheduled session, bool of shape (n_bars,)."""
+    if len(bar_times) == 0:
+        return np.zeros(0, dtype=bool)
+    days = session_dates(bar_times)
+    years = days.astype("datetime64[Y]").astype(int) + 1970
+    open_days = np.is_busday(days, holidays=closed_days("CO", int(years.min()), int(years.max())))
+    return open_days & (slots(bar_times) >= 0)
+
+
+def session_bar_times(day: np.datetime64) -> pd.DatetimeIndex:
+    """The 60 bar-open labels of one session, UTC."""
+    start = pd.Timestamp(day).tz_localize(BOGOTA) + pd.Timedelta(minutes=_OPEN_MINUTE)
+    return pd.date_range(start, periods=BARS_PER_SESSION, freq=BAR).tz_convert("UTC")
+
+
+def published_at(observation_dates: Sequence[date], rule: PublicationRule) -> pd.DatetimeIndex:
+    """Moment each observation becomes known under a publication rule.
+
+    Parameters
+    ----------
+    observation_dates : dates of shape (n_observations,)
+        The day, or the first day of the month or quarter, that the value describes.
+    rule : PublicationRule
+
+    Returns
+    -------
+    DatetimeIndex of shape (n_observations,), UTC
+
+    Notes
+    -----
+    ``B+0`` is the observation date itself, even a closed day; ``B+k`` the k-th business day strictly
+    after it, in the calendar of the release zone. A day that its month does not have becomes the
+    month's last. Design, sections 3 and 9.
+    """
+    days = np.asarray(observation_dates, dtype="datetime64[D]")
+    if len(days) == 0:
+        return pd.DatetimeIndex([], tz="UTC")
+    kind, shift, day = _parse_rule(rule.rule)
+    closed = closed_days_around(days, rule.zone)
+    if kind == "B":
+        released = days if shift == 0 else np.busday_offset(days, shift, roll="backward", holidays=closed)
+    else:
+        released = _day_of_month(_months_after_period(days, kind, shift), day, closed)
+    local = pd.DatetimeIndex(released) + pd.Timedelta(hours=rule.time.hour, minutes=rule.time.minute)
+    return local.tz_localize(rule.zone).tz_convert("UTC")
+
+
+def closed_days_around(days: np.ndarray, zone: str) -> np.ndarray:
+    """Closed days of a release zone's country over the years of `days` and one more on each side.
+
+    Raises
+    ------
+    DataError
+        If the zone has no business calendar.
+    """
+    if zone not in _COUNTRY_OF_ZONE:
+        raise DataError(f"no business calendar for zone {zone!r}; known: {sorted(_COUNTRY_OF_ZONE)}")
+    years = days.astype("datetime64[Y]").astype(int) + 1970
+    return closed_days(_COUNTRY_OF_ZONE[zone], int(years.min()) - 1, int(years.max()) + 1)
+
+
+def last_complete_session(bar_times: pd.DatetimeIndex) -> date:
+    """Latest session whose 12:55 bar is stored.
+
+    Raises
+    ------
+    DataError
+        If there is none.
+    """
+    complete = bar_times[in_session(bar_times) & (slots(bar_times) == LAST_SLOT)]
+    if len(complete) == 0:
+        raise DataError("bars: no complete session (one with its 12:55 Bogota bar) is stored")
+    last: date = session_dates(complete).max().astype(object)
+    return last
+
+
+def _banks_closing_day(year: int, closed: set[date]) -> date:
+    day = date(year, 12, 31)
+    while day.weekday() >= 5 or day in closed:
+        day -= timedelta(days=1)
+    return day
+
+
+def _parse_rule(rule: str) -> tuple[str, int, str]:
+    head, _, day = rule.partition(":")
+    kind, _, shift = head.partition("+")
+    return kind, int(shift), day
+
+
+def _months_after_period(days: np.ndarray, kind: str, shift: int) -> np.ndarray:
+    months = days.astype("datetime64[M]")
+    if kind == "Q":
+        index = months.astype(int)
+        months = (index - index % 3 + 2).astype("datetime64[M]")
+    return months + np.timedelta64(shift, "M")
+
+
+def _day_of_month(months: np.ndarray, day: str, closed: np.ndarray) -> np.ndarray:
+    first = months.astype("datetime64[D]")
+    if day.startswith("BD"):
+        return np.busday_offset(first, int(day[2:]) - 1, roll="forward", holidays=closed)
+    last = (months + 1).astype("datetime64[D]") - 1
+    dated: np.ndarray = np.minimum(first + int(day[1:]) - 1, last)
+    return dated

@@ -1,0 +1,88 @@
+"""An experiment's rows: which bars and observations it may use, and what is missing in its splits."""
+
+from datetime import date
+
+import numpy as np
+import pandas as pd
+
+from dosvotos.contracts.features import FINANCING_SOURCES, MACRO_SOURCES, MARKET_FEATURES
+from dosvotos.contracts.parameters import MacroVariablesParams, Parameters
+from dosvotos.contracts.records import SplitRecord
+from dosvotos.errors import DataError
+from dosvotos.hashing import digest_frame
+from dosvotos.market.calendar import BAR, in_session, last_complete_session, session_dates
+from dosvotos.market.splits import Split
+
+SPLITS = ("train", "val", "test")
+
+
+def resolve_test_end(parameters: Parameters, bar_times: pd.DatetimeIndex) -> date:
+    """The stated end of test, or the last complete session stored.
+
+    Raises
+    ------
+    DataError
+        If no bars are stored, or they end before the stated end.
+    """
+    if len(bar_times) == 0:
+        raise DataError(
+            f"bars: none stored for {parameters.experiment.instrument}; "
+            "run 'kedro run --pipelines data_acquisition' first"
+        )
+    last = last_complete_session(bar_times)
+    stated = parameters.date_ranges.test.end
+    if stated is not None and stated > session_dates(bar_times).max():
+        raise DataError(f"date_ranges.test.end: {stated} lies after the last complete session stored, {last}")
+    return stated or last
+
+
+def select_bars(bars: pd.DataFrame, test_end: date) -> pd.DataFrame:
+    """Bars of scheduled sessions up to the test's end; index bar open (UTC), columns OHLCV."""
+    times = pd.DatetimeIndex(bars.index)
+    kept = in_session(times) & (session_dates(times) <= np.datetime64(test_end))
+    return bars.loc[kept, ["open", "high", "low", "close", "volume"]]
+
+
+def select_macro(macro: pd.DataFrame, bars: pd.DataFrame, variables: MacroVariablesParams) -> pd.DataFrame:
+    """Observations published by the close of the last bar.
+
+    Raises
+    ------
+    DataError
+        If a variable behind a feature has no observation at all.
+    """
+    published = macro["published_at"] <= bars.index.max() + BAR
+    kept: pd.DataFrame = macro[published & macro["variable"].isin(list(variables.variables))].reset_index(
+        drop=True
+    )
+    if absent := sorted(set(MACRO_SOURCES.values()) - set(kept["variable"])):
+        raise DataError(f"macro: no observation of {absent}, which features need")
+    return kept
+
+
+def point_in_time(macro: pd.DataFrame) -> str:
+    """Whether the observations behind features prove what was known when: by their vintages."""
+    used = macro["variable"].isin([*MACRO_SOURCES.values(), *FINANCING_SOURCES.values()])
+    vintages = set(macro.loc[used, "vintage"])
+    if vintages == {"simulated"}:
+        return "simulated"
+    return "unproven" if vintages & {"final", "simulated"} else "proven"
+
+
+def describe_split(split: Split, rows: pd.DataFrame, path: str) -> SplitRecord:
+    """Count what a split holds and lacks."""
+    missing = rows[list(MARKET_FEATURES)].isna()
+    complete = ~missing.any(axis=1)
+    sessions = split.sessions()
+    covered = np.unique(session_dates(pd.DatetimeIndex(rows.index[complete])))
+    return SplitRecord(
+        path=path,
+        digest=digest_frame(rows),
+        first_session=str(sessions[0]),
+        last_session=str(sessions[-1]),
+        sessions=len(sessions),
+        uncovered_sessions=int((~np.isin(sessions, covered)).sum()),
+        bars=len(rows),
+        complete_rows=int(complete.sum()),
+        missing_by_feature={str(k): int(v) for k, v in missing.sum().items() if v},
+    )

@@ -1,0 +1,61 @@
+"""Normalisation, once, at the model's door."""
+
+from typing import Self
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from dosvotos.contracts.features import MARKET_FEATURES
+from dosvotos.errors import DataError
+from dosvotos.hashing import digest_json
+
+CLIP = 5.0
+
+
+class NormStats(BaseModel):
+    """Mean and standard deviation (ddof 1) of the 13 market features over train, in MARKET_FEATURES order."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    features: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.features != MARKET_FEATURES:
+            raise ValueError(f"norm_stats: features must be {MARKET_FEATURES}, were {self.features}")
+        if not len(self.mean) == len(self.std) == len(self.features):
+            raise ValueError("norm_stats: mean and std must have one value a feature")
+        if flat := [f for f, s in zip(self.features, self.std, strict=True) if s <= 0.0]:
+            raise ValueError(f"norm_stats: std must be positive, was not for {flat}")
+        return self
+
+    @property
+    def digest(self) -> str:
+        """Hash of the statistics."""
+        return digest_json(self.model_dump(mode="json"))
+
+    def apply(self, features: np.ndarray) -> np.ndarray:
+        """Normalise raw market features of shape (n, 13) and clip them to +-5; NaN stays NaN."""
+        scaled = (features - np.array(self.mean)) / np.array(self.std)
+        clipped: np.ndarray = np.clip(scaled, -CLIP, CLIP)
+        return clipped
+
+
+def fit_norm_stats(train: pd.DataFrame) -> NormStats:
+    """Take the statistics from the complete rows of train.
+
+    Raises
+    ------
+    DataError
+        If there are fewer than two complete rows, or a feature never moves.
+    """
+    rows = train[list(MARKET_FEATURES)].dropna()
+    if len(rows) < 2:
+        raise DataError(f"train: normalisation needs at least 2 complete rows, found {len(rows)}")
+    std = rows.std(ddof=1)
+    if flat := [str(name) for name in rows.columns if not std[name] > 0]:
+        raise DataError(f"train: feature(s) {flat} never move, so they cannot be normalised")
+    return NormStats(features=MARKET_FEATURES, mean=tuple(rows.mean()), std=tuple(std))
