@@ -1,0 +1,1 @@
+"""Where bars and macro values come from."""

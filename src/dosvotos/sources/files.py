@@ -1,0 +1,88 @@
+"""Bars and macro values from a folder of parquet or CSV files.
+
+``usdcop_5m``: timestamp (bar open, with its zone), open, high, low, close, volume. ``macro_daily``,
+``macro_monthly``, ``macro_quarterly``: variable, observation_date (the day, or the first day of the period),
+value. Values are final vintages: they say nothing about first prints.
+"""
+
+from pathlib import Path
+
+import pandas as pd
+
+from dosvotos.errors import DataError
+from dosvotos.sources.base import BAR_COLUMNS, MACRO_COLUMNS, RawMarket
+
+BARS_FILE = "usdcop_5m"
+MACRO_FILES = ("macro_daily", "macro_monthly", "macro_quarterly")
+_OPTIONAL = ("macro_monthly", "macro_quarterly")
+
+
+def read_folder(folder: Path) -> RawMarket:
+    """Read a folder's files.
+
+    Raises
+    ------
+    DataError
+        If the folder or a needed file is missing, cannot be read, or lacks a column.
+    """
+    if not folder.is_dir():
+        raise DataError(f"data_acquisition.folder: {folder} is not a folder")
+    bars = _read(_find(folder, BARS_FILE), BAR_COLUMNS)
+    bars["timestamp"] = _as_times(bars["timestamp"])
+    present = [name for name in MACRO_FILES if name not in _OPTIONAL or _exists(folder, name)]
+    macro = pd.concat([_read(_find(folder, name), MACRO_COLUMNS) for name in present], ignore_index=True)
+    macro["observation_date"] = _as_dates(macro["observation_date"])
+    return RawMarket(
+        bars=bars[list(BAR_COLUMNS)].assign(source="files"),
+        macro=macro[list(MACRO_COLUMNS)].assign(vintage="final", source="files"),
+    )
+
+
+def _candidates(folder: Path, name: str) -> list[Path]:
+    return [path for suffix in ("parquet", "csv") if (path := folder / f"{name}.{suffix}").is_file()]
+
+
+def _exists(folder: Path, name: str) -> bool:
+    return bool(_candidates(folder, name))
+
+
+def _find(folder: Path, name: str) -> Path:
+    found = _candidates(folder, name)
+    if not found:
+        raise DataError(f"data_acquisition.folder: {folder} has neither {name}.parquet nor {name}.csv")
+    if len(found) > 1:
+        raise DataError(f"data_acquisition.folder: {folder} has both {name}.parquet and {name}.csv; keep one")
+    return found[0]
+
+
+def _read(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
+    try:
+        frame = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read: {error}") from error
+    if missing := [name for name in columns if name not in frame.columns]:
+        raise DataError(f"{path}: column(s) {missing} are missing, found {list(frame.columns)}")
+    return frame
+
+
+def _as_times(times: pd.Series) -> pd.Series:
+    if pd.api.types.is_datetime64_any_dtype(times.dtype):
+        return times
+    text = times.astype("str")
+    zoned = text.str.contains(r"(?:Z|[+-]\d\d:?\d\d)$", regex=True)
+    if not zoned.all():
+        raise DataError(
+            f"bars: timestamps must carry their time zone, {int((~zoned).sum())} do not, first "
+            f"{text[~zoned].iloc[0]!r}; write them as 2025-07-01T13:00:00+00:00"
+        )
+    try:
+        return pd.to_datetime(text, utc=True, format="ISO8601")
+    except ValueError as error:
+        raise DataError(f"bars: not an ISO 8601 timestamp: {error}") from error
+
+
+def _as_dates(dates: pd.Series) -> pd.Series:
+    try:
+        return pd.to_datetime(dates, format="ISO8601").dt.date
+    except (ValueError, TypeError) as error:
+        raise DataError(f"macro: observation_date is not an ISO 8601 date: {error}") from error

@@ -1,0 +1,367 @@
+from datetime import date
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dosvotos.backtest.metrics import measure
+from dosvotos.contracts.features import MACRO_SOURCES
+from dosvotos.contracts.parameters import MacroVariable, MacroVariablesParams, SampleMarketParams
+from dosvotos.errors import ParameterError
+from dosvotos.market.accounting import Tape, run_account
+from dosvotos.market.calendar import BAR, published_at, scheduled_sessions, session_dates, slots
+from dosvotos.market.features import MarketHistory, market_features
+from dosvotos.sources.sample import (
+    FIRST_SESSION,
+    SimulatedMarket,
+    feed_id,
+    oracle_targets,
+    planted_signal,
+    simulate_market,
+)
+
+EDGE = 0.45
+COST = 3.5e-4
+SESSION_STD = 0.00721
+END = pd.Timestamp("2026-11-30 23:30", tz="UTC")
+SIGNAL_SD = 0.5 * np.sqrt(3 + 2 * (0.026 + 0.332 + 0.201))
+SPOT = "fxrt_spot_usdcop_col_d_usdcop"
+DXY = MACRO_SOURCES["dxy"]
+
+
+@cache
+def macro_variables() -> dict[str, MacroVariable]:
+    conf = Path(__file__).parents[2] / "conf/base/parameters/macro_variables.yml"
+    content = yaml.safe_load(conf.read_text("utf-8"))["macro_variables"]
+    return MacroVariablesParams.model_validate(content).variables
+
+
+def params(edge: float = EDGE, seed: int = 7, start: date = FIRST_SESSION) -> SampleMarketParams:
+    return SampleMarketParams(seed=seed, start=start, edge=edge)
+
+
+@cache
+def market(edge: float) -> SimulatedMarket:
+    return simulate_market(params(edge), macro_variables(), END)
+
+
+def by_session(column: pd.Series) -> np.ndarray:
+    return column.to_numpy().reshape(-1, 60)
+
+
+def with_publication(macro: pd.DataFrame) -> pd.DataFrame:
+    parts = [
+        rows.assign(
+            published_at=published_at(list(rows["observation_date"]), macro_variables()[name].publication)
+        )
+        for name, rows in macro.groupby("variable", sort=False)
+    ]
+    return pd.concat(parts)
+
+
+@cache
+def features() -> pd.DataFrame:
+    shown = market(EDGE)
+    history = MarketHistory(shown.bars.set_index("timestamp"), with_publication(shown.macro))
+    return market_features(history, macro_variables())
+
+
+def announced_signal() -> np.ndarray:
+    """What the features of each session's first bar say, shape (n_sessions,)."""
+    first = features()[slots(pd.DatetimeIndex(features().index)) == 0]
+    return planted_signal(*(first[f"{name}_change_1d"].to_numpy() for name in ("dxy", "brent", "usdmxn")))
+
+
+def series(name: str, edge: float = EDGE) -> pd.Series:
+    rows = market(edge).macro.query("variable == @name")
+    return rows.set_index("observation_date")["value"]
+
+
+def seen_by(until: pd.Timestamp, whole: SimulatedMarket) -> SimulatedMarket:
+    macro = with_publication(whole.macro)
+    return SimulatedMarket(
+        whole.bars[whole.bars["timestamp"] + BAR <= until].reset_index(drop=True),
+        macro[macro["published_at"] <= until].drop(columns="published_at").reset_index(drop=True),
+    )
+
+
+def assert_same(left: SimulatedMarket, right: SimulatedMarket) -> None:
+    pd.testing.assert_frame_equal(left.bars, right.bars, check_exact=True)
+    pd.testing.assert_frame_equal(left.macro, right.macro, check_exact=True)
+
+
+# ---- the frames
+
+
+def test_bars_are_whole_sessions_on_the_calendar_with_true_ranges():
+    bars = market(EDGE).bars
+    times = pd.DatetimeIndex(bars["timestamp"])
+    assert bars.columns.tolist() == ["timestamp", "open", "high", "low", "close", "volume"]
+    assert str(bars["timestamp"].dtype) == "datetime64[us, UTC]"
+    assert np.array_equal(session_dates(times)[::60], scheduled_sessions(FIRST_SESSION, END.date()))
+    assert np.array_equal(slots(times), np.tile(np.arange(60), len(bars) // 60))
+    body = bars[["open", "close"]]
+    assert (bars["high"] >= body.max(axis=1)).all() and (bars["low"] <= body.min(axis=1)).all()
+    assert (bars["high"] > bars["low"]).all() and (bars["volume"] == 0).all()
+    assert np.array_equal(by_session(bars["open"])[:, 1:], by_session(bars["close"])[:, :-1])
+    assert abs(bars["open"].iloc[0] / 3287.23 - 1) < 0.02
+
+
+def test_all_forty_variables_are_observed_at_their_frequency():
+    counts = market(EDGE).macro.groupby("variable").size()
+    assert set(counts.index) == set(macro_variables()) and len(counts) == 40
+    per_year = {"daily": 243.5, "monthly": 12, "quarterly": 4}
+    for name, variable in macro_variables().items():
+        years = (END.date() - series(name).index[0]).days / 365.25
+        assert counts[name] / years == pytest.approx(per_year[variable.frequency], rel=0.08), name
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_every_value_stays_in_its_expected_range_until_2030(seed: int):
+    until = pd.Timestamp("2030-12-31", tz="UTC")
+    macro = simulate_market(params(seed=seed), macro_variables(), until).macro
+    assert macro["value"].notna().all()
+    for name, values in macro.groupby("variable")["value"]:
+        variable = macro_variables()[name]
+        floor = (
+            max(variable.expected_min, 0) if variable.unit.startswith("percent") else variable.expected_min
+        )
+        assert values.between(floor, variable.expected_max, inclusive="neither").all(), name
+
+
+def test_the_spots_daily_value_is_the_sessions_last_close():
+    bars = market(EDGE).bars
+    spot = series(SPOT)
+    days = session_dates(pd.DatetimeIndex(bars["timestamp"]))[::60]
+    assert spot.index.tolist() == days.tolist()
+    assert np.array_equal(spot.to_numpy(), by_session(bars["close"])[:, -1])
+
+
+def test_nothing_is_observed_on_a_day_closed_where_it_is_released():
+    thanksgiving, independence_of_colombia = date(2021, 11, 25), date(2021, 7, 20)
+    assert thanksgiving not in series(DXY) and thanksgiving in series(SPOT)
+    assert independence_of_colombia in series(DXY) and independence_of_colombia not in series(SPOT)
+
+
+def test_policy_rates_step_by_quarter_points_and_the_others_follow():
+    fed, prime = series("polr_fed_funds_usa_m_fedfunds"), series("polr_prime_rate_usa_d_prime")
+    tpm, ibr = series("polr_policy_rate_col_d_tpm"), series("finc_rate_ibr_overnight_col_d_ibr")
+    for rate, moves_a_year in ((fed, 3), (tpm, 5)):
+        steps = rate.diff().dropna()
+        assert (steps % 0.25 == 0).all() and (steps.abs() <= 1).all()
+        assert 0 < (steps != 0).sum() < moves_a_year * 8.4
+    months = pd.DatetimeIndex(prime.index).to_period("M").to_timestamp().date
+    known = np.isin(months, fed.index)
+    np.testing.assert_allclose(prime[known], fed.loc[months[known]] + 3, atol=1e-9)
+    np.testing.assert_allclose(ibr, tpm.loc[ibr.index] - 0.1, atol=1e-9)
+
+
+def test_variables_the_simulator_does_not_know_stay_absent():
+    wanted = {
+        name: macro_variables()[name] for name in (DXY, MACRO_SOURCES["brent"], MACRO_SOURCES["usdmxn"])
+    }
+    shown = simulate_market(params(), wanted | {"new": wanted[DXY]}, pd.Timestamp("2020-02-01", tz="UTC"))
+    assert set(shown.macro["variable"]) == set(wanted)
+
+
+# ---- what a moment can change
+
+
+@settings(max_examples=8, deadline=None)
+@given(
+    until=st.datetimes(pd.Timestamp("2020-01-02").to_pydatetime(), pd.Timestamp("2021-12-31").to_pydatetime())
+)
+def test_what_was_seen_by_a_moment_never_changes_later(until):
+    moment = pd.Timestamp(until, tz="UTC")
+    assert_same(simulate_market(params(), macro_variables(), moment), seen_by(moment, market(EDGE)))
+
+
+def test_a_later_start_shows_a_part_of_the_same_market():
+    start = date(2022, 6, 1)
+    part, whole = simulate_market(params(start=start), macro_variables(), END), market(EDGE)
+    bars = whole.bars[whole.bars["timestamp"] >= pd.Timestamp("2022-06-01", tz="UTC")]
+    macro = whole.macro[whole.macro["observation_date"] >= date(2020, 12, 1)]
+    assert_same(part, SimulatedMarket(bars.reset_index(drop=True), macro.reset_index(drop=True)))
+
+
+def test_bars_and_values_appear_at_the_instant_they_are_known():
+    close, release = (pd.Timestamp(f"2020-03-10 {at}", tz="UTC") for at in ("15:05", "22:00"))
+    instant = pd.Timedelta(microseconds=1)
+
+    def last_seen(until: pd.Timestamp) -> tuple[pd.Timestamp, date]:
+        shown = simulate_market(params(), macro_variables(), until)
+        dxy = shown.macro.query("variable == @DXY")["observation_date"]
+        return shown.bars["timestamp"].max() + BAR, dxy.max()
+
+    assert last_seen(close)[0] == close
+    assert last_seen(close - instant)[0] == close - BAR
+    assert last_seen(release)[1] == date(2020, 3, 10)
+    assert last_seen(release - instant)[1] == date(2020, 3, 9)
+
+
+def test_the_first_sessions_already_have_a_year_of_macro_behind_them():
+    complete = features().dropna()
+    assert session_dates(pd.DatetimeIndex(complete.index))[0] == np.datetime64(FIRST_SESSION)
+    assert len(complete) / len(features()) > 0.99
+
+
+@pytest.mark.parametrize("start", [date(2020, 1, 1), date(2026, 12, 1)])
+def test_a_start_outside_the_simulation_is_refused(start: date):
+    with pytest.raises(ParameterError, match=f"sample_market.start.*2020-01-02.*2026-11-30.*was {start}"):
+        simulate_market(params(start=start), macro_variables(), END)
+
+
+# ---- calibration, nothing planted
+
+
+def test_without_an_edge_the_bars_have_the_calibrated_volatility():
+    close = np.log(by_session(market(0.0).bars["close"]))
+    returns, days = np.diff(close, axis=1), session_dates(pd.DatetimeIndex(market(0.0).bars["timestamp"]))
+    overnight, nights = close[1:, 0] - close[:-1, -1], np.diff(days[::60]).astype(int)
+    assert returns.std() == pytest.approx(SESSION_STD / np.sqrt(59), rel=0.02)
+    assert returns[:, 0].std() / returns.std() == pytest.approx(1.861, rel=0.1)
+    assert (close[:, -1] - close[:, 0]).std() == pytest.approx(SESSION_STD, rel=0.05)
+    assert overnight[nights == 1].std() == pytest.approx(0.00397, rel=0.08)
+    assert overnight[nights == 3].std() == pytest.approx(0.00478, rel=0.1)
+    excess_kurtosis = ((returns - returns.mean()) ** 4).mean() / returns.var() ** 2 - 3
+    assert excess_kurtosis > 3
+    assert np.abs(returns).max() < 0.02
+
+
+def test_daily_changes_have_the_calibrated_spread_and_correlation():
+    levels = pd.DataFrame({short: series(MACRO_SOURCES[short], 0.0) for short in ("dxy", "brent", "usdmxn")})
+    changes = np.log(levels.assign(spot=series(SPOT, 0.0)).dropna()).diff().dropna()
+    expected = {"dxy": 0.004462, "brent": 0.0281, "usdmxn": 0.00785, "spot": 0.0087}
+    for name, std in expected.items():
+        assert changes[name].std() == pytest.approx(std, rel=0.08), name
+    correlation = changes.corr()
+    assert correlation.loc["dxy", "usdmxn"] == pytest.approx(0.332, abs=0.08)
+    assert correlation.loc["brent", "usdmxn"] == pytest.approx(-0.201, abs=0.08)
+    assert correlation.loc["spot", "usdmxn"] == pytest.approx(0.452, abs=0.08)
+
+
+# ---- the planted edge
+
+
+def test_the_signal_by_hand():
+    one_of_each = planted_signal(0.004462, -0.0281, 0.00785)
+    assert one_of_each == pytest.approx(1.5 / SIGNAL_SD)
+    assert planted_signal(0.004462, 0.0, 0.0) == pytest.approx(0.5 / SIGNAL_SD)
+    assert planted_signal(0.1, 0.0, 0.0) == 2.0 and planted_signal(-0.1, 0.0, 0.0) == -2.0
+    mixed = planted_signal(np.array([0.004462, np.nan]), np.array([0.0281, 0.0]), np.array([0.0, 0.0]))
+    assert mixed.tolist() == [0.0, 0.0]
+
+
+def test_the_signal_has_nearly_unit_variance():
+    signal = announced_signal()
+    assert signal.mean() == pytest.approx(0.0, abs=0.08)
+    assert signal.std() == pytest.approx(0.95, abs=0.05)
+    assert np.abs(signal).max() == 2.0
+
+
+def test_the_planted_signal_is_the_one_the_first_bars_features_announce():
+    planted = np.log(by_session(market(EDGE).bars["close"]))
+    plain = np.log(by_session(market(0.0).bars["close"]))
+    drift = np.diff(planted, axis=1) - np.sqrt(1 - EDGE**2) * np.diff(plain, axis=1)
+    signal = drift.sum(axis=1) / (EDGE * SESSION_STD)
+    np.testing.assert_allclose(signal, announced_signal(), atol=1e-5)
+    np.testing.assert_allclose(drift, np.repeat(drift.mean(axis=1)[:, None], 59, axis=1), atol=1e-8)
+
+
+def test_no_drift_is_planted_before_the_first_close():
+    def first_moves(edge: float) -> np.ndarray:
+        bars = market(edge).bars
+        return np.log(by_session(bars["close"])[:, 0] / by_session(bars["open"])[:, 0])
+
+    np.testing.assert_allclose(first_moves(EDGE), first_moves(0.0), atol=1e-8)
+
+
+def test_sessions_drift_as_planted_and_nights_do_not():
+    close = np.log(by_session(market(EDGE).bars["close"]))
+    signal = announced_signal()
+
+    def slope_and_error(moves: np.ndarray, on: np.ndarray) -> tuple[float, float]:
+        slope = float(moves @ on / (on @ on))
+        return slope, float((moves - slope * on).std() / np.sqrt(on @ on))
+
+    slope, error = slope_and_error(close[:, -1] - close[:, 0], signal)
+    assert slope == pytest.approx(EDGE * SESSION_STD, abs=3 * error)
+    assert error < 0.1 * EDGE * SESSION_STD
+    slope, error = slope_and_error(close[1:, 0] - close[:-1, -1], signal[:-1])
+    assert slope == pytest.approx(0.0, abs=3 * error)
+
+
+def test_the_edge_keeps_the_sessions_variance():
+    def session_std(edge: float) -> float:
+        close = np.log(by_session(market(edge).bars["close"]))
+        return float((close[:, -1] - close[:, 0]).std())
+
+    assert session_std(EDGE) == pytest.approx(session_std(0.0), rel=0.04)
+
+
+# ---- the oracle
+
+
+def rows_of(first_slot: int, *signals: float) -> pd.DataFrame:
+    """Sessions from `first_slot` on, one a signal; dxy alone carries it."""
+    days = scheduled_sessions(date(2025, 7, 1), date(2025, 12, 1))[: len(signals)]
+    open_ = pd.DatetimeIndex(days).tz_localize("UTC") + pd.Timedelta(hours=13)
+    times = [day + slot * BAR for day in open_ for slot in range(first_slot, 60)]
+    dxy = np.array(signals) * SIGNAL_SD * 0.004462 / 0.5
+    return pd.DataFrame(
+        {
+            "dxy_change_1d": np.repeat(dxy, 60 - first_slot),
+            "brent_change_1d": 0.0,
+            "usdmxn_change_1d": 0.0,
+            "time_normalized": np.tile(np.arange(first_slot, 60) / 59, len(signals)),
+        },
+        index=pd.DatetimeIndex(times),
+    )
+
+
+def test_the_oracle_holds_from_the_first_bar_to_the_last_where_drift_beats_a_round_trip():
+    worth = 2 * COST / (EDGE * SESSION_STD * 58 / 59)
+    targets = oracle_targets(rows_of(0, 1.01 * worth, 0.99 * worth, -2.0), EDGE, COST).reshape(3, 60)
+    assert targets.dtype == np.int8
+    assert targets[0].tolist() == [1] * 58 + [0, 0]
+    assert targets[1].tolist() == [0] * 60
+    assert targets[2].tolist() == [-1] * 58 + [0, 0]
+
+
+def test_the_oracle_counts_only_the_drift_left():
+    worth_with_20_bars_left = 2 * COST / (EDGE * SESSION_STD * 20 / 59)
+    late = rows_of(38, 1.01 * worth_with_20_bars_left, 0.99 * worth_with_20_bars_left)
+    targets = oracle_targets(late, EDGE, COST).reshape(2, 22)
+    assert targets.any(axis=1).tolist() == [True, False]
+    assert not oracle_targets(rows_of(58, 2.0), 0.9, 0.0).any()
+
+
+def test_without_an_edge_the_oracle_wants_nothing():
+    assert not oracle_targets(features(), 0.0, COST).any()
+    assert not oracle_targets(features(), 0.0, 0.0).any()
+
+
+def test_the_oracle_earns_what_the_plant_promises():
+    bars, rows = market(EDGE).bars, features()
+    tape = Tape(pd.DatetimeIndex(rows.index), bars["close"].to_numpy(), np.zeros(len(bars)))
+    account = run_account(tape, oracle_targets(rows, EDGE, COST), COST, 100_000.0)
+    figures = measure(account, tape.times, scheduled_sessions(FIRST_SESSION, END.date()))
+    assert figures.sharpe_ratio is not None and 3.9 < figures.sharpe_ratio < 5.8
+    assert figures.win_rate is not None and figures.win_rate > 0.55
+    assert np.abs(account.position).reshape(-1, 60)[:, -1].max() == 0
+
+
+# ---- its name
+
+
+def test_the_feeds_name_changes_with_every_parameter():
+    others = [params(seed=8), params(edge=0.4), params(start=date(2021, 1, 4))]
+    names = {feed_id(p) for p in [params(), *others]}
+    assert len(names) == 4
+    assert feed_id(params()) == feed_id(params())
+    assert all(name.startswith("sample-") and len(name) == 19 for name in names)
