@@ -1,0 +1,83 @@
+"""The specification's metrics, under one convention each (design, sections 3 and 9)."""
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, ConfigDict
+
+from dosvotos.market.accounting import Account
+from dosvotos.market.calendar import SESSIONS_PER_YEAR, session_dates
+
+
+class Metrics(BaseModel):
+    """Figures of one account; None where the figure is not defined."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    sharpe_ratio: float | None
+    """Annual, from daily net returns; None without variance."""
+    max_drawdown: float
+    """Largest fall from a peak on 5-minute marks, a positive fraction; the start is a peak."""
+    win_rate: float | None
+    profit_factor: float | None
+    total_trades: int
+    avg_trade_pnl: float | None
+    """In the account's currency."""
+    total_return: float
+    exposure: float
+    """Share of bars with a position."""
+    turnover: float
+    """Sides traded a session."""
+    ruined: bool
+
+
+def measure(account: Account, times: pd.DatetimeIndex, sessions: np.ndarray) -> Metrics:
+    """Measure an account over its scheduled sessions (``datetime64[D]``), those without bars included."""
+    returns = daily_returns(account.equity, times, sessions)
+    pnl = account.trades["pnl"].to_numpy()
+    start = account.equity[0]
+    sides = np.abs(np.diff(account.position, prepend=0.0)).sum() + abs(account.position[-1])
+    return Metrics(
+        sharpe_ratio=sharpe_ratio(returns),
+        max_drawdown=float(drawdowns(account.equity).max()),
+        win_rate=float((pnl > 0).mean()) if len(pnl) else None,
+        profit_factor=_profit_factor(pnl),
+        total_trades=len(pnl),
+        avg_trade_pnl=float(pnl.mean()) if len(pnl) else None,
+        total_return=float(account.equity[-1] / start - 1),
+        exposure=float((account.position != 0).mean()),
+        turnover=float(sides / len(sessions)),
+        ruined=account.ruined,
+    )
+
+
+def daily_returns(equity: np.ndarray, times: pd.DatetimeIndex, sessions: np.ndarray) -> np.ndarray:
+    """Simple return of every scheduled session, shape (n_sessions,), the first against the starting balance.
+
+    A session without bars returns 0.
+    """
+    last_bar = np.searchsorted(session_dates(times), sessions, side="right") - 1
+    ends = np.where(last_bar >= 0, equity[np.maximum(last_bar, 0)], equity[0])
+    before = np.concatenate([[equity[0]], ends[:-1]])
+    alive = before > 0
+    returns = np.zeros(len(ends))
+    returns[alive] = ends[alive] / before[alive] - 1
+    return returns
+
+
+def sharpe_ratio(returns: np.ndarray) -> float | None:
+    """Mean over standard deviation (ddof 1) of daily returns x sqrt(245); None without variance."""
+    if len(returns) < 2:
+        return None
+    spread = returns.std(ddof=1)
+    return float(returns.mean() / spread * np.sqrt(SESSIONS_PER_YEAR)) if spread > 1e-15 else None
+
+
+def drawdowns(equity: np.ndarray) -> np.ndarray:
+    """Fall from the running peak at each mark, positive fractions of shape (n_bars,)."""
+    result: np.ndarray = 1 - equity / np.maximum.accumulate(equity)
+    return result
+
+
+def _profit_factor(pnl: np.ndarray) -> float | None:
+    loss = -pnl[pnl < 0].sum()
+    return float(pnl[pnl > 0].sum() / loss) if loss > 0 else None

@@ -1,0 +1,157 @@
+"""The model bundle: an immutable folder named by its manifest's hash; nothing in it is ever unpickled.
+
+Every file is read once, checked against the manifest and parsed from memory.
+"""
+
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
+
+from dosvotos.contracts.features import FEATURE_ORDER, FEATURE_ORDER_HASH
+from dosvotos.errors import BundleError
+from dosvotos.hashing import canonical_json, digest_bytes
+from dosvotos.market.normalization import NormStats
+from dosvotos.policy.forward import TARGETS, ServedPolicy
+
+MANIFEST = "manifest.json"
+MAX_BYTES = 50 * 1024 * 1024
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle whose every byte was checked."""
+
+    folder: Path
+    manifest_hash: str
+    policy: ServedPolicy
+
+
+def write_bundle(parent: Path, policy: ServedPolicy, other_files: dict[str, bytes]) -> Bundle:
+    """Write a bundle under `parent`, complete or not at all; the same content finds its folder again.
+
+    Parameters
+    ----------
+    parent : Path
+    policy : ServedPolicy
+    other_files : dict of bytes
+        Further files by name, for people and other programs: config, reward, metrics, SB3's zip.
+    """
+    files = {
+        **other_files,
+        "policy.safetensors": save_tensors(policy.tensors),
+        "policy.json": _json({"format": _FORMAT, "activation": "tanh", "targets": list(TARGETS)}),
+        "norm_stats.json": _json(policy.norm_stats.model_dump(mode="json")),
+        "features.json": _json({"order": list(FEATURE_ORDER), "hash": FEATURE_ORDER_HASH}),
+    }
+    entries = {n: {"size": len(c), "sha256": digest_bytes(c)} for n, c in sorted(files.items())}
+    manifest = canonical_json({"format": _FORMAT, "model_hash": policy.digest, "files": entries}).encode()
+    folder = parent / digest_bytes(manifest)
+    if not folder.exists():
+        _write_folder(folder, {**files, MANIFEST: manifest})
+    return open_bundle(folder, folder.name)
+
+
+def open_bundle(folder: Path, manifest_hash: str) -> Bundle:
+    """Read a bundle and check it against the hash of its manifest.
+
+    Raises
+    ------
+    BundleError
+        If a file is missing, added, altered, too large, or not of this version.
+    """
+    manifest_bytes = _read(folder / MANIFEST)
+    found = digest_bytes(manifest_bytes)
+    if found != manifest_hash:
+        raise BundleError(f"{folder / MANIFEST}: expected SHA-256 {manifest_hash}, found {found}")
+    manifest = json.loads(manifest_bytes)
+    files = _read_listed(folder, manifest["files"])
+    try:
+        features, settings = json.loads(files["features.json"]), json.loads(files["policy.json"])
+        norm_stats = NormStats.model_validate_json(files["norm_stats.json"])
+        tensors = load_tensors(files["policy.safetensors"])
+    except (KeyError, ValidationError, SafetensorError, json.JSONDecodeError) as error:
+        raise BundleError(f"{folder}: not a model bundle of this version: {error}") from error
+    if features.get("hash") != FEATURE_ORDER_HASH:
+        raise BundleError(
+            f"{folder}: feature_order_hash {features.get('hash')} is not this version's {FEATURE_ORDER_HASH}"
+        )
+    if settings.get("format") != _FORMAT or settings.get("targets") != list(TARGETS):
+        raise BundleError(f"{folder}: policy.json {settings} is not of this version")
+    policy = ServedPolicy(tensors, norm_stats)
+    _check_shapes(folder, tensors)
+    if policy.digest != manifest["model_hash"]:
+        raise BundleError(f"{folder}: model_hash {manifest['model_hash']} expected, {policy.digest} found")
+    return Bundle(folder, manifest_hash, policy)
+
+
+def _read_listed(folder: Path, entries: dict[str, Any]) -> dict[str, bytes]:
+    present = {path.name for path in folder.iterdir()} - {MANIFEST}
+    if present != entries.keys():
+        raise BundleError(
+            f"{folder}: missing {sorted(entries.keys() - present)}, not in the manifest "
+            f"{sorted(present - entries.keys())}"
+        )
+    files = {}
+    for name, entry in entries.items():
+        files[name] = _read(folder / name)
+        found = digest_bytes(files[name])
+        if found != entry["sha256"]:
+            raise BundleError(f"{folder / name}: expected SHA-256 {entry['sha256']}, found {found}")
+    return files
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise BundleError(f"{path}: cannot be read: {error.strerror}") from error
+    if len(content) > MAX_BYTES:
+        raise BundleError(f"{path}: larger than {MAX_BYTES} bytes")
+    return content
+
+
+def _check_shapes(folder: Path, tensors: dict[str, np.ndarray]) -> None:
+    width, layer = len(FEATURE_ORDER), 0
+    expected: dict[str, tuple[int, ...]] = {}
+    while f"hidden.{layer}.weight" in tensors:
+        out = tensors[f"hidden.{layer}.weight"].shape[0]
+        expected |= {f"hidden.{layer}.weight": (out, width), f"hidden.{layer}.bias": (out,)}
+        width, layer = out, layer + 1
+    expected |= {"action.weight": (len(TARGETS), width), "action.bias": (len(TARGETS),)}
+    found = {name: tensor.shape for name, tensor in tensors.items()}
+    if found != expected:
+        raise BundleError(f"{folder}: policy tensors must have shapes {expected}, have {found}")
+    if not all(np.isfinite(tensor).all() for tensor in tensors.values()):
+        raise BundleError(f"{folder}: policy tensors must be finite")
+
+
+def _write_folder(folder: Path, files: dict[str, bytes]) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix=".bundle-", dir=folder.parent))
+    try:
+        for name, content in files.items():
+            with (draft / name).open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        draft.chmod(0o755)
+        draft.rename(folder)
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
+
+
+def _json(value: Any) -> bytes:
+    return (json.dumps(value, indent=2, sort_keys=True) + "\n").encode()

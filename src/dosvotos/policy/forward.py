@@ -1,0 +1,68 @@
+"""The forward pass of an approved policy, float64 NumPy, the same function in L4 and in L5."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dosvotos.errors import BundleError
+from dosvotos.hashing import digest_arrays
+from dosvotos.market.normalization import NormStats
+
+TARGETS = (-1, 0, 1)
+"""Target position of each action, in the order of the policy's outputs."""
+
+
+@dataclass(frozen=True)
+class ServedPolicy:
+    """A tanh network from 15 features to three logits.
+
+    Attributes
+    ----------
+    tensors : dict of ndarray, float32
+        ``hidden.{i}.weight`` (out, in), ``hidden.{i}.bias`` (out,), ``action.weight`` (3, in) and
+        ``action.bias`` (3,), as stored in the bundle.
+    norm_stats : NormStats
+    """
+
+    tensors: dict[str, np.ndarray]
+    norm_stats: NormStats
+
+    @property
+    def digest(self) -> str:
+        """The model hash: sorted tensor names, dtypes, shapes and little-endian bytes."""
+        return digest_arrays(self.tensors)
+
+    def observe(self, features: np.ndarray, positions: np.ndarray, times: np.ndarray) -> np.ndarray:
+        """Build observations (n, 15) from raw market features (n, 13), positions (n,) and clocks (n,)."""
+        return np.column_stack([self.norm_stats.apply(features), positions, times])
+
+    def logits(self, observations: np.ndarray) -> np.ndarray:
+        """Unnormalised log-probabilities of the three targets, shape (n, 3).
+
+        Raises
+        ------
+        BundleError
+            If an observation is not finite: a policy never guesses.
+        """
+        if not np.isfinite(observations).all():
+            raise BundleError("policy: observations must be finite, found NaN or infinity")
+        activations = observations
+        for layer in range(self._n_hidden):
+            activations = np.tanh(self._affine(f"hidden.{layer}", activations))
+        return self._affine("action", activations)
+
+    def probabilities(self, observations: np.ndarray) -> np.ndarray:
+        """Probabilities of the three targets, shape (n, 3)."""
+        logits = self.logits(observations)
+        weights = np.exp(logits - logits.max(axis=1, keepdims=True))
+        shares: np.ndarray = weights / weights.sum(axis=1, keepdims=True)
+        return shares
+
+    @property
+    def _n_hidden(self) -> int:
+        return sum(name.startswith("hidden.") for name in self.tensors) // 2
+
+    def _affine(self, layer: str, inputs: np.ndarray) -> np.ndarray:
+        weight = self.tensors[f"{layer}.weight"].astype(np.float64)
+        outputs: np.ndarray = inputs @ weight.T + self.tensors[f"{layer}.bias"].astype(np.float64)
+        return outputs
