@@ -1,0 +1,231 @@
+"""Training: the curriculum's phases one after the other, validation by net return, the best policy kept."""
+
+import io
+import time
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from stable_baselines3 import PPO
+from stable_baselines3.common.callbacks import BaseCallback
+
+from dosvotos.backtest.simulate import policy_targets, tape_of
+from dosvotos.contracts.parameters import Parameters, TrainingParams
+from dosvotos.errors import DataError
+from dosvotos.market.accounting import run_account
+from dosvotos.market.normalization import NormStats
+from dosvotos.policy.forward import ServedPolicy
+from dosvotos.training.environment import MarketVecEnv, market_tape
+from dosvotos.training.reward import weights_in
+
+TORCH_THREADS = 1
+_FIXED_DATE = (2020, 1, 1, 0, 0, 0)
+_VOLATILE = ["_last_obs", "_last_episode_starts", "ep_info_buffer", "ep_success_buffer", "start_time"]
+
+
+class Validation(NamedTuple):
+    """One look at val."""
+
+    phase: str
+    timesteps: int
+    val_return: float
+    """Net return on val under the final phase's costs, the same measure in every phase."""
+    episode_reward: float | None
+    """Mean reward of the latest training episodes."""
+
+
+Progress = Callable[[str, int, int, float | None], None]
+"""Told phase, steps done, steps in all and the latest val return."""
+
+
+@dataclass
+class TrainingResult:
+    """What a training leaves behind."""
+
+    policy: ServedPolicy
+    sb3_zip: bytes
+    """SB3's own file of the kept policy."""
+    curve: list[Validation]
+    best_val_return: float
+    best_episode_reward: float
+    final_phase: str
+    timesteps: int
+    torch_threads: int
+    duration_seconds: float
+
+
+def train(
+    parameters: Parameters,
+    train_rows: pd.DataFrame,
+    val_rows: pd.DataFrame,
+    norm_stats: NormStats,
+    progress: Progress,
+) -> TrainingResult:
+    """Train one seed of an experiment.
+
+    Parameters
+    ----------
+    parameters : Parameters
+    train_rows, val_rows : DataFrame
+        Splits of L2: index bar open (UTC), raw MARKET_FEATURES, time_normalized, close.
+    norm_stats : NormStats
+    progress : callable
+        Told about every rollout.
+
+    Returns
+    -------
+    TrainingResult
+        The kept policy is the best on val within the last phase, where costs are final. The same parameters
+        and data give the same policy on one CPU family.
+
+    Raises
+    ------
+    DataError
+        If train is too short for an episode, or the policy stops being finite.
+    """
+    torch.set_num_threads(TORCH_THREADS)
+    started = time.perf_counter()
+    settings = parameters.training
+    tape = market_tape(train_rows, norm_stats, settings.episode_bars)
+    phases = parameters.curriculum.phases
+    env = MarketVecEnv(
+        tape,
+        settings.hyperparameters.n_envs,
+        settings.episode_bars,
+        parameters.trading.costs.per_side,
+        weights_in(phases[0], parameters.reward),
+        settings.seed,
+    )
+    model = _new_ppo(env, settings)
+    keeper = _BestPolicy(parameters, val_rows, norm_stats, progress)
+    for phase in phases:
+        env.weights = weights_in(phase, parameters.reward)
+        keeper.begin(phase.name, is_last=phase is phases[-1])
+        model.learn(phase.timesteps, callback=keeper, reset_num_timesteps=False)
+    model.policy.load_state_dict(keeper.kept.state)
+    return TrainingResult(
+        policy=served_policy(model, norm_stats),
+        sb3_zip=_sb3_zip(model),
+        curve=keeper.curve,
+        best_val_return=keeper.kept.val_return,
+        best_episode_reward=keeper.best_episode_reward,
+        final_phase=phases[-1].name,
+        timesteps=int(model.num_timesteps),
+        torch_threads=torch.get_num_threads(),
+        duration_seconds=time.perf_counter() - started,
+    )
+
+
+def served_policy(model: PPO, norm_stats: NormStats) -> ServedPolicy:
+    """Take the policy network out of SB3: float32 tensors under the served policy's names."""
+    state = {name: tensor.detach().cpu().numpy().copy() for name, tensor in model.policy.state_dict().items()}
+    tensors = {
+        "action.weight": state["action_net.weight"],
+        "action.bias": state["action_net.bias"],
+    }
+    layers = sorted(
+        int(name.split(".")[2])
+        for name in state
+        if name.startswith("mlp_extractor.policy_net.") and name.endswith(".weight")
+    )
+    for place, layer in enumerate(layers):
+        for part in ("weight", "bias"):
+            tensors[f"hidden.{place}.{part}"] = state[f"mlp_extractor.policy_net.{layer}.{part}"]
+    return ServedPolicy(tensors, norm_stats)
+
+
+class _Kept(NamedTuple):
+    val_return: float
+    state: dict[str, torch.Tensor]
+
+
+class _BestPolicy(BaseCallback):
+    """Validates every few rollouts, keeps the last phase's best policy and stops when patience is out."""
+
+    def __init__(
+        self, parameters: Parameters, val_rows: pd.DataFrame, norm_stats: NormStats, progress: Progress
+    ) -> None:
+        super().__init__()
+        self.curve: list[Validation] = []
+        self.kept = _Kept(-np.inf, {})
+        self.best_episode_reward = -np.inf
+        self._parameters, self._rows, self._norm_stats = parameters, val_rows, norm_stats
+        self._tape, self._progress = tape_of(val_rows), progress
+        self._total = sum(phase.timesteps for phase in parameters.curriculum.phases)
+        self._phase, self._is_last, self._rollouts, self._without_better = "", False, 0, 0
+
+    def begin(self, phase: str, is_last: bool) -> None:
+        self._phase, self._is_last, self._rollouts, self._without_better = phase, is_last, 0, 0
+
+    def _on_step(self) -> bool:
+        return self._without_better < self._parameters.training.patience
+
+    def _on_rollout_start(self) -> None:
+        if self._rollouts and self._rollouts % self._parameters.training.evaluation_rollouts == 0:
+            self._validate()
+        self._rollouts += 1
+
+    def _on_rollout_end(self) -> None:
+        latest = self.curve[-1].val_return if self.curve else None
+        self._progress(self._phase, self.model.num_timesteps, self._total, latest)
+        if (reward := self._mean_reward()) is not None:
+            self.best_episode_reward = max(self.best_episode_reward, reward)
+
+    def _on_training_end(self) -> None:
+        self._validate()
+
+    def _validate(self) -> None:
+        trading, policy = self._parameters.trading, served_policy(self.model, self._norm_stats)
+        if not all(np.isfinite(tensor).all() for tensor in policy.tensors.values()):
+            rate = self._parameters.training.hyperparameters.learning_rate
+            raise DataError(
+                f"training diverged in {self._phase}: the policy is no longer finite; lower "
+                f"training.hyperparameters.learning_rate, now {rate}"
+            )
+        targets = policy_targets(policy, self._rows)
+        equity = run_account(self._tape, targets, trading.costs.per_side, trading.initial_capital).equity
+        val_return = float(equity[-1] / equity[0] - 1)
+        self.curve.append(Validation(self._phase, self.model.num_timesteps, val_return, self._mean_reward()))
+        if self._is_last:
+            self._keep_if_better(val_return)
+
+    def _keep_if_better(self, val_return: float) -> None:
+        self._without_better += 1
+        if val_return > self.kept.val_return:
+            state = {name: tensor.clone() for name, tensor in self.model.policy.state_dict().items()}
+            self.kept = _Kept(val_return, state)
+            self._without_better = 0
+
+    def _mean_reward(self) -> float | None:
+        rewards = [episode["r"] for episode in self.model.ep_info_buffer or ()]
+        return float(np.mean(rewards)) if rewards else None
+
+
+def _new_ppo(env: MarketVecEnv, settings: TrainingParams) -> PPO:
+    chosen = settings.hyperparameters.model_dump()
+    hidden = list(chosen.pop("hidden_sizes"))
+    del chosen["n_envs"]
+    return PPO(
+        "MlpPolicy",
+        env,
+        **chosen,
+        policy_kwargs={"net_arch": hidden},
+        seed=settings.seed,
+        device="cpu",
+        verbose=0,
+    )
+
+
+def _sb3_zip(model: PPO) -> bytes:
+    """SB3's file with fixed times, so that the same policy gives the same bytes."""
+    written = io.BytesIO()
+    model.save(written, exclude=_VOLATILE)
+    repacked = io.BytesIO()
+    with zipfile.ZipFile(written) as source, zipfile.ZipFile(repacked, "w", zipfile.ZIP_DEFLATED) as target:
+        for name in sorted(source.namelist()):
+            target.writestr(zipfile.ZipInfo(name, _FIXED_DATE), source.read(name))
+    return repacked.getvalue()
