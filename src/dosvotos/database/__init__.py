@@ -1,0 +1,1 @@
+"""The database: tables, connections and the few questions the house asks of them."""

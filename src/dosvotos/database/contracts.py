@@ -1,0 +1,46 @@
+"""The experiment contracts, written once and never changed."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Engine, insert, select
+
+from dosvotos.contracts.experiment import ExperimentContract
+from dosvotos.database.connection import reading, writing
+from dosvotos.database.tables import experiment_contracts
+from dosvotos.errors import ContractError
+
+
+@dataclass(frozen=True)
+class ContractBook:
+    """Every frozen contract of this database."""
+
+    engine: Engine
+
+    def find(self, name: str, version: str) -> ExperimentContract | None:
+        """The contract of an experiment's name and version, if it was made."""
+        t = experiment_contracts
+        query = select(t).where(t.c.experiment_name == name, t.c.experiment_version == version)
+        with reading(self.engine) as connection:
+            row = connection.execute(query).one_or_none()
+        if row is None:
+            return None
+        return ExperimentContract(**{k: v for k, v in row._mapping.items() if k != "id"})
+
+    def store(self, contract: ExperimentContract) -> None:
+        """Write a contract; the same one again changes nothing.
+
+        Raises
+        ------
+        ContractError
+            If another contract has this name and version.
+        """
+        present = self.find(contract.experiment_name, contract.experiment_version)
+        if present is None:
+            columns = contract.model_dump(mode="python", exclude={"immutable"})
+            with writing(self.engine) as connection:
+                connection.execute(insert(experiment_contracts).values(columns))
+        elif present != contract:
+            raise ContractError(
+                f"{contract.contract_id} version {contract.contract_version} exists with config_hash "
+                f"{present.config_hash} as of {present.data_as_of}; it is immutable"
+            )

@@ -1,0 +1,71 @@
+"""The trial ledger: every look at an out-of-sample window, written before the window is opened."""
+
+import uuid
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, Engine, Row, and_, insert, select, update
+
+from dosvotos.database.connection import reading, writing
+from dosvotos.database.tables import ledger_genesis, oos_trials
+
+
+class Look(NamedTuple):
+    """One model at one window of one market; the same three again are the same look."""
+
+    feed: str
+    model_hash: str
+    window_start: date
+    window_end: date
+
+
+@dataclass(frozen=True)
+class TrialLedger:
+    """The looks at one instrument."""
+
+    engine: Engine
+    instrument: str
+
+    def record(self, look: Look, experiment_name: str, now: datetime) -> None:
+        """Write a look, unless it stands already."""
+        with writing(self.engine) as connection:
+            if connection.execute(select(ledger_genesis.c.id)).first() is None:
+                connection.execute(insert(ledger_genesis).values(id=str(uuid.uuid4()), created_at=now))
+            if connection.execute(select(oos_trials.c.id).where(self._same(look))).first() is None:
+                row = {**look._asdict(), "instrument": self.instrument, "opened_at": now}
+                connection.execute(insert(oos_trials).values(**row, experiment_name=experiment_name))
+
+    def store(self, look: Look, daily_returns: dict[str, float]) -> None:
+        """Attach a look's daily returns (by ISO date) once; later calls change nothing."""
+        t = oos_trials
+        with writing(self.engine) as connection:
+            open_look = and_(self._same(look), t.c.daily_returns.is_(None))
+            connection.execute(update(t).where(open_look).values(daily_returns=daily_returns))
+
+    def overlapping(self, look: Look) -> list[Row[Any]]:
+        """Every look at a window that shares a day with this one, itself included, oldest first."""
+        t = oos_trials
+        query = (
+            select(t)
+            .where(t.c.instrument == self.instrument, t.c.feed == look.feed)
+            .where(t.c.window_start <= look.window_end, t.c.window_end >= look.window_start)
+            .order_by(t.c.id)
+        )
+        with reading(self.engine) as connection:
+            return list(connection.execute(query).all())
+
+    def genesis(self) -> dict[str, str]:
+        """Id and birth of the ledger."""
+        with reading(self.engine) as connection:
+            row = _genesis(connection)
+        return {"id": row.id, "created_at": row.created_at.isoformat()}
+
+    def _same(self, look: Look) -> Any:
+        t = oos_trials
+        columns = {**look._asdict(), "instrument": self.instrument}
+        return and_(*(t.c[name] == value for name, value in columns.items()))
+
+
+def _genesis(connection: Connection) -> Row[Any]:
+    return connection.execute(select(ledger_genesis)).one()
