@@ -1,0 +1,1 @@
+"""The chain of hashes from data to proposal."""

@@ -1,0 +1,1 @@
+"""The two votes: what L4 recommends and what a person decides."""

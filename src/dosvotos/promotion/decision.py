@@ -1,0 +1,186 @@
+"""The second vote: one transaction that promotes, archives and writes the audit row, or changes nothing."""
+
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from sqlalchemy import Connection, Engine, Row, update
+
+from dosvotos.database.connection import writing
+from dosvotos.database.registry import (
+    OPEN_STATES,
+    expire_proposals,
+    get_model,
+    get_proposal,
+    lock_instrument,
+    production_model,
+)
+from dosvotos.database.tables import instruments, model_registry, promotion_proposals
+from dosvotos.errors import DecisionConflictError, DecisionError
+from dosvotos.policy.bundle import open_bundle
+from dosvotos.promotion.audit import append_audit_row
+
+MIN_REVIEW_NOTES = 20
+MAX_NOTES = 4_000
+VALID_FOR = timedelta(days=30)
+
+Decision = Literal["APPROVE", "REJECT", "REQUEST_MORE_TESTS"]
+
+
+class Vote(NamedTuple):
+    """What a person decides about a proposal."""
+
+    decision: Decision
+    reviewer: str
+    """The authenticated person."""
+    notes: str = ""
+    promote_to_production: bool = True
+    """False approves to shadow: the model runs beside production and its signals go nowhere."""
+    single_user: bool = False
+    """Whether a person may approve a model they trained; the approval is then marked."""
+
+
+class Outcome(NamedTuple):
+    """What a vote did."""
+
+    model_id: str
+    new_stage: str
+    status: str
+
+
+def decide(engine: Engine, proposal_id: int, vote: Vote, now: datetime) -> Outcome:
+    """Carry out a person's vote.
+
+    Raises
+    ------
+    DecisionError
+        If the vote breaks a rule: unknown proposal, vetoed by L4, notes missing, own model.
+    DecisionConflictError
+        If the proposal was decided, superseded or expired, or production has changed since L4.
+    BundleError
+        If the model's files are not those L4 tested.
+    """
+    if len(vote.notes) > MAX_NOTES:
+        raise DecisionError(f"notes: at most {MAX_NOTES} characters, were {len(vote.notes)}")
+    with writing(engine) as connection:
+        expire_proposals(connection, now - VALID_FOR)
+    with writing(engine) as connection:
+        head = lock_instrument(connection, get_proposal(connection, proposal_id).instrument)
+        proposal = get_proposal(connection, proposal_id)
+        model = get_model(connection, proposal.model_id)
+        _check_open(proposal)
+        if vote.decision == "APPROVE":
+            return _approve(connection, proposal, model, head.epoch, vote, now)
+        return _turn_down(connection, proposal, model, head.epoch, vote, now)
+
+
+def _check_open(proposal: Row[Any]) -> None:
+    if proposal.status not in OPEN_STATES:
+        raise DecisionConflictError(
+            f"proposal {proposal.id} of {proposal.created_at:%Y-%m-%d} is {proposal.status}: it can no "
+            "longer be voted on"
+        )
+
+
+def _approve(
+    connection: Connection, proposal: Row[Any], model: Row[Any], epoch: int, vote: Vote, now: datetime
+) -> Outcome:
+    _check_may_approve(proposal, model, vote)
+    current = production_model(connection, proposal.instrument)
+    current_id = current.model_id if current else None
+    if proposal.lineage["baseline_model_id"] != current_id:
+        raise DecisionConflictError(
+            f"proposal {proposal.id} was compared with {proposal.lineage['baseline_model_id']}, but "
+            f"production is now {current_id}; run the backtest and promotion pipelines again"
+        )
+    open_bundle(Path(model.model_path), model.manifest_hash)
+    stage = "production" if vote.promote_to_production else "shadow"
+    if stage == "production":
+        epoch += 1
+        _swap_production(connection, proposal, now, epoch)
+    else:
+        _set_stage(connection, model.model_id, stage)
+    _close(connection, proposal, vote, "APPROVED", now)
+    _audit(connection, proposal, vote, current_id, stage, model.trained_by, epoch, now)
+    return Outcome(model.model_id, stage, "APPROVED")
+
+
+def _check_may_approve(proposal: Row[Any], model: Row[Any], vote: Vote) -> None:
+    if proposal.recommendation == "REJECT":
+        raise DecisionError(f"proposal {proposal.id}: L4 recommends REJECT, which is a veto")
+    if proposal.recommendation == "REVIEW" and len(vote.notes.strip()) < MIN_REVIEW_NOTES:
+        raise DecisionError(
+            f"proposal {proposal.id}: approving a REVIEW needs notes of at least {MIN_REVIEW_NOTES} "
+            f"characters, had {len(vote.notes.strip())}"
+        )
+    if _same_person(vote.reviewer, model.trained_by) and not vote.single_user:
+        raise DecisionError(f"{vote.reviewer} trained {model.model_id} and may not approve it")
+
+
+def _swap_production(connection: Connection, proposal: Row[Any], now: datetime, epoch: int) -> None:
+    t = model_registry
+    old = (t.c.instrument == proposal.instrument) & (t.c.stage == "production")
+    connection.execute(update(t).where(old).values(stage="archived", archived_at=now))
+    new = t.c.model_id == proposal.model_id
+    connection.execute(update(t).where(new).values(stage="production", promoted_at=now))
+    head = instruments.c.instrument == proposal.instrument
+    connection.execute(
+        update(instruments).where(head).values(epoch=epoch, production_model_id=proposal.model_id)
+    )
+
+
+def _turn_down(
+    connection: Connection, proposal: Row[Any], model: Row[Any], epoch: int, vote: Vote, now: datetime
+) -> Outcome:
+    status = "REJECTED" if vote.decision == "REJECT" else "MORE_TESTS_REQUESTED"
+    current = production_model(connection, proposal.instrument)
+    _close(connection, proposal, vote, status, None)
+    current_id = current.model_id if current else None
+    _audit(connection, proposal, vote, current_id, model.stage, model.trained_by, epoch, now)
+    return Outcome(model.model_id, model.stage, status)
+
+
+def _set_stage(connection: Connection, model_id: str, stage: str) -> None:
+    chosen = model_registry.c.model_id == model_id
+    connection.execute(update(model_registry).where(chosen).values(stage=stage))
+
+
+def _close(
+    connection: Connection, proposal: Row[Any], vote: Vote, status: str, approved_at: datetime | None
+) -> None:
+    values = {
+        "status": status,
+        "reviewer": vote.reviewer,
+        "reviewer_notes": vote.notes,
+        "approved_at": approved_at,
+    }
+    t = promotion_proposals
+    connection.execute(update(t).where(t.c.id == proposal.id).values(values))
+
+
+def _audit(
+    connection: Connection,
+    proposal: Row[Any],
+    vote: Vote,
+    previous: str | None,
+    new_stage: str,
+    trained_by: str,
+    epoch: int,
+    now: datetime,
+) -> None:
+    entry = {
+        "action": vote.decision,
+        "model_id": proposal.model_id,
+        "proposal_id": proposal.id,
+        "reviewer": vote.reviewer,
+        "notes": vote.notes,
+        "previous_production_model": previous,
+        "new_stage": new_stage,
+        "self_approved": vote.decision == "APPROVE" and _same_person(vote.reviewer, trained_by),
+        "epoch": epoch,
+    }
+    append_audit_row(connection, entry, now)
+
+
+def _same_person(one: str, other: str) -> bool:
+    return one.strip().casefold() == other.strip().casefold()

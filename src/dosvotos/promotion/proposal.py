@@ -1,0 +1,150 @@
+"""The first vote: criteria, improvement and evidence become one recommendation, for a person to confirm."""
+
+from typing import Any, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict
+
+from dosvotos.contracts.experiment import ExperimentContract
+from dosvotos.hashing import digest_json
+from dosvotos.promotion.criteria import Improvement, hard_criteria, improvement_text, passed
+
+CONFIDENCE = {"PROMOTE": 0.85, "REVIEW": 0.60, "REJECT": 0.90}
+"""The specification's label of each rule; the probability is ``evidence.psr``."""
+
+_SPECIFIED_METRICS = (
+    "sharpe_ratio",
+    "max_drawdown",
+    "win_rate",
+    "profit_factor",
+    "total_trades",
+    "avg_trade_pnl",
+)
+
+
+class Evidence(BaseModel):
+    """What the window proves beyond the criteria."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    looks: int
+    """Distinct models that have seen this window, this one and declared prior trials included."""
+    prior_trials: int
+    psr: float | None
+    spa_p_value: float | None = None
+    in_superior_set: bool | None = None
+    luck_excluded: bool
+    beats_naive: bool
+    seeds: str
+    point_in_time: str
+    covered: bool
+    """Whether enough test sessions have a complete row."""
+    ledger: dict[str, str]
+    notes: tuple[str, ...]
+    """What is missing, as sentences; empty when the evidence is complete."""
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing is missing."""
+        return not self.notes
+
+
+class Verdict(NamedTuple):
+    """L4's vote."""
+
+    recommendation: Literal["PROMOTE", "REVIEW", "REJECT"]
+    reason: str
+
+
+class PromotionProposal(BaseModel):
+    """What L4 puts before a person; the specification's fields and the evidence."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model_id: str
+    experiment_name: str
+    recommendation: Literal["PROMOTE", "REVIEW", "REJECT"]
+    confidence: float
+    reason: str
+    metrics: dict[str, float | int | None]
+    vs_baseline: dict[str, str | None] | None
+    criteria_results: dict[str, str]
+    evidence: dict[str, Any]
+    requires_human_approval: Literal[True] = True
+    status: Literal["PENDING_APPROVAL"] = "PENDING_APPROVAL"
+    lineage: dict[str, Any]
+
+    @property
+    def content_hash(self) -> str:
+        """Hash of what the proposal says; the MLflow run, which differs each time, stands beside it."""
+        content = self.model_dump(mode="json")
+        content["lineage"].pop("mlflow_run_id")
+        return digest_json(content)
+
+
+def judge(criteria: dict[str, str], improvement: Improvement, evidence: Evidence) -> Verdict:
+    """Apply the decision table.
+
+    A failed hard criterion is REJECT; all hard criteria passed, improvement reached or not applicable and
+    evidence complete is PROMOTE; anything between is REVIEW, with what is missing.
+    """
+    if not passed(criteria):
+        failed = [f"{name}: {text}" for name, text in criteria.items() if text.startswith("FAIL")]
+        return Verdict("REJECT", f"{len(failed)} of {len(criteria)} criteria failed: {'; '.join(failed)}.")
+    missing = list(evidence.notes)
+    if improvement.status == "not_comparable":
+        missing.insert(0, "the production model was trained or chosen on part of this window")
+    elif improvement.reached is False:
+        missing.insert(0, "the improvement over the production model is not clear of luck")
+    if missing:
+        return Verdict("REVIEW", f"All criteria passed, but {'; '.join(missing)}.")
+    against = (
+        "there is no production model to compare with"
+        if improvement.status == "not_applicable"
+        else f"the Sharpe ratio improves on production by {improvement.sharpe:+.0%}"
+    )
+    return Verdict("PROMOTE", f"All criteria passed, the evidence is complete, and {against}.")
+
+
+def make_proposal(
+    contract: ExperimentContract,
+    model_id: str,
+    metrics: dict[str, Any],
+    improvement: Improvement,
+    evidence: Evidence,
+    lineage: dict[str, Any],
+) -> PromotionProposal:
+    """Put the first vote together."""
+    wanted = contract.parameters.quality_thresholds.success_criteria
+    criteria = hard_criteria(metrics, wanted)
+    verdict = judge(criteria, improvement, evidence)
+    figures = {name: metrics[name] for name in _SPECIFIED_METRICS}
+    sharpe = figures["sharpe_ratio"]
+    summary = f"Sharpe {sharpe:.2f}" if sharpe is not None else "Sharpe undefined"
+    return PromotionProposal(
+        model_id=model_id,
+        experiment_name=contract.experiment_name,
+        recommendation=verdict.recommendation,
+        confidence=CONFIDENCE[verdict.recommendation],
+        reason=f"{summary}, {figures['total_trades']} trades. {verdict.reason}",
+        metrics=figures,
+        vs_baseline=_vs_baseline(improvement),
+        criteria_results={
+            **criteria,
+            "improvement": improvement_text(improvement, wanted.improvement_threshold),
+        },
+        evidence={**evidence.model_dump(mode="json"), "passed": evidence.passed},
+        lineage={**lineage, "promotion_decision": "PENDING_APPROVAL"},
+    )
+
+
+def _vs_baseline(improvement: Improvement) -> dict[str, str | None] | None:
+    if improvement.status != "compared":
+        return None
+    return {
+        "sharpe_improvement": _percent(improvement.sharpe),
+        "drawdown_improvement": _percent(improvement.drawdown),
+    }
+
+
+def _percent(value: float | None) -> str | None:
+    return None if value is None else f"{value:+.0%}"
