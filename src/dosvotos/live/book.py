@@ -1,0 +1,55 @@
+"""Where signals are kept: exactly one row an instrument and bar, of the model in force when it is written."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Engine, Row
+
+from dosvotos.contracts.records import InferenceRecord
+from dosvotos.database.connection import reading, writing
+from dosvotos.database.registry import lock_instrument
+from dosvotos.database.signals import add_signal, find_signal, held_before
+from dosvotos.errors import DecisionConflictError
+
+
+@dataclass(frozen=True)
+class SignalBook:
+    """The signals of one instrument."""
+
+    engine: Engine
+    instrument: str
+
+    def position_at(self, timestamp: datetime) -> float:
+        """The model's own position when a bar closes."""
+        with reading(self.engine) as connection:
+            return held_before(connection, self.instrument, timestamp)
+
+    def store(self, record: InferenceRecord, features: dict[str, Any], now: datetime) -> None:
+        """Write a bar's signal and features, unless the bar has its row already.
+
+        Raises
+        ------
+        DecisionConflictError
+            If another model was approved while this signal was computed.
+        """
+        with writing(self.engine) as connection:
+            head = lock_instrument(connection, self.instrument)
+            if find_signal(connection, self.instrument, record.timestamp) is not None:
+                return
+            if head.epoch != record.epoch:
+                raise DecisionConflictError(
+                    f"{self.instrument}: production changed from epoch {record.epoch} to {head.epoch} while "
+                    "the signal was computed; run the tick again"
+                )
+            row = record.model_dump(exclude={"latency_ms"})
+            row |= {"inference_latency_ms": record.latency_ms, "created_at": now}
+            add_signal(connection, row, {**features, "created_at": now})
+
+    def at(self, timestamp: datetime) -> Row[Any]:
+        """The row of one bar, which must exist."""
+        with reading(self.engine) as connection:
+            row = find_signal(connection, self.instrument, timestamp)
+        if row is None:
+            raise LookupError(f"{self.instrument}: no row for {timestamp}")
+        return row

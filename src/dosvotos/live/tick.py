@@ -1,0 +1,152 @@
+"""One tick: a bar's features and the approved model become a signal, or a reason for none."""
+
+import time
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from dosvotos.contracts.features import FEATURE_ORDER, FEATURE_ORDER_HASH, MARKET_FEATURES
+from dosvotos.contracts.parameters import InferenceParams, Parameters
+from dosvotos.contracts.records import InferenceRecord
+from dosvotos.errors import DataError
+from dosvotos.hashing import digest_arrays
+from dosvotos.market.calendar import BAR, in_session
+from dosvotos.market.features import MarketHistory, market_features
+from dosvotos.policy.forward import TARGETS, ServedPolicy
+
+HISTORY_COLUMNS = ("open", "high", "low", "close")
+
+
+class LiveFeatures(NamedTuple):
+    """L1's answer for the latest bar."""
+
+    timestamp: datetime
+    """Bar open, UTC."""
+    now: datetime
+    market: np.ndarray
+    """Raw MARKET_FEATURES, shape (13,); NaN where missing."""
+    time_normalized: float
+
+
+class Served(NamedTuple):
+    """Which model serves, and under which epoch."""
+
+    model_id: str
+    model_hash: str
+    epoch: int
+    policy: ServedPolicy
+
+
+def live_features(
+    parameters: Parameters, bars: pd.DataFrame, macro: pd.DataFrame, as_of: datetime
+) -> LiveFeatures:
+    """Features of the latest stored session bar, by the definition training used.
+
+    Parameters
+    ----------
+    parameters : Parameters
+    bars, macro : DataFrame
+        History as known now, from the first stored bar on; `macro` also carries ``fetched_at`` where the
+        clock is the wall's.
+    as_of : datetime
+        What counts as now under ``clock: wall``.
+
+    Raises
+    ------
+    DataError
+        If no session bar is stored.
+    """
+    session = bars[in_session(pd.DatetimeIndex(bars.index))]
+    if session.empty:
+        raise DataError(
+            f"bars: none stored for {parameters.experiment.instrument}; "
+            "run 'kedro run --pipelines data_acquisition' first"
+        )
+    last = session.index[-1]
+    now = last + BAR if parameters.inference.clock == "market" else pd.Timestamp(as_of)
+    rows = market_features(
+        MarketHistory(session[list(HISTORY_COLUMNS)], macro),
+        parameters.macro_variables.variables,
+        parameters.features.range_source,
+    )
+    latest = rows.iloc[-1]
+    return LiveFeatures(
+        timestamp=last.to_pydatetime(),
+        now=now.to_pydatetime(),
+        market=latest[list(MARKET_FEATURES)].to_numpy(float),
+        time_normalized=float(latest["time_normalized"]),
+    )
+
+
+def decide_tick(
+    features: LiveFeatures, served: Served, position: float, settings: InferenceParams, instrument: str
+) -> InferenceRecord:
+    """Let the approved policy decide on one bar.
+
+    Parameters
+    ----------
+    features : LiveFeatures
+    served : Served
+    position : float
+        The model's own position: the last target signalled, -1, 0 or 1.
+    settings : InferenceParams
+    instrument : str
+
+    Returns
+    -------
+    InferenceRecord
+        ``signal`` is the target position and ``confidence`` the policy's probability of it; or NO_SIGNAL
+        with STALE_BAR or FEATURE_MISSING, which leaves the target unchanged.
+    """
+    started = time.perf_counter()
+    reason = _reason_for_none(features, settings)
+    signal = confidence = None
+    if reason is None:
+        observation = served.policy.observe(
+            features.market[None, :], np.array([position]), np.array([features.time_normalized])
+        )
+        shares = served.policy.probabilities(observation)[0]
+        choice = int(shares.argmax())
+        signal, confidence = float(TARGETS[choice]), float(shares[choice])
+    return InferenceRecord(
+        inference_id=f"inf_{features.timestamp:%Y%m%d_%H%M%S}",
+        instrument=instrument,
+        timestamp=features.timestamp,
+        status="SIGNAL" if reason is None else "NO_SIGNAL",
+        reason_code=reason,
+        model_id=served.model_id,
+        model_hash=served.model_hash,
+        epoch=served.epoch,
+        feature_hash=digest_arrays({"features": feature_vector(features, position)}),
+        signal=signal,
+        confidence=confidence,
+        position=position,
+        latency_ms=round((time.perf_counter() - started) * 1000, 4),
+    )
+
+
+def feature_vector(features: LiveFeatures, position: float) -> np.ndarray:
+    """The 15 raw features in FEATURE_ORDER."""
+    return np.concatenate([features.market, [position, features.time_normalized]])
+
+
+def feature_row(features: LiveFeatures, record: InferenceRecord) -> dict[str, Any]:
+    """The features' line in inference_features_5m; missing ones are NULL."""
+    values = feature_vector(features, record.position)
+    named = {n: None if np.isnan(v) else float(v) for n, v in zip(FEATURE_ORDER, values, strict=True)}
+    return {
+        **named,
+        "instrument": record.instrument,
+        "timestamp": record.timestamp,
+        "feature_order_hash": FEATURE_ORDER_HASH,
+        "feature_hash": record.feature_hash,
+    }
+
+
+def _reason_for_none(features: LiveFeatures, settings: InferenceParams) -> str | None:
+    age = features.now - (features.timestamp + BAR.to_pytimedelta())
+    if age.total_seconds() > settings.max_bar_age_minutes * 60:
+        return "STALE_BAR"
+    return None if np.isfinite(features.market).all() else "FEATURE_MISSING"
