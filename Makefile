@@ -1,0 +1,64 @@
+PYTHON ?= python3.11
+BIN := .venv/bin
+INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
+export DO_NOT_TRACK := true
+export KEDRO_DISABLE_TELEMETRY := true
+export MLFLOW_DISABLE_TELEMETRY := true
+
+.PHONY: help run app viz test quick lint bench clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+
+run: .venv/.run ## sample market to promotion proposal
+	@$(BIN)/kedro run
+
+app: .venv/.run ## approval app and REST API at 127.0.0.1:8501
+	@DOSVOTOS_SINGLE_USER=1 $(BIN)/python -m streamlit_app
+
+viz: .venv/.viz ## kedro-viz: the six layers in a browser
+	@$(BIN)/kedro viz run
+
+test: .venv/.test lint ## all that CI runs
+	@$(BIN)/python -m pytest
+
+quick: .venv/.test lint ## the tests that take no time
+	@$(BIN)/python -m pytest -m "not slow and not browser"
+
+lint: .venv/.test
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+
+bench: .venv/.test ## the figures of benchmarks/README.md
+	@for script in benchmarks/*.py; do $(BIN)/python $$script; done
+
+clean: ## remove the environment (data/ stays)
+	rm -rf .venv
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11)' 2>/dev/null \
+	  || { echo "Python 3.11 or newer is needed; set PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null \
+	  || { echo "Python's venv module is missing; on Debian: apt-get install python3-venv"; exit 1; }
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/pip install --quiet --disable-pip-version-check --upgrade pip
+
+# torch comes first and alone, so that TORCH_INDEX can name an index of CPU builds (the default build brings CUDA)
+.venv/.torch: .venv/bin/python constraints.txt
+	@echo "installing (a few minutes, once) ..."
+	@$(INSTALL) "$$(grep '^torch==' constraints.txt)" $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
+	@touch $@
+
+.venv/.run: .venv/.torch pyproject.toml
+	@$(INSTALL) -e '.[run]'
+	@touch $@
+
+.venv/.viz: .venv/.run
+	@$(INSTALL) -e '.[run,viz]'
+	@touch $@
+
+.venv/.test: .venv/.torch pyproject.toml
+	@$(INSTALL) -e '.[test]'
+	@touch $@ .venv/.run .venv/.viz

@@ -1,0 +1,65 @@
+"""Mistakes of a user as one message without traceback; anything else keeps its traceback."""
+
+import sys
+from collections.abc import Iterator
+from types import TracebackType
+
+from kedro.config import MissingConfigException
+from kedro.io import DatasetError
+from kedro.validation.exceptions import ParameterValidationError
+from omegaconf.errors import OmegaConfBaseException
+from rich.console import Console
+from yaml import YAMLError
+
+from dosvotos.errors import DosVotosError
+
+EXIT_ERROR = 1
+_UNKNOWN_PIPELINE = "Failed to find the pipeline named"
+_READABLE = (ParameterValidationError, OmegaConfBaseException, YAMLError)
+
+
+def install_excepthook() -> None:
+    """Print what a user can mend as a message, on standard error."""
+    sys.excepthook = _report
+
+
+def message_of(error: BaseException) -> str | None:
+    """The message for an error a user can mend, or None for a defect of ours."""
+    chain = list(_causes(error))
+    for cause in chain:
+        if isinstance(cause, DosVotosError):
+            return str(cause)
+    for cause in chain:
+        if isinstance(cause, MissingConfigException):
+            return _missing_configuration(cause)
+        if isinstance(cause, _READABLE) or str(cause).startswith(_UNKNOWN_PIPELINE):
+            return str(cause)
+    if isinstance(error, DatasetError):
+        return str(error)
+    return None
+
+
+def show(message: str) -> None:
+    """Print one error message on standard error, unwrapped and without markup."""
+    Console(stderr=True, soft_wrap=True, highlight=False).print("error:", message, markup=False)
+
+
+def _report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    message = message_of(error)
+    if message is None:
+        sys.__excepthook__(kind, error, trace)
+        return
+    show(message)
+
+
+def _missing_configuration(error: MissingConfigException) -> str:
+    from pathlib import Path
+
+    known = sorted(path.parent.name for path in Path("conf").glob("*/globals.yml"))
+    return f"unknown experiment: {error}\nknown experiments (folders of conf/): {', '.join(known)}"
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__

@@ -1,0 +1,69 @@
+"""``dosvotos``: what is not a pipeline run."""
+
+import sys
+
+import click
+
+from dosvotos.commands.errors import EXIT_ERROR, message_of, show
+from dosvotos.database.connection import (
+    connect,
+    database_url,
+    open_database,
+    reading,
+    schema_versions,
+    upgrade,
+)
+from dosvotos.promotion.audit import find_breaks, read_audit_log
+
+
+@click.group()
+@click.version_option(package_name="dosvotos")
+def cli() -> None:
+    """Dos Votos: no model trades until two votes agree. Pipelines run with 'kedro run'."""
+
+
+@cli.group()
+def db() -> None:
+    """The database (DOSVOTOS_DATABASE_URL)."""
+
+
+@db.command("upgrade")
+def db_upgrade() -> None:
+    """Bring the schema to this version."""
+    engine = connect(database_url())
+    before, wanted = schema_versions(engine)
+    if before == wanted:
+        click.echo(f"schema is at {wanted} already")
+        return
+    upgrade(engine)
+    click.echo(f"schema upgraded from {before or 'empty'} to {wanted}")
+
+
+@cli.group()
+def audit() -> None:
+    """The log of second votes."""
+
+
+@audit.command("verify")
+def audit_verify() -> None:
+    """Check that no row of the audit log was changed, removed or reordered."""
+    with reading(open_database(database_url())) as connection:
+        rows = read_audit_log(connection)
+    breaks = find_breaks(rows)
+    for line in breaks:
+        click.echo(line, err=True)
+    if breaks:
+        sys.exit(EXIT_ERROR)
+    click.echo(f"audit log is whole: {len(rows)} row(s)")
+
+
+def main() -> None:
+    """Run the command line; mistakes become one message and exit code 1."""
+    try:
+        cli()
+    except Exception as error:
+        message = message_of(error)
+        if message is None:
+            raise
+        show(message)
+        sys.exit(EXIT_ERROR)

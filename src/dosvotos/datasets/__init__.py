@@ -1,0 +1,14 @@
+"""The few Kedro datasets we own: atomic files, handles on the database, and the two sides of the vote."""
+
+from dosvotos.datasets.database import TableDataset
+from dosvotos.datasets.files import AtomicParquetDataset, JsonDataset, RecordDataset
+from dosvotos.datasets.models import CandidateModelDataset, ProductionModelDataset
+
+__all__ = [
+    "AtomicParquetDataset",
+    "CandidateModelDataset",
+    "JsonDataset",
+    "ProductionModelDataset",
+    "RecordDataset",
+    "TableDataset",
+]

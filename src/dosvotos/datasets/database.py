@@ -1,0 +1,45 @@
+"""Tables of the database in the catalog: loading gives a handle to ask, saving stores."""
+
+from typing import Any
+
+from kedro.io import AbstractDataset
+from kedro.utils import load_obj
+
+from dosvotos.database.connection import open_database
+
+
+class TableDataset(AbstractDataset[Any, Any]):
+    """A handle on tables of the database.
+
+    Parameters
+    ----------
+    handle : str
+        Full name of the handle's class: a dataclass of an engine and `arguments` with a ``store`` method.
+    credentials : dict
+        ``url`` of the database.
+    arguments : dict, optional
+        What the handle is bound to, such as the instrument.
+    """
+
+    def __init__(
+        self,
+        handle: str,
+        credentials: dict[str, str],
+        arguments: dict[str, str] | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> None:
+        self._handle_name = handle
+        self._url = credentials["url"]
+        self._arguments = arguments or {}
+        self.metadata = metadata
+
+    def load(self) -> Any:
+        """Bind the handle; nothing is read before it is asked."""
+        return load_obj(self._handle_name)(open_database(self._url), **self._arguments)
+
+    def save(self, data: Any) -> None:
+        """Store a batch, the handle's own tuple of arguments to ``store``."""
+        self.load().store(*data)
+
+    def _describe(self) -> dict[str, Any]:
+        return {"handle": self._handle_name, **self._arguments}

@@ -1,0 +1,90 @@
+"""The model L3 proposes and the model L5 serves: two datasets, and between them a person's vote."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from kedro.io import AbstractDataset, DatasetError
+from sqlalchemy import Row
+
+from dosvotos.database.connection import open_database, reading
+from dosvotos.database.registry import epoch_of, production_model
+from dosvotos.datasets.files import JsonDataset, replace_file
+from dosvotos.policy.bundle import Bundle, open_bundle, write_bundle
+from dosvotos.policy.forward import ServedPolicy
+
+
+class TrainedModel(NamedTuple):
+    """What L3 hands to the candidate's bundle."""
+
+    policy: ServedPolicy
+    files: dict[str, bytes]
+    """Further files of the bundle; ``model.zip`` is SB3's own."""
+    zip_name: str
+    """Name under which SB3's zip also stands beside the bundles."""
+
+
+class ProductionModel(NamedTuple):
+    """The approved model of an instrument."""
+
+    row: Row[Any]
+    """Its line in the registry."""
+    bundle: Bundle
+    epoch: int
+
+
+class CandidateModelDataset(AbstractDataset[TrainedModel, Bundle]):
+    """The newest trained model of an experiment: a bundle, a pointer to it and SB3's zip under its name.
+
+    Parameters
+    ----------
+    folder : str
+    """
+
+    def __init__(self, folder: str, metadata: dict[str, Any] | None = None) -> None:
+        self._folder = Path(folder)
+        self._pointer = JsonDataset(str(self._folder / "candidate.json"))
+        self.metadata = metadata
+
+    def load(self) -> Bundle:
+        """Open the bundle and check every byte."""
+        pointer = self._pointer.load()
+        return open_bundle(self._folder / pointer["manifest_hash"], pointer["manifest_hash"])
+
+    def save(self, data: TrainedModel) -> None:
+        """Write the bundle, then point at it."""
+        bundle = write_bundle(self._folder, data.policy, data.files)
+        replace_file(self._folder / data.zip_name, data.files["model.zip"])
+        self._pointer.save({"manifest_hash": bundle.manifest_hash, "model_hash": data.policy.digest})
+
+    def _describe(self) -> dict[str, Any]:
+        return {"folder": str(self._folder)}
+
+    def _exists(self) -> bool:
+        return bool(self._pointer.exists())
+
+
+class ProductionModelDataset(AbstractDataset[None, ProductionModel | None]):
+    """The instrument's production model; ``None`` when there is none. Only the second vote writes it."""
+
+    def __init__(
+        self, instrument: str, credentials: dict[str, str], metadata: dict[str, Any] | None = None
+    ) -> None:
+        self._instrument = instrument
+        self._url = credentials["url"]
+        self.metadata = metadata
+
+    def load(self) -> ProductionModel | None:
+        """Look up the registry and open the bundle it names."""
+        with reading(open_database(self._url)) as connection:
+            row = production_model(connection, self._instrument)
+            epoch = epoch_of(connection, self._instrument)
+        if row is None:
+            return None
+        return ProductionModel(row, open_bundle(Path(row.model_path), row.manifest_hash), epoch)
+
+    def save(self, data: None) -> None:
+        """Refuse: a model reaches production by the second vote only."""
+        raise DatasetError("production_model is written by an approval, never by a pipeline")
+
+    def _describe(self) -> dict[str, Any]:
+        return {"instrument": self._instrument}

@@ -1,0 +1,77 @@
+"""What happens around every run: parameters are checked as a whole, and one run has one task at a time."""
+
+import logging
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from kedro.framework.context import KedroContext
+from kedro.framework.hooks import hook_impl
+
+from dosvotos.contracts.parameters import read_parameters
+from dosvotos.errors import ParameterError, RunLockedError
+
+_LOCKS = Path("data/.locks")
+_WHOLE_CONFIGURATION = {"base", None}
+
+
+class ParameterHooks:
+    """Validates the whole parameter tree before a node runs, whichever pipelines were asked for."""
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        """Refuse an unknown key, a broken rule, or an environment that borrows another one's name."""
+        logging.getLogger("kedro_mlflow").setLevel(logging.ERROR)  # it sets its own level
+        parameters = read_parameters(context.config_loader["parameters"])
+        environment = context.env
+        if environment not in _WHOLE_CONFIGURATION and parameters.experiment.name != environment:
+            raise ParameterError(
+                f"experiment.name: must be its folder's name, {environment!r}, was "
+                f"{parameters.experiment.name!r}; write 'experiment: {environment}' into "
+                f"conf/{environment}/globals.yml"
+            )
+
+
+class LockHooks:
+    """Lets one process at a time work on a run name; ticks and experiments do not block each other."""
+
+    def __init__(self) -> None:
+        self._lock: FileLock | None = None
+
+    @hook_impl
+    def before_pipeline_run(self, run_params: dict[str, Any]) -> None:
+        """Take the run's lock or refuse."""
+        name = _task_name(run_params)
+        _LOCKS.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(_LOCKS / f"{name}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            raise RunLockedError(
+                f"run {name!r} is at work in another process; wait for it, or give this one a name of its "
+                "own with --params run_name=..."
+            ) from error
+        self._lock = lock
+
+    @hook_impl
+    def after_pipeline_run(self) -> None:
+        """Release the lock."""
+        self._release()
+
+    @hook_impl
+    def on_pipeline_error(self) -> None:
+        """Release the lock after a failure."""
+        self._release()
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+
+def _task_name(run_params: dict[str, Any]) -> str:
+    given = run_params.get("runtime_params") or {}
+    name = str(given.get("run_name") or run_params.get("env") or "demo")
+    pipelines: Collection[str] = run_params.get("pipeline_names") or ()
+    return f"{name}-inference" if list(pipelines) == ["inference"] else name

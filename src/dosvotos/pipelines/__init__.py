@@ -1,0 +1,1 @@
+"""The six pipelines: thin nodes over the domain, meeting in the catalog."""

@@ -1,0 +1,123 @@
+"""Nodes of L2."""
+
+import getpass
+import logging
+import os
+from typing import Any
+
+import pandas as pd
+
+from dosvotos.contracts.experiment import ExperimentContract, check_unchanged, make_contract
+from dosvotos.contracts.features import FEATURE_ORDER_HASH
+from dosvotos.contracts.parameters import read_parameters
+from dosvotos.contracts.records import DatasetRecord, SplitRecord
+from dosvotos.database.contracts import ContractBook
+from dosvotos.database.market_data import BarTable, MacroTables
+from dosvotos.hashing import combine, digest_frame, short
+from dosvotos.market.dataset import (
+    SPLITS,
+    describe_split,
+    point_in_time,
+    resolve_test_end,
+    select_bars,
+    select_macro,
+)
+from dosvotos.market.features import MarketHistory, market_features
+from dosvotos.market.normalization import NormStats, fit_norm_stats
+from dosvotos.market.splits import make_splits
+from dosvotos.sources.feed import feed_of
+
+logger = logging.getLogger(__name__)
+
+
+def freeze_contract(
+    parameters: dict[str, Any], book: ContractBook, bar_table: BarTable
+) -> ExperimentContract:
+    """Make the experiment's contract, or find the one made before and refuse any difference."""
+    wanted = read_parameters(parameters)
+    name, version = wanted.experiment.name, wanted.experiment.version
+    if (frozen := book.find(name, version)) is not None:
+        check_unchanged(frozen, wanted)
+        return frozen
+    feed = feed_of(wanted.data_acquisition.source, wanted.sample_market)
+    bars = bar_table.as_of(feed, wanted.data_acquisition.as_of)
+    test_end = resolve_test_end(wanted, pd.DatetimeIndex(bars.index))
+    return make_contract(wanted, test_end, os.environ.get("DOSVOTOS_USER") or getpass.getuser())
+
+
+def select_history(
+    contract: ExperimentContract, bar_table: BarTable, macro_tables: MacroTables
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Session bars and observations up to the test's end, as they were known when the contract was made."""
+    parameters = contract.parameters
+    feed = feed_of(parameters.data_acquisition.source, parameters.sample_market)
+    bars = select_bars(bar_table.as_of(feed, contract.data_as_of), contract.test_end)
+    macro = select_macro(macro_tables.as_of(feed, contract.data_as_of), bars, parameters.macro_variables)
+    return bars, macro
+
+
+def compute_features(contract: ExperimentContract, bars: pd.DataFrame, macro: pd.DataFrame) -> pd.DataFrame:
+    """The 13 market features of every session bar, raw, with the closes they trade at."""
+    parameters = contract.parameters
+    features = market_features(
+        MarketHistory(bars, macro), parameters.macro_variables.variables, parameters.features.range_source
+    )
+    return features.assign(close=bars["close"])
+
+
+def split_dataset(
+    contract: ExperimentContract, features: pd.DataFrame
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, NormStats]:
+    """Train, val and test with an embargo between them; statistics from train alone."""
+    splits = _splits(contract)
+    train, val, test = (splits[name].take(features) for name in SPLITS)
+    return train, val, test, fit_norm_stats(train)
+
+
+def seal_dataset(
+    contract: ExperimentContract,
+    bars: pd.DataFrame,
+    macro: pd.DataFrame,
+    train: pd.DataFrame,
+    val: pd.DataFrame,
+    test: pd.DataFrame,
+    norm_stats: NormStats,
+) -> DatasetRecord:
+    """Record the dataset, its hashes and what is missing in it."""
+    splits = _splits(contract)
+    name = contract.experiment_name
+    parts: dict[str, SplitRecord] = {
+        split: describe_split(splits[split], rows, f"DS_{name}_{split}.parquet")
+        for split, rows in zip(SPLITS, (train, val, test), strict=True)
+    }
+    complete = sum(part.complete_rows for part in parts.values())
+    record = DatasetRecord(
+        experiment_name=name,
+        dataset_hash=combine(part.digest for part in parts.values()),
+        config_hash=contract.config_hash,
+        feature_order_hash=FEATURE_ORDER_HASH,
+        norm_stats_hash=norm_stats.digest,
+        acquisition_hash=combine([digest_frame(bars), digest_frame(macro)]),
+        date_ranges={k: f"{p.first_session} to {p.last_session}" for k, p in parts.items()},
+        ohlcv_rows=len(bars),
+        macro_sources=dict(macro.groupby("variable")["source"].last()),
+        point_in_time=point_in_time(macro),
+        dataset_path=parts["train"].path,
+        row_count=complete,
+        dropped_rows=sum(part.bars for part in parts.values()) - complete,
+        splits=parts,
+    )
+    for split, part in parts.items():
+        logger.info("L2 %s: %s bars, %s complete", split, f"{part.bars:,}", f"{part.complete_rows:,}")
+    return record
+
+
+def register_contract(contract: ExperimentContract, sealed: DatasetRecord) -> tuple[ExperimentContract]:
+    """Hand the contract to the database once its dataset stands: from here on it is immutable."""
+    logger.info("L2 dataset %s under contract %s", short(sealed.dataset_hash), short(contract.config_hash))
+    return (contract,)
+
+
+def _splits(contract: ExperimentContract) -> dict[str, Any]:
+    parameters = contract.parameters
+    return make_splits(parameters.date_ranges, contract.test_end, parameters.splits.embargo_sessions)

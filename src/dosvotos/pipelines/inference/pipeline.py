@@ -1,0 +1,34 @@
+"""The pipeline of L1 and L5."""
+
+from kedro.pipeline import Pipeline, node
+
+from dosvotos.pipelines.inference.nodes import compute_live_features, infer_signal, report_signal
+
+
+def create_pipeline() -> Pipeline:
+    """L1 and L5: the latest bar's features -> the approved model -> one row."""
+    return Pipeline(
+        [
+            node(
+                compute_live_features,
+                ["parameters", "usdcop_m5_ohlcv", "macro_indicators"],
+                "live_features",
+                name="compute_live_features",
+                tags="L1",
+            ),
+            node(
+                infer_signal,
+                ["live_features", "production_model", "signal_book", "parameters"],
+                ["trading_signals", "inference_record"],
+                name="infer_signal",
+                tags="L5",
+            ),
+            node(
+                report_signal,
+                ["inference_record", "trading_signals"],
+                None,
+                name="report_signal",
+                tags="L5",
+            ),
+        ]
+    )

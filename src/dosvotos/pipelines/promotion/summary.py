@@ -1,0 +1,99 @@
+"""The end of a run, as a person reads it."""
+
+from typing import Any
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+from sqlalchemy import Row
+
+from dosvotos.hashing import short
+
+_COLOURS = {"PROMOTE": "green", "REVIEW": "yellow", "REJECT": "red"}
+_SHOWN_HASHES = (
+    "acquisition_hash",
+    "config_hash",
+    "dataset_hash",
+    "model_hash",
+    "test_dataset_hash",
+    "backtest_hash",
+)
+
+
+def print_summary(proposal: Row[Any], results: dict[str, Any]) -> None:
+    """Print recommendation, metrics, criteria, lineage and the next step."""
+    console = Console()
+    colour = _COLOURS[proposal.recommendation]
+    console.print()
+    console.print(
+        Panel(
+            f"[bold {colour}]{proposal.recommendation}[/]  {proposal.reason}",
+            title=f"promotion proposal {proposal.id}: {proposal.experiment_name}",
+            subtitle=proposal.model_id,
+        )
+    )
+    console.print(_metrics(results))
+    console.print(_criteria(proposal))
+    console.print(_lineage(proposal))
+    for line in _remarks(proposal):
+        console.print(line, style="dim")
+    console.print(f"status: {proposal.status}")
+    console.print(f"next: {_next_step(proposal)}\n", style="bold")
+
+
+def _metrics(results: dict[str, Any]) -> Table:
+    table = Table("out of sample", results["test_period"], "always long", "always short", box=None)
+    columns = [results["metrics"], results["naive"]["always_long"], results["naive"]["always_short"]]
+    for label, name, form in (
+        ("Sharpe ratio", "sharpe_ratio", "{:.2f}"),
+        ("max drawdown", "max_drawdown", "{:.1%}"),
+        ("win rate", "win_rate", "{:.1%}"),
+        ("profit factor", "profit_factor", "{:.2f}"),
+        ("trades", "total_trades", "{:,}"),
+        ("average trade, USD", "avg_trade_pnl", "{:+,.2f}"),
+        ("total return", "total_return", "{:+.1%}"),
+    ):
+        shown = ["-" if column[name] is None else form.format(column[name]) for column in columns]
+        table.add_row(label, *shown)
+    return table
+
+
+def _criteria(proposal: Row[Any]) -> Table:
+    table = Table("criterion", "result", box=None)
+    for name, text in proposal.criteria_results.items():
+        colour = "green" if text.startswith("PASS") else "red" if text.startswith("FAIL") else "yellow"
+        table.add_row(name, f"[{colour}]{text}[/]")
+    evidence = proposal.evidence
+    psr = "undefined" if evidence["psr"] is None else f"{evidence['psr']:.3f}"
+    look = f"look {evidence['looks']}" if evidence["looks"] > 1 else "first look"
+    table.add_row("evidence", f"probabilistic Sharpe {psr}, {look}, {evidence['seeds']}")
+    return table
+
+
+def _lineage(proposal: Row[Any]) -> Table:
+    table = Table("lineage", "", box=None)
+    for name in _SHOWN_HASHES:
+        table.add_row(name, short(proposal.lineage[name]))
+    return table
+
+
+def _remarks(proposal: Row[Any]) -> list[str]:
+    lines = []
+    if (edge := proposal.lineage["planted_edge"]) is not None:
+        lines.append(
+            f"The sample market's edge ({edge}) is planted and generous; real markets are not like this. "
+            f"A trader who knew it would have had Sharpe {proposal.lineage['oracle_sharpe']:.2f}."
+        )
+    if proposal.evidence["point_in_time"] == "unproven":
+        lines.append("point in time: unproven, the macro data are final vintages.")
+    return lines
+
+
+def _next_step(proposal: Row[Any]) -> str:
+    if proposal.status == "APPROVED":
+        return "kedro run --pipelines inference"
+    if proposal.status != "PENDING_APPROVAL":
+        return "make app shows the decision"
+    if proposal.recommendation == "REJECT":
+        return "make app shows why; change the experiment under a new version"
+    return "make app, where a person gives the second vote"
