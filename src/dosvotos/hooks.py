@@ -19,7 +19,7 @@ _WHOLE_CONFIGURATION = {"base", None}
 class ParameterHooks:
     """Validates the whole parameter tree before a node runs, whichever pipelines were asked for."""
 
-    @hook_impl
+    @hook_impl(tryfirst=True)
     def after_context_created(self, context: KedroContext) -> None:
         """Refuse an unknown key, a broken rule, or an environment that borrows another one's name."""
         logging.getLogger("kedro_mlflow").setLevel(logging.ERROR)  # it sets its own level

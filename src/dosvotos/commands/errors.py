@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from types import TracebackType
 
 from kedro.config import MissingConfigException
@@ -14,6 +15,7 @@ from yaml import YAMLError
 from dosvotos.errors import DosVotosError
 
 EXIT_ERROR = 1
+_NO_FOLDER = "Given configuration path either does not exist"
 _UNKNOWN_PIPELINE = "Failed to find the pipeline named"
 _READABLE = (ParameterValidationError, OmegaConfBaseException, YAMLError)
 
@@ -53,10 +55,11 @@ def _report(kind: type[BaseException], error: BaseException, trace: TracebackTyp
 
 
 def _missing_configuration(error: MissingConfigException) -> str:
-    from pathlib import Path
-
-    known = sorted(path.parent.name for path in Path("conf").glob("*/globals.yml"))
-    return f"unknown experiment: {error}\nknown experiments (folders of conf/): {', '.join(known)}"
+    known = sorted({path.parent.name for path in Path("conf").glob("*/globals.yml")} - {"base"})
+    if _NO_FOLDER not in str(error):
+        return str(error)
+    name = str(error).rsplit("/", 1)[-1]
+    return f"unknown experiment {name!r}; the folders of conf/ are: {', '.join(known)}"
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

