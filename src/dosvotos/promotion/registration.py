@@ -47,7 +47,10 @@ class ProposalBook:
     folder: str
 
     def store(self, submission: Submission) -> None:
-        """Register a proposal, unless the same one stands already or its model is in production."""
+        """Register a proposal, unless the same one stands already or its model is in production.
+
+        A proposal that expired, or that a person approved to shadow only, may be made again.
+        """
         if self._standing(submission) is not None:
             return
         proposal = submission.proposal
@@ -80,7 +83,8 @@ class ProposalBook:
             latest = latest_proposal(connection, proposal.model_id)
         if latest is None or model is None:
             return None
-        unchanged = latest.content_hash == proposal.content_hash and latest.status != "EXPIRED"
+        used_up = latest.status == "EXPIRED" or (latest.status == "APPROVED" and model.stage == "shadow")
+        unchanged = latest.content_hash == proposal.content_hash and not used_up
         return latest if unchanged or model.stage == "production" else None
 
     def _model_row(self, submission: Submission) -> dict[str, Any]:

@@ -1,0 +1,93 @@
+"""How long the whole chain takes, and each of its layers.
+
+The chain is one ``kedro run`` as a person types it, start-up included, on a fresh database; the layers are run
+one by one in one process, without start-up. Real data are measured where ../shared/data is at hand.
+"""
+
+import argparse
+import contextlib
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from kedro.framework.session import KedroSession
+from kedro.framework.startup import bootstrap_project
+from rich.console import Console
+from rich.table import Table
+
+ROOT = Path(__file__).resolve().parents[1]
+REAL_DATA = ROOT.parent / "shared" / "data"
+LAYERS = ("data_acquisition", "dataset", "training", "backtest", "promotion")
+
+
+def project_folder(folder: Path) -> Path:
+    """A folder with the project's configuration and no data."""
+    shutil.copytree(ROOT / "conf", folder / "conf")
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    (folder / "src").mkdir()
+    return folder
+
+
+def seconds_of_a_run(env: str, params: dict[str, str]) -> float:
+    """One ``kedro run`` from an empty folder."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [str(Path(sys.executable).with_name("kedro")), "run", "--env", env]
+        if params:
+            command += ["--params", ",".join(f"{name}={value}" for name, value in params.items())]
+        started = time.perf_counter()
+        settings = {**os.environ, "DO_NOT_TRACK": "true"}
+        done = subprocess.run(
+            command,
+            cwd=project_folder(Path(folder)),
+            env=settings,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            sys.exit(done.stdout + done.stderr)
+        return time.perf_counter() - started
+
+
+def seconds_by_layer(env: str) -> dict[str, float]:
+    """Each layer on its own, in one process and an empty folder."""
+    seconds, before = {}, Path.cwd()
+    with tempfile.TemporaryDirectory() as folder:
+        root = project_folder(Path(folder))
+        os.chdir(root)
+        bootstrap_project(root)
+        for layer in LAYERS:
+            started = time.perf_counter()
+            with contextlib.redirect_stdout(io.StringIO()), KedroSession.create(root, env=env) as session:
+                session.run(pipeline_names=[layer])
+            seconds[layer] = time.perf_counter() - started
+        os.chdir(before)
+    return seconds
+
+
+def main() -> None:
+    """Measure, print a table, end with one JSON object."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="the smoke experiment, without real data")
+    quick = parser.parse_args().quick
+    env = "smoke" if quick else "demo"
+    figures: dict[str, float | None] = {"sample_seconds": seconds_of_a_run(env, {}), "real_seconds": None}
+    if not quick and REAL_DATA.is_dir():
+        where = {"data_acquisition.source": "files", "data_acquisition.folder": str(REAL_DATA)}
+        figures["real_seconds"] = seconds_of_a_run("exp2_interbank_costs_v1", where)
+    figures |= seconds_by_layer(env)
+    table = Table("figure", "seconds", title=f"the chain ({env})")
+    for name, value in figures.items():
+        table.add_row(name, "-" if value is None else f"{value:.1f}")
+    Console().print(table)
+    print(json.dumps({name: value if value is None else round(value, 2) for name, value in figures.items()}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""A mistake of a user is one message without traceback, a non-zero exit, and nothing written or lost."""
+
+import shutil
+
+import pytest
+from filelock import FileLock
+
+from dosvotos.commands.errors import message_of
+from dosvotos.errors import DataError, ParameterError, RunLockedError
+from tests.project import Project, new_project
+
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory) -> Project:
+    return new_project(tmp_path_factory.mktemp("messages"))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--env", "exp9"], "unknown experiment 'exp9'; the folders of conf/ are: demo, exp1_curriculum"),
+        (["--pipelines", "trainin"], "Failed to find the pipeline named 'trainin'"),
+        (["--params", "training.sead=3"], "training.sead: unknown parameter; did you mean 'seed'?"),
+        (["--params", "trainin.seed=3"], "trainin: unknown parameter; did you mean 'training'?"),
+        (["--params", "data_acquisition.source=files"], "the two never mix"),
+        (
+            ["--env", "exp1_curriculum_aggressive_v1"],
+            "data_acquisition.folder: needed with source 'files'; add --params data_acquisition.folder=PATH",
+        ),
+        (
+            ["--env", "exp1_curriculum_aggressive_v1", "--params", "data_acquisition.folder=nowhere"],
+            "data_acquisition.folder: nowhere is not a folder",
+        ),
+        (["--pipelines", "training"], "does not exist yet; run the layer that makes it first"),
+    ],
+)
+def test_kedro_run_says_what_is_wrong(project, words, message):
+    done = project.command("kedro", "run", *words)
+    assert done.returncode == 1
+    assert done.stderr.count("error:") == 1, done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    assert not list((project.root / "data").rglob("*.parquet"))
+
+
+def test_an_empty_period_is_refused_and_no_contract_remains(project):
+    ranges = {
+        "train": {"start": "2019-01-01", "end": "2019-03-01"},
+        "val": {"start": "2019-04-01", "end": "2019-05-01"},
+        "test": {"start": "2023-01-01", "end": "2023-02-01"},
+    }
+    with pytest.raises(DataError, match=r"train: no bars between 2019-01-01 and 2019-02-28"):
+        project.run("smoke", "data_acquisition", "dataset", date_ranges=ranges)
+    project.run("smoke", "dataset")
+
+
+def test_an_environment_that_borrows_a_name_is_refused(project):
+    shutil.copytree(project.root / "conf/smoke", project.root / "conf/exp3")
+    with pytest.raises(ParameterError, match=r"must be its folder's name, 'exp3', was 'smoke'"):
+        project.run("exp3", "dataset")
+
+
+def test_a_second_run_of_the_same_name_is_refused_while_the_first_works(project):
+    (project.root / "data/.locks").mkdir(parents=True, exist_ok=True)
+    with (
+        FileLock(project.root / "data/.locks/smoke.lock"),
+        pytest.raises(RunLockedError, match="run 'smoke' is at work in another process"),
+    ):
+        project.run("smoke", "dataset")
+    project.run("smoke", "dataset")
+
+
+def test_dosvotos_upgrades_and_verifies(tmp_path, project):
+    url = f"sqlite:///{tmp_path}/fresh.db"
+    upgraded = project.command("dosvotos", "db", "upgrade", DOSVOTOS_DATABASE_URL=url)
+    assert upgraded.stdout.startswith("schema upgraded from empty to ")
+    again = project.command("dosvotos", "db", "upgrade", DOSVOTOS_DATABASE_URL=url)
+    assert "already" in again.stdout
+    whole = project.command("dosvotos", "audit", "verify", DOSVOTOS_DATABASE_URL=url)
+    assert (whole.returncode, whole.stdout) == (0, "audit log is whole: 0 row(s)\n")
+
+
+def test_dosvotos_reports_a_bad_database_url_without_its_password(project):
+    done = project.command("dosvotos", "audit", "verify", DOSVOTOS_DATABASE_URL="mysql://me:secret@host/d")
+    assert (done.returncode, done.stderr) == (
+        1,
+        "error: DOSVOTOS_DATABASE_URL: 'mysql' is not supported\n",
+    )
+
+
+def test_a_defect_of_ours_keeps_its_traceback():
+    assert message_of(ZeroDivisionError("division by zero")) is None
+    wrapped = RuntimeError("outer")
+    wrapped.__cause__ = DataError("inner")
+    assert message_of(wrapped) == "inner"

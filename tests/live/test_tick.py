@@ -1,0 +1,160 @@
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dosvotos.contracts.features import MARKET_FEATURES
+from dosvotos.database.connection import reading, writing
+from dosvotos.database.registry import lock_instrument
+from dosvotos.database.tables import inference_features_5m, instruments, trading_signals
+from dosvotos.errors import DataError, DecisionConflictError
+from dosvotos.live.book import SignalBook
+from dosvotos.live.tick import (
+    LiveFeatures,
+    Served,
+    decide_tick,
+    feature_row,
+    feature_vector,
+    live_features,
+)
+from dosvotos.market.calendar import in_session
+from dosvotos.market.features import MarketHistory, market_features
+from dosvotos.sources.base import check_bars, check_macro
+from dosvotos.sources.sample import simulate_market
+from tests.conftest import parameters_of
+from tests.desk import INSTRUMENT, tiny_policy
+
+BAR = datetime(2026, 11, 20, 17, 55, tzinfo=UTC)
+
+
+def served(epoch: int = 0) -> Served:
+    policy = tiny_policy(1)
+    return Served("demo_1", policy.digest, epoch, policy)
+
+
+def features(age_minutes: float = 0.0, **missing: float) -> LiveFeatures:
+    values = np.linspace(-1, 1, len(MARKET_FEATURES))
+    for name, value in missing.items():
+        values[MARKET_FEATURES.index(name)] = value
+    now = BAR + timedelta(minutes=5 + age_minutes)
+    return LiveFeatures(BAR, now, values, 1.0)
+
+
+def tick(live: LiveFeatures, position: float = 0.0, epoch: int = 0):
+    return decide_tick(live, served(epoch), position, parameters_of().inference, INSTRUMENT)
+
+
+def test_a_signal_is_the_policy_s_likeliest_target_and_its_probability():
+    record = tick(features(), position=1.0)
+    policy = served().policy
+    shares = policy.probabilities(policy.observe(features().market[None], np.array([1.0]), np.array([1.0])))
+    assert record.status == "SIGNAL"
+    assert record.signal == (-1.0, 0.0, 1.0)[int(shares.argmax())]
+    assert record.confidence == pytest.approx(shares.max())
+    assert record.inference_id == "inf_20261120_175500"
+
+
+@pytest.mark.parametrize("age", [0.0, 7.5])
+def test_a_fresh_bar_signals(age):
+    assert tick(features(age)).status == "SIGNAL"
+
+
+def test_a_stale_bar_gives_no_signal_with_its_reason():
+    record = tick(features(7.6))
+    assert (record.status, record.reason_code, record.signal) == ("NO_SIGNAL", "STALE_BAR", None)
+
+
+@pytest.mark.parametrize("name", MARKET_FEATURES)
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_missing_or_infinite_feature_gives_no_signal(name, value):
+    record = tick(features(**{name: value}))
+    assert (record.status, record.reason_code) == ("NO_SIGNAL", "FEATURE_MISSING")
+
+
+def test_the_feature_hash_covers_the_position():
+    assert tick(features(), 1.0).feature_hash != tick(features(), 0.0).feature_hash
+    assert feature_vector(features(), -1.0)[-2:].tolist() == [-1.0, 1.0]
+
+
+@pytest.fixture(scope="module")
+def market(variables):
+    until = pd.Timestamp("2023-02-10 23:00", tz="UTC")
+    params = parameters_of(sample_market={"start": "2022-12-01"}).sample_market
+    simulated = simulate_market(params, variables, until)
+    bars = check_bars(simulated.bars.assign(source="sample"))
+    macro = check_macro(simulated.macro.assign(vintage="simulated", source="sample"), variables)
+    return bars.set_index("timestamp"), macro
+
+
+def test_l1_computes_what_l2_computed(market, variables):
+    bars, macro = market
+    live = live_features(parameters_of(), bars, macro, BAR)
+    batch = market_features(MarketHistory(bars[in_session(bars.index)], macro), variables)
+    assert live.timestamp == batch.index[-1]
+    np.testing.assert_array_equal(live.market, batch[list(MARKET_FEATURES)].to_numpy()[-1])
+    assert live.time_normalized == 1.0
+    assert np.isfinite(live.market).all()
+
+
+def test_under_the_market_s_clock_the_last_bar_s_close_is_now(market):
+    bars, macro = market
+    assert live_features(parameters_of(), bars, macro, BAR).now == bars.index[-1] + timedelta(minutes=5)
+    wall = parameters_of(inference={"clock": "wall"})
+    assert live_features(wall, bars, macro, BAR).now == BAR
+
+
+def test_without_bars_the_message_says_what_to_run(market):
+    bars, macro = market
+    with pytest.raises(DataError, match=r"none stored for USD/COP.SIM; run 'kedro run --pipelines data_acq"):
+        live_features(parameters_of(), bars.iloc[:0], macro, BAR)
+
+
+def stored(engine) -> list:
+    with reading(engine) as connection:
+        return connection.execute(trading_signals.select().order_by(trading_signals.c.timestamp)).all()
+
+
+def test_a_bar_gets_exactly_one_row(engine):
+    book, now = SignalBook(engine, INSTRUMENT), datetime.now(UTC)
+    record = tick(features())
+    book.store(record, feature_row(features(), record), now)
+    again = tick(features(9))
+    book.store(again, feature_row(features(9), again), now)
+    assert [row.status for row in stored(engine)] == ["SIGNAL"]
+    with reading(engine) as connection:
+        row = connection.execute(inference_features_5m.select()).one()
+    assert row.rsi_9 == pytest.approx(features().market[MARKET_FEATURES.index("rsi_9")])
+    assert row.feature_hash == record.feature_hash
+
+
+def test_no_signal_leaves_the_model_s_position_unchanged(engine):
+    book, now = SignalBook(engine, INSTRUMENT), datetime.now(UTC)
+    first = tick(features())
+    book.store(first, feature_row(features(), first), now)
+    stale = features(60)._replace(timestamp=BAR + timedelta(minutes=5), now=BAR + timedelta(minutes=90))
+    second = tick(stale, first.signal)
+    book.store(second, feature_row(stale, second), now)
+    assert [row.status for row in stored(engine)] == ["SIGNAL", "NO_SIGNAL"]
+    assert book.position_at(BAR) == 0.0
+    assert book.position_at(BAR + timedelta(minutes=10)) == first.signal
+
+
+def test_missing_features_are_stored_as_missing(engine):
+    live = features(embi_z=np.nan)
+    record = tick(live)
+    SignalBook(engine, INSTRUMENT).store(record, feature_row(live, record), datetime.now(UTC))
+    with reading(engine) as connection:
+        row = connection.execute(inference_features_5m.select()).one()
+    assert row.embi_z is None
+    assert row.vix_z is not None
+
+
+def test_a_signal_of_a_replaced_model_is_not_written(engine):
+    with writing(engine) as connection:
+        lock_instrument(connection, INSTRUMENT)
+        connection.execute(instruments.update().values(epoch=3))
+    record = tick(features(), epoch=2)
+    with pytest.raises(DecisionConflictError, match="changed from epoch 2 to 3"):
+        SignalBook(engine, INSTRUMENT).store(record, feature_row(features(), record), datetime.now(UTC))
+    assert stored(engine) == []

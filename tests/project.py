@@ -1,0 +1,64 @@
+"""A project folder of a test's own: the real configuration, its own data, real runs."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kedro.framework.session import KedroSession
+from kedro.framework.startup import bootstrap_project
+from sqlalchemy import Engine
+
+from dosvotos.database.connection import open_database
+from tests.conftest import AS_OF, ROOT
+
+
+@dataclass(frozen=True)
+class Project:
+    """A folder with pyproject.toml and conf/; everything a run makes stays inside."""
+
+    root: Path
+
+    @property
+    def engine(self) -> Engine:
+        return open_database(f"sqlite:///{self.root}/data/dosvotos.db")
+
+    def run(self, env: str, *pipelines: str, **params: dict[str, Any]) -> None:
+        """Run pipelines (all up to the proposal without a name) in this process, as of a fixed moment."""
+        params["data_acquisition"] = {"as_of": AS_OF, **params.get("data_acquisition", {})}
+        with inside(self.root), KedroSession.create(self.root, env=env, runtime_params=params) as session:
+            session.run(pipeline_names=list(pipelines) or None)
+
+    def command(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run ``kedro`` or ``dosvotos`` as a person would."""
+        program = Path(sys.executable).with_name(words[0])
+        settings = {**os.environ, "DO_NOT_TRACK": "true", "COLUMNS": "300", **environment}
+        return subprocess.run(
+            [program, *words[1:]], cwd=self.root, env=settings, capture_output=True, text=True, check=False
+        )
+
+
+def new_project(root: Path) -> Project:
+    """Lay out a project folder."""
+    shutil.copytree(ROOT / "conf", root / "conf")
+    shutil.copy(ROOT / "pyproject.toml", root)
+    shutil.copy(ROOT / ".telemetry", root)
+    (root / "src").mkdir()
+    bootstrap_project(root)
+    return Project(root)
+
+
+@contextmanager
+def inside(folder: Path) -> Iterator[None]:
+    """Work in a folder for a while."""
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)

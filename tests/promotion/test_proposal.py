@@ -1,0 +1,82 @@
+import itertools
+from datetime import date
+
+import pytest
+
+from dosvotos.contracts.experiment import make_contract
+from dosvotos.promotion.criteria import Improvement
+from dosvotos.promotion.proposal import Evidence, judge, make_proposal
+
+PASSING = {"min_sharpe": "PASS (1.2 > 0.5)", "min_trades": "PASS (120 > 50)"}
+FAILING = {"min_sharpe": "FAIL (0.2 <= 0.5)", "min_trades": "PASS (120 > 50)"}
+IMPROVEMENTS = {
+    "reached": Improvement("compared", 0.33, 0.2, (0.1, 0.6), True),
+    "missed": Improvement("compared", 0.01, 0.2, (-0.1, 0.6), False),
+    "not_applicable": Improvement("not_applicable", None, None, None, None),
+    "not_comparable": Improvement("not_comparable", None, None, None, None),
+}
+
+
+def evidence(*notes: str) -> Evidence:
+    return Evidence(
+        looks=1, prior_trials=0, psr=0.97, luck_excluded=not notes, beats_naive=True, seeds="one seed",
+        point_in_time="simulated", covered=True, ledger={"id": "x", "created_at": "y"}, notes=notes,
+    )  # fmt: skip
+
+
+def expected(hard: bool, improvement: str, complete: bool) -> str:
+    """The design's table, written a second time."""
+    if not hard:
+        return "REJECT"
+    return "PROMOTE" if complete and improvement in ("reached", "not_applicable") else "REVIEW"
+
+
+@pytest.mark.parametrize(
+    ("hard", "improvement", "complete"), itertools.product([True, False], IMPROVEMENTS, [True, False])
+)
+def test_every_row_of_the_decision_table(hard, improvement, complete):
+    found = judge(
+        PASSING if hard else FAILING,
+        IMPROVEMENTS[improvement],
+        evidence() if complete else evidence("the probabilistic Sharpe ratio is 0.800, 0.95 is needed"),
+    )
+    assert found.recommendation == expected(hard, improvement, complete)
+
+
+def test_the_reason_names_what_is_missing():
+    assert "min_sharpe: FAIL (0.2 <= 0.5)" in judge(FAILING, IMPROVEMENTS["reached"], evidence()).reason
+    verdict = judge(
+        PASSING, IMPROVEMENTS["not_comparable"], evidence("it does not beat the naive strategies")
+    )
+    assert "part of this window; it does not beat the naive strategies" in verdict.reason
+
+
+METRICS = {
+    "sharpe_ratio": 1.2, "max_drawdown": 0.12, "win_rate": 0.55, "profit_factor": 1.8, "total_trades": 120,
+    "avg_trade_pnl": 10.0, "total_return": 0.1, "exposure": 0.5, "turnover": 1.0, "ruined": False,
+}  # fmt: skip
+
+
+def proposal_of(parameters, lineage):
+    contract = make_contract(parameters, date(2026, 7, 31), "ana")
+    return make_proposal(contract, "demo_1", METRICS, IMPROVEMENTS["not_applicable"], evidence(), lineage)
+
+
+def test_a_proposal_has_the_specification_s_fields_and_always_asks_a_person(parameters):
+    made = proposal_of(parameters, {"model_hash": "a", "mlflow_run_id": None}).model_dump()
+    assert {
+        "model_id", "experiment_name", "recommendation", "confidence", "reason", "metrics", "vs_baseline",
+        "criteria_results", "requires_human_approval", "status", "lineage",
+    } <= made.keys()  # fmt: skip
+    assert (made["recommendation"], made["confidence"]) == ("PROMOTE", 0.85)
+    assert (made["requires_human_approval"], made["status"]) == (True, "PENDING_APPROVAL")
+    assert set(made["metrics"]) == {
+        "sharpe_ratio", "max_drawdown", "win_rate", "profit_factor", "total_trades", "avg_trade_pnl",
+    }  # fmt: skip
+
+
+def test_the_mlflow_run_is_no_part_of_what_a_proposal_says(parameters):
+    one = proposal_of(parameters, {"model_hash": "a", "mlflow_run_id": "r1"})
+    other = proposal_of(parameters, {"model_hash": "a", "mlflow_run_id": "r2"})
+    changed = proposal_of(parameters, {"model_hash": "b", "mlflow_run_id": "r1"})
+    assert one.content_hash == other.content_hash != changed.content_hash

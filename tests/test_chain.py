@@ -1,0 +1,166 @@
+"""From the sample market to a signal, on real runs: twice the same, approved once, one production model."""
+
+import json
+
+import pandas as pd
+import pytest
+from sqlalchemy import select
+
+from dosvotos.contracts.features import FEATURE_ORDER_HASH
+from dosvotos.database.connection import reading
+from dosvotos.database.ledger import Look, TrialLedger
+from dosvotos.database.registry import list_proposals
+from dosvotos.database.tables import experiment_contracts, model_registry, trading_signals
+from dosvotos.errors import ContractError, DosVotosError, LineageError
+from dosvotos.promotion.audit import find_breaks, read_audit_log
+from dosvotos.promotion.decision import Vote, decide
+from dosvotos.sources.sample import feed_id
+from tests.conftest import parameters_of
+from tests.project import Project, new_project
+
+RECORDS = (
+    "data/05_model_input/smoke/DS_smoke_lineage.json",
+    "data/06_models/smoke/training_record.json",
+    "data/07_model_output/smoke/backtest_record.json",
+    "data/08_reporting/smoke/promotion_proposal_smoke.json",
+)
+HASHES = ("dataset_hash", "model_hash", "manifest_hash", "backtest_hash", "config_hash", "norm_stats_hash")
+
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory) -> Project:
+    made = new_project(tmp_path_factory.mktemp("chain"))
+    made.run("smoke")
+    return made
+
+
+def records(project: Project) -> dict[str, dict]:
+    return {path: json.loads((project.root / path).read_text()) for path in RECORDS}
+
+
+def hashes(found: dict[str, dict]) -> dict[str, str]:
+    flat = {**found[RECORDS[3]]["lineage"]}
+    for record in found.values():
+        flat |= {name: record[name] for name in HASHES if name in record}
+    flat.pop("mlflow_run_id")
+    return flat
+
+
+def proposals(project: Project) -> list:
+    with reading(project.engine) as connection:
+        return list_proposals(connection)
+
+
+def rows(project: Project, table) -> list:
+    with reading(project.engine) as connection:
+        return list(connection.execute(select(table)).all())
+
+
+def test_every_layer_hands_over_its_record_with_matching_hashes(project):
+    dataset, training, backtest, proposal = records(project).values()
+    assert dataset["feature_order_hash"] == FEATURE_ORDER_HASH
+    assert training["dataset_hash"] == backtest["dataset_hash"] == dataset["dataset_hash"]
+    assert training["config_hash"] == dataset["config_hash"] == proposal["lineage"]["config_hash"]
+    assert backtest["test_dataset_hash"] == dataset["splits"]["test"]["digest"]
+    assert backtest["model_hash"] == training["model_hash"] == proposal["lineage"]["model_hash"]
+    assert proposal["model_id"].startswith("smoke_2026")
+    assert training["mlflow_run_id"]
+
+
+def test_the_files_carry_the_specification_s_names(project):
+    made = {path.name for path in (project.root / "data").rglob("*") if path.is_file()}
+    assert {
+        "DS_smoke_train.parquet", "DS_smoke_val.parquet", "DS_smoke_test.parquet",
+        "DS_smoke_norm_stats.json", "DS_smoke_lineage.json", "model_smoke_v1.0.0.zip",
+        "backtest_results_smoke.json", "comparison_report_smoke.json", "promotion_proposal_smoke.json",
+        "config.yaml", "reward_config.json", "training_metrics.json",
+    } <= made  # fmt: skip
+
+
+def test_a_second_run_finds_the_same_hashes_and_the_same_proposal(project):
+    before, ids = hashes(records(project)), [row.id for row in proposals(project)]
+    project.run("smoke", data_acquisition={"as_of": "2026-11-23T23:00:00+00:00"})
+    assert hashes(records(project)) == before
+    assert [row.id for row in proposals(project)] == ids
+    assert len(rows(project, experiment_contracts)) == 1
+
+
+def test_the_look_at_test_was_written_once_with_its_returns(project):
+    feed = feed_id(parameters_of("smoke").sample_market)
+    training = records(project)[RECORDS[1]]
+    start, end = pd.Timestamp("2023-09-01").date(), pd.Timestamp("2023-12-15").date()
+    looks = TrialLedger(project.engine, "USD/COP.SIM").overlapping(
+        Look(feed, training["model_hash"], start, end)
+    )
+    assert [look.model_hash for look in looks] == [training["model_hash"]]
+    assert len(looks[0].daily_returns) == 21 + 21 + 20 + 10  # September to 15 December
+
+
+@pytest.mark.parametrize("pipeline", ["dataset", "training", "backtest", "promotion"])
+def test_a_changed_parameter_is_refused_by_every_layer(project, pipeline):
+    with pytest.raises(ContractError, match=r"training\.seed: frozen 42, now 7"):
+        project.run("smoke", pipeline, training={"seed": 7})
+
+
+def test_an_edited_dataset_is_refused_with_file_expected_and_found(project):
+    path = project.root / "data/05_model_input/smoke/DS_smoke_train.parquet"
+    original = path.read_bytes()
+    frame = pd.read_parquet(path)
+    frame.iloc[100, frame.columns.get_loc("rsi_9")] += 1e-9
+    frame.to_parquet(path)
+    try:
+        with pytest.raises(
+            LineageError, match=r"DS_smoke_train\.parquet: expected [0-9a-f]{64}, found [0-9a-f]{64}"
+        ):
+            project.run("smoke", "training")
+    finally:
+        path.write_bytes(original)
+
+
+def test_an_edited_bundle_is_refused_before_test_is_opened(project):
+    training = records(project)[RECORDS[1]]
+    path = project.root / training["model_path"] / "policy.safetensors"
+    original = path.read_bytes()
+    path.write_bytes(original[:-1] + bytes([original[-1] ^ 1]))
+    try:
+        with pytest.raises(Exception, match=r"policy\.safetensors: expected SHA-256"):
+            project.run("smoke", "backtest")
+    finally:
+        path.write_bytes(original)
+
+
+def test_without_an_approved_model_inference_says_what_to_do(project):
+    with pytest.raises(DosVotosError, match=r"no production model yet; approve a proposal first"):
+        project.run("smoke", "inference")
+    assert rows(project, trading_signals) == []
+
+
+def test_approval_leaves_one_production_model_and_inference_serves_it(project, monkeypatch):
+    monkeypatch.chdir(project.root)
+    proposal = proposals(project)[0]
+    with project.engine.begin() as connection:  # smoke's model is a REJECT; L4's vote is not under test here
+        connection.exec_driver_sql(
+            f"UPDATE promotion_proposals SET recommendation='REVIEW' WHERE id={proposal.id}"
+        )
+    vote = Vote("APPROVE", "ana", "approved to see a signal in a test", single_user=True)
+    outcome = decide(project.engine, proposal.id, vote, pd.Timestamp("2026-11-21", tz="UTC"))
+    stages = [row.stage for row in rows(project, model_registry)]
+    assert stages.count("production") == 1
+    with reading(project.engine) as connection:
+        assert find_breaks(read_audit_log(connection)) == []
+    project.run("smoke", "inference")
+    project.run("smoke", "inference")
+    (signal,) = rows(project, trading_signals)
+    assert (signal.status, signal.model_id, signal.epoch) == ("SIGNAL", outcome.model_id, 1)
+    assert signal.signal in (-1.0, 0.0, 1.0)
+    assert signal.timestamp == pd.Timestamp("2026-11-20 17:55", tz="UTC")
+
+
+def test_a_rerun_of_the_production_model_s_experiment_changes_nothing(project):
+    before = [(row.id, row.status) for row in proposals(project)]
+    project.run("smoke")
+    assert [(row.id, row.status) for row in proposals(project)] == before
+    assert before[0][1] == "APPROVED"
