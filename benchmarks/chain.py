@@ -1,7 +1,7 @@
 """How long the whole chain takes, and each of its layers.
 
-The chain is one ``kedro run`` as a person types it, start-up included, on a fresh database; the layers are run
-one by one in one process, without start-up. Real data are measured where ../shared/data is at hand.
+The chain is one ``kedro run`` as a person types it, start-up included, in an empty folder; the layers run one
+by one in one process, without start-up. Real data are measured where ../shared/data is at hand.
 """
 
 import argparse
