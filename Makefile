@@ -17,7 +17,7 @@ app: .venv/.run ## approval app and REST API at 127.0.0.1:8501
 	@DOSVOTOS_SINGLE_USER=1 $(BIN)/python -m streamlit_app
 
 viz: .venv/.viz ## kedro-viz: the six layers in a browser
-	@$(BIN)/kedro viz run
+	@$(BIN)/kedro viz run --pipeline lineage
 
 test: .venv/.test lint ## all that CI runs
 	@$(BIN)/python -m pytest

@@ -68,16 +68,20 @@ def test_every_dataset_of_a_pipeline_stands_in_the_catalog_with_a_layer():
     used = {name for name in used if not name.startswith("params:") and name != "parameters"}
     entries = catalog()
     assert used == set(entries)
-    layers = {entry["metadata"]["kedro-viz"]["layer"].split("_")[0] for entry in entries.values()}
-    assert layers == {"L0", "L1", "L2", "L3", "L4", "L5"}
+    layers = {entry["metadata"]["kedro-viz"]["layer"] for entry in entries.values()}
+    assert layers == {
+        "L0_data_acquisition", "L1_features", "L2_dataset", "L3_training", "L4_backtest_promotion",
+        "L5_inference",
+    }  # fmt: skip
 
 
 def test_six_pipelines_and_the_way_to_the_proposal():
     pipelines = register_pipelines()
     assert set(pipelines) == {
         "data_acquisition", "dataset", "training", "backtest", "promotion", "inference", "__default__",
+        "lineage",
     }  # fmt: skip
-    singles = [name for name in pipelines if name not in ("inference", "__default__")]
+    singles = [name for name in pipelines if name not in ("inference", "__default__", "lineage")]
     nodes = {node.name for name in singles for node in pipelines[name].nodes}
     assert {node.name for node in pipelines["__default__"].nodes} == nodes
 
