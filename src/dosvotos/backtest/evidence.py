@@ -1,10 +1,12 @@
-"""How much of a result may be luck: at the first look at a window, and at every later one."""
+"""How much of a result may be luck: at the first look at a window, and at every later one.
+
+arch is imported where it is used: it costs seconds, which every command would pay.
+"""
 
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from arch.bootstrap import SPA, StationaryBootstrap, StepM, optimal_block_length
 from scipy import stats
 
 from dosvotos.backtest.metrics import sharpe_ratio
@@ -68,6 +70,8 @@ def family_test(
     on returns scaled to equal volatility, since arch's SPA takes an unstudentised maximum. With looks that
     left no series, the p-value is multiplied and the size divided by looks / series (Bonferroni).
     """
+    from arch.bootstrap import SPA, StepM
+
     spread = series.std(ddof=1)
     losses = -series / spread.where(spread > 1e-15, 1.0)
     flat = np.zeros(len(losses))
@@ -90,6 +94,8 @@ def sharpe_difference_interval(
     """
     if sharpe_ratio(new) is None or sharpe_ratio(old) is None:
         return None
+    from arch.bootstrap import StationaryBootstrap
+
     pairs = np.column_stack([new, old])
     bootstrap = StationaryBootstrap(_block_size(pd.Series(new - old)), pairs, seed=seed)
     low, high = bootstrap.conf_int(_difference, reps=replications, method="percentile", size=size)
@@ -102,6 +108,8 @@ def _difference(pairs: np.ndarray) -> np.ndarray:
 
 
 def _block_size(returns: pd.Series) -> int:
+    from arch.bootstrap import optimal_block_length
+
     if returns.std(ddof=1) <= 1e-15:
         return 1
     return max(1, round(float(optimal_block_length(returns)["stationary"].iloc[0])))
