@@ -13,7 +13,7 @@ import pandas as pd
 from sqlalchemy import Engine
 
 from dosvotos.contracts.features import FEATURE_ORDER, FEATURE_ORDER_HASH, MARKET_FEATURES
-from dosvotos.database.connection import connect, open_database, reading, upgrade, writing
+from dosvotos.database.connection import open_database, reading, writing
 from dosvotos.database.registry import add_model, add_proposal, get_model, get_proposal, list_proposals
 from dosvotos.database.signals import add_signal
 from dosvotos.hashing import digest_bytes, digest_json
@@ -25,6 +25,14 @@ from dosvotos.promotion.audit import read_audit_log
 
 INSTRUMENT = "USD/COP.SIM"
 START = 100_000.0
+SPECIFIED_METRICS = (
+    "sharpe_ratio",
+    "max_drawdown",
+    "win_rate",
+    "profit_factor",
+    "total_trades",
+    "avg_trade_pnl",
+)
 
 
 @dataclass(frozen=True)
@@ -45,9 +53,7 @@ class Desk:
         backtest = _backtest(model_id, experiment, seed, self.n_sessions)
         files = {
             f"backtest_results_{experiment}.json": _json(backtest),
-            f"comparison_report_{experiment}.json": _json(
-                _comparison(model_id, baseline, backtest["metrics"])
-            ),
+            f"comparison_report_{experiment}.json": _json(_comparison(model_id, baseline, backtest)),
             f"promotion_proposal_{experiment}.json": _json({"model_id": model_id}),
         }
         folder = Path("data/08_reporting") / experiment / model_id
@@ -63,7 +69,7 @@ class Desk:
             "recommendation": "PROMOTE",
             "confidence": 0.85,
             "reason": "Every criterion and all evidence hold; there is no production model to compare with.",
-            "metrics": backtest["metrics"],
+            "metrics": {name: backtest["metrics"][name] for name in SPECIFIED_METRICS},
             "vs_baseline": {"sharpe_improvement": "+33%", "drawdown_improvement": "-20%"}
             if baseline
             else None,
@@ -137,17 +143,13 @@ class Desk:
 
 @contextmanager
 def open_desk(url: str, root: Path, n_sessions: int = 4) -> Iterator[Desk]:
-    """A desk on an empty database, migrated on the way."""
-    upgrader = connect(url)
-    upgrade(upgrader)
-    upgrader.dispose()
+    """A desk on a database without proposals; SQLite is made on the way."""
     engine = open_database(url)
     yield Desk(engine, root, n_sessions)
     engine.dispose()
 
 
 def tiny_policy(seed: int) -> ServedPolicy:
-    """A small policy with random weights."""
     rng = np.random.default_rng(seed)
     shapes = {
         "hidden.0.weight": (8, len(FEATURE_ORDER)),
@@ -192,17 +194,17 @@ def _backtest(model_id: str, experiment: str, seed: int, n_sessions: int) -> dic
     return {
         "model_id": model_id,
         "experiment_name": experiment,
-        "test_period": [days[0], days[-1]],
+        "test_period": f"{days[0]} to {days[-1]}",
         "metrics": metrics,
+        "metrics_without_financing": metrics,
         "metrics_with_financing": {**metrics, "sharpe_ratio": 1.81, "total_return": 0.1},
-        "financing_note": "policy rates as known on each day",
+        "financing_note": None,
         "naive": {
             "always_long": {**metrics, "sharpe_ratio": -0.42, "total_return": -0.051, "profit_factor": None},
             "always_short": {**metrics, "sharpe_ratio": 0.31, "total_return": 0.037, "win_rate": None},
             "random_sharpe_p95": 0.87,
         },
         "oracle_sharpe": 5.41,
-        "coverage": {"sessions": n_sessions, "without_rows": 0},
         "equity_curve": list(zip(stamps, equity.tolist(), strict=True)),
         "drawdown_series": list(zip(stamps, (1 - equity / peaks).tolist(), strict=True)),
         "trades": [
@@ -221,7 +223,9 @@ def _backtest(model_id: str, experiment: str, seed: int, n_sessions: int) -> dic
     }
 
 
-def _comparison(model_id: str, baseline: str | None, metrics: dict[str, Any]) -> dict[str, Any]:
+def _comparison(model_id: str, baseline: str | None, backtest: dict[str, Any]) -> dict[str, Any]:
+    metrics = backtest["metrics"]
+    weaker = [(time, START + 0.6 * (equity - START)) for time, equity in backtest["equity_curve"]]
     return {
         "model_id": model_id,
         "baseline_model_id": baseline,
@@ -232,7 +236,7 @@ def _comparison(model_id: str, baseline: str | None, metrics: dict[str, Any]) ->
         "drawdown_improvement": -0.2 if baseline else None,
         "interval_90": [0.11, 0.87] if baseline else None,
         "reached": True if baseline else None,
-        "note": None,
+        "baseline_equity_curve": weaker if baseline else None,
     }
 
 
@@ -254,16 +258,21 @@ def _evidence(now: datetime) -> dict[str, Any]:
         "spa_p_value": None,
         "in_superior_set": None,
         "passed": True,
+        "luck_excluded": True,
         "beats_naive": True,
+        "covered": True,
         "seeds": "one seed",
         "point_in_time": "simulated",
         "ledger": {"id": "5f0f6a0e-9a57-4b39-8d5a-2a7c6c4f9e10", "created_at": now.isoformat()},
-        "notes": ["one seed: how much of this is luck of the draw is not known"],
+        "notes": ["it does not beat the naive strategies"],
     }
 
 
 def _lineage(model_hash: str, baseline: str | None, planted_edge: float | None) -> dict[str, Any]:
-    hashed = ("dataset", "config", "norm_stats", "reward_config", "backtest", "test_dataset", "acquisition")
+    hashed = (
+        *("acquisition", "dataset", "norm_stats", "test_dataset"),
+        *("config", "reward_config", "manifest", "backtest"),
+    )
     return {
         **{f"{name}_hash": digest_json(name) for name in hashed},
         "feature_order_hash": FEATURE_ORDER_HASH,

@@ -1,0 +1,53 @@
+"""``python -m streamlit_app``: serve the approval app on this machine."""
+
+import argparse
+import socket
+import sys
+from contextlib import suppress
+
+import uvicorn
+
+from dosvotos.database.connection import database_url, open_database
+from dosvotos.errors import DosVotosError
+from streamlit_app.app import create_app
+from streamlit_app.security import refuse_unsafe_host
+
+
+def main() -> int:
+    """Start the server, or say in one line why it must not start."""
+    options = _parser().parse_args()
+    try:
+        refuse_unsafe_host(options.host)
+        app = create_app()
+        open_database(database_url())
+        listener = _listen(options.host, options.port)
+    except DosVotosError as error:
+        print(f"streamlit_app: {error}", file=sys.stderr)
+        return 1
+    host = f"[{options.host}]" if ":" in options.host else options.host
+    print(f"Dos Votos: http://{host}:{options.port} (Ctrl+C stops it)", flush=True)
+    config = uvicorn.Config(app, log_level="warning", proxy_headers=False, server_header=False)
+    with suppress(KeyboardInterrupt):
+        uvicorn.Server(config).run(sockets=[listener])
+    return 0
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except (OSError, OverflowError) as error:
+        raise DosVotosError(f"{host}:{port} cannot be used, choose another --port: {error}") from error
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m streamlit_app", description="The approval app and its REST API."
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="a loopback address; default %(default)s")
+    parser.add_argument("--port", type=int, default=8501, help="default %(default)s")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,261 @@
+"""The REST API: what the pages show and do, for programs."""
+
+import html
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, FastAPI, HTTPException, Path, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, Response
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException as StarletteHTTPException
+
+import dosvotos
+from dosvotos.database.connection import schema_versions
+from dosvotos.errors import (
+    BundleError,
+    DatabaseError,
+    DecisionConflictError,
+    DecisionError,
+    DosVotosError,
+    LineageError,
+    UnknownProposalError,
+)
+from dosvotos.promotion.decision import MAX_NOTES, Decision, decide
+from streamlit_app import queries
+from streamlit_app.identity import cast_vote, is_current_user
+from streamlit_app.problems import MEDIA_TYPE, problem
+from streamlit_app.reports import Trade, read_backtest
+from streamlit_app.security import API_PATH
+
+_STATUS_OF_ERROR: dict[type[DosVotosError], int] = {
+    UnknownProposalError: 404,
+    DecisionConflictError: 409,
+    DecisionError: 422,
+    BundleError: 409,
+    DatabaseError: 503,
+}
+_MAX_ID = 2**31 - 1
+ProposalId = Annotated[int, Path(alias="id", ge=1, le=_MAX_ID)]
+router = APIRouter()
+
+
+class Problem(BaseModel):
+    """An error, as RFC 9457 describes it."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+
+
+class Health(BaseModel):
+    """Whether the app can work."""
+
+    status: Literal["ok"]
+    database: str
+    schema_version: str | None
+    pending: int
+
+
+class Experiment(BaseModel):
+    """A proposal in the list."""
+
+    id: int
+    experiment_name: str
+    model_id: str
+    instrument: str
+    status: str
+    recommendation: str
+    confidence: float | None
+    created_at: datetime
+
+
+class BacktestResults(BaseModel):
+    """The series behind a proposal: time (ISO, UTC) and value of each bar, and every trade."""
+
+    equity_curve: list[tuple[str, float]]
+    drawdown_series: list[tuple[str, float]]
+    trades: list[Trade]
+
+
+class ExperimentDetail(Experiment):
+    """A proposal with all it stands on."""
+
+    reason: str
+    requires_human_approval: bool
+    metrics: dict[str, Any]
+    vs_baseline: dict[str, Any] | None
+    criteria_results: dict[str, Any]
+    evidence: dict[str, Any]
+    lineage: dict[str, Any]
+    reviewer: str | None
+    reviewer_notes: str | None
+    approved_at: datetime | None
+    backtest_results: BacktestResults | None
+    report_problem: str | None
+    """Why there are no backtest results: the file is missing or altered."""
+
+
+class VoteRequest(BaseModel):
+    """A second vote; `reviewer` may repeat who you are, and must then be right."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    decision: Decision
+    notes: Annotated[str, Field(max_length=MAX_NOTES, pattern=r"^[^\x00]*$")] = ""
+    promote_to_production: bool = True
+    reviewer: str | None = None
+
+
+class VoteResult(BaseModel):
+    """What the vote did."""
+
+    success: Literal[True] = True
+    model_id: str
+    new_stage: str
+
+
+class Signal(BaseModel):
+    """One bar's signal, or the reason there is none."""
+
+    instrument: str
+    timestamp: datetime
+    status: str
+    reason_code: str | None
+    signal: float | None
+    confidence: float | None
+    position: float
+    model_id: str | None
+    model_hash: str | None
+    feature_hash: str | None
+    inference_id: str
+    inference_latency_ms: float
+    created_at: datetime
+
+
+@router.get("/health")
+def health() -> Health:
+    """Say whether the database answers and how many proposals wait."""
+    engine = queries.engine()
+    present, _ = schema_versions(engine)
+    pending = queries.count_pending(queries.proposals(), datetime.now(UTC))
+    return Health(status="ok", database=engine.dialect.name, schema_version=present, pending=pending)
+
+
+@router.get("/experiments")
+def list_experiments() -> list[Experiment]:
+    """List all proposals, newest first."""
+    now = datetime.now(UTC)
+    return [Experiment(**_fields(row, now)) for row in queries.proposals()]
+
+
+@router.get("/experiments/{id}")
+def get_experiment(proposal_id: ProposalId) -> ExperimentDetail:
+    """Give one proposal with its metrics, evidence, lineage and backtest."""
+    row = queries.proposal(proposal_id)
+    results, trouble = None, None
+    try:
+        results = BacktestResults.model_validate(read_backtest(row).model_dump())
+    except LineageError as error:
+        trouble = str(error)
+    return ExperimentDetail(
+        **_fields(row, datetime.now(UTC)), backtest_results=results, report_problem=trouble
+    )
+
+
+@router.post("/experiments/{id}/approve")
+def vote(proposal_id: ProposalId, request: VoteRequest) -> VoteResult:
+    """Cast the second vote: approve (to production or shadow), reject, or ask for more tests."""
+    if request.reviewer is not None and not is_current_user(request.reviewer):
+        raise HTTPException(403, "reviewer: a vote counts for its authenticated person only")
+    cast = cast_vote(request.decision, request.notes, request.promote_to_production)
+    outcome = decide(queries.engine(), proposal_id, cast, datetime.now(UTC))
+    return VoteResult(model_id=outcome.model_id, new_stage=outcome.new_stage)
+
+
+@router.get("/signals")
+def list_signals(limit: Annotated[int, Query(ge=1, le=1_000)] = 200) -> list[Signal]:
+    """List the newest signals of all instruments, newest first."""
+    return [Signal(**row._mapping) for row in queries.signals(limit)]
+
+
+@router.get("/docs", include_in_schema=False)
+def docs(request: Request) -> HTMLResponse:
+    """List the routes in plain HTML, which needs nothing from elsewhere."""
+    return HTMLResponse(_docs_page(request.app.openapi()))
+
+
+def create_api() -> FastAPI:
+    """Build the API as an app of its own, to be mounted."""
+    api = FastAPI(
+        title="Dos Votos",
+        version=dosvotos.__version__,
+        servers=[{"url": API_PATH}],
+        root_path_in_servers=False,
+        docs_url=None,
+        redoc_url=None,
+        responses={"4XX": {"description": "Refused", "content": {MEDIA_TYPE: {}}, "model": Problem}},
+    )
+    api.include_router(router)
+    api.add_exception_handler(DosVotosError, _refused)
+    api.add_exception_handler(RequestValidationError, _invalid)
+    api.add_exception_handler(StarletteHTTPException, _http_error)
+    api.add_exception_handler(Exception, _unexpected)
+    return api
+
+
+def _fields(row: queries.Record, now: datetime) -> dict[str, Any]:
+    return {**row._mapping, "status": queries.state_of(row, now)}
+
+
+def _refused(_: Request, error: Exception) -> Response:
+    for kind, status in _STATUS_OF_ERROR.items():
+        if isinstance(error, kind):
+            return problem(status, str(error))
+    raise error
+
+
+def _invalid(_: Request, error: Exception) -> Response:
+    """Say what is wrong where, without repeating what was sent."""
+    assert isinstance(error, RequestValidationError)
+    wrong = [{"where": ".".join(str(part) for part in e["loc"]), "message": e["msg"]} for e in error.errors()]
+    return problem(422, "; ".join(f"{w['where']}: {w['message']}" for w in wrong), errors=wrong)
+
+
+def _http_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, StarletteHTTPException)
+    return problem(error.status_code, error.detail)
+
+
+def _unexpected(_: Request, __: Exception) -> Response:
+    """Tell nothing; the server logs the error itself."""
+    return problem(500, "an unexpected error; the server's log has it")
+
+
+def _docs_page(schema: dict[str, Any]) -> str:
+    title = html.escape(f"{schema['info']['title']} {schema['info']['version']}")
+    rows = "".join(
+        f"<tr><td><code>{method.upper()}</code></td><td><code>{html.escape(API_PATH + path)}</code></td>"
+        f"<td>{html.escape(operation['description'])}</td></tr>"
+        for path, methods in schema["paths"].items()
+        for method, operation in methods.items()
+    )
+    return _DOCS.format(title=title, rows=rows, schema_url=f"{API_PATH}/openapi.json")
+
+
+_DOCS = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>
+body {{ font: 16px/1.5 system-ui, sans-serif; color: #1c2733; max-width: 60rem; margin: 3rem auto }}
+table {{ border-collapse: collapse; width: 100% }}
+td {{ border-top: 1px solid #d9dfe5; padding: .5rem 1rem .5rem 0; vertical-align: top }}
+pre {{ background: #f4f6f8; padding: 1rem; overflow-x: auto }}
+</style></head><body>
+<h1>{title}</h1>
+<table>{rows}</table>
+<p>Fields and types: <a href="{schema_url}">{schema_url}</a> (OpenAPI). Bodies are JSON of at most 64 KiB;
+errors are problem details (RFC 9457). <code>id</code> is the proposal's.</p>
+<pre>curl -s http://127.0.0.1:8501/api/experiments/1/approve -H 'Content-Type: application/json' \\
+  -d '{{"decision": "APPROVE", "notes": "equity curve reviewed", "promote_to_production": true}}'</pre>
+</body></html>
+"""

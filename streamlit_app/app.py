@@ -1,0 +1,50 @@
+"""The ASGI app: Streamlit's pages and the REST API behind one set of checks."""
+
+from pathlib import Path
+
+import streamlit as st
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import RedirectResponse
+from starlette.routing import Mount, Route
+
+from streamlit_app.api import create_api
+from streamlit_app.identity import current_user
+from streamlit_app.security import API_PATH, ApiBodies, LocalOnly, refuse_unsafe_settings
+
+_UI = Path(__file__).parent / "ui.py"
+
+
+def create_app() -> st.App:
+    """Put pages, REST and checks together.
+
+    Raises
+    ------
+    UnsafeStartError
+        If the mode or Streamlit's settings would open the app to others.
+    """
+    refuse_unsafe_settings()
+    current_user()
+    return st.App(
+        _UI,
+        routes=[
+            Mount(API_PATH, app=create_api()),
+            Route(API_PATH, _to_docs),
+            Route("/experiments/pending", _to_proposals),
+            Route("/experiments/{proposal_id:int}/review", _to_review),
+        ],
+        middleware=[Middleware(LocalOnly), Middleware(ApiBodies)],
+    )
+
+
+async def _to_docs(_: Request) -> RedirectResponse:
+    return RedirectResponse(f"{API_PATH}/docs")
+
+
+async def _to_proposals(_: Request) -> RedirectResponse:
+    return RedirectResponse("/")
+
+
+async def _to_review(request: Request) -> RedirectResponse:
+    """Streamlit serves no nested addresses, so the documented one leads to the flat one."""
+    return RedirectResponse(f"/review?id={request.path_params['proposal_id']}")

@@ -1,0 +1,49 @@
+"""The texts of the pages, in each language."""
+
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+LANGUAGES: Final = {"en": "English", "es": "Español"}
+
+
+class MissingTextError(KeyError):
+    """A page asks for a text its language does not have."""
+
+
+class Translator:
+    """Looks up the texts of one language."""
+
+    def __init__(self, language: str) -> None:
+        self.language = language
+        self._texts = texts(language)
+
+    def __call__(self, key: str, **values: object) -> str:
+        """Give the text of a key, its placeholders filled; a missing key is an error.
+
+        Most texts end up as Markdown: fill in what people or files say only where plain text is shown.
+        """
+        if key not in self._texts:
+            raise MissingTextError(f"{self.language}.yml has no text {key!r}")
+        return self._texts[key].format(**values)
+
+    def label(self, family: str, name: str) -> str:
+        """Label a name that comes from data; an unknown one stands for itself, so show it as plain text."""
+        return self._texts.get(f"{family}.{name}", name)
+
+
+@cache
+def texts(language: str) -> dict[str, str]:
+    """Read every text of a language, by its dotted key."""
+    content = (Path(__file__).parent / f"{language}.yml").read_text(encoding="utf-8")
+    return dict(_flatten(yaml.safe_load(content)))
+
+
+def _flatten(tree: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    pairs: list[tuple[str, str]] = []
+    for key, value in tree.items():
+        name = f"{prefix}{key}"
+        pairs += _flatten(value, f"{name}.") if isinstance(value, dict) else [(name, str(value))]
+    return pairs

@@ -1,0 +1,87 @@
+"""What the pages share: language, formats, and the one way to show text that people or files wrote."""
+
+from datetime import UTC, datetime
+from typing import Any, Final, Literal
+
+import streamlit as st
+
+from streamlit_app import queries
+from streamlit_app.formats import Formats
+from streamlit_app.i18n import Translator
+
+LANGUAGE_KEY = "language"
+COLOURS: Final[dict[str, Literal["green", "orange", "red", "blue", "gray"]]] = {
+    "PROMOTE": "green",
+    "REVIEW": "orange",
+    "REJECT": "red",
+    "PASS": "green",
+    "FAIL": "red",
+    "NOT REACHED": "orange",
+    "NOT APPLICABLE": "gray",
+    "PENDING_APPROVAL": "blue",
+    "MORE_TESTS_REQUESTED": "blue",
+}
+
+
+def translator() -> Translator:
+    """Give the texts in the language chosen in the sidebar."""
+    return Translator(st.session_state[LANGUAGE_KEY])
+
+
+def formats() -> Formats:
+    """Give the number formats of the language chosen in the sidebar."""
+    return Formats(st.session_state[LANGUAGE_KEY])
+
+
+def now() -> datetime:
+    """Take the time, once a page view."""
+    return datetime.now(UTC)
+
+
+def plain(text: object, look: str = "body", key: object = "") -> None:
+    """Show text as it is, never as Markdown or HTML: for whatever people, models or files are called or say.
+
+    Parameters
+    ----------
+    text : object
+    look : str
+        ``title``, ``name``, ``small`` or ``body``; style.css gives each its size.
+    key : object
+        Tells apart texts of the same look on one page.
+    """
+    with st.container(key=f"plain-{look}-{key}"):
+        st.text(str(text))
+
+
+def empty(title: str, what_next: str) -> None:
+    """Say that there is nothing yet and what to do about it; both are our own texts."""
+    with st.container(border=True):
+        st.markdown(f"**{title}**")
+        st.markdown(what_next)
+
+
+def numeric(*columns: str) -> dict[str, Any]:
+    """Align columns of written figures to the right."""
+    return dict.fromkeys(columns, st.column_config.TextColumn(alignment="right"))
+
+
+def what_was_done(vote: queries.Record) -> str:
+    """Write a row of the audit log as decision, stage approved to and mark; to be shown as plain text."""
+    t = translator()
+    parts = [t.label("decision", vote.action)]
+    if vote.action == "APPROVE":
+        parts.append(t.label("stage", vote.new_stage))
+    return " · ".join([*parts, "self_approved"] if vote.self_approved else parts)
+
+
+def first_vote(proposal: queries.Record, state: str) -> None:
+    """Show what L4 recommends, and where the proposal stands."""
+    t = translator()
+    recommendation = proposal.recommendation
+    with st.container(horizontal=True, vertical_alignment="center"):
+        said = t("review.recommends", recommendation=t(f"recommendation.{recommendation}"))
+        st.badge(said, color=COLOURS[recommendation])
+        st.badge(t(f"status.{state}"), color=COLOURS.get(state, "gray"))
+        share = formats().percent(proposal.confidence, 0)
+        plain(t("proposals.confidence", share=share), "small", f"confidence-{proposal.id}")
+    plain(proposal.reason, "body", f"reason-{proposal.id}")

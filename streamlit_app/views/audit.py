@@ -1,0 +1,48 @@
+"""The audit log: every vote, and whether the chain of hashes holds."""
+
+import pandas as pd
+import streamlit as st
+
+from dosvotos.hashing import short
+from dosvotos.promotion.audit import find_breaks
+from streamlit_app import queries
+from streamlit_app.formats import in_bogota
+from streamlit_app.page import empty, plain, translator, what_was_done
+
+
+def show() -> None:
+    """Say whether the chain holds, then list its rows, newest first."""
+    st.title(t("audit.title"))
+    st.markdown(t("audit.intro"))
+    rows = queries.audit_log()
+    if not rows:
+        empty(t("audit.empty"), t("audit.empty_next"))
+        return
+    if breaks := find_breaks(rows):
+        st.error(t("audit.broken"))
+        plain("\n".join(breaks))
+    else:
+        st.success(t("audit.whole", count=len(rows)))
+    st.dataframe(_table(rows[::-1]), hide_index=True)
+
+
+def _table(rows: list[queries.Record]) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {
+                t("column.id"): row.id,
+                t("column.time"): in_bogota(row.created_at),
+                t("column.reviewer"): row.reviewer,
+                t("column.action"): what_was_done(row),
+                t("column.model"): row.model_id,
+                t("column.notes"): row.notes or "",
+                t("column.previous"): row.previous_production_model or "",
+                t("column.hash"): short(row.row_hash),
+            }
+            for row in rows
+        ]
+    )
+
+
+t = translator()
+show()

@@ -1,0 +1,54 @@
+"""The registry: every model and its stage."""
+
+import pandas as pd
+import streamlit as st
+
+from streamlit_app import queries
+from streamlit_app.formats import day_in_bogota, in_bogota
+from streamlit_app.page import empty, formats, numeric, plain, translator
+
+
+def show() -> None:
+    """Show production models first, then all models as a table."""
+    st.title(t("models.title"))
+    st.markdown(t("models.intro"))
+    rows = queries.models()
+    if not rows:
+        empty(t("models.empty"), t("models.empty_next"))
+        return
+    st.subheader(t("models.in_production"))
+    in_production = [row for row in rows if row.stage == "production"]
+    if not in_production:
+        st.info(t("models.no_production"))
+    for row in in_production:
+        _card(row)
+    st.subheader(t("models.all"))
+    st.dataframe(_table(rows), hide_index=True, column_config=numeric(t("metric.sharpe_ratio")))
+
+
+def _card(row: queries.Record) -> None:
+    with st.container(border=True):
+        plain(row.model_id, "name", row.id)
+        plain(t("models.since", instrument=row.instrument, since=in_bogota(row.promoted_at)), "small", row.id)
+
+
+def _table(rows: list[queries.Record]) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {
+                t("column.stage"): ("● " if row.stage == "production" else "") + t(f"stage.{row.stage}"),
+                t("column.model"): row.model_id,
+                t("column.instrument"): row.instrument,
+                t("metric.sharpe_ratio"): f.number((row.metrics or {}).get("sharpe_ratio")),
+                t("column.trained_by"): row.trained_by,
+                t("column.created"): day_in_bogota(row.created_at),
+                t("column.promoted"): day_in_bogota(row.promoted_at),
+                t("column.archived"): day_in_bogota(row.archived_at),
+            }
+            for row in rows
+        ]
+    )
+
+
+t, f = translator(), formats()
+show()

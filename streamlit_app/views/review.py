@@ -1,0 +1,281 @@
+"""One proposal: what L4 found, what stands behind it, and the vote."""
+
+from typing import Any, NamedTuple
+
+import pandas as pd
+import streamlit as st
+
+from dosvotos.database.registry import OPEN_STATES
+from dosvotos.errors import LineageError, UnknownProposalError
+from dosvotos.hashing import short
+from dosvotos.promotion.decision import VALID_FOR
+from streamlit_app import charts, queries
+from streamlit_app.ballot import show_ballot
+from streamlit_app.formats import MISSING, in_bogota
+from streamlit_app.page import COLOURS, first_vote, formats, now, plain, translator, what_was_done
+from streamlit_app.reports import Backtest, Comparison, Metrics, read_backtest, read_comparison
+
+_PERCENT = -1
+# the figures in the order of the table, with their digits
+_DIGITS = {
+    "sharpe_ratio": 2,
+    "total_return": _PERCENT,
+    "max_drawdown": _PERCENT,
+    "total_trades": 0,
+    "win_rate": _PERCENT,
+    "profit_factor": 2,
+    "avg_trade_pnl": 2,
+    "exposure": _PERCENT,
+    "turnover": 2,
+}
+_LAYERS = {
+    "acquisition": ("acquisition_hash",),
+    "features": ("feature_order_hash",),
+    "dataset": ("dataset_hash", "norm_stats_hash", "test_dataset_hash"),
+    "model": ("model_hash", "manifest_hash", "config_hash", "reward_config_hash"),
+    "backtest": ("backtest_hash",),
+}
+_MORE_NAMES = ("test_period", "mlflow_run_id", "baseline_model_id")
+
+
+class _Reports(NamedTuple):
+    """The files of one proposal, checked."""
+
+    backtest: Backtest
+    comparison: Comparison
+
+
+def show() -> None:
+    """Show the proposal of the address, or the newest one that waits."""
+    st.page_link("views/proposals.py", label=t("review.back"), icon=":material/arrow_back:")
+    proposal = _find()
+    if proposal is None:
+        return
+    model = queries.model(proposal.model_id)
+    _head(proposal, model)
+    _recommendation(proposal)
+    _votes(proposal)
+    reports = _reports(proposal)
+    _metrics(proposal, reports)
+    _criteria(proposal)
+    if reports:
+        _charts(*reports)
+    _evidence(proposal.evidence)
+    _lineage(proposal.lineage)
+    show_ballot(proposal, is_open=queries.state_of(proposal, now()) in OPEN_STATES)
+
+
+def _find() -> queries.Record | None:
+    if wanted := st.query_params.get("id"):
+        try:
+            return queries.proposal(int(wanted) if wanted.isdecimal() and len(wanted) < 10 else 0)
+        except UnknownProposalError:
+            st.title(t("review.title"))
+            st.error(t("review.unknown"))
+            return None
+    rows = queries.proposals()
+    for state in OPEN_STATES:
+        for row in rows:
+            if queries.state_of(row, now()) == state:
+                return row
+    st.title(t("review.title"))
+    st.info(t("review.nothing"))
+    return None
+
+
+def _head(proposal: queries.Record, model: queries.Record) -> None:
+    plain(proposal.experiment_name, "title")
+    facts = t(
+        "review.facts",
+        id=proposal.id,
+        instrument=proposal.instrument,
+        created=in_bogota(proposal.created_at),
+        trained_by=model.trained_by,
+    )
+    plain(t("review.model", model=proposal.model_id) + "\n" + facts, "small", "facts")
+
+
+def _recommendation(proposal: queries.Record) -> None:
+    state = queries.state_of(proposal, now())
+    with st.container(border=True, key="recommendation"):
+        first_vote(proposal, state)
+        if state in OPEN_STATES:
+            st.markdown(f"[{t('review.to_vote')}](#vote)")
+    if (edge := proposal.lineage.get("planted_edge")) and edge > 0:
+        st.warning(t("review.planted", edge=f.number(edge)), icon=":material/science:")
+    if state == "SUPERSEDED":
+        st.info(t("review.superseded"))
+    elif state == "EXPIRED":
+        st.info(t("review.expired", days=VALID_FOR.days))
+
+
+def _votes(proposal: queries.Record) -> None:
+    votes = [row for row in queries.audit_log() if row.proposal_id == proposal.id]
+    if not votes:
+        return
+    st.subheader(t("review.votes"))
+    for row in votes:
+        with st.container(border=True):
+            plain(what_was_done(row), "name", f"vote-{row.id}")
+            plain(f"{row.reviewer} · {in_bogota(row.created_at)}", "small", f"vote-{row.id}")
+            plain(row.notes or t("review.no_notes"), "quote", f"vote-{row.id}")
+
+
+def _reports(proposal: queries.Record) -> _Reports | None:
+    try:
+        return _Reports(read_backtest(proposal), read_comparison(proposal))
+    except LineageError as error:
+        st.error(t("review.files_altered"))
+        plain(error, "small", "altered")
+        return None
+
+
+def _metrics(proposal: queries.Record, reports: _Reports | None) -> None:
+    st.subheader(t("review.metrics"))
+    if reports is None:
+        _accounts({"this_model": proposal.metrics})
+        return
+    backtest, comparison = reports
+    plain(backtest.test_period, "small", "period")
+    _accounts(
+        {
+            "this_model": backtest.metrics,
+            **_other_financing(backtest),
+            "production": comparison.baseline_metrics,
+            "always_long": backtest.naive.always_long,
+            "always_short": backtest.naive.always_short,
+        }
+    )
+    if backtest.metrics.get("ruined"):
+        st.error(t("review.ruined"))
+    sentences = _against_production(comparison) + _against_chance(backtest)
+    if backtest.financing_note:
+        sentences.append(t("review.financing", note=backtest.financing_note))
+    plain("\n".join(f"• {sentence}" for sentence in sentences), "body", "comparison")
+
+
+def _accounts(accounts: dict[str, Metrics | None]) -> None:
+    """Show the figures of accounts side by side, a column each."""
+    columns = {
+        t(f"account.{name}"): [_figure(metric, metrics.get(metric)) for metric in _DIGITS]
+        for name, metrics in accounts.items()
+        if metrics
+    }
+    st.table(pd.DataFrame(columns, index=[t(f"metric.{metric}") for metric in _DIGITS]), border="horizontal")
+
+
+def _other_financing(backtest: Backtest) -> dict[str, Metrics | None]:
+    """Give the result with financing beside the one without, whichever of the two was voted on."""
+    if backtest.metrics == backtest.metrics_with_financing:
+        return {"without_financing": backtest.metrics_without_financing}
+    return {"with_financing": backtest.metrics_with_financing}
+
+
+def _figure(metric: str, value: float | None) -> str:
+    digits = _DIGITS[metric]
+    return f.percent(value) if digits == _PERCENT else f.number(value, digits)
+
+
+def _against_production(comparison: Comparison) -> list[str]:
+    if comparison.status != "compared":
+        return [t(f"comparison.{comparison.status}")]
+    sharpe = f.percent(comparison.sharpe_improvement, signed=True)
+    drawdown = f.percent(comparison.drawdown_improvement, signed=True)
+    sentences = [t("comparison.compared", sharpe=sharpe, drawdown=drawdown)]
+    if comparison.interval_90:
+        low, high = (f.number(bound) for bound in comparison.interval_90)
+        sentences.append(t("comparison.interval", low=low, high=high))
+    return sentences
+
+
+def _against_chance(backtest: Backtest) -> list[str]:
+    sentences = []
+    if backtest.naive.random_sharpe_p95 is not None:
+        sentences.append(t("review.random", sharpe=f.number(backtest.naive.random_sharpe_p95)))
+    if backtest.oracle_sharpe is not None:
+        sentences.append(t("review.oracle", sharpe=f.number(backtest.oracle_sharpe)))
+    return sentences
+
+
+def _criteria(proposal: queries.Record) -> None:
+    st.subheader(t("review.criteria"))
+    with st.container(border=True, key="criteria", gap="xsmall"):
+        for index, (name, result) in enumerate(proposal.criteria_results.items()):
+            verdict, _, detail = str(result).partition(" (")
+            badge, label, figures = st.columns([1, 2, 4], vertical_alignment="center")
+            if verdict in ("PASS", "FAIL", "NOT REACHED", "NOT APPLICABLE"):
+                badge.badge(t(f"criterion.{verdict}"), color=COLOURS[verdict])
+            with label:
+                plain(t.label("criterion", name), "body", f"criterion-{index}")
+            with figures:
+                plain(detail.removesuffix(")") if detail else result, "small", f"result-{index}")
+
+
+def _charts(backtest: Backtest, comparison: Comparison) -> None:
+    st.subheader(t("review.charts"))
+    marks, pnl = f.separators, [trade.pnl for trade in backtest.trades]
+    names = (t("account.this_model"), t("account.production"))
+    figures = {
+        "equity": charts.equity_chart(backtest.equity_curve, comparison.baseline_equity_curve, names, marks),
+        "drawdown": charts.drawdown_chart(backtest.drawdown_series, marks),
+        "trades": charts.trade_chart(pnl, t("chart.losses"), t("chart.gains"), marks),
+        "monthly": charts.monthly_chart(backtest.daily_returns, marks),
+    }
+    places = [*st.columns(2), *st.columns(2)]
+    for place, (name, figure) in zip(places, figures.items(), strict=True):
+        with place:
+            st.markdown(f"**{t(f'chart.{name}')}**")
+            st.plotly_chart(figure, config={"displayModeBar": False}, key=name, alt=t(f"chart.{name}"))
+
+
+def _evidence(evidence: dict[str, Any]) -> None:
+    st.subheader(t("review.evidence"))
+    ledger = evidence.get("ledger") or {}
+    born = (ledger.get("created_at") or MISSING)[:10]
+    answers = {
+        "passed": _yes_no(evidence.get("passed")),
+        "luck_excluded": _yes_no(evidence.get("luck_excluded")),
+        "looks": t("evidence.looks_value", looks=evidence.get("looks"), prior=evidence.get("prior_trials")),
+        "psr": f.percent(evidence.get("psr")),
+        "spa_p_value": f.number(evidence.get("spa_p_value"), 3),
+        "in_superior_set": _yes_no(evidence.get("in_superior_set")),
+        "beats_naive": _yes_no(evidence.get("beats_naive")),
+        "covered": _yes_no(evidence.get("covered")),
+        "seeds": evidence.get("seeds"),
+        "point_in_time": t.label("evidence", str(evidence.get("point_in_time"))),
+        "ledger": t("evidence.ledger_value", id=short(ledger.get("id")), since=born),
+    }
+    with st.container(border=True, key="evidence", gap="xsmall"):
+        for name, answer in answers.items():
+            question, place = st.columns([3, 4], vertical_alignment="center")
+            question.markdown(t(f"evidence.{name}"))
+            with place:
+                plain(answer, "body", f"evidence-{name}")
+    if notes := evidence.get("notes"):
+        plain("\n".join(f"• {note}" for note in notes), "small", "evidence-notes")
+
+
+def _yes_no(value: bool | None) -> str:
+    return MISSING if value is None else t("evidence.yes" if value else "evidence.no")
+
+
+def _lineage(lineage: dict[str, Any]) -> None:
+    st.subheader(t("review.lineage"))
+    st.caption(t("review.lineage_hint"))
+    for place, (layer, hashes) in zip(st.columns(len(_LAYERS)), _LAYERS.items(), strict=True):
+        with place, st.container(border=True, height="stretch", gap="xsmall"):
+            st.markdown(f"**{t(f'lineage.{layer}')}**")
+            for name in hashes:
+                plain(t(f"lineage.{name}"), "small", f"lineage-{name}")
+                plain(short(lineage.get(name)), "hash", f"lineage-{name}")
+    shown = [*(name for names in _LAYERS.values() for name in names), *_MORE_NAMES]
+    with st.expander(t("review.full_hashes")):
+        full = {
+            t("column.name"): [t(f"lineage.{name}") for name in shown],
+            t("column.hash"): [str(lineage.get(name) or MISSING) for name in shown],
+        }
+        st.dataframe(pd.DataFrame(full), hide_index=True)
+
+
+t, f = translator(), formats()
+show()

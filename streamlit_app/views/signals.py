@@ -1,0 +1,74 @@
+"""The latest signals: what the production model said, bar by bar."""
+
+import pandas as pd
+import streamlit as st
+
+from streamlit_app import charts, queries
+from streamlit_app.formats import in_bogota
+from streamlit_app.page import empty, formats, numeric, translator
+
+_N_BARS = 200
+
+
+def show() -> None:
+    """Chart signal and confidence, then reasons for missing signals, and the rows."""
+    st.title(t("signals.title"))
+    rows = queries.signals(_N_BARS)
+    if not rows:
+        empty(t("signals.empty"), t("signals.empty_next"))
+        return
+    st.markdown(t("signals.intro", count=len(rows)))
+    instruments = sorted({row.instrument for row in rows})
+    chosen = instruments[0]
+    if len(instruments) > 1:
+        chosen = st.selectbox(t("signals.instrument"), instruments)
+    rows = [row for row in rows if row.instrument == chosen]
+    _chart(rows[::-1])
+    _missing(rows)
+    st.subheader(t("signals.table"))
+    figures = [t(f"column.{name}") for name in ("signal", "confidence", "position", "latency")]
+    st.dataframe(_table(rows), hide_index=True, column_config=numeric(*figures))
+
+
+def _chart(rows: list[queries.Record]) -> None:
+    """Oldest bar first."""
+    figure = charts.signal_chart(
+        [pd.Timestamp(row.timestamp) for row in rows],
+        [row.signal for row in rows],
+        [row.confidence for row in rows],
+        (t("column.signal"), t("column.confidence")),
+        f.separators,
+    )
+    st.plotly_chart(figure, config={"displayModeBar": False}, key="signals", alt=t("signals.title"))
+
+
+def _missing(rows: list[queries.Record]) -> None:
+    st.subheader(t("signals.no_signal"))
+    reasons = pd.Series([row.reason_code for row in rows if row.status == "NO_SIGNAL"], dtype=object)
+    if reasons.empty:
+        st.markdown(t("signals.all_signal"))
+        return
+    counts = reasons.value_counts()
+    table = {t("column.reason"): counts.index, t("column.count"): counts.to_numpy()}
+    st.dataframe(pd.DataFrame(table), hide_index=True, width="content")
+
+
+def _table(rows: list[queries.Record]) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {
+                t("column.time"): in_bogota(row.timestamp),
+                t("column.signal"): f.number(row.signal),
+                t("column.confidence"): f.percent(row.confidence),
+                t("column.reason"): row.reason_code or "",
+                t("column.position"): f.number(row.position),
+                t("column.model"): row.model_id or "",
+                t("column.latency"): f.number(row.inference_latency_ms, 1),
+            }
+            for row in rows
+        ]
+    )
+
+
+t, f = translator(), formats()
+show()

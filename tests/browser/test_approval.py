@@ -1,0 +1,162 @@
+"""The second vote in a real browser, from the list to the audit row."""
+
+import re
+import threading
+from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.desk import Desk, open_desk
+from tests.streamlit_app.serving import serving
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="the package playwright is not installed")
+
+CHROMIUM = Path("/usr/bin/chromium")
+HOSTILE = (
+    "<img src=http://evil.test/a.png onerror=alert(1)> ![x](http://evil.test/b.png) <script>alert(2)</script>"
+)
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no Chromium at {CHROMIUM}"),
+]
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    root = tmp_path_factory.mktemp("browser")
+    with open_desk(f"sqlite:///{root}/data/dosvotos.db", root, n_sessions=30) as desk:
+        yield desk
+
+
+@pytest.fixture(scope="module")
+def address(desk: Desk) -> Iterator[str]:
+    with serving(desk.root, str(desk.engine.url)) as port:
+        yield f"http://127.0.0.1:{port}"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-dev-shm-usage"]
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(browser: Any, address: str) -> Iterator[Any]:
+    """Open pages; afterwards nothing may have left this machine, and nothing popped up."""
+    requests, dialogs, contexts = [], [], []
+
+    def open_(path: str, locale: str = "en-US") -> Any:
+        context = browser.new_context(locale=locale, viewport={"width": 1280, "height": 900})
+        contexts.append(context)
+        page = context.new_page()
+        page.on("request", lambda request: requests.append(request.url))
+        page.on("websocket", lambda socket: requests.append(socket.url))
+        page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+        page.goto(address + path)
+        return page
+
+    yield open_
+    for context in contexts:
+        context.close()
+    here = address.removeprefix("http")
+    assert [url for url in requests if not re.match(rf"(http|ws){re.escape(here)}/|data:|blob:", url)] == []
+    assert any(url.startswith("ws") for url in requests)
+    assert dialogs == []
+
+
+def test_a_person_approves_and_the_model_is_in_production(open_page: Any, desk: Desk):
+    proposal_id = desk.propose("demo", 1, trained_by="bob")
+    desk.signal(60, "demo")
+    page = open_page("/")
+    expect = sync_api.expect
+    expect(page.get_by_role("link", name="Proposals (1)")).to_be_visible(timeout=30_000)
+    page.get_by_role("link", name="Review and decide").click()
+    expect(page.locator(".js-plotly-plot .main-svg").first).to_be_visible(timeout=30_000)
+    expect(page.locator(".js-plotly-plot")).to_have_count(4)
+    assert page.url.endswith(f"/review?id={proposal_id}")
+    expect(page.get_by_text("planted and generous; real markets are not like this")).to_be_visible()
+    page.get_by_role("textbox", name="Notes").fill(HOSTILE)
+    page.get_by_role("button", name="Approve ...").click()
+    expect(page.get_by_text("Approve this model to production?")).to_be_visible()
+    assert desk.votes() == []
+    page.get_by_role("button", name="Yes, approve").click()
+    expect(page.get_by_text("Approved. The model is in production.")).to_be_visible()
+    expect(page.get_by_text(HOSTILE)).to_be_visible()
+    expect(page.get_by_role("link", name="Proposals", exact=True)).to_be_visible()
+    assert page.locator("img[src*='evil']").count() == 0
+    assert list(desk.stages().values()) == ["production"]
+    (vote,) = desk.votes()
+    assert (vote.action, vote.reviewer, vote.notes) == ("APPROVE", "alice", HOSTILE)
+
+
+@pytest.mark.parametrize(
+    ("locale", "banner"),
+    [("en-US", "Single-user mode: you are alice."), ("es-CO", "Modo de un solo usuario: usted es alice.")],
+)
+def test_every_page_works_in_both_languages(open_page: Any, desk: Desk, locale: str, banner: str):
+    page = open_page("/", locale)
+    sync_api.expect(page.get_by_text(banner)).to_be_visible(timeout=30_000)
+    links = page.get_by_test_id("stSidebarNavLink")
+    sync_api.expect(links).to_have_count(5)
+    for index, path in enumerate(["/", "/review", "/models", "/signals", "/audit"]):
+        links.nth(index).click()
+        page.wait_for_url(f"**{path}", wait_until="commit")
+        sync_api.expect(page.locator("[class*=st-key-plain-title], h1")).to_have_count(1)
+        sync_api.expect(page.locator(".stApp")).to_have_attribute("data-test-script-state", "notRunning")
+        sync_api.expect(page.get_by_text(banner)).to_be_visible()
+        assert page.get_by_test_id("stException").count() == 0
+        overflow = page.evaluate(
+            "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        )
+        assert overflow <= 0, page.url
+
+
+def test_the_documented_address_leads_to_the_review(open_page: Any, desk: Desk):
+    page = open_page("/experiments/1/review")
+    sync_api.expect(page.get_by_text("Result on the test window")).to_be_visible(timeout=30_000)
+    assert page.url.endswith("/review?id=1")
+
+
+@pytest.fixture
+def other_server() -> Iterator[str]:
+    """A server of someone else on this machine; Chromium itself forbids pages from further away to try."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), SimpleHTTPRequestHandler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://localhost:{server.server_port}/"
+        server.shutdown()
+
+
+def test_a_page_of_another_server_can_neither_read_nor_vote(
+    browser: Any, address: str, desk: Desk, other_server: str
+):
+    proposal_id = desk.propose("other", 9)
+    before = len(desk.votes())
+    page = browser.new_context().new_page()
+    page.goto(other_server)
+    attack = """async ([address, id]) => {
+        const body = JSON.stringify({decision: 'APPROVE', notes: 'from another site, twenty characters'});
+        const tries = [
+            () => fetch(address + '/api/experiments').then(r => r.text()),
+            () => fetch(`${address}/api/experiments/${id}/approve`, {method: 'POST', body, mode: 'no-cors'}),
+            () => fetch(`${address}/api/experiments/${id}/approve`,
+                        {method: 'POST', body, headers: {'Content-Type': 'application/json'}}),
+            () => new Promise((resolve, reject) => {
+                const stream = address.replace('http', 'ws') + '/_stcore/stream';
+                const socket = new WebSocket(stream, ['streamlit']);
+                socket.onopen = () => resolve('open'); socket.onerror = () => reject(new Error('closed'));
+            }),
+        ];
+        const outcomes = await Promise.allSettled(tries.map(attempt => attempt()));
+        return outcomes.map(o => o.status === 'fulfilled' ? (o.value.type || o.value) : 'refused');
+    }"""
+    assert page.evaluate(attack, [address, proposal_id]) == ["refused", "opaque", "refused", "refused"]
+    assert len(desk.votes()) == before
+    assert desk.proposal(proposal_id).status == "PENDING_APPROVAL"

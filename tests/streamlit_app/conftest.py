@@ -1,0 +1,106 @@
+"""The assembled app, once a session, and a fresh desk a test on either database."""
+
+import os
+import shutil
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from dosvotos.database.connection import connect, upgrade
+from streamlit_app.app import create_app
+from tests.desk import Desk, open_desk
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # Starlette asks for httpx2, which nothing else here needs
+    from starlette.testclient import TestClient
+
+ORIGIN = "http://localhost:8501"
+
+
+@pytest.fixture(scope="session")
+def app() -> object:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DOSVOTOS_SINGLE_USER", "1")
+        return create_app()
+
+
+@pytest.fixture(scope="session")
+def client(app: object) -> Iterator[TestClient]:
+    with TestClient(
+        app,
+        base_url=ORIGIN,
+        client=("127.0.0.1", 50_000),
+        raise_server_exceptions=False,
+        follow_redirects=False,
+    ) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated database file, to be copied: migrating takes longer than most tests."""
+    path = tmp_path_factory.mktemp("template") / "desk.db"
+    _migrate(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgres(postgres_url: str) -> str:
+    """URL of a server whose database ``template_desk`` is migrated."""
+    _run(postgres_url, "CREATE DATABASE template_desk")
+    _migrate(postgres_url.replace("/postgres?", "/template_desk?"))
+    return postgres_url
+
+
+@pytest.fixture
+def desk(sqlite_template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+    """A desk on SQLite, with alice in front of it."""
+    yield from _open(_copy(sqlite_template, tmp_path), tmp_path, monkeypatch)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def any_desk(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Desk]:
+    """A desk on each database."""
+    if request.param == "sqlite":
+        url = _copy(request.getfixturevalue("sqlite_template"), tmp_path)
+    else:
+        server = request.getfixturevalue("postgres")
+        name = f"desk_{os.urandom(4).hex()}"
+        _run(server, f"CREATE DATABASE {name} TEMPLATE template_desk")
+        url = server.replace("/postgres?", f"/{name}?")
+    yield from _open(url, tmp_path, monkeypatch)
+
+
+def _copy(template: Path, root: Path) -> str:
+    (root / "data").mkdir()
+    shutil.copy(template, root / "data/dosvotos.db")
+    return f"sqlite:///{root}/data/dosvotos.db"
+
+
+def _migrate(url: str) -> None:
+    engine = connect(url)
+    upgrade(engine)
+    engine.dispose()
+
+
+def _open(url: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+    monkeypatch.setenv("DOSVOTOS_DATABASE_URL", url)
+    monkeypatch.setenv("DOSVOTOS_SINGLE_USER", "1")
+    monkeypatch.setenv("DOSVOTOS_USER", "alice")
+    monkeypatch.chdir(root)
+    with open_desk(url, root) as desk:
+        yield desk
+
+
+def _run(url: str, statement: str) -> None:
+    engine = create_engine(
+        url.replace("postgresql://", "postgresql+psycopg://"), isolation_level="AUTOCOMMIT"
+    )
+    with engine.connect() as connection:
+        connection.execute(text(statement))
+    engine.dispose()

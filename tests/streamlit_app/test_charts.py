@@ -1,0 +1,97 @@
+"""Figures and number formats, against numbers worked by hand."""
+
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+
+from streamlit_app import charts
+from streamlit_app.formats import Formats, day_in_bogota, in_bogota
+
+
+def test_thinning_keeps_first_last_and_every_extreme_of_a_long_series():
+    values = np.random.default_rng(0).normal(size=20_000).cumsum()
+    kept = charts.thin(values, 2_000)
+    assert len(kept) <= 2_000
+    assert (np.diff(kept) > 0).all()
+    assert {0, len(values) - 1, int(values.argmin()), int(values.argmax())} <= set(kept)
+
+
+@pytest.mark.parametrize("n", [0, 1, 5, 2_000])
+def test_a_short_series_stays_whole(n: int):
+    assert charts.thin(np.zeros(n), 2_000).tolist() == list(range(n))
+
+
+def test_a_single_spike_survives_thinning():
+    values = np.zeros(12_345)
+    values[7_777] = -1
+    assert 7_777 in charts.thin(values, 100)
+
+
+def test_monthly_returns_compound():
+    daily = {"2025-07-31": 0.1, "2025-08-01": 0.1, "2025-08-04": -0.5, "2025-09-01": 0.0}
+    months = charts.monthly_returns(daily)
+    assert list(months) == ["2025-07", "2025-08", "2025-09"]
+    assert list(months.values()) == pytest.approx([0.1, -0.45, 0.0])
+
+
+def test_charts_show_bogota_time_and_drawdown_below_zero():
+    points = [("2025-07-01T13:00:00+00:00", 0.0), ("2025-07-01T13:05:00+00:00", 0.02)]
+    (trace,) = charts.drawdown_chart(points, ".,").data
+    assert str(trace.x[0]).startswith("2025-07-01T08:00")
+    assert list(trace.y) == [0.0, -0.02]
+
+
+def test_productions_equity_stands_under_the_candidates():
+    curve = [("2025-07-01T13:00:00+00:00", 100_000.0), ("2025-07-01T13:05:00+00:00", 100_100.0)]
+    both = charts.equity_chart(curve, curve, ("new", "old"), ".,")
+    assert [(trace.name, len(trace.x)) for trace in both.data] == [("old", 2), ("new", 2)]
+    assert both.layout.showlegend
+    assert not charts.equity_chart(curve, None, ("new", "old"), ".,").layout.showlegend
+
+
+def test_losses_and_gains_share_bins_and_split_at_zero():
+    losses, gains = charts.trade_chart([-30.0, -1.0, 0.0, 2.0, 55.0], "losses", "gains", ".,").data
+    assert list(losses.x) == [-30.0, -1.0, 0.0]
+    assert list(gains.x) == [2.0, 55.0]
+    assert losses.xbins.size == gains.xbins.size == 5
+    assert losses.xbins.start % losses.xbins.size == 0
+
+
+@pytest.mark.parametrize("pnl", [[], [3.0], [-2.0, -2.0]])
+def test_few_trades_still_make_a_chart(pnl: list[float]):
+    assert len(charts.trade_chart(pnl, "losses", "gains", ".,").data) == 2
+
+
+def test_empty_series_still_make_charts():
+    assert charts.equity_chart([], None, ("new", "old"), ".,").data[1].y.size == 0
+    assert charts.monthly_chart({}, ".,").data[0].y is not None
+
+
+def test_missing_signals_break_the_line():
+    from pandas import Timestamp
+
+    times = [Timestamp("2025-07-01T13:00Z"), Timestamp("2025-07-01T13:05Z")]
+    signal, confidence = charts.signal_chart(times, [1.0, None], [0.8, None], ("s", "c"), ".,").data
+    assert list(signal.x) == ["07-01 08:00", "07-01 08:05"]
+    assert list(signal.y) == [1.0, None]
+    assert not confidence.connectgaps
+
+
+@pytest.mark.parametrize(
+    ("language", "number", "percent", "change"),
+    [("en", "1,234.50", "12.3%", "+0.5%"), ("es", "1.234,50", "12,3\u00a0%", "+0,5\u00a0%")],
+)
+def test_numbers_follow_the_language(language: str, number: str, percent: str, change: str):
+    f = Formats(language)
+    assert f.number(1234.5) == number
+    assert f.percent(0.1234) == percent
+    assert f.percent(0.005, signed=True) == change
+    assert f.number(None) == f.percent(None) == "\u2013"
+
+
+def test_times_are_bogotas():
+    moment = datetime(2025, 7, 1, 3, 30, tzinfo=UTC)
+    assert in_bogota(moment) == "2025-06-30 22:30"
+    assert day_in_bogota(moment) == "2025-06-30"
+    assert in_bogota(None) == day_in_bogota(None) == "\u2013"

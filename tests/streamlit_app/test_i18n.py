@@ -1,0 +1,71 @@
+"""The texts: the same in every language, none missing, none unused."""
+
+import ast
+import re
+import string
+from pathlib import Path
+
+import pytest
+
+import streamlit_app
+from dosvotos.database.tables import PROPOSAL_STATES, RECOMMENDATIONS, STAGES
+from streamlit_app.i18n import LANGUAGES, MissingTextError, Translator, texts
+
+SOURCES = sorted(Path(streamlit_app.__file__).parent.rglob("*.py"))
+KEYS = set(texts("en"))
+
+
+def placeholders(text: str) -> set[str]:
+    return {field for _, field, _, _ in string.Formatter().parse(text) if field is not None}
+
+
+def key_patterns() -> tuple[set[str], set[str]]:
+    """Strings in the code that are keys, and beginnings of keys that are completed at run time."""
+    whole, beginnings = set(), set()
+    for source in SOURCES:
+        for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                whole.add(node.value)
+            if isinstance(node, ast.JoinedStr) and isinstance(node.values[0], ast.Constant):
+                beginnings.add(node.values[0].value)
+            if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "label":
+                beginnings.add(f"{node.args[0].value}.")
+    return whole, {beginning for beginning in beginnings if "." in beginning}
+
+
+def test_every_language_has_the_same_keys_and_placeholders():
+    for language in LANGUAGES:
+        assert set(texts(language)) == KEYS
+        for key in KEYS:
+            assert placeholders(texts(language)[key]) == placeholders(texts("en")[key]), key
+
+
+def test_no_text_is_empty_or_left_in_english():
+    same = {key for key in KEYS if texts("en")[key] == texts("es")[key]}
+    assert same <= {"column.hash", "lineage.backtest", "evidence.no"}
+    assert all(text.strip() for language in LANGUAGES for text in texts(language).values())
+
+
+def test_every_text_is_used_and_every_key_in_the_code_exists():
+    whole, beginnings = key_patterns()
+    unused = {key for key in KEYS if key not in whole and not key.startswith(tuple(beginnings))}
+    assert unused == set()
+    families = {key.partition(".")[0] for key in KEYS}
+    named = {text for text in whole if text.partition(".")[0] in families and text.count(".") == 1}
+    assert {text for text in named if re.fullmatch(r"[a-z]+\.\w+", text)} - KEYS == set()
+
+
+@pytest.mark.parametrize(
+    ("family", "names"),
+    [("stage", STAGES), ("status", PROPOSAL_STATES), ("recommendation", RECOMMENDATIONS)],
+)
+def test_every_state_of_the_database_has_a_name(family: str, names: tuple[str, ...]):
+    assert {f"{family}.{name}" for name in names} == {key for key in KEYS if key.startswith(f"{family}.")}
+
+
+def test_a_missing_key_is_an_error_and_a_name_from_data_is_not():
+    t = Translator("es")
+    with pytest.raises(MissingTextError, match=r"es\.yml has no text 'review.nonsense'"):
+        t("review.nonsense")
+    assert t.label("criterion", "a_new_one") == "a_new_one"
+    assert t.label("criterion", "min_trades") == "Operaciones"

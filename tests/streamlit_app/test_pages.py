@@ -1,0 +1,350 @@
+"""Every page, in both languages, as Streamlit runs it."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+from streamlit.testing.v1 import AppTest
+
+import streamlit_app
+from dosvotos.database.connection import writing
+from dosvotos.promotion.decision import Vote, decide
+from streamlit_app.i18n import LANGUAGES, Translator
+from tests.desk import INSTRUMENT, Desk
+
+UI = Path(streamlit_app.__file__).with_name("ui.py")
+PAGES = ["proposals", "review", "models", "signals", "audit"]
+HOSTILE = (
+    "<img src=http://evil.test/a.png> ![x](http://evil.test/b.png) [c](javascript:evil.test) **evil.test** "
+    ":red[evil.test] $evil.test$"
+)
+PLAIN_ELEMENTS = ("text", "arrow_data_frame", "dataframe", "text_area")
+
+
+@pytest.fixture(autouse=True)
+def no_component_scan(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spare each AppTest the search of every installed package for Streamlit components, 0.6 s."""
+    scan = "streamlit.components.v2.manifest_scanner.scan_component_manifests"
+    monkeypatch.setattr(scan, lambda *_, **__: [])
+
+
+@pytest.fixture
+def open_page(desk: Desk) -> Callable[..., AppTest]:
+    def open_(page: str = "proposals", language: str = "en", proposal_id: int | None = None) -> AppTest:
+        at = AppTest.from_file(UI, default_timeout=60)
+        at.session_state["language"] = language
+        if page != "proposals":
+            at.run()
+            at.switch_page(f"views/{page}.py")
+        if proposal_id is not None:
+            at.query_params["id"] = str(proposal_id)
+        at.run()
+        assert not at.exception
+        return at
+
+    return open_
+
+
+def said(at: AppTest) -> str:
+    """All text of a page, its sidebar included."""
+    kinds = (
+        at.title,
+        at.subheader,
+        at.markdown,
+        at.caption,
+        at.text,
+        at.info,
+        at.error,
+        at.warning,
+        at.success,
+    )
+    return "\n".join(str(element.value) for kind in kinds for element in kind)
+
+
+def press(at: AppTest, label: str) -> AppTest:
+    (button,) = [button for button in at.button if button.label == label]
+    button.click()
+    at.run()
+    assert not at.exception
+    return at
+
+
+def vote(desk: Desk, proposal_id: int, decision: str, notes: str = "") -> None:
+    decide(desk.engine, proposal_id, Vote(decision, "alice", notes, single_user=True), datetime.now(UTC))
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("page", PAGES)
+def test_an_empty_page_says_so_and_what_to_do(open_page, page: str, language: str):
+    at, t = open_page(page, language), Translator(language)
+    assert t("app.banner", user="alice") in said(at)
+    if page == "review":
+        assert t("review.nothing") in said(at)
+    else:
+        assert t(f"{page}.empty") in said(at)
+        assert t(f"{page}.empty_next") in said(at)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("page", PAGES)
+def test_a_filled_page_works(open_page, desk: Desk, page: str, language: str):
+    first = desk.propose("one", 1)
+    vote(desk, first, "APPROVE", "curve reviewed")
+    production = desk.proposal(first).model_id
+    desk.propose("two", 2, baseline_model_id=production, recommendation="REVIEW", confidence=0.6)
+    desk.signal(60, production)
+    at, t = open_page(page, language), Translator(language)
+    assert t("app.banner", user="alice") in said(at)
+    shown = {
+        "proposals": t("proposals.closed"),
+        "review": t("review.evidence"),
+        "models": production,
+        "signals": t("signals.no_signal"),
+        "audit": t("audit.whole", count=1),
+    }
+    assert shown[page] in said(at)
+
+
+def test_the_language_can_be_switched(open_page):
+    at = open_page()
+    for language, title in (("es", "Propuestas de promoción"), ("en", "Promotion proposals")):
+        at.segmented_control[0].select(language)
+        at.run()
+        assert at.title[0].value == title
+    at.switch_page("views/models.py").run()
+    assert at.title[0].value == "Models"
+
+
+def test_waiting_proposals_come_first_and_closed_ones_in_a_table(open_page, desk: Desk):
+    closed = desk.propose("closed", 1)
+    vote(desk, closed, "REJECT")
+    sent_back = desk.propose("sent_back", 2)
+    vote(desk, sent_back, "REQUEST_MORE_TESTS")
+    desk.propose("waiting", 3)
+    at = open_page()
+    names = [element.value for element in at.text if element.value in ("closed", "sent_back", "waiting")]
+    assert names == ["waiting", "sent_back"]
+    assert list(at.dataframe[0].value["Experiment"]) == ["closed"]
+    assert [metric.value for metric in at.metric][:4] == ["1.92", at.metric[1].value, "55.1%", "1,204"]
+
+
+def test_a_proposal_is_shown_whole(open_page, desk: Desk):
+    at = open_page("review", proposal_id=desk.propose(planted_edge=0.45))
+    page = said(at)
+    assert "planted and generous; real markets are not like this" in page
+    assert "Every criterion and all evidence hold" in page
+    assert "L4 recommends: Promote" in page
+    assert "< 0.15" in page
+    assert len(at.get("plotly_chart")) == 4
+    table = at.table[0].value
+    assert list(table.columns) == ["This model", "With financing", "Always long", "Always short"]
+    assert table.loc["Sharpe ratio"].tolist() == ["1.92", "1.81", "-0.42", "0.31"]
+    assert table.loc["Trades", "This model"] == "1,204"
+    assert "no production model yet" in page
+    full = at.dataframe[0].value
+    assert desk.proposal(1).lineage["model_hash"] in list(full["Hash"])
+    assert desk.proposal(1).lineage["model_hash"][:12] in page
+
+
+@pytest.mark.parametrize("edge", [0, 0.0, None])
+def test_a_market_without_a_planted_edge_carries_no_such_warning(open_page, desk: Desk, edge: float | None):
+    assert "generous" not in said(open_page("review", proposal_id=desk.propose(planted_edge=edge)))
+
+
+def test_a_comparison_with_production_is_shown(open_page, desk: Desk):
+    first = desk.propose("one", 1)
+    vote(desk, first, "APPROVE")
+    second = desk.propose("two", 2, baseline_model_id=desk.proposal(first).model_id)
+    at = open_page("review", "es", second)
+    assert list(at.table[0].value.columns)[2] == "Producción"
+    assert at.table[0].value.loc["Índice de Sharpe", "Producción"] == "1,44"
+    assert "índice de Sharpe +33,4\u00a0%, caída -20,0\u00a0%" in said(at)
+
+
+@pytest.mark.parametrize(("target", "stage"), [("to_production", "production"), ("to_shadow", "shadow")])
+def test_an_approval_takes_two_steps(open_page, desk: Desk, target: str, stage: str):
+    at, t = open_page("review", proposal_id=desk.propose()), Translator("en")
+    at.text_area[0].input("curve reviewed")
+    at.radio[0].set_value(target)
+    press(at, t("vote.approve"))
+    assert desk.votes() == []
+    assert t(f"vote.confirm_{stage}") in said(at)
+    press(at, t("vote.confirm"))
+    assert list(desk.stages().values()) == [stage]
+    assert t(f"vote.done_{stage}") in said(at)
+    assert t("status.APPROVED") in said(at)
+    assert "curve reviewed" in [element.value for element in at.text]
+    assert not at.text_area
+    assert [(v.action, v.reviewer, v.self_approved) for v in desk.votes()] == [("APPROVE", "alice", True)]
+    assert "self_approved" in said(at)
+
+
+def test_an_approval_can_be_cancelled(open_page, desk: Desk):
+    at, t = open_page("review", proposal_id=desk.propose()), Translator("en")
+    at.text_area[0].input("written already")
+    at.radio[0].set_value("to_shadow")
+    press(at, t("vote.approve"))
+    assert not at.text_area
+    press(at, t("vote.cancel"))
+    assert desk.votes() == []
+    assert (at.text_area[0].value, at.radio[0].value) == ("written already", "to_shadow")
+    assert t("vote.approve") in [button.label for button in at.button]
+
+
+@pytest.mark.parametrize(("button", "done"), [("reject", "rejected"), ("more_tests", "more_tests")])
+def test_turning_down_takes_one(open_page, desk: Desk, button: str, done: str):
+    at, t = open_page("review", proposal_id=desk.propose()), Translator("en")
+    at.text_area[0].input("not convinced")
+    press(at, t(f"vote.{button}"))
+    assert t(f"vote.done_{done}") in said(at)
+    assert [v.notes for v in desk.votes()] == ["not convinced"]
+    assert list(desk.stages().values()) == ["staging"]
+
+
+def test_a_veto_offers_no_approval(open_page, desk: Desk):
+    at, t = open_page("review", proposal_id=desk.propose(recommendation="REJECT")), Translator("en")
+    assert t("vote.veto") in said(at)
+    labels = [button.label for button in at.button]
+    assert t("vote.approve") not in labels
+    assert {t("vote.reject"), t("vote.more_tests")} <= set(labels)
+    assert not at.radio
+
+
+def test_a_review_wants_its_notes(open_page, desk: Desk):
+    at, t = open_page("review", proposal_id=desk.propose(recommendation="REVIEW")), Translator("en")
+    at.text_area[0].input("too short")
+    press(at, t("vote.approve"))
+    assert t("vote.notes_short", minimum=20, found=9) in said(at)
+    at.text_area[0].input("the improvement is small but steady")
+    press(at, t("vote.approve"))
+    press(at, t("vote.confirm"))
+    assert list(desk.stages().values()) == ["production"]
+
+
+def test_a_vote_that_came_too_late_is_told_so(open_page, desk: Desk):
+    proposal_id = desk.propose()
+    at, t = open_page("review", proposal_id=proposal_id), Translator("en")
+    vote(desk, proposal_id, "REJECT")
+    press(at, t("vote.reject"))
+    assert t("vote.conflict") in said(at)
+    assert len(desk.votes()) == 1
+
+
+def test_a_model_that_changed_is_told_so(open_page, desk: Desk):
+    at, t = open_page("review", proposal_id=desk.propose()), Translator("en")
+    next(desk.root.glob("data/06_models/*/policy.safetensors")).unlink()
+    press(at, t("vote.approve"))
+    press(at, t("vote.confirm"))
+    assert t("vote.altered_model") in said(at)
+    assert desk.votes() == []
+
+
+def test_an_altered_report_is_not_shown(open_page, desk: Desk):
+    proposal_id = desk.propose()
+    desk.report(proposal_id).write_text("{}")
+    at = open_page("review", proposal_id=proposal_id)
+    assert Translator("en")("review.files_altered") in said(at)
+    assert not at.get("plotly_chart")
+    assert list(at.table[0].value.columns) == ["This model"]
+
+
+@pytest.mark.parametrize("wanted", ["99", "x", "-1", "1; DROP TABLE promotion_proposals", "9" * 40])
+def test_an_unknown_proposal_is_told_so(open_page, desk: Desk, wanted: str):
+    desk.propose()
+    assert Translator("en")("review.unknown") in said(open_page("review", proposal_id=wanted))
+
+
+def test_an_expired_and_a_superseded_proposal_cannot_be_voted_on(open_page, desk: Desk):
+    old = desk.propose("old", 1, created_at=datetime.now(UTC) - timedelta(days=31))
+    replaced = desk.propose("new", 2)
+    desk.propose("new", 3)
+    t = Translator("en")
+    for proposal_id, message in ((old, t("review.expired", days=30)), (replaced, t("review.superseded"))):
+        at = open_page("review", proposal_id=proposal_id)
+        assert message in said(at)
+        assert not at.text_area
+
+
+def assert_plain(at: AppTest) -> None:
+    """Hostile text stands in elements that interpret nothing, and it does stand there."""
+    loud = [e for e in at if e.type not in PLAIN_ELEMENTS and "evil.test" in str(getattr(e, "proto", ""))]
+    assert loud == []
+    assert any("evil.test" in element.value for element in at.text)
+
+
+def test_what_people_and_files_say_is_plain_text_everywhere(open_page, desk: Desk, monkeypatch):
+    monkeypatch.setenv("DOSVOTOS_USER", f"alice {HOSTILE}")
+    hostile = {
+        "reason": HOSTILE,
+        "criteria_results": {f"min_{HOSTILE}": f"PASS ({HOSTILE})", "other": HOSTILE},
+        "evidence": {
+            "seeds": HOSTILE,
+            "point_in_time": HOSTILE,
+            "notes": [HOSTILE],
+            "ledger": {"id": HOSTILE},
+        },
+        "vs_baseline": {"sharpe_improvement": HOSTILE},
+    }
+    decided = desk.propose("decided", 1, trained_by=HOSTILE)
+    vote(desk, decided, "REJECT", HOSTILE)
+    waiting = desk.propose("waiting", 2, **hostile)
+    desk.signal(20, HOSTILE)
+    for page, proposal_id in [*((page, None) for page in PAGES), ("review", decided), ("review", waiting)]:
+        assert_plain(open_page(page, proposal_id=proposal_id))
+
+
+def test_hostile_names_in_the_confirmation_are_plain_text(open_page, desk: Desk):
+    first = desk.propose("one", 1)
+    vote(desk, first, "APPROVE")
+    second = desk.propose("two", 2, baseline_model_id=desk.proposal(first).model_id)
+    at = open_page("review", proposal_id=second)
+    at.text_area[0].input(HOSTILE)
+    press(at, Translator("en")("vote.approve"))
+    assert_plain(at)
+    assert f"{desk.proposal(first).model_id} will be archived." in said(at)
+    press(at, Translator("en")("vote.confirm"))
+    assert_plain(at)
+
+
+def test_a_broken_audit_chain_is_told(open_page, desk: Desk):
+    vote(desk, desk.propose(), "REJECT", "no")
+    with writing(desk.engine) as connection:
+        connection.execute(text("DROP TRIGGER approval_audit_log_no_update"))
+        connection.execute(text("UPDATE approval_audit_log SET notes = 'yes'"))
+    at = open_page("audit")
+    assert Translator("en")("audit.broken") in said(at)
+    assert "row 1: its content was changed" in said(at)
+
+
+def test_signals_of_two_instruments_can_be_told_apart(open_page, desk: Desk):
+    desk.signal(20, "sample")
+    desk.signal(20, "real", "USD/COP")
+    at = open_page("signals")
+    assert at.selectbox[0].options == ["USD/COP", INSTRUMENT]
+    assert set(at.dataframe[-1].value["Model"]) == {"real"}
+    at.selectbox[0].select(INSTRUMENT)
+    at.run()
+    assert set(at.dataframe[-1].value["Model"]) == {"sample"}
+    assert at.dataframe[0].value.to_numpy().tolist() == [["STALE_BAR", 2]]
+
+
+def test_a_database_that_is_away_is_told_without_a_traceback(desk: Desk, monkeypatch):
+    monkeypatch.setenv("DOSVOTOS_DATABASE_URL", "postgresql://u:hush@127.0.0.1:1/none")
+    at = AppTest.from_file(UI, default_timeout=60)
+    at.session_state["language"] = "en"
+    at.run()
+    assert not at.exception
+    assert Translator("en")("app.database_unavailable") in said(at)
+    assert "hush" not in said(at)
+
+
+def test_a_second_click_on_confirm_is_a_conflict_not_a_second_vote(open_page, desk: Desk):
+    proposal_id = desk.propose()
+    at, t = open_page("review", proposal_id=proposal_id), Translator("en")
+    press(at, t("vote.approve"))
+    vote(desk, proposal_id, "APPROVE")
+    press(at, t("vote.confirm"))
+    assert t("vote.conflict") in said(at)
+    assert len(desk.votes()) == 1
