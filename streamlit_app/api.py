@@ -21,7 +21,7 @@ from dosvotos.errors import (
     LineageError,
     UnknownProposalError,
 )
-from dosvotos.promotion.decision import MAX_NOTES, Decision, decide
+from dosvotos.promotion.decision import MAX_NOTES, Decision, decide, state_of
 from streamlit_app import queries
 from streamlit_app.identity import cast_vote, is_current_user
 from streamlit_app.problems import MEDIA_TYPE, problem
@@ -33,6 +33,7 @@ _STATUS_OF_ERROR: dict[type[DosVotosError], int] = {
     DecisionConflictError: 409,
     DecisionError: 422,
     BundleError: 409,
+    LineageError: 409,
     DatabaseError: 503,
 }
 _MAX_ID = 2**31 - 1
@@ -206,7 +207,7 @@ def create_api() -> FastAPI:
 
 
 def _fields(row: queries.Record, now: datetime) -> dict[str, Any]:
-    return {**row._mapping, "status": queries.state_of(row, now)}
+    return {**row._mapping, "status": state_of(row, now)}
 
 
 def _refused(_: Request, error: Exception) -> Response:

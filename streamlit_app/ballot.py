@@ -7,10 +7,11 @@ from typing import NamedTuple
 
 import streamlit as st
 
-from dosvotos.errors import BundleError, DatabaseError, DecisionConflictError, DecisionError
+from dosvotos.errors import BundleError, DatabaseError, DecisionConflictError, DecisionError, LineageError
 from dosvotos.promotion.decision import MAX_NOTES, MIN_REVIEW_NOTES, Decision, decide
+from dosvotos.promotion.identity import current_user
 from streamlit_app import queries
-from streamlit_app.identity import cast_vote, current_user
+from streamlit_app.identity import cast_vote
 from streamlit_app.page import now, plain, translator
 
 _PRODUCTION, _SHADOW = "to_production", "to_shadow"
@@ -142,6 +143,8 @@ def _vote(proposal: queries.Record, decision: Decision, draft: _Draft, done: str
         _answer(proposal, _Answer("vote.refused", False, str(error)))
     except BundleError as error:
         _answer(proposal, _Answer("vote.altered_model", False, str(error)))
+    except LineageError as error:
+        _answer(proposal, _Answer("vote.altered_reports", False, str(error)))
     except DatabaseError as error:
         _answer(proposal, _Answer("app.database_unavailable", False, str(error)))
     else:

@@ -1,33 +1,12 @@
 """Who votes. This version knows one way: the person who runs the process, in single-user mode."""
 
-import getpass
-import os
-
-from dosvotos.errors import DecisionError
 from dosvotos.promotion.decision import Decision, Vote
-
-USER_VARIABLE = "DOSVOTOS_USER"
-
-
-def current_user() -> str:
-    """Name the person this process works for: DOSVOTOS_USER, or else the login of the operating system.
-
-    Raises
-    ------
-    DecisionError
-        If neither is known.
-    """
-    if named := os.environ.get(USER_VARIABLE, "").strip():
-        return named
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError) as error:
-        raise DecisionError(f"the operating system knows no login name; set {USER_VARIABLE}") from error
+from dosvotos.promotion.identity import current_user, same_person
 
 
 def is_current_user(name: str) -> bool:
     """Tell whether a claimed name is the authenticated person's, whatever its case and outer spaces."""
-    return name.strip().casefold() == current_user().casefold()
+    return same_person(name, current_user())
 
 
 def cast_vote(decision: Decision, notes: str, to_production: bool) -> Vote:

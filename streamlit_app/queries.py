@@ -4,14 +4,20 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Engine, Row, select
+from sqlalchemy import Engine, Row
 
 from dosvotos.database.connection import database_url, open_database, reading
-from dosvotos.database.registry import OPEN_STATES, get_model, get_proposal, list_proposals, production_model
+from dosvotos.database.registry import (
+    get_model,
+    get_proposal,
+    list_models,
+    list_proposals,
+    production_model,
+)
 from dosvotos.database.signals import latest_signals
-from dosvotos.database.tables import STAGES, model_registry
+from dosvotos.database.tables import STAGES
 from dosvotos.promotion.audit import read_audit_log
-from dosvotos.promotion.decision import VALID_FOR
+from dosvotos.promotion.decision import state_of
 
 Record = Row[Any]
 
@@ -43,7 +49,7 @@ def models() -> list[Record]:
     """List all models, those in production first, then shadow, staging and archived; each newest first."""
     order = ("production", "shadow", *(stage for stage in STAGES if stage not in ("production", "shadow")))
     with reading(engine()) as connection:
-        rows = connection.execute(select(model_registry).order_by(model_registry.c.id.desc())).all()
+        rows = list_models(connection)
     return sorted(rows, key=lambda row: order.index(row.stage))
 
 
@@ -64,12 +70,6 @@ def audit_log() -> list[Record]:
     """List all votes, oldest first."""
     with reading(engine()) as connection:
         return read_audit_log(connection)
-
-
-def state_of(row: Record, now: datetime) -> str:
-    """Give a proposal's state as a vote would find it: one that nobody voted on in time has expired."""
-    overdue = row.status in OPEN_STATES and row.created_at < now - VALID_FOR
-    return "EXPIRED" if overdue else str(row.status)
 
 
 def count_pending(rows: Sequence[Record], now: datetime) -> int:

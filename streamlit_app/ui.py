@@ -5,9 +5,9 @@ from pathlib import Path
 import streamlit as st
 
 from dosvotos.errors import DatabaseError
+from dosvotos.promotion.identity import current_user
 from streamlit_app import queries
 from streamlit_app.i18n import LANGUAGES, Translator
-from streamlit_app.identity import current_user
 from streamlit_app.page import LANGUAGE_KEY, now, plain, translator
 
 _HERE = Path(__file__).parent

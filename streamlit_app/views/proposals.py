@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from dosvotos.database.registry import OPEN_STATES
-from dosvotos.promotion.decision import VALID_FOR
+from dosvotos.promotion.decision import VALID_FOR, state_of
 from streamlit_app import queries
 from streamlit_app.formats import in_bogota
 from streamlit_app.page import empty, first_vote, formats, now, numeric, plain, translator
@@ -23,7 +23,7 @@ def show() -> None:
     if not rows:
         empty(t("proposals.empty"), t("proposals.empty_next"))
         return
-    states = {row.id: queries.state_of(row, moment) for row in rows}
+    states = {row.id: state_of(row, moment) for row in rows}
     waiting = [row for row in rows if states[row.id] in OPEN_STATES]
     if not waiting:
         st.info(t("proposals.none_open"))

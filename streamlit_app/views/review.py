@@ -8,7 +8,7 @@ import streamlit as st
 from dosvotos.database.registry import OPEN_STATES
 from dosvotos.errors import LineageError, UnknownProposalError
 from dosvotos.hashing import short
-from dosvotos.promotion.decision import VALID_FOR
+from dosvotos.promotion.decision import VALID_FOR, state_of
 from streamlit_app import charts, queries
 from streamlit_app.ballot import show_ballot
 from streamlit_app.formats import MISSING, in_bogota
@@ -62,7 +62,7 @@ def show() -> None:
         _charts(*reports)
     _evidence(proposal.evidence)
     _lineage(proposal.lineage)
-    show_ballot(proposal, is_open=queries.state_of(proposal, now()) in OPEN_STATES)
+    show_ballot(proposal, is_open=state_of(proposal, now()) in OPEN_STATES)
 
 
 def _find() -> queries.Record | None:
@@ -76,7 +76,7 @@ def _find() -> queries.Record | None:
     rows = queries.proposals()
     for state in OPEN_STATES:
         for row in rows:
-            if queries.state_of(row, now()) == state:
+            if state_of(row, now()) == state:
                 return row
     st.title(t("review.title"))
     st.info(t("review.nothing"))
@@ -96,7 +96,7 @@ def _head(proposal: queries.Record, model: queries.Record) -> None:
 
 
 def _recommendation(proposal: queries.Record) -> None:
-    state = queries.state_of(proposal, now())
+    state = state_of(proposal, now())
     with st.container(border=True, key="recommendation"):
         first_vote(proposal, state)
         if state in OPEN_STATES:

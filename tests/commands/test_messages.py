@@ -9,7 +9,6 @@ from dosvotos.commands.errors import message_of
 from dosvotos.errors import DataError, ParameterError, RunLockedError
 from tests.project import Project, new_project
 
-
 pytestmark = pytest.mark.slow
 
 

@@ -6,7 +6,13 @@ from sqlalchemy import func, select, update
 from dosvotos.database.connection import reading, writing
 from dosvotos.database.registry import epoch_of, get_model, get_proposal
 from dosvotos.database.tables import approval_audit_log, model_registry
-from dosvotos.errors import BundleError, DecisionConflictError, DecisionError, UnknownProposalError
+from dosvotos.errors import (
+    BundleError,
+    DecisionConflictError,
+    DecisionError,
+    LineageError,
+    UnknownProposalError,
+)
 from dosvotos.promotion import decision
 from dosvotos.promotion.audit import find_breaks, read_audit_log
 from dosvotos.promotion.decision import Vote, decide
@@ -70,6 +76,7 @@ def test_a_second_production_model_is_refused_by_the_database_itself(desk):
         ({"recommendation": "REVIEW"}, {"notes": "   too short        "}, "at least 20 characters, had 9"),
         ({"trained_by": "Bob "}, {}, "may not approve"),
         ({}, {"notes": "x" * 4001}, "at most 4000 characters"),
+        ({}, {"notes": "a note with a NUL \x00 in it"}, "found a NUL character"),
     ],
 )
 def test_a_vote_against_the_rules_changes_nothing(desk, changes, votes, message):
@@ -149,6 +156,15 @@ def test_a_bundle_edited_since_l4_is_not_approved(desk):
     norm_stats = desk.root / folder / "norm_stats.json"
     norm_stats.write_text(norm_stats.read_text().replace("1.0", "1.5", 1))
     with pytest.raises(BundleError, match=r"norm_stats\.json: expected SHA-256"):
+        decide(desk.engine, proposal_id, vote(), now())
+    assert untouched(desk, proposal_id)
+
+
+@pytest.mark.parametrize("damage", [lambda path: path.write_text("{}"), lambda path: path.unlink()])
+def test_reports_edited_or_removed_since_l4_are_not_approved(desk, damage):
+    proposal_id = desk.propose("one", 1)
+    damage(desk.report(proposal_id))
+    with pytest.raises(LineageError, match=r"backtest_results_one\.json: (expected SHA-256|missing)"):
         decide(desk.engine, proposal_id, vote(), now())
     assert untouched(desk, proposal_id)
 

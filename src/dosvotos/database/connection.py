@@ -90,7 +90,7 @@ def writing(engine: Engine) -> Iterator[Connection]:
     try:
         with engine.execution_options(writes=True).begin() as connection:
             yield connection
-    except exc.OperationalError as error:
+    except (exc.OperationalError, exc.InterfaceError) as error:
         raise DatabaseError(_unreachable(engine, error)) from error
 
 
@@ -100,11 +100,11 @@ def reading(engine: Engine) -> Iterator[Connection]:
     try:
         with engine.connect() as connection:
             yield connection
-    except exc.DatabaseError as error:
+    except (exc.DatabaseError, exc.InterfaceError) as error:
         raise DatabaseError(_unreachable(engine, error)) from error
 
 
-def _unreachable(engine: Engine, error: exc.DatabaseError) -> str:
+def _unreachable(engine: Engine, error: exc.DBAPIError) -> str:
     return f"database {engine.url.render_as_string()}: {str(error.orig).strip()}"
 
 

@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, and_, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from dosvotos.database.tables import (
     instruments,
@@ -26,6 +27,11 @@ def get_model(connection: Connection, model_id: str) -> Row[Any]:
     return connection.execute(select(model_registry).where(model_registry.c.model_id == model_id)).one()
 
 
+def list_models(connection: Connection) -> list[Row[Any]]:
+    """All registered models, newest first."""
+    return list(connection.execute(select(model_registry).order_by(model_registry.c.id.desc())).all())
+
+
 def production_model(connection: Connection, instrument: str) -> Row[Any] | None:
     """The instrument's production model, if it has one."""
     t = model_registry
@@ -45,7 +51,9 @@ def lock_instrument(connection: Connection, instrument: str) -> Row[Any]:
     query = select(t).where(t.c.instrument == instrument).with_for_update()
     row = connection.execute(query).one_or_none()
     if row is None:
-        connection.execute(insert(t).values(instrument=instrument, epoch=0))
+        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+        made = dialect.insert(t).values(instrument=instrument, epoch=0)
+        connection.execute(made.on_conflict_do_nothing())
         row = connection.execute(query).one()
     return row
 

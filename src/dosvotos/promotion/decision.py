@@ -19,6 +19,8 @@ from dosvotos.database.tables import instruments, model_registry, promotion_prop
 from dosvotos.errors import DecisionConflictError, DecisionError
 from dosvotos.policy.bundle import open_bundle
 from dosvotos.promotion.audit import append_audit_row
+from dosvotos.promotion.identity import same_person
+from dosvotos.promotion.registration import check_reports
 
 MIN_REVIEW_NOTES = 20
 MAX_NOTES = 4_000
@@ -57,11 +59,13 @@ def decide(engine: Engine, proposal_id: int, vote: Vote, now: datetime) -> Outco
         If the vote breaks a rule: unknown proposal, vetoed by L4, notes missing, own model.
     DecisionConflictError
         If the proposal was decided, superseded or expired, or production has changed since L4.
-    BundleError
-        If the model's files are not those L4 tested.
+    BundleError, LineageError
+        If the model's or the proposal's files are not those L4 wrote.
     """
     if len(vote.notes) > MAX_NOTES:
         raise DecisionError(f"notes: at most {MAX_NOTES} characters, were {len(vote.notes)}")
+    if "\x00" in vote.notes:
+        raise DecisionError("notes: plain text only, found a NUL character")
     with writing(engine) as connection:
         expire_proposals(connection, now - VALID_FOR)
     with writing(engine) as connection:
@@ -72,6 +76,12 @@ def decide(engine: Engine, proposal_id: int, vote: Vote, now: datetime) -> Outco
         if vote.decision == "APPROVE":
             return _approve(connection, proposal, model, head.epoch, vote, now)
         return _turn_down(connection, proposal, model, head.epoch, vote, now)
+
+
+def state_of(proposal: Row[Any], now: datetime) -> str:
+    """A proposal's state as a vote would find it: one that nobody voted on in time has expired."""
+    overdue = proposal.status in OPEN_STATES and proposal.created_at < now - VALID_FOR
+    return "EXPIRED" if overdue else str(proposal.status)
 
 
 def _check_open(proposal: Row[Any]) -> None:
@@ -94,6 +104,7 @@ def _approve(
             f"production is now {current_id}; run the backtest and promotion pipelines again"
         )
     open_bundle(Path(model.model_path), model.manifest_hash)
+    check_reports(proposal)
     stage = "production" if vote.promote_to_production else "shadow"
     if stage == "production":
         epoch += 1
@@ -113,7 +124,7 @@ def _check_may_approve(proposal: Row[Any], model: Row[Any], vote: Vote) -> None:
             f"proposal {proposal.id}: approving a REVIEW needs notes of at least {MIN_REVIEW_NOTES} "
             f"characters, had {len(vote.notes.strip())}"
         )
-    if _same_person(vote.reviewer, model.trained_by) and not vote.single_user:
+    if same_person(vote.reviewer, model.trained_by) and not vote.single_user:
         raise DecisionError(f"{vote.reviewer} trained {model.model_id} and may not approve it")
 
 
@@ -176,11 +187,7 @@ def _audit(
         "notes": vote.notes,
         "previous_production_model": previous,
         "new_stage": new_stage,
-        "self_approved": vote.decision == "APPROVE" and _same_person(vote.reviewer, trained_by),
+        "self_approved": vote.decision == "APPROVE" and same_person(vote.reviewer, trained_by),
         "epoch": epoch,
     }
     append_audit_row(connection, entry, now)
-
-
-def _same_person(one: str, other: str) -> bool:
-    return one.strip().casefold() == other.strip().casefold()

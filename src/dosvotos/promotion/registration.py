@@ -14,7 +14,7 @@ from sqlalchemy import Engine, Row
 from dosvotos.contracts.records import DatasetRecord, TrainingRecord
 from dosvotos.database.connection import reading, writing
 from dosvotos.database.registry import add_model, add_proposal, find_model, latest_proposal
-from dosvotos.errors import DosVotosError
+from dosvotos.errors import DosVotosError, LineageError
 from dosvotos.hashing import digest_bytes, short
 from dosvotos.promotion.proposal import PromotionProposal
 
@@ -117,6 +117,22 @@ class ProposalBook:
             "content_hash": proposal.content_hash,
             "created_at": submission.now,
         }
+
+
+def check_reports(proposal: Row[Any]) -> None:
+    """Refuse a proposal whose report files are missing or altered.
+
+    Raises
+    ------
+    LineageError
+        Naming the file.
+    """
+    for name, digest in proposal.report_files.items():
+        path = Path(proposal.report_folder) / name
+        if not path.is_file():
+            raise LineageError(f"{path}: missing; run the backtest and promotion pipelines again")
+        if (found := digest_bytes(path.read_bytes())) != digest:
+            raise LineageError(f"{path}: expected SHA-256 {digest}, found {found}")
 
 
 def to_json_bytes(content: Any) -> bytes:

@@ -1,8 +1,6 @@
 """Nodes of L2."""
 
-import getpass
 import logging
-import os
 from typing import Any
 
 import pandas as pd
@@ -25,6 +23,7 @@ from dosvotos.market.dataset import (
 from dosvotos.market.features import MarketHistory, market_features
 from dosvotos.market.normalization import NormStats, fit_norm_stats
 from dosvotos.market.splits import make_splits
+from dosvotos.promotion.identity import current_user
 from dosvotos.sources.feed import feed_of
 
 logger = logging.getLogger(__name__)
@@ -42,7 +41,7 @@ def freeze_contract(
     feed = feed_of(wanted.data_acquisition.source, wanted.sample_market)
     bars = bar_table.as_of(feed, wanted.data_acquisition.as_of)
     test_end = resolve_test_end(wanted, pd.DatetimeIndex(bars.index))
-    return make_contract(wanted, test_end, os.environ.get("DOSVOTOS_USER") or getpass.getuser())
+    return make_contract(wanted, test_end, current_user())
 
 
 def select_history(
