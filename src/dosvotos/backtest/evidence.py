@@ -11,6 +11,9 @@ from scipy import stats
 
 from dosvotos.backtest.metrics import sharpe_ratio
 
+_NO_SPREAD = 1e-15
+_MIN_SESSIONS_FOR_BLOCKS = 10
+
 
 class FamilyTest(NamedTuple):
     """What a look among many proves."""
@@ -37,7 +40,7 @@ def probabilistic_sharpe_ratio(returns: np.ndarray, benchmark: float = 0.0) -> f
     Bailey and Lopez de Prado (2012): the estimate's standard error allows for skewness and (non-excess)
     kurtosis.
     """
-    if len(returns) < 3 or (spread := returns.std(ddof=1)) <= 1e-15:
+    if len(returns) < 3 or (spread := returns.std(ddof=1)) <= _NO_SPREAD:
         return None
     sharpe = returns.mean() / spread
     skew, kurtosis = stats.skew(returns), stats.kurtosis(returns, fisher=False)
@@ -68,12 +71,16 @@ def family_test(
     -----
     Hansen's SPA (consistent p-value) and Romano and Wolf's StepM, both by arch with the stationary bootstrap,
     on returns scaled to equal volatility, since arch's SPA takes an unstudentised maximum. With looks that
-    left no series, the p-value is multiplied and the size divided by looks / series (Bonferroni).
+    left no series, the p-value is multiplied and the size divided by looks / series (Bonferroni). A series
+    that never moves, such as that of a model that never trades, proves nothing and counts as none.
     """
     from arch.bootstrap import SPA, StepM
 
     spread = series.std(ddof=1)
-    losses = -series / spread.where(spread > 1e-15, 1.0)
+    if not spread[candidate] > _NO_SPREAD:
+        return FamilyTest(1.0, False)
+    moving = series.loc[:, spread > _NO_SPREAD]
+    losses = -moving / spread[moving.columns]
     flat = np.zeros(len(losses))
     multiplicity = max(n_looks, losses.shape[1]) / losses.shape[1]
     settings = {"block_size": _block_size(series[candidate]), "reps": replications, "seed": seed}
@@ -110,6 +117,6 @@ def _difference(pairs: np.ndarray) -> np.ndarray:
 def _block_size(returns: pd.Series) -> int:
     from arch.bootstrap import optimal_block_length
 
-    if returns.std(ddof=1) <= 1e-15:
+    if len(returns) < _MIN_SESSIONS_FOR_BLOCKS or not returns.std(ddof=1) > _NO_SPREAD:
         return 1
     return max(1, round(float(optimal_block_length(returns)["stationary"].iloc[0])))

@@ -19,15 +19,28 @@ def random_traders(positions: np.ndarray, n_traders: int, seed: int) -> np.ndarr
     Returns
     -------
     ndarray of shape (n_traders, n_bars), int8
-        Each spends exactly as many bars long, short and flat, and trades at most as often.
+        Each spends exactly as many bars long, short and flat, in as many spells: same exposure and turnover.
     """
     changes = np.flatnonzero(np.diff(positions)) + 1
     bounds = np.concatenate([[0], changes, [len(positions)]])
     lengths, sides = np.diff(bounds), positions[bounds[:-1]].astype(np.int8)
     random = np.random.default_rng(seed)
-    orders = (random.permutation(len(lengths)) for _ in range(n_traders))
+    orders = (_shuffled(sides, random) for _ in range(n_traders))
     held = np.stack([np.repeat(sides[order], lengths[order]) for order in orders])
     return np.roll(held, -1, axis=1)
+
+
+def _shuffled(sides: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """A random order of spells in which no two neighbours have the same side."""
+    left = {side: list(random.permutation(np.flatnonzero(sides == side))) for side in np.unique(sides)}
+    order: list[int] = []
+    for remaining in range(len(sides), 0, -1):
+        allowed = [side for side in left if left[side] and (not order or sides[order[-1]] != side)]
+        counts = np.array([len(left[side]) for side in allowed], dtype=float)
+        must = np.flatnonzero(2 * counts > remaining)
+        pick = must[0] if len(must) else random.choice(len(allowed), p=counts / counts.sum())
+        order.append(left[allowed[pick]].pop())
+    return np.array(order)
 
 
 def random_sharpe_percentile(

@@ -103,8 +103,8 @@ class TrainingRecord(Record):
     timesteps: int
     best_val_reward: float
     """Net return on val under the final costs of the policy that was kept."""
-    best_reward: float
-    """Best mean reward of an episode in training."""
+    best_reward: float | None
+    """Best mean reward of recent episodes in training; None when no episode ended."""
     seed: int
     torch_threads: int
     trained_by: str

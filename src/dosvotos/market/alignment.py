@@ -88,8 +88,9 @@ def _z_score(values: list[float]) -> float:
     if len(values) < Z_WINDOW:
         return np.nan
     window = np.array(values[-Z_WINDOW:])
-    spread = window.std(ddof=1)
-    return float((window[-1] - window.mean()) / spread) if spread > 0 else np.nan
+    if window.min() == window.max():
+        return np.nan
+    return float((window[-1] - window.mean()) / window.std(ddof=1))
 
 
 def _change(days: list[np.datetime64], values: list[float]) -> float:

@@ -102,7 +102,7 @@ def published_at(observation_dates: Sequence[date], rule: PublicationRule) -> pd
         released = days if shift == 0 else np.busday_offset(days, shift, roll="backward", holidays=closed)
     else:
         released = _day_of_month(_months_after_period(days, kind, shift), day, closed)
-    local = pd.DatetimeIndex(released) + pd.Timedelta(hours=rule.time.hour, minutes=rule.time.minute)
+    local = pd.DatetimeIndex(released) + pd.Timedelta(rule.time.isoformat())
     return local.tz_localize(rule.zone).tz_convert("UTC")
 
 

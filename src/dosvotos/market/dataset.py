@@ -10,7 +10,13 @@ from dosvotos.contracts.parameters import MacroVariablesParams, Parameters
 from dosvotos.contracts.records import SplitRecord
 from dosvotos.errors import DataError
 from dosvotos.hashing import digest_frame
-from dosvotos.market.calendar import BAR, in_session, last_complete_session, session_dates
+from dosvotos.market.calendar import (
+    BAR,
+    in_session,
+    last_complete_session,
+    scheduled_sessions,
+    session_dates,
+)
 from dosvotos.market.splits import Split
 
 SPLITS = ("train", "val", "test")
@@ -31,7 +37,7 @@ def resolve_test_end(parameters: Parameters, bar_times: pd.DatetimeIndex) -> dat
         )
     last = last_complete_session(bar_times)
     stated = parameters.date_ranges.test.end
-    if stated is not None and stated > session_dates(bar_times).max():
+    if stated is not None and stated > last and len(scheduled_sessions(last, stated)) > 1:
         raise DataError(f"date_ranges.test.end: {stated} lies after the last complete session stored, {last}")
     return stated or last
 

@@ -55,7 +55,7 @@ def fit_norm_stats(train: pd.DataFrame) -> NormStats:
     rows = train[list(MARKET_FEATURES)].dropna()
     if len(rows) < 2:
         raise DataError(f"train: normalisation needs at least 2 complete rows, found {len(rows)}")
-    std = rows.std(ddof=1)
-    if flat := [str(name) for name in rows.columns if not std[name] > 0]:
+    if flat := [str(name) for name in rows.columns if rows[name].min() == rows[name].max()]:
         raise DataError(f"train: feature(s) {flat} never move, so they cannot be normalised")
+    std = rows.std(ddof=1)
     return NormStats(features=MARKET_FEATURES, mean=tuple(rows.mean()), std=tuple(std))

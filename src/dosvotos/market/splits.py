@@ -58,7 +58,7 @@ def make_splits(dates: DateRangesParams, test_end: date, embargo_sessions: int) 
 
 def _shortened(name: str, start: date, end: date, embargo_sessions: int) -> Split:
     sessions = scheduled_sessions(start, end)
-    kept = sessions[: len(sessions) - embargo_sessions]
+    kept = sessions[: max(0, len(sessions) - embargo_sessions)]
     if len(kept) == 0:
         raise DataError(f"{name}: no session left between {start} and {end} after the embargo")
     return Split(name, start, kept[-1].astype(object))

@@ -9,10 +9,10 @@ import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Self
 
 import numpy as np
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
@@ -57,6 +57,7 @@ def write_bundle(parent: Path, policy: ServedPolicy, other_files: dict[str, byte
     entries = {n: {"size": len(c), "sha256": digest_bytes(c)} for n, c in sorted(files.items())}
     manifest = canonical_json({"format": _FORMAT, "model_hash": policy.digest, "files": entries}).encode()
     folder = parent / digest_bytes(manifest)
+    _check_tensors(folder, policy.tensors)
     if not folder.exists():
         _write_folder(folder, {**files, MANIFEST: manifest})
     return open_bundle(folder, folder.name)
@@ -74,28 +75,65 @@ def open_bundle(folder: Path, manifest_hash: str) -> Bundle:
     found = digest_bytes(manifest_bytes)
     if found != manifest_hash:
         raise BundleError(f"{folder / MANIFEST}: expected SHA-256 {manifest_hash}, found {found}")
-    manifest = json.loads(manifest_bytes)
-    files = _read_listed(folder, manifest["files"])
     try:
-        features, settings = json.loads(files["features.json"]), json.loads(files["policy.json"])
-        norm_stats = NormStats.model_validate_json(files["norm_stats.json"])
-        tensors = load_tensors(files["policy.safetensors"])
-    except (KeyError, ValidationError, SafetensorError, json.JSONDecodeError) as error:
+        manifest = _Manifest.model_validate_json(manifest_bytes)
+        files = _read_listed(folder, manifest.files)
+        policy = _parse_policy(files)
+    except (KeyError, ValidationError, SafetensorError) as error:
         raise BundleError(f"{folder}: not a model bundle of this version: {error}") from error
-    if features.get("hash") != FEATURE_ORDER_HASH:
-        raise BundleError(
-            f"{folder}: feature_order_hash {features.get('hash')} is not this version's {FEATURE_ORDER_HASH}"
-        )
-    if settings.get("format") != _FORMAT or settings.get("targets") != list(TARGETS):
-        raise BundleError(f"{folder}: policy.json {settings} is not of this version")
-    policy = ServedPolicy(tensors, norm_stats)
-    _check_shapes(folder, tensors)
-    if policy.digest != manifest["model_hash"]:
-        raise BundleError(f"{folder}: model_hash {manifest['model_hash']} expected, {policy.digest} found")
+    _check_tensors(folder, policy.tensors)
+    if policy.digest != manifest.model_hash:
+        raise BundleError(f"{folder}: model_hash {manifest.model_hash} expected, {policy.digest} found")
     return Bundle(folder, manifest_hash, policy)
 
 
-def _read_listed(folder: Path, entries: dict[str, Any]) -> dict[str, bytes]:
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class _Entry(_Part):
+    size: int
+    sha256: str
+
+
+class _Manifest(_Part):
+    format: Literal[1]
+    model_hash: str
+    files: dict[str, _Entry]
+
+
+class _Settings(_Part):
+    format: Literal[1]
+    activation: Literal["tanh"]
+    targets: list[int]
+
+    @field_validator("targets")
+    @classmethod
+    def _ours(cls, targets: list[int]) -> list[int]:
+        if targets != list(TARGETS):
+            raise ValueError(f"targets must be {list(TARGETS)}")
+        return targets
+
+
+class _Features(_Part):
+    order: list[str]
+    hash: str
+
+    @model_validator(mode="after")
+    def _ours(self) -> Self:
+        if self.hash != FEATURE_ORDER_HASH or self.order != list(FEATURE_ORDER):
+            raise ValueError(f"feature_order_hash is {self.hash}, this version's is {FEATURE_ORDER_HASH}")
+        return self
+
+
+def _parse_policy(files: dict[str, bytes]) -> ServedPolicy:
+    _Settings.model_validate_json(files["policy.json"])
+    _Features.model_validate_json(files["features.json"])
+    norm_stats = NormStats.model_validate_json(files["norm_stats.json"])
+    return ServedPolicy(load_tensors(files["policy.safetensors"]), norm_stats)
+
+
+def _read_listed(folder: Path, entries: dict[str, _Entry]) -> dict[str, bytes]:
     present = {path.name for path in folder.iterdir()} - {MANIFEST}
     if present != entries.keys():
         raise BundleError(
@@ -106,8 +144,8 @@ def _read_listed(folder: Path, entries: dict[str, Any]) -> dict[str, bytes]:
     for name, entry in entries.items():
         files[name] = _read(folder / name)
         found = digest_bytes(files[name])
-        if found != entry["sha256"]:
-            raise BundleError(f"{folder / name}: expected SHA-256 {entry['sha256']}, found {found}")
+        if found != entry.sha256:
+            raise BundleError(f"{folder / name}: expected SHA-256 {entry.sha256}, found {found}")
     return files
 
 
@@ -122,19 +160,20 @@ def _read(path: Path) -> bytes:
     return content
 
 
-def _check_shapes(folder: Path, tensors: dict[str, np.ndarray]) -> None:
+def _check_tensors(folder: Path, tensors: dict[str, np.ndarray]) -> None:
     width, layer = len(FEATURE_ORDER), 0
     expected: dict[str, tuple[int, ...]] = {}
-    while f"hidden.{layer}.weight" in tensors:
-        out = tensors[f"hidden.{layer}.weight"].shape[0]
+    while (weight := tensors.get(f"hidden.{layer}.weight")) is not None and weight.ndim == 2:
+        out = weight.shape[0]
         expected |= {f"hidden.{layer}.weight": (out, width), f"hidden.{layer}.bias": (out,)}
         width, layer = out, layer + 1
     expected |= {"action.weight": (len(TARGETS), width), "action.bias": (len(TARGETS),)}
     found = {name: tensor.shape for name, tensor in tensors.items()}
     if found != expected:
         raise BundleError(f"{folder}: policy tensors must have shapes {expected}, have {found}")
-    if not all(np.isfinite(tensor).all() for tensor in tensors.values()):
-        raise BundleError(f"{folder}: policy tensors must be finite")
+    for name, tensor in tensors.items():
+        if tensor.dtype != np.float32 or not np.isfinite(tensor).all():
+            raise BundleError(f"{folder}: {name} must be finite float32, is {tensor.dtype}")
 
 
 def _write_folder(folder: Path, files: dict[str, bytes]) -> None:

@@ -1,6 +1,7 @@
 """Training: the curriculum's phases one after the other, validation by net return, the best policy kept."""
 
 import io
+import re
 import time
 import zipfile
 from collections.abc import Callable
@@ -24,6 +25,7 @@ from dosvotos.training.reward import weights_in
 
 TORCH_THREADS = 1
 _FIXED_DATE = (2020, 1, 1, 0, 0, 0)
+_MEMORY_ADDRESS = re.compile(rb" at 0x[0-9a-f]+")
 _VOLATILE = ["_last_obs", "_last_episode_starts", "ep_info_buffer", "ep_success_buffer", "start_time"]
 
 
@@ -33,7 +35,7 @@ class Validation(NamedTuple):
     phase: str
     timesteps: int
     val_return: float
-    """Net return on val under the final phase's costs, the same measure in every phase."""
+    """Net return on val under the final costs and financing, the same measure in every phase."""
     episode_reward: float | None
     """Mean reward of the latest training episodes."""
 
@@ -51,7 +53,8 @@ class TrainingResult:
     """SB3's own file of the kept policy."""
     curve: list[Validation]
     best_val_return: float
-    best_episode_reward: float
+    best_episode_reward: float | None
+    """None when no episode ended."""
     final_phase: str
     timesteps: int
     torch_threads: int
@@ -105,7 +108,11 @@ def train(
     for phase in phases:
         env.weights = weights_in(phase, parameters.reward)
         keeper.begin(phase.name, is_last=phase is phases[-1])
-        model.learn(phase.timesteps, callback=keeper, reset_num_timesteps=False)
+        try:
+            model.learn(phase.timesteps, callback=keeper, reset_num_timesteps=False)
+        except ValueError:  # torch refuses logits that are not finite
+            keeper.refuse_divergence(served_policy(model, norm_stats))
+            raise
     model.policy.load_state_dict(keeper.kept.state)
     return TrainingResult(
         policy=served_policy(model, norm_stats),
@@ -152,7 +159,7 @@ class _BestPolicy(BaseCallback):
         super().__init__()
         self.curve: list[Validation] = []
         self.kept = _Kept(-np.inf, {})
-        self.best_episode_reward = -np.inf
+        self.best_episode_reward: float | None = None
         self._parameters, self._rows, self._norm_stats = parameters, val_rows, norm_stats
         self._tape, self._progress = tape_of(val_rows), progress
         self._total = sum(phase.timesteps for phase in parameters.curriculum.phases)
@@ -173,25 +180,31 @@ class _BestPolicy(BaseCallback):
         latest = self.curve[-1].val_return if self.curve else None
         self._progress(self._phase, self.model.num_timesteps, self._total, latest)
         if (reward := self._mean_reward()) is not None:
-            self.best_episode_reward = max(self.best_episode_reward, reward)
+            best = self.best_episode_reward
+            self.best_episode_reward = reward if best is None else max(best, reward)
 
     def _on_training_end(self) -> None:
         self._validate()
 
     def _validate(self) -> None:
         trading, policy = self._parameters.trading, served_policy(self.model, self._norm_stats)
+        self.refuse_divergence(policy)
+        targets = policy_targets(policy, self._rows)
+        financed = trading.financing == "policy_rates"
+        cost, capital = trading.costs.per_side, trading.initial_capital
+        equity = run_account(self._tape, targets, cost, capital, financed).equity
+        val_return = float(equity[-1] / equity[0] - 1)
+        self.curve.append(Validation(self._phase, self.model.num_timesteps, val_return, self._mean_reward()))
+        if self._is_last:
+            self._keep_if_better(val_return)
+
+    def refuse_divergence(self, policy: ServedPolicy) -> None:
         if not all(np.isfinite(tensor).all() for tensor in policy.tensors.values()):
             rate = self._parameters.training.hyperparameters.learning_rate
             raise DataError(
                 f"training diverged in {self._phase}: the policy is no longer finite; lower "
                 f"training.hyperparameters.learning_rate, now {rate}"
             )
-        targets = policy_targets(policy, self._rows)
-        equity = run_account(self._tape, targets, trading.costs.per_side, trading.initial_capital).equity
-        val_return = float(equity[-1] / equity[0] - 1)
-        self.curve.append(Validation(self._phase, self.model.num_timesteps, val_return, self._mean_reward()))
-        if self._is_last:
-            self._keep_if_better(val_return)
 
     def _keep_if_better(self, val_return: float) -> None:
         self._without_better += 1
@@ -221,11 +234,12 @@ def _new_ppo(env: MarketVecEnv, settings: TrainingParams) -> PPO:
 
 
 def _sb3_zip(model: PPO) -> bytes:
-    """SB3's file with fixed times, so that the same policy gives the same bytes."""
+    """SB3's file without times and memory addresses, so that the same policy gives the same bytes."""
     written = io.BytesIO()
     model.save(written, exclude=_VOLATILE)
     repacked = io.BytesIO()
     with zipfile.ZipFile(written) as source, zipfile.ZipFile(repacked, "w", zipfile.ZIP_DEFLATED) as target:
         for name in sorted(source.namelist()):
-            target.writestr(zipfile.ZipInfo(name, _FIXED_DATE), source.read(name))
+            content = _MEMORY_ADDRESS.sub(b"", source.read(name)) if name == "data" else source.read(name)
+            target.writestr(zipfile.ZipInfo(name, _FIXED_DATE), content)
     return repacked.getvalue()

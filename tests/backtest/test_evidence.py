@@ -1,0 +1,262 @@
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import optimize, stats
+
+from dosvotos.backtest.evidence import (
+    FamilyTest,
+    family_test,
+    probabilistic_sharpe_ratio,
+    sharpe_difference_interval,
+)
+from dosvotos.backtest.metrics import sharpe_ratio
+
+REPLICATIONS = 300
+
+
+def with_sharpe(shape: np.ndarray, sharpe: float) -> np.ndarray:
+    """The same shape of returns, moved to a Sharpe ratio a day."""
+    unit = (shape - shape.mean()) / shape.std(ddof=1)
+    return 0.01 * (unit + sharpe)
+
+
+def normal_scores(n: int) -> np.ndarray:
+    return stats.norm.ppf((np.arange(n) + 0.5) / n)
+
+
+# ---- probabilistic Sharpe ratio
+
+
+def test_psr_by_hand():
+    # four returns -1, 1, 1, 3: mean 1, std (ddof 1) sqrt(8/3); no skew, kurtosis (16 + 16) / 4 / 2^2 = 2
+    sharpe = 1 / np.sqrt(8 / 3)
+    z = sharpe * np.sqrt(3) / np.sqrt(1 + (2 - 1) / 4 * sharpe**2)
+    found = probabilistic_sharpe_ratio(np.array([-1.0, 1.0, 1.0, 3.0]))
+    assert found == pytest.approx(stats.norm.cdf(z), rel=1e-12)
+
+
+def test_psr_of_the_papers_hedge_fund():
+    # Bailey and Lopez de Prado (2012): 24 monthly returns with Sharpe 0.458, skewness -2.448, kurtosis 10.164
+    scores = normal_scores(24)
+
+    def warped(shape: np.ndarray) -> np.ndarray:
+        return np.sinh(np.exp(shape[1]) * np.arcsinh(scores) - shape[0])
+
+    def misses(shape: np.ndarray) -> list[float]:
+        returns = warped(shape)
+        return [stats.skew(returns) + 2.448, stats.kurtosis(returns, fisher=False) - 10.164]
+
+    returns = with_sharpe(warped(optimize.root(misses, [0.59, 1.14]).x), 0.458)
+    assert probabilistic_sharpe_ratio(returns) == pytest.approx(0.913, abs=5e-4)
+
+
+def test_skewness_and_fat_tails_lower_it_and_normal_returns_give_the_normal_formula():
+    sharpe, n = 0.1, 250
+    normal = with_sharpe(normal_scores(n), sharpe)
+    kurtosis = stats.kurtosis(normal, fisher=False)
+    z = sharpe * np.sqrt(n - 1) / np.sqrt(1 + (kurtosis - 1) / 4 * sharpe**2)
+    assert probabilistic_sharpe_ratio(normal) == pytest.approx(stats.norm.cdf(z))
+    assert probabilistic_sharpe_ratio(normal) == pytest.approx(
+        stats.norm.cdf(sharpe * np.sqrt(n) / np.sqrt(1 + sharpe**2 / 2)), abs=2e-3
+    )
+    crashes = with_sharpe(-np.exp(normal_scores(n)), sharpe)
+    jumps = with_sharpe(np.exp(normal_scores(n)), sharpe)
+    tails = with_sharpe(stats.t(3).ppf((np.arange(n) + 0.5) / n), sharpe)
+    psr = probabilistic_sharpe_ratio
+    assert psr(crashes) < psr(normal) < psr(jumps)
+    assert psr(tails) < psr(normal)
+
+
+@pytest.mark.parametrize("sharpe", [-0.05, 0.0, 0.08])
+def test_psr_is_about_the_share_of_bootstrap_samples_above_the_benchmark(sharpe: float):
+    random = np.random.default_rng(1)
+    returns = with_sharpe(-random.gamma(3, 1, 300), sharpe)
+    samples = returns[random.integers(0, 300, (4000, 300))]
+    ratios = samples.mean(axis=1) / samples.std(axis=1, ddof=1)
+    assert probabilistic_sharpe_ratio(returns) == pytest.approx((ratios > 0).mean(), abs=0.04)
+
+
+def test_psr_is_uniform_where_nothing_is_known():
+    random = np.random.default_rng(2)
+    found = [probabilistic_sharpe_ratio(random.normal(0, 0.01, 145)) for _ in range(800)]
+    assert stats.kstest(found, "uniform").pvalue > 0.01
+    assert np.mean(np.array(found) >= 0.95) == pytest.approx(0.05, abs=0.02)
+
+
+@given(benchmark=st.floats(-0.3, 0.3), seed=st.integers(0, 99))
+@settings(max_examples=30, deadline=None)
+def test_psr_falls_with_its_benchmark_and_is_a_half_at_the_estimate(benchmark: float, seed: int):
+    returns = np.random.default_rng(seed).normal(5e-4, 0.01, 145)
+    estimate = returns.mean() / returns.std(ddof=1)
+    assert probabilistic_sharpe_ratio(returns, estimate) == pytest.approx(0.5)
+    below = probabilistic_sharpe_ratio(returns, benchmark - 0.05)
+    assert below > probabilistic_sharpe_ratio(returns, benchmark)
+    assert 0 <= below <= 1
+
+
+def test_psr_knows_no_unit():
+    returns = np.random.default_rng(3).normal(1e-3, 0.01, 145)
+    assert probabilistic_sharpe_ratio(returns * 7) == pytest.approx(probabilistic_sharpe_ratio(returns))
+
+
+@pytest.mark.parametrize("returns", [[], [0.01], [0.01, 0.02], [0.0] * 145, [0.002] * 145])
+def test_psr_without_variance_is_null(returns: list[float]):
+    assert probabilistic_sharpe_ratio(np.array(returns)) is None
+
+
+# ---- a family of looks
+
+
+def looks(n_series: int, seed: int, n_sessions: int = 200) -> pd.DataFrame:
+    noise = np.random.default_rng(seed).normal(0, 0.007, (n_sessions, n_series))
+    return pd.DataFrame(noise, columns=[f"model_{i}" for i in range(n_series)])
+
+
+def family_of(
+    series: pd.DataFrame, candidate: str = "model_0", n_looks: int = 0, seed: int = 1
+) -> FamilyTest:
+    return family_test(candidate, series, n_looks or series.shape[1], 0.05, REPLICATIONS, seed)
+
+
+def test_a_model_without_skill_among_others_without_skill_is_not_superior():
+    found = [family_of(looks(8, seed)) for seed in range(8)]
+    assert sum(one.in_superior_set for one in found) <= 1
+    assert np.mean([one.spa_p_value for one in found]) > 0.25
+
+
+def test_the_best_of_many_without_skill_seldom_stands_out():
+    hits = 0
+    for seed in range(12):
+        series = looks(15, 100 + seed)
+        best = str((series.mean() / series.std()).idxmax())
+        assert sharpe_ratio(series[best].to_numpy()) > 0.5
+        result = family_of(series, best)
+        hits += result.in_superior_set and result.spa_p_value <= 0.05
+    assert hits <= 2
+
+
+def test_one_strong_model_among_models_without_skill_is_the_superior_one():
+    series = looks(10, 3)
+    series["strong"] = np.random.default_rng(4).normal(0.3 * 0.01, 0.01, len(series))
+    strong = family_of(series, "strong")
+    assert strong.spa_p_value <= 0.01 and strong.in_superior_set
+    assert not family_of(series, "model_0").in_superior_set
+
+
+def test_a_losing_model_is_never_superior_and_a_family_of_losers_has_no_evidence():
+    series = looks(5, 5) - 0.003
+    for name in series:
+        found = family_of(series, str(name))
+        assert not found.in_superior_set and found.spa_p_value > 0.5
+
+
+def test_looks_without_a_series_raise_the_p_value_in_proportion_and_shrink_the_superior_set():
+    series = looks(4, 7)
+    series["model_0"] += 0.0012
+    alone, among_twelve = family_of(series), family_of(series, n_looks=12)
+    assert 0 < alone.spa_p_value < 0.3
+    assert among_twelve.spa_p_value == pytest.approx(min(1.0, 3 * alone.spa_p_value))
+    series["model_0"] += 4e-4
+    assert family_of(series).in_superior_set and family_of(series).spa_p_value > 0
+    assert family_of(series, n_looks=10_000) == FamilyTest(1.0, False)
+
+
+def test_fewer_looks_than_series_raise_nothing():
+    series = looks(4, 7) + 5e-4
+    assert family_of(series, n_looks=1) == family_of(series, n_looks=4)
+
+
+def test_more_series_of_no_skill_make_the_same_model_stand_out_less():
+    strong = with_sharpe(np.random.default_rng(8).normal(size=200), 0.17)
+    p_values = []
+    for n_others in (1, 10, 60):
+        series = looks(n_others, 9).assign(strong=strong)
+        p_values.append(family_of(series, "strong").spa_p_value)
+    assert p_values[0] <= p_values[1] <= p_values[2] and p_values[0] < p_values[2]
+
+
+def test_the_scale_of_a_series_plays_no_part():
+    series = looks(6, 10)
+    series["model_0"] += 0.0012
+    leveraged = series * [10, 0.1, 1, 3, 1, 1]
+    assert family_of(leveraged) == family_of(series)
+
+
+def test_a_seed_decides_the_bootstrap():
+    series = looks(6, 11) + 6e-4
+    assert family_of(series, seed=5) == family_of(series, seed=5)
+    p_values = {family_of(series, seed=seed).spa_p_value for seed in range(4)}
+    assert len(p_values) > 1
+
+
+def test_a_model_that_never_trades_proves_nothing_and_harms_nobody():
+    series = looks(3, 12)
+    series["model_0"] += 0.003
+    with_flat = series.assign(flat=0.0)
+    assert family_of(with_flat, "model_0").in_superior_set
+    assert not family_of(with_flat, "flat").in_superior_set
+    idle = family_of(pd.DataFrame({"flat": np.zeros(200)}), "flat")
+    assert not idle.in_superior_set
+    assert idle.spa_p_value == 1.0
+
+
+@pytest.mark.filterwarnings("ignore:divide by zero", "ignore:invalid value")
+@pytest.mark.parametrize("n_sessions", [2, 3, 5, 7, 8, 20])
+def test_a_window_of_few_sessions_has_an_answer(n_sessions: int):
+    series = looks(3, 13, n_sessions)
+    found = family_of(series)
+    assert 0 <= found.spa_p_value <= 1
+    interval = sharpe_difference_interval(*series.to_numpy().T[:2], 200, 1)
+    assert interval is not None and interval[0] <= interval[1]
+
+
+# ---- the difference of two Sharpe ratios
+
+
+def test_equal_series_differ_by_nothing():
+    returns = np.random.default_rng(1).normal(5e-4, 0.01, 145)
+    assert sharpe_difference_interval(returns, returns.copy(), 200, 1) == (0.0, 0.0)
+
+
+def test_the_interval_of_two_unrelated_skill_less_models_covers_zero():
+    for seed in range(5):
+        one, other = np.random.default_rng(seed).normal(0, 0.01, (2, 145))
+        low, high = sharpe_difference_interval(one, other, REPLICATIONS, 1)
+        assert low < sharpe_ratio(one) - sharpe_ratio(other) < high
+        assert high - low > 2.5  # the standard error of each annual ratio is sqrt(245 / 145) = 1.3
+
+
+def test_ninety_percent_of_the_intervals_cover_the_true_difference():
+    random = np.random.default_rng(3)
+    covered = 0
+    for _ in range(40):
+        one, other = random.normal([0.1, 0.0], 1, (145, 2)).T
+        low, high = sharpe_difference_interval(one, other, REPLICATIONS, 1)
+        covered += low <= 0.1 * np.sqrt(245) <= high
+    assert 0.78 <= covered / 40 <= 0.98
+
+
+def test_pairing_sees_a_small_steady_gain_that_unpaired_series_would_hide():
+    random = np.random.default_rng(2)
+    old = random.normal(0, 0.01, 145)
+    new = old + 0.002 + random.normal(0, 1e-4, 145)
+    low, high = sharpe_difference_interval(new, old, REPLICATIONS, 1)
+    gain = sharpe_ratio(new) - sharpe_ratio(old)
+    assert 0 < low < gain < high and high - low < 1
+    shuffled = sharpe_difference_interval(new, random.permutation(old), REPLICATIONS, 1)
+    assert shuffled[0] < 0
+
+
+def test_swapping_the_models_mirrors_the_interval():
+    random = np.random.default_rng(4)
+    one, other = random.normal(0.001, 0.01, 145), random.normal(0, 0.01, 145)
+    low, high = sharpe_difference_interval(one, other, REPLICATIONS, 1)
+    assert sharpe_difference_interval(other, one, REPLICATIONS, 1) == pytest.approx((-high, -low))
+
+
+def test_without_variance_there_is_no_interval():
+    returns = np.random.default_rng(5).normal(0, 0.01, 145)
+    assert sharpe_difference_interval(returns, np.zeros(145), 200, 1) is None
+    assert sharpe_difference_interval(np.zeros(145), returns, 200, 1) is None

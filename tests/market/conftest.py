@@ -1,0 +1,21 @@
+"""A small simulated market that the tests of features and datasets share."""
+
+from datetime import date
+
+import pandas as pd
+import pytest
+
+from dosvotos.contracts.parameters import MacroVariable, SampleMarketParams
+from dosvotos.market.features import MarketHistory
+from dosvotos.sources.base import check_macro
+from dosvotos.sources.sample import simulate_market
+
+UNTIL = pd.Timestamp("2020-04-03 18:00", tz="UTC")
+
+
+@pytest.fixture(scope="session")
+def small_market(variables: dict[str, MacroVariable]) -> MarketHistory:
+    """Three months of bars and what macro was published by their end."""
+    params = SampleMarketParams(seed=11, start=date(2020, 1, 2), edge=0.3)
+    market = simulate_market(params, variables, UNTIL)
+    return MarketHistory(market.bars.set_index("timestamp"), check_macro(market.macro, variables))

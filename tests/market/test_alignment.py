@@ -1,0 +1,270 @@
+from datetime import date, timedelta
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dosvotos.market.alignment import Known, known_history
+
+NAN = float("nan")
+
+
+def utc(*stamps: str) -> pd.DatetimeIndex:
+    return pd.DatetimeIndex(stamps).tz_localize("UTC")
+
+
+def observations(*rows: tuple[str, str, float]) -> pd.DataFrame:
+    """Rows of (observation date, publication in UTC, value)."""
+    return pd.DataFrame(
+        {
+            "observation_date": [date.fromisoformat(row[0]) for row in rows],
+            "published_at": utc(*[row[1] for row in rows]),
+            "value": [row[2] for row in rows],
+        }
+    )
+
+
+def daily(values: np.ndarray, start: str = "2022-01-03", hour: int = 22) -> pd.DataFrame:
+    """One weekday value after the other, each published on its own day."""
+    days = pd.bdate_range(start, periods=len(values))
+    return pd.DataFrame(
+        {
+            "observation_date": days.date,
+            "published_at": (days + pd.Timedelta(hours=hour)).tz_localize("UTC"),
+            "value": values,
+        }
+    )
+
+
+def value_at(rows: pd.DataFrame, *stamps: str, max_age_days: int = 5) -> list[float]:
+    return known_history(rows, max_age_days).at(utc(*stamps)).value.tolist()
+
+
+def assert_equal(found: Known, expected: Known) -> None:
+    for mine, theirs in zip(
+        (found.value, found.z_score, found.change),
+        (expected.value, expected.z_score, expected.change),
+        strict=True,
+    ):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-12, atol=1e-12)
+
+
+# ---- known when
+
+
+def test_a_value_is_visible_from_the_very_microsecond_of_its_publication():
+    rows = observations(("2024-07-01", "2024-07-01 22:00", 10.0), ("2024-07-02", "2024-07-02 22:00", 11.0))
+    seen = value_at(
+        rows,
+        "2024-07-01 21:59:59.999999",
+        "2024-07-01 22:00:00",
+        "2024-07-02 21:59:59.999999",
+        "2024-07-02 22:00:00",
+    )
+    np.testing.assert_equal(seen, [NAN, 10.0, 10.0, 11.0])
+
+
+def test_the_zone_of_an_instant_plays_no_part():
+    history = known_history(observations(("2024-07-01", "2024-07-01 22:00", 10.0)), 5)
+    seen = history.at(pd.DatetimeIndex(["2024-07-01 17:00", "2024-07-01 16:59"], tz="America/Bogota"))
+    np.testing.assert_equal(seen.value, [10.0, NAN])
+
+
+def test_on_equal_publication_the_later_observation_wins_in_any_row_order():
+    friday, monday = ("2024-07-05", "2024-07-08 22:00", 1.0), ("2024-07-08", "2024-07-08 22:00", 1.5)
+    for rows in (observations(friday, monday), observations(monday, friday)):
+        seen = known_history(rows, 5).at(utc("2024-07-08 22:00"))
+        assert (seen.value[0], seen.change[0]) == (1.5, 0.5)
+
+
+def test_an_older_observation_published_late_does_not_replace_the_newer_one():
+    rows = observations(
+        ("2024-07-02", "2024-07-02 22:00", 11.0),
+        ("2024-07-01", "2024-07-03 22:00", 10.0),
+    )
+    history = known_history(rows, 5)
+    seen = history.at(utc("2024-07-03 21:00", "2024-07-03 22:00"))
+    assert seen.value.tolist() == [11.0, 11.0]
+    np.testing.assert_allclose(seen.change, [NAN, 0.1])
+
+
+def test_a_revision_replaces_its_own_value_from_its_publication_on_and_never_before():
+    rows = observations(
+        ("2024-07-01", "2024-07-01 22:00", 10.0),
+        ("2024-07-02", "2024-07-02 22:00", 11.0),
+        ("2024-07-01", "2024-07-03 12:00", 8.8),
+        ("2024-07-02", "2024-07-03 18:00", 13.2),
+    )
+    seen = known_history(rows, 5).at(utc("2024-07-03 11:59", "2024-07-03 12:00", "2024-07-03 18:00"))
+    assert seen.value.tolist() == [11.0, 11.0, 13.2]
+    np.testing.assert_allclose(seen.change, [0.1, 0.25, 0.5])
+
+
+# ---- age
+
+
+def test_a_value_lives_to_the_second_its_age_passes_the_limit():
+    rows = observations(("2024-07-01", "2024-07-01 22:00", 10.0))
+    seen = value_at(rows, "2024-07-06 22:00:00", "2024-07-06 22:00:01", max_age_days=5)
+    np.testing.assert_equal(seen, [10.0, NAN])
+
+
+def test_age_counts_from_publication_not_from_the_observation():
+    rows = observations(("2024-06-01", "2024-07-01 22:00", 10.0))
+    assert value_at(rows, "2024-07-06 22:00") == [10.0]
+
+
+def test_an_aged_value_takes_its_z_score_and_change_along():
+    rows = daily(np.arange(260.0) + 100)
+    last = rows["published_at"].iloc[-1]
+    at_limit = pd.DatetimeIndex([last + pd.Timedelta(days=5), last + pd.Timedelta(days=5, seconds=1)])
+    seen = known_history(rows, 5).at(at_limit)
+    for column in (seen.value, seen.z_score, seen.change):
+        assert np.isfinite(column[0]) and np.isnan(column[1])
+
+
+def test_a_revision_of_the_latest_value_renews_its_age_but_one_of_an_older_value_does_not():
+    first, second = ("2024-07-01", "2024-07-01 22:00", 10.0), ("2024-07-02", "2024-07-02 22:00", 11.0)
+    revised_latest = observations(first, second, ("2024-07-02", "2024-07-04 22:00", 12.0))
+    revised_older = observations(first, second, ("2024-07-01", "2024-07-04 22:00", 10.5))
+    moments = ("2024-07-07 22:00", "2024-07-07 22:01", "2024-07-09 22:00", "2024-07-09 22:01")
+    np.testing.assert_equal(value_at(revised_latest, *moments), [12.0, 12.0, 12.0, NAN])
+    np.testing.assert_equal(value_at(revised_older, *moments), [11.0, NAN, NAN, NAN])
+
+
+# ---- z-score and change
+
+
+def test_the_z_score_equals_pandas_rolling_window_of_252():
+    values = 100 * np.exp(np.cumsum(np.random.default_rng(1).normal(0, 0.01, 700)))
+    rows = daily(values)
+    seen = known_history(rows, 5).at(pd.DatetimeIndex(rows["published_at"]))
+    rolling = pd.Series(values).rolling(252)
+    expected = (pd.Series(values) - rolling.mean()) / rolling.std(ddof=1)
+    np.testing.assert_allclose(seen.z_score, expected, rtol=1e-9, atol=1e-9)
+    assert np.isnan(seen.z_score[:251]).all() and np.isfinite(seen.z_score[251:]).all()
+
+
+def test_a_z_score_by_hand():
+    # 251 zeros and a 252: mean 1, sum of squares 252 x 251, so std = sqrt(252) and z = 251 / sqrt(252)
+    values = np.concatenate([np.zeros(251), [252.0]])
+    rows = daily(values)
+    seen = known_history(rows, 5).at(pd.DatetimeIndex(rows["published_at"][-1:]))
+    assert seen.z_score[0] == pytest.approx(251 / np.sqrt(252), rel=1e-12)
+
+
+@pytest.mark.parametrize("constant", [0.0, 250.0, 0.1, 1.1, 4.33, 4.6, 17.01, 103.27])
+def test_a_variable_without_spread_has_no_z_score(constant: float):
+    rows = daily(np.full(252, constant))
+    seen = known_history(rows, 5).at(pd.DatetimeIndex(rows["published_at"][-1:]))
+    assert np.isnan(seen.z_score[0])
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "known"),
+    [
+        ("2024-07-01", "2024-07-02", True),
+        ("2024-07-05", "2024-07-08", True),  # Friday to Monday: 1 business day
+        ("2024-07-01", "2024-07-08", True),  # Monday to Monday: 5
+        ("2024-07-01", "2024-07-09", False),  # 6
+        ("2024-07-05", "2024-07-12", True),  # Friday to Friday: 5
+        ("2024-07-05", "2024-07-15", False),  # 6, the weekend does not count
+    ],
+)
+def test_a_change_over_more_than_five_business_days_is_missing(before: str, after: str, known: bool):
+    rows = observations((before, f"{before} 22:00", 100.0), (after, f"{after} 22:00", 101.0))
+    change = known_history(rows, 5).at(utc(f"{after} 22:00")).change[0]
+    assert change == pytest.approx(0.01) if known else np.isnan(change)
+
+
+def test_the_first_value_and_one_after_zero_have_no_change():
+    rows = observations(("2024-07-01", "2024-07-01 22:00", 0.0), ("2024-07-02", "2024-07-02 22:00", 1.0))
+    assert np.isnan(known_history(rows, 5).at(utc("2024-07-01 22:00", "2024-07-02 22:00")).change).all()
+
+
+def test_nothing_published_is_nothing_known():
+    seen = known_history(daily(np.zeros(0)), 5).at(utc("2024-07-01 22:00"))
+    assert np.isnan([seen.value, seen.z_score, seen.change]).all()
+
+
+# ---- against a replay that remembers nothing
+
+START = date(2021, 1, 4)
+
+
+@st.composite
+def publications(draw: st.DrawFn) -> pd.DataFrame:
+    """Some 250 to 280 days with delays, gaps and revisions, in any row order."""
+    seed = draw(st.integers(0, 2**32 - 1))
+    random = np.random.default_rng(seed)
+    n_days, n_revisions = draw(st.integers(1, 280)), draw(st.integers(0, 12))
+    days = np.arange(n_days) * draw(st.sampled_from([1, 1, 4, 7]))
+    days = days[random.random(n_days) > draw(st.sampled_from([0.0, 0.05]))]
+    if len(days) == 0:
+        days = np.array([0])
+    revised = random.choice(days, n_revisions)
+    all_days = np.concatenate([days, revised])
+    delay = random.integers(0, draw(st.sampled_from([1, 24, 96])), len(all_days))
+    delay[len(days) :] += random.integers(1, 400, n_revisions)
+    stamps = pd.Timestamp(START).tz_localize("UTC") + pd.to_timedelta(all_days * 24 + delay, unit="h")
+    rows = pd.DataFrame(
+        {
+            "observation_date": [START + timedelta(days=int(day)) for day in all_days],
+            "published_at": stamps,
+            "value": random.normal(50, 5, len(all_days)).round(2),
+        }
+    )
+    # two rows of one day published at one moment have no order of their own
+    rows = rows.drop_duplicates(["observation_date", "published_at"])
+    return rows.iloc[random.permutation(len(rows))].reset_index(drop=True)
+
+
+def replayed(rows: pd.DataFrame, max_age_days: int, instants: pd.DatetimeIndex) -> Known:
+    """Forget everything and read all rows published by each instant anew."""
+    answers = []
+    for instant in instants:
+        known = rows[rows["published_at"] <= instant].sort_values("published_at")
+        latest = known.groupby("observation_date")[["published_at", "value"]].last()
+        if latest.empty or instant - latest["published_at"].iloc[-1] > pd.Timedelta(days=max_age_days):
+            answers.append((NAN, NAN, NAN))
+            continue
+        values, days = latest["value"], latest.index
+        window = values.iloc[-252:]
+        score = (values.iloc[-1] - window.mean()) / window.std(ddof=1) if len(window) == 252 else NAN
+        near = len(days) > 1 and np.busday_count(days[-2], days[-1]) <= 5
+        change = values.iloc[-1] / values.iloc[-2] - 1 if near else NAN
+        answers.append((values.iloc[-1], score, change))
+    return Known(*np.array(answers).T)
+
+
+@given(rows=publications(), max_age_days=st.integers(1, 6), seed=st.integers(0, 99))
+@settings(max_examples=18, deadline=None)
+def test_every_instant_sees_what_a_replay_of_all_earlier_publications_gives(rows, max_age_days, seed):
+    random = np.random.default_rng(seed)
+    first, last = rows["published_at"].min(), rows["published_at"].max() + pd.Timedelta(days=8)
+    spread = pd.DatetimeIndex(first + (last - first) * random.random(12)).floor("s")
+    edges = pd.DatetimeIndex(rows["published_at"].sample(min(6, len(rows)), random_state=seed))
+    instants = spread.append(edges).append(edges - pd.Timedelta(microseconds=1))
+    instants = instants.append(edges + pd.Timedelta(days=max_age_days))
+    assert_equal(known_history(rows, max_age_days).at(instants), replayed(rows, max_age_days, instants))
+
+
+@given(hours=st.integers(1, 200), place=st.integers(0, 29))
+@settings(max_examples=40, deadline=None)
+def test_moving_one_publication_moves_exactly_the_instants_between_its_two_moments(hours: int, place: int):
+    random = np.random.default_rng(place)
+    rows = daily(random.normal(50, 5, 30))
+    moved = rows.copy()
+    before = rows["published_at"].iloc[place]
+    after = before + pd.Timedelta(hours=hours)
+    moved.loc[place, "published_at"] = after
+    instants = pd.date_range(rows["published_at"].min(), periods=24 * 52, freq="h", tz="UTC")
+    left, right = (known_history(r, 1000).at(instants) for r in (rows, moved))
+    between = (instants >= before) & (instants < after)
+    for one, other in ((left.value, right.value), (left.change, right.change)):
+        np.testing.assert_array_equal(one[~between], other[~between])
+    overtaken = rows["published_at"].iloc[place + 1] if place < 29 else instants[-1]
+    seen_late = between & (instants < overtaken)
+    assert (left.value[seen_late] != right.value[seen_late]).all() and seen_late.any()

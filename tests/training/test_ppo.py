@@ -1,0 +1,267 @@
+import io
+import json
+import subprocess
+import sys
+import zipfile
+from functools import cache
+
+import numpy as np
+import pytest
+from stable_baselines3 import PPO
+
+from dosvotos.backtest.simulate import policy_targets, tape_of
+from dosvotos.contracts.features import MARKET_FEATURES
+from dosvotos.contracts.parameters import Parameters
+from dosvotos.errors import DataError
+from dosvotos.hashing import digest_bytes
+from dosvotos.market.accounting import run_account
+from dosvotos.policy.forward import ServedPolicy
+from dosvotos.training.ppo import TrainingResult, train
+from tests.conftest import ROOT
+from tests.training.markets import (
+    ROLLOUT,
+    SMALL,
+    TWO_PHASES,
+    silent,
+    small_parameters,
+    statistics,
+    train_rows,
+    val_rows,
+)
+
+
+def trained(parameters: Parameters) -> TrainingResult:
+    return train(parameters, train_rows(), val_rows(), statistics(), silent)
+
+
+@cache
+def small() -> TrainingResult:
+    return trained(small_parameters())
+
+
+def val_return(policy: ServedPolicy, parameters: Parameters) -> float:
+    rows, trading = val_rows(), parameters.trading
+    account = run_account(
+        tape_of(rows), policy_targets(policy, rows), trading.costs.per_side, trading.initial_capital
+    )
+    return account.equity[-1] / trading.initial_capital - 1
+
+
+def observations(policy: ServedPolicy) -> np.ndarray:
+    rows = val_rows()
+    positions = np.random.default_rng(0).integers(-1, 2, len(rows))
+    raw = rows[list(MARKET_FEATURES)].to_numpy()
+    return policy.observe(raw, positions, rows["time_normalized"].to_numpy())
+
+
+# ---- the same again
+
+
+def test_the_same_seed_gives_the_same_model_to_the_last_bit():
+    again = trained(small_parameters())
+    assert again.policy.digest == small().policy.digest
+    assert again.sb3_zip == small().sb3_zip
+    assert again.curve == small().curve and again.best_episode_reward == small().best_episode_reward
+
+
+def test_another_process_gives_the_same_model_and_the_same_zip():
+    # the zip's hash stands in the manifest and the manifest's in the proposal: a rerun must find both
+    made = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "tests.training.markets"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    model_hash, zip_hash = made.stdout.split()
+    assert model_hash == small().policy.digest
+    assert zip_hash == digest_bytes(small().sb3_zip)
+
+
+def test_the_zip_names_no_place_in_memory():
+    with zipfile.ZipFile(io.BytesIO(small().sb3_zip)) as files:
+        assert b" at 0x" not in files.read("data")
+
+
+def test_another_seed_gives_another_model():
+    other = trained(small_parameters(seed=43, phases=(("final", ROLLOUT, 1.0, 1.0),)))
+    same_length = trained(small_parameters(seed=42, phases=(("final", ROLLOUT, 1.0, 1.0),)))
+    assert other.policy.digest != same_length.policy.digest
+
+
+def test_sb3s_zip_has_fixed_times_and_no_state_of_the_last_run():
+    with zipfile.ZipFile(io.BytesIO(small().sb3_zip)) as files:
+        assert {info.date_time for info in files.infolist()} == {(2020, 1, 1, 0, 0, 0)}
+        data = json.loads(files.read("data"))
+    assert not {"_last_obs", "ep_info_buffer", "start_time"} & data.keys()
+
+
+# ---- the served policy is the trained one
+
+
+def test_the_served_policy_acts_as_sb3_does():
+    policy = small().policy
+    model = PPO.load(io.BytesIO(small().sb3_zip), device="cpu")  # our own bytes, in a test only
+    shown = observations(policy)
+    logits = policy.logits(shown)
+    ranked = np.sort(logits, axis=1)
+    clear = ranked[:, 2] - ranked[:, 1] > 1e-4
+    actions, _ = model.predict(shown.astype(np.float32), deterministic=True)
+    assert clear.mean() > 0.95
+    assert np.array_equal(actions[clear], logits.argmax(axis=1)[clear])
+    assert len(set(actions)) > 1
+
+
+def test_the_served_probabilities_are_sb3s_to_single_precision():
+    policy = small().policy
+    model = PPO.load(io.BytesIO(small().sb3_zip), device="cpu")
+    shown = observations(policy)
+    tensor, _ = model.policy.obs_to_tensor(shown.astype(np.float32))
+    shares = model.policy.get_distribution(tensor).distribution.probs.detach().numpy()
+    np.testing.assert_allclose(policy.probabilities(shown), shares, atol=2e-6)
+
+
+@pytest.mark.parametrize("hidden", [[7], [12, 5], [4, 4, 4]])
+def test_every_shape_of_network_is_taken_over_whole(hidden: list[int]):
+    result = trained(
+        small_parameters(phases=(("final", ROLLOUT, 1.0, 1.0),), hidden_sizes=hidden, n_epochs=1)
+    )
+    widths = [15, *hidden, 3]
+    names = [*(f"hidden.{i}" for i in range(len(hidden))), "action"]
+    shapes = {f"{n}.weight": (b, a) for n, a, b in zip(names, widths, widths[1:], strict=False)}
+    shapes |= {f"{n}.bias": (b,) for n, b in zip(names, widths[1:], strict=True)}
+    assert {name: tensor.shape for name, tensor in result.policy.tensors.items()} == shapes
+    assert all(tensor.dtype == np.float32 for tensor in result.policy.tensors.values())
+    model = PPO.load(io.BytesIO(result.sb3_zip), device="cpu")
+    shown = observations(result.policy)[:50]
+    tensor, _ = model.policy.obs_to_tensor(shown.astype(np.float32))
+    shares = model.policy.get_distribution(tensor).distribution.probs.detach().numpy()
+    np.testing.assert_allclose(result.policy.probabilities(shown), shares, atol=2e-6)
+
+
+# ---- curriculum and validation
+
+
+def test_phases_run_in_order_and_each_is_validated():
+    curve = small().curve
+    assert [v.phase for v in curve] == ["free"] * 2 + ["final"] * 4
+    assert [v.timesteps for v in curve] == [ROLLOUT * n for n in range(1, 7)]
+    assert small().timesteps == 6 * ROLLOUT and small().final_phase == "final"
+    assert small().torch_threads == 1 and small().duration_seconds > 0
+
+
+def test_validation_comes_every_so_many_rollouts_and_at_the_end_of_a_phase():
+    phases = (("free", 5 * ROLLOUT, 0.0, 0.0), ("final", 4 * ROLLOUT, 1.0, 1.0))
+    curve = trained(small_parameters(phases=phases, evaluation_rollouts=2, n_epochs=1)).curve
+    assert [(v.phase, v.timesteps // ROLLOUT) for v in curve] == [
+        ("free", 2),
+        ("free", 4),
+        ("free", 5),
+        ("final", 7),
+        ("final", 9),
+    ]
+
+
+def test_the_kept_policy_is_the_best_validated_one_of_the_last_phase():
+    # fast learning on an edge makes validations differ; the free phase may do better and does not count
+    phases = (("free", 3 * ROLLOUT, 0.0, 0.0), ("final", 8 * ROLLOUT, 1.0, 1.0))
+    parameters = small_parameters(phases=phases, learning_rate=0.02)
+    result = trained(parameters)
+    last = [v.val_return for v in result.curve if v.phase == "final"]
+    assert len(set(last)) > 3 and last[-1] < max(last), "the last policy is not the best one here"
+    assert result.best_val_return == max(last)
+    assert val_return(result.policy, parameters) == pytest.approx(max(last), rel=1e-12)
+
+
+def test_validation_measures_every_phase_under_the_final_costs():
+    parameters = small_parameters(phases=(("final", ROLLOUT, 0.0, 0.0),), n_epochs=1)
+    result = trained(parameters)
+    assert result.curve[-1].val_return == pytest.approx(val_return(result.policy, parameters), rel=1e-12)
+
+
+def test_validation_accrues_financing_where_the_experiment_does():
+    phases = (("final", ROLLOUT, 0.0, 0.0),)
+    plain = small_parameters(phases=phases, n_epochs=1)
+    financed = plain.model_copy(
+        update={"trading": plain.trading.model_copy(update={"financing": "policy_rates"})}
+    )
+    rows = val_rows().assign(policy_rate_difference=-50.0)
+    result = train(financed, train_rows(), rows, statistics(), silent)
+    account = run_account(
+        tape_of(rows),
+        policy_targets(result.policy, rows),
+        financed.trading.costs.per_side,
+        financed.trading.initial_capital,
+        financed=True,
+    )
+    expected = account.equity[-1] / financed.trading.initial_capital - 1
+    assert result.best_val_return == pytest.approx(expected, rel=1e-9)
+
+
+def test_training_stops_when_patience_is_out():
+    phases = (("free", 3 * ROLLOUT, 0.0, 0.0), ("final", 40 * ROLLOUT, 1.0, 1.0))
+    still = small_parameters(phases=phases, learning_rate=1e-12, patience=3, n_epochs=1)
+    result = trained(still)
+    # nothing learned: the first validation of the final phase is the best, three more bring none better
+    assert 7 * ROLLOUT <= result.timesteps < 8 * ROLLOUT
+    returns = [v.val_return for v in result.curve if v.phase == "final"]
+    assert len(returns) >= 4 and len(set(returns)) == 1
+
+
+def test_patience_counts_in_the_last_phase_only():
+    phases = (("free", 6 * ROLLOUT, 0.0, 0.0), ("final", ROLLOUT, 1.0, 1.0))
+    result = trained(small_parameters(phases=phases, learning_rate=1e-12, patience=1, n_epochs=1))
+    assert result.timesteps == 7 * ROLLOUT
+
+
+def test_progress_hears_of_every_rollout():
+    heard = []
+    train(
+        small_parameters(n_epochs=1),
+        train_rows(),
+        val_rows(),
+        statistics(),
+        lambda *told: heard.append(told),
+    )
+    total = sum(phase[1] for phase in TWO_PHASES)
+    assert [(phase, done) for phase, done, _, _ in heard] == [
+        (phase, ROLLOUT * n) for n, phase in enumerate(["free"] * 2 + ["final"] * 4, start=1)
+    ]
+    assert {of for _, _, of, _ in heard} == {total}
+    assert heard[0][3] is None and heard[-1][3] is not None
+
+
+def test_a_short_training_finds_a_strong_edge():
+    phases = (("final", 24 * ROLLOUT, 0.0, 0.0),)
+    parameters = small_parameters(phases=phases, learning_rate=5e-3, gamma=0.0, n_epochs=4)
+    result = trained(parameters)
+    rows = val_rows()
+    agreed = policy_targets(result.policy, rows) == np.sign(rows["dxy_z"])
+    assert agreed.mean() > 0.8
+
+
+# ---- what goes wrong
+
+
+def test_an_episode_too_long_for_train_names_its_parameter():
+    with pytest.raises(DataError, match=r"training\.episode_bars.*1799.*1,?800"):
+        trained(small_parameters(episode_bars=len(train_rows()) - 1))
+
+
+@pytest.mark.parametrize("evaluation_rollouts", [1, 4])
+def test_a_learning_rate_that_ends_in_nan_says_so(evaluation_rollouts: int):
+    parameters = small_parameters(learning_rate=1e30, evaluation_rollouts=evaluation_rollouts)
+    with pytest.raises(DataError, match=r"diverged in free.*training\.hyperparameters\.learning_rate"):
+        trained(parameters)
+
+
+def test_a_training_in_which_no_episode_ends_can_still_be_recorded():
+    one_rollout = small_parameters(
+        phases=(("final", 8, 1.0, 1.0),), episode_bars=1500, n_envs=1, n_steps=8, batch_size=8, n_epochs=1
+    )
+    result = trained(one_rollout)
+    json.dumps(result.best_episode_reward, allow_nan=False)
+
+
+def test_the_small_training_is_the_size_these_tests_take_it_for():
+    assert ROLLOUT == 256 and SMALL["n_steps"] == 32 and len(train_rows()) == 1800
