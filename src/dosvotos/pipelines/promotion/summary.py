@@ -82,7 +82,8 @@ def _remarks(proposal: Row[Any]) -> list[str]:
     if (edge := proposal.lineage["planted_edge"]) is not None:
         lines.append(
             f"The sample market's edge ({edge}) is planted and generous; real markets are not like this. "
-            f"A trader who knew it would have had Sharpe {proposal.lineage['oracle_sharpe']:.2f}."
+            f"Someone who knew it and was flat overnight would have had Sharpe "
+            f"{proposal.lineage['oracle_sharpe']:.2f}."
         )
     if proposal.evidence["point_in_time"] == "unproven":
         lines.append("point in time: unproven, the macro data are final vintages.")
