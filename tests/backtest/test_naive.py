@@ -59,6 +59,17 @@ def test_random_traders_trade_as_much_as_the_strategy(sides: list[int]):
     assert np.mean(traded) == pytest.approx(sides_traded(positions), rel=0.05)
 
 
+@pytest.mark.parametrize("hours", [(2, 58), (30, 45), (1, 20), (45, 59)])
+def test_random_traders_do_not_keep_the_strategys_hours(hours: tuple[int, int]):
+    # a strategy that is long at the same hours every day has spells of equal length, which no order changes
+    day = np.zeros((145, 60))
+    day[:, hours[0] : hours[1]] = 1
+    positions = day.ravel()
+    held = np.array([positions_of(targets) for targets in random_traders(positions, 200, 4)])
+    shared = (held[:, positions == 1] == 1).mean()
+    assert shared == pytest.approx((positions == 1).mean(), abs=0.06)
+
+
 def test_a_seed_gives_the_same_traders_and_another_seed_others():
     positions = positions_of(np.repeat(np.resize([1, 0, -1, 0], 40), np.arange(1, 41)))
     one, again, other = (random_traders(positions, 10, seed) for seed in (1, 1, 2))

@@ -7,8 +7,8 @@ from kedro.io import DatasetError
 
 from dosvotos.contracts.records import BacktestRecord
 from dosvotos.datasets import AtomicParquetDataset, JsonDataset, ProductionModelDataset, RecordDataset
-from dosvotos.datasets.files import replace_file
 from dosvotos.errors import LineageError
+from dosvotos.files import write_file, write_folder
 
 FRAME = pd.DataFrame({"x": [1.0, 2.0]}, index=pd.date_range("2025-07-01", periods=2, tz="UTC", name="t"))
 
@@ -22,16 +22,31 @@ def test_a_frame_comes_back_with_its_index(tmp_path):
 @pytest.mark.parametrize("step", ["fsync", "replace"])
 def test_a_fault_while_writing_leaves_the_old_file_whole_and_no_draft(tmp_path, monkeypatch, step):
     path = tmp_path / "frame.parquet"
-    replace_file(path, b"old")
+    write_file(path, b"old")
 
     def full(*_):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os if step == "fsync" else Path, step, full)
     with pytest.raises(OSError, match="No space left"):
-        replace_file(path, b"new content")
+        write_file(path, b"new content")
     assert path.read_bytes() == b"old"
     assert [p.name for p in tmp_path.iterdir()] == ["frame.parquet"]
+
+
+def test_a_fault_while_writing_a_folder_leaves_the_old_one_and_no_draft(tmp_path, monkeypatch):
+    write_folder(tmp_path / "bundle", {"a": b"old", "b": b""})
+    calls = iter([None, OSError(28, "No space left on device")])
+
+    def second_fails(_):
+        if error := next(calls):
+            raise error
+
+    monkeypatch.setattr(os, "fsync", second_fails)
+    with pytest.raises(OSError, match="No space left"):
+        write_folder(tmp_path / "bundle", {"a": b"new", "b": b"new"})
+    assert (tmp_path / "bundle/a").read_bytes() == b"old"
+    assert [p.name for p in tmp_path.iterdir()] == ["bundle"]
 
 
 def test_a_missing_file_says_which_layer_makes_it(tmp_path):

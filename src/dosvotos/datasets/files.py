@@ -1,8 +1,7 @@
-"""Files that are either whole or absent: written beside their place, flushed, then renamed into it."""
+"""Frames, JSON and records in files that are either whole or absent."""
 
+import io
 import json
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -12,27 +11,7 @@ from kedro.utils import load_obj
 from pydantic import BaseModel, ValidationError
 
 from dosvotos.errors import LineageError
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Put `content` at `path` in one step; a crash or a full disk leaves the old file whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, draft = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(draft).chmod(0o644)
-        Path(draft).replace(path)
-    except BaseException:
-        Path(draft).unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+from dosvotos.files import write_file
 
 
 class _FileDataset(AbstractDataset[Any, Any]):
@@ -60,16 +39,11 @@ class AtomicParquetDataset(_FileDataset):
 
     def load(self) -> pd.DataFrame:
         """Read the frame."""
-        self._read_header()
-        return pd.read_parquet(self._path)
+        return pd.read_parquet(io.BytesIO(self._read()))
 
     def save(self, data: pd.DataFrame) -> None:
         """Replace the file."""
-        replace_file(self._path, data.to_parquet())
-
-    def _read_header(self) -> None:
-        if not self._path.is_file():
-            self._read()
+        write_file(self._path, data.to_parquet())
 
 
 class JsonDataset(_FileDataset):
@@ -81,7 +55,7 @@ class JsonDataset(_FileDataset):
 
     def save(self, data: Any) -> None:
         """Replace the file."""
-        replace_file(self._path, (json.dumps(data, indent=2, allow_nan=False) + "\n").encode())
+        write_file(self._path, (json.dumps(data, indent=2, allow_nan=False) + "\n").encode())
 
 
 class RecordDataset(_FileDataset):
@@ -107,4 +81,4 @@ class RecordDataset(_FileDataset):
 
     def save(self, data: BaseModel) -> None:
         """Replace the file."""
-        replace_file(self._path, (data.model_dump_json(indent=2) + "\n").encode())
+        write_file(self._path, (data.model_dump_json(indent=2) + "\n").encode())

@@ -8,7 +8,8 @@ from sqlalchemy import Row
 
 from dosvotos.database.connection import open_database, reading
 from dosvotos.database.registry import epoch_of, production_model
-from dosvotos.datasets.files import JsonDataset, replace_file
+from dosvotos.datasets.files import JsonDataset
+from dosvotos.files import write_file
 from dosvotos.policy.bundle import Bundle, open_bundle, write_bundle
 from dosvotos.policy.forward import ServedPolicy
 
@@ -53,7 +54,7 @@ class CandidateModelDataset(AbstractDataset[TrainedModel, Bundle]):
     def save(self, data: TrainedModel) -> None:
         """Write the bundle, then point at it."""
         bundle = write_bundle(self._folder, data.policy, data.files)
-        replace_file(self._folder / data.zip_name, data.files["model.zip"])
+        write_file(self._folder / data.zip_name, data.files["model.zip"])
         self._pointer.save({"manifest_hash": bundle.manifest_hash, "model_hash": data.policy.digest})
 
     def _describe(self) -> dict[str, Any]:

@@ -4,9 +4,6 @@ Every file is read once, checked against the manifest and parsed from memory.
 """
 
 import json
-import os
-import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -19,6 +16,7 @@ from safetensors.numpy import save as save_tensors
 
 from dosvotos.contracts.features import FEATURE_ORDER, FEATURE_ORDER_HASH
 from dosvotos.errors import BundleError
+from dosvotos.files import write_folder
 from dosvotos.hashing import canonical_json, digest_bytes
 from dosvotos.market.normalization import NormStats
 from dosvotos.policy.forward import TARGETS, ServedPolicy
@@ -59,7 +57,7 @@ def write_bundle(parent: Path, policy: ServedPolicy, other_files: dict[str, byte
     folder = parent / digest_bytes(manifest)
     _check_tensors(folder, policy.tensors)
     if not folder.exists():
-        _write_folder(folder, {**files, MANIFEST: manifest})
+        write_folder(folder, {**files, MANIFEST: manifest})
     return open_bundle(folder, folder.name)
 
 
@@ -174,22 +172,6 @@ def _check_tensors(folder: Path, tensors: dict[str, np.ndarray]) -> None:
     for name, tensor in tensors.items():
         if tensor.dtype != np.float32 or not np.isfinite(tensor).all():
             raise BundleError(f"{folder}: {name} must be finite float32, is {tensor.dtype}")
-
-
-def _write_folder(folder: Path, files: dict[str, bytes]) -> None:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=".bundle-", dir=folder.parent))
-    try:
-        for name, content in files.items():
-            with (draft / name).open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-        draft.chmod(0o755)
-        draft.rename(folder)
-    except BaseException:
-        shutil.rmtree(draft, ignore_errors=True)
-        raise
 
 
 def _json(value: Any) -> bytes:

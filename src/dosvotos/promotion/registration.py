@@ -1,9 +1,6 @@
 """A proposal enters the books: its files together, its model in staging, one open row an experiment."""
 
 import json
-import os
-import shutil
-import tempfile
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +12,7 @@ from dosvotos.contracts.records import DatasetRecord, TrainingRecord
 from dosvotos.database.connection import reading, writing
 from dosvotos.database.registry import add_model, add_proposal, find_model, latest_proposal
 from dosvotos.errors import DosVotosError, LineageError
+from dosvotos.files import write_folder
 from dosvotos.hashing import digest_bytes, short
 from dosvotos.promotion.proposal import PromotionProposal
 
@@ -54,12 +52,16 @@ class ProposalBook:
         if self._standing(submission) is not None:
             return
         proposal = submission.proposal
-        name = f"{proposal.model_id}/{short(proposal.content_hash)}"
+        folder = (
+            Path(self.folder)
+            / proposal.model_id
+            / f"{submission.now:%Y%m%dT%H%M%S}_{short(proposal.content_hash)}"
+        )
         files = {n: to_json_bytes(content) for n, content in submission.reports.items()}
-        _write_folder(Path(self.folder) / name, files)
+        write_folder(folder, files)
         with writing(self.engine) as connection:
             add_model(connection, self._model_row(submission))
-            row = self._proposal_row(submission, files, str(Path(self.folder) / name))
+            row = self._proposal_row(submission, files, str(folder))
             add_proposal(connection, row)
 
     def current(self, model_id: str) -> Row[Any]:
@@ -138,21 +140,3 @@ def check_reports(proposal: Row[Any]) -> None:
 def to_json_bytes(content: Any) -> bytes:
     """A report as its file holds it."""
     return (json.dumps(content, indent=2, allow_nan=False) + "\n").encode()
-
-
-def _write_folder(folder: Path, files: dict[str, bytes]) -> None:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=folder.parent))
-    try:
-        for name, content in files.items():
-            with (draft / name).open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-        draft.chmod(0o755)
-        if folder.exists():
-            shutil.rmtree(folder)
-        draft.rename(folder)
-    except BaseException:
-        shutil.rmtree(draft, ignore_errors=True)
-        raise
