@@ -20,10 +20,10 @@ viz: .venv/.viz ## kedro-viz: the six layers in a browser
 	@$(BIN)/kedro viz run --pipeline lineage
 
 test: .venv/.test lint ## all that CI runs
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n auto --dist loadfile
 
 quick: .venv/.test lint ## the tests that take no time
-	@$(BIN)/python -m pytest -m "not slow and not browser"
+	@$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow and not browser"
 
 lint: .venv/.test
 	@$(BIN)/ruff check .

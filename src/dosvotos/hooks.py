@@ -39,9 +39,9 @@ class LockHooks:
     def __init__(self) -> None:
         self._lock: FileLock | None = None
 
-    @hook_impl
+    @hook_impl(tryfirst=True)
     def before_pipeline_run(self, run_params: dict[str, Any]) -> None:
-        """Take the run's lock or refuse."""
+        """Take the run's lock or refuse, before another hook opens anything for the run."""
         name = _task_name(run_params)
         _LOCKS.mkdir(parents=True, exist_ok=True)
         lock = FileLock(_LOCKS / f"{name}.lock")

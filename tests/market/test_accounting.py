@@ -354,3 +354,11 @@ def test_bars_are_labelled_by_their_open_so_a_fill_stands_at_the_bar_that_closes
     opened = account.trades.iloc[0]
     assert (opened["entry_price"], opened["exit_price"]) == (101, 102)
     assert tape([1, 2]).times[1] - tape([1, 2]).times[0] == BAR
+
+
+@pytest.mark.parametrize("targets", [np.ones(3), np.full(4, 0.5), np.full(4, np.nan), np.full(4, 2)])
+def test_targets_that_do_not_fit_the_bars_are_refused(targets):
+    times = pd.date_range("2025-07-01 13:00", periods=4, freq="5min", tz="UTC")
+    tape = Tape(times, np.full(4, 4000.0), np.zeros(4))
+    with pytest.raises(DataError, match="one of -1, 0 or 1 is needed for each of 4 bars"):
+        run_account(tape, targets, 0.0, 1e5)

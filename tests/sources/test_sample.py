@@ -324,8 +324,8 @@ def rows_of(first_slot: int, *signals: float) -> pd.DataFrame:
     )
 
 
-def test_the_oracle_holds_from_the_first_bar_to_the_last_where_drift_beats_a_round_trip():
-    worth = 2 * COST / (EDGE * SESSION_STD * 58 / 59)
+def test_the_oracle_holds_from_the_first_bar_to_the_last_where_drift_is_worth_two_round_trips():
+    worth = 2 * 2 * COST / (EDGE * SESSION_STD * 58 / 59)
     targets = oracle_targets(rows_of(0, 1.01 * worth, 0.99 * worth, -2.0), EDGE, COST).reshape(3, 60)
     assert targets.dtype == np.int8
     assert targets[0].tolist() == [1] * 58 + [0, 0]
@@ -334,7 +334,7 @@ def test_the_oracle_holds_from_the_first_bar_to_the_last_where_drift_beats_a_rou
 
 
 def test_the_oracle_counts_only_the_drift_left():
-    worth_with_20_bars_left = 2 * COST / (EDGE * SESSION_STD * 20 / 59)
+    worth_with_20_bars_left = 2 * 2 * COST / (EDGE * SESSION_STD * 20 / 59)
     late = rows_of(38, 1.01 * worth_with_20_bars_left, 0.99 * worth_with_20_bars_left)
     targets = oracle_targets(late, EDGE, COST).reshape(2, 22)
     assert targets.any(axis=1).tolist() == [True, False]

@@ -104,7 +104,8 @@ def test_pnl_and_fees_are_fractions_of_the_equity_before_the_step():
 def hand_made(close: list[float]) -> MarketTape:
     n = len(close)
     marks = np.arange(n, dtype=np.float32)[:, None] * np.ones((1, 13), dtype=np.float32) / n
-    return MarketTape(marks, np.zeros(n, np.float32), np.array(close, dtype=float), np.array([0]))
+    flat = np.zeros(n)
+    return MarketTape(marks, np.zeros(n, np.float32), np.array(close, dtype=float), flat, np.array([0]))
 
 
 def steps_from_the_start(env: MarketVecEnv, actions: list[int]) -> list[float]:
@@ -326,3 +327,24 @@ def test_sb3_takes_it_as_it_is():
     assert model.get_env() is env
     model.learn(16)
     assert model.num_timesteps == 16
+
+
+def test_a_position_held_overnight_is_rewarded_with_its_financing():
+    rows = ROWS.assign(policy_rate_difference=-7.3)
+    plain = market_tape(rows, statistics(), 60)
+    financed = market_tape(rows, statistics(), 60, financed=True)
+    results = []
+    for tape in (plain, financed):
+        env = MarketVecEnv(tape, 1, 60, 0.0, RewardWeights(1.0, 0.0, 0.0), seed=1)
+        env._begin(np.array([True]))
+        env._row[:] = tape.starts[0] + 58
+        env.step_async(np.array([2]))
+        results.append(float(env.step_wait()[1][0]))
+    days = (rows.index[60].date() - rows.index[59].date()).days
+    assert results[1] - results[0] == pytest.approx(-0.073 / 365 * days, rel=1e-3)
+
+
+def test_an_unknown_rate_refuses_a_financed_training():
+    rows = ROWS.assign(policy_rate_difference=np.nan)
+    with pytest.raises(DataError, match="financing: fed funds or TPM is unknown"):
+        market_tape(rows, statistics(), 60, financed=True)

@@ -19,37 +19,43 @@ def random_traders(positions: np.ndarray, n_traders: int, seed: int) -> np.ndarr
     Returns
     -------
     ndarray of shape (n_traders, n_bars), int8
-        Each spends exactly as many bars long, short and flat, in as many spells: same exposure and turnover.
+        Each spends exactly as many bars long, short and flat and, but for at most two sides, trades as much.
+
+    Notes
+    -----
+    Flat spells and spells in the market (flips included) still alternate, each kind in random order, and the
+    whole begins at a random bar, so that neither the order of the trades nor their hours remain.
     """
-    changes = np.flatnonzero(np.diff(positions)) + 1
-    bounds = np.concatenate([[0], changes, [len(positions)]])
-    lengths, sides = np.diff(bounds), positions[bounds[:-1]].astype(np.int8)
+    ends = np.flatnonzero(np.diff(positions != 0)) + 1
+    spells = np.split(positions.astype(np.int8), ends)
     random = np.random.default_rng(seed)
-    orders = (_shuffled(sides, random) for _ in range(n_traders))
-    held = np.stack([np.repeat(sides[order], lengths[order]) for order in orders])
+    held = np.stack([_reordered(spells, random) for _ in range(n_traders)])
     return np.roll(held, -1, axis=1)
 
 
-def _shuffled(sides: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """A random order of spells in which no two neighbours have the same side."""
-    left = {side: list(random.permutation(np.flatnonzero(sides == side))) for side in np.unique(sides)}
-    order: list[int] = []
-    for remaining in range(len(sides), 0, -1):
-        allowed = [side for side in left if left[side] and (not order or sides[order[-1]] != side)]
-        counts = np.array([len(left[side]) for side in allowed], dtype=float)
-        must = np.flatnonzero(2 * counts > remaining)
-        pick = must[0] if len(must) else random.choice(len(allowed), p=counts / counts.sum())
-        order.append(left[allowed[pick]].pop())
-    return np.array(order)
+def _reordered(spells: list[np.ndarray], random: np.random.Generator) -> np.ndarray:
+    mixed = list(spells)
+    for first in (0, 1):
+        places = range(first, len(spells), 2)
+        for place, chosen in zip(places, random.permutation(len(places)), strict=True):
+            mixed[place] = spells[first + 2 * int(chosen)]
+    path = np.concatenate(mixed)
+    return np.roll(path, random.integers(len(path)))
 
 
 def random_sharpe_percentile(
-    tape: Tape, sessions: np.ndarray, targets: np.ndarray, cost: float, capital: float, percentile: float
+    tape: Tape,
+    sessions: np.ndarray,
+    targets: np.ndarray,
+    cost: float,
+    capital: float,
+    percentile: float,
+    financed: bool = False,
 ) -> float | None:
     """Percentile of the net Sharpe ratios of many traders; None if no trader's is defined."""
     sharpes = []
     for one in targets:
-        equity = run_account(tape, one, cost, capital).equity
+        equity = run_account(tape, one, cost, capital, financed).equity
         sharpes.append(sharpe_ratio(daily_returns(equity, tape.times, sessions)))
     defined = [sharpe for sharpe in sharpes if sharpe is not None]
     return float(np.percentile(defined, percentile)) if defined else None

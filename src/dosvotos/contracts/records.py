@@ -104,7 +104,7 @@ class TrainingRecord(Record):
     best_val_reward: float
     """Net return on val under the final costs of the policy that was kept."""
     best_reward: float | None
-    """Best mean reward of recent episodes in training; None when no episode ended."""
+    """Best mean reward of recent episodes in the last phase; None when none ended."""
     seed: int
     torch_threads: int
     trained_by: str

@@ -110,12 +110,22 @@ def run_account(
     -------
     Account
 
+    Raises
+    ------
+    DataError
+        If there is not one target of -1, 0 or 1 a bar, or a rate needed for financing is unknown.
+
     Notes
     -----
     An order decided on the last or last but one bar does not fill; a position still open closes at the last
     close with its fee. Equity at or below 1% of the start ends the run: the position closes with its fee
     and equity, floored at 0, stays.
     """
+    if len(targets) != len(tape.close) or not np.isin(targets, (-1, 0, 1)).all():
+        raise DataError(
+            f"targets: one of -1, 0 or 1 is needed for each of {len(tape.close)} bars, found {len(targets)} "
+            f"targets with values {np.unique(targets)[:5].tolist()}"
+        )
     carry = tape.overnight_yield() if financed else np.zeros(len(tape.close))
     equity, position, fees, trades, ruined = _run(
         tape.close, targets.astype(np.float64), carry, cost, capital

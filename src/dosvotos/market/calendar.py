@@ -103,7 +103,7 @@ def published_at(observation_dates: Sequence[date], rule: PublicationRule) -> pd
     else:
         released = _day_of_month(_months_after_period(days, kind, shift), day, closed)
     local = pd.DatetimeIndex(released) + pd.Timedelta(rule.time.isoformat())
-    return local.tz_localize(rule.zone).tz_convert("UTC")
+    return local.tz_localize(rule.zone, ambiguous=False, nonexistent="shift_forward").tz_convert("UTC")
 
 
 def closed_days_around(days: np.ndarray, zone: str) -> np.ndarray:

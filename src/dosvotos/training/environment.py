@@ -13,6 +13,7 @@ import pandas as pd
 from numba import njit
 from stable_baselines3.common.vec_env import VecEnv
 
+from dosvotos.backtest.simulate import tape_of
 from dosvotos.contracts.features import FEATURE_ORDER, MARKET_FEATURES
 from dosvotos.errors import DataError
 from dosvotos.market.accounting import RUIN_SHARE, fill, mark
@@ -29,17 +30,21 @@ class MarketTape(NamedTuple):
     """Normalised market features, shape (n_rows, 13), float32."""
     clock: np.ndarray
     close: np.ndarray
+    overnight_yield: np.ndarray
+    """Financing a unit of notional held long into each row earns; zeros without financing."""
     starts: np.ndarray
     """Rows at which a session begins and a whole episode fits."""
 
 
-def market_tape(rows: pd.DataFrame, norm_stats: NormStats, episode_bars: int) -> MarketTape:
-    """Prepare a split for training.
+def market_tape(
+    rows: pd.DataFrame, norm_stats: NormStats, episode_bars: int, financed: bool = False
+) -> MarketTape:
+    """Prepare a split for training; rows without all features are left out.
 
     Raises
     ------
     DataError
-        If no episode of `episode_bars` fits into the complete rows.
+        If no episode of `episode_bars` fits into the complete rows, or `financed` and a rate is unknown.
     """
     complete = rows.dropna(subset=list(MARKET_FEATURES))
     days = session_dates(pd.DatetimeIndex(complete.index))
@@ -50,10 +55,12 @@ def market_tape(rows: pd.DataFrame, norm_stats: NormStats, episode_bars: int) ->
             f"training.episode_bars: an episode of {episode_bars} bars does not fit into the "
             f"{len(complete)} complete rows of train"
         )
+    tape = tape_of(complete)
     return MarketTape(
         observations=norm_stats.apply(complete[list(MARKET_FEATURES)].to_numpy(float)).astype(np.float32),
         clock=complete["time_normalized"].to_numpy(np.float32),
-        close=complete["close"].to_numpy(float),
+        close=tape.close,
+        overnight_yield=tape.overnight_yield() if financed else np.zeros(len(complete)),
         starts=starts,
     )
 
@@ -72,7 +79,8 @@ class MarketVecEnv(VecEnv):
     weights : RewardWeights
         May be replaced between phases.
     seed : int
-        Draws the episodes' starts; the first episodes end staggered, so that resets spread.
+        Draws the episodes' starts. The first episodes begin in their middle, so that resets spread; their
+        reward covers what was left of them.
     """
 
     render_mode = None
@@ -113,7 +121,8 @@ class MarketVecEnv(VecEnv):
         before = self._equity.copy()
         drawdown_before = 1 - before / self._peak
         targets = self._actions.astype(np.float64) - 1.0
-        fees = _trade(self._tape.close, self._row, targets, self._cost, self._equity, self._units)
+        tape, account = self._tape, (self._equity, self._units)
+        fees = _trade(tape.close, tape.overnight_yield, self._row, targets, self._cost, *account)
         np.maximum(self._peak, self._equity, out=self._peak)
         pnl = (self._equity - before + fees) / before
         growth = np.maximum(1 - self._equity / self._peak - drawdown_before, 0.0)
@@ -184,6 +193,7 @@ class MarketVecEnv(VecEnv):
 @njit(cache=True)
 def _trade(
     close: np.ndarray,
+    overnight_yield: np.ndarray,
     rows: np.ndarray,
     targets: np.ndarray,
     cost: float,
@@ -196,4 +206,5 @@ def _trade(
         price = close[rows[i] + 1]
         equity[i], units[i], fees[i] = fill(equity[i], units[i], targets[i], price, cost)
         equity[i] = mark(equity[i], units[i], price, close[rows[i] + 2])
+        equity[i] += overnight_yield[rows[i] + 2] * units[i] * price
     return fees

@@ -54,7 +54,7 @@ class TrainingResult:
     curve: list[Validation]
     best_val_return: float
     best_episode_reward: float | None
-    """None when no episode ended."""
+    """Best mean reward of recent episodes in the last phase; None when none ended."""
     final_phase: str
     timesteps: int
     torch_threads: int
@@ -93,7 +93,8 @@ def train(
     torch.set_num_threads(TORCH_THREADS)
     started = time.perf_counter()
     settings = parameters.training
-    tape = market_tape(train_rows, norm_stats, settings.episode_bars)
+    financed = parameters.trading.financing == "policy_rates"
+    tape = market_tape(train_rows, norm_stats, settings.episode_bars, financed)
     phases = parameters.curriculum.phases
     env = MarketVecEnv(
         tape,
@@ -110,7 +111,7 @@ def train(
         keeper.begin(phase.name, is_last=phase is phases[-1])
         try:
             model.learn(phase.timesteps, callback=keeper, reset_num_timesteps=False)
-        except ValueError:  # torch refuses logits that are not finite
+        except (ValueError, RuntimeError):  # torch refuses logits and probabilities that are not finite
             keeper.refuse_divergence(served_policy(model, norm_stats))
             raise
     model.policy.load_state_dict(keeper.kept.state)
@@ -167,6 +168,7 @@ class _BestPolicy(BaseCallback):
 
     def begin(self, phase: str, is_last: bool) -> None:
         self._phase, self._is_last, self._rollouts, self._without_better = phase, is_last, 0, 0
+        self.best_episode_reward = None
 
     def _on_step(self) -> bool:
         return self._without_better < self._parameters.training.patience
@@ -184,7 +186,8 @@ class _BestPolicy(BaseCallback):
             self.best_episode_reward = reward if best is None else max(best, reward)
 
     def _on_training_end(self) -> None:
-        self._validate()
+        if self._on_step():
+            self._validate()
 
     def _validate(self) -> None:
         trading, policy = self._parameters.trading, served_policy(self.model, self._norm_stats)

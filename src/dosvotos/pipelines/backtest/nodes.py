@@ -211,6 +211,7 @@ def _naive(account: Account, tape: Tape, parameters: Parameters, sessions: np.nd
         trading.costs.per_side,
         trading.initial_capital,
         evidence.naive_percentile,
+        trading.financing == "policy_rates",
     )
     return {**always, "random_sharpe_p95": random_sharpe}
 
