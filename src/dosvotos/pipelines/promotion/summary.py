@@ -78,7 +78,7 @@ def _lineage(proposal: Row[Any]) -> Table:
 
 
 def _remarks(proposal: Row[Any]) -> list[str]:
-    lines = []
+    lines = [f"evidence missing: {note}." for note in proposal.evidence["notes"]]
     if (edge := proposal.lineage["planted_edge"]) is not None:
         lines.append(
             f"The sample market's edge ({edge}) is planted and generous; real markets are not like this. "
