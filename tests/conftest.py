@@ -1,6 +1,8 @@
 """What tests share: the project's own configuration, databases of both kinds, and the shared real data."""
 
+import copy
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,14 @@ AS_OF = "2026-11-20T23:00:00+00:00"
 
 def parameter_tree(env: str = "demo", **changes: dict[str, Any]) -> dict[str, Any]:
     """The resolved parameters of an experiment, with whole sections updated."""
+    tree = copy.deepcopy(_resolved(env))
+    for section, values in changes.items():
+        tree[section] = {**tree[section], **values}
+    return tree
+
+
+@cache
+def _resolved(env: str) -> dict[str, Any]:
     loader = OmegaConfigLoader(
         str(ROOT / "conf"),
         env=env,
@@ -26,10 +36,7 @@ def parameter_tree(env: str = "demo", **changes: dict[str, Any]) -> dict[str, An
         merge_strategy={"parameters": "soft", "globals": "soft"},
         custom_resolvers={"now": lambda: AS_OF},
     )
-    tree = dict(loader["parameters"])
-    for section, values in changes.items():
-        tree[section] = {**tree[section], **values}
-    return tree
+    return dict(loader["parameters"])
 
 
 def parameters_of(env: str = "demo", **changes: dict[str, Any]) -> Parameters:
@@ -59,7 +66,7 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server.cleanup()
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
     """An empty database with today's schema, of each kind."""
     if request.param == "sqlite":

@@ -8,6 +8,8 @@ from dosvotos.database.connection import connect, open_database, reading, schema
 from dosvotos.database.tables import ledger_genesis
 from dosvotos.errors import DatabaseError
 
+pytestmark = pytest.mark.slow
+
 
 def test_sqlite_makes_and_upgrades_itself(tmp_path):
     engine = open_database(f"sqlite:///{tmp_path}/new/folder/dosvotos.db")

@@ -25,6 +25,8 @@ from dosvotos.sources.sample import (
     simulate_market,
 )
 
+pytestmark = pytest.mark.slow
+
 EDGE = 0.45
 COST = 3.5e-4
 SESSION_STD = 0.00721

@@ -61,7 +61,7 @@ def desk(sqlite_template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     yield from _open(_copy(sqlite_template, tmp_path), tmp_path, monkeypatch)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 def any_desk(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Desk]:

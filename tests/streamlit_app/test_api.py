@@ -12,6 +12,8 @@ from dosvotos.database.tables import promotion_proposals
 from streamlit_app import queries
 from tests.desk import Desk
 
+pytestmark = pytest.mark.slow
+
 HOSTILE = (
     "<script>alert(1)</script> ![x](http://evil.test/a.png) $x$ \u202e ' OR 1=1; DROP TABLE model_registry--"
 )

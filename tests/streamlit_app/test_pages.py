@@ -14,6 +14,8 @@ from dosvotos.promotion.decision import Vote, decide
 from streamlit_app.i18n import LANGUAGES, Translator
 from tests.desk import INSTRUMENT, Desk
 
+pytestmark = pytest.mark.slow
+
 UI = Path(streamlit_app.__file__).with_name("ui.py")
 PAGES = ["proposals", "review", "models", "signals", "audit"]
 HOSTILE = (

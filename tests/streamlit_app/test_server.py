@@ -11,6 +11,8 @@ import pytest
 from tests.desk import Desk, open_desk
 from tests.streamlit_app.serving import serving
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, Desk, Path]]:

@@ -29,6 +29,8 @@ from tests.training.markets import (
     val_rows,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def trained(parameters: Parameters) -> TrainingResult:
     return train(parameters, train_rows(), val_rows(), statistics(), silent)
