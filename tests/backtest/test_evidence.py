@@ -13,6 +13,8 @@ from dosvotos.backtest.evidence import (
 )
 from dosvotos.backtest.metrics import sharpe_ratio
 
+pytestmark = pytest.mark.slow
+
 REPLICATIONS = 300
 
 

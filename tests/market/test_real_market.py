@@ -20,6 +20,8 @@ from dosvotos.sources.base import check_bars, check_macro
 from dosvotos.sources.files import read_folder
 from tests.conftest import parameters_of
 
+pytestmark = pytest.mark.slow
+
 COST = 3.5e-4
 
 
