@@ -5,7 +5,8 @@ import pytest
 
 from dosvotos.contracts.experiment import make_contract
 from dosvotos.promotion.criteria import Improvement
-from dosvotos.promotion.proposal import Evidence, judge, make_proposal
+from dosvotos.promotion.evidence import Evidence
+from dosvotos.promotion.proposal import judge, make_proposal
 
 PASSING = {"min_sharpe": "PASS (1.2 > 0.5)", "min_trades": "PASS (120 > 50)"}
 FAILING = {"min_sharpe": "FAIL (0.2 <= 0.5)", "min_trades": "PASS (120 > 50)"}

@@ -7,8 +7,10 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Engine, Row, and_, insert, select, update
 
+from dosvotos.contracts.experiment import ExperimentContract
 from dosvotos.database.connection import reading, writing
 from dosvotos.database.tables import ledger_genesis, oos_trials
+from dosvotos.sources.feed import feed_of
 
 
 class Look(NamedTuple):
@@ -18,6 +20,13 @@ class Look(NamedTuple):
     model_hash: str
     window_start: date
     window_end: date
+
+
+def look_of(contract: ExperimentContract, model_hash: str) -> Look:
+    """The look of a model at its contract's test window."""
+    parameters = contract.parameters
+    feed = feed_of(parameters.data_acquisition.source, parameters.sample_market)
+    return Look(feed, model_hash, parameters.date_ranges.test.start, contract.test_end)
 
 
 @dataclass(frozen=True)

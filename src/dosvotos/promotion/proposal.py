@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict
 from dosvotos.contracts.experiment import ExperimentContract
 from dosvotos.hashing import digest_json
 from dosvotos.promotion.criteria import Improvement, hard_criteria, improvement_text, passed
+from dosvotos.promotion.evidence import Evidence
 
 CONFIDENCE = {"PROMOTE": 0.85, "REVIEW": 0.60, "REJECT": 0.90}
 """The specification's label of each rule; the probability is ``evidence.psr``."""
@@ -19,33 +20,6 @@ _SPECIFIED_METRICS = (
     "total_trades",
     "avg_trade_pnl",
 )
-
-
-class Evidence(BaseModel):
-    """What the window proves beyond the criteria."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    looks: int
-    """Distinct models that have seen this window, this one and declared prior trials included."""
-    prior_trials: int
-    psr: float | None
-    spa_p_value: float | None = None
-    in_superior_set: bool | None = None
-    luck_excluded: bool
-    beats_naive: bool
-    seeds: str
-    point_in_time: str
-    covered: bool
-    """Whether enough test sessions have a complete row."""
-    ledger: dict[str, str]
-    notes: tuple[str, ...]
-    """What is missing, as sentences; empty when the evidence is complete."""
-
-    @property
-    def passed(self) -> bool:
-        """Whether nothing is missing."""
-        return not self.notes
 
 
 class Verdict(NamedTuple):

@@ -13,7 +13,7 @@ from dosvotos.backtest.simulate import policy_targets, tape_of
 from dosvotos.contracts.experiment import ExperimentContract, check_unchanged
 from dosvotos.contracts.parameters import Parameters, read_parameters
 from dosvotos.contracts.records import BacktestRecord, DatasetRecord, TrainingRecord
-from dosvotos.database.ledger import Look, TrialLedger
+from dosvotos.database.ledger import Look, TrialLedger, look_of
 from dosvotos.datasets.models import ProductionModel
 from dosvotos.errors import DataError
 from dosvotos.lineage.chain import check_candidate, check_dataset, check_split
@@ -22,7 +22,6 @@ from dosvotos.market.calendar import scheduled_sessions
 from dosvotos.pipelines.tracking import log_backtest
 from dosvotos.policy.bundle import Bundle
 from dosvotos.promotion.criteria import Improvement, improvement_over
-from dosvotos.sources.feed import feed_of
 from dosvotos.sources.sample import oracle_targets
 
 logger = logging.getLogger(__name__)
@@ -43,7 +42,9 @@ def open_test(
     check_dataset(contract, dataset, candidate.policy.norm_stats)
     check_candidate(dataset, training, candidate, contract)
     check_split(dataset, "test", test)
-    ledger.record(_look(contract, training), contract.experiment_name, present.data_acquisition.as_of)
+    ledger.record(
+        look_of(contract, training.model_hash), contract.experiment_name, present.data_acquisition.as_of
+    )
     return test
 
 
@@ -59,6 +60,7 @@ def backtest_candidate(
     log_backtest(report["metrics"])
     return {
         "model_id": training.model_id,
+        "model_hash": training.model_hash,
         "experiment_name": contract.experiment_name,
         "test_period": _period(contract),
         "backtest_hash": account_digest(account),
@@ -150,13 +152,7 @@ def seal_backtest(
         if metrics["sharpe_ratio"] is not None
         else "Sharpe undefined",
     )
-    return record, (_look(contract, training), results["daily_returns"])
-
-
-def _look(contract: ExperimentContract, training: TrainingRecord) -> Look:
-    parameters = contract.parameters
-    feed = feed_of(parameters.data_acquisition.source, parameters.sample_market)
-    return Look(feed, training.model_hash, parameters.date_ranges.test.start, contract.test_end)
+    return record, (look_of(contract, training.model_hash), results["daily_returns"])
 
 
 def _sessions(contract: ExperimentContract) -> np.ndarray:

@@ -1,0 +1,93 @@
+"""What L4 makes of a result: luck at the first look and at later ones, naive strategies, coverage."""
+
+from datetime import date
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from dosvotos.contracts.experiment import make_contract
+from dosvotos.contracts.records import SplitRecord
+from dosvotos.promotion.evidence import weigh
+from tests.conftest import parameters_of
+
+DAYS = [str(day) for day in np.arange("2025-07-01", "2026-02-01", dtype="datetime64[D]")]
+
+
+def returns(mean: float, seed: int = 1) -> dict[str, float]:
+    draws = np.random.default_rng(seed).normal(0, 0.005, len(DAYS))
+    return dict(zip(DAYS, (draws - draws.mean() + mean).tolist(), strict=True))
+
+
+def result(mean: float, sharpe: float = 2.0, **naive: float | None) -> dict:
+    beaten = {"always_long": -0.5, "always_short": 0.5, "random_sharpe_p95": 1.0, **naive}
+    return {
+        "model_hash": "own",
+        "metrics": {"sharpe_ratio": sharpe},
+        "daily_returns": returns(mean),
+        "naive": {
+            "always_long": {"sharpe_ratio": beaten["always_long"]},
+            "always_short": {"sharpe_ratio": beaten["always_short"]},
+            "random_sharpe_p95": beaten["random_sharpe_p95"],
+        },
+    }
+
+
+def look(name: str, series: dict[str, float] | None) -> SimpleNamespace:
+    return SimpleNamespace(model_hash=name, daily_returns=series)
+
+
+def evidence(results: dict, *others: SimpleNamespace, uncovered: int = 0, prior_trials: int = 0):
+    contract = make_contract(parameters_of(evidence={"prior_trials": prior_trials}), date(2026, 1, 31), "ana")
+    test = SplitRecord(
+        path="x", digest="d", first_session="a", last_session="b", sessions=100,
+        uncovered_sessions=uncovered, bars=6000, complete_rows=1, missing_by_feature={"brent_change_1d": 1},
+    )  # fmt: skip
+    looks = [look("own", None), *others]
+    return weigh(contract, test, "simulated", results, looks, {"id": "x", "created_at": "y"})
+
+
+def test_a_first_look_is_judged_by_its_probabilistic_sharpe_ratio():
+    good, poor = evidence(result(0.001)), evidence(result(0.0001))
+    assert (good.looks, good.spa_p_value, good.passed) == (1, None, True)
+    assert good.psr > 0.95 > poor.psr
+    assert poor.notes == (f"the probabilistic Sharpe ratio is {poor.psr:.3f}, 0.95 is needed",)
+
+
+def test_a_later_look_is_judged_among_all_looks():
+    rivals = [look(f"m{i}", returns(0.0, seed=i + 2)) for i in range(4)]
+    strong, weak = evidence(result(0.002), *rivals), evidence(result(0.0003), *rivals)
+    assert strong.looks == weak.looks == 5
+    assert strong.passed and strong.in_superior_set and strong.spa_p_value <= 0.05
+    assert not weak.passed and "as one of 5 looks at this window it does not stand out" in weak.notes[0]
+
+
+def test_the_same_model_again_is_no_further_look():
+    assert evidence(result(0.001), look("own", returns(0.001))).looks == 1
+
+
+def test_looks_without_returns_and_declared_ones_raise_the_bar():
+    rival = look("m1", returns(0.0, seed=9))
+    few = evidence(result(0.0012), rival)
+    many = evidence(result(0.0012), rival, *(look(f"lost{i}", None) for i in range(3)), prior_trials=15)
+    assert (few.looks, many.looks) == (2, 20)
+    assert many.spa_p_value == pytest.approx(min(1.0, 10 * few.spa_p_value))
+
+
+@pytest.mark.parametrize("rival", ["always_long", "always_short", "random_sharpe_p95"])
+def test_every_naive_strategy_must_be_beaten(rival):
+    assert evidence(result(0.001, sharpe=2.0, **{rival: 1.99})).beats_naive
+    beaten = evidence(result(0.001, sharpe=2.0, **{rival: 2.0}))
+    assert beaten.notes == ("it does not beat the naive strategies",)
+    assert evidence(result(0.001, sharpe=2.0, **{rival: None})).beats_naive
+
+
+def test_doing_nothing_must_be_beaten_too():
+    assert not evidence(result(0.001, sharpe=-0.1, always_short=-1.0, random_sharpe_p95=-1.0)).beats_naive
+
+
+def test_more_than_a_tenth_of_the_sessions_without_a_complete_row_is_named():
+    assert evidence(result(0.001), uncovered=10).covered
+    assert evidence(result(0.001), uncovered=11).notes == (
+        "11 of 100 test sessions have no bar with all features (brent_change_1d)",
+    )
