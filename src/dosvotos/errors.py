@@ -46,3 +46,15 @@ class DatabaseError(DosVotosError):
 
 class RunLockedError(DosVotosError):
     """Another process works on the same run."""
+
+
+class SourceError(DataError):
+    """A source did not answer, or not with what was asked."""
+
+
+class NotPublishedError(SourceError):
+    """A source does not have what was asked: it may come later."""
+
+
+class StaleDataError(DataError):
+    """A variable that features need is older than its limit."""

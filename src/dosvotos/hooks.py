@@ -1,4 +1,4 @@
-"""What happens around every run: parameters are checked as a whole, and one run has one task at a time."""
+"""What happens around every run: parameters checked as a whole, one task at a time, stale data reported."""
 
 import logging
 from collections.abc import Collection
@@ -8,11 +8,16 @@ from typing import Any
 from filelock import FileLock, Timeout
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
+from kedro.io import CatalogProtocol
+from kedro.pipeline import Pipeline
 
 from dosvotos.contracts.parameters import read_parameters
-from dosvotos.errors import ParameterError, RunLockedError
+from dosvotos.contracts.records import AcquisitionRecord
+from dosvotos.errors import ParameterError, RunLockedError, StaleDataError
+from dosvotos.pipelines.data_acquisition.summary import describe_overdue
 
 _LOCKS = Path("data/.locks")
+_ACQUISITION = "acquisition_record"
 _WHOLE_CONFIGURATION = {"base", None}
 
 
@@ -31,6 +36,19 @@ class ParameterHooks:
                 f"{parameters.experiment.name!r}; write 'experiment: {environment}' into "
                 f"conf/{environment}/globals.yml"
             )
+
+
+class FreshnessHooks:
+    """Ends a run whose L0 finished with live data that are too old, after all of it is stored."""
+
+    @hook_impl(trylast=True)
+    def after_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
+        """Raise StaleDataError, which the command line reports with exit code 3."""
+        if _ACQUISITION not in pipeline.all_outputs():
+            return
+        record: AcquisitionRecord = catalog.load(_ACQUISITION)
+        if record.source == "live" and record.overdue:
+            raise StaleDataError(describe_overdue(record))
 
 
 class LockHooks:

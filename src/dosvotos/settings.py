@@ -3,9 +3,9 @@
 import os
 from datetime import UTC, datetime
 
-from dosvotos.hooks import LockHooks, ParameterHooks
+from dosvotos.hooks import FreshnessHooks, LockHooks, ParameterHooks
 
-HOOKS = (ParameterHooks(), LockHooks())
+HOOKS = (ParameterHooks(), LockHooks(), FreshnessHooks())
 
 
 def _now() -> str:

@@ -6,8 +6,12 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import delete, update
+from sqlalchemy.exc import DBAPIError
 
+from dosvotos.database.connection import writing
 from dosvotos.database.market_data import BarTable, MacroTables
+from dosvotos.database.tables import macro_indicators, usdcop_m5_ohlcv
 from dosvotos.errors import DataError
 
 DAY = dt.datetime(2026, 1, 5, 18, tzinfo=dt.UTC)
@@ -43,15 +47,15 @@ def later(hours: int) -> dt.datetime:
 
 def test_the_same_bars_again_store_nothing(engine):
     table = BarTable(engine, "USD/COP")
-    assert table.store(bars([1, 2, 3]), "market", DAY) == (3, 0)
-    assert table.store(bars([1, 2, 3]), "market", later(1)) == (0, 0)
-    assert table.stored_at("market", DAY) == 3
+    assert table.store(bars([1, 2, 3]), "market", DAY) == (3, 0, 0)
+    assert table.store(bars([1, 2, 3]), "market", later(1)) == (0, 0, 0)
+    assert table.state("market", DAY).new == 3
 
 
 def test_a_revised_bar_is_a_new_row_and_the_past_stays(engine):
     table = BarTable(engine, "USD/COP")
     table.store(bars([1, 2, 3]), "market", DAY)
-    assert table.store(bars([1, 2.5, 3, 4]), "market", later(1)) == (1, 1)
+    assert table.store(bars([1, 2.5, 3, 4]), "market", later(1)) == (1, 1, 0)
     assert table.as_of("market", DAY)["close"].tolist() == [1, 2, 3]
     assert table.as_of("market", later(1))["close"].tolist() == [1, 2.5, 3, 4]
     assert table.as_of("market", DAY - dt.timedelta(seconds=1)).empty
@@ -85,7 +89,7 @@ def test_a_revision_becomes_known_when_it_is_fetched(engine):
     table = MacroTables(engine, "USD/COP")
     table.store(observations({(VIX, "2025-12-31"): 15.0, (CPI, "2025-11-01"): 320.0}), "market", DAY)
     revised = {(VIX, "2025-12-31"): 15.0, (CPI, "2025-11-01"): 321.0}
-    assert table.store(observations(revised), "market", later(2)) == (0, 1)
+    assert table.store(observations(revised), "market", later(2)) == (0, 1, 0)
     known = table.as_of("market", later(2))
     cpi = known[known["variable"] == CPI]
     assert cpi["value"].tolist() == [320.0, 321.0]
@@ -116,3 +120,95 @@ def test_as_of_gives_exactly_what_had_been_fetched(engine, fetches):
         history.append(known)
     for hour, expected in enumerate(history):
         assert table.as_of(str(market), later(hour))["close"].to_dict() == expected
+
+
+def test_another_source_never_overwrites_what_is_stored(engine):
+    table = MacroTables(engine, "USD/COP")
+    first = observations({(VIX, "2025-12-30"): 15.0})
+    table.store(first, "market", DAY)
+    other = observations({(VIX, "2025-12-30"): 15.5, (VIX, "2025-12-31"): 16.0}).assign(source="other")
+    assert table.store(other, "market", later(1)) == (1, 0, 1)
+    assert table.as_of("market", later(1))["value"].tolist() == [15.0, 16.0]
+    assert table.store(first.assign(value=15.2), "market", later(2)) == (0, 1, 0)
+
+
+def test_dated_vintages_keep_their_days_and_replace_the_undated_value(engine):
+    table = MacroTables(engine, "USD/COP")
+    table.store(observations({(CPI, "2025-11-01"): 320.0, (CPI, "2025-12-01"): 330.0}), "market", DAY)
+    prints = pd.concat(
+        observations({(CPI, "2025-11-01"): value}).assign(
+            vintage=day, source="fred", published_at=pd.Timestamp(f"{day} 13:30", tz="UTC")
+        )
+        for day, value in (("2025-12-18", 319.0), ("2026-01-13", 320.5))
+    )
+    assert table.store(prints, "market", later(1)) == (2, 0, 0)
+    assert table.store(prints, "market", later(2)) == (0, 0, 0)
+    known = table.as_of("market", later(1)).sort_values("published_at")
+    november = known[known["observation_date"] == dt.date(2025, 11, 1)]
+    assert november["value"].tolist() == [319.0, 320.5]
+    assert november["published_at"].dt.strftime("%Y-%m-%d").tolist() == ["2025-12-18", "2026-01-13"]
+    assert len(known) == 3
+    assert table.as_of("market", DAY)["value"].tolist() == [320.0, 330.0]
+
+
+FETCH = st.tuples(
+    st.sampled_from(["a", "b"]),
+    st.dictionaries(
+        st.tuples(st.integers(1, 3), st.sampled_from(["final", "2026-01-02", "2026-01-03"])),
+        st.integers(1, 3),
+        min_size=1,
+        max_size=5,
+    ),
+)
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(FETCH, min_size=2, max_size=5))
+def test_what_was_known_never_changes_afterwards(engine, fetches):
+    """Whatever is fetched later, by whom and of which vintage, an as-of query repeats its answer."""
+    market, table, answers = str(uuid.uuid4()), MacroTables(engine, "USD/COP"), []
+    for hour, (source, values) in enumerate(fetches):
+        rows = pd.concat(
+            observations({(VIX, f"2025-12-0{day}"): float(value)}).assign(vintage=vintage, source=source)
+            for (day, vintage), value in values.items()
+        )
+        table.store(rows, market, later(hour))
+        assert table.store(rows, market, later(hour))[:2] == (0, 0)
+        answers.append(table.as_of(market, later(hour)))
+        assert (answers[-1]["fetched_at"] <= pd.Timestamp(later(hour))).all()
+    for hour, answer in enumerate(answers):
+        pd.testing.assert_frame_equal(table.as_of(market, later(hour)), answer)
+
+
+def test_the_state_counts_rows_and_names_the_last(engine):
+    bar_table, macro = BarTable(engine, "USD/COP"), MacroTables(engine, "USD/COP")
+    assert bar_table.state("market", DAY) is None and macro.state("market", DAY) == {}
+    bar_table.store(bars([1, 2, 3]), "market", DAY)
+    bar_table.store(bars([1, 2, 3, 4]), "market", later(1))
+    macro.store(observations({(VIX, "2025-12-30"): 15.0, (VIX, "2025-12-31"): 16.0}), "market", later(1))
+    state = bar_table.state("market", later(1))
+    assert (state.bars, state.new) == (4, 1)
+    assert state.last == pd.Timestamp("2026-01-05 13:15", tz="UTC") == state.first + pd.Timedelta(minutes=15)
+    series = macro.state("market", later(1))[VIX]
+    assert series == (2, dt.date(2025, 12, 30), dt.date(2025, 12, 31), 2)
+    assert bar_table.state("market", DAY).bars == 3
+
+
+def test_market_data_cannot_be_changed_or_removed(engine):
+    BarTable(engine, "USD/COP").store(bars([1]), "market", DAY)
+    MacroTables(engine, "USD/COP").store(observations({(VIX, "2025-12-30"): 15.0}), "market", DAY)
+    for table in (usdcop_m5_ohlcv, macro_indicators["daily"]):
+        for change in (update(table).values(source="x"), delete(table)):
+            with pytest.raises(DBAPIError, match="append-only"), writing(engine) as connection:
+                connection.execute(change)
+
+
+def test_parts_of_a_long_batch_are_one_transaction(engine, monkeypatch):
+    """A change refused in the last part leaves nothing of the first."""
+    monkeypatch.setattr("dosvotos.database.market_data._CHUNK", 2)
+    table = BarTable(engine, "USD/COP")
+    table.store(bars([1, 2, 3, 4, 5]).iloc[4:], "market", DAY)
+    with pytest.raises(DataError, match="13:20"):
+        table.store(bars([1, 2, 3, 4, 6]), "market", DAY)
+    assert table.as_of("market", later(1))["close"].tolist() == [5]
+    assert table.store(bars([1, 2, 3, 4, 6]), "market", later(1)) == (4, 1, 0)

@@ -46,6 +46,11 @@ def test_every_column_of_the_specification_is_there(engine, table):
 def test_the_migrations_build_exactly_the_tables(engine):
     with reading(engine) as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+        found = inspect(connection)
+        for table in metadata.sorted_tables:
+            assert (
+                found.get_pk_constraint(table.name)["constrained_columns"] == table.primary_key.columns.keys()
+            )
 
 
 def test_contracts_are_append_only_by_trigger(engine, parameters):

@@ -5,7 +5,8 @@ from datetime import date
 import pandas as pd
 import pytest
 
-from dosvotos.contracts.parameters import MacroVariable, SampleMarketParams
+from dosvotos.contracts.acquisition import MacroVariable
+from dosvotos.contracts.parameters import SampleMarketParams
 from dosvotos.market.features import MarketHistory
 from dosvotos.sources.base import check_macro
 from dosvotos.sources.sample import simulate_market

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dosvotos.contracts.parameters import PublicationRule
+from dosvotos.contracts.acquisition import PublicationRule
 from dosvotos.errors import DataError
 from dosvotos.market.calendar import (
     BARS_PER_SESSION,

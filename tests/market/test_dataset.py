@@ -153,13 +153,22 @@ def test_variables_outside_the_contract_are_left_out(parameters: Parameters):
         (["2024-07-01", "2024-08-01"], "proven"),
         (["2024-07-01", "final"], "unproven"),
         (["2024-07-01", "simulated"], "unproven"),
+        (["unrevised", "2024-07-01"], "proven"),
+        (["current"], "proven"),
     ],
 )
 def test_only_vintages_behind_features_prove_what_was_known(vintages: list[str], word: str):
     macro = macro_rows()
     macro["vintage"] = np.resize(np.array(vintages, dtype=object), len(macro))
+    macro["fetched_at"] = macro["published_at"] + pd.Timedelta(days=7)
     unused = macro.iloc[:1].assign(variable="infl_cpi_total_col_m_ipccol", vintage="final")
     assert point_in_time(pd.concat([macro, unused])) == word
+
+
+def test_a_revised_series_fetched_late_proves_nothing():
+    macro = macro_rows().assign(vintage="current")
+    macro["fetched_at"] = macro["published_at"] + pd.Timedelta(days=7, seconds=1)
+    assert point_in_time(macro) == "unproven"
 
 
 # ---- what a split holds

@@ -121,7 +121,7 @@ def test_bars_come_out_in_time_order():
 
 
 def test_observations_get_their_publication_and_frequency(variables):
-    checked = check_macro(macro(), variables)
+    checked = check_macro(macro().assign(vintage="final", source="files"), variables)
     assert checked["published_at"].tolist() == [
         pd.Timestamp("2025-06-27 20:00", tz="America/New_York"),
         pd.Timestamp("2025-06-30 20:00", tz="America/New_York"),

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dosvotos.backtest.metrics import measure
+from dosvotos.contracts.acquisition import MacroVariable, MacroVariablesParams
 from dosvotos.contracts.features import MACRO_SOURCES
-from dosvotos.contracts.parameters import MacroVariable, MacroVariablesParams, SampleMarketParams
+from dosvotos.contracts.parameters import SampleMarketParams
 from dosvotos.errors import ParameterError
 from dosvotos.market.accounting import Tape, run_account
 from dosvotos.market.calendar import BAR, published_at, scheduled_sessions, session_dates, slots

@@ -12,9 +12,10 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 from yaml import YAMLError
 
-from dosvotos.errors import DosVotosError
+from dosvotos.errors import DosVotosError, StaleDataError
 
 EXIT_ERROR = 1
+EXIT_STALE = 3
 _NO_FOLDER = "Given configuration path either does not exist"
 _UNKNOWN_PIPELINE = "Failed to find the pipeline named"
 _READABLE = (ParameterValidationError, OmegaConfBaseException, YAMLError)
@@ -52,6 +53,12 @@ def _report(kind: type[BaseException], error: BaseException, trace: TracebackTyp
         sys.__excepthook__(kind, error, trace)
         return
     show(message)
+    raise SystemExit(exit_code(error))
+
+
+def exit_code(error: BaseException) -> int:
+    """3 for a run that finished on stale data, else 1."""
+    return EXIT_STALE if isinstance(error, StaleDataError) else EXIT_ERROR
 
 
 def _missing_configuration(error: MissingConfigException) -> str:

@@ -5,15 +5,11 @@ their unit in their name; dates are inclusive Bogota sessions.
 """
 
 from collections.abc import Mapping
-from datetime import date, time
+from datetime import date
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal, Self, get_args
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
-    AwareDatetime,
-    BaseModel,
-    ConfigDict,
     Field,
     NonNegativeFloat,
     NonNegativeInt,
@@ -24,21 +20,12 @@ from pydantic import (
     model_validator,
 )
 
-from dosvotos.contracts.features import FINANCING_SOURCES, MACRO_SOURCES
+from dosvotos.contracts.acquisition import DataAcquisitionParams, MacroVariablesParams
+from dosvotos.contracts.section import Fraction, Section, Version
 from dosvotos.errors import ParameterError
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 SIMULATED_INSTRUMENT = "USD/COP.SIM"
-
-Frequency = Literal["daily", "monthly", "quarterly"]
-Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-Version = Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$")]
-
-
-class Section(BaseModel):
-    """A part of the parameter tree: immutable, no unknown key, no NaN, no infinity."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
 
 class ExperimentParams(Section):
@@ -50,16 +37,6 @@ class ExperimentParams(Section):
     description: str = ""
     instrument: Literal["USD/COP", "USD/COP.SIM"]
     """USD/COP.SIM is the sample market; sample and real data never mix."""
-
-
-class DataAcquisitionParams(Section):
-    """Where L0 finds its data. The one section outside the experiment's hash."""
-
-    source: Literal["sample", "files"]
-    folder: str | None = None
-    """Folder of ``usdcop_5m`` and ``macro_*`` files, parquet or CSV; needed by ``source: files``."""
-    as_of: AwareDatetime
-    """What counts as now."""
 
 
 class SampleMarketParams(Section):
@@ -114,68 +91,6 @@ class DateRangesParams(Section):
         if not self.val.end < self.test.start:
             raise ValueError(f"test starts {self.test.start}, val ends {self.val.end}: overlap")
         return self
-
-
-class PublicationRule(Section):
-    """When an observation becomes known.
-
-    ``B+k``: k business days after the observation date. ``M+m:Dd`` and ``Q+q:Dd``: day d of the m-th month
-    after the period's month or quarter ends; ``BDd`` its d-th business day. At `time`, local to `zone`.
-    """
-
-    rule: Annotated[str, Field(pattern=r"^(B\+\d{1,2}|[MQ]\+[1-9]:B?D[1-9]\d?)$")]
-    time: time
-    zone: str
-
-    @field_validator("zone")
-    @classmethod
-    def _known_zone(cls, zone: str) -> str:
-        try:
-            ZoneInfo(zone)
-        except (ZoneInfoNotFoundError, ValueError) as error:
-            raise ValueError(f"{zone!r} is no time zone") from error
-        return zone
-
-
-class MacroVariable(Section):
-    """One macro series: what it is, when it becomes known, and which values are possible."""
-
-    description: str
-    country: Literal["USA", "COL", "MEX", "CHL", "GLB"]
-    frequency: Frequency
-    unit: str
-    publication: PublicationRule
-    ffill_max_days: PositiveInt
-    """A value older than this many days after its publication counts as missing."""
-    expected_min: float
-    expected_max: float
-
-    @model_validator(mode="after")
-    def _rule_fits(self) -> Self:
-        if self.expected_max <= self.expected_min:
-            raise ValueError(f"expected_max {self.expected_max} <= expected_min")
-        letter = {"daily": "B", "monthly": "M", "quarterly": "Q"}[self.frequency]
-        if not self.publication.rule.startswith(letter):
-            raise ValueError(f"a {self.frequency} variable needs a {letter}+ rule")
-        return self
-
-
-class MacroVariablesParams(Section):
-    """CTR-L0-SSOT-001: the 40 macro variables."""
-
-    version: Version
-    variables: dict[str, MacroVariable]
-
-    @model_validator(mode="after")
-    def _features_covered(self) -> Self:
-        needed = {**MACRO_SOURCES, **FINANCING_SOURCES}.values()
-        if missing := sorted(set(needed) - set(self.variables)):
-            raise ValueError(f"variables needed by features are missing: {missing}")
-        return self
-
-    def of(self, frequency: Frequency) -> dict[str, MacroVariable]:
-        """Variables of one frequency, by name."""
-        return {n: v for n, v in self.variables.items() if v.frequency == frequency}
 
 
 class SuccessCriteriaParams(Section):

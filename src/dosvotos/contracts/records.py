@@ -11,14 +11,14 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class SeriesState(Record):
-    """What L0 knows of one macro variable."""
+class FetchOutcome(Record):
+    """L0: how the fetch of the bars or of one macro variable ended."""
 
-    variable: str
-    rows: int
-    last_observation: str | None
-    published_at: AwareDatetime | None
-    age_days: float | None
+    subject: str
+    source: str | None
+    """Who answered; None when nobody did, or nothing new is due."""
+    due: bool = True
+    notes: tuple[str, ...] = ()
 
 
 class FetchRecord(Record):
@@ -29,6 +29,43 @@ class FetchRecord(Record):
     fetched_at: AwareDatetime
     source_hash: str
     """Hash of the source's answer before it was checked."""
+    outcomes: tuple[FetchOutcome, ...]
+
+
+class BarState(Record):
+    """What L0 has of the bars."""
+
+    source: str | None
+    bars: int
+    new: int
+    first_bar: AwareDatetime | None
+    last_bar: AwareDatetime | None
+    missing_session: str | None
+    """The last session that has ended, if its bars are not there."""
+    notes: tuple[str, ...]
+
+
+class SeriesState(Record):
+    """What L0 has of one macro variable."""
+
+    variable: str
+    priority: str
+    source: str | None
+    """Who answered this time."""
+    rows: int
+    new: int
+    last_observation: str | None
+    published_at: AwareDatetime | None
+    age_days: float | None
+    """Since its publication."""
+    limit_days: int
+    """Age at which features count it as missing."""
+    notes: tuple[str, ...]
+
+    @property
+    def stale(self) -> bool:
+        """Whether there is nothing within the limit."""
+        return self.age_days is None or self.age_days > self.limit_days
 
 
 class AcquisitionRecord(Record):
@@ -41,13 +78,14 @@ class AcquisitionRecord(Record):
     """Hash of the checked bars and observations."""
     source_hash: str
     extraction_timestamp: AwareDatetime
-    bars: int
-    first_bar: AwareDatetime
-    last_bar: AwareDatetime
-    rows_stored: dict[str, int]
-    """New or revised rows by table."""
+    bars: BarState
     series: tuple[SeriesState, ...]
-    absent: tuple[str, ...]
+
+    @property
+    def overdue(self) -> tuple[str, ...]:
+        """What a live source owes: the last session's bars, and HIGH-priority variables past their limit."""
+        bars = ("bars",) if self.bars.missing_session else ()
+        return bars + tuple(s.variable for s in self.series if s.stale and s.priority == "HIGH")
 
 
 class SplitRecord(Record):

@@ -1,23 +1,49 @@
 """Bars and macro observations, append-only: a changed value is a new row, so the past can be asked again."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, ClassVar, NamedTuple, cast
+from datetime import date, datetime
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import pandas as pd
-from sqlalchemy import Connection, Engine, Table, and_, func, insert, select
+from sqlalchemy import ColumnElement, Connection, Engine, Table, and_, func, select
 
+from dosvotos.database.bulk import insert_frame, read_frame
 from dosvotos.database.connection import reading, writing
 from dosvotos.database.tables import macro_indicators, usdcop_m5_ohlcv
 from dosvotos.errors import DataError
+from dosvotos.market.alignment import is_dated
+
+_CHUNK = 100_000
 
 
 class Stored(NamedTuple):
-    """What one call of ``store`` wrote."""
+    """What one call of ``store`` did."""
 
     new: int
     revised: int
+    disputed: int
+    """Rows in which another source than the stored one says otherwise; the stored one stays."""
+
+
+class StoredSeries(NamedTuple):
+    """The state of one macro variable."""
+
+    rows: int
+    first_observation: date
+    last_observation: date
+    new: int
+    """Rows stored at the moment asked for."""
+
+
+class StoredBars(NamedTuple):
+    """The state of the bars."""
+
+    bars: int
+    first: pd.Timestamp
+    last: pd.Timestamp
+    new: int
 
 
 @dataclass(frozen=True)
@@ -30,12 +56,12 @@ class BarTable:
     _values: ClassVar = ["open", "high", "low", "close", "volume"]
 
     def store(self, bars: pd.DataFrame, feed: str, fetched_at: datetime) -> Stored:
-        """Append bars that are new or differ from the last known ones.
+        """Append bars that are new, or that their own source has changed.
 
         Parameters
         ----------
         bars : DataFrame
-            timestamp (bar open, UTC), open, high, low, close, volume, source.
+            timestamp (bar open, UTC, unique), open, high, low, close, volume, source.
         feed : str
             Which market: ``market`` for the real one, a simulator's id for a sample.
         fetched_at : datetime, timezone-aware
@@ -43,30 +69,45 @@ class BarTable:
         Raises
         ------
         DataError
-            If a bar changes at a moment at which, or before which, it was already stored.
+            If a bar changes at a moment at which, or before which, it was already stored; nothing is written.
         """
+        ordered = bars.sort_values("timestamp", kind="stable")
+        counts = [Stored(0, 0, 0)]
         with writing(self.engine) as connection:
-            known = _read(connection, usdcop_m5_ohlcv, self.instrument, feed, None)
-            return _append(
-                connection,
-                usdcop_m5_ohlcv,
-                bars.assign(instrument=self.instrument, feed=feed, fetched_at=pd.Timestamp(fetched_at)),
-                known,
-                keys=["timestamp"],
-                values=self._values,
-            )
+            for part in _parts(ordered):
+                times = usdcop_m5_ohlcv.c.timestamp
+                known = _read(
+                    connection,
+                    usdcop_m5_ohlcv,
+                    self._rows(feed) & times.between(part["timestamp"].iloc[0], part["timestamp"].iloc[-1]),
+                    ["timestamp", *self._values, "source", "fetched_at"],
+                )
+                batch = part.assign(
+                    instrument=self.instrument, feed=feed, fetched_at=pd.Timestamp(fetched_at)
+                )
+                counts.append(_append(connection, usdcop_m5_ohlcv, batch, known, ["timestamp"], self._values))
+        return _total(counts)
 
     def as_of(self, feed: str, moment: datetime) -> pd.DataFrame:
         """Bars as they were known at `moment`: index ``timestamp`` (UTC), OHLCV and source, in time order."""
+        wanted = self._rows(feed) & (usdcop_m5_ohlcv.c.fetched_at <= moment)
+        columns = ["timestamp", *self._values, "source"]
         with reading(self.engine) as connection:
-            rows = _read(connection, usdcop_m5_ohlcv, self.instrument, feed, moment)
-        latest = rows.drop_duplicates("timestamp", keep="last").set_index("timestamp")
-        return latest[[*self._values, "source"]]
+            rows = _read(connection, usdcop_m5_ohlcv, wanted, columns)
+        return rows.drop_duplicates("timestamp", keep="last").set_index("timestamp")
 
-    def stored_at(self, feed: str, moment: datetime) -> int:
-        """Number of rows first stored at `moment`."""
+    def state(self, feed: str, moment: datetime) -> StoredBars | None:
+        """First and last bar known at `moment`, and how many rows were stored at it; None without any."""
+        table = usdcop_m5_ohlcv
+        stamps = func.count(), func.min(table.c.timestamp), func.max(table.c.timestamp)
+        wanted = self._rows(feed) & (table.c.fetched_at <= moment)
         with reading(self.engine) as connection:
-            return _stored_at(connection, usdcop_m5_ohlcv, self.instrument, feed, moment)
+            bars, first, last = connection.execute(select(*stamps).where(wanted)).one()
+            new = _stored_at(connection, table, self._rows(feed), moment)
+        return StoredBars(bars, pd.Timestamp(first), pd.Timestamp(last), new) if bars else None
+
+    def _rows(self, feed: str) -> ColumnElement[bool]:
+        return _of(usdcop_m5_ohlcv, self.instrument, feed)
 
 
 @dataclass(frozen=True)
@@ -77,82 +118,132 @@ class MacroTables:
     instrument: str
 
     def store(self, observations: pd.DataFrame, feed: str, fetched_at: datetime) -> Stored:
-        """Append observations that are new or revised; a revision becomes known when it is fetched.
+        """Append observations that are new, or that their own source has revised.
+
+        A revision becomes known when it is fetched, unless its vendor dates it.
 
         Parameters
         ----------
         observations : DataFrame
-            variable, frequency, observation_date, value, published_at (UTC), vintage, source.
+            variable, frequency, observation_date, value, published_at (UTC), vintage, source. Several rows
+            of an observation differ in vintage, each an ISO date.
         feed : str
         fetched_at : datetime, timezone-aware
         """
-        counts = []
+        now, counts = pd.Timestamp(fetched_at), [Stored(0, 0, 0)]
+        keys, columns = ["variable", "observation_date"], ["value", "vintage", "source", "fetched_at"]
         with writing(self.engine) as connection:
             for frequency, table in macro_indicators.items():
                 rows = observations[observations["frequency"] == frequency]
-                known = _read(connection, table, self.instrument, feed, None)
+                if rows.empty:
+                    continue
+                known = _read(connection, table, _of(table, self.instrument, feed), [*keys, *columns])
+                known, rows = known.assign(print=_print_of(known)), rows.assign(print=_print_of(rows))
                 batch = rows.assign(
                     instrument=self.instrument,
                     feed=feed,
-                    fetched_at=pd.Timestamp(fetched_at),
-                    published_at=_known_from(rows, known, pd.Timestamp(fetched_at)),
+                    fetched_at=now,
+                    published_at=_known_from(rows, known, [*keys, "print"], now),
                 )
-                keys = ["variable", "observation_date"]
-                counts.append(_append(connection, table, batch, known, keys, values=["value"]))
-        return Stored(*map(sum, zip(*counts, strict=True)))
+                counts.append(_append(connection, table, batch, known, [*keys, "print"], ["value"]))
+        return _total(counts)
 
     def as_of(self, feed: str, moment: datetime, as_fetched: bool = False) -> pd.DataFrame:
         """Every observation and revision stored by `moment`.
 
-        Columns variable, observation_date, published_at (UTC), value, vintage and source, one frequency
-        after the other.
-        With `as_fetched` a value counts as published no earlier than it was fetched, as live needs it.
+        Columns variable, observation_date, published_at and fetched_at (UTC), value, vintage and source, one
+        frequency after the other. Where a vendor's dated vintages of an observation are stored, they alone
+        count. With `as_fetched` a value counts as published no earlier than it was fetched, as live needs it.
         """
-        columns = ["variable", "observation_date", "published_at", "value", "vintage", "source"]
+        columns = [
+            "variable", "observation_date", "published_at", "fetched_at", "value", "vintage", "source",
+        ]  # fmt: skip
         with reading(self.engine) as connection:
             parts = [
-                _read(connection, table, self.instrument, feed, moment) for table in macro_indicators.values()
+                _read(connection, table, self._rows(table, feed, moment), columns)
+                for table in macro_indicators.values()
             ]
         rows = pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
+        dated = _print_of(rows) != ""
+        replaced = ~dated & _keys(rows).isin(_keys(rows[dated]))
+        rows = rows[~replaced].reset_index(drop=True)
         if as_fetched:
             rows["published_at"] = rows[["published_at", "fetched_at"]].max(axis=1)
-        return rows[columns]
+        return rows
 
-    def stored_at(self, feed: str, moment: datetime) -> int:
-        """Number of rows first stored at `moment`."""
+    def state(self, feed: str, moment: datetime) -> dict[str, StoredSeries]:
+        """Each stored variable's first and last observation known at `moment`, and rows stored at it."""
+        found = {}
         with reading(self.engine) as connection:
-            return sum(
-                _stored_at(connection, table, self.instrument, feed, moment)
-                for table in macro_indicators.values()
-            )
+            for table in macro_indicators.values():
+                day = table.c.observation_date
+                new = func.count().filter(table.c.fetched_at == moment)
+                query = (
+                    select(table.c.variable, func.count(), func.min(day), func.max(day), new)
+                    .where(self._rows(table, feed, moment))
+                    .group_by(table.c.variable)
+                )
+                for variable, *state in connection.execute(query):
+                    found[variable] = StoredSeries(*state)
+        return found
+
+    def _rows(self, table: Table, feed: str, moment: datetime) -> ColumnElement[bool]:
+        return _of(table, self.instrument, feed) & (table.c.fetched_at <= moment)
 
 
-def _known_from(rows: pd.DataFrame, known: pd.DataFrame, now: pd.Timestamp) -> pd.Series:
-    keys = ["variable", "observation_date"]
+@dataclass(frozen=True)
+class StoredMarket:
+    """What is stored before a run fetches more."""
+
+    engine: Engine
+    instrument: str
+
+    def bars(self, feed: str, moment: datetime) -> StoredBars | None:
+        """As `BarTable.state`."""
+        return BarTable(self.engine, self.instrument).state(feed, moment)
+
+    def series(self, feed: str, moment: datetime) -> dict[str, StoredSeries]:
+        """As `MacroTables.state`."""
+        return MacroTables(self.engine, self.instrument).state(feed, moment)
+
+
+def _of(table: Table, instrument: str, feed: str) -> ColumnElement[bool]:
+    return and_(table.c.instrument == instrument, table.c.feed == feed)
+
+
+def _parts(rows: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    for start in range(0, len(rows), _CHUNK):
+        yield rows.iloc[start : start + _CHUNK]
+
+
+def _total(counts: list[Stored]) -> Stored:
+    return Stored(*map(sum, zip(*counts, strict=True)))
+
+
+def _print_of(rows: pd.DataFrame) -> pd.Series:
+    """The vintage where the vendor dates it, else nothing: all undated values are one succession."""
+    return rows["vintage"].astype("str").where(is_dated(rows["vintage"]), "")
+
+
+def _keys(rows: pd.DataFrame) -> pd.MultiIndex:
+    return pd.MultiIndex.from_frame(rows[["variable", "observation_date"]])
+
+
+def _known_from(rows: pd.DataFrame, known: pd.DataFrame, keys: list[str], now: pd.Timestamp) -> pd.Series:
     revised = pd.MultiIndex.from_frame(rows[keys]).isin(pd.MultiIndex.from_frame(known[keys]))
     return rows["published_at"].where(~revised | (rows["published_at"] > now), now)
 
 
-def _stored_at(connection: Connection, table: Table, instrument: str, feed: str, moment: datetime) -> int:
-    same = and_(table.c.instrument == instrument, table.c.feed == feed, table.c.fetched_at == moment)
-    query = select(func.count()).select_from(table).where(same)
+def _stored_at(connection: Connection, table: Table, rows: ColumnElement[bool], moment: datetime) -> int:
+    query = select(func.count()).select_from(table).where(rows & (table.c.fetched_at == moment))
     return int(connection.execute(query).scalar_one())
 
 
 def _read(
-    connection: Connection, table: Table, instrument: str, feed: str, moment: datetime | None
+    connection: Connection, table: Table, wanted: ColumnElement[bool], columns: list[str]
 ) -> pd.DataFrame:
-    query = (
-        select(table)
-        .where(table.c.instrument == instrument, table.c.feed == feed)
-        .order_by(*table.primary_key.columns)
-    )
-    if moment is not None:
-        query = query.where(table.c.fetched_at <= moment)
-    rows = pd.DataFrame(connection.execute(query).all(), columns=table.columns.keys())
-    for name in {"timestamp", "fetched_at", "published_at"} & set(rows.columns):
-        rows[name] = pd.to_datetime(rows[name], utc=True).astype("datetime64[us, UTC]")
-    return rows
+    query = select(*(table.c[name] for name in columns)).where(wanted).order_by(*table.primary_key.columns)
+    return read_frame(connection, query)
 
 
 def _append(
@@ -163,23 +254,25 @@ def _append(
     keys: list[str],
     values: list[str],
 ) -> Stored:
-    latest = known.drop_duplicates(keys, keep="last")[[*keys, *values, "fetched_at"]]
+    latest = known.drop_duplicates(keys, keep="last")[[*keys, *values, "source", "fetched_at"]]
     both = rows.merge(latest, how="left", on=keys, suffixes=("", "_known"), indicator=True)
     is_new = (both["_merge"] == "left_only").to_numpy()
-    differs = (both[values].to_numpy() != both[[f"{v}_known" for v in values]].to_numpy()).any(axis=1)
-    revised = ~is_new & differs
+    differs = ~is_new & (both[values].to_numpy() != both[[f"{v}_known" for v in values]].to_numpy()).any(
+        axis=1
+    )
+    same_source = (both["source"] == both["source_known"]).to_numpy(bool)
+    revised = differs & same_source
     if (too_early := revised & (both["fetched_at"] <= both["fetched_at_known"]).to_numpy()).any():
         raise DataError(f"{table.name}: {_describe_change(both[too_early].iloc[0], keys, values)}")
     if (chosen := np.flatnonzero(is_new | revised)).size:
-        fresh = both.iloc[chosen][table.columns.keys()]
-        connection.execute(insert(table), cast(list[dict[str, Any]], fresh.to_dict("records")))
-    return Stored(int(is_new.sum()), int(revised.sum()))
+        insert_frame(connection, table, both.iloc[chosen])
+    return Stored(int(is_new.sum()), int(revised.sum()), int((differs & ~same_source).sum()))
 
 
-def _describe_change(row: pd.Series, keys: list[str], values: list[str]) -> str:
+def _describe_change(row: Any, keys: list[str], values: list[str]) -> str:
     name = next(v for v in values if row[v] != row[f"{v}_known"])
     return (
-        f"{', '.join(f'{key} {row[key]}' for key in keys)}: {name} changes from {row[f'{name}_known']} to "
-        f"{row[name]}, but as_of {row['fetched_at']} is not after {row['fetched_at_known']}, when it was "
-        f"stored; run with a later as_of"
+        f"{', '.join(f'{key} {row[key]}' for key in keys if row[key] != '')}: {name} changes from "
+        f"{row[f'{name}_known']} to {row[name]}, but as_of {row['fetched_at']} is not after "
+        f"{row['fetched_at_known']}, when it was stored; run with a later as_of"
     )

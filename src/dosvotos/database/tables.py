@@ -127,10 +127,10 @@ def _macro_table(frequency: str) -> Table:
         Column("feed", String(64), primary_key=True),
         Column("variable", String(64), primary_key=True),
         Column("observation_date", Date, primary_key=True),
+        Column("vintage", String(32), primary_key=True),
         Column("fetched_at", UTCDateTime, primary_key=True),
         Column("value", Float, nullable=False),
         Column("published_at", UTCDateTime, nullable=False),
-        Column("vintage", String(32), nullable=False),
         Column("source", String(64), nullable=False),
     )
 

@@ -1,6 +1,6 @@
 """The few Kedro datasets we own: atomic files, handles on the database, and the two sides of the vote."""
 
-from dosvotos.datasets.database import TableDataset
+from dosvotos.datasets.database import KeysDataset, TableDataset
 from dosvotos.datasets.files import AtomicParquetDataset, JsonDataset, RecordDataset
 from dosvotos.datasets.models import CandidateModelDataset, ProductionModelDataset
 
@@ -8,6 +8,7 @@ __all__ = [
     "AtomicParquetDataset",
     "CandidateModelDataset",
     "JsonDataset",
+    "KeysDataset",
     "ProductionModelDataset",
     "RecordDataset",
     "TableDataset",

@@ -1,9 +1,10 @@
-"""Tables of the database in the catalog: loading gives a handle to ask, saving stores."""
+"""The database and the providers' keys in the catalog: loading gives a handle to ask, saving stores."""
 
 from typing import Any
 
 from kedro.io import AbstractDataset
 from kedro.utils import load_obj
+from pydantic import SecretStr
 
 from dosvotos.database.connection import open_database
 
@@ -43,3 +44,22 @@ class TableDataset(AbstractDataset[Any, Any]):
 
     def _describe(self) -> dict[str, Any]:
         return {"handle": self._handle_name, **self._arguments}
+
+
+class KeysDataset(AbstractDataset[None, dict[str, SecretStr]]):
+    """The providers' keys: those that the environment holds, hidden from every message."""
+
+    def __init__(self, credentials: dict[str, str], metadata: dict[str, Any] | None = None) -> None:
+        self._keys = {name: SecretStr(key) for name, key in credentials.items() if key}
+        self.metadata = metadata
+
+    def load(self) -> dict[str, SecretStr]:
+        """The keys by provider; a provider without one is absent."""
+        return self._keys
+
+    def save(self, data: None) -> None:
+        """Refuse: keys come from the environment only."""
+        raise NotImplementedError("provider_keys are read from the environment; set them there")
+
+    def _describe(self) -> dict[str, Any]:
+        return {"providers": sorted(self._keys)}

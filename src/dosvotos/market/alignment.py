@@ -10,6 +10,14 @@ Z_WINDOW = 252
 MAX_BUSINESS_DAYS_APART = 5
 
 
+_DATED = r"^\d{4}-\d\d-\d\d$"
+
+
+def is_dated(vintage: pd.Series) -> pd.Series:
+    """Which vintages are days on which the vendor published that value; others are words."""
+    return vintage.astype("str").str.match(_DATED).astype(bool)
+
+
 @dataclass(frozen=True)
 class Known:
     """One variable seen from a set of instants; arrays of shape (n,), NaN where nothing valid was known."""

@@ -8,7 +8,7 @@ import holidays
 import numpy as np
 import pandas as pd
 
-from dosvotos.contracts.parameters import PublicationRule
+from dosvotos.contracts.acquisition import PublicationRule
 from dosvotos.errors import DataError
 
 BOGOTA = "America/Bogota"
@@ -132,6 +132,15 @@ def last_complete_session(bar_times: pd.DatetimeIndex) -> date:
     if len(complete) == 0:
         raise DataError("bars: no complete session (one with its 12:55 Bogota bar) is stored")
     last: date = session_dates(complete).max().astype(object)
+    return last
+
+
+def last_ended_session(now: pd.Timestamp) -> date:
+    """Bogota date of the last scheduled session whose last bar has closed by `now` (timezone-aware)."""
+    today = now.tz_convert(BOGOTA).date()
+    days = scheduled_sessions(today - timedelta(days=30), today)
+    over = [day for day in days[-2:] if session_bar_times(day)[-1] + BAR <= now]
+    last: date = over[-1].astype(object)
     return last
 
 

@@ -5,11 +5,13 @@ from datetime import date
 import numpy as np
 import pandas as pd
 
+from dosvotos.contracts.acquisition import MacroVariablesParams
 from dosvotos.contracts.features import FINANCING_SOURCES, MACRO_SOURCES, MARKET_FEATURES
-from dosvotos.contracts.parameters import MacroVariablesParams, Parameters
+from dosvotos.contracts.parameters import Parameters
 from dosvotos.contracts.records import SplitRecord
 from dosvotos.errors import DataError
 from dosvotos.hashing import digest_frame
+from dosvotos.market.alignment import is_dated
 from dosvotos.market.calendar import (
     BAR,
     in_session,
@@ -20,6 +22,9 @@ from dosvotos.market.calendar import (
 from dosvotos.market.splits import Split
 
 SPLITS = ("train", "val", "test")
+
+FIRST_SEEN = pd.Timedelta(days=7)
+"""A value fetched this soon after its publication is what was published."""
 
 
 def resolve_test_end(parameters: Parameters, bar_times: pd.DatetimeIndex) -> date:
@@ -67,12 +72,17 @@ def select_macro(macro: pd.DataFrame, bars: pd.DataFrame, variables: MacroVariab
 
 
 def point_in_time(macro: pd.DataFrame) -> str:
-    """Whether the observations behind features prove what was known when: by their vintages."""
-    used = macro["variable"].isin([*MACRO_SOURCES.values(), *FINANCING_SOURCES.values()])
-    vintages = set(macro.loc[used, "vintage"])
-    if vintages == {"simulated"}:
+    """Whether the observations behind features prove what was known when.
+
+    Proof is a vintage its vendor dates, a series that is never revised, or a value fetched within a week of
+    its publication. ``simulated`` if all are.
+    """
+    used = macro[macro["variable"].isin([*MACRO_SOURCES.values(), *FINANCING_SOURCES.values()])]
+    if set(used["vintage"]) == {"simulated"}:
         return "simulated"
-    return "unproven" if vintages & {"final", "simulated"} else "proven"
+    first_seen = (used["vintage"] == "current") & (used["fetched_at"] - used["published_at"] <= FIRST_SEEN)
+    proven = is_dated(used["vintage"]) | (used["vintage"] == "unrevised") | first_seen
+    return "proven" if proven.all() else "unproven"
 
 
 def describe_split(split: Split, rows: pd.DataFrame, path: str) -> SplitRecord:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numba import njit
 
+from dosvotos.contracts.acquisition import MacroVariable
 from dosvotos.contracts.features import (
     FINANCING_SOURCES,
     MACRO_FEATURES,
@@ -17,7 +18,6 @@ from dosvotos.contracts.features import (
     MARKET_FEATURES,
     TECHNICAL_FEATURES,
 )
-from dosvotos.contracts.parameters import MacroVariable
 from dosvotos.market.alignment import KnownHistory, known_history
 from dosvotos.market.calendar import BAR, LAST_SLOT, slots
 

@@ -6,12 +6,15 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from dosvotos.contracts.parameters import MacroVariable
+from dosvotos.contracts.acquisition import MacroVariable, PublicationRule
 from dosvotos.errors import DataError
+from dosvotos.market.alignment import is_dated
 from dosvotos.market.calendar import published_at
 
 BAR_COLUMNS = ("timestamp", "open", "high", "low", "close", "volume")
 MACRO_COLUMNS = ("variable", "observation_date", "value")
+BARS = "bars"
+"""What findings about bars are filed under, as those about a variable under its name."""
 REAL_FEED = "market"
 _PRICES = ["open", "high", "low", "close"]
 
@@ -23,6 +26,15 @@ class RawMarket(NamedTuple):
     """timestamp (bar open, timezone-aware), open, high, low, close, volume, source."""
     macro: pd.DataFrame
     """variable, observation_date (datetime.date), value, vintage, source."""
+
+
+class CheckedMarket(NamedTuple):
+    """What may be stored, and what was refused."""
+
+    bars: pd.DataFrame
+    macro: pd.DataFrame
+    problems: dict[str, str]
+    """"bars" or a variable's name, and why nothing of it may be stored."""
 
 
 def check_bars(bars: pd.DataFrame) -> pd.DataFrame:
@@ -76,7 +88,8 @@ def check_macro(macro: pd.DataFrame, variables: Mapping[str, MacroVariable]) -> 
     if unknown := sorted(set(macro["variable"]) - set(variables)):
         raise DataError(f"macro: unknown variable(s) {unknown}; known are those of macro_variables.yml")
     checked = macro.sort_values(["variable", "observation_date"], kind="stable", ignore_index=True)
-    repeated = checked.duplicated(["variable", "observation_date"], keep=False)
+    keys = [name for name in ("variable", "observation_date", "vintage") if name in checked]
+    repeated = checked.duplicated(keys, keep=False)
     _refuse("macro: each observation may stand once", checked, repeated, "observation_date")
     low, high = (
         checked["variable"].map({n: getattr(v, bound) for n, v in variables.items()}).to_numpy(float)
@@ -92,11 +105,48 @@ def check_macro(macro: pd.DataFrame, variables: Mapping[str, MacroVariable]) -> 
             f"was {row['value']}; {int(outside.sum())} value(s) in all lie outside their range"
         )
     published = pd.Series(pd.NaT, index=checked.index, dtype="datetime64[us, UTC]")
-    for name, rows in checked.groupby("variable", sort=False):
-        rule = variables[str(name)].publication
-        published[rows.index] = published_at(list(rows["observation_date"]), rule)
+    for (name, source), rows in checked.groupby(["variable", "source"], sort=False):
+        published[rows.index] = _publications(rows, rule_of(variables[str(name)], str(source)))
     frequency = checked["variable"].map({n: v.frequency for n, v in variables.items()})
     return checked.assign(published_at=published, frequency=frequency)
+
+
+def check_apart(raw: RawMarket, variables: Mapping[str, MacroVariable]) -> CheckedMarket:
+    """Check the bars and each variable by itself, so that one's defect does not refuse another's data.
+
+    A subject that is absent is no problem: nothing new may have been due.
+    """
+    problems: dict[str, str] = {}
+    bars, kept = raw.bars, []
+    if len(raw.bars):
+        try:
+            bars = check_bars(raw.bars)
+        except DataError as error:
+            bars, problems[BARS] = raw.bars.iloc[:0], str(error)
+    for name, rows in raw.macro.groupby("variable"):
+        try:
+            kept.append(check_macro(rows, variables))
+        except DataError as error:
+            problems[str(name)] = str(error)
+    nothing = raw.macro.iloc[:0].assign(frequency="", published_at=pd.Series(dtype="datetime64[us, UTC]"))
+    return CheckedMarket(bars, pd.concat(kept, ignore_index=True) if kept else nothing, problems)
+
+
+def rule_of(variable: MacroVariable, source: str) -> PublicationRule:
+    """The publication rule of a variable, or that of the source where it publishes later."""
+    own = [s.publication for s in variable.sources if s.provider == source and s.publication is not None]
+    return own[0] if own else variable.publication
+
+
+def _publications(rows: pd.DataFrame, rule: PublicationRule) -> pd.DatetimeIndex:
+    """By the rule, or on the day of the vintage at the rule's time where the vendor dates it."""
+    published = published_at(list(rows["observation_date"]), rule)
+    dated = is_dated(rows["vintage"]).to_numpy()
+    if not dated.any():
+        return published
+    on_its_day = PublicationRule(rule="B+0", time=rule.time, zone=rule.zone)
+    days = pd.to_datetime(rows["vintage"].where(dated, "1970-01-01"), format="%Y-%m-%d").dt.date
+    return published.where(~dated, published_at(list(days), on_its_day))
 
 
 def _require_columns(what: str, frame: pd.DataFrame, columns: tuple[str, ...]) -> None:

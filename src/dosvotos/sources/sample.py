@@ -17,8 +17,9 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import pandas as pd
 
+from dosvotos.contracts.acquisition import MacroVariable
 from dosvotos.contracts.features import FINANCING_SOURCES, MACRO_SOURCES
-from dosvotos.contracts.parameters import MacroVariable, SampleMarketParams
+from dosvotos.contracts.parameters import SampleMarketParams
 from dosvotos.errors import ParameterError
 from dosvotos.hashing import digest_json, short
 from dosvotos.market.alignment import known_history

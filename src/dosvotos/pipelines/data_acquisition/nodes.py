@@ -1,21 +1,24 @@
 """Nodes of L0."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from pydantic import SecretStr
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from dosvotos.contracts.parameters import (
-    DataAcquisitionParams,
-    MacroVariablesParams,
-    SampleMarketParams,
-)
-from dosvotos.contracts.records import AcquisitionRecord, FetchRecord, SeriesState
-from dosvotos.database.market_data import BarTable, MacroTables
+from dosvotos.contracts.acquisition import DataAcquisitionParams, MacroVariable, MacroVariablesParams
+from dosvotos.contracts.parameters import SampleMarketParams
+from dosvotos.contracts.records import AcquisitionRecord, BarState, FetchOutcome, FetchRecord, SeriesState
+from dosvotos.database.market_data import BarTable, MacroTables, StoredMarket
 from dosvotos.errors import DataError
 from dosvotos.hashing import combine, digest_frame
-from dosvotos.sources.base import RawMarket, check_bars, check_macro
+from dosvotos.market.calendar import last_ended_session, session_dates
+from dosvotos.pipelines.data_acquisition.summary import print_acquisition
+from dosvotos.sources.base import BARS, RawMarket, check_apart, check_bars, check_macro
 from dosvotos.sources.feed import feed_of
 from dosvotos.sources.files import read_folder
 from dosvotos.sources.sample import simulate_market
@@ -26,23 +29,61 @@ Batch = tuple[pd.DataFrame, str, pd.Timestamp]
 
 
 def fetch_market(
-    acquisition: DataAcquisitionParams, sample: SampleMarketParams, macro: MacroVariablesParams
+    acquisition: DataAcquisitionParams,
+    sample: SampleMarketParams,
+    macro: MacroVariablesParams,
+    stored: StoredMarket,
+    keys: dict[str, SecretStr],
 ) -> tuple[pd.DataFrame, pd.DataFrame, FetchRecord]:
     """Fetch bars and macro observations from the configured source, up to ``as_of``."""
-    if acquisition.source == "files":
+    feed = feed_of(acquisition.source, sample)
+    if acquisition.source == "live":
+        raw, outcomes = _fetch_live(acquisition, macro, stored, feed, keys)
+    elif acquisition.source == "files":
         raw = read_folder(_folder(acquisition))
+        outcomes = _all_from("files", macro)
     else:
         market = simulate_market(sample, macro.variables, pd.Timestamp(acquisition.as_of))
         raw = RawMarket(
             market.bars.assign(source="sample"), market.macro.assign(vintage="simulated", source="sample")
         )
+        outcomes = _all_from("sample", macro)
     fetched = FetchRecord(
         source=acquisition.source,
-        feed=feed_of(acquisition.source, sample),
+        feed=feed,
         fetched_at=acquisition.as_of,
         source_hash=combine([digest_frame(raw.bars), digest_frame(raw.macro)]),
+        outcomes=tuple(outcomes),
     )
     return raw.bars, raw.macro, fetched
+
+
+def _fetch_live(
+    acquisition: DataAcquisitionParams,
+    macro: MacroVariablesParams,
+    stored: StoredMarket,
+    feed: str,
+    keys: dict[str, SecretStr],
+) -> tuple[RawMarket, list[FetchOutcome]]:
+    from dosvotos.sources.live import Known, fetch_live
+
+    if acquisition.live is None:
+        raise DataError("data_acquisition.live: needed with source 'live'; conf/base has it")
+    now = acquisition.as_of
+    bars, series = stored.bars(feed, now), stored.series(feed, now)
+    known = Known(bars and bars.last, {name: state.last_observation for name, state in series.items()})
+    plain_keys = {name: key.get_secret_value() for name, key in keys.items()}
+    with _progress_bar(len(macro.variables)) as advance:
+        fetched = fetch_live(macro.variables, acquisition.live, plain_keys, known, pd.Timestamp(now), advance)
+    outcomes = [
+        FetchOutcome(subject=o.subject, source=o.source, due=o.due, notes=tuple(o.notes))
+        for o in fetched.outcomes
+    ]
+    return fetched.market, outcomes
+
+
+def _all_from(source: str, macro: MacroVariablesParams) -> list[FetchOutcome]:
+    return [FetchOutcome(subject=name, source=source) for name in (BARS, *macro.variables)]
 
 
 def _folder(acquisition: DataAcquisitionParams) -> Path:
@@ -54,10 +95,13 @@ def _folder(acquisition: DataAcquisitionParams) -> Path:
 
 
 def check_market(
-    raw_bars: pd.DataFrame, raw_macro: pd.DataFrame, macro: MacroVariablesParams
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Refuse data that break the documented format; date every observation's publication."""
-    return check_bars(raw_bars), check_macro(raw_macro, macro.variables)
+    raw_bars: pd.DataFrame, raw_macro: pd.DataFrame, fetched: FetchRecord, macro: MacroVariablesParams
+) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, str]]:
+    """Refuse data that break the documented format, live ones a subject at a time; date every publication."""
+    if fetched.source == "live":
+        checked = check_apart(RawMarket(raw_bars, raw_macro), macro.variables)
+        return checked.bars, checked.macro, checked.problems
+    return check_bars(raw_bars), check_macro(raw_macro, macro.variables), {}
 
 
 def batch_for_storage(
@@ -71,54 +115,87 @@ def batch_for_storage(
 def seal_acquisition(
     bars: pd.DataFrame,
     observations: pd.DataFrame,
+    refused: dict[str, str],
     fetched: FetchRecord,
     bar_table: BarTable,
     macro_tables: MacroTables,
     macro: MacroVariablesParams,
 ) -> AcquisitionRecord:
-    """Record what was fetched and stored."""
-    now, feed = fetched.fetched_at, fetched.feed
-    present = set(observations["variable"])
+    """Record what was fetched, what is stored now, and how old it is."""
+    notes = {o.subject: (*o.notes, *_as_notes(refused.get(o.subject))) for o in fetched.outcomes}
+    sources = {o.subject: o.source for o in fetched.outcomes}
     record = AcquisitionRecord(
         instrument=bar_table.instrument,
-        feed=feed,
+        feed=fetched.feed,
         source=fetched.source,
         extraction_hash=combine([digest_frame(bars), digest_frame(observations)]),
         source_hash=fetched.source_hash,
-        extraction_timestamp=now,
-        bars=len(bars),
-        first_bar=bars["timestamp"].iloc[0],
-        last_bar=bars["timestamp"].iloc[-1],
-        rows_stored={
-            "usdcop_m5_ohlcv": bar_table.stored_at(feed, now),
-            "macro_indicators": macro_tables.stored_at(feed, now),
-        },
-        series=tuple(_series_state(name, observations, pd.Timestamp(now)) for name in macro.variables),
-        absent=tuple(name for name in macro.variables if name not in present),
+        extraction_timestamp=fetched.fetched_at,
+        bars=_bar_state(bar_table, fetched, sources[BARS], notes[BARS]),
+        series=tuple(_series_states(macro_tables, fetched, macro.variables, sources, notes)),
     )
-    logger.info(
-        "L0 %s: %s bars to %s, %d of %d macro variables; stored %s",
-        record.instrument,
-        f"{record.bars:,}",
-        f"{record.last_bar:%Y-%m-%d %H:%M} UTC",
-        len(present),
-        len(macro.variables),
-        ", ".join(f"{count:,} {name}" for name, count in record.rows_stored.items()),
-    )
-    if record.absent:
-        logger.info("L0 absent: %s", ", ".join(record.absent))
+    print_acquisition(record)
     return record
 
 
-def _series_state(name: str, observations: pd.DataFrame, now: pd.Timestamp) -> SeriesState:
-    known = observations[(observations["variable"] == name) & (observations["published_at"] <= now)]
-    if known.empty:
-        return SeriesState(variable=name, rows=0, last_observation=None, published_at=None, age_days=None)
-    last: Any = known.iloc[-1]
-    return SeriesState(
-        variable=name,
-        rows=len(known),
-        last_observation=str(last["observation_date"]),
-        published_at=last["published_at"],
-        age_days=round((now - last["published_at"]) / pd.Timedelta(days=1), 2),
+def _as_notes(problem: str | None) -> tuple[str, ...]:
+    return (f"refused: {problem}",) if problem else ()
+
+
+def _bar_state(table: BarTable, fetched: FetchRecord, source: str | None, notes: tuple[str, ...]) -> BarState:
+    now = pd.Timestamp(fetched.fetched_at)
+    state, ended = table.state(fetched.feed, now), last_ended_session(now)
+    last = session_dates(pd.DatetimeIndex([state.last]))[0] if state else None
+    return BarState(
+        source=source,
+        bars=state.bars if state else 0,
+        new=state.new if state else 0,
+        first_bar=state.first if state else None,
+        last_bar=state.last if state else None,
+        missing_session=str(ended) if last is None or last < ended else None,
+        notes=notes,
     )
+
+
+def _series_states(
+    tables: MacroTables,
+    fetched: FetchRecord,
+    variables: dict[str, MacroVariable],
+    sources: dict[str, str | None],
+    notes: dict[str, tuple[str, ...]],
+) -> Iterator[SeriesState]:
+    now = pd.Timestamp(fetched.fetched_at)
+    state, known = tables.state(fetched.feed, now), tables.as_of(fetched.feed, now)
+    known = known[known["published_at"] <= now].sort_values(["observation_date", "published_at"])
+    latest = known.drop_duplicates("variable", keep="last").set_index("variable")
+    for name, variable in variables.items():
+        last: Any = latest.loc[name] if name in latest.index else None
+        yield SeriesState(
+            variable=name,
+            priority=variable.priority,
+            source=sources[name],
+            rows=state[name].rows if name in state else 0,
+            new=state[name].new if name in state else 0,
+            last_observation=None if last is None else str(last["observation_date"]),
+            published_at=None if last is None else last["published_at"],
+            age_days=None if last is None else round((now - last["published_at"]) / pd.Timedelta(days=1), 2),
+            limit_days=variable.ffill_max_days,
+            notes=notes[name],
+        )
+
+
+@contextmanager
+def _progress_bar(variables: int) -> Iterator[Any]:
+    columns = (
+        TextColumn("L0 {task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+    )  # fmt: skip
+    with Progress(*columns) as progress:
+        task = progress.add_task("fetching", total=None)
+        done: set[str] = set()
+
+        def advance(subject: str) -> None:
+            done.add(subject)
+            progress.update(task, description=subject, completed=len(done), total=variables + 1)
+
+        yield advance
+        progress.update(task, description="fetched", completed=variables + 1, total=variables + 1)

@@ -16,14 +16,20 @@ def create_pipeline() -> Pipeline:
         [
             node(
                 fetch_market,
-                ["params:data_acquisition", "params:sample_market", "params:macro_variables"],
+                [
+                    "params:data_acquisition",
+                    "params:sample_market",
+                    "params:macro_variables",
+                    "stored_market",
+                    "provider_keys",
+                ],
                 ["raw_bars", "raw_macro", "fetch_record"],
                 name="fetch_market",
             ),
             node(
                 check_market,
-                ["raw_bars", "raw_macro", "params:macro_variables"],
-                ["checked_bars", "checked_macro"],
+                ["raw_bars", "raw_macro", "fetch_record", "params:macro_variables"],
+                ["checked_bars", "checked_macro", "refused_subjects"],
                 name="check_market",
             ),
             node(
@@ -37,6 +43,7 @@ def create_pipeline() -> Pipeline:
                 [
                     "checked_bars",
                     "checked_macro",
+                    "refused_subjects",
                     "fetch_record",
                     "usdcop_m5_ohlcv",
                     "macro_indicators",

@@ -4,6 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
+from dosvotos.database.migrations.triggers import refuse
 from dosvotos.errors import DatabaseError
 
 revision = "0001"
@@ -303,10 +304,10 @@ def upgrade() -> None:
         sa.UniqueConstraint("row_hash", name=op.f("uq_approval_audit_log_row_hash")),
     )
     for table in APPEND_ONLY:
-        _refuse(table, "UPDATE")
-        _refuse(table, "DELETE")
-    _refuse("oos_trials", "DELETE")
-    _refuse("oos_trials", "UPDATE", when=_TRIAL_CHANGED)
+        refuse(table, "UPDATE")
+        refuse(table, "DELETE")
+    refuse("oos_trials", "DELETE")
+    refuse("oos_trials", "UPDATE", when=_TRIAL_CHANGED)
 
 
 _TRIAL_COLUMNS = ("id", "instrument", "feed", "experiment_name", "model_hash", "window_start", "window_end")
@@ -314,26 +315,6 @@ _TRIAL_CHANGED = " OR ".join(
     ["OLD.daily_returns IS NOT NULL", "OLD.opened_at <> NEW.opened_at"]
     + [f"OLD.{name} <> NEW.{name}" for name in _TRIAL_COLUMNS]
 )
-
-
-def _refuse(table: str, action: str, when: str = "") -> None:
-    message = f"{table} is append-only"
-    name = f"{table}_no_{action.lower()}"
-    if op.get_bind().dialect.name == "sqlite":
-        condition = f"WHEN {when} " if when else ""
-        op.execute(
-            f"CREATE TRIGGER {name} BEFORE {action} ON {table} {condition}"
-            f"BEGIN SELECT RAISE(ABORT, '{message}'); END"
-        )
-        return
-    condition = f"WHEN ({when}) " if when else ""
-    op.execute(
-        f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS "
-        f"$$ BEGIN RAISE EXCEPTION '{message}'; END $$"
-    )
-    op.execute(
-        f"CREATE TRIGGER {name} BEFORE {action} ON {table} FOR EACH ROW {condition}EXECUTE FUNCTION {name}()"
-    )
 
 
 def downgrade() -> None:

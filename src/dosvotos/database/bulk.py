@@ -1,0 +1,82 @@
+"""Whole frames into and out of a table, by each database's fastest road inside the caller's transaction."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sqlalchemy import Connection, Date, Select, String, Table, type_coerce
+
+from dosvotos.database.tables import UTCDateTime
+
+
+def insert_frame(connection: Connection, table: Table, frame: pd.DataFrame) -> None:
+    """Append a frame's rows to a table; the frame has all of the table's columns.
+
+    Times are timezone-aware, dates ``datetime.date``. PostgreSQL takes them by COPY, SQLite by one statement.
+    """
+    names = table.columns.keys()
+    if connection.dialect.name == "postgresql":
+        _copy(connection, table, frame[names])
+        return
+    columns = [_as_stored(frame[name]) for name in names]
+    places = ", ".join("?" * len(names))
+    statement = f"INSERT INTO {table.name} ({', '.join(map(_quoted, names))}) VALUES ({places})"
+    connection.exec_driver_sql(statement, list(zip(*columns, strict=True)))
+
+
+def read_frame(connection: Connection, query: Select[Any]) -> pd.DataFrame:
+    """Read a query over one table's columns; times as ``datetime64[us, UTC]``, dates as ``datetime.date``."""
+    columns = list(query.selected_columns)
+    if connection.dialect.name == "sqlite":  # text becomes times column by column, not value by value
+        text = [type_coerce(c, String).label(c.name) if _is_time(c) else c for c in columns]
+        query = query.with_only_columns(*text)
+    rows = connection.execute(query).all()
+    values = zip(*rows, strict=True) if rows else ([] for _ in columns)
+    frame = pd.DataFrame({c.name: pd.Series(v) for c, v in zip(columns, values, strict=True)})
+    for column in columns:
+        if isinstance(column.type, UTCDateTime):
+            times = pd.to_datetime(frame[column.name], utc=True, format=_format(connection))
+            frame[column.name] = times.astype("datetime64[us, UTC]")
+        elif _is_time(column) and connection.dialect.name == "sqlite":
+            frame[column.name] = pd.to_datetime(frame[column.name], format="%Y-%m-%d").dt.date
+    return frame
+
+
+def _is_time(column: Any) -> bool:
+    return isinstance(column.type, UTCDateTime | Date)
+
+
+def _format(connection: Connection) -> str | None:
+    return "%Y-%m-%d %H:%M:%S.%f" if connection.dialect.name == "sqlite" else None
+
+
+def _quoted(name: str) -> str:
+    return f'"{name}"'
+
+
+def _copy(connection: Connection, table: Table, frame: pd.DataFrame) -> None:
+    statement = f"COPY {table.name} ({', '.join(map(_quoted, frame.columns))}) FROM STDIN"
+    driver: Any = connection.connection.driver_connection
+    columns = [_as_text(frame[name]) for name in frame.columns]
+    with driver.cursor() as cursor, cursor.copy(statement) as copy:
+        for row in zip(*columns, strict=True):
+            copy.write_row(row)
+
+
+def _as_text(column: pd.Series) -> list[Any]:
+    if isinstance(column.dtype, pd.DatetimeTZDtype):
+        return [f"{moment}+00" for moment in _as_stored(column)]
+    return column.tolist()
+
+
+def _as_stored(column: pd.Series) -> list[Any]:
+    if isinstance(column.dtype, pd.DatetimeTZDtype):
+        instants = column.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy("datetime64[us]")
+        text = np.char.replace(np.datetime_as_string(instants, unit="us"), "T", " ")
+        return list(text.tolist())
+    values: list[Any] = column.tolist()
+    return [str(v) for v in values] if _holds_dates(column) else values
+
+
+def _holds_dates(column: pd.Series) -> bool:
+    return column.dtype == object and len(column) > 0 and hasattr(column.iloc[0], "isoformat")

@@ -1,0 +1,78 @@
+"""The end of L0, as a person reads it."""
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from dosvotos.contracts.records import AcquisitionRecord, BarState, SeriesState
+from dosvotos.hashing import short
+
+_MINUTE = "%Y-%m-%d %H:%M"
+
+
+def print_acquisition(record: AcquisitionRecord) -> None:
+    """Print one row for the bars and one a variable, then whatever went wrong."""
+    console = Console()
+    table = Table(
+        "variable", "source", "last observation", "published, UTC", "age, days", "rows", "new", "findings",
+        title=f"L0 {record.instrument} from {record.source}, {record.extraction_timestamp:{_MINUTE}} UTC",
+        box=None,
+    )  # fmt: skip
+    for column in table.columns[4:7]:
+        column.justify = "right"
+    table.add_row("bars", *_bar_cells(record.bars))
+    for series in record.series:
+        high = series.priority == "HIGH"
+        table.add_row(f"[bold]{series.variable}[/]" if high else series.variable, *_series_cells(series))
+    console.print(table)
+    for subject, notes in [("bars", record.bars.notes), *((s.variable, s.notes) for s in record.series)]:
+        for note in notes:
+            console.print(f"{subject}: {note}", style="dim", markup=False, highlight=False)
+    console.print(
+        f"extraction {short(record.extraction_hash)}, source {short(record.source_hash)}\n", style="dim"
+    )
+
+
+def describe_overdue(record: AcquisitionRecord) -> str:
+    """What is too old, for how long, and why nothing newer came."""
+    states = {series.variable: series for series in record.series}
+    lines = [f"L0 stored all that came, but {len(record.overdue)} source(s) are too old for a signal:"]
+    for subject in record.overdue:
+        if subject in states:
+            series = states[subject]
+            last = series.last_observation or "never"
+            age = f", {series.age_days:.1f} days old, limit {series.limit_days}" if series.age_days else ""
+            lines.append(f"  - {subject}: last {last}{age}; {_why(series.notes)}")
+        else:
+            lines.append(
+                f"  - bars: session {record.bars.missing_session} is missing; {_why(record.bars.notes)}"
+            )
+    return "\n".join(lines)
+
+
+def _why(notes: tuple[str, ...]) -> str:
+    return "; ".join(notes) or "the source has nothing newer"
+
+
+def _bar_cells(bars: BarState) -> list[str]:
+    found = f"[red]{bars.missing_session} is missing[/]" if bars.missing_session else _count(bars.notes)
+    last = f"{bars.last_bar:{_MINUTE}}" if bars.last_bar else "-"
+    return [bars.source or "-", last, last, "", f"{bars.bars:,}", f"{bars.new:,}", found]
+
+
+def _series_cells(series: SeriesState) -> list[str]:
+    age = "-" if series.age_days is None else f"{series.age_days:.1f} of {series.limit_days}"
+    colour = "red" if series.priority == "HIGH" else "yellow"
+    return [
+        series.source or "-",
+        series.last_observation or "-",
+        f"{pd.Timestamp(series.published_at):{_MINUTE}}" if series.published_at else "-",
+        f"[{colour}]{age}[/]" if series.stale else age,
+        f"{series.rows:,}",
+        f"{series.new:,}",
+        _count(series.notes),
+    ]
+
+
+def _count(notes: tuple[str, ...]) -> str:
+    return f"{len(notes)}, see below" if notes else ""

@@ -1,0 +1,178 @@
+"""FRED and ALFRED, Federal Reserve Bank of St. Louis: needs a key, and its terms need the user's yes.
+
+Monthly and quarterly series come with every vintage, each dated by the day it became known; daily ones as
+they stand today. FRED takes its key in the address only; the client keeps addresses out of messages and logs.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from datetime import date, datetime, timedelta
+from functools import partial
+from typing import Final
+
+from pydantic import BaseModel, Field
+
+from dosvotos.contracts.acquisition import Frequency
+from dosvotos.errors import SourceError
+from dosvotos.sources.http import Answer, Client, Model, TryAgainError, shaped
+from dosvotos.sources.providers.parsing import once
+from dosvotos.sources.series import Series, SeriesRequest, number, series_of
+
+KEY_VARIABLE: Final = "FRED_API_KEY"
+PAGE: Final = 100_000
+"""Rows an answer holds at most."""
+_MISSING: Final = frozenset({"."})
+_LETTER: Final[Mapping[Frequency, str]] = {"daily": "D", "monthly": "M", "quarterly": "Q"}
+_SILENT_AT_MOST: Final[Mapping[Frequency, timedelta]] = {
+    "daily": timedelta(days=30),
+    "monthly": timedelta(days=180),
+    "quarterly": timedelta(days=300),
+}
+"""A longer range without any row is a fault, not a wait."""
+
+
+class _Description(BaseModel):
+    id: str
+    title: str
+    units: str
+    frequency: str
+    frequency_short: str
+    seasonal_adjustment: str = ""
+
+
+class _Catalog(BaseModel):
+    seriess: list[_Description]
+
+
+class _Observation(BaseModel):
+    realtime_start: str
+    date: str
+    value: str
+
+
+class _Page(BaseModel):
+    units: str
+    count: int
+    offset: int
+    limit: int = Field(ge=1)
+    observations: list[_Observation]
+
+
+def fetch(request: SeriesRequest, client: Client) -> Series:
+    """Values in FRED's unit; the series is FRED's id, such as ``CPIAUCSL``.
+
+    Of a monthly or quarterly series each value comes with its vintage, the day FRED first held it, and each
+    revision is a row of its own; vintages after ``request.end`` are left out.
+
+    Raises
+    ------
+    SourceError
+
+    Notes
+    -----
+    A call may span 2,000 vintages, and a long series has more. Nothing of a period is known before it begins,
+    so the vintages are asked from ``request.start``: a series revised every week reaches the limit after 38
+    years. FRED says so itself, should it happen.
+    """
+    what = f"fred {request.series}"
+    described = _describe(request, client)
+    dated = [(_day(row.date, what), _day(row.realtime_start, what), row) for row in _rows(request, client)]
+    if not dated and request.end - request.start > _SILENT_AT_MOST[request.frequency]:
+        raise SourceError(f"{what}: no observation from {request.start} to {request.end}")
+    values = [(day, known, _value(row, f"{what} {day}")) for day, known, row in dated]
+    if request.frequency == "daily":
+        return series_of(once([(day, value) for day, _, value in values], what), described)
+    vintages: dict[tuple[date, date], float | None] = {}
+    for day, known, value in values:
+        if known <= day:
+            raise SourceError(f"{what}: the value of {day} is dated {known}, not after its period began")
+        if vintages.setdefault((day, known), value) != value:
+            raise SourceError(f"{what}: {day} stands twice in the vintage of {known}, with different values")
+    kept = {key: value for key, value in vintages.items() if key[1] <= request.end}
+    return series_of(
+        [(day, value) for (day, _), value in kept.items()], described, [f"{known}" for _, known in kept]
+    )
+
+
+def _describe(request: SeriesRequest, client: Client) -> str:
+    """What FRED says about the series."""
+    what = f"fred {request.series}"
+    catalog = _ask("/fred/series", _Catalog, {}, request.series, client)
+    if len(catalog.seriess) != 1 or catalog.seriess[0].id != request.series:
+        raise SourceError(f"{what}: asked for one series, found {[found.id for found in catalog.seriess]}")
+    found = catalog.seriess[0]
+    if found.frequency_short != _LETTER[request.frequency]:
+        raise SourceError(f"{what}: expected a {request.frequency} series, found {found.frequency!r}")
+    named = (("id", found.id), ("title", found.title), ("units", found.units), ("frequency", found.frequency))
+    return "; ".join([*(f"{name} {stated}" for name, stated in named), found.seasonal_adjustment]).rstrip(
+        "; "
+    )
+
+
+def _rows(request: SeriesRequest, client: Client) -> list[_Observation]:
+    params = {"observation_start": f"{request.start}", "observation_end": f"{request.end}", "units": "lin"}
+    if request.frequency != "daily":
+        params |= {"realtime_start": f"{request.start}", "realtime_end": "9999-12-31"}
+    rows: list[_Observation] = []
+    count: int | None = None
+    while count is None or len(rows) < count:
+        paging = {"limit": f"{PAGE}", "offset": f"{len(rows)}", "sort_order": "asc"}
+        page = _ask("/fred/series/observations", _Page, {**params, **paging}, request.series, client)
+        if (page.units, page.offset) != ("lin", len(rows)):
+            raise SourceError(
+                f"fred {request.series}: asked for units 'lin' from row {len(rows)}, "
+                f"found {page.units!r} from row {page.offset}"
+            )
+        count = page.count
+        rows += page.observations
+    return rows
+
+
+def _ask(path: str, model: type[Model], params: Mapping[str, str], series: str, client: Client) -> Model:
+    query = {"series_id": series, "file_type": "json", **params, "api_key": client.require_key(KEY_VARIABLE)}
+    return client.get(path, partial(_parse, model, series), query, explain=partial(_explained, series))
+
+
+def _parse(model: type[Model], series: str, answer: Answer) -> Model:
+    content = answer.json()
+    if (refusal := _refusal(series, content)) is not None:
+        raise refusal
+    parsed = shaped(content, model, f"fred {series}")
+    if isinstance(parsed, _Page):
+        announced = min(parsed.limit, parsed.count - parsed.offset)
+        if len(parsed.observations) != announced:
+            raise TryAgainError(f"announced {announced} rows and sent {len(parsed.observations)}")
+    return parsed
+
+
+def _explained(series: str, answer: Answer) -> Exception | None:
+    try:
+        return _refusal(series, json.loads(answer.content))
+    except ValueError:
+        return None
+
+
+def _refusal(series: str, content: object) -> Exception | None:
+    """What an error in the body means."""
+    if not isinstance(content, dict) or "error_code" not in content:
+        return None
+    code, message = content["error_code"], str(content.get("error_message", "no message"))
+    if code == 429 or (isinstance(code, int) and code >= 500):
+        return TryAgainError(f"answered with code {code}: {message}")
+    hint = f"; check {KEY_VARIABLE}" if "api_key" in message else ""
+    return SourceError(f"fred {series}: code {code}: {message}{hint}")
+
+
+def _day(text: str, what: str) -> date:
+    try:
+        return datetime.strptime(text, "%Y-%m-%d").date()
+    except ValueError as error:
+        raise SourceError(f"{what}: expected a date YYYY-MM-DD, found {text!r}") from error
+
+
+def _value(row: _Observation, where: str) -> float | None:
+    value = number(row.value, _MISSING, where)
+    if value is not None and not math.isfinite(value):
+        raise SourceError(f"{where}: expected a finite number, found {row.value!r}")
+    return value

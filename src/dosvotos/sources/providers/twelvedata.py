@@ -1,0 +1,222 @@
+"""Twelve Data: 5-minute bars with years of history, and daily values; needs a key.
+
+A free key has 8 credits a minute and 800 a day, and a call costs at least one. The key travels in a header.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, datetime, timedelta
+from functools import partial
+from typing import Any, Final, Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel
+
+from dosvotos.errors import NotPublishedError, SourceError
+from dosvotos.market.calendar import BAR
+from dosvotos.sources.base import BAR_COLUMNS
+from dosvotos.sources.http import Answer, Client, TryAgainError, shaped
+from dosvotos.sources.providers.parsing import once
+from dosvotos.sources.series import Series, SeriesRequest, number, series_of
+
+KEY_VARIABLE: Final = "TWELVEDATA_API_KEY"
+PAGE: Final = 5_000
+"""Rows an answer holds at most."""
+CLOSED_AT_MOST: Final = timedelta(days=10)
+"""No market stays closed longer: a longer range without any row is a fault."""
+_PATH: Final = "/time_series"
+_MINUTE: Final = 60.0
+_NO_DATA: Final = "no data is available on the specified dates"
+_FORMS: Final = {"1day": "%Y-%m-%d", "5min": "%Y-%m-%d %H:%M:%S"}
+_STEPS: Final = {"1day": timedelta(days=1), "5min": BAR.to_pytimedelta()}
+
+
+class _Meta(BaseModel):
+    symbol: str
+    interval: str
+    type: str = ""
+    currency: str = ""
+    currency_base: str = ""
+    currency_quote: str = ""
+    exchange: str = ""
+
+
+class _Reply(BaseModel):
+    meta: _Meta
+    values: list[dict[str, Any]]
+    status: Literal["ok"]
+
+
+class _Page(NamedTuple):
+    states: str
+    rows: pd.DataFrame
+    """label (naive), open, high, low, close, volume, newest first."""
+
+
+class _NoTradesError(SourceError):
+    """The symbol is known, and the range holds no row."""
+
+
+def fetch(request: SeriesRequest, client: Client) -> Series:
+    """Daily closes in the quote currency; the series is Twelve Data's symbol, such as ``USD/MXN``.
+
+    The day that is still open has a row too, and nothing in the answer tells it from a closed one: the row of
+    ``request.end`` is left out. A later row is given back as it is, for the caller to see.
+
+    Raises
+    ------
+    SourceError
+        NotPublishedError where the range holds no closed day.
+    """
+    what = f"twelvedata {request.series}"
+    pages = list(_pages(request.series, "1day", _midnight(request.start), _midnight(request.end), client))
+    rows = pd.concat([page.rows for page in pages]) if pages else _rows([], "1day", what)
+    closes = zip(rows["label"].dt.date, rows["close"], strict=True)
+    observations = once([(day, close) for day, close in closes if day != request.end], what)
+    if not observations:
+        raise NotPublishedError(f"{what}: no value from {request.start} to {request.end}")
+    return series_of(observations, pages[0].states)
+
+
+def fetch_bars(symbol: str, start: pd.Timestamp, end: pd.Timestamp, client: Client) -> pd.DataFrame:
+    """5-minute bars whose open lies at or after `start` and that closed by `end`.
+
+    Parameters
+    ----------
+    symbol : str
+        Twelve Data's symbol, such as ``USD/COP``.
+    start, end : Timestamp, timezone-aware
+    client : Client
+
+    Returns
+    -------
+    DataFrame
+        timestamp (bar open, ``datetime64[us, UTC]``, sorted, unique), open, high, low, close, volume (0 where
+        the provider states none, as of currencies). Empty where the market was closed all the time.
+
+    Raises
+    ------
+    SourceError
+
+    Notes
+    -----
+    Pages of 5,000 bars are asked from the newest back, so that weekends cost no call. Labels carry no zone:
+    UTC is asked for, and a label outside the range asked would betray another.
+    """
+    what = f"twelvedata {symbol} 5min"
+    first, last = start.tz_convert("UTC").tz_localize(None), end.tz_convert("UTC").tz_localize(None)
+    last = last.floor(BAR) - BAR
+    pages = _pages(symbol, "5min", first.to_pydatetime(), last.to_pydatetime(), client)
+    rows = pd.concat([_rows([], "5min", what), *(page.rows for page in pages)], ignore_index=True)
+    opens = pd.DatetimeIndex(rows["label"])
+    wrong = (opens < first) | (opens > last) | (opens != opens.floor(BAR))
+    if wrong.any():
+        raise SourceError(
+            f"{what}: expected labels on the 5-minute grid from {first} to {last} UTC, found "
+            f"{opens[wrong][0]}; is the answer in another time zone?"
+        )
+    if rows.empty and last - first > CLOSED_AT_MOST:
+        raise SourceError(f"{what}: no bar from {start} to {end}; is the symbol still traded?")
+    bars = rows.drop_duplicates().assign(timestamp=lambda kept: kept["label"].dt.tz_localize("UTC"))
+    if (repeated := bars["timestamp"].duplicated()).any():
+        raise SourceError(
+            f"{what}: {bars['timestamp'][repeated].iloc[0]} stands twice, with different prices"
+        )
+    return bars.sort_values("timestamp", ignore_index=True)[list(BAR_COLUMNS)]
+
+
+def _pages(symbol: str, interval: str, start: datetime, end: datetime, client: Client) -> Iterator[_Page]:
+    """Answers from the newest back to `start`; an answer that is not full is the last."""
+    headers = {"Authorization": f"apikey {client.require_key(KEY_VARIABLE)}"}
+    zone = {} if interval == "1day" else {"timezone": "UTC"}
+    while end >= start:
+        params = {
+            "symbol": symbol,
+            "interval": interval,
+            "start_date": f"{start:{_FORMS['5min']}}",
+            "end_date": f"{end:{_FORMS['5min']}}",
+            "outputsize": str(PAGE),
+            "order": "DESC",
+            **zone,
+        }
+        try:
+            page = client.get(
+                _PATH, partial(_page, symbol, interval), params, headers, partial(_explained, symbol)
+            )
+        except _NoTradesError:
+            return
+        yield page
+        if len(page.rows) < PAGE:
+            return
+        oldest = page.rows["label"].min().to_pydatetime()
+        if oldest > end:
+            raise SourceError(
+                f"twelvedata {symbol} {interval}: asked for rows up to {end}, found none before {oldest}"
+            )
+        end = oldest - _STEPS[interval]
+
+
+def _page(symbol: str, interval: str, answer: Answer) -> _Page:
+    content = answer.json()
+    if (refusal := _refusal(symbol, content)) is not None:
+        raise refusal
+    what = f"twelvedata {symbol} {interval}"
+    reply = shaped(content, _Reply, what)
+    if (reply.meta.symbol, reply.meta.interval) != (symbol, interval):
+        raise SourceError(f"{what}: the answer is about {reply.meta.symbol} {reply.meta.interval}")
+    states = "; ".join(f"{name} {stated}" for name, stated in reply.meta if stated and name != "interval")
+    return _Page(states, _rows(reply.values, interval, what))
+
+
+def _explained(symbol: str, answer: Answer) -> Exception | None:
+    try:
+        return _refusal(symbol, json.loads(answer.content))
+    except ValueError:
+        return None
+
+
+def _refusal(symbol: str, content: Any) -> Exception | None:
+    """What an error in the body means; it comes with status 200 as well as with its own code."""
+    if not isinstance(content, dict) or content.get("status") != "error":
+        return None
+    code, message = content.get("code"), str(content.get("message", "no message"))
+    if code == 400 and message.lower().startswith(_NO_DATA):
+        return _NoTradesError(f"twelvedata {symbol}: {message}")
+    if code == 429 and "for the day" not in message.lower():
+        return TryAgainError(f"the credits of the minute are used up: {message}", wait=_MINUTE)
+    if isinstance(code, int) and code >= 500:
+        return TryAgainError(f"answered with code {code}: {message}")
+    meaning = {
+        401: f"the key was refused, check {KEY_VARIABLE}",
+        403: f"not in this key's plan, see {KEY_VARIABLE}",
+        404: "unknown symbol, or not in this key's plan",
+        429: "the credits of the day are used up, run again tomorrow",
+    }.get(code, f"code {code}")  # type: ignore[arg-type]
+    return SourceError(f"twelvedata {symbol}: {meaning}: {message}")
+
+
+def _rows(values: Sequence[Mapping[str, Any]], interval: str, what: str) -> pd.DataFrame:
+    form = _FORMS[interval]
+    try:
+        labels = pd.to_datetime([str(row.get("datetime")) for row in values], format=form)
+    except ValueError as error:
+        raise SourceError(f"{what}: expected a datetime like {form}: {error}") from error
+    columns: dict[str, Any] = {"label": pd.DatetimeIndex(labels).as_unit("us")}
+    for name in ("open", "high", "low", "close", "volume"):
+        columns[name] = np.array([_number(row, name, what) for row in values], dtype=float)
+    return pd.DataFrame(columns)
+
+
+def _number(row: Mapping[str, Any], name: str, what: str) -> float:
+    if name == "volume" and name not in row:
+        return 0.0
+    where = f"{what} {row.get('datetime')} {name}"
+    found = number(row.get(name), (), where)
+    if found is None or not np.isfinite(found):
+        raise SourceError(f"{where}: expected a number, found {row.get(name)!r}")
+    return found
+
+
+def _midnight(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day)

@@ -1,0 +1,327 @@
+"""Yahoo Finance through yfinance: daily closes, and 5-minute bars of the last 60 days; no key.
+
+yfinance reads Yahoo's charts, and knows their quirks: live rows, days that begin at 23:00. Its own transport
+stays aside: that keeps pickled cookies and a cache in the user's home, asks for a crumb that charts do not
+need, answers consent forms, remembers failed answers and takes any status for data. Here every question goes
+through the client, and every answer is checked before yfinance sees it.
+"""
+
+import json
+import ssl
+import warnings
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Annotated, Any, Final, NamedTuple
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from dosvotos.errors import NotPublishedError, SourceError
+from dosvotos.market.calendar import BAR
+from dosvotos.sources.base import BAR_COLUMNS
+from dosvotos.sources.http import MAX_BYTES, Answer, Client, TryAgainError, shaped
+from dosvotos.sources.providers.parsing import once
+from dosvotos.sources.series import Series, SeriesRequest, series_of
+
+REACH: Final = pd.Timedelta(days=59)
+"""Yahoo refuses 5-minute bars older than 60 days, counted from its own clock: a day is left to spare."""
+CLOSED_AT_MOST: Final = timedelta(days=10)
+"""No market stays closed longer: a longer range without any row is a fault."""
+_PRICES: Final = ("Open", "High", "Low", "Close")
+_EARLY: Final = pd.Timedelta(hours=2)
+"""Across a change of clocks Yahoo lets a day begin at 22:00 or 23:00; yfinance reads it so too."""
+_BUSY: Final = frozenset({"Too Many Requests", "Internal Server Error", "Service Unavailable"})
+
+
+_Epoch = Annotated[int, Field(ge=0, lt=2**32)]
+
+
+class _Yahoo(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, strict=True)
+
+
+class _Session(_Yahoo):
+    start: _Epoch
+    end: _Epoch
+
+
+class _TradingPeriod(_Yahoo):
+    regular: _Session
+
+
+class _Meta(_Yahoo):
+    symbol: str
+    instrument_type: str
+    currency: str | None
+    exchange_timezone_name: str
+    data_granularity: str
+    full_exchange_name: str = ""
+    long_name: str | None = None
+    short_name: str | None = None
+    regular_market_time: _Epoch | None = None
+    current_trading_period: _TradingPeriod | None = None
+
+
+class _Quote(_Yahoo):
+    open: list[float | None]
+    high: list[float | None]
+    low: list[float | None]
+    close: list[float | None]
+    volume: list[float | None]
+
+
+class _Indicators(_Yahoo):
+    quote: list[dict[str, Any]] = Field(min_length=1, max_length=1)
+
+
+class _Chart(_Yahoo):
+    meta: _Meta
+    timestamp: list[_Epoch] = []
+    indicators: _Indicators
+
+
+class _Charts(_Yahoo):
+    result: list[_Chart] = Field(min_length=1, max_length=1)
+
+
+class _Content(_Yahoo):
+    chart: _Charts
+
+
+class _NoRowsError(NotPublishedError):
+    """The symbol is known, and the range holds no row."""
+
+
+class _Reply(NamedTuple):
+    """What yfinance takes for a response."""
+
+    text: str
+    content: dict[str, Any]
+
+    def json(self) -> dict[str, Any]:
+        return self.content
+
+
+def fetch(request: SeriesRequest, client: Client) -> Series:
+    """Daily closes, not adjusted, dated by the exchange's own day; the series is Yahoo's symbol.
+
+    Yahoo has a row for the day that is still open as well. A day counts as closed when it lies before
+    ``request.end``, or when Yahoo's own times say so: the last trade was on a later day, the regular session
+    Yahoo counts as current begins on a later day, or the last trade was at or after the day's regular end.
+    Nothing is taken of a day after the last trade: yfinance moves a last trade at 22:00 to the next day.
+
+    Raises
+    ------
+    SourceError
+        NotPublishedError where the range holds no closed day.
+    """
+    begin = pd.Timestamp(request.start, tz="UTC") - pd.Timedelta(days=1)
+    finish = pd.Timestamp(request.end, tz="UTC") + pd.Timedelta(days=1)
+    frame, meta = _history(request.series, "1d", begin, finish, client)
+    closes = frame["Close"].dropna()
+    observations = [
+        (day, close)
+        for day, close in zip(pd.DatetimeIndex(closes.index).date, closes, strict=True)
+        if request.start <= day <= request.end and _closed(day, request.end, meta)
+    ]
+    if not observations:
+        raise NotPublishedError(f"yahoo {request.series}: no close from {request.start} to {request.end}")
+    return series_of(observations, _states(meta))
+
+
+def fetch_bars(symbol: str, start: pd.Timestamp, end: pd.Timestamp, client: Client) -> pd.DataFrame:
+    """5-minute bars whose open lies at or after `start` and that closed by `end`.
+
+    Parameters
+    ----------
+    symbol : str
+        Yahoo's symbol, such as ``COP=X``.
+    start, end : Timestamp, timezone-aware
+        A start more than 59 days before the end becomes that.
+    client : Client
+
+    Returns
+    -------
+    DataFrame
+        timestamp (bar open, ``datetime64[us, UTC]``, sorted, unique), open, high, low, close, volume. Without
+        bars that lack a price, labels off the 5-minute grid, and the bar of the last trade, into which
+        yfinance merges Yahoo's live row. Empty where the market was closed all the time.
+
+    Raises
+    ------
+    SourceError
+        Also when `end` lies so far back that Yahoo has no 5-minute bars any more.
+    """
+    begin, finish = max(start, end - REACH).tz_convert("UTC"), end.tz_convert("UTC")
+    nothing = pd.DataFrame(columns=[*_PRICES, "Volume"], index=pd.DatetimeIndex([], tz="UTC"), dtype=float)
+    if finish - begin < BAR:
+        return _bars(nothing)
+    try:
+        frame, _ = _history(symbol, "5m", begin, finish, client)
+    except _NoRowsError as error:
+        if finish - begin > CLOSED_AT_MOST:
+            raise SourceError(f"{error}; is the symbol still traded?") from error
+        return _bars(nothing)
+    bars = _bars(frame.dropna(subset=list(_PRICES)))
+    opens = bars["timestamp"]
+    wanted = (opens >= begin) & (opens + BAR <= finish) & (opens == opens.dt.floor(BAR))
+    kept: pd.DataFrame = bars[wanted]
+    return kept.reset_index(drop=True)
+
+
+def _history(
+    symbol: str, interval: str, start: pd.Timestamp, end: pd.Timestamp, client: Client
+) -> tuple[pd.DataFrame, _Meta]:
+    """What yfinance reads: unadjusted, with its gaps, without the bar of the last trade; and Yahoo's meta."""
+    from yfinance.config import YfConfig
+    from yfinance.exceptions import YFException
+    from yfinance.scrapers.history import PriceHistory
+
+    YfConfig.debug.hide_exceptions = False  # else a failure is an empty table and a line in the log
+    warnings.filterwarnings("ignore", module=r"yfinance\.")  # of what pandas will drop one day
+    what = f"{symbol} {interval}"
+
+    def attempt() -> tuple[pd.DataFrame, _Meta]:
+        transport = _Transport(client, symbol, interval)
+        history = PriceHistory(transport, symbol, tz="UTC", session=transport)
+        try:
+            frame: pd.DataFrame = history.history(
+                interval=interval,
+                start=start,
+                end=end,
+                prepost=True,
+                actions=False,
+                auto_adjust=False,
+                keepna=True,
+                timeout=client.settings.timeout_seconds,
+            )
+        except (YFException, LookupError, TypeError, ValueError) as error:
+            problem = f"{type(error).__name__}: {error}"
+            raise SourceError(f"yahoo {what}: yfinance cannot read the answer: {problem}") from error
+        live = history.get_history_metadata().get("lastTrade")
+        if live is not None and interval == "5m":
+            frame = frame[frame.index < live["Time"].tz_convert("UTC").floor(BAR)]
+        return frame, transport.answered()
+
+    return client.patiently(what, attempt)
+
+
+@dataclass
+class _Transport:
+    """Stands in for yfinance's own: the client's base URL, one try a call, nothing kept."""
+
+    client: Client
+    symbol: str
+    interval: str
+    meta: _Meta | None = None
+
+    def get(self, url: str, params: dict[str, Any], timeout: float) -> _Reply:
+        from curl_cffi import CurlOpt, requests
+
+        try:
+            with requests.Session(
+                impersonate="chrome",  # Yahoo turns away what does not look like a browser
+                verify=ssl.get_default_verify_paths().cafile or True,  # it takes a path
+                curl_options={CurlOpt.MAXFILESIZE_LARGE: MAX_BYTES},
+                allow_redirects=False,  # Yahoo redirects to a consent form, which is the user's to answer
+            ) as session:
+                response = session.get(
+                    self.client.base_url + urlsplit(url).path, params=params, timeout=timeout
+                )
+        except requests.exceptions.RequestException as error:
+            raise TryAgainError(f"{type(error).__name__}: {error}") from error
+        answer = Answer(response.content, (response.headers.get("content-type") or "").lower())
+        self.client.judge(self._what, answer, response.status_code, response.headers, self._explained)
+        content = answer.json()
+        if (refusal := self._refusal(content)) is not None:
+            raise refusal
+        self.meta = _check(content, self.symbol, self.interval)
+        return _Reply("", content)
+
+    cache_get = get
+
+    def answered(self) -> _Meta:
+        """What Yahoo said about the symbol."""
+        assert self.meta is not None
+        return self.meta
+
+    @property
+    def _what(self) -> str:
+        return f"{self.symbol} {self.interval}"
+
+    def _explained(self, answer: Answer) -> Exception | None:
+        try:
+            return self._refusal(json.loads(answer.content))
+        except ValueError:
+            return None
+
+    def _refusal(self, content: Any) -> Exception | None:
+        """What an error in the body means; it comes with status 200 as well as with its own."""
+        blocks = content.values() if isinstance(content, dict) else ()
+        errors = [block["error"] for block in blocks if isinstance(block, dict) and block.get("error")]
+        if not errors:
+            return None
+        code, description = (str(errors[0].get(name)) for name in ("code", "description"))
+        if code in _BUSY:
+            return TryAgainError(f"{code}: {description}")
+        return SourceError(f"yahoo {self._what}: {code}: {description}")
+
+
+def _check(content: Any, symbol: str, interval: str) -> _Meta:
+    """Refuse what yfinance would pass over in silence."""
+    what = f"yahoo {symbol} {interval}"
+    chart = shaped(content, _Content, what).chart.result[0]
+    meta = chart.meta
+    if (meta.symbol, meta.data_granularity) != (symbol, interval):
+        raise SourceError(f"{what}: the answer is about {meta.symbol} {meta.data_granularity}")
+    try:
+        zone = ZoneInfo(meta.exchange_timezone_name)
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise SourceError(f"{what}: {meta.exchange_timezone_name!r} is no time zone") from error
+    if not chart.timestamp:
+        raise _NoRowsError(f"{what}: no row in the range asked")
+    quote = shaped(chart.indicators.quote[0], _Quote, what)
+    for name, values in quote:
+        if len(values) != len(chart.timestamp):
+            raise SourceError(f"{what}: {len(chart.timestamp)} times, but {len(values)} values of {name}")
+    opens = pd.to_datetime(chart.timestamp, unit="s", utc=True)
+    labels = opens if interval != "1d" else (opens.tz_convert(zone).tz_localize(None) + _EARLY).normalize()
+    once(list(zip(labels, quote.close, strict=True))[:-1], what)  # the last may be a live row
+    return meta
+
+
+def _closed(day: date, end: date, meta: _Meta) -> bool:
+    """Whether a row's day is over, as `fetch` explains."""
+    zone = ZoneInfo(meta.exchange_timezone_name)
+    if meta.regular_market_time is None:
+        return day < end
+    traded = datetime.fromtimestamp(meta.regular_market_time, zone)
+    if day > traded.date():
+        return False
+    if day < max(end, traded.date()):
+        return True
+    if meta.current_trading_period is None:
+        return False
+    session = meta.current_trading_period.regular
+    begins, ends = (datetime.fromtimestamp(seconds, zone) for seconds in (session.start, session.end))
+    return begins.date() > day or (begins.date() == day and traded >= ends)
+
+
+def _states(meta: _Meta) -> str:
+    stated = {
+        "symbol": meta.symbol,
+        "type": meta.instrument_type,
+        "currency": meta.currency,
+        "exchange": meta.full_exchange_name,
+        "name": meta.long_name or meta.short_name,
+    }
+    return "; ".join(f"{name} {value}" for name, value in stated.items() if value)
+
+
+def _bars(frame: pd.DataFrame) -> pd.DataFrame:
+    opens = pd.DatetimeIndex(frame.index).tz_convert("UTC").as_unit("us")
+    columns = {name: frame[name.capitalize()].to_numpy(float) for name in BAR_COLUMNS[1:]}
+    return pd.DataFrame({"timestamp": opens, **columns})

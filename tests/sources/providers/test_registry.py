@@ -1,0 +1,73 @@
+import ast
+import importlib
+import inspect
+from typing import get_args
+
+import pytest
+
+from dosvotos.contracts.acquisition import BarProvider, Provider, WebProvider
+from dosvotos.sources.http import Client
+from dosvotos.sources.providers import (
+    DROP_IN,
+    MODULES,
+    bar_fetcher,
+    drop_in_fetcher,
+    series_fetcher,
+)
+from dosvotos.sources.series import Series, SeriesRequest
+
+PACKAGE = "dosvotos.sources.providers"
+SHARED = {"parsing", "dates"}
+ALL = [*get_args(WebProvider), *DROP_IN]
+
+
+def module_of(name):
+    return importlib.import_module(f"{PACKAGE}.{MODULES[name]}")
+
+
+def test_every_provider_of_the_contract_is_registered_and_no_other():
+    contract = {name for part in get_args(Provider) for name in get_args(part) or (part,)}
+    assert set(MODULES) == contract == set(ALL)
+
+
+@pytest.mark.parametrize("name", get_args(WebProvider))
+def test_every_web_provider_fetches_a_series_with_a_client(name):
+    signature = inspect.signature(series_fetcher(name))
+    assert [p.annotation for p in signature.parameters.values()] == [SeriesRequest, Client]
+    assert signature.return_annotation is Series
+
+
+@pytest.mark.parametrize("name", get_args(BarProvider))
+def test_every_bar_provider_fetches_bars(name):
+    assert list(inspect.signature(bar_fetcher(name)).parameters) == ["symbol", "start", "end", "client"]
+
+
+def test_both_drop_in_providers_read_the_same_folder():
+    assert {drop_in_fetcher(name) for name in DROP_IN} == {module_of("manual_csv").fetch}
+
+
+def test_all_sources_of_the_40_variables_are_registered(variables):
+    assert len(variables) == 40
+    assert {source.provider for v in variables.values() for source in v.sources} <= set(MODULES)
+
+
+def imported(module, at_top_level=False):
+    package = importlib.import_module(f"{PACKAGE}.{module}".removesuffix(".__init__"))
+    tree = ast.parse(inspect.getsource(package))
+    nodes = tree.body if at_top_level else list(ast.walk(tree))
+    names = [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)]
+    return names + [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+
+
+@pytest.mark.parametrize("module", sorted(set(MODULES.values())))
+def test_a_provider_imports_no_other_provider(module):
+    inside = [name for name in imported(module) if name.startswith(PACKAGE)]
+    assert set(inside) <= {f"{PACKAGE}.{name}" for name in SHARED}
+
+
+@pytest.mark.parametrize("module", ["__init__", *sorted(set(MODULES.values()))])
+def test_importing_a_module_costs_neither_another_one_nor_a_heavy_package(module):
+    top_level = imported(module, at_top_level=True)
+    assert not {name.split(".")[0] for name in top_level} & {"openpyxl", "lxml", "yfinance"}
+    if module == "__init__":
+        assert not [name for name in top_level if name.startswith(PACKAGE)]

@@ -1,0 +1,230 @@
+"""A live fetch end to end: the real clients against local providers with a known truth."""
+
+from contextlib import contextmanager
+from datetime import date, timedelta
+
+import pandas as pd
+import pytest
+import yaml
+
+from dosvotos.contracts.acquisition import LiveParams, MacroVariable
+from dosvotos.database.market_data import BarTable, MacroTables
+from dosvotos.sources import providers
+from dosvotos.sources.base import BARS, check_apart
+from dosvotos.sources.live import Known, LiveMarket, fetch_live
+from tests.conftest import ROOT
+from tests.sources.web import Reply, live_params, serving
+from tests.sources.world import FIRST, World
+
+NOW = pd.Timestamp("2025-12-19 23:30", tz="UTC")
+NOTHING = Known(None, {})
+DXY, VIX, EMBI = "fxrt_index_dxy_usa_d_dxy", "volt_vix_usa_d_vix", "crsk_spread_embi_col_d_embi"
+CPI, TPM, CACCT = (
+    "infl_cpi_all_usa_m_cpiaucsl",
+    "polr_policy_rate_col_d_tpm",
+    "rsbp_current_account_col_q_cacct",
+)
+WITHOUT_ANSWER = {
+    "infl_pce_usa_m_pcepi", "gdpp_real_gdp_usa_q_gdp_q", "infl_exp_eof_col_m_infexp",
+    "crsk_sentiment_cci_col_m_cci", "crsk_sentiment_ici_col_m_ici", CACCT,
+}  # fmt: skip
+
+
+@pytest.fixture
+def world(variables):
+    return World(variables, NOW)
+
+
+@contextmanager
+def settings_of(world: World, tmp_path, **changes):
+    """Live parameters that ask the world; FRED stays off and no drop-in file is there."""
+    with serving(world) as base_url:
+        tree = live_params(
+            base_url, start=date(2025, 1, 1), drop_in_folder=str(tmp_path), **changes
+        ).model_dump()
+        tree["providers"]["fred"]["enabled"] = False
+        yield LiveParams.model_validate(tree)
+
+
+def fetch(world: World, settings: LiveParams, known: Known = NOTHING, names: list[str] | None = None):
+    chosen = {name: world.variables[name] for name in names or world.variables}
+    keys = {"twelvedata": "key-0123456789"}
+    return fetch_live(chosen, settings, keys, known, world.today, lambda _: None)
+
+
+def outcome_of(live: LiveMarket, subject: str):
+    return next(outcome for outcome in live.outcomes if outcome.subject == subject)
+
+
+def values_of(live: LiveMarket, name: str) -> dict[date, float]:
+    rows = live.market.macro[live.market.macro["variable"] == name]
+    return dict(zip(rows["observation_date"], rows["value"], strict=True))
+
+
+def test_every_variable_comes_from_its_primary_source_as_the_truth_has_it(world, tmp_path):
+    with settings_of(world, tmp_path) as settings:
+        live = fetch(world, settings)
+    assert {o.subject for o in live.outcomes if o.source is None} == WITHOUT_ANSWER
+    for name in set(world.variables) - WITHOUT_ANSWER:
+        truth = {day: value for day, value in world.truth(name).items() if day >= FIRST}
+        fetched = {day: value for day, value in values_of(live, name).items() if day >= FIRST}
+        assert fetched == pytest.approx(truth), name
+        assert outcome_of(live, name).source == world.variables[name].primary.provider, name
+    assert check_apart(live.market, world.variables).problems == {}
+
+
+def test_the_bars_of_both_sources_are_one_market(world, tmp_path):
+    with settings_of(world, tmp_path) as settings:
+        live = fetch(world, settings, names=[VIX])
+    bars, truth = live.market.bars, world.bars()
+    assert outcome_of(live, BARS).source == "twelvedata, yahoo"
+    assert list(bars["timestamp"]) == list(truth.index)
+    assert bars["close"].tolist() == truth["close"].tolist()
+    assert set(bars["source"]) == {"twelvedata"}
+
+
+def test_without_a_key_yahoo_gives_the_last_sixty_days(world, tmp_path):
+    with settings_of(world, tmp_path) as settings:
+        live = fetch_live({}, settings, {}, NOTHING, NOW, lambda _: None)
+    outcome = outcome_of(live, BARS)
+    assert outcome.source == "yahoo" and "TWELVEDATA_API_KEY" in outcome.notes[0]
+    reach = NOW - live.market.bars["timestamp"].iloc[0]
+    assert timedelta(days=55) < reach < timedelta(days=60)
+
+
+def test_a_second_run_asks_only_for_what_is_due_and_stores_only_what_is_new(world, tmp_path, engine):
+    bar_table, macro = BarTable(engine, "USD/COP"), MacroTables(engine, "USD/COP")
+    daily = [DXY, VIX, EMBI, TPM, CPI]
+    with settings_of(world, tmp_path) as settings:
+
+        def run():
+            state, series = bar_table.state("market", world.today), macro.state("market", world.today)
+            last = {name: found.last_observation for name, found in series.items()}
+            live = fetch(world, settings, Known(state and state.last, last), daily)
+            checked = check_apart(live.market, world.variables)
+            stored = macro.store(checked.macro, "market", world.today)
+            return live, bar_table.store(checked.bars, "market", world.today), stored
+
+        _, bars, observations = run()
+        assert bars.new == len(world.bars()) and observations.new > 200
+        world.today += pd.Timedelta(minutes=1)
+        world.calls.clear()
+        live, bars, observations = run()
+        assert (bars, observations) == ((0, 0, 0), (0, 0, 0))
+        assert [o.due for o in live.outcomes] == [True, False, False, False, False, True]
+        assert not world.called("/api/global") and len(world.called("/publicAPI")) == 1
+        world.today += pd.Timedelta(days=3)
+        live, bars, observations = run()
+        assert bars == (60, 0, 0)
+        assert observations == (4, 0, 0)  # Monday's DXY, VIX and TPM, and EMBI of Thursday; no CPI
+
+
+def test_a_revision_is_a_new_row_known_from_its_fetch(world, tmp_path, engine):
+    macro, month = MacroTables(engine, "USD/COP"), date(2025, 10, 1)
+    before = world.truth(CPI)[month]
+    with settings_of(world, tmp_path) as settings:
+        first = check_apart(fetch(world, settings, names=[CPI]).market, world.variables).macro
+        macro.store(first, "market", world.today)
+        world.revise(CPI, month, 333.0)
+        world.today += pd.Timedelta(days=1)
+        again = check_apart(fetch(world, settings, names=[CPI]).market, world.variables).macro
+        assert macro.store(again, "market", world.today) == (0, 1, 0)
+    known = macro.as_of("market", world.today)
+    october = known[known["observation_date"] == month]
+    assert october["value"].tolist() == [before, 333.0]
+    assert october["published_at"].tolist() == [pd.Timestamp("2025-11-15 13:30", tz="UTC"), world.today]
+
+
+def test_one_provider_s_failure_is_told_and_loses_nobody_else_s_data(world, tmp_path):
+    world.answer("/api/global/us_indices/*", Reply("down for maintenance", 503, "text/plain"))
+    world.answer("/publicAPI/*", Reply("<html>sorry</html>", content_type="text/html"))
+    with settings_of(world, tmp_path) as settings:
+        live = fetch(world, settings, names=[VIX, CPI, DXY])
+    vix = outcome_of(live, VIX)
+    assert vix.source == "yahoo" and "cboe" in vix.notes[0] and "503" in vix.notes[0]
+    assert values_of(live, VIX) == pytest.approx(world.truth(VIX))
+    cpi = outcome_of(live, CPI)
+    assert cpi.source is None and "web page" in cpi.notes[0] and "fred: off" in cpi.notes[1]
+    assert values_of(live, DXY) == pytest.approx(world.truth(DXY))
+
+
+def test_a_series_that_does_not_state_its_name_is_not_taken(world, tmp_path):
+    other = {
+        "id": 59, "nombre": "Tasa de captacion CDT 90", "unidad": "%", "isSerie": "SI",
+        "descripcionPeriodicidad": "Diaria", "data": [[1765861200000, 9.25]],
+    }  # fmt: skip
+    world.answer("/estadisticas-economicas-back/*", Reply([other]))
+    with settings_of(world, tmp_path) as settings:
+        outcome = outcome_of(fetch(world, settings, names=[TPM]), TPM)
+    assert outcome.source is None
+    assert "must state ['politica']" in outcome.notes[0] and "captacion CDT 90" in outcome.notes[0]
+
+
+def test_what_cannot_be_known_yet_is_left_out_and_said(world, tmp_path):
+    """TPM is dated ahead, and at noon today's close of VIX is not one."""
+    tomorrow = NOW.date() + timedelta(days=1)
+    ahead = [[1766120400000 + 86_400_000 * k, 9.25] for k in range(3)]
+    record = {
+        "id": 59, "nombre": "Tasa de politica monetaria", "unidad": "%", "isSerie": "SI",
+        "descripcionPeriodicidad": "Diaria", "data": ahead,
+    }  # fmt: skip
+    world.answer("/estadisticas-economicas-back/*", Reply([record]))
+    world.answer(
+        "/api/global/us_indices/*",
+        Reply(
+            "DATE,OPEN,HIGH,LOW,CLOSE\n12/18/2025,16,16,16,16\n12/19/2025,17,17,17,17\n",
+            content_type="text/csv",
+        ),
+    )
+    world.today = pd.Timestamp("2025-12-19 17:00", tz="UTC")
+    with settings_of(world, tmp_path) as settings:
+        live = fetch(world, settings, names=[TPM, VIX])
+    assert list(values_of(live, TPM)) == [date(2025, 12, 19)] and tomorrow not in values_of(live, TPM)
+    assert outcome_of(live, TPM).notes == ["2 observation(s) ahead of their time left out"]
+    assert values_of(live, VIX) == {date(2025, 12, 18): 16.0}
+    assert outcome_of(live, VIX).notes == ["1 observation(s) ahead of their time left out"]
+
+
+def test_a_defect_in_one_module_does_not_lose_another_s_data(world, tmp_path, monkeypatch):
+    def broken(request, client):
+        raise KeyError("surprise")
+
+    real = providers.series_fetcher
+    monkeypatch.setattr(
+        "dosvotos.sources.live.series_fetcher", lambda name: broken if name == "cboe" else real(name)
+    )
+    with settings_of(world, tmp_path) as settings:
+        live = fetch(world, settings, names=[VIX, TPM])
+    assert outcome_of(live, VIX).notes[0] == "cboe: defect, KeyError: 'surprise'"
+    assert outcome_of(live, VIX).source == "yahoo" and values_of(live, TPM)
+
+
+def test_a_provider_that_is_off_says_how_to_turn_it_on(world, tmp_path):
+    with settings_of(world, tmp_path) as settings:
+        outcome = outcome_of(fetch(world, settings, names=["infl_pce_usa_m_pcepi"]), "infl_pce_usa_m_pcepi")
+    assert "data_acquisition.live.providers.fred.enabled=true" in outcome.notes[0]
+
+
+def test_the_documented_new_variable_needs_no_code(world, tmp_path):
+    text = (ROOT / "docs/data.md").read_text().split("```yaml\n")[1].split("```")[0]
+    ((name, entry),) = yaml.safe_load(text).items()
+    world.variables = {**world.variables, name: MacroVariable.model_validate(entry)}
+    with settings_of(world, tmp_path) as settings:
+        live = fetch(world, settings, names=[name])
+    assert values_of(live, name) == pytest.approx(world.truth(name))
+    assert check_apart(live.market, world.variables).macro["published_at"].notna().all()
+
+
+def test_one_variable_out_of_range_does_not_refuse_the_others(world, tmp_path):
+    world.revise(VIX, date(2025, 12, 18), 1_650.0)
+    with settings_of(world, tmp_path) as settings:
+        checked = check_apart(fetch(world, settings, names=[VIX, DXY]).market, world.variables)
+    assert set(checked.macro["variable"]) == {DXY}
+    assert "must lie in [5, 150], was 1650" in checked.problems[VIX]
+
+
+def test_scaled_values_are_in_the_variable_s_unit(world, tmp_path):
+    name = "ftrd_exports_total_col_m_expusd"
+    with settings_of(world, tmp_path) as settings:
+        live = fetch(world, settings, names=[name])
+    assert values_of(live, name)[date(2025, 9, 1)] == pytest.approx(world.truth(name)[date(2025, 9, 1)])
