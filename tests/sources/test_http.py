@@ -138,6 +138,7 @@ def test_a_timeout_is_tried_again(web):
         (Reply("sorry", status=503), "answered with status 503: 'sorry'"),
         (Reply({"value": 7}, cut_at=5), "RemoteProtocolError"),
         (Reply("<html>back soon"), "answered with a web page instead of data: '<html>back soon'"),
+        (Reply(b"\xef\xbb\xbf<HTML>back soon"), "answered with a web page instead of data"),
         (Reply('{"value": '), "answered with what is no JSON"),
         (Reply(GOOD.body, delay=0.15), "ReadTimeout"),
     ],

@@ -157,7 +157,7 @@ def test_a_series_that_does_not_state_its_name_is_not_taken(world, tmp_path):
     with settings_of(world, tmp_path) as settings:
         outcome = outcome_of(fetch(world, settings, names=[TPM]), TPM)
     assert outcome.source is None
-    assert "must state ['politica']" in outcome.notes[0] and "captacion CDT 90" in outcome.notes[0]
+    assert "must state ['politica monetaria']" in outcome.notes[0] and "captacion CDT 90" in outcome.notes[0]
 
 
 def test_what_cannot_be_known_yet_is_left_out_and_said(world, tmp_path):
@@ -165,7 +165,7 @@ def test_what_cannot_be_known_yet_is_left_out_and_said(world, tmp_path):
     tomorrow = NOW.date() + timedelta(days=1)
     ahead = [[1766120400000 + 86_400_000 * k, 9.25] for k in range(3)]
     record = {
-        "id": 59, "nombre": "Tasa de politica monetaria", "unidad": "%", "isSerie": "SI",
+        "id": 59, "nombre": "Tasa de política monetaria", "unidad": "%", "isSerie": "SI",
         "descripcionPeriodicidad": "Diaria", "data": ahead,
     }  # fmt: skip
     world.answer("/estadisticas-economicas-back/*", Reply([record]))

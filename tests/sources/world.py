@@ -25,7 +25,8 @@ _ENGLISH = ("January", "February", "March", "April", "May", "June", "July", "Aug
 _BOGOTA = ZoneInfo("America/Bogota")
 _NEW_YORK = ZoneInfo("America/New_York")
 _NAMES = (
-    "IBR overnight politica tasa de cambio real terminos de intercambio reservas precios TES inversion COLCAP"
+    "IBR overnight nominal; politica monetaria; tasa de cambio real; terminos de intercambio; reservas "
+    "internacionales; precios; TES cero cupon, pesos, 5 años, 10 años; inversion; COLCAP"
 )
 
 
@@ -263,7 +264,7 @@ def _fill_cpi(sheet: Any, values: dict[date, float]) -> None:
 
 def _fill_trade(sheet: Any, values: dict[date, float]) -> None:
     sheet.title = "Grupos OMC"
-    sheet.append(["Comercio exterior, miles de dolares FOB CIF"])
+    sheet.append(["Comercio exterior, miles de dolares FOB, miles de dolares CIF"])
     sheet.append(["Mes", "Total"])
     for day, value in values.items():
         sheet.append([f"{_MONTHS[day.month - 1]} {day.year}", value])

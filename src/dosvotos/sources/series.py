@@ -61,7 +61,7 @@ def number(raw: object, missing: Collection[str], what: str) -> float | None:
     if text == "" or text in missing:
         return None
     try:
-        return float(text)
+        return float(text.replace("_", "?"))  # Python reads 1_000 as a number
     except ValueError as error:
         raise SourceError(f"{what}: expected a number, found {text!r}") from error
 

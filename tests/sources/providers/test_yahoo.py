@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from dosvotos.contracts.acquisition import LiveParams
-from dosvotos.errors import NotPublishedError, SourceError
+from dosvotos.errors import DataError, NotPublishedError, SourceError
 from dosvotos.sources.base import BAR_COLUMNS, check_bars
 from dosvotos.sources.http import Client
 from dosvotos.sources.providers import yahoo
@@ -190,6 +190,15 @@ def test_a_bar_without_one_of_its_prices_is_left_out(web):
     assert [f"{t:%H:%M}" for t in bars_of(web)["timestamp"]] == ["13:00", "13:10"]
 
 
+def test_a_bar_of_zeros_is_handed_on_for_the_checks_to_refuse(web):
+    content = chart(five_minutes("13:00", "13:05", "13:10"))
+    for values in content["chart"]["result"][0]["indicators"]["quote"][0].values():
+        values[1] = 0.0
+    web.answer(CHART + "COP=X", Reply(content))
+    with pytest.raises(DataError, match="prices must be positive"):
+        check_bars(bars_of(web))
+
+
 def test_a_range_without_trades_is_no_bar_and_a_long_one_is_refused(web):
     web.answer(CHART + "COP=X", Reply(chart({})))
     bars = bars_of(web, "2026-01-17", "2026-01-18")
@@ -214,6 +223,14 @@ def test_the_sample_days_are_dated_by_the_exchange(web):
     series = closes_of(web)
     assert by_day(series) == {13: 99.13, 14: 99.05}
     assert series.states == "symbol DX-Y.NYB; type INDEX; currency USD; exchange CCY"
+
+
+def test_days_are_asked_for_with_room_for_every_time_zone(web):
+    web.answer(CHART + "DX-Y.NYB", dollar_index(days(NEW_YORK, d14=99.05, d15=99.2)))
+    closes_of(web, start="2026-01-05", end="2026-01-15")
+    query = web.calls[0].query
+    assert (int(query["period1"]), int(query["period2"])) == (epoch("2026-01-04"), epoch("2026-01-16"))
+    assert query["interval"] == "1d"
 
 
 def test_what_yahoo_says_is_stated(web):
@@ -498,7 +515,11 @@ def test_two_closes_of_one_day_are_refused_unless_they_agree(web):
     web.answer(CHART + "DX-Y.NYB", dollar_index(rows))
     with pytest.raises(SourceError, match=r"stands twice, with 1\.0 and with 2\.0"):
         closes_of(web)
-    rows[epoch("2026-01-13T09:30", NEW_YORK)] = 1.0
+    rows = {epoch("2026-01-12T23:00", NEW_YORK): 1.0, **days(NEW_YORK, d13=2.0, d14=3.0)}
+    web.answer(CHART + "DX-Y.NYB", dollar_index(rows))
+    with pytest.raises(SourceError, match=r"stands twice, with 1\.0 and with 2\.0"):
+        closes_of(web)
+    rows[epoch("2026-01-13T00:00", NEW_YORK)] = 1.0
     web.answer(CHART + "DX-Y.NYB", dollar_index(rows))
     assert by_day(closes_of(web)) == {13: 1.0, 14: 3.0}
 
