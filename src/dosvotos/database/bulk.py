@@ -66,7 +66,7 @@ def _copy(connection: Connection, table: Table, frame: pd.DataFrame) -> None:
 def _as_text(column: pd.Series) -> list[Any]:
     if isinstance(column.dtype, pd.DatetimeTZDtype):
         return [f"{moment}+00" for moment in _as_stored(column)]
-    return column.tolist()
+    return _plain(column)
 
 
 def _as_stored(column: pd.Series) -> list[Any]:
@@ -74,9 +74,15 @@ def _as_stored(column: pd.Series) -> list[Any]:
         instants = column.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy("datetime64[us]")
         text = np.char.replace(np.datetime_as_string(instants, unit="us"), "T", " ")
         return list(text.tolist())
-    values: list[Any] = column.tolist()
+    values = _plain(column)
     return [str(v) for v in values] if _holds_dates(column) else values
 
 
 def _holds_dates(column: pd.Series) -> bool:
     return column.dtype == object and len(column) > 0 and hasattr(column.iloc[0], "isoformat")
+
+
+def _plain(column: pd.Series) -> list[Any]:
+    """Python values, None where there is none."""
+    values: list[Any] = column.tolist()
+    return [None if gone else value for value, gone in zip(values, column.isna(), strict=True)]

@@ -137,6 +137,25 @@ def _macro_table(frequency: str) -> Table:
 
 macro_indicators = {name: _macro_table(name) for name in ("daily", "monthly", "quarterly")}
 
+data_quarantine = Table(
+    "data_quarantine",
+    metadata,
+    Column("instrument", String(20), primary_key=True),
+    Column("feed", String(64), primary_key=True),
+    Column("finding", String(64), primary_key=True),
+    Column("rule", String(64), nullable=False),
+    Column("severity", String(16), nullable=False),
+    Column("subject", String(64), nullable=False),
+    Column("at", UTCDateTime, nullable=False),
+    Column("value", Float),
+    Column("source", String(64), nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("found_at", UTCDateTime, nullable=False),
+    _one_of("severity", ("quarantined", "reported"), "severity_known"),
+)
+"""What is wrong or odd in the data that came: `at` is the bar's open, or midnight UTC of the observation;
+`finding` hashes the content, so that the same finding is written once."""
+
 instruments = Table(
     "instruments",
     metadata,
