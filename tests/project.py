@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import mlflow
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 from sqlalchemy import Engine
@@ -31,7 +32,11 @@ class Project:
     def run(self, env: str, *pipelines: str, **params: dict[str, Any]) -> None:
         """Run pipelines (all up to the proposal without a name) in this process, as of a fixed moment."""
         params["data_acquisition"] = {"as_of": AS_OF, **params.get("data_acquisition", {})}
-        with inside(self.root), KedroSession.create(self.root, env=env, runtime_params=params) as session:
+        with (
+            inside(self.root),
+            _no_run_left_open(),
+            KedroSession.create(self.root, env=env, runtime_params=params) as session,
+        ):
             session.run(pipeline_names=list(pipelines) or None)
 
     def command(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -51,6 +56,16 @@ def new_project(root: Path) -> Project:
     (root / "src").mkdir()
     bootstrap_project(root)
     return Project(root)
+
+
+@contextmanager
+def _no_run_left_open() -> Iterator[None]:
+    """kedro-mlflow reopens an earlier session's run in a pipeline without tracking, and leaves it open."""
+    try:
+        yield
+    finally:
+        while mlflow.active_run():
+            mlflow.end_run()
 
 
 @contextmanager
