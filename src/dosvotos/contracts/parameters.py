@@ -103,10 +103,65 @@ class SuccessCriteriaParams(Section):
     improvement_threshold: NonNegativeFloat
 
 
+class BarQualityParams(Section):
+    """Limits on 5-minute bars."""
+
+    agree_within: NonNegativeFloat
+    """COP. Closes of one instant that differ by no more are the same bar."""
+    preferred_sources: tuple[str, ...]
+    """Whose bar is kept when sources disagree, best first; others follow by name."""
+    spike_sigmas: PositiveFloat
+    """Robust standard deviations of a 5-minute move, against the closes before and after."""
+    wick_sigmas: PositiveFloat
+    """The same for a high or low beyond every close around it."""
+    min_tick_bps: PositiveFloat
+    """A smaller spike or wick is never a bad tick."""
+    stale_bars: Annotated[int, Field(ge=2)]
+    """Equal closes in a row from which a run is stale."""
+    flat_session_share: Annotated[float, Field(gt=0.5, le=1.0)]
+    """Share of a session's closes that repeat the one before, from which no market stands behind them."""
+    max_flat_share: Fraction
+    """Share of a source's bars with open = high = low = close above which it is reported."""
+    min_session_share: Fraction
+    """Share of its 60 bars below which a session is reported as sparse."""
+
+
+class ByFrequency(Section):
+    """A number of observations, by frequency."""
+
+    daily: PositiveInt
+    monthly: PositiveInt
+    quarterly: PositiveInt
+
+
+class MacroQualityParams(Section):
+    """Limits on macro observations; ranges and step ratios are each variable's own."""
+
+    lasting: ByFrequency
+    """Observations on a new level, beyond the step ratio, from which it can be a true one."""
+    splice_steps: PositiveFloat
+    """A jump beyond the step ratio and this many times the series' 99% step is another instrument, however
+    long it lasts."""
+    max_repeat_odds: Annotated[float, Field(gt=0.0, lt=1.0)]
+    """Chance, from a monthly or quarterly series' decimals and steps, below which a repeat is a copy."""
+    min_copies: Annotated[int, Field(ge=2)]
+    """Series of one country and source copied in one period, from which its other repeats are copies."""
+    max_expected_runs: PositiveFloat
+    """Expected number of such runs of equal values in the whole series, below which one is fabricated."""
+    max_tail_odds: Annotated[float, Field(gt=0.0, lt=1.0)]
+    """The same for the run at the series' end, as a chance."""
+    usual_repeats: Fraction
+    """Share of repeats from which a series is a rate that stands still, and repeats say nothing."""
+    gap: ByFrequency
+    """Missing periods in a row from which a gap is reported."""
+
+
 class QualityThresholdsParams(Section):
     """CTR-QUAL-001: limits on data and the default success criteria."""
 
     version: Version
+    bars: BarQualityParams
+    macro: MacroQualityParams
     max_uncovered_sessions: Fraction
     """Share of scheduled test sessions without one complete row above which L4 says REVIEW at best."""
     success_criteria: SuccessCriteriaParams

@@ -32,6 +32,13 @@ class FetchRecord(Record):
     outcomes: tuple[FetchOutcome, ...]
 
 
+class FindingCount(Record):
+    """L0: how many rows of this delivery were put aside, and what is odd about the rest."""
+
+    quarantined: int = 0
+    reported: int = 0
+
+
 class BarState(Record):
     """What L0 has of the bars."""
 
@@ -42,6 +49,7 @@ class BarState(Record):
     last_bar: AwareDatetime | None
     missing_session: str | None
     """The last session that has ended, if its bars are not there."""
+    findings: FindingCount
     notes: tuple[str, ...]
 
 
@@ -60,6 +68,7 @@ class SeriesState(Record):
     """Since its publication."""
     limit_days: int
     """Age at which features count it as missing."""
+    findings: FindingCount
     notes: tuple[str, ...]
 
     @property

@@ -206,6 +206,10 @@ class StoredMarket:
         """As `MacroTables.state`."""
         return MacroTables(self.engine, self.instrument).state(feed, moment)
 
+    def observations(self, feed: str, moment: datetime) -> pd.DataFrame:
+        """As `MacroTables.as_of`."""
+        return MacroTables(self.engine, self.instrument).as_of(feed, moment)
+
 
 def _of(table: Table, instrument: str, feed: str) -> ColumnElement[bool]:
     return and_(table.c.instrument == instrument, table.c.feed == feed)

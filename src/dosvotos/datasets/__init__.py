@@ -1,7 +1,7 @@
 """The few Kedro datasets we own: atomic files, handles on the database, and the two sides of the vote."""
 
 from dosvotos.datasets.database import KeysDataset, TableDataset
-from dosvotos.datasets.files import AtomicParquetDataset, JsonDataset, RecordDataset
+from dosvotos.datasets.files import AtomicParquetDataset, JsonDataset, RecordDataset, TextDataset
 from dosvotos.datasets.models import CandidateModelDataset, ProductionModelDataset
 
 __all__ = [
@@ -12,4 +12,5 @@ __all__ = [
     "ProductionModelDataset",
     "RecordDataset",
     "TableDataset",
+    "TextDataset",
 ]

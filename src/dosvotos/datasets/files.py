@@ -1,4 +1,4 @@
-"""Frames, JSON and records in files that are either whole or absent."""
+"""Frames, JSON, texts and records in files that are either whole or absent."""
 
 import io
 import json
@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 from kedro.io import AbstractDataset, DatasetError
 from kedro.utils import load_obj
+from kedro_datasets._typing import TablePreview
 from pydantic import BaseModel, ValidationError
 
 from dosvotos.errors import LineageError
@@ -44,6 +45,23 @@ class AtomicParquetDataset(_FileDataset):
     def save(self, data: pd.DataFrame) -> None:
         """Replace the file."""
         write_file(self._path, data.to_parquet())
+
+    def preview(self, nrows: int = 5) -> TablePreview:
+        """The first rows, as kedro-viz shows them."""
+        rows = self.load().head(nrows).reset_index(drop=True)
+        return TablePreview(json.loads(rows.to_json(orient="split", date_format="iso")))
+
+
+class TextDataset(_FileDataset):
+    """A text, such as a page of HTML."""
+
+    def load(self) -> str:
+        """Read the text."""
+        return self._read().decode()
+
+    def save(self, data: str) -> None:
+        """Replace the file."""
+        write_file(self._path, data.encode())
 
 
 class JsonDataset(_FileDataset):

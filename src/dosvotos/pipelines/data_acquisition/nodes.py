@@ -11,14 +11,22 @@ from pydantic import SecretStr
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from dosvotos.contracts.acquisition import DataAcquisitionParams, MacroVariable, MacroVariablesParams
-from dosvotos.contracts.parameters import SampleMarketParams
-from dosvotos.contracts.records import AcquisitionRecord, BarState, FetchOutcome, FetchRecord, SeriesState
+from dosvotos.contracts.parameters import QualityThresholdsParams, SampleMarketParams
+from dosvotos.contracts.records import (
+    AcquisitionRecord,
+    BarState,
+    FetchOutcome,
+    FetchRecord,
+    FindingCount,
+    SeriesState,
+)
 from dosvotos.database.market_data import BarTable, MacroTables, StoredMarket
+from dosvotos.database.quarantine import QuarantineTable
 from dosvotos.errors import DataError
 from dosvotos.hashing import combine, digest_frame
 from dosvotos.market.calendar import last_ended_session, session_dates
 from dosvotos.pipelines.data_acquisition.summary import print_acquisition
-from dosvotos.sources.base import BARS, RawMarket, check_apart, check_bars, check_macro
+from dosvotos.sources.base import BARS, RawMarket, check_market
 from dosvotos.sources.feed import feed_of
 from dosvotos.sources.files import read_folder
 from dosvotos.sources.sample import simulate_market
@@ -94,36 +102,56 @@ def _folder(acquisition: DataAcquisitionParams) -> Path:
     return Path(acquisition.folder)
 
 
-def check_market(
-    raw_bars: pd.DataFrame, raw_macro: pd.DataFrame, fetched: FetchRecord, macro: MacroVariablesParams
-) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, str]]:
-    """Refuse data that break the documented format, live ones a subject at a time; date every publication."""
-    if fetched.source == "live":
-        checked = check_apart(RawMarket(raw_bars, raw_macro), macro.variables)
-        return checked.bars, checked.macro, checked.problems
-    return check_bars(raw_bars), check_macro(raw_macro, macro.variables), {}
+def judge_market(
+    raw_bars: pd.DataFrame,
+    raw_macro: pd.DataFrame,
+    fetched: FetchRecord,
+    macro: MacroVariablesParams,
+    thresholds: QualityThresholdsParams,
+    stored: StoredMarket,
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Put aside what breaks a rule of quality; date the publication of every observation kept."""
+    now = pd.Timestamp(fetched.fetched_at)
+    known = stored.observations(fetched.feed, now)
+    checked = check_market(RawMarket(raw_bars, raw_macro), macro.variables, thresholds, now, known)
+    return checked.bars, checked.macro, checked.findings
 
 
 def batch_for_storage(
-    bars: pd.DataFrame, observations: pd.DataFrame, fetched: FetchRecord
-) -> tuple[Batch, Batch]:
+    bars: pd.DataFrame, observations: pd.DataFrame, findings: pd.DataFrame, fetched: FetchRecord
+) -> tuple[Batch, Batch, Batch]:
     """Address what was fetched to its tables."""
-    now = pd.Timestamp(fetched.fetched_at)
-    return (bars, fetched.feed, now), (observations, fetched.feed, now)
+    where = fetched.feed, pd.Timestamp(fetched.fetched_at)
+    return (bars, *where), (observations, *where), (findings, *where)
+
+
+def report_quality(
+    fetched: FetchRecord,
+    bar_table: BarTable,
+    macro_tables: MacroTables,
+    quarantine: QuarantineTable,
+    macro: MacroVariablesParams,
+) -> tuple[str, pd.DataFrame]:
+    """Draw what is stored by now and what was found: one page, and one row a variable."""
+    from dosvotos.quality.report import render_report, summary_table
+
+    feed, now = fetched.feed, pd.Timestamp(fetched.fetched_at)
+    market = bar_table.as_of(feed, now), macro_tables.as_of(feed, now), quarantine.as_of(feed, now)
+    return render_report(*market, macro.variables, now), summary_table(*market, macro.variables, now)
 
 
 def seal_acquisition(
     bars: pd.DataFrame,
     observations: pd.DataFrame,
-    refused: dict[str, str],
+    findings: pd.DataFrame,
     fetched: FetchRecord,
     bar_table: BarTable,
     macro_tables: MacroTables,
     macro: MacroVariablesParams,
 ) -> AcquisitionRecord:
     """Record what was fetched, what is stored now, and how old it is."""
-    notes = {o.subject: (*o.notes, *_as_notes(refused.get(o.subject))) for o in fetched.outcomes}
-    sources = {o.subject: o.source for o in fetched.outcomes}
+    outcomes = {outcome.subject: outcome for outcome in fetched.outcomes}
+    found = _count_findings(findings)
     record = AcquisitionRecord(
         instrument=bar_table.instrument,
         feed=fetched.feed,
@@ -131,29 +159,31 @@ def seal_acquisition(
         extraction_hash=combine([digest_frame(bars), digest_frame(observations)]),
         source_hash=fetched.source_hash,
         extraction_timestamp=fetched.fetched_at,
-        bars=_bar_state(bar_table, fetched, sources[BARS], notes[BARS]),
-        series=tuple(_series_states(macro_tables, fetched, macro.variables, sources, notes)),
+        bars=_bar_state(bar_table, fetched, outcomes[BARS], found.get(BARS, FindingCount())),
+        series=tuple(_series_states(macro_tables, fetched, macro.variables, outcomes, found)),
     )
-    print_acquisition(record)
+    print_acquisition(record, findings)
     return record
 
 
-def _as_notes(problem: str | None) -> tuple[str, ...]:
-    return (f"refused: {problem}",) if problem else ()
+def _count_findings(findings: pd.DataFrame) -> dict[str, FindingCount]:
+    counts = findings.groupby(["subject", "severity"]).size().unstack(fill_value=0)
+    return {str(subject): FindingCount(**row.to_dict()) for subject, row in counts.iterrows()}
 
 
-def _bar_state(table: BarTable, fetched: FetchRecord, source: str | None, notes: tuple[str, ...]) -> BarState:
+def _bar_state(table: BarTable, fetched: FetchRecord, outcome: FetchOutcome, found: FindingCount) -> BarState:
     now = pd.Timestamp(fetched.fetched_at)
     state, ended = table.state(fetched.feed, now), last_ended_session(now)
     last = session_dates(pd.DatetimeIndex([state.last]))[0] if state else None
     return BarState(
-        source=source,
+        source=outcome.source,
         bars=state.bars if state else 0,
         new=state.new if state else 0,
         first_bar=state.first if state else None,
         last_bar=state.last if state else None,
         missing_session=str(ended) if last is None or last < ended else None,
-        notes=notes,
+        findings=found,
+        notes=outcome.notes,
     )
 
 
@@ -161,8 +191,8 @@ def _series_states(
     tables: MacroTables,
     fetched: FetchRecord,
     variables: dict[str, MacroVariable],
-    sources: dict[str, str | None],
-    notes: dict[str, tuple[str, ...]],
+    outcomes: dict[str, FetchOutcome],
+    found: dict[str, FindingCount],
 ) -> Iterator[SeriesState]:
     now = pd.Timestamp(fetched.fetched_at)
     state, known = tables.state(fetched.feed, now), tables.as_of(fetched.feed, now)
@@ -173,14 +203,15 @@ def _series_states(
         yield SeriesState(
             variable=name,
             priority=variable.priority,
-            source=sources[name],
+            source=outcomes[name].source,
             rows=state[name].rows if name in state else 0,
             new=state[name].new if name in state else 0,
             last_observation=None if last is None else str(last["observation_date"]),
             published_at=None if last is None else last["published_at"],
             age_days=None if last is None else round((now - last["published_at"]) / pd.Timedelta(days=1), 2),
             limit_days=variable.ffill_max_days,
-            notes=notes[name],
+            findings=found.get(name, FindingCount()),
+            notes=outcomes[name].notes,
         )
 
 

@@ -4,14 +4,15 @@ from kedro.pipeline import Pipeline, node
 
 from dosvotos.pipelines.data_acquisition.nodes import (
     batch_for_storage,
-    check_market,
     fetch_market,
+    judge_market,
+    report_quality,
     seal_acquisition,
 )
 
 
 def create_pipeline() -> Pipeline:
-    """L0: source -> checked bars and observations -> database."""
+    """L0: source -> judged bars and observations -> database, and a page about their quality."""
     return Pipeline(
         [
             node(
@@ -27,23 +28,42 @@ def create_pipeline() -> Pipeline:
                 name="fetch_market",
             ),
             node(
-                check_market,
-                ["raw_bars", "raw_macro", "fetch_record", "params:macro_variables"],
-                ["checked_bars", "checked_macro", "refused_subjects"],
-                name="check_market",
+                judge_market,
+                [
+                    "raw_bars",
+                    "raw_macro",
+                    "fetch_record",
+                    "params:macro_variables",
+                    "params:quality_thresholds",
+                    "stored_market",
+                ],
+                ["checked_bars", "checked_macro", "data_findings"],
+                name="judge_market",
             ),
             node(
                 batch_for_storage,
-                ["checked_bars", "checked_macro", "fetch_record"],
-                ["usdcop_m5_ohlcv", "macro_indicators"],
+                ["checked_bars", "checked_macro", "data_findings", "fetch_record"],
+                ["usdcop_m5_ohlcv", "macro_indicators", "data_quarantine"],
                 name="store_market",
+            ),
+            node(
+                report_quality,
+                [
+                    "fetch_record",
+                    "usdcop_m5_ohlcv",
+                    "macro_indicators",
+                    "data_quarantine",
+                    "params:macro_variables",
+                ],
+                ["data_quality_report", "data_quality_summary"],
+                name="report_quality",
             ),
             node(
                 seal_acquisition,
                 [
                     "checked_bars",
                     "checked_macro",
-                    "refused_subjects",
+                    "data_findings",
                     "fetch_record",
                     "usdcop_m5_ohlcv",
                     "macro_indicators",

@@ -1,5 +1,7 @@
 """The end of L0, as a person reads it."""
 
+from collections.abc import Iterator
+
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
@@ -10,8 +12,8 @@ from dosvotos.hashing import short
 _MINUTE = "%Y-%m-%d %H:%M"
 
 
-def print_acquisition(record: AcquisitionRecord) -> None:
-    """Print one row for the bars and one a variable, then whatever went wrong."""
+def print_acquisition(record: AcquisitionRecord, findings: pd.DataFrame) -> None:
+    """Print one row for the bars and one a variable, then whatever was put aside or went wrong."""
     console = Console()
     table = Table(
         "variable", "source", "last observation", "published, UTC", "age, days", "rows", "new", "findings",
@@ -25,6 +27,8 @@ def print_acquisition(record: AcquisitionRecord) -> None:
         high = series.priority == "HIGH"
         table.add_row(f"[bold]{series.variable}[/]" if high else series.variable, *_series_cells(series))
     console.print(table)
+    for line in _quarantine_lines(findings):
+        console.print(line, style="yellow", markup=False, highlight=False)
     for subject, notes in [("bars", record.bars.notes), *((s.variable, s.notes) for s in record.series)]:
         for note in notes:
             console.print(f"{subject}: {note}", style="dim", markup=False, highlight=False)
@@ -55,7 +59,7 @@ def _why(notes: tuple[str, ...]) -> str:
 
 
 def _bar_cells(bars: BarState) -> list[str]:
-    found = f"[red]{bars.missing_session} is missing[/]" if bars.missing_session else _count(bars.notes)
+    found = f"[red]{bars.missing_session} is missing[/]" if bars.missing_session else _findings(bars)
     last = f"{bars.last_bar:{_MINUTE}}" if bars.last_bar else "-"
     return [bars.source or "-", last, last, "", f"{bars.bars:,}", f"{bars.new:,}", found]
 
@@ -70,9 +74,21 @@ def _series_cells(series: SeriesState) -> list[str]:
         f"[{colour}]{age}[/]" if series.stale else age,
         f"{series.rows:,}",
         f"{series.new:,}",
-        _count(series.notes),
+        _findings(series),
     ]
 
 
-def _count(notes: tuple[str, ...]) -> str:
-    return f"{len(notes)}, see below" if notes else ""
+def _findings(state: BarState | SeriesState) -> str:
+    counts = {
+        "quarantined": state.findings.quarantined,
+        "reported": state.findings.reported,
+        "note(s)": len(state.notes),
+    }
+    return ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
+
+
+def _quarantine_lines(findings: pd.DataFrame) -> Iterator[str]:
+    """One line a rule and subject, with its first example."""
+    put_aside = findings[findings["severity"] == "quarantined"]
+    for (subject, rule), rows in put_aside.groupby(["subject", "rule"]):
+        yield f"{subject}: {len(rows):,} quarantined by {rule}, such as: {rows['detail'].iloc[0]}"
