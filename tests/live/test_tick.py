@@ -20,7 +20,7 @@ from dosvotos.live.tick import (
 )
 from dosvotos.market.calendar import in_session
 from dosvotos.market.features import MarketHistory, market_features
-from dosvotos.sources.base import check_bars, check_macro
+from dosvotos.sources.base import date_publications
 from dosvotos.sources.sample import simulate_market
 from tests.conftest import parameters_of
 from tests.desk import INSTRUMENT, tiny_policy
@@ -82,9 +82,8 @@ def market(variables):
     until = pd.Timestamp("2023-02-10 23:00", tz="UTC")
     params = parameters_of(sample_market={"start": "2022-12-01"}).sample_market
     simulated = simulate_market(params, variables, until)
-    bars = check_bars(simulated.bars.assign(source="sample"))
-    macro = check_macro(simulated.macro.assign(vintage="simulated", source="sample"), variables)
-    return bars.set_index("timestamp"), macro
+    macro = date_publications(simulated.macro.assign(vintage="simulated", source="sample"), variables)
+    return simulated.bars.assign(source="sample").set_index("timestamp"), macro
 
 
 def test_l1_computes_what_l2_computed(market, variables):

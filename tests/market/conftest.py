@@ -8,7 +8,7 @@ import pytest
 from dosvotos.contracts.acquisition import MacroVariable
 from dosvotos.contracts.parameters import SampleMarketParams
 from dosvotos.market.features import MarketHistory
-from dosvotos.sources.base import check_macro
+from dosvotos.sources.base import date_publications
 from dosvotos.sources.sample import simulate_market
 
 UNTIL = pd.Timestamp("2020-04-03 18:00", tz="UTC")
@@ -19,4 +19,5 @@ def small_market(variables: dict[str, MacroVariable]) -> MarketHistory:
     """Three months of bars and what macro was published by their end."""
     params = SampleMarketParams(seed=11, start=date(2020, 1, 2), edge=0.3)
     market = simulate_market(params, variables, UNTIL)
-    return MarketHistory(market.bars.set_index("timestamp"), check_macro(market.macro, variables))
+    macro = market.macro.assign(vintage="simulated", source="sample")
+    return MarketHistory(market.bars.set_index("timestamp"), date_publications(macro, variables))

@@ -16,7 +16,7 @@ from dosvotos.market.calendar import BAR, scheduled_sessions, session_dates, slo
 from dosvotos.market.dataset import describe_split, resolve_test_end, select_bars, select_macro
 from dosvotos.market.features import MarketHistory, market_features
 from dosvotos.market.splits import Split, make_splits
-from dosvotos.sources.base import check_bars, check_macro
+from dosvotos.sources.base import date_publications
 from dosvotos.sources.files import read_folder
 from tests.conftest import parameters_of
 
@@ -38,8 +38,8 @@ VARIABLES = PARAMETERS.macro_variables.variables
 @pytest.fixture(scope="module")
 def real(shared_data: Path) -> RealMarket:
     raw = read_folder(shared_data)
-    bars = check_bars(raw.bars).set_index("timestamp")
-    macro = check_macro(raw.macro[raw.macro["variable"].isin(list(VARIABLES))], VARIABLES)
+    bars = raw.bars.sort_values("timestamp").set_index("timestamp")
+    macro = date_publications(raw.macro, VARIABLES)
     end = resolve_test_end(PARAMETERS, pd.DatetimeIndex(bars.index))
     bars = select_bars(bars, end)
     history = MarketHistory(bars, select_macro(macro, bars, PARAMETERS.macro_variables))

@@ -83,7 +83,7 @@ def check_market(
     findings = [part for part in (bars.findings, macro.findings) if len(part)]
     return CheckedMarket(
         bars.kept,
-        _dated(kept.sort_values(["variable", "observation_date", "vintage"], ignore_index=True), variables),
+        date_publications(kept.sort_values(["variable", "observation_date", "vintage"], ignore_index=True), variables),
         pd.concat(findings, ignore_index=True) if findings else no_findings(),
     )
 
@@ -100,7 +100,8 @@ def _keys(macro: pd.DataFrame) -> pd.MultiIndex:
     return pd.MultiIndex.from_frame(macro[["variable", "observation_date"]])
 
 
-def _dated(macro: pd.DataFrame, variables: Mapping[str, MacroVariable]) -> pd.DataFrame:
+def date_publications(macro: pd.DataFrame, variables: Mapping[str, MacroVariable]) -> pd.DataFrame:
+    """Add ``published_at`` (UTC), by each source's rule or the vendor's vintage, and ``frequency``."""
     published = pd.Series(pd.NaT, index=macro.index, dtype="datetime64[us, UTC]")
     for (name, source), rows in macro.groupby(["variable", "source"], sort=False):
         published[rows.index] = _publications(rows, rule_of(variables[str(name)], str(source)))

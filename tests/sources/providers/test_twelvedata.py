@@ -8,10 +8,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dosvotos.errors import NotPublishedError, SourceError
-from dosvotos.sources.base import BAR_COLUMNS, check_bars
+from dosvotos.sources.base import BAR_COLUMNS
 from dosvotos.sources.providers import twelvedata
 from dosvotos.sources.providers.twelvedata import fetch, fetch_bars
 from dosvotos.sources.series import SeriesRequest
+from tests.judging import judged
 from tests.sources.web import Call, Reply, Web, client_of, payload
 
 CANARY = "c4n4ryc4n4ryc4n4ryc4n4ryc4n4ry42"
@@ -95,7 +96,7 @@ def test_the_sample_answer_becomes_three_bars_in_time_order(web):
         3681.85470,
         0.0,
     ]
-    pd.testing.assert_frame_equal(check_bars(bars), bars)
+    pd.testing.assert_frame_equal(judged(bars.assign(source="twelvedata")).bars[list(BAR_COLUMNS)], bars)
 
 
 def test_utc_is_asked_for_and_the_key_travels_in_a_header(web):

@@ -10,12 +10,13 @@ import pandas as pd
 import pytest
 
 from dosvotos.contracts.acquisition import LiveParams
-from dosvotos.errors import DataError, NotPublishedError, SourceError
-from dosvotos.sources.base import BAR_COLUMNS, check_bars
+from dosvotos.errors import NotPublishedError, SourceError
+from dosvotos.sources.base import BAR_COLUMNS
 from dosvotos.sources.http import Client
 from dosvotos.sources.providers import yahoo
 from dosvotos.sources.providers.yahoo import fetch, fetch_bars
 from dosvotos.sources.series import SeriesRequest
+from tests.judging import judged
 from tests.sources.tls import serving_tls
 from tests.sources.web import Reply, Web, client_of, live_params, payload, serving
 
@@ -120,7 +121,7 @@ def test_the_sample_answer_becomes_three_bars_without_the_null_one(web):
     bars = bars_of(web)
     assert list(bars["timestamp"]) == [utc(f"2026-01-15 13:{minute}") for minute in ("00", "05", "15")]
     assert bars.iloc[1].tolist()[1:] == [3680.2, 3682.4, 3679.1, 3681.1, 0.0]
-    pd.testing.assert_frame_equal(check_bars(bars), bars)
+    pd.testing.assert_frame_equal(judged(bars.assign(source="yahoo")).bars[list(BAR_COLUMNS)], bars)
 
 
 def test_one_call_asks_the_clients_own_address_and_nothing_else(web):
@@ -195,8 +196,9 @@ def test_a_bar_of_zeros_is_handed_on_for_the_checks_to_refuse(web):
     for values in content["chart"]["result"][0]["indicators"]["quote"][0].values():
         values[1] = 0.0
     web.answer(CHART + "COP=X", Reply(content))
-    with pytest.raises(DataError, match="prices must be positive"):
-        check_bars(bars_of(web))
+    checked = judged(bars_of(web).assign(source="yahoo"))
+    assert checked.findings["rule"].tolist()[:1] == ["impossible_price"]
+    assert [f"{t:%H:%M}" for t in checked.bars["timestamp"]] == ["13:00", "13:10"]
 
 
 def test_a_range_without_trades_is_no_bar_and_a_long_one_is_refused(web):

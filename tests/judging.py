@@ -1,0 +1,21 @@
+"""Data through L0's judgement, as tests of other layers need them."""
+
+import pandas as pd
+
+from dosvotos.sources.base import BAR_COLUMNS, MACRO_COLUMNS, CheckedMarket, RawMarket, check_market
+from tests.conftest import AS_OF, parameters_of
+
+NO_BARS = pd.DataFrame(columns=[*BAR_COLUMNS, "source"])
+NO_MACRO = pd.DataFrame(columns=[*MACRO_COLUMNS, "vintage", "source"])
+
+
+def judged(
+    bars: pd.DataFrame = NO_BARS, macro: pd.DataFrame = NO_MACRO, **thresholds: object
+) -> CheckedMarket:
+    """Judge a delivery by the project's own thresholds; nothing is known before."""
+    parameters = parameters_of()
+    limits = parameters.quality_thresholds
+    if thresholds:
+        limits = limits.model_copy(update={"bars": limits.bars.model_copy(update=thresholds)})
+    variables = parameters.macro_variables.variables
+    return check_market(RawMarket(bars, macro), variables, limits, pd.Timestamp(AS_OF), NO_MACRO)
