@@ -58,8 +58,17 @@ class DataAcquisitionParams(Section):
     source: Literal["sample", "files"]
     folder: str | None = None
     """Folder of ``usdcop_5m`` and ``macro_*`` files, parquet or CSV; needed by ``source: files``."""
+    timezone: str | None = None
+    """IANA zone in which a file's stamps without a zone are written."""
+    mixed_timezone: Literal["refuse", "detect"] = "refuse"
+    """What to do with a file whose stamps change their zone without saying so."""
     as_of: AwareDatetime
     """What counts as now."""
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_timezone(cls, zone: str | None) -> str | None:
+        return None if zone is None else _known_zone(zone)
 
 
 class SampleMarketParams(Section):
@@ -129,12 +138,8 @@ class PublicationRule(Section):
 
     @field_validator("zone")
     @classmethod
-    def _known_zone(cls, zone: str) -> str:
-        try:
-            ZoneInfo(zone)
-        except (ZoneInfoNotFoundError, ValueError) as error:
-            raise ValueError(f"{zone!r} is no time zone") from error
-        return zone
+    def _known(cls, zone: str) -> str:
+        return _known_zone(zone)
 
 
 class MacroVariable(Section):
@@ -149,6 +154,8 @@ class MacroVariable(Section):
     """A value older than this many days after its publication counts as missing."""
     expected_min: float
     expected_max: float
+    max_step_ratio: Annotated[float, Field(gt=1.0)] | None = None
+    """Largest true ratio of an observation to the one before, up or down; None: no such rule."""
 
     @model_validator(mode="after")
     def _rule_fits(self) -> Self:
@@ -188,10 +195,65 @@ class SuccessCriteriaParams(Section):
     improvement_threshold: NonNegativeFloat
 
 
+class BarQualityParams(Section):
+    """Limits on 5-minute bars."""
+
+    agree_within: NonNegativeFloat
+    """COP. Closes of one instant that differ by no more are the same bar."""
+    preferred_sources: tuple[str, ...]
+    """Whose bar is kept when sources disagree, best first; others follow by name."""
+    spike_sigmas: PositiveFloat
+    """Robust standard deviations of a 5-minute move, against the closes before and after."""
+    wick_sigmas: PositiveFloat
+    """The same for a high or low beyond every close around it."""
+    min_tick_bps: PositiveFloat
+    """A smaller spike or wick is never a bad tick."""
+    stale_bars: Annotated[int, Field(ge=2)]
+    """Equal closes in a row from which a run is stale."""
+    flat_session_share: Annotated[float, Field(gt=0.5, le=1.0)]
+    """Share of a session's closes that repeat the one before, from which no market stands behind them."""
+    max_flat_share: Fraction
+    """Share of a source's bars with open = high = low = close above which it is reported."""
+    min_session_share: Fraction
+    """Share of its 60 bars below which a session is reported as sparse."""
+
+
+class ByFrequency(Section):
+    """A number of observations, by frequency."""
+
+    daily: PositiveInt
+    monthly: PositiveInt
+    quarterly: PositiveInt
+
+
+class MacroQualityParams(Section):
+    """Limits on macro observations; ranges and step ratios are each variable's own."""
+
+    lasting: ByFrequency
+    """Observations on a new level, beyond the step ratio, from which it can be a true one."""
+    splice_steps: PositiveFloat
+    """A jump beyond the step ratio and this many times the series' 99% step is another instrument, however
+    long it lasts."""
+    max_repeat_odds: Annotated[float, Field(gt=0.0, lt=1.0)]
+    """Chance, from a monthly or quarterly series' decimals and steps, below which a repeat is a copy."""
+    min_copies: Annotated[int, Field(ge=2)]
+    """Series of one country and source copied in one period, from which its other repeats are copies."""
+    max_expected_runs: PositiveFloat
+    """Expected number of such runs of equal values in the whole series, below which one is fabricated."""
+    max_tail_odds: Annotated[float, Field(gt=0.0, lt=1.0)]
+    """The same for the run at the series' end, as a chance."""
+    usual_repeats: Fraction
+    """Share of repeats from which a series is a rate that stands still, and repeats say nothing."""
+    gap: ByFrequency
+    """Missing periods in a row from which a gap is reported."""
+
+
 class QualityThresholdsParams(Section):
     """CTR-QUAL-001: limits on data and the default success criteria."""
 
     version: Version
+    bars: BarQualityParams
+    macro: MacroQualityParams
     max_uncovered_sessions: Fraction
     """Share of scheduled test sessions without one complete row above which L4 says REVIEW at best."""
     success_criteria: SuccessCriteriaParams
@@ -359,6 +421,14 @@ class Parameters(Section):
                 f"{SIMULATED_INSTRUMENT!r}, real data are 'USD/COP', and the two never mix"
             )
         return self
+
+
+def _known_zone(zone: str) -> str:
+    try:
+        ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise ValueError(f"{zone!r} is no time zone") from error
+    return zone
 
 
 def read_parameters(tree: Mapping[str, Any]) -> Parameters:
