@@ -27,7 +27,7 @@ _LIVELIER: Final = 1.5
 _ENOUGH: Final = 12
 """Bars, an hour of them, from which a comparison says something."""
 _EVENLY_FILLED: Final = 0.25
-_HOW_TO_STATE: Final = "state it with --params data_acquisition.timezone=ZONE"
+_HOW_TO_STATE: Final = "state it with --params data_acquisition.timezone="
 _HOW_TO_CORRECT: Final = "correct the file"
 _HOW_TO_DETECT: Final = (
     f"{_HOW_TO_CORRECT}, or have each stamp read in its own zone with --params "
@@ -93,10 +93,11 @@ def read_stamps(
     found = _describe(reading, wall, declared, evidence)
     if doubt := _doubt(reading, wall, evidence, needs_whole_sessions=declared is None):
         stated_helps = declared is None and _CONTRADICTORY not in reading
-        raise DataError(f"bars: {found}; {doubt}; {_HOW_TO_STATE if stated_helps else _HOW_TO_CORRECT}")
+        how = f"{_HOW_TO_STATE}America/Bogota, UTC or another zone" if stated_helps else _HOW_TO_CORRECT
+        raise DataError(f"bars: {found}; {doubt}; {how}")
     if mixed == "refuse":
         one_zone = declared is None and len(set(reading)) == 1
-        how = _HOW_TO_STATE.replace("ZONE", str(reading[0])) if one_zone else _HOW_TO_DETECT
+        how = f"{_HOW_TO_STATE}{reading[0]}" if one_zone else _HOW_TO_DETECT
         raise DataError(f"bars: {found}; {how}")
     return Labels(_instants(wall, reading), f"bars: {found}; each was read in its own zone")
 
