@@ -19,6 +19,11 @@ def bars(n: int = 4) -> pd.DataFrame:
     )
 
 
+def session_labels(n_days: int) -> pd.Series:
+    opens = pd.date_range("2025-07-01 13:00", periods=n_days, freq="D", tz="UTC")
+    return pd.Series([start + i * pd.Timedelta(minutes=5) for start in opens for i in range(60)])
+
+
 def macro() -> pd.DataFrame:
     days = [dt.date(2025, 6, 27), dt.date(2025, 6, 30)]
     return pd.DataFrame({"variable": VIX, "observation_date": days, "value": [16.3, 16.7]})
@@ -68,15 +73,28 @@ def test_a_file_that_is_no_parquet_is_refused(folder):
 
 
 @pytest.mark.parametrize("as_csv", [False, True])
-def test_naive_timestamps_are_refused(folder, as_csv):
+def test_naive_timestamps_are_refused_until_their_zone_is_stated(folder, as_csv):
     naive = bars().assign(timestamp=lambda f: f["timestamp"].dt.tz_localize(None))
     (folder / "usdcop_5m.parquet").unlink()
     if as_csv:
         naive.to_csv(folder / "usdcop_5m.csv", index=False)
     else:
         naive.to_parquet(folder / "usdcop_5m.parquet")
-    with pytest.raises(DataError, match="must carry their time zone"):
-        check_bars(read_folder(folder).bars)
+    with pytest.raises(DataError, match=r"4 stamps carry no zone; .* data_acquisition\.timezone="):
+        read_folder(folder)
+    stated = read_folder(folder, timezone="UTC")
+    pd.testing.assert_frame_equal(check_bars(stated.bars), check_bars(bars().assign(source="files")))
+
+
+def test_what_was_detected_is_logged(folder, caplog):
+    local = bars(120).assign(timestamp=session_labels(2))
+    local.loc[60:, "timestamp"] -= pd.Timedelta(hours=5)
+    local.to_parquet(folder / "usdcop_5m.parquet")
+    with pytest.raises(DataError, match=r"60 of 120 stamps .*mixed_timezone=detect"):
+        read_folder(folder)
+    read = read_folder(folder, mixed_timezone="detect")
+    assert read.bars["timestamp"].tolist() == session_labels(2).tolist()
+    assert "60 of 120 stamps said to be UTC are America/Bogota wall clock" in caplog.text
 
 
 def test_bars_in_another_zone_are_the_same_instants(folder):

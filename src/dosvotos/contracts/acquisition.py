@@ -51,12 +51,8 @@ class PublicationRule(Section):
 
     @field_validator("zone")
     @classmethod
-    def _known_zone(cls, zone: str) -> str:
-        try:
-            ZoneInfo(zone)
-        except (ZoneInfoNotFoundError, ValueError) as error:
-            raise ValueError(f"{zone!r} is no time zone") from error
-        return zone
+    def _known(cls, zone: str) -> str:
+        return _known_zone(zone)
 
 
 class SeriesSource(Section):
@@ -184,7 +180,24 @@ class DataAcquisitionParams(Section):
     source: Literal["sample", "files", "live"]
     folder: str | None = None
     """Folder of ``usdcop_5m`` and ``macro_*`` files, parquet or CSV; needed by ``source: files``."""
+    timezone: str | None = None
+    """IANA zone in which a file's stamps without a zone are written."""
+    mixed_timezone: Literal["refuse", "detect"] = "refuse"
+    """What to do with a file whose stamps change their zone without saying so."""
     as_of: AwareDatetime
     """What counts as now."""
     live: LiveParams | None = None
     """Needed by ``source: live``."""
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_timezone(cls, zone: str | None) -> str | None:
+        return None if zone is None else _known_zone(zone)
+
+
+def _known_zone(zone: str) -> str:
+    try:
+        ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise ValueError(f"{zone!r} is no time zone") from error
+    return zone

@@ -1,34 +1,53 @@
 """Bars and macro values from a folder of parquet or CSV files.
 
-``usdcop_5m``: timestamp (bar open, with its zone), open, high, low, close, volume. ``macro_daily``,
+``usdcop_5m``: timestamp (bar open), open, high, low, close, volume. ``macro_daily``,
 ``macro_monthly``, ``macro_quarterly``: variable, observation_date (the day, or the first day of the period),
 value. Values are final vintages: they say nothing about first prints.
 """
 
+import logging
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 
 from dosvotos.errors import DataError
 from dosvotos.sources.base import BAR_COLUMNS, MACRO_COLUMNS, RawMarket
+from dosvotos.sources.labels import read_stamps
+
+logger = logging.getLogger(__name__)
 
 BARS_FILE = "usdcop_5m"
 MACRO_FILES = ("macro_daily", "macro_monthly", "macro_quarterly")
 _OPTIONAL = ("macro_monthly", "macro_quarterly")
 
 
-def read_folder(folder: Path) -> RawMarket:
+def read_folder(
+    folder: Path, timezone: str | None = None, mixed_timezone: Literal["refuse", "detect"] = "refuse"
+) -> RawMarket:
     """Read a folder's files.
+
+    Parameters
+    ----------
+    folder : Path
+    timezone : str or None
+        IANA zone of bar stamps that carry none.
+    mixed_timezone : {"refuse", "detect"}
+        Whether to refuse bars whose stamps are not in the zone they carry, or to read each in its own.
 
     Raises
     ------
     DataError
-        If the folder or a needed file is missing, cannot be read, or lacks a column.
+        If the folder or a needed file is missing, cannot be read, or lacks a column; if the zone of the bars
+        is unknown, or not the one they carry.
     """
     if not folder.is_dir():
         raise DataError(f"data_acquisition.folder: {folder} is not a folder")
     bars = _read(_find(folder, BARS_FILE), BAR_COLUMNS)
-    bars["timestamp"] = _as_times(bars["timestamp"])
+    labels = read_stamps(bars["timestamp"], bars["close"], timezone, mixed_timezone)
+    if labels.note:
+        logger.warning(labels.note)
+    bars["timestamp"] = labels.instants
     present = [name for name in MACRO_FILES if name not in _OPTIONAL or _exists(folder, name)]
     macro = pd.concat([_read(_find(folder, name), MACRO_COLUMNS) for name in present], ignore_index=True)
     macro["observation_date"] = _as_dates(macro["observation_date"])
@@ -63,22 +82,6 @@ def _read(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
     if missing := [name for name in columns if name not in frame.columns]:
         raise DataError(f"{path}: column(s) {missing} are missing, found {list(frame.columns)}")
     return frame
-
-
-def _as_times(times: pd.Series) -> pd.Series:
-    if pd.api.types.is_datetime64_any_dtype(times.dtype):
-        return times
-    text = times.astype("str")
-    zoned = text.str.contains(r"(?:Z|[+-]\d\d:?\d\d)$", regex=True)
-    if not zoned.all():
-        raise DataError(
-            f"bars: timestamps must carry their time zone, {int((~zoned).sum())} do not, first "
-            f"{text[~zoned].iloc[0]!r}; write them as 2025-07-01T13:00:00+00:00"
-        )
-    try:
-        return pd.to_datetime(text, utc=True, format="ISO8601")
-    except ValueError as error:
-        raise DataError(f"bars: not an ISO 8601 timestamp: {error}") from error
 
 
 def _as_dates(dates: pd.Series) -> pd.Series:

@@ -48,7 +48,7 @@ def fetch_market(
     if acquisition.source == "live":
         raw, outcomes = _fetch_live(acquisition, macro, stored, feed, keys)
     elif acquisition.source == "files":
-        raw = read_folder(_folder(acquisition))
+        raw = read_folder(_folder(acquisition), acquisition.timezone, acquisition.mixed_timezone)
         outcomes = _all_from("files", macro)
     else:
         market = simulate_market(sample, macro.variables, pd.Timestamp(acquisition.as_of))
@@ -168,7 +168,7 @@ def seal_acquisition(
 
 def _count_findings(findings: pd.DataFrame) -> dict[str, FindingCount]:
     counts = findings.groupby(["subject", "severity"]).size().unstack(fill_value=0)
-    return {str(subject): FindingCount(**row.to_dict()) for subject, row in counts.iterrows()}
+    return {str(subject): FindingCount(**found) for subject, found in counts.to_dict("index").items()}
 
 
 def _bar_state(table: BarTable, fetched: FetchRecord, outcome: FetchOutcome, found: FindingCount) -> BarState:

@@ -1,0 +1,412 @@
+from collections import Counter
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dosvotos.errors import DataError
+from dosvotos.market.calendar import BAR, BOGOTA, session_bar_times
+from dosvotos.quality.bars import bars_a_session, flat_shares, judge_bars
+from dosvotos.quality.findings import FINDING_COLUMNS, QUARANTINED, REPORTED
+from tests.quality.conftest import NOW
+
+DAYS = ("2025-07-01", "2025-07-02", "2025-07-03", "2025-07-04", "2025-07-07")
+PRICES = ["open", "high", "low", "close"]
+EVENING = pd.Timestamp("2025-07-07 17:00", tz=BOGOTA)
+
+
+def market(days=DAYS, seed: int = 0, std: float = 5e-4) -> pd.DataFrame:
+    """Whole sessions of a quiet random walk, source "a"."""
+    rng = np.random.default_rng(seed)
+    times = pd.DatetimeIndex(
+        np.concatenate([session_bar_times(np.datetime64(day)) for day in days]), tz="UTC"
+    )
+    path = 4000 * np.exp(np.cumsum(rng.normal(0, std, len(times) + 1)))
+    first, last = path[:-1], path[1:]
+    wick = np.abs(rng.normal(0, 1, (2, len(times)))) * std / 2
+    high, low = np.maximum(first, last) * (1 + wick[0]), np.minimum(first, last) * (1 - wick[1])
+    columns = {"timestamp": times.as_unit("us"), "open": first, "high": high, "low": low, "close": last}
+    return pd.DataFrame(columns).assign(volume=0, source="a")
+
+
+def flat(bars: pd.DataFrame) -> pd.DataFrame:
+    return bars.assign(open=bars["close"], high=bars["close"], low=bars["close"])
+
+
+def at(text: str) -> pd.Timestamp:
+    """A moment on Bogota's clock."""
+    return pd.Timestamp(text, tz=BOGOTA).tz_convert("UTC")
+
+
+def put(bars: pd.DataFrame, moment: str, **values: float) -> pd.DataFrame:
+    changed = bars.copy()
+    changed.loc[changed["timestamp"] == at(moment), list(values)] = list(values.values())
+    return changed
+
+
+@pytest.fixture
+def judge(bar_limits):
+    def _judge(bars, as_of=EVENING, **limits):
+        return judge_bars(bars, bar_limits.model_copy(update=limits), as_of)
+
+    return _judge
+
+
+def rules(judged, severity: str = QUARANTINED) -> dict[str, int]:
+    found = judged.findings[judged.findings["severity"] == severity]
+    return found["rule"].value_counts().to_dict()
+
+
+# ---- what holds for any input
+
+
+def test_clean_bars_are_kept_without_a_finding(judge):
+    judged = judge(market())
+    pd.testing.assert_frame_equal(judged.kept, market())
+    assert judged.findings.empty
+    assert tuple(judged.findings.columns) == FINDING_COLUMNS
+    assert judged.findings["at"].dtype == "datetime64[us, UTC]"
+
+
+DEFECTS = {
+    "nan": lambda row: {**row, "close": np.nan},
+    "negative": lambda row: {**row, "low": -1.0},
+    "inside out": lambda row: {**row, "high": row["low"], "low": row["high"]},
+    "spike": lambda row: {**row, **{name: row[name] * 1.01 for name in PRICES}},
+    "wick": lambda row: {**row, "low": row["low"] * 0.985},
+    "again": lambda row: row,
+    "again elsewhere": lambda row: {
+        **row,
+        "source": "b",
+        "close": row["close"] + 0.5,
+        "high": row["high"] + 0.5,
+    },
+    "flat again": lambda row: {**row, "source": "b", **dict.fromkeys(PRICES, row["close"])},
+    "five hours early": lambda row: {**row, "timestamp": row["timestamp"] - pd.Timedelta(hours=5)},
+    "weekend": lambda row: {**row, "timestamp": row["timestamp"] + pd.Timedelta(days=4)},
+    "off the grid": lambda row: {**row, "timestamp": row["timestamp"] + pd.Timedelta(minutes=1)},
+    "tomorrow": lambda row: {**row, "timestamp": row["timestamp"] + pd.Timedelta(days=700)},
+    "stale": lambda row: {**row, **dict.fromkeys(PRICES, 4000.0)},
+}
+REPLACES = {"nan", "negative", "inside out", "spike", "wick", "stale"}
+
+
+@st.composite
+def spoilt_markets(draw) -> pd.DataFrame:
+    bars = market(DAYS[:3], seed=draw(st.integers(0, 5)))
+    records = bars.to_dict("records")
+    places = st.integers(0, len(records) - 1)
+    for kind in draw(st.lists(st.sampled_from(sorted(DEFECTS)), max_size=12)):
+        start = draw(places)
+        for place in range(start, min(start + draw(st.sampled_from([1, 1, 1, 2, 20])), 180)):
+            broken = DEFECTS[kind](records[place])
+            if kind in REPLACES:
+                records[place] = broken
+            else:
+                records.append(broken)
+    return pd.DataFrame(records).astype({"timestamp": "datetime64[us, UTC]"})
+
+
+def keys(rows: pd.DataFrame, time: str) -> Counter:
+    return Counter(zip(rows[time], rows["source"], strict=True))
+
+
+@settings(max_examples=25, deadline=None)
+@given(bars=spoilt_markets(), order=st.integers(0, 100))
+def test_each_bar_is_kept_as_it_came_or_has_one_finding(bar_limits, bars, order):
+    judged = judge_bars(bars, bar_limits, NOW)
+    gone = judged.findings[
+        (judged.findings["severity"] == QUARANTINED) | (judged.findings["rule"] == "duplicate_agrees")
+    ]
+    assert keys(judged.kept, "timestamp") + keys(gone, "at") == keys(bars, "timestamp")
+    as_it_came = {tuple(row) for row in bars.itertuples(index=False)}
+    assert all(tuple(row) in as_it_came for row in judged.kept.itertuples(index=False))
+    assert judged.kept["timestamp"].is_monotonic_increasing
+    assert judged.kept["timestamp"].is_unique
+
+    shuffled = judge_bars(bars.sample(frac=1, random_state=order), bar_limits, NOW)
+    pd.testing.assert_frame_equal(shuffled.kept, judged.kept)
+    pd.testing.assert_frame_equal(shuffled.findings, judged.findings)
+
+    again = judge_bars(judged.kept, bar_limits, NOW)
+    pd.testing.assert_frame_equal(again.kept, judged.kept)
+    assert again.quarantined.empty
+
+
+def test_no_bars_at_all_are_judged_too(judge):
+    judged = judge(market().iloc[:0])
+    assert judged.kept.empty
+    assert judged.findings.empty
+
+
+def test_missing_columns_and_naive_stamps_are_refused(judge):
+    with pytest.raises(DataError, match=r"column\(s\) \['source'\] are missing"):
+        judge(market().drop(columns="source"))
+    with pytest.raises(DataError, match="naive"):
+        judge(market().assign(timestamp=lambda b: b["timestamp"].dt.tz_localize(None)))
+
+
+# ---- what a bar says by itself
+
+
+@pytest.mark.parametrize(
+    ("values", "rule", "said"),
+    [
+        ({"close": np.nan}, "impossible_price", "positive and finite"),
+        ({"open": np.inf}, "impossible_price", "positive and finite"),
+        ({"low": 0.0}, "impossible_price", "positive and finite"),
+        ({"high": 3000.0}, "close_outside_range", "between low and high"),
+        ({"low": 5000.0}, "close_outside_range", "between low and high"),
+    ],
+)
+def test_impossible_prices_are_put_aside(judge, values, rule, said):
+    found = judge(put(market(), "2025-07-02 09:00", **values)).quarantined
+    assert found[["rule", "at", "source"]].values.tolist() == [[rule, at("2025-07-02 09:00"), "a"]]
+    assert said in found["detail"].item()
+
+
+def test_bars_off_session_and_on_closed_days_are_put_aside(judge):
+    moments = {
+        "2025-07-01 07:55": "off_session",
+        "2025-07-01 13:00": "off_session",
+        "2025-07-02 09:01": "off_session",
+        "2025-07-05 09:00": "closed_day",  # Saturday
+        "2025-06-30 09:00": "closed_day",  # Saint Peter and Saint Paul
+        "2025-12-31 09:00": "closed_day",  # the banks' closing day
+    }
+    strays = market().iloc[: len(moments)].assign(timestamp=[at(text) for text in moments])
+    judged = judge(pd.concat([market(), strays]), as_of=NOW)
+    found = judged.quarantined.set_index("at")["rule"]
+    assert found.to_dict() == {at(text): rule for text, rule in moments.items()}
+    assert "opens at 09:01:00 Bogota" in judged.quarantined.set_index("at")["detail"][at("2025-07-02 09:01")]
+    assert len(judged.kept) == len(market())
+
+
+def test_a_bar_still_open_now_is_put_aside(judge):
+    judged = judge(market(), as_of=at("2025-07-07 12:59"))
+    assert judged.quarantined["at"].tolist() == [at("2025-07-07 12:55")]
+    assert rules(judged) == {"not_closed": 1}
+    assert rules(judge(market(), as_of=at("2025-07-07 13:00"))) == {}
+
+
+def test_bars_labelled_in_another_zone_are_named_as_such(judge):
+    wrong = market().assign(timestamp=lambda b: b["timestamp"] - pd.Timedelta(hours=5))
+    judged = judge(wrong)
+    assert rules(judged) == {"off_session": 300}
+    (said,) = judged.findings.loc[judged.findings["rule"] == "zone_label", "detail"]
+    assert said.startswith("300 of 300 bars off session would lie in it if moved by +5 h")
+
+
+# ---- duplicates
+
+
+def test_of_bars_that_agree_one_stays_and_the_others_are_reported(judge):
+    twin = market().iloc[[70]].assign(source="b", close=lambda b: b["close"] - 0.01)
+    judged = judge(pd.concat([market(), twin, market().iloc[[70]]]))
+    pd.testing.assert_frame_equal(judged.kept, market())
+    assert rules(judged) == {}
+    assert rules(judged, REPORTED) == {"duplicate_agrees": 2}
+
+
+def test_of_bars_that_disagree_the_one_with_a_range_stays_then_the_preferred_source(judge):
+    bars = market()
+    other = bars.iloc[[70]].assign(source="b", close=lambda b: b["close"] + 0.02)
+    both = pd.concat([bars, other])
+    assert judge(both).kept.equals(bars)
+    by_choice = judge(both, preferred_sources=("b", "a"))
+    assert by_choice.kept.iloc[70]["source"] == "b"
+    assert rules(by_choice) == {"duplicate_disagrees": 1}
+    assert by_choice.quarantined["source"].tolist() == ["a"]
+
+    without_range = pd.concat([flat(bars).iloc[[70]].assign(close=3999.0), other])
+    kept = judge(without_range, preferred_sources=("a",)).kept
+    assert kept["source"].tolist() == ["b"]
+
+
+def test_a_broken_bar_never_wins_over_its_twin(judge):
+    broken = market().iloc[[70]].assign(source="0", close=np.nan)
+    judged = judge(pd.concat([broken, market()]))
+    pd.testing.assert_frame_equal(judged.kept, market())
+    assert rules(judged) == {"impossible_price": 1}
+
+
+# ---- bad ticks and moves that are true
+
+
+@pytest.mark.parametrize("size", [0.006, -0.006, 0.03])
+@pytest.mark.parametrize("moment", ["2025-07-02 08:15", "2025-07-02 10:00", "2025-07-02 12:45"])
+def test_a_close_that_leaves_and_comes_back_is_a_bad_tick(judge, moment, size):
+    base = flat(market())
+    price = base.set_index("timestamp")["close"][at(moment)] * (1 + size)
+    judged = judge(put(base, moment, open=price, high=price, low=price, close=price))
+    assert judged.quarantined[["rule", "at"]].values.tolist() == [["spike", at(moment)]]
+    assert judged.quarantined["value"].item() == price
+
+
+def test_two_bad_ticks_in_a_row_are_both_found(judge):
+    base = flat(market())
+    bad = base["timestamp"].isin([at("2025-07-02 10:00"), at("2025-07-02 10:05")])
+    base.loc[bad, PRICES] *= 0.98
+    assert rules(judge(base)) == {"spike": 2}
+
+
+def test_bad_ticks_in_alternation_leave_the_good_ones_between(judge):
+    base = flat(market())
+    bad = [at(f"2025-07-02 10:{minute:02d}") for minute in (0, 10, 20)]
+    base.loc[base["timestamp"].isin(bad), PRICES] *= 0.99
+    assert judge(base).quarantined["at"].tolist() == bad
+
+
+@pytest.mark.parametrize("moment", ["2025-07-01 09:00", "2025-07-02 08:00", "2025-07-04 12:55"])
+def test_an_extreme_move_that_lasts_survives(judge, moment):
+    base = flat(market())
+    base.loc[base["timestamp"] >= at(moment), PRICES] *= 1.067
+    judged = judge(base)
+    pd.testing.assert_frame_equal(judged.kept, base)
+
+
+def test_a_jump_after_a_stale_hour_survives_and_the_hour_is_reported(judge):
+    """As on 2020-03-09: the first hour carries the last price forward, then +6.7%."""
+    base = flat(market())
+    day = base["timestamp"] >= at("2025-07-03 08:00")
+    stale = day & (base["timestamp"] < at("2025-07-03 09:00"))
+    base.loc[day, PRICES] *= 1.067
+    base.loc[stale, PRICES] = 3585.0
+    judged = judge(base)
+    assert rules(judged) == {}
+    assert rules(judged, REPORTED) == {"stale_run": 1, "flat_bars": 1}
+
+
+def test_an_opening_gap_that_closes_within_minutes_survives(judge):
+    base = flat(market())
+    opening = base["timestamp"].isin([at("2025-07-03 08:00"), at("2025-07-03 08:05")])
+    base.loc[opening, PRICES] *= 1.01
+    assert rules(judge(base)) == {}
+
+
+def test_a_move_over_a_hole_in_the_session_may_come_back(judge):
+    """Three bars an hour apart: what is a spike in five minutes is a swing in an hour."""
+    base = flat(market())
+    session = base["timestamp"].between(at("2025-07-02 08:00"), at("2025-07-02 13:00"))
+    sparse = base[~session | (base["timestamp"].dt.minute == 0)].copy()
+    sparse.loc[sparse["timestamp"] == at("2025-07-02 10:00"), PRICES] *= 1.005
+    assert rules(judge(sparse)) == {}
+
+
+@pytest.mark.parametrize("values", [{"low": 3700.0}, {"high": 4300.0}])
+def test_a_wick_far_beyond_every_close_around_it_is_a_bad_tick(judge, values):
+    judged = judge(put(market(), "2025-07-02 10:00", **values))
+    assert judged.quarantined[["rule", "at"]].values.tolist() == [["wick", at("2025-07-02 10:00")]]
+    assert judged.quarantined["value"].tolist() == list(values.values())
+
+
+def test_small_spikes_are_left_alone_however_calm_the_market(judge):
+    calm = flat(market(std=2e-5))
+    calm.loc[130, PRICES] *= 1.0028
+    assert rules(judge(calm)) == {}
+    calm.loc[130, PRICES] *= 1.0004
+    assert rules(judge(calm)) == {"spike": 1}
+
+
+# ---- quotes without a market
+
+
+def test_a_session_whose_closes_stand_still_is_put_aside_whole(judge):
+    base = market()
+    day = base["timestamp"].between(at("2025-07-03 08:00"), at("2025-07-03 13:00"))
+    base.loc[day, PRICES] = 4000.0
+    base.loc[base["timestamp"] == at("2025-07-03 12:55"), PRICES] = 4001.0
+    judged = judge(base)
+    assert rules(judged) == {"flat_session": 60}
+    assert rules(judged, REPORTED) == {"missing_session": 1}
+
+
+def test_the_longest_stale_run_of_each_session_is_reported(judge):
+    base = market()
+    base.loc[100:105, PRICES] = 4000.0
+    assert rules(judge(base), REPORTED) == {}
+    base.loc[100:111, PRICES] = 4000.0
+    base.loc[200:216, PRICES] = 4000.0
+    judged = judge(base)
+    assert rules(judged) == {}
+    runs = judged.findings[judged.findings["rule"] == "stale_run"]
+    assert runs["value"].tolist() == [12, 17]
+    assert runs["at"].tolist() == base["timestamp"][[100, 200]].tolist()
+
+
+def test_a_stale_run_ends_with_its_session(judge):
+    base = market()
+    base.loc[114:125, PRICES] = 4000.0  # six bars before the night and six after it
+    assert rules(judge(base), REPORTED) == {}
+
+
+def test_flat_bars_are_counted_by_source_and_never_put_aside(judge):
+    bars = pd.concat([market(DAYS[:2]), flat(market(DAYS[2:])).assign(source="b")])
+    judged = judge(bars)
+    assert rules(judged) == {}
+    found = judged.findings.loc[judged.findings["rule"] == "flat_bars", ["source", "value"]]
+    assert found.values.tolist() == [["b", 1.0]]
+    assert flat_shares(judged.kept).to_dict() == {"a": 0.0, "b": 1.0}
+
+
+# ---- coverage
+
+
+def test_sparse_and_missing_sessions_are_reported_up_to_now(judge):
+    bars = market()
+    thin = (bars["timestamp"] >= at("2025-07-02 08:00")) & (bars["timestamp"] < at("2025-07-02 09:05"))
+    gone = bars["timestamp"].between(at("2025-07-03 08:00"), at("2025-07-04 13:00"))
+    judged = judge(bars[~thin & ~gone], as_of=at("2025-07-09 13:00"))
+    found = judged.findings[["rule", "at", "value"]].values.tolist()
+    assert found == [
+        ["sparse_session", at("2025-07-02 08:00"), 47.0],
+        ["missing_session", at("2025-07-03 08:00"), 2.0],
+        ["missing_session", at("2025-07-08 08:00"), 2.0],
+    ]
+
+
+def test_a_session_still_open_is_not_missed(judge):
+    bars = market()
+    now = at("2025-07-07 10:02")
+    assert judge(bars[bars["timestamp"] + BAR <= now], as_of=now).findings.empty
+
+
+def test_bars_a_session_counts_by_bogota_date():
+    counts = bars_a_session(pd.DatetimeIndex(market().iloc[:61]["timestamp"]))
+    assert [(f"{day:%Y-%m-%d}", n) for day, n in counts.items()] == [("2025-07-01", 60), ("2025-07-02", 1)]
+
+
+# ---- whole markets
+
+
+def test_a_simulated_market_has_no_finding(sample, bar_limits):
+    judged = judge_bars(
+        sample.bars.assign(source="sample"), bar_limits, pd.Timestamp("2021-12-20 15:02", tz="UTC")
+    )
+    assert judged.findings.empty
+    assert len(judged.kept) == len(sample.bars)
+
+
+def test_every_injected_defect_of_a_simulated_market_is_found_and_nothing_else(sample, bar_limits):
+    bars = sample.bars.assign(source="sample").astype({"volume": float})
+    rng = np.random.default_rng(0)
+    slot = np.arange(len(bars)) % 60
+    spots = rng.choice(np.flatnonzero((slot > 5) & (slot < 50))[::12], 400, replace=False)
+    spikes, highs, lows, twice, early = np.split(spots, [150, 200, 250, 350])
+    spoilt = bars.copy()
+    spoilt.loc[spikes, PRICES] *= np.where(rng.random((150, 1)) < 0.5, 1.02, 0.98)
+    spoilt.loc[highs, "high"] *= 1.025
+    spoilt.loc[lows, "low"] *= 0.975
+    other = bars.loc[twice].assign(
+        source="z", close=lambda b: b["close"] + 1.0, high=lambda b: b["high"] + 1.0
+    )
+    moved = bars.loc[early].assign(timestamp=lambda b: b["timestamp"] - pd.Timedelta(hours=5))
+    judged = judge_bars(pd.concat([spoilt, other, moved]), bar_limits, NOW)
+    found = judged.quarantined.groupby("rule")["at"].agg(set)
+    assert found["spike"] == set(bars["timestamp"][spikes])
+    assert found["wick"] == set(bars["timestamp"][highs]) | set(bars["timestamp"][lows])
+    assert found["duplicate_disagrees"] == set(other["timestamp"])
+    assert found["off_session"] == set(moved["timestamp"])
+    assert len(judged.quarantined) == 400

@@ -1,0 +1,203 @@
+"""Every stamp lands on its true instant, or the file is refused with counts."""
+
+import datetime as dt
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dosvotos.contracts.parameters import SampleMarketParams
+from dosvotos.errors import DataError
+from dosvotos.market.calendar import BOGOTA
+from dosvotos.sources.files import read_folder
+from dosvotos.sources.labels import read_stamps
+from dosvotos.sources.sample import simulate_market
+
+FIVE_HOURS = pd.Timedelta(hours=5)
+
+
+@pytest.fixture(scope="module")
+def sample(variables) -> pd.DataFrame:
+    """A simulated year of whole sessions."""
+    params = SampleMarketParams(seed=4, start=dt.date(2020, 1, 2), edge=0.0)
+    return simulate_market(params, variables, pd.Timestamp("2021-01-15 23:00", tz="UTC")).bars
+
+
+@pytest.fixture(scope="module")
+def real(shared_data) -> pd.DataFrame:
+    """The real bars, among them one day's pre-market."""
+    return pd.read_parquet(shared_data / "usdcop_5m.parquet")
+
+
+@pytest.fixture(params=["sample", pytest.param("real", marks=pytest.mark.slow)])
+def market(request) -> pd.DataFrame:
+    return request.getfixturevalue(request.param)
+
+
+def days_of(bars: pd.DataFrame) -> np.ndarray:
+    return bars["timestamp"].dt.tz_convert(BOGOTA).dt.date.to_numpy()
+
+
+def all_tagged_utc(bars: pd.DataFrame, n_local_days: int, n_days_with_both: int) -> pd.DataFrame:
+    """All stamps say +00:00; some days are Bogota wall clock, and some of these hold UTC bars as well."""
+    rng = np.random.default_rng(1)
+    days = days_of(bars)
+    local = rng.choice(np.unique(days[-len(days) // 5 :]), n_local_days, replace=False)
+    local = np.append(local, dt.date(2026, 1, 8))  # the real market's day with a pre-market
+    true = bars.assign(true=bars["timestamp"])
+    again = true[np.isin(days, local[:n_days_with_both]) & (rng.random(len(bars)) < 0.3)]
+    again = again.assign(close=again["close"] + np.where(rng.random(len(again)) < 0.17, 3.0, 0.0))
+    true.loc[np.isin(days, local), "timestamp"] -= FIVE_HOURS
+    return pd.concat([true, again]).sort_values("timestamp", ignore_index=True)
+
+
+def naive_with_two_meanings(bars: pd.DataFrame) -> pd.DataFrame:
+    """UTC until a moment inside a session, Bogota from then on and on most of one earlier day."""
+    true = bars.assign(true=bars["timestamp"])
+    days = days_of(bars)
+    last_days = np.unique(days)[-30:]
+    change = pd.Timestamp(last_days[5], tz=BOGOTA) + pd.Timedelta(hours=11, minutes=25)
+    local = (bars["timestamp"] >= change).to_numpy().copy()
+    local[np.flatnonzero(days == last_days[1])[:42]] = True
+    wall = true["timestamp"].dt.tz_localize(None)
+    return true.assign(timestamp=wall.where(~local, wall - FIVE_HOURS))
+
+
+def as_file(bars: pd.DataFrame, folder) -> pd.DataFrame:
+    day = [dt.date(2025, 6, 30)]
+    macro = pd.DataFrame({"variable": "volt_vix_usa_d_vix", "observation_date": day, "value": [16.0]})
+    macro.to_parquet(folder / "macro_daily.parquet")
+    bars.drop(columns="true").to_csv(folder / "usdcop_5m.csv", index=False)
+    return bars
+
+
+def test_a_file_tagged_utc_throughout_that_is_partly_wall_clock_lands_right(market, tmp_path):
+    file = as_file(all_tagged_utc(market, n_local_days=20, n_days_with_both=12), tmp_path)
+    n_local = int((file["true"] - file["timestamp"] == FIVE_HOURS).sum())
+    n_twice = int(file["true"].duplicated().sum())
+    with pytest.raises(DataError, match=r"data_acquisition\.mixed_timezone=detect") as refused:
+        read_folder(tmp_path)
+    assert f"{n_local:,} of {len(file):,} stamps said to be UTC are America/Bogota" in str(refused.value)
+    assert f"12 day(s) hold both, {n_twice:,} instant(s) stand under both labels" in str(refused.value)
+    assert "closes up to 3.00 apart" in str(refused.value)
+    read = read_folder(tmp_path, mixed_timezone="detect")
+    assert (read.bars["timestamp"] == file["true"]).all()
+    assert (read.bars["close"] == file["close"]).all()
+
+
+def test_naive_stamps_that_change_their_meaning_land_right(market, tmp_path):
+    file = as_file(naive_with_two_meanings(market), tmp_path)
+    n_local = int((file["true"].dt.tz_localize(None) - file["timestamp"] == FIVE_HOURS).sum())
+    with pytest.raises(DataError, match="mixed_timezone=detect") as refused:
+        read_folder(tmp_path)
+    assert f"{len(file) - n_local:,} as UTC" in str(refused.value)
+    assert f"{n_local:,} as America/Bogota" in str(refused.value)
+    read = read_folder(tmp_path, mixed_timezone="detect")
+    assert (read.bars["timestamp"] == file["true"]).all()
+
+
+@pytest.mark.parametrize("stated", ["UTC", BOGOTA])
+def test_a_stated_zone_that_holds_for_a_part_only_is_refused_or_detected(sample, stated):
+    file = naive_with_two_meanings(sample)
+    with pytest.raises(DataError, match=rf"stamps said to be {stated} are .* wall clock"):
+        read_stamps(file["timestamp"], file["close"], stated, "refuse")
+    read = read_stamps(file["timestamp"], file["close"], stated, "detect")
+    assert (read.instants == file["true"]).all()
+
+
+def test_sound_stamps_are_read_as_they_are_and_without_a_word(market):
+    read = read_stamps(market["timestamp"], market["close"], None, "refuse")
+    assert (read.instants == market["timestamp"]).all()
+    assert read.note == ""
+    local = market["timestamp"].dt.tz_convert(BOGOTA)
+    assert (read_stamps(local, market["close"], None, "refuse").instants == market["timestamp"]).all()
+
+
+@pytest.mark.parametrize("zone", ["UTC", BOGOTA, "America/New_York"])
+def test_a_stated_zone_is_believed_where_the_sessions_agree(sample, zone):
+    naive = sample["timestamp"].dt.tz_convert(zone).dt.tz_localize(None)
+    read = read_stamps(naive, sample["close"], zone, "refuse")
+    assert (read.instants == sample["timestamp"]).all()
+    assert read.note == ""
+
+
+@pytest.mark.parametrize("zone", ["UTC", BOGOTA])
+def test_naive_stamps_of_one_zone_are_refused_with_the_zone_to_state(sample, zone):
+    naive = sample["timestamp"].dt.tz_convert(zone).dt.tz_localize(None)
+    with pytest.raises(DataError, match=rf"{len(sample):,} as {zone} .*data_acquisition\.timezone={zone}$"):
+        read_stamps(naive, sample["close"], None, "refuse")
+    assert (read_stamps(naive, sample["close"], None, "detect").instants == sample["timestamp"]).all()
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "Europe/Madrid"])
+def test_a_third_zone_is_not_taken_for_a_mixture_of_the_two(sample, zone):
+    """New York's summer sessions fill 09:00 to 13:55: as stamps of Bogota and UTC they would be whole."""
+    naive = sample["timestamp"].dt.tz_convert(zone).dt.tz_localize(None)
+    with pytest.raises(DataError, match=r"makes no whole sessions.*state it with"):
+        read_stamps(naive, sample["close"], None, "detect")
+
+
+def around_the_clock(start: str, end: str, calm: float = 2e-4) -> pd.DataFrame:
+    """A feed of all hours of weekdays, whose session is livelier."""
+    times = pd.date_range(start, end, freq="5min", tz="UTC", inclusive="left", unit="us")
+    times = times[times.tz_convert(BOGOTA).day_of_week < 5]
+    hour = times.tz_convert(BOGOTA).hour
+    std = np.where((hour >= 8) & (hour < 13), 6e-4, calm)
+    moves = np.random.default_rng(3).normal(size=len(times)) * std
+    return pd.DataFrame({"timestamp": times, "close": 4000 * np.exp(moves.cumsum())})
+
+
+def test_a_feed_of_all_hours_is_read_by_its_livelier_window():
+    feed = around_the_clock("2025-08-04", "2025-09-20")
+    assert read_stamps(feed["timestamp"], feed["close"], None, "refuse").note == ""
+    naive = feed["timestamp"].dt.tz_localize(None)
+    utc = read_stamps(naive, feed["close"], None, "detect")
+    assert (utc.instants == feed["timestamp"]).all()
+    local = read_stamps(naive - FIVE_HOURS, feed["close"], None, "detect")
+    assert (local.instants == feed["timestamp"]).all()
+
+
+def test_a_feed_of_all_hours_may_end_before_its_session():
+    feed = around_the_clock("2025-08-04", "2025-08-20 12:35")
+    assert read_stamps(feed["timestamp"], feed["close"], None, "refuse").note == ""
+
+
+def test_a_feed_of_all_hours_without_a_livelier_window_is_refused():
+    feed = around_the_clock("2025-08-04", "2025-08-20", calm=6e-4)
+    naive = feed["timestamp"].dt.tz_localize(None)
+    with pytest.raises(DataError, match=rf"{len(feed):,} fit either zone; state it with"):
+        read_stamps(naive, feed["close"], None, "detect")
+
+
+def test_a_day_on_which_stamps_stand_twice_with_other_prices_is_refused():
+    feed = around_the_clock("2025-08-04", "2025-09-20")
+    wall = feed["timestamp"].dt.tz_localize(None)
+    wall = wall.where(feed["timestamp"] < pd.Timestamp("2025-09-03 16:25", tz="UTC"), wall - FIVE_HOURS)
+    message = r"stand twice with other prices \(2025-09-03 to 2025-09-03\).*correct the file"
+    with pytest.raises(DataError, match=message):
+        read_stamps(wall, feed["close"], None, "detect")
+
+
+def test_stamps_with_and_without_a_zone_in_one_file_are_refused():
+    stamps = pd.Series(["2025-07-01T13:00:00+00:00", "2025-07-01 13:05:00"])
+    message = "1 stamps carry their zone and 1 do not, first '2025-07-01 13:05:00'"
+    with pytest.raises(DataError, match=re.escape(message)):
+        read_stamps(stamps, pd.Series([4000.0, 4001.0]), None, "refuse")
+
+
+def test_a_zone_stated_for_stamps_that_carry_one_is_refused(sample):
+    with pytest.raises(DataError, match="timezone: 'UTC' is for stamps without a zone"):
+        read_stamps(sample["timestamp"], sample["close"], "UTC", "refuse")
+
+
+def test_a_stamp_that_a_zone_s_clock_shows_twice_is_refused():
+    stamps = pd.Series(pd.to_datetime(["2025-11-02 01:30:00"]))
+    with pytest.raises(DataError, match="does not exist once in America/New_York"):
+        read_stamps(stamps, pd.Series([4000.0]), "America/New_York", "refuse")
+
+
+@pytest.mark.parametrize("stamp", ["yesterday", "2025-13-01T00:00:00+00:00"])
+def test_what_is_no_timestamp_is_refused(stamp):
+    with pytest.raises(DataError, match="not an ISO 8601 timestamp"):
+        read_stamps(pd.Series([stamp]), pd.Series([4000.0]), None, "refuse")
