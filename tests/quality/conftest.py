@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dosvotos.contracts.parameters import MacroVariable, SampleMarketParams
+from dosvotos.contracts.acquisition import MacroVariable
+from dosvotos.contracts.parameters import SampleMarketParams
 from dosvotos.sources.sample import SimulatedMarket, simulate_market
 from tests.conftest import SHARED_DATA
 
@@ -15,7 +16,7 @@ NOW = pd.Timestamp("2026-07-08 23:00", tz="UTC")
 
 @pytest.fixture(scope="session")
 def bar_limits(parameters):
-    return parameters.quality_thresholds.bars
+    return parameters.quality_thresholds.bars.model_copy(update={"doubtful": "quarantine"})
 
 
 @pytest.fixture(scope="session")

@@ -110,6 +110,8 @@ class BarQualityParams(Section):
     """COP. Closes of one instant that differ by no more are the same bar."""
     preferred_sources: tuple[str, ...]
     """Whose bar is kept when sources disagree, best first; others follow by name."""
+    doubtful: Literal["report", "quarantine"]
+    """What becomes of spikes, wicks and sessions without a market: real bars that look wrong."""
     spike_sigmas: PositiveFloat
     """Robust standard deviations of a 5-minute move, against the closes before and after."""
     wick_sigmas: PositiveFloat

@@ -72,8 +72,8 @@ def judge_bars(bars: pd.DataFrame, thresholds: BarQualityParams, as_of: pd.Times
     left = -1
     while left != len(sieve.rows):
         left = len(sieve.rows)
-        _take_out_flat_sessions(sieve, thresholds)
-        _take_out_bad_ticks(sieve, thresholds)
+        _doubt_flat_sessions(sieve, thresholds)
+        _doubt_ticks(sieve, thresholds)
     _report_flat_bars(sieve, thresholds)
     _report_stale_runs(sieve, thresholds)
     _report_coverage(sieve, thresholds, as_of)
@@ -178,8 +178,8 @@ def _resolve_duplicates(sieve: Sieve, thresholds: BarQualityParams) -> None:
 # ---- what a bar says beside its neighbours
 
 
-def _take_out_flat_sessions(sieve: Sieve, thresholds: BarQualityParams) -> None:
-    """Put aside sessions whose closes hardly ever move: quotes carried forward, no market."""
+def _doubt_flat_sessions(sieve: Sieve, thresholds: BarQualityParams) -> None:
+    """Doubt sessions whose closes hardly ever move: quotes carried forward, no market."""
     days = session_dates(_times(sieve.rows))
     names, session, n_bars = np.unique(days, return_inverse=True, return_counts=True)
     still = np.bincount(session, _repeats_close(sieve.rows, days), minlength=len(names))
@@ -193,7 +193,7 @@ def _take_out_flat_sessions(sieve: Sieve, thresholds: BarQualityParams) -> None:
             f"(from {thresholds.flat_session_share:.0%} on no market stands behind the quotes)"
         ),
     )
-    sieve.take_out("flat_session", broken, sieve.rows["close"], detail)
+    sieve.doubt("flat_session", broken, sieve.rows["close"], detail, thresholds.doubtful)
 
 
 class _Course(NamedTuple):
@@ -234,8 +234,8 @@ def _course(rows: pd.DataFrame) -> _Course:
     )
 
 
-def _take_out_bad_ticks(sieve: Sieve, thresholds: BarQualityParams) -> None:
-    """Put aside prices far from those before and after, which agree; a move that lasts is none."""
+def _doubt_ticks(sieve: Sieve, thresholds: BarQualityParams) -> None:
+    """Doubt prices far from those before and after, which agree; a move that lasts is none."""
     if len(sieve.rows) <= 2 * _SIDE:
         return
     course = _course(sieve.rows)
@@ -250,13 +250,15 @@ def _take_out_bad_ticks(sieve: Sieve, thresholds: BarQualityParams) -> None:
     ]
     extreme, size, sigmas = _wicks(course, sieve.rows)
     wick = ~spike & (size >= thresholds.min_tick_bps) & (sigmas >= thresholds.wick_sigmas)
-    sieve.take_out("spike", spike, sieve.rows["close"], said)
+    rows = sieve.rows
+    sieve.doubt("spike", spike, rows["close"], said, thresholds.doubtful)
     said = [
         f"a price of {price:.5f} lies {bps:.0f} bps beyond every close around it, {k:.0f} robust sigmas "
         f"({limits} {thresholds.wick_sigmas:g})"
         for price, bps, k in zip(extreme[wick], size[wick], sigmas[wick], strict=True)
     ]
-    sieve.take_out("wick", wick[~spike], extreme[~spike], said)
+    left = rows.index.isin(sieve.rows.index)
+    sieve.doubt("wick", wick[left], extreme[left], said, thresholds.doubtful)
 
 
 def _spikes(c: _Course) -> tuple[np.ndarray, np.ndarray]:

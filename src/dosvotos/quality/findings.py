@@ -89,6 +89,17 @@ class Sieve:
         self._findings.append(pd.DataFrame(columns))
         self.rows = self.rows[~broken]
 
+    def doubt(
+        self, rule: str, broken: np.ndarray, value: pd.Series, detail: Sequence[str], action: str
+    ) -> None:
+        """Put doubtful rows aside, or only report them, as `action` ("quarantine" or "report") says."""
+        if action == "quarantine":
+            self.take_out(rule, broken, value, detail)
+            return
+        rows = self.rows
+        self.take_out(rule, broken, value, detail, REPORTED)
+        self.rows = rows
+
     def report(
         self, rule: str, subject: str, at: pd.Timestamp, value: float, detail: str, source: str = ""
     ) -> None:

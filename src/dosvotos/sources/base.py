@@ -83,17 +83,17 @@ def check_market(
     findings = [part for part in (bars.findings, macro.findings) if len(part)]
     return CheckedMarket(
         bars.kept,
-        date_publications(kept.sort_values(["variable", "observation_date", "vintage"], ignore_index=True), variables),
+        date_publications(
+            kept.sort_values(["variable", "observation_date", "vintage"], ignore_index=True), variables
+        ),
         pd.concat(findings, ignore_index=True) if findings else no_findings(),
     )
 
 
 def _earlier_vintages(macro: pd.DataFrame) -> pd.Series:
     in_order = macro.sort_values("vintage", kind="stable")
-    superseded = in_order.duplicated(["variable", "observation_date"], keep="last") & is_dated(
-        in_order["vintage"]
-    )
-    return superseded.reindex(macro.index)
+    superseded = in_order.duplicated(["variable", "observation_date"], keep="last")
+    return (superseded & is_dated(in_order["vintage"])).reindex(macro.index)
 
 
 def _keys(macro: pd.DataFrame) -> pd.MultiIndex:

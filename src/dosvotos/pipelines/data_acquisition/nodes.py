@@ -168,7 +168,7 @@ def seal_acquisition(
 
 def _count_findings(findings: pd.DataFrame) -> dict[str, FindingCount]:
     counts = findings.groupby(["subject", "severity"]).size().unstack(fill_value=0)
-    return {str(subject): FindingCount(**found) for subject, found in counts.to_dict("index").items()}
+    return {str(name): FindingCount.model_validate(found) for name, found in counts.to_dict("index").items()}
 
 
 def _bar_state(table: BarTable, fetched: FetchRecord, outcome: FetchOutcome, found: FindingCount) -> BarState:
