@@ -19,4 +19,5 @@ def small_market(variables: dict[str, MacroVariable]) -> MarketHistory:
     """Three months of bars and what macro was published by their end."""
     params = SampleMarketParams(seed=11, start=date(2020, 1, 2), edge=0.3)
     market = simulate_market(params, variables, UNTIL)
-    return MarketHistory(market.bars.set_index("timestamp"), check_macro(market.macro, variables))
+    macro = market.macro.assign(vintage="simulated", source="sample")
+    return MarketHistory(market.bars.set_index("timestamp"), check_macro(macro, variables))
