@@ -13,6 +13,7 @@ from typing import Any
 import mlflow
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
+from kedro_mlflow.framework.hooks.mlflow_hook import mlflow_hook
 from sqlalchemy import Engine
 
 from dosvotos.database.connection import open_database
@@ -60,10 +61,11 @@ def new_project(root: Path) -> Project:
 
 @contextmanager
 def _no_run_left_open() -> Iterator[None]:
-    """kedro-mlflow reopens an earlier session's run in a pipeline without tracking, and leaves it open."""
+    """Each session its own run: kedro-mlflow reopens an earlier session's in a pipeline without tracking."""
     try:
         yield
     finally:
+        mlflow_hook.run_id = None
         while mlflow.active_run():
             mlflow.end_run()
 

@@ -60,3 +60,15 @@ def test_a_file_that_is_no_database_is_one_message(tmp_path):
     (tmp_path / "not.db").write_bytes(b"this is no database at all" * 100)
     with pytest.raises(DatabaseError, match="not a database"):
         open_database(f"sqlite:///{tmp_path}/not.db")
+
+
+def test_a_relative_path_is_the_file_of_the_folder_one_works_in(tmp_path, monkeypatch):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        with writing(open_database("sqlite:///data/x.db")) as connection:
+            connection.execute(insert(ledger_genesis).values(id=name, created_at=datetime.now(UTC)))
+    for name in ("a", "b"):
+        monkeypatch.chdir(tmp_path / name)
+        with reading(open_database("sqlite:///data/x.db")) as connection:
+            assert connection.execute(select(ledger_genesis.c.id)).scalars().all() == [name]

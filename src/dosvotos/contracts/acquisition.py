@@ -108,6 +108,11 @@ class MacroVariable(Section):
         """The primary source and, if there is one, the fallback."""
         return (self.primary,) if self.fallback is None else (self.primary, self.fallback)
 
+    def rule_of(self, provider: str) -> PublicationRule:
+        """The publication rule, or that of the provider where it publishes later."""
+        own = [s.publication for s in self.sources if s.provider == provider and s.publication is not None]
+        return own[0] if own else self.publication
+
 
 class MacroVariablesParams(Section):
     """CTR-L0-SSOT-001: the 40 macro variables."""

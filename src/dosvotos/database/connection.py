@@ -25,7 +25,6 @@ def database_url() -> str:
     return os.environ.get(URL_VARIABLE) or DEFAULT_URL
 
 
-@cache
 def open_database(url: str) -> Engine:
     """Connect to a database whose schema is today's.
 
@@ -36,6 +35,11 @@ def open_database(url: str) -> Engine:
     DatabaseError
         If the URL is malformed, the server cannot be reached or its schema is not this version's.
     """
+    return _open(_absolute(url))
+
+
+@cache
+def _open(url: str) -> Engine:
     engine = connect(url)
     present, wanted = schema_versions(engine)
     if present == wanted:
@@ -47,6 +51,14 @@ def open_database(url: str) -> Engine:
         f"database {engine.url.render_as_string()}: schema is {present or 'empty'}, this version needs "
         f"{wanted}; run 'dosvotos db upgrade'"
     )
+
+
+def _absolute(url: str) -> str:
+    """A SQLite file's place in full: the same relative path is another file from another folder."""
+    name = url.removeprefix("sqlite:///")
+    if name == url or name in ("", ":memory:"):
+        return url
+    return f"sqlite:///{Path(name).absolute()}"
 
 
 def connect(url: str) -> Engine:

@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from dosvotos.contracts.acquisition import MacroVariable, PublicationRule
+from dosvotos.contracts.acquisition import MacroVariable
 from dosvotos.market.calendar import (
     BAR,
     BARS_PER_SESSION,
@@ -272,7 +272,7 @@ def _coverage(known: pd.DataFrame, variable: MacroVariable, as_of: pd.Timestamp)
     if variable.frequency == "daily":
         closed = closed_days_around(periods, variable.publication.zone)
         periods = periods[np.is_busday(periods, holidays=closed)]
-    due = published_at(periods.tolist(), _rule_of(variable, known["source"].iloc[-1])) <= as_of
+    due = published_at(periods.tolist(), variable.rule_of(known["source"].iloc[-1])) <= as_of
     return float(np.isin(periods[due], found).mean()) if due.any() else float("nan")
 
 
@@ -285,12 +285,6 @@ def _period_starts(days: np.ndarray, variable: MacroVariable) -> np.ndarray:
         months = months - months.astype(int) % 3
     starts: np.ndarray = months.astype("datetime64[D]")
     return starts
-
-
-def _rule_of(variable: MacroVariable, source: str) -> PublicationRule:
-    """The variable's rule of publication, or its source's where that one publishes later."""
-    own = [s.publication for s in variable.sources if s.provider == source and s.publication is not None]
-    return own[0] if own else variable.publication
 
 
 # ---- sections

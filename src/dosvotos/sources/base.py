@@ -104,15 +104,9 @@ def date_publications(macro: pd.DataFrame, variables: Mapping[str, MacroVariable
     """Add ``published_at`` (UTC), by each source's rule or the vendor's vintage, and ``frequency``."""
     published = pd.Series(pd.NaT, index=macro.index, dtype="datetime64[us, UTC]")
     for (name, source), rows in macro.groupby(["variable", "source"], sort=False):
-        published[rows.index] = _publications(rows, rule_of(variables[str(name)], str(source)))
+        published[rows.index] = _publications(rows, variables[str(name)].rule_of(str(source)))
     frequency = macro["variable"].map({n: v.frequency for n, v in variables.items()})
     return macro.assign(published_at=published, frequency=frequency)
-
-
-def rule_of(variable: MacroVariable, source: str) -> PublicationRule:
-    """The publication rule of a variable, or that of the source where it publishes later."""
-    own = [s.publication for s in variable.sources if s.provider == source and s.publication is not None]
-    return own[0] if own else variable.publication
 
 
 def _publications(rows: pd.DataFrame, rule: PublicationRule) -> pd.DatetimeIndex:

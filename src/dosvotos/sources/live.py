@@ -28,7 +28,7 @@ from dosvotos.contracts.acquisition import (
 )
 from dosvotos.errors import SourceError
 from dosvotos.market.calendar import closed_days_around, in_session, published_at
-from dosvotos.sources.base import BAR_COLUMNS, BARS, MACRO_COLUMNS, RawMarket, rule_of
+from dosvotos.sources.base import BAR_COLUMNS, BARS, MACRO_COLUMNS, RawMarket
 from dosvotos.sources.http import Client
 from dosvotos.sources.providers import DROP_IN, bar_fetcher, drop_in_fetcher, series_fetcher
 from dosvotos.sources.series import Series, SeriesRequest, plain
@@ -300,7 +300,7 @@ def _accept(
     ahead = frame["observation_date"] > task.request.end
     if variable.frequency == "daily":
         days = list(frame["observation_date"])
-        ahead |= published_at(days, rule_of(variable, source.provider)) > as_of
+        ahead |= published_at(days, variable.rule_of(source.provider)) > as_of
     if ahead.any():
         outcome.notes.append(f"{int(ahead.sum())} observation(s) ahead of their time left out")
     kept = frame[~ahead]
