@@ -1,10 +1,11 @@
-"""Does PPO find an edge that is there, and leave a market without one alone?
+"""How much of a planted edge PPO finds, and what it does on a market without one.
 
-Three planted markets: in `EASY` and `HARD` a slow signal announces each bar's return, in `NULL` nothing does. The
-oracle knows the signal and the market's parameters and trades it best after costs. Each seed trains on bars of
-its own, keeps its best policy on val, and trades held-out bars that nothing has seen. The figures are medians over
-the seeds of the policy's held-out return (the logarithm of what its account has grown by) as a fraction of the
-oracle's; on the null market before costs and as a fraction of the easy market's oracle.
+In the markets `EASY` and `HARD` a slow signal announces each bar's return, in `NULL` nothing does. The
+oracle knows the signal and the market's parameters and trades it best after costs. Each seed trains on bars
+of its own, keeps its best policy on val, and trades held-out bars that nothing has seen. The figures are
+medians over the seeds: the policy's held-out return (the logarithm of what its account has grown by) as a
+fraction of the oracle's; on the null market before costs, and as a fraction of what the easy market's
+oracle earns.
 
 The markets, the seeds and the lengths below were committed before any training on them.
 """
@@ -93,7 +94,7 @@ def planted_rows(market: Market, seed: int, n_sessions: int) -> tuple[pd.DataFra
 
 
 def oracle_targets(market: Market, signal: np.ndarray) -> np.ndarray:
-    """Positions that earn the most per bar after costs, by value iteration over the signal and the position."""
+    """Positions that earn the most a bar after costs, by value iteration over signal and position."""
     grid = np.linspace(-4, 4, 201)
     spread = np.sqrt(1 - market.persistence**2)
     ahead = np.exp(-0.5 * ((grid[None, :] - market.persistence * grid[:, None]) / spread) ** 2)
