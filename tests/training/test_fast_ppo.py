@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import gymnasium as gym
@@ -352,6 +353,14 @@ def test_global_draws_of_others_change_nothing():
     disturbed = small(market())
     disturbed.learn(4 * 256, callback=Disturber())
     assert_same_to_the_last_bit(trained(), disturbed)
+
+
+def test_threads_beside_each_other_give_the_same_weights():
+    models = [small(market(), seed=seed) for seed in (0, 1, 0)]
+    with ThreadPoolExecutor(len(models)) as threads:
+        list(threads.map(lambda model: model.learn(4 * 256), models))
+    for model, seed in zip(models, (0, 1, 0), strict=True):
+        assert_same_to_the_last_bit(model, trained(seed))
 
 
 def test_torch_and_blas_keep_to_one_thread():

@@ -1,3 +1,4 @@
+import copy
 import io
 import json
 import subprocess
@@ -7,7 +8,9 @@ from functools import cache
 
 import numpy as np
 import pytest
+from gymnasium import spaces
 from stable_baselines3 import PPO
+from stable_baselines3.common.buffers import RolloutBuffer
 
 from dosvotos.backtest.simulate import policy_targets, tape_of
 from dosvotos.contracts.features import MARKET_FEATURES
@@ -85,6 +88,12 @@ def test_processes_beside_each_other_give_the_same_model_and_the_same_zip():
     assert hashes == [[small().policy.digest, digest_bytes(small().sb3_zip)]] * 2
 
 
+def test_the_zip_does_not_know_what_else_the_process_has_done():
+    before = small().sb3_zip
+    copy.deepcopy(RolloutBuffer(2, spaces.Box(-1, 1, (1,)), spaces.Discrete(2), "cpu"))  # marks the class
+    assert trained(small_parameters()).sb3_zip == before
+
+
 def test_the_zip_names_no_place_in_memory():
     with zipfile.ZipFile(io.BytesIO(small().sb3_zip)) as files:
         assert b" at 0x" not in files.read("data")
@@ -100,7 +109,7 @@ def test_sb3s_zip_has_fixed_times_and_no_state_of_the_last_run():
     with zipfile.ZipFile(io.BytesIO(small().sb3_zip)) as files:
         assert {info.date_time for info in files.infolist()} == {(2020, 1, 1, 0, 0, 0)}
         data = json.loads(files.read("data"))
-    assert not {"_last_obs", "ep_info_buffer", "start_time"} & data.keys()
+    assert not {"_last_obs", "_random_state", "ep_info_buffer", "start_time"} & data.keys()
 
 
 # ---- the served policy is the trained one

@@ -17,6 +17,7 @@ from numba import njit
 
 # Sums may be reordered and fused. NaN and infinity keep their meaning: a divergence must show.
 _FAST = {
+    "no_cfunc_wrapper": True,
     "nogil": True,
     "cache": True,
     "error_model": "numpy",

@@ -1,7 +1,7 @@
 """Training: the curriculum's phases one after the other, validation by net return, the best policy kept."""
 
 import io
-import re
+import json
 import time
 import zipfile
 from collections.abc import Callable, Iterable
@@ -29,8 +29,15 @@ from dosvotos.training.threads import pin_threads
 
 ENGINES: dict[str, type[PPO]] = {"fast": FastPPO, "sb3": PPO}
 _FIXED_DATE = (2020, 1, 1, 0, 0, 0)
-_MEMORY_ADDRESS = re.compile(rb" at 0x[0-9a-f]+")
-_VOLATILE = ["_last_obs", "_last_episode_starts", "ep_info_buffer", "ep_success_buffer", "start_time"]
+_READ_BACK = {":type:", ":serialized:"}
+_VOLATILE = [
+    "_last_obs",
+    "_last_episode_starts",
+    "_random_state",
+    "ep_info_buffer",
+    "ep_success_buffer",
+    "start_time",
+]
 
 
 class Validation(NamedTuple):
@@ -272,12 +279,24 @@ def new_model(env: VecEnv, settings: TrainingParams) -> PPO:
 
 
 def _sb3_zip(model: PPO) -> bytes:
-    """SB3's file without times and memory addresses, so that the same policy gives the same bytes."""
+    """SB3's file, the same bytes for the same policy: without times, and without what describes each pickle.
+
+    SB3 reads the pickles alone; the descriptions beside them show memory addresses and what else the process
+    has done with a class.
+    """
     written = io.BytesIO()
     model.save(written, exclude=_VOLATILE)
     repacked = io.BytesIO()
     with zipfile.ZipFile(written) as source, zipfile.ZipFile(repacked, "w", zipfile.ZIP_DEFLATED) as target:
         for name in sorted(source.namelist()):
-            content = _MEMORY_ADDRESS.sub(b"", source.read(name)) if name == "data" else source.read(name)
+            content = _without_descriptions(source.read(name)) if name == "data" else source.read(name)
             target.writestr(zipfile.ZipInfo(name, _FIXED_DATE), content)
     return repacked.getvalue()
+
+
+def _without_descriptions(data: bytes) -> bytes:
+    fields = json.loads(data)
+    for name, field in fields.items():
+        if isinstance(field, dict) and ":serialized:" in field:
+            fields[name] = {key: field[key] for key in _READ_BACK & field.keys()}
+    return json.dumps(fields, sort_keys=True).encode()
