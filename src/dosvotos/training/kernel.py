@@ -194,7 +194,16 @@ def advantages_of(
 @njit(**_FAST)
 def memory_for(tower: np.ndarray, n: int) -> np.ndarray:
     """Room for the outputs of every layer for `n` observations."""
-    return np.empty(n * tower[:, 1].sum(), np.float32)
+    return np.empty(n * n_outputs(tower), np.float32)
+
+
+@njit(**_FAST)
+def n_outputs(tower: np.ndarray) -> int:
+    """Outputs of all layers together."""
+    total = 0
+    for layer in range(len(tower)):
+        total += tower[layer, 1]
+    return total
 
 
 @njit(**_FAST)
@@ -228,7 +237,7 @@ def backward(
 ) -> None:
     """Write the loss's slopes in the tower's parameters, from its slopes in the tower's outputs."""
     n = len(inputs)
-    start = n * tower[:-1, 1].sum()
+    start = n * n_outputs(tower[:-1])
     for layer in range(len(tower) - 1, -1, -1):
         weight, _ = weight_and_bias(parameters, tower[layer])
         weight_slopes, bias_slopes = weight_and_bias(gradient, tower[layer])
