@@ -75,12 +75,14 @@ def small_parameters(
     episode_bars: int = 60,
     evaluation_rollouts: int = 1,
     patience: int = 99,
+    engine: str = "fast",
     **hyperparameters: Any,
 ) -> Parameters:
     names = ("name", "timesteps", "transaction_cost", "drawdown")
     return parameters_of(
         "smoke",
         training={
+            "engine": engine,
             "seed": seed,
             "episode_bars": episode_bars,
             "evaluation_rollouts": evaluation_rollouts,

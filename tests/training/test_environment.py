@@ -1,3 +1,4 @@
+import json
 from datetime import date
 
 import numpy as np
@@ -13,8 +14,9 @@ from dosvotos.errors import DataError
 from dosvotos.market.accounting import Account, Tape, run_account
 from dosvotos.market.calendar import session_dates
 from dosvotos.policy.forward import ServedPolicy
-from dosvotos.training.environment import MarketTape, MarketVecEnv, market_tape
-from dosvotos.training.reward import RewardWeights
+from dosvotos.training.environment import MarketEnv, MarketVecEnv, MarketVectorEnv
+from dosvotos.training.episodes import Episodes, MarketTape, market_tape
+from dosvotos.training.reward import COMPONENTS, RewardWeights
 from tests.policy.policies import random_policy
 from tests.training.markets import rows_of, statistics
 
@@ -214,8 +216,24 @@ def test_a_tape_holds_the_complete_rows_only():
     assert 0 < len(complete) < len(rows)
     assert tape.close.tolist() == complete["close"].tolist()
     assert np.isfinite(tape.observations).all() and np.abs(tape.observations).max() <= 5
-    with pytest.raises(DataError, match="0 complete rows"):
+    with pytest.raises(DataError, match="0 complete rows of train; of its 300 rows 300 miss vix_z"):
         tape_of(rows.assign(vix_z=np.nan))
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "said"),
+    [
+        ("rsi_9", np.inf, "train: rsi_9 must be finite, found NaN or infinity in 1 complete row"),
+        ("time_normalized", np.nan, "train: time_normalized must be finite"),
+        ("close", np.nan, "train: every close must be a positive number"),
+        ("close", 0.0, r"train: every close must be a positive number, found 0\.0"),
+    ],
+)
+def test_what_no_episode_can_use_is_refused_by_name(column: str, value: float, said: str):
+    rows = ROWS.copy()
+    rows.iloc[100, rows.columns.get_loc(column)] = value
+    with pytest.raises(DataError, match=said):
+        tape_of(rows)
 
 
 def test_an_episode_lasts_its_bars_and_ends_by_the_time_limit():
@@ -255,8 +273,8 @@ def test_an_episodes_return_is_the_sum_of_its_rewards():
 @settings(max_examples=20, deadline=None)
 def test_no_episode_ever_looks_past_the_tape(episode_bars: int, seed: int):
     tape = tape_of(ROWS, episode_bars)
-    guarded = tape._replace(close=np.append(tape.close, [np.nan, np.nan]))
-    env = environment(guarded, n_envs=4, episode_bars=episode_bars, seed=seed)
+    env = environment(tape, n_envs=4, episode_bars=episode_bars, seed=seed)
+    env.episodes._tape = tape._replace(close=np.append(tape.close, [np.nan, np.nan]))
     env.reset()
     for _ in range(min(3 * episode_bars, 800)):
         _, rewards, _, _ = env.step(np.full(4, 2))
@@ -335,11 +353,9 @@ def test_a_position_held_overnight_is_rewarded_with_its_financing():
     financed = market_tape(rows, statistics(), 60, financed=True)
     results = []
     for tape in (plain, financed):
-        env = MarketVecEnv(tape, 1, 60, 0.0, RewardWeights(1.0, 0.0, 0.0), seed=1)
-        env._begin(np.array([True]))
-        env._row[:] = tape.starts[0] + 58
-        env.step_async(np.array([2]))
-        results.append(float(env.step_wait()[1][0]))
+        episodes = Episodes(tape, 1, 60, 0.0, RewardWeights(1.0, 0.0, 0.0))
+        episodes.account.row[:] = tape.starts[0] + 58
+        results.append(float(episodes.step(np.array([2])).rewards[0]))
     days = (rows.index[60].date() - rows.index[59].date()).days
     assert results[1] - results[0] == pytest.approx(-0.073 / 365 * days, rel=1e-3)
 
@@ -348,3 +364,176 @@ def test_an_unknown_rate_refuses_a_financed_training():
     rows = ROWS.assign(policy_rate_difference=np.nan)
     with pytest.raises(DataError, match="financing: fed funds or TPM is unknown"):
         market_tape(rows, statistics(), 60, financed=True)
+
+
+# ---- components of the reward
+
+
+EVERY = RewardWeights(
+    pnl=2.0, transaction_cost=3.0, drawdown=5.0, volatility=7.0, holding=0.01, inactivity=0.02, turnover=0.03
+)
+
+
+def test_each_component_by_hand():
+    close = [100, 100, 110, 99, 99, 99, 99]
+    episodes = Episodes(hand_made(close), 1, 5, cost=0.01, weights=EVERY)
+    episodes.begin([0])
+    steps = [episodes.step(np.array([action])) for action in (2, 0, 1)]
+    # long at 100 for a fee and marked at 110; flipped at 110 for two fees and marked at 99; flat at 99
+    first = 1 - 0.01 + 0.1
+    fee_out = 0.01 * 1.1
+    units = (first - fee_out) / 110
+    second = first - fee_out - 0.01 * units * 110 + units * 11
+    fees = (0.01, (fee_out + 0.01 * units * 110) / first, 0.01 * units * 99 / second)
+    equity = (1.0, first, second, second * (1 - fees[2]))
+    for t, (step, fee) in enumerate(zip(steps, fees, strict=True)):
+        net = equity[t + 1] / equity[t] - 1
+        drawdown = [1 - e / max(equity[: i + 1]) for i, e in enumerate(equity)]
+        expected = {
+            "pnl": 2.0 * (net + fee),
+            "transaction_cost": -3.0 * fee,
+            "drawdown": -5.0 * max(drawdown[t + 1] - drawdown[t], 0),
+            "volatility": -7.0 * net**2,
+            "holding": -0.01 * (1, 1, 0)[t],
+            "inactivity": -0.02 * (0, 0, 1)[t],
+            "turnover": -0.03 * (1, 2, 1)[t],
+        }
+        found = dict(zip(COMPONENTS, step.contributions[0], strict=True))
+        assert found == pytest.approx(expected, abs=1e-12)
+        assert step.rewards[0] == pytest.approx(sum(expected.values()), rel=1e-6)
+
+
+def test_an_episode_tells_what_each_component_added_to_its_return():
+    env = environment(tape_of(), n_envs=3, weights=EVERY, seed=6)
+    env.reset()
+    random, ended = np.random.default_rng(6), []
+    for _ in range(130):
+        ended += [info["episode"] for info in env.step(random.integers(0, 3, 3))[3] if info]
+    assert len(ended) >= 6
+    for episode in ended:
+        parts = {name: episode[f"reward/{name}"] for name in COMPONENTS}
+        assert sum(parts.values()) == pytest.approx(episode["r"], rel=1e-9)
+        assert parts["holding"] / 0.01 + parts["inactivity"] / 0.02 == pytest.approx(
+            -(parts["holding"] / -0.01 + parts["inactivity"] / -0.02)
+        )
+        assert all(value != 0 for value in parts.values())
+
+
+def test_an_action_that_is_none_of_the_three_is_refused():
+    for wrong in (-1, 3):
+        env = environment(tape_of(), n_envs=2)
+        env.reset()
+        with pytest.raises(ValueError, match=r"action: must be 0 \(short\), 1 \(flat\) or 2 \(long\)"):
+            env.step(np.array([1, wrong]))
+
+
+# ---- three interfaces, one step
+
+
+def gymnasium_env(tape: MarketTape, episode_bars: int = 60, weights: RewardWeights = EVERY) -> MarketEnv:
+    return MarketEnv(tape, episode_bars, COST, weights)
+
+
+@given(seed=st.integers(0, 2**16), episode_bars=st.integers(2, 90))
+@settings(max_examples=8, deadline=None)
+def test_the_three_interfaces_give_the_same_trajectories(seed: int, episode_bars: int):
+    tape, n_envs = tape_of(ROWS, episode_bars), 3
+    vec = environment(tape, n_envs, episode_bars, weights=EVERY, seed=seed)
+    vector = MarketVectorEnv(tape, n_envs, episode_bars, COST, EVERY)
+    singles = [gymnasium_env(tape, episode_bars) for _ in range(n_envs)]
+    staggered = {"staggered": True}
+    shown = [vec.reset(), vector.reset(seed=seed, options=staggered)[0]]
+    shown.append(np.array([env.reset(seed=seed + i, options=staggered)[0] for i, env in enumerate(singles)]))
+    random = np.random.default_rng(seed)
+    for _ in range(150):
+        assert np.array_equal(shown[0], shown[1]) and np.array_equal(shown[0], shown[2])
+        actions = random.integers(0, 3, n_envs)
+        seen, rewards, dones, infos = vec.step(actions)
+        seen_2, rewards_2, terminated, truncated, infos_2 = vector.step(actions)
+        assert np.array_equal(rewards, rewards_2) and np.array_equal(dones, terminated | truncated)
+        seen_3 = []
+        for i, env in enumerate(singles):
+            observation, reward, terminated_3, truncated_3, info = env.step(int(actions[i]))
+            assert (reward, terminated_3, truncated_3) == (rewards[i], terminated[i], truncated[i])
+            assert info["reward"] == {name: infos_2["reward"][name][i] for name in COMPONENTS}
+            if dones[i]:
+                assert np.array_equal(observation, infos[i]["terminal_observation"])
+                assert np.array_equal(observation, infos_2["final_obs"][i])
+                assert infos_2["_final_obs"][i]
+                assert infos[i]["TimeLimit.truncated"] is truncated_3
+                observation, _ = env.reset()
+            seen_3.append(observation)
+        shown = [seen, seen_2, np.array(seen_3)]
+
+
+def test_gymnasiums_checker_finds_nothing(recwarn: pytest.WarningsRecorder):
+    from gymnasium.utils.env_checker import check_env
+
+    check_env(gymnasium_env(tape_of()), skip_render_check=True)
+    assert [str(w.message) for w in recwarn if "market" in str(w.message).lower()] == []
+
+
+def test_sb3s_checker_finds_nothing(recwarn: pytest.WarningsRecorder):
+    from stable_baselines3.common.env_checker import check_env
+
+    check_env(gymnasium_env(tape_of()), warn=True)
+    assert [str(w.message) for w in recwarn] == []
+
+
+def test_gymnasiums_own_vector_of_single_environments_agrees_with_the_batched_one():
+    from gymnasium.vector import AutoresetMode, SyncVectorEnv
+
+    tape = tape_of()
+    theirs = SyncVectorEnv(
+        [lambda: gymnasium_env(tape)] * 4, autoreset_mode=AutoresetMode.SAME_STEP, copy=True
+    )
+    ours = MarketVectorEnv(tape, 4, 60, COST, EVERY)
+    assert ours.observation_space == theirs.observation_space and ours.action_space == theirs.action_space
+    shown = ours.reset(seed=8)[0], theirs.reset(seed=8)[0]
+    random = np.random.default_rng(8)
+    for _ in range(130):
+        assert np.array_equal(*shown)
+        actions = random.integers(0, 3, 4)
+        one, other = ours.step(actions), theirs.step(actions)
+        for k in (2, 3):
+            assert np.array_equal(one[k], other[k])
+        np.testing.assert_array_equal(one[1], other[1])
+        shown = one[0], other[0]
+    assert ours.metadata["autoreset_mode"] is AutoresetMode.SAME_STEP
+
+
+def test_an_episode_under_gymnasium_begins_at_a_session_unless_it_is_staggered():
+    tape, env = tape_of(), gymnasium_env(tape_of())
+    assert all(rows_seen(tape, env.reset(seed=i)[0][None])[0] in tape.starts for i in range(5))
+    middles = [rows_seen(tape, env.reset(seed=i, options={"staggered": True})[0][None])[0] for i in range(5)]
+    assert not set(middles) <= set(tape.starts.tolist())
+
+
+def test_an_ended_episode_under_gymnasium_takes_no_step():
+    from gymnasium.error import ResetNeeded
+
+    env = gymnasium_env(tape_of(ROWS, 2), episode_bars=2)
+    with pytest.raises(ResetNeeded):
+        env.step(1)
+    env.reset(seed=0)
+    assert [env.step(1)[3] for _ in range(2)] == [False, True]
+    with pytest.raises(ResetNeeded, match=r"call reset\(\) first"):
+        env.step(1)
+
+
+def test_episodes_go_on_from_a_state_that_was_written_as_json():
+    tape, random = tape_of(), np.random.default_rng(9)
+    env = environment(tape, weights=EVERY, seed=9)
+    env.reset()
+    for _ in range(70):
+        env.step(random.integers(0, 3, 4))
+    written = json.dumps(env.episodes.state())
+    other = environment(tape, weights=EVERY, seed=10)
+    other.reset()
+    other.episodes.restore(json.loads(written))
+    for _ in range(130):
+        actions = random.integers(0, 3, 4)
+        left, right = env.step(actions), other.step(actions)
+        for k in range(3):
+            assert np.array_equal(left[k], right[k])
+        assert [info.get("episode") for info in left[3]] == [info.get("episode") for info in right[3]]

@@ -1,3 +1,4 @@
+import copy
 import io
 import json
 import subprocess
@@ -7,17 +8,23 @@ from functools import cache
 
 import numpy as np
 import pytest
+from gymnasium import spaces
 from stable_baselines3 import PPO
+from stable_baselines3.common.buffers import RolloutBuffer
 
 from dosvotos.backtest.simulate import policy_targets, tape_of
 from dosvotos.contracts.features import MARKET_FEATURES
-from dosvotos.contracts.parameters import Parameters
-from dosvotos.errors import DataError
+from dosvotos.contracts.parameters import Parameters, read_parameters
+from dosvotos.errors import DataError, ParameterError
 from dosvotos.hashing import digest_bytes
 from dosvotos.market.accounting import run_account
 from dosvotos.policy.forward import ServedPolicy
-from dosvotos.training.ppo import TrainingResult, train
-from tests.conftest import ROOT
+from dosvotos.training.environment import MarketVecEnv
+from dosvotos.training.episodes import market_tape
+from dosvotos.training.fast_ppo import FastPPO
+from dosvotos.training.ppo import TrainingResult, new_model, train
+from dosvotos.training.reward import COMPONENTS, RewardWeights
+from tests.conftest import ROOT, parameter_tree
 from tests.training.markets import (
     ROLLOUT,
     SMALL,
@@ -28,8 +35,6 @@ from tests.training.markets import (
     train_rows,
     val_rows,
 )
-
-pytestmark = pytest.mark.slow
 
 
 def trained(parameters: Parameters) -> TrainingResult:
@@ -61,23 +66,32 @@ def observations(policy: ServedPolicy) -> np.ndarray:
 
 def test_the_same_seed_gives_the_same_model_to_the_last_bit():
     again = trained(small_parameters())
+    assert len(again.curve) == 6
     assert again.policy.digest == small().policy.digest
     assert again.sb3_zip == small().sb3_zip
     assert again.curve == small().curve and again.best_episode_reward == small().best_episode_reward
 
 
-def test_another_process_gives_the_same_model_and_the_same_zip():
+def test_stock_sb3_gives_the_same_model_again_too():
+    short = small_parameters(engine="sb3", phases=(("final", 2 * ROLLOUT, 1.0, 1.0),))
+    once, again = trained(short), trained(short)
+    assert again.policy.digest == once.policy.digest and again.sb3_zip == once.sb3_zip
+
+
+@pytest.mark.slow
+def test_processes_beside_each_other_give_the_same_model_and_the_same_zip():
     # the zip's hash stands in the manifest and the manifest's in the proposal: a rerun must find both
-    made = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "tests.training.markets"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    model_hash, zip_hash = made.stdout.split()
-    assert model_hash == small().policy.digest
-    assert zip_hash == digest_bytes(small().sb3_zip)
+    command = [sys.executable, "-W", "ignore", "-m", "tests.training.markets"]
+    beside = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    hashes = [process.communicate()[0].split() for process in beside]
+    assert [process.returncode for process in beside] == [0, 0]
+    assert hashes == [[small().policy.digest, digest_bytes(small().sb3_zip)]] * 2
+
+
+def test_the_zip_does_not_know_what_else_the_process_has_done():
+    before = small().sb3_zip
+    copy.deepcopy(RolloutBuffer(2, spaces.Box(-1, 1, (1,)), spaces.Discrete(2), "cpu"))  # marks the class
+    assert trained(small_parameters()).sb3_zip == before
 
 
 def test_the_zip_names_no_place_in_memory():
@@ -95,7 +109,7 @@ def test_sb3s_zip_has_fixed_times_and_no_state_of_the_last_run():
     with zipfile.ZipFile(io.BytesIO(small().sb3_zip)) as files:
         assert {info.date_time for info in files.infolist()} == {(2020, 1, 1, 0, 0, 0)}
         data = json.loads(files.read("data"))
-    assert not {"_last_obs", "ep_info_buffer", "start_time"} & data.keys()
+    assert not {"_last_obs", "_random_state", "ep_info_buffer", "start_time"} & data.keys()
 
 
 # ---- the served policy is the trained one
@@ -141,6 +155,28 @@ def test_every_shape_of_network_is_taken_over_whole(hidden: list[int]):
     np.testing.assert_allclose(result.policy.probabilities(shown), shares, atol=2e-6)
 
 
+@pytest.mark.parametrize("engine", ["fast", "sb3"])
+def test_either_engine_leaves_a_model_that_sb3_opens_and_the_served_policy_repeats(engine: str):
+    result = trained(small_parameters(engine=engine, phases=(("final", ROLLOUT, 1.0, 1.0),)))
+    model = PPO.load(io.BytesIO(result.sb3_zip), device="cpu")
+    assert type(model) is PPO and model.num_timesteps == ROLLOUT
+    shown = observations(result.policy)[:200]
+    logits = result.policy.logits(shown)
+    ranked = np.sort(logits, axis=1)
+    clear = ranked[:, 2] - ranked[:, 1] > 1e-4
+    actions, _ = model.predict(shown.astype(np.float32), deterministic=True)
+    assert clear.any() and np.array_equal(actions[clear], logits.argmax(axis=1)[clear])
+
+
+def test_both_engines_are_sb3s_ppo_and_begin_with_the_same_weights():
+    env = MarketVecEnv(market_tape(train_rows(), statistics(), 60), 8, 60, 0.0, RewardWeights(1, 0, 0), 1)
+    models = {name: new_model(env, small_parameters(engine=name).training) for name in ("fast", "sb3")}
+    assert {name: type(model) for name, model in models.items()} == {"fast": FastPPO, "sb3": PPO}
+    assert all(isinstance(model, PPO) for model in models.values())
+    for name, tensor in models["sb3"].policy.state_dict().items():
+        assert np.array_equal(models["fast"].policy.state_dict()[name], tensor)
+
+
 # ---- curriculum and validation
 
 
@@ -149,7 +185,16 @@ def test_phases_run_in_order_and_each_is_validated():
     assert [v.phase for v in curve] == ["free"] * 2 + ["final"] * 4
     assert [v.timesteps for v in curve] == [ROLLOUT * n for n in range(1, 7)]
     assert small().timesteps == 6 * ROLLOUT and small().final_phase == "final"
-    assert small().torch_threads == 1 and small().duration_seconds > 0
+    assert (small().torch_threads, small().blas_threads) == (1, 1) and small().duration_seconds > 0
+
+
+def test_each_validation_tells_what_the_components_added_to_the_recent_rewards():
+    for validation in small().curve:
+        assert validation.reward_components is not None
+        assert set(validation.reward_components) == set(COMPONENTS)
+        assert sum(validation.reward_components.values()) == pytest.approx(validation.episode_reward)
+    free, final = small().curve[0].reward_components, small().curve[-1].reward_components
+    assert free["transaction_cost"] == 0 > final["transaction_cost"] and free["drawdown"] == 0
 
 
 def test_validation_comes_every_so_many_rollouts_and_at_the_end_of_a_phase():
@@ -250,9 +295,17 @@ def test_an_episode_too_long_for_train_names_its_parameter():
         trained(small_parameters(episode_bars=len(train_rows()) - 1))
 
 
+def test_a_val_that_can_judge_no_policy_is_refused_before_training():
+    with pytest.raises(DataError, match="val: no row of 600 has all features"):
+        train(small_parameters(), train_rows(), val_rows().assign(rsi_9=np.nan), statistics(), silent)
+    with pytest.raises(DataError, match="val: every close must be a positive number"):
+        train(small_parameters(), train_rows(), val_rows().assign(close=np.nan), statistics(), silent)
+
+
+@pytest.mark.parametrize("engine", ["fast", "sb3"])
 @pytest.mark.parametrize("evaluation_rollouts", [1, 4])
-def test_a_learning_rate_that_ends_in_nan_says_so(evaluation_rollouts: int):
-    parameters = small_parameters(learning_rate=1e30, evaluation_rollouts=evaluation_rollouts)
+def test_a_learning_rate_that_ends_in_nan_says_so(engine: str, evaluation_rollouts: int):
+    parameters = small_parameters(engine=engine, learning_rate=1e30, evaluation_rollouts=evaluation_rollouts)
     with pytest.raises(DataError, match=r"diverged in free.*training\.hyperparameters\.learning_rate"):
         trained(parameters)
 
@@ -267,3 +320,23 @@ def test_a_training_in_which_no_episode_ends_can_still_be_recorded():
 
 def test_the_small_training_is_the_size_these_tests_take_it_for():
     assert ROLLOUT == 256 and SMALL["n_steps"] == 32 and len(train_rows()) == 1800
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"curriculum": {"phases": [{"name": "a", "timesteps": 0, "transaction_cost": 1, "drawdown": 1}]}},
+         r"curriculum\.phases\.0\.timesteps: Input should be greater than 0, was 0"),
+        ({"curriculum": {"phases": []}}, r"curriculum\.phases: Tuple should have at least 1 item"),
+        ({"training": {"hyperparameters": {**SMALL, "batch_size": 257}}},
+         r"training\.hyperparameters: batch_size 257 exceeds the rollout n_envs x n_steps = 256"),
+        ({"training": {"engine": "quick"}}, r"training\.engine: Input should be 'fast' or 'sb3', was 'quick"),
+        ({"reward": {"volatility": -1.0}}, r"reward\.volatility: .*greater than or equal to 0, was -1\.0"),
+    ],
+)  # fmt: skip
+def test_impossible_settings_are_refused_by_name_before_anything_runs(changes: dict, said: str):
+    tree = parameter_tree("smoke")
+    for section, values in changes.items():
+        tree[section] |= values
+    with pytest.raises(ParameterError, match=said):
+        read_parameters(tree)

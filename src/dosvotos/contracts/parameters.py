@@ -223,13 +223,27 @@ class TradingParams(Section):
 
 
 class RewardParams(Section):
-    """Reward = scale x weighted sum of the components, each a fraction of equity."""
+    """Reward a bar = scale x (pnl - the charged components), each times its weight.
+
+    `pnl`, `transaction_cost` and `drawdown` are fractions of the equity before the bar. The weight of another
+    component is the fraction of equity charged for one unit of it.
+    """
 
     scale: PositiveFloat
     pnl: NonNegativeFloat
+    """Gain before fees."""
     transaction_cost: NonNegativeFloat
+    """Fees paid."""
     drawdown: NonNegativeFloat
-    """Weight of the growth of the episode's drawdown."""
+    """Growth of the episode's drawdown."""
+    volatility: NonNegativeFloat
+    """Square of the gain net of fees, a fraction squared; half the risk aversion of mean and variance."""
+    holding: NonNegativeFloat
+    """A bar with a position."""
+    inactivity: NonNegativeFloat
+    """A bar without a position."""
+    turnover: NonNegativeFloat
+    """A position traded: an opening or a closing is 1, a flip 2."""
 
 
 class CurriculumPhase(Section):
@@ -284,6 +298,8 @@ class HyperparameterParams(Section):
 class TrainingParams(Section):
     """How L3 trains."""
 
+    engine: Literal["fast", "sb3"]
+    """Whose arithmetic: compiled, or stable-baselines3's own; either gives a ``stable_baselines3.PPO``."""
     seed: NonNegativeInt
     episode_bars: Annotated[int, Field(ge=2)]
     evaluation_rollouts: PositiveInt

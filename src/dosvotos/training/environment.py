@@ -1,86 +1,51 @@
-"""The market as a batch of episodes under SB3's VecEnv interface.
+"""The market's episodes under three interfaces: SB3's VecEnv, Gymnasium's VectorEnv and Gymnasium's Env.
 
-One step decides at a bar's close, fills at the next bar's close and is rewarded with what the filled position
-earns until the close after, less the fees: the account's own marks and fills.
+All three take the same step; the same seed and actions give the same trajectories.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import gymnasium as gym
 import numpy as np
-import pandas as pd
-from numba import njit
+from gymnasium.vector import AutoresetMode
+from gymnasium.vector.utils import batch_space
 from stable_baselines3.common.vec_env import VecEnv
 
-from dosvotos.backtest.simulate import tape_of
-from dosvotos.contracts.features import FEATURE_ORDER, MARKET_FEATURES
-from dosvotos.errors import DataError
-from dosvotos.market.accounting import RUIN_SHARE, fill, mark
-from dosvotos.market.calendar import session_dates
-from dosvotos.market.normalization import NormStats
+from dosvotos.contracts.features import FEATURE_ORDER
+from dosvotos.market.normalization import CLIP
 from dosvotos.policy.forward import TARGETS
-from dosvotos.training.reward import RewardWeights, reward_of
+from dosvotos.training.episodes import Episodes, MarketTape
+from dosvotos.training.reward import COMPONENTS, RewardWeights
 
 
-class MarketTape(NamedTuple):
-    """A training split ready for episodes: its complete rows in time order."""
-
-    observations: np.ndarray
-    """Normalised market features, shape (n_rows, 13), float32."""
-    clock: np.ndarray
-    close: np.ndarray
-    overnight_yield: np.ndarray
-    """Financing a unit of notional held long into each row earns; zeros without financing."""
-    starts: np.ndarray
-    """Rows at which a session begins and a whole episode fits."""
+def observation_space() -> gym.spaces.Box:
+    """Observations in FEATURE_ORDER, clipped as they are for the served policy."""
+    limit = np.full(len(FEATURE_ORDER), CLIP, dtype=np.float32)
+    return gym.spaces.Box(-limit, limit)
 
 
-def market_tape(
-    rows: pd.DataFrame, norm_stats: NormStats, episode_bars: int, financed: bool = False
-) -> MarketTape:
-    """Prepare a split for training; rows without all features are left out.
-
-    Raises
-    ------
-    DataError
-        If no episode of `episode_bars` fits into the complete rows, or `financed` and a rate is unknown.
-    """
-    complete = rows.dropna(subset=list(MARKET_FEATURES))
-    days = session_dates(pd.DatetimeIndex(complete.index))
-    first_of_session = np.flatnonzero(np.diff(days, prepend=days[:1] - 1).astype(int) > 0)
-    starts = first_of_session[first_of_session + episode_bars + 1 < len(complete)]
-    if len(starts) == 0:
-        raise DataError(
-            f"training.episode_bars: an episode of {episode_bars} bars does not fit into the "
-            f"{len(complete)} complete rows of train"
-        )
-    tape = tape_of(complete)
-    return MarketTape(
-        observations=norm_stats.apply(complete[list(MARKET_FEATURES)].to_numpy(float)).astype(np.float32),
-        clock=complete["time_normalized"].to_numpy(np.float32),
-        close=tape.close,
-        overnight_yield=tape.overnight_yield() if financed else np.zeros(len(complete)),
-        starts=starts,
-    )
+def action_space() -> gym.spaces.Discrete:
+    """0 short, 1 flat, 2 long."""
+    return gym.spaces.Discrete(len(TARGETS))
 
 
 class MarketVecEnv(VecEnv):
-    """N episodes that step together.
+    """N episodes that step together, for stable-baselines3.
 
     Parameters
     ----------
-    tape : MarketTape
+    tape, episode_bars, cost, weights
+        As `Episodes` takes them.
     n_envs : int
-    episode_bars : int
-        Decisions an episode lasts; reaching it truncates, ruin terminates.
-    cost : float
-        Fraction of the traded notional paid a side.
-    weights : RewardWeights
-        May be replaced between phases.
     seed : int
         Draws the episodes' starts. The first episodes begin in their middle, so that resets spread; their
         reward covers what was left of them.
+
+    Notes
+    -----
+    An ended episode's ``infos[i]["episode"]`` holds its reward ``r``, its bars ``l`` and, as ``reward/pnl``
+    and so on, what each component added to ``r``.
     """
 
     render_mode = None
@@ -94,23 +59,23 @@ class MarketVecEnv(VecEnv):
         weights: RewardWeights,
         seed: int,
     ) -> None:
-        limit = np.full(len(FEATURE_ORDER), 5.0, dtype=np.float32)
-        super().__init__(n_envs, gym.spaces.Box(-limit, limit), gym.spaces.Discrete(len(TARGETS)))
-        self.weights = weights
-        self._tape, self._episode_bars, self._cost = tape, episode_bars, cost
-        self._random = np.random.default_rng(seed)
-        self._row = np.zeros(n_envs, dtype=np.int64)
-        self._age = np.zeros(n_envs, dtype=np.int64)
-        self._equity, self._peak, self._units = np.ones(n_envs), np.ones(n_envs), np.zeros(n_envs)
-        self._return = np.zeros(n_envs)
+        super().__init__(n_envs, observation_space(), action_space())
+        self.episodes = Episodes(tape, n_envs, episode_bars, cost, weights)
         self._actions = np.zeros(n_envs, dtype=np.int64)
+        self.seed(seed)
+
+    @property
+    def weights(self) -> RewardWeights:
+        """Reward weights in force; may be replaced between phases."""
+        return self.episodes.weights
+
+    @weights.setter
+    def weights(self, weights: RewardWeights) -> None:
+        self.episodes.weights = weights
 
     def reset(self) -> np.ndarray:
         """Begin all episodes, at staggered ages."""
-        self._begin(np.ones(self.num_envs, dtype=bool))
-        self._age[:] = self._random.integers(0, self._episode_bars, self.num_envs)
-        self._row += self._age
-        return self._observe()
+        return self.episodes.begin_all(staggered=True)
 
     def step_async(self, actions: np.ndarray) -> None:
         """Take the actions: 0 short, 1 flat, 2 long."""
@@ -118,55 +83,36 @@ class MarketVecEnv(VecEnv):
 
     def step_wait(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict[str, Any]]]:
         """Fill, mark and reward; ended episodes begin anew."""
-        before = self._equity.copy()
-        drawdown_before = 1 - before / self._peak
-        targets = self._actions.astype(np.float64) - 1.0
-        tape, account = self._tape, (self._equity, self._units)
-        fees = _trade(tape.close, tape.overnight_yield, self._row, targets, self._cost, *account)
-        np.maximum(self._peak, self._equity, out=self._peak)
-        pnl = (self._equity - before + fees) / before
-        growth = np.maximum(1 - self._equity / self._peak - drawdown_before, 0.0)
-        rewards = reward_of(pnl, fees / before, growth, self.weights).astype(np.float32)
-        self._row += 1
-        self._age += 1
-        self._return += rewards
-        ruined = self._equity <= RUIN_SHARE
-        dones = ruined | (self._age >= self._episode_bars)
-        infos = self._end_episodes(dones, ruined)
-        return self._observe(), rewards, dones, infos
-
-    def _end_episodes(self, dones: np.ndarray, ruined: np.ndarray) -> list[dict[str, Any]]:
+        step = self.episodes.step(self._actions)
+        dones = step.terminated | step.truncated
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         if dones.any():
-            terminal = self._observe()
-            for i in np.flatnonzero(dones):
-                infos[i] = {
-                    "terminal_observation": terminal[i],
-                    "TimeLimit.truncated": not ruined[i],
-                    "episode": {"r": float(self._return[i]), "l": int(self._age[i]), "t": 0.0},
-                }
-            self._begin(dones)
-        return infos
+            self._end(np.flatnonzero(dones), step.truncated, infos)
+        return self.episodes.observe(), step.rewards, dones, infos
 
-    def _begin(self, which: np.ndarray) -> None:
-        self._row[which] = self._random.choice(self._tape.starts, which.sum())
-        self._age[which] = 0
-        self._equity[which] = self._peak[which] = 1.0
-        self._units[which] = self._return[which] = 0.0
-
-    def _observe(self) -> np.ndarray:
-        position = np.sign(self._units).astype(np.float32)
-        return np.column_stack(
-            [self._tape.observations[self._row], position, self._tape.clock[self._row]]
-        ).astype(np.float32)
+    def _end(self, ended: np.ndarray, truncated: np.ndarray, infos: list[dict[str, Any]]) -> None:
+        terminal, account = self.episodes.observe(), self.episodes.account
+        for i in ended:
+            infos[i] = {
+                "terminal_observation": terminal[i],
+                "TimeLimit.truncated": bool(truncated[i]),
+                "episode": {
+                    "r": float(account.returns[i].sum()),
+                    "l": int(account.age[i]),
+                    "t": 0.0,
+                    **{f"reward/{name}": float(account.returns[i, k]) for k, name in enumerate(COMPONENTS)},
+                },
+            }
+        self.episodes.begin(ended)
 
     def close(self) -> None:
         """Nothing is held open."""
 
     def seed(self, seed: int | None = None) -> Sequence[int | None]:
         """Restart the draws of episode starts; SB3 passes its own seed here."""
-        self._random = np.random.default_rng(seed)
-        return [seed] * self.num_envs
+        seeds = [None if seed is None else seed + i for i in range(self.num_envs)]
+        self.episodes.seed(seeds)
+        return seeds
 
     def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
         """The attribute, once an episode."""
@@ -190,21 +136,97 @@ class MarketVecEnv(VecEnv):
         return self
 
 
-@njit(cache=True)
-def _trade(
-    close: np.ndarray,
-    overnight_yield: np.ndarray,
-    rows: np.ndarray,
-    targets: np.ndarray,
-    cost: float,
-    equity: np.ndarray,
-    units: np.ndarray,
-) -> np.ndarray:
-    """Fill each target at the next close and mark it at the close after; equity and units change in place."""
-    fees = np.empty(len(rows))
-    for i in range(len(rows)):
-        price = close[rows[i] + 1]
-        equity[i], units[i], fees[i] = fill(equity[i], units[i], targets[i], price, cost)
-        equity[i] = mark(equity[i], units[i], price, close[rows[i] + 2])
-        equity[i] += overnight_yield[rows[i] + 2] * units[i] * price
-    return fees
+class MarketVectorEnv(gym.vector.VectorEnv):
+    """N episodes that step together, for Gymnasium; an ended episode begins anew within the same step.
+
+    Parameters
+    ----------
+    tape, episode_bars, cost, weights
+        As `Episodes` takes them.
+    num_envs : int
+
+    Notes
+    -----
+    ``infos["reward"]`` holds what each component added to the step's rewards, arrays of shape (num_envs,).
+    ``reset(options={"staggered": True})`` begins the episodes in their middle, as `MarketVecEnv` does.
+    """
+
+    metadata = {"render_modes": [], "autoreset_mode": AutoresetMode.SAME_STEP}
+
+    def __init__(
+        self, tape: MarketTape, num_envs: int, episode_bars: int, cost: float, weights: RewardWeights
+    ) -> None:
+        self.num_envs = num_envs
+        self.single_observation_space, self.single_action_space = observation_space(), action_space()
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self.episodes = Episodes(tape, num_envs, episode_bars, cost, weights)
+
+    def reset(
+        self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Begin all episodes; `seed` seeds the i-th with ``seed + i``, a list each with its own."""
+        if isinstance(seed, int):
+            seed = [seed + i for i in range(self.num_envs)]
+        if seed is not None:
+            self.episodes.seed(seed)
+        return self.episodes.begin_all(_staggered(options)), {}
+
+    def step(
+        self, actions: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """Fill, mark and reward; ended episodes begin anew, their last observation is ``final_obs``."""
+        step = self.episodes.step(np.asarray(actions))
+        infos: dict[str, Any] = {"reward": dict(zip(COMPONENTS, step.contributions.T, strict=True))}
+        ended = np.flatnonzero(step.terminated | step.truncated)
+        if len(ended):
+            last = self.episodes.observe()
+            for i in ended:
+                infos = self._add_info(infos, {"final_obs": last[i], "final_info": {}}, i)
+            self.episodes.begin(ended)
+        return self.episodes.observe(), step.rewards, step.terminated, step.truncated, infos
+
+
+class MarketEnv(gym.Env):
+    """One episode after the other, for Gymnasium.
+
+    Parameters
+    ----------
+    tape, episode_bars, cost, weights
+        As `Episodes` takes them.
+
+    Notes
+    -----
+    ``info["reward"]`` holds what each component added to the step's reward. ``reset(options={"staggered":
+    True})`` begins the episode in its middle, as `MarketVecEnv` does with its first ones.
+    """
+
+    metadata: dict[str, Any] = {"render_modes": []}
+
+    def __init__(self, tape: MarketTape, episode_bars: int, cost: float, weights: RewardWeights) -> None:
+        self.observation_space, self.action_space = observation_space(), action_space()
+        self.episodes = Episodes(tape, 1, episode_bars, cost, weights)
+        self._running = False
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Begin an episode at the start of a session."""
+        super().reset(seed=seed)
+        self._running = True
+        self.episodes.randoms = [self.np_random]
+        return self.episodes.begin_all(_staggered(options))[0], {}
+
+    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        """Fill, mark and reward."""
+        if not self._running:
+            raise gym.error.ResetNeeded("MarketEnv: the episode has ended or never begun; call reset() first")
+        step = self.episodes.step(np.array([action]))
+        info = {"reward": dict(zip(COMPONENTS, step.contributions[0].tolist(), strict=True))}
+        terminated, truncated = bool(step.terminated[0]), bool(step.truncated[0])
+        self._running = not (terminated or truncated)
+        return self.episodes.observe()[0], float(step.rewards[0]), terminated, truncated, info
+
+
+def _staggered(options: dict[str, Any] | None) -> bool:
+    return bool((options or {}).get("staggered", False))

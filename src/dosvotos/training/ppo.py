@@ -1,10 +1,10 @@
 """Training: the curriculum's phases one after the other, validation by net return, the best policy kept."""
 
 import io
-import re
+import json
 import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.vec_env import VecEnv
 
 from dosvotos.backtest.simulate import policy_targets, tape_of
 from dosvotos.contracts.parameters import Parameters, TrainingParams
@@ -20,13 +21,23 @@ from dosvotos.errors import DataError
 from dosvotos.market.accounting import run_account
 from dosvotos.market.normalization import NormStats
 from dosvotos.policy.forward import ServedPolicy
-from dosvotos.training.environment import MarketVecEnv, market_tape
-from dosvotos.training.reward import weights_in
+from dosvotos.training.environment import MarketVecEnv
+from dosvotos.training.episodes import complete_rows, market_tape
+from dosvotos.training.fast_ppo import FastPPO
+from dosvotos.training.reward import COMPONENTS, weights_in
+from dosvotos.training.threads import pin_threads
 
-TORCH_THREADS = 1
+ENGINES: dict[str, type[PPO]] = {"fast": FastPPO, "sb3": PPO}
 _FIXED_DATE = (2020, 1, 1, 0, 0, 0)
-_MEMORY_ADDRESS = re.compile(rb" at 0x[0-9a-f]+")
-_VOLATILE = ["_last_obs", "_last_episode_starts", "ep_info_buffer", "ep_success_buffer", "start_time"]
+_READ_BACK = {":type:", ":serialized:"}
+_VOLATILE = [
+    "_last_obs",
+    "_last_episode_starts",
+    "_random_state",
+    "ep_info_buffer",
+    "ep_success_buffer",
+    "start_time",
+]
 
 
 class Validation(NamedTuple):
@@ -38,6 +49,8 @@ class Validation(NamedTuple):
     """Net return on val under the final costs and financing, the same measure in every phase."""
     episode_reward: float | None
     """Mean reward of the latest training episodes."""
+    reward_components: dict[str, float] | None
+    """What each component added to it."""
 
 
 Progress = Callable[[str, int, int, float | None], None]
@@ -58,6 +71,8 @@ class TrainingResult:
     final_phase: str
     timesteps: int
     torch_threads: int
+    blas_threads: int | None
+    """None where the process's BLAS does not tell."""
     duration_seconds: float
 
 
@@ -88,9 +103,10 @@ def train(
     Raises
     ------
     DataError
-        If train is too short for an episode, or the policy stops being finite.
+        If train is too short for an episode, val holds no complete row, or the loss or the policy stops being
+        finite.
     """
-    torch.set_num_threads(TORCH_THREADS)
+    threads = pin_threads()
     started = time.perf_counter()
     settings = parameters.training
     financed = parameters.trading.financing == "policy_rates"
@@ -104,13 +120,15 @@ def train(
         weights_in(phases[0], parameters.reward),
         settings.seed,
     )
-    model = _new_ppo(env, settings)
+    model = new_model(env, settings)
     keeper = _BestPolicy(parameters, val_rows, norm_stats, progress)
     for phase in phases:
         env.weights = weights_in(phase, parameters.reward)
         keeper.begin(phase.name, is_last=phase is phases[-1])
         try:
             model.learn(phase.timesteps, callback=keeper, reset_num_timesteps=False)
+        except FloatingPointError as error:
+            raise keeper.divergence() from error
         except (ValueError, RuntimeError):  # torch refuses logits and probabilities that are not finite
             keeper.refuse_divergence(served_policy(model, norm_stats))
             raise
@@ -123,7 +141,8 @@ def train(
         best_episode_reward=keeper.best_episode_reward,
         final_phase=phases[-1].name,
         timesteps=int(model.num_timesteps),
-        torch_threads=torch.get_num_threads(),
+        torch_threads=threads.torch,
+        blas_threads=threads.blas,
         duration_seconds=time.perf_counter() - started,
     )
 
@@ -161,6 +180,8 @@ class _BestPolicy(BaseCallback):
         self.curve: list[Validation] = []
         self.kept = _Kept(-np.inf, {})
         self.best_episode_reward: float | None = None
+        if complete_rows(val_rows, "val").empty:
+            raise DataError(f"val: no row of {len(val_rows)} has all features, so no policy can be judged")
         self._parameters, self._rows, self._norm_stats = parameters, val_rows, norm_stats
         self._tape, self._progress = tape_of(val_rows), progress
         self._total = sum(phase.timesteps for phase in parameters.curriculum.phases)
@@ -197,17 +218,28 @@ class _BestPolicy(BaseCallback):
         cost, capital = trading.costs.per_side, trading.initial_capital
         equity = run_account(self._tape, targets, cost, capital, financed).equity
         val_return = float(equity[-1] / equity[0] - 1)
-        self.curve.append(Validation(self._phase, self.model.num_timesteps, val_return, self._mean_reward()))
+        self.curve.append(
+            Validation(
+                self._phase,
+                self.model.num_timesteps,
+                val_return,
+                self._mean_reward(),
+                self._mean_components(),
+            )
+        )
         if self._is_last:
             self._keep_if_better(val_return)
 
     def refuse_divergence(self, policy: ServedPolicy) -> None:
         if not all(np.isfinite(tensor).all() for tensor in policy.tensors.values()):
-            rate = self._parameters.training.hyperparameters.learning_rate
-            raise DataError(
-                f"training diverged in {self._phase}: the policy is no longer finite; lower "
-                f"training.hyperparameters.learning_rate, now {rate}"
-            )
+            raise self.divergence()
+
+    def divergence(self) -> DataError:
+        rate = self._parameters.training.hyperparameters.learning_rate
+        return DataError(
+            f"training diverged in {self._phase}: the loss or the policy is no longer finite; lower "
+            f"training.hyperparameters.learning_rate, now {rate}"
+        )
 
     def _keep_if_better(self, val_return: float) -> None:
         self._without_better += 1
@@ -217,15 +249,25 @@ class _BestPolicy(BaseCallback):
             self._without_better = 0
 
     def _mean_reward(self) -> float | None:
-        rewards = [episode["r"] for episode in self.model.ep_info_buffer or ()]
-        return float(np.mean(rewards)) if rewards else None
+        return _mean("r", self.model.ep_info_buffer or ())
+
+    def _mean_components(self) -> dict[str, float] | None:
+        episodes = self.model.ep_info_buffer or ()
+        means = {name: _mean(f"reward/{name}", episodes) for name in COMPONENTS}
+        return {name: mean for name, mean in means.items() if mean is not None} or None
 
 
-def _new_ppo(env: MarketVecEnv, settings: TrainingParams) -> PPO:
+def _mean(key: str, episodes: Iterable[dict[str, float]]) -> float | None:
+    figures = [episode[key] for episode in episodes]
+    return float(np.mean(figures)) if figures else None
+
+
+def new_model(env: VecEnv, settings: TrainingParams) -> PPO:
+    """An untrained model of the chosen engine."""
     chosen = settings.hyperparameters.model_dump()
     hidden = list(chosen.pop("hidden_sizes"))
     del chosen["n_envs"]
-    return PPO(
+    return ENGINES[settings.engine](
         "MlpPolicy",
         env,
         **chosen,
@@ -237,12 +279,24 @@ def _new_ppo(env: MarketVecEnv, settings: TrainingParams) -> PPO:
 
 
 def _sb3_zip(model: PPO) -> bytes:
-    """SB3's file without times and memory addresses, so that the same policy gives the same bytes."""
+    """SB3's file, the same bytes for the same policy: without times, and without what describes each pickle.
+
+    SB3 reads the pickles alone; the descriptions beside them show memory addresses and what else the process
+    has done with a class.
+    """
     written = io.BytesIO()
     model.save(written, exclude=_VOLATILE)
     repacked = io.BytesIO()
     with zipfile.ZipFile(written) as source, zipfile.ZipFile(repacked, "w", zipfile.ZIP_DEFLATED) as target:
         for name in sorted(source.namelist()):
-            content = _MEMORY_ADDRESS.sub(b"", source.read(name)) if name == "data" else source.read(name)
+            content = _without_descriptions(source.read(name)) if name == "data" else source.read(name)
             target.writestr(zipfile.ZipInfo(name, _FIXED_DATE), content)
     return repacked.getvalue()
+
+
+def _without_descriptions(data: bytes) -> bytes:
+    fields = json.loads(data)
+    for name, field in fields.items():
+        if isinstance(field, dict) and ":serialized:" in field:
+            fields[name] = {key: field[key] for key in _READ_BACK & field.keys()}
+    return json.dumps(fields, sort_keys=True).encode()

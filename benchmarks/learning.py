@@ -1,0 +1,201 @@
+"""How much of a planted edge PPO finds, and what it does on a market without one.
+
+In the markets `EASY` and `HARD` a slow signal announces each bar's return, in `NULL` nothing does. The
+oracle knows the signal and the market's parameters and trades it best after costs. Each seed trains on bars
+of its own, keeps its best policy on val, and trades held-out bars that nothing has seen. The figures are
+medians over the seeds: the policy's held-out return (the logarithm of what its account has grown by) as a
+fraction of the oracle's; on the null market before costs, and as a fraction of what the easy market's
+oracle earns.
+
+The markets, the seeds and the lengths below were committed before any training on them.
+"""
+
+import argparse
+import json
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from kedro.config import OmegaConfigLoader
+from rich.console import Console
+from rich.table import Table
+
+from dosvotos.backtest.simulate import policy_targets, tape_of
+from dosvotos.contracts.features import MARKET_FEATURES
+from dosvotos.contracts.parameters import Parameters, read_parameters
+from dosvotos.market.accounting import run_account
+from dosvotos.market.calendar import scheduled_sessions, session_bar_times
+from dosvotos.market.normalization import fit_norm_stats
+from dosvotos.settings import CONFIG_LOADER_ARGS
+
+ROOT = Path(__file__).resolve().parents[1]
+BAR_VOLATILITY = 0.00721 / np.sqrt(60)
+"""Of the real market: 0.721% a session of 60 bars."""
+
+
+@dataclass(frozen=True)
+class Market:
+    """A planted market.
+
+    Attributes
+    ----------
+    edge : float
+        Correlation of the signal with the return it announces.
+    persistence : float
+        Of the signal and of every feature, from bar to bar.
+    n_signals : int
+        Features that make up the signal, in equal parts; the others are noise that looks like them.
+    cost_bps : float
+        Of the traded notional, a side.
+    """
+
+    edge: float
+    persistence: float
+    n_signals: int
+    cost_bps: float
+
+
+EASY = Market(edge=0.10, persistence=0.98, n_signals=1, cost_bps=1.0)
+HARD = Market(edge=0.06, persistence=0.97, n_signals=3, cost_bps=2.0)
+NULL = Market(edge=0.0, persistence=0.98, n_signals=1, cost_bps=1.0)
+SEEDS = (1, 2, 3, 4, 5)
+"""Of the training; seed s trains on bars drawn with 1000 + s and is validated on 2000 + s."""
+HELD_OUT_SEEDS = (9001, 9002, 9003, 9004, 9005)
+TRAIN_SESSIONS, VAL_SESSIONS, HELD_OUT_SESSIONS = 1500, 250, 2000
+TIMESTEPS = 400_000
+
+
+def planted_rows(market: Market, seed: int, n_sessions: int) -> tuple[pd.DataFrame, np.ndarray]:
+    """Rows of a split, and its signal.
+
+    The signal of bar t announces the return from the next close to the one after: what a decision at t earns.
+    """
+    random = np.random.default_rng(seed)
+    days = scheduled_sessions(date(2000, 1, 3), date(2020, 12, 30))[:n_sessions]
+    times = pd.DatetimeIndex([time for day in days for time in session_bar_times(day)])
+    shocks = random.normal(size=(len(times), len(MARKET_FEATURES)))
+    shocks[1:] *= np.sqrt(1 - market.persistence**2)
+    features = shocks.copy()
+    for t in range(1, len(times)):
+        features[t] += market.persistence * features[t - 1]
+    signal = features[:, : market.n_signals].sum(axis=1) / np.sqrt(market.n_signals)
+    noise = random.normal(size=len(times))
+    returns = BAR_VOLATILITY * noise
+    returns[2:] *= np.sqrt(1 - market.edge**2)
+    returns[2:] += BAR_VOLATILITY * market.edge * signal[:-2]
+    rows = pd.DataFrame(features, index=times, columns=list(MARKET_FEATURES))
+    rows["close"] = 4000 * np.cumprod(1 + returns)
+    rows["time_normalized"] = np.tile(np.arange(60) / 59, n_sessions)
+    rows["policy_rate_difference"] = 0.0
+    return rows, signal
+
+
+def oracle_targets(market: Market, signal: np.ndarray) -> np.ndarray:
+    """Positions that earn the most a bar after costs, by value iteration over signal and position."""
+    grid = np.linspace(-4, 4, 201)
+    spread = np.sqrt(1 - market.persistence**2)
+    ahead = np.exp(-0.5 * ((grid[None, :] - market.persistence * grid[:, None]) / spread) ** 2)
+    ahead /= ahead.sum(axis=1, keepdims=True)
+    positions = np.array([-1.0, 0.0, 1.0])
+    earned = BAR_VOLATILITY * market.edge * grid[:, None] * positions[None, :]
+    paid = market.cost_bps / 10_000 * np.abs(positions[None, :] - positions[:, None])
+    worth = np.zeros((len(grid), len(positions)))
+    for _ in range(3000):
+        value = (earned + ahead @ worth)[:, None, :] - paid[
+            None, :, :
+        ]  # signal, position held, position taken
+        worth = value.max(axis=2)
+        worth -= worth[len(grid) // 2, 1]
+    choices = value.argmax(axis=2)
+    places = np.clip(np.rint((signal + 4) / (grid[1] - grid[0])), 0, len(grid) - 1).astype(int)
+    targets, held = np.zeros(len(signal), dtype=np.int8), 1
+    for t, place in enumerate(places):
+        held = choices[place, held]
+        targets[t] = held - 1
+    return targets
+
+
+def growth(rows: pd.DataFrame, targets: np.ndarray, cost_bps: float) -> float:
+    """Logarithm of what an account that follows the targets has grown by."""
+    equity = run_account(tape_of(rows), targets, cost_bps / 10_000, 100_000.0).equity
+    return float(np.log(equity[-1] / equity[0]))
+
+
+def parameters_for(market: Market, seed: int, timesteps: int = TIMESTEPS, **training: Any) -> Parameters:
+    """The project's own training parameters at a market's costs; the reward is the net return alone."""
+    tree = dict(OmegaConfigLoader(str(ROOT / "conf"), env="demo", **CONFIG_LOADER_ARGS)["parameters"])
+    tree["training"] = {**tree["training"], **training, "seed": seed}
+    tree["reward"] = {**tree["reward"], "drawdown": 0.0}
+    tree["trading"] = {
+        **tree["trading"],
+        "costs": {"spread_bps": 2 * market.cost_bps, "slippage_bps": 0.0, "commission_bps": 0.0},
+    }
+    phases = tree["curriculum"]["phases"]
+    whole = sum(phase["timesteps"] for phase in phases)
+    tree["curriculum"] = {
+        "phases": [{**phase, "timesteps": phase["timesteps"] * timesteps // whole} for phase in phases]
+    }
+    return read_parameters(tree)
+
+
+class Outcome(NamedTuple):
+    """One seed on held-out bars."""
+
+    policy: float
+    before_costs: float
+    oracle: float
+
+
+def outcome(market: Market, seed: int, held_out_seed: int, timesteps: int) -> Outcome:
+    """Train one seed and let its policy and the oracle trade the held-out bars."""
+    from dosvotos.training.ppo import train
+
+    train_rows, _ = planted_rows(market, 1000 + seed, TRAIN_SESSIONS)
+    val_rows, _ = planted_rows(market, 2000 + seed, VAL_SESSIONS)
+    norm_stats = fit_norm_stats(train_rows)
+    parameters = parameters_for(market, seed, timesteps)
+    result = train(parameters, train_rows, val_rows, norm_stats, lambda *_: None)
+    rows, signal = planted_rows(market, held_out_seed, HELD_OUT_SESSIONS)
+    targets = policy_targets(result.policy, rows)
+    return Outcome(
+        policy=growth(rows, targets, market.cost_bps),
+        before_costs=growth(rows, targets, 0.0),
+        oracle=growth(rows, oracle_targets(market, signal), market.cost_bps),
+    )
+
+
+def main() -> None:
+    """Train on the three markets, print a table, end with one JSON object."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="one seed, a tenth of the steps")
+    quick = parser.parse_args().quick
+    seeds = list(zip(SEEDS, HELD_OUT_SEEDS, strict=True))[: 1 if quick else None]
+    timesteps = TIMESTEPS // 10 if quick else TIMESTEPS
+    markets = {"easy": EASY, "hard": HARD, "null": NULL}
+    outcomes = {
+        name: [outcome(market, seed, held_out, timesteps) for seed, held_out in seeds]
+        for name, market in markets.items()
+    }
+    easy_oracle = float(np.median([found.oracle for found in outcomes["easy"]]))
+    shares = {name: [o.policy / o.oracle for o in outcomes[name]] for name in ("easy", "hard")}
+    shares["null"] = [found.before_costs / easy_oracle for found in outcomes["null"]]
+    noise = BAR_VOLATILITY * np.sqrt(60 * HELD_OUT_SESSIONS) / easy_oracle
+    table = Table(
+        "market", *(f"seed {seed}" for seed, _ in seeds), "median", title="share of the oracle's return"
+    )
+    for name, values in shares.items():
+        table.add_row(name, *(f"{value:.3f}" for value in values), f"{np.median(values):.3f}")
+    Console().print(table)
+    Console().print(
+        f"null: before costs; a position held all along would stray {noise:.3f} from zero by chance"
+    )
+    figures = {f"{name}_median": round(float(np.median(values)), 4) for name, values in shares.items()}
+    figures |= {f"{name}_worst": round(min(shares[name]), 4) for name in ("easy", "hard")}
+    print(json.dumps({**figures, "null_standard_error": round(float(noise), 4)}))
+
+
+if __name__ == "__main__":
+    main()

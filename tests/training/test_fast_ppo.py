@@ -1,0 +1,539 @@
+import copy
+import io
+import json
+import subprocess
+import sys
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from stable_baselines3 import PPO
+from stable_baselines3.common.buffers import RolloutBuffer
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import configure
+from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
+from torch import nn
+
+from dosvotos.errors import ParameterError
+from dosvotos.training.environment import MarketVecEnv
+from dosvotos.training.episodes import market_tape
+from dosvotos.training.fast_ppo import FastPPO
+from dosvotos.training.reward import RewardWeights
+from dosvotos.training.threads import pin_threads
+from tests.training.markets import statistics, train_rows
+
+NET = RewardWeights(pnl=1000.0, transaction_cost=1000.0, drawdown=0.0)
+SMALL: dict[str, Any] = {"n_steps": 32, "batch_size": 32, "n_epochs": 2, "policy_kwargs": {"net_arch": [16]}}
+
+
+class Noise(gym.Env):
+    """Random observations; the reward favours action 1; episodes end by ruin or by the time limit."""
+
+    def __init__(self, n_features: int = 5, n_actions: int = 3) -> None:
+        self.observation_space = gym.spaces.Box(-9, 9, (n_features,), np.float32)
+        self.action_space = gym.spaces.Discrete(n_actions)
+
+    def reset(self, *, seed: int | None = None, options: dict | None = None):
+        super().reset(seed=seed)
+        self._age = 0
+        return self._observation(), {}
+
+    def step(self, action: int):
+        self._age += 1
+        reward = float(self.np_random.normal() + (action == 1))
+        return self._observation(), reward, self.np_random.random() < 0.05, self._age >= 9, {}
+
+    def _observation(self) -> np.ndarray:
+        return np.clip(self.np_random.normal(size=self.observation_space.shape), -9, 9).astype(np.float32)
+
+
+def noise(n_envs: int = 4, **settings: int) -> DummyVecEnv:
+    return DummyVecEnv([lambda: Noise(**settings)] * n_envs)
+
+
+def market(n_envs: int = 8, seed: int = 3) -> MarketVecEnv:
+    tape = market_tape(train_rows(), statistics(), episode_bars=60)
+    return MarketVecEnv(tape, n_envs, 60, 1e-4, NET, seed)
+
+
+def small(env: Any = None, engine: type[PPO] = FastPPO, seed: int | None = 0, **settings: Any) -> PPO:
+    model = engine("MlpPolicy", env or noise(), seed=seed, device="cpu", **{**SMALL, **settings})
+    model.set_logger(configure(None, []))
+    return model
+
+
+class Watcher(BaseCallback):
+    """Keeps what SB3 shows a callback."""
+
+    def __init__(self, stop_after: int | None = None) -> None:
+        super().__init__()
+        self.steps, self.calls, self.shown = 0, [], []
+        self._stop_after = stop_after
+
+    def _on_step(self) -> bool:
+        self.steps += 1
+        self.calls.append("step")
+        keys = ("actions", "clipped_actions", "values", "log_probs", "rewards", "dones", "infos", "new_obs")
+        self.shown.append({k: copy.deepcopy(self.locals[k]) for k in (*keys, "obs_tensor", "n_steps")})
+        return self.steps != self._stop_after
+
+    def _on_rollout_start(self) -> None:
+        self.calls.append("start")
+
+    def _on_rollout_end(self) -> None:
+        self.calls.append("end")
+
+
+def parameters_of(model: PPO) -> dict[str, np.ndarray]:
+    return {name: tensor.detach().numpy().copy() for name, tensor in model.policy.state_dict().items()}
+
+
+def steps_of(model: PPO) -> float:
+    steps = {s["step"].item() for s in model.policy.optimizer.state_dict()["state"].values()}
+    assert len(steps) == 1
+    return steps.pop()
+
+
+def largest_difference(one: PPO, other: PPO) -> float:
+    left, right = parameters_of(one), parameters_of(other)
+    return max(float(np.abs(left[name] - right[name]).max()) for name in left)
+
+
+def assert_same_to_the_last_bit(one: PPO, other: PPO) -> None:
+    left, right = one.get_parameters(), other.get_parameters()
+    for name, tensor in left["policy"].items():
+        assert torch.equal(tensor, right["policy"][name]), name
+    moments = left["policy.optimizer"]["state"], right["policy.optimizer"]["state"]
+    assert moments[0].keys() == moments[1].keys() != set()
+    for place, state in moments[0].items():
+        for name, tensor in state.items():
+            assert torch.equal(tensor, moments[1][place][name]), (place, name)
+
+
+def rolled_out(monkeypatch: pytest.MonkeyPatch, env: Any = None, **settings: Any) -> tuple[FastPPO, PPO]:
+    """A fast model after a rollout, and a stock one with the same weights, moments, buffer and draws."""
+    fast, stock = small(env, **settings), small(env, PPO, **settings)
+    fast.learn(2 * fast.n_steps * fast.n_envs)
+    fast.rollout_buffer.reset()
+    callback = fast._setup_learn(fast.n_steps * fast.n_envs, None, False)[1]
+    assert fast.collect_rollouts(fast.env, callback, fast.rollout_buffer, fast.n_steps)
+    stock.set_parameters(copy.deepcopy(fast.get_parameters()))
+    stock.rollout_buffer = copy.deepcopy(fast.rollout_buffer)
+    stock._n_updates = fast._n_updates
+    fast._current_progress_remaining = stock._current_progress_remaining = 0.4
+    draws = np.random.default_rng()
+    draws.bit_generator.state = fast._random.bit_generator.state
+    monkeypatch.setattr(np.random, "permutation", draws.permutation)
+    return fast, stock
+
+
+def assert_trains_like_sb3(fast: FastPPO, stock: PPO, within: float) -> None:
+    fast.train()
+    stock.train()
+    assert largest_difference(fast, stock) <= within
+    left, right = fast.logger.name_to_value, stock.logger.name_to_value
+    figures = {name for name in right if name.startswith("train/")}
+    assert figures == {name for name in left if name.startswith("train/")} and len(figures) >= 10
+    for name in figures:
+        assert left[name] == pytest.approx(right[name], rel=2e-4, abs=2e-6), name
+
+
+# ---- the same as SB3
+
+
+@pytest.mark.slow
+def test_320_minibatches_end_where_sb3s_end(monkeypatch):
+    settings = {"n_steps": 256, "batch_size": 64, "n_epochs": 10, "policy_kwargs": {"net_arch": [64, 64]}}
+    fast, stock = rolled_out(monkeypatch, market(), **settings)
+    start = parameters_of(fast)
+    before = steps_of(fast)
+    assert_trains_like_sb3(fast, stock, within=5e-7)
+    assert steps_of(fast) - before == 320
+    moved = max(np.abs(start[name] - after).max() for name, after in parameters_of(fast).items())
+    assert moved > 0.01, "a test of two models that stand still proves nothing"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"batch_size": 50},
+        {"batch_size": 127},
+        {"batch_size": 1000},
+        {"ent_coef": 0.05},
+        {"clip_range_vf": 0.1},
+        {"clip_range_vf": lambda remaining: 0.5 * remaining},
+        {"normalize_advantage": False},
+        {"max_grad_norm": 0.01},
+        {"max_grad_norm": 1e6},
+        {"vf_coef": 0.0},
+        {"learning_rate": lambda remaining: 1e-2 * remaining},
+        {"clip_range": lambda remaining: 0.05 * remaining},
+        {"target_kl": 1e-3, "learning_rate": 1e-2, "n_epochs": 10},
+        {"policy_kwargs": {"net_arch": []}},
+        {"policy_kwargs": {"net_arch": [8, 16, 24]}},
+        {"policy_kwargs": {"net_arch": {"pi": [32], "vf": [16, 8]}}},
+        {"policy_kwargs": {"net_arch": [16], "optimizer_kwargs": {"eps": 1e-7, "betas": (0.8, 0.99)}}},
+        {"policy_kwargs": {"net_arch": [16], "ortho_init": False, "share_features_extractor": False}},
+    ],
+    ids=" ".join,
+)
+@pytest.mark.filterwarnings("ignore:You have specified a mini-batch size")
+def test_every_setting_that_is_covered_trains_like_sb3(monkeypatch, settings):
+    assert_trains_like_sb3(*rolled_out(monkeypatch, **settings), within=2e-6)
+
+
+def test_an_update_that_target_kl_ends_counts_its_epochs_and_steps_like_sb3(monkeypatch, capsys):
+    settings = {"target_kl": 1e-3, "learning_rate": 1e-2, "n_epochs": 10, "verbose": 1}
+    fast, stock = rolled_out(monkeypatch, **settings)
+    capsys.readouterr()
+    before = fast._n_updates
+    fast.train()
+    said = capsys.readouterr().out
+    stock.train()
+    assert before < fast._n_updates == stock._n_updates < before + 10
+    assert "Early stopping at step" in said and said == capsys.readouterr().out
+    assert steps_of(fast) == steps_of(stock)
+
+
+def test_a_rollout_of_the_same_actions_is_sb3s(monkeypatch):
+    fast, stock = small(), small(engine=PPO)
+    stock.set_parameters(copy.deepcopy(fast.get_parameters()))
+    fast.learn(4 * 32, callback=(seen := Watcher()))
+    actions = iter(torch.from_numpy(shown["actions"]) for shown in seen.shown)
+    buffers = {}
+
+    def sb3_forward(observations: torch.Tensor, deterministic: bool = False) -> Any:
+        chosen = next(actions)
+        values, log_probs, _ = ActorCriticPolicy.evaluate_actions(stock.policy, observations, chosen)
+        return chosen, values, log_probs
+
+    monkeypatch.setattr(stock.policy, "forward", sb3_forward)
+    for model in (fast, stock):
+        monkeypatch.setattr(model, "train", lambda m=model: buffers.update({m: m.rollout_buffer}))
+        model.set_parameters(copy.deepcopy(stock.get_parameters()))
+        model.set_random_seed(1)
+    fast.learn(4 * 32, callback=(seen := Watcher()))
+    actions = iter([torch.from_numpy(shown["actions"]) for shown in seen.shown])
+    stock.learn(4 * 32)
+    ours, theirs = buffers[fast], buffers[stock]
+    assert ours.episode_starts.sum() > 8, "episodes ended"
+    for name in ("observations", "actions", "episode_starts"):
+        np.testing.assert_array_equal(getattr(ours, name), getattr(theirs, name), err_msg=name)
+    for name in ("rewards", "values", "log_probs", "advantages", "returns"):
+        np.testing.assert_allclose(
+            getattr(ours, name), getattr(theirs, name), rtol=1e-5, atol=2e-6, err_msg=name
+        )
+    assert ours.full and ours.pos == 32
+    assert [e["r"] for e in fast.ep_info_buffer] == [e["r"] for e in stock.ep_info_buffer]
+
+
+def test_it_predicts_and_evaluates_as_the_policy_that_sb3_sees():
+    model = small()
+    model.learn(256)
+    observations = np.random.default_rng(0).normal(size=(64, 5)).astype(np.float32)
+    actions, values, log_probs = model._act(observations)
+    found = model.policy.evaluate_actions(torch.from_numpy(observations), torch.from_numpy(actions))
+    np.testing.assert_allclose(values, found[0][:, 0].detach(), atol=1e-6)
+    np.testing.assert_allclose(log_probs, found[1].detach(), atol=1e-6)
+
+
+# ---- callbacks and learn
+
+
+def test_a_callback_sees_every_step_as_sb3_shows_it():
+    shown = {}
+    for engine in (FastPPO, PPO):
+        model, seen = small(market(), engine), Watcher()
+        model.learn(2 * 256, callback=seen)
+        assert seen.calls == (["start"] + ["step"] * 32 + ["end"]) * 2
+        assert model.num_timesteps == 512
+        shown[engine] = seen.shown
+    for ours, theirs in zip(shown[FastPPO], shown[PPO], strict=True):
+        assert ours["n_steps"] == theirs["n_steps"]
+        for name in ("actions", "clipped_actions", "rewards", "dones", "new_obs", "obs_tensor"):
+            assert type(ours[name]) is type(theirs[name]), name
+            assert ours[name].shape == theirs[name].shape and ours[name].dtype == theirs[name].dtype, name
+        assert ours["log_probs"].shape == theirs["log_probs"].shape
+        assert ours["values"].numel() == theirs["values"].numel()
+
+
+def test_a_callback_finds_the_filled_buffer_and_may_stop_at_any_step():
+    class Reader(BaseCallback):
+        def _on_step(self) -> bool:
+            return True
+
+        def _on_rollout_end(self) -> None:
+            buffer = self.model.rollout_buffer
+            assert buffer.full and buffer.observations.shape == (32, 8, 15)
+            assert self.locals["rollout_buffer"] is buffer
+            assert np.array_equal(buffer.returns, buffer.advantages + buffer.values)
+            assert buffer.advantages.std() > 0
+
+    small(market()).learn(512, callback=Reader())
+    model = small(market())
+    before = parameters_of(model)
+    model.learn(512, callback=Watcher(stop_after=40))
+    assert model.num_timesteps == 40 * 8
+    assert any((before[name] != after).any() for name, after in parameters_of(model).items())
+
+
+def test_weights_that_a_callback_puts_in_place_are_the_ones_that_act_and_learn():
+    class Swapper(BaseCallback):
+        def _on_step(self) -> bool:
+            return True
+
+        def _on_rollout_start(self) -> None:
+            bias = self.model.policy.action_net.bias
+            bias.data = torch.tensor([-50.0, 50.0, -50.0])  # another tensor, not the engine's view
+
+    model, seen = small(learning_rate=1e-9), Watcher()
+    model.learn(2 * 128, callback=[Swapper(), seen])
+    assert all((shown["actions"] == 1).all() for shown in seen.shown)
+    assert model.policy.action_net.bias.detach().numpy() == pytest.approx([-50, 50, -50])
+
+
+def test_learning_goes_on_where_it_stopped():
+    whole, parts = small(market()), small(market())
+    whole.learn(4 * 256)
+    parts.learn(256)
+    for _ in range(3):
+        parts.learn(256, reset_num_timesteps=False)
+    assert parts.num_timesteps == whole.num_timesteps == 1024
+    assert_same_to_the_last_bit(whole, parts)
+
+
+def test_it_learns_what_pays():
+    model = small(noise(8), n_steps=64, batch_size=64, n_epochs=4, learning_rate=3e-3)
+    model.learn(10_000)
+    observations = np.random.default_rng(1).normal(size=(200, 5)).astype(np.float32)
+    assert (model.predict(observations, deterministic=True)[0] == 1).mean() > 0.95
+
+
+@pytest.mark.parametrize("kind", ["one gym env", "normalised", "wide integers"])
+def test_any_box_and_discrete_environment_will_do(kind):
+    envs = {"one gym env": Noise(), "normalised": VecNormalize(noise()), "wide integers": None}
+    env = envs[kind]
+    if env is None:
+        env = noise()
+        env.observation_space = gym.spaces.Box(0, 255, (2, 3), np.int64)
+        env.buf_obs = {None: np.zeros((4, 2, 3), np.int64)}
+        env.reset = env_reset = lambda: np.full((4, 2, 3), 7)
+        env.step = lambda actions: (env_reset(), np.ones(4, np.float32), np.zeros(4, bool), [{}] * 4)
+    model = small(env)
+    model.learn(2 * model.n_steps * model.n_envs)
+    assert model._n_updates == 4 and all(np.isfinite(w).all() for w in parameters_of(model).values())
+
+
+# ---- the same again
+
+
+def trained(seed: int = 0) -> FastPPO:
+    model = small(market(), seed=seed)
+    model.learn(4 * 256)
+    return model
+
+
+def test_a_seed_gives_the_same_weights_to_the_last_bit():
+    assert_same_to_the_last_bit(trained(), trained())
+    assert largest_difference(trained(), trained(seed=1)) > 1e-3
+
+
+def test_global_draws_of_others_change_nothing():
+    class Disturber(BaseCallback):
+        def _on_step(self) -> bool:
+            np.random.rand(3)  # noqa: NPY002  the global generator is the point
+            torch.rand(3)
+            return True
+
+    disturbed = small(market())
+    disturbed.learn(4 * 256, callback=Disturber())
+    assert_same_to_the_last_bit(trained(), disturbed)
+
+
+def test_threads_beside_each_other_give_the_same_weights():
+    models = [small(market(), seed=seed) for seed in (0, 1, 0)]
+    with ThreadPoolExecutor(len(models)) as threads:
+        list(threads.map(lambda model: model.learn(4 * 256), models))
+    for model, seed in zip(models, (0, 1, 0), strict=True):
+        assert_same_to_the_last_bit(model, trained(seed))
+
+
+def test_torch_and_blas_keep_to_one_thread():
+    torch.set_num_threads(2)
+    small()
+    assert torch.get_num_threads() == 1
+    assert pin_threads() == (1, 1)
+
+
+# ---- save and load
+
+
+def saved(model: PPO) -> io.BytesIO:
+    file = io.BytesIO()
+    model.save(file)
+    file.seek(0)
+    return file
+
+
+def test_saved_loaded_and_trained_on_is_the_uninterrupted_training():
+    whole = small(market())
+    whole.learn(2 * 256)
+    file, env_state = saved(whole), whole.env.episodes.state()
+    whole.learn(3 * 256, reset_num_timesteps=False)
+
+    env = market(seed=99)
+    resumed = FastPPO.load(file, env=env, force_reset=False)
+    env.episodes.restore(json.loads(json.dumps(env_state)))
+    resumed.set_logger(configure(None, []))
+    assert resumed.num_timesteps == 2 * 256
+    resumed.learn(3 * 256, reset_num_timesteps=False)
+    assert_same_to_the_last_bit(whole, resumed)
+    assert resumed._n_updates == whole._n_updates
+
+
+def test_sb3_can_train_on_what_the_fast_engine_saved_and_the_other_way_round():
+    file = saved(trained())
+    stock = PPO.load(file, env=market(), device="cpu")
+    stock.set_logger(configure(None, []))
+    stock.learn(256, reset_num_timesteps=False)
+    assert steps_of(stock) == 8 * (4 + 1) * 2
+    fast = FastPPO.load(saved(stock), env=market())
+    assert_same_to_the_last_bit(fast, stock)
+    fast.set_logger(configure(None, []))
+    fast.learn(256, reset_num_timesteps=False)
+    assert fast.num_timesteps == 6 * 256
+
+
+def test_the_saved_file_opens_where_dosvotos_is_not_installed(tmp_path):
+    model = trained()
+    model.save(tmp_path / "model.zip")
+    observations = np.random.default_rng(0).normal(size=(300, 15)).astype(np.float32)
+    np.save(tmp_path / "observations.npy", observations)
+    script = (
+        "import sys; sys.modules['dosvotos'] = None\n"  # any import of it now fails
+        "import numpy as np; from stable_baselines3 import PPO\n"
+        "model = PPO.load('model.zip', device='cpu')\n"
+        "assert type(model) is PPO\n"
+        "np.save('actions.npy', model.predict(np.load('observations.npy'), deterministic=True)[0])"
+    )
+    subprocess.run([sys.executable, "-W", "ignore", "-c", script], cwd=tmp_path, check=True, env={})
+    elsewhere = np.load(tmp_path / "actions.npy")
+    assert np.array_equal(elsewhere, model.predict(observations, deterministic=True)[0])
+    assert len(set(elsewhere)) > 1
+
+
+def test_the_saved_file_holds_no_buffer_and_nothing_of_ours():
+    with zipfile.ZipFile(saved(trained())) as files:
+        data = files.read("data")
+        size = sum(info.file_size for info in files.infolist())
+    assert not {"rollout_buffer", "_weights", "_random", "env"} & json.loads(data).keys()
+    assert b"dosvotos" not in data
+    n_parameters = 15 * 16 * 2 + 16 * 2 + 16 * 3 + 3 + 16 + 1
+    assert size < 4 * 3 * n_parameters + 90_000
+
+
+def test_parameters_of_another_model_are_taken_over_whole():
+    teacher, pupil = trained(), small(market(), seed=5)
+    pupil.learn(256)
+    pupil.set_parameters(copy.deepcopy(teacher.get_parameters()))
+    assert_same_to_the_last_bit(teacher, pupil)
+    untouched = copy.deepcopy(teacher.get_parameters())
+    pupil.train()
+    assert largest_difference(teacher, pupil) > 0
+    assert all(torch.equal(untouched["policy"][n], t) for n, t in teacher.policy.state_dict().items())
+    fresh = small(market(), seed=6)
+    pupil.set_parameters(fresh.get_parameters())  # an optimiser that has not stepped yet
+    pupil.rollout_buffer = copy.deepcopy(teacher.rollout_buffer)
+    pupil.train()
+    assert steps_of(pupil) == 16
+
+
+# ---- what is refused
+
+
+class OtherPolicy(ActorCriticPolicy):
+    pass
+
+
+class OtherBuffer(RolloutBuffer):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("setting", "settings"),
+    [
+        ("use_sde", {"use_sde": True}),
+        ("rollout_buffer_class", {"rollout_buffer_class": OtherBuffer}),
+        (r"policy_kwargs\.activation_fn", {"policy_kwargs": {"activation_fn": nn.ReLU}}),
+        (r"policy_kwargs\.optimizer_class", {"policy_kwargs": {"optimizer_class": torch.optim.AdamW}}),
+        (
+            r"policy_kwargs\.optimizer_kwargs\.weight_decay",
+            {"policy_kwargs": {"optimizer_kwargs": {"weight_decay": 0.1}}},
+        ),
+        (
+            r"policy_kwargs\.optimizer_kwargs\.amsgrad",
+            {"policy_kwargs": {"optimizer_kwargs": {"amsgrad": True}}},
+        ),
+    ],
+)
+def test_a_setting_that_is_not_covered_is_refused_by_name(setting, settings):
+    with pytest.raises(ParameterError, match=rf"^{setting}: .*training\.engine: sb3"):
+        small(**settings)
+
+
+def test_spaces_policies_and_devices_that_are_not_covered_are_refused_by_name():
+    continuous, discrete, image = noise(), noise(), noise()
+    continuous.action_space = gym.spaces.Box(-1, 1, (1,))
+    discrete.observation_space = gym.spaces.Discrete(4)
+    image.observation_space = gym.spaces.Box(0, 255, (36, 36, 3), np.uint8)
+    for env, name in (
+        (continuous, "action_space"),
+        (discrete, "observation_space"),
+        (image, "observation_space"),
+    ):
+        with pytest.raises(ParameterError, match=f"^{name}: the fast engine"):
+            FastPPO("MlpPolicy", env)
+    with pytest.raises(ParameterError, match=r"^policy: the fast engine"):
+        FastPPO(OtherPolicy, noise())
+    with pytest.raises(ParameterError, match=r"^device: the fast engine computes on the CPU, found meta"):
+        FastPPO("MlpPolicy", noise(), device="meta")
+
+
+def test_a_frozen_layer_is_refused_before_it_is_trained():
+    model = small()
+    model.policy.value_net.weight.requires_grad = False
+    with pytest.raises(ParameterError, match=r"requires_grad: .*\['value_net.weight'\] frozen"):
+        model.learn(128)
+
+
+# ---- divergence
+
+
+def test_a_learning_rate_too_high_ends_with_its_name():
+    with pytest.raises(
+        FloatingPointError, match=r"no longer finite after .* lower learning_rate, now 1e\+30"
+    ):
+        small(market(), learning_rate=1e30).learn(4 * 256)
+
+
+@pytest.mark.parametrize("bad", ["observation", "reward"])
+def test_nan_from_an_environment_is_noticed_at_the_end_of_the_rollout(bad):
+    env = noise()
+    honest = env.step
+
+    def step(actions):
+        observations, rewards, dones, infos = honest(actions)
+        (observations if bad == "observation" else rewards)[1] = np.nan
+        return observations, rewards, dones, infos
+
+    env.step = step
+    model = small(env)
+    before = parameters_of(model)
+    with pytest.raises(FloatingPointError, match="look for NaN in observations and rewards"):
+        model.learn(128)
+    assert all(np.array_equal(before[name], after) for name, after in parameters_of(model).items())
