@@ -373,9 +373,17 @@ def test_a_session_still_open_is_not_missed(judge):
     assert judge(bars[bars["timestamp"] + BAR <= now], as_of=now).findings.empty
 
 
-def test_bars_a_session_counts_by_bogota_date():
-    counts = bars_a_session(pd.DatetimeIndex(market().iloc[:61]["timestamp"]))
-    assert [(f"{day:%Y-%m-%d}", n) for day, n in counts.items()] == [("2025-07-01", 60), ("2025-07-02", 1)]
+def test_bars_a_session_counts_scheduled_sessions_that_are_over():
+    times = pd.DatetimeIndex(market().iloc[[0, 1, 120, 240]]["timestamp"])
+    counts = bars_a_session(times, at("2025-07-07 12:59"))
+    assert {f"{day:%m-%d}": n for day, n in counts.items()} == {
+        "07-01": 2,
+        "07-02": 0,
+        "07-03": 1,
+        "07-04": 0,
+    }
+    assert bars_a_session(times, at("2025-07-07 13:00")).tolist() == [2, 0, 1, 0, 1]
+    assert bars_a_session(times[:0], at("2025-07-07 13:00")).empty
 
 
 # ---- whole markets

@@ -86,10 +86,26 @@ def flat_shares(bars: pd.DataFrame) -> pd.Series:
     return shares
 
 
-def bars_a_session(bar_times: pd.DatetimeIndex) -> pd.Series:
-    """Number of bars on each Bogota date that has any, by ``datetime64`` date."""
+def bars_a_session(bar_times: pd.DatetimeIndex, as_of: pd.Timestamp) -> pd.Series:
+    """Number of bars of each scheduled session from the first bar's to the last that is over.
+
+    Parameters
+    ----------
+    bar_times : DatetimeIndex, UTC
+    as_of : Timestamp, timezone-aware
+
+    Returns
+    -------
+    Series of int, by date (naive, Bogota); 0 where a session has no bar.
+    """
     days, counts = np.unique(session_dates(bar_times), return_counts=True)
-    return pd.Series(counts, index=days)
+    if len(days) == 0:
+        return pd.Series(dtype=int)
+    last = as_of.tz_convert(BOGOTA).date()
+    if session_bar_times(np.datetime64(last))[-1] + BAR > as_of:
+        last -= timedelta(days=1)
+    sessions = scheduled_sessions(days[0].astype(object), last)
+    return pd.Series(counts, index=days).reindex(pd.DatetimeIndex(sessions), fill_value=0)
 
 
 def _in_time_order(bars: pd.DataFrame) -> pd.DataFrame:
@@ -306,14 +322,9 @@ def _report_stale_runs(sieve: Sieve, thresholds: BarQualityParams) -> None:
 
 
 def _report_coverage(sieve: Sieve, thresholds: BarQualityParams, as_of: pd.Timestamp) -> None:
-    """Report sparse sessions, and each stretch of scheduled sessions without a bar, up to now."""
-    if sieve.rows.empty:
-        return
-    counts = bars_a_session(_times(sieve.rows))
-    today = as_of.tz_convert(BOGOTA).date()
-    over = session_bar_times(np.datetime64(today))[-1] + BAR <= as_of
-    sessions = scheduled_sessions(counts.index[0].date(), today if over else today - timedelta(days=1))
-    n_bars = counts.reindex(sessions, fill_value=0).to_numpy()
+    """Report sparse sessions, and each stretch of scheduled sessions without a bar."""
+    counts = bars_a_session(_times(sieve.rows), as_of)
+    sessions, n_bars = counts.index.to_numpy("datetime64[D]"), counts.to_numpy()
     fewest = thresholds.min_session_share * BARS_PER_SESSION
     for day, n in zip(sessions, n_bars, strict=True):
         if 0 < n < fewest:
