@@ -113,7 +113,7 @@ def keys(rows: pd.DataFrame, time: str) -> Counter:
     return Counter(zip(rows[time], rows["source"], strict=True))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(bars=spoilt_markets(), order=st.integers(0, 100))
 def test_each_bar_is_kept_as_it_came_or_has_one_finding(bar_limits, bars, order):
     judged = judge_bars(bars, bar_limits, NOW)
@@ -321,6 +321,15 @@ def test_a_session_whose_closes_stand_still_is_put_aside_whole(judge):
     judged = judge(base)
     assert rules(judged) == {"flat_session": 60}
     assert rules(judged, REPORTED) == {"missing_session": 1}
+
+
+def test_a_session_that_stands_still_so_far_may_move_yet(judge):
+    base = market()
+    base.loc[240:253, PRICES] = [4000.0, 4001.0, 3999.0, 4000.0]
+    now = at("2025-07-07 09:10")
+    judged = judge(base[base["timestamp"] + BAR <= now], as_of=now)
+    assert rules(judged) == {}
+    assert rules(judged, REPORTED) == {"stale_run": 1}
 
 
 def test_the_longest_stale_run_of_each_session_is_reported(judge):

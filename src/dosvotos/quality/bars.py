@@ -4,7 +4,6 @@ Prices are in COP per USD, times are bar opens.
 """
 
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -72,7 +71,7 @@ def judge_bars(bars: pd.DataFrame, thresholds: BarQualityParams, as_of: pd.Times
     left = -1
     while left != len(sieve.rows):
         left = len(sieve.rows)
-        _take_out_flat_sessions(sieve, thresholds)
+        _take_out_flat_sessions(sieve, thresholds, as_of)
         _take_out_bad_ticks(sieve, thresholds)
     _report_flat_bars(sieve, thresholds)
     _report_stale_runs(sieve, thresholds)
@@ -101,10 +100,7 @@ def bars_a_session(bar_times: pd.DatetimeIndex, as_of: pd.Timestamp) -> pd.Serie
     days, counts = np.unique(session_dates(bar_times), return_counts=True)
     if len(days) == 0:
         return pd.Series(dtype=int)
-    last = as_of.tz_convert(BOGOTA).date()
-    if session_bar_times(np.datetime64(last))[-1] + BAR > as_of:
-        last -= timedelta(days=1)
-    sessions = scheduled_sessions(days[0].astype(object), last)
+    sessions = scheduled_sessions(days[0].astype(object), _last_session_over(as_of).astype(object))
     return pd.Series(counts, index=days).reindex(pd.DatetimeIndex(sessions), fill_value=0)
 
 
@@ -167,6 +163,8 @@ def _take_out_other_hours(sieve: Sieve, as_of: pd.Timestamp) -> None:
 def _resolve_duplicates(sieve: Sieve, thresholds: BarQualityParams) -> None:
     """Of the bars of one instant keep the first by real range, preferred source, source name and prices."""
     twins = sieve.rows[sieve.rows["timestamp"].duplicated(keep=False)]
+    if twins.empty:
+        return
     rank = {name: place for place, name in enumerate(thresholds.preferred_sources)}
     ordered = twins.assign(
         is_flat=twins["high"] == twins["low"], rank=twins["source"].map(rank).fillna(len(rank))
@@ -194,13 +192,14 @@ def _resolve_duplicates(sieve: Sieve, thresholds: BarQualityParams) -> None:
 # ---- what a bar says beside its neighbours
 
 
-def _take_out_flat_sessions(sieve: Sieve, thresholds: BarQualityParams) -> None:
-    """Put aside sessions whose closes hardly ever move: quotes carried forward, no market."""
+def _take_out_flat_sessions(sieve: Sieve, thresholds: BarQualityParams, as_of: pd.Timestamp) -> None:
+    """Put aside sessions that are over and whose closes hardly ever moved: quotes carried forward."""
     days = session_dates(_times(sieve.rows))
     names, session, n_bars = np.unique(days, return_inverse=True, return_counts=True)
     still = np.bincount(session, _repeats_close(sieve.rows, days), minlength=len(names))
     share = still / np.maximum(n_bars - 1, 1)
-    flat = (n_bars >= thresholds.stale_bars) & (share >= thresholds.flat_session_share)
+    over = names <= _last_session_over(as_of)
+    flat = over & (n_bars >= thresholds.stale_bars) & (share >= thresholds.flat_session_share)
     broken = flat[session]
     detail = _for_each(
         session[broken],
@@ -338,6 +337,13 @@ def _report_coverage(sieve: Sieve, thresholds: BarQualityParams, as_of: pd.Times
 
 
 # ---- small tools
+
+
+def _last_session_over(as_of: pd.Timestamp) -> np.datetime64:
+    """Last Bogota date whose 12:55 bar has closed."""
+    today = np.datetime64(as_of.tz_convert(BOGOTA).date())
+    is_over = session_bar_times(today)[-1] + BAR <= as_of
+    return today if is_over else today - np.timedelta64(1, "D")
 
 
 def _times(rows: pd.DataFrame) -> pd.DatetimeIndex:

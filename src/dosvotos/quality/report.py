@@ -215,13 +215,13 @@ def _rule_row(severity: str, rule: str, found: pd.DataFrame) -> str:
     named = ", ".join(f"{escape(str(name))} {n:,}" for name, n in subjects.head(6).items())
     more = f" and {len(subjects) - 6} more" if len(subjects) > 6 else ""
     times = found["at"].dt.tz_convert(BOGOTA if (subjects.index == SUBJECT).all() else "UTC")
-    first = found.head(_EXAMPLES)
+    first = found.assign(at=times).drop_duplicates(["subject", "detail"]).head(_EXAMPLES)
     examples = "".join(
-        f"<li><code>{time:%Y-%m-%d %H:%M}</code> {escape(str(subject))}: {escape(str(detail))}</li>"
-        for time, subject, detail in zip(times, *(first[c] for c in ("subject", "detail")), strict=False)
+        f"<li><code>{at:%Y-%m-%d %H:%M}</code> {escape(str(subject))}: {escape(str(detail))}"
+        for at, subject, detail in zip(first["at"], first["subject"], first["detail"], strict=True)
     )
     colour = BAD if severity == QUARANTINED else MUTED
-    caption = f"first {len(first)} of {len(found):,}"
+    caption = f"{len(first)} example(s)"
     return _row(
         f"<b>{escape(rule)}</b><small>{escape(RULES.get(rule, ''))}</small>",
         f'<span class="tag" style="background:{colour};color:white">{escape(severity)}</span>',
