@@ -130,7 +130,7 @@ def keys(rows: pd.DataFrame, name: str, day: pd.Series) -> Counter:
     return Counter(zip(rows[name], day, rows["value"].astype(str), strict=True))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(rows=spoilt_series(), order=st.integers(0, 100), n_known=st.integers(0, 40))
 def test_each_observation_is_kept_as_it_came_or_has_one_finding(bounded, macro_limits, rows, order, n_known):
     known = series(DXY, walk(n_known, 97, 0.004), "2023-12-01") if n_known else None

@@ -126,6 +126,12 @@ def test_a_timestamp_stored_twice_is_refused():
         check_bars(pd.concat([bars(), bars().iloc[[1]]]))
 
 
+def test_a_file_without_rows_is_read_as_such(folder):
+    bars(0).to_parquet(folder / "usdcop_5m.parquet")
+    with pytest.raises(DataError, match="bars: no rows"):
+        check_bars(read_folder(folder).bars)
+
+
 def test_no_rows_at_all_are_refused(variables):
     with pytest.raises(DataError, match="bars: no rows"):
         check_bars(bars(0))

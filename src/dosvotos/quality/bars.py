@@ -4,7 +4,6 @@ Prices are in COP per USD, times are bar opens.
 """
 
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -72,7 +71,7 @@ def judge_bars(bars: pd.DataFrame, thresholds: BarQualityParams, as_of: pd.Times
     left = -1
     while left != len(sieve.rows):
         left = len(sieve.rows)
-        _doubt_flat_sessions(sieve, thresholds)
+        _doubt_flat_sessions(sieve, thresholds, as_of)
         _doubt_ticks(sieve, thresholds)
     _report_flat_bars(sieve, thresholds)
     _report_stale_runs(sieve, thresholds)
@@ -86,10 +85,23 @@ def flat_shares(bars: pd.DataFrame) -> pd.Series:
     return shares
 
 
-def bars_a_session(bar_times: pd.DatetimeIndex) -> pd.Series:
-    """Number of bars on each Bogota date that has any, by ``datetime64`` date."""
+def bars_a_session(bar_times: pd.DatetimeIndex, as_of: pd.Timestamp) -> pd.Series:
+    """Number of bars of each scheduled session from the first bar's to the last that is over.
+
+    Parameters
+    ----------
+    bar_times : DatetimeIndex, UTC
+    as_of : Timestamp, timezone-aware
+
+    Returns
+    -------
+    Series of int, by date (naive, Bogota); 0 where a session has no bar.
+    """
     days, counts = np.unique(session_dates(bar_times), return_counts=True)
-    return pd.Series(counts, index=days)
+    if len(days) == 0:
+        return pd.Series(dtype=int)
+    sessions = scheduled_sessions(days[0].astype(object), _last_session_over(as_of).astype(object))
+    return pd.Series(counts, index=days).reindex(pd.DatetimeIndex(sessions), fill_value=0)
 
 
 def _in_time_order(bars: pd.DataFrame) -> pd.DataFrame:
@@ -151,6 +163,8 @@ def _take_out_other_hours(sieve: Sieve, as_of: pd.Timestamp) -> None:
 def _resolve_duplicates(sieve: Sieve, thresholds: BarQualityParams) -> None:
     """Of the bars of one instant keep the first by real range, preferred source, source name and prices."""
     twins = sieve.rows[sieve.rows["timestamp"].duplicated(keep=False)]
+    if twins.empty:
+        return
     rank = {name: place for place, name in enumerate(thresholds.preferred_sources)}
     ordered = twins.assign(
         is_flat=twins["high"] == twins["low"], rank=twins["source"].map(rank).fillna(len(rank))
@@ -178,13 +192,14 @@ def _resolve_duplicates(sieve: Sieve, thresholds: BarQualityParams) -> None:
 # ---- what a bar says beside its neighbours
 
 
-def _doubt_flat_sessions(sieve: Sieve, thresholds: BarQualityParams) -> None:
-    """Doubt sessions whose closes hardly ever move: quotes carried forward, no market."""
+def _doubt_flat_sessions(sieve: Sieve, thresholds: BarQualityParams, as_of: pd.Timestamp) -> None:
+    """Doubt sessions that are over and whose closes hardly ever moved: quotes carried forward, no market."""
     days = session_dates(_times(sieve.rows))
     names, session, n_bars = np.unique(days, return_inverse=True, return_counts=True)
     still = np.bincount(session, _repeats_close(sieve.rows, days), minlength=len(names))
     share = still / np.maximum(n_bars - 1, 1)
-    flat = (n_bars >= thresholds.stale_bars) & (share >= thresholds.flat_session_share)
+    over = names <= _last_session_over(as_of)
+    flat = over & (n_bars >= thresholds.stale_bars) & (share >= thresholds.flat_session_share)
     broken = flat[session]
     detail = _for_each(
         session[broken],
@@ -308,14 +323,9 @@ def _report_stale_runs(sieve: Sieve, thresholds: BarQualityParams) -> None:
 
 
 def _report_coverage(sieve: Sieve, thresholds: BarQualityParams, as_of: pd.Timestamp) -> None:
-    """Report sparse sessions, and each stretch of scheduled sessions without a bar, up to now."""
-    if sieve.rows.empty:
-        return
-    counts = bars_a_session(_times(sieve.rows))
-    today = as_of.tz_convert(BOGOTA).date()
-    over = session_bar_times(np.datetime64(today))[-1] + BAR <= as_of
-    sessions = scheduled_sessions(counts.index[0].date(), today if over else today - timedelta(days=1))
-    n_bars = counts.reindex(sessions, fill_value=0).to_numpy()
+    """Report sparse sessions, and each stretch of scheduled sessions without a bar."""
+    counts = bars_a_session(_times(sieve.rows), as_of)
+    sessions, n_bars = counts.index.to_numpy("datetime64[D]"), counts.to_numpy()
     fewest = thresholds.min_session_share * BARS_PER_SESSION
     for day, n in zip(sessions, n_bars, strict=True):
         if 0 < n < fewest:
@@ -329,6 +339,13 @@ def _report_coverage(sieve: Sieve, thresholds: BarQualityParams, as_of: pd.Times
 
 
 # ---- small tools
+
+
+def _last_session_over(as_of: pd.Timestamp) -> np.datetime64:
+    """Last Bogota date whose 12:55 bar has closed."""
+    today = np.datetime64(as_of.tz_convert(BOGOTA).date())
+    is_over = session_bar_times(today)[-1] + BAR <= as_of
+    return today if is_over else today - np.timedelta64(1, "D")
 
 
 def _times(rows: pd.DataFrame) -> pd.DatetimeIndex:

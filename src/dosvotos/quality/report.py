@@ -25,7 +25,7 @@ from dosvotos.market.calendar import (
     session_dates,
     slots,
 )
-from dosvotos.quality.bars import SUBJECT, bars_a_session, flat_shares
+from dosvotos.quality.bars import SUBJECT, flat_shares
 from dosvotos.quality.findings import QUARANTINED, REPORTED
 
 FRESH: Final = "fresh"
@@ -131,7 +131,7 @@ def session_calendar(bar_times: pd.DatetimeIndex, as_of: pd.Timestamp) -> pd.Dat
     DataFrame
         By date (``datetime64``): ``bars`` and ``kind``, one of `KINDS`.
     """
-    counts = bars_a_session(bar_times)
+    counts = pd.Series(*np.unique(session_dates(bar_times), return_counts=True)[::-1])
     first, today = counts.index[0].date(), as_of.tz_convert(BOGOTA).date()
     over = session_bar_times(np.datetime64(today))[-1] + BAR <= as_of
     days = pd.date_range(first, today if over else today - timedelta(days=1))

@@ -83,6 +83,8 @@ def read_stamps(
         With counts, if stamps are not in their zone or have none and `mixed` is ``refuse``, or if the
         evidence does not decide.
     """
+    if stamps.empty:
+        return Labels(pd.Series([], dtype="datetime64[us, UTC]"), "")
     wall, declared = _parse(stamps, timezone)
     evidence = _weigh(pd.DatetimeIndex(wall), close.to_numpy(float))
     reading = evidence.reading
