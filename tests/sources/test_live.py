@@ -123,16 +123,17 @@ def test_a_second_run_asks_only_for_what_is_due_and_stores_only_what_is_new(worl
 def test_a_revision_is_a_new_row_known_from_its_fetch(world, tmp_path, engine):
     macro, month = MacroTables(engine, "USD/COP"), date(2025, 10, 1)
     before = world.truth(CPI)[month]
+    revised = round(before * 1.004, 3)
     with settings_of(world, tmp_path) as settings:
         first = judged(macro=fetch(world, settings, names=[CPI]).market.macro).macro
         macro.store(first, "market", world.today)
-        world.revise(CPI, month, 333.0)
+        world.revise(CPI, month, revised)
         world.today += pd.Timedelta(days=1)
         again = judged(macro=fetch(world, settings, names=[CPI]).market.macro).macro
         assert macro.store(again, "market", world.today) == (0, 1, 0)
     known = macro.as_of("market", world.today)
     october = known[known["observation_date"] == month]
-    assert october["value"].tolist() == [before, 333.0]
+    assert october["value"].tolist() == [before, revised]
     assert october["published_at"].tolist() == [pd.Timestamp("2025-11-15 13:30", tz="UTC"), world.today]
 
 

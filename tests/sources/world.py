@@ -222,7 +222,7 @@ class World(Web):
 
 def _value(variable: MacroVariable, day: date) -> float:
     low, high = variable.expected_min, variable.expected_max
-    share = 0.4 + 0.02 * math.sin(day.toordinal() / 9) + 0.0005 * (day.toordinal() % 7)
+    share = 0.4 + 0.004 * math.sin(day.toordinal() / 9) + 0.0003 * (day.toordinal() % 7)
     return round(low + (high - low) * share, 4)
 
 
