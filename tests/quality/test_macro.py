@@ -344,6 +344,18 @@ def test_coarse_series_and_rates_may_repeat(judge):
     assert rules(judge(pd.concat([rates, policy]))) == {}
 
 
+def test_one_value_with_more_decimals_does_not_make_repeats_unlikely(judge):
+    rates = series(FED_FUNDS, [1.55, 1.55, 1.58, 1.6, 1.6, 1.65, 1.7, 1.7] * 4, "2019-01-01", "MS")
+    assert rules(judge(with_values(rates, [13], 1.601234))) == {}
+
+
+@pytest.mark.parametrize("n_after", [1, 5, 19, 20, 200])
+def test_a_policy_rate_may_stand_still_for_two_years_and_then_move(judge, n_after):
+    """TPM stood at 4.25 until 27 March 2020: at its first move nothing else says that it repeats."""
+    rows = series(TPM, [4.25] * 428 + [3.75] * n_after, "2019-01-02")
+    assert rules(judge(rows)) == {}
+
+
 def test_in_a_month_copied_for_several_series_coarse_ones_are_copies_too(judge):
     rates = unemployment()
     place = int(np.flatnonzero(rates["value"].diff().abs() > 0.2)[5])

@@ -84,7 +84,7 @@ class Sieve:
             "at": self._at[out].array,
             "value": value.to_numpy(float)[broken],
             "detail": list(detail),
-            "source": self.rows["source"].to_numpy()[broken],
+            "source": self.rows["source"][broken].to_numpy(),
         }
         self._findings.append(pd.DataFrame(columns))
         self.rows = self.rows[~broken]

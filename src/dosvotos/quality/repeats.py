@@ -10,8 +10,10 @@ from dosvotos.contracts.parameters import MacroQualityParams
 from dosvotos.quality.lines import STORED, Line, Verdicts
 
 _MOST_DECIMALS: Final = 6
-_OFTEN: Final = 2
-"""In a copied period those series count too that repeat up to this many times as often as is usual."""
+_MIN_STEPS: Final = 20
+_NEARLY_ALL: Final = 0.95
+_HALF: Final = 0.5
+"""Share of repeats from which a series says nothing about copies."""
 
 Period = tuple[str, str, int]
 """Country, source and period: what one release copies at once."""
@@ -40,8 +42,9 @@ def _judge_runs(line: Line, thresholds: MacroQualityParams) -> Verdicts:
     for start, size in zip(starts[sizes > 2].tolist(), sizes[sizes > 2].tolist(), strict=True):
         repeats = int(same.sum()) - (size - 1)
         followed = int((same[1:] & same[:-1]).sum()) - (size - 2)
-        share = repeats / max(len(same) - (size - 1), 1)
-        if share >= thresholds.usual_repeats:
+        elsewhere = len(same) - (size - 1)
+        share = repeats / max(elsewhere, 1)
+        if elsewhere < _MIN_STEPS or share >= thresholds.usual_repeats:
             continue
         once = max(share, _repeat_odds(line.value), 1 / len(same))
         odds = once * max(once, (followed + once) / (repeats + 1)) ** (size - 2)
@@ -64,7 +67,7 @@ def _copies(lines: Sequence[Line], thresholds: MacroQualityParams) -> tuple[Coun
     copied: Counter[Period] = Counter()
     verdicts: Verdicts = {}
     for line in lines:
-        if line.variable.frequency == "daily" or len(places := _repeats(line, thresholds.usual_repeats)) == 0:
+        if line.variable.frequency == "daily" or len(places := _repeats(line)) == 0:
             continue
         if (odds := _repeat_odds(line.value)) < thresholds.max_repeat_odds:
             for place in places:
@@ -83,7 +86,7 @@ def _copies_beside(
     """Find the other repeats of periods in which several series were copied."""
     verdicts: Verdicts = {}
     for line in lines if copied else ():
-        for place in _repeats(line, _OFTEN * thresholds.usual_repeats):
+        for place in _repeats(line):
             if (n := copied[_period(line, place)]) >= thresholds.min_copies:
                 verdicts[int(line.label[place])] = (
                     "copied",
@@ -93,10 +96,10 @@ def _copies_beside(
     return verdicts
 
 
-def _repeats(line: Line, usual: float) -> np.ndarray:
-    """Places that repeat the value before; none in a series in which that is usual."""
+def _repeats(line: Line) -> np.ndarray:
+    """Places that repeat the value before; none in a series that mostly does."""
     repeats = np.diff(line.value) == 0
-    rare = repeats.any() and repeats.mean() < usual
+    rare = repeats.any() and repeats.mean() < _HALF
     return np.flatnonzero(repeats) + 1 if rare else np.empty(0, dtype=int)
 
 
@@ -108,8 +111,9 @@ def _repeat_odds(values: np.ndarray) -> float:
 
 
 def _last_digit(values: np.ndarray) -> float:
+    """Unit of the last decimal in which nearly all values are written; a bad one may have more."""
     scaled = (values * 10.0**n for n in range(_MOST_DECIMALS))
-    decimals = (n for n, v in enumerate(scaled) if np.abs(v - np.rint(v)).max() < 1e-6)
+    decimals = (n for n, v in enumerate(scaled) if (np.abs(v - np.rint(v)) < 1e-6).mean() >= _NEARLY_ALL)
     return float(10.0 ** -next(decimals, _MOST_DECIMALS))
 
 
