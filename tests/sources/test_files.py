@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from dosvotos.errors import DataError
-from dosvotos.sources.base import check_bars, check_macro
+from dosvotos.sources.base import date_publications
 from dosvotos.sources.files import read_folder
 
 VIX = "volt_vix_usa_d_vix"
@@ -41,7 +41,7 @@ def test_parquet_and_csv_give_the_same_market(folder, tmp_path_factory):
     bars().to_csv(csv / "usdcop_5m.csv", index=False)
     macro().to_csv(csv / "macro_daily.csv", index=False)
     one, other = read_folder(folder), read_folder(csv)
-    pd.testing.assert_frame_equal(check_bars(one.bars), check_bars(other.bars), check_dtype=False)
+    pd.testing.assert_frame_equal(one.bars, other.bars, check_dtype=False)
     pd.testing.assert_frame_equal(one.macro, other.macro, check_dtype=False)
     assert set(one.macro["vintage"]) == {"final"}
 
@@ -83,7 +83,7 @@ def test_naive_timestamps_are_refused_until_their_zone_is_stated(folder, as_csv)
     with pytest.raises(DataError, match=r"4 stamps carry no zone; .* data_acquisition\.timezone="):
         read_folder(folder)
     stated = read_folder(folder, timezone="UTC")
-    pd.testing.assert_frame_equal(check_bars(stated.bars), check_bars(bars().assign(source="files")))
+    pd.testing.assert_frame_equal(stated.bars, bars().assign(source="files"), check_dtype=False)
 
 
 def test_what_was_detected_is_logged(folder, caplog):
@@ -99,70 +99,31 @@ def test_what_was_detected_is_logged(folder, caplog):
 
 def test_bars_in_another_zone_are_the_same_instants(folder):
     local = bars().assign(timestamp=lambda f: f["timestamp"].dt.tz_convert("America/Bogota"))
-    pd.testing.assert_frame_equal(check_bars(local), check_bars(bars()))
-
-
-@pytest.mark.parametrize(
-    ("column", "value", "message"),
-    [
-        ("close", np.nan, "positive and finite"),
-        ("close", -1.0, "positive and finite"),
-        ("open", np.inf, "positive and finite"),
-        ("high", 3990.0, "between low and high"),
-        ("low", 4100.0, "between low and high"),
-    ],
-)
-def test_an_impossible_price_is_refused_and_shown(column, value, message):
-    broken = bars().astype({column: float})
-    broken.loc[2, column] = value
-    with pytest.raises(DataError, match=message) as caught:
-        check_bars(broken)
-    assert "1 row(s) do not" in str(caught.value)
-
-
-def test_a_timestamp_stored_twice_is_refused():
-    message = r"each timestamp may stand once: 2 row\(s\) do not, first 2025-07-01 13:05"
-    with pytest.raises(DataError, match=message):
-        check_bars(pd.concat([bars(), bars().iloc[[1]]]))
+    assert list(local["timestamp"]) == list(bars()["timestamp"])
 
 
 def test_a_file_without_rows_is_read_as_such(folder):
     bars(0).to_parquet(folder / "usdcop_5m.parquet")
-    with pytest.raises(DataError, match="bars: no rows"):
-        check_bars(read_folder(folder).bars)
-
-
-def test_no_rows_at_all_are_refused(variables):
-    with pytest.raises(DataError, match="bars: no rows"):
-        check_bars(bars(0))
-    with pytest.raises(DataError, match="macro: no rows"):
-        check_macro(macro().iloc[:0], variables)
-
-
-def test_bars_come_out_in_time_order():
-    shuffled = bars().sample(frac=1, random_state=1)
-    assert check_bars(shuffled)["timestamp"].is_monotonic_increasing
+    assert read_folder(folder).bars.empty
 
 
 def test_observations_get_their_publication_and_frequency(variables):
-    checked = check_macro(macro().assign(vintage="final", source="files"), variables)
-    assert checked["published_at"].tolist() == [
+    dated = date_publications(macro().assign(vintage="final", source="files"), variables)
+    assert dated["published_at"].tolist() == [
         pd.Timestamp("2025-06-27 20:00", tz="America/New_York"),
         pd.Timestamp("2025-06-30 20:00", tz="America/New_York"),
     ]
-    assert set(checked["frequency"]) == {"daily"}
+    assert set(dated["frequency"]) == {"daily"}
 
 
-@pytest.mark.parametrize("value", [4.9, 150.1, np.nan, np.inf])
-def test_a_value_outside_its_range_is_refused_with_variable_day_and_range(variables, value):
-    broken = macro()
-    broken.loc[1, "value"] = value
-    with pytest.raises(DataError, match=rf"{VIX} of 2025-06-30 must lie in \[5, 150\], was"):
-        check_macro(broken, variables)
-
-
-def test_an_unknown_variable_and_a_repeated_observation_are_refused(variables):
-    with pytest.raises(DataError, match=r"unknown variable\(s\) \['gdp_of_mars'\]"):
-        check_macro(macro().assign(variable="gdp_of_mars"), variables)
-    with pytest.raises(DataError, match="each observation may stand once"):
-        check_macro(pd.concat([macro(), macro()]), variables)
+def test_a_vintage_is_published_on_its_day_and_a_late_source_by_its_own_rule(variables):
+    name = "comm_oil_wti_glb_d_wti"
+    rows = pd.DataFrame(
+        {
+            "variable": name, "observation_date": [dt.date(2025, 6, 27)] * 3, "value": 65.0,
+            "vintage": ["2025-07-09", "unrevised", "unrevised"], "source": ["fred", "fred", "yahoo"],
+        }
+    )  # fmt: skip
+    assert date_publications(rows, variables)["published_at"].dt.strftime("%m-%d").tolist() == [
+        "07-09", "07-09", "06-27",
+    ]  # fmt: skip  # seven business days over the Fourth of July
