@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
+    BeforeValidator,
     Field,
     NonNegativeFloat,
     NonNegativeInt,
@@ -27,6 +28,30 @@ from dosvotos.errors import ParameterError
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 SIMULATED_INSTRUMENT = "USD/COP.SIM"
 
+Hazard = Literal[
+    "mixed_zone_labels",
+    "disagreeing_duplicates",
+    "flat_bars",
+    "stale_run",
+    "off_session_bars",
+    "weekend_bars",
+    "holiday_quotes",
+    "sparse_session",
+    "missing_session",
+    "bad_tick",
+    "close_spike",
+    "decimal_comma",
+    "wrong_instrument",
+    "macro_hole",
+    "repeated_monthly",
+    "fabricated_tail",
+    "weekend_observations",
+    "future_observation",
+    "nan_padding",
+]
+"""Defects of real files that the sample market can imitate."""
+HAZARDS: tuple[Hazard, ...] = get_args(Hazard)
+
 
 class ExperimentParams(Section):
     """Who the experiment is."""
@@ -39,6 +64,15 @@ class ExperimentParams(Section):
     """USD/COP.SIM is the sample market; sample and real data never mix."""
 
 
+def _hazards_by_name(wanted: Any) -> Any:
+    """``none`` and ``all`` as lists; a list of names without repeats and in the hazards' own order."""
+    if wanted in ("none", "all"):
+        return HAZARDS if wanted == "all" else ()
+    if isinstance(wanted, list | tuple) and set(wanted) <= set(HAZARDS):
+        return tuple(name for name in HAZARDS if name in wanted)
+    return wanted
+
+
 class SampleMarketParams(Section):
     """The built-in simulated market."""
 
@@ -47,6 +81,8 @@ class SampleMarketParams(Section):
     """First session stored; the simulation itself always begins at its fixed epoch."""
     edge: Annotated[float, Field(ge=0.0, le=0.9)]
     """Correlation of the planted signal with a session's drift; 0 plants nothing."""
+    hazards: Annotated[tuple[Hazard, ...], BeforeValidator(_hazards_by_name)] = ()
+    """Defects put into what is delivered: ``none``, ``all`` or a list of names."""
 
 
 class Period(Section):

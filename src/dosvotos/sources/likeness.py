@@ -1,0 +1,143 @@
+"""Is the sample market like the real one? Each published figure beside the sample's, with its tolerance.
+
+A tolerance is what chance explains: 2.5 standard deviations over 24 seeds of six years, plus the distance of
+those seeds' mean from the published figure (``benchmarks/likeness.py`` measures both again). Some figures are
+left out on purpose: what would let a strategy know the future without a planted edge is not imitated.
+"""
+
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from dosvotos.sources.simulator.calibration import SPOT
+from dosvotos.sources.statistics import ABS_LAGS, VOLATILITY_LAGS, published_figures
+
+
+class Tolerance(NamedTuple):
+    """How far a sample's figure may lie from the real one."""
+
+    size: float
+    relative: bool
+
+    def of(self, real: float) -> float:
+        """The allowed distance, in the figure's own unit."""
+        return self.size * abs(real) if self.relative else self.size
+
+
+class Comparison(NamedTuple):
+    """One figure of both markets."""
+
+    name: str
+    real: float
+    sample: float
+    tolerance: float
+
+    @property
+    def inside(self) -> bool:
+        """Whether the sample's figure lies within the tolerance of the real one."""
+        return abs(self.sample - self.real) <= self.tolerance
+
+
+def _share(size: float) -> Tolerance:
+    return Tolerance(size, relative=True)
+
+
+def _distance(size: float) -> Tolerance:
+    return Tolerance(size, relative=False)
+
+
+_VOLATILITY_MEMORY: Final = (0.13, 0.2, 0.15, 0.15, 0.13)
+_ABS_MEMORY: Final = (0.025, 0.03, 0.02, 0.015, 0.015)
+_DAILY_MEMORY: Final = (0.2, 0.19, 0.14, 0.11, 0.11)
+
+TOLERANCES: Final[dict[str, Tolerance]] = {
+    "intraday.pooled_std_bp": _share(0.17),
+    "intraday.sigma5_bp_median": _share(0.18),
+    "intraday.sigma5_log_sd": _distance(0.055),
+    **{
+        f"intraday.sigma5_log_ac.{lag}": _distance(size)
+        for lag, size in zip(VOLATILITY_LAGS, _VOLATILITY_MEMORY, strict=True)
+    },
+    "intraday.pooled_excess_kurtosis": _distance(7.0),
+    "intraday.standardised_t_dof": _distance(0.35),
+    "intraday.ar1": _distance(0.02),
+    **{f"intraday.abs_acf.{lag}": _distance(size) for lag, size in zip(ABS_LAGS, _ABS_MEMORY, strict=True)},
+    "intraday.zero_return_share": _distance(0.003),
+    **{f"intraday.slot_vol_profile.{slot}": _share(0.15) for slot in range(1, 60)},
+    "intraday.range_over_sigma": _distance(0.06),
+    "intraday.range_mean_bp": _share(0.17),
+    "intraday.body_mean_bp": _share(0.24),
+    "intraday.wick_share_each_side": _distance(0.015),
+    "daily.cc_std_pct": _share(0.22),
+    "daily.intraday_std_pct": _share(0.2),
+    "daily.overnight_std_pct.gap1": _share(0.22),
+    "daily.overnight_std_pct.gap3": _share(0.34),
+    "daily.overnight_std_pct.gap4plus": _share(0.48),
+    "daily.cc_t_dof": _distance(4.2),
+    "daily.overnight_t_dof": _distance(0.7),
+    **{
+        f"daily.abs_ac.{lag}": _distance(size)
+        for lag, size in zip(VOLATILITY_LAGS, _DAILY_MEMORY, strict=True)
+    },
+    **{f"daily.std_by_dow.{day}": _share(0.28) for day in range(5)},
+    "daily.regimes.std_high_pct": _share(0.25),
+    "daily.regimes.std_low_pct": _share(0.22),
+    "daily.regimes.mean_spell_high_days": _distance(8.0),
+    "daily.regimes.mean_spell_low_days": _distance(22.0),
+    "factors.multi_ols_lag0.R2": _distance(0.15),
+    "factors.multi_ols_lag0.resid_std_pct": _share(0.2),
+}
+"""Tolerance of each figure; those of factors by variable follow from `FACTOR_TOLERANCES`."""
+
+STEPPING: Final = (
+    "finc_rate_ibr_overnight_col_d_ibr",
+    "polr_policy_rate_col_d_tpm",
+    "polr_prime_rate_usa_d_prime",
+)
+"""Rates that move in a few large steps: their spread is known badly, and they move apart from the spot."""
+FACTOR_TOLERANCES: Final = {"std": _share(0.13), "ac1": _distance(0.1), "usdcop_corr": _distance(0.15)}
+STEPPING_SPREAD: Final = _share(0.5)
+CORRELATION_TOLERANCE: Final = 0.13
+"""Of each pair of daily variables, rates in steps and USD/COP apart."""
+
+LEFT_OUT: Final = {
+    "daily.ac1": "yesterday's move would tell of tomorrow's",
+    **{f"daily.mean_by_dow_pct.{day}": "a weekday would tell of the day's move" for day in range(5)},
+    "factors.predictive_ols_lag1_on_session_return.R2": "only the planted edge may tell of a session",
+}
+"""Published figures that the sample does not imitate, and why; without an edge chance alone moves them."""
+
+
+def compare(sample: Mapping[str, float], real: Mapping[str, float] | None = None) -> list[Comparison]:
+    """Put a sample's figures beside the real market's.
+
+    Parameters
+    ----------
+    sample : mapping of float by name
+        `MarketStatistics.figures` of a simulated market.
+    real : mapping of float by name, optional
+        Those of the real market where they were measured; the published ones fill in for the rest.
+
+    Returns
+    -------
+    list of Comparison
+        In the order of `TOLERANCES`, then of the factors; without figures that one of the markets lacks.
+    """
+    known = {**published_figures(), **(real or {})}
+    tolerances = {**TOLERANCES, **_factor_tolerances(known)}
+    return [
+        Comparison(name, known[name], sample[name], tolerance.of(known[name]))
+        for name, tolerance in tolerances.items()
+        if name in known and name in sample
+    ]
+
+
+def _factor_tolerances(known: Mapping[str, float]) -> dict[str, Tolerance]:
+    tolerances = {}
+    for name in known:
+        part, _, rest = name.partition(".")
+        what, _, variable = rest.partition(".")
+        if part != "factors" or what not in FACTOR_TOLERANCES or variable == SPOT:
+            continue
+        stepping = variable in STEPPING and what == "std"
+        tolerances[name] = STEPPING_SPREAD if stepping else FACTOR_TOLERANCES[what]
+    return tolerances

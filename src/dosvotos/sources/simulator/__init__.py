@@ -1,0 +1,1 @@
+"""The parts of the sample market: its calibration, its prices, its macro variables."""

@@ -1,0 +1,25 @@
+"""Simulated markets that tests share; each is simulated once a process."""
+
+from datetime import date
+from functools import cache
+
+import pandas as pd
+
+from dosvotos.contracts.parameters import SampleMarketParams
+from dosvotos.sources.sample import FIRST_SESSION, SimulatedMarket, simulate_market
+from tests.conftest import parameters_of
+
+EDGE = 0.45
+END = pd.Timestamp("2026-01-15 23:30", tz="UTC")
+VARIABLES = parameters_of().macro_variables.variables
+SPOT = "fxrt_spot_usdcop_col_d_usdcop"
+
+
+def params(edge: float = EDGE, seed: int = 7, start: date = FIRST_SESSION) -> SampleMarketParams:
+    return SampleMarketParams(seed=seed, start=start, edge=edge)
+
+
+@cache
+def market(edge: float = EDGE, seed: int = 7) -> SimulatedMarket:
+    """Six years."""
+    return simulate_market(params(edge, seed), VARIABLES, END)
