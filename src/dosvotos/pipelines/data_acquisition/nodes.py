@@ -29,6 +29,7 @@ from dosvotos.pipelines.data_acquisition.summary import print_acquisition
 from dosvotos.sources.base import BARS, RawMarket, check_market
 from dosvotos.sources.feed import feed_of
 from dosvotos.sources.files import read_folder
+from dosvotos.sources.hazards import inject_hazards
 from dosvotos.sources.sample import simulate_market
 
 logger = logging.getLogger(__name__)
@@ -52,8 +53,9 @@ def fetch_market(
         outcomes = _all_from("files", macro)
     else:
         market = simulate_market(sample, macro.variables, pd.Timestamp(acquisition.as_of))
+        delivery = inject_hazards(market.bars, market.macro, sample.hazards, sample.seed)
         raw = RawMarket(
-            market.bars.assign(source="sample"), market.macro.assign(vintage="simulated", source="sample")
+            delivery.bars.assign(source="sample"), delivery.macro.assign(vintage="simulated", source="sample")
         )
         outcomes = _all_from("sample", macro)
     fetched = FetchRecord(
