@@ -1,10 +1,12 @@
 """``dosvotos``: what is not a pipeline run."""
 
 import sys
+from pathlib import Path
 
 import click
 
 from dosvotos.commands.errors import EXIT_ERROR, message_of, show
+from dosvotos.commands.likeness import LIKENESS_PAGE, experiment_parameters, write_likeness
 from dosvotos.database.connection import (
     connect,
     database_url,
@@ -55,6 +57,24 @@ def audit_verify() -> None:
     if breaks:
         sys.exit(EXIT_ERROR)
     click.echo(f"audit log is whole: {len(rows)} row(s)")
+
+
+@cli.command()
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    help="Folder of usdcop_5m and macro_* files; without it the published statistics are the real market.",
+)
+@click.option("--out", type=click.Path(path_type=Path), default=LIKENESS_PAGE, show_default=True)
+@click.option("--env", default="demo", show_default=True, help="Experiment whose sample market is shown.")
+@click.option(
+    "--edge", type=float, default=0.0, show_default=True, help="Planted in the market that is shown."
+)
+def likeness(data: Path | None, out: Path, env: str, edge: float) -> None:
+    """Show the sample market beside the real one, on one HTML page."""
+    parameters = experiment_parameters(env)
+    inside, compared = write_likeness(parameters, data, out, edge)
+    click.echo(f"{inside} of {compared} figures lie within their tolerance; see {out}")
 
 
 def main() -> None:

@@ -1,0 +1,75 @@
+"""``dosvotos likeness``: the sample market of an experiment beside the real market."""
+
+from pathlib import Path
+from typing import Final
+
+import pandas as pd
+
+from dosvotos.contracts.parameters import Parameters, SampleMarketParams, read_parameters
+from dosvotos.errors import ParameterError
+from dosvotos.files import write_file
+from dosvotos.sources.base import RawMarket
+
+LIKENESS_PAGE: Final = Path("data/08_reporting/likeness.html")
+
+
+def experiment_parameters(env: str) -> Parameters:
+    """The resolved parameters of an experiment of the project in the working folder.
+
+    Raises
+    ------
+    ParameterError
+        If the working folder is no project, or a parameter breaks a rule.
+    """
+    from kedro.config import OmegaConfigLoader
+    from kedro.framework.project import settings
+    from kedro.framework.startup import bootstrap_project
+
+    folder = Path.cwd()
+    if not (folder / "conf").is_dir() or not (folder / "pyproject.toml").is_file():
+        raise ParameterError(f"likeness: run it in the project's folder, which holds conf/; was {folder}")
+    bootstrap_project(folder)
+    loader = OmegaConfigLoader(str(folder / "conf"), env=env, **settings.CONFIG_LOADER_ARGS)
+    return read_parameters(loader["parameters"])
+
+
+def write_likeness(parameters: Parameters, data: Path | None, page: Path, edge: float) -> tuple[int, int]:
+    """Measure both markets, write the page, and count the figures inside their tolerance and all of them."""
+    from dosvotos.sources.likeness import compare
+    from dosvotos.sources.likeness_page import likeness_page
+    from dosvotos.sources.sample import FIRST_SESSION, simulate_market
+    from dosvotos.sources.statistics import market_statistics
+
+    real = None if data is None else _session_years(data)
+    content = {
+        **parameters.sample_market.model_dump(),
+        "start": FIRST_SESSION,
+        "edge": edge,
+        "hazards": "none",
+    }
+    sample = SampleMarketParams.model_validate(content)
+    until = pd.Timestamp(parameters.data_acquisition.as_of) if real is None else _end(real)
+    market = simulate_market(sample, parameters.macro_variables.variables, until)
+    measured = market_statistics(market.bars, market.macro)
+    measured_real = None if real is None else market_statistics(real.bars, real.macro)
+    name = f"seed {sample.seed}, edge {sample.edge:g}, {FIRST_SESSION} to {until.date()}"
+    real_name = "published statistics of 2020 to 2026" if data is None else f"the files in {data}"
+    html = likeness_page(measured, name, measured_real, real_name)
+    write_file(page, html.encode())
+    rows = compare(measured.figures, None if measured_real is None else measured_real.figures)
+    return sum(row.inside for row in rows), len(rows)
+
+
+def _session_years(folder: Path) -> RawMarket:
+    """The folder's market from the simulation's first session on: both are measured over the same years."""
+    from dosvotos.sources.files import read_folder
+    from dosvotos.sources.sample import FIRST_SESSION
+
+    raw = read_folder(folder)
+    bars = raw.bars[raw.bars["timestamp"] >= pd.Timestamp(FIRST_SESSION, tz="UTC")]
+    return RawMarket(bars, raw.macro[raw.macro["observation_date"] >= FIRST_SESSION])
+
+
+def _end(real: RawMarket) -> pd.Timestamp:
+    last: pd.Timestamp = real.bars["timestamp"].max()
+    return last + pd.Timedelta(days=1)
