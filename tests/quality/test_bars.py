@@ -398,15 +398,20 @@ def test_bars_a_session_counts_scheduled_sessions_that_are_over():
 # ---- whole markets
 
 
-def test_a_simulated_market_has_no_finding(sample, bar_limits):
+RARE = 1 / 2000
+"""Share of a fat-tailed market's bars whose wick or close passes for a bad tick though it is none."""
+
+
+def test_a_simulated_market_has_no_finding_but_rare_doubts(sample, bar_limits):
     judged = judge_bars(
         sample.bars.assign(source="sample"), bar_limits, pd.Timestamp("2021-12-20 15:02", tz="UTC")
     )
-    assert judged.findings.empty
-    assert len(judged.kept) == len(sample.bars)
+    assert set(judged.findings["rule"]) <= {"wick", "spike"}
+    assert len(judged.findings) <= RARE * len(sample.bars)
+    assert len(judged.kept) == len(sample.bars) - len(judged.quarantined)
 
 
-def test_every_injected_defect_of_a_simulated_market_is_found_and_nothing_else(sample, bar_limits):
+def test_every_injected_defect_of_a_simulated_market_is_found_and_hardly_anything_else(sample, bar_limits):
     bars = sample.bars.assign(source="sample").astype({"volume": float})
     rng = np.random.default_rng(0)
     slot = np.arange(len(bars)) % 60
@@ -423,7 +428,7 @@ def test_every_injected_defect_of_a_simulated_market_is_found_and_nothing_else(s
     judged = judge_bars(pd.concat([spoilt, other, moved]), bar_limits, NOW)
     found = judged.quarantined.groupby("rule")["at"].agg(set)
     assert found["spike"] == set(bars["timestamp"][spikes])
-    assert found["wick"] == set(bars["timestamp"][highs]) | set(bars["timestamp"][lows])
+    assert found["wick"] >= set(bars["timestamp"][highs]) | set(bars["timestamp"][lows])
     assert found["duplicate_disagrees"] == set(other["timestamp"])
     assert found["off_session"] == set(moved["timestamp"])
-    assert len(judged.quarantined) == 400
+    assert 400 <= len(judged.quarantined) <= 400 + RARE * len(bars)
