@@ -2,7 +2,7 @@ from datetime import date
 
 import pytest
 
-from dosvotos.contracts.experiment import check_unchanged, make_contract
+from dosvotos.contracts.experiment import check_unchanged, make_contract, next_fold
 from dosvotos.contracts.features import FEATURE_ORDER, FEATURE_ORDER_HASH
 from dosvotos.contracts.parameters import Parameters
 from dosvotos.errors import ContractError
@@ -73,3 +73,26 @@ def test_components_name_the_other_contracts(parameters):
     assert set(contract_of(parameters).components) == {
         "CTR-FEAT-001", "CTR-DATE-001", "CTR-L0-SSOT-001", "CTR-QUAL-001",
     }  # fmt: skip
+
+
+def folded(fold: int, **changes) -> Parameters:
+    splits = {"mode": "walk_forward", "folds": 3, "fold": fold, "train_window": "rolling"}
+    return parameters_of(splits=splits, **changes)
+
+
+def test_each_fold_has_a_contract_of_its_own_on_the_same_data():
+    first = make_contract(folded(1), END, "ana")
+    later = {"as_of": "2027-01-01T00:00:00+00:00"}
+    second = next_fold(first, folded(2, data_acquisition=later), "ana")
+    assert (first.contract_id, second.contract_id) == ("CTR-EXP-demo.fold-1-of-3", "CTR-EXP-demo.fold-2-of-3")
+    assert (second.data_as_of, second.test_end) == (first.data_as_of, END)
+    assert second.created_at > first.created_at and second.config_hash != first.config_hash
+    assert second.parameters.splits.fold == 2
+
+
+def test_a_fold_of_a_changed_experiment_is_refused(parameters):
+    first = make_contract(folded(1), END, "ana")
+    with pytest.raises(ContractError, match=r"trading\.initial_capital"):
+        next_fold(first, folded(2, trading={"initial_capital": 5.0}), "ana")
+    with pytest.raises(ContractError, match=r"splits\.mode: frozen 'single', now 'walk_forward'"):
+        next_fold(contract_of(parameters), folded(2), "ana")

@@ -44,7 +44,7 @@ def real(shared_data: Path) -> RealMarket:
     bars = select_bars(bars, end)
     history = MarketHistory(bars, select_macro(macro, bars, PARAMETERS.macro_variables))
     features = market_features(history, VARIABLES).assign(close=bars["close"])
-    return RealMarket(history, features, make_splits(PARAMETERS.date_ranges, end, 1))
+    return RealMarket(history, features, make_splits(PARAMETERS.date_ranges, end, PARAMETERS.splits))
 
 
 def test_so_many_bars_lie_in_a_session_and_in_each_split(real: RealMarket):

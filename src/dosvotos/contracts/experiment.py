@@ -69,13 +69,22 @@ def reward_config(parameters: Parameters) -> dict[str, Any]:
     return parameters.model_dump(mode="json", include={"reward", "curriculum"})
 
 
-def make_contract(parameters: Parameters, test_end: date, trained_by: str) -> ExperimentContract:
-    """Freeze an experiment as of ``parameters.data_acquisition.as_of``."""
+def contract_id_of(parameters: Parameters) -> str:
+    """CTR-EXP-{name}; of a walk-forward fold also which one it is."""
+    splits = parameters.splits
+    fold = f".fold-{splits.fold}-of-{splits.folds}" if splits.mode == "walk_forward" else ""
+    return f"CTR-EXP-{parameters.experiment.name}{fold}"
+
+
+def make_contract(
+    parameters: Parameters, test_end: date, trained_by: str, data_as_of: AwareDatetime | None = None
+) -> ExperimentContract:
+    """Freeze an experiment as of ``parameters.data_acquisition.as_of``, or on older data as told."""
     experiment = parameters.experiment
     config = hashed_config(parameters)
     now = parameters.data_acquisition.as_of
     return ExperimentContract(
-        contract_id=f"CTR-EXP-{experiment.name}",
+        contract_id=contract_id_of(parameters),
         contract_version=experiment.version,
         experiment_name=experiment.name,
         experiment_version=experiment.version,
@@ -90,7 +99,7 @@ def make_contract(parameters: Parameters, test_end: date, trained_by: str) -> Ex
         },
         frozen_config=config,
         test_end=test_end,
-        data_as_of=now,
+        data_as_of=data_as_of or now,
         created_at=now,
         trained_by=trained_by,
     )
@@ -115,6 +124,20 @@ def check_unchanged(contract: ExperimentContract, parameters: Parameters) -> Non
         f"{contract.contract_id} version {contract.contract_version} is frozen and its parameters "
         f"have changed:\n{changes}\nRaise experiment.version to run the change as a new contract."
     )
+
+
+def next_fold(contract: ExperimentContract, parameters: Parameters, trained_by: str) -> ExperimentContract:
+    """The contract of a further fold: the same experiment, the same test's end, the same data.
+
+    Raises
+    ------
+    ContractError
+        If anything but the fold differs.
+    """
+    same_fold = {"fold": contract.parameters.splits.fold}
+    splits = parameters.splits.model_copy(update=same_fold)
+    check_unchanged(contract, parameters.model_copy(update={"splits": splits}))
+    return make_contract(parameters, contract.test_end, trained_by, contract.data_as_of)
 
 
 def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

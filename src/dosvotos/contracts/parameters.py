@@ -231,8 +231,28 @@ class FeaturesParams(Section):
 class SplitsParams(Section):
     """How the date ranges are cut."""
 
+    mode: Literal["single", "walk_forward"]
+    """``walk_forward`` cuts the test range into folds; a run works on one of them."""
     embargo_sessions: NonNegativeInt
     """Scheduled sessions removed from the end of train and of val."""
+    folds: PositiveInt | None = None
+    """Into how many consecutive test windows walk_forward cuts the test range."""
+    fold: PositiveInt | None = None
+    """Which of them, 1 the first, this contract is about."""
+    train_window: Literal["expanding", "rolling"] | None = None
+    """Whether a later fold's train keeps its start, or its length."""
+
+    @model_validator(mode="after")
+    def _folds_where_they_belong(self) -> Self:
+        given = {"folds": self.folds, "fold": self.fold, "train_window": self.train_window}
+        if self.mode == "single":
+            if stated := [name for name, value in given.items() if value is not None]:
+                raise ValueError(f"{stated} belong to mode walk_forward, mode was 'single'")
+        elif absent := [name for name, value in given.items() if value is None]:
+            raise ValueError(f"mode walk_forward needs {absent}")
+        elif self.fold > self.folds:  # type: ignore[operator]
+            raise ValueError(f"fold must be one of the {self.folds} folds, was {self.fold}")
+        return self
 
 
 class CostsParams(Section):

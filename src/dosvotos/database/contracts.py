@@ -16,15 +16,14 @@ class ContractBook:
 
     engine: Engine
 
-    def find(self, name: str, version: str) -> ExperimentContract | None:
-        """The contract of an experiment's name and version, if it was made."""
+    def made_of(self, name: str, version: str) -> dict[str, ExperimentContract]:
+        """The contracts of an experiment's name and version by contract_id: one, or one a fold."""
         t = experiment_contracts
         query = select(t).where(t.c.experiment_name == name, t.c.experiment_version == version)
         with reading(self.engine) as connection:
-            row = connection.execute(query).one_or_none()
-        if row is None:
-            return None
-        return ExperimentContract(**{k: v for k, v in row._mapping.items() if k != "id"})
+            rows = connection.execute(query.order_by(t.c.id)).all()
+        made = (ExperimentContract(**{k: v for k, v in row._mapping.items() if k != "id"}) for row in rows)
+        return {contract.contract_id: contract for contract in made}
 
     def store(self, contract: ExperimentContract) -> None:
         """Write a contract; the same one again changes nothing.
@@ -32,9 +31,11 @@ class ContractBook:
         Raises
         ------
         ContractError
-            If another contract has this name and version.
+            If another contract has this contract_id and version.
         """
-        present = self.find(contract.experiment_name, contract.experiment_version)
+        present = self.made_of(contract.experiment_name, contract.experiment_version).get(
+            contract.contract_id
+        )
         if present is None:
             columns = contract.model_dump(mode="python", exclude={"immutable"})
             with writing(self.engine) as connection:

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Engine, Row, and_, insert, select, update
 from dosvotos.contracts.experiment import ExperimentContract
 from dosvotos.database.connection import reading, writing
 from dosvotos.database.tables import ledger_genesis, oos_trials
+from dosvotos.market.splits import splits_of
 from dosvotos.sources.feed import feed_of
 
 
@@ -26,7 +27,8 @@ def look_of(contract: ExperimentContract, model_hash: str) -> Look:
     """The look of a model at its contract's test window."""
     parameters = contract.parameters
     feed = feed_of(parameters.data_acquisition.source, parameters.sample_market)
-    return Look(feed, model_hash, parameters.date_ranges.test.start, contract.test_end)
+    test = splits_of(parameters)["test"]
+    return Look(feed, model_hash, test.first, test.last)
 
 
 @dataclass(frozen=True)

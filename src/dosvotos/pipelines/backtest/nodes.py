@@ -18,7 +18,7 @@ from dosvotos.datasets.models import ProductionModel
 from dosvotos.errors import DataError
 from dosvotos.lineage.chain import check_candidate, check_dataset, check_split
 from dosvotos.market.accounting import Account, Tape, run_account
-from dosvotos.market.calendar import scheduled_sessions
+from dosvotos.market.splits import Split, splits_of
 from dosvotos.pipelines.tracking import log_backtest
 from dosvotos.policy.bundle import Bundle
 from dosvotos.promotion.criteria import Improvement, improvement_over
@@ -155,18 +155,23 @@ def seal_backtest(
     return record, (look_of(contract, training.model_hash), results["daily_returns"])
 
 
+def _test(contract: ExperimentContract) -> Split:
+    return splits_of(contract.parameters)["test"]
+
+
 def _sessions(contract: ExperimentContract) -> np.ndarray:
-    return scheduled_sessions(contract.parameters.date_ranges.test.start, contract.test_end)
+    return _test(contract).sessions()
 
 
 def _period(contract: ExperimentContract) -> str:
-    return f"{contract.parameters.date_ranges.test.start} to {contract.test_end}"
+    test = _test(contract)
+    return f"{test.first} to {test.last}"
 
 
 def _touches(contract: ExperimentContract, period: str) -> bool:
     first, last = period.split(" to ")
-    start, end = str(contract.parameters.date_ranges.test.start), str(contract.test_end)
-    return first <= end and start <= last
+    test = _test(contract)
+    return first <= str(test.last) and str(test.first) <= last
 
 
 def _run(tape: Tape, targets: np.ndarray, parameters: Parameters, financed: bool | None = None) -> Account:

@@ -5,12 +5,19 @@ from typing import Any
 
 import pandas as pd
 
-from dosvotos.contracts.experiment import ExperimentContract, check_unchanged, make_contract
+from dosvotos.contracts.experiment import (
+    ExperimentContract,
+    check_unchanged,
+    contract_id_of,
+    make_contract,
+    next_fold,
+)
 from dosvotos.contracts.features import FEATURE_ORDER_HASH
-from dosvotos.contracts.parameters import read_parameters
+from dosvotos.contracts.parameters import Parameters, read_parameters
 from dosvotos.contracts.records import DatasetRecord, SplitRecord
 from dosvotos.database.contracts import ContractBook
 from dosvotos.database.market_data import BarTable, MacroTables
+from dosvotos.errors import ParameterError
 from dosvotos.hashing import combine, digest_frame, short
 from dosvotos.market.dataset import (
     SPLITS,
@@ -22,7 +29,7 @@ from dosvotos.market.dataset import (
 )
 from dosvotos.market.features import MarketHistory, market_features
 from dosvotos.market.normalization import NormStats, fit_norm_stats
-from dosvotos.market.splits import make_splits
+from dosvotos.market.splits import splits_of
 from dosvotos.promotion.identity import current_user
 from dosvotos.sources.feed import feed_of
 
@@ -34,14 +41,26 @@ def freeze_contract(
 ) -> ExperimentContract:
     """Make the experiment's contract, or find the one made before and refuse any difference."""
     wanted = read_parameters(parameters)
-    name, version = wanted.experiment.name, wanted.experiment.version
-    if (frozen := book.find(name, version)) is not None:
+    _refuse_shared_folder(wanted)
+    made = book.made_of(wanted.experiment.name, wanted.experiment.version)
+    if (frozen := made.get(contract_id_of(wanted))) is not None:
         check_unchanged(frozen, wanted)
         return frozen
+    if made:
+        return next_fold(next(iter(made.values())), wanted, current_user())
     feed = feed_of(wanted.data_acquisition.source, wanted.sample_market)
     bars = bar_table.as_of(feed, wanted.data_acquisition.as_of)
     test_end = resolve_test_end(wanted, pd.DatetimeIndex(bars.index))
     return make_contract(wanted, test_end, current_user())
+
+
+def _refuse_shared_folder(wanted: Parameters) -> None:
+    name, fold = wanted.experiment.name, wanted.splits.fold
+    if fold is not None and fold > 1 and wanted.run_name in (None, name):
+        raise ParameterError(
+            f"splits.fold: fold {fold} would write over fold 1's files; give the run a name of its own: "
+            f"--params splits.fold={fold},run_name={name}_fold{fold}"
+        )
 
 
 def select_history(
@@ -68,7 +87,7 @@ def split_dataset(
     contract: ExperimentContract, features: pd.DataFrame
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, NormStats]:
     """Train, val and test with an embargo between them; statistics from train alone."""
-    splits = _splits(contract)
+    splits = splits_of(contract.parameters)
     train, val, test = (splits[name].take(features) for name in SPLITS)
     return train, val, test, fit_norm_stats(train)
 
@@ -83,7 +102,7 @@ def seal_dataset(
     norm_stats: NormStats,
 ) -> DatasetRecord:
     """Record the dataset, its hashes and what is missing in it."""
-    splits = _splits(contract)
+    splits = splits_of(contract.parameters)
     name = contract.experiment_name
     parts: dict[str, SplitRecord] = {
         split: describe_split(splits[split], rows, f"DS_{name}_{split}.parquet")
@@ -115,8 +134,3 @@ def register_contract(contract: ExperimentContract, sealed: DatasetRecord) -> tu
     """Hand the contract to the database once its dataset stands: from here on it is immutable."""
     logger.info("L2 dataset %s under contract %s", short(sealed.dataset_hash), short(contract.config_hash))
     return (contract,)
-
-
-def _splits(contract: ExperimentContract) -> dict[str, Any]:
-    parameters = contract.parameters
-    return make_splits(parameters.date_ranges, contract.test_end, parameters.splits.embargo_sessions)
