@@ -1,7 +1,7 @@
 """What happens around every run: parameters checked as a whole, one task at a time, stale data reported."""
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Generator
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,17 @@ class ParameterHooks:
                 f"{parameters.experiment.name!r}; write 'experiment: {environment}' into "
                 f"conf/{environment}/globals.yml"
             )
+
+
+class TrackingHooks:
+    """Lets one process at a time set up the tracking store, which two first runs would both create."""
+
+    @hook_impl(wrapper=True)
+    def after_context_created(self) -> Generator[None, Any, Any]:
+        """Hold the store's lock while the hooks inside, kedro-mlflow's among them, do their part."""
+        _LOCKS.mkdir(parents=True, exist_ok=True)
+        with FileLock(_LOCKS / "tracking.lock"):
+            return (yield)
 
 
 class FreshnessHooks:

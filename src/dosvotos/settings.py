@@ -3,9 +3,9 @@
 import os
 from datetime import UTC, datetime
 
-from dosvotos.hooks import FreshnessHooks, LockHooks, ParameterHooks
+from dosvotos.hooks import FreshnessHooks, LockHooks, ParameterHooks, TrackingHooks
 
-HOOKS = (ParameterHooks(), LockHooks(), FreshnessHooks())
+HOOKS = (ParameterHooks(), TrackingHooks(), LockHooks(), FreshnessHooks())
 
 
 def _now() -> str:

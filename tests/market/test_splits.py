@@ -211,9 +211,7 @@ def test_one_fold_is_the_single_split():
 
 
 def test_more_folds_than_test_sessions_are_an_error_with_both_counts():
-    with pytest.raises(
-        DataError, match=r"4 folds need as many test sessions; .* has 3"
-    ):
+    with pytest.raises(DataError, match=r"4 folds need as many test sessions; .* has 3"):
         make_splits(SPECIFIED, date(2025, 7, 3), walk_forward(4, 1))
 
 

@@ -40,6 +40,17 @@ MACRO_SOURCES: Final = {
 }
 """The daily variables behind the macro features, by short name: those are required, the others optional."""
 
+SOURCES_BY_FEATURE: Final = {
+    "dxy_z": ("dxy",),
+    "dxy_change_1d": ("dxy",),
+    "vix_z": ("vix",),
+    "embi_z": ("embi",),
+    "brent_change_1d": ("brent",),
+    "rate_spread": ("col10y", "ust10y"),
+    "usdmxn_change_1d": ("usdmxn",),
+}
+"""The variables behind each macro feature, by short name."""
+
 FINANCING_SOURCES: Final = {
     "fed_funds": "polr_fed_funds_usa_m_fedfunds",
     "tpm": "polr_policy_rate_col_d_tpm",

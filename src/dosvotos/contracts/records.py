@@ -111,12 +111,15 @@ class SplitRecord(Record):
     complete_rows: int
     missing_by_feature: dict[str, int]
     """A row with several missing features counts under each."""
+    missing_by_reason: dict[str, int]
+    """The same by ``feature: reason variable``."""
 
 
 class DatasetRecord(Record):
     """L2 (the specification's L2Output)."""
 
     experiment_name: str
+    contract_id: str
     dataset_hash: str
     config_hash: str
     feature_order_hash: str
@@ -130,7 +133,11 @@ class DatasetRecord(Record):
     """``simulated``, ``proven`` by vintages, or ``unproven``."""
     dataset_path: str
     row_count: int
+    """Rows with all features, in the three splits together."""
     dropped_rows: int
+    """Rows without."""
+    dropped_by_reason: dict[str, int]
+    """By ``feature: reason variable``; a row with several missing features counts under each."""
     splits: dict[str, SplitRecord]
 
 

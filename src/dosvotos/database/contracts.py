@@ -25,6 +25,11 @@ class ContractBook:
         made = (ExperimentContract(**{k: v for k, v in row._mapping.items() if k != "id"}) for row in rows)
         return {contract.contract_id: contract for contract in made}
 
+    def registered(self, contract: ExperimentContract) -> ExperimentContract | None:
+        """The contract of the same contract_id and version."""
+        made = self.made_of(contract.experiment_name, contract.experiment_version)
+        return made.get(contract.contract_id)
+
     def store(self, contract: ExperimentContract) -> None:
         """Write a contract; the same one again changes nothing.
 
@@ -33,9 +38,7 @@ class ContractBook:
         ContractError
             If another contract has this contract_id and version.
         """
-        present = self.made_of(contract.experiment_name, contract.experiment_version).get(
-            contract.contract_id
-        )
+        present = self.registered(contract)
         if present is None:
             columns = contract.model_dump(mode="python", exclude={"immutable"})
             with writing(self.engine) as connection:

@@ -6,7 +6,7 @@ from dosvotos.contracts.experiment import ExperimentContract
 from dosvotos.contracts.features import FEATURE_ORDER_HASH
 from dosvotos.contracts.records import DatasetRecord, TrainingRecord
 from dosvotos.errors import LineageError
-from dosvotos.hashing import digest_frame
+from dosvotos.hashing import combine, digest_frame
 from dosvotos.market.normalization import NormStats
 from dosvotos.policy.bundle import Bundle
 
@@ -17,12 +17,35 @@ def check_split(record: DatasetRecord, name: str, rows: pd.DataFrame) -> None:
     _same(split.path, split.digest, digest_frame(rows))
 
 
+def check_contract(contract: ExperimentContract, registered: ExperimentContract | None) -> None:
+    """Refuse a contract file that is not the one the database holds.
+
+    The hash inside the file covers its parameters; the test's end and the data's moment stand beside it.
+    """
+    if registered is None:
+        raise LineageError(
+            f"{contract.contract_id} version {contract.contract_version}: not in this database; run "
+            "'kedro run --pipelines dataset' first"
+        )
+    for field in type(contract).model_fields:
+        expected, found = getattr(registered, field), getattr(contract, field)
+        if expected != found:
+            raise LineageError(
+                f"{contract.contract_id} version {contract.contract_version}: {field} is {expected} in the "
+                f"database, {found} in the run's experiment_contract.json; run the dataset layer again"
+            )
+
+
 def check_dataset(contract: ExperimentContract, record: DatasetRecord, norm_stats: NormStats) -> None:
     """Refuse a dataset of another contract, or statistics that are not its own."""
+    _same("dataset record: contract_id", contract.contract_id, record.contract_id)
     _same("dataset record: experiment_name", contract.experiment_name, record.experiment_name)
     _same("dataset record: config_hash", contract.config_hash, record.config_hash)
     _same("dataset record: feature_order_hash", FEATURE_ORDER_HASH, record.feature_order_hash)
-    _same(f"{record.experiment_name}: norm_stats", record.norm_stats_hash, norm_stats.digest)
+    name = record.experiment_name
+    _same(f"DS_{name}_norm_stats.json", record.norm_stats_hash, norm_stats.digest)
+    splits = combine(split.digest for split in record.splits.values())
+    _same(f"DS_{name}_lineage.json: dataset_hash", splits, record.dataset_hash)
 
 
 def check_candidate(

@@ -19,6 +19,7 @@ from dosvotos.market.calendar import (
     scheduled_sessions,
     session_dates,
 )
+from dosvotos.market.missing import count_reasons
 from dosvotos.market.splits import Split
 
 SPLITS = ("train", "val", "test")
@@ -85,8 +86,8 @@ def point_in_time(macro: pd.DataFrame) -> str:
     return "proven" if proven.all() else "unproven"
 
 
-def describe_split(split: Split, rows: pd.DataFrame, path: str) -> SplitRecord:
-    """Count what a split holds and lacks."""
+def describe_split(split: Split, rows: pd.DataFrame, reasons: pd.DataFrame, path: str) -> SplitRecord:
+    """Count what a split holds and lacks; `reasons` as `missing_reasons` gives them for its rows."""
     missing = rows[list(MARKET_FEATURES)].isna()
     complete = ~missing.any(axis=1)
     sessions = split.sessions()
@@ -101,4 +102,5 @@ def describe_split(split: Split, rows: pd.DataFrame, path: str) -> SplitRecord:
         bars=len(rows),
         complete_rows=int(complete.sum()),
         missing_by_feature={str(k): int(v) for k, v in missing.sum().items() if v},
+        missing_by_reason=count_reasons(reasons),
     )

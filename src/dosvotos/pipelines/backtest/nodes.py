@@ -13,10 +13,11 @@ from dosvotos.backtest.simulate import policy_targets, tape_of
 from dosvotos.contracts.experiment import ExperimentContract, check_unchanged
 from dosvotos.contracts.parameters import Parameters, read_parameters
 from dosvotos.contracts.records import BacktestRecord, DatasetRecord, TrainingRecord
+from dosvotos.database.contracts import ContractBook
 from dosvotos.database.ledger import Look, TrialLedger, look_of
 from dosvotos.datasets.models import ProductionModel
 from dosvotos.errors import DataError
-from dosvotos.lineage.chain import check_candidate, check_dataset, check_split
+from dosvotos.lineage.chain import check_candidate, check_contract, check_dataset, check_split
 from dosvotos.market.accounting import Account, Tape, run_account
 from dosvotos.market.splits import Split, splits_of
 from dosvotos.pipelines.tracking import log_backtest
@@ -34,9 +35,11 @@ def open_test(
     candidate: Bundle,
     test: pd.DataFrame,
     ledger: TrialLedger,
+    book: ContractBook,
     parameters: dict[str, Any],
 ) -> pd.DataFrame:
     """Verify the chain up to here and write the look into the ledger; only then is test handed on."""
+    check_contract(contract, book.registered(contract))
     present = read_parameters(parameters)
     check_unchanged(contract, present)
     check_dataset(contract, dataset, candidate.policy.norm_stats)

@@ -24,6 +24,7 @@ def create_pipeline() -> Pipeline:
                     "candidate_model",
                     "test",
                     "trial_ledger",
+                    "frozen_contracts",
                     "parameters",
                 ],
                 "opened_test",

@@ -1,6 +1,7 @@
 """Nodes of L2."""
 
 import logging
+from collections import Counter
 from typing import Any
 
 import pandas as pd
@@ -28,6 +29,7 @@ from dosvotos.market.dataset import (
     select_macro,
 )
 from dosvotos.market.features import MarketHistory, market_features
+from dosvotos.market.missing import missing_reasons
 from dosvotos.market.normalization import NormStats, fit_norm_stats
 from dosvotos.market.splits import splits_of
 from dosvotos.promotion.identity import current_user
@@ -101,16 +103,17 @@ def seal_dataset(
     test: pd.DataFrame,
     norm_stats: NormStats,
 ) -> DatasetRecord:
-    """Record the dataset, its hashes and what is missing in it."""
-    splits = splits_of(contract.parameters)
-    name = contract.experiment_name
-    parts: dict[str, SplitRecord] = {
-        split: describe_split(splits[split], rows, f"DS_{name}_{split}.parquet")
-        for split, rows in zip(SPLITS, (train, val, test), strict=True)
-    }
+    """Record the dataset, its hashes, and what is missing in it and why."""
+    name, variables = contract.experiment_name, contract.parameters.macro_variables.variables
+    splits, history = splits_of(contract.parameters), MarketHistory(bars, macro)
+    parts: dict[str, SplitRecord] = {}
+    for split, rows in zip(SPLITS, (train, val, test), strict=True):
+        reasons = missing_reasons(rows, history, variables)
+        parts[split] = describe_split(splits[split], rows, reasons, f"DS_{name}_{split}.parquet")
     complete = sum(part.complete_rows for part in parts.values())
     record = DatasetRecord(
         experiment_name=name,
+        contract_id=contract.contract_id,
         dataset_hash=combine(part.digest for part in parts.values()),
         config_hash=contract.config_hash,
         feature_order_hash=FEATURE_ORDER_HASH,
@@ -123,6 +126,7 @@ def seal_dataset(
         dataset_path=parts["train"].path,
         row_count=complete,
         dropped_rows=sum(part.bars for part in parts.values()) - complete,
+        dropped_by_reason=dict(sum((Counter(part.missing_by_reason) for part in parts.values()), Counter())),
         splits=parts,
     )
     for split, part in parts.items():

@@ -18,9 +18,10 @@ from dosvotos.contracts.experiment import (
 )
 from dosvotos.contracts.parameters import read_parameters
 from dosvotos.contracts.records import DatasetRecord, TrainingRecord
+from dosvotos.database.contracts import ContractBook
 from dosvotos.datasets.models import TrainedModel
 from dosvotos.hashing import short
-from dosvotos.lineage.chain import check_dataset, check_split
+from dosvotos.lineage.chain import check_contract, check_dataset, check_split
 from dosvotos.market.normalization import NormStats
 from dosvotos.pipelines.tracking import active_run_id, log_training
 from dosvotos.policy.bundle import Bundle
@@ -34,9 +35,11 @@ def verify_dataset(
     train: pd.DataFrame,
     val: pd.DataFrame,
     norm_stats: NormStats,
+    book: ContractBook,
     parameters: dict[str, Any],
 ) -> dict[str, pd.DataFrame]:
     """Let only the contract's own, unaltered dataset through."""
+    check_contract(contract, book.registered(contract))
     check_unchanged(contract, read_parameters(parameters))
     check_dataset(contract, record, norm_stats)
     check_split(record, "train", train)

@@ -11,7 +11,15 @@ def create_pipeline() -> Pipeline:
         [
             node(
                 verify_dataset,
-                ["experiment_contract", "dataset_record", "train", "val", "norm_stats", "parameters"],
+                [
+                    "experiment_contract",
+                    "dataset_record",
+                    "train",
+                    "val",
+                    "norm_stats",
+                    "frozen_contracts",
+                    "parameters",
+                ],
                 "verified_splits",
                 name="verify_dataset",
             ),
