@@ -10,9 +10,11 @@ import pandas as pd
 import pytest
 import yaml
 
+from dosvotos.contracts.features import MARKET_FEATURES
 from dosvotos.database.connection import connect, upgrade
 from dosvotos.database.contracts import ContractBook
 from dosvotos.errors import ContractError, LineageError, ParameterError
+from dosvotos.pipelines.dataset.pipeline import create_pipeline
 from tests.conftest import AS_OF
 from tests.project import Project, new_project
 
@@ -63,6 +65,17 @@ def test_the_record_says_what_is_in_the_dataset_and_why_rows_are_not(made):
         feature = reason.split(":")[0]
         by_feature[feature] = by_feature.get(feature, 0) + count
     assert by_feature == {name: count for name, count in missing.items() if count}
+
+
+def test_the_report_shows_train_and_val_and_of_test_its_record_alone(made):
+    page = (made.root / "data/08_reporting/smoke/dataset_report.html").read_text()
+    record = lineage(made)
+    for part in record["splits"].values():
+        assert part["digest"] in page and part["last_session"] in page
+    (node,) = [n for n in create_pipeline().nodes if n.name == "report_dataset"]
+    assert not {"test", "features", "session_bars"} & set(node.inputs)
+    drift = pd.read_parquet(made.root / "data/08_reporting/smoke/feature_drift.parquet")
+    assert drift["feature"].tolist() == list(MARKET_FEATURES)
 
 
 def test_postgresql_gives_the_same_dataset_to_the_last_bit(made, tmp_path, postgres_url, monkeypatch):

@@ -8,8 +8,8 @@ from dosvotos.contracts.experiment import make_contract
 from dosvotos.contracts.features import FEATURE_ORDER_HASH
 from dosvotos.contracts.records import DatasetRecord, SplitRecord, TrainingRecord
 from dosvotos.errors import LineageError
-from dosvotos.hashing import digest_frame
-from dosvotos.lineage.chain import check_candidate, check_dataset, check_split
+from dosvotos.hashing import combine, digest_frame
+from dosvotos.lineage.chain import check_candidate, check_contract, check_dataset, check_split
 from dosvotos.policy.bundle import Bundle
 from tests.desk import tiny_policy
 
@@ -27,13 +27,15 @@ def dataset(contract) -> DatasetRecord:
     split = SplitRecord(
         path="DS_demo_train.parquet", digest=digest_frame(ROWS), first_session="2025-07-01",
         last_session="2025-07-02", sessions=2, uncovered_sessions=0, bars=2, complete_rows=2,
-        missing_by_feature={},
+        missing_by_feature={}, missing_by_reason={},
     )  # fmt: skip
     return DatasetRecord(
-        experiment_name="demo", dataset_hash="d" * 64, config_hash=contract.config_hash,
+        experiment_name="demo", contract_id="CTR-EXP-demo", dataset_hash=combine([split.digest]),
+        config_hash=contract.config_hash,
         feature_order_hash=FEATURE_ORDER_HASH, norm_stats_hash=POLICY.norm_stats.digest,
         acquisition_hash="a" * 64, date_ranges={}, ohlcv_rows=2, macro_sources={},
-        point_in_time="simulated", dataset_path="x", row_count=2, dropped_rows=0, splits={"train": split},
+        point_in_time="simulated", dataset_path="x", row_count=2, dropped_rows=0, dropped_by_reason={},
+        splits={"train": split},
     )  # fmt: skip
 
 
@@ -41,7 +43,7 @@ def dataset(contract) -> DatasetRecord:
 def training(contract) -> TrainingRecord:
     return TrainingRecord(
         experiment_name="demo", model_id="m", model_hash=POLICY.digest, model_path="x",
-        manifest_hash="f" * 64, dataset_hash="d" * 64, config_hash=contract.config_hash,
+        manifest_hash="f" * 64, dataset_hash=combine([digest_frame(ROWS)]), config_hash=contract.config_hash,
         reward_config_hash="r", curriculum_final_phase="p", training_duration_seconds=1.0, timesteps=1,
         best_val_reward=0.0, best_reward=0.0, seed=1, torch_threads=1, trained_by="ana", mlflow_run_id=None,
     )  # fmt: skip
@@ -64,7 +66,17 @@ def test_a_changed_value_names_file_expected_and_found(dataset):
         assert part in str(caught.value)
 
 
-@pytest.mark.parametrize("field", ["experiment_name", "config_hash", "feature_order_hash", "norm_stats_hash"])
+@pytest.mark.parametrize(
+    "field",
+    [
+        "experiment_name",
+        "contract_id",
+        "config_hash",
+        "feature_order_hash",
+        "norm_stats_hash",
+        "dataset_hash",
+    ],
+)
 def test_a_dataset_of_something_else_is_refused(contract, dataset, field):
     with pytest.raises(LineageError, match=r"expected .*, found"):
         check_dataset(contract, dataset.model_copy(update={field: "other"}), POLICY.norm_stats)
@@ -74,3 +86,12 @@ def test_a_dataset_of_something_else_is_refused(contract, dataset, field):
 def test_a_model_from_something_else_is_refused(contract, dataset, training, field):
     with pytest.raises(LineageError, match=r"expected .*, found"):
         check_candidate(dataset, training.model_copy(update={field: "other"}), CANDIDATE, contract)
+
+
+def test_a_contract_file_must_be_the_database_s_in_every_field(contract):
+    check_contract(contract, contract)
+    with pytest.raises(LineageError, match="not in this database; run 'kedro run --pipelines dataset'"):
+        check_contract(contract, None)
+    for field, value in {"test_end": date(2026, 7, 30), "trained_by": "eva", "components": {}}.items():
+        with pytest.raises(LineageError, match=rf"{field} is .* in the database"):
+            check_contract(contract.model_copy(update={field: value}), contract)

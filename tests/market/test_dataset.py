@@ -174,23 +174,31 @@ def test_a_revised_series_fetched_late_proves_nothing():
 # ---- what a split holds
 
 
+def because(rows: pd.DataFrame) -> pd.DataFrame:
+    missing = rows[list(MARKET_FEATURES)].isna()
+    return pd.DataFrame(np.where(missing, "why", ""), index=rows.index, columns=missing.columns)
+
+
 def test_a_split_is_described_by_counts_made_by_hand():
     rows = pd.DataFrame(1.0, index=sessions(TUESDAY, WEDNESDAY, FRIDAY), columns=list(MARKET_FEATURES))
     rows["close"] = 4000.0
     rows.loc[rows.index[:10], "vix_z"] = np.nan
     rows.loc[rows.index[5:12], "embi_z"] = np.nan
     rows.loc[rows.index[60:120], "rate_spread"] = np.nan
-    record = describe_split(Split("test", date(2024, 7, 1), date(2024, 7, 7)), rows, "DS_x_test.parquet")
+    split = Split("test", date(2024, 7, 1), date(2024, 7, 7))
+    record = describe_split(split, rows, because(rows), "DS_x_test.parquet")
     # Monday 1 July is a holiday, Thursday has no bars and Wednesday no complete row
     assert (record.first_session, record.last_session) == (TUESDAY, FRIDAY)
     assert (record.sessions, record.uncovered_sessions) == (4, 2)
     assert (record.bars, record.complete_rows) == (180, 180 - 12 - 60)
     assert record.missing_by_feature == {"vix_z": 10, "embi_z": 7, "rate_spread": 60}
+    assert record.missing_by_reason == {"vix_z: why": 10, "embi_z: why": 7, "rate_spread: why": 60}
     assert record.digest == digest_frame(rows) and record.path == "DS_x_test.parquet"
 
 
 def test_a_split_without_a_complete_row_covers_nothing():
     rows = pd.DataFrame(np.nan, index=sessions(TUESDAY), columns=list(MARKET_FEATURES))
-    record = describe_split(Split("val", date(2024, 7, 2), date(2024, 7, 2)), rows, "x")
+    split = Split("val", date(2024, 7, 2), date(2024, 7, 2))
+    record = describe_split(split, rows, because(rows), "x")
     assert (record.complete_rows, record.uncovered_sessions) == (0, 1)
     assert record.missing_by_feature == dict.fromkeys(MARKET_FEATURES, 60)

@@ -10,11 +10,13 @@ import talib
 
 from dosvotos.backtest.metrics import measure
 from dosvotos.backtest.simulate import tape_of
-from dosvotos.contracts.features import MARKET_FEATURES
+from dosvotos.contracts.features import MACRO_SOURCES, MARKET_FEATURES
+from dosvotos.contracts.records import SplitRecord
 from dosvotos.market.accounting import run_account
 from dosvotos.market.calendar import BAR, scheduled_sessions, session_dates, slots
 from dosvotos.market.dataset import describe_split, resolve_test_end, select_bars, select_macro
 from dosvotos.market.features import MarketHistory, market_features
+from dosvotos.market.missing import missing_reasons
 from dosvotos.market.splits import Split, make_splits
 from dosvotos.sources.base import date_publications
 from dosvotos.sources.files import read_folder
@@ -47,6 +49,11 @@ def real(shared_data: Path) -> RealMarket:
     return RealMarket(history, features, make_splits(PARAMETERS.date_ranges, end, PARAMETERS.splits))
 
 
+def described(real: RealMarket, name: str) -> SplitRecord:
+    rows = real.splits[name].take(real.features)
+    return describe_split(real.splits[name], rows, missing_reasons(rows, real.history, VARIABLES), "x")
+
+
 def test_so_many_bars_lie_in_a_session_and_in_each_split(real: RealMarket):
     assert len(real.features) == 85_891
     rows = {name: split.take(real.features) for name, split in real.splits.items()}
@@ -55,14 +62,18 @@ def test_so_many_bars_lie_in_a_session_and_in_each_split(real: RealMarket):
         "val": 7_108,
         "test": 7_876,
     }
-    test = describe_split(real.splits["test"], rows["test"], "x")
+    test = described(real, "test")
     assert test.complete_rows == 4_486
     assert rows["train"][list(MARKET_FEATURES)].notna().all(axis=None)
 
 
 def test_what_is_missing_in_test_is_brent_alone(real: RealMarket):
-    test = describe_split(real.splits["test"], real.splits["test"].take(real.features), "x")
+    test = described(real, "test")
     assert test.missing_by_feature == {"brent_change_1d": 7_876 - 4_486}
+    brent = MACRO_SOURCES["brent"]
+    assert test.missing_by_reason == {
+        f"brent_change_1d: aged_out {brent}": 3_330, f"brent_change_1d: undefined {brent}": 60,
+    }  # fmt: skip
     assert (test.sessions, test.uncovered_sessions) == (133, 58)
 
 

@@ -42,6 +42,7 @@ def evidence(results: dict, *others: SimpleNamespace, uncovered: int = 0, prior_
     test = SplitRecord(
         path="x", digest="d", first_session="a", last_session="b", sessions=100,
         uncovered_sessions=uncovered, bars=6000, complete_rows=1, missing_by_feature={"brent_change_1d": 1},
+        missing_by_reason={},
     )  # fmt: skip
     looks = [look("own", None), *others]
     return weigh(contract, test, "simulated", results, looks, {"id": "x", "created_at": "y"})

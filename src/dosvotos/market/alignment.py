@@ -18,6 +18,12 @@ def is_dated(vintage: pd.Series) -> pd.Series:
     return vintage.astype("str").str.match(_DATED).astype(bool)
 
 
+def weekday_observations(macro: pd.DataFrame, name: str) -> pd.DataFrame:
+    """The observations of one variable that feed features: those of Mondays to Fridays."""
+    rows = macro[macro["variable"] == name]
+    return rows[pd.DatetimeIndex(rows["observation_date"]).weekday < 5]
+
+
 @dataclass(frozen=True)
 class Known:
     """One variable seen from a set of instants; arrays of shape (n,), NaN where nothing valid was known."""

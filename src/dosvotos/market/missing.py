@@ -7,7 +7,7 @@ import pandas as pd
 
 from dosvotos.contracts.acquisition import MacroVariable
 from dosvotos.contracts.features import MACRO_SOURCES, MARKET_FEATURES, SOURCES_BY_FEATURE
-from dosvotos.market.alignment import Z_WINDOW, known_history
+from dosvotos.market.alignment import Z_WINDOW, known_history, weekday_observations
 from dosvotos.market.calendar import BAR
 from dosvotos.market.features import MarketHistory
 
@@ -55,7 +55,7 @@ def missing_reasons(
         )
         for short in SOURCES_BY_FEATURE.get(feature, ()):
             name = MACRO_SOURCES[short]
-            observations = _weekdays(history.macro, name)
+            observations = weekday_observations(history.macro, name)
             max_age_days = variables[name].ffill_max_days
             words = _of_variable(feature, observations, closes_at[missing], max_age_days)
             found = np.where((found == "") & (words != ""), words + f" {name}", found)
@@ -85,8 +85,3 @@ def _of_variable(
         [known == 0, ~fresh, known < needed], [UNPUBLISHED, AGED_OUT, TOO_SHORT], default=whole
     ).astype(object)
     return words
-
-
-def _weekdays(macro: pd.DataFrame, name: str) -> pd.DataFrame:
-    rows = macro[macro["variable"] == name]
-    return rows[pd.DatetimeIndex(rows["observation_date"]).weekday < 5]

@@ -28,6 +28,7 @@ from dosvotos.market.dataset import (
     select_bars,
     select_macro,
 )
+from dosvotos.market.drift import feature_drift
 from dosvotos.market.features import MarketHistory, market_features
 from dosvotos.market.missing import missing_reasons
 from dosvotos.market.normalization import NormStats, fit_norm_stats
@@ -132,6 +133,22 @@ def seal_dataset(
     for split, part in parts.items():
         logger.info("L2 %s: %s bars, %s complete", split, f"{part.bars:,}", f"{part.complete_rows:,}")
     return record
+
+
+def report_dataset(
+    contract: ExperimentContract,
+    sealed: DatasetRecord,
+    train: pd.DataFrame,
+    val: pd.DataFrame,
+    norm_stats: NormStats,
+    macro: pd.DataFrame,
+) -> tuple[str, pd.DataFrame]:
+    """Draw what the dataset holds, of test its record alone; and val's drift from train as a table."""
+    from dosvotos.market.dataset_page import render_dataset_page
+
+    variables = contract.parameters.macro_variables.variables
+    page = render_dataset_page(sealed, train, val, norm_stats, macro, variables)
+    return page, feature_drift(train, val, norm_stats)
 
 
 def register_contract(contract: ExperimentContract, sealed: DatasetRecord) -> tuple[ExperimentContract]:

@@ -6,6 +6,7 @@ from dosvotos.pipelines.dataset.nodes import (
     compute_features,
     freeze_contract,
     register_contract,
+    report_dataset,
     seal_dataset,
     select_history,
     split_dataset,
@@ -45,6 +46,12 @@ def create_pipeline() -> Pipeline:
                 ["experiment_contract", "session_bars", "known_macro", "train", "val", "test", "norm_stats"],
                 "dataset_record",
                 name="seal_dataset",
+            ),
+            node(
+                report_dataset,
+                ["experiment_contract", "dataset_record", "train", "val", "norm_stats", "known_macro"],
+                ["dataset_report", "feature_drift"],
+                name="report_dataset",
             ),
             node(
                 register_contract,
