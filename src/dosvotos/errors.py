@@ -24,6 +24,10 @@ class LineageError(DosVotosError):
     """A file or record is not the one its hash names."""
 
 
+class TrainingError(DosVotosError):
+    """A seed's training ended before it was over."""
+
+
 class BundleError(DosVotosError):
     """A model bundle is incomplete, altered or not of this version."""
 

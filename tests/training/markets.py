@@ -18,6 +18,7 @@ from dosvotos.market.normalization import NormStats, fit_norm_stats
 from tests.conftest import parameters_of
 
 SIGNAL = "dxy_z"
+SEED = 42
 SMALL = {
     "n_envs": 8,
     "n_steps": 32,
@@ -70,7 +71,6 @@ def statistics() -> NormStats:
 
 
 def small_parameters(
-    seed: int = 42,
     phases: tuple[Phase, ...] = TWO_PHASES,
     episode_bars: int = 60,
     evaluation_rollouts: int = 1,
@@ -83,7 +83,7 @@ def small_parameters(
         "smoke",
         training={
             "engine": engine,
-            "seed": seed,
+            "seeds": [SEED],
             "episode_bars": episode_bars,
             "evaluation_rollouts": evaluation_rollouts,
             "patience": patience,
@@ -93,12 +93,8 @@ def small_parameters(
     )
 
 
-def silent(*_: Any) -> None:
-    """Progress that nobody watches."""
-
-
 if __name__ == "__main__":
     from dosvotos.training.ppo import train
 
-    result = train(small_parameters(), train_rows(), val_rows(), statistics(), silent)
+    result = train(small_parameters(), SEED, train_rows(), val_rows(), statistics())
     print(result.policy.digest, digest_bytes(result.sb3_zip))

@@ -22,14 +22,15 @@ from dosvotos.policy.forward import ServedPolicy
 from dosvotos.training.environment import MarketVecEnv
 from dosvotos.training.episodes import market_tape
 from dosvotos.training.fast_ppo import FastPPO
-from dosvotos.training.ppo import TrainingResult, new_model, train
+from dosvotos.training.ppo import new_model, train
+from dosvotos.training.results import TrainingResult
 from dosvotos.training.reward import COMPONENTS, RewardWeights
 from tests.conftest import ROOT, parameter_tree
 from tests.training.markets import (
     ROLLOUT,
+    SEED,
     SMALL,
     TWO_PHASES,
-    silent,
     small_parameters,
     statistics,
     train_rows,
@@ -37,8 +38,8 @@ from tests.training.markets import (
 )
 
 
-def trained(parameters: Parameters) -> TrainingResult:
-    return train(parameters, train_rows(), val_rows(), statistics(), silent)
+def trained(parameters: Parameters, seed: int = SEED) -> TrainingResult:
+    return train(parameters, seed, train_rows(), val_rows(), statistics())
 
 
 @cache
@@ -100,8 +101,8 @@ def test_the_zip_names_no_place_in_memory():
 
 
 def test_another_seed_gives_another_model():
-    other = trained(small_parameters(seed=43, phases=(("final", ROLLOUT, 1.0, 1.0),)))
-    same_length = trained(small_parameters(seed=42, phases=(("final", ROLLOUT, 1.0, 1.0),)))
+    short = small_parameters(phases=(("final", ROLLOUT, 1.0, 1.0),))
+    other, same_length = trained(short, seed=43), trained(short)
     assert other.policy.digest != same_length.policy.digest
 
 
@@ -170,7 +171,7 @@ def test_either_engine_leaves_a_model_that_sb3_opens_and_the_served_policy_repea
 
 def test_both_engines_are_sb3s_ppo_and_begin_with_the_same_weights():
     env = MarketVecEnv(market_tape(train_rows(), statistics(), 60), 8, 60, 0.0, RewardWeights(1, 0, 0), 1)
-    models = {name: new_model(env, small_parameters(engine=name).training) for name in ("fast", "sb3")}
+    models = {name: new_model(env, small_parameters(engine=name).training, SEED) for name in ("fast", "sb3")}
     assert {name: type(model) for name, model in models.items()} == {"fast": FastPPO, "sb3": PPO}
     assert all(isinstance(model, PPO) for model in models.values())
     for name, tensor in models["sb3"].policy.state_dict().items():
@@ -233,7 +234,7 @@ def test_validation_accrues_financing_where_the_experiment_does():
         update={"trading": plain.trading.model_copy(update={"financing": "policy_rates"})}
     )
     rows = val_rows().assign(policy_rate_difference=-50.0)
-    result = train(financed, train_rows(), rows, statistics(), silent)
+    result = train(financed, SEED, train_rows(), rows, statistics())
     account = run_account(
         tape_of(rows),
         policy_targets(result.policy, rows),
@@ -263,19 +264,15 @@ def test_patience_counts_in_the_last_phase_only():
 
 def test_progress_hears_of_every_rollout():
     heard = []
-    train(
-        small_parameters(n_epochs=1),
-        train_rows(),
-        val_rows(),
-        statistics(),
-        lambda *told: heard.append(told),
-    )
+    train(small_parameters(n_epochs=1), SEED, train_rows(), val_rows(), statistics(), heard.append)
     total = sum(phase[1] for phase in TWO_PHASES)
-    assert [(phase, done) for phase, done, _, _ in heard] == [
+    rollouts = [(told.phase, told.done) for told in heard if told.val_return is None or told.done]
+    assert list(dict.fromkeys(rollouts)) == [
         (phase, ROLLOUT * n) for n, phase in enumerate(["free"] * 2 + ["final"] * 4, start=1)
     ]
-    assert {of for _, _, of, _ in heard} == {total}
-    assert heard[0][3] is None and heard[-1][3] is not None
+    assert {(told.seed, told.total) for told in heard} == {(SEED, total)}
+    assert heard[0].val_return is None and heard[-1].val_return is not None
+    assert heard[-1].episode_reward is not None
 
 
 def test_a_short_training_finds_a_strong_edge():
@@ -297,9 +294,9 @@ def test_an_episode_too_long_for_train_names_its_parameter():
 
 def test_a_val_that_can_judge_no_policy_is_refused_before_training():
     with pytest.raises(DataError, match="val: no row of 600 has all features"):
-        train(small_parameters(), train_rows(), val_rows().assign(rsi_9=np.nan), statistics(), silent)
+        train(small_parameters(), SEED, train_rows(), val_rows().assign(rsi_9=np.nan), statistics())
     with pytest.raises(DataError, match="val: every close must be a positive number"):
-        train(small_parameters(), train_rows(), val_rows().assign(close=np.nan), statistics(), silent)
+        train(small_parameters(), SEED, train_rows(), val_rows().assign(close=np.nan), statistics())
 
 
 @pytest.mark.parametrize("engine", ["fast", "sb3"])

@@ -351,18 +351,29 @@ class HyperparameterParams(Section):
         return self
 
 
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+
+
 class TrainingParams(Section):
     """How L3 trains."""
 
     engine: Literal["fast", "sb3"]
     """Whose arithmetic: compiled, or stable-baselines3's own; either gives a ``stable_baselines3.PPO``."""
-    seed: NonNegativeInt
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)]
+    """Each is trained; the best on val is the candidate."""
     episode_bars: Annotated[int, Field(ge=2)]
     evaluation_rollouts: PositiveInt
     """Rollouts between two validations."""
     patience: PositiveInt
     """Validations of the last phase without a better one after which training stops."""
     hyperparameters: HyperparameterParams
+
+    @field_validator("seeds")
+    @classmethod
+    def _seeds_differ(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(seeds)) < len(seeds):
+            raise ValueError("seeds must differ: the same seed gives the same model")
+        return seeds
 
 
 class InferenceParams(Section):

@@ -66,6 +66,19 @@ class FastPPO(PPO):
         super().set_random_seed(seed)
         self._random = np.random.default_rng(seed)
 
+    @property
+    def draws(self) -> dict[str, Any]:
+        """State of the generator of actions and minibatches, JSON-like."""
+        return dict(self._random.bit_generator.state)
+
+    @draws.setter
+    def draws(self, state: dict[str, Any]) -> None:
+        self._random.bit_generator.state = state
+
+    def adopt_moments(self) -> None:
+        """Lay Adam's moments into the flat arrays, as an update does."""
+        self._weights.adopt_moments(self.policy.optimizer)
+
     def _excluded_save_params(self) -> list[str]:
         return [*super()._excluded_save_params(), "_weights", "_random"]
 

@@ -2,18 +2,17 @@
 
 import io
 import json
+import logging
 import time
 import zipfile
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.vec_env import VecEnv
 
 from dosvotos.backtest.simulate import policy_targets, tape_of
 from dosvotos.contracts.parameters import Parameters, TrainingParams
@@ -21,18 +20,32 @@ from dosvotos.errors import DataError
 from dosvotos.market.accounting import run_account
 from dosvotos.market.normalization import NormStats
 from dosvotos.policy.forward import ServedPolicy
+from dosvotos.training.checkpoint import Checkpoint, State, restore, state_of
 from dosvotos.training.environment import MarketVecEnv
 from dosvotos.training.episodes import complete_rows, market_tape
 from dosvotos.training.fast_ppo import FastPPO
+from dosvotos.training.results import Progress, Standing, TrainingResult, Validation
 from dosvotos.training.reward import COMPONENTS, weights_in
 from dosvotos.training.threads import pin_threads
 
 ENGINES: dict[str, type[PPO]] = {"fast": FastPPO, "sb3": PPO}
+LOSSES = (
+    "loss",
+    "policy_gradient_loss",
+    "value_loss",
+    "entropy_loss",
+    "approx_kl",
+    "clip_fraction",
+    "explained_variance",
+)
+logger = logging.getLogger(__name__)
 _FIXED_DATE = (2020, 1, 1, 0, 0, 0)
 _READ_BACK = {":type:", ":serialized:"}
 _VOLATILE = [
     "_last_obs",
     "_last_episode_starts",
+    "_current_progress_remaining",
+    "_num_timesteps_at_start",
     "_random_state",
     "ep_info_buffer",
     "ep_success_buffer",
@@ -40,65 +53,34 @@ _VOLATILE = [
 ]
 
 
-class Validation(NamedTuple):
-    """One look at val."""
-
-    phase: str
-    timesteps: int
-    val_return: float
-    """Net return on val under the final costs and financing, the same measure in every phase."""
-    episode_reward: float | None
-    """Mean reward of the latest training episodes."""
-    reward_components: dict[str, float] | None
-    """What each component added to it."""
-
-
-Progress = Callable[[str, int, int, float | None], None]
-"""Told phase, steps done, steps in all and the latest val return."""
-
-
-@dataclass
-class TrainingResult:
-    """What a training leaves behind."""
-
-    policy: ServedPolicy
-    sb3_zip: bytes
-    """SB3's own file of the kept policy."""
-    curve: list[Validation]
-    best_val_return: float
-    best_episode_reward: float | None
-    """Best mean reward of recent episodes in the last phase; None when none ended."""
-    final_phase: str
-    timesteps: int
-    torch_threads: int
-    blas_threads: int | None
-    """None where the process's BLAS does not tell."""
-    duration_seconds: float
-
-
 def train(
     parameters: Parameters,
+    seed: int,
     train_rows: pd.DataFrame,
     val_rows: pd.DataFrame,
     norm_stats: NormStats,
-    progress: Progress,
+    progress: Progress | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> TrainingResult:
     """Train one seed of an experiment.
 
     Parameters
     ----------
     parameters : Parameters
+    seed : int
     train_rows, val_rows : DataFrame
         Splits of L2: index bar open (UTC), raw MARKET_FEATURES, time_normalized, close.
     norm_stats : NormStats
-    progress : callable
+    progress : callable, optional
         Told about every rollout.
+    checkpoint : Checkpoint, optional
+        Written at every validation; what stands there is gone on from.
 
     Returns
     -------
     TrainingResult
         The kept policy is the best on val within the last phase, where costs are final. The same parameters
-        and data give the same policy on one CPU family.
+        and data give the same policy on one CPU family, interrupted or not.
 
     Raises
     ------
@@ -107,7 +89,6 @@ def train(
         finite.
     """
     threads = pin_threads()
-    started = time.perf_counter()
     settings = parameters.training
     financed = parameters.trading.financing == "policy_rates"
     tape = market_tape(train_rows, norm_stats, settings.episode_bars, financed)
@@ -118,32 +99,33 @@ def train(
         settings.episode_bars,
         parameters.trading.costs.per_side,
         weights_in(phases[0], parameters.reward),
-        settings.seed,
+        seed,
     )
-    model = new_model(env, settings)
-    keeper = _BestPolicy(parameters, val_rows, norm_stats, progress)
-    for phase in phases:
-        env.weights = weights_in(phase, parameters.reward)
-        keeper.begin(phase.name, is_last=phase is phases[-1])
+    model = new_model(env, settings, seed)
+    keeper = _BestPolicy(parameters, seed, val_rows, norm_stats, progress, checkpoint)
+    for place in range(keeper.go_on(model, env), len(phases)):
+        env.weights = weights_in(phases[place], parameters.reward)
+        keeper.begin(place, model.num_timesteps)
         try:
-            model.learn(phase.timesteps, callback=keeper, reset_num_timesteps=False)
+            model.learn(keeper.steps_left(model.num_timesteps), callback=keeper, reset_num_timesteps=False)
         except FloatingPointError as error:
             raise keeper.divergence() from error
         except (ValueError, RuntimeError):  # torch refuses logits and probabilities that are not finite
             keeper.refuse_divergence(served_policy(model, norm_stats))
             raise
-    model.policy.load_state_dict(keeper.kept.state)
+    model.policy.load_state_dict(keeper.kept)
     return TrainingResult(
+        seed=seed,
         policy=served_policy(model, norm_stats),
         sb3_zip=_sb3_zip(model),
         curve=keeper.curve,
-        best_val_return=keeper.kept.val_return,
+        best_val_return=keeper.best_val_return,
         best_episode_reward=keeper.best_episode_reward,
         final_phase=phases[-1].name,
         timesteps=int(model.num_timesteps),
         torch_threads=threads.torch,
         blas_threads=threads.blas,
-        duration_seconds=time.perf_counter() - started,
+        duration_seconds=keeper.seconds,
     )
 
 
@@ -165,70 +147,105 @@ def served_policy(model: PPO, norm_stats: NormStats) -> ServedPolicy:
     return ServedPolicy(tensors, norm_stats)
 
 
-class _Kept(NamedTuple):
-    val_return: float
-    state: dict[str, torch.Tensor]
-
-
 class _BestPolicy(BaseCallback):
     """Validates every few rollouts, keeps the last phase's best policy and stops when patience is out."""
 
     def __init__(
-        self, parameters: Parameters, val_rows: pd.DataFrame, norm_stats: NormStats, progress: Progress
+        self,
+        parameters: Parameters,
+        seed: int,
+        val_rows: pd.DataFrame,
+        norm_stats: NormStats,
+        progress: Progress | None,
+        checkpoint: Checkpoint | None,
     ) -> None:
         super().__init__()
-        self.curve: list[Validation] = []
-        self.kept = _Kept(-np.inf, {})
-        self.best_episode_reward: float | None = None
         if complete_rows(val_rows, "val").empty:
             raise DataError(f"val: no row of {len(val_rows)} has all features, so no policy can be judged")
-        self._parameters, self._rows, self._norm_stats = parameters, val_rows, norm_stats
-        self._tape, self._progress = tape_of(val_rows), progress
-        self._total = sum(phase.timesteps for phase in parameters.curriculum.phases)
-        self._phase, self._is_last, self._rollouts, self._without_better = "", False, 0, 0
+        self._parameters, self._seed = parameters, seed
+        self._rows, self._tape, self._norm_stats = val_rows, tape_of(val_rows), norm_stats
+        self._progress, self._checkpoint = progress, checkpoint
+        self._phases = parameters.curriculum.phases
+        self._total = sum(phase.timesteps for phase in self._phases)
+        self._started, self._seconds_before = time.perf_counter(), 0.0
+        self._losses: list[dict[str, float]] = []
+        # the rest is the callback's part of a checkpoint
+        self._place, self._phase_end = -1, 0
+        self._rollouts, self._without_better = 0, 0
+        self.curve: list[Validation] = []
+        self.best_val_return, self.best_episode_reward = -np.inf, None
+        self.kept: dict[str, torch.Tensor] = {}
 
-    def begin(self, phase: str, is_last: bool) -> None:
-        self._phase, self._is_last, self._rollouts, self._without_better = phase, is_last, 0, 0
-        self.best_episode_reward = None
+    @property
+    def seconds(self) -> float:
+        """Spent on this training, before an interruption and since."""
+        return self._seconds_before + time.perf_counter() - self._started
+
+    def begin(self, place: int, timesteps: int) -> None:
+        """Begin a phase, unless it is the one gone on with."""
+        if place == self._place:
+            return
+        self._place, self._phase_end = place, timesteps + self._phases[place].timesteps
+        self._rollouts, self._without_better, self.best_episode_reward = 0, 0, None
+
+    def steps_left(self, timesteps: int) -> int:
+        """Of the present phase."""
+        return self._phase_end - timesteps
 
     def _on_step(self) -> bool:
         return self._without_better < self._parameters.training.patience
 
     def _on_rollout_start(self) -> None:
+        self._note_losses()
         if self._rollouts and self._rollouts % self._parameters.training.evaluation_rollouts == 0:
             self._validate()
         self._rollouts += 1
 
     def _on_rollout_end(self) -> None:
-        latest = self.curve[-1].val_return if self.curve else None
-        self._progress(self._phase, self.model.num_timesteps, self._total, latest)
         if (reward := self._mean_reward()) is not None:
             best = self.best_episode_reward
             self.best_episode_reward = reward if best is None else max(best, reward)
+        self._tell()
 
     def _on_training_end(self) -> None:
+        self._note_losses()
         if self._on_step():
             self._validate()
 
+    def _note_losses(self) -> None:
+        found = self.logger.name_to_value
+        losses = {name: float(found[f"train/{name}"]) for name in LOSSES if f"train/{name}" in found}
+        self._losses += [losses] if losses else []
+
     def _validate(self) -> None:
+        if self.curve and self.curve[-1].timesteps == self.model.num_timesteps:
+            return  # gone on with where it had just been validated
         trading, policy = self._parameters.trading, served_policy(self.model, self._norm_stats)
         self.refuse_divergence(policy)
         targets = policy_targets(policy, self._rows)
         financed = trading.financing == "policy_rates"
-        cost, capital = trading.costs.per_side, trading.initial_capital
-        equity = run_account(self._tape, targets, cost, capital, financed).equity
-        val_return = float(equity[-1] / equity[0] - 1)
+        account = run_account(
+            self._tape, targets, trading.costs.per_side, trading.initial_capital, financed
+        )
+        val_return = float(account.equity[-1] / account.equity[0] - 1)
         self.curve.append(
             Validation(
-                self._phase,
-                self.model.num_timesteps,
-                val_return,
-                self._mean_reward(),
-                self._mean_components(),
+                phase=self._phases[self._place].name,
+                timesteps=int(self.model.num_timesteps),
+                val_return=val_return,
+                val_exposure=float((account.position != 0).mean()),
+                val_trades=len(account.trades),
+                episode_reward=self._mean_reward(),
+                reward_components=self._mean_components(),
+                losses={name: _mean(name, self._losses) or 0.0 for name in LOSSES} if self._losses else {},
             )
         )
-        if self._is_last:
+        self._losses = []
+        if self._place == len(self._phases) - 1:
             self._keep_if_better(val_return)
+        self._tell()
+        if self._checkpoint is not None:
+            self._checkpoint.save(self._state())
 
     def refuse_divergence(self, policy: ServedPolicy) -> None:
         if not all(np.isfinite(tensor).all() for tensor in policy.tensors.values()):
@@ -237,16 +254,21 @@ class _BestPolicy(BaseCallback):
     def divergence(self) -> DataError:
         rate = self._parameters.training.hyperparameters.learning_rate
         return DataError(
-            f"training diverged in {self._phase}: the loss or the policy is no longer finite; lower "
-            f"training.hyperparameters.learning_rate, now {rate}"
+            f"training diverged in {self._phases[self._place].name} with seed {self._seed}: the loss or the "
+            f"policy is no longer finite; lower training.hyperparameters.learning_rate, now {rate}"
         )
 
     def _keep_if_better(self, val_return: float) -> None:
         self._without_better += 1
-        if val_return > self.kept.val_return:
-            state = {name: tensor.clone() for name, tensor in self.model.policy.state_dict().items()}
-            self.kept = _Kept(val_return, state)
-            self._without_better = 0
+        if val_return > self.best_val_return:
+            self.kept = {name: tensor.clone() for name, tensor in self.model.policy.state_dict().items()}
+            self.best_val_return, self._without_better = val_return, 0
+
+    def _tell(self) -> None:
+        if self._progress is not None:
+            phase, latest = self._phases[self._place].name, self.curve[-1].val_return if self.curve else None
+            done = int(self.model.num_timesteps)
+            self._progress(Standing(self._seed, phase, done, self._total, self._mean_reward(), latest))
 
     def _mean_reward(self) -> float | None:
         return _mean("r", self.model.ep_info_buffer or ())
@@ -256,13 +278,52 @@ class _BestPolicy(BaseCallback):
         means = {name: _mean(f"reward/{name}", episodes) for name in COMPONENTS}
         return {name: mean for name, mean in means.items() if mean is not None} or None
 
+    # ---- interrupted and gone on with
+
+    def go_on(self, model: PPO, env: MarketVecEnv) -> int:
+        """Take up the checkpoint, if there is one; the place of the phase to go on with."""
+        state = self._checkpoint.load() if self._checkpoint is not None else None
+        if state is None:
+            return 0
+        restore(model, env, state)
+        course = state.rest["course"]
+        self._place, self._phase_end = course["place"], course["phase_end"]
+        self._rollouts, self._without_better = course["rollouts"], course["without_better"]
+        self.curve = [Validation(**validation) for validation in course["curve"]]
+        self.best_episode_reward = course["best_episode_reward"]
+        if self._kept_names(state):
+            self.best_val_return = course["best_val_return"]
+            self.kept = {n: torch.from_numpy(state.tensors[f"kept.{n}"]) for n in self._kept_names(state)}
+        self._seconds_before = course["seconds"]
+        logger.info("L3 seed %s goes on from step %s", self._seed, f"{model.num_timesteps:,}")
+        return self._place
+
+    def _state(self) -> State:
+        tensors, rest = state_of(self.model, self.model.get_env())
+        course = {
+            "place": self._place,
+            "phase_end": self._phase_end,
+            "rollouts": self._rollouts,
+            "without_better": self._without_better,
+            "curve": [validation._asdict() for validation in self.curve],
+            "best_episode_reward": self.best_episode_reward,
+            "best_val_return": self.best_val_return if self.kept else None,
+            "seconds": self.seconds,
+        }
+        kept = {f"kept.{name}": tensor.numpy() for name, tensor in self.kept.items()}
+        return State({**tensors, **kept}, {**rest, "course": course})
+
+    @staticmethod
+    def _kept_names(state: State) -> list[str]:
+        return [name.removeprefix("kept.") for name in state.tensors if name.startswith("kept.")]
+
 
 def _mean(key: str, episodes: Iterable[dict[str, float]]) -> float | None:
     figures = [episode[key] for episode in episodes]
     return float(np.mean(figures)) if figures else None
 
 
-def new_model(env: VecEnv, settings: TrainingParams) -> PPO:
+def new_model(env: MarketVecEnv, settings: TrainingParams, seed: int) -> PPO:
     """An untrained model of the chosen engine."""
     chosen = settings.hyperparameters.model_dump()
     hidden = list(chosen.pop("hidden_sizes"))
@@ -272,7 +333,7 @@ def new_model(env: VecEnv, settings: TrainingParams) -> PPO:
         env,
         **chosen,
         policy_kwargs={"net_arch": hidden},
-        seed=settings.seed,
+        seed=seed,
         device="cpu",
         verbose=0,
     )
