@@ -141,6 +141,19 @@ class DatasetRecord(Record):
     splits: dict[str, SplitRecord]
 
 
+class SeedRecord(Record):
+    """L3: the training of one seed."""
+
+    seed: int
+    model_hash: str
+    best_val_reward: float
+    """Net return on val under the final costs of the seed's best policy."""
+    best_reward: float | None
+    timesteps: int
+    duration_seconds: float
+    """Of work on it, interruptions left out."""
+
+
 class TrainingRecord(Record):
     """L3 (the specification's L3Output)."""
 
@@ -154,13 +167,19 @@ class TrainingRecord(Record):
     reward_config_hash: str
     curriculum_final_phase: str
     training_duration_seconds: float
+    """Of all seeds together."""
     timesteps: int
     best_val_reward: float
     """Net return on val under the final costs of the policy that was kept."""
     best_reward: float | None
     """Best mean reward of recent episodes in the last phase; None when none ended."""
+    engine: str
     seed: int
+    """The candidate's: the best on val."""
+    seeds: tuple[SeedRecord, ...]
+    """Every seed of the contract, in its order."""
     torch_threads: int
+    blas_threads: int | None
     trained_by: str
     mlflow_run_id: str | None
 

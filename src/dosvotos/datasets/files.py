@@ -100,3 +100,22 @@ class RecordDataset(_FileDataset):
     def save(self, data: BaseModel) -> None:
         """Replace the file."""
         write_file(self._path, (data.model_dump_json(indent=2) + "\n").encode())
+
+
+class FolderDataset(AbstractDataset[None, Path]):
+    """A folder that nodes work in; it loads as its path."""
+
+    def __init__(self, filepath: str, metadata: dict[str, Any] | None = None) -> None:
+        self._path = Path(filepath)
+        self.metadata = metadata
+
+    def load(self) -> Path:
+        """The path, whether the folder exists or not."""
+        return self._path
+
+    def save(self, data: None) -> None:
+        """Refuse: nodes write into the folder themselves."""
+        raise DatasetError(f"{self._path}: a folder is no output")
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._path)}

@@ -102,7 +102,7 @@ class Checkpoint:
 
 def state_of(model: PPO, env: MarketVecEnv) -> State:
     """All that the next rollouts and updates of a model depend on, taken between two rollouts."""
-    numpy_draws = np.random.get_state(legacy=False)  # noqa: NPY002  SB3 draws its minibatches from it
+    numpy_draws = np.random.get_state(legacy=False)  # noqa: draws its minibatches from it
     tensors = {
         **{f"policy.{name}": tensor.numpy().copy() for name, tensor in model.policy.state_dict().items()},
         **{name: tensor.numpy().copy() for name, tensor in _moments(model).items()},

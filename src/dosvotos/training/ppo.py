@@ -6,7 +6,6 @@ import logging
 import time
 import zipfile
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 import pandas as pd

@@ -1,0 +1,104 @@
+"""What a training shows while it runs: a line a seed on a terminal, a log line now and then elsewhere."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from dosvotos.training.results import Standing
+
+logger = logging.getLogger(__name__)
+LOG_EVERY_SECONDS = 15.0
+
+
+@contextmanager
+def training_progress(
+    seeds: tuple[int, ...], console: Console | None = None, clock: Callable[[], float] = time.monotonic
+) -> Iterator[Callable[[Standing], None]]:
+    """Show every rollout of every seed that the callable is told about."""
+    console = console or Console()
+    if not console.is_terminal:
+        yield _Lines(clock)
+        return
+    columns = (
+        TextColumn("L3 {task.description}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
+        _Speed(),
+        TextColumn("{task.fields[figures]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        yield _Bars(progress, seeds)
+
+
+class _Bars:
+    """A bar a seed, and of several seeds one of all."""
+
+    def __init__(self, progress: Progress, seeds: tuple[int, ...]) -> None:
+        self._progress = progress
+        self._tasks = {seed: self._add(f"seed {seed} waits") for seed in seeds}
+        self._whole = self._add(f"{len(seeds)} seeds") if len(seeds) > 1 else None
+
+    def _add(self, description: str) -> int:
+        return int(self._progress.add_task(description, total=1, start=False, figures=""))
+
+    def __call__(self, told: Standing) -> None:
+        task = self._tasks[told.seed]
+        self._progress.start_task(task)
+        self._progress.update(
+            task,
+            description=f"seed {told.seed} {told.phase}",
+            completed=min(told.done, told.total),
+            total=told.total,
+            figures=_figures(told),
+        )
+        if self._whole is not None:
+            self._progress.start_task(self._whole)
+            done = sum(self._progress.tasks[one].completed for one in self._tasks.values())
+            total = told.total * len(self._tasks)
+            self._progress.update(self._whole, completed=min(done, total), total=total)
+
+
+class _Speed(ProgressColumn):
+    """Steps a second."""
+
+    def render(self, task: Task) -> Text:
+        """Of the last half minute."""
+        return Text(f"{task.speed:,.0f} steps/s" if task.speed else "", style="progress.data.speed")
+
+
+class _Lines:
+    """A log line a seed every so often."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._began: dict[int, tuple[float, int]] = {}
+        self._last: dict[int, float] = {}
+
+    def __call__(self, told: Standing) -> None:
+        now = self._clock()
+        began, first = self._began.setdefault(told.seed, (now, told.done))
+        if now - self._last.setdefault(told.seed, began) < LOG_EVERY_SECONDS:
+            return
+        self._last[told.seed] = now
+        speed = max(told.done - first, 1) / (now - began)
+        logger.info(
+            "L3 seed %s %s: %s of %s steps, %s steps/s, %s, at most %.0f s left",
+            told.seed,
+            told.phase,
+            f"{told.done:,}",
+            f"{told.total:,}",
+            f"{speed:,.0f}",
+            _figures(told),
+            max(told.total - told.done, 0) / speed,
+        )
+
+
+def _figures(told: Standing) -> str:
+    reward = "no episode has ended" if told.episode_reward is None else f"reward {told.episode_reward:+.2f}"
+    return reward if told.val_return is None else f"{reward}, val {told.val_return:+.2%}"
