@@ -101,8 +101,8 @@ def test_the_look_at_test_was_written_once_with_its_returns(project):
 
 @pytest.mark.parametrize("pipeline", ["dataset", "training", "backtest", "promotion"])
 def test_a_changed_parameter_is_refused_by_every_layer(project, pipeline):
-    with pytest.raises(ContractError, match=r"training\.seed: frozen 42, now 7"):
-        project.run("smoke", pipeline, training={"seed": 7})
+    with pytest.raises(ContractError, match=r"training\.seeds: frozen \[42\], now \[7\]"):
+        project.run("smoke", pipeline, training={"seeds": [7]})
 
 
 def test_an_edited_dataset_is_refused_with_file_expected_and_found(project):

@@ -22,7 +22,7 @@ def project(tmp_path_factory) -> Project:
     [
         (["--env", "exp9"], "unknown experiment 'exp9'; the folders of conf/ are: demo, exp1_curriculum"),
         (["--pipelines", "trainin"], "Failed to find the pipeline named 'trainin'"),
-        (["--params", "training.sead=3"], "training.sead: unknown parameter; did you mean 'seed'?"),
+        (["--params", "training.sead=3"], "training.sead: unknown parameter; did you mean 'seeds'?"),
         (["--params", "trainin.seed=3"], "trainin: unknown parameter; did you mean 'training'?"),
         (["--params", "data_acquisition.source=files"], "the two never mix"),
         (

@@ -37,7 +37,7 @@ def test_where_and_when_data_came_from_is_outside_the_hash(parameters, outside):
 
 
 def test_everything_else_is_inside(parameters):
-    changed = parameters_of(training={"seed": 43})
+    changed = parameters_of(training={"seeds": [43]})
     assert contract_of(changed).config_hash != contract_of(parameters).config_hash
     assert contract_of(changed).reward_config_hash == contract_of(parameters).reward_config_hash
     rewarded = parameters_of(reward={"drawdown": 0.2})
@@ -47,8 +47,8 @@ def test_everything_else_is_inside(parameters):
 def test_a_changed_parameter_is_refused_by_name_with_both_values(parameters):
     contract = contract_of(parameters)
     check_unchanged(contract, parameters)
-    with pytest.raises(ContractError, match=r"training\.seed: frozen 42, now 43") as caught:
-        check_unchanged(contract, parameters_of(training={"seed": 43}))
+    with pytest.raises(ContractError, match=r"training\.seeds: frozen \[42\], now \[43\]") as caught:
+        check_unchanged(contract, parameters_of(training={"seeds": [43]}))
     assert "Raise experiment.version" in str(caught.value)
 
 

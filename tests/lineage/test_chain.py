@@ -45,7 +45,8 @@ def training(contract) -> TrainingRecord:
         experiment_name="demo", model_id="m", model_hash=POLICY.digest, model_path="x",
         manifest_hash="f" * 64, dataset_hash=combine([digest_frame(ROWS)]), config_hash=contract.config_hash,
         reward_config_hash="r", curriculum_final_phase="p", training_duration_seconds=1.0, timesteps=1,
-        best_val_reward=0.0, best_reward=0.0, seed=1, torch_threads=1, trained_by="ana", mlflow_run_id=None,
+        best_val_reward=0.0, best_reward=0.0, engine="fast", seed=1, seeds=(), torch_threads=1,
+        blas_threads=1, trained_by="ana", mlflow_run_id=None,
     )  # fmt: skip
 
 

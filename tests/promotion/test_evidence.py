@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dosvotos.contracts.experiment import make_contract
-from dosvotos.contracts.records import SplitRecord
+from dosvotos.contracts.records import SeedRecord, SplitRecord
 from dosvotos.promotion.evidence import weigh
 from tests.conftest import parameters_of
 
@@ -37,7 +37,20 @@ def look(name: str, series: dict[str, float] | None) -> SimpleNamespace:
     return SimpleNamespace(model_hash=name, daily_returns=series)
 
 
-def evidence(results: dict, *others: SimpleNamespace, uncovered: int = 0, prior_trials: int = 0):
+def seed_record(seed: int, val_return: float) -> SeedRecord:
+    return SeedRecord(
+        seed=seed, model_hash=f"m{seed}", best_val_reward=val_return, best_reward=None, timesteps=1,
+        duration_seconds=1.0,
+    )  # fmt: skip
+
+
+def evidence(
+    results: dict,
+    *others: SimpleNamespace,
+    uncovered: int = 0,
+    prior_trials: int = 0,
+    on_val: tuple[float, ...] = (0.1,),
+):
     contract = make_contract(parameters_of(evidence={"prior_trials": prior_trials}), date(2026, 1, 31), "ana")
     test = SplitRecord(
         path="x", digest="d", first_session="a", last_session="b", sessions=100,
@@ -45,7 +58,8 @@ def evidence(results: dict, *others: SimpleNamespace, uncovered: int = 0, prior_
         missing_by_reason={},
     )  # fmt: skip
     looks = [look("own", None), *others]
-    return weigh(contract, test, "simulated", results, looks, {"id": "x", "created_at": "y"})
+    seeds = [seed_record(*numbered) for numbered in enumerate(on_val)]
+    return weigh(contract, test, "simulated", seeds, results, looks, {"id": "x", "created_at": "y"})
 
 
 def test_a_first_look_is_judged_by_its_probabilistic_sharpe_ratio():
@@ -92,3 +106,18 @@ def test_more_than_a_tenth_of_the_sessions_without_a_complete_row_is_named():
     assert evidence(result(0.001), uncovered=11).notes == (
         "11 of 100 test sessions have no bar with all features (brent_change_1d)",
     )
+
+
+def test_three_of_five_seeds_positive_on_val_are_enough_and_two_are_named():
+    enough = evidence(result(0.001), on_val=(0.1, 0.02, -0.1, 0.03, -0.2))
+    assert enough.passed and enough.positive_seeds == 0.6
+    assert enough.seeds == "3 of 5 seeds positive on val"
+    few = evidence(result(0.001), on_val=(0.1, 0.0, -0.1, 0.03, -0.2))  # nothing earned is not positive
+    assert few.positive_seeds == 0.4
+    assert few.notes == ("only 2 of 5 seeds end with a positive return on val, a share of 60% is needed",)
+
+
+@pytest.mark.parametrize(("n", "said"), [(1, "one seed"), (4, "0 of 4 seeds positive on val")])
+def test_fewer_than_five_seeds_are_not_asked_for_their_share(n: int, said: str):
+    found = evidence(result(0.001), on_val=(-0.1,) * n)
+    assert found.passed and found.positive_seeds is None and found.seeds == said

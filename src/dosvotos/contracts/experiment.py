@@ -7,7 +7,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, model_validator
 
 from dosvotos.contracts import features
 from dosvotos.contracts.parameters import Parameters, read_parameters
-from dosvotos.errors import ContractError
+from dosvotos.errors import ContractError, ParameterError
 from dosvotos.hashing import digest_json
 
 _OUTSIDE_THE_HASH = {"data_acquisition", "run_name"}
@@ -56,7 +56,13 @@ class ExperimentContract(BaseModel):
         tree = {**self.frozen_config, "data_acquisition": acquisition}
         dates = tree["date_ranges"]
         tree["date_ranges"] = {**dates, "test": {**dates["test"], "end": self.test_end}}
-        return read_parameters(tree)
+        try:
+            return read_parameters(tree)
+        except ParameterError as error:
+            raise ContractError(
+                f"{self.contract_id} version {self.contract_version} was made by an older version of Dos "
+                f"Votos, which this one cannot read; raise experiment.version and run all layers again. {error}"
+            ) from error
 
 
 def hashed_config(parameters: Parameters) -> dict[str, Any]:

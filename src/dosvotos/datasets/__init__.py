@@ -1,7 +1,13 @@
 """The few Kedro datasets we own: atomic files, handles on the database, and the two sides of the vote."""
 
 from dosvotos.datasets.database import KeysDataset, TableDataset
-from dosvotos.datasets.files import AtomicParquetDataset, FolderDataset, JsonDataset, RecordDataset, TextDataset
+from dosvotos.datasets.files import (
+    AtomicParquetDataset,
+    FolderDataset,
+    JsonDataset,
+    RecordDataset,
+    TextDataset,
+)
 from dosvotos.datasets.models import CandidateModelDataset, ProductionModelDataset
 
 __all__ = [

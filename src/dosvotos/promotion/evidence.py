@@ -10,7 +10,10 @@ from sqlalchemy import Row
 from dosvotos.backtest.evidence import FamilyTest, family_test, probabilistic_sharpe_ratio
 from dosvotos.contracts.experiment import ExperimentContract
 from dosvotos.contracts.parameters import EvidenceParams
-from dosvotos.contracts.records import SplitRecord
+from dosvotos.contracts.records import SeedRecord, SplitRecord
+
+MIN_SEEDS = 5
+"""Fewer say nothing of a share."""
 
 
 class Evidence(BaseModel):
@@ -27,6 +30,9 @@ class Evidence(BaseModel):
     luck_excluded: bool
     beats_naive: bool
     seeds: str
+    """How many of the contract's seeds end with a positive return on val, in words."""
+    positive_seeds: float | None = None
+    """Their share; None with fewer than five."""
     point_in_time: str
     covered: bool
     """Whether enough test sessions have a complete row."""
@@ -44,6 +50,7 @@ def weigh(
     contract: ExperimentContract,
     test: SplitRecord,
     point_in_time: str,
+    seeds: Sequence[SeedRecord],
     results: dict[str, Any],
     looks: Sequence[Row[Any]],
     ledger: dict[str, str],
@@ -56,6 +63,8 @@ def weigh(
     test : SplitRecord
     point_in_time : str
         What the dataset's vintages prove.
+    seeds : sequence of SeedRecord
+        Every seed of the contract.
     results : dict
         The backtest's report: model_hash, metrics, daily_returns (by ISO date) and naive.
     looks : sequence of rows of oos_trials
@@ -74,8 +83,15 @@ def weigh(
     beats = _beats_naive(results)
     uncovered = test.uncovered_sessions / test.sessions
     covered = uncovered <= contract.parameters.quality_thresholds.max_uncovered_sessions
+    n_positive = sum(seed.best_val_reward > 0 for seed in seeds)
+    share = n_positive / len(seeds) if len(seeds) >= MIN_SEEDS else None
     notes = [] if excluded else [_luck_note(settings, psr, n_looks, family)]
     notes += [] if beats else ["it does not beat the naive strategies"]
+    if share is not None and share < settings.min_positive_seeds:
+        notes.append(
+            f"only {n_positive} of {len(seeds)} seeds end with a positive return on val, a share of "
+            f"{settings.min_positive_seeds:.0%} is needed"
+        )
     notes += (
         []
         if covered
@@ -92,7 +108,8 @@ def weigh(
         in_superior_set=family.in_superior_set if family else None,
         luck_excluded=excluded,
         beats_naive=beats,
-        seeds="one seed",
+        seeds="one seed" if len(seeds) == 1 else f"{n_positive} of {len(seeds)} seeds positive on val",
+        positive_seeds=share,
         point_in_time=point_in_time,
         covered=covered,
         ledger=ledger,

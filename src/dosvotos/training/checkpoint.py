@@ -102,7 +102,8 @@ class Checkpoint:
 
 def state_of(model: PPO, env: MarketVecEnv) -> State:
     """All that the next rollouts and updates of a model depend on, taken between two rollouts."""
-    numpy_draws = np.random.get_state(legacy=False)  # noqa: draws its minibatches from it
+    # SB3 draws its minibatches from NumPy's global generator
+    numpy_draws = np.random.get_state(legacy=False)  # noqa: NPY002
     tensors = {
         **{f"policy.{name}": tensor.numpy().copy() for name, tensor in model.policy.state_dict().items()},
         **{name: tensor.numpy().copy() for name, tensor in _moments(model).items()},
@@ -145,7 +146,8 @@ def restore(model: PPO, env: MarketVecEnv, state: State) -> None:
 
 def _moments(model: PPO) -> dict[str, torch.Tensor]:
     """Adam's own tensors by name; before its first step they are made, as zeros."""
-    optimizer, moments = model.policy.optimizer, {}
+    optimizer = model.policy.optimizer
+    moments: dict[str, torch.Tensor] = {}
     if isinstance(model, FastPPO):
         model.adopt_moments()
     for place, parameter in enumerate(optimizer.param_groups[0]["params"]):

@@ -23,20 +23,11 @@ from dosvotos.training.checkpoint import Checkpoint, State, restore, state_of
 from dosvotos.training.environment import MarketVecEnv
 from dosvotos.training.episodes import complete_rows, market_tape
 from dosvotos.training.fast_ppo import FastPPO
-from dosvotos.training.results import Progress, Standing, TrainingResult, Validation
+from dosvotos.training.results import LOSSES, Progress, Standing, TrainingResult, Validation
 from dosvotos.training.reward import COMPONENTS, weights_in
 from dosvotos.training.threads import pin_threads
 
 ENGINES: dict[str, type[PPO]] = {"fast": FastPPO, "sb3": PPO}
-LOSSES = (
-    "loss",
-    "policy_gradient_loss",
-    "value_loss",
-    "entropy_loss",
-    "approx_kl",
-    "clip_fraction",
-    "explained_variance",
-)
 logger = logging.getLogger(__name__)
 _FIXED_DATE = (2020, 1, 1, 0, 0, 0)
 _READ_BACK = {":type:", ":serialized:"}
@@ -172,7 +163,8 @@ class _BestPolicy(BaseCallback):
         self._place, self._phase_end = -1, 0
         self._rollouts, self._without_better = 0, 0
         self.curve: list[Validation] = []
-        self.best_val_return, self.best_episode_reward = -np.inf, None
+        self.best_val_return = -np.inf
+        self.best_episode_reward: float | None = None
         self.kept: dict[str, torch.Tensor] = {}
 
     @property
@@ -223,9 +215,7 @@ class _BestPolicy(BaseCallback):
         self.refuse_divergence(policy)
         targets = policy_targets(policy, self._rows)
         financed = trading.financing == "policy_rates"
-        account = run_account(
-            self._tape, targets, trading.costs.per_side, trading.initial_capital, financed
-        )
+        account = run_account(self._tape, targets, trading.costs.per_side, trading.initial_capital, financed)
         val_return = float(account.equity[-1] / account.equity[0] - 1)
         self.curve.append(
             Validation(

@@ -8,6 +8,17 @@ import numpy as np
 
 from dosvotos.policy.forward import ServedPolicy
 
+LOSSES = (
+    "loss",
+    "policy_gradient_loss",
+    "value_loss",
+    "entropy_loss",
+    "approx_kl",
+    "clip_fraction",
+    "explained_variance",
+)
+"""What is noted of every update, under stable-baselines3's names."""
+
 
 class Standing(NamedTuple):
     """Where the training of one seed stands after a rollout."""

@@ -16,13 +16,22 @@ from dosvotos.promotion.registration import ProposalBook, Submission
 def weigh_evidence(
     contract: ExperimentContract,
     dataset: DatasetRecord,
+    training: TrainingRecord,
     backtest: BacktestRecord,
     results: dict[str, Any],
     ledger: TrialLedger,
 ) -> Evidence:
-    """Ask what luck, strategies without skill and missing data leave of the result."""
+    """Ask what luck, strategies without skill, other seeds and missing data leave of the result."""
     looks = ledger.overlapping(look_of(contract, backtest.model_hash))
-    return weigh(contract, dataset.splits["test"], dataset.point_in_time, results, looks, ledger.genesis())
+    return weigh(
+        contract,
+        dataset.splits["test"],
+        dataset.point_in_time,
+        training.seeds,
+        results,
+        looks,
+        ledger.genesis(),
+    )
 
 
 def propose_promotion(

@@ -19,6 +19,7 @@ def create_pipeline() -> Pipeline:
                 [
                     "experiment_contract",
                     "dataset_record",
+                    "training_record",
                     "backtest_record",
                     "backtest_results",
                     "oos_trials",

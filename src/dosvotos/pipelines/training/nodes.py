@@ -2,29 +2,26 @@
 
 import json
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import yaml
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from dosvotos.contracts.experiment import (
-    ExperimentContract,
-    check_unchanged,
-    flatten,
-    reward_config,
-)
+from dosvotos.contracts.experiment import ExperimentContract, check_unchanged, reward_config
 from dosvotos.contracts.parameters import read_parameters
-from dosvotos.contracts.records import DatasetRecord, TrainingRecord
+from dosvotos.contracts.records import DatasetRecord, SeedRecord, TrainingRecord
 from dosvotos.database.contracts import ContractBook
 from dosvotos.datasets.models import TrainedModel
 from dosvotos.hashing import short
 from dosvotos.lineage.chain import check_contract, check_dataset, check_split
 from dosvotos.market.normalization import NormStats
 from dosvotos.pipelines.tracking import active_run_id, log_training
+from dosvotos.pipelines.training.progress import training_progress
 from dosvotos.policy.bundle import Bundle
+from dosvotos.training.results import Validation, spread_of
+from dosvotos.training.seeds import best_of, cores, train_seeds
 
 logger = logging.getLogger(__name__)
 
@@ -48,40 +45,49 @@ def verify_dataset(
 
 
 def train_policy(
-    contract: ExperimentContract, splits: dict[str, pd.DataFrame], norm_stats: NormStats
+    contract: ExperimentContract,
+    splits: dict[str, pd.DataFrame],
+    norm_stats: NormStats,
+    checkpoints: Path,
 ) -> tuple[TrainedModel, dict[str, Any]]:
-    """Train by the contract; the best policy on val is kept."""
-    from dosvotos.training.ppo import train
-
+    """Train every seed of the contract; the best policy on val is the candidate."""
     parameters = contract.parameters
-    with _progress_bar() as show:
-        result = train(parameters, splits["train"], splits["val"], norm_stats, show)
-    curve = [validation._asdict() for validation in result.curve]
+    with training_progress(parameters.training.seeds) as show:
+        results = train_seeds(
+            parameters, splits["train"], splits["val"], norm_stats, checkpoints, show, cores()
+        )
+    candidate = best_of(results)
     metrics = {
-        "best_val_reward": result.best_val_return,
-        "best_reward": result.best_episode_reward,
-        "final_phase": result.final_phase,
-        "timesteps": result.timesteps,
-        "torch_threads": result.torch_threads,
-        "curve": curve,
+        "engine": parameters.training.engine,
+        "seed": candidate.seed,
+        "best_val_reward": candidate.best_val_return,
+        "best_reward": candidate.best_episode_reward,
+        "final_phase": candidate.final_phase,
+        "timesteps": candidate.timesteps,
+        "torch_threads": candidate.torch_threads,
+        "blas_threads": candidate.blas_threads,
+        "val": spread_of([result.best_val_return for result in results])._asdict(),
+        "seeds": [
+            {
+                "seed": result.seed,
+                "model_hash": result.policy.digest,
+                "best_val_reward": result.best_val_return,
+                "best_reward": result.best_episode_reward,
+                "timesteps": result.timesteps,
+                "curve": [validation._asdict() for validation in result.curve],
+            }
+            for result in results
+        ],
     }
-    tags = {
-        "config_hash": contract.config_hash,
-        "reward_config_hash": contract.reward_config_hash,
-        "model_hash": result.policy.digest,
-    }
-    log_training(flatten(contract.frozen_config), tags, curve)
     files = {
-        "model.zip": result.sb3_zip,
+        "model.zip": candidate.sb3_zip,
         "config.yaml": yaml.safe_dump(contract.frozen_config, sort_keys=True).encode(),
         "reward_config.json": json.dumps(reward_config(parameters), indent=2, sort_keys=True).encode(),
         "training_metrics.json": json.dumps(metrics, indent=2).encode(),
     }
     zip_name = f"model_{contract.experiment_name}_v{contract.experiment_version}.zip"
-    return TrainedModel(result.policy, files, zip_name), {
-        **metrics,
-        "duration_seconds": result.duration_seconds,
-    }
+    durations = {str(result.seed): round(result.duration_seconds, 3) for result in results}
+    return TrainedModel(candidate.policy, files, zip_name), {**metrics, "duration_seconds": durations}
 
 
 def seal_training(
@@ -89,9 +95,15 @@ def seal_training(
     dataset: DatasetRecord,
     candidate: Bundle,
     metrics: dict[str, Any],
+    checkpoints: Path,
 ) -> TrainingRecord:
-    """Record the candidate and what it was made from."""
-    model_hash = candidate.policy.digest
+    """Record the candidate, every seed, and what they were made from; the checkpoints have served."""
+    model_hash, durations = candidate.policy.digest, metrics["duration_seconds"]
+    names = ("seed", "model_hash", "best_val_reward", "best_reward", "timesteps")
+    seeds = tuple(
+        SeedRecord(**{n: seed[n] for n in names}, duration_seconds=durations[str(seed["seed"])])
+        for seed in metrics["seeds"]
+    )
     record = TrainingRecord(
         experiment_name=contract.experiment_name,
         model_id=f"{contract.experiment_name}_{contract.created_at:%Y%m%d}_{short(model_hash)}",
@@ -102,40 +114,42 @@ def seal_training(
         config_hash=contract.config_hash,
         reward_config_hash=contract.reward_config_hash,
         curriculum_final_phase=metrics["final_phase"],
-        training_duration_seconds=round(metrics["duration_seconds"], 3),
+        training_duration_seconds=round(sum(durations.values()), 3),
         timesteps=metrics["timesteps"],
         best_val_reward=metrics["best_val_reward"],
         best_reward=metrics["best_reward"],
-        seed=contract.parameters.training.seed,
+        engine=metrics["engine"],
+        seed=metrics["seed"],
+        seeds=seeds,
         torch_threads=metrics["torch_threads"],
+        blas_threads=metrics["blas_threads"],
         trained_by=contract.trained_by,
         mlflow_run_id=active_run_id(),
     )
-    logger.info(
-        "L3 %s: %s steps in %.0f s, best val return %+.2f%%",
-        record.model_id,
-        f"{record.timesteps:,}",
-        record.training_duration_seconds,
-        100 * record.best_val_reward,
-    )
+    logger.info("L3 %s: %s", record.model_id, _summary(record))
+    shutil.rmtree(checkpoints, ignore_errors=True)
     return record
 
 
-@contextmanager
-def _progress_bar() -> Iterator[Any]:
-    columns = (
-        TextColumn("L3 {task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[val]}"),
-        TimeRemainingColumn(),
+def report_training(
+    contract: ExperimentContract, record: TrainingRecord, candidate: Bundle, metrics: dict[str, Any]
+) -> str:
+    """Draw how the seeds learned, and tell MLflow all of it."""
+    from dosvotos.training.report import training_report
+
+    curves = {seed["seed"]: [Validation(**point) for point in seed["curve"]] for seed in metrics["seeds"]}
+    report = training_report(contract, record, curves)
+    log_training(contract, record, curves, report, candidate.folder)
+    return report
+
+
+def _summary(record: TrainingRecord) -> str:
+    returns = [seed.best_val_reward for seed in record.seeds]
+    spread, seconds = spread_of(returns), record.training_duration_seconds
+    if spread.deviation is None:
+        return f"{record.timesteps:,} steps in {seconds:.0f} s, best val return {record.best_val_reward:+.2%}"
+    return (
+        f"{len(returns)} seeds in {seconds:.0f} s of work, val return of the best ({record.seed}) "
+        f"{record.best_val_reward:+.2%}, mean {spread.mean:+.2%}, standard deviation {spread.deviation:.2%}, "
+        f"worst {spread.worst:+.2%}"
     )
-    with Progress(*columns) as progress:
-        task = progress.add_task("training", total=None, val="")
-
-        def show(phase: str, done: int, total: int, val_return: float | None) -> None:
-            val = "" if val_return is None else f"val {val_return:+.2%}"
-            done = min(done, total)
-            progress.update(task, description=phase, completed=done, total=total, val=val)
-
-        yield show

@@ -2,11 +2,11 @@
 
 from kedro.pipeline import Pipeline, node
 
-from dosvotos.pipelines.training.nodes import seal_training, train_policy, verify_dataset
+from dosvotos.pipelines.training.nodes import report_training, seal_training, train_policy, verify_dataset
 
 
 def create_pipeline() -> Pipeline:
-    """L3: verified dataset -> candidate model and its record."""
+    """L3: verified dataset -> candidate model, its record and a report."""
     return Pipeline(
         [
             node(
@@ -25,15 +25,27 @@ def create_pipeline() -> Pipeline:
             ),
             node(
                 train_policy,
-                ["experiment_contract", "verified_splits", "norm_stats"],
+                ["experiment_contract", "verified_splits", "norm_stats", "training_checkpoints"],
                 ["candidate_model", "training_metrics"],
                 name="train_policy",
             ),
             node(
                 seal_training,
-                ["experiment_contract", "dataset_record", "candidate_model", "training_metrics"],
+                [
+                    "experiment_contract",
+                    "dataset_record",
+                    "candidate_model",
+                    "training_metrics",
+                    "training_checkpoints",
+                ],
                 "training_record",
                 name="seal_training",
+            ),
+            node(
+                report_training,
+                ["experiment_contract", "training_record", "candidate_model", "training_metrics"],
+                "training_report",
+                name="report_training",
             ),
         ],
         tags="L3",

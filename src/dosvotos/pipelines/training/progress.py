@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from dosvotos.training.results import Standing
@@ -44,8 +44,8 @@ class _Bars:
         self._tasks = {seed: self._add(f"seed {seed} waits") for seed in seeds}
         self._whole = self._add(f"{len(seeds)} seeds") if len(seeds) > 1 else None
 
-    def _add(self, description: str) -> int:
-        return int(self._progress.add_task(description, total=1, start=False, figures=""))
+    def _add(self, description: str) -> TaskID:
+        return self._progress.add_task(description, total=1, start=False, figures="")
 
     def __call__(self, told: Standing) -> None:
         task = self._tasks[told.seed]
