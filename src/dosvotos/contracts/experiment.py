@@ -61,7 +61,7 @@ class ExperimentContract(BaseModel):
         except ParameterError as error:
             raise ContractError(
                 f"{self.contract_id} version {self.contract_version} was made by an older version of Dos "
-                f"Votos, which this one cannot read; raise experiment.version and run all layers again. {error}"
+                f"Votos, which this one cannot read; raise experiment.version and run all layers. {error}"
             ) from error
 
 

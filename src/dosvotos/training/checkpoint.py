@@ -136,6 +136,7 @@ def restore(model: PPO, env: MarketVecEnv, state: State) -> None:
     model._last_obs, model._last_episode_starts = env.episodes.observe(), tensors["episode_starts"].copy()
     model.num_timesteps, model._n_updates = rest["timesteps"], rest["updates"]
     model.ep_info_buffer = deque(rest["ended_episodes"], maxlen=model._stats_window_size)
+    model.ep_success_buffer = deque(maxlen=model._stats_window_size)  # the market's episodes have none
     torch.set_rng_state(torch.from_numpy(tensors["draws.torch"].copy()))
     place, has_gauss, gauss = rest["numpy_place"]
     key = {"key": tensors["draws.numpy"], "pos": place}

@@ -171,7 +171,7 @@ def _course(curves: Curves, candidate: int, name: str, percent: bool = False) ->
         marker={"size": 15, "symbol": "circle-open", "color": INK, "line": {"width": 2}},
     )
     drawn.update_xaxes(title="steps")
-    drawn.update_yaxes(tickformat=".1%" if percent else ",d", rangemode="tozero")
+    drawn.update_yaxes(tickformat=".0%" if percent else ",d", rangemode="tozero")
     return drawn
 
 
@@ -193,7 +193,7 @@ def _shade(drawn: Any, curves: Curves) -> None:
             line_width=0,
             layer="below",
             annotation_text=phase,
-            annotation_position="bottom left",
+            annotation_position="top left",
             annotation_font_color="#5a6875",
         )
         start = end
@@ -233,8 +233,8 @@ def _how_chosen(record: TrainingRecord) -> str:
     spread = spread_of([seed.best_val_reward for seed in record.seeds])
     return (
         f"Mean {spread.mean:+.2%}, standard deviation {spread.deviation:.2%}, worst {spread.worst:+.2%}. The "
-        "candidate is the best on val, chosen before test was opened; as the best of several it is flattered by "
-        "its return on val."
+        "candidate is the best on val, chosen before test was opened; as the best of several its return "
+        "there flatters it."
     )
 
 

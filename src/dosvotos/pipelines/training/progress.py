@@ -27,7 +27,7 @@ def training_progress(
     columns = (
         TextColumn("L3 {task.description}"),
         BarColumn(bar_width=24),
-        TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
+        TextColumn("{task.fields[steps]}"),
         _Speed(),
         TextColumn("{task.fields[figures]}"),
         TimeRemainingColumn(),
@@ -45,23 +45,25 @@ class _Bars:
         self._whole = self._add(f"{len(seeds)} seeds") if len(seeds) > 1 else None
 
     def _add(self, description: str) -> TaskID:
-        return self._progress.add_task(description, total=1, start=False, figures="")
+        return self._progress.add_task(description, total=None, start=False, steps="", figures="")
 
     def __call__(self, told: Standing) -> None:
-        task = self._tasks[told.seed]
+        task, done = self._tasks[told.seed], min(told.done, told.total)
         self._progress.start_task(task)
         self._progress.update(
             task,
             description=f"seed {told.seed} {told.phase}",
-            completed=min(told.done, told.total),
+            completed=done,
             total=told.total,
+            steps=f"{done:,}/{told.total:,}",
             figures=_figures(told),
         )
         if self._whole is not None:
             self._progress.start_task(self._whole)
-            done = sum(self._progress.tasks[one].completed for one in self._tasks.values())
+            whole = sum(self._progress.tasks[one].completed for one in self._tasks.values())
             total = told.total * len(self._tasks)
-            self._progress.update(self._whole, completed=min(done, total), total=total)
+            steps = f"{whole:,.0f}/{total:,}"
+            self._progress.update(self._whole, completed=whole, total=total, steps=steps)
 
 
 class _Speed(ProgressColumn):

@@ -1,0 +1,204 @@
+"""An interrupted training ends with the very model the uninterrupted one ends with."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dosvotos.contracts.parameters import Parameters
+from dosvotos.hashing import digest_bytes
+from dosvotos.training.checkpoint import Checkpoint
+from dosvotos.training.ppo import train
+from dosvotos.training.results import Standing, TrainingResult
+from tests.conftest import ROOT
+from tests.training.markets import (
+    ROLLOUT,
+    SEED,
+    small_parameters,
+    statistics,
+    train_rows,
+    val_rows,
+)
+
+
+class Interrupted(Exception):
+    pass
+
+
+def course(engine: str = "fast", patience: int = 99) -> Parameters:
+    """Several phases, several validations a phase, a rollout between validations."""
+    phases = (("free", 3 * ROLLOUT, 0.0, 0.0), ("half", 2 * ROLLOUT, 0.5, 0.5), ("final", 7 * ROLLOUT, 1, 1))
+    return small_parameters(phases=phases, evaluation_rollouts=2, patience=patience, engine=engine)
+
+
+def checkpoint_in(folder: Path, parameters: Parameters, seed: int = SEED) -> Checkpoint:
+    return Checkpoint.of(folder, parameters, seed, (train_rows(), val_rows()), statistics())
+
+
+def run(parameters: Parameters, folder: Path | None = None, stop_after: int | None = None) -> TrainingResult:
+    """Train to the end, or until so many reports were heard."""
+    heard = []
+
+    def hear(told: Standing) -> None:
+        heard.append(told)
+        if len(heard) == stop_after:
+            raise Interrupted
+
+    checkpoint = checkpoint_in(folder, parameters) if folder else None
+    return train(parameters, SEED, train_rows(), val_rows(), statistics(), hear, checkpoint)
+
+
+@cache
+def whole(engine: str, patience: int = 99) -> TrainingResult:
+    return run(course(engine, patience))
+
+
+def assert_same(result: TrainingResult, expected: TrainingResult) -> None:
+    assert result.policy.digest == expected.policy.digest
+    assert digest_bytes(result.sb3_zip) == digest_bytes(expected.sb3_zip)
+    assert result.curve == expected.curve
+    assert (result.timesteps, result.best_val_return) == (expected.timesteps, expected.best_val_return)
+    assert result.best_episode_reward == expected.best_episode_reward
+
+
+@pytest.mark.parametrize("engine", ["fast", "sb3"])
+@pytest.mark.parametrize("reports", [1, 6, 13])
+def test_wherever_a_training_is_interrupted_it_ends_the_same(engine: str, reports: int, tmp_path: Path):
+    with pytest.raises(Interrupted):
+        run(course(engine), tmp_path, stop_after=reports)
+    np.random.seed(1)  # noqa: NPY002  draws made elsewhere in between
+    assert_same(run(course(engine), tmp_path), whole(engine))
+
+
+def test_a_training_interrupted_at_every_turn_ends_the_same(tmp_path: Path):
+    for _ in range(40):
+        try:
+            result = run(course(), tmp_path, stop_after=4)
+        except Interrupted:
+            continue
+        break
+    assert_same(result, whole("fast"))
+
+
+@pytest.mark.parametrize("engine", ["fast", "sb3"])
+def test_a_training_that_was_over_is_taken_up_without_a_step_more(engine: str, tmp_path: Path):
+    run(course(engine), tmp_path)
+    heard: list[Standing] = []
+    checkpoint = checkpoint_in(tmp_path, course(engine))
+    again = train(course(engine), SEED, train_rows(), val_rows(), statistics(), heard.append, checkpoint)
+    assert_same(again, whole(engine))
+    assert heard == []
+
+
+def test_patience_goes_on_where_it_was(tmp_path: Path):
+    still = small_parameters(
+        phases=(("final", 40 * ROLLOUT, 1.0, 1.0),), learning_rate=1e-12, patience=3, n_epochs=1
+    )
+    expected = run(still)
+    with pytest.raises(Interrupted):
+        run(still, tmp_path, stop_after=5)
+    assert_same(run(still, tmp_path), expected)
+    assert_same(run(still, tmp_path), expected)  # out of patience already
+
+
+def test_checkpoints_change_nothing(tmp_path: Path):
+    assert_same(run(course(), tmp_path), whole("fast"))
+
+
+def test_seconds_before_the_interruption_count(tmp_path: Path):
+    with pytest.raises(Interrupted):
+        run(course(), tmp_path, stop_after=9)
+    saved = checkpoint_in(tmp_path, course()).load().rest["course"]["seconds"]
+    assert run(course(), tmp_path).duration_seconds > saved > 0
+
+
+# ---- what is not gone on with
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"learning_rate": 2e-3},
+        {"episode_bars": 61},
+        {"engine": "sb3"},
+        {"phases": (("free", 4 * ROLLOUT, 0.0, 0.0), ("final", 7 * ROLLOUT, 1, 1))},
+    ],
+)
+def test_a_checkpoint_of_another_contract_is_not_taken_up(other: dict, tmp_path: Path, caplog):
+    checkpoint = checkpoint_in(tmp_path, small_parameters())
+    run(small_parameters(), tmp_path)
+    assert checkpoint.load() is not None
+    with caplog.at_level("INFO", "dosvotos"):
+        assert checkpoint_in(tmp_path, small_parameters(**other)).load() is None
+    assert "of another contract, dataset or version: this seed begins anew" in caplog.text
+
+
+def test_a_checkpoint_of_other_data_is_not_taken_up(tmp_path: Path):
+    run(small_parameters(), tmp_path)
+    edited = train_rows().copy()
+    edited.iloc[5, 0] += 1e-9
+    for rows in ((edited, val_rows()), (train_rows(), train_rows())):
+        assert Checkpoint.of(tmp_path, small_parameters(), SEED, rows, statistics()).load() is None
+
+
+def test_the_other_seeds_of_a_contract_play_no_part_in_a_seed_s_checkpoint(tmp_path: Path):
+    several = small_parameters().training.model_copy(update={"seeds": (1, SEED)})
+    longer = small_parameters().model_copy(update={"training": several})
+    assert checkpoint_in(tmp_path, longer) == checkpoint_in(tmp_path, small_parameters())
+    assert checkpoint_in(tmp_path, longer, seed=1).key != checkpoint_in(tmp_path, longer).key
+
+
+def test_a_damaged_checkpoint_is_not_taken_up_and_the_log_says_so(tmp_path: Path, caplog):
+    with pytest.raises(Interrupted):
+        run(course(), tmp_path, stop_after=9)
+    path = checkpoint_in(tmp_path, course()).path
+    content = path.read_bytes()
+    for damaged in (content[:-1], content[:40], b"", content[:-1] + bytes([content[-1] ^ 1])):
+        path.write_bytes(damaged)
+        caplog.clear()
+        assert checkpoint_in(tmp_path, course()).load() is None
+        assert "this seed begins anew" in caplog.text
+    assert_same(run(course(), tmp_path), whole("fast"))
+
+
+def test_nothing_in_a_checkpoint_is_pickled(tmp_path: Path):
+    run(small_parameters(), tmp_path)
+    content = checkpoint_in(tmp_path, small_parameters()).path.read_bytes()
+    header = int.from_bytes(content[:8], "little")
+    assert content[8:9] == b"{" and header < len(content)
+    assert b"\x80\x04" not in content[:header] and b"pickle" not in content
+
+
+# ---- a real process, really killed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("engine", "how"), [("fast", signal.SIGKILL), ("sb3", signal.SIGINT)])
+def test_a_killed_process_leaves_what_another_one_ends_with_the_same_model(
+    engine: str, how: signal.Signals, tmp_path: Path
+):
+    command = [sys.executable, "-W", "ignore", "-m", "tests.training.test_checkpoint", engine, str(tmp_path)]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    place = checkpoint_in(tmp_path, course(engine)).path
+    while not place.exists():
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.01)
+    time.sleep(random.Random(os.getpid()).uniform(0, 0.3))
+    process.send_signal(how)
+    process.wait(timeout=30)
+    assert process.returncode != 0 and b"done" not in process.stdout.read()
+    assert [path.name for path in tmp_path.iterdir() if not path.name.startswith(".")] == [place.name]
+    assert_same(run(course(engine), tmp_path), whole(engine))
+
+
+if __name__ == "__main__":
+    run(course(sys.argv[1]), Path(sys.argv[2]))
+    time.sleep(30)  # long enough to be killed, whatever the speed
+    print("done")
