@@ -28,7 +28,7 @@ from tests.training.markets import (
 )
 
 
-class Interrupted(Exception):
+class InterruptedTrainingError(Exception):
     pass
 
 
@@ -49,7 +49,7 @@ def run(parameters: Parameters, folder: Path | None = None, stop_after: int | No
     def hear(told: Standing) -> None:
         heard.append(told)
         if len(heard) == stop_after:
-            raise Interrupted
+            raise InterruptedTrainingError
 
     checkpoint = checkpoint_in(folder, parameters) if folder else None
     return train(parameters, SEED, train_rows(), val_rows(), statistics(), hear, checkpoint)
@@ -71,7 +71,7 @@ def assert_same(result: TrainingResult, expected: TrainingResult) -> None:
 @pytest.mark.parametrize("engine", ["fast", "sb3"])
 @pytest.mark.parametrize("reports", [1, 6, 13])
 def test_wherever_a_training_is_interrupted_it_ends_the_same(engine: str, reports: int, tmp_path: Path):
-    with pytest.raises(Interrupted):
+    with pytest.raises(InterruptedTrainingError):
         run(course(engine), tmp_path, stop_after=reports)
     np.random.seed(1)  # noqa: NPY002  draws made elsewhere in between
     assert_same(run(course(engine), tmp_path), whole(engine))
@@ -81,7 +81,7 @@ def test_a_training_interrupted_at_every_turn_ends_the_same(tmp_path: Path):
     for _ in range(40):
         try:
             result = run(course(), tmp_path, stop_after=4)
-        except Interrupted:
+        except InterruptedTrainingError:
             continue
         break
     assert_same(result, whole("fast"))
@@ -102,7 +102,7 @@ def test_patience_goes_on_where_it_was(tmp_path: Path):
         phases=(("final", 40 * ROLLOUT, 1.0, 1.0),), learning_rate=1e-12, patience=3, n_epochs=1
     )
     expected = run(still)
-    with pytest.raises(Interrupted):
+    with pytest.raises(InterruptedTrainingError):
         run(still, tmp_path, stop_after=5)
     assert_same(run(still, tmp_path), expected)
     assert_same(run(still, tmp_path), expected)  # out of patience already
@@ -113,7 +113,7 @@ def test_checkpoints_change_nothing(tmp_path: Path):
 
 
 def test_seconds_before_the_interruption_count(tmp_path: Path):
-    with pytest.raises(Interrupted):
+    with pytest.raises(InterruptedTrainingError):
         run(course(), tmp_path, stop_after=9)
     saved = checkpoint_in(tmp_path, course()).load().rest["course"]["seconds"]
     assert run(course(), tmp_path).duration_seconds > saved > 0
@@ -156,7 +156,7 @@ def test_the_other_seeds_of_a_contract_play_no_part_in_a_seed_s_checkpoint(tmp_p
 
 
 def test_a_damaged_checkpoint_is_not_taken_up_and_the_log_says_so(tmp_path: Path, caplog):
-    with pytest.raises(Interrupted):
+    with pytest.raises(InterruptedTrainingError):
         run(course(), tmp_path, stop_after=9)
     path = checkpoint_in(tmp_path, course()).path
     content = path.read_bytes()

@@ -232,9 +232,9 @@ class _BestPolicy(BaseCallback):
         self._losses = []
         if self._place == len(self._phases) - 1:
             self._keep_if_better(val_return)
-        self._tell()
         if self._checkpoint is not None:
             self._checkpoint.save(self._state())
+        self._tell()
 
     def refuse_divergence(self, policy: ServedPolicy) -> None:
         if not all(np.isfinite(tensor).all() for tensor in policy.tensors.values()):

@@ -20,6 +20,7 @@ from dosvotos.files import write_file
 from dosvotos.market.normalization import NormStats
 from dosvotos.training.results import Progress, Standing, TrainingResult
 
+Train = Callable[[int, Progress], TrainingResult]
 _ROWS = ("train.parquet", "val.parquet")
 
 
@@ -69,7 +70,7 @@ def train_seeds(
         return [task.train(seed, progress) for seed in seeds]
     for name, rows in zip(_ROWS, (train_rows, val_rows), strict=True):
         write_file(folder / name, rows.to_parquet())
-    results = _train_beside(_Task(parameters, None, norm_stats, folder), seeds, progress, workers)
+    results = train_beside(_Task(parameters, None, norm_stats, folder).train, seeds, progress, workers)
     return [results[seed] for seed in seeds]
 
 
@@ -114,11 +115,12 @@ class _Worker:
             self.connection.send(seed)
 
 
-def _train_beside(
-    task: _Task, seeds: tuple[int, ...], progress: Progress, workers: int
+def train_beside(
+    train: Train, seeds: tuple[int, ...], progress: Progress, workers: int
 ) -> dict[int, TrainingResult]:
+    """Train seeds in processes of their own, at most `workers` at a time; all end with this call."""
     waiting, results = iter(seeds), dict[int, TrainingResult]()
-    running = [_start(task, seed) for seed in islice(waiting, workers)]
+    running = [_start(train, seed) for seed in islice(waiting, workers)]
     try:
         while at_work := {w.connection: w for w in running if w.seed is not None}:
             for connection in wait(list(at_work)):
@@ -142,10 +144,11 @@ def _train_beside(
     return results
 
 
-def _start(task: _Task, seed: int) -> _Worker:
+def _start(train: Train, seed: int) -> _Worker:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_work, args=(task.train, theirs), name="dosvotos training", daemon=True)
+    name = f"training of seed {seed}"
+    process = context.Process(target=_work, args=(train, theirs), name=name, daemon=True)
     process.start()
     theirs.close()
     worker = _Worker(process, ours, seed)
@@ -167,7 +170,7 @@ def _message_of(worker: _Worker) -> Standing | TrainingResult | Exception:
     return message
 
 
-def _work(train: Callable[[int, Progress], TrainingResult], parent: Connection) -> None:
+def _work(train: Train, parent: Connection) -> None:
     """Train the seeds the parent names, until it names none; it alone hears Ctrl-C, without it work ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):

@@ -1,0 +1,157 @@
+"""Several seeds: the same models however many processes train them, and no process left behind."""
+
+import multiprocessing
+import signal
+import subprocess
+import sys
+import time
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from dosvotos.contracts.parameters import Parameters
+from dosvotos.errors import DataError, TrainingError
+from dosvotos.training.ppo import train
+from dosvotos.training.results import Standing, TrainingResult, spread_of
+from dosvotos.training.seeds import best_of, train_beside, train_seeds
+from tests.conftest import ROOT
+from tests.training import stand_in
+from tests.training.markets import (
+    ROLLOUT,
+    Phase,
+    small_parameters,
+    statistics,
+    train_rows,
+    val_rows,
+)
+
+SHORT: tuple[Phase, ...] = (("free", ROLLOUT, 0.0, 0.0), ("final", 2 * ROLLOUT, 1.0, 1.0))
+
+
+def with_seeds(*seeds: int, phases: tuple[Phase, ...] = SHORT, **changes: float) -> Parameters:
+    parameters = small_parameters(phases=phases, **changes)
+    return parameters.model_copy(update={"training": parameters.training.model_copy(update={"seeds": seeds})})
+
+
+def trained(parameters: Parameters, folder: Path, workers: int, hear=lambda _: None) -> list[TrainingResult]:
+    return train_seeds(parameters, train_rows(), val_rows(), statistics(), folder, hear, workers)
+
+
+@cache
+def alone(seed: int) -> TrainingResult:
+    return train(with_seeds(seed), seed, train_rows(), val_rows(), statistics())
+
+
+def children() -> list:
+    return multiprocessing.active_children()
+
+
+# ---- the same however they are trained
+
+
+def test_seeds_one_after_the_other_are_each_the_model_it_is_alone(tmp_path: Path):
+    results = trained(with_seeds(7, 142, 42), tmp_path, workers=1)
+    assert [result.seed for result in results] == [7, 142, 42]
+    for result in results:
+        assert result.policy.digest == alone(result.seed).policy.digest
+        assert result.sb3_zip == alone(result.seed).sb3_zip
+        assert result.curve == alone(result.seed).curve
+    assert len({result.policy.digest for result in results}) == 3
+
+
+@pytest.mark.slow
+def test_seeds_beside_each_other_are_each_the_model_it_is_alone_in_the_contract_s_order(tmp_path: Path):
+    heard: list[Standing] = []
+    results = trained(with_seeds(142, 7, 42), tmp_path, 2, heard.append)
+    assert [result.seed for result in results] == [142, 7, 42]
+    for result in results:
+        assert result.policy.digest == alone(result.seed).policy.digest
+        assert result.sb3_zip == alone(result.seed).sb3_zip
+        assert result.curve == alone(result.seed).curve
+        assert (result.torch_threads, result.blas_threads) == (1, 1)
+    assert {told.seed for told in heard} == {7, 42, 142}
+    assert max(told.done for told in heard) == 3 * ROLLOUT
+    assert children() == []
+
+
+def test_the_candidate_is_the_best_on_val_and_of_equal_ones_the_first(tmp_path: Path):
+    results = trained(with_seeds(7, 142, 42), tmp_path, workers=1)
+    best = best_of(results)
+    assert best.best_val_return == max(result.best_val_return for result in results)
+    best.best_val_return = min(result.best_val_return for result in results)
+    for result in results:
+        result.best_val_return = best.best_val_return
+    assert best_of(results) is results[0]
+
+
+def test_the_spread_of_seeds_by_hand():
+    assert spread_of([0.01, 0.04, -0.02]) == pytest.approx((0.01, 0.03, -0.02))
+    assert spread_of([0.05]) == (0.05, None, 0.05)
+
+
+# ---- what goes wrong
+
+
+def test_a_seed_that_diverges_is_named(tmp_path: Path):
+    with pytest.raises(DataError, match=r"diverged in free with seed 7: .*learning_rate, now 1e\+30"):
+        trained(with_seeds(7, 42, learning_rate=1e30), tmp_path, workers=1)
+
+
+def test_processes_give_the_seeds_in_any_number_and_tell_all_of_them():
+    heard: list[Standing] = []
+    results = train_beside(stand_in.train, (3, 1, 2), heard.append, workers=2)
+    assert {seed: result.timesteps for seed, result in results.items()} == {1: 1, 2: 2, 3: 3}
+    assert sorted(told.seed for told in heard) == [1, 2, 3]
+    assert children() == []
+
+
+@pytest.mark.parametrize(
+    ("seed", "error", "said"),
+    [
+        (stand_in.DIVERGES, DataError, "training diverged"),
+        (stand_in.FAILS, RuntimeError, f"training of seed {stand_in.FAILS}:\n.*ZeroDivisionError"),
+        (
+            stand_in.IS_KILLED,
+            TrainingError,
+            rf"training\.seeds: the process of seed {stand_in.IS_KILLED} was ended by SIGKILL.*out of memory "
+            r"perhaps\? .*goes on from its last validation",
+        ),
+        (stand_in.LEAVES, TrainingError, rf"process of seed {stand_in.LEAVES} ended with exit code 3"),
+    ],
+)
+def test_what_ends_one_seed_is_told_with_its_name_and_ends_the_others(seed: int, error: type, said: str):
+    with pytest.raises(error, match=f"(?s){said}"):
+        train_beside(stand_in.train, (stand_in.ENDLESS, seed), lambda _: None, workers=2)
+    assert children() == []
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_without_its_parent_no_process_goes_on(how: signal.Signals):
+    command = [sys.executable, "-m", "tests.training.stand_in"]
+    parent = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    pids = [int(word) for word in parent.stdout.readline().split()]
+    assert len(pids) == 2 and all(map(at_work, pids))
+    parent.send_signal(how)
+    parent.wait(timeout=60)
+    deadline = time.monotonic() + 60
+    while any(map(at_work, pids)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(map(at_work, pids))
+
+
+def at_work(pid: int) -> bool:
+    """Whether a process runs; one that only waits to be counted as dead does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_the_parent_of_processes_loads_no_torch():
+    asked = "import sys, dosvotos.pipelines.training; print('torch' in sys.modules)"
+    found = subprocess.run(
+        [sys.executable, "-c", asked], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert found.stdout.strip() == "False"
