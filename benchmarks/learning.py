@@ -127,7 +127,7 @@ def growth(rows: pd.DataFrame, targets: np.ndarray, cost_bps: float) -> float:
 def parameters_for(market: Market, seed: int, timesteps: int = TIMESTEPS, **training: Any) -> Parameters:
     """The project's own training parameters at a market's costs; the reward is the net return alone."""
     tree = dict(OmegaConfigLoader(str(ROOT / "conf"), env="demo", **CONFIG_LOADER_ARGS)["parameters"])
-    tree["training"] = {**tree["training"], **training, "seed": seed}
+    tree["training"] = {**tree["training"], **training, "seeds": [seed]}
     tree["reward"] = {**tree["reward"], "drawdown": 0.0}
     tree["trading"] = {
         **tree["trading"],
@@ -157,7 +157,7 @@ def outcome(market: Market, seed: int, held_out_seed: int, timesteps: int) -> Ou
     val_rows, _ = planted_rows(market, 2000 + seed, VAL_SESSIONS)
     norm_stats = fit_norm_stats(train_rows)
     parameters = parameters_for(market, seed, timesteps)
-    result = train(parameters, train_rows, val_rows, norm_stats, lambda *_: None)
+    result = train(parameters, seed, train_rows, val_rows, norm_stats)
     rows, signal = planted_rows(market, held_out_seed, HELD_OUT_SESSIONS)
     targets = policy_targets(result.policy, rows)
     return Outcome(

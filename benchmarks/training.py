@@ -145,7 +145,7 @@ def max_weight_difference(tape: MarketTape, parameters: Parameters) -> float:
 def seconds_of_a_training(parameters: Parameters, rows: dict[str, pd.DataFrame]) -> tuple[float, float]:
     """One whole ``train`` with its validations, by the clock and of this process's CPU time."""
     started, cpu_started = time.perf_counter(), time.process_time()
-    train(parameters, rows["train"], rows["val"], fit_norm_stats(rows["train"]), lambda *_: None)
+    train(parameters, 0, rows["train"], rows["val"], fit_norm_stats(rows["train"]))
     return time.perf_counter() - started, time.process_time() - cpu_started
 
 

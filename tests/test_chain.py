@@ -2,19 +2,25 @@
 
 import json
 
+import mlflow
 import pandas as pd
 import pytest
+from mlflow import MlflowClient
 from sqlalchemy import select
 
+from dosvotos.contracts.experiment import ExperimentContract
 from dosvotos.contracts.features import FEATURE_ORDER_HASH
+from dosvotos.contracts.records import TrainingRecord
 from dosvotos.database.connection import reading
 from dosvotos.database.ledger import Look, TrialLedger
 from dosvotos.database.registry import list_proposals
 from dosvotos.database.tables import experiment_contracts, model_registry, trading_signals
 from dosvotos.errors import ContractError, DosVotosError, LineageError
+from dosvotos.pipelines.tracking import log_training
 from dosvotos.promotion.audit import find_breaks, read_audit_log
 from dosvotos.promotion.decision import Vote, decide
 from dosvotos.sources.sample import feed_id
+from dosvotos.training.results import Validation
 from tests.conftest import parameters_of
 from tests.project import Project, new_project
 
@@ -78,6 +84,67 @@ def test_the_files_carry_the_specification_s_names(project):
         "backtest_results_smoke.json", "comparison_report_smoke.json", "promotion_proposal_smoke.json",
         "config.yaml", "reward_config.json", "training_metrics.json",
     } <= made  # fmt: skip
+
+
+def test_training_leaves_a_report_and_no_checkpoint(project):
+    training = TrainingRecord.model_validate(records(project)[RECORDS[1]])
+    assert (training.engine, training.seed, training.blas_threads) == ("fast", 42, 1)
+    (seed,) = training.seeds
+    assert (seed.seed, seed.model_hash) == (42, training.model_hash)
+    assert seed.best_val_reward == training.best_val_reward
+    page = (project.root / "data/08_reporting/smoke/training_report.html").read_text()
+    assert training.model_hash in page and training.dataset_hash in page
+    assert not (project.root / "data/06_models/smoke/checkpoints").exists()
+
+
+def test_mlflow_holds_curves_parameters_tags_and_files(project):
+    client = MlflowClient(f"sqlite:///{project.root}/data/mlflow.db")
+    training = TrainingRecord.model_validate(records(project)[RECORDS[1]])
+    run = client.get_run(training.mlflow_run_id)
+    assert run.data.params["training.hyperparameters.n_envs"] == "16"
+    tags = run.data.tags
+    for name in ("config_hash", "dataset_hash", "model_hash"):
+        assert tags[name] == getattr(training, name)
+    assert (tags["engine"], tags["seeds"]) == ("fast", "42")
+    curve = json.loads((project.root / "data/06_models/smoke/training_metrics.json").read_text())["seeds"][0]
+    points = [(point["timesteps"], point["val_return"]) for point in curve["curve"]]
+    history = client.get_metric_history(training.mlflow_run_id, "val_return")
+    assert [(metric.step, metric.value) for metric in history] == points
+    assert {"reward/pnl", "train/value_loss", "train/approx_kl", "train/clip_fraction"} <= set(
+        run.data.metrics
+    )
+    logged = {file.path for file in client.list_artifacts(training.mlflow_run_id)}
+    assert logged == {"bundle", "training_record.json", "training_report.html"}
+    bundle = {file.path for file in client.list_artifacts(training.mlflow_run_id, "bundle")}
+    assert {"bundle/policy.safetensors", "bundle/manifest.json", "bundle/model.zip"} <= bundle
+    assert run.info.artifact_uri.startswith(f"file://{project.root}/data/mlflow/")
+
+
+def test_each_of_several_seeds_has_a_run_below_the_training_s(project):
+    one = TrainingRecord.model_validate(records(project)[RECORDS[1]])
+    other = one.seeds[0].model_copy(update={"seed": 7, "best_val_reward": one.best_val_reward - 0.1})
+    both = one.model_copy(update={"seeds": (*one.seeds, other)})
+    folder = project.root / "data/05_model_input/smoke/experiment_contract.json"
+    contract = ExperimentContract.model_validate_json(folder.read_text())
+    kept = Validation("phase_2", 4096, 0.02, 0.5, 9, 1.0, {"pnl": 1.0}, {"value_loss": 0.3})
+    curves = {42: [kept], 7: [kept._replace(val_return=-0.08)]}
+    mlflow.set_tracking_uri(f"sqlite:///{project.root}/data/mlflow.db")
+    mlflow.set_experiment("smoke")
+    with mlflow.start_run() as parent:
+        log_training(contract, both, curves, "<html></html>", project.root / one.model_path)
+    client = MlflowClient()
+    children = client.search_runs(
+        [parent.info.experiment_id], f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'"
+    )
+    found = {
+        run.info.run_name: (run.data.metrics["val_return"], run.data.tags["candidate"], run.info.status)
+        for run in children
+    }
+    assert found == {"seed 42": (0.02, "true", "FINISHED"), "seed 7": (-0.08, "false", "FINISHED")}
+    whole = client.get_run(parent.info.run_id).data
+    assert whole.metrics["val_return_worst"] == other.best_val_reward
+    assert whole.metrics["val_return_deviation"] == pytest.approx(0.1 / 2**0.5)
+    assert whole.tags["seeds"] == "42, 7"
 
 
 def test_a_second_run_finds_the_same_hashes_and_the_same_proposal(project):

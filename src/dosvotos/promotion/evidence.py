@@ -11,9 +11,7 @@ from dosvotos.backtest.evidence import FamilyTest, family_test, probabilistic_sh
 from dosvotos.contracts.experiment import ExperimentContract
 from dosvotos.contracts.parameters import EvidenceParams
 from dosvotos.contracts.records import SeedRecord, SplitRecord
-
-MIN_SEEDS = 5
-"""Fewer say nothing of a share."""
+from dosvotos.training.results import MIN_SEEDS
 
 
 class Evidence(BaseModel):

@@ -24,7 +24,7 @@ from dosvotos.pages import (
     tiles,
     verdict,
 )
-from dosvotos.training.results import LOSSES, Validation, spread_of
+from dosvotos.training.results import LOSSES, MIN_SEEDS, Validation, spread_of
 from dosvotos.training.reward import COMPONENTS, weights_in
 
 Curves = Mapping[int, Sequence[Validation]]
@@ -136,13 +136,17 @@ def _headline(record: TrainingRecord, curves: Curves) -> Markup:
         "steps of the candidate": f"{record.timesteps:,}",
         "seconds of training": f"{record.training_duration_seconds:,.0f}",
     }
-    n_positive = sum(value > 0 for value in returns)
-    said = verdict(
-        f"{n_positive} of {_seeds(len(returns))} with a positive net return on val"
-        + ("." if len(returns) >= 5 else "; from five on their share counts in the first vote."),
-        good=n_positive == len(returns),
-    )
-    return Markup("{}{}").format(said, tiles(figures))
+    return Markup("{}{}").format(_said(returns), tiles(figures))
+
+
+def _said(returns: Sequence[float]) -> Markup:
+    n, n_positive = len(returns), sum(value > 0 for value in returns)
+    if n == 1:
+        return verdict(
+            f"The seed ends {'above' if n_positive else 'not above'} zero on val.", n_positive == 1
+        )
+    counts = "" if n >= MIN_SEEDS else f"; from {MIN_SEEDS} seeds on their share counts in the first vote"
+    return verdict(f"{n_positive} of {n} seeds end above zero on val{counts}.", n_positive == n)
 
 
 def _seeds(n: int) -> str:

@@ -19,6 +19,9 @@ LOSSES = (
 )
 """What is noted of every update, under stable-baselines3's names."""
 
+MIN_SEEDS = 5
+"""Fewer say nothing of the share that ends above zero on val."""
+
 
 class Standing(NamedTuple):
     """Where the training of one seed stands after a rollout."""
