@@ -150,8 +150,11 @@ class BarQualityParams(Section):
     """What becomes of spikes, wicks and sessions without a market: real bars that look wrong."""
     spike_sigmas: PositiveFloat
     """Robust standard deviations of a 5-minute move, against the closes before and after."""
+    spike_moves: PositiveFloat
+    """Root mean square 5-minute moves of the half hour on each side, at least, as well."""
     wick_sigmas: PositiveFloat
     """The same for a high or low beyond every close around it."""
+    wick_moves: PositiveFloat
     min_tick_bps: PositiveFloat
     """A smaller spike or wick is never a bad tick."""
     stale_bars: Annotated[int, Field(ge=2)]

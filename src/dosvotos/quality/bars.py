@@ -31,6 +31,8 @@ _SIDE: Final = 3
 _VOLATILITY_BARS: Final = 121
 _VOLATILITY_MOVES: Final = 20
 _SIGMA_OF_MEDIAN: Final = 1.4826
+_AROUND: Final = 13
+"""Bars, the doubtful one in the middle, whose moves say how lively the market was just then."""
 _REVERTED: Final = 0.4
 """Largest net move across a spike, as a share of the spike."""
 _ZONE_SHIFT: Final = pd.Timedelta(hours=5)
@@ -223,6 +225,7 @@ class _Course(NamedTuple):
     """Robust standard deviation of a 5-minute move around here and at this time of day."""
     gap: np.ndarray
     """Bars of time since the session's bar before."""
+    days: np.ndarray
 
 
 def _course(rows: pd.DataFrame) -> _Course:
@@ -246,6 +249,7 @@ def _course(rows: pd.DataFrame) -> _Course:
         after=_median_of_three(*(_shifted(close, -k) for k in range(1, _SIDE + 1))),
         sigma=sigma.to_numpy(),
         gap=gap,
+        days=days,
     )
 
 
@@ -254,26 +258,42 @@ def _doubt_ticks(sieve: Sieve, thresholds: BarQualityParams) -> None:
     if len(sieve.rows) <= 2 * _SIDE:
         return
     course = _course(sieve.rows)
-    limits = f"limits {thresholds.min_tick_bps:g} bps and"
-
     size, sigmas = _spikes(course)
-    spike = (size >= thresholds.min_tick_bps) & (sigmas >= thresholds.spike_sigmas)
+    far = (size >= thresholds.min_tick_bps) & (sigmas >= thresholds.spike_sigmas)
+    around = _around(course, far)
+    spike = far & (size >= thresholds.spike_moves * around)
     said = [
-        f"close {close:.5f} stands {bps:.0f} bps off the closes before and after it, {k:.0f} robust sigmas "
-        f"({limits} {thresholds.spike_sigmas:g})"
-        for close, bps, k in zip(np.exp(course.close[spike]), size[spike], sigmas[spike], strict=True)
+        f"close {close:.5f} stands {bps:.0f} bps off the closes before and after it: {k:.0f} robust sigmas and "
+        f"{bps / near:.0f} times the moves around it (limits {thresholds.min_tick_bps:g} bps, "
+        f"{thresholds.spike_sigmas:g} and {thresholds.spike_moves:g})"
+        for close, bps, k, near in zip(
+            np.exp(course.close[spike]), size[spike], sigmas[spike], around[spike], strict=True
+        )
     ]
     extreme, size, sigmas = _wicks(course, sieve.rows)
     wick = ~spike & (size >= thresholds.min_tick_bps) & (sigmas >= thresholds.wick_sigmas)
+    wick &= size >= thresholds.wick_moves * around
     rows = sieve.rows
     sieve.doubt("spike", spike, rows["close"], said, thresholds.doubtful)
     said = [
-        f"a price of {price:.5f} lies {bps:.0f} bps beyond every close around it, {k:.0f} robust sigmas "
-        f"({limits} {thresholds.wick_sigmas:g})"
-        for price, bps, k in zip(extreme[wick], size[wick], sigmas[wick], strict=True)
+        f"a price of {price:.5f} lies {bps:.0f} bps beyond every close around it: {k:.0f} robust sigmas and "
+        f"{bps / near:.0f} times the moves around it (limits {thresholds.min_tick_bps:g} bps, "
+        f"{thresholds.wick_sigmas:g} and {thresholds.wick_moves:g})"
+        for price, bps, k, near in zip(extreme[wick], size[wick], sigmas[wick], around[wick], strict=True)
     ]
     left = rows.index.isin(sieve.rows.index)
     sieve.doubt("wick", wick[left], extreme[left], said, thresholds.doubtful)
+
+
+def _around(c: _Course, far: np.ndarray) -> np.ndarray:
+    """Root mean square 5-minute move of the session around each bar, in bps; at least a robust sigma.
+
+    Bursts of volatility show here, and no bad tick: a move from or to a close that is far off is not counted.
+    """
+    move = np.diff(c.close, prepend=np.nan) / np.sqrt(c.gap)
+    move[far | np.append(False, far[:-1])] = np.nan
+    near = pd.Series(move**2).groupby(c.days).rolling(_AROUND, center=True, min_periods=1).mean()
+    return np.fmax(np.sqrt(near.to_numpy()), c.sigma) * _BPS
 
 
 def _spikes(c: _Course) -> tuple[np.ndarray, np.ndarray]:

@@ -31,6 +31,8 @@ _BOGOTA_BEHIND: Final = np.timedelta64(5, "h")
 _CHUNK: Final = 20
 """Sessions of a half-year's parts; a defect that lasts stays inside one, those of a day share the others."""
 _MIXED_SESSIONS, _FLAT_SESSIONS = 8, 15
+_TICK_MOVES, _SPIKE_MOVES = 70, 25
+"""Least size of a bad tick and of a close's spike, in their session's moves: no true move goes that far and back."""
 _STRETCH: Final = 40
 """Weekdays of a half-year's parts, one for each defect of daily variables that lasts."""
 _HOLE_DAYS, _COMMA_DAYS, _OTHER_DAYS = 25, 30, 35
@@ -224,6 +226,11 @@ class _Bars:
         whole = after - first == BARS_PER_SESSION
         return np.arange(first, after) if whole else np.arange(0)
 
+    def typical_move(self, rows: np.ndarray) -> float:
+        """Root mean square 5-minute move of a session; 0 of none."""
+        moves = np.diff(np.log(self.prices["close"][rows]))
+        return float(np.sqrt(np.mean(moves**2))) if len(moves) else 0.0
+
     def last_close_before(self, day: np.datetime64) -> tuple[int, bool]:
         """Row number of the last bar before a day, and whether bars before and after it are delivered."""
         row = int(np.searchsorted(self._days, day)) - 1
@@ -328,15 +335,19 @@ def _missing_session(bars: _Bars, places: _Places, rng: np.random.Generator) -> 
 
 def _bad_tick(bars: _Bars, places: _Places, rng: np.random.Generator) -> None:
     slot, down, size = rng.integers(5, 55), rng.random() < 0.5, rng.uniform(0.03, 0.06)
-    row = bars.session(places.of_a_day["bad_tick"])[slot : slot + 1]
+    session = bars.session(places.of_a_day["bad_tick"])
+    row = session[slot : slot + 1]
+    size = max(size, _TICK_MOVES * bars.typical_move(session))
     name, factor = ("low", 1 - size) if down else ("high", 1 + size)
     bars.prices[name][row] = (bars.prices["close"][row] * factor).round(_DECIMALS)
     bars.note("bad_tick", bars.labels[row], f"{name} lies {size:.1%} off a sound close")
 
 
 def _close_spike(bars: _Bars, places: _Places, rng: np.random.Generator) -> None:
-    slot, move = rng.integers(5, 55), rng.choice([-1, 1]) * rng.uniform(0.008, 0.016)
-    rows = bars.session(places.of_a_day["close_spike"])[slot : slot + 2]
+    slot, side, size = rng.integers(5, 55), rng.choice([-1, 1]), rng.uniform(0.008, 0.016)
+    session = bars.session(places.of_a_day["close_spike"])
+    rows = session[slot : slot + 2]
+    move = side * max(size, _SPIKE_MOVES * bars.typical_move(session))
     if len(rows):
         bars.prices["close"][rows[0]] = np.round(bars.prices["close"][rows[0]] * np.exp(move), _DECIMALS)
         bars.prices["open"][rows[1]] = bars.prices["close"][rows[0]]
