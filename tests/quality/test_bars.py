@@ -398,20 +398,14 @@ def test_bars_a_session_counts_scheduled_sessions_that_are_over():
 # ---- whole markets
 
 
-RARE = 1 / 2000
-"""Share of a fat-tailed market's bars whose wick or close passes for a bad tick though it is none."""
+def test_a_simulated_market_has_no_finding(sample, bar_limits):
+    bars = sample.bars.assign(source="sample")
+    judged = judge_bars(bars, bar_limits, pd.Timestamp("2021-12-20 15:02", tz="UTC"))
+    assert judged.findings.empty
+    assert len(judged.kept) == len(bars)
 
 
-def test_a_simulated_market_has_no_finding_but_rare_doubts(sample, bar_limits):
-    judged = judge_bars(
-        sample.bars.assign(source="sample"), bar_limits, pd.Timestamp("2021-12-20 15:02", tz="UTC")
-    )
-    assert set(judged.findings["rule"]) <= {"wick", "spike"}
-    assert len(judged.findings) <= RARE * len(sample.bars)
-    assert len(judged.kept) == len(sample.bars) - len(judged.quarantined)
-
-
-def test_every_injected_defect_of_a_simulated_market_is_found_and_hardly_anything_else(sample, bar_limits):
+def test_every_injected_defect_of_a_simulated_market_is_found_and_nothing_else(sample, bar_limits):
     bars = sample.bars.assign(source="sample").astype({"volume": float})
     rng = np.random.default_rng(0)
     slot = np.arange(len(bars)) % 60
@@ -428,8 +422,11 @@ def test_every_injected_defect_of_a_simulated_market_is_found_and_hardly_anythin
     judged = judge_bars(pd.concat([spoilt, other, moved]), bar_limits, NOW)
     found = judged.quarantined.groupby("rule")["at"].agg(set)
     planted = set(bars["timestamp"][spikes])
-    assert len(found["spike"] & planted) >= 0.97 * len(planted)  # 2% is no spike on the wildest days
-    assert found["wick"] >= set(bars["timestamp"][highs]) | set(bars["timestamp"][lows])
+    assert found["spike"] <= planted and len(found["spike"]) >= 0.9 * len(
+        planted
+    )  # 2% is little on wild days
+    wicks = set(bars["timestamp"][highs]) | set(bars["timestamp"][lows])
+    assert found["wick"] <= wicks and len(found["wick"]) >= 0.9 * len(wicks)
     assert found["duplicate_disagrees"] == set(other["timestamp"])
     assert found["off_session"] == set(moved["timestamp"])
-    assert 395 <= len(judged.quarantined) <= 400 + RARE * len(bars)
+    assert set(found.index) == {"spike", "wick", "duplicate_disagrees", "off_session"}

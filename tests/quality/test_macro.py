@@ -395,12 +395,13 @@ def test_gaps_are_reported_in_business_days_months_and_quarters(judge):
     assert rules(judge(days.drop([100, 101]))) == {}
 
 
-def test_weekend_values_of_daily_variables_are_reported_once(judge):
+def test_each_weekend_value_of_a_daily_variable_is_reported(judge):
     saturdays = dxy(2).assign(
         observation_date=[dt.date(2024, 1, 6), dt.date(2024, 1, 13)], value=[97.01, 97.02]
     )
     judged = judge(pd.concat([dxy(), saturdays]))
-    assert judged.findings[["rule", "value"]].values.tolist() == [["weekend", 2.0]]
+    assert judged.findings["rule"].tolist() == ["weekend", "weekend"]
+    assert (judged.findings["at"].dt.dayofweek >= 5).all()
     assert len(judged.kept) == 302
 
 

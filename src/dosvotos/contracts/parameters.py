@@ -162,7 +162,7 @@ class BarQualityParams(Section):
     flat_session_share: Annotated[float, Field(gt=0.5, le=1.0)]
     """Share of a session's closes that repeat the one before, from which no market stands behind them."""
     max_flat_share: Fraction
-    """Share of a source's bars with open = high = low = close above which it is reported."""
+    """Share of a session's bars with open = high = low = close above which it is reported."""
     min_session_share: Fraction
     """Share of its 60 bars below which a session is reported as sparse."""
 

@@ -21,6 +21,15 @@ class FetchOutcome(Record):
     notes: tuple[str, ...] = ()
 
 
+class InjectedDefects(Record):
+    """L0: how often one kind of defect was put into a sample market on purpose."""
+
+    hazard: str
+    events: int
+    rows: int
+    """Bars or observations changed, added or left out."""
+
+
 class FetchRecord(Record):
     """L0: which source answered, for which market, and when."""
 
@@ -30,6 +39,8 @@ class FetchRecord(Record):
     source_hash: str
     """Hash of the source's answer before it was checked."""
     outcomes: tuple[FetchOutcome, ...]
+    injected: tuple[InjectedDefects, ...] = ()
+    """Defects of a sample market, by kind; none of real data."""
 
 
 class FindingCount(Record):

@@ -83,7 +83,7 @@ def judge_bars(bars: pd.DataFrame, thresholds: BarQualityParams, as_of: pd.Times
 
 def flat_shares(bars: pd.DataFrame) -> pd.Series:
     """Share of bars with open = high = low = close, by source."""
-    shares: pd.Series = (bars["high"] == bars["low"]).groupby(bars["source"]).mean()
+    shares: pd.Series = _is_flat(bars).groupby(bars["source"]).mean()
     return shares
 
 
@@ -319,14 +319,21 @@ def _wicks(c: _Course, rows: pd.DataFrame) -> tuple[pd.Series, np.ndarray, np.nd
 
 
 def _report_flat_bars(sieve: Sieve, thresholds: BarQualityParams) -> None:
-    for source, share in flat_shares(sieve.rows).items():
-        if share > thresholds.max_flat_share:
-            first = sieve.rows.loc[sieve.rows["source"] == source, "timestamp"].iloc[0]
+    """Report each stretch of a source's sessions with more flat bars than the limit."""
+    rows = sieve.rows.assign(day=session_dates(_times(sieve.rows)), is_flat=_is_flat(sieve.rows))
+    for source, own in rows.groupby("source"):
+        shares = own.groupby("day")["is_flat"].mean()
+        many = np.flatnonzero(shares > thresholds.max_flat_share)
+        for stretch in _in_a_row(many):
+            first, last = shares.index[stretch[0]], shares.index[stretch[-1]]
+            within = own[own["day"].between(first, last)]
+            share = within["is_flat"].mean()
             detail = (
-                f"{share:.1%} of the bars have open = high = low = close (more than "
-                f"{thresholds.max_flat_share:.0%}): closes stand, ranges do not"
+                f"{len(stretch)} session(s), {first:%Y-%m-%d} to {last:%Y-%m-%d}: {share:.1%} of the bars have "
+                f"open = high = low = close, in each more than {thresholds.max_flat_share:.0%}; closes stand, "
+                "ranges do not"
             )
-            sieve.report("flat_bars", SUBJECT, first, share, detail, str(source))
+            sieve.report("flat_bars", SUBJECT, within["timestamp"].iloc[0], share, detail, str(source))
 
 
 def _report_stale_runs(sieve: Sieve, thresholds: BarQualityParams) -> None:
@@ -351,8 +358,7 @@ def _report_coverage(sieve: Sieve, thresholds: BarQualityParams, as_of: pd.Times
         if 0 < n < fewest:
             detail = f"{day} has {n} of {BARS_PER_SESSION} bars (fewer than {fewest:.0f})"
             sieve.report("sparse_session", SUBJECT, session_bar_times(day)[0], n, detail)
-    empty = np.flatnonzero(n_bars == 0)
-    for stretch in np.split(empty, np.flatnonzero(np.diff(empty) > 1) + 1) if len(empty) else []:
+    for stretch in _in_a_row(np.flatnonzero(n_bars == 0)):
         first, last = sessions[stretch[0]], sessions[stretch[-1]]
         detail = f"{len(stretch)} scheduled session(s) without a bar, {first} to {last}"
         sieve.report("missing_session", SUBJECT, session_bar_times(first)[0], len(stretch), detail)
@@ -378,6 +384,16 @@ def _repeats_close(rows: pd.DataFrame, days: np.ndarray) -> np.ndarray:
     repeats = np.zeros(len(rows), dtype=bool)
     repeats[1:] = (close[1:] == close[:-1]) & (days[1:] == days[:-1])
     return repeats
+
+
+def _is_flat(bars: pd.DataFrame) -> pd.Series:
+    flat: pd.Series = bars["high"] == bars["low"]
+    return flat
+
+
+def _in_a_row(places: np.ndarray) -> list[np.ndarray]:
+    """Places cut where one is left out."""
+    return np.split(places, np.flatnonzero(np.diff(places) > 1) + 1) if len(places) else []
 
 
 def _median_of_three(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:

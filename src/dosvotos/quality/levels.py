@@ -12,6 +12,8 @@ from dosvotos.quality.lines import STORED, Line, Verdicts, log_ratio, power_of_t
 LEVEL_SHIFT: Final = "level_shift"
 _USUAL: Final = 0.99
 _MIN_STEPS: Final = 20
+_USUAL_DAYS: Final = 7
+"""Days without a daily value, from which a step is one over a hole."""
 
 
 class Stretch(NamedTuple):
@@ -50,7 +52,8 @@ def cut(line: Line, thresholds: MacroQualityParams) -> list[Stretch]:
 
     Notes
     -----
-    A step breaks beyond the variable's ``max_step_ratio``; without one, if it is about a power of ten in a
+    A step breaks beyond the variable's ``max_step_ratio``, its logarithm times the square root of the weeks (or
+    months, or quarters) of a hole between; without one, if it is about a power of ten in a
     series of one sign. The stretch with most stored values, then most values, is the series' own. Going
     outwards, the next one belongs to it if the step from the last that belongs is no break, if it holds
     stored values, or if it is a true level shift: it lasts, nothing after it returns to the old level, and
@@ -130,13 +133,22 @@ def _judge(
 
 
 def _is_break(line: Line, before: np.ndarray | int, after: np.ndarray | int) -> np.ndarray:
-    """Whether no true value takes the step between two places."""
+    """Whether no true value takes the step between two places; over a hole it may be larger."""
     first, second = line.value[before], line.value[after]
     if (ratio := line.variable.max_step_ratio) is not None:
-        beyond: np.ndarray = (first > 0) & (second > 0) & (log_ratio(second, first) > np.log(ratio))
+        limit = np.log(ratio) * _over_hole(line, before, after)
+        beyond: np.ndarray = (first > 0) & (second > 0) & (log_ratio(second, first) > limit)
         return beyond
     one_sign = bool((line.value > 0).all() or (line.value < 0).all())
     return np.asarray(power_of_ten(second, first) != 0) & one_sign
+
+
+def _over_hole(line: Line, before: np.ndarray | int, after: np.ndarray | int) -> np.ndarray:
+    """Square root of the weeks, months or quarters between neighbours; 1 without a hole, or across other values."""
+    usual = _USUAL_DAYS if line.variable.frequency == "daily" else 1
+    n_steps = np.abs(line.period[after] - line.period[before]) / usual
+    neighbours = np.abs(np.subtract(after, before)) == 1
+    return np.sqrt(np.where(neighbours, np.maximum(n_steps, 1.0), 1.0))
 
 
 def _n_stored(line: Line, stretch: Stretch) -> int:

@@ -271,16 +271,19 @@ def _report_gaps(sieve: Sieve, line: Line, thresholds: MacroQualityParams) -> No
 
 
 def _report_odd_dates(sieve: Sieve, line: Line) -> None:
-    """Report daily values of weekends, and values of a period not dated on its first day."""
+    """Report each daily value of a weekend, and that a series' periods are not dated on their first day."""
     places = np.flatnonzero(line.label != STORED)
     days = pd.DatetimeIndex(sieve.rows["observation_date"][line.label[places]])
     if line.variable.frequency == "daily":
-        rule, odd, what = "weekend", days.dayofweek >= 5, "lie on a weekend"
-    else:
-        rule, odd, what = "period_date", days.day != 1, "are not dated on their period's first day"
-    if odd.any():
-        detail = f"{odd.sum()} value(s) {what}, first {days[odd][0]:%Y-%m-%d}"
-        _report(sieve, line, rule, int(places[odd][0]), odd.sum(), detail)
+        odd = days.dayofweek >= 5
+        for place, day in zip(places[odd].tolist(), days[odd], strict=True):
+            detail = f"{line.value[place]:g} of {day:%Y-%m-%d}, a {day:%A}"
+            _report(sieve, line, "weekend", place, line.value[place], detail)
+    elif (odd := days.day != 1).any():
+        detail = (
+            f"{odd.sum()} value(s) are not dated on their period's first day, first {days[odd][0]:%Y-%m-%d}"
+        )
+        _report(sieve, line, "period_date", int(places[odd][0]), odd.sum(), detail)
 
 
 def _report(sieve: Sieve, line: Line, rule: str, place: int, value: float, detail: str) -> None:

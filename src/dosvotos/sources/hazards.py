@@ -7,6 +7,7 @@ observation. Two belong to the end of a delivery by nature: the fabricated tail 
 
 from collections.abc import Callable, Sequence
 from datetime import date
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -45,8 +46,8 @@ _DXY, _VIX = "fxrt_index_dxy_usa_d_dxy", "volt_vix_usa_d_vix"
 _USDMXN, _USDCLP = "fxrt_spot_usdmxn_mex_d_usdmxn", "fxrt_spot_usdclp_chl_d_usdclp"
 _TPM, _UST10 = "polr_policy_rate_col_d_tpm", "finc_bond_yield10y_usa_d_ust10y"
 _LOST_COMMA: Final = {_USDMXN: 10_000, _USDCLP: 100}
-_OTHER_SERIES: Final = {_BRENT: (22.0, 0.012, 19.96, 24.38), _DXY: (120.5, 0.0025, 117.0, 124.0)}
-"""Level, daily spread and bounds of what stands in: an oil fund for Brent, the broad dollar index for DXY."""
+_STANDS_IN: Final = {_BRENT: ("an oil fund", 0.3, 0.004), _DXY: ("the broad dollar index", 1.22, 0.001)}
+"""What moves with a variable and is taken for it: its level over the variable's, and how far it drifts a day."""
 _WITH_HOLES: Final = (
     "comm_agri_coffee_glb_d_coffee",
     "comm_metal_gold_glb_d_gold",
@@ -457,18 +458,20 @@ def _decimal_comma(macro: _Macro, stretch: np.ndarray, rng: np.random.Generator)
 
 def _wrong_instrument(macro: _Macro, stretch: np.ndarray, rng: np.random.Generator) -> None:
     days = _window(stretch, _OTHER_DAYS, rng)
-    for variable, (level, spread, low, high) in _OTHER_SERIES.items():
-        other = np.clip(level * np.exp(spread * rng.standard_normal(len(days)).cumsum()), low, high)
+    for variable, (what, level, spread) in _STANDS_IN.items():
+        drift = np.exp(spread * rng.standard_normal(len(days)).cumsum())
         rows = macro.rows(variable, days)
-        macro.values[rows] = other[np.searchsorted(days, macro.dates[rows])].round(2)
-        macro.note("wrong_instrument", variable, macro.dates[rows], f"another series around {level:g}")
+        other = level * macro.values[rows] * drift[np.searchsorted(days, macro.dates[rows])]
+        macro.values[rows] = other.round(2)
+        macro.note("wrong_instrument", variable, macro.dates[rows], f"{what} stands in")
 
 
 def _macro_hole(macro: _Macro, stretch: np.ndarray, rng: np.random.Generator) -> None:
     days = _window(stretch, _HOLE_DAYS, rng)
     for variable in _WITH_HOLES:
         rows = macro.rows(variable, days)
-        if not np.any(macro.dates[macro.rows(variable)] > days[-1]):
+        known = macro.dates[macro.rows(variable)]
+        if not (np.any(known < days[0]) and np.any(known > days[-1])):
             continue
         macro.leave_out(rows)
         macro.note("macro_hole", variable, macro.dates[rows], "no observation for weeks")
@@ -488,10 +491,10 @@ def _weekend_observations(macro: _Macro, stretch: np.ndarray, rng: np.random.Gen
 def _repeated_monthly(macro: _Macro, rng: np.random.Generator, now: date) -> None:
     for variable in rng.permutation(_US_MONTHLY)[:_N_REPEATED]:
         rows = macro.rows(str(variable))
-        true = macro.values[rows]
-        for before, row in enumerate(rows[1:]):
+        begins_late = ~np.is_busday(macro.dates[rows])
+        for before, row in pairwise(rows[~begins_late | ~np.roll(begins_late, 1)]):
             if not np.is_busday(macro.dates[row]):
-                macro.values[row] = true[before]
+                macro.values[row] = macro.values[before]
                 macro.note("repeated_monthly", str(variable), macro.dates[[row]], "the month before again")
 
 

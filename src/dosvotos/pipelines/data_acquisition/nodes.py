@@ -18,6 +18,7 @@ from dosvotos.contracts.records import (
     FetchOutcome,
     FetchRecord,
     FindingCount,
+    InjectedDefects,
     SeriesState,
 )
 from dosvotos.database.market_data import BarTable, MacroTables, StoredMarket
@@ -29,7 +30,7 @@ from dosvotos.pipelines.data_acquisition.summary import print_acquisition
 from dosvotos.sources.base import BARS, RawMarket, check_market
 from dosvotos.sources.feed import feed_of
 from dosvotos.sources.files import read_folder
-from dosvotos.sources.hazards import inject_hazards
+from dosvotos.sources.hazards import Delivery, Injected, inject_hazards
 from dosvotos.sources.sample import simulate_market
 
 logger = logging.getLogger(__name__)
@@ -46,6 +47,7 @@ def fetch_market(
 ) -> tuple[pd.DataFrame, pd.DataFrame, FetchRecord]:
     """Fetch bars and macro observations from the configured source, up to ``as_of``."""
     feed = feed_of(acquisition.source, sample)
+    injected: tuple[InjectedDefects, ...] = ()
     if acquisition.source == "live":
         raw, outcomes = _fetch_live(acquisition, macro, stored, feed, keys)
     elif acquisition.source == "files":
@@ -58,12 +60,14 @@ def fetch_market(
             delivery.bars.assign(source="sample"), delivery.macro.assign(vintage="simulated", source="sample")
         )
         outcomes = _all_from("sample", macro)
+        injected = _tell_injected(delivery)
     fetched = FetchRecord(
         source=acquisition.source,
         feed=feed,
         fetched_at=acquisition.as_of,
         source_hash=combine([digest_frame(raw.bars), digest_frame(raw.macro)]),
         outcomes=tuple(outcomes),
+        injected=injected,
     )
     return raw.bars, raw.macro, fetched
 
@@ -90,6 +94,19 @@ def _fetch_live(
         for o in fetched.outcomes
     ]
     return fetched.market, outcomes
+
+
+def _tell_injected(delivery: Delivery) -> tuple[InjectedDefects, ...]:
+    """Count the defects put in, and log a line a kind: nobody mistakes them for the market's own."""
+    events = pd.DataFrame(delivery.injected, columns=list(Injected._fields))
+    told = []
+    for hazard, own in events.groupby("hazard", sort=False):
+        told.append(InjectedDefects(hazard=str(hazard), events=len(own), rows=int(own["rows"].sum())))
+        logger.info(
+            "L0 sample market: %s put in on purpose, %d event(s), %d row(s)",
+            hazard, told[-1].events, told[-1].rows,
+        )  # fmt: skip
+    return tuple(told)
 
 
 def _all_from(source: str, macro: MacroVariablesParams) -> list[FetchOutcome]:

@@ -1,0 +1,88 @@
+"""What the simulator spoils, the rules of quality find, event by event; a clean market yields no finding."""
+
+import datetime as dt
+
+import pandas as pd
+import pytest
+
+from dosvotos.contracts.parameters import HAZARDS
+from dosvotos.market.calendar import BOGOTA
+from dosvotos.sources.base import CheckedMarket, RawMarket, check_market
+from dosvotos.sources.hazards import Delivery, Injected, inject_hazards
+from dosvotos.sources.sample import simulate_market
+from tests.conftest import parameters_of
+from tests.sources.markets import END, VARIABLES, params
+
+THRESHOLDS = parameters_of().quality_thresholds
+NEVER_STORED = pd.DataFrame(columns=["variable", "observation_date", "value", "vintage", "source"])
+FOUND_AS = {
+    "mixed_zone_labels": {"off_session"},
+    "disagreeing_duplicates": {"duplicate_disagrees"},
+    "flat_bars": {"flat_bars"},
+    "stale_run": {"stale_run"},
+    "off_session_bars": {"off_session"},
+    "weekend_bars": {"closed_day"},
+    "holiday_quotes": {"closed_day"},
+    "sparse_session": {"sparse_session"},
+    "missing_session": {"missing_session"},
+    "bad_tick": {"wick"},
+    "close_spike": {"spike"},
+    "decimal_comma": {"decimal_slip"},
+    "wrong_instrument": {"splice", "step"},
+    "macro_hole": {"gap"},
+    "repeated_monthly": {"copied", "fabricated_run", "fabricated_tail"},
+    "fabricated_tail": {"copied", "fabricated_tail"},
+    "weekend_observations": {"weekend"},
+    "future_observation": {"future"},
+    "nan_padding": {"padding"},
+}
+TO_THE_MINUTE = {"bad_tick", "close_spike"}
+
+
+def check(bars: pd.DataFrame, macro: pd.DataFrame, now: pd.Timestamp) -> CheckedMarket:
+    raw = RawMarket(bars.assign(source="sample"), macro.assign(vintage="final", source="sample"))
+    return check_market(raw, VARIABLES, THRESHOLDS, now, NEVER_STORED)
+
+
+def spoil(seed: int, start: dt.date, now: pd.Timestamp) -> tuple[CheckedMarket, Delivery, CheckedMarket]:
+    """A market judged as it is, what was done to it, and the spoilt one judged."""
+    clean = simulate_market(params(0.0, seed, start), VARIABLES, now)
+    delivery = inject_hazards(*clean, HAZARDS, seed)
+    return check(*clean, now), delivery, check(delivery.bars, delivery.macro, now)
+
+
+def matches(event: Injected, findings: pd.DataFrame) -> pd.DataFrame:
+    """Findings of the event's rules where it struck: on its days, or of a hole on the next value's."""
+    own = findings[findings["rule"].isin(FOUND_AS[event.hazard]) & (findings["subject"] == event.subject)]
+    if event.hazard in TO_THE_MINUTE:
+        return own[own["at"].between(event.when, event.until)]
+    if event.subject == "bars":
+        first, last = (moment.tz_convert(BOGOTA).date() for moment in (event.when, event.until))
+        return own[[first <= day <= last for day in own["at"].dt.tz_convert(BOGOTA).dt.date]]
+    last = event.until + dt.timedelta(days=7 if event.hazard == "macro_hole" else 0)
+    return own[[event.when <= day <= last for day in own["at"].dt.date]]
+
+
+def missed(delivery: Delivery, found: CheckedMarket) -> list[Injected]:
+    return [event for event in delivery.injected if matches(event, found.findings).empty]
+
+
+def test_each_hazard_has_its_rules():
+    assert list(FOUND_AS) == list(HAZARDS)
+
+
+@pytest.mark.parametrize("seed", [3, 25])
+def test_every_injected_event_is_found_and_the_clean_market_yields_no_finding(seed):
+    clean, delivery, found = spoil(seed, dt.date(2024, 1, 2), pd.Timestamp("2025-03-14 23:00", tz="UTC"))
+    assert {event.hazard for event in delivery.injected} == set(HAZARDS)
+    assert clean.findings.empty
+    assert missed(delivery, found) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 8])
+def test_so_it_is_over_six_years(seed):
+    clean, delivery, found = spoil(seed, dt.date(2020, 1, 2), END)
+    assert clean.findings.empty
+    assert len(delivery.injected) > 300
+    assert missed(delivery, found) == []
