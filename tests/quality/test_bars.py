@@ -235,7 +235,7 @@ def test_a_broken_bar_never_wins_over_its_twin(judge):
 # ---- bad ticks and moves that are true
 
 
-@pytest.mark.parametrize("size", [0.006, -0.006, 0.03])
+@pytest.mark.parametrize("size", [0.008, -0.008, 0.03])
 @pytest.mark.parametrize("moment", ["2025-07-02 08:15", "2025-07-02 10:00", "2025-07-02 12:45"])
 def test_a_close_that_leaves_and_comes_back_is_a_bad_tick(judge, moment, size):
     base = flat(market())
@@ -413,8 +413,8 @@ def test_every_injected_defect_of_a_simulated_market_is_found_and_nothing_else(s
     spikes, highs, lows, twice, early = np.split(spots, [150, 200, 250, 350])
     spoilt = bars.copy()
     spoilt.loc[spikes, PRICES] *= np.where(rng.random((150, 1)) < 0.5, 1.02, 0.98)
-    spoilt.loc[highs, "high"] *= 1.025
-    spoilt.loc[lows, "low"] *= 0.975
+    spoilt.loc[highs, "high"] *= 1.06
+    spoilt.loc[lows, "low"] *= 0.94
     other = bars.loc[twice].assign(
         source="z", close=lambda b: b["close"] + 1.0, high=lambda b: b["high"] + 1.0
     )
@@ -422,9 +422,8 @@ def test_every_injected_defect_of_a_simulated_market_is_found_and_nothing_else(s
     judged = judge_bars(pd.concat([spoilt, other, moved]), bar_limits, NOW)
     found = judged.quarantined.groupby("rule")["at"].agg(set)
     planted = set(bars["timestamp"][spikes])
-    assert found["spike"] <= planted and len(found["spike"]) >= 0.9 * len(
-        planted
-    )  # 2% is little on wild days
+    assert found["spike"] <= planted
+    assert len(found["spike"]) >= 0.9 * len(planted)  # 2% is no spike on the wildest days
     wicks = set(bars["timestamp"][highs]) | set(bars["timestamp"][lows])
     assert found["wick"] <= wicks and len(found["wick"]) >= 0.9 * len(wicks)
     assert found["duplicate_disagrees"] == set(other["timestamp"])

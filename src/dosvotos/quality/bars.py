@@ -263,8 +263,8 @@ def _doubt_ticks(sieve: Sieve, thresholds: BarQualityParams) -> None:
     around = _around(course, far)
     spike = far & (size >= thresholds.spike_moves * around)
     said = [
-        f"close {close:.5f} stands {bps:.0f} bps off the closes before and after it: {k:.0f} robust sigmas and "
-        f"{bps / near:.0f} times the moves around it (limits {thresholds.min_tick_bps:g} bps, "
+        f"close {close:.5f} stands {bps:.0f} bps off the closes before and after it: {k:.0f} robust sigmas "
+        f"and {bps / near:.0f} times the moves around it (limits {thresholds.min_tick_bps:g} bps, "
         f"{thresholds.spike_sigmas:g} and {thresholds.spike_moves:g})"
         for close, bps, k, near in zip(
             np.exp(course.close[spike]), size[spike], sigmas[spike], around[spike], strict=True
@@ -329,9 +329,9 @@ def _report_flat_bars(sieve: Sieve, thresholds: BarQualityParams) -> None:
             within = own[own["day"].between(first, last)]
             share = within["is_flat"].mean()
             detail = (
-                f"{len(stretch)} session(s), {first:%Y-%m-%d} to {last:%Y-%m-%d}: {share:.1%} of the bars have "
-                f"open = high = low = close, in each more than {thresholds.max_flat_share:.0%}; closes stand, "
-                "ranges do not"
+                f"{len(stretch)} session(s), {first:%Y-%m-%d} to {last:%Y-%m-%d}: {share:.1%} of the bars "
+                f"have open = high = low = close, in each more than {thresholds.max_flat_share:.0%}; closes "
+                "stand, ranges do not"
             )
             sieve.report("flat_bars", SUBJECT, within["timestamp"].iloc[0], share, detail, str(source))
 

@@ -52,8 +52,8 @@ def cut(line: Line, thresholds: MacroQualityParams) -> list[Stretch]:
 
     Notes
     -----
-    A step breaks beyond the variable's ``max_step_ratio``, its logarithm times the square root of the weeks (or
-    months, or quarters) of a hole between; without one, if it is about a power of ten in a
+    A step breaks beyond the variable's ``max_step_ratio``, whose logarithm grows with the square root of the
+    time over a hole; without one, if it is about a power of ten in a
     series of one sign. The stretch with most stored values, then most values, is the series' own. Going
     outwards, the next one belongs to it if the step from the last that belongs is no break, if it holds
     stored values, or if it is a true level shift: it lasts, nothing after it returns to the old level, and
@@ -116,6 +116,8 @@ def _judge(
     is_slip = power_of_ten(value, beside) != 0
     lasts = size >= lasting and not returns and n_steps <= thresholds.splice_steps
     if lasts and not (is_slip and ratio is not None):
+        if n_steps <= 1:
+            return "", ""
         return (
             LEVEL_SHIFT,
             f"{found} and stays for {size} value(s), {n_steps:.1f} of the series' usual largest steps",
@@ -144,7 +146,7 @@ def _is_break(line: Line, before: np.ndarray | int, after: np.ndarray | int) -> 
 
 
 def _over_hole(line: Line, before: np.ndarray | int, after: np.ndarray | int) -> np.ndarray:
-    """Square root of the weeks, months or quarters between neighbours; 1 without a hole, or across other values."""
+    """Square root of the weeks, months or quarters between neighbours, at least 1; 1 across other values."""
     usual = _USUAL_DAYS if line.variable.frequency == "daily" else 1
     n_steps = np.abs(line.period[after] - line.period[before]) / usual
     neighbours = np.abs(np.subtract(after, before)) == 1

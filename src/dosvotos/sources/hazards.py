@@ -33,7 +33,7 @@ _CHUNK: Final = 20
 """Sessions of a half-year's parts; a defect that lasts stays inside one, those of a day share the others."""
 _MIXED_SESSIONS, _FLAT_SESSIONS = 8, 15
 _TICK_MOVES, _SPIKE_MOVES = 70, 25
-"""Least size of a bad tick and of a close's spike, in their session's moves: no true move goes that far and back."""
+"""Least size of a bad tick and of a close's spike, in moves of their session: no true one goes that far."""
 _STRETCH: Final = 40
 """Weekdays of a half-year's parts, one for each defect of daily variables that lasts."""
 _HOLE_DAYS, _COMMA_DAYS, _OTHER_DAYS = 25, 30, 35
@@ -47,7 +47,7 @@ _USDMXN, _USDCLP = "fxrt_spot_usdmxn_mex_d_usdmxn", "fxrt_spot_usdclp_chl_d_usdc
 _TPM, _UST10 = "polr_policy_rate_col_d_tpm", "finc_bond_yield10y_usa_d_ust10y"
 _LOST_COMMA: Final = {_USDMXN: 10_000, _USDCLP: 100}
 _STANDS_IN: Final = {_BRENT: ("an oil fund", 0.3, 0.004), _DXY: ("the broad dollar index", 1.22, 0.001)}
-"""What moves with a variable and is taken for it: its level over the variable's, and how far it drifts a day."""
+"""What moves with a variable and is taken for it: level over the variable's, and how far it drifts a day."""
 _WITH_HOLES: Final = (
     "comm_agri_coffee_glb_d_coffee",
     "comm_metal_gold_glb_d_gold",
