@@ -52,15 +52,17 @@ def spoil(seed: int, start: dt.date, now: pd.Timestamp) -> tuple[CheckedMarket, 
 
 
 def matches(event: Injected, findings: pd.DataFrame) -> pd.DataFrame:
-    """Findings of the event's rules where it struck: on its days, or of a hole on the next value's."""
+    """Findings of the event's rules where it struck; a gap says how many business days before it are missing."""
     own = findings[findings["rule"].isin(FOUND_AS[event.hazard]) & (findings["subject"] == event.subject)]
     if event.hazard in TO_THE_MINUTE:
         return own[own["at"].between(event.when, event.until)]
     if event.subject == "bars":
         first, last = (moment.tz_convert(BOGOTA).date() for moment in (event.when, event.until))
         return own[[first <= day <= last for day in own["at"].dt.tz_convert(BOGOTA).dt.date]]
-    last = event.until + dt.timedelta(days=7 if event.hazard == "macro_hole" else 0)
-    return own[[event.when <= day <= last for day in own["at"].dt.date]]
+    if event.hazard == "macro_hole":
+        first_missing = own["at"] - pd.to_timedelta(own["value"] * 7 / 5 + 7, unit="D")
+        return own[(own["at"] > pd.Timestamp(event.until, tz="UTC")) & (first_missing.dt.date <= event.when)]
+    return own[[event.when <= day <= event.until for day in own["at"].dt.date]]
 
 
 def missed(delivery: Delivery, found: CheckedMarket) -> list[Injected]:
