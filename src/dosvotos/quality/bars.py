@@ -293,7 +293,8 @@ def _around(c: _Course, far: np.ndarray) -> np.ndarray:
     move = np.diff(c.close, prepend=np.nan) / np.sqrt(c.gap)
     move[far | np.append(False, far[:-1])] = np.nan
     near = pd.Series(move**2).groupby(c.days).rolling(_AROUND, center=True, min_periods=1).mean()
-    return np.fmax(np.sqrt(near.to_numpy()), c.sigma) * _BPS
+    around: np.ndarray = np.fmax(np.sqrt(near.to_numpy()), c.sigma) * _BPS
+    return around
 
 
 def _spikes(c: _Course) -> tuple[np.ndarray, np.ndarray]:
