@@ -16,6 +16,10 @@ class DataError(DosVotosError):
     """Market or macro data break the documented format."""
 
 
+class LateDataError(DataError):
+    """A bar or value came after later ones were taken."""
+
+
 class ContractError(DosVotosError):
     """An experiment differs from its frozen contract."""
 

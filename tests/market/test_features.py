@@ -12,11 +12,7 @@ from dosvotos.contracts.features import FINANCING_SOURCES, MACRO_SOURCES, MARKET
 from dosvotos.market.calendar import BAR, session_bar_times, slots
 from dosvotos.market.features import (
     MarketHistory,
-    adx,
-    atr,
-    log_return,
     market_features,
-    rsi,
     technical_features,
 )
 from tests.conftest import parameters_of
@@ -54,11 +50,23 @@ def with_ranges(close: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return close * np.exp(wicks[0]), close * np.exp(-wicks[1])
 
 
+def rsi(close: np.ndarray) -> np.ndarray:
+    return technical_features(close, close, close)[:, 3]
+
+
+def atr(high: np.ndarray, low: np.ndarray, close: np.ndarray) -> np.ndarray:
+    return technical_features(high, low, close)[:, 4] * close
+
+
+def adx(close: np.ndarray) -> np.ndarray:
+    return technical_features(close, close, close)[:, 5]
+
+
 def assert_as_talib(high: np.ndarray, low: np.ndarray, close: np.ndarray) -> None:
-    for mine, theirs in (
-        (rsi(close, 9), talib.RSI(close, 9)),
-        (atr(high, low, close, 10), talib.ATR(high, low, close, 10)),
-        (adx(high, low, close, 14), talib.ADX(high, low, close, 14)),
+    for mine, theirs in zip(
+        technical_features(high, low, close).T[3:],
+        (talib.RSI(close, 9), talib.ATR(high, low, close, 10) / close, talib.ADX(high, low, close, 14)),
+        strict=True,
     ):
         assert np.array_equal(np.isnan(mine), np.isnan(theirs))
         np.testing.assert_allclose(mine[SEEN_BY_TALIB:], theirs[SEEN_BY_TALIB:], rtol=0, atol=1e-9)
@@ -95,7 +103,7 @@ def test_rsi_by_hand():
     close = np.cumsum([100.0, 2, -1, 2, -1, 2, -1, 2, -1, 2, 2])
     gain, loss = 10 / 9, 4 / 9
     next_gain, next_loss = (8 * gain + 2) / 9, 8 * loss / 9
-    found = rsi(close, 9)
+    found = rsi(close)
     assert np.isnan(found[:9]).all()
     assert found[9] == pytest.approx(100 * 10 / 14)
     assert found[10] == pytest.approx(100 * next_gain / (next_gain + next_loss))
@@ -104,7 +112,7 @@ def test_rsi_by_hand():
 def test_atr_by_hand_takes_the_gap_into_the_true_range():
     close = np.array([100.0] * 10 + [110.0, 110.0])
     high, low = close + 1, close - 1
-    found = atr(high, low, close, 10)
+    found = atr(high, low, close)
     # nine ranges of 2 and one from 100 to 111, then one of 2
     assert found[10] == pytest.approx((9 * 2 + 11) / 10)
     assert found[11] == pytest.approx((9 * found[10] + 2) / 10)
@@ -112,17 +120,17 @@ def test_atr_by_hand_takes_the_gap_into_the_true_range():
 
 def test_a_steady_rise_has_full_adx_and_rsi_and_a_steady_fall_full_adx_and_no_rsi():
     for close, strength in ((SERIES["rising"], 100.0), (SERIES["falling"], 0.0)):
-        assert adx(close, close, close, 14)[-1] == pytest.approx(100.0)
-        assert rsi(close, 9)[-1] == pytest.approx(strength)
-        assert atr(close, close, close, 10)[-1] == pytest.approx(0.7)
+        assert adx(close)[-1] == pytest.approx(100.0)
+        assert rsi(close)[-1] == pytest.approx(strength)
+        assert atr(close, close, close)[-1] == pytest.approx(0.7)
 
 
 def test_log_returns_by_hand():
-    close = np.array([100.0, 110.0, 99.0])
-    np.testing.assert_allclose(log_return(close, 1), [np.nan, np.log(1.1), np.log(0.9)])
-    np.testing.assert_allclose(log_return(close, 2), [np.nan, np.nan, np.log(0.99)])
-    for too_many in (3, 4, 48):
-        assert np.isnan(log_return(close, too_many)).all() and len(log_return(close, too_many)) == 3
+    close = np.cumprod([100.0] + [1.01] * 60)
+    found = technical_features(close, close, close)[:, :3]
+    for column, bars in enumerate((1, 12, 48)):
+        assert np.isnan(found[:bars, column]).all()
+        np.testing.assert_allclose(found[bars:, column], bars * np.log(1.01), rtol=0, atol=1e-14)
 
 
 @pytest.mark.parametrize("n_bars", [0, 1, 2, 9, 13, 14, 27])
@@ -242,8 +250,12 @@ def test_returns_cross_sessions_and_indicators_run_on(small_market: MarketHistor
     close = small_market.bars["close"].to_numpy()
     opening = 2400  # a session's first bar
     assert opening % 60 == 0
-    assert features["log_ret_5m"].iloc[opening] == np.log(close[opening] / close[opening - 1])
-    assert features["log_ret_4h"].iloc[opening] == np.log(close[opening] / close[opening - 48])
+    assert features["log_ret_5m"].iloc[opening] == pytest.approx(
+        np.log(close[opening] / close[opening - 1]), rel=0, abs=1e-14
+    )
+    assert features["log_ret_4h"].iloc[opening] == pytest.approx(
+        np.log(close[opening] / close[opening - 48]), rel=0, abs=1e-14
+    )
     assert features[list(TECHNICAL_FEATURES)].iloc[48:].notna().all().all()
 
 
@@ -252,7 +264,9 @@ def test_a_bar_counts_existing_bars_and_its_clock_counts_minutes(trimmed: Market
     features = market_features(holed, variables)
     close = holed.bars["close"].to_numpy()
     after_the_hole = 70
-    assert features["log_ret_1h"].iloc[after_the_hole] == np.log(close[70] / close[58])
+    assert features["log_ret_1h"].iloc[after_the_hole] == pytest.approx(
+        np.log(close[70] / close[58]), rel=0, abs=1e-14
+    )
     assert features["time_normalized"].iloc[after_the_hole] == 20 / 59
 
 

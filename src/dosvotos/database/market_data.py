@@ -1,6 +1,6 @@
 """Bars and macro observations, append-only: a changed value is a new row, so the past can be asked again."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, ClassVar, NamedTuple
@@ -90,11 +90,34 @@ class BarTable:
 
     def as_of(self, feed: str, moment: datetime) -> pd.DataFrame:
         """Bars as they were known at `moment`: index ``timestamp`` (UTC), OHLCV and source, in time order."""
-        wanted = self._rows(feed) & (usdcop_m5_ohlcv.c.fetched_at <= moment)
-        columns = ["timestamp", *self._values, "source"]
-        with reading(self.engine) as connection:
-            rows = _read(connection, usdcop_m5_ohlcv, wanted, columns)
+        rows = self.rows(feed, moment)
         return rows.drop_duplicates("timestamp", keep="last").set_index("timestamp")
+
+    def rows(self, feed: str, moment: datetime, after: datetime | None = None) -> pd.DataFrame:
+        """Every row stored by `moment` of bars opened after `after`; a revised bar has several, the last counts."""
+        wanted = self._rows(feed) & (usdcop_m5_ohlcv.c.fetched_at <= moment)
+        if after is not None:
+            wanted &= usdcop_m5_ohlcv.c.timestamp > after
+        with reading(self.engine) as connection:
+            return _read(connection, usdcop_m5_ohlcv, wanted, ["timestamp", *self._values, "source"])
+
+    def settled(self, feed: str, moment: datetime, until: datetime) -> int:
+        """How many rows of bars opened at or before `until` were stored by `moment`."""
+        table = usdcop_m5_ohlcv
+        wanted = self._rows(feed) & (table.c.timestamp <= until) & (table.c.fetched_at <= moment)
+        with reading(self.engine) as connection:
+            return int(connection.execute(select(func.count()).select_from(table).where(wanted)).scalar_one())
+
+    def late(self, feed: str, since: datetime, moment: datetime, until: datetime) -> datetime | None:
+        """The earliest bar opened at or before `until` that was stored after `since` and by `moment`."""
+        table = usdcop_m5_ohlcv
+        stored = (table.c.fetched_at > since) & (table.c.fetched_at <= moment)
+        wanted = self._rows(feed) & (table.c.timestamp <= until) & stored
+        with reading(self.engine) as connection:
+            found: datetime | None = connection.execute(
+                select(func.min(table.c.timestamp)).where(wanted)
+            ).scalar_one()
+        return found
 
     def state(self, feed: str, moment: datetime) -> StoredBars | None:
         """First and last bar known at `moment`, and how many rows were stored at it; None without any."""
@@ -155,21 +178,59 @@ class MacroTables:
         frequency after the other. Where a vendor's dated vintages of an observation are stored, they alone
         count. With `as_fetched` a value counts as published no earlier than it was fetched, as live needs it.
         """
+        return current(self.rows(feed, moment, as_fetched=as_fetched))
+
+    def rows(
+        self,
+        feed: str,
+        moment: datetime,
+        variables: Collection[str] | None = None,
+        after: datetime | None = None,
+        as_fetched: bool = False,
+    ) -> pd.DataFrame:
+        """Every row stored by `moment`, as `as_of`, but of some variables or published after `after` alone.
+
+        Undated values that dated vintages replace are there too; `current` leaves them out.
+        """
         columns = [
             "variable", "observation_date", "published_at", "fetched_at", "value", "vintage", "source",
         ]  # fmt: skip
+        parts = []
         with reading(self.engine) as connection:
-            parts = [
-                _read(connection, table, self._rows(table, feed, moment), columns)
-                for table in macro_indicators.values()
-            ]
+            for table in macro_indicators.values():
+                wanted = self._rows(table, feed, moment)
+                if variables is not None:
+                    wanted &= table.c.variable.in_(variables)
+                if after is not None:
+                    wanted &= ~_published_by(table, after, as_fetched)
+                parts.append(_read(connection, table, wanted, columns))
         rows = pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
-        dated = _print_of(rows) != ""
-        replaced = ~dated & _keys(rows).isin(_keys(rows[dated]))
-        rows = rows[~replaced].reset_index(drop=True)
         if as_fetched:
             rows["published_at"] = rows[["published_at", "fetched_at"]].max(axis=1)
         return rows
+
+    def settled(
+        self, feed: str, moment: datetime, variables: Collection[str], until: datetime, as_fetched: bool
+    ) -> int:
+        """How many rows published at or before `until` were stored by `moment`."""
+        found = 0
+        with reading(self.engine) as connection:
+            for table in macro_indicators.values():
+                wanted = self._rows(table, feed, moment) & table.c.variable.in_(variables)
+                wanted &= _published_by(table, until, as_fetched)
+                query = select(func.count()).select_from(table).where(wanted)
+                found += int(connection.execute(query).scalar_one())
+        return found
+
+    def dated(self, feed: str, moment: datetime) -> set[str]:
+        """Variables of which vintages that the vendor dates were stored by `moment`."""
+        found: set[str] = set()
+        with reading(self.engine) as connection:
+            for table in macro_indicators.values():
+                dated = table.c.vintage.like("____-__-__")
+                query = select(table.c.variable).distinct().where(self._rows(table, feed, moment) & dated)
+                found |= set(connection.execute(query).scalars())
+        return found
 
     def state(self, feed: str, moment: datetime) -> dict[str, StoredSeries]:
         """Each stored variable's first and last observation known at `moment`, and rows stored at it."""
@@ -209,6 +270,20 @@ class StoredMarket:
     def observations(self, feed: str, moment: datetime) -> pd.DataFrame:
         """As `MacroTables.as_of`."""
         return MacroTables(self.engine, self.instrument).as_of(feed, moment)
+
+
+def current(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows of `MacroTables.rows` that count: where an observation has dated vintages, they alone."""
+    dated = _print_of(rows) != ""
+    if not dated.any():
+        return rows
+    replaced = ~dated & _keys(rows).isin(_keys(rows[dated]))
+    return rows[~replaced].reset_index(drop=True)
+
+
+def _published_by(table: Table, moment: datetime, as_fetched: bool) -> ColumnElement[bool]:
+    published = table.c.published_at <= moment
+    return published & (table.c.fetched_at <= moment) if as_fetched else published
 
 
 def _of(table: Table, instrument: str, feed: str) -> ColumnElement[bool]:

@@ -3,6 +3,7 @@
 from dosvotos.datasets.database import KeysDataset, TableDataset
 from dosvotos.datasets.files import (
     AtomicParquetDataset,
+    BytesDataset,
     FolderDataset,
     JsonDataset,
     RecordDataset,
@@ -12,6 +13,7 @@ from dosvotos.datasets.models import CandidateModelDataset, ProductionModelDatas
 
 __all__ = [
     "AtomicParquetDataset",
+    "BytesDataset",
     "CandidateModelDataset",
     "FolderDataset",
     "JsonDataset",

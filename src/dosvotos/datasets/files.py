@@ -52,6 +52,18 @@ class AtomicParquetDataset(_FileDataset):
         return TablePreview(json.loads(rows.to_json(orient="split", date_format="iso")))
 
 
+class BytesDataset(_FileDataset):
+    """Bytes that their reader checks; none before the first are written."""
+
+    def load(self) -> bytes | None:
+        """Read the bytes, or None when there is no file yet."""
+        return self._read() if self._exists() else None
+
+    def save(self, data: bytes) -> None:
+        """Replace the file."""
+        write_file(self._path, data)
+
+
 class TextDataset(_FileDataset):
     """A text, such as a page of HTML."""
 

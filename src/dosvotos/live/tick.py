@@ -12,11 +12,10 @@ from dosvotos.contracts.parameters import InferenceParams, Parameters
 from dosvotos.contracts.records import InferenceRecord
 from dosvotos.errors import DataError
 from dosvotos.hashing import digest_arrays
-from dosvotos.market.calendar import BAR, in_session
-from dosvotos.market.features import MarketHistory, market_features
+from dosvotos.market.calendar import BAR
+from dosvotos.market.features import CLOCK
+from dosvotos.market.stream import FeatureStream
 from dosvotos.policy.forward import TARGETS, ServedPolicy
-
-HISTORY_COLUMNS = ("open", "high", "low", "close")
 
 
 class LiveFeatures(NamedTuple):
@@ -39,17 +38,14 @@ class Served(NamedTuple):
     policy: ServedPolicy
 
 
-def live_features(
-    parameters: Parameters, bars: pd.DataFrame, macro: pd.DataFrame, as_of: datetime
-) -> LiveFeatures:
+def live_features(parameters: Parameters, stream: FeatureStream, as_of: datetime) -> LiveFeatures:
     """Features of the latest stored session bar, by the definition training used.
 
     Parameters
     ----------
     parameters : Parameters
-    bars, macro : DataFrame
-        History as known now, from the first stored bar on; `macro` also carries ``fetched_at`` where the
-        clock is the wall's.
+    stream : FeatureStream
+        Brought up to now by `follow`.
     as_of : datetime
         What counts as now under ``clock: wall``.
 
@@ -58,25 +54,18 @@ def live_features(
     DataError
         If no session bar is stored.
     """
-    session = bars[in_session(pd.DatetimeIndex(bars.index))]
-    if session.empty:
+    if not np.isfinite(stream.closed):
         raise DataError(
             f"bars: none stored for {parameters.experiment.instrument}; "
             "run 'kedro run --pipelines data_acquisition' first"
         )
-    last = session.index[-1]
-    now = last + BAR if parameters.inference.clock == "market" else pd.Timestamp(as_of)
-    rows = market_features(
-        MarketHistory(session[list(HISTORY_COLUMNS)], macro),
-        parameters.macro_variables.variables,
-        parameters.features.range_source,
-    )
-    latest = rows.iloc[-1]
+    closed = pd.Timestamp(int(stream.closed), unit="us", tz="UTC")
+    now = closed if parameters.inference.clock == "market" else pd.Timestamp(as_of)
     return LiveFeatures(
-        timestamp=last.to_pydatetime(),
+        timestamp=(closed - BAR).to_pydatetime(),
         now=now.to_pydatetime(),
-        market=latest[list(MARKET_FEATURES)].to_numpy(float),
-        time_normalized=float(latest["time_normalized"]),
+        market=stream.row[: len(MARKET_FEATURES)].copy(),
+        time_normalized=float(stream.row[CLOCK]),
     )
 
 

@@ -1,8 +1,9 @@
 """Sessions, holidays and the moment a macro value becomes known."""
 
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from functools import cache
+from zoneinfo import ZoneInfo
 
 import holidays
 import numpy as np
@@ -17,6 +18,9 @@ BARS_PER_SESSION = 60
 LAST_SLOT = BARS_PER_SESSION - 1
 SESSIONS_PER_YEAR = 245
 _OPEN_MINUTE = 8 * 60
+_MINUTE, _DAY = 60_000_000, 86_400_000_000
+"""Microseconds."""
+_BOGOTA = ZoneInfo(BOGOTA)
 
 _COUNTRY_OF_ZONE = {"America/New_York": "US", "America/Bogota": "CO", "America/Lima": "PE"}
 
@@ -42,8 +46,9 @@ def scheduled_sessions(start: date, end: date) -> np.ndarray:
 
 def session_dates(bar_times: pd.DatetimeIndex) -> np.ndarray:
     """Bogota date of each bar, ``datetime64[D]`` of shape (n_bars,)."""
-    local = bar_times.tz_convert(BOGOTA).tz_localize(None)
-    return local.to_numpy("datetime64[D]")
+    days = _local_microseconds(bar_times) // _DAY
+    dates: np.ndarray = days.astype("datetime64[D]")
+    return dates
 
 
 def slots(bar_times: pd.DatetimeIndex) -> np.ndarray:
@@ -51,11 +56,17 @@ def slots(bar_times: pd.DatetimeIndex) -> np.ndarray:
 
     Counts minutes since the open, not bars present. A label off the five-minute grid is off session.
     """
-    local = bar_times.tz_convert(BOGOTA)
-    minutes = (local.hour * 60 + local.minute).to_numpy() - _OPEN_MINUTE
-    on_grid = (minutes % 5 == 0) & (local.second == 0) & (local.microsecond == 0)
-    inside = (minutes >= 0) & (minutes < 5 * BARS_PER_SESSION) & on_grid
-    return np.where(inside, minutes // 5, -1)
+    since_open = _local_microseconds(bar_times) % _DAY - _OPEN_MINUTE * _MINUTE
+    place, past = np.divmod(since_open, 5 * _MINUTE)
+    return np.where((place >= 0) & (place < BARS_PER_SESSION) & (past == 0), place, -1)
+
+
+def slot(bar_time: datetime) -> int:
+    """As `slots`, of one bar (timezone-aware)."""
+    local = bar_time.astimezone(_BOGOTA)
+    place, past = divmod(local.hour * 60 + local.minute - _OPEN_MINUTE, 5)
+    on_grid = past == 0 and local.second == 0 and local.microsecond == 0
+    return place if on_grid and 0 <= place < BARS_PER_SESSION else -1
 
 
 def in_session(bar_times: pd.DatetimeIndex) -> np.ndarray:
@@ -63,9 +74,8 @@ def in_session(bar_times: pd.DatetimeIndex) -> np.ndarray:
     if len(bar_times) == 0:
         return np.zeros(0, dtype=bool)
     days = session_dates(bar_times)
-    years = days.astype("datetime64[Y]").astype(int) + 1970
-    open_days = np.is_busday(days, holidays=closed_days("CO", int(years.min()), int(years.max())))
-    return open_days & (slots(bar_times) >= 0)
+    closed = closed_days("CO", _year(days.min()), _year(days.max()))
+    return np.is_busday(days, holidays=closed) & (slots(bar_times) >= 0)
 
 
 def session_bar_times(day: np.datetime64) -> pd.DatetimeIndex:
@@ -142,6 +152,16 @@ def last_ended_session(now: pd.Timestamp) -> date:
     over = [day for day in days[-2:] if session_bar_times(day)[-1] + BAR <= now]
     last: date = over[-1].astype(object)
     return last
+
+
+def _local_microseconds(bar_times: pd.DatetimeIndex) -> np.ndarray:
+    """Bogota's clock at each bar, microseconds since 1970 there."""
+    local: np.ndarray = bar_times.as_unit("us").tz_convert(BOGOTA).tz_localize(None).asi8
+    return local
+
+
+def _year(day: np.datetime64) -> int:
+    return int(day.astype("datetime64[Y]").astype(int)) + 1970
 
 
 def _banks_closing_day(year: int, closed: set[date]) -> date:

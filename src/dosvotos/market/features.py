@@ -1,9 +1,11 @@
 """CTR-FEAT-001 computed: six technical features from bars and seven from macro values as they were known.
 
-One definition serves L1 and L2. Smoothing is Wilder's, as TA-Lib does it; features are raw, normalisation
-happens at the model's door.
+One definition serves L1 and L2: `advance` takes bars and publications one after the other in time and needs
+O(1) state for each, so that a whole history in one call and one bar at a time run the same code. Smoothing
+is Wilder's, as TA-Lib does it; features are raw, normalisation happens at the model's door.
 """
 
+from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -11,20 +13,36 @@ import pandas as pd
 from numba import njit
 
 from dosvotos.contracts.acquisition import MacroVariable
-from dosvotos.contracts.features import (
-    FINANCING_SOURCES,
-    MACRO_FEATURES,
-    MACRO_SOURCES,
-    MARKET_FEATURES,
-    TECHNICAL_FEATURES,
-)
-from dosvotos.market.alignment import KnownHistory, known_history
+from dosvotos.contracts.features import FINANCING_SOURCES, MACRO_SOURCES, MARKET_FEATURES
+from dosvotos.errors import DataError, LateDataError
+from dosvotos.market.alignment import CHANGE, EXPIRES, VALUE, Z_SCORE, Window, empty_window, in_order, publish
 from dosvotos.market.calendar import BAR, LAST_SLOT, slots
 
 RSI_PERIOD = 9
 ATR_PERIOD = 10
 ADX_PERIOD = 14
 RETURN_BARS = (1, 12, 48)
+
+CLOCK, POLICY_RATES = len(MARKET_FEATURES), len(MARKET_FEATURES) + 1
+COLUMNS = (*MARKET_FEATURES, "time_normalized", "policy_rate_difference")
+SOURCES = (*MACRO_SOURCES.values(), *FINANCING_SOURCES.values())
+"""The variables behind COLUMNS, in the order in which the state keeps them."""
+
+RangeSource = Literal["close", "bars"]
+
+# places in the technical state
+(
+    _BARS, _HIGH, _LOW, _CLOSE, _GAIN, _LOSS, _ATR, _PLUS, _MINUS, _RANGES, _DX_TOTAL, _ADX, _CLOSED, _RING,
+) = range(14)  # fmt: skip
+_MEMORY = max(RETURN_BARS)
+_SHORT, _HOUR = RETURN_BARS[:2]
+
+# places in the macro state
+_DXY, _VIX, _EMBI, _BRENT, _USDMXN, _COL10Y, _UST10Y, _FED_FUNDS, _TPM = range(9)
+_WITH_Z, _WITH_CHANGE = (_DXY, _VIX, _EMBI), (_DXY, _BRENT, _USDMXN)
+_MICROSECOND = pd.Timedelta(microseconds=1)
+
+_FINE, _NOT_A_PRICE, _NOT_LATER, _PUBLISHED_BEFORE = range(4)
 
 
 class MarketHistory(NamedTuple):
@@ -36,17 +54,47 @@ class MarketHistory(NamedTuple):
     """Observations: variable, observation_date, published_at (UTC), value."""
 
 
+class BarArrays(NamedTuple):
+    """Bars as the kernel takes them; arrays of shape (n_bars,)."""
+
+    closed: np.ndarray
+    """When each bar closes, int64 microseconds UTC."""
+    high: np.ndarray
+    low: np.ndarray
+    close: np.ndarray
+    clock: np.ndarray
+    """Slot / 59."""
+
+
+class News(NamedTuple):
+    """Publications of SOURCES in the order they happened; arrays of shape (n_publications,)."""
+
+    published: np.ndarray
+    """int64 microseconds UTC."""
+    variable: np.ndarray
+    """int64, place in SOURCES."""
+    day: np.ndarray
+    """Observation date, int64 days since 1970."""
+    value: np.ndarray
+
+
+class FeatureState(NamedTuple):
+    """All that is remembered between two bars."""
+
+    technical: np.ndarray
+    """Counters, Wilder's sums and the logarithms of the last 48 closes, float64 of shape (62,)."""
+    macro: Window
+
+
 def market_features(
-    history: MarketHistory,
-    variables: dict[str, MacroVariable],
-    range_source: Literal["close", "bars"] = "close",
+    history: MarketHistory, variables: Mapping[str, MacroVariable], range_source: RangeSource = "close"
 ) -> pd.DataFrame:
     """Compute the 13 market features and the session clock for every bar.
 
     Parameters
     ----------
     history : MarketHistory
-    variables : dict of MacroVariable by full name
+    variables : mapping of MacroVariable by full name
         Supplies the age after which a value counts as missing.
     range_source : {"close", "bars"}
         Closes, or each bar's own high and low, make the true ranges.
@@ -57,142 +105,307 @@ def market_features(
         MARKET_FEATURES, ``time_normalized`` in [0, 1] and ``policy_rate_difference`` (fed funds minus
         TPM, percent a year). NaN where a feature has no history yet or its value has aged out.
 
+    Raises
+    ------
+    DataError
+        If a price is not positive and finite, a value not finite, or bars are not in time order.
+
     Notes
     -----
-    A bar sees a macro value only if it was published at or before the bar's close. Design, sections 3, 9.
+    A bar sees a macro value only if it was published at or before the bar's close. Where nothing moves, log
+    returns, RSI, ATR and ADX are 0. Design, sections 3, 9.
     """
-    bars = history.bars
-    close = bars["close"].to_numpy(float)
-    high, low = (close, close) if range_source == "close" else (_column(bars, "high"), _column(bars, "low"))
-    features = pd.DataFrame(index=bars.index)
-    features[list(TECHNICAL_FEATURES)] = technical_features(high, low, close)
-    closes_at = pd.DatetimeIndex(bars.index) + BAR
-    features[list(MACRO_FEATURES)] = _macro_features(history.macro, variables, closes_at)
-    features = features[list(MARKET_FEATURES)]
-    features["time_normalized"] = slots(pd.DatetimeIndex(bars.index)) / LAST_SLOT
-    features["policy_rate_difference"] = _policy_rate_difference(history.macro, variables, closes_at)
-    return features
+    rows = advance(
+        empty_state(), bar_arrays(history.bars, range_source), news_of(history.macro), max_ages(variables)
+    )
+    return pd.DataFrame(rows.T, index=history.bars.index, columns=list(COLUMNS), copy=False)
 
 
 def technical_features(high: np.ndarray, low: np.ndarray, close: np.ndarray) -> np.ndarray:
     """Compute TECHNICAL_FEATURES; arrays of shape (n_bars,), result (n_bars, 6), NaN in the warm-up."""
-    columns = [log_return(close, bars) for bars in RETURN_BARS]
-    columns += [rsi(close, RSI_PERIOD), atr(high, low, close, ATR_PERIOD) / close]
-    columns += [adx(high, low, close, ADX_PERIOD)]
-    return np.column_stack(columns)
+    order = np.arange(len(close))
+    bars = BarArrays(order, *(np.asarray(a, dtype=float) for a in (high, low, close)), np.zeros(len(close)))
+    return advance(empty_state(), bars, NO_NEWS, np.zeros(len(SOURCES), dtype=np.int64))[:6].T
 
 
-def log_return(close: np.ndarray, bars: int) -> np.ndarray:
-    """Log return over `bars` existing bars, across sessions; NaN for the first ones."""
-    result = np.full(len(close), np.nan)
-    result[bars:] = np.log(close[bars:] / close[:-bars]) if bars < len(close) else np.nan
-    return result
+def empty_state() -> FeatureState:
+    """Before the first bar and the first publication."""
+    technical = np.zeros(_RING + _MEMORY)
+    technical[_CLOSED] = -np.inf
+    return FeatureState(technical, empty_window(len(SOURCES)))
 
 
-@njit(cache=True)
-def rsi(close: np.ndarray, period: int) -> np.ndarray:
-    """Wilder's relative strength index in percent; 0 where nothing moves. First value at bar `period`."""
-    result = np.full(len(close), np.nan)
-    gain = loss = 0.0
-    for i in range(1, len(close)):
-        change = close[i] - close[i - 1]
-        up, down = max(change, 0.0), max(-change, 0.0)
-        if i <= period:
-            gain += up / period
-            loss += down / period
-        else:
-            gain = (gain * (period - 1) + up) / period
-            loss = (loss * (period - 1) + down) / period
-        if i >= period:
-            result[i] = 100.0 * gain / (gain + loss) if gain + loss > 0.0 else 0.0
-    return result
+def bar_arrays(bars: pd.DataFrame, range_source: RangeSource) -> BarArrays:
+    """Bars (index: bar open, UTC) as arrays; `range_source` as in `market_features`."""
+    times = pd.DatetimeIndex(bars.index)
+    close = bars["close"].to_numpy(float)
+    high, low = (close, close) if range_source == "close" else (_column(bars, "high"), _column(bars, "low"))
+    opened = times.as_unit("us").asi8
+    return BarArrays(opened + BAR // _MICROSECOND, high, low, close, slots(times) / LAST_SLOT)
 
 
-@njit(cache=True)
-def atr(high: np.ndarray, low: np.ndarray, close: np.ndarray, period: int) -> np.ndarray:
-    """Wilder's average true range in price units. First value at bar `period`."""
-    result = np.full(len(close), np.nan)
-    average = 0.0
-    for i in range(1, len(close)):
-        true_range = max(high[i], close[i - 1]) - min(low[i], close[i - 1])
-        if i <= period:
-            average += true_range / period
-        else:
-            average = (average * (period - 1) + true_range) / period
-        if i >= period:
-            result[i] = average
-    return result
+def news_of(macro: pd.DataFrame) -> News:
+    """The publications behind features: SOURCES alone, no weekend's observation of a daily variable.
 
-
-@njit(cache=True)
-def adx(high: np.ndarray, low: np.ndarray, close: np.ndarray, period: int) -> np.ndarray:
-    """Wilder's average directional index in percent. First value at bar ``2 x period - 1``.
-
-    Notes
-    -----
-    As TA-Lib: directional movement and true range start as sums of ``period - 1`` bars, and a bar without
-    range or movement adds 0 to the first average and leaves a later one unchanged.
+    Raises
+    ------
+    DataError
+        If a value is not finite.
     """
-    result = np.full(len(close), np.nan)
-    plus = minus = true_range_sum = total = average = 0.0
-    for i in range(1, len(close)):
-        rise, fall = high[i] - high[i - 1], low[i - 1] - low[i]
-        up = rise if rise > fall and rise > 0.0 else 0.0
-        down = fall if fall > rise and fall > 0.0 else 0.0
-        true_range = max(high[i], close[i - 1]) - min(low[i], close[i - 1])
-        if i < period:
-            plus, minus, true_range_sum = plus + up, minus + down, true_range_sum + true_range
-            continue
-        plus += up - plus / period
-        minus += down - minus / period
-        true_range_sum += true_range - true_range_sum / period
-        moves = plus + minus
-        defined = true_range_sum > 0.0 and moves > 0.0
-        index = 100.0 * abs(plus - minus) / moves if defined else 0.0
-        if i < 2 * period:
-            total += index
-            average = total / period
-        elif defined:
-            average = (average * (period - 1) + index) / period
-        if i >= 2 * period - 1:
-            result[i] = average
-    return result
+    variable = pd.Index(SOURCES).get_indexer(macro["variable"])
+    behind = np.flatnonzero(variable >= 0)
+    published, day, value, order = in_order(macro.iloc[behind])
+    variable = variable[behind][order].astype(np.int64)
+    counts = ((day + 3) % 7 < 5) | (variable >= len(MACRO_SOURCES))
+    return News(published[counts], variable[counts], day[counts], value[counts])
 
 
-def _macro_features(
-    macro: pd.DataFrame, variables: dict[str, MacroVariable], closes_at: pd.DatetimeIndex
-) -> np.ndarray:
-    known = {
-        short: _weekday_history(macro, name, variables).at(closes_at) for short, name in MACRO_SOURCES.items()
-    }
-    columns = {
-        "dxy_z": known["dxy"].z_score,
-        "dxy_change_1d": known["dxy"].change,
-        "vix_z": known["vix"].z_score,
-        "embi_z": known["embi"].z_score,
-        "brent_change_1d": known["brent"].change,
-        "rate_spread": known["col10y"].value - known["ust10y"].value,
-        "usdmxn_change_1d": known["usdmxn"].change,
-    }
-    return np.column_stack([columns[name] for name in MACRO_FEATURES])
+def max_ages(variables: Mapping[str, MacroVariable]) -> np.ndarray:
+    """Microseconds after which each of SOURCES counts as missing."""
+    return np.array([pd.Timedelta(days=variables[n].ffill_max_days) // _MICROSECOND for n in SOURCES])
 
 
-def _weekday_history(macro: pd.DataFrame, name: str, variables: dict[str, MacroVariable]) -> KnownHistory:
-    rows = macro[macro["variable"] == name]
-    weekday = pd.DatetimeIndex(rows["observation_date"]).weekday < 5
-    return known_history(rows[weekday], variables[name].ffill_max_days)
+def advance(state: FeatureState, bars: BarArrays, news: News, ages: np.ndarray) -> np.ndarray:
+    """Take further bars and what was published up to the last one's close into a state.
+
+    Parameters
+    ----------
+    state : FeatureState, changed in place
+    bars : BarArrays, in time order and later than those taken before
+    news : News, published after the last bar taken before
+        Publications after the last of these bars' closes are left out: give them again with later bars.
+    ages : from `max_ages`
+
+    Returns
+    -------
+    ndarray of shape (15, n_bars)
+        COLUMNS of each bar.
+
+    Raises
+    ------
+    DataError
+        If a price is not positive and finite; the state is as before.
+    LateDataError
+        If a bar or a publication is not later than those taken before; the state is as before.
+    """
+    check_order(state, bars, news)
+    rows = np.empty((len(COLUMNS), len(bars.close)))
+    take(state, bars, news, ages, rows)
+    return rows
 
 
-def _policy_rate_difference(
-    macro: pd.DataFrame, variables: dict[str, MacroVariable], closes_at: pd.DatetimeIndex
-) -> np.ndarray:
-    fed_funds, tpm = (
-        known_history(macro[macro["variable"] == name], variables[name].ffill_max_days).at(closes_at).value
-        for name in FINANCING_SOURCES.values()
+def check_order(state: FeatureState, bars: BarArrays, news: News) -> None:
+    """Refuse bars and news that `advance` cannot take; errors as there."""
+    closed, high, low, close, _ = bars
+    outcome, place = _check(state.technical[_CLOSED], closed, high, low, close, news.published)
+    if outcome == _FINE:
+        return
+    if outcome == _PUBLISHED_BEFORE:
+        raise LateDataError(
+            f"macro: {SOURCES[news.variable[0]]} was published {_moment(news.published[0])}, not after the last "
+            f"bar taken, closed {_moment(closed_until(state))}"
+        )
+    opened = _moment(closed[place]) - BAR
+    if outcome == _NOT_LATER:
+        raise LateDataError(f"bars: {opened} is not later than the bar before it; they must be in time order")
+    prices = {"high": float(high[place]), "low": float(low[place]), "close": float(close[place])}
+    raise DataError(f"bars: prices of {opened} must be positive and finite, were {prices}")
+
+
+def take(state: FeatureState, bars: BarArrays, news: News, ages: np.ndarray, rows: np.ndarray) -> None:
+    """As `advance`, of bars and news that passed `check_order`, into `rows` of shape (15, n_bars)."""
+    if len(bars.close):
+        _take(state.technical, *state.macro, *bars, *news, ages, rows)
+
+
+def closed_until(state: FeatureState) -> float:
+    """When the last bar taken closed, microseconds UTC; minus infinity before the first."""
+    return float(state.technical[_CLOSED])
+
+
+@njit(cache=True, error_model="numpy")
+def _take(  # noqa: PLR0913
+    technical,
+    days,
+    values,
+    known,
+    closed,
+    high,
+    low,
+    close,
+    clock,
+    published,
+    variable,
+    day,
+    value,
+    ages,
+    rows,
+):
+    _take_bars(technical, high, low, close, rows)
+    _take_news(days, values, known, closed, published, variable, day, value, ages, rows)
+    rows[CLOCK] = clock
+    technical[_CLOSED] = closed[-1]
+
+
+@njit(cache=True, error_model="numpy")
+def _take_bars(technical, high, low, close, rows):
+    sums, memory = _load(technical), technical[_RING:]
+    for i in range(len(close)):
+        sums, row = _technical_step(sums, memory, high[i], low[i], close[i])
+        rows[0, i], rows[1, i], rows[2, i], rows[3, i], rows[4, i], rows[5, i] = row
+    _store(technical, sums)
+
+
+@njit(cache=True, error_model="numpy")
+def _take_news(days, values, known, closed, published, variable, day, value, ages, rows):  # noqa: PLR0913
+    n_news, next_news, valid_until = len(published), 0, -np.inf
+    macro = _macro_step(known, closed[0])[1]
+    for i in range(len(closed)):
+        while next_news < n_news and published[next_news] <= closed[i]:
+            of = variable[next_news]
+            publish(
+                days, values, known, of, day[next_news], value[next_news], published[next_news], ages[of],
+                of in _WITH_Z, of in _WITH_CHANGE,
+            )  # fmt: skip
+            next_news, valid_until = next_news + 1, -np.inf
+        if closed[i] > valid_until:
+            valid_until, macro = _macro_step(known, closed[i])
+        rows[6, i], rows[7, i], rows[8, i], rows[9, i], rows[10, i], rows[11, i], rows[12, i] = macro[:7]
+        rows[POLICY_RATES, i] = macro[7]
+
+
+@njit(cache=True, error_model="numpy", inline="always")
+def _load(state):
+    return (
+        int(state[_BARS]), state[_HIGH], state[_LOW], state[_CLOSE], state[_GAIN], state[_LOSS], state[_ATR],
+        state[_PLUS], state[_MINUS], state[_RANGES], state[_DX_TOTAL], state[_ADX],
+    )  # fmt: skip
+
+
+@njit(cache=True, error_model="numpy", inline="always")
+def _store(state, sums):
+    state[_BARS], state[_HIGH], state[_LOW], state[_CLOSE], state[_GAIN], state[_LOSS] = sums[:6]
+    state[_ATR], state[_PLUS], state[_MINUS], state[_RANGES], state[_DX_TOTAL], state[_ADX] = sums[6:]
+
+
+@njit(cache=True, error_model="numpy", inline="always")
+def _technical_step(sums, memory, high, low, close):
+    """Take one bar: the sums after it, and its six technical features."""
+    bars, last_high, last_low, last, gain, loss, atr, plus, minus, ranges, dx_total, adx = sums
+    if bars == 0:  # against itself: nothing has moved
+        last_high, last_low, last = high, low, close
+    five_minutes, hour, four_hours = _log_returns(memory, bars, np.log(close))
+    change, rise, fall = close - last, high - last_high, last_low - low
+    true_range = max(high, last) - min(low, last) if bars > 0 else 0.0
+    gain, loss, rsi = _rsi(bars, gain, loss, max(change, 0.0), max(-change, 0.0))
+    atr = _smoothed(bars, ATR_PERIOD, atr, true_range)
+    plus = _summed(bars, plus, rise if rise > fall and rise > 0.0 else 0.0)
+    minus = _summed(bars, minus, fall if fall > rise and fall > 0.0 else 0.0)
+    ranges = _summed(bars, ranges, true_range)
+    dx_total, adx = _adx(bars, dx_total, adx, plus, minus, ranges)
+    atr_pct = atr / close if bars >= ATR_PERIOD else np.nan
+    strength = adx if bars >= 2 * ADX_PERIOD - 1 else np.nan
+    sums = (bars + 1, high, low, close, gain, loss, atr, plus, minus, ranges, dx_total, adx)
+    return sums, (five_minutes, hour, four_hours, rsi, atr_pct, strength)
+
+
+@njit(cache=True, error_model="numpy", inline="always")
+def _log_returns(memory, bars, log_close):
+    """Differences of the logarithms of closes; the memory is a ring of the last 48."""
+    newest = bars % _MEMORY
+    last = memory[newest - 1 if newest >= 1 else _MEMORY - 1]
+    an_hour_ago = memory[newest - _HOUR if newest >= _HOUR else newest + _MEMORY - _HOUR]
+    half_a_session_ago = memory[newest]
+    memory[newest] = log_close
+    return (
+        log_close - last if bars >= _SHORT else np.nan,
+        log_close - an_hour_ago if bars >= _HOUR else np.nan,
+        log_close - half_a_session_ago if bars >= _MEMORY else np.nan,
     )
-    difference: np.ndarray = fed_funds - tpm
-    return difference
+
+
+@njit(cache=True, error_model="numpy", inline="always")
+def _smoothed(bars, period, average, value):
+    """Wilder's average: the mean of the first `period` values, then a share of each."""
+    if bars <= period:
+        return average + value / period
+    return average * ((period - 1) / period) + value * (1 / period)
+
+
+@njit(cache=True, error_model="numpy", inline="always")
+def _rsi(bars, gain, loss, up, down):
+    """Wilder's relative strength index in percent; 0 where nothing moves."""
+    gain, loss = _smoothed(bars, RSI_PERIOD, gain, up), _smoothed(bars, RSI_PERIOD, loss, down)
+    if bars < RSI_PERIOD:
+        return gain, loss, np.nan
+    return gain, loss, 100.0 * gain / (gain + loss) if gain + loss > 0.0 else 0.0
+
+
+@njit(cache=True, error_model="numpy", inline="always")
+def _summed(bars, total, value):
+    """Wilder's sum, as TA-Lib starts it: of the first 13 values, then it loses a share with each."""
+    return total + value if bars < ADX_PERIOD else total * ((ADX_PERIOD - 1) / ADX_PERIOD) + value
+
+
+@njit(cache=True, error_model="numpy", inline="always")
+def _adx(bars, dx_total, adx, plus, minus, ranges):
+    """Wilder's average directional index in percent.
+
+    As TA-Lib: a bar without range or movement adds 0 to the first average and leaves a later one unchanged.
+    """
+    if bars < ADX_PERIOD:
+        return dx_total, adx
+    moves = plus + minus
+    defined = ranges > 0.0 and moves > 0.0
+    index = 100.0 * abs(plus - minus) / moves if defined else 0.0
+    if bars < 2 * ADX_PERIOD:
+        return dx_total + index, (dx_total + index) / ADX_PERIOD
+    return dx_total, _smoothed(bars, ADX_PERIOD, adx, index) if defined else adx
+
+
+@njit(cache=True, error_model="numpy")
+def _macro_step(known, closed):
+    """Until when what is known at a bar's close stays valid, the seven macro features and the policy rates."""
+    until = np.inf
+    for k in range(len(known)):
+        if known[k, EXPIRES] >= closed:
+            until = min(until, known[k, EXPIRES])
+    return until, (
+        _valid(known, _DXY, Z_SCORE, closed),
+        _valid(known, _DXY, CHANGE, closed),
+        _valid(known, _VIX, Z_SCORE, closed),
+        _valid(known, _EMBI, Z_SCORE, closed),
+        _valid(known, _BRENT, CHANGE, closed),
+        _valid(known, _COL10Y, VALUE, closed) - _valid(known, _UST10Y, VALUE, closed),
+        _valid(known, _USDMXN, CHANGE, closed),
+        _valid(known, _FED_FUNDS, VALUE, closed) - _valid(known, _TPM, VALUE, closed),
+    )
+
+
+@njit(cache=True, error_model="numpy")
+def _valid(known, of, what, closed):
+    return known[of, what] if known[of, EXPIRES] >= closed else np.nan
+
+
+@njit(cache=True, error_model="numpy")
+def _check(before, closed, high, low, close, published):
+    if len(published) > 0 and published[0] <= before:
+        return _PUBLISHED_BEFORE, 0
+    for i in range(len(close)):
+        if not (0.0 < low[i] < np.inf and 0.0 < close[i] < np.inf and 0.0 < high[i] < np.inf):
+            return _NOT_A_PRICE, i
+        if closed[i] <= before:
+            return _NOT_LATER, i
+        before = closed[i]
+    return _FINE, 0
+
+
+def _moment(microseconds: float) -> pd.Timestamp:
+    return pd.Timestamp(int(microseconds), unit="us", tz="UTC")
 
 
 def _column(bars: pd.DataFrame, name: str) -> np.ndarray:
     return bars[name].to_numpy(float)
+
+
+NO_NEWS = News(*(np.empty(0, dtype=np.int64) for _ in range(3)), np.empty(0))

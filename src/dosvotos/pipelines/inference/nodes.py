@@ -10,6 +10,7 @@ from dosvotos.database.market_data import BarTable, MacroTables
 from dosvotos.datasets.models import ProductionModel
 from dosvotos.errors import DosVotosError
 from dosvotos.live.book import SignalBook
+from dosvotos.live.state import Market, follow
 from dosvotos.live.tick import LiveFeatures, Served, decide_tick, feature_row, live_features
 from dosvotos.sources.feed import feed_of
 
@@ -17,15 +18,15 @@ logger = logging.getLogger(__name__)
 
 
 def compute_live_features(
-    parameters: dict[str, Any], bar_table: BarTable, macro_tables: MacroTables
-) -> LiveFeatures:
-    """L1: features of the latest bar, from the history known now."""
+    parameters: dict[str, Any], bar_table: BarTable, macro_tables: MacroTables, saved_state: bytes | None
+) -> tuple[LiveFeatures, bytes]:
+    """L1: features of the latest bar, from what has come since the last tick."""
     present = read_parameters(parameters)
     now = present.data_acquisition.as_of
     feed = feed_of(present.data_acquisition.source, present.sample_market)
-    bars = bar_table.as_of(feed, now)
-    macro = macro_tables.as_of(feed, now, as_fetched=present.inference.clock == "wall")
-    return live_features(present, bars, macro, now)
+    market = Market(bar_table, macro_tables, feed, now, present.inference.clock == "wall")
+    stream, state = follow(saved_state, present, market)
+    return live_features(present, stream, now), state
 
 
 def infer_signal(

@@ -11,8 +11,8 @@ def create_pipeline() -> Pipeline:
         [
             node(
                 compute_live_features,
-                ["parameters", "usdcop_m5_ohlcv", "macro_indicators"],
-                "live_features",
+                ["parameters", "usdcop_m5_ohlcv", "macro_indicators", "last_feature_state"],
+                ["live_features", "feature_state"],
                 name="compute_live_features",
                 tags="L1",
             ),
