@@ -94,7 +94,7 @@ class BarTable:
         return rows.drop_duplicates("timestamp", keep="last").set_index("timestamp")
 
     def rows(self, feed: str, moment: datetime, after: datetime | None = None) -> pd.DataFrame:
-        """Every row stored by `moment` of bars opened after `after`; a revised bar has several, the last counts."""
+        """Every row stored by `moment` of bars opened after `after`; of a bar's several the last counts."""
         wanted = self._rows(feed) & (usdcop_m5_ohlcv.c.fetched_at <= moment)
         if after is not None:
             wanted &= usdcop_m5_ohlcv.c.timestamp > after

@@ -97,9 +97,7 @@ def _take_new(stream: FeatureStream, marks: Marks, market: Market) -> Marks:
 def _rewind(stream: FeatureStream, marks: Marks, market: Market) -> None:
     known = _settled(stream, market._replace(now=_moment(marks.read_at)))
     if known != (marks.bar_rows, marks.macro_rows):
-        raise LateDataError(
-            f"database: rows were stored as of before {_moment(marks.read_at)} since it was read"
-        )
+        raise LateDataError(f"database: it was read {_moment(marks.read_at)}; rows as of before came since")
     stream.rewind(min(_late(stream, marks, market)))
     if _late(stream, marks, market):
         raise LateDataError("database: rows came in while they were read")
@@ -151,7 +149,7 @@ def _settled(stream: FeatureStream, market: Market) -> tuple[int, int]:
 
 
 def _refuse_dated(rows: pd.DataFrame, market: Market) -> None:
-    """A vendor's dated vintages replace what was taken before them, so that only a rebuild gets them right."""
+    """A vendor's dated vintages replace what was taken before them: only a rebuild gets them right."""
     if len(rows) and (dated := sorted(set(rows["variable"]) & market.macro.dated(market.feed, market.now))):
         raise LateDataError(f"macro: {', '.join(dated)} has dated vintages, which replace earlier values")
 

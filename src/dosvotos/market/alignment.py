@@ -126,14 +126,15 @@ def in_order(observations: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.nda
     if not np.isfinite(values).all():
         bad = int(np.flatnonzero(~np.isfinite(values))[0])
         raise DataError(
-            f"macro: values must be finite, that of {observations['observation_date'].iloc[bad]} is {values[bad]}"
+            f"macro: values must be finite, that of {observations['observation_date'].iloc[bad]} "
+            f"is {values[bad]}"
         )
     order = np.lexsort((days, published))
     return published[order], days[order], values[order], order
 
 
 @njit(cache=True, error_model="numpy")
-def publish(days, values, known, of, day, value, published, max_age, with_z, with_change):  # noqa: PLR0913
+def publish(days, values, known, of, day, value, published, max_age, with_z, with_change):  # noqa: PLR0913, PLR0917
     """Take one publication into a variable's window and refresh what its latest observation says.
 
     Parameters
@@ -209,7 +210,7 @@ def _weekdays_before(day):
 
 @njit(cache=True, error_model="numpy")
 def _z_score(values, first):
-    """Distance of the last of 252 values from their mean, in standard deviations (ddof 1); NaN without any."""
+    """Distance of the last of 252 values from their mean, in standard deviations; NaN where none moves."""
     last = first + Z_WINDOW - 1
     i = first
     while i < last and values[i] == values[last]:

@@ -123,8 +123,8 @@ def market_features(
 
 def technical_features(high: np.ndarray, low: np.ndarray, close: np.ndarray) -> np.ndarray:
     """Compute TECHNICAL_FEATURES; arrays of shape (n_bars,), result (n_bars, 6), NaN in the warm-up."""
-    order = np.arange(len(close))
-    bars = BarArrays(order, *(np.asarray(a, dtype=float) for a in (high, low, close)), np.zeros(len(close)))
+    prices = [_owned(a) for a in (high, low, close)]
+    bars = BarArrays(np.arange(len(close)), prices[0], prices[1], prices[2], np.zeros(len(close)))
     return advance(empty_state(), bars, NO_NEWS, np.zeros(len(SOURCES), dtype=np.int64))[:6].T
 
 
@@ -138,7 +138,7 @@ def empty_state() -> FeatureState:
 def bar_arrays(bars: pd.DataFrame, range_source: RangeSource) -> BarArrays:
     """Bars (index: bar open, UTC) as arrays; `range_source` as in `market_features`."""
     times = pd.DatetimeIndex(bars.index)
-    close = bars["close"].to_numpy(float)
+    close = _column(bars, "close")
     high, low = (close, close) if range_source == "close" else (_column(bars, "high"), _column(bars, "low"))
     opened = times.as_unit("us").asi8
     return BarArrays(opened + BAR // _MICROSECOND, high, low, close, slots(times) / LAST_SLOT)
@@ -188,7 +188,6 @@ def advance(state: FeatureState, bars: BarArrays, news: News, ages: np.ndarray) 
     LateDataError
         If a bar or a publication is not later than those taken before; the state is as before.
     """
-    check_order(state, bars, news)
     rows = np.empty((len(COLUMNS), len(bars.close)))
     take(state, bars, news, ages, rows)
     return rows
@@ -198,24 +197,32 @@ def check_order(state: FeatureState, bars: BarArrays, news: News) -> None:
     """Refuse bars and news that `advance` cannot take; errors as there."""
     closed, high, low, close, _ = bars
     outcome, place = _check(state.technical[_CLOSED], closed, high, low, close, news.published)
-    if outcome == _FINE:
-        return
-    if outcome == _PUBLISHED_BEFORE:
-        raise LateDataError(
-            f"macro: {SOURCES[news.variable[0]]} was published {_moment(news.published[0])}, not after the last "
-            f"bar taken, closed {_moment(closed_until(state))}"
-        )
-    opened = _moment(closed[place]) - BAR
-    if outcome == _NOT_LATER:
-        raise LateDataError(f"bars: {opened} is not later than the bar before it; they must be in time order")
-    prices = {"high": float(high[place]), "low": float(low[place]), "close": float(close[place])}
-    raise DataError(f"bars: prices of {opened} must be positive and finite, were {prices}")
+    if outcome != _FINE:
+        raise _refusal(outcome, place, state, bars, news)
 
 
 def take(state: FeatureState, bars: BarArrays, news: News, ages: np.ndarray, rows: np.ndarray) -> None:
-    """As `advance`, of bars and news that passed `check_order`, into `rows` of shape (15, n_bars)."""
-    if len(bars.close):
-        _take(state.technical, *state.macro, *bars, *news, ages, rows)
+    """As `advance`, into `rows` of shape (15, n_bars)."""
+    outcome, place = _take(
+        state.technical, state.macro.days, state.macro.values, state.macro.known, *bars, *news, ages, rows
+    )
+    if outcome != _FINE:
+        raise _refusal(outcome, place, state, bars, news)
+
+
+def _refusal(outcome: int, place: int, state: FeatureState, bars: BarArrays, news: News) -> DataError:
+    if outcome == _PUBLISHED_BEFORE:
+        return LateDataError(
+            f"macro: {SOURCES[news.variable[0]]} was published {_moment(news.published[0])}, not after the "
+            f"last bar taken, closed {_moment(closed_until(state))}"
+        )
+    opened = _moment(bars.closed[place]) - BAR
+    if outcome == _NOT_LATER:
+        return LateDataError(
+            f"bars: {opened} is not later than the bar before it; they must be in time order"
+        )
+    prices = {name: float(getattr(bars, name)[place]) for name in ("high", "low", "close")}
+    return DataError(f"bars: prices of {opened} must be positive and finite, were {prices}")
 
 
 def closed_until(state: FeatureState) -> float:
@@ -224,27 +231,18 @@ def closed_until(state: FeatureState) -> float:
 
 
 @njit(cache=True, error_model="numpy")
-def _take(  # noqa: PLR0913
-    technical,
-    days,
-    values,
-    known,
-    closed,
-    high,
-    low,
-    close,
-    clock,
-    published,
-    variable,
-    day,
-    value,
-    ages,
-    rows,
-):
+def _take(  # noqa: PLR0913, PLR0917
+    technical, days, values, known, closed, high, low, close, clock,
+    published, variable, day, value, ages, rows,
+):  # fmt: skip
+    outcome, place = _check(technical[_CLOSED], closed, high, low, close, published)
+    if outcome != _FINE or len(close) == 0:
+        return outcome, place
     _take_bars(technical, high, low, close, rows)
     _take_news(days, values, known, closed, published, variable, day, value, ages, rows)
     rows[CLOCK] = clock
     technical[_CLOSED] = closed[-1]
+    return _FINE, 0
 
 
 @njit(cache=True, error_model="numpy")
@@ -257,7 +255,7 @@ def _take_bars(technical, high, low, close, rows):
 
 
 @njit(cache=True, error_model="numpy")
-def _take_news(days, values, known, closed, published, variable, day, value, ages, rows):  # noqa: PLR0913
+def _take_news(days, values, known, closed, published, variable, day, value, ages, rows):  # noqa: PLR0913, PLR0917
     n_news, next_news, valid_until = len(published), 0, -np.inf
     macro = _macro_step(known, closed[0])[1]
     for i in range(len(closed)):
@@ -365,7 +363,7 @@ def _adx(bars, dx_total, adx, plus, minus, ranges):
 
 @njit(cache=True, error_model="numpy")
 def _macro_step(known, closed):
-    """Until when what is known at a bar's close stays valid, the seven macro features and the policy rates."""
+    """Until when what is known at a close stays valid, the seven macro features and the policy rates."""
     until = np.inf
     for k in range(len(known)):
         if known[k, EXPIRES] >= closed:
@@ -405,7 +403,13 @@ def _moment(microseconds: float) -> pd.Timestamp:
 
 
 def _column(bars: pd.DataFrame, name: str) -> np.ndarray:
-    return bars[name].to_numpy(float)
+    return _owned(bars[name].to_numpy(float))
 
 
-NO_NEWS = News(*(np.empty(0, dtype=np.int64) for _ in range(3)), np.empty(0))
+def _owned(values: np.ndarray) -> np.ndarray:
+    """The same as the kernel takes it: an array of one kind only, or it would be compiled once more."""
+    return np.require(values, dtype=float, requirements=["C", "W"])
+
+
+_NONE = np.empty(0, dtype=np.int64)
+NO_NEWS = News(_NONE, _NONE, _NONE, np.empty(0))

@@ -83,6 +83,7 @@ class FeatureStream:
         self.range_source = range_source
         self._now = Snapshot(empty_state(), np.full(len(COLUMNS), np.nan))
         self._checkpoints: deque[Snapshot] = deque(maxlen=CHECKPOINTS)
+        self._one = BarArrays(np.zeros(1, dtype=np.int64), *(np.zeros(1) for _ in range(4)))
 
     @property
     def definition(self) -> str:
@@ -142,9 +143,14 @@ class FeatureStream:
         closed = round(opened.timestamp() * 1e6) + _A_BAR
         if self.range_source == "close":
             high = low = close
-        prices = (np.array([price], dtype=float) for price in (high, low, close))
-        one = BarArrays(np.array([closed]), *prices, np.array([slot(opened) / LAST_SLOT]))
-        return self.bars(one, news)[:, 0]
+        self._keep_session_end(closed)
+        one, rows = self._one, np.empty((len(COLUMNS), 1))
+        one.closed[0], one.high[0], one.low[0], one.close[0] = closed, high, low, close
+        one.clock[0] = slot(opened) / LAST_SLOT
+        take(self._now.state, one, news, self._ages, rows)
+        row: np.ndarray = rows[:, 0]
+        self._now = Snapshot(self._now.state, row)
+        return row
 
     def bars(self, bars: BarArrays, news: News = NO_NEWS) -> np.ndarray:
         """Take any number of bars, as `bar` takes one; result of shape (15, n_bars).
@@ -152,18 +158,24 @@ class FeatureStream:
         If a row is refused, none is taken.
         """
         check_order(self._now.state, bars, news)
-        rows = np.empty((len(COLUMNS), len(bars.close)))
+        parts = [np.empty((len(COLUMNS), 0))]
         first_news = 0
         for start, stop in pairwise(self._cuts(bars.closed)):
-            if bars.closed[start] // _A_DAY != self.closed // _A_DAY:
-                self._checkpoints.append(self._now.copy())
+            self._keep_session_end(bars.closed[start])
             part = BarArrays(*(array[start:stop] for array in bars))
-            take(
-                self._now.state, part, News(*(a[first_news:] for a in news)), self._ages, rows[:, start:stop]
-            )
+            rows = np.empty((len(COLUMNS), stop - start))
+            take(self._now.state, part, News(*(a[first_news:] for a in news)), self._ages, rows)
             first_news = int(np.searchsorted(news.published, part.closed[-1], side="right"))
-            self._now.row[:] = rows[:, stop - 1]
-        return rows
+            self._now = Snapshot(self._now.state, rows[:, -1].copy())
+            parts.append(rows)
+        return parts[-1] if len(parts) <= 2 else np.hstack(parts)
+
+    def _keep_session_end(self, closed: int) -> None:
+        """Keep a checkpoint if a bar that closes then begins a session."""
+        ended = self.closed
+        kept = bool(self._checkpoints) and self._checkpoints[-1].closed == ended
+        if closed // _A_DAY != ended // _A_DAY and not kept:
+            self._checkpoints.append(self._now.copy())
 
     def _cuts(self, closed: np.ndarray) -> list[int]:
         """Where to stop for a checkpoint: before the last sessions, of which as many as are kept."""
