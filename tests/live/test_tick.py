@@ -1,7 +1,6 @@
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from dosvotos.contracts.features import MARKET_FEATURES
@@ -18,12 +17,11 @@ from dosvotos.live.tick import (
     feature_vector,
     live_features,
 )
-from dosvotos.market.calendar import in_session
-from dosvotos.market.features import MarketHistory, market_features
-from dosvotos.sources.base import date_publications
-from dosvotos.sources.sample import simulate_market
+from dosvotos.market.features import MarketHistory, bar_arrays, market_features, news_of
+from dosvotos.market.stream import FeatureStream
 from tests.conftest import parameters_of
 from tests.desk import INSTRUMENT, tiny_policy
+from tests.live.markets import simulated
 
 BAR = datetime(2026, 11, 20, 17, 55, tzinfo=UTC)
 
@@ -79,17 +77,16 @@ def test_the_feature_hash_covers_the_position():
 
 @pytest.fixture(scope="module")
 def market(variables):
-    until = pd.Timestamp("2023-02-10 23:00", tz="UTC")
-    params = parameters_of(sample_market={"start": "2022-12-01"}).sample_market
-    simulated = simulate_market(params, variables, until)
-    macro = date_publications(simulated.macro.assign(vintage="simulated", source="sample"), variables)
-    return simulated.bars.assign(source="sample").set_index("timestamp"), macro
+    bars, macro = simulated(variables)
+    stream = FeatureStream(variables)
+    stream.bars(bar_arrays(bars, "close"), news_of(macro))
+    return MarketHistory(bars, macro), stream
 
 
 def test_l1_computes_what_l2_computed(market, variables):
-    bars, macro = market
-    live = live_features(parameters_of(), bars, macro, BAR)
-    batch = market_features(MarketHistory(bars[in_session(bars.index)], macro), variables)
+    history, stream = market
+    live = live_features(parameters_of(), stream, BAR)
+    batch = market_features(history, variables)
     assert live.timestamp == batch.index[-1]
     np.testing.assert_array_equal(live.market, batch[list(MARKET_FEATURES)].to_numpy()[-1])
     assert live.time_normalized == 1.0
@@ -97,16 +94,14 @@ def test_l1_computes_what_l2_computed(market, variables):
 
 
 def test_under_the_market_s_clock_the_last_bar_s_close_is_now(market):
-    bars, macro = market
-    assert live_features(parameters_of(), bars, macro, BAR).now == bars.index[-1] + timedelta(minutes=5)
-    wall = parameters_of(inference={"clock": "wall"})
-    assert live_features(wall, bars, macro, BAR).now == BAR
+    history, stream = market
+    assert live_features(parameters_of(), stream, BAR).now == history.bars.index[-1] + timedelta(minutes=5)
+    assert live_features(parameters_of(inference={"clock": "wall"}), stream, BAR).now == BAR
 
 
-def test_without_bars_the_message_says_what_to_run(market):
-    bars, macro = market
+def test_without_bars_the_message_says_what_to_run(variables):
     with pytest.raises(DataError, match=r"none stored for USD/COP.SIM; run 'kedro run --pipelines data_acq"):
-        live_features(parameters_of(), bars.iloc[:0], macro, BAR)
+        live_features(parameters_of(), FeatureStream(variables), BAR)
 
 
 def stored(engine) -> list:

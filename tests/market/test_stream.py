@@ -67,7 +67,7 @@ def test_bar_by_bar_gives_the_batch_to_the_last_bit(market, batch):
 
 
 @given(cuts=st.lists(st.integers(0, N_BARS - 63), max_size=5), restart=st.booleans())
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_any_portions_and_restarts_between_them_give_the_batch(market, batch, cuts, restart):
     stream, news, found = FeatureStream(VARIABLES), news_of(market.macro), []
     for start, stop in zip([0, *sorted(cuts)], [*sorted(cuts), len(batch)], strict=True):
@@ -80,7 +80,7 @@ def test_any_portions_and_restarts_between_them_give_the_batch(market, batch, cu
 
 
 @given(place=st.integers(0, N_BARS - 64), behind=st.integers(1, 230), factor=st.floats(0.98, 1.02))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_a_late_or_changed_bar_is_taken_by_rewinding(market, place, behind, factor):
     seen = min(place + behind, N_BARS - 63)
     changed = MarketHistory(market.bars.copy(), market.macro)
@@ -90,16 +90,15 @@ def test_a_late_or_changed_bar_is_taken_by_rewinding(market, place, behind, fact
     moment = (market.bars.index[place] + BAR).value // 1000
     stream.rewind(moment)
     assert stream.closed < moment
-    n_again = seen - int(
-        (market.bars.index + BAR <= pd.Timestamp(max(stream.closed, 0), unit="us", tz="UTC")).sum()
-    )
+    since = pd.Timestamp(max(stream.closed, 0), unit="us", tz="UTC")
+    n_again = seen - int((market.bars.index + BAR <= since).sum())
     found = run(stream, changed, seen)
     assert len(found) == n_again <= behind + 60
     np.testing.assert_array_equal(np.array(found), rows_of(changed)[seen - n_again : seen])
 
 
 @given(place=st.integers(60, N_BARS - 64), back=st.integers(0, 400), value=st.floats(80, 120))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_a_late_or_revised_value_is_taken_by_rewinding(market, place, back, value):
     moment = market.bars.index[place] + BAR - timedelta(seconds=back)
     dxy = market.macro[market.macro["variable"] == MACRO_SOURCES["dxy"]]
@@ -184,9 +183,8 @@ def test_a_price_that_is_none_is_refused_by_its_bar(bad, place):
 
 
 def test_no_bars_give_no_rows():
-    assert FeatureStream(VARIABLES).bars(
-        bar_arrays(pd.DataFrame({"close": []}, index=pd.DatetimeIndex([], tz="UTC")), "close"), NO_NEWS
-    ).shape == (15, 0)
+    none = pd.DataFrame({"close": []}, index=pd.DatetimeIndex([], tz="UTC"))
+    assert FeatureStream(VARIABLES).bars(bar_arrays(none, "close"), NO_NEWS).shape == (15, 0)
     assert technical_features(*[np.empty(0)] * 3).shape == (0, 6)
 
 

@@ -218,9 +218,7 @@ def _refusal(outcome: int, place: int, state: FeatureState, bars: BarArrays, new
         )
     opened = _moment(bars.closed[place]) - BAR
     if outcome == _NOT_LATER:
-        return LateDataError(
-            f"bars: {opened} is not later than the bar before it; they must be in time order"
-        )
+        return LateDataError(f"bars: {opened} is not later than the bar before it")
     prices = {name: float(getattr(bars, name)[place]) for name in ("high", "low", "close")}
     return DataError(f"bars: prices of {opened} must be positive and finite, were {prices}")
 

@@ -143,10 +143,12 @@ class FeatureStream:
         closed = round(opened.timestamp() * 1e6) + _A_BAR
         if self.range_source == "close":
             high = low = close
-        self._keep_session_end(closed)
         one, rows = self._one, np.empty((len(COLUMNS), 1))
         one.closed[0], one.high[0], one.low[0], one.close[0] = closed, high, low, close
         one.clock[0] = slot(opened) / LAST_SLOT
+        if self._begins_session(closed):
+            check_order(self._now.state, one, news)
+            self._checkpoints.append(self._now.copy())
         take(self._now.state, one, news, self._ages, rows)
         row: np.ndarray = rows[:, 0]
         self._now = Snapshot(self._now.state, row)
@@ -161,7 +163,8 @@ class FeatureStream:
         parts = [np.empty((len(COLUMNS), 0))]
         first_news = 0
         for start, stop in pairwise(self._cuts(bars.closed)):
-            self._keep_session_end(bars.closed[start])
+            if self._begins_session(bars.closed[start]):
+                self._checkpoints.append(self._now.copy())
             part = BarArrays(*(array[start:stop] for array in bars))
             rows = np.empty((len(COLUMNS), stop - start))
             take(self._now.state, part, News(*(a[first_news:] for a in news)), self._ages, rows)
@@ -170,12 +173,8 @@ class FeatureStream:
             parts.append(rows)
         return parts[-1] if len(parts) <= 2 else np.hstack(parts)
 
-    def _keep_session_end(self, closed: int) -> None:
-        """Keep a checkpoint if a bar that closes then begins a session."""
-        ended = self.closed
-        kept = bool(self._checkpoints) and self._checkpoints[-1].closed == ended
-        if closed // _A_DAY != ended // _A_DAY and not kept:
-            self._checkpoints.append(self._now.copy())
+    def _begins_session(self, closed: int) -> bool:
+        return closed // _A_DAY != self.closed // _A_DAY
 
     def _cuts(self, closed: np.ndarray) -> list[int]:
         """Where to stop for a checkpoint: before the last sessions, of which as many as are kept."""

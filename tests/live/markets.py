@@ -1,0 +1,20 @@
+"""A short simulated market as L0 would store it."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from dosvotos.contracts.acquisition import MacroVariable
+from dosvotos.sources.base import date_publications
+from dosvotos.sources.sample import simulate_market
+from tests.conftest import parameters_of
+
+UNTIL = pd.Timestamp("2023-02-10 23:00", tz="UTC")
+
+
+def simulated(variables: Mapping[str, MacroVariable]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Ten weeks of bars (index ``timestamp``) and the macro published by their end."""
+    params = parameters_of(sample_market={"start": "2022-12-01"}).sample_market
+    market = simulate_market(params, variables, UNTIL)
+    macro = date_publications(market.macro.assign(vintage="simulated", source="sample"), variables)
+    return market.bars.assign(source="sample").set_index("timestamp"), macro
