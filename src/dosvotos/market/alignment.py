@@ -134,7 +134,18 @@ def in_order(observations: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.nda
 
 
 @njit(cache=True, error_model="numpy")
-def publish(days, values, known, of, day, value, published, max_age, with_z, with_change):  # noqa: PLR0913, PLR0917
+def publish(  # noqa: PLR0913, PLR0917
+    days: np.ndarray,
+    values: np.ndarray,
+    known: np.ndarray,
+    of: int,
+    day: int,
+    value: float,
+    published: int,
+    max_age: int,
+    with_z: bool,
+    with_change: bool,
+) -> None:
     """Take one publication into a variable's window and refresh what its latest observation says.
 
     Parameters
@@ -180,21 +191,41 @@ def publish(days, values, known, of, day, value, published, max_age, with_z, wit
 
 
 @njit(cache=True, error_model="numpy")
-def _move_to_front(days, values, of, first):
+def _move_to_front(
+    days: np.ndarray,
+    values: np.ndarray,
+    of: int,
+    first: int,
+) -> int:
     for i in range(first, _ROOM):
         days[of, i - first], values[of, i - first] = days[of, i], values[of, i]
     return _ROOM - first
 
 
 @njit(cache=True, error_model="numpy")
-def _replay(days, values, known, published, observed, news, max_age, states):
+def _replay(
+    days: np.ndarray,
+    values: np.ndarray,
+    known: np.ndarray,
+    published: np.ndarray,
+    observed: np.ndarray,
+    news: np.ndarray,
+    max_age: int,
+    states: np.ndarray,
+) -> None:
     for i in range(len(news)):
         publish(days, values, known, 0, observed[i], news[i], published[i], max_age, True, True)
         states[i] = known[0]
 
 
 @njit(cache=True, error_model="numpy")
-def _change(days, values, of, first, end):
+def _change(
+    days: np.ndarray,
+    values: np.ndarray,
+    of: int,
+    first: int,
+    end: int,
+) -> float:
     if end - first < 2 or values[of, end - 2] == 0.0:
         return np.nan
     apart = _weekdays_before(days[of, end - 1]) - _weekdays_before(days[of, end - 2])
@@ -202,14 +233,19 @@ def _change(days, values, of, first, end):
 
 
 @njit(cache=True, error_model="numpy")
-def _weekdays_before(day):
+def _weekdays_before(
+    day: int,
+) -> int:
     """Weekdays from Monday 29 December 1969 up to, not including, a day: `busday_count` in integers."""
     since_monday = day + 3
     return since_monday // 7 * 5 + min(since_monday % 7, 5)
 
 
 @njit(cache=True, error_model="numpy")
-def _z_score(values, first):
+def _z_score(
+    values: np.ndarray,
+    first: int,
+) -> float:
     """Distance of the last of 252 values from their mean, in standard deviations; NaN where none moves."""
     last = first + Z_WINDOW - 1
     i = first
@@ -219,29 +255,41 @@ def _z_score(values, first):
         return np.nan
     mean = _window_sum(values, first) / Z_WINDOW
     spread = np.sqrt(_window_squares(values, first, mean) / (Z_WINDOW - 1))
-    return (values[last] - mean) / spread
+    z_score: float = (values[last] - mean) / spread
+    return z_score
 
 
 @njit(cache=True, error_model="numpy")
-def _window_sum(values, first):
+def _window_sum(
+    values: np.ndarray,
+    first: int,
+) -> float:
     """The sum of a window's 252 values in NumPy's pairwise order: blocks of 120, 64 and 68 in eight lanes."""
-    tail = _lanes(values, first + 184, 8)
+    tail: float = _lanes(values, first + 184, 8)
     for i in range(first + 248, first + Z_WINDOW):
         tail += values[i]
     return _lanes(values, first, 15) + (_lanes(values, first + 120, 8) + tail)
 
 
 @njit(cache=True, error_model="numpy")
-def _window_squares(values, first, mean):
+def _window_squares(
+    values: np.ndarray,
+    first: int,
+    mean: float,
+) -> float:
     """The sum of a window's squared distances from its mean, in the same order."""
-    tail = _lanes_squared(values, first + 184, 8, mean)
+    tail: float = _lanes_squared(values, first + 184, 8, mean)
     for i in range(first + 248, first + Z_WINDOW):
         tail += (values[i] - mean) * (values[i] - mean)
     return _lanes_squared(values, first, 15, mean) + (_lanes_squared(values, first + 120, 8, mean) + tail)
 
 
 @njit(cache=True, error_model="numpy")
-def _lanes(values, start, n):
+def _lanes(
+    values: np.ndarray,
+    start: int,
+    n: int,
+) -> float:
     a = b = c = d = e = f = g = h = 0.0
     i = np.uint64(start)  # unsigned: no index can count from the end, which doubles the speed
     for _ in range(n):
@@ -258,7 +306,12 @@ def _lanes(values, start, n):
 
 
 @njit(cache=True, error_model="numpy")
-def _lanes_squared(values, start, n, mean):
+def _lanes_squared(
+    values: np.ndarray,
+    start: int,
+    n: int,
+    mean: float,
+) -> float:
     a = b = c = d = e = f = g = h = 0.0
     i = np.uint64(start)
     for _ in range(n):
@@ -275,7 +328,9 @@ def _lanes_squared(values, start, n, mean):
 
 
 @njit(cache=True, error_model="numpy")
-def _square(distance):
+def _square(
+    distance: float,
+) -> float:
     return distance * distance
 
 

@@ -29,6 +29,8 @@ SOURCES = (*MACRO_SOURCES.values(), *FINANCING_SOURCES.values())
 """The variables behind COLUMNS, in the order in which the state keeps them."""
 
 RangeSource = Literal["close", "bars"]
+Sums = tuple[int, float, float, float, float, float, float, float, float, float, float, float]
+"""The technical state without its ring of closes, while bars are taken."""
 
 # places in the technical state
 (
@@ -152,7 +154,7 @@ def news_of(macro: pd.DataFrame) -> News:
     DataError
         If a value is not finite.
     """
-    variable = pd.Index(SOURCES).get_indexer(macro["variable"])
+    variable = pd.Index(SOURCES).get_indexer(pd.Index(macro["variable"]))
     behind = np.flatnonzero(variable >= 0)
     published, day, value, order = in_order(macro.iloc[behind])
     variable = variable[behind][order].astype(np.int64)
@@ -230,9 +232,22 @@ def closed_until(state: FeatureState) -> float:
 
 @njit(cache=True, error_model="numpy")
 def _take(  # noqa: PLR0913, PLR0917
-    technical, days, values, known, closed, high, low, close, clock,
-    published, variable, day, value, ages, rows,
-):  # fmt: skip
+    technical: np.ndarray,
+    days: np.ndarray,
+    values: np.ndarray,
+    known: np.ndarray,
+    closed: np.ndarray,
+    high: np.ndarray,
+    low: np.ndarray,
+    close: np.ndarray,
+    clock: np.ndarray,
+    published: np.ndarray,
+    variable: np.ndarray,
+    day: np.ndarray,
+    value: np.ndarray,
+    ages: np.ndarray,
+    rows: np.ndarray,
+) -> tuple[int, int]:
     outcome, place = _check(technical[_CLOSED], closed, high, low, close, published)
     if outcome != _FINE or len(close) == 0:
         return outcome, place
@@ -244,7 +259,13 @@ def _take(  # noqa: PLR0913, PLR0917
 
 
 @njit(cache=True, error_model="numpy")
-def _take_bars(technical, high, low, close, rows):
+def _take_bars(
+    technical: np.ndarray,
+    high: np.ndarray,
+    low: np.ndarray,
+    close: np.ndarray,
+    rows: np.ndarray,
+) -> None:
     sums, memory = _load(technical), technical[_RING:]
     for i in range(len(close)):
         sums, row = _technical_step(sums, memory, high[i], low[i], close[i])
@@ -253,7 +274,18 @@ def _take_bars(technical, high, low, close, rows):
 
 
 @njit(cache=True, error_model="numpy")
-def _take_news(days, values, known, closed, published, variable, day, value, ages, rows):  # noqa: PLR0913, PLR0917
+def _take_news(  # noqa: PLR0913, PLR0917
+    days: np.ndarray,
+    values: np.ndarray,
+    known: np.ndarray,
+    closed: np.ndarray,
+    published: np.ndarray,
+    variable: np.ndarray,
+    day: np.ndarray,
+    value: np.ndarray,
+    ages: np.ndarray,
+    rows: np.ndarray,
+) -> None:
     n_news, next_news, valid_until = len(published), 0, -np.inf
     macro = _macro_step(known, closed[0])[1]
     for i in range(len(closed)):
@@ -271,7 +303,9 @@ def _take_news(days, values, known, closed, published, variable, day, value, age
 
 
 @njit(cache=True, error_model="numpy", inline="always")
-def _load(state):
+def _load(
+    state: np.ndarray,
+) -> Sums:
     return (
         int(state[_BARS]), state[_HIGH], state[_LOW], state[_CLOSE], state[_GAIN], state[_LOSS], state[_ATR],
         state[_PLUS], state[_MINUS], state[_RANGES], state[_DX_TOTAL], state[_ADX],
@@ -279,13 +313,22 @@ def _load(state):
 
 
 @njit(cache=True, error_model="numpy", inline="always")
-def _store(state, sums):
+def _store(
+    state: np.ndarray,
+    sums: Sums,
+) -> None:
     state[_BARS], state[_HIGH], state[_LOW], state[_CLOSE], state[_GAIN], state[_LOSS] = sums[:6]
     state[_ATR], state[_PLUS], state[_MINUS], state[_RANGES], state[_DX_TOTAL], state[_ADX] = sums[6:]
 
 
 @njit(cache=True, error_model="numpy", inline="always")
-def _technical_step(sums, memory, high, low, close):
+def _technical_step(
+    sums: Sums,
+    memory: np.ndarray,
+    high: float,
+    low: float,
+    close: float,
+) -> tuple[Sums, tuple[float, ...]]:
     """Take one bar: the sums after it, and its six technical features."""
     bars, last_high, last_low, last, gain, loss, atr, plus, minus, ranges, dx_total, adx = sums
     if bars == 0:  # against itself: nothing has moved
@@ -306,7 +349,11 @@ def _technical_step(sums, memory, high, low, close):
 
 
 @njit(cache=True, error_model="numpy", inline="always")
-def _log_returns(memory, bars, log_close):
+def _log_returns(
+    memory: np.ndarray,
+    bars: int,
+    log_close: float,
+) -> tuple[float, float, float]:
     """Differences of the logarithms of closes; the memory is a ring of the last 48."""
     newest = bars % _MEMORY
     last = memory[newest - 1 if newest >= 1 else _MEMORY - 1]
@@ -321,7 +368,12 @@ def _log_returns(memory, bars, log_close):
 
 
 @njit(cache=True, error_model="numpy", inline="always")
-def _smoothed(bars, period, average, value):
+def _smoothed(
+    bars: int,
+    period: int,
+    average: float,
+    value: float,
+) -> float:
     """Wilder's average: the mean of the first `period` values, then a share of each."""
     if bars <= period:
         return average + value / period
@@ -329,7 +381,13 @@ def _smoothed(bars, period, average, value):
 
 
 @njit(cache=True, error_model="numpy", inline="always")
-def _rsi(bars, gain, loss, up, down):
+def _rsi(
+    bars: int,
+    gain: float,
+    loss: float,
+    up: float,
+    down: float,
+) -> tuple[float, float, float]:
     """Wilder's relative strength index in percent; 0 where nothing moves."""
     gain, loss = _smoothed(bars, RSI_PERIOD, gain, up), _smoothed(bars, RSI_PERIOD, loss, down)
     if bars < RSI_PERIOD:
@@ -338,13 +396,24 @@ def _rsi(bars, gain, loss, up, down):
 
 
 @njit(cache=True, error_model="numpy", inline="always")
-def _summed(bars, total, value):
+def _summed(
+    bars: int,
+    total: float,
+    value: float,
+) -> float:
     """Wilder's sum, as TA-Lib starts it: of the first 13 values, then it loses a share with each."""
     return total + value if bars < ADX_PERIOD else total * ((ADX_PERIOD - 1) / ADX_PERIOD) + value
 
 
 @njit(cache=True, error_model="numpy", inline="always")
-def _adx(bars, dx_total, adx, plus, minus, ranges):
+def _adx(
+    bars: int,
+    dx_total: float,
+    adx: float,
+    plus: float,
+    minus: float,
+    ranges: float,
+) -> tuple[float, float]:
     """Wilder's average directional index in percent.
 
     As TA-Lib: a bar without range or movement adds 0 to the first average and leaves a later one unchanged.
@@ -360,7 +429,10 @@ def _adx(bars, dx_total, adx, plus, minus, ranges):
 
 
 @njit(cache=True, error_model="numpy")
-def _macro_step(known, closed):
+def _macro_step(
+    known: np.ndarray,
+    closed: float,
+) -> tuple[float, tuple[float, ...]]:
     """Until when what is known at a close stays valid, the seven macro features and the policy rates."""
     until = np.inf
     for k in range(len(known)):
@@ -379,12 +451,24 @@ def _macro_step(known, closed):
 
 
 @njit(cache=True, error_model="numpy")
-def _valid(known, of, what, closed):
+def _valid(
+    known: np.ndarray,
+    of: int,
+    what: int,
+    closed: float,
+) -> float:
     return known[of, what] if known[of, EXPIRES] >= closed else np.nan
 
 
 @njit(cache=True, error_model="numpy")
-def _check(before, closed, high, low, close, published):
+def _check(
+    before: float,
+    closed: np.ndarray,
+    high: np.ndarray,
+    low: np.ndarray,
+    close: np.ndarray,
+    published: np.ndarray,
+) -> tuple[int, int]:
     if len(published) > 0 and published[0] <= before:
         return _PUBLISHED_BEFORE, 0
     for i in range(len(close)):
