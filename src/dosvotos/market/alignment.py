@@ -268,7 +268,8 @@ def _window_sum(
     tail: float = _lanes(values, first + 184, 8)
     for i in range(first + 248, first + Z_WINDOW):
         tail += values[i]
-    return _lanes(values, first, 15) + (_lanes(values, first + 120, 8) + tail)
+    total: float = _lanes(values, first, 15) + (_lanes(values, first + 120, 8) + tail)
+    return total
 
 
 @njit(cache=True, error_model="numpy")
@@ -281,7 +282,9 @@ def _window_squares(
     tail: float = _lanes_squared(values, first + 184, 8, mean)
     for i in range(first + 248, first + Z_WINDOW):
         tail += (values[i] - mean) * (values[i] - mean)
-    return _lanes_squared(values, first, 15, mean) + (_lanes_squared(values, first + 120, 8, mean) + tail)
+    middle = _lanes_squared(values, first + 120, 8, mean)
+    total: float = _lanes_squared(values, first, 15, mean) + (middle + tail)
+    return total
 
 
 @njit(cache=True, error_model="numpy")
