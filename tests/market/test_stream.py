@@ -178,7 +178,7 @@ def test_a_price_that_is_none_is_refused_by_its_bar(bad, place):
     bars = pd.DataFrame({"close": close}, index=session_bar_times(np.datetime64("2024-07-02")))
     macro = pd.DataFrame({"variable": [], "observation_date": [], "published_at": [], "value": []})
     macro["published_at"] = pd.to_datetime(macro["published_at"], utc=True)
-    with pytest.raises(DataError, match=f"{bars.index[place]} must be positive and finite"):
+    with pytest.raises(DataError, match=f"{bars.index[place]:%H:%M}:.* must be positive and finite"):
         market_features(MarketHistory(bars, macro), VARIABLES)
 
 
