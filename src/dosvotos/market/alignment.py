@@ -27,6 +27,12 @@ def is_dated(vintage: pd.Series) -> pd.Series:
     return vintage.astype("str").str.match(_DATED).astype(bool)
 
 
+def weekday_observations(macro: pd.DataFrame, name: str) -> pd.DataFrame:
+    """The observations of one variable that feed features: those of Mondays to Fridays."""
+    rows = macro[macro["variable"] == name]
+    return rows[pd.DatetimeIndex(rows["observation_date"]).weekday < 5]
+
+
 class Window(NamedTuple):
     """What is remembered of variables: O(1) a variable, however long their histories.
 
