@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from dosvotos.commands.errors import EXIT_ERROR, message_of, show
+from dosvotos.commands.leakcheck import print_report, run_leakcheck
 from dosvotos.commands.likeness import LIKENESS_PAGE, experiment_parameters, write_likeness
 from dosvotos.database.connection import (
     connect,
@@ -15,6 +16,9 @@ from dosvotos.database.connection import (
     schema_versions,
     upgrade,
 )
+from dosvotos.files import write_file
+from dosvotos.leakage.check import DEFAULT_PROBES
+from dosvotos.leakage.page import leak_page
 from dosvotos.promotion.audit import find_breaks, read_audit_log
 
 
@@ -75,6 +79,31 @@ def likeness(data: Path | None, out: Path, env: str, edge: float) -> None:
     parameters = experiment_parameters(env)
     inside, compared = write_likeness(parameters, data, out, edge)
     click.echo(f"{inside} of {compared} figures lie within their tolerance; see {out}")
+
+
+@cli.command()
+@click.option("--env", default="demo", show_default=True, help="Experiment whose stored data are used.")
+@click.option(
+    "--features",
+    metavar="MODULE:FUNCTION",
+    help="Own features: a function of (bars, macro) that returns a row a bar; without it L2's own.",
+)
+@click.option("--probes", type=click.IntRange(min=1), default=DEFAULT_PROBES, show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--html", type=click.Path(path_type=Path), help="Write the report as a page.")
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the report as JSON.")
+def leakcheck(
+    env: str, features: str | None, probes: int, seed: int, html: Path | None, json_file: Path | None
+) -> None:
+    """Show that no feature sees the future, on your data; exit code 1 if one does."""
+    report = run_leakcheck(env, features, probes, seed)
+    if html is not None:
+        write_file(html, leak_page(report).encode())
+    if json_file is not None:
+        write_file(json_file, report.model_dump_json(indent=2).encode())
+    print_report(report)
+    if not report.clean:
+        sys.exit(EXIT_ERROR)
 
 
 def main() -> None:

@@ -81,12 +81,16 @@ def check_leaks(
     book = Book(pipeline, base.names, scale)
     probes.check_rows(book, base)
     probes.check_repeats(book, base, book.run(history))
-    borders = _check_dataset(book, history, base, rng)
+    dataset = None if pipeline.dataset is None else pipeline.dataset(base.frame())
+    borders = [] if dataset is None else [rows.index.max() for rows in dataset.rows.values()]
     stage = _Stage(book, history, base, variables, borders, rng)
     stage.listen()
     for number in range(n_probes):
         stage.probe(number)
         on_probe()
+    if dataset is not None:
+        check_splits(book, dataset)
+        check_later_rows(book, history, base, dataset, rng)
     return LeakReport(
         pipeline=pipeline.name,
         seed=seed,
@@ -98,18 +102,6 @@ def check_leaks(
         dataset=tuple(f for f in book.findings.values() if f.subject not in book.names),
         notes=tuple(book.notes),
     )
-
-
-def _check_dataset(
-    book: Book, history: MarketHistory, base: Computed, rng: np.random.Generator
-) -> list[pd.Timestamp]:
-    """Check the splits, if there are any; their ends."""
-    if book.pipeline.dataset is None:
-        return []
-    dataset = book.pipeline.dataset(base.frame())
-    check_splits(book, dataset)
-    check_later_rows(book, history, base, dataset, rng)
-    return [rows.index.max() for rows in dataset.rows.values()]
 
 
 class _Stage:
@@ -128,7 +120,8 @@ class _Stage:
         self._variables, self._borders, self._rng = variables, borders, rng
         times = pd.DatetimeIndex(history.bars.index)
         self._starts = np.append(
-            np.flatnonzero(np.append(True, np.diff(session_dates(times)) > np.timedelta64(0, "D"))), len(times)
+            np.flatnonzero(np.append(True, np.diff(session_dates(times)) > np.timedelta64(0, "D"))),
+            len(times),
         )
         self._sessions = min(SESSIONS, len(self._starts) - 1)
         self._lengthen()

@@ -122,8 +122,8 @@ def _thinned(bars: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     times = pd.DatetimeIndex(bars.index)
     days, slot = session_dates(times), slots(times)
     dropped = rng.random(len(bars)) < _DROPPED
-    torn = rng.choice(np.unique(days)[:-1], 2) if len(np.unique(days)) > 2 else []
-    for day in torn:
+    sessions = np.unique(days)[:-1]
+    for day in rng.choice(sessions, 2) if len(sessions) else sessions:
         following = days[days > day][0]
         dropped |= (days == day) & (slot > LAST_SLOT - 6)
         dropped |= (days == following) & (slot < 6)
@@ -147,9 +147,7 @@ def _silenced(
     return macro[~silent].reset_index(drop=True)
 
 
-def _next_moments(
-    published: pd.Series, closes: pd.DatetimeIndex, rng: np.random.Generator
-) -> pd.Series:
+def _next_moments(published: pd.Series, closes: pd.DatetimeIndex, rng: np.random.Generator) -> pd.Series:
     """Moments up to four sessions later: at a bar's close, just after it, or between two closes."""
     places = np.searchsorted(closes, pd.DatetimeIndex(published)) + rng.integers(1, 240, len(published))
     offsets = rng.choice([0, 1, 150_000_000], len(published)).astype("timedelta64[us]")

@@ -199,13 +199,11 @@ def _event(history: MarketHistory, event: pd.Series) -> str:
     return f"the {short_name(row['variable'])} value of {row['observation_date']}, published {published},"
 
 
-def _hint(
-    history: MarketHistory, bar: pd.Timestamp, event: pd.Series, before: float, share: float
-) -> str:
-    if share > 0.5:
-        return "most earlier rows moved too: a mean, spread or scaler over the whole sample"
+def _hint(history: MarketHistory, bar: pd.Timestamp, event: pd.Series, before: float, share: float) -> str:
     if np.isnan(before):
         return "it is missing without the later data: filled backward, or a join that looks ahead"
+    if share > 0.5:
+        return "most earlier rows moved too: a mean, spread or scaler over the whole sample"
     if event["is_bar"]:
         return "a shift with a negative number, a centred window, a whole day's figure, or the target itself"
     row = history.macro.iloc[event["place"]]
@@ -255,23 +253,18 @@ def _between_publications(
 ) -> tuple[int, int] | None:
     """A row of a variable, and a bar after its publication at which it is still the newest."""
     closes = closes_of(history.bars)
-    own = np.flatnonzero(history.macro["variable"] == variable)
-    published = pd.DatetimeIndex(history.macro["published_at"].iloc[own]).sort_values()
-    spots = []
-    for row in own:
-        moment = history.macro["published_at"].iloc[row]
-        if (published == moment).sum() > 1:
-            continue
-        later = published[published > moment]
-        end = later[0] if len(later) else closes[-1]
-        first = int(np.searchsorted(closes, moment))
-        last = int(np.searchsorted(closes, end - INSTANT)) - 2
-        if first >= len(closes) // 10 and last > first:
-            spots.append((int(row), first, last))
-    if not spots:
+    own = history.macro.loc[history.macro["variable"] == variable, "published_at"].sort_values()
+    published = pd.DatetimeIndex(own)
+    following = published[1:].append(closes[-1:])
+    first = np.searchsorted(closes, published)
+    last = np.searchsorted(closes, following - INSTANT) - 2
+    alone = ~published.duplicated(keep=False)
+    spots = np.flatnonzero(alone & (first >= len(closes) // 10) & (last > first))
+    if len(spots) == 0:
         return None
-    row, first, last = spots[int(rng.integers(len(spots)))]
-    return row, int(rng.integers(first, last))
+    spot = int(rng.choice(spots))
+    row = int(np.flatnonzero(history.macro.index == own.index[spot])[0])
+    return row, int(rng.integers(first[spot], last[spot]))
 
 
 def _republished(history: MarketHistory, row: int, moment: pd.Timestamp | None) -> MarketHistory:
@@ -283,9 +276,7 @@ def _republished(history: MarketHistory, row: int, moment: pd.Timestamp | None) 
     return MarketHistory(history.bars, macro.assign(published_at=published))
 
 
-def _no_earlier(
-    book: Book, published: Computed, absent: Computed, last: int, event: str, where: str
-) -> None:
+def _no_earlier(book: Book, published: Computed, absent: Computed, last: int, event: str, where: str) -> None:
     moved = book.differ(absent.values[: last + 1], published.values[: last + 1])
     for column in np.flatnonzero(moved.any(axis=0)):
         name, row = book.names[column], int(np.flatnonzero(moved[:, column])[-1])
@@ -358,7 +349,9 @@ def expiry(
     rest = published[own & ~silent & (published > last).to_numpy()]
     end = rest.min() if len(rest) else closes[-1] + BAR
     aged = np.asarray((closes > last + limit) & (closes < end))
-    known = (quiet.macro["variable"] == variable).to_numpy() & (quiet.macro["published_at"] <= last).to_numpy()
+    known = (quiet.macro["variable"] == variable).to_numpy() & (
+        quiet.macro["published_at"] <= last
+    ).to_numpy()
     base = book.run(quiet)
     other = book.run(change_values(quiet, known, int(rng.integers(2**31))))
     book.probes["expired value"] += 1
@@ -450,9 +443,7 @@ def check_repeats(book: Book, base: Computed, again: Computed) -> None:
         change = move(base.values[row, column], again.values[row, column])
         words = f"{name} at {stamp(base.times[row])} {change} between two runs on the same data"
         hint = "an unseeded random number, the clock on the wall, or a value kept between calls"
-        book.add(
-            Finding(subject=name, rule="unrepeatable", at=base.times[row], words=words, hint=hint)
-        )
+        book.add(Finding(subject=name, rule="unrepeatable", at=base.times[row], words=words, hint=hint))
         book.excluded.add(name)
 
 

@@ -1,5 +1,6 @@
 """What a check found, feature by feature, in words."""
 
+from datetime import datetime
 from typing import Final
 
 import pandas as pd
@@ -85,9 +86,9 @@ class LeakReport(_Said):
         return (*(f for feature in self.features for f in feature.findings), *self.dataset)
 
 
-def stamp(moment: pd.Timestamp) -> str:
+def stamp(moment: datetime) -> str:
     """A moment in UTC, to the minute where that says it all."""
-    utc = moment.tz_convert("UTC")
+    utc = pd.Timestamp(moment).tz_convert("UTC")
     whole = utc == utc.floor("min")
     return utc.strftime("%Y-%m-%d %H:%M" if whole else "%Y-%m-%d %H:%M:%S.%f")
 

@@ -1,5 +1,6 @@
 """The rows a model is trained and judged on: apart, in order, and scaled by the past alone."""
 
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -19,7 +20,7 @@ INSIDE: Final = 2
 def check_splits(book: Book, dataset: Dataset) -> None:
     """Splits share no row, follow each other, and keep the embargo between them."""
     parts = list(dataset.rows.items())
-    for (earlier, before), (later, after) in zip(parts[:-1], parts[1:], strict=True):
+    for (earlier, before), (later, after) in pairwise(parts):
         end, start = before.index.max(), after.index.min()
         if start <= end:
             words = f"{later} begins {stamp(start)}, {earlier} ends {stamp(end)}"
@@ -29,8 +30,8 @@ def check_splits(book: Book, dataset: Dataset) -> None:
         between = len(scheduled_sessions(first.astype(object), last.astype(object))) - 2
         if between < book.pipeline.embargo_sessions:
             words = (
-                f"{between} sessions lie between {earlier}, which ends {stamp(end)}, and {later}, which begins "
-                f"{stamp(start)}; the embargo is {book.pipeline.embargo_sessions}"
+                f"{between} sessions lie between {earlier}, which ends {stamp(end)}, and {later}, "
+                f"which begins {stamp(start)}; the embargo is {book.pipeline.embargo_sessions}"
             )
             book.add(Finding(subject=f"{earlier}|{later}", rule="embargo", at=start, words=words))
 
@@ -88,7 +89,7 @@ def _rows_stay(
     with np.errstate(invalid="ignore"):
         moved = (np.abs(a - b) > scale) | (np.isnan(a) != np.isnan(b))
     for column in np.flatnonzero(moved.any(axis=0)):
-        name, row = str(mine.columns[column]), int(np.flatnonzero(moved[:, column])[-1])
+        name, row = str(mine.columns[int(column)]), int(np.flatnonzero(moved[:, column])[-1])
         if name in book.excluded or not book.is_new(name, rule):
             continue
         words = (
