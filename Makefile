@@ -5,7 +5,7 @@ export DO_NOT_TRACK := true
 export KEDRO_DISABLE_TELEMETRY := true
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: help run app viz test quick lint bench clean
+.PHONY: help run app viz test quick campaign lint bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -24,6 +24,9 @@ test: .venv/.test lint ## all that CI runs
 
 quick: .venv/.test lint ## the tests that take no time
 	@$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow and not browser"
+
+campaign: .venv/.test ## planted leaks over many seeds (an hour, by hand)
+	@$(BIN)/python -m tests.leakage.campaign
 
 lint: .venv/.test
 	@$(BIN)/ruff check .

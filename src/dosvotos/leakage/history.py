@@ -25,14 +25,6 @@ def closes_of(bars: pd.DataFrame) -> pd.DatetimeIndex:
     return pd.DatetimeIndex(bars.index) + BAR
 
 
-def known_at(history: MarketHistory, moment: pd.Timestamp) -> MarketHistory:
-    """What was known at a moment: bars closed and values published at or before it."""
-    return MarketHistory(
-        history.bars[closes_of(history.bars) <= moment],
-        history.macro[history.macro["published_at"] <= moment],
-    )
-
-
 def later_events(history: MarketHistory, moment: pd.Timestamp) -> pd.DataFrame:
     """What became known after a moment, in order: at (UTC), is_bar, and place among the bars or values."""
     closes, published = closes_of(history.bars), pd.DatetimeIndex(history.macro["published_at"])

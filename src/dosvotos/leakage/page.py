@@ -6,10 +6,12 @@ from html import escape
 from dosvotos.leakage.report import RULES, LeakReport, stamp
 
 _STYLE = """
-body{font:15px/1.5 system-ui,sans-serif;max-width:64rem;margin:2rem auto;padding:0 1rem;color:#22303c}
-table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.35rem .6rem;border-bottom:1px solid #e6eaee}
+body{font:15px/1.5 system-ui,sans-serif;max-width:64rem;margin:2rem auto;color:#22303c}
+table{border-collapse:collapse;width:100%}
+td,th{text-align:left;padding:.35rem .6rem;border-bottom:1px solid #e6eaee}
 .clean{color:#2f7f79}.unproven{color:#a87a1f}.broken{color:#c0563b;font-weight:600}
-section{border-left:4px solid #c0563b;padding:.1rem 1rem;margin:1rem 0;background:#faf6f4}.muted{color:#667580}
+section{border-left:4px solid #c0563b;padding:.1rem 1rem;margin:1rem 0}
+.muted{color:#667580}
 """
 
 

@@ -16,7 +16,6 @@ from dosvotos.leakage.history import (
     change_values,
     changed,
     closes_of,
-    known_at,
     later_events,
     without,
 )
@@ -112,7 +111,9 @@ def replay(book: Book, history: MarketHistory, base: Computed, place: int, where
     moment = base.times[place] + BAR
     book.probes["replay"] += 1
     events = later_events(history, moment)
-    _hold_past(book, base, place, where, lambda first: without(history, events.iloc[first:]), events, "known")
+    _hold_past(
+        book, base, place, where, lambda first: without(history, events.iloc[first:]), events, "became known"
+    )
 
 
 def rewrite(book: Book, history: MarketHistory, base: Computed, place: int, seed: int, where: str) -> None:
@@ -124,7 +125,7 @@ def rewrite(book: Book, history: MarketHistory, base: Computed, place: int, seed
     def build(first: int) -> MarketHistory:
         return changed(history, events.iloc[first:], seed)
 
-    _hold_past(book, base, place, where, build, events, "unchanged")
+    _hold_past(book, base, place, where, build, events, "was changed")
 
 
 def _hold_past(
@@ -156,8 +157,8 @@ def _hold_past(
         event = events.iloc[k]
         lead = event["at"] - (base.times[row] + BAR)
         words = (
-            f"{name} at {stamp(base.times[row])} {move(before, after)} when {_event(build(len(events)), event)} "
-            f"{'became known' if became == 'known' else 'was changed'}: {span(lead)} after the bar's close{where}"
+            f"{name} at {stamp(base.times[row])} {move(before, after)} when "
+            f"{_event(build(len(events)), event)} {became}: {span(lead)} after the bar's close{where}"
         )
         share = moved[:, column].sum() / max(1, np.isfinite(past[:, column]).sum())
         hint = _hint(build(len(events)), base.times[row], event, before, float(share))
@@ -201,7 +202,7 @@ def _event(history: MarketHistory, event: pd.Series) -> str:
 
 def _hint(history: MarketHistory, bar: pd.Timestamp, event: pd.Series, before: float, share: float) -> str:
     if np.isnan(before):
-        return "it is missing without the later data: filled backward, or a join that looks ahead"
+        return "missing without the later data: a centred window, a backward fill, a join that looks ahead"
     if share > 0.5:
         return "most earlier rows moved too: a mean, spread or scaler over the whole sample"
     if event["is_bar"]:
@@ -367,8 +368,8 @@ def expiry(
             age = closes[row] - last
             words = (
                 f"{name} at {stamp(base.times[row])} is {base.values[row, column]:.4g} though the newest "
-                f"{short_name(variable)} value was published {stamp(last)}, {span(age)} before its close; the "
-                f"limit is {limit_days} d{where}"
+                f"{short_name(variable)} value was published {stamp(last)}, {span(age)} before its close; "
+                f"the limit is {limit_days} d{where}"
             )
             hint = "a forward fill without a limit, or one that counts rows instead of days"
             book.add(Finding(subject=name, rule="stale", at=base.times[row], words=words, hint=hint))
@@ -379,7 +380,7 @@ def expiry(
 
 
 def relabel(book: Book, history: MarketHistory, rng: np.random.Generator, where: str) -> bool:
-    """Move a bar's label within its gap; features of prices may not move, for no price did; False if none fits."""
+    """Move a bar's label within its gap: no feature of prices may move; False if none fits."""
     times = pd.DatetimeIndex(history.bars.index)
     slot, step = slots(times), np.diff(times) > BAR
     same_day = np.diff(session_dates(times)) == np.timedelta64(0, "D")
@@ -407,8 +408,8 @@ def relabel(book: Book, history: MarketHistory, rng: np.random.Generator, where:
         row = int(np.flatnonzero(effect[:, column])[0])
         change = move(base.values[row, column], found.values[row, column])
         words = (
-            f"{name} at {stamp(times[row])} {change} when the label of the bar of {stamp(times[place])} moved "
-            f"to {stamp(labels.iloc[place])}, beside a missing bar: no price moved{where}"
+            f"{name} at {stamp(times[row])} {change} when the label of the bar of {stamp(times[place])} "
+            f"moved to {stamp(labels.iloc[place])}, beside a missing bar: no price moved{where}"
         )
         hint = "missing bars were filled, within a session or across two"
         book.add(Finding(subject=name, rule="filled", at=times[row], words=words, hint=hint))
