@@ -199,7 +199,10 @@ PLANTS: dict[str, tuple[Plant, set[str]]] = {
         after(lambda f, b, m: f.assign(embi_z=f["vix_z"])),
         {"wired", "deaf"},
     ),
-    "a feature that ignores its data": (after(lambda f, b, m: f.assign(vix_z=0.5)), {"deaf", "stale"}),
+    "a feature that ignores its data": (
+        after(lambda f, b, m: f.assign(vix_z=f["time_normalized"])),
+        {"deaf", "stale"},
+    ),
     "an unseeded random number": (
         after(lambda f, b, m: f.assign(rsi_9=f["rsi_9"] + np.random.default_rng().normal(size=len(f)))),
         {"unrepeatable"},
