@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dosvotos.backtest import simulate
 from dosvotos.backtest.simulate import policy_targets, tape_of
 from dosvotos.contracts.features import FEATURE_ORDER, MARKET_FEATURES
 from dosvotos.market.accounting import run_account
@@ -35,6 +36,52 @@ def bar_by_bar(policy: ServedPolicy, rows: pd.DataFrame) -> list[int]:
 def test_batched_targets_equal_a_loop_that_asks_at_each_bar_with_the_position_held(seed, missing, scale):
     policy, rows = random_policy(seed, (8,), scale), split_rows(3, seed, missing)
     assert policy_targets(policy, rows).tolist() == bar_by_bar(policy, rows)
+
+
+@pytest.mark.parametrize("batch", [1, 7, 60, 179, 180, 1024])
+def test_where_a_batch_ends_plays_no_part(monkeypatch, batch: int):
+    policy, rows = random_policy(3, (16, 8), 2.0), split_rows(3, 3, missing=0.2)
+    monkeypatch.setattr(simulate, "_BATCH_BARS", batch)
+    assert policy_targets(policy, rows).tolist() == bar_by_bar(policy, rows)
+
+
+@pytest.mark.slow
+def test_targets_are_those_sb3_predicts_wherever_its_two_best_logits_differ():
+    import torch as th
+    from stable_baselines3 import PPO
+
+    from dosvotos.training.ppo import served_policy
+
+    rows = split_rows(40, 11, missing=0.1)
+    features = rows[list(MARKET_FEATURES)].to_numpy(float)
+    complete = np.isfinite(features).all(axis=1)
+    compared = 0
+    for seed in range(3):
+        model = PPO("MlpPolicy", box_env(), seed=seed, device="cpu", policy_kwargs={"net_arch": [64, 64]})
+        with th.no_grad():
+            model.policy.action_net.weight.mul_(100)  # SB3 begins with logits too equal to argue about
+        policy = served_policy(model, norm_stats(seed))
+        targets = policy_targets(policy, rows)
+        held = np.concatenate([[0], targets[:-1]])[complete]
+        observations = policy.observe(features[complete], held, rows["time_normalized"].to_numpy()[complete])
+        answers, _ = model.predict(observations.astype(np.float32), deterministic=True)
+        best = np.sort(policy.logits(observations), axis=1)
+        clear = best[:, 2] - best[:, 1] > 1e-4
+        assert np.array_equal(answers[clear] - 1, targets[complete][clear])
+        assert len(np.unique(targets)) == 3
+        compared += clear.sum()
+    assert compared > 0.99 * 3 * complete.sum()
+
+
+def box_env() -> object:
+    """Spaces only: nothing is ever stepped."""
+    import gymnasium as gym
+
+    class Spaces(gym.Env):
+        observation_space = gym.spaces.Box(-5.0, 5.0, (len(FEATURE_ORDER),), np.float32)
+        action_space = gym.spaces.Discrete(3)
+
+    return Spaces()
 
 
 def test_the_loop_above_argues_because_the_position_does_decide():

@@ -8,6 +8,8 @@ from dosvotos.contracts.features import MARKET_FEATURES
 from dosvotos.market.accounting import Tape
 from dosvotos.policy.forward import TARGETS, ServedPolicy
 
+_BATCH_BARS = 1024
+
 
 def tape_of(rows: pd.DataFrame) -> Tape:
     """The tape of a dataset split: index bar open (UTC), columns close and policy_rate_difference."""
@@ -34,27 +36,34 @@ def policy_targets(policy: ServedPolicy, rows: pd.DataFrame) -> np.ndarray:
 
     Notes
     -----
-    The forward pass runs once for all bars and each of the three positions the policy could hold; the
-    sequence of positions is then only looked up.
+    The forward pass runs once for each bar and each of the three positions the policy could hold, in
+    batches that fit the processor's cache; the sequence of positions is then only looked up.
     """
-    features = rows[list(MARKET_FEATURES)].to_numpy(float)
-    complete = np.isfinite(features).all(axis=1)
-    clock = rows["time_normalized"].to_numpy(float)[complete]
-    choices = np.zeros((len(rows), len(TARGETS)), dtype=np.int8)
-    for place, held in enumerate(TARGETS):
-        position = np.full(complete.sum(), float(held))
-        observations = policy.observe(features[complete], position, clock)
-        choices[complete, place] = policy.logits(observations).argmax(axis=1) - 1
-    targets: np.ndarray = _resolve(choices, complete)
+    choices = np.full((len(rows), len(TARGETS)), TARGETS, dtype=np.int8)
+    for first in range(0, len(rows), _BATCH_BARS):
+        batch = rows.iloc[first : first + _BATCH_BARS]
+        features = batch[list(MARKET_FEATURES)].to_numpy(float)
+        complete = np.isfinite(features).all(axis=1)
+        clock = batch["time_normalized"].to_numpy(float)[complete]
+        choices[first : first + _BATCH_BARS][complete] = _choices(policy, features[complete], clock)
+    targets: np.ndarray = _resolve(choices)
     return targets
 
 
+def _choices(policy: ServedPolicy, features: np.ndarray, clock: np.ndarray) -> np.ndarray:
+    """Target the policy chooses at each bar (n, 3), a column for each position it could hold."""
+    n_bars, n_positions = len(features), len(TARGETS)
+    held = np.repeat(np.array(TARGETS, dtype=float), n_bars)
+    observations = policy.observe(np.tile(features, (n_positions, 1)), held, np.tile(clock, n_positions))
+    actions = policy.logits(observations).argmax(axis=1)
+    return np.array(TARGETS, dtype=np.int8)[actions].reshape(n_positions, n_bars).T
+
+
 @njit(cache=True)
-def _resolve(choices: np.ndarray, complete: np.ndarray) -> np.ndarray:
+def _resolve(choices: np.ndarray) -> np.ndarray:
     targets = np.zeros(len(choices), dtype=np.int8)
     held = 0
     for t in range(len(choices)):
-        if complete[t]:
-            held = choices[t, held + 1]
+        held = choices[t, held + 1]
         targets[t] = held
     return targets

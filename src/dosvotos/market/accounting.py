@@ -121,18 +121,29 @@ def run_account(
     close with its fee. Equity at or below 1% of the start ends the run: the position closes with its fee
     and equity, floored at 0, stays.
     """
-    if len(targets) != len(tape.close) or not np.isin(targets, (-1, 0, 1)).all():
+    wanted = np.asarray(targets).astype(np.float64)
+    if len(wanted) != len(tape.close) or not _are_positions(wanted):
         raise DataError(
             f"targets: one of -1, 0 or 1 is needed for each of {len(tape.close)} bars, found {len(targets)} "
             f"targets with values {np.unique(targets)[:5].tolist()}"
         )
     carry = tape.overnight_yield() if financed else np.zeros(len(tape.close))
-    equity, position, fees, trades, ruined = _run(
-        tape.close, targets.astype(np.float64), carry, cost, capital
-    )
-    frame = pd.DataFrame(trades, columns=list(_TRADE_FIELDS))
-    whole = dict.fromkeys(("entry_bar", "exit_bar", "direction"), "int64")
-    return Account(equity, position, fees, frame.astype(whole), bool(ruined))
+    equity, position, fees, trades, ruined = _run(tape.close, wanted, carry, cost, capital)
+    return Account(equity, position, fees, _trade_frame(trades), bool(ruined))
+
+
+def _trade_frame(trades: np.ndarray) -> pd.DataFrame:
+    columns = dict(zip(_TRADE_FIELDS, trades.T, strict=True))
+    whole = {name: columns[name].astype(np.int64) for name in ("entry_bar", "exit_bar", "direction")}
+    return pd.DataFrame(columns | whole)
+
+
+@njit(cache=True)
+def _are_positions(targets: np.ndarray) -> bool:
+    strangers = 0
+    for target in targets:
+        strangers += target != 0.0 and abs(target) != 1.0
+    return strangers == 0
 
 
 @njit(cache=True)
