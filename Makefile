@@ -64,4 +64,5 @@ clean: ## remove the environment (data/ stays)
 
 .venv/.test: .venv/.torch pyproject.toml
 	@$(INSTALL) -e '.[test]'
+	@$(INSTALL) --no-deps empyrical-reloaded  # alone: it refuses our peewee, which it never imports
 	@touch $@ .venv/.run .venv/.viz
