@@ -56,7 +56,7 @@ def leap(bar: int, factor: float) -> np.ndarray:
 
 GAPS = tuple(range(55, 130)) + tuple(range(200, 215)) + (300, 301, 359, 360)
 CASES = {
-    **{f"random, kept {keep:.0%}": Case(walk(i), moods(i, keep)) for i, keep in enumerate((0, 0.5, 0.9, 0.98))},
+    **{f"random, kept {k:.0%}": Case(walk(i), moods(i, k)) for i, k in enumerate((0, 0.5, 0.9, 0.98))},
     "without cost": Case(walk(11), moods(11, 0.9), 0.0),
     "at 37.5 bps a side": Case(walk(12), moods(12, 0.9), 0.00375),
     "a flip at every bar": Case(walk(13), np.resize([1, -1], N_BARS)),
