@@ -22,6 +22,7 @@ from dosvotos.market.normalization import NormStats
 from dosvotos.policy.bundle import write_bundle
 from dosvotos.policy.forward import ServedPolicy
 from dosvotos.promotion.audit import read_audit_log
+from tests.findings import findings_of, metrics_of
 
 INSTRUMENT = "USD/COP.SIM"
 START = 100_000.0
@@ -177,33 +178,17 @@ def _backtest(model_id: str, experiment: str, seed: int, n_sessions: int) -> dic
     peaks = np.maximum.accumulate(np.append(START, equity))[1:]
     ends = equity[59::60]
     days = [str(time.tz_convert(BOGOTA).date()) for time in times[59::60]]
-    metrics = {
-        "sharpe_ratio": 1.9234,
-        "max_drawdown": float((1 - equity / peaks).max()),
-        "win_rate": 0.5512,
-        "profit_factor": 1.4061,
-        "total_trades": 1204,
-        "avg_trade_pnl": 18.42,
-        "total_return": float(equity[-1] / START - 1),
-        "exposure": 0.734,
-        "turnover": 8.1,
-        "ruined": False,
-    }
+    metrics = metrics_of(
+        max_drawdown=float((1 - equity / peaks).max()), total_return=float(equity[-1] / START - 1)
+    )
+    returns = dict(zip(days, (np.diff(ends, prepend=START) / ends).tolist(), strict=True))
     stamps = [time.isoformat() for time in times]
     entries = range(0, len(times) - 5, 5)
     return {
         "model_id": model_id,
         "experiment_name": experiment,
         "test_period": f"{days[0]} to {days[-1]}",
-        "metrics": metrics,
-        "metrics_without_financing": metrics,
-        "metrics_with_financing": {**metrics, "sharpe_ratio": 1.81, "total_return": 0.1},
-        "financing_note": None,
-        "naive": {
-            "always_long": {**metrics, "sharpe_ratio": -0.42, "total_return": -0.051, "profit_factor": None},
-            "always_short": {**metrics, "sharpe_ratio": 0.31, "total_return": 0.037, "win_rate": None},
-            "random_sharpe_p95": 0.87,
-        },
+        **findings_of(metrics, returns).model_dump(mode="json"),
         "oracle_sharpe": 5.41,
         "equity_curve": list(zip(stamps, equity.tolist(), strict=True)),
         "drawdown_series": list(zip(stamps, (1 - equity / peaks).tolist(), strict=True)),
@@ -219,7 +204,7 @@ def _backtest(model_id: str, experiment: str, seed: int, n_sessions: int) -> dic
             }
             for i in entries
         ],
-        "daily_returns": dict(zip(days, (np.diff(ends, prepend=START) / ends).tolist(), strict=True)),
+        "daily_returns": returns,
     }
 
 

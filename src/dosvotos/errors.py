@@ -32,6 +32,10 @@ class TrainingError(DosVotosError):
     """A seed's training ended before it was over."""
 
 
+class InSampleError(DosVotosError):
+    """A model would be judged on data it was trained or chosen on."""
+
+
 class BundleError(DosVotosError):
     """A model bundle is incomplete, altered or not of this version."""
 

@@ -139,15 +139,21 @@ def test_equity_fees_trades_and_drawdown_are_those_of_backtesting_py(answers, na
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_sharpe_and_drawdown_are_empyricals(answers, name: str):
+def test_ratios_and_drawdown_are_empyricals(answers, name: str):
     case, peer = CASES[name], answers[name]["empyrical"]
     found = measure(account_of_case(case), tape_of_case(case).times, sessions(N_SESSIONS))
     assert found.total_return == pytest.approx(peer["total_return"], abs=1e-9)
     assert found.max_drawdown == pytest.approx(peer["max_drawdown"], abs=1e-9)
+    assert found.worst_day == pytest.approx(peer["worst_day"], abs=1e-9)
     if found.sharpe_ratio is None:
         assert np.isnan(peer["sharpe_ratio"])
     else:
         assert found.sharpe_ratio == pytest.approx(peer["sharpe_ratio"], abs=1e-6)
+    if found.sortino_ratio is not None:  # without a loss empyrical says infinity
+        assert found.sortino_ratio == pytest.approx(peer["sortino_ratio"], abs=1e-6)
+    if found.calmar_ratio is not None:  # empyrical divides by the drawdown of session ends
+        expected = peer["annual_return"] / peer["max_drawdown"]
+        assert found.calmar_ratio == pytest.approx(expected, abs=1e-6)
 
 
 def test_the_cases_are_what_their_names_say():

@@ -4,7 +4,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dosvotos.backtest.metrics import daily_returns, drawdowns, measure, sharpe_ratio
+from dosvotos.backtest.metrics import (
+    annual_return,
+    daily_returns,
+    drawdowns,
+    measure,
+    sharpe_ratio,
+    sortino_ratio,
+)
 from dosvotos.market.accounting import Account, run_account
 from dosvotos.market.calendar import session_bar_times
 from tests.backtest.windows import bar_times, sessions, tape_of_closes
@@ -18,7 +25,7 @@ def account_of(
         np.array(equity, dtype=float),
         held,
         np.zeros(len(equity)),
-        pd.DataFrame({"pnl": np.array(pnl, float)}),
+        pd.DataFrame({"pnl": np.array(pnl, float), "entry_bar": 0, "exit_bar": np.arange(len(pnl)) + 1}),
         ruined,
     )
 
@@ -80,6 +87,43 @@ def test_sharpe_changes_sign_with_the_returns_and_not_with_their_size():
     assert sharpe_ratio(returns * 3) == pytest.approx(sharpe_ratio(returns))
 
 
+# ---- Sortino and Calmar
+
+
+def test_sortino_by_hand():
+    # mean 0.005; the losses squared over all four days: (0.02^2 + 0.01^2) / 4, root 0.01118
+    returns = np.array([0.03, -0.02, -0.01, 0.02])
+    assert sortino_ratio(returns) == pytest.approx(0.005 / np.sqrt(5e-4 / 4) * np.sqrt(245))
+
+
+def test_without_a_losing_session_there_is_no_sortino():
+    assert sortino_ratio(np.array([0.0, 0.01, 0.02])) is None
+    assert sortino_ratio(np.array([-0.01])) is None
+
+
+def test_gains_of_any_size_leave_the_downside_as_it_is():
+    returns = np.random.default_rng(1).normal(0, 0.01, 100)
+    larger = np.where(returns > 0, 2 * returns, returns)
+    found = [sortino_ratio(r) / r.mean() for r in (returns, larger)]
+    assert found[0] == pytest.approx(found[1])
+
+
+def test_calmar_is_the_compound_return_a_year_over_the_largest_drawdown():
+    # two sessions, +10% and a fall of 5% on the way: 1.1^(245 / 2) - 1 a year
+    equity = np.repeat([100.0, 110.0], 60)
+    equity[30] = 95.0
+    found = measure(account_of(equity), bar_times(2), sessions(2)).calmar_ratio
+    assert found == pytest.approx((1.1 ** (245 / 2) - 1) / 0.05)
+    assert annual_return(0.1, 245) == pytest.approx(0.1)
+
+
+def test_worst_day_and_average_holding_by_hand():
+    equity = np.repeat([100.0, 98.0, 99.0], 60)
+    found = measure(account_of(equity, [1.0, 1.0, 1.0]), bar_times(3), sessions(3))
+    assert found.worst_day == pytest.approx(-0.02)
+    assert found.average_holding_bars == pytest.approx(2.0)  # 1, 2 and 3 bars
+
+
 # ---- drawdown
 
 
@@ -136,12 +180,16 @@ def test_an_account_that_never_trades_has_figures_that_say_so():
     metrics = measure(run_account(tape, np.zeros(120), 3.5e-4, 1e5), tape.times, sessions(2))
     assert metrics.model_dump() == {
         "sharpe_ratio": None,
+        "sortino_ratio": None,
+        "calmar_ratio": None,
         "max_drawdown": 0.0,
         "win_rate": None,
         "profit_factor": None,
         "total_trades": 0,
         "avg_trade_pnl": None,
         "total_return": 0.0,
+        "worst_day": 0.0,
+        "average_holding_bars": None,
         "exposure": 0.0,
         "turnover": 0.0,
         "ruined": False,

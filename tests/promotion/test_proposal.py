@@ -7,6 +7,7 @@ from dosvotos.contracts.experiment import make_contract
 from dosvotos.promotion.criteria import Improvement
 from dosvotos.promotion.evidence import Evidence
 from dosvotos.promotion.proposal import judge, make_proposal
+from tests.findings import findings_of, metrics_of
 
 PASSING = {"min_sharpe": "PASS (1.2 > 0.5)", "min_trades": "PASS (120 > 50)"}
 FAILING = {"min_sharpe": "FAIL (0.2 <= 0.5)", "min_trades": "PASS (120 > 50)"}
@@ -52,15 +53,12 @@ def test_the_reason_names_what_is_missing():
     assert "part of this window; it does not beat the naive strategies" in verdict.reason
 
 
-METRICS = {
-    "sharpe_ratio": 1.2, "max_drawdown": 0.12, "win_rate": 0.55, "profit_factor": 1.8, "total_trades": 120,
-    "avg_trade_pnl": 10.0, "total_return": 0.1, "exposure": 0.5, "turnover": 1.0, "ruined": False,
-}  # fmt: skip
+FINDINGS = findings_of(metrics_of(sharpe_ratio=1.2, max_drawdown=0.12, win_rate=0.55, total_trades=120))
 
 
 def proposal_of(parameters, lineage):
     contract = make_contract(parameters, date(2026, 7, 31), "ana")
-    return make_proposal(contract, "demo_1", METRICS, IMPROVEMENTS["not_applicable"], evidence(), lineage)
+    return make_proposal(contract, "demo_1", FINDINGS, IMPROVEMENTS["not_applicable"], evidence(), lineage)
 
 
 def test_a_proposal_has_the_specification_s_fields_and_always_asks_a_person(parameters):
@@ -71,9 +69,23 @@ def test_a_proposal_has_the_specification_s_fields_and_always_asks_a_person(para
     } <= made.keys()  # fmt: skip
     assert (made["recommendation"], made["confidence"]) == ("PROMOTE", 0.85)
     assert (made["requires_human_approval"], made["status"]) == (True, "PENDING_APPROVAL")
-    assert set(made["metrics"]) == {
+    assert {
         "sharpe_ratio", "max_drawdown", "win_rate", "profit_factor", "total_trades", "avg_trade_pnl",
-    }  # fmt: skip
+    } < set(made["metrics"])  # fmt: skip
+
+
+def test_a_proposal_says_what_it_would_be_at_other_costs_delays_and_times(parameters):
+    made = proposal_of(parameters, {"model_hash": "a", "mlflow_run_id": None}).model_dump(mode="json")
+    assert [case["name"] for case in made["findings"]["stress"]["costs"]] == [
+        "none",
+        "stated",
+        "double",
+        "wide",
+    ]
+    assert [case["bars"] for case in made["findings"]["stress"]["delays"]] == [0, 1, 2]
+    assert [cut["name"] for cut in made["findings"]["cuts"]["by_month"]] == ["2025-07"]
+    assert made["findings"]["naive"]["random_sharpe_p95"] == 0.87
+    assert made["findings"]["sample"] == "OUT-OF-SAMPLE"
 
 
 def test_the_mlflow_run_is_no_part_of_what_a_proposal_says(parameters):

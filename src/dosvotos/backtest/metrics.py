@@ -15,6 +15,10 @@ class Metrics(BaseModel):
 
     sharpe_ratio: float | None
     """Annual, from daily net returns; None without variance."""
+    sortino_ratio: float | None
+    """Annual, against the root mean square of the losses; None without a losing session."""
+    calmar_ratio: float | None
+    """Compound return a year over the largest drawdown; None without a drawdown."""
     max_drawdown: float
     """Largest fall from a peak on 5-minute marks, a positive fraction; the start is a peak."""
     win_rate: float | None
@@ -23,6 +27,10 @@ class Metrics(BaseModel):
     avg_trade_pnl: float | None
     """In the account's currency."""
     total_return: float
+    worst_day: float
+    """Lowest return of a session."""
+    average_holding_bars: float | None
+    """From a trade's fill to its exit; None without trades."""
     exposure: float
     """Share of bars with a position."""
     turnover: float
@@ -34,16 +42,22 @@ def measure(account: Account, times: pd.DatetimeIndex, sessions: np.ndarray) -> 
     """Measure an account over its scheduled sessions (``datetime64[D]``), those without bars included."""
     returns = daily_returns(account.equity, times, sessions)
     pnl = account.trades["pnl"].to_numpy()
-    start = account.equity[0]
+    held = (account.trades["exit_bar"] - account.trades["entry_bar"]).to_numpy()
+    total_return = float(account.equity[-1] / account.equity[0] - 1)
+    drawdown = float(drawdowns(account.equity).max())
     sides = np.abs(np.diff(account.position, prepend=0.0)).sum() + abs(account.position[-1])
     return Metrics(
         sharpe_ratio=sharpe_ratio(returns),
-        max_drawdown=float(drawdowns(account.equity).max()),
+        sortino_ratio=sortino_ratio(returns),
+        calmar_ratio=annual_return(total_return, len(sessions)) / drawdown if drawdown > 0 else None,
+        max_drawdown=drawdown,
         win_rate=float((pnl > 0).mean()) if len(pnl) else None,
         profit_factor=_profit_factor(pnl),
         total_trades=len(pnl),
         avg_trade_pnl=float(pnl.mean()) if len(pnl) else None,
-        total_return=float(account.equity[-1] / start - 1),
+        total_return=total_return,
+        worst_day=float(returns.min()),
+        average_holding_bars=float(held.mean()) if len(held) else None,
         exposure=float((account.position != 0).mean()),
         turnover=float(sides / len(sessions)),
         ruined=account.ruined,
@@ -70,6 +84,19 @@ def sharpe_ratio(returns: np.ndarray) -> float | None:
         return None
     spread = returns.std(ddof=1)
     return float(returns.mean() / spread * np.sqrt(SESSIONS_PER_YEAR)) if spread > 1e-15 else None
+
+
+def sortino_ratio(returns: np.ndarray) -> float | None:
+    """Mean of daily returns over the root mean square of the losing ones, all days counted, x sqrt(245)."""
+    if len(returns) < 2 or not (returns < 0).any():
+        return None
+    downside = np.sqrt(np.mean(np.minimum(returns, 0.0) ** 2))
+    return float(returns.mean() / downside * np.sqrt(SESSIONS_PER_YEAR))
+
+
+def annual_return(total_return: float, n_sessions: int) -> float:
+    """Return a year of 245 sessions that compounds to a total over a number of sessions."""
+    return float((1 + total_return) ** (SESSIONS_PER_YEAR / n_sessions) - 1)
 
 
 def drawdowns(equity: np.ndarray) -> np.ndarray:

@@ -1,9 +1,21 @@
 """Strategies without skill that a model must beat: always long, always short, and traders at random."""
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict
 
-from dosvotos.backtest.metrics import daily_returns, sharpe_ratio
+from dosvotos.backtest.metrics import Metrics, daily_returns, sharpe_ratio
 from dosvotos.market.accounting import Tape, run_account
+
+
+class Naive(BaseModel):
+    """What strategies without skill made of a window at the same costs."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    always_long: Metrics
+    always_short: Metrics
+    random_sharpe_p95: float | None
+    """Sharpe ratio below which 95% of the random traders stay; None if none's is defined."""
 
 
 def random_traders(positions: np.ndarray, n_traders: int, seed: int) -> np.ndarray:

@@ -56,7 +56,8 @@ def _choices(policy: ServedPolicy, features: np.ndarray, clock: np.ndarray) -> n
     held = np.repeat(np.array(TARGETS, dtype=float), n_bars)
     observations = policy.observe(np.tile(features, (n_positions, 1)), held, np.tile(clock, n_positions))
     actions = policy.logits(observations).argmax(axis=1)
-    return np.array(TARGETS, dtype=np.int8)[actions].reshape(n_positions, n_bars).T
+    choices: np.ndarray = np.array(TARGETS, dtype=np.int8)[actions].reshape(n_positions, n_bars).T
+    return choices
 
 
 @njit(cache=True)

@@ -4,6 +4,8 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
+from dosvotos.backtest.metrics import Metrics
+from dosvotos.backtest.report import Findings
 from dosvotos.contracts.experiment import ExperimentContract
 from dosvotos.hashing import digest_json
 from dosvotos.promotion.criteria import Improvement, hard_criteria, improvement_text, passed
@@ -11,15 +13,6 @@ from dosvotos.promotion.evidence import Evidence
 
 CONFIDENCE = {"PROMOTE": 0.85, "REVIEW": 0.60, "REJECT": 0.90}
 """The specification's label of each rule; the probability is ``evidence.psr``."""
-
-_SPECIFIED_METRICS = (
-    "sharpe_ratio",
-    "max_drawdown",
-    "win_rate",
-    "profit_factor",
-    "total_trades",
-    "avg_trade_pnl",
-)
 
 
 class Verdict(NamedTuple):
@@ -39,13 +32,15 @@ class PromotionProposal(BaseModel):
     recommendation: Literal["PROMOTE", "REVIEW", "REJECT"]
     confidence: float
     reason: str
-    metrics: dict[str, float | int | None]
+    metrics: Metrics
     vs_baseline: dict[str, str | None] | None
     criteria_results: dict[str, str]
     evidence: dict[str, Any]
     requires_human_approval: Literal[True] = True
     status: Literal["PENDING_APPROVAL"] = "PENDING_APPROVAL"
     lineage: dict[str, Any]
+    findings: Findings
+    """The result at other costs, delays and financing, and in parts."""
 
     @property
     def content_hash(self) -> str:
@@ -82,25 +77,25 @@ def judge(criteria: dict[str, str], improvement: Improvement, evidence: Evidence
 def make_proposal(
     contract: ExperimentContract,
     model_id: str,
-    metrics: dict[str, Any],
+    findings: Findings,
     improvement: Improvement,
     evidence: Evidence,
     lineage: dict[str, Any],
 ) -> PromotionProposal:
     """Put the first vote together."""
     wanted = contract.parameters.quality_thresholds.success_criteria
-    criteria = hard_criteria(metrics, wanted)
+    metrics = findings.metrics
+    criteria = hard_criteria(metrics.model_dump(), wanted)
     verdict = judge(criteria, improvement, evidence)
-    figures = {name: metrics[name] for name in _SPECIFIED_METRICS}
-    sharpe = figures["sharpe_ratio"]
+    sharpe = metrics.sharpe_ratio
     summary = f"Sharpe {sharpe:.2f}" if sharpe is not None else "Sharpe undefined"
     return PromotionProposal(
         model_id=model_id,
         experiment_name=contract.experiment_name,
         recommendation=verdict.recommendation,
         confidence=CONFIDENCE[verdict.recommendation],
-        reason=f"{summary}, {figures['total_trades']} trades. {verdict.reason}",
-        metrics=figures,
+        reason=f"{summary}, {metrics.total_trades} trades. {verdict.reason}",
+        metrics=metrics,
         vs_baseline=_vs_baseline(improvement),
         criteria_results={
             **criteria,
@@ -108,6 +103,7 @@ def make_proposal(
         },
         evidence={**evidence.model_dump(mode="json"), "passed": evidence.passed},
         lineage={**lineage, "promotion_decision": "PENDING_APPROVAL"},
+        findings=findings,
     )
 
 

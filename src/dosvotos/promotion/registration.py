@@ -104,15 +104,16 @@ class ProposalBook:
             "feature_order_hash": dataset.feature_order_hash,
             "dataset_hash": training.dataset_hash,
             "trained_by": training.trained_by,
-            "metrics": proposal.metrics,
+            "metrics": proposal.metrics.model_dump(),
             "lineage": {**proposal.lineage, "date_ranges": dataset.date_ranges},
             "created_at": submission.now,
         }
 
     def _proposal_row(self, submission: Submission, files: dict[str, bytes], folder: str) -> dict[str, Any]:
+        """The row; the findings stand in the report files, whose hashes it holds."""
         proposal = submission.proposal
         return {
-            **proposal.model_dump(mode="json"),
+            **proposal.model_dump(mode="json", exclude={"findings"}),
             "instrument": self.instrument,
             "report_folder": folder,
             "report_files": {name: digest_bytes(content) for name, content in files.items()},

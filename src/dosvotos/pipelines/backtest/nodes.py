@@ -7,23 +7,22 @@ import numpy as np
 import pandas as pd
 
 from dosvotos.backtest.evidence import sharpe_difference_interval
-from dosvotos.backtest.naive import random_sharpe_percentile, random_traders
-from dosvotos.backtest.report import account_digest, account_report
+from dosvotos.backtest.report import account_report
+from dosvotos.backtest.run import run_backtest, trade
 from dosvotos.backtest.simulate import policy_targets, tape_of
+from dosvotos.backtest.window import refuse_in_sample, sample_of, seen_splits
 from dosvotos.contracts.experiment import ExperimentContract, check_unchanged
-from dosvotos.contracts.parameters import Parameters, read_parameters
+from dosvotos.contracts.parameters import read_parameters
 from dosvotos.contracts.records import BacktestRecord, DatasetRecord, TrainingRecord
 from dosvotos.database.contracts import ContractBook
 from dosvotos.database.ledger import Look, TrialLedger, look_of
 from dosvotos.datasets.models import ProductionModel
-from dosvotos.errors import DataError
 from dosvotos.lineage.chain import check_candidate, check_contract, check_dataset, check_split
-from dosvotos.market.accounting import Account, Tape, run_account
+from dosvotos.market.calendar import session_dates
 from dosvotos.market.splits import Split, splits_of
 from dosvotos.pipelines.tracking import log_backtest
 from dosvotos.policy.bundle import Bundle
 from dosvotos.promotion.criteria import Improvement, improvement_over
-from dosvotos.sources.sample import oracle_targets
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +44,8 @@ def open_test(
     check_dataset(contract, dataset, candidate.policy.norm_stats)
     check_candidate(dataset, training, candidate, contract)
     check_split(dataset, "test", test)
+    days = session_dates(pd.DatetimeIndex(test.index))
+    refuse_in_sample(days[0].astype(object), days[-1].astype(object), dataset.date_ranges)
     ledger.record(
         look_of(contract, training.model_hash), contract.experiment_name, present.data_acquisition.as_of
     )
@@ -52,25 +53,23 @@ def open_test(
 
 
 def backtest_candidate(
-    contract: ExperimentContract, training: TrainingRecord, candidate: Bundle, test: pd.DataFrame
+    contract: ExperimentContract,
+    dataset: DatasetRecord,
+    training: TrainingRecord,
+    candidate: Bundle,
+    test: pd.DataFrame,
 ) -> dict[str, Any]:
     """Run the served policy over the test window, beside strategies without skill."""
-    parameters = contract.parameters
-    tape, sessions = tape_of(test), _sessions(contract)
-    targets = policy_targets(candidate.policy, test)
-    account = _run(tape, targets, parameters)
-    report = account_report(account, tape, sessions)
+    window = _test(contract)
+    report = run_backtest(candidate.policy, test, window.sessions(), contract.parameters)
     log_backtest(report["metrics"])
     return {
         "model_id": training.model_id,
         "model_hash": training.model_hash,
         "experiment_name": contract.experiment_name,
-        "test_period": _period(contract),
-        "backtest_hash": account_digest(account),
+        "test_period": f"{window.first} to {window.last}",
+        "sample": sample_of(window.first, window.last, dataset.date_ranges),
         **report,
-        **_both_financings(tape, targets, parameters, sessions),
-        "naive": _naive(account, tape, parameters, sessions),
-        "oracle_sharpe": _oracle_sharpe(tape, test, parameters, sessions),
     }
 
 
@@ -86,12 +85,12 @@ def backtest_production(
     """
     if production is None or production.row.model_hash == training.model_hash:
         return {"status": "not_applicable", "model_id": production.row.model_id if production else None}
-    seen = production.row.lineage["date_ranges"]
-    if _touches(contract, seen["train"]) or _touches(contract, seen["val"]):
+    window = _test(contract)
+    if seen_splits(window.first, window.last, production.row.lineage["date_ranges"]):
         return {"status": "not_comparable", "model_id": production.row.model_id}
     tape = tape_of(test)
-    account = _run(tape, policy_targets(production.bundle.policy, test), contract.parameters)
-    report = account_report(account, tape, _sessions(contract))
+    account = trade(tape, policy_targets(production.bundle.policy, test), contract.parameters)
+    report = account_report(account, tape, window.sessions())
     return {"status": "compared", "model_id": production.row.model_id, **report}
 
 
@@ -118,6 +117,7 @@ def compare_with_production(
         "status": improvement.status,
         "metrics": results["metrics"],
         "baseline_metrics": production.get("metrics"),
+        "sharpe_difference": _difference(results["metrics"], production.get("metrics")),
         "sharpe_improvement": improvement.sharpe,
         "drawdown_improvement": improvement.drawdown,
         "interval_90": list(improvement.interval_90) if improvement.interval_90 else None,
@@ -158,76 +158,13 @@ def seal_backtest(
     return record, (look_of(contract, training.model_hash), results["daily_returns"])
 
 
+def _difference(new: dict[str, Any], old: dict[str, Any] | None) -> float | None:
+    """Difference of two Sharpe ratios; None where one is not defined."""
+    if old is None or new["sharpe_ratio"] is None or old["sharpe_ratio"] is None:
+        return None
+    difference: float = new["sharpe_ratio"] - old["sharpe_ratio"]
+    return difference
+
+
 def _test(contract: ExperimentContract) -> Split:
     return splits_of(contract.parameters)["test"]
-
-
-def _sessions(contract: ExperimentContract) -> np.ndarray:
-    return _test(contract).sessions()
-
-
-def _period(contract: ExperimentContract) -> str:
-    test = _test(contract)
-    return f"{test.first} to {test.last}"
-
-
-def _touches(contract: ExperimentContract, period: str) -> bool:
-    first, last = period.split(" to ")
-    test = _test(contract)
-    return first <= str(test.last) and str(test.first) <= last
-
-
-def _run(tape: Tape, targets: np.ndarray, parameters: Parameters, financed: bool | None = None) -> Account:
-    trading = parameters.trading
-    accrues = trading.financing == "policy_rates" if financed is None else financed
-    return run_account(tape, targets, trading.costs.per_side, trading.initial_capital, accrues)
-
-
-def _both_financings(
-    tape: Tape, targets: np.ndarray, parameters: Parameters, sessions: np.ndarray
-) -> dict[str, Any]:
-    plain = account_report(_run(tape, targets, parameters, False), tape, sessions)["metrics"]
-    try:
-        financed = account_report(_run(tape, targets, parameters, True), tape, sessions)["metrics"]
-        note = None
-    except DataError as error:
-        financed, note = None, str(error)
-    return {
-        "metrics_without_financing": plain,
-        "metrics_with_financing": financed,
-        "financing_note": note,
-    }
-
-
-def _naive(account: Account, tape: Tape, parameters: Parameters, sessions: np.ndarray) -> dict[str, Any]:
-    trading, evidence = parameters.trading, parameters.evidence
-    always = {
-        name: account_report(_run(tape, np.full(len(tape.close), side), parameters), tape, sessions)[
-            "metrics"
-        ]
-        for name, side in (("always_long", 1), ("always_short", -1))
-    }
-    traders = random_traders(account.position, evidence.n_random_traders, evidence.seed)
-    random_sharpe = random_sharpe_percentile(
-        tape,
-        sessions,
-        traders,
-        trading.costs.per_side,
-        trading.initial_capital,
-        evidence.naive_percentile,
-        trading.financing == "policy_rates",
-    )
-    return {**always, "random_sharpe_p95": random_sharpe}
-
-
-def _oracle_sharpe(
-    tape: Tape, test: pd.DataFrame, parameters: Parameters, sessions: np.ndarray
-) -> float | None:
-    edge = parameters.sample_market.edge
-    if parameters.data_acquisition.source != "sample" or edge == 0:
-        return None
-    targets = oracle_targets(test, edge, parameters.trading.costs.per_side)
-    sharpe: float | None = account_report(_run(tape, targets, parameters), tape, sessions)["metrics"][
-        "sharpe_ratio"
-    ]
-    return sharpe

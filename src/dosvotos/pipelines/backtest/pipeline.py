@@ -32,7 +32,13 @@ def create_pipeline() -> Pipeline:
             ),
             node(
                 backtest_candidate,
-                ["experiment_contract", "training_record", "candidate_model", "opened_test"],
+                [
+                    "experiment_contract",
+                    "dataset_record",
+                    "training_record",
+                    "candidate_model",
+                    "opened_test",
+                ],
                 "backtest_results",
                 name="backtest_candidate",
             ),

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from dosvotos.backtest.report import findings_of
 from dosvotos.contracts.experiment import ExperimentContract, check_unchanged
 from dosvotos.contracts.parameters import read_parameters
 from dosvotos.contracts.records import BacktestRecord, DatasetRecord, TrainingRecord
@@ -71,7 +72,8 @@ def propose_promotion(
         "planted_edge": edge if simulated and edge > 0 else None,
         "oracle_sharpe": results["oracle_sharpe"],
     }
-    return make_proposal(contract, training.model_id, results["metrics"], improvement, evidence, lineage)
+    findings = findings_of(results)
+    return make_proposal(contract, training.model_id, findings, improvement, evidence, lineage)
 
 
 def submit_proposal(

@@ -1,0 +1,105 @@
+"""A whole backtest: a policy over one window, beside other costs, later fills and naive strategies."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dosvotos.backtest.metrics import Metrics, measure
+from dosvotos.backtest.naive import Naive, random_sharpe_percentile, random_traders
+from dosvotos.backtest.report import account_digest, account_report
+from dosvotos.backtest.simulate import policy_targets, tape_of
+from dosvotos.backtest.stress import stress
+from dosvotos.contracts.parameters import Parameters
+from dosvotos.errors import DataError
+from dosvotos.market.accounting import Account, Tape, run_account
+from dosvotos.policy.forward import ServedPolicy
+from dosvotos.sources.sample import oracle_targets
+
+
+def run_backtest(
+    policy: ServedPolicy, rows: pd.DataFrame, sessions: np.ndarray, parameters: Parameters
+) -> dict[str, Any]:
+    """Run the served policy over a window with all that a proposal says about it.
+
+    Parameters
+    ----------
+    policy : ServedPolicy
+    rows : DataFrame
+        Index bar open (UTC): raw MARKET_FEATURES, ``time_normalized``, ``close``, ``policy_rate_difference``.
+    sessions : ndarray of shape (n_sessions,), datetime64[D]
+        The window's scheduled sessions.
+    parameters : Parameters
+        The experiment's, for costs, financing and the random traders.
+
+    Returns
+    -------
+    dict, JSON-like
+        As `account_report`, with ``backtest_hash``, both financings, ``stress``, ``naive`` and the sample
+        market's ``oracle_sharpe``.
+    """
+    tape = tape_of(rows)
+    targets = policy_targets(policy, rows)
+    account = trade(tape, targets, parameters)
+    return {
+        "backtest_hash": account_digest(account),
+        **account_report(account, tape, sessions),
+        **_both_financings(tape, targets, parameters, sessions),
+        "stress": stress(tape, targets, sessions, parameters.trading).model_dump(mode="json"),
+        "naive": _naive(account, tape, parameters, sessions),
+        "oracle_sharpe": _oracle_sharpe(tape, rows, parameters, sessions),
+    }
+
+
+def trade(tape: Tape, targets: np.ndarray, parameters: Parameters, financed: bool | None = None) -> Account:
+    """Trade targets at an experiment's costs, with its financing unless stated."""
+    trading = parameters.trading
+    accrues = trading.financing == "policy_rates" if financed is None else financed
+    return run_account(tape, targets, trading.costs.per_side, trading.initial_capital, accrues)
+
+
+def _both_financings(
+    tape: Tape, targets: np.ndarray, parameters: Parameters, sessions: np.ndarray
+) -> dict[str, Any]:
+    def measured(financed: bool) -> dict[str, Any]:
+        return measure(trade(tape, targets, parameters, financed), tape.times, sessions).model_dump()
+
+    try:
+        with_financing, note = measured(True), None
+    except DataError as error:
+        with_financing, note = None, str(error)
+    return {
+        "metrics_without_financing": measured(False),
+        "metrics_with_financing": with_financing,
+        "financing_note": note,
+    }
+
+
+def _naive(account: Account, tape: Tape, parameters: Parameters, sessions: np.ndarray) -> dict[str, Any]:
+    trading, evidence = parameters.trading, parameters.evidence
+
+    def always(side: int) -> Metrics:
+        return measure(trade(tape, np.full(len(tape.close), side), parameters), tape.times, sessions)
+
+    traders = random_traders(account.position, evidence.n_random_traders, evidence.seed)
+    random_sharpe = random_sharpe_percentile(
+        tape,
+        sessions,
+        traders,
+        trading.costs.per_side,
+        trading.initial_capital,
+        evidence.naive_percentile,
+        trading.financing == "policy_rates",
+    )
+    naive = Naive(always_long=always(1), always_short=always(-1), random_sharpe_p95=random_sharpe)
+    return naive.model_dump()
+
+
+def _oracle_sharpe(
+    tape: Tape, rows: pd.DataFrame, parameters: Parameters, sessions: np.ndarray
+) -> float | None:
+    edge = parameters.sample_market.edge
+    if parameters.data_acquisition.source != "sample" or edge == 0:
+        return None
+    targets = oracle_targets(rows, edge, parameters.trading.costs.per_side)
+    return measure(trade(tape, targets, parameters), tape.times, sessions).sharpe_ratio
