@@ -11,6 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 import dosvotos
+from dosvotos.backtest.cuts import Cuts
+from dosvotos.backtest.stress import Stress
+from dosvotos.backtest.window import Sample
 from dosvotos.database.connection import schema_versions
 from dosvotos.errors import (
     BundleError,
@@ -73,8 +76,15 @@ class Experiment(BaseModel):
 
 
 class BacktestResults(BaseModel):
-    """The series behind a proposal: time (ISO, UTC) and value of each bar, and every trade."""
+    """The series behind a proposal: time (ISO, UTC) and value of each bar, and every trade.
 
+    `cuts` (by month, year and volatility) and `stress` (other costs and delays) are null in older proposals.
+    """
+
+    test_period: str
+    sample: Sample
+    cuts: Cuts | None
+    stress: Stress | None
     equity_curve: list[tuple[str, float]]
     drawdown_series: list[tuple[str, float]]
     trades: list[Trade]

@@ -6,6 +6,9 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ValidationError
 from sqlalchemy import Row
 
+from dosvotos.backtest.cuts import Cuts
+from dosvotos.backtest.stress import Stress
+from dosvotos.backtest.window import Sample
 from dosvotos.errors import LineageError
 from dosvotos.hashing import digest_bytes
 
@@ -34,9 +37,11 @@ class Naive(BaseModel):
 
 
 class Backtest(BaseModel):
-    """What the app shows of ``backtest_results_{exp}.json``."""
+    """What the app shows of ``backtest_results_{exp}.json``; older files have no cuts and no stress."""
 
     test_period: str
+    sample: Sample = "OUT-OF-SAMPLE"
+    """Older files hold out-of-sample results only."""
     metrics: Metrics
     metrics_with_financing: Metrics | None
     metrics_without_financing: Metrics | None = None
@@ -50,6 +55,8 @@ class Backtest(BaseModel):
     trades: list[Trade]
     daily_returns: dict[str, float]
     """By Bogota session date."""
+    cuts: Cuts | None = None
+    stress: Stress | None = None
 
 
 class Comparison(BaseModel):
@@ -58,6 +65,7 @@ class Comparison(BaseModel):
     baseline_model_id: str | None
     status: Literal["not_applicable", "not_comparable", "compared"]
     baseline_metrics: Metrics | None
+    sharpe_difference: float | None = None
     sharpe_improvement: float | None
     drawdown_improvement: float | None
     interval_90: tuple[float, float] | None

@@ -19,12 +19,16 @@ _PERCENT = -1
 # the figures in the order of the table, with their digits
 _DIGITS = {
     "sharpe_ratio": 2,
+    "sortino_ratio": 2,
+    "calmar_ratio": 2,
     "total_return": _PERCENT,
     "max_drawdown": _PERCENT,
+    "worst_day": _PERCENT,
     "total_trades": 0,
     "win_rate": _PERCENT,
     "profit_factor": 2,
     "avg_trade_pnl": 2,
+    "average_holding_bars": 1,
     "exposure": _PERCENT,
     "turnover": 2,
 }
@@ -60,6 +64,8 @@ def show() -> None:
     _criteria(proposal)
     if reports:
         _charts(*reports)
+        _stress(reports.backtest)
+        _cuts(reports.backtest)
     _evidence(proposal.evidence)
     _lineage(proposal.lineage)
     show_ballot(proposal, is_open=state_of(proposal, now()) in OPEN_STATES)
@@ -136,7 +142,7 @@ def _metrics(proposal: queries.Record, reports: _Reports | None) -> None:
         _accounts({"this_model": proposal.metrics})
         return
     backtest, comparison = reports
-    plain(backtest.test_period, "small", "period")
+    _window(backtest)
     _accounts(
         {
             "this_model": backtest.metrics,
@@ -152,6 +158,16 @@ def _metrics(proposal: queries.Record, reports: _Reports | None) -> None:
     if backtest.financing_note:
         sentences.append(t("review.financing", note=backtest.financing_note))
     plain("\n".join(f"• {sentence}" for sentence in sentences), "body", "comparison")
+
+
+def _window(backtest: Backtest) -> None:
+    """Show the window and whether the model had seen it; one it had seen proves nothing."""
+    seen = backtest.sample == "IN-SAMPLE"
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.badge(t(f"sample.{backtest.sample}"), color="red" if seen else "gray")
+        plain(backtest.test_period, "small", "period")
+    if seen:
+        st.error(t("review.in_sample"))
 
 
 def _accounts(accounts: dict[str, Metrics | None]) -> None:
@@ -184,7 +200,8 @@ def _against_production(comparison: Comparison) -> list[str]:
     sentences = [t("comparison.compared", sharpe=sharpe, drawdown=drawdown)]
     if comparison.interval_90:
         low, high = (f.number(bound) for bound in comparison.interval_90)
-        sentences.append(t("comparison.interval", low=low, high=high))
+        difference = f.number(comparison.sharpe_difference)
+        sentences.append(t("comparison.interval", difference=difference, low=low, high=high))
     return sentences
 
 
@@ -226,6 +243,49 @@ def _charts(backtest: Backtest, comparison: Comparison) -> None:
         with place:
             st.markdown(f"**{t(f'chart.{name}')}**")
             st.plotly_chart(figure, config={"displayModeBar": False}, key=name, alt=t(f"chart.{name}"))
+
+
+def _stress(backtest: Backtest) -> None:
+    st.subheader(t("review.stress"))
+    if backtest.stress is None:
+        st.caption(t("review.older"))
+        return
+    costs = {
+        t(f"cost.{case.name}", bps=f.number(case.cost_bps, 1)): case.metrics for case in backtest.stress.costs
+    }
+    delays = {t(f"delay.{case.bars}"): case.metrics for case in backtest.stress.delays if case.bars}
+    _brief(t("stress.case"), {name: metrics.model_dump() for name, metrics in {**costs, **delays}.items()})
+    even = backtest.stress.break_even_bps
+    said = t("stress.never") if even is None else t("stress.break_even", bps=f.number(even, 1))
+    plain(said, "body", "break-even")
+
+
+def _cuts(backtest: Backtest) -> None:
+    st.subheader(t("review.cuts"))
+    if backtest.cuts is None:
+        st.caption(t("review.older"))
+        return
+    cuts = backtest.cuts
+    parts = {cut.name: cut for cut in cuts.by_year}
+    parts |= {t(f"regime.{cut.name}"): cut for cut in cuts.by_volatility}
+    parts[t("cuts.without_best_days")] = cuts.without_best_days
+    table = {
+        t("cuts.sessions"): [f.number(cut.sessions, 0) for cut in parts.values()],
+        t("metric.total_return"): [f.percent(cut.total_return) for cut in parts.values()],
+        t("metric.sharpe_ratio"): [f.number(cut.sharpe_ratio) for cut in parts.values()],
+    }
+    st.table(pd.DataFrame(table, index=pd.Index(list(parts), name=t("cuts.part"))), border="horizontal")
+    st.caption(t("cuts.hint"))
+
+
+def _brief(what: str, accounts: dict[str, Metrics]) -> None:
+    """Show accounts with their few decisive figures, a row each."""
+    shown = ("sharpe_ratio", "total_return", "max_drawdown", "total_trades")
+    columns = {
+        t(f"metric.{metric}"): [_figure(metric, metrics.get(metric)) for metrics in accounts.values()]
+        for metric in shown
+    }
+    st.table(pd.DataFrame(columns, index=pd.Index(list(accounts), name=what)), border="horizontal")
 
 
 def _evidence(evidence: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import update
 from dosvotos.database.connection import writing
 from dosvotos.database.tables import promotion_proposals
 from streamlit_app import queries
-from tests.desk import Desk
+from tests.desk import Desk, as_an_older_version
 
 pytestmark = pytest.mark.slow
 
@@ -78,6 +78,16 @@ def test_an_experiment_comes_with_all_it_stands_on(client, any_desk: Desk):
     assert {"entry_time", "exit_time", "direction", "units", "entry_price", "exit_price", "pnl"} == set(
         results["trades"][0]
     )
+    assert body["report_problem"] is None
+    assert results["sample"] == "OUT-OF-SAMPLE"
+    assert [case["cost_bps"] for case in results["stress"]["costs"]] == [0.0, 3.5, 7.0, 38.5]
+    assert sum(cut["sessions"] for cut in results["cuts"]["by_year"]) == 4
+
+
+def test_a_proposal_of_an_older_version_has_no_cuts_and_no_stress(client, desk: Desk):
+    body = client.get(f"/api/experiments/{desk.propose(results=as_an_older_version)}").json()
+    results = body["backtest_results"]
+    assert (results["cuts"], results["stress"], results["sample"]) == (None, None, "OUT-OF-SAMPLE")
     assert body["report_problem"] is None
 
 

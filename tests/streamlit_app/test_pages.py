@@ -12,7 +12,7 @@ import streamlit_app
 from dosvotos.database.connection import writing
 from dosvotos.promotion.decision import Vote, decide
 from streamlit_app.i18n import LANGUAGES, Translator
-from tests.desk import INSTRUMENT, Desk
+from tests.desk import INSTRUMENT, Desk, as_an_older_version
 
 pytestmark = pytest.mark.slow
 
@@ -150,6 +150,43 @@ def test_a_proposal_is_shown_whole(open_page, desk: Desk):
     assert desk.proposal(1).lineage["model_hash"][:12] in page
 
 
+def test_a_proposal_shows_other_costs_later_fills_and_its_parts(open_page, desk: Desk):
+    at = open_page("review", proposal_id=desk.propose())
+    stress, cuts = at.table[1].value, at.table[2].value
+    assert list(stress.index) == [
+        "No costs",
+        "Stated costs (3.5 bps a side)",
+        "Twice the costs (7.0 bps)",
+        "A spread of 75 bps (38.5 bps)",
+        "Filled one bar later",
+        "Filled two bars later",
+    ]
+    assert stress["Sharpe ratio"].tolist() == ["2.72", "1.92", "1.02", "-7.08", "1.62", "1.32"]
+    assert "used up at a cost of 7.9 bps a side" in said(at)
+    assert list(cuts.index)[-4:] == [
+        "Calm sessions",
+        "Usual sessions",
+        "Volatile sessions",
+        "Without the best five days",
+    ]
+    assert at.table[0].value.loc["Sortino ratio", "This model"] == "2.81"
+    assert "Out of sample" in said(at) and "In sample:" not in said(at)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_proposal_of_an_older_version_is_shown_and_says_what_it_lacks(open_page, desk: Desk, language: str):
+    at = open_page("review", language, desk.propose(results=as_an_older_version))
+    assert said(at).count(Translator(language)("review.older")) == 2
+    assert len(at.table) == 1 and len(at.get("plotly_chart")) == 4
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_result_on_data_the_model_has_seen_says_so(open_page, desk: Desk, language: str):
+    at = open_page("review", language, desk.propose(results=lambda made: {**made, "sample": "IN-SAMPLE"}))
+    assert Translator(language)("review.in_sample") in said(at)
+    assert "IN-SAMPLE" in said(at)
+
+
 @pytest.mark.parametrize("edge", [0, 0.0, None])
 def test_a_market_without_a_planted_edge_carries_no_such_warning(open_page, desk: Desk, edge: float | None):
     assert "generous" not in said(open_page("review", proposal_id=desk.propose(planted_edge=edge)))
@@ -163,6 +200,7 @@ def test_a_comparison_with_production_is_shown(open_page, desk: Desk):
     assert list(at.table[0].value.columns)[2] == "Producción"
     assert at.table[0].value.loc["Índice de Sharpe", "Producción"] == "1,44"
     assert "índice de Sharpe +33,4\u00a0%, caída -20,0\u00a0%" in said(at)
+    assert "Diferencia de los índices de Sharpe: 0,48, con un intervalo del 90 % de 0,11 a 0,87" in said(at)
 
 
 @pytest.mark.parametrize(("target", "stage"), [("to_production", "production"), ("to_shadow", "shadow")])

@@ -33,6 +33,7 @@ def print_summary(proposal: Row[Any], results: dict[str, Any]) -> None:
         )
     )
     console.print(_metrics(results))
+    console.print(_stress(results["stress"]))
     console.print(_criteria(proposal))
     console.print(_lineage(proposal))
     for line in _remarks(proposal):
@@ -46,6 +47,8 @@ def _metrics(results: dict[str, Any]) -> Table:
     columns = [results["metrics"], results["naive"]["always_long"], results["naive"]["always_short"]]
     for label, name, form in (
         ("Sharpe ratio", "sharpe_ratio", "{:.2f}"),
+        ("Sortino ratio", "sortino_ratio", "{:.2f}"),
+        ("Calmar ratio", "calmar_ratio", "{:.2f}"),
         ("max drawdown", "max_drawdown", "{:.1%}"),
         ("win rate", "win_rate", "{:.1%}"),
         ("profit factor", "profit_factor", "{:.2f}"),
@@ -55,6 +58,21 @@ def _metrics(results: dict[str, Any]) -> Table:
     ):
         shown = ["-" if column[name] is None else form.format(column[name]) for column in columns]
         table.add_row(label, *shown)
+    return table
+
+
+def _stress(stress: dict[str, Any]) -> Table:
+    """The same decisions at other costs and with later fills, and where the gain is used up."""
+    cases = [(f"{case['cost_bps']:.1f} bps a side", case["metrics"]) for case in stress["costs"]]
+    cases += [
+        (f"filled {case['bars']} bar(s) later", case["metrics"]) for case in stress["delays"] if case["bars"]
+    ]
+    table = Table("the same decisions", "Sharpe ratio", "total return", box=None)
+    for label, metrics in cases:
+        sharpe = "-" if metrics["sharpe_ratio"] is None else f"{metrics['sharpe_ratio']:.2f}"
+        table.add_row(label, sharpe, f"{metrics['total_return']:+.1%}")
+    even = stress["break_even_bps"]
+    table.add_row("gain used up at", "never a gain" if even is None else f"{even:.1f} bps a side")
     return table
 
 
