@@ -1,4 +1,4 @@
-"""Targets of a policy over one split, bar by bar."""
+"""Targets of a policy over one split, as if it were asked bar by bar."""
 
 import numpy as np
 import pandas as pd
@@ -8,7 +8,8 @@ from dosvotos.contracts.features import MARKET_FEATURES
 from dosvotos.market.accounting import Tape
 from dosvotos.policy.forward import TARGETS, ServedPolicy
 
-_BATCH_BARS = 1024
+_BATCH_BARS = 4096
+_UNKNOWN = 2
 
 
 def tape_of(rows: pd.DataFrame) -> Tape:
@@ -36,35 +37,46 @@ def policy_targets(policy: ServedPolicy, rows: pd.DataFrame) -> np.ndarray:
 
     Notes
     -----
-    The forward pass runs once for each bar and each of the three positions the policy could hold, in
-    batches that fit the processor's cache; the sequence of positions is then only looked up.
+    What the policy answers depends on the position it holds, which is known only once it has answered before.
+    So a batch of bars is answered for a guessed path of positions, the path is walked with the answers, and
+    bars it then reaches with a position not asked about are asked again, until none is left. Each answer is
+    the forward pass's own, so a wrong guess costs time and nothing else.
     """
-    choices = np.full((len(rows), len(TARGETS)), TARGETS, dtype=np.int8)
+    targets = np.empty(len(rows), dtype=np.int8)
+    held = 0
     for first in range(0, len(rows), _BATCH_BARS):
         batch = rows.iloc[first : first + _BATCH_BARS]
         features = batch[list(MARKET_FEATURES)].to_numpy(float)
-        complete = np.isfinite(features).all(axis=1)
-        clock = batch["time_normalized"].to_numpy(float)[complete]
-        choices[first : first + _BATCH_BARS][complete] = _choices(policy, features[complete], clock)
-    targets: np.ndarray = _resolve(choices)
+        clock = batch["time_normalized"].to_numpy(float)
+        answers = np.full((len(batch), len(TARGETS)), _UNKNOWN, dtype=np.int8)
+        answers[~np.isfinite(features).all(axis=1)] = TARGETS
+        path, asked = _walk(answers, held)
+        while asked.any():
+            before = np.concatenate([[held], path[:-1]])[asked]
+            observations = policy.observe(features[asked], before.astype(float), clock[asked])
+            answers[asked, before + 1] = policy.logits(observations).argmax(axis=1) - 1
+            path, asked = _walk(answers, held)
+        targets[first : first + len(batch)] = path
+        held = int(path[-1])
     return targets
-
-
-def _choices(policy: ServedPolicy, features: np.ndarray, clock: np.ndarray) -> np.ndarray:
-    """Target the policy chooses at each bar (n, 3), a column for each position it could hold."""
-    n_bars, n_positions = len(features), len(TARGETS)
-    held = np.repeat(np.array(TARGETS, dtype=float), n_bars)
-    observations = policy.observe(np.tile(features, (n_positions, 1)), held, np.tile(clock, n_positions))
-    actions = policy.logits(observations).argmax(axis=1)
-    choices: np.ndarray = np.array(TARGETS, dtype=np.int8)[actions].reshape(n_positions, n_bars).T
-    return choices
 
 
 @njit(cache=True)
-def _resolve(choices: np.ndarray) -> np.ndarray:
-    targets = np.zeros(len(choices), dtype=np.int8)
-    held = 0
-    for t in range(len(choices)):
-        held = choices[t, held + 1]
-        targets[t] = held
-    return targets
+def _walk(answers: np.ndarray, held: int) -> tuple[np.ndarray, np.ndarray]:
+    """Follow the answers from a position: targets, and the bars whose answer is not known.
+
+    Where it is not, the answer for another position is the guess, or, with none, that the target stays.
+    """
+    path = np.empty(len(answers), dtype=np.int8)
+    asked = np.zeros(len(answers), dtype=np.bool_)
+    for t in range(len(answers)):
+        answer = answers[t, held + 1]
+        if answer == _UNKNOWN:
+            asked[t] = True
+            answer = held
+            for other in answers[t]:
+                if other != _UNKNOWN:
+                    answer = other
+        held = answer
+        path[t] = held
+    return path, asked

@@ -48,7 +48,8 @@ class ServedPolicy:
             raise BundleError("policy: observations must be finite, found NaN or infinity")
         activations = observations
         for layer in range(self._n_hidden):
-            activations = np.tanh(self._affine(f"hidden.{layer}", activations))
+            activations = self._affine(f"hidden.{layer}", activations)
+            np.tanh(activations, out=activations)
         return self._affine("action", activations)
 
     def probabilities(self, observations: np.ndarray) -> np.ndarray:
@@ -64,5 +65,6 @@ class ServedPolicy:
 
     def _affine(self, layer: str, inputs: np.ndarray) -> np.ndarray:
         weight = self.tensors[f"{layer}.weight"].astype(np.float64)
-        outputs: np.ndarray = inputs @ weight.T + self.tensors[f"{layer}.bias"].astype(np.float64)
+        outputs: np.ndarray = inputs @ weight.T
+        outputs += self.tensors[f"{layer}.bias"].astype(np.float64)
         return outputs
