@@ -1,3 +1,4 @@
+import copy
 from datetime import date
 
 import pytest
@@ -96,3 +97,17 @@ def test_a_fold_of_a_changed_experiment_is_refused(parameters):
         next_fold(first, folded(2, trading={"initial_capital": 5.0}), "ana")
     with pytest.raises(ContractError, match=r"splits\.mode: frozen 'single', now 'walk_forward'"):
         next_fold(contract_of(parameters), folded(2), "ana")
+
+
+def test_a_contract_of_an_older_version_says_so_and_what_to_do(parameters):
+    contract = contract_of(parameters)
+    config = copy.deepcopy(contract.frozen_config)
+    config["training"]["seed"] = config["training"].pop("seeds")[0]
+    older = contract.model_copy(update={"frozen_config": config, "config_hash": digest_json(config)})
+    said = (
+        r"CTR-EXP-demo version 1\.0\.0 was made by an older version of Dos Votos.*raise experiment\.version"
+    )
+    with pytest.raises(ContractError, match=f"(?s){said}.*training\\.seed: unknown parameter"):
+        _ = older.parameters
+    with pytest.raises(ContractError, match=r"training\.seed: frozen 42, now 'absent'"):
+        check_unchanged(older, parameters)
