@@ -24,7 +24,8 @@ from dosvotos.errors import (
     LineageError,
     UnknownProposalError,
 )
-from dosvotos.promotion.decision import MAX_NOTES, Decision, decide, state_of
+from dosvotos.lineage.vote import decide_verified
+from dosvotos.promotion.decision import MAX_NOTES, Decision, state_of
 from streamlit_app import queries
 from streamlit_app.identity import cast_vote, is_current_user
 from streamlit_app.problems import MEDIA_TYPE, problem
@@ -181,7 +182,7 @@ def vote(proposal_id: ProposalId, request: VoteRequest) -> VoteResult:
     if request.reviewer is not None and not is_current_user(request.reviewer):
         raise HTTPException(403, "reviewer: a vote counts for its authenticated person only")
     cast = cast_vote(request.decision, request.notes, request.promote_to_production)
-    outcome = decide(queries.engine(), proposal_id, cast, datetime.now(UTC))
+    outcome = decide_verified(queries.engine(), proposal_id, cast, datetime.now(UTC))
     return VoteResult(model_id=outcome.model_id, new_stage=outcome.new_stage)
 
 

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import streamlit as st
 
 from dosvotos.errors import BundleError, DatabaseError, DecisionConflictError, DecisionError, LineageError
-from dosvotos.promotion.decision import MAX_NOTES, MIN_REVIEW_NOTES, Decision, decide
+from dosvotos.lineage.vote import decide_verified
+from dosvotos.promotion.decision import MAX_NOTES, MIN_REVIEW_NOTES, Decision
 from dosvotos.promotion.identity import current_user
 from streamlit_app import queries
 from streamlit_app.identity import cast_vote
@@ -136,7 +137,7 @@ def _notes(proposal: queries.Record) -> str:
 def _vote(proposal: queries.Record, decision: Decision, draft: _Draft, done: str) -> None:
     cast = cast_vote(decision, draft.notes, draft.to_production)
     try:
-        decide(queries.engine(), proposal.id, cast, now())
+        decide_verified(queries.engine(), proposal.id, cast, now())
     except DecisionConflictError as error:
         _answer(proposal, _Answer("vote.conflict", False, str(error)))
     except DecisionError as error:

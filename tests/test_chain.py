@@ -1,6 +1,7 @@
 """From the sample market to a signal, on real runs: twice the same, approved once, one production model."""
 
 import json
+import re
 
 import mlflow
 import pandas as pd
@@ -17,12 +18,13 @@ from dosvotos.database.registry import list_proposals
 from dosvotos.database.tables import experiment_contracts, model_registry, trading_signals
 from dosvotos.errors import ContractError, DosVotosError, LineageError
 from dosvotos.pipelines.tracking import log_training
+from dosvotos.lineage.vote import chain_of
 from dosvotos.promotion.audit import find_breaks, read_audit_log
 from dosvotos.promotion.decision import Vote, decide
 from dosvotos.sources.sample import feed_id
 from dosvotos.training.results import Validation
 from tests.conftest import parameters_of
-from tests.project import Project, new_project
+from tests.project import Project, inside, new_project
 
 RECORDS = (
     "data/05_model_input/smoke/DS_smoke_lineage.json",
@@ -197,6 +199,75 @@ def test_an_edited_bundle_is_refused_before_test_is_opened(project):
             project.run("smoke", "backtest")
     finally:
         path.write_bytes(original)
+
+
+def test_the_proposal_carries_the_records_and_every_link_holds(project):
+    (row,) = proposals(project)
+    assert {
+        "experiment_contract.json",
+        "DS_smoke_lineage.json",
+        "training_record.json",
+        "chain_record.json",
+    } < (row.report_files.keys())
+    assert re.fullmatch(r"PASS \(\d\d links from L0 to L4 hold\)", row.criteria_results["lineage"])
+    with inside(project.root):
+        assert chain_of(project.engine, row).broken == ()
+
+
+def break_and_vote(project, link: str) -> str:
+    """Break one link behind the proposal, run the vote again, mend it; gives the criterion's text."""
+    path = (
+        project.root
+        / {
+            "acquisition_hash": "data/05_model_input/smoke/DS_smoke_lineage.json",
+            "dataset_hash": "data/05_model_input/smoke/DS_smoke_train.parquet",
+            "test_dataset_hash": "data/07_model_output/smoke/backtest_record.json",
+            "backtest_hash": "data/08_reporting/smoke/backtest_results_smoke.json",
+            "model_hash": "data/06_models/smoke/training_record.json",
+            "promotion_decision": "data/07_model_output/smoke/backtest_record.json",
+        }[link]
+    )
+    original = path.read_bytes()
+    if path.suffix == ".parquet":
+        frame = pd.read_parquet(path)
+        frame.iloc[100, frame.columns.get_loc("rsi_9")] += 1e-9
+        frame.to_parquet(path)
+    else:
+        path.write_text(json.dumps({**json.loads(original), link: "0" * 64}))
+    try:
+        project.run("smoke", "promotion")
+    finally:
+        path.write_bytes(original)
+    row = proposals(project)[0]
+    assert row.recommendation == "REJECT"
+    assert row.criteria_results["lineage"] in row.reason
+    return row.criteria_results["lineage"]
+
+
+@pytest.mark.parametrize(
+    ("link", "text"),
+    [
+        ("acquisition_hash", "dataset record: acquisition_hash is 000000000000, the hash of the bars"),
+        ("dataset_hash", "dataset record: dataset_hash is [0-9a-f]{12}, the hash of the split files"),
+        (
+            "test_dataset_hash",
+            "backtest record: test_dataset_hash is 0{12}, the hash of the test file",
+        ),
+        (
+            "backtest_hash",
+            "backtest results: backtest_hash is 0{12}, the hash of the account run again",
+        ),
+        ("model_hash", "training record: model_hash is 000000000000, the model bundle's"),
+        ("promotion_decision", "backtest record: promotion_decision is 000000000000, before any vote"),
+    ],
+)
+def test_a_link_broken_after_the_backtest_is_a_reject_that_names_it(project, link, text):
+    assert re.search(rf"^FAIL \(.*{text}", break_and_vote(project, link))
+
+
+def test_a_chain_that_holds_again_is_voted_on_again(project):
+    project.run("smoke", "promotion")
+    assert proposals(project)[0].criteria_results["lineage"].startswith("PASS")
 
 
 def test_without_an_approved_model_inference_says_what_to_do(project):

@@ -4,6 +4,7 @@ from datetime import date
 import pytest
 
 from dosvotos.contracts.experiment import make_contract
+from dosvotos.contracts.records import ChainRecord, LinkRecord
 from dosvotos.promotion.criteria import Improvement
 from dosvotos.promotion.evidence import Evidence
 from dosvotos.promotion.proposal import judge, make_proposal
@@ -56,9 +57,18 @@ def test_the_reason_names_what_is_missing():
 FINDINGS = findings_of(metrics_of(sharpe_ratio=1.2, max_drawdown=0.12, win_rate=0.55, total_trades=120))
 
 
-def proposal_of(parameters, lineage):
+def chain_of(said: str = "a" * 64) -> ChainRecord:
+    link = LinkRecord(
+        record="dataset record", field="acquisition_hash", said=said, found="a" * 64, where="the bars stored"
+    )
+    return ChainRecord(links=(link,))
+
+
+def proposal_of(parameters, lineage, chain=chain_of()):  # noqa: B008
     contract = make_contract(parameters, date(2026, 7, 31), "ana")
-    return make_proposal(contract, "demo_1", FINDINGS, IMPROVEMENTS["not_applicable"], evidence(), lineage)
+    return make_proposal(
+        contract, "demo_1", FINDINGS, IMPROVEMENTS["not_applicable"], evidence(), lineage, chain
+    )
 
 
 def test_a_proposal_has_the_specification_s_fields_and_always_asks_a_person(parameters):
@@ -93,3 +103,13 @@ def test_the_mlflow_run_is_no_part_of_what_a_proposal_says(parameters):
     other = proposal_of(parameters, {"model_hash": "a", "mlflow_run_id": "r2"})
     changed = proposal_of(parameters, {"model_hash": "b", "mlflow_run_id": "r1"})
     assert one.content_hash == other.content_hash != changed.content_hash
+
+
+def test_a_broken_chain_is_a_reject_that_names_the_link(parameters):
+    lineage = {"model_hash": "a", "mlflow_run_id": None}
+    made = proposal_of(parameters, lineage, chain_of("b" * 64))
+    assert (made.recommendation, made.confidence) == ("REJECT", 0.90)
+    text = "FAIL (dataset record: acquisition_hash is bbbbbbbbbbbb, the bars stored aaaaaaaaaaaa)"
+    assert made.criteria_results["lineage"] == text
+    assert f"1 of 5 criteria failed: lineage: {text}." in made.reason
+    assert proposal_of(parameters, lineage).criteria_results["lineage"] == "PASS (1 links from L0 to L4 hold)"

@@ -209,6 +209,34 @@ class BacktestRecord(Record):
     promotion_decision: str
 
 
+class LinkRecord(Record):
+    """L4: one link of the chain, what a record says of a thing and what was found."""
+
+    record: str
+    """Who says it, as ``dataset record``."""
+    field: str
+    said: str
+    found: str
+    where: str
+    """What was looked at, as ``the bars and observations stored``."""
+
+    @property
+    def holds(self) -> bool:
+        """Whether the record says what was found."""
+        return self.said == self.found
+
+
+class ChainRecord(Record):
+    """L4: the chain from L0 to L4, each link looked at before the vote."""
+
+    links: tuple[LinkRecord, ...]
+
+    @property
+    def broken(self) -> tuple[LinkRecord, ...]:
+        """The links that do not hold."""
+        return tuple(link for link in self.links if not link.holds)
+
+
 class InferenceRecord(Record):
     """L5: one tick, as it stands in trading_signals."""
 

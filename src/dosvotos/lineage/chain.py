@@ -1,14 +1,51 @@
-"""Checks that each layer works on exactly what the layer before it made."""
+"""Checks that each layer works on exactly what the layer before it made.
+
+Before test is opened a broken link is an error: nothing may be judged. From then on the vote names it, as a
+failed criterion.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from dosvotos.contracts.experiment import ExperimentContract
 from dosvotos.contracts.features import FEATURE_ORDER_HASH
-from dosvotos.contracts.records import DatasetRecord, TrainingRecord
+from dosvotos.contracts.records import (
+    BacktestRecord,
+    ChainRecord,
+    DatasetRecord,
+    LinkRecord,
+    TrainingRecord,
+)
+from dosvotos.database.history import history_hash
 from dosvotos.errors import LineageError
 from dosvotos.hashing import combine, digest_frame
+from dosvotos.market.features import MarketHistory
 from dosvotos.market.normalization import NormStats
 from dosvotos.policy.bundle import Bundle
+
+_LINKED = (
+    "config_hash",
+    "feature_order_hash",
+    "reward_config_hash",
+    "acquisition_hash",
+    "norm_stats_hash",
+    "dataset_hash",
+    "test_dataset_hash",
+    "model_hash",
+    "manifest_hash",
+    "backtest_hash",
+    "promotion_decision",
+    "recommendation",
+)
+
+
+class Seen(NamedTuple):
+    """A value taken from a thing itself."""
+
+    found: str
+    where: str
 
 
 def check_split(record: DatasetRecord, name: str, rows: pd.DataFrame) -> None:
@@ -57,6 +94,75 @@ def check_candidate(
     _same(f"{candidate.folder}: manifest", training.manifest_hash, candidate.manifest_hash)
     _same(f"{candidate.folder}: policy", training.model_hash, candidate.policy.digest)
     _same(f"{candidate.folder}: norm_stats", dataset.norm_stats_hash, candidate.policy.norm_stats.digest)
+
+
+def chain_records(
+    contract: ExperimentContract,
+    dataset: DatasetRecord,
+    training: TrainingRecord,
+    backtest: BacktestRecord,
+    results: Mapping[str, Any],
+) -> dict[str, dict[str, Any]]:
+    """What the layers say on the way to a vote, in their order, by the record that says it."""
+    return {
+        "contract": contract.model_dump(),
+        "dataset record": {**dataset.model_dump(), "test_dataset_hash": dataset.splits["test"].digest},
+        "training record": training.model_dump(),
+        "backtest record": backtest.model_dump(),
+        "backtest results": {name: results[name] for name in ("model_hash", "backtest_hash")},
+    }
+
+
+def check_chain(records: Mapping[str, Mapping[str, Any]], found: Mapping[str, Seen]) -> ChainRecord:
+    """Look at every link from the data to the vote.
+
+    Parameters
+    ----------
+    records : mapping of mappings
+        Each record's fields by the record's name, in the order of the layers.
+    found : mapping of Seen
+        Values taken from the things themselves, by field. Of a field that is not among them, the first record
+        that names it says what the later ones must say.
+    """
+    seen, links = dict(found), []
+    for name, record in records.items():
+        for field in (field for field in _LINKED if field in record):
+            if field in seen:
+                link = LinkRecord(record=name, field=field, said=record[field], **seen[field]._asdict())
+                links.append(link)
+            else:
+                seen[field] = Seen(record[field], f"the {name}")
+    return ChainRecord(links=tuple(links))
+
+
+def seen_contract(registered: ExperimentContract) -> dict[str, Seen]:
+    """What the contract in the database stands for."""
+    fields = ("config_hash", "feature_order_hash", "reward_config_hash")
+    return {name: Seen(getattr(registered, name), "the contract in the database") for name in fields}
+
+
+def seen_history(history: MarketHistory) -> dict[str, Seen]:
+    """What the stored bars and observations hash to."""
+    return {"acquisition_hash": Seen(history_hash(history), "the hash of the bars and observations stored")}
+
+
+def seen_splits(splits: Mapping[str, pd.DataFrame]) -> dict[str, Seen]:
+    """What the files of train, val and test, in this order, hash to."""
+    digests = {name: digest_frame(rows) for name, rows in splits.items()}
+    return {
+        "dataset_hash": Seen(combine(digests.values()), "the hash of the split files"),
+        "test_dataset_hash": Seen(digests["test"], "the hash of the test file"),
+    }
+
+
+def seen_bundle(bundle: Bundle) -> dict[str, Seen]:
+    """What the model's files are."""
+    hashes = {
+        "manifest_hash": bundle.manifest_hash,
+        "model_hash": bundle.policy.digest,
+        "norm_stats_hash": bundle.policy.norm_stats.digest,
+    }
+    return {name: Seen(digest, "the model bundle's") for name, digest in hashes.items()}
 
 
 def _same(what: str, expected: str, found: str) -> None:

@@ -19,6 +19,7 @@ from dosvotos.market.calendar import (
     scheduled_sessions,
     session_dates,
 )
+from dosvotos.market.features import MarketHistory, market_features
 from dosvotos.market.missing import count_reasons
 from dosvotos.market.splits import Split
 
@@ -70,6 +71,17 @@ def select_macro(macro: pd.DataFrame, bars: pd.DataFrame, variables: MacroVariab
     if absent := sorted(set(MACRO_SOURCES.values()) - set(kept["variable"])):
         raise DataError(f"macro: no observation of {absent}, which features need")
     return kept
+
+
+def feature_rows(history: MarketHistory, parameters: Parameters) -> pd.DataFrame:
+    """The 13 market features of every session bar, raw, with the session's clock and the close.
+
+    Columns as `market_features` gives them, and ``close``.
+    """
+    features = market_features(
+        history, parameters.macro_variables.variables, parameters.features.range_source
+    )
+    return features.assign(close=history.bars["close"])
 
 
 def point_in_time(macro: pd.DataFrame) -> str:

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from dosvotos.contracts.parameters import SuccessCriteriaParams
+from dosvotos.contracts.records import ChainRecord
+from dosvotos.hashing import short
 
 _MIN_OLD_SHARPE = 0.10
 
@@ -27,6 +29,17 @@ def hard_criteria(metrics: Mapping[str, Any], wanted: SuccessCriteriaParams) -> 
         "min_win_rate": _above(metrics["win_rate"], wanted.min_win_rate),
         "min_trades": _above(metrics["total_trades"], wanted.min_trades),
     }
+
+
+def chain_text(chain: ChainRecord) -> str:
+    """The unbroken chain from L0 to L4 as a criterion; every link that does not hold is named."""
+    if not chain.broken:
+        return f"PASS ({len(chain.links)} links from L0 to L4 hold)"
+    said = (
+        f"{link.record}: {link.field} is {short(link.said)}, {link.where} {short(link.found)}"
+        for link in chain.broken
+    )
+    return f"FAIL ({'; '.join(said)})"
 
 
 def passed(results: Mapping[str, str]) -> bool:

@@ -20,6 +20,7 @@ from dosvotos.errors import DecisionConflictError, DecisionError
 from dosvotos.policy.bundle import open_bundle
 from dosvotos.promotion.audit import append_audit_row
 from dosvotos.promotion.identity import same_person
+from dosvotos.promotion.proposal import CONFIDENCE
 from dosvotos.promotion.registration import check_reports
 
 MIN_REVIEW_NOTES = 20
@@ -78,6 +79,21 @@ def decide(engine: Engine, proposal_id: int, vote: Vote, now: datetime) -> Outco
         return _turn_down(connection, proposal, model, head.epoch, vote, now)
 
 
+def veto(engine: Engine, proposal_id: int, broken: str) -> None:
+    """Make an open proposal a REJECT, its chain being broken; `broken` is the criterion's text."""
+    t = promotion_proposals
+    with writing(engine) as connection:
+        proposal = get_proposal(connection, proposal_id)
+        values = {
+            "recommendation": "REJECT",
+            "confidence": CONFIDENCE["REJECT"],
+            "reason": f"The chain from the data to the vote is broken. lineage: {broken}.",
+            "criteria_results": {**proposal.criteria_results, "lineage": broken},
+        }
+        still_open = (t.c.id == proposal_id) & t.c.status.in_(OPEN_STATES)
+        connection.execute(update(t).where(still_open).values(values))
+
+
 def state_of(proposal: Row[Any], now: datetime) -> str:
     """A proposal's state as a vote would find it: one that nobody voted on in time has expired."""
     overdue = proposal.status in OPEN_STATES and proposal.created_at < now - VALID_FOR
@@ -118,7 +134,9 @@ def _approve(
 
 def _check_may_approve(proposal: Row[Any], model: Row[Any], vote: Vote) -> None:
     if proposal.recommendation == "REJECT":
-        raise DecisionError(f"proposal {proposal.id}: L4 recommends REJECT, which is a veto")
+        raise DecisionError(
+            f"proposal {proposal.id}: L4 recommends REJECT, which is a veto: {proposal.reason}"
+        )
     if proposal.recommendation == "REVIEW" and len(vote.notes.strip()) < MIN_REVIEW_NOTES:
         raise DecisionError(
             f"proposal {proposal.id}: approving a REVIEW needs notes of at least {MIN_REVIEW_NOTES} "

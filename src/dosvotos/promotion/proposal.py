@@ -7,8 +7,9 @@ from pydantic import BaseModel, ConfigDict
 from dosvotos.backtest.metrics import Metrics
 from dosvotos.backtest.report import Findings
 from dosvotos.contracts.experiment import ExperimentContract
+from dosvotos.contracts.records import ChainRecord
 from dosvotos.hashing import digest_json
-from dosvotos.promotion.criteria import Improvement, hard_criteria, improvement_text, passed
+from dosvotos.promotion.criteria import Improvement, chain_text, hard_criteria, improvement_text, passed
 from dosvotos.promotion.evidence import Evidence
 
 CONFIDENCE = {"PROMOTE": 0.85, "REVIEW": 0.60, "REJECT": 0.90}
@@ -81,11 +82,12 @@ def make_proposal(
     improvement: Improvement,
     evidence: Evidence,
     lineage: dict[str, Any],
+    chain: ChainRecord,
 ) -> PromotionProposal:
     """Put the first vote together."""
     wanted = contract.parameters.quality_thresholds.success_criteria
     metrics = findings.metrics
-    criteria = hard_criteria(metrics.model_dump(), wanted)
+    criteria = {**hard_criteria(metrics.model_dump(), wanted), "lineage": chain_text(chain)}
     verdict = judge(criteria, improvement, evidence)
     sharpe = metrics.sharpe_ratio
     summary = f"Sharpe {sharpe:.2f}" if sharpe is not None else "Sharpe undefined"

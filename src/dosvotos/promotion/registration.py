@@ -86,7 +86,8 @@ class ProposalBook:
         if latest is None or model is None:
             return None
         used_up = latest.status == "EXPIRED" or (latest.status == "APPROVED" and model.stage == "shadow")
-        unchanged = latest.content_hash == proposal.content_hash and not used_up
+        same = latest.content_hash == proposal.content_hash
+        unchanged = same and latest.recommendation == proposal.recommendation and not used_up
         return latest if unchanged or model.stage == "production" else None
 
     def _model_row(self, submission: Submission) -> dict[str, Any]:

@@ -17,19 +17,19 @@ from dosvotos.contracts.features import FEATURE_ORDER_HASH
 from dosvotos.contracts.parameters import Parameters, read_parameters
 from dosvotos.contracts.records import DatasetRecord, SplitRecord
 from dosvotos.database.contracts import ContractBook
+from dosvotos.database.history import history_hash, stored_history
 from dosvotos.database.market_data import BarTable, MacroTables
 from dosvotos.errors import ParameterError
-from dosvotos.hashing import combine, digest_frame, short
+from dosvotos.hashing import combine, short
 from dosvotos.market.dataset import (
     SPLITS,
     describe_split,
+    feature_rows,
     point_in_time,
     resolve_test_end,
-    select_bars,
-    select_macro,
 )
 from dosvotos.market.drift import feature_drift
-from dosvotos.market.features import MarketHistory, market_features
+from dosvotos.market.features import MarketHistory
 from dosvotos.market.missing import missing_reasons
 from dosvotos.market.normalization import NormStats, fit_norm_stats
 from dosvotos.market.splits import splits_of
@@ -70,20 +70,15 @@ def select_history(
     contract: ExperimentContract, bar_table: BarTable, macro_tables: MacroTables
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Session bars and observations up to the test's end, as they were known when the contract was made."""
-    parameters = contract.parameters
-    feed = feed_of(parameters.data_acquisition.source, parameters.sample_market)
-    bars = select_bars(bar_table.as_of(feed, contract.data_as_of), contract.test_end)
-    macro = select_macro(macro_tables.as_of(feed, contract.data_as_of), bars, parameters.macro_variables)
-    return bars, macro
+    history = stored_history(
+        contract.parameters, bar_table, macro_tables, contract.data_as_of, contract.test_end
+    )
+    return history.bars, history.macro
 
 
 def compute_features(contract: ExperimentContract, bars: pd.DataFrame, macro: pd.DataFrame) -> pd.DataFrame:
     """The 13 market features of every session bar, raw, with the closes they trade at."""
-    parameters = contract.parameters
-    features = market_features(
-        MarketHistory(bars, macro), parameters.macro_variables.variables, parameters.features.range_source
-    )
-    return features.assign(close=bars["close"])
+    return feature_rows(MarketHistory(bars, macro), contract.parameters)
 
 
 def split_dataset(
@@ -119,7 +114,7 @@ def seal_dataset(
         config_hash=contract.config_hash,
         feature_order_hash=FEATURE_ORDER_HASH,
         norm_stats_hash=norm_stats.digest,
-        acquisition_hash=combine([digest_frame(bars), digest_frame(macro)]),
+        acquisition_hash=history_hash(history),
         date_ranges={k: f"{p.first_session} to {p.last_session}" for k, p in parts.items()},
         ohlcv_rows=len(bars),
         macro_sources=dict(macro.groupby("variable")["source"].last()),

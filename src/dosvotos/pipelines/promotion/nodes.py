@@ -2,16 +2,86 @@
 
 from typing import Any
 
-from dosvotos.backtest.report import findings_of
+import pandas as pd
+
+from dosvotos.backtest.report import account_digest, findings_of
+from dosvotos.backtest.run import trade
+from dosvotos.backtest.simulate import policy_targets, tape_of
 from dosvotos.contracts.experiment import ExperimentContract, check_unchanged
 from dosvotos.contracts.parameters import read_parameters
-from dosvotos.contracts.records import BacktestRecord, DatasetRecord, TrainingRecord
+from dosvotos.contracts.records import BacktestRecord, ChainRecord, DatasetRecord, TrainingRecord
+from dosvotos.database.contracts import ContractBook
+from dosvotos.database.history import stored_history
 from dosvotos.database.ledger import TrialLedger, look_of
+from dosvotos.database.market_data import BarTable, MacroTables
+from dosvotos.lineage.chain import (
+    Seen,
+    chain_records,
+    check_chain,
+    check_contract,
+    seen_bundle,
+    seen_contract,
+    seen_history,
+    seen_splits,
+)
 from dosvotos.pipelines.promotion.summary import print_summary
+from dosvotos.policy.bundle import Bundle
 from dosvotos.promotion.criteria import Improvement
 from dosvotos.promotion.evidence import Evidence, weigh
 from dosvotos.promotion.proposal import PromotionProposal, make_proposal
 from dosvotos.promotion.registration import ProposalBook, Submission
+
+
+def find_data_hashes(
+    contract: ExperimentContract,
+    book: ContractBook,
+    bar_table: BarTable,
+    macro_tables: MacroTables,
+    train: pd.DataFrame,
+    val: pd.DataFrame,
+    test: pd.DataFrame,
+    backtest: BacktestRecord,
+) -> dict[str, Seen]:
+    """Hash contract, history and splits again: the history as the database has it, the splits' files.
+
+    `backtest` is here so that this comes after it: test is read by nobody before its look is written down.
+    """
+    registered = book.registered(contract)
+    check_contract(contract, registered)
+    history = stored_history(
+        contract.parameters, bar_table, macro_tables, contract.data_as_of, contract.test_end
+    )
+    splits = {"train": train, "val": val, "test": test}
+    return {**seen_contract(contract), **seen_history(history), **seen_splits(splits)}
+
+
+def verify_chain(
+    contract: ExperimentContract,
+    dataset: DatasetRecord,
+    training: TrainingRecord,
+    backtest: BacktestRecord,
+    results: dict[str, Any],
+    candidate: Bundle,
+    test: pd.DataFrame,
+    data_hashes: dict[str, Seen],
+) -> tuple[ChainRecord, dict[str, Any]]:
+    """Look at every link from L0 to here, the backtest's account run again; and gather the records."""
+    account = trade(tape_of(test), policy_targets(candidate.policy, test), contract.parameters)
+    found = {
+        **data_hashes,
+        **seen_bundle(candidate),
+        "backtest_hash": Seen(account_digest(account), "the hash of the account run again"),
+        "promotion_decision": Seen("PENDING_APPROVAL", "before any vote"),
+    }
+    chain = check_chain(chain_records(contract, dataset, training, backtest, results), found)
+    records = {
+        "experiment_contract.json": contract,
+        f"DS_{contract.experiment_name}_lineage.json": dataset,
+        "training_record.json": training,
+        "backtest_record.json": backtest,
+        "chain_record.json": chain,
+    }
+    return chain, {name: record.model_dump(mode="json") for name, record in records.items()}
 
 
 def weigh_evidence(
@@ -43,8 +113,9 @@ def propose_promotion(
     results: dict[str, Any],
     comparison: dict[str, Any],
     evidence: Evidence,
+    chain: ChainRecord,
 ) -> PromotionProposal:
-    """Put criteria, improvement and evidence together into L4's vote."""
+    """Put criteria, improvement, evidence and lineage together into L4's vote."""
     interval = comparison["interval_90"]
     improvement = Improvement(
         comparison["status"],
@@ -73,7 +144,7 @@ def propose_promotion(
         "oracle_sharpe": results["oracle_sharpe"],
     }
     findings = findings_of(results)
-    return make_proposal(contract, training.model_id, findings, improvement, evidence, lineage)
+    return make_proposal(contract, training.model_id, findings, improvement, evidence, lineage, chain)
 
 
 def submit_proposal(
@@ -83,6 +154,7 @@ def submit_proposal(
     results: dict[str, Any],
     comparison: dict[str, Any],
     contract: ExperimentContract,
+    records: dict[str, Any],
     parameters: dict[str, Any],
 ) -> tuple[Submission]:
     """Hand the proposal and its report files to the books."""
@@ -93,6 +165,7 @@ def submit_proposal(
         f"backtest_results_{name}.json": results,
         f"comparison_report_{name}.json": comparison,
         f"promotion_proposal_{name}.json": proposal.model_dump(mode="json"),
+        **records,
     }
     return (Submission(proposal, training, dataset, reports, present.data_acquisition.as_of),)
 

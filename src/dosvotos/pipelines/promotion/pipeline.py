@@ -4,16 +4,48 @@ from kedro.pipeline import Pipeline, node
 
 from dosvotos.pipelines.promotion.nodes import (
     announce,
+    find_data_hashes,
     propose_promotion,
     submit_proposal,
+    verify_chain,
     weigh_evidence,
 )
 
 
 def create_pipeline() -> Pipeline:
-    """L4, second half: evidence -> proposal -> the books."""
+    """L4, second half: chain and evidence -> proposal -> the books."""
     return Pipeline(
         [
+            node(
+                find_data_hashes,
+                [
+                    "experiment_contract",
+                    "frozen_contracts",
+                    "usdcop_m5_ohlcv",
+                    "macro_indicators",
+                    "train",
+                    "val",
+                    "test",
+                    "backtest_record",
+                ],
+                "data_hashes",
+                name="find_data_hashes",
+            ),
+            node(
+                verify_chain,
+                [
+                    "experiment_contract",
+                    "dataset_record",
+                    "training_record",
+                    "backtest_record",
+                    "backtest_results",
+                    "candidate_model",
+                    "test",
+                    "data_hashes",
+                ],
+                ["chain_record", "layer_records"],
+                name="verify_chain",
+            ),
             node(
                 weigh_evidence,
                 [
@@ -37,6 +69,7 @@ def create_pipeline() -> Pipeline:
                     "backtest_results",
                     "comparison_report",
                     "evidence",
+                    "chain_record",
                 ],
                 "promotion_proposal",
                 name="propose_promotion",
@@ -50,6 +83,7 @@ def create_pipeline() -> Pipeline:
                     "backtest_results",
                     "comparison_report",
                     "experiment_contract",
+                    "layer_records",
                     "parameters",
                 ],
                 "promotion_proposals",

@@ -1,0 +1,30 @@
+"""What was known at a moment, as features need it."""
+
+from datetime import date, datetime
+
+from dosvotos.contracts.parameters import Parameters
+from dosvotos.database.market_data import BarTable, MacroTables
+from dosvotos.hashing import combine, digest_frame
+from dosvotos.market.dataset import select_bars, select_macro
+from dosvotos.market.features import MarketHistory
+from dosvotos.sources.feed import feed_of
+
+
+def stored_history(
+    parameters: Parameters, bars: BarTable, macro: MacroTables, moment: datetime, last: date
+) -> MarketHistory:
+    """Session bars up to a session and the observations published by its end, as they were known at a moment.
+
+    Raises
+    ------
+    DataError
+        If a variable behind a feature has no observation at all.
+    """
+    feed = feed_of(parameters.data_acquisition.source, parameters.sample_market)
+    known = select_bars(bars.as_of(feed, moment), last)
+    return MarketHistory(known, select_macro(macro.as_of(feed, moment), known, parameters.macro_variables))
+
+
+def history_hash(history: MarketHistory) -> str:
+    """Hash of bars and observations: the dataset's acquisition_hash."""
+    return combine([digest_frame(history.bars), digest_frame(history.macro)])

@@ -1,0 +1,110 @@
+"""The records of every layer behind a proposal, laid out so that each link of the chain holds."""
+
+from datetime import date, datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sqlalchemy import Engine
+
+from dosvotos.contracts.experiment import ExperimentContract, make_contract
+from dosvotos.contracts.features import FEATURE_ORDER_HASH, MACRO_SOURCES
+from dosvotos.contracts.records import BacktestRecord, ChainRecord, DatasetRecord, SplitRecord, TrainingRecord
+from dosvotos.database.contracts import ContractBook
+from dosvotos.database.history import history_hash, stored_history
+from dosvotos.database.market_data import BarTable, MacroTables
+from dosvotos.hashing import digest_json
+from dosvotos.market.calendar import session_bar_times
+from dosvotos.policy.bundle import Bundle
+from dosvotos.sources.feed import feed_of
+from tests.conftest import parameters_of
+
+INSTRUMENT = "USD/COP.SIM"
+DAY = date(2025, 7, 1)
+STORED_AT = datetime.fromisoformat("2025-07-02T00:00:00+00:00")
+PERIODS = {
+    "train": "2023-01-01 to 2024-12-30",
+    "val": "2025-01-01 to 2025-06-27",
+    "test": "2025-07-01 to 2026-07-31",
+}
+
+
+def lay_contract(engine: Engine, experiment: str) -> ExperimentContract:
+    """An experiment's contract, in the books."""
+    contract = make_contract(parameters_of(experiment={"name": experiment}), date(2026, 7, 31), "alice")
+    ContractBook(engine).store(contract)
+    return contract
+
+
+def lay_market(engine: Engine, contract: ExperimentContract) -> str:
+    """A session of bars and an observation of each variable behind features; gives their hash."""
+    parameters = contract.parameters
+    feed = feed_of("sample", parameters.sample_market)
+    bars, macro = BarTable(engine, INSTRUMENT), MacroTables(engine, INSTRUMENT)
+    if bars.state(feed, contract.data_as_of) is None:
+        bars.store(_bars(), feed, STORED_AT)
+        macro.store(_macro(), feed, STORED_AT)
+    return history_hash(stored_history(parameters, bars, macro, contract.data_as_of, contract.test_end))
+
+
+def records_behind(
+    contract: ExperimentContract, bundle: Bundle, acquisition_hash: str, model_id: str, baseline: str | None
+) -> dict[str, Any]:
+    """The records of L2 to L4 by their file's name."""
+    name, policy = contract.experiment_name, bundle.policy
+    split = SplitRecord(
+        path="x", digest=digest_json("test"), first_session="2025-07-01", last_session="2026-07-31",
+        sessions=265, uncovered_sessions=0, bars=15900, complete_rows=15900, missing_by_feature={},
+        missing_by_reason={},
+    )  # fmt: skip
+    dataset = DatasetRecord(
+        experiment_name=name, contract_id=contract.contract_id, dataset_hash=digest_json("dataset"),
+        config_hash=contract.config_hash, feature_order_hash=FEATURE_ORDER_HASH,
+        norm_stats_hash=policy.norm_stats.digest, acquisition_hash=acquisition_hash, date_ranges=PERIODS,
+        ohlcv_rows=60, macro_sources={"fxrt_index_dxy_usa_d_dxy": "simulator"}, point_in_time="simulated",
+        dataset_path="x", row_count=60, dropped_rows=0, dropped_by_reason={},
+        splits={"train": split, "val": split, "test": split},
+    )  # fmt: skip
+    training = TrainingRecord(
+        experiment_name=name, model_id=model_id, model_hash=policy.digest, model_path=str(bundle.folder),
+        manifest_hash=bundle.manifest_hash, dataset_hash=dataset.dataset_hash,
+        config_hash=contract.config_hash, reward_config_hash=contract.reward_config_hash,
+        curriculum_final_phase="phase_3", training_duration_seconds=12.5, timesteps=400000,
+        best_val_reward=0.11, best_reward=1.2, seed=42, torch_threads=1, trained_by="alice",
+        mlflow_run_id=None,
+    )  # fmt: skip
+    backtest = BacktestRecord(
+        experiment_name=name, model_id=model_id, model_hash=policy.digest, dataset_hash=dataset.dataset_hash,
+        test_dataset_hash=split.digest, backtest_hash=digest_json("backtest"), test_period=PERIODS["test"],
+        baseline_model_id=baseline, promotion_decision="PENDING_APPROVAL",
+    )  # fmt: skip
+    records = {
+        "experiment_contract.json": contract,
+        f"DS_{name}_lineage.json": dataset,
+        "training_record.json": training,
+        "backtest_record.json": backtest,
+        "chain_record.json": ChainRecord(links=()),
+    }
+    return {file: record.model_dump(mode="json") for file, record in records.items()}
+
+
+def _bars() -> pd.DataFrame:
+    times = pd.DatetimeIndex(session_bar_times(DAY))
+    close = 4000 + np.arange(len(times), dtype=float)
+    prices = dict.fromkeys(("open", "high", "low", "close"), close)
+    return pd.DataFrame({"timestamp": times, **prices, "volume": 0.0, "source": "simulator"})
+
+
+def _macro() -> pd.DataFrame:
+    names = list(MACRO_SOURCES.values())
+    return pd.DataFrame(
+        {
+            "variable": names,
+            "frequency": "daily",
+            "observation_date": date(2025, 6, 27),
+            "value": np.arange(len(names)) + 1.0,
+            "published_at": pd.Timestamp("2025-06-30", tz="UTC"),
+            "vintage": "simulated",
+            "source": "simulator",
+        }
+    )
