@@ -109,6 +109,19 @@ def sharpe_difference_interval(
     return float(low[0]), float(high[0])
 
 
+def sharpe_difference_draws(new: np.ndarray, old: np.ndarray, replications: int, seed: int) -> np.ndarray:
+    """Differences of two annual Sharpe ratios on resampled sessions, paired, shape (replications,).
+
+    The stationary bootstrap of `sharpe_difference_interval`, replication by replication.
+    """
+    from arch.bootstrap import StationaryBootstrap
+
+    pairs = np.column_stack([new, old])
+    bootstrap = StationaryBootstrap(_block_size(pd.Series(new - old)), pairs, seed=seed)
+    draws: np.ndarray = bootstrap.apply(_difference, reps=replications)[:, 0]
+    return draws
+
+
 def _difference(pairs: np.ndarray) -> np.ndarray:
     new, old = sharpe_ratio(pairs[:, 0]), sharpe_ratio(pairs[:, 1])
     return np.array([(new or 0.0) - (old or 0.0)])

@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Final
 
 import click
 
@@ -20,6 +21,8 @@ from dosvotos.files import write_file
 from dosvotos.leakage.check import DEFAULT_PROBES
 from dosvotos.leakage.page import leak_page
 from dosvotos.promotion.audit import find_breaks, read_audit_log
+
+REPORTS: Final = Path("data/08_reporting")
 
 
 @click.group()
@@ -104,6 +107,21 @@ def leakcheck(
     print_report(report)
     if not report.clean:
         sys.exit(EXIT_ERROR)
+
+
+@cli.command()
+@click.argument("experiments", nargs=-1, metavar="EXP_A EXP_B ...")
+@click.option("--intersect", is_flag=True, help="Compare only the sessions whose bars are the same in all.")
+@click.option("--out", type=click.Path(path_type=Path), default=REPORTS, show_default=True, help="Folder.")
+def compare(experiments: tuple[str, ...], intersect: bool, out: Path) -> None:
+    """Set experiments beside each other over their latest proposals."""
+    if len(experiments) < 2 or len(set(experiments)) < len(experiments):
+        raise click.UsageError("name at least two experiments, each once")
+    from dosvotos.commands.compare import print_comparison, write_comparison
+
+    written = write_comparison(open_database(database_url()), experiments, out, intersect)
+    print_comparison(written)
+    click.echo(f"see {written.page} and {written.data.name}")
 
 
 def main() -> None:

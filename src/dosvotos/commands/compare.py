@@ -1,0 +1,137 @@
+"""``dosvotos compare``: experiments beside each other over their latest proposals."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy import Engine, Row
+
+from dosvotos.backtest.compare import Comparison, Contestant, compare
+from dosvotos.backtest.compare_page import figure_rows, pair_rows, render_comparison
+from dosvotos.contracts.experiment import ExperimentContract
+from dosvotos.database.connection import reading
+from dosvotos.database.contracts import ContractBook
+from dosvotos.database.ledger import TrialLedger, look_of
+from dosvotos.database.market_data import BarTable
+from dosvotos.database.registry import list_proposals
+from dosvotos.errors import LineageError, ParameterError
+from dosvotos.files import write_file
+from dosvotos.market.dataset import select_bars
+from dosvotos.market.splits import splits_of
+from dosvotos.promotion.registration import check_reports
+from dosvotos.sources.feed import feed_of
+
+
+class Written(NamedTuple):
+    """A comparison and the files it stands in."""
+
+    comparison: Comparison
+    looks: int
+    page: Path
+    data: Path
+
+
+def write_comparison(engine: Engine, experiments: Sequence[str], folder: Path, intersect: bool) -> Written:
+    """Compare the latest proposals of experiments and write page and JSON.
+
+    Raises
+    ------
+    ParameterError, LineageError
+        If an experiment has no proposal, its files are not those L4 wrote, or the two do not go together.
+    """
+    contestants = [_contestant(engine, name) for name in experiments]
+    comparison = compare(contestants, intersect)
+    looks = _looks(engine, contestants)
+    name = "comparison_" + "_vs_".join(experiments)
+    page, data = folder / f"{name}.html", folder / f"{name}.json"
+    write_file(page, render_comparison(comparison, looks).encode())
+    content = {**comparison.model_dump(mode="json"), "looks": looks}
+    write_file(data, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
+    return Written(comparison, looks, page, data)
+
+
+def print_comparison(written: Written) -> None:
+    """Print the A/B table and the paired evidence."""
+    comparison, console = written.comparison, Console()
+    window = f"{comparison.first_session} to {comparison.last_session}, {comparison.sessions} sessions"
+    sides = Table(window, *comparison.experiments, box=None)
+    for column in sides.columns[1:]:
+        column.justify = "right"
+    for row in figure_rows(comparison):
+        sides.add_row(*row)
+    console.print(sides)
+    pairs = Table("a - b", "Sharpe difference", "90% interval", "a beats b", box=None)
+    for row in pair_rows(comparison):
+        pairs.add_row(*row)
+    console.print(pairs)
+    if comparison.intersected:
+        left_out = ", ".join(f"{name} {count}" for name, count in comparison.left_out.items())
+        console.print(f"intersected: only sessions with the same bars; left out: {left_out}", style="yellow")
+    console.print(
+        f"{len(comparison.contracts)} parameters differ; {written.looks} models have looked at these sessions"
+    )
+
+
+def _contestant(engine: Engine, name: str) -> Contestant:
+    row = _latest(engine, name)
+    check_reports(row)
+    results = _report(row, f"backtest_results_{name}.json")
+    contract = _contract(engine, row)
+    return Contestant(name, row.id, row.model_id, contract, _closes(engine, row, contract), results)
+
+
+def _latest(engine: Engine, name: str) -> Row[Any]:
+    with reading(engine) as connection:
+        rows = list_proposals(connection)
+    of_name = [row for row in rows if row.experiment_name == name]
+    if not of_name:
+        known = ", ".join(sorted({row.experiment_name for row in rows})) or "none yet"
+        raise ParameterError(
+            f"compare: {name} has no proposal; experiments with one: {known}; 'kedro run --env {name}' "
+            "makes one"
+        )
+    return of_name[0]
+
+
+def _report(row: Row[Any], name: str) -> Any:
+    if name not in row.report_files:
+        raise LineageError(f"proposal {row.id} has no {name}; run the backtest and promotion pipelines again")
+    return json.loads((Path(row.report_folder) / name).read_bytes())
+
+
+def _contract(engine: Engine, row: Row[Any]) -> ExperimentContract:
+    file = _report(row, "experiment_contract.json")
+    contract = ContractBook(engine).registered(ExperimentContract.model_validate(file))
+    if contract is None or contract.config_hash != row.lineage["config_hash"]:
+        raise LineageError(f"proposal {row.id}: its contract is not in this database")
+    return contract
+
+
+def _closes(engine: Engine, row: Row[Any], contract: ExperimentContract) -> pd.Series:
+    parameters = contract.parameters
+    feed = feed_of(parameters.data_acquisition.source, parameters.sample_market)
+    bars = BarTable(engine, row.instrument).as_of(feed, contract.data_as_of)
+    test = splits_of(parameters)["test"]
+    closes: pd.Series = test.take(select_bars(bars, test.last))["close"]
+    return closes
+
+
+def _looks(engine: Engine, contestants: Sequence[Contestant]) -> int:
+    """Count the models that have seen a day of these windows.
+
+    Each model here looked at its own window when L4 opened it. Looking again at that window, or at part of
+    it, is no new look, so nothing is written.
+    """
+    seen = set()
+    for one in contestants:
+        look = look_of(one.contract, one.results["model_hash"])
+        ledger = TrialLedger(engine, one.contract.parameters.experiment.instrument)
+        rows = ledger.overlapping(look)
+        if look.model_hash not in {row.model_hash for row in rows}:
+            raise LineageError(f"{one.name}: the trial ledger knows no look of {one.model_id}; run L4 again")
+        seen |= {row.model_hash for row in rows}
+    return len(seen)
