@@ -2,8 +2,10 @@
 
 import argparse
 import socket
+import subprocess
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import uvicorn
 
@@ -27,9 +29,20 @@ def main() -> int:
     host = f"[{options.host}]" if ":" in options.host else options.host
     print(f"Dos Votos: http://{host}:{options.port} (Ctrl+C stops it)", flush=True)
     config = uvicorn.Config(app, log_level="warning", proxy_headers=False, server_header=False)
-    with suppress(KeyboardInterrupt):
+    with _worker(), suppress(KeyboardInterrupt):
         uvicorn.Server(config).run(sockets=[listener])
     return 0
+
+
+@contextmanager
+def _worker() -> Iterator[None]:
+    """Let a child process work off the further backtests people ask for; it ends with this one."""
+    worker = subprocess.Popen([sys.executable, "-m", "dosvotos.commands.main", "jobs", "--watch"])
+    try:
+        yield
+    finally:
+        worker.terminate()
+        worker.wait()
 
 
 def _listen(host: str, port: int) -> socket.socket:

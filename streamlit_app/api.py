@@ -1,7 +1,7 @@
 """The REST API: what the pages show and do, for programs."""
 
 import html
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, FastAPI, HTTPException, Path, Query, Request
@@ -22,10 +22,14 @@ from dosvotos.errors import (
     DecisionError,
     DosVotosError,
     LineageError,
+    RequestError,
     UnknownProposalError,
+    UnknownRequestError,
 )
 from dosvotos.lineage.vote import decide_verified
 from dosvotos.promotion.decision import MAX_NOTES, Decision, state_of
+from dosvotos.promotion.identity import current_user
+from dosvotos.promotion.more_tests import read_further, request_backtest
 from streamlit_app import queries
 from streamlit_app.identity import cast_vote, is_current_user
 from streamlit_app.problems import MEDIA_TYPE, problem
@@ -34,6 +38,8 @@ from streamlit_app.security import API_PATH
 
 _STATUS_OF_ERROR: dict[type[DosVotosError], int] = {
     UnknownProposalError: 404,
+    UnknownRequestError: 404,
+    RequestError: 422,
     DecisionConflictError: 409,
     DecisionError: 422,
     BundleError: 409,
@@ -128,6 +134,39 @@ class VoteResult(BaseModel):
     new_stage: str
 
 
+class PeriodRequest(BaseModel):
+    """The sessions a further backtest is about, both included: any whose bars are stored."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    start_date: date
+    end_date: date
+
+
+class Requested(BaseModel):
+    """A further backtest that waits for its worker, or was asked for before."""
+
+    backtest_id: int
+    status: str
+
+
+class FurtherBacktest(Requested):
+    """A further backtest; IN-SAMPLE where the period touches what the model was trained or chosen on."""
+
+    proposal_id: int
+    start_date: date
+    end_date: date
+    sample: Literal["OUT-OF-SAMPLE", "IN-SAMPLE"]
+    requested_by: str
+    requested_at: datetime
+    finished_at: datetime | None
+    metrics: dict[str, Any] | None
+    result_hash: str | None
+    backtest_results: BacktestResults | None
+    trouble: str | None
+    """Why it failed, or why its results cannot be shown."""
+
+
 class Signal(BaseModel):
     """One bar's signal, or the reason there is none."""
 
@@ -184,6 +223,33 @@ def vote(proposal_id: ProposalId, request: VoteRequest) -> VoteResult:
     cast = cast_vote(request.decision, request.notes, request.promote_to_production)
     outcome = decide_verified(queries.engine(), proposal_id, cast, datetime.now(UTC))
     return VoteResult(model_id=outcome.model_id, new_stage=outcome.new_stage)
+
+
+@router.post("/experiments/{id}/backtest", status_code=202)
+def request_more(proposal_id: ProposalId, request: PeriodRequest) -> Requested:
+    """Ask for a further backtest of the proposal's model; the same period again is the same request."""
+    backtest_id = request_backtest(
+        queries.engine(),
+        proposal_id,
+        request.start_date,
+        request.end_date,
+        current_user(),
+        datetime.now(UTC),
+    )
+    return Requested(backtest_id=backtest_id, status=queries.further_test(backtest_id).status)
+
+
+@router.get("/backtests/{id}")
+def get_backtest(backtest_id: ProposalId) -> FurtherBacktest:
+    """Give a further backtest: how far it is and, once done, its result."""
+    row = queries.further_test(backtest_id)
+    results, trouble = None, row.problem
+    if row.status == "done":
+        try:
+            results = BacktestResults.model_validate(read_further(row), extra="ignore")
+        except LineageError as error:
+            trouble = str(error)
+    return FurtherBacktest(**row._mapping, backtest_id=row.id, backtest_results=results, trouble=trouble)
 
 
 @router.get("/signals")

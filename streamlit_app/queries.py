@@ -14,6 +14,7 @@ from dosvotos.database.registry import (
     list_proposals,
     production_model,
 )
+from dosvotos.database.requests import get_request, list_requests
 from dosvotos.database.signals import latest_signals
 from dosvotos.database.tables import STAGES
 from dosvotos.promotion.audit import read_audit_log
@@ -37,6 +38,18 @@ def proposal(proposal_id: int) -> Record:
     """Find a proposal by its id; raises UnknownProposalError."""
     with reading(engine()) as connection:
         return get_proposal(connection, proposal_id)
+
+
+def further_tests(proposal_id: int) -> list[Record]:
+    """List the further backtests of a proposal, newest first."""
+    with reading(engine()) as connection:
+        return list_requests(connection, proposal_id)
+
+
+def further_test(request_id: int) -> Record:
+    """Find a further backtest by its id; raises UnknownRequestError."""
+    with reading(engine()) as connection:
+        return get_request(connection, request_id)
 
 
 def model(model_id: str) -> Record:

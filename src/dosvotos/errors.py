@@ -52,6 +52,14 @@ class UnknownProposalError(DecisionError):
     """A proposal id that does not exist."""
 
 
+class UnknownRequestError(DosVotosError):
+    """The id of a further backtest that does not exist."""
+
+
+class RequestError(DosVotosError):
+    """A further backtest that cannot be made as it was asked for."""
+
+
 class DatabaseError(DosVotosError):
     """The database is missing, unreachable or has another schema version."""
 

@@ -12,6 +12,7 @@ from dosvotos.promotion.decision import VALID_FOR, state_of
 from streamlit_app import charts, queries
 from streamlit_app.ballot import show_ballot
 from streamlit_app.formats import MISSING, in_bogota
+from streamlit_app.further import show_further_tests
 from streamlit_app.page import COLOURS, first_vote, formats, now, plain, translator, what_was_done
 from streamlit_app.reports import Backtest, Comparison, Metrics, read_backtest, read_comparison
 
@@ -68,6 +69,7 @@ def show() -> None:
         _cuts(reports.backtest)
     _evidence(proposal.evidence)
     _lineage(proposal.lineage)
+    show_further_tests(proposal, is_open=state_of(proposal, now()) in OPEN_STATES)
     show_ballot(proposal, is_open=state_of(proposal, now()) in OPEN_STATES)
 
 

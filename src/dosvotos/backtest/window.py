@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Literal
 
+import numpy as np
+
 from dosvotos.errors import InSampleError
 
 Sample = Literal["OUT-OF-SAMPLE", "IN-SAMPLE"]
@@ -26,6 +28,15 @@ def seen_splits(first: date, last: date, date_ranges: Mapping[str, str]) -> tupl
 def sample_of(first: date, last: date, date_ranges: Mapping[str, str]) -> Sample:
     """What to label a backtest over a window with, wherever it shows."""
     return "IN-SAMPLE" if seen_splits(first, last, date_ranges) else "OUT-OF-SAMPLE"
+
+
+def touches_unseen(sessions: np.ndarray, date_ranges: Mapping[str, str]) -> bool:
+    """Whether any of some sessions (``datetime64[D]``) lies outside of training and selection."""
+    unseen = np.ones(len(sessions), dtype=bool)
+    for name in _SEEN:
+        start, end = (np.datetime64(day) for day in date_ranges[name].split(" to "))
+        unseen &= (sessions < start) | (sessions > end)
+    return bool(unseen.any())
 
 
 def refuse_in_sample(first: date, last: date, date_ranges: Mapping[str, str]) -> None:

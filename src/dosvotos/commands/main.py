@@ -124,6 +124,19 @@ def compare(experiments: tuple[str, ...], intersect: bool, out: Path) -> None:
     click.echo(f"see {written.page} and {written.data.name}")
 
 
+@cli.command()
+@click.option("--watch", is_flag=True, help="Stay, and work off requests as they come; the app does so.")
+def jobs(watch: bool) -> None:
+    """Work off the further backtests that people asked for in the app or by its API."""
+    from dosvotos.commands import jobs as worker
+
+    engine = open_database(database_url())
+    if watch:
+        worker.watch(engine, click.echo)
+        return
+    click.echo(f"{worker.work_off(engine, click.echo)} further backtest(s) worked off")
+
+
 def main() -> None:
     """Run the command line; mistakes become one message and exit code 1."""
     try:
@@ -134,3 +147,7 @@ def main() -> None:
             raise
         show(message)
         sys.exit(EXIT_ERROR)
+
+
+if __name__ == "__main__":
+    main()

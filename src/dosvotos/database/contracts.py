@@ -30,6 +30,17 @@ class ContractBook:
         made = self.made_of(contract.experiment_name, contract.experiment_version)
         return made.get(contract.contract_id)
 
+    def of_hash(self, name: str, config_hash: str) -> ExperimentContract | None:
+        """An experiment's contract by its parameters' hash, whatever its version."""
+        t = experiment_contracts
+        query = select(t.c.experiment_version).where(
+            t.c.experiment_name == name, t.c.config_hash == config_hash
+        )
+        with reading(self.engine) as connection:
+            version = connection.execute(query.order_by(t.c.id)).scalar()
+        made = self.made_of(name, version).values() if version else ()
+        return next((contract for contract in made if contract.config_hash == config_hash), None)
+
     def store(self, contract: ExperimentContract) -> None:
         """Write a contract; the same one again changes nothing.
 

@@ -41,6 +41,7 @@ PROPOSAL_STATES = (
     "SUPERSEDED",
     "EXPIRED",
 )
+REQUEST_STATES = ("queued", "running", "done", "failed")
 
 metadata = MetaData(
     naming_convention={
@@ -244,6 +245,32 @@ approval_audit_log = Table(
     Column("created_at", UTCDateTime, nullable=False),
 )
 """The second votes, each row carrying the hash of the row before it; `id` is the sequence."""
+
+backtest_requests = Table(
+    "backtest_requests",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("proposal_id", Integer, ForeignKey("promotion_proposals.id"), nullable=False, index=True),
+    Column("start_date", Date, nullable=False),
+    Column("end_date", Date, nullable=False),
+    Column("sample", String(16), nullable=False),
+    Column("status", String(16), nullable=False, server_default="queued", index=True),
+    Column("requested_by", String(255), nullable=False),
+    Column("requested_at", UTCDateTime, nullable=False),
+    Column("claims", Integer, nullable=False, server_default="0"),
+    Column("claimed_by", String(64)),
+    Column("claimed_until", UTCDateTime),
+    Column("finished_at", UTCDateTime),
+    Column("problem", Text),
+    Column("result_file", String(512)),
+    Column("result_hash", String(64)),
+    Column("metrics", _json()),
+    _one_of("status", REQUEST_STATES, "status_known"),
+    _one_of("sample", ("OUT-OF-SAMPLE", "IN-SAMPLE"), "sample_known"),
+    CheckConstraint("start_date <= end_date", name="dates_in_order"),
+    CheckConstraint("(status = 'done') = (result_hash IS NOT NULL)", name="done_has_result"),
+)
+"""Further backtests that people asked for; a running one belongs to its claimant until `claimed_until`."""
 
 ledger_genesis = Table(
     "ledger_genesis",

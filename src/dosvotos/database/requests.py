@@ -1,0 +1,133 @@
+"""The queue of further backtests: each request is worked on by one worker at a time.
+
+A worker claims a request for a while and renews its claim as it works. When it dies its claim runs out, and
+the request is anybody's again.
+"""
+
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, func, insert, or_, select, update
+
+from dosvotos.database.connection import reading, writing
+from dosvotos.database.tables import backtest_requests, promotion_proposals
+from dosvotos.errors import UnknownRequestError
+
+MAX_CLAIMS = 3
+"""A request whose workers died this often is not tried again."""
+
+
+class Result(NamedTuple):
+    """What a finished request leaves."""
+
+    file: str
+    digest: str
+    metrics: dict[str, Any]
+
+
+def add_request(engine: Engine, request: dict[str, Any]) -> int:
+    """Queue a request; the same period of the same proposal is found again, unless it failed.
+
+    Parameters
+    ----------
+    engine : Engine
+    request : dict
+        proposal_id, start_date, end_date, sample, requested_by and requested_at.
+    """
+    t = backtest_requests
+    with writing(engine) as connection:
+        _lock_proposal(connection, request["proposal_id"])
+        same = and_(*(t.c[name] == request[name] for name in ("proposal_id", "start_date", "end_date")))
+        found = select(t.c.id).where(same, t.c.status != "failed")
+        if (known := connection.execute(found).scalar()) is not None:
+            return int(known)
+        return int(connection.execute(insert(t).values(**request).returning(t.c.id)).scalar_one())
+
+
+def get_request(connection: Connection, request_id: int) -> Row[Any]:
+    """A request by its id.
+
+    Raises
+    ------
+    UnknownRequestError
+        If there is none.
+    """
+    query = select(backtest_requests).where(backtest_requests.c.id == request_id)
+    if (row := connection.execute(query).one_or_none()) is None:
+        raise UnknownRequestError(f"backtest {request_id} does not exist")
+    return row
+
+
+def list_requests(connection: Connection, proposal_id: int) -> list[Row[Any]]:
+    """A proposal's requests, newest first."""
+    t = backtest_requests
+    query = select(t).where(t.c.proposal_id == proposal_id).order_by(t.c.id.desc())
+    return list(connection.execute(query).all())
+
+
+def claim_request(engine: Engine, worker: str, now: datetime, lease: timedelta) -> Row[Any] | None:
+    """Take the oldest request that waits or whose worker is gone; None if there is none."""
+    if not _is_any_free(engine, now):
+        return None
+    t = backtest_requests
+    with writing(engine) as connection:
+        _give_up(connection, now)
+        query = select(t.c.id).where(_free(now)).order_by(t.c.id).limit(1).with_for_update(skip_locked=True)
+        if (request_id := connection.execute(query).scalar()) is None:
+            return None
+        claim = {"status": "running", "claimed_by": worker, "claimed_until": now + lease}
+        taken = update(t).where(t.c.id == request_id).values(**claim, claims=t.c.claims + 1)
+        return connection.execute(taken.returning(*t.c)).one()
+
+
+def renew_claim(engine: Engine, request_id: int, worker: str, now: datetime, lease: timedelta) -> bool:
+    """Keep a claim for another while; False if it is another's by now."""
+    return _change(engine, request_id, worker, {"claimed_until": now + lease})
+
+
+def finish_request(engine: Engine, request_id: int, worker: str, result: Result, now: datetime) -> bool:
+    """Enter the result; False, and nothing is entered, if the claim is another's by now."""
+    values = {"result_file": result.file, "result_hash": result.digest, "metrics": result.metrics}
+    return _change(engine, request_id, worker, {**values, "status": "done", "finished_at": now})
+
+
+def fail_request(engine: Engine, request_id: int, worker: str, problem: str, now: datetime) -> bool:
+    """Enter why a request cannot be done; False, and nothing is entered, if the claim is another's by now."""
+    return _change(engine, request_id, worker, {"status": "failed", "problem": problem, "finished_at": now})
+
+
+def _lock_proposal(connection: Connection, proposal_id: int) -> None:
+    query = select(promotion_proposals.c.id).where(promotion_proposals.c.id == proposal_id)
+    connection.execute(query.with_for_update())
+
+
+def _is_any_free(engine: Engine, now: datetime) -> bool:
+    """Look without the write lock, which an idle worker should not take again and again."""
+    with reading(engine) as connection:
+        query = select(func.count()).select_from(backtest_requests).where(_free(now))
+        return bool(connection.execute(query).scalar_one())
+
+
+def _free(now: datetime) -> ColumnElement[bool]:
+    t = backtest_requests
+    return or_(t.c.status == "queued", _abandoned(now))
+
+
+def _abandoned(now: datetime) -> ColumnElement[bool]:
+    t = backtest_requests
+    return and_(t.c.status == "running", t.c.claimed_until < now)
+
+
+def _give_up(connection: Connection, now: datetime) -> None:
+    problem = f"its worker died {MAX_CLAIMS} times; see the worker's messages, then ask again"
+    t = backtest_requests
+    hopeless = and_(_abandoned(now), t.c.claims >= MAX_CLAIMS)
+    values = {"status": "failed", "problem": problem, "finished_at": now}
+    connection.execute(update(t).where(hopeless).values(values))
+
+
+def _change(engine: Engine, request_id: int, worker: str, values: dict[str, Any]) -> bool:
+    t = backtest_requests
+    own = and_(t.c.id == request_id, t.c.status == "running", t.c.claimed_by == worker)
+    with writing(engine) as connection:
+        return bool(connection.execute(update(t).where(own).values(**values)).rowcount)
