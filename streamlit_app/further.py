@@ -22,7 +22,7 @@ _SHOWN: Final = ("sharpe_ratio", "total_return", "max_drawdown", "win_rate", "to
 
 
 def show_further_tests(proposal: queries.Record, is_open: bool) -> None:
-    """Show every further test of a proposal, newest first, and for an open one the form to ask for another."""
+    """Show every further test of a proposal, newest first, and for an open one the form to ask for one."""
     t = translator()
     rows = queries.further_tests(proposal.id)
     if not (rows or is_open):

@@ -14,14 +14,15 @@ from dosvotos.database.contracts import ContractBook
 from dosvotos.database.history import history_hash, stored_history
 from dosvotos.database.market_data import BarTable, MacroTables
 from dosvotos.hashing import digest_json
-from dosvotos.market.calendar import session_bar_times
+from dosvotos.market.calendar import scheduled_sessions, session_bar_times
 from dosvotos.policy.bundle import Bundle
 from dosvotos.sources.feed import feed_of
 from tests.conftest import parameters_of
 
 INSTRUMENT = "USD/COP.SIM"
-DAY = date(2025, 7, 1)
-STORED_AT = datetime.fromisoformat("2025-07-02T00:00:00+00:00")
+SESSIONS = scheduled_sessions(date(2025, 6, 24), date(2025, 7, 8))
+"""Of them the first three lie in val."""
+STORED_AT = datetime.fromisoformat("2025-07-09T00:00:00+00:00")
 PERIODS = {
     "train": "2023-01-01 to 2024-12-30",
     "val": "2025-01-01 to 2025-06-27",
@@ -37,7 +38,7 @@ def lay_contract(engine: Engine, experiment: str) -> ExperimentContract:
 
 
 def lay_market(engine: Engine, contract: ExperimentContract) -> str:
-    """A session of bars and an observation of each variable behind features; gives their hash."""
+    """Ten sessions of bars and a year of each variable behind features; gives the hash of what is stored."""
     parameters = contract.parameters
     feed = feed_of("sample", parameters.sample_market)
     bars, macro = BarTable(engine, INSTRUMENT), MacroTables(engine, INSTRUMENT)
@@ -89,22 +90,27 @@ def records_behind(
 
 
 def _bars() -> pd.DataFrame:
-    times = pd.DatetimeIndex(session_bar_times(DAY))
-    close = 4000 + np.arange(len(times), dtype=float)
+    times = pd.DatetimeIndex([time for day in SESSIONS for time in session_bar_times(day)])
+    close = 4000 * np.exp(np.cumsum(np.random.default_rng(5).normal(0, 8e-4, len(times))))
     prices = dict.fromkeys(("open", "high", "low", "close"), close)
     return pd.DataFrame({"timestamp": times, **prices, "volume": 0.0, "source": "simulator"})
 
 
 def _macro() -> pd.DataFrame:
-    names = list(MACRO_SOURCES.values())
-    return pd.DataFrame(
-        {
-            "variable": names,
-            "frequency": "daily",
-            "observation_date": date(2025, 6, 27),
-            "value": np.arange(len(names)) + 1.0,
-            "published_at": pd.Timestamp("2025-06-30", tz="UTC"),
-            "vintage": "simulated",
-            "source": "simulator",
-        }
-    )
+    days = pd.bdate_range("2024-06-03", "2025-07-07")
+    rng = np.random.default_rng(6)
+    parts = [
+        pd.DataFrame(
+            {
+                "variable": name,
+                "frequency": "daily",
+                "observation_date": days.date,
+                "value": 100 + rng.normal(0, 1, len(days)).cumsum(),
+                "published_at": (days + pd.Timedelta(hours=23)).tz_localize("UTC"),
+                "vintage": "simulated",
+                "source": "simulator",
+            }
+        )
+        for name in MACRO_SOURCES.values()
+    ]
+    return pd.concat(parts, ignore_index=True)

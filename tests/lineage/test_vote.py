@@ -55,7 +55,8 @@ def edit_stored_bars(desk: Desk, proposal_id: int) -> None:
     on = " ON usdcop_m5_ohlcv" if desk.engine.dialect.name == "postgresql" else ""
     with writing(desk.engine) as connection:
         connection.execute(text(f"DROP TRIGGER usdcop_m5_ohlcv_no_update{on}"))
-        connection.execute(text("UPDATE usdcop_m5_ohlcv SET close = close + 0.01 WHERE close = 4007"))
+        first = "timestamp = (SELECT MIN(timestamp) FROM usdcop_m5_ohlcv)"
+        connection.execute(text(f"UPDATE usdcop_m5_ohlcv SET close = close + 0.01 WHERE {first}"))
 
 
 def edit_lineage(desk: Desk, proposal_id: int) -> None:

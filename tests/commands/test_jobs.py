@@ -1,0 +1,177 @@
+"""``dosvotos jobs`` as processes: killed, at once, and under the app."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from dosvotos.commands import jobs
+from dosvotos.commands.main import cli
+from dosvotos.database.connection import reading
+from dosvotos.database.requests import get_request, list_requests
+from dosvotos.errors import DataError
+from dosvotos.promotion import more_tests
+from dosvotos.promotion.more_tests import request_backtest
+from tests.conftest import ROOT
+from tests.desk import Desk, open_desk
+
+NOW = datetime.now(UTC)
+# a worker whose work never ends, and whose claim lasts two seconds
+STUCK = """
+import time
+from datetime import timedelta
+from dosvotos.commands import jobs
+from dosvotos.database.connection import database_url, open_database
+from dosvotos.promotion import more_tests
+more_tests.run_request = lambda *_: print("working", flush=True) or time.sleep(600)
+jobs.work_off(open_database(database_url()), print, timedelta(seconds=2))
+"""
+
+
+@pytest.fixture
+def desk(tmp_path, monkeypatch) -> Desk:
+    url = f"sqlite:///{tmp_path}/data/dosvotos.db"
+    monkeypatch.setenv("DOSVOTOS_DATABASE_URL", url)
+    monkeypatch.chdir(tmp_path)
+    with open_desk(url, tmp_path) as desk:
+        yield desk
+
+
+def ask(desk: Desk, proposal_id: int, first: int = 1) -> int:
+    return request_backtest(
+        desk.engine, proposal_id, date(2025, 7, first), date(2025, 7, 8), "ana", datetime.now(UTC)
+    )
+
+
+def row(desk: Desk, request_id: int):
+    with reading(desk.engine) as connection:
+        return get_request(connection, request_id)
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+
+
+def start(*words: str) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, *words],
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def test_everything_that_waits_is_worked_off_and_stands_beside_the_proposal(desk):
+    proposal_id = desk.propose()
+    made = [ask(desk, proposal_id, first) for first in (1, 2)]
+    done = CliRunner().invoke(cli, ["jobs"])
+    assert done.exit_code == 0 and "2 further backtest(s) worked off" in done.output
+    for request_id in made:
+        found = row(desk, request_id)
+        assert found.status == "done" and Path(found.result_file).is_file()
+        assert found.result_file.startswith(desk.proposal(proposal_id).report_folder)
+    assert "0 further" in CliRunner().invoke(cli, ["jobs"]).output
+
+
+def test_a_test_that_cannot_be_made_says_why_and_the_next_one_is_made(desk, monkeypatch):
+    proposal_id = desk.propose()
+    first, second = ask(desk, proposal_id, 1), ask(desk, proposal_id, 2)
+    real = more_tests.run_request
+
+    def refuse_first(engine, request, now):
+        if request.id == first:
+            raise DataError("macro: no observation of dxy")
+        return real(engine, request, now)
+
+    monkeypatch.setattr(more_tests, "run_request", refuse_first)
+    jobs.work_off(desk.engine, lambda _: None)
+    assert (row(desk, first).status, row(desk, first).problem) == ("failed", "macro: no observation of dxy")
+    assert row(desk, second).status == "done"
+
+
+def test_a_defect_of_ours_fails_the_request_and_is_not_hidden(desk, monkeypatch):
+    request_id = ask(desk, desk.propose())
+    monkeypatch.setattr(more_tests, "run_request", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        jobs.work_off(desk.engine, lambda _: None)
+    assert row(desk, request_id).problem == "an unexpected ZeroDivisionError"
+
+
+def test_a_claim_is_renewed_for_as_long_as_the_work_goes_on(desk, monkeypatch):
+    request_id = ask(desk, desk.propose())
+    real, stolen = more_tests.run_request, []
+
+    def slow(engine, request, now):
+        time.sleep(0.6)
+        stolen.append(jobs.work_off(engine, lambda _: None))
+        return real(engine, request, now)
+
+    monkeypatch.setattr(more_tests, "run_request", slow)
+    jobs.work_off(desk.engine, lambda _: None, timedelta(seconds=0.4))
+    assert stolen == [0] and row(desk, request_id).claims == 1 and row(desk, request_id).status == "done"
+
+
+@pytest.mark.slow
+def test_after_kill_9_the_request_waits_out_its_claim_and_is_made_by_another(desk):
+    request_id = ask(desk, desk.propose())
+    worker = start("-c", STUCK)
+    assert "backtest 1" in worker.stdout.readline() and "working" in worker.stdout.readline()
+    assert jobs.work_off(desk.engine, lambda _: None) == 0
+    worker.send_signal(signal.SIGKILL)
+    worker.wait()
+    assert row(desk, request_id).status == "running"
+    deadline = time.monotonic() + 20
+    while jobs.work_off(desk.engine, lambda _: None) == 0:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    found = row(desk, request_id)
+    assert (found.status, found.claims) == ("done", 2)
+
+
+@pytest.mark.slow
+def test_two_processes_share_the_work_and_do_nothing_twice(desk):
+    proposal_id = desk.propose()
+    for first in (1, 2, 3, 4, 7):
+        ask(desk, proposal_id, first)
+    workers = [start("-m", "dosvotos.commands.main", "jobs") for _ in range(2)]
+    outputs = [worker.communicate(timeout=120)[0] for worker in workers]
+    assert [worker.returncode for worker in workers] == [0, 0], outputs
+    with reading(desk.engine) as connection:
+        rows = list_requests(connection, proposal_id)
+    assert [(found.status, found.claims) for found in rows] == [("done", 1)] * 5
+    assert sum(output.count(": done, see") for output in outputs) == 5
+
+
+@pytest.mark.slow
+def test_a_watching_worker_ends_with_the_process_that_started_it(desk):
+    script = (
+        "import subprocess, sys\n"
+        "words = [sys.executable, '-m', 'dosvotos.commands.main', 'jobs', '--watch']\n"
+        "print(subprocess.Popen(words).pid, flush=True)\n"
+        "sys.stdin.read()"
+    )
+    parent = subprocess.Popen(
+        [sys.executable, "-c", script],
+        env=environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    child = int(parent.stdout.readline())
+    request_id = ask(desk, desk.propose())
+    deadline = time.monotonic() + 60
+    while row(desk, request_id).status != "done":
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    parent.kill()
+    parent.wait()
+    while Path(f"/proc/{child}").exists() and "zombie" not in Path(f"/proc/{child}/status").read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)

@@ -1,0 +1,165 @@
+"""Further backtests on a desk with ten sessions of stored bars, the first three of them in val."""
+
+import json
+from datetime import UTC, date, datetime, timedelta
+
+import pandas as pd
+import pytest
+
+from dosvotos.backtest.run import run_backtest
+from dosvotos.backtest.window import touches_unseen
+from dosvotos.database.connection import reading
+from dosvotos.database.contracts import ContractBook
+from dosvotos.database.history import stored_history
+from dosvotos.database.ledger import Look, TrialLedger
+from dosvotos.database.market_data import BarTable, MacroTables
+from dosvotos.database.registry import get_model
+from dosvotos.database.requests import get_request
+from dosvotos.errors import BundleError, DecisionConflictError, LineageError, RequestError
+from dosvotos.market.dataset import feature_rows
+from dosvotos.market.splits import Split
+from dosvotos.promotion import more_tests
+from dosvotos.promotion.decision import Vote, decide
+from dosvotos.promotion.more_tests import read_further, request_backtest, run_request
+from dosvotos.sources.feed import feed_of
+from tests.conftest import parameters_of
+from tests.desk import INSTRUMENT, Desk, tiny_policy
+from tests.laid import PERIODS
+
+NOW = datetime.now(UTC)
+UNSEEN = (date(2025, 7, 1), date(2025, 7, 8))
+SEEN = (date(2025, 6, 24), date(2025, 6, 26))
+BOTH = (date(2025, 6, 24), date(2025, 7, 8))
+
+
+@pytest.fixture
+def desk(engine, tmp_path, monkeypatch) -> Desk:
+    monkeypatch.chdir(tmp_path)
+    return Desk(engine, tmp_path)
+
+
+def ask(desk: Desk, proposal_id: int, period: tuple[date, date] = UNSEEN):
+    request_id = request_backtest(desk.engine, proposal_id, *period, "ana", NOW)
+    with reading(desk.engine) as connection:
+        return get_request(connection, request_id)
+
+
+def looks(desk: Desk) -> list:
+    feed = feed_of("sample", parameters_of().sample_market)
+    return TrialLedger(desk.engine, INSTRUMENT).overlapping(
+        Look(feed, "", date(2020, 1, 1), date(2030, 1, 1))
+    )
+
+
+def model(desk: Desk, proposal_id: int):
+    with reading(desk.engine) as connection:
+        return get_model(connection, desk.proposal(proposal_id).model_id)
+
+
+def results_of(desk: Desk, request) -> tuple[dict, str]:
+    result = run_request(desk.engine, request, NOW)
+    return json.loads((desk.root / result.file).read_text()), result.digest
+
+
+def test_the_result_is_that_of_the_policy_on_features_of_the_same_definition(desk):
+    found, _ = results_of(desk, ask(desk, desk.propose(seed=2)))
+    contract = ContractBook(desk.engine).made_of("demo", "1.0.0")["CTR-EXP-demo"]
+    bars, macro = BarTable(desk.engine, INSTRUMENT), MacroTables(desk.engine, INSTRUMENT)
+    history = stored_history(contract.parameters, bars, macro, NOW, date(2025, 12, 31))
+    split = Split("x", *UNSEEN)
+    rows = split.take(feature_rows(history, contract.parameters))
+    expected = run_backtest(tiny_policy(2), rows, split.sessions(), contract.parameters)
+    assert found["metrics"]["total_trades"] > 0 and found["metrics"]["sharpe_ratio"] is not None
+    assert found["metrics"] == json.loads(json.dumps(expected["metrics"]))
+    assert found["backtest_hash"] == expected["backtest_hash"]
+    assert found["test_period"] == "2025-07-01 to 2025-07-08"
+
+
+def test_a_second_attempt_gives_the_same_bytes_even_after_new_bars(desk):
+    request = ask(desk, desk.propose())
+    _, digest = results_of(desk, request)
+    feed = feed_of("sample", parameters_of().sample_market)
+    last = BarTable(desk.engine, INSTRUMENT).as_of(feed, NOW).iloc[[-1]].reset_index()
+    changed = last.assign(close=last["close"] + 5)
+    BarTable(desk.engine, INSTRUMENT).store(changed, feed, NOW + timedelta(seconds=1))
+    assert results_of(desk, request)[1] == digest
+
+
+@pytest.mark.parametrize(
+    ("period", "sample", "n_looks"),
+    [(UNSEEN, "OUT-OF-SAMPLE", 1), (SEEN, "IN-SAMPLE", 0), (BOTH, "IN-SAMPLE", 1)],
+)
+def test_what_the_model_has_seen_is_labelled_and_what_it_has_not_is_a_look(desk, period, sample, n_looks):
+    request = ask(desk, desk.propose(), period)
+    found, _ = results_of(desk, request)
+    assert request.sample == found["sample"] == sample
+    assert ("IN-SAMPLE" in run_request(desk.engine, request, NOW).file) == (sample == "IN-SAMPLE")
+    rows = looks(desk)
+    assert len(rows) == n_looks
+    if rows:
+        assert (rows[0].window_start, rows[0].window_end) == period
+        assert rows[0].daily_returns == found["daily_returns"]
+
+
+def test_the_look_is_written_before_the_period_is_opened(desk, monkeypatch):
+    request = ask(desk, desk.propose())
+
+    def opened(*_):
+        assert len(looks(desk)) == 1
+        raise RuntimeError("stop here")
+
+    monkeypatch.setattr(more_tests, "stored_history", opened)
+    with pytest.raises(RuntimeError, match="stop here"):
+        run_request(desk.engine, request, NOW)
+
+
+def test_an_altered_bundle_is_refused_before_a_look_is_spent(desk):
+    request = ask(desk, desk.propose())
+    (path,) = desk.root.glob("data/06_models/*/policy.safetensors")
+    path.write_bytes(path.read_bytes()[:-1] + b"\x01")
+    with pytest.raises(BundleError):
+        run_request(desk.engine, request, NOW)
+    assert looks(desk) == []
+
+
+def test_an_altered_result_file_is_not_read(desk):
+    request = ask(desk, desk.propose())
+    result = run_request(desk.engine, request, NOW)
+    row = pd.Series({"result_file": result.file, "result_hash": result.digest})
+    assert read_further(row)["metrics"] == result.metrics
+    path = desk.root / result.file
+    path.write_bytes(path.read_bytes() + b" ")
+    with pytest.raises(LineageError, match="altered"):
+        read_further(row)
+
+
+@pytest.mark.parametrize(
+    ("period", "message"),
+    [
+        ((date(2025, 7, 8), date(2025, 7, 1)), "ends 2025-07-01, before it starts"),
+        ((date(2025, 7, 1), date(2025, 7, 9)), "whole sessions stored, 2025-06-24 to 2025-07-08"),
+        ((date(2020, 1, 1), date(2025, 7, 8)), "goes beyond"),
+        ((date(2025, 7, 5), date(2025, 7, 6)), "fewer than two sessions"),
+    ],
+)
+def test_a_period_that_cannot_be_tested_is_refused_at_once(desk, period, message):
+    with pytest.raises(RequestError, match=message):
+        ask(desk, desk.propose(), period)
+
+
+def test_further_tests_are_for_proposals_that_can_be_voted_on(desk):
+    waiting, closed = desk.propose("one"), desk.propose("two", 2)
+    decide(desk.engine, waiting, Vote("REQUEST_MORE_TESTS", "ana"), NOW)
+    decide(desk.engine, closed, Vote("REJECT", "ana"), NOW)
+    assert ask(desk, waiting).status == "queued"
+    with pytest.raises(DecisionConflictError, match="is REJECTED"):
+        ask(desk, closed)
+    run_request(desk.engine, ask(desk, waiting), NOW)
+    assert desk.proposal(waiting).status == "MORE_TESTS_REQUESTED"
+    assert decide(desk.engine, waiting, Vote("APPROVE", "bob"), NOW).status == "APPROVED"
+
+
+def test_unseen_by_hand():
+    days = pd.DatetimeIndex(["2025-06-26", "2025-06-27"]).to_numpy("datetime64[D]")
+    assert not touches_unseen(days, PERIODS)
+    assert touches_unseen(days + 3, PERIODS)  # the 29th lies behind val
