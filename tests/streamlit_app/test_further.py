@@ -1,0 +1,118 @@
+"""Further tests over REST and on the review page."""
+
+from typing import Any
+
+import pytest
+
+from dosvotos.commands.jobs import work_off
+from streamlit_app.i18n import LANGUAGES, Translator
+from tests.desk import Desk
+from tests.streamlit_app.test_api import assert_problem
+from tests.streamlit_app.test_pages import (  # noqa: F401
+    no_component_scan,
+    open_page,
+    press,
+    said,
+    vote,
+)
+
+pytestmark = pytest.mark.slow
+
+UNSEEN = {"start_date": "2025-07-01", "end_date": "2025-07-08"}
+SEEN = {"start_date": "2025-06-24", "end_date": "2025-07-08"}
+
+
+def ask(client: Any, proposal_id: int, period: dict[str, str] = UNSEEN) -> Any:
+    return client.post(f"/api/experiments/{proposal_id}/backtest", json=period)
+
+
+def work(desk: Desk) -> None:
+    work_off(desk.engine, lambda _: None)
+
+
+def test_a_further_backtest_is_asked_for_worked_off_and_read(client, any_desk: Desk):
+    proposal_id = any_desk.propose(seed=2)
+    asked = ask(client, proposal_id)
+    assert (asked.status_code, asked.json()) == (202, {"backtest_id": 1, "status": "queued"})
+    assert ask(client, proposal_id).json()["backtest_id"] == 1
+    waiting = client.get("/api/backtests/1").json()
+    assert (waiting["status"], waiting["backtest_results"], waiting["requested_by"]) == (
+        "queued",
+        None,
+        "alice",
+    )
+    work(any_desk)
+    done = client.get("/api/backtests/1").json()
+    assert (done["status"], done["sample"], done["trouble"]) == ("done", "OUT-OF-SAMPLE", None)
+    assert done["metrics"]["total_trades"] == len(done["backtest_results"]["trades"]) > 0
+    assert done["backtest_results"]["sample"] == "OUT-OF-SAMPLE"
+    assert len(done["backtest_results"]["equity_curve"]) == 6 * 60
+
+
+def test_what_the_model_has_seen_is_in_sample_wherever_it_shows(client, any_desk: Desk):
+    ask(client, any_desk.propose(), SEEN)
+    assert client.get("/api/backtests/1").json()["sample"] == "IN-SAMPLE"
+    work(any_desk)
+    done = client.get("/api/backtests/1").json()
+    assert done["sample"] == done["backtest_results"]["sample"] == "IN-SAMPLE"
+
+
+@pytest.mark.parametrize(
+    ("period", "detail"),
+    [
+        ({"start_date": "2025-07-08", "end_date": "2025-07-01"}, "before it starts"),
+        ({"start_date": "2019-07-01", "end_date": "2025-07-08"}, "goes beyond"),
+        ({"start_date": "yesterday", "end_date": "2025-07-08"}, "start_date"),
+        ({"start_date": "2025-07-01"}, "end_date"),
+        ({**UNSEEN, "reviewer": "eve"}, "reviewer"),
+    ],
+)
+def test_a_period_that_cannot_be_tested_is_a_problem(client, desk: Desk, period, detail):
+    assert detail in assert_problem(ask(client, desk.propose(), period), 422)["detail"]
+
+
+def test_unknown_and_closed_ones_are_problems(client, desk: Desk):
+    assert_problem(ask(client, 99), 404)
+    assert_problem(client.get("/api/backtests/99"), 404)
+    proposal_id = desk.propose()
+    vote(desk, proposal_id, "REJECT")
+    assert_problem(ask(client, proposal_id), 409)
+
+
+def test_an_altered_result_is_not_shown(client, desk: Desk):
+    ask(client, desk.propose())
+    work(desk)
+    (path,) = desk.root.glob("data/08_reporting/*/*/further/*.json")
+    path.write_bytes(path.read_bytes() + b" ")
+    found = client.get("/api/backtests/1").json()
+    assert found["backtest_results"] is None and "altered" in found["trouble"]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_page_takes_a_request_and_shows_its_result(open_page, desk: Desk, language):  # noqa: F811
+    proposal_id, t = desk.propose(seed=2), Translator(language)
+    at = open_page("review", language, proposal_id)
+    assert t("further.none") in said(at)
+    for place, day in zip(at.date_input, ("2025-06-24", "2025-07-08"), strict=True):
+        place.set_value(day)
+    press(at, t("further.ask"))
+    assert t("further.accepted", id=1) in said(at) and t("further.queued") in said(at)
+    work(desk)
+    at = open_page("review", language, proposal_id)
+    assert t("further.done") in said(at) and t("sample.IN-SAMPLE") in said(at)
+    assert t("further.seen") in "\n".join(warning.value for warning in at.warning)
+    assert t("metric.total_return") in [metric.label for metric in at.metric]
+
+
+def test_the_page_says_why_a_period_is_refused(open_page, desk: Desk):  # noqa: F811
+    at = press(open_page("review", "en", desk.propose()), "Request this test")
+    assert "goes beyond the whole sessions stored, 2025-06-24 to 2025-07-08" in said(at)
+
+
+def test_a_closed_proposal_shows_its_tests_and_no_form(open_page, client, desk: Desk):  # noqa: F811
+    proposal_id = desk.propose()
+    ask(client, proposal_id)
+    work(desk)
+    vote(desk, proposal_id, "REJECT")
+    at = open_page("review", "en", proposal_id)
+    assert "Further tests" in said(at) and not at.date_input
