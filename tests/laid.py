@@ -9,11 +9,12 @@ from sqlalchemy import Engine
 
 from dosvotos.contracts.experiment import ExperimentContract, make_contract
 from dosvotos.contracts.features import FEATURE_ORDER_HASH, MACRO_SOURCES
-from dosvotos.contracts.records import BacktestRecord, ChainRecord, DatasetRecord, SplitRecord, TrainingRecord
+from dosvotos.contracts.records import BacktestRecord, DatasetRecord, SplitRecord, TrainingRecord
 from dosvotos.database.contracts import ContractBook
 from dosvotos.database.history import history_hash, stored_history
 from dosvotos.database.market_data import BarTable, MacroTables
 from dosvotos.hashing import digest_json
+from dosvotos.lineage.chain import chain_records, check_chain
 from dosvotos.market.calendar import scheduled_sessions, session_bar_times
 from dosvotos.policy.bundle import Bundle
 from dosvotos.sources.feed import feed_of
@@ -84,8 +85,9 @@ def records_behind(
         f"DS_{name}_lineage.json": dataset,
         "training_record.json": training,
         "backtest_record.json": backtest,
-        "chain_record.json": ChainRecord(links=()),
     }
+    chain = check_chain(chain_records(contract, dataset, training, backtest, backtest.model_dump()), {})
+    records["chain_record.json"] = chain
     return {file: record.model_dump(mode="json") for file, record in records.items()}
 
 

@@ -9,6 +9,7 @@ from dosvotos.database.registry import OPEN_STATES
 from dosvotos.errors import LineageError, UnknownProposalError
 from dosvotos.hashing import short
 from dosvotos.promotion.decision import VALID_FOR, state_of
+from dosvotos.promotion.pack import make_pack
 from streamlit_app import charts, queries
 from streamlit_app.ballot import show_ballot
 from streamlit_app.formats import MISSING, in_bogota
@@ -69,6 +70,8 @@ def show() -> None:
         _cuts(reports.backtest)
     _evidence(proposal.evidence)
     _lineage(proposal.lineage)
+    if reports:
+        _pack(proposal)
     show_further_tests(proposal, is_open=state_of(proposal, now()) in OPEN_STATES)
     show_ballot(proposal, is_open=state_of(proposal, now()) in OPEN_STATES)
 
@@ -337,6 +340,19 @@ def _lineage(lineage: dict[str, Any]) -> None:
             t("column.hash"): [str(lineage.get(name) or MISSING) for name in shown],
         }
         st.dataframe(pd.DataFrame(full), hide_index=True)
+
+
+def _pack(proposal: queries.Record) -> None:
+    """Offer the validation pack as it stands at the click, with every vote by then."""
+    st.download_button(
+        t("review.pack"),
+        lambda: make_pack(queries.engine(), proposal.id),
+        file_name=f"validation_pack_{proposal.experiment_name}_{proposal.id}.html",
+        mime="text/html",
+        help=t("review.pack_help"),
+        on_click="ignore",
+        icon=":material/download:",
+    )
 
 
 t, f = translator(), formats()

@@ -137,6 +137,15 @@ def jobs(watch: bool) -> None:
     click.echo(f"{worker.work_off(engine, click.echo)} further backtest(s) worked off")
 
 
+@cli.command()
+@click.argument("proposal_id", type=int)
+def pack(proposal_id: int) -> None:
+    """Write a proposal's validation pack again, with the votes and further tests it has by now."""
+    from dosvotos.promotion.pack import write_pack
+
+    click.echo(f"see {write_pack(open_database(database_url()), proposal_id)}")
+
+
 def main() -> None:
     """Run the command line; mistakes become one message and exit code 1."""
     try:

@@ -28,6 +28,7 @@ from dosvotos.pipelines.promotion.summary import print_summary
 from dosvotos.policy.bundle import Bundle
 from dosvotos.promotion.criteria import Improvement
 from dosvotos.promotion.evidence import Evidence, weigh
+from dosvotos.promotion.pack import write_pack
 from dosvotos.promotion.proposal import PromotionProposal, make_proposal
 from dosvotos.promotion.registration import ProposalBook, Submission
 
@@ -168,6 +169,11 @@ def submit_proposal(
         **records,
     }
     return (Submission(proposal, training, dataset, reports, present.data_acquisition.as_of),)
+
+
+def write_validation_pack(proposal: PromotionProposal, book: ProposalBook) -> None:
+    """Write the page a person prints and reads, beside the proposal's files."""
+    write_pack(book.engine, book.current(proposal.model_id).id)
 
 
 def announce(proposal: PromotionProposal, results: dict[str, Any], book: ProposalBook) -> None:

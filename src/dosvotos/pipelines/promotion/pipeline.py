@@ -9,6 +9,7 @@ from dosvotos.pipelines.promotion.nodes import (
     submit_proposal,
     verify_chain,
     weigh_evidence,
+    write_validation_pack,
 )
 
 
@@ -88,6 +89,12 @@ def create_pipeline() -> Pipeline:
                 ],
                 "promotion_proposals",
                 name="submit_proposal",
+            ),
+            node(
+                write_validation_pack,
+                ["promotion_proposal", "promotion_proposals"],
+                None,
+                name="write_validation_pack",
             ),
             node(
                 announce,

@@ -1,0 +1,127 @@
+"""The validation pack: every figure on it is its record's field."""
+
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from lxml import html
+
+from dosvotos.commands.jobs import work_off
+from dosvotos.commands.main import cli
+from dosvotos.errors import LineageError, UnknownProposalError
+from dosvotos.promotion.decision import Vote, decide
+from dosvotos.promotion.more_tests import request_backtest
+from dosvotos.promotion.pack import PACK_FILE, gather, make_pack, write_pack
+from tests.desk import Desk
+from tests.promotion.test_more_tests import BOTH
+
+NOW = datetime.now(UTC)
+
+
+@pytest.fixture
+def desk(engine, tmp_path, monkeypatch) -> Desk:
+    monkeypatch.chdir(tmp_path)
+    return Desk(engine, tmp_path)
+
+
+@pytest.fixture
+def proposal_id(desk) -> int:
+    """A proposal with a production model before it, a further test and a vote."""
+    first = desk.propose("one", 1)
+    decide(desk.engine, first, Vote("APPROVE", "bob"), NOW)
+    made = desk.propose("two", 2, baseline_model_id=desk.proposal(first).model_id)
+    request_backtest(desk.engine, made, *BOTH, "bob", NOW)
+    work_off(desk.engine, lambda _: None)
+    decide(desk.engine, made, Vote("REQUEST_MORE_TESTS", "bob", "what about <June>?"), NOW)
+    return made
+
+
+def field(tree: Any, path: str) -> Any:
+    """The field a path names, found a second way."""
+    for part in path.split("."):
+        tree = tree[int(part)] if isinstance(tree, list) else tree[part]
+    return tree
+
+
+def number_in(text: str) -> float:
+    value = float(text.replace(",", "").rstrip("%"))
+    return value / 100 if text.endswith("%") else value
+
+
+def test_every_figure_equals_its_record_s_field(desk, proposal_id):
+    tree = gather(desk.engine, proposal_id)
+    cells = html.fromstring(make_pack(desk.engine, proposal_id)).xpath("//*[@data-field]")
+    assert len(cells) > 250
+    for cell in cells:
+        value, shown = field(tree, cell.get("data-field")), cell.text_content()
+        assert cell.get("title") == cell.get("data-field")
+        if value is None:
+            assert shown == "-"
+        elif isinstance(value, bool):
+            assert shown == ("yes" if value else "no")
+        elif isinstance(value, float) and cell.get("data-form"):
+            digits = len(shown.rstrip("%").partition(".")[2]) + 2 * shown.endswith("%")
+            tolerance = 0.5 * 10.0**-digits if "e" not in shown else abs(value) * 1e-3
+            assert number_in(shown) == pytest.approx(value, abs=tolerance * 1.001)
+        elif isinstance(value, int) and cell.get("data-form"):
+            assert number_in(shown) == value
+        else:
+            assert shown == str(value)
+
+
+def test_no_table_holds_a_figure_without_its_field(desk, proposal_id):
+    page = html.fromstring(make_pack(desk.engine, proposal_id))
+    for cell in page.xpath("//td[not(.//*[@data-field]) and not(.//*[@class='source'])]"):
+        words = re.sub(r"95%|90%", "", cell.text_content())
+        assert not re.search(r"\d", words), words
+    for item in page.xpath("//li"):
+        own = "".join(item.xpath("./text()"))
+        assert not re.search(r"\d", own), own
+
+
+def test_it_holds_all_that_a_validator_asks_for(desk, proposal_id):
+    page = html.fromstring(make_pack(desk.engine, proposal_id))
+    assert page.xpath("//h2/text()") == [
+        "The first vote", "Limits", "Model card", "Data", "Result on the test window",
+        "Other costs, later fills, and the result in parts", "Charts",
+        "Evidence against luck, and the looks at this window", "Further tests",
+        "Lineage, from the data to the vote", "Votes of people",
+    ]  # fmt: skip
+    named = {cell.get("data-field") for cell in page.xpath("//*[@data-field]")}
+    tree = gather(desk.engine, proposal_id)
+    for record, parts in {
+        "results.metrics": tree["results"]["metrics"].keys() - {"ruined"},
+        "promotion_proposals.criteria_results": tree["promotion_proposals"]["criteria_results"],
+    }.items():
+        assert {f"{record}.{part}" for part in parts} <= named
+    assert {"promotion_proposals.evidence.looks", "approval_audit_log.0.notes"} <= named
+
+
+def test_what_is_in_sample_is_marked_and_notes_stay_text(desk, proposal_id):
+    page = make_pack(desk.engine, proposal_id)
+    (marked,) = html.fromstring(page).xpath("//b[@class='bad']")
+    assert marked.text_content() == "IN-SAMPLE"
+    assert "what about &lt;June&gt;?" in page and "<June>" not in page
+
+
+def test_it_is_written_beside_the_proposal_s_files_and_again_after_a_vote(desk, proposal_id, monkeypatch):
+    path = write_pack(desk.engine, proposal_id)
+    assert str(path) == f"{desk.proposal(proposal_id).report_folder}/{PACK_FILE}"
+    before = path.read_text()
+    decide(desk.engine, proposal_id, Vote("REJECT", "bob", "June is all in sample"), NOW)
+    monkeypatch.setenv("DOSVOTOS_DATABASE_URL", desk.engine.url.render_as_string(hide_password=False))
+    done = CliRunner().invoke(cli, ["pack", str(proposal_id)])
+    assert done.exit_code == 0 and str(path) in done.output
+    assert "June is all in sample" in path.read_text() and "June is all" not in before
+
+
+def test_altered_files_and_unknown_proposals_are_refused(desk):
+    with pytest.raises(UnknownProposalError):
+        make_pack(desk.engine, 9)
+    proposal_id = desk.propose()
+    path = desk.report(proposal_id)
+    path.write_bytes(path.read_bytes() + b" ")
+    with pytest.raises(LineageError, match="expected SHA-256"):
+        write_pack(desk.engine, proposal_id)
