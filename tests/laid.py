@@ -72,7 +72,8 @@ def records_behind(
         manifest_hash=bundle.manifest_hash, dataset_hash=dataset.dataset_hash,
         config_hash=contract.config_hash, reward_config_hash=contract.reward_config_hash,
         curriculum_final_phase="phase_3", training_duration_seconds=12.5, timesteps=400000,
-        best_val_reward=0.11, best_reward=1.2, seed=42, torch_threads=1, trained_by="alice",
+        best_val_reward=0.11, best_reward=1.2, engine="fast", seed=42, seeds=(), torch_threads=1,
+        blas_threads=1, trained_by="alice",
         mlflow_run_id=None,
     )  # fmt: skip
     backtest = BacktestRecord(

@@ -20,10 +20,10 @@ from dosvotos.database.market_data import BarTable, MacroTables
 from dosvotos.database.registry import list_proposals
 from dosvotos.database.tables import experiment_contracts, model_registry, trading_signals
 from dosvotos.errors import ContractError, DosVotosError, LineageError
-from dosvotos.pipelines.tracking import log_training
 from dosvotos.lineage.vote import chain_of
 from dosvotos.market.dataset import SPLITS
 from dosvotos.pipelines.promotion.nodes import find_data_hashes, verify_chain
+from dosvotos.pipelines.tracking import log_training
 from dosvotos.policy.bundle import Bundle, open_bundle
 from dosvotos.promotion.audit import find_breaks, read_audit_log
 from dosvotos.promotion.criteria import chain_text
