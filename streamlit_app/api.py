@@ -17,7 +17,9 @@ from dosvotos.backtest.window import Sample
 from dosvotos.database.connection import schema_versions
 from dosvotos.errors import (
     BundleError,
+    ContractError,
     DatabaseError,
+    DataError,
     DecisionConflictError,
     DecisionError,
     DosVotosError,
@@ -44,6 +46,8 @@ _STATUS_OF_ERROR: dict[type[DosVotosError], int] = {
     DecisionError: 422,
     BundleError: 409,
     LineageError: 409,
+    ContractError: 409,
+    DataError: 409,
     DatabaseError: 503,
 }
 _MAX_ID = 2**31 - 1

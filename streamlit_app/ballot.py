@@ -7,7 +7,15 @@ from typing import NamedTuple
 
 import streamlit as st
 
-from dosvotos.errors import BundleError, DatabaseError, DecisionConflictError, DecisionError, LineageError
+from dosvotos.errors import (
+    BundleError,
+    ContractError,
+    DatabaseError,
+    DataError,
+    DecisionConflictError,
+    DecisionError,
+    LineageError,
+)
 from dosvotos.lineage.vote import decide_verified
 from dosvotos.promotion.decision import MAX_NOTES, MIN_REVIEW_NOTES, Decision
 from dosvotos.promotion.identity import current_user
@@ -140,7 +148,7 @@ def _vote(proposal: queries.Record, decision: Decision, draft: _Draft, done: str
         decide_verified(queries.engine(), proposal.id, cast, now())
     except DecisionConflictError as error:
         _answer(proposal, _Answer("vote.conflict", False, str(error)))
-    except DecisionError as error:
+    except (DecisionError, ContractError, DataError) as error:
         _answer(proposal, _Answer("vote.refused", False, str(error)))
     except BundleError as error:
         _answer(proposal, _Answer("vote.altered_model", False, str(error)))

@@ -8,7 +8,7 @@ from dosvotos.database.connection import reading, writing
 from dosvotos.database.registry import expire_proposals, list_proposals
 from dosvotos.hashing import digest_bytes
 from dosvotos.policy.bundle import write_bundle
-from dosvotos.promotion.decision import Vote, decide
+from dosvotos.promotion.decision import Vote, decide, veto
 from dosvotos.promotion.registration import ProposalBook, Submission
 from tests.desk import INSTRUMENT, tiny_policy
 from tests.lineage.test_chain import contract, dataset, training  # noqa: F401
@@ -75,3 +75,12 @@ def test_a_rejected_proposal_is_not_made_again_unchanged(submit):
     (row,) = submit()
     decide(submit.engine, row.id, Vote("REJECT", "bob"), NOW)
     assert [r.status for r in submit()] == ["REJECTED"]
+
+
+def test_after_a_veto_for_a_broken_chain_the_same_proposal_is_made_again(submit):
+    (row,) = submit()
+    veto(submit.engine, row.id, "FAIL (dataset record: acquisition_hash is 0, the stored bars 1)")
+    assert [(r.recommendation, r.status) for r in submit()] == [
+        ("PROMOTE", "PENDING_APPROVAL"),
+        ("REJECT", "SUPERSEDED"),
+    ]

@@ -3,8 +3,11 @@
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from dosvotos.commands.jobs import work_off
+from dosvotos.database.connection import writing
+from dosvotos.database.tables import model_registry
 from streamlit_app.i18n import LANGUAGES, Translator
 from tests.desk import Desk
 from tests.streamlit_app.test_api import assert_problem
@@ -116,3 +119,24 @@ def test_a_closed_proposal_shows_its_tests_and_no_form(open_page, client, desk: 
     vote(desk, proposal_id, "REJECT")
     at = open_page("review", "en", proposal_id)
     assert "Further tests" in said(at) and not at.date_input
+
+
+def test_an_approval_over_a_broken_chain_is_a_veto_that_names_the_link(client, desk: Desk):
+    proposal_id = desk.propose()
+    with writing(desk.engine) as connection:
+        connection.execute(update(model_registry).values(dataset_hash="0" * 64))
+    answer = client.post(f"/api/experiments/{proposal_id}/approve", json={"decision": "APPROVE"})
+    assert "model registry: dataset_hash is 000000000000" in assert_problem(answer, 422)["detail"]
+    found = client.get(f"/api/experiments/{proposal_id}").json()
+    assert (found["recommendation"], found["status"]) == ("REJECT", "PENDING_APPROVAL")
+    assert found["criteria_results"]["lineage"].startswith("FAIL")
+
+
+def test_the_page_says_which_link_broke_and_offers_no_approval_any_more(open_page, desk: Desk):  # noqa: F811
+    proposal_id = desk.propose()
+    at = press(open_page("review", "en", proposal_id), "Approve ...")
+    with writing(desk.engine) as connection:
+        connection.execute(update(model_registry).values(dataset_hash="0" * 64))
+    press(at, "Yes, approve")
+    assert "model registry: dataset_hash is 000000000000" in said(at)
+    assert "Approve ..." not in [button.label for button in at.button]
