@@ -111,5 +111,5 @@ def test_a_broken_chain_is_a_reject_that_names_the_link(parameters):
     assert (made.recommendation, made.confidence) == ("REJECT", 0.90)
     text = "FAIL (dataset record: acquisition_hash is bbbbbbbbbbbb, the bars stored aaaaaaaaaaaa)"
     assert made.criteria_results["lineage"] == text
-    assert f"1 of 5 criteria failed: lineage: {text}." in made.reason
+    assert "lineage" in made.reason and text.removeprefix("FAIL (").removesuffix(")") in made.reason
     assert proposal_of(parameters, lineage).criteria_results["lineage"] == "PASS (1 links from L0 to L4 hold)"
