@@ -3,15 +3,18 @@
 arch is imported where it is used: it costs seconds, which every command would pay.
 """
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import linalg, stats
 
 from dosvotos.backtest.metrics import sharpe_ratio
+from dosvotos.market.calendar import SESSIONS_PER_YEAR
 
 _NO_SPREAD = 1e-15
+_MIN_SESSIONS = 3
 _MIN_SESSIONS_FOR_BLOCKS = 10
 
 
@@ -20,6 +23,37 @@ class FamilyTest(NamedTuple):
 
     spa_p_value: float
     in_superior_set: bool
+
+
+class Interval(NamedTuple):
+    """A figure of the window and what resampled windows make of it."""
+
+    found: float
+    low: float
+    high: float
+
+
+class Shape(NamedTuple):
+    """How a series of daily returns is made; everything the probabilistic Sharpe ratio asks."""
+
+    n_sessions: int
+    sharpe: float
+    """Daily, not annualised."""
+    skew: float
+    kurtosis: float
+    """Not the excess: 3 for normal returns."""
+
+    def variance(self, sharpe: float) -> float:
+        """Variance of an estimated Sharpe ratio times (n - 1), where the true one is `sharpe`."""
+        return 1 - self.skew * sharpe + (self.kurtosis - 1) / 4 * sharpe**2
+
+
+def shape_of(returns: np.ndarray) -> Shape | None:
+    """The shape of daily net returns of shape (n_sessions,); None without variance."""
+    if len(returns) < _MIN_SESSIONS or (spread := returns.std(ddof=1)) <= _NO_SPREAD:
+        return None
+    skew, kurtosis = stats.skew(returns), stats.kurtosis(returns, fisher=False)
+    return Shape(len(returns), float(returns.mean() / spread), float(skew), float(kurtosis))
 
 
 def probabilistic_sharpe_ratio(returns: np.ndarray, benchmark: float = 0.0) -> float | None:
@@ -40,14 +74,79 @@ def probabilistic_sharpe_ratio(returns: np.ndarray, benchmark: float = 0.0) -> f
     Bailey and Lopez de Prado (2012): the estimate's standard error allows for skewness and (non-excess)
     kurtosis.
     """
-    if len(returns) < 3 or (spread := returns.std(ddof=1)) <= _NO_SPREAD:
-        return None
-    sharpe = returns.mean() / spread
-    skew, kurtosis = stats.skew(returns), stats.kurtosis(returns, fisher=False)
-    variance = 1 - skew * sharpe + (kurtosis - 1) / 4 * sharpe**2
+    shape = shape_of(returns)
+    return None if shape is None else probability_above(shape, benchmark)
+
+
+def probability_above(shape: Shape, benchmark: float) -> float | None:
+    """The probabilistic Sharpe ratio of returns of a shape; None where its variance is not positive."""
+    variance = shape.variance(shape.sharpe)
     if variance <= 0:
         return None
-    return float(stats.norm.cdf((sharpe - benchmark) * np.sqrt(len(returns) - 1) / np.sqrt(variance)))
+    z = (shape.sharpe - benchmark) * np.sqrt(shape.n_sessions - 1) / np.sqrt(variance)
+    return float(stats.norm.cdf(z))
+
+
+def luckiest_sharpe(n_looks: int, variance: float) -> float:
+    """Sharpe ratio expected of the best of several looks without skill.
+
+    Parameters
+    ----------
+    n_looks : int
+    variance : float
+        Of the looks' Sharpe ratios, in the square of the wanted unit.
+
+    Notes
+    -----
+    Bailey and Lopez de Prado (2014): the expected maximum of `n_looks` independent normal estimates; 0 for a
+    single look. The probabilistic Sharpe ratio against it is the deflated Sharpe ratio.
+    """
+    if n_looks <= 1:
+        return 0.0
+    best, next_best = stats.norm.ppf([1 - 1 / n_looks, 1 - 1 / (n_looks * np.e)])
+    return float(np.sqrt(variance) * ((1 - np.euler_gamma) * best + np.euler_gamma * next_best))
+
+
+def min_track_record(shape: Shape, confidence: float, benchmark: float = 0.0) -> float | None:
+    """Sessions after which the same Sharpe ratio would exceed a benchmark (a day) with a probability.
+
+    None where it does not exceed the benchmark, so that no length would do. Bailey and Lopez de Prado (2012).
+    """
+    if shape.sharpe <= benchmark:
+        return None
+    z = stats.norm.ppf(confidence)
+    return float(1 + shape.variance(shape.sharpe) * (z / (shape.sharpe - benchmark)) ** 2)
+
+
+def power(shape: Shape, true_sharpe: float, min_psr: float) -> float | None:
+    """Probability that a model of a true annual Sharpe ratio would show a PSR of `min_psr` in such a window.
+
+    Parameters
+    ----------
+    shape : Shape
+        Gives the window's length and the returns' skewness and kurtosis.
+    true_sharpe : float
+        Annual.
+    min_psr : float
+        Above 0.5.
+
+    Returns
+    -------
+    float in [0, 1], or None where the returns' tails are too fat for the approximation
+
+    Notes
+    -----
+    The PSR's own normal approximation, no simulation: estimates of a true Sharpe ratio s scatter around it
+    with variance ``shape.variance(s) / (n - 1)``; the lowest estimate that passes solves a quadratic.
+    """
+    n, z = shape.n_sessions - 1, stats.norm.ppf(min_psr)
+    # x^2 (n - 1) = z^2 variance(x)
+    square, linear = n - z**2 * (shape.kurtosis - 1) / 4, z**2 * shape.skew
+    daily = true_sharpe / np.sqrt(SESSIONS_PER_YEAR)
+    if square <= 0 or shape.variance(daily) <= 0:
+        return None
+    needed = (-linear + np.sqrt(linear**2 + 4 * square * z**2)) / (2 * square)
+    return float(stats.norm.cdf((daily - needed) * np.sqrt(n / shape.variance(daily))))
 
 
 def family_test(
@@ -69,27 +168,97 @@ def family_test(
 
     Notes
     -----
-    Hansen's SPA (consistent p-value) and Romano and Wolf's StepM, both by arch with the stationary bootstrap,
-    on returns scaled to equal volatility, since arch's SPA takes an unstudentised maximum. With looks that
-    left no series, the p-value is multiplied and the size divided by looks / series (Bonferroni). A series
-    that never moves, such as that of a model that never trades, proves nothing and counts as none.
+    Hansen's SPA (consistent p-value) and Romano and Wolf's StepM under the stationary bootstrap, on returns
+    scaled to equal volatility, since arch's SPA takes an unstudentised maximum. The figures are those of
+    arch's ``SPA`` and ``StepM`` for the same seed; here all resampled means come from one product of
+    matrices, fast enough to measure the gate itself. With looks that left no series, the p-value is multiplied and the size divided by looks /
+    series (Bonferroni). A series that never moves, such as that of a model that never trades, proves nothing
+    and counts as none; a window of fewer than three sessions proves nothing at all.
     """
-    from arch.bootstrap import SPA, StepM
-
     spread = series.std(ddof=1)
-    if not spread[candidate] > _NO_SPREAD:
+    if len(series) < _MIN_SESSIONS or not spread[candidate] > _NO_SPREAD:
         return FamilyTest(1.0, False)
     moving = series.loc[:, spread > _NO_SPREAD]
-    losses = -moving / spread[moving.columns]
-    flat = np.zeros(len(losses))
-    multiplicity = max(n_looks, losses.shape[1]) / losses.shape[1]
-    settings = {"block_size": _block_size(series[candidate]), "reps": replications, "seed": seed}
-    spa = SPA(flat, losses, **settings)
-    spa.compute()
-    step = StepM(flat, losses, size=size / multiplicity, **settings)
-    step.compute()
-    p_value = min(1.0, float(spa.pvalues["consistent"]) * multiplicity)
-    return FamilyTest(p_value, candidate in step.superior_models)
+    scaled = (moving / spread[moving.columns]).to_numpy()
+    multiplicity = max(n_looks, scaled.shape[1]) / scaled.shape[1]
+    block = _block_size(series[candidate])
+    found = scaled.mean(axis=0)
+    drawn = _shares(len(scaled), block, replications, seed) @ scaled
+    drawn -= np.where(found >= _hopeless(scaled, block), found, 0.0)
+    p_value = float((drawn.max(axis=1) > found.max()).mean())
+    superior = _superior(found, drawn, size / multiplicity)
+    return FamilyTest(min(1.0, p_value * multiplicity), bool(superior[moving.columns.get_loc(candidate)]))
+
+
+def _superior(found: np.ndarray, drawn: np.ndarray, size: float) -> np.ndarray:
+    """Which series StepM finds better than doing nothing: the clear ones leave, the rest is judged again."""
+    superior = np.zeros(len(found), dtype=bool)
+    while not superior.all():
+        bound = np.percentile(drawn[:, ~superior].max(axis=1), 100 * (1 - size))
+        better = ~superior & (found > bound)
+        if not better.any():
+            break
+        superior |= better
+    return superior
+
+
+def _hopeless(scaled: np.ndarray, block: int) -> np.ndarray:
+    """Mean below which a series is too poor to matter in Hansen's consistent p-value, shape (n_series,)."""
+    n = len(scaled)
+    lags, going_on = np.arange(n), 1 - 1 / block
+    kernel = (1 - lags / n) * going_on**lags + lags / n * going_on ** (n - lags)
+    kernel[0] = 1.0
+    apart = scaled - scaled.mean(axis=0)
+    variance = (apart * (linalg.toeplitz(kernel) @ apart)).sum(axis=0) / n
+    result: np.ndarray = -np.sqrt(variance / n * 2 * np.log(np.log(n)))
+    return result
+
+
+def resampled_intervals(
+    returns: np.ndarray, replications: int, seed: int, size: float = 0.90
+) -> dict[str, Interval] | None:
+    """Intervals of annual Sharpe ratio, total return and largest fall; None without variance.
+
+    Parameters
+    ----------
+    returns : ndarray of shape (n_sessions,), daily net returns
+    replications, seed : int
+    size : float
+
+    Returns
+    -------
+    dict of Interval
+        ``sharpe_ratio``, ``total_return`` and ``max_drawdown``, the last a positive fraction.
+
+    Notes
+    -----
+    Stationary bootstrap, percentile intervals. Returns are daily, so the fall is between session ends and no
+    larger than the one on 5-minute marks.
+    """
+    if shape_of(returns) is None:
+        return None
+    block = _block_size(pd.Series(returns))
+    windows = returns[_resampled(len(returns), block, replications, seed)]
+    found, drawn = _figures(returns[None]), _figures(windows)
+    tails = [(1 - size) / 2, (1 + size) / 2]
+    bounds = {name: np.nanquantile(values, tails) for name, values in drawn.items()}
+    return {
+        name: Interval(float(found[name][0]), float(low), float(high)) for name, (low, high) in bounds.items()
+    }
+
+
+def _figures(windows: np.ndarray) -> dict[str, np.ndarray]:
+    spread = windows.std(axis=1, ddof=1)
+    daily = np.divide(
+        windows.mean(axis=1), spread, out=np.full(len(windows), np.nan), where=spread > _NO_SPREAD
+    )
+    equity = np.cumprod(1 + windows, axis=1)
+    peak = np.maximum(np.maximum.accumulate(equity, axis=1), 1.0)
+    return {
+        "sharpe_ratio": daily * np.sqrt(SESSIONS_PER_YEAR),
+        "total_return": equity[:, -1] - 1,
+        "max_drawdown": (1 - equity / peak).max(axis=1),
+    }
 
 
 def sharpe_difference_interval(
@@ -133,3 +302,21 @@ def _block_size(returns: pd.Series) -> int:
     if len(returns) < _MIN_SESSIONS_FOR_BLOCKS or not returns.std(ddof=1) > _NO_SPREAD:
         return 1
     return max(1, round(float(optimal_block_length(returns)["stationary"].iloc[0])))
+
+
+@lru_cache(maxsize=8)
+def _resampled(n_sessions: int, block: int, replications: int, seed: int) -> np.ndarray:
+    """Which sessions each resampled window holds, in their order, shape (replications, n_sessions)."""
+    from arch.bootstrap import StationaryBootstrap
+
+    bootstrap = StationaryBootstrap(block, np.arange(n_sessions), seed=seed)
+    return np.stack([sample[0] for sample, _ in bootstrap.bootstrap(replications)])
+
+
+@lru_cache(maxsize=8)
+def _shares(n_sessions: int, block: int, replications: int, seed: int) -> np.ndarray:
+    """Each session's share in each resampled window, shape (replications, n_sessions); rows sum to 1."""
+    sessions = _resampled(n_sessions, block, replications, seed)
+    places = sessions + n_sessions * np.arange(replications)[:, None]
+    counts = np.bincount(places.ravel(), minlength=replications * n_sessions)
+    return counts.reshape(replications, n_sessions) / n_sessions

@@ -70,17 +70,18 @@ def weigh(
     ledger : dict
         The ledger's id and birth.
     """
-    settings = contract.parameters.evidence
+    parameters = contract.parameters
+    settings = parameters.evidence
     returns = pd.Series(results["daily_returns"], dtype=float)
     psr = probabilistic_sharpe_ratio(returns.to_numpy())
     n_looks, family = _family(settings, results["model_hash"], returns, looks)
     if family is None:
         excluded = psr is not None and psr >= settings.min_psr
     else:
-        excluded = family.spa_p_value <= settings.max_spa_p_value and family.in_superior_set
+        excluded = family.spa_p_value <= level_at(settings, n_looks) and family.in_superior_set
     beats = _beats_naive(results)
     uncovered = test.uncovered_sessions / test.sessions
-    covered = uncovered <= contract.parameters.quality_thresholds.max_uncovered_sessions
+    covered = uncovered <= parameters.quality_thresholds.max_uncovered_sessions
     n_positive = sum(seed.best_val_reward > 0 for seed in seeds)
     share = n_positive / len(seeds) if len(seeds) >= MIN_SEEDS else None
     notes = [] if excluded else [_luck_note(settings, psr, n_looks, family)]
@@ -115,22 +116,31 @@ def weigh(
     )
 
 
+def level_at(settings: EvidenceParams, n_looks: int) -> float:
+    """Level of SPA and StepM at a later look: it shrinks with the looks, so that all of them spend little.
+
+    The k-th of k looks alike is found superior by luck with about a k-th of the level: at a level of 0.05 that
+    sums to 0.05 (1 + 1/2 + 1/3 ...), which never ends; at 0.05 / k to less than 0.05 x pi^2 / 6.
+    """
+    return settings.max_spa_p_value / n_looks
+
+
 def _family(
     settings: EvidenceParams, model_hash: str, returns: pd.Series, looks: Sequence[Row[Any]]
 ) -> tuple[int, FamilyTest | None]:
     n_looks = len({row.model_hash for row in looks}) + settings.prior_trials
     if n_looks <= 1:
         return 1, None
-    series = {model_hash: returns}
+    series = {model_hash: returns.to_list()}
     for row in looks:
-        other = pd.Series(row.daily_returns or {}, dtype=float).reindex(returns.index)
-        if row.model_hash not in series and other.notna().all():
-            series[row.model_hash] = other
+        stored = row.daily_returns or {}
+        if row.model_hash not in series and all(day in stored for day in returns.index):
+            series[row.model_hash] = [stored[day] for day in returns.index]
     return n_looks, family_test(
         model_hash,
         pd.DataFrame(series),
         n_looks,
-        settings.max_spa_p_value,
+        level_at(settings, n_looks),
         settings.bootstrap_replications,
         settings.seed,
     )
