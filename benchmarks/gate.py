@@ -12,7 +12,6 @@ import os
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from datetime import date
 from functools import cache
 from pathlib import Path
@@ -101,34 +100,41 @@ class Window(NamedTuple):
     always_short: dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Market:
+class Market(NamedTuple):
     """Histories to draw windows from."""
 
     name: str
     histories: list[pd.Series]
     """Closes by bar open (UTC)."""
+    days: list[np.ndarray]
+    """The session of each of their bars."""
+
+    @classmethod
+    def of(cls, name: str, bars: list[pd.DataFrame]) -> "Market":
+        closes = [one.set_index("timestamp")["close"] for one in bars]
+        return cls(name, closes, [session_dates(pd.DatetimeIndex(one.index)) for one in closes])
 
     def window(self, random: np.random.Generator) -> Window:
         """A window that begins at a random session; one with many sessions without bars is drawn again."""
-        closes = self.histories[random.integers(len(self.histories))]
-        days = session_dates(pd.DatetimeIndex(closes.index))
+        which = random.integers(len(self.histories))
+        days = self.days[which]
         scheduled = scheduled_sessions(days[0].astype(object), days[-1].astype(object))
-        start = random.integers(len(scheduled) - WINDOW)
-        sessions = scheduled[start : start + WINDOW]
-        chosen = closes[(days >= sessions[0]) & (days <= sessions[-1])]
-        empty = WINDOW - len(np.unique(session_dates(pd.DatetimeIndex(chosen.index))))
+        first = random.integers(len(scheduled) - WINDOW)
+        sessions = scheduled[first : first + WINDOW]
+        chosen = slice(*np.searchsorted(days, [sessions[0], sessions[-1] + 1]))
+        empty = WINDOW - len(np.unique(days[chosen]))
         if empty > parameters().quality_thresholds.max_uncovered_sessions * WINDOW:
             return self.window(random)
-        times = pd.DatetimeIndex(chosen.index)
-        tape = Tape(times, chosen.to_numpy(float), np.zeros(len(chosen)))
+        closes = self.histories[which].iloc[chosen]
+        times, n_bars = pd.DatetimeIndex(closes.index), len(closes)
+        tape = Tape(times, closes.to_numpy(float), np.zeros(n_bars))
         test = SplitRecord(
             path="", digest="", first_session=str(sessions[0]), last_session=str(sessions[-1]),
-            sessions=WINDOW, uncovered_sessions=empty, bars=len(chosen), complete_rows=len(chosen),
+            sessions=WINDOW, uncovered_sessions=empty, bars=n_bars, complete_rows=n_bars,
             missing_by_feature={}, missing_by_reason={},
         )  # fmt: skip
         long, short = (
-            measure(run_account(tape, np.full(len(chosen), side), 0.0, CAPITAL), times, sessions).model_dump()
+            measure(run_account(tape, np.full(n_bars, side), 0.0, CAPITAL), times, sessions).model_dump()
             for side in (1, -1)
         )
         return Window(tape, sessions, test, long, short)
@@ -202,8 +208,11 @@ class Judged(NamedTuple):
 def judged(window: Window, looks: list[Look], seed: int, every_part: bool = False) -> Judged:
     """Vote on the last look, all of them in the ledger."""
     own = looks[-1]
+    wanted = parameters().quality_thresholds.success_criteria
+    if own.sharpe <= wanted.min_sharpe and not every_part:
+        return Judged(False, False, False, None, False)
     metrics = measure(own.account, window.tape.times, window.sessions).model_dump()
-    criteria = hard_criteria(metrics, parameters().quality_thresholds.success_criteria)
+    criteria = hard_criteria(metrics, wanted)
     results = {
         "model_hash": own.row.model_hash,
         "metrics": metrics,
@@ -371,12 +380,10 @@ def main() -> None:
     bars = {"null": null_bars(1 if quick else 8)}
     if REAL.is_dir():
         bars["real"] = real_bars()
-    markets = [
-        Market(name, [one.set_index("timestamp")["close"] for one in many]) for name, many in bars.items()
-    ]
+    markets = [Market.of(name, many) for name, many in bars.items()]
     # families of 100 looks are also families of 20 and of 1
-    lengths = {100: 4, 20: 12, 1: 60} if quick else {100: 400, 20: 600, 1: 1000}
-    edges = {100: 2, 20: 6, 1: 30} if quick else {100: 100, 20: 300, 1: 600}
+    lengths = {100: 4, 20: 12, 1: 60} if quick else {100: 300, 20: 500, 1: 1200}
+    edges = {100: 2, 20: 6, 1: 30} if quick else {100: 60, 20: 200, 1: 500}
     n_naive = 10 if quick else 300
     tasks = [
         Task(market.name, seed, n_looks, edge)

@@ -48,6 +48,28 @@ class Shape(NamedTuple):
         return 1 - self.skew * sharpe + (self.kurtosis - 1) / 4 * sharpe**2
 
 
+def deflated_sharpe_ratio(shape: Shape, sharpes: np.ndarray, n_looks: int) -> float | None:
+    """Probability that the true Sharpe ratio exceeds what the luckiest of all looks would show.
+
+    Parameters
+    ----------
+    shape : Shape
+        Of the candidate's returns.
+    sharpes : ndarray of shape (n_series,), daily
+        Of every look whose series is stored, the candidate's included.
+    n_looks : int
+        All looks.
+
+    Returns
+    -------
+    float in [0, 1]; None where the looks' spread is unknown, with a single series among several looks
+    """
+    if n_looks > 1 and len(sharpes) < 2:
+        return None
+    variance = float(sharpes.var(ddof=1)) if n_looks > 1 else 0.0
+    return probability_above(shape, luckiest_sharpe(n_looks, variance))
+
+
 def shape_of(returns: np.ndarray) -> Shape | None:
     """The shape of daily net returns of shape (n_sessions,); None without variance."""
     if len(returns) < _MIN_SESSIONS or (spread := returns.std(ddof=1)) <= _NO_SPREAD:
@@ -171,9 +193,10 @@ def family_test(
     Hansen's SPA (consistent p-value) and Romano and Wolf's StepM under the stationary bootstrap, on returns
     scaled to equal volatility, since arch's SPA takes an unstudentised maximum. The figures are those of
     arch's ``SPA`` and ``StepM`` for the same seed; here all resampled means come from one product of
-    matrices, fast enough to measure the gate itself. With looks that left no series, the p-value is multiplied and the size divided by looks /
-    series (Bonferroni). A series that never moves, such as that of a model that never trades, proves nothing
-    and counts as none; a window of fewer than three sessions proves nothing at all.
+    matrices, fast enough to measure the gate itself. With looks that left no series, the p-value is
+    multiplied and the size divided by looks / series (Bonferroni). A series that never moves, such as that of
+    a model that never trades, proves nothing and counts as none; a window of fewer than three sessions proves
+    nothing at all.
     """
     spread = series.std(ddof=1)
     if len(series) < _MIN_SESSIONS or not spread[candidate] > _NO_SPREAD:
@@ -304,16 +327,16 @@ def _block_size(returns: pd.Series) -> int:
     return max(1, round(float(optimal_block_length(returns)["stationary"].iloc[0])))
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=16)
 def _resampled(n_sessions: int, block: int, replications: int, seed: int) -> np.ndarray:
     """Which sessions each resampled window holds, in their order, shape (replications, n_sessions)."""
     from arch.bootstrap import StationaryBootstrap
 
     bootstrap = StationaryBootstrap(block, np.arange(n_sessions), seed=seed)
-    return np.stack([sample[0] for sample, _ in bootstrap.bootstrap(replications)])
+    return np.stack([sample[0] for sample, _ in bootstrap.bootstrap(replications)], dtype=np.int32)
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=16)
 def _shares(n_sessions: int, block: int, replications: int, seed: int) -> np.ndarray:
     """Each session's share in each resampled window, shape (replications, n_sessions); rows sum to 1."""
     sessions = _resampled(n_sessions, block, replications, seed)

@@ -3,15 +3,30 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import Row
 
-from dosvotos.backtest.evidence import FamilyTest, family_test, probabilistic_sharpe_ratio
+from dosvotos.backtest.evidence import (
+    FamilyTest,
+    Interval,
+    Shape,
+    deflated_sharpe_ratio,
+    family_test,
+    min_track_record,
+    power,
+    probability_above,
+    resampled_intervals,
+    shape_of,
+)
 from dosvotos.contracts.experiment import ExperimentContract
 from dosvotos.contracts.parameters import EvidenceParams
 from dosvotos.contracts.records import SeedRecord, SplitRecord
 from dosvotos.training.results import MIN_SEEDS
+
+TRUE_SHARPES = (1, 2, 3)
+"""Annual; for each, the chance that the window would have shown it."""
 
 
 class Evidence(BaseModel):
@@ -23,6 +38,18 @@ class Evidence(BaseModel):
     """Distinct models that have seen this window, this one and declared prior trials included."""
     prior_trials: int
     psr: float | None
+    """Probability that the true Sharpe ratio is above 0."""
+    deflated_sharpe: float | None = None
+    """Probability that it is above what the luckiest of all looks would show; None where that is unknown."""
+    sessions: int = 0
+    min_track_record: int | None = None
+    """Sessions this Sharpe ratio needs to show the PSR asked for; None if it is not positive."""
+    power: dict[str, float | None] = {}
+    """By true annual Sharpe ratio: the chance that this window would have shown the PSR asked for."""
+    intervals_90: dict[str, Interval] | None = None
+    """Of sharpe_ratio, total_return and max_drawdown (between session ends), by resampled windows."""
+    level: float | None = None
+    """What SPA and StepM ask at this look; None at the first."""
     spa_p_value: float | None = None
     in_superior_set: bool | None = None
     luck_excluded: bool
@@ -73,8 +100,11 @@ def weigh(
     parameters = contract.parameters
     settings = parameters.evidence
     returns = pd.Series(results["daily_returns"], dtype=float)
-    psr = probabilistic_sharpe_ratio(returns.to_numpy())
-    n_looks, family = _family(settings, results["model_hash"], returns, looks)
+    shape = shape_of(returns.to_numpy())
+    psr = probability_above(shape, 0.0) if shape else None
+    series = _stored_series(results["model_hash"], returns, looks)
+    n_looks = len({row.model_hash for row in looks} | {results["model_hash"]}) + settings.prior_trials
+    family = _family(settings, results["model_hash"], series, n_looks) if n_looks > 1 else None
     if family is None:
         excluded = psr is not None and psr >= settings.min_psr
     else:
@@ -85,7 +115,7 @@ def weigh(
     n_positive = sum(seed.best_val_reward > 0 for seed in seeds)
     share = n_positive / len(seeds) if len(seeds) >= MIN_SEEDS else None
     notes = [] if excluded else [_luck_note(settings, psr, n_looks, family)]
-    notes += [] if beats else ["it does not beat the naive strategies"]
+    notes += [] if beats else [_naive_note(results)]
     if share is not None and share < settings.min_positive_seeds:
         notes.append(
             f"only {n_positive} of {len(seeds)} seeds end with a positive return on val, a share of "
@@ -103,6 +133,14 @@ def weigh(
         looks=n_looks,
         prior_trials=settings.prior_trials,
         psr=psr,
+        deflated_sharpe=_deflated(shape, series, n_looks),
+        sessions=len(returns),
+        min_track_record=_sessions_needed(shape, settings.min_psr),
+        power={
+            str(sharpe): power(shape, sharpe, settings.min_psr) if shape else None for sharpe in TRUE_SHARPES
+        },
+        intervals_90=resampled_intervals(returns.to_numpy(), settings.bootstrap_replications, settings.seed),
+        level=level_at(settings, n_looks) if family else None,
         spa_p_value=family.spa_p_value if family else None,
         in_superior_set=family.in_superior_set if family else None,
         luck_excluded=excluded,
@@ -119,47 +157,81 @@ def weigh(
 def level_at(settings: EvidenceParams, n_looks: int) -> float:
     """Level of SPA and StepM at a later look: it shrinks with the looks, so that all of them spend little.
 
-    The k-th of k looks alike is found superior by luck with about a k-th of the level: at a level of 0.05 that
-    sums to 0.05 (1 + 1/2 + 1/3 ...), which never ends; at 0.05 / k to less than 0.05 x pi^2 / 6.
+    The k-th of k looks alike is found superior by luck with about a k-th of the level: at a level of 0.05
+    that sums to 0.05 (1 + 1/2 + 1/3 ...), which never ends; at 0.05 / k to less than 0.05 x pi^2 / 6.
     """
     return settings.max_spa_p_value / n_looks
 
 
-def _family(
-    settings: EvidenceParams, model_hash: str, returns: pd.Series, looks: Sequence[Row[Any]]
-) -> tuple[int, FamilyTest | None]:
-    n_looks = len({row.model_hash for row in looks}) + settings.prior_trials
-    if n_looks <= 1:
-        return 1, None
-    series = {model_hash: returns.to_list()}
+def _stored_series(model_hash: str, returns: pd.Series, looks: Sequence[Row[Any]]) -> pd.DataFrame:
+    """Daily returns of every look that covers the window's sessions, the candidate's own first."""
+    series, days = {model_hash: returns.to_list()}, returns.index.to_list()
     for row in looks:
         stored = row.daily_returns or {}
-        if row.model_hash not in series and all(day in stored for day in returns.index):
-            series[row.model_hash] = [stored[day] for day in returns.index]
-    return n_looks, family_test(
-        model_hash,
-        pd.DataFrame(series),
-        n_looks,
-        level_at(settings, n_looks),
-        settings.bootstrap_replications,
-        settings.seed,
-    )
+        if row.model_hash not in series and all(day in stored for day in days):
+            series[row.model_hash] = [stored[day] for day in days]
+    return pd.DataFrame(series, index=returns.index)
+
+
+def _family(settings: EvidenceParams, model_hash: str, series: pd.DataFrame, n_looks: int) -> FamilyTest:
+    level = level_at(settings, n_looks)
+    return family_test(model_hash, series, n_looks, level, settings.bootstrap_replications, settings.seed)
+
+
+def _deflated(shape: Shape | None, series: pd.DataFrame, n_looks: int) -> float | None:
+    if shape is None:
+        return None
+    shapes = [shape_of(series[name].to_numpy()) for name in series]
+    return deflated_sharpe_ratio(shape, np.array([one.sharpe for one in shapes if one]), n_looks)
+
+
+def _sessions_needed(shape: Shape | None, min_psr: float) -> int | None:
+    needed = min_track_record(shape, min_psr) if shape else None
+    return None if needed is None else int(np.ceil(needed))
+
+
+def _rivals(results: dict[str, Any]) -> dict[str, float | None]:
+    naive = results["naive"]
+    return {
+        "doing nothing": 0.0,
+        "always long": naive["always_long"]["sharpe_ratio"],
+        "always short": naive["always_short"]["sharpe_ratio"],
+        "the best twentieth of random traders": naive["random_sharpe_p95"],
+    }
 
 
 def _beats_naive(results: dict[str, Any]) -> bool:
     own = results["metrics"]["sharpe_ratio"]
-    naive = results["naive"]
-    others = [naive["always_long"]["sharpe_ratio"], naive["always_short"]["sharpe_ratio"]]
-    others += [naive["random_sharpe_p95"], 0.0]
-    return own is not None and all(other is None or own > other for other in others)
+    return own is not None and all(other is None or own > other for other in _rivals(results).values())
+
+
+def _naive_note(results: dict[str, Any]) -> str:
+    own = results["metrics"]["sharpe_ratio"]
+    if own is None:
+        return "its Sharpe ratio is undefined and beats nothing"
+    better = [
+        f"{name} ({other:.2f})"
+        for name, other in _rivals(results).items()
+        if other is not None and own <= other
+    ]
+    return f"its Sharpe ratio of {own:.2f} does not beat {' or '.join(better)}"
 
 
 def _luck_note(settings: EvidenceParams, psr: float | None, looks: int, family: FamilyTest | None) -> str:
     if family is None:
-        shown = "undefined" if psr is None else f"{psr:.3f}"
-        return f"the probabilistic Sharpe ratio is {shown}, {settings.min_psr} is needed"
-    member = "in" if family.in_superior_set else "not in"
+        if psr is None:
+            return "its returns do not vary, so nothing can be said about luck"
+        return (
+            f"it may be luck: the probability that its true Sharpe ratio is above 0 is {psr:.1%}, "
+            f"{settings.min_psr:.0%} is needed"
+        )
+    level = level_at(settings, looks)
+    if family.spa_p_value > level:
+        return (
+            f"it may be luck: {looks} models have been tried on this window, and the best of so many without "
+            f"skill would do as well with a probability of {family.spa_p_value:.1%}; at most {level:.2%} is "
+            f"tolerated"
+        )
     return (
-        f"as one of {looks} looks at this window it does not stand out (SPA p-value "
-        f"{family.spa_p_value:.3f}, {settings.max_spa_p_value} is needed; {member} the superior set)"
+        f"it may be luck: of the {looks} models tried on this window, others stand out and this one does not"
     )
