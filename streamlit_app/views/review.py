@@ -302,7 +302,19 @@ def _evidence(evidence: dict[str, Any]) -> None:
         "luck_excluded": _yes_no(evidence.get("luck_excluded")),
         "looks": t("evidence.looks_value", looks=evidence.get("looks"), prior=evidence.get("prior_trials")),
         "psr": f.percent(evidence.get("psr")),
-        "spa_p_value": f.number(evidence.get("spa_p_value"), 3),
+        "deflated_sharpe": f.percent(evidence.get("deflated_sharpe")),
+        "min_track_record": t(
+            "evidence.record_value",
+            needed=f.number(evidence.get("min_track_record"), 0),
+            sessions=f.number(evidence.get("sessions"), 0),
+        ),
+        "spa_p_value": t(
+            "evidence.spa_value",
+            found=f.number(evidence.get("spa_p_value"), 4),
+            needed=f.number(evidence.get("level"), 4),
+        )
+        if evidence.get("spa_p_value") is not None
+        else MISSING,
         "in_superior_set": _yes_no(evidence.get("in_superior_set")),
         "beats_naive": _yes_no(evidence.get("beats_naive")),
         "covered": _yes_no(evidence.get("covered")),
@@ -318,6 +330,29 @@ def _evidence(evidence: dict[str, Any]) -> None:
                 plain(answer, "body", f"evidence-{name}")
     if notes := evidence.get("notes"):
         plain("\n".join(f"• {note}" for note in notes), "small", "evidence-notes")
+    _intervals(evidence.get("intervals_90"))
+    _power(evidence.get("power"))
+
+
+def _intervals(intervals: dict[str, list[float]] | None) -> None:
+    """Show what resampled windows make of the figures."""
+    if not intervals:
+        return
+    st.caption(t("evidence.intervals_hint"))
+    names = ("sharpe_ratio", "total_return", "max_drawdown")
+    rows = [[_figure(name, value) for value in intervals[name]] for name in names]
+    columns = [t(f"evidence.{name}") for name in ("found", "low", "high")]
+    labels = [t("metric.sharpe_ratio"), t("metric.total_return"), t("evidence.closing_drawdown")]
+    st.table(pd.DataFrame(rows, index=labels, columns=columns), border="horizontal")
+
+
+def _power(power: dict[str, float | None] | None) -> None:
+    """Show what a window of this length could have shown at all."""
+    if not power:
+        return
+    st.caption(t("evidence.power_hint"))
+    shown = {f.number(float(sharpe), 0): [f.percent(chance)] for sharpe, chance in power.items()}
+    st.table(pd.DataFrame(shown, index=[t("evidence.power")]), border="horizontal")
 
 
 def _yes_no(value: bool | None) -> str:

@@ -66,15 +66,64 @@ def test_a_first_look_is_judged_by_its_probabilistic_sharpe_ratio():
     good, poor = evidence(result(0.001)), evidence(result(0.0001))
     assert (good.looks, good.spa_p_value, good.passed) == (1, None, True)
     assert good.psr > 0.95 > poor.psr
-    assert poor.notes == (f"the probabilistic Sharpe ratio is {poor.psr:.3f}, 0.95 is needed",)
+    assert poor.notes == (
+        f"it may be luck: the probability that its true Sharpe ratio is above 0 is {poor.psr:.1%}, "
+        "95% is needed",
+    )
 
 
 def test_a_later_look_is_judged_among_all_looks():
     rivals = [look(f"m{i}", returns(0.0, seed=i + 2)) for i in range(4)]
     strong, weak = evidence(result(0.002), *rivals), evidence(result(0.0003), *rivals)
     assert strong.looks == weak.looks == 5
-    assert strong.passed and strong.in_superior_set and strong.spa_p_value <= 0.05
-    assert not weak.passed and "as one of 5 looks at this window it does not stand out" in weak.notes[0]
+    assert strong.passed and strong.in_superior_set and strong.spa_p_value <= 0.01
+    assert not weak.passed and "it may be luck: 5 models have been tried on this window" in weak.notes[0]
+
+
+def test_each_further_look_asks_for_a_lower_p_value():
+    first, second = evidence(result(0.001)), evidence(result(0.001), look("m1", None))
+    tenth = evidence(result(0.001), look("m1", None), prior_trials=8)
+    assert (first.level, second.level, tenth.level) == (None, 0.025, 0.005)
+
+
+def test_what_passes_as_the_second_look_may_fail_as_the_tenth():
+    rival = look("m1", returns(0.0, seed=2))
+    second, tenth = evidence(result(0.0008), rival), evidence(result(0.0008), rival, prior_trials=8)
+    assert second.luck_excluded and not tenth.luck_excluded
+
+
+def test_when_another_look_stands_out_this_one_does_not():
+    star = look("m1", returns(0.003, seed=2))
+    weak = evidence(result(0.0), star)
+    assert weak.spa_p_value <= weak.level
+    assert weak.notes == (
+        "it may be luck: of the 2 models tried on this window, others stand out and this one does not",
+    )
+
+
+def test_a_look_at_part_of_the_window_counts_without_a_series():
+    part = dict(list(returns(0.0, seed=2).items())[:100])
+    assert evidence(result(0.0012), look("m1", part)) == evidence(result(0.0012), look("m1", None))
+
+
+def test_a_proposal_shows_what_the_window_could_have_shown():
+    found = evidence(result(0.001))
+    daily = np.array(list(returns(0.001).values()))
+    assert found.sessions == len(DAYS) and found.min_track_record < len(DAYS)
+    assert found.deflated_sharpe == found.psr
+    assert list(found.power) == ["1", "2", "3"] and found.power["1"] < found.power["2"] < found.power["3"]
+    assert found.intervals_90["total_return"].found == pytest.approx(np.prod(1 + daily) - 1)
+    assert evidence(result(0.001), look("m1", None)).deflated_sharpe is None
+    rivals = [look(f"m{i}", returns(0.0002 * i, seed=i + 2)) for i in range(4)]
+    assert evidence(result(0.001), *rivals).deflated_sharpe < found.psr
+
+
+def test_returns_that_do_not_vary_prove_nothing():
+    still = {**result(0.0), "daily_returns": dict.fromkeys(DAYS, 0.0)}
+    found = evidence(still)
+    assert (found.psr, found.deflated_sharpe, found.min_track_record, found.intervals_90) == (None,) * 4
+    assert found.power == {"1": None, "2": None, "3": None}
+    assert found.notes == ("its returns do not vary, so nothing can be said about luck",)
 
 
 def test_the_same_model_again_is_no_further_look():
@@ -93,7 +142,8 @@ def test_looks_without_returns_and_declared_ones_raise_the_bar():
 def test_every_naive_strategy_must_be_beaten(rival):
     assert evidence(result(0.001, sharpe=2.0, **{rival: 1.99})).beats_naive
     beaten = evidence(result(0.001, sharpe=2.0, **{rival: 2.0}))
-    assert beaten.notes == ("it does not beat the naive strategies",)
+    name = {"random_sharpe_p95": "the best twentieth of random traders"}.get(rival, rival.replace("_", " "))
+    assert beaten.notes == (f"its Sharpe ratio of 2.00 does not beat {name} (2.00)",)
     assert evidence(result(0.001, sharpe=2.0, **{rival: None})).beats_naive
 
 

@@ -46,12 +46,66 @@ def test_every_row_of_the_decision_table(hard, improvement, complete):
     assert found.recommendation == expected(hard, improvement, complete)
 
 
-def test_the_reason_names_what_is_missing():
-    assert "min_sharpe: FAIL (0.2 <= 0.5)" in judge(FAILING, IMPROVEMENTS["reached"], evidence()).reason
-    verdict = judge(
-        PASSING, IMPROVEMENTS["not_comparable"], evidence("it does not beat the naive strategies")
+@pytest.mark.parametrize(
+    ("criteria", "improvement", "notes", "sentence"),
+    [
+        (
+            {"min_sharpe": "FAIL (0.2 <= 0.5)", "max_drawdown": "FAIL (0.1812 >= 0.15)"},
+            "reached",
+            (),
+            "Rejected: its Sharpe ratio is 0.20, and more than 0.5 is needed; it fell 18.1% from its "
+            "peak, and less than 15% is allowed.",
+        ),
+        (
+            {"min_win_rate": "FAIL (undefined, needs > 0.45)", "min_trades": "FAIL (0 <= 50)"},
+            "reached",
+            (),
+            "Rejected: it closed no trade, so it has no win rate; it made 0 trades, and more than 50 are "
+            "needed to judge it.",
+        ),
+        (
+            PASSING,
+            "missed",
+            ("its Sharpe ratio of 1.20 does not beat always short (1.90)",),
+            "It passes the criteria, but a person has to judge: it is not clearly better than the production "
+            "model: its Sharpe ratio differs by +1%, and the difference lies between -0.10 and 0.60 "
+            "(90%); its Sharpe ratio of 1.20 does not beat always short (1.90).",
+        ),
+        (
+            PASSING,
+            "not_comparable",
+            (),
+            "It passes the criteria, but a person has to judge: it cannot be compared with the production "
+            "model, which was trained or chosen on part of this window.",
+        ),
+        (
+            PASSING,
+            "reached",
+            (),
+            "It passes the criteria, and luck is unlikely: with a probability of 97.0% its true Sharpe "
+            "ratio is above 0. It beats the naive strategies. Its Sharpe ratio improves on production's "
+            "by +33%, clear of luck.",
+        ),
+    ],
+)
+def test_the_reason_is_a_sentence_with_its_figures(criteria, improvement, notes, sentence):
+    assert judge(criteria, IMPROVEMENTS[improvement], evidence(*notes)).reason == sentence
+
+
+def test_a_criterion_of_another_kind_is_quoted_in_the_reason():
+    broken = {"lineage": "FAIL (dataset_record: dataset_hash is 0f, found 1a)"}
+    reason = judge(broken, IMPROVEMENTS["reached"], evidence()).reason
+    assert reason == "Rejected: lineage: dataset_record: dataset_hash is 0f, found 1a."
+
+
+def test_at_a_later_look_the_reason_gives_the_familys_probability():
+    later = evidence().model_copy(update={"looks": 4, "spa_p_value": 0.0031, "in_superior_set": True})
+    reason = judge(PASSING, IMPROVEMENTS["not_applicable"], later).reason
+    assert reason == (
+        "It passes the criteria, and luck is unlikely: the best of 4 models without skill would do as "
+        "well with a probability of 0.31%. It beats the naive strategies. There is no production model to "
+        "compare it with."
     )
-    assert "part of this window; it does not beat the naive strategies" in verdict.reason
 
 
 FINDINGS = findings_of(metrics_of(sharpe_ratio=1.2, max_drawdown=0.12, win_rate=0.55, total_trades=120))

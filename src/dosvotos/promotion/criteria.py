@@ -1,5 +1,6 @@
 """The first vote's questions, each answered with its figures."""
 
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -8,6 +9,17 @@ from dosvotos.contracts.records import ChainRecord
 from dosvotos.hashing import short
 
 _MIN_OLD_SHARPE = 0.10
+_COMPARED = re.compile(r"FAIL \((\S+) (?:<=|>=) (\S+)\)")
+_SENTENCES = {
+    "min_sharpe": "its Sharpe ratio is {found:.2f}, and more than {needed:g} is needed",
+    "max_drawdown": "it fell {found:.1%} from its peak, and less than {needed:.0%} is allowed",
+    "min_win_rate": "{found:.1%} of its trades won, and more than {needed:.0%} must",
+    "min_trades": "it made {found:.0f} trades, and more than {needed:.0f} are needed to judge it",
+}
+_UNDEFINED = {
+    "min_sharpe": "its returns do not vary, so it has no Sharpe ratio",
+    "min_win_rate": "it closed no trade, so it has no win rate",
+}
 
 
 class Improvement(NamedTuple):
@@ -45,6 +57,16 @@ def chain_text(chain: ChainRecord) -> str:
 def passed(results: Mapping[str, str]) -> bool:
     """Whether no criterion fails."""
     return not any(text.startswith("FAIL") for text in results.values())
+
+
+def failure_of(name: str, text: str) -> str:
+    """A failed criterion's result as part of a sentence."""
+    if name in _SENTENCES and (figures := _COMPARED.fullmatch(text)):
+        return _SENTENCES[name].format(found=float(figures[1]), needed=float(figures[2]))
+    if name in _UNDEFINED and text.startswith("FAIL (undefined"):
+        return _UNDEFINED[name]
+    said = text.removeprefix("FAIL (").removesuffix(")")
+    return f"its lineage is broken: {said}" if name == "lineage" else f"{name}: {said}"
 
 
 def improvement_over(

@@ -9,7 +9,14 @@ from dosvotos.backtest.report import Findings
 from dosvotos.contracts.experiment import ExperimentContract
 from dosvotos.contracts.records import ChainRecord
 from dosvotos.hashing import digest_json
-from dosvotos.promotion.criteria import Improvement, chain_text, hard_criteria, improvement_text, passed
+from dosvotos.promotion.criteria import (
+    Improvement,
+    chain_text,
+    failure_of,
+    hard_criteria,
+    improvement_text,
+    passed,
+)
 from dosvotos.promotion.evidence import Evidence
 
 CONFIDENCE = {"PROMOTE": 0.85, "REVIEW": 0.60, "REJECT": 0.90}
@@ -58,21 +65,45 @@ def judge(criteria: dict[str, str], improvement: Improvement, evidence: Evidence
     evidence complete is PROMOTE; anything between is REVIEW, with what is missing.
     """
     if not passed(criteria):
-        failed = [f"{name}: {text}" for name, text in criteria.items() if text.startswith("FAIL")]
-        return Verdict("REJECT", f"{len(failed)} of {len(criteria)} criteria failed: {'; '.join(failed)}.")
-    missing = list(evidence.notes)
-    if improvement.status == "not_comparable":
-        missing.insert(0, "the production model was trained or chosen on part of this window")
-    elif improvement.reached is False:
-        missing.insert(0, "the improvement over the production model is not clear of luck")
+        failed = [failure_of(name, text) for name, text in criteria.items() if text.startswith("FAIL")]
+        return Verdict("REJECT", f"Rejected: {'; '.join(failed)}.")
+    missing = _improvement_notes(improvement) + list(evidence.notes)
     if missing:
-        return Verdict("REVIEW", f"All criteria passed, but {'; '.join(missing)}.")
+        return Verdict("REVIEW", f"It passes the criteria, but a person has to judge: {'; '.join(missing)}.")
     against = (
-        "there is no production model to compare with"
+        "There is no production model to compare it with."
         if improvement.status == "not_applicable"
-        else f"the Sharpe ratio improves on production by {improvement.sharpe:+.0%}"
+        else f"Its Sharpe ratio improves on production's by {improvement.sharpe:+.0%}, clear of luck."
     )
-    return Verdict("PROMOTE", f"All criteria passed, the evidence is complete, and {against}.")
+    return Verdict("PROMOTE", f"{_not_luck(evidence)} It beats the naive strategies. {against}")
+
+
+def _improvement_notes(improvement: Improvement) -> list[str]:
+    if improvement.status == "not_comparable":
+        return [
+            "it cannot be compared with the production model, "
+            "which was trained or chosen on part of this window"
+        ]
+    if improvement.reached is not False:
+        return []
+    if improvement.sharpe is None or improvement.interval_90 is None:
+        return ["it cannot be compared with the production model, because a Sharpe ratio is undefined"]
+    low, high = improvement.interval_90
+    return [
+        f"it is not clearly better than the production model: its Sharpe ratio differs by "
+        f"{improvement.sharpe:+.0%}, and the difference lies between {low:.2f} and {high:.2f} (90%)"
+    ]
+
+
+def _not_luck(evidence: Evidence) -> str:
+    if evidence.spa_p_value is None:
+        shown = f"with a probability of {evidence.psr:.1%} its true Sharpe ratio is above 0"
+    else:
+        shown = (
+            f"the best of {evidence.looks} models without skill would do as well with a probability of "
+            f"{evidence.spa_p_value:.2%}"
+        )
+    return f"It passes the criteria, and luck is unlikely: {shown}."
 
 
 def make_proposal(

@@ -10,6 +10,11 @@ from sqlalchemy import Row
 from dosvotos.hashing import short
 
 _COLOURS = {"PROMOTE": "green", "REVIEW": "yellow", "REJECT": "red"}
+_INTERVALS = {
+    "sharpe_ratio": ("Sharpe ratio", "{:.2f}"),
+    "total_return": ("total return", "{:+.1%}"),
+    "max_drawdown": ("drawdown, session ends", "{:.1%}"),
+}
 _SHOWN_HASHES = (
     "acquisition_hash",
     "config_hash",
@@ -35,6 +40,7 @@ def print_summary(proposal: Row[Any], results: dict[str, Any]) -> None:
     console.print(_metrics(results))
     console.print(_stress(results["stress"]))
     console.print(_criteria(proposal))
+    console.print(_evidence(proposal.evidence))
     console.print(_lineage(proposal))
     for line in _remarks(proposal):
         console.print(line, style="dim")
@@ -81,11 +87,38 @@ def _criteria(proposal: Row[Any]) -> Table:
     for name, text in proposal.criteria_results.items():
         colour = "green" if text.startswith("PASS") else "red" if text.startswith("FAIL") else "yellow"
         table.add_row(name, f"[{colour}]{text}[/]")
-    evidence = proposal.evidence
-    psr = "undefined" if evidence["psr"] is None else f"{evidence['psr']:.3f}"
-    look = f"look {evidence['looks']}" if evidence["looks"] > 1 else "first look"
-    table.add_row("evidence", f"probabilistic Sharpe {psr}, {look}, {evidence['seeds']}")
     return table
+
+
+def _evidence(evidence: dict[str, Any]) -> Table:
+    """What the window proves, with its intervals and with what it could have shown at all."""
+    table = Table("evidence", "", box=None)
+    look = (
+        f"look {evidence['looks']} at this window" if evidence["looks"] > 1 else "first look at this window"
+    )
+    table.add_row("looks", f"{look}, {evidence['prior_trials']} declared; {evidence['seeds']}")
+    ledger = evidence["ledger"]
+    table.add_row("trial ledger", f"{short(ledger['id'])}, since {ledger['created_at'][:10]}")
+    table.add_row("true Sharpe ratio above 0", _chance(evidence["psr"]))
+    table.add_row("above the luckiest of all looks", _chance(evidence["deflated_sharpe"]))
+    if evidence["spa_p_value"] is not None:
+        member = "in" if evidence["in_superior_set"] else "not in"
+        asked = f"at most {evidence['level']:.4f} needed, {member} the superior set"
+        table.add_row("SPA p-value", f"{evidence['spa_p_value']:.4f} ({asked})")
+    needed = evidence["min_track_record"]
+    record = "none is long enough" if needed is None else f"{needed:,} sessions"
+    table.add_row("record needed", f"{record}; the window has {evidence['sessions']:,}")
+    for name, (label, form) in _INTERVALS.items():
+        if intervals := evidence["intervals_90"]:
+            found, low, high = (form.format(value) for value in intervals[name])
+            table.add_row(label, f"{found} ({low} to {high}, 90%)")
+    shown = ", ".join(f"{sharpe}: {_chance(chance)}" for sharpe, chance in evidence["power"].items())
+    table.add_row("window would show a true Sharpe of", shown)
+    return table
+
+
+def _chance(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1%}"
 
 
 def _lineage(proposal: Row[Any]) -> Table:
