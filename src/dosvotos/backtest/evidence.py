@@ -192,11 +192,16 @@ def family_test(
     -----
     Hansen's SPA (consistent p-value) and Romano and Wolf's StepM under the stationary bootstrap, on returns
     scaled to equal volatility, since arch's SPA takes an unstudentised maximum. The figures are those of
-    arch's ``SPA`` and ``StepM`` for the same seed; here all resampled means come from one product of
-    matrices, fast enough to measure the gate itself. With looks that left no series, the p-value is
-    multiplied and the size divided by looks / series (Bonferroni). A series that never moves, such as that of
-    a model that never trades, proves nothing and counts as none; a window of fewer than three sessions proves
-    nothing at all.
+    arch's ``SPA`` and ``StepM`` for the same seed and block; here all resampled means come from one product
+    of matrices, fast enough to measure the gate itself.
+
+    Blocks of the optimal length and of single sessions must agree: the larger p-value counts, and the model
+    has to be superior under both. In short windows blocks follow chance autocorrelation, and where that is
+    negative they make a mean look surer than it is.
+
+    With looks that left no series, the p-value is multiplied and the size divided by looks / series
+    (Bonferroni). A series that never moves, such as that of a model that never trades, proves nothing and
+    counts as none; a window of fewer than three sessions proves nothing at all.
     """
     spread = series.std(ddof=1)
     if len(series) < _MIN_SESSIONS or not spread[candidate] > _NO_SPREAD:
@@ -204,13 +209,23 @@ def family_test(
     moving = series.loc[:, spread > _NO_SPREAD]
     scaled = (moving / spread[moving.columns]).to_numpy()
     multiplicity = max(n_looks, scaled.shape[1]) / scaled.shape[1]
-    block = _block_size(series[candidate])
+    own = moving.columns.get_loc(candidate)
+    p_value, superior = 0.0, True
+    for block in {1, _block_size(series[candidate])}:
+        shares = _shares(len(scaled), block, replications, seed)
+        p_by_block, in_set = _spa_and_step(scaled, shares, block, size / multiplicity)
+        p_value, superior = max(p_value, p_by_block), superior and bool(in_set[own])
+    return FamilyTest(min(1.0, p_value * multiplicity), superior)
+
+
+def _spa_and_step(
+    scaled: np.ndarray, shares: np.ndarray, block: int, size: float
+) -> tuple[float, np.ndarray]:
+    """SPA's consistent p-value and StepM's superior set, bool of shape (n_series,)."""
     found = scaled.mean(axis=0)
-    drawn = _shares(len(scaled), block, replications, seed) @ scaled
+    drawn = shares @ scaled
     drawn -= np.where(found >= _hopeless(scaled, block), found, 0.0)
-    p_value = float((drawn.max(axis=1) > found.max()).mean())
-    superior = _superior(found, drawn, size / multiplicity)
-    return FamilyTest(min(1.0, p_value * multiplicity), bool(superior[moving.columns.get_loc(candidate)]))
+    return float((drawn.max(axis=1) > found.max()).mean()), _superior(found, drawn, size)
 
 
 def _superior(found: np.ndarray, drawn: np.ndarray, size: float) -> np.ndarray:
