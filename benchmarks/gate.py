@@ -248,7 +248,8 @@ def judged(window: Window, looks: list[Look], seed: int, every_part: bool = Fals
 
 def evidence_of(window: Window, results: dict[str, Any], looks: list[Look]) -> Evidence:
     rows = [look.row for look in looks]
-    return weigh(contract(), window.test, "simulated", results, rows, {"id": "benchmark", "created_at": NOW})
+    genesis = {"id": "benchmark", "created_at": NOW}
+    return weigh(contract(), window.test, "simulated", (), results, rows, genesis)
 
 
 def luck_at_a_flat_level(evidence: Evidence, looks: list[Look]) -> bool:

@@ -41,7 +41,7 @@ def looks_counted(ledger: TrialLedger, one: Look, prior_trials: int = 0) -> int:
     nothing = {"sharpe_ratio": 0.0}
     naive = {"always_long": nothing, "always_short": nothing, "random_sharpe_p95": 0.0}
     results = {"model_hash": one.model_hash, "metrics": nothing, "daily_returns": DAYS, "naive": naive}
-    found = weigh(contract, test, "simulated", results, ledger.overlapping(one), ledger.genesis())
+    found = weigh(contract, test, "simulated", (), results, ledger.overlapping(one), ledger.genesis())
     return found.looks
 
 
@@ -82,7 +82,8 @@ def test_each_chosen_model_of_a_new_list_of_seeds_is_a_look_the_seeds_of_one_lis
 ):
     # L3 hands on the one candidate it chose on val; only that one is ever recorded
     contracts = [
-        make_contract(parameters_of(training={"seed": seed}), date(2026, 7, 31), "ana") for seed in (1, 2)
+        make_contract(parameters_of(training={"seeds": seeds}), date(2026, 7, 31), "ana")
+        for seeds in ([1, 2], [1, 2, 3])
     ]
     chosen = [look_of(one, f"best of {one.config_hash}") for one in contracts]
     for one in chosen:
