@@ -49,6 +49,7 @@ NOW = "2026-01-31T23:00:00+00:00"
 WINDOW = 145
 CAPITAL = 100_000.0
 EDGE = 3.0
+FLAT_LEVEL = 0.05
 LOOKS = (1, 20, 100)
 # a look with less cannot be in a superior set of size 0.05: its mean would have to exceed the 95% quantile of
 # a maximum over means that hold its own
@@ -168,8 +169,8 @@ def with_edge(window: Window, random: np.random.Generator) -> np.ndarray:
     moves = close[np.minimum(ends + 1, len(taste))] / close[starts + 1] - 1
     moves[taste[starts] == 0] = 0.0
     size = np.abs(moves)
-    target = EDGE / np.sqrt(SESSIONS_PER_YEAR) * np.sqrt(WINDOW) * np.sqrt((size**2).sum())
-    advantage = target / np.hypot(size.sum(), target / np.sqrt(WINDOW))
+    daily = EDGE / np.sqrt(SESSIONS_PER_YEAR)
+    advantage = daily * np.sqrt(WINDOW * (size**2).sum() / (1 + daily**2)) / size.sum()
     right = random.random(len(size)) < (1 + min(advantage, 1.0)) / 2
     sides = np.where(right, np.sign(moves), -np.sign(moves))
     return np.repeat(sides, ends - starts).astype(np.int8)
@@ -256,10 +257,10 @@ def luck_at_a_flat_level(evidence: Evidence, looks: list[Look]) -> bool:
     settings = parameters().evidence
     if evidence.spa_p_value is None:
         return evidence.luck_excluded
-    if evidence.spa_p_value > settings.max_spa_p_value:
+    if evidence.spa_p_value > FLAT_LEVEL:
         return False
     series = pd.DataFrame({look.row.model_hash: look.row.daily_returns for look in looks})
-    own, level = looks[-1].row.model_hash, settings.max_spa_p_value
+    own, level = looks[-1].row.model_hash, FLAT_LEVEL
     return family_test(
         own, series, len(looks), level, settings.bootstrap_replications, settings.seed
     ).in_superior_set
@@ -360,7 +361,7 @@ PARTS: dict[str, Callable[[Judged], bool]] = {
 PART_NAMES = {
     "criteria": "the four criteria alone",
     "luck_flat": "PSR, then SPA and StepM at 0.05",
-    "luck": "PSR, then SPA and StepM at 0.05 / looks",
+    "luck": "PSR, then SPA and StepM at 0.02 / looks",
     "criteria_and_luck": "criteria and luck",
     "whole": "whole PROMOTE rule",
 }

@@ -83,7 +83,7 @@ def test_a_later_look_is_judged_among_all_looks():
 def test_each_further_look_asks_for_a_lower_p_value():
     first, second = evidence(result(0.001)), evidence(result(0.001), look("m1", None))
     tenth = evidence(result(0.001), look("m1", None), prior_trials=8)
-    assert (first.level, second.level, tenth.level) == (None, 0.025, 0.005)
+    assert (first.level, second.level, tenth.level) == (None, 0.01, 0.002)
 
 
 def test_what_passes_as_the_second_look_may_fail_as_the_tenth():

@@ -157,8 +157,9 @@ def weigh(
 def level_at(settings: EvidenceParams, n_looks: int) -> float:
     """Level of SPA and StepM at a later look: it shrinks with the looks, so that all of them spend little.
 
-    The k-th of k looks alike is found superior by luck with about a k-th of the level: at a level of 0.05
-    that sums to 0.05 (1 + 1/2 + 1/3 ...), which never ends; at 0.05 / k to less than 0.05 x pi^2 / 6.
+    The k-th of k looks alike is found superior by luck with about a k-th of the level. Were the level the
+    same at each, those chances would add up without end, as 1 + 1/2 + 1/3 ...; divided by k they add up to
+    less than 0.65 of it behind the first look.
     """
     return settings.max_spa_p_value / n_looks
 
