@@ -88,7 +88,7 @@ def test_each_further_look_asks_for_a_lower_p_value():
 
 def test_what_passes_as_the_second_look_may_fail_as_the_tenth():
     rival = look("m1", returns(0.0, seed=2))
-    second, tenth = evidence(result(0.0008), rival), evidence(result(0.0008), rival, prior_trials=8)
+    second, tenth = evidence(result(0.0009), rival), evidence(result(0.0009), rival, prior_trials=8)
     assert second.luck_excluded and not tenth.luck_excluded
 
 
