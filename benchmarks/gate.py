@@ -387,9 +387,9 @@ def main() -> None:
         bars["real"] = real_bars()
     markets = [Market.of(name, many) for name, many in bars.items()]
     # families of 100 looks are also families of 20 and of 1
-    lengths = {100: 4, 20: 12, 1: 60} if quick else {100: 300, 20: 500, 1: 1200}
-    edges = {100: 2, 20: 6, 1: 30} if quick else {100: 60, 20: 200, 1: 500}
-    n_naive = 10 if quick else 300
+    lengths = {100: 3, 20: 8, 1: 40} if quick else {100: 300, 20: 500, 1: 1200}
+    edges = {100: 1, 20: 4, 1: 20} if quick else {100: 60, 20: 200, 1: 500}
+    n_naive = 6 if quick else 300
     tasks = [
         Task(market.name, seed, n_looks, edge)
         for edge, counts in ((False, lengths), (True, edges))
