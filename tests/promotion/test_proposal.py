@@ -95,7 +95,7 @@ def test_the_reason_is_a_sentence_with_its_figures(criteria, improvement, notes,
 def test_a_criterion_of_another_kind_is_quoted_in_the_reason():
     broken = {"lineage": "FAIL (dataset_record: dataset_hash is 0f, found 1a)"}
     reason = judge(broken, IMPROVEMENTS["reached"], evidence()).reason
-    assert reason == "Rejected: lineage: dataset_record: dataset_hash is 0f, found 1a."
+    assert reason == "Rejected: its lineage is broken: dataset_record: dataset_hash is 0f, found 1a."
 
 
 def test_at_a_later_look_the_reason_gives_the_familys_probability():
