@@ -10,7 +10,8 @@ import pytest
 from dosvotos.contracts.acquisition import PublicationRule, SeriesSource
 from dosvotos.market.calendar import BOGOTA, scheduled_sessions, session_bar_times
 from dosvotos.quality.findings import no_findings
-from dosvotos.quality.report import KINDS, render_report, session_calendar, summary_table
+from dosvotos.quality.report import render_report
+from dosvotos.quality.states import KINDS, session_calendar, summary_table
 
 VIX, CPI, GDP = "volt_vix_usa_d_vix", "infl_cpi_total_col_m_ipccol", "gdpp_real_gdp_usa_q_gdp_q"
 NOON = pd.Timestamp("2025-07-09 12:00", tz="UTC")
@@ -272,7 +273,7 @@ def test_without_data_the_page_says_so(variables):
     assert page.count("No bars are stored.") == 2
     assert "Nothing was found." in page
     assert page.count("no value; limit") == len(variables)
-    assert "Plotly" not in page
+    assert "plotly.js v" not in page
 
 
 def test_empty_tables_of_the_database_are_empty_inputs(variables, tmp_path):

@@ -152,7 +152,8 @@ def report_quality(
     macro: MacroVariablesParams,
 ) -> tuple[str, pd.DataFrame]:
     """Draw what is stored by now and what was found: one page, and one row a variable."""
-    from dosvotos.quality.report import render_report, summary_table
+    from dosvotos.quality.report import render_report
+    from dosvotos.quality.states import summary_table
 
     feed, now = fetched.feed, pd.Timestamp(fetched.fetched_at)
     market = bar_table.as_of(feed, now), macro_tables.as_of(feed, now), quarantine.as_of(feed, now)
