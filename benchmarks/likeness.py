@@ -23,7 +23,7 @@ from dosvotos.contracts.parameters import SampleMarketParams
 from dosvotos.market.accounting import Tape, run_account
 from dosvotos.market.calendar import session_dates
 from dosvotos.market.features import MarketHistory, market_features
-from dosvotos.sources.base import check_macro
+from dosvotos.sources.base import date_publications
 from dosvotos.sources.likeness import Comparison, compare
 from dosvotos.sources.sample import FIRST_SESSION, SimulatedMarket, oracle_targets, simulate_market
 from dosvotos.sources.statistics import market_statistics
@@ -52,7 +52,7 @@ def compared(seed: int, edge: float, variables: Variables) -> list[Comparison]:
 def oracle_sharpes(seed: int, variables: Variables) -> list[float]:
     """Net, of each window."""
     market = simulated(seed, EDGE, variables)
-    macro = check_macro(market.macro.assign(vintage="simulated", source="sample"), variables)
+    macro = date_publications(market.macro.assign(vintage="simulated", source="sample"), variables)
     rows = market_features(MarketHistory(market.bars.set_index("timestamp"), macro), variables)
     times, close = pd.DatetimeIndex(rows.index), market.bars["close"].to_numpy()
     targets, sharpes = oracle_targets(rows, EDGE, COST), []
