@@ -80,6 +80,19 @@ def test_every_injected_event_is_found_and_the_clean_market_yields_no_finding():
     assert missed(delivery, found) == []
 
 
+@pytest.mark.parametrize("seed", [2, 3])
+def test_a_clean_market_yields_no_finding(seed):
+    now = pd.Timestamp("2025-03-14 23:00", tz="UTC")
+    clean = simulate_market(params(0.0, seed, dt.date(2024, 7, 1)), VARIABLES, now)
+    assert check(*clean, now).findings.empty
+
+
+@pytest.mark.slow
+def test_nor_does_a_clean_one_of_six_years_whose_balances_come_near_zero():
+    clean = simulate_market(params(0.0, 6, dt.date(2020, 1, 2)), VARIABLES, END)
+    assert check(*clean, END).findings.empty
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 8])
 def test_so_it_is_over_six_years(seed):

@@ -193,7 +193,8 @@ def _table(rows: Iterable[Comparison]) -> Markup:
                     "inside": "yes" if row.inside else pages.mark("no"),
                 }
                 for row in rows
-            ]
+            ],
+            dtype=object,
         ),
         right=("real", "sample", "tolerance"),
     )
@@ -218,7 +219,7 @@ def _factors(
             f"USD/COP's move in % for one unit of the factor. {_count(compared, 'factors')}."
         ),
         pages.table(
-            pd.DataFrame(rows),
+            pd.DataFrame(rows, dtype=object),
             right=[f"{text}, {of}" for text in _PARTS.values() for of in ("real", "sample")],
         ),
     ]
