@@ -12,6 +12,9 @@ from dosvotos.quality.lines import STORED, Line, Verdicts, log_ratio, power_of_t
 LEVEL_SHIFT: Final = "level_shift"
 _USUAL: Final = 0.99
 _MIN_STEPS: Final = 20
+_UNLIMITED: Final = 2.0
+"""Usual steps of an unreported jump that lasts, without a ratio: those of about a power of ten are left out of
+the usual ones, and balances near zero take them too."""
 _USUAL_DAYS: Final = 7
 """Days without a daily value, from which a step is one over a hole."""
 
@@ -116,7 +119,7 @@ def _judge(
     is_slip = power_of_ten(value, beside) != 0
     lasts = size >= lasting and not returns and n_steps <= thresholds.splice_steps
     if lasts and not (is_slip and ratio is not None):
-        if n_steps <= 1:
+        if n_steps <= (1.0 if ratio is not None else _UNLIMITED):
             return "", ""
         return (
             LEVEL_SHIFT,

@@ -130,7 +130,7 @@ def _series_row(row: Any, drawn: Mapping[str, Markup]) -> dict[str, object]:
         "subject": Markup("<b>{}</b><small>{}</small>").format(name, beside),
         "course": drawn.get(row.subject, ""),
         "last value": None if absent else value,
-        "observed": None if absent else row.last_observation,
+        "observed": None if absent else Markup("<span class=t>{}</span>").format(row.last_observation),
         "published, UTC": row.published_at,
         "age against its limit": _absence(row.limit_days) if absent else _age(row),
         "coverage": None if np.isnan(row.coverage) else f"{np.floor(row.coverage * 1000) / 10:.1f}%",
@@ -313,6 +313,7 @@ def _clip(value: object, letters: int = _MAX_LETTERS) -> str:
 
 
 _STYLE: Final = """
+td.n small { white-space: normal; min-width: 6rem; } td:first-child b { display: block; min-width: 11rem; }
 .track { position: relative; width: 8rem; height: 0.5rem; background: #e6eaee; margin-top: 0.15rem; }
 .track i { display: block; height: 100%; }
 .track u { position: absolute; top: -0.15rem; bottom: -0.15rem; width: 2px; background: #1c2733; }
