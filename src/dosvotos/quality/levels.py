@@ -13,8 +13,8 @@ LEVEL_SHIFT: Final = "level_shift"
 _USUAL: Final = 0.99
 _MIN_STEPS: Final = 20
 _UNLIMITED: Final = 2.0
-"""Usual steps of an unreported jump that lasts, without a ratio: those of about a power of ten are left out of
-the usual ones, and balances near zero take them too."""
+"""Usual steps of an unreported jump that lasts, without a ratio: those of about a power of ten are left out
+of the usual ones, and balances near zero take them too."""
 _USUAL_DAYS: Final = 7
 """Days without a daily value, from which a step is one over a hole."""
 
