@@ -15,8 +15,19 @@ from numba import njit
 from dosvotos.contracts.acquisition import MacroVariable
 from dosvotos.contracts.features import FINANCING_SOURCES, MACRO_SOURCES, MARKET_FEATURES
 from dosvotos.errors import DataError, LateDataError
-from dosvotos.market.alignment import CHANGE, EXPIRES, VALUE, Z_SCORE, Window, empty_window, in_order, publish
+from dosvotos.market.alignment import (
+    CHANGE,
+    EXPIRES,
+    VALUE,
+    Z_SCORE,
+    Window,
+    empty_window,
+    in_order,
+    publish,
+    room_for_sums,
+)
 from dosvotos.market.calendar import BAR, LAST_SLOT, slots
+from dosvotos.market.logarithm import BLOCK, logarithms, room_for_logs
 
 RSI_PERIOD = 9
 ATR_PERIOD = 10
@@ -29,14 +40,17 @@ SOURCES = (*MACRO_SOURCES.values(), *FINANCING_SOURCES.values())
 """The variables behind COLUMNS, in the order in which the state keeps them."""
 
 RangeSource = Literal["close", "bars"]
-Sums = tuple[int, float, float, float, float, float, float, float, float, float, float, float]
-"""The technical state without its ring of closes, while bars are taken."""
+Sums = tuple[float, float, float, float, float, float, float, float, float, float, float]
+"""The technical state without its count of bars and its logarithms, while bars are taken."""
 
 # places in the technical state
 (
-    _BARS, _HIGH, _LOW, _CLOSE, _GAIN, _LOSS, _ATR, _PLUS, _MINUS, _RANGES, _DX_TOTAL, _ADX, _CLOSED, _RING,
+    _BARS, _HIGH, _LOW, _CLOSE, _GAIN, _LOSS, _ATR, _PLUS, _MINUS, _RANGES, _DX_TOTAL, _ADX, _CLOSED, _LOGS,
 ) = range(14)  # fmt: skip
 _MEMORY = max(RETURN_BARS)
+_STEADY = 2 * ADX_PERIOD
+"""Bars after which every average has begun."""
+_SMALLEST = float(np.finfo(np.float64).tiny)
 _SHORT, _HOUR = RETURN_BARS[:2]
 
 # places in the macro state
@@ -44,6 +58,7 @@ _DXY, _VIX, _EMBI, _BRENT, _USDMXN, _COL10Y, _UST10Y, _FED_FUNDS, _TPM = range(9
 _WITH_Z, _WITH_CHANGE = (_DXY, _VIX, _EMBI), (_DXY, _BRENT, _USDMXN)
 _MICROSECOND = pd.Timedelta(microseconds=1)
 
+_FOREVER = np.iinfo(np.int64).max
 _FINE, _NOT_A_PRICE, _NOT_LATER, _PUBLISHED_BEFORE = range(4)
 
 
@@ -132,8 +147,8 @@ def technical_features(high: np.ndarray, low: np.ndarray, close: np.ndarray) -> 
 
 def empty_state() -> FeatureState:
     """Before the first bar and the first publication."""
-    technical = np.zeros(_RING + _MEMORY)
-    technical[_CLOSED] = -np.inf
+    technical = np.zeros(_LOGS + _MEMORY)
+    technical[_CLOSED], technical[_LOGS:] = -np.inf, np.nan
     return FeatureState(technical, empty_window(len(SOURCES)))
 
 
@@ -266,11 +281,41 @@ def _take_bars(
     close: np.ndarray,
     rows: np.ndarray,
 ) -> None:
-    sums, memory = _load(technical), technical[_RING:]
-    for i in range(len(close)):
-        sums, row = _technical_step(sums, memory, high[i], low[i], close[i])
-        rows[0, i], rows[1, i], rows[2, i], rows[3, i], rows[4, i], rows[5, i] = row
+    _log_returns(technical[_LOGS:], close, rows)
+    bars, sums, n = int(technical[_BARS]), _load(technical), len(close)
+    n_early = min(n, max(0, _STEADY - bars))
+    for i in range(n_early):
+        sums, row = _technical_step(bars + i, sums, high[i], low[i], close[i])
+        rows[3, i], rows[4, i], rows[5, i] = row
+    for i in range(n_early, n):  # the same step, of which the compiler leaves out the beginnings
+        sums, row = _technical_step(_STEADY, sums, high[i], low[i], close[i])
+        rows[3, i], rows[4, i], rows[5, i] = row
+    technical[_BARS] = bars + n
     _store(technical, sums)
+
+
+@njit(cache=True, error_model="numpy")
+def _log_returns(
+    memory: np.ndarray,
+    close: np.ndarray,
+    rows: np.ndarray,
+) -> None:
+    """Differences of the logarithms of closes; the memory holds the last 48, NaN before the first bar."""
+    logs, room = np.empty(_MEMORY + BLOCK), room_for_logs()
+    newest = logs[_MEMORY:]
+    logs[:_MEMORY] = memory
+    for start in range(0, len(close), BLOCK):
+        n = min(BLOCK, len(close) - start)
+        logarithms(close, start, start + n, room, newest)
+        for i in range(n):
+            rows[0, start + i] = newest[i] - logs[_MEMORY - _SHORT + i]
+        for i in range(n):
+            rows[1, start + i] = newest[i] - logs[_MEMORY - _HOUR + i]
+        for i in range(n):
+            rows[2, start + i] = newest[i] - logs[i]
+        for i in range(_MEMORY):
+            logs[i] = logs[n + i]
+    memory[:] = logs[:_MEMORY]
 
 
 @njit(cache=True, error_model="numpy")
@@ -286,20 +331,37 @@ def _take_news(  # noqa: PLR0913, PLR0917
     ages: np.ndarray,
     rows: np.ndarray,
 ) -> None:
-    n_news, next_news, valid_until = len(published), 0, -np.inf
-    macro = _macro_step(known, closed[0])[1]
-    for i in range(len(closed)):
-        while next_news < n_news and published[next_news] <= closed[i]:
+    """Between two publications or expiries what is known stays the same: those bars are filled at once."""
+    sums, next_news, start = room_for_sums(), 0, 0
+    while start < len(closed):
+        while next_news < len(published) and published[next_news] <= closed[start]:
             of = variable[next_news]
             publish(
                 days, values, known, of, day[next_news], value[next_news], published[next_news], ages[of],
-                of in _WITH_Z, of in _WITH_CHANGE,
+                of in _WITH_Z, of in _WITH_CHANGE, sums,
             )  # fmt: skip
-            next_news, valid_until = next_news + 1, -np.inf
-        if closed[i] > valid_until:
-            valid_until, macro = _macro_step(known, closed[i])
-        rows[6, i], rows[7, i], rows[8, i], rows[9, i], rows[10, i], rows[11, i], rows[12, i] = macro[:7]
-        rows[POLICY_RATES, i] = macro[7]
+            next_news += 1
+        valid_until, macro = _macro_step(known, closed[start])
+        if next_news < len(published):
+            valid_until = min(valid_until, published[next_news] - 1)
+        stop = start + 1
+        while stop < len(closed) and closed[stop] <= valid_until:
+            stop += 1
+        for i in range(7):
+            _fill(rows[6 + i], start, stop, macro[i])
+        _fill(rows[POLICY_RATES], start, stop, macro[7])
+        start = stop
+
+
+@njit(cache=True, error_model="numpy")
+def _fill(
+    row: np.ndarray,
+    start: int,
+    stop: int,
+    value: float,
+) -> None:
+    for i in range(start, stop):
+        row[i] = value
 
 
 @njit(cache=True, error_model="numpy", inline="always")
@@ -307,8 +369,8 @@ def _load(
     state: np.ndarray,
 ) -> Sums:
     return (
-        int(state[_BARS]), state[_HIGH], state[_LOW], state[_CLOSE], state[_GAIN], state[_LOSS], state[_ATR],
-        state[_PLUS], state[_MINUS], state[_RANGES], state[_DX_TOTAL], state[_ADX],
+        state[_HIGH], state[_LOW], state[_CLOSE], state[_GAIN], state[_LOSS], state[_ATR], state[_PLUS],
+        state[_MINUS], state[_RANGES], state[_DX_TOTAL], state[_ADX],
     )  # fmt: skip
 
 
@@ -317,23 +379,22 @@ def _store(
     state: np.ndarray,
     sums: Sums,
 ) -> None:
-    state[_BARS], state[_HIGH], state[_LOW], state[_CLOSE], state[_GAIN], state[_LOSS] = sums[:6]
-    state[_ATR], state[_PLUS], state[_MINUS], state[_RANGES], state[_DX_TOTAL], state[_ADX] = sums[6:]
+    state[_HIGH], state[_LOW], state[_CLOSE], state[_GAIN], state[_LOSS], state[_ATR] = sums[:6]
+    state[_PLUS], state[_MINUS], state[_RANGES], state[_DX_TOTAL], state[_ADX] = sums[6:]
 
 
 @njit(cache=True, error_model="numpy", inline="always")
 def _technical_step(
+    bars: int,
     sums: Sums,
-    memory: np.ndarray,
     high: float,
     low: float,
     close: float,
-) -> tuple[Sums, tuple[float, ...]]:
-    """Take one bar: the sums after it, and its six technical features."""
-    bars, last_high, last_low, last, gain, loss, atr, plus, minus, ranges, dx_total, adx = sums
+) -> tuple[Sums, tuple[float, float, float]]:
+    """Take one bar after `bars` others: the sums after it, and its RSI, ATR over close, and ADX."""
+    last_high, last_low, last, gain, loss, atr, plus, minus, ranges, dx_total, adx = sums
     if bars == 0:  # against itself: nothing has moved
         last_high, last_low, last = high, low, close
-    five_minutes, hour, four_hours = _log_returns(memory, bars, np.log(close))
     change, rise, fall = close - last, high - last_high, last_low - low
     true_range = max(high, last) - min(low, last) if bars > 0 else 0.0
     gain, loss, rsi = _rsi(bars, gain, loss, max(change, 0.0), max(-change, 0.0))
@@ -344,27 +405,8 @@ def _technical_step(
     dx_total, adx = _adx(bars, dx_total, adx, plus, minus, ranges)
     atr_pct = atr / close if bars >= ATR_PERIOD else np.nan
     strength = adx if bars >= 2 * ADX_PERIOD - 1 else np.nan
-    sums = (bars + 1, high, low, close, gain, loss, atr, plus, minus, ranges, dx_total, adx)
-    return sums, (five_minutes, hour, four_hours, rsi, atr_pct, strength)
-
-
-@njit(cache=True, error_model="numpy", inline="always")
-def _log_returns(
-    memory: np.ndarray,
-    bars: int,
-    log_close: float,
-) -> tuple[float, float, float]:
-    """Differences of the logarithms of closes; the memory is a ring of the last 48."""
-    newest = bars % _MEMORY
-    last = memory[newest - 1 if newest >= 1 else _MEMORY - 1]
-    an_hour_ago = memory[newest - _HOUR if newest >= _HOUR else newest + _MEMORY - _HOUR]
-    half_a_session_ago = memory[newest]
-    memory[newest] = log_close
-    return (
-        log_close - last if bars >= _SHORT else np.nan,
-        log_close - an_hour_ago if bars >= _HOUR else np.nan,
-        log_close - half_a_session_ago if bars >= _MEMORY else np.nan,
-    )
+    sums = (high, low, close, gain, loss, atr, plus, minus, ranges, dx_total, adx)
+    return sums, (rsi, atr_pct, strength)
 
 
 @njit(cache=True, error_model="numpy", inline="always")
@@ -431,13 +473,13 @@ def _adx(
 @njit(cache=True, error_model="numpy")
 def _macro_step(
     known: np.ndarray,
-    closed: float,
-) -> tuple[float, tuple[float, ...]]:
+    closed: int,
+) -> tuple[int, tuple[float, ...]]:
     """Until when what is known at a close stays valid, the seven macro features and the policy rates."""
-    until = np.inf
+    until = _FOREVER
     for k in range(len(known)):
         if known[k, EXPIRES] >= closed:
-            until = min(until, known[k, EXPIRES])
+            until = min(until, int(known[k, EXPIRES]))
     return until, (
         _valid(known, _DXY, Z_SCORE, closed),
         _valid(known, _DXY, CHANGE, closed),
@@ -471,13 +513,27 @@ def _check(
 ) -> tuple[int, int]:
     if len(published) > 0 and published[0] <= before:
         return _PUBLISHED_BEFORE, 0
+    n_wrong = 0 if len(close) == 0 or closed[0] > before else 1
+    for i in range(1, len(close)):
+        n_wrong += closed[i] <= closed[i - 1]
     for i in range(len(close)):
-        if not (0.0 < low[i] < np.inf and 0.0 < close[i] < np.inf and 0.0 < high[i] < np.inf):
+        n_wrong += not (_is_price(low[i]) & _is_price(close[i]) & _is_price(high[i]))
+    if n_wrong == 0:
+        return _FINE, 0
+    for i in range(len(close)):
+        if not (_is_price(low[i]) and _is_price(close[i]) and _is_price(high[i])):
             return _NOT_A_PRICE, i
         if closed[i] <= before:
             return _NOT_LATER, i
         before = closed[i]
     return _FINE, 0
+
+
+@njit(cache=True, error_model="numpy", inline="always")
+def _is_price(
+    value: float,
+) -> bool:
+    return (value >= _SMALLEST) & (value < np.inf)
 
 
 def _moment(microseconds: float) -> pd.Timestamp:

@@ -37,7 +37,7 @@ from dosvotos.market.features import (
     take,
 )
 
-VERSION = 1
+VERSION = 2
 CHECKPOINTS = 5
 """Ends of sessions that a stream can go back to."""
 
