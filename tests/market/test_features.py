@@ -19,6 +19,7 @@ from tests.conftest import parameters_of
 
 SEEN_BY_TALIB = 28
 N_BARS = 3 * 60
+VARIABLES = parameters_of().macro_variables.variables
 
 
 def wander(n_bars: int, seed: int, step: float = 5e-4) -> np.ndarray:
@@ -83,6 +84,12 @@ def test_rsi_atr_and_adx_equal_talib_on_closes(close: np.ndarray):
 @pytest.mark.parametrize("close", SERIES.values(), ids=SERIES.keys())
 def test_rsi_atr_and_adx_equal_talib_on_highs_and_lows(close: np.ndarray):
     assert_as_talib(*with_ranges(close, seed=8), close)
+
+
+def test_rsi_atr_and_adx_equal_talib_on_the_sample_market(small_market: MarketHistory):
+    high, low, close = (small_market.bars[name].to_numpy(float) for name in ("high", "low", "close"))
+    assert_as_talib(high, low, close)
+    assert_as_talib(close, close, close)
 
 
 @given(arrays(np.float64, st.integers(30, 120), elements=st.integers(3990, 4010).map(float)))
@@ -338,6 +345,78 @@ def test_a_variable_that_stops_leaves_its_features_missing_after_five_days(
     assert features[others].iloc[48:].notna().all().all()
 
 
+MADE_OF = {
+    "dxy_z": ("dxy",),
+    "dxy_change_1d": ("dxy",),
+    "vix_z": ("vix",),
+    "embi_z": ("embi",),
+    "brent_change_1d": ("brent",),
+    "usdmxn_change_1d": ("usdmxn",),
+    "rate_spread": ("col10y", "ust10y"),
+    "policy_rate_difference": ("fed_funds", "tpm"),
+}
+NAMES = {**MACRO_SOURCES, **FINANCING_SOURCES}
+
+
+@given(
+    short=st.sampled_from(list(NAMES)),
+    t=st.integers(0, N_BARS - 2),
+    n_bars=st.sampled_from([1, 1, 7, 60]),
+    factor=st.sampled_from([0.9, 1.2]),
+)
+@settings(max_examples=25, deadline=None)
+def test_a_publication_moved_by_some_bars_changes_exactly_those_bars_of_its_own_features(
+    trimmed, short, t, n_bars, factor
+):
+    later = min(t + n_bars, N_BARS - 1)
+    own = trimmed.macro[trimmed.macro["variable"] == NAMES[short]]
+    latest = own.sort_values("observation_date").iloc[[-1]]
+    next_day = pd.Timestamp(latest["observation_date"].iloc[0]) + pd.offsets.BDay()
+    news = latest.assign(observation_date=next_day.date(), value=latest["value"] * factor)
+    closes = trimmed.bars.index + BAR
+    early, late = (
+        market_features(
+            MarketHistory(
+                trimmed.bars, pd.concat([trimmed.macro, news.assign(published_at=at)], ignore_index=True)
+            ),
+            VARIABLES,
+        )
+        for at in (closes[t], closes[later])
+    )
+    moved = (early != late) & ~(early.isna() & late.isna())
+    expected = np.zeros(moved.shape, dtype=bool)
+    columns = [early.columns.get_loc(name) for name, inputs in MADE_OF.items() if short in inputs]
+    expected[t:later, columns] = True
+    np.testing.assert_array_equal(moved.to_numpy(), expected)
+
+
+@given(
+    days=st.lists(st.integers(1, 6), min_size=len(NAMES), max_size=len(NAMES)),
+    places=st.lists(st.integers(0, N_BARS - 1), min_size=len(NAMES), max_size=len(NAMES)),
+    off=st.sampled_from([-1, 0, 1]),
+)
+@settings(max_examples=15, deadline=None)
+def test_features_are_missing_exactly_where_a_value_s_age_passes_its_limit(
+    small_market, trimmed, days, places, off
+):
+    closes, parts, aged, limited = trimmed.bars.index + BAR, [], {}, {}
+    for (short, name), limit, place in zip(NAMES.items(), days, places, strict=True):
+        limited[name] = VARIABLES[name].model_copy(update={"ffill_max_days": limit})
+        at = closes[place] - timedelta(days=limit) + pd.Timedelta(microseconds=off)
+        own = small_market.macro[small_market.macro["variable"] == name].sort_values("observation_date")
+        own = own[own["published_at"] <= at].tail(262)
+        own.loc[own.index[-1], "published_at"] = at  # the last one before it falls silent
+        parts.append(own)
+        seen = np.searchsorted(own["published_at"], closes, side="right") - 1
+        assert (seen >= 0).all()
+        ages = closes - pd.DatetimeIndex(own["published_at"])[seen]
+        aged[short] = np.asarray(ages > timedelta(hours=24 * limit))
+    features = market_features(MarketHistory(trimmed.bars, pd.concat(parts)), limited)
+    for name, inputs in MADE_OF.items():
+        expected = np.any([aged[short] for short in inputs], axis=0)
+        np.testing.assert_array_equal(features[name].isna(), expected, err_msg=name)
+
+
 def test_one_bar_and_no_news_give_a_row_of_gaps(variables):
     bars = pd.DataFrame(
         {"open": [4000.0], "high": [4001.0], "low": [3999.0], "close": [4000.0]},
@@ -359,7 +438,6 @@ def test_one_bar_and_no_news_give_a_row_of_gaps(variables):
 
 # ---- no feature sees the future
 
-VARIABLES = parameters_of().macro_variables.variables
 FUTURES = ("prices", "no bars", "values", "no values", "revisions", "other publication")
 
 
