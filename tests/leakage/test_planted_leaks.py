@@ -19,9 +19,7 @@ def found(case: Case, name: str, n_probes: int, seed: int) -> set[str]:
     return {finding.rule for finding in report.findings()}
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=() if n in ISSUE[:1] else pytest.mark.slow) for n in ISSUE]
-)
+@pytest.mark.parametrize("name", ISSUE)
 def test_a_dozen_probes_find_the_usual_leaks(name):
     assert found(sample_case(), name, FEW, seed=0) & PLANTS[name][1]
 
