@@ -83,6 +83,20 @@ class BarArrays(NamedTuple):
     """Slot / 59."""
 
 
+class Bar(NamedTuple):
+    """One of `BarArrays`."""
+
+    closed: int
+    high: float
+    low: float
+    close: float
+    clock: float
+
+    def arrays(self) -> BarArrays:
+        """The same as arrays of shape (1,)."""
+        return BarArrays(np.array([self.closed]), *(np.array([number]) for number in self[1:]))
+
+
 class News(NamedTuple):
     """Publications of SOURCES in the order they happened; arrays of shape (n_publications,)."""
 
@@ -227,6 +241,15 @@ def take(state: FeatureState, bars: BarArrays, news: News, ages: np.ndarray, row
         raise _refusal(outcome, place, state, bars, news)
 
 
+def take_bar(state: FeatureState, bar: Bar, news: News, ages: np.ndarray, rows: np.ndarray) -> None:
+    """As `take`, of one bar: numbers enter compiled code in less time than arrays."""
+    outcome, place = _take_bar(
+        state.technical, state.macro.days, state.macro.values, state.macro.known, *bar, *news, ages, rows
+    )
+    if outcome != _FINE:
+        raise _refusal(outcome, place, state, bar.arrays(), news)
+
+
 def _refusal(outcome: int, place: int, state: FeatureState, bars: BarArrays, news: News) -> DataError:
     if outcome == _PUBLISHED_BEFORE:
         return LateDataError(
@@ -271,6 +294,33 @@ def _take(  # noqa: PLR0913, PLR0917
     rows[CLOCK] = clock
     technical[_CLOSED] = closed[-1]
     return _FINE, 0
+
+
+@njit(cache=True, error_model="numpy")
+def _take_bar(  # noqa: PLR0913, PLR0917
+    technical: np.ndarray,
+    days: np.ndarray,
+    values: np.ndarray,
+    known: np.ndarray,
+    closed: int,
+    high: float,
+    low: float,
+    close: float,
+    clock: float,
+    published: np.ndarray,
+    variable: np.ndarray,
+    day: np.ndarray,
+    value: np.ndarray,
+    ages: np.ndarray,
+    rows: np.ndarray,
+) -> tuple[int, int]:
+    moment, bar = np.empty(1, dtype=np.int64), np.empty((4, 1))
+    moment[0], bar[0, 0], bar[1, 0], bar[2, 0], bar[3, 0] = closed, high, low, close, clock
+    outcome, place = _take(
+        technical, days, values, known, moment, bar[0], bar[1], bar[2], bar[3],
+        published, variable, day, value, ages, rows,
+    )  # fmt: skip
+    return outcome, place
 
 
 @njit(cache=True, error_model="numpy")

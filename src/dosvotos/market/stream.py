@@ -26,6 +26,7 @@ from dosvotos.market.features import (
     RETURN_BARS,
     RSI_PERIOD,
     SOURCES,
+    Bar,
     BarArrays,
     FeatureState,
     News,
@@ -35,6 +36,7 @@ from dosvotos.market.features import (
     empty_state,
     max_ages,
     take,
+    take_bar,
 )
 
 VERSION = 2
@@ -83,7 +85,6 @@ class FeatureStream:
         self.range_source = range_source
         self._now = Snapshot(empty_state(), np.full(len(COLUMNS), np.nan))
         self._checkpoints: deque[Snapshot] = deque(maxlen=CHECKPOINTS)
-        self._one = BarArrays(np.zeros(1, dtype=np.int64), *(np.zeros(1) for _ in range(4)))
 
     @property
     def definition(self) -> str:
@@ -143,15 +144,14 @@ class FeatureStream:
         closed = round(opened.timestamp() * 1e6) + _A_BAR
         if self.range_source == "close":
             high = low = close
-        one, rows = self._one, np.empty((len(COLUMNS), 1))
-        one.closed[0], one.high[0], one.low[0], one.close[0] = closed, high, low, close
-        one.clock[0] = slot(opened) / LAST_SLOT
+        state, rows = self._now.state, np.empty((len(COLUMNS), 1))
+        bar = Bar(closed, float(high), float(low), float(close), slot(opened) / LAST_SLOT)
         if self._begins_session(closed):
-            check_order(self._now.state, one, news)
+            check_order(state, bar.arrays(), news)
             self._checkpoints.append(self._now.copy())
-        take(self._now.state, one, news, self._ages, rows)
+        take_bar(state, bar, news, self._ages, rows)
         row: np.ndarray = rows[:, 0]
-        self._now = Snapshot(self._now.state, row)
+        self._now = Snapshot(state, row)
         return row
 
     def bars(self, bars: BarArrays, news: News = NO_NEWS) -> np.ndarray:
