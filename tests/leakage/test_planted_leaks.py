@@ -57,6 +57,21 @@ def test_the_same_seed_gives_the_same_report():
     assert first == again
 
 
+def test_what_the_first_probes_find_stays_found_whatever_follows():
+    case = sample_case()
+    plant, _ = PLANTS["limit a week too long"]
+    pipeline = plant(case.house, case.contract)
+    few, more = (
+        {
+            (found.subject, found.rule, found.at, found.words)
+            for found in check_leaks(pipeline, case.history, case.variables, n, seed=1).findings()
+        }
+        for n in (FEW, 2 * FEW)
+    )
+    assert few <= more
+    assert more
+
+
 @pytest.mark.slow
 def test_the_clean_pipeline_raises_no_alarm_on_real_data(shared_data):
     case = real_case(shared_data)

@@ -113,7 +113,7 @@ class FeatureState(NamedTuple):
     """All that is remembered between two bars."""
 
     technical: np.ndarray
-    """Counters, Wilder's sums and the logarithms of the last 48 closes, float64 of shape (62,)."""
+    """Counters, Wilder's sums and the logarithms of the last 48 closes, float64 of shape (61,)."""
     macro: Window
 
 
