@@ -235,6 +235,8 @@ def test_every_route_of_the_api_is_known():
         ("get", "/experiments"),
         ("get", "/experiments/{id}"),
         ("post", "/experiments/{id}/approve"),
+        ("post", "/experiments/{id}/backtest"),
+        ("get", "/backtests/{id}"),
         ("get", "/signals"),
     }
 

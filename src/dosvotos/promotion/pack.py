@@ -350,7 +350,7 @@ def _charts(tree: Mapping[str, Any]) -> Markup:
 def _evidence(facts: Facts) -> Markup:
     path = "promotion_proposals.evidence"
     fields = [
-        (name.replace(".", " ").replace("_", " "), f"{path}.{name}", form)
+        (_evidence_words(name), f"{path}.{name}", form)
         for name, form in _leaves(facts.at(path))
         if not name.startswith("notes")
     ]
@@ -360,6 +360,16 @@ def _evidence(facts: Facts) -> Markup:
         "stricter the more there are.",
         facts.rows(fields),
     )
+
+
+def _evidence_words(name: str) -> str:
+    head, _, rest = name.partition(".")
+    if head == "power":
+        return f"chance to pass if the true Sharpe ratio is {rest}"
+    if head == "intervals_90":
+        figure, _, place = rest.rpartition(".")
+        return f"{figure.replace('_', ' ')}, {('found', '90% interval from', '90% interval to')[int(place)]}"
+    return name.replace(".", " ").replace("_", " ")
 
 
 def _further(facts: Facts) -> Markup:
