@@ -51,6 +51,12 @@ def test_a_table_shows_each_kind_of_value_by_its_nature():
     assert "<th class=n>ok" in pages.table(rows, right=["ok"])
 
 
+def test_rows_of_words_and_marks_keep_their_marks():
+    html = pages.table([{"verdict": "clean", "n": 3}, {"verdict": pages.mark("future"), "n": 4}])
+    assert cells(html) == [["clean", "3"], ["<b class=bad>future</b>", "4"]]
+    assert "<tbody></tbody>" in pages.table([])
+
+
 def test_an_empty_table_keeps_its_head():
     assert "<th>a<th>b</thead><tbody></tbody>" in pages.table(pd.DataFrame(columns=["a", "b"]))
 

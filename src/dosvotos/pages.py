@@ -4,7 +4,7 @@ A page needs no network, stands on white in light and dark surroundings, and pri
 it enters; only `Markup` stays as it is, and the functions here return it.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from numbers import Real
 from typing import Any, Final
 
@@ -67,21 +67,23 @@ def grid(*cells: Markup) -> Markup:
 
 
 def table(
-    rows: pd.DataFrame, formats: Mapping[str, str] | None = None, right: Collection[str] = ()
+    rows: pd.DataFrame | Sequence[Mapping[str, object]],
+    formats: Mapping[str, str] | None = None,
+    right: Collection[str] = (),
 ) -> Markup:
-    """A table of a frame's columns under their names, without its index.
+    """A table of columns under their names, without an index.
 
     Parameters
     ----------
-    rows : DataFrame
-        Markup in a column of objects stays as it is. What is missing is shown as a dash, a moment with a time
-        zone in UTC to the minute.
+    rows : DataFrame, or sequence of mappings with the same keys
+        Markup stays as it is; in a frame, only in a column of objects (pandas makes text of it elsewhere).
+        What is missing is shown as a dash, a moment with a time zone in UTC to the minute.
     formats : mapping of format specification by column
         Of numbers, as ``",.2f"``; without one they have five significant digits.
     right : collection of str
         Columns set to the right although they hold more than numbers.
     """
-    columns: dict[str, list[Any]] = {str(name): rows[name].tolist() for name in rows}
+    columns = _columns(rows)
     places = {name: _place(cells, name in right) for name, cells in columns.items()}
     shown = [
         [_cell(value, (formats or {}).get(name, ""), places[name]) for value in cells]
@@ -171,6 +173,12 @@ def number(value: float) -> str:
 def minute(moment: pd.Timestamp) -> str:
     """A moment in UTC."""
     return f"{moment.tz_convert('UTC'):%Y-%m-%d %H:%M}"
+
+
+def _columns(rows: pd.DataFrame | Sequence[Mapping[str, object]]) -> dict[str, list[Any]]:
+    if isinstance(rows, pd.DataFrame):
+        return {str(name): rows[name].tolist() for name in rows}
+    return {name: [row[name] for row in rows] for name in rows[0]} if rows else {}
 
 
 def _joined(blocks: Collection[str]) -> Markup:

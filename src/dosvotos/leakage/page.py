@@ -1,25 +1,21 @@
 """The report as one HTML page."""
 
-import pandas as pd
-
 from dosvotos.leakage.report import RULES, Finding, LeakReport, stamp
 from dosvotos.pages import mark, note, page, section, table, verdict
 
 
 def leak_page(report: LeakReport) -> str:
     """Every feature's verdict, every finding in words, and what was probed."""
-    features = pd.DataFrame(
-        [
-            {
-                "feature": feature.feature,
-                "verdict": mark(feature.verdict) if feature.findings else feature.verdict,
-                "probes": feature.probes,
-                "moved by": ", ".join(feature.inputs) or "nothing",
-            }
-            for feature in report.features
-        ]
-    )
-    kinds = pd.DataFrame({"kind": list(report.probes), "count": list(report.probes.values())})
+    features = [
+        {
+            "feature": feature.feature,
+            "verdict": mark(feature.verdict) if feature.findings else feature.verdict,
+            "probes": feature.probes,
+            "moved by": ", ".join(feature.inputs) or "nothing",
+        }
+        for feature in report.features
+    ]
+    kinds = [{"kind": kind, "count": count} for kind, count in report.probes.items()]
     span = f"{report.bars:,} bars, {stamp(report.first_bar)} to {stamp(report.last_bar)} UTC"
     said = "Clean: nothing saw the future." if report.clean else "Not clean."
     return page(

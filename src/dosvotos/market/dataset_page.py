@@ -94,7 +94,7 @@ def _split_table(record: DatasetRecord) -> Markup:
         }
         for name, part in record.splits.items()
     ]
-    return pages.table(pd.DataFrame(rows), {"bars a session": ".1f", "share": ".1%"})
+    return pages.table(rows, {"bars a session": ".1f", "share": ".1%"})
 
 
 def _split_plot(record: DatasetRecord) -> Markup:
@@ -236,7 +236,7 @@ def _visibility_table(
         )
     formats = {"seen first at the open": ".1%", "median wait, hours": ".1f"}
     formats |= dict.fromkeys(("median age, days", "greatest age, days"), ".2f")
-    return pages.table(pd.DataFrame(rows), formats)
+    return pages.table(rows, formats)
 
 
 def _in_words(rule: PublicationRule) -> str:
@@ -281,4 +281,4 @@ def _hashes(record: DatasetRecord) -> Markup:
             "dataset_hash", "config_hash", "feature_order_hash", "norm_stats_hash", "acquisition_hash",
         )
     ]  # fmt: skip
-    return pages.table(pd.DataFrame(rows))
+    return pages.table(rows)

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-import pandas as pd
 from markupsafe import Markup
 
 from dosvotos import pages
@@ -182,22 +181,17 @@ def _plots(
 
 
 def _table(rows: Iterable[Comparison]) -> Markup:
-    return pages.table(
-        pd.DataFrame(
-            [
-                {
-                    "statistic": _LABELS.get(row.name, row.name),
-                    "real": _number(row.real),
-                    "sample": _number(row.sample),
-                    "tolerance": f"\u00b1 {_number(row.tolerance)}",
-                    "inside": "yes" if row.inside else pages.mark("no"),
-                }
-                for row in rows
-            ],
-            dtype=object,
-        ),
-        right=("real", "sample", "tolerance"),
-    )
+    cells = [
+        {
+            "statistic": _LABELS.get(row.name, row.name),
+            "real": _number(row.real),
+            "sample": _number(row.sample),
+            "tolerance": f"\u00b1 {_number(row.tolerance)}",
+            "inside": "yes" if row.inside else pages.mark("no"),
+        }
+        for row in rows
+    ]
+    return pages.table(cells, right=("real", "sample", "tolerance"))
 
 
 def _factors(
@@ -219,7 +213,7 @@ def _factors(
             f"USD/COP's move in % for one unit of the factor. {_count(compared, 'factors')}."
         ),
         pages.table(
-            pd.DataFrame(rows, dtype=object),
+            rows,
             right=[f"{text}, {of}" for text in _PARTS.values() for of in ("real", "sample")],
         ),
     ]
@@ -230,7 +224,7 @@ def _left_out(sample: Mapping[str, float], known: Mapping[str, float]) -> Markup
         {"statistic": _LABELS[n], "real": _number(known[n]), "sample": _number(sample[n]), "why": why}
         for n, why in LEFT_OUT.items()
     ]
-    return pages.table(pd.DataFrame(rows), right=("real", "sample"))
+    return pages.table(rows, right=("real", "sample"))
 
 
 def _count(compared: list[Comparison], prefix: str) -> str:
