@@ -332,6 +332,7 @@ def _evidence(evidence: dict[str, Any]) -> None:
         plain("\n".join(f"• {note}" for note in notes), "small", "evidence-notes")
     _intervals(evidence.get("intervals_90"))
     _power(evidence.get("power"))
+    _seeds(evidence.get("val_returns"))
 
 
 def _intervals(intervals: dict[str, list[float]] | None) -> None:
@@ -353,6 +354,15 @@ def _power(power: dict[str, float | None] | None) -> None:
     st.caption(t("evidence.power_hint"))
     shown = {f.number(float(sharpe), 0): [f.percent(chance)] for sharpe, chance in power.items()}
     st.table(pd.DataFrame(shown, index=[t("evidence.power")]), border="horizontal")
+
+
+def _seeds(val_returns: dict[str, float] | None) -> None:
+    """Show how far the contract's seeds lie apart, where there is more than one."""
+    if not val_returns or len(val_returns) < 2:
+        return
+    st.caption(t("evidence.seeds_hint"))
+    shown = {seed: [f.percent(value, signed=True)] for seed, value in val_returns.items()}
+    st.table(pd.DataFrame(shown, index=[t("evidence.val_return")]), border="horizontal")
 
 
 def _yes_no(value: bool | None) -> str:

@@ -162,6 +162,7 @@ def test_three_of_five_seeds_positive_on_val_are_enough_and_two_are_named():
     enough = evidence(result(0.001), on_val=(0.1, 0.02, -0.1, 0.03, -0.2))
     assert enough.passed and enough.positive_seeds == 0.6
     assert enough.seeds == "3 of 5 seeds positive on val"
+    assert list(enough.val_returns.values()) == [0.1, 0.02, -0.1, 0.03, -0.2]
     few = evidence(result(0.001), on_val=(0.1, 0.0, -0.1, 0.03, -0.2))  # nothing earned is not positive
     assert few.positive_seeds == 0.4
     assert few.notes == ("only 2 of 5 seeds end with a positive return on val, a share of 60% is needed",)

@@ -177,7 +177,7 @@ def test_a_proposal_shows_other_costs_later_fills_and_its_parts(open_page, desk:
 def test_a_proposal_of_an_older_version_is_shown_and_says_what_it_lacks(open_page, desk: Desk, language: str):
     at = open_page("review", language, desk.propose(results=as_an_older_version))
     assert said(at).count(Translator(language)("review.older")) == 2
-    assert len(at.table) == 3 and len(at.get("plotly_chart")) == 4  # the model's figures, and luck's two
+    assert len(at.table) == 4 and len(at.get("plotly_chart")) == 4  # the model's figures, luck's two, seeds
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

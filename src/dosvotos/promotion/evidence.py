@@ -56,6 +56,8 @@ class Evidence(BaseModel):
     beats_naive: bool
     seeds: str
     """How many of the contract's seeds end with a positive return on val, in words."""
+    val_returns: dict[str, float] = {}
+    """Net return on val of each seed's best policy, by seed."""
     positive_seeds: float | None = None
     """Their share; None with fewer than five."""
     point_in_time: str
@@ -146,6 +148,7 @@ def weigh(
         luck_excluded=excluded,
         beats_naive=beats,
         seeds="one seed" if len(seeds) == 1 else f"{n_positive} of {len(seeds)} seeds positive on val",
+        val_returns={str(seed.seed): seed.best_val_reward for seed in seeds},
         positive_seeds=share,
         point_in_time=point_in_time,
         covered=covered,

@@ -366,6 +366,8 @@ def _evidence_words(name: str) -> str:
     head, _, rest = name.partition(".")
     if head == "power":
         return f"chance to pass if the true Sharpe ratio is {rest}"
+    if head == "val_returns":
+        return f"return on val of seed {rest}"
     if head == "intervals_90":
         figure, _, place = rest.rpartition(".")
         return f"{figure.replace('_', ' ')}, {('found', '90% interval from', '90% interval to')[int(place)]}"
