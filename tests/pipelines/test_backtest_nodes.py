@@ -1,0 +1,96 @@
+"""The door to test: what must hold before a bar of it is opened."""
+
+from datetime import date
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from dosvotos.contracts.experiment import make_contract
+from dosvotos.contracts.records import DatasetRecord, TrainingRecord
+from dosvotos.database.connection import connect, upgrade
+from dosvotos.database.contracts import ContractBook
+from dosvotos.database.ledger import TrialLedger, look_of
+from dosvotos.errors import InSampleError, LineageError
+from dosvotos.hashing import combine, digest_frame
+from dosvotos.market.calendar import session_bar_times
+from dosvotos.pipelines.backtest.nodes import open_test
+from dosvotos.policy.bundle import Bundle
+from tests.conftest import parameter_tree, parameters_of
+from tests.desk import tiny_policy
+from tests.laid import INSTRUMENT, PERIODS, records_behind
+
+NAME = "demo"
+CANDIDATE = Bundle(Path("bundle"), "f" * 64, tiny_policy(1))
+
+
+def rows_of(*days: str) -> pd.DataFrame:
+    times = pd.DatetimeIndex([time for day in days for time in session_bar_times(date.fromisoformat(day))])
+    return pd.DataFrame({"close": range(4000, 4000 + len(times))}, index=times, dtype=float)
+
+
+@pytest.fixture
+def door(tmp_path):
+    """`open_test` over some rows whose record is true of them, and the ledger it writes."""
+    engine = connect(f"sqlite:///{tmp_path}/books.db")
+    upgrade(engine)
+    contract = make_contract(parameters_of(), date(2026, 7, 31), "alice")
+    book, ledger = ContractBook(engine), TrialLedger(engine, INSTRUMENT)
+    book.store(contract)
+    records = records_behind(contract, CANDIDATE, "a" * 64, "model", None)
+    laid = DatasetRecord.model_validate(records[f"DS_{NAME}_lineage.json"])
+    trained = TrainingRecord.model_validate(records["training_record.json"])
+
+    def opened(rows: pd.DataFrame, **changes: dict[str, str]) -> pd.DataFrame:
+        test = laid.splits["test"].model_copy(update={"digest": digest_frame(rows)})
+        splits = {**laid.splits, "test": test}
+        whole = combine(split.digest for split in splits.values())
+        dataset = laid.model_copy(update={"splits": splits, "dataset_hash": whole, **changes})
+        training = trained.model_copy(update={"dataset_hash": whole})
+        tree = parameter_tree()
+        return open_test(contract, dataset, training, CANDIDATE, rows, ledger, book, tree)
+
+    look = look_of(contract, CANDIDATE.policy.digest)
+    yield opened, lambda: ledger.overlapping(look)
+    engine.dispose()
+
+
+def test_a_window_of_its_own_is_a_look_before_it_is_handed_on(door):
+    opened, looks = door
+    rows = rows_of("2025-07-01", "2025-07-02")
+    assert opened(rows) is rows
+    assert [look.model_hash for look in looks()] == [CANDIDATE.policy.digest]
+    assert looks()[0].daily_returns is None, "the look stands before anything came of it"
+    opened(rows)
+    assert len(looks()) == 1, "the same model at the same window is the same look"
+
+
+@pytest.mark.parametrize(
+    ("days", "seen"),
+    [
+        (("2025-06-27", "2025-07-02"), "chosen on val"),
+        (("2024-12-30", "2025-07-02"), "trained on train"),
+        (("2022-12-30", "2025-07-02"), "trained on train"),
+    ],
+    ids=["its first day is val's last", "and train's last", "around all of it"],
+)
+def test_a_window_the_model_has_seen_stays_shut_and_is_no_look(door, days, seen):
+    opened, looks = door
+    with pytest.raises(InSampleError, match=seen):
+        opened(rows_of(*days))
+    assert looks() == []
+
+
+def test_what_the_record_says_of_the_model_s_data_counts(door):
+    opened, looks = door
+    later = {**PERIODS, "val": "2025-01-01 to 2025-07-02"}
+    with pytest.raises(InSampleError, match="2025-01-01 to 2025-07-02"):
+        opened(rows_of("2025-07-01", "2025-07-02"), date_ranges=later)
+    assert looks() == []
+
+
+def test_a_broken_link_is_no_look_either(door):
+    opened, looks = door
+    with pytest.raises(LineageError, match="norm_stats"):
+        opened(rows_of("2025-07-01"), norm_stats_hash="0" * 64)
+    assert looks() == []
