@@ -1,6 +1,6 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
-INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
+INSTALL := $(BIN)/pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt
 export DO_NOT_TRACK := true
 export KEDRO_DISABLE_TELEMETRY := true
 export MLFLOW_DISABLE_TELEMETRY := true
@@ -20,10 +20,10 @@ viz: .venv/.viz ## kedro-viz: the six layers in a browser
 	@$(BIN)/kedro viz run --pipeline lineage
 
 test: .venv/.test lint ## all that CI runs
-	@$(BIN)/python -m pytest -n auto --dist loadfile
+	@$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 quick: .venv/.test lint ## the tests that take no time
-	@$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow and not browser"
+	@$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder -m "not slow and not browser"
 
 campaign: .venv/.test ## planted leaks over many seeds (an hour, by hand)
 	@$(BIN)/python -m tests.leakage.campaign

@@ -18,6 +18,16 @@ SHARED_DATA = ROOT.parent / "shared" / "data"
 AS_OF = "2026-11-20T23:00:00+00:00"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files of whole runs first, so that no worker begins one when the others are done."""
+    items.sort(key=lambda item: not _is_slow_throughout(item))
+
+
+def _is_slow_throughout(item: pytest.Item) -> bool:
+    module = item.getparent(pytest.Module)
+    return module is not None and any(mark.name in {"slow", "browser"} for mark in module.own_markers)
+
+
 def parameter_tree(env: str = "demo", **changes: dict[str, Any]) -> dict[str, Any]:
     """The resolved parameters of an experiment, with whole sections updated."""
     tree = copy.deepcopy(_resolved(env))

@@ -4,9 +4,11 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import mlflow
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 from kedro_mlflow.framework.hooks.mlflow_hook import mlflow_hook
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from sqlalchemy import Engine
 
 from dosvotos.database.connection import open_database
@@ -49,14 +52,25 @@ class Project:
         )
 
 
-def new_project(root: Path) -> Project:
-    """Lay out a project folder."""
+def new_project(root: Path, tracked: bool = True) -> Project:
+    """Lay out a project folder, with MLflow's empty store unless its first run is to make it."""
     shutil.copytree(ROOT / "conf", root / "conf")
     shutil.copy(ROOT / "pyproject.toml", root)
     shutil.copy(ROOT / ".telemetry", root)
     (root / "src").mkdir()
+    if tracked:
+        (root / "data").mkdir()
+        (root / "data/mlflow.db").write_bytes(_empty_store())
     bootstrap_project(root)
     return Project(root)
+
+
+@cache
+def _empty_store() -> bytes:
+    """What MLflow makes at a project's first run; its some fifty migrations take seconds."""
+    with tempfile.TemporaryDirectory() as folder:
+        SqlAlchemyStore(f"sqlite:///{folder}/mlflow.db", folder)
+        return Path(folder, "mlflow.db").read_bytes()
 
 
 @contextmanager

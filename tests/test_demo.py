@@ -11,7 +11,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory) -> Project:
-    return new_project(tmp_path_factory.mktemp("demo"))
+    return new_project(tmp_path_factory.mktemp("demo"), tracked=False)
 
 
 def proposal_of(project: Project, env: str) -> dict:

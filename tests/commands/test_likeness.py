@@ -8,7 +8,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    return new_project(tmp_path_factory.mktemp("likeness"))
+    return new_project(tmp_path_factory.mktemp("likeness"), tracked=False)
 
 
 def test_the_page_is_written_and_counted(project):

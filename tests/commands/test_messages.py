@@ -23,16 +23,6 @@ def project(tmp_path_factory) -> Project:
         (["--env", "exp9"], "unknown experiment 'exp9'; the folders of conf/ are: demo, exp1_curriculum"),
         (["--pipelines", "trainin"], "Failed to find the pipeline named 'trainin'"),
         (["--params", "training.sead=3"], "training.sead: unknown parameter; did you mean 'seeds'?"),
-        (["--params", "trainin.seed=3"], "trainin: unknown parameter; did you mean 'training'?"),
-        (["--params", "data_acquisition.source=files"], "the two never mix"),
-        (
-            ["--env", "exp1_curriculum_aggressive_v1"],
-            "data_acquisition.folder: needed with source 'files'; add --params data_acquisition.folder=PATH",
-        ),
-        (
-            ["--env", "exp1_curriculum_aggressive_v1", "--params", "data_acquisition.folder=nowhere"],
-            "data_acquisition.folder: nowhere is not a folder",
-        ),
         (["--pipelines", "training"], "does not exist yet; run the layer that makes it first"),
     ],
 )
@@ -42,6 +32,33 @@ def test_kedro_run_says_what_is_wrong(project, words, message):
     assert done.stderr.count("error:") == 1, done.stderr
     assert message in done.stderr
     assert "Traceback" not in done.stdout + done.stderr
+    assert not list((project.root / "data").rglob("*.parquet"))
+
+
+EXP1 = "exp1_curriculum_aggressive_v1"
+
+
+@pytest.mark.parametrize(
+    ("env", "params", "message"),
+    [
+        ("demo", {"trainin": {"seed": 3}}, "trainin: unknown parameter; did you mean 'training'?"),
+        ("demo", {"data_acquisition": {"source": "files"}}, "the two never mix"),
+        (
+            EXP1,
+            {},
+            "data_acquisition.folder: needed with source 'files'; add --params data_acquisition.folder=PATH",
+        ),
+        (
+            EXP1,
+            {"data_acquisition": {"folder": "nowhere"}},
+            "data_acquisition.folder: nowhere is not a folder",
+        ),
+    ],
+)
+def test_a_run_with_wrong_parameters_says_which(project, env, params, message):
+    with pytest.raises(Exception, match=r".") as caught:
+        project.run(env, **params)
+    assert message in (message_of(caught.value) or "")
     assert not list((project.root / "data").rglob("*.parquet"))
 
 

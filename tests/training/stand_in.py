@@ -33,6 +33,7 @@ def train(seed: int, progress: Progress) -> TrainingResult:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background job has ignored
     heard: set[int] = set()
 
     def tell(told: Standing) -> None:

@@ -199,6 +199,7 @@ def test_a_killed_process_leaves_what_another_one_ends_with_the_same_model(
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background job has ignored
     run(course(sys.argv[1]), Path(sys.argv[2]))
     time.sleep(30)  # long enough to be killed, whatever the speed
     print("done")
