@@ -1,6 +1,7 @@
 """What tests share: the project's own configuration, databases of both kinds, and the shared real data."""
 
 import copy
+import os
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -16,6 +17,11 @@ from dosvotos.database.connection import connect, upgrade
 ROOT = Path(__file__).parents[1]
 SHARED_DATA = ROOT.parent / "shared" / "data"
 AS_OF = "2026-11-20T23:00:00+00:00"
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """One more than there are cores: some of the tests wait for servers, browsers and other processes."""
+    return len(os.sched_getaffinity(0)) + 1
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,5 +1,6 @@
 """A project folder of a test's own: the real configuration, its own data, real runs."""
 
+import atexit
 import os
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
+import pytest
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 from kedro_mlflow.framework.hooks.mlflow_hook import mlflow_hook
@@ -38,6 +40,7 @@ class Project:
         params["data_acquisition"] = {"as_of": AS_OF, **params.get("data_acquisition", {})}
         with (
             inside(self.root),
+            _own_store(self.root),
             _no_run_left_open(),
             KedroSession.create(self.root, env=env, runtime_params=params) as session,
         ):
@@ -65,12 +68,41 @@ def new_project(root: Path, tracked: bool = True) -> Project:
     return Project(root)
 
 
+def stored_project(root: Path) -> Project:
+    """Lay out a project folder in whose database smoke's market is stored."""
+    return copied_project(_stored(), root)
+
+
+def copied_project(project: Project, root: Path) -> Project:
+    """Lay out a project folder like another, with all it holds."""
+    shutil.copytree(project.root, root, dirs_exist_ok=True)
+    bootstrap_project(root)
+    return Project(root)
+
+
+@cache
+def _stored() -> Project:
+    folder = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, folder)
+    project = new_project(Path(folder))
+    project.run("smoke", "data_acquisition")
+    return project
+
+
 @cache
 def _empty_store() -> bytes:
     """What MLflow makes at a project's first run; its some fifty migrations take seconds."""
     with tempfile.TemporaryDirectory() as folder:
         SqlAlchemyStore(f"sqlite:///{folder}/mlflow.db", folder)
         return Path(folder, "mlflow.db").read_bytes()
+
+
+@contextmanager
+def _own_store(folder: Path) -> Iterator[None]:
+    """MLflow's store by its whole path: MLflow keeps connections by name; a relative one is everybody's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/data/mlflow.db")
+        yield
 
 
 @contextmanager

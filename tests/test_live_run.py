@@ -12,7 +12,7 @@ import yaml
 
 from dosvotos.database.market_data import BarTable, MacroTables
 from dosvotos.errors import StaleDataError
-from tests.project import Project, new_project
+from tests.project import Project, copied_project, new_project
 from tests.sources.web import Reply, live_params, serving
 from tests.sources.world import World
 
@@ -33,13 +33,29 @@ def world(variables):
 
 @pytest.fixture
 def project(world, tmp_path) -> Project:
-    made = new_project(tmp_path)
+    return laid_out(world, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def first_run(world, tmp_path_factory) -> Project:
+    made = laid_out(world, tmp_path_factory.mktemp("first"))
+    run(made, world)
+    return made
+
+
+@pytest.fixture
+def stored(first_run, tmp_path) -> Project:
+    return copied_project(first_run, tmp_path)
+
+
+def laid_out(world: World, folder: Path) -> Project:
+    made = new_project(folder)
     live = live_params(world.base_url, start="2025-01-01").model_dump(mode="json")
     live["providers"]["fred"]["enabled"] = False
-    folder = tmp_path / "conf/live_desk"
-    folder.mkdir()
-    (folder / "globals.yml").write_text("experiment: live_desk\ninstrument: USD/COP\n")
-    (folder / "parameters.yml").write_text(
+    conf = folder / "conf/live_desk"
+    conf.mkdir()
+    (conf / "globals.yml").write_text("experiment: live_desk\ninstrument: USD/COP\n")
+    (conf / "parameters.yml").write_text(
         yaml.safe_dump({"data_acquisition": {"source": "live", "live": live}, "inference": {"clock": "wall"}})
     )
     return made
@@ -69,39 +85,37 @@ def test_a_run_prints_one_row_a_variable_and_tells_no_secret(project, world):
     assert not [path for path in written if KEY.encode() in path.read_bytes()]
 
 
-def test_a_high_variable_past_its_limit_ends_with_exit_code_3_and_the_rest_is_stored(project, world):
-    run(project, world)
+def test_a_high_variable_past_its_limit_ends_with_exit_code_3_and_the_rest_is_stored(stored, world):
     before, route = world.today, world.routes()
     try:
         world.today = pd.Timestamp("2025-12-29 23:30", tz="UTC")
         world.answer("/api/global/us_indices/*", Reply("down", 503, "text/plain"))
         world.answer("/v8/finance/chart/^VIX", Reply("down", 503, "text/plain"))
         world.answer("/v8/finance/chart/%5EVIX", Reply("down", 503, "text/plain"))
-        done = project.command(*words(world))
+        done = stored.command(*words(world))
         assert done.returncode == 3, done.stdout + done.stderr
         assert f"- {VIX}: last 2025-12-1" in done.stderr and "limit 5; cboe" in done.stderr
         assert "Traceback" not in done.stderr and DXY not in done.stderr
-        state = MacroTables(project.engine, "USD/COP").state("market", world.today)
+        state = MacroTables(stored.engine, "USD/COP").state("market", world.today)
         assert str(state[DXY].last_observation) == "2025-12-29"
         with pytest.raises(StaleDataError, match=VIX):
             world.today += pd.Timedelta(minutes=5)
-            run(project, world)
+            run(stored, world)
     finally:
         world.today = before
         world.restore(route)
 
 
-def test_a_killed_run_loses_nothing_stored_and_the_next_one_completes_it(project, world):
-    run(project, world)
-    bars, macro = BarTable(project.engine, "USD/COP"), MacroTables(project.engine, "USD/COP")
-    stored = bars.state("market", NOW), macro.state("market", NOW)
+def test_a_killed_run_loses_nothing_stored_and_the_next_one_completes_it(stored, world):
+    bars, macro = BarTable(stored.engine, "USD/COP"), MacroTables(stored.engine, "USD/COP")
+    before_it = bars.state("market", NOW), macro.state("market", NOW)
     before, route = world.today, world.routes()
     try:
         world.today = NOW + pd.Timedelta(days=3)
         world.answer("/files/operaciones/*", Reply("slow", 404, "text/plain", delay=20))
         world.calls.clear()
         running = subprocess.Popen(
-            [Path(sys.executable).with_name("kedro"), *words(world)[1:]], cwd=project.root,
+            [Path(sys.executable).with_name("kedro"), *words(world)[1:]], cwd=stored.root,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         patience = time.monotonic() + 60
@@ -109,9 +123,9 @@ def test_a_killed_run_loses_nothing_stored_and_the_next_one_completes_it(project
             time.sleep(0.05)
         running.send_signal(signal.SIGKILL)
         assert running.wait() == -signal.SIGKILL
-        assert (bars.state("market", NOW), macro.state("market", NOW)) == stored
+        assert (bars.state("market", NOW), macro.state("market", NOW)) == before_it
         world.restore(route)
-        run(project, world)
+        run(stored, world)
         assert bars.state("market", world.today).new == 60
         assert macro.state("market", world.today)[DXY].new == 1
     finally:

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from tests.conftest import ROOT
-from tests.project import Project, new_project
+from tests.project import Project, new_project, stored_project
 
 pytestmark = pytest.mark.slow
 
@@ -15,8 +15,7 @@ def empty(tmp_path_factory) -> Project:
 
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory) -> Project:
-    project = new_project(tmp_path_factory.mktemp("stored"))
-    project.run("smoke", "data_acquisition")
+    project = stored_project(tmp_path_factory.mktemp("stored"))
     (project.root / "mine.py").write_text((ROOT / "tests/leakage/own.py").read_text("utf-8"), "utf-8")
     return project
 

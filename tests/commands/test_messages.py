@@ -7,7 +7,7 @@ from filelock import FileLock
 
 from dosvotos.commands.errors import message_of
 from dosvotos.errors import DataError, ParameterError, RunLockedError
-from tests.project import Project, new_project
+from tests.project import Project, new_project, stored_project
 
 pytestmark = pytest.mark.slow
 
@@ -17,13 +17,16 @@ def project(tmp_path_factory) -> Project:
     return new_project(tmp_path_factory.mktemp("messages"))
 
 
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory) -> Project:
+    return stored_project(tmp_path_factory.mktemp("stored"))
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["--env", "exp9"], "unknown experiment 'exp9'; the folders of conf/ are: demo, exp1_curriculum"),
-        (["--pipelines", "trainin"], "Failed to find the pipeline named 'trainin'"),
         (["--params", "training.sead=3"], "training.sead: unknown parameter; did you mean 'seeds'?"),
-        (["--pipelines", "training"], "does not exist yet; run the layer that makes it first"),
     ],
 )
 def test_kedro_run_says_what_is_wrong(project, words, message):
@@ -62,15 +65,28 @@ def test_a_run_with_wrong_parameters_says_which(project, env, params, message):
     assert not list((project.root / "data").rglob("*.parquet"))
 
 
-def test_an_empty_period_is_refused_and_no_contract_remains(project):
+@pytest.mark.parametrize(
+    ("pipeline", "message"),
+    [
+        ("trainin", "Failed to find the pipeline named 'trainin'"),
+        ("training", "does not exist yet; run the layer that makes it first"),
+    ],
+)
+def test_a_layer_that_is_not_there_or_comes_too_early_is_named(project, pipeline, message):
+    with pytest.raises(Exception, match=r".") as caught:
+        project.run("demo", pipeline)
+    assert message in (message_of(caught.value) or "")
+
+
+def test_an_empty_period_is_refused_and_no_contract_remains(stored):
     ranges = {
         "train": {"start": "2019-01-01", "end": "2019-03-01"},
         "val": {"start": "2019-04-01", "end": "2019-05-01"},
         "test": {"start": "2023-01-01", "end": "2023-02-01"},
     }
     with pytest.raises(DataError, match=r"train: no bars between 2019-01-01 and 2019-02-28"):
-        project.run("smoke", "data_acquisition", "dataset", date_ranges=ranges)
-    project.run("smoke", "dataset")
+        stored.run("smoke", "dataset", date_ranges=ranges)
+    stored.run("smoke", "dataset")
 
 
 def test_an_environment_that_borrows_a_name_is_refused(project):
@@ -79,14 +95,14 @@ def test_an_environment_that_borrows_a_name_is_refused(project):
         project.run("exp3", "dataset")
 
 
-def test_a_second_run_of_the_same_name_is_refused_while_the_first_works(project):
-    (project.root / "data/.locks").mkdir(parents=True, exist_ok=True)
+def test_a_second_run_of_the_same_name_is_refused_while_the_first_works(stored):
+    (stored.root / "data/.locks").mkdir(parents=True, exist_ok=True)
     with (
-        FileLock(project.root / "data/.locks/smoke.lock"),
+        FileLock(stored.root / "data/.locks/smoke.lock"),
         pytest.raises(RunLockedError, match="run 'smoke' is at work in another process"),
     ):
-        project.run("smoke", "dataset")
-    project.run("smoke", "dataset")
+        stored.run("smoke", "dataset")
+    stored.run("smoke", "dataset")
 
 
 def test_dosvotos_upgrades_and_verifies(tmp_path, project):

@@ -94,9 +94,8 @@ def test_nor_does_a_clean_one_of_six_years_whose_balances_come_near_zero():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [1, 8])
-def test_so_it_is_over_six_years(seed):
-    clean, delivery, found = spoil(seed, dt.date(2020, 1, 2), END)
+def test_so_it_is_over_six_years():
+    clean, delivery, found = spoil(8, dt.date(2020, 1, 2), END)
     assert clean.findings.empty
     assert len(delivery.injected) > 300
     assert missed(delivery, found) == []

