@@ -1,6 +1,8 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
-INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
+INSTALL := $(BIN)/pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt
+# on all cores, where pip uses one; packages hold templates that are no Python, which are left as they are
+COMPILE := $(BIN)/python -m compileall -qq -j 0 .venv/lib || true
 export DO_NOT_TRACK := true
 export KEDRO_DISABLE_TELEMETRY := true
 export MLFLOW_DISABLE_TELEMETRY := true
@@ -56,13 +58,16 @@ clean: ## remove the environment (data/ stays)
 
 .venv/.run: .venv/.torch pyproject.toml
 	@$(INSTALL) -e '.[run]'
+	@$(COMPILE)
 	@touch $@
 
 .venv/.viz: .venv/.run
 	@$(INSTALL) -e '.[run,viz]'
+	@$(COMPILE)
 	@touch $@
 
 .venv/.test: .venv/.torch pyproject.toml
 	@$(INSTALL) -e '.[test]'
 	@$(INSTALL) --no-deps empyrical-reloaded  # alone: it refuses our peewee, which it never imports
+	@$(COMPILE)
 	@touch $@ .venv/.run .venv/.viz

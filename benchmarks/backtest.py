@@ -43,7 +43,7 @@ from dosvotos.policy.forward import ServedPolicy
 from dosvotos.training.ppo import train
 from dosvotos.training.threads import pin_threads
 
-COST, CAPITAL, MILLION, BATCH = 3.5e-4, 100_000.0, 1_000_000, 1024
+COST, CAPITAL, MILLION, BATCH, SEED = 3.5e-4, 100_000.0, 1_000_000, 1024, 0
 
 
 class Spaces(gym.Env):
@@ -56,7 +56,7 @@ class Spaces(gym.Env):
 def trained(rows: pd.DataFrame, val: pd.DataFrame, timesteps: int) -> tuple[PPO, ServedPolicy]:
     """A policy trained on the rows, and the same weights in stock SB3."""
     parameters = parameters_for(EASY, 0, timesteps)
-    policy = train(parameters, rows, val, fit_norm_stats(rows), lambda *_: None).policy
+    policy = train(parameters, SEED, rows, val, fit_norm_stats(rows), lambda _: None).policy
     model = PPO("MlpPolicy", Spaces(), seed=0, device="cpu", policy_kwargs={"net_arch": [64, 64]})
     names = {"mlp_extractor.policy_net.0": "hidden.0", "mlp_extractor.policy_net.2": "hidden.1"}
     names |= {"action_net": "action"}
