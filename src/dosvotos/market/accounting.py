@@ -127,9 +127,13 @@ def run_account(
             f"targets: one of -1, 0 or 1 is needed for each of {len(tape.close)} bars, found {len(targets)} "
             f"targets with values {np.unique(targets)[:5].tolist()}"
         )
-    carry = tape.overnight_yield() if financed else np.zeros(len(tape.close))
-    equity, position, fees, trades, ruined = _run(tape.close, wanted, carry, cost, capital)
-    return Account(equity, position, fees, _trade_frame(trades), bool(ruined))
+    carry = tape.overnight_yield() if financed else np.zeros(0)
+    n_bars = len(tape.close)
+    # NumPy asks the system for large pages, compiled code does not, and most of the time goes into new memory
+    equity, position, fees = np.full(n_bars, capital), np.zeros(n_bars), np.zeros(n_bars)
+    trades = np.empty((n_bars, len(_TRADE_FIELDS)))
+    n_trades, ruined = _run(tape.close, wanted, carry, cost, capital, equity, position, fees, trades)
+    return Account(equity, position, fees, _trade_frame(trades[:n_trades]), bool(ruined))
 
 
 def _trade_frame(trades: np.ndarray) -> pd.DataFrame:
@@ -147,25 +151,32 @@ def _are_positions(targets: np.ndarray) -> bool:
 
 
 @njit(cache=True)
-def _run(
-    close: np.ndarray, targets: np.ndarray, carry: np.ndarray, cost: float, capital: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, bool]:
+def _run(  # noqa: PLR0913, PLR0917
+    close: np.ndarray,
+    targets: np.ndarray,
+    carry: np.ndarray,
+    cost: float,
+    capital: float,
+    equity_curve: np.ndarray,
+    position: np.ndarray,
+    fees: np.ndarray,
+    trades: np.ndarray,
+) -> tuple[int, bool]:
     n_bars = len(close)
-    equity_curve, fees = np.full(n_bars, capital), np.zeros(n_bars)
-    position = np.zeros(n_bars)
-    trades = np.empty((n_bars, 7))
-    n_trades, ruined = 0, False
-    equity, units = capital, 0.0
+    n_trades, ruined, ruin, financed = 0, False, RUIN_SHARE * capital, len(carry) > 0
+    equity, units, side = capital, 0.0, 0.0
     entry_bar, entry_price, entry_equity = 0, 0.0, capital
     for t in range(1, n_bars):
         equity = mark(equity, units, close[t - 1], close[t])
-        equity += carry[t] * units * close[t - 1]
-        ruined = equity <= RUIN_SHARE * capital
+        if financed:
+            equity += carry[t] * units * close[t - 1]
+        ruined = equity <= ruin
         target = 0.0 if ruined or t == n_bars - 1 else targets[t - 1]
-        if np.sign(units) != target:
-            direction, held = np.sign(units), units
+        if side != target:
+            direction, held = side, units
             exit_fee = cost * abs(units) * close[t]
             equity, units, fees[t] = fill(equity, units, target, close[t], cost)
+            side = np.sign(units)
             if held != 0.0:
                 after_exit = equity + fees[t] - exit_fee
                 trades[n_trades, 0], trades[n_trades, 1] = entry_bar, t
@@ -178,5 +189,5 @@ def _run(
         if ruined:
             equity_curve[t:] = max(equity, 0.0)
             break
-        equity_curve[t], position[t] = equity, np.sign(units)
-    return equity_curve, position, fees, trades[:n_trades], ruined
+        equity_curve[t], position[t] = equity, side
+    return n_trades, ruined
