@@ -22,12 +22,13 @@ viz: .venv/.viz ## kedro-viz: the six layers in a browser
 	@$(BIN)/kedro viz run --pipeline lineage
 
 test: .venv/.test lint ## all that CI runs
-	@$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder -m "not campaign"
 
 quick: .venv/.test lint ## the tests that take no time
-	@$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder -m "not slow and not browser"
+	@$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder -m "not slow and not browser and not campaign"
 
-campaign: .venv/.test ## planted leaks over many seeds (an hour, by hand)
+campaign: .venv/.test ## the longest tests, and planted leaks over many seeds (an hour, by hand)
+	@$(BIN)/python -m pytest -n auto --dist loadfile -m campaign
 	@$(BIN)/python -m tests.leakage.campaign
 
 lint: .venv/.test

@@ -32,6 +32,7 @@ def test_demo_is_an_honest_promote_and_says_its_edge_is_planted(project, capsys)
     )
 
 
+@pytest.mark.campaign
 def test_the_market_without_an_edge_is_not_promoted(project):
     project.run("null_market")
     proposal = proposal_of(project, "null_market")

@@ -106,6 +106,7 @@ def test_a_high_variable_past_its_limit_ends_with_exit_code_3_and_the_rest_is_st
         world.restore(route)
 
 
+@pytest.mark.campaign
 def test_a_killed_run_loses_nothing_stored_and_the_next_one_completes_it(stored, world):
     bars, macro = BarTable(stored.engine, "USD/COP"), MacroTables(stored.engine, "USD/COP")
     before_it = bars.state("market", NOW), macro.state("market", NOW)

@@ -27,6 +27,7 @@ def test_without_data_it_says_what_to_do(empty):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.campaign
 def test_the_house_is_clean_and_a_leak_of_ones_own_is_named(stored):
     words = ("dosvotos", "leakcheck", "--env", "smoke", "--probes", "6")
     clean = stored.command(*words, "--json", "clean.json")
@@ -39,6 +40,7 @@ def test_the_house_is_clean_and_a_leak_of_ones_own_is_named(stored):
     assert "Not clean" in (stored.root / "leak.html").read_text("utf-8")
 
 
+@pytest.mark.campaign
 def test_own_code_that_is_not_there_is_one_message(stored):
     done = stored.command("dosvotos", "leakcheck", "--env", "smoke", "--features", "mine:absent")
     assert done.returncode == 1

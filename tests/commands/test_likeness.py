@@ -19,6 +19,7 @@ def test_the_page_is_written_and_counted(project):
     assert not (project.root / "data").exists()
 
 
+@pytest.mark.campaign
 def test_a_folder_of_real_files_takes_the_published_statistics_place(project):
     if not SHARED_DATA.is_dir():
         pytest.skip("needs the real market data in ../shared/data, which the repository does not hold")

@@ -93,6 +93,7 @@ def test_nor_does_a_clean_one_of_six_years_whose_balances_come_near_zero():
     assert check(*clean, END).findings.empty
 
 
+@pytest.mark.campaign
 @pytest.mark.slow
 def test_so_it_is_over_six_years():
     clean, delivery, found = spoil(8, dt.date(2020, 1, 2), END)

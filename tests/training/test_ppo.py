@@ -79,6 +79,7 @@ def test_stock_sb3_gives_the_same_model_again_too():
     assert again.policy.digest == once.policy.digest and again.sb3_zip == once.sb3_zip
 
 
+@pytest.mark.campaign
 @pytest.mark.slow
 def test_processes_beside_each_other_give_the_same_model_and_the_same_zip():
     # the zip's hash stands in the manifest and the manifest's in the proposal: a rerun must find both
