@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import date
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,9 @@ MAX_BUSINESS_DAYS_APART = 5
 
 FIRST, END, EXPIRES, VALUE, Z_SCORE, CHANGE = range(6)
 """What is kept of a variable beside its observations: where its window lies, and what the latest one says."""
+
+IN_PLACE: Final = {"cache": True, "error_model": "numpy", "_nrt": False}
+"""How compiled code that makes no array is compiled: counting references would take longer than its work."""
 
 _ROOM = 2 * Z_WINDOW
 _LANES, _THIRD = Z_WINDOW // 7, Z_WINDOW // 21
@@ -113,7 +116,8 @@ def known_history(observations: pd.DataFrame, max_age_days: int) -> KnownHistory
     """
     published, days, values, _ = in_order(observations)
     states = np.empty((len(values), 6))
-    _replay(*empty_window(1), published, days, values, max_age_days * _MICROSECONDS_A_DAY, states)
+    max_age = max_age_days * _MICROSECONDS_A_DAY
+    _replay(*empty_window(1), published, days, values, max_age, room_for_sums(), states)
     expires = states[:, EXPIRES].astype("int64").astype("datetime64[us]")
     return KnownHistory(
         published.astype("datetime64[us]"), expires, states[:, VALUE], states[:, Z_SCORE], states[:, CHANGE]
@@ -144,68 +148,123 @@ def in_order(observations: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.nda
 @njit(cache=True, error_model="numpy")
 def room_for_sums() -> np.ndarray:
     """What a z-score's partial sums are written to."""
-    return np.empty((2, _LANES))
+    return np.empty(2 * _LANES)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**IN_PLACE, inline="always")
+def window_of(
+    known: np.ndarray,
+    of: int,
+) -> tuple[int, int]:
+    """Where a variable's window begins, and where it ends."""
+    return int(known[of, FIRST]), int(known[of, END])
+
+
+@njit(**IN_PLACE, inline="always")
 def publish(  # noqa: PLR0913, PLR0917
     days: np.ndarray,
     values: np.ndarray,
     known: np.ndarray,
     of: int,
+    window: tuple[int, int],
     day: int,
     value: float,
     published: int,
     max_age: int,
-    with_z: bool,
-    with_change: bool,
-    sums: np.ndarray,
-) -> None:
-    """Take one publication into a variable's window and refresh what its latest observation says.
+) -> tuple[int, int]:
+    """Take one publication into a variable's window; `restate` then says what its latest observation does.
 
     Parameters
     ----------
     days, values, known : a Window's arrays, changed in place
     of : the variable's place in them
+    window : where it lies, from `window_of` or the publication before; the result is where it lies then
     day : days since 1970
     value : finite
     published, max_age : microseconds
+
+    Notes
+    -----
+    An observation older than all of a full window changes nothing.
+    """
+    first, end = window
+    if first < end and day <= days[of, end - 1]:
+        first, end = _revise(days, values, known, of, first, end, day, value, published + max_age)
+        return first, end
+    if end == _ROOM:
+        first, end = 0, _move_to_front(days, values, of, first)
+    days[of, end], values[of, end] = day, value
+    known[of, EXPIRES] = published + max_age
+    return max(first, end + 1 - Z_WINDOW), end + 1
+
+
+@njit(**IN_PLACE)
+def _revise(  # noqa: PLR0913, PLR0917
+    days: np.ndarray,
+    values: np.ndarray,
+    known: np.ndarray,
+    of: int,
+    first: int,
+    end: int,
+    day: int,
+    value: float,
+    expires: int,
+) -> tuple[int, int]:
+    """Take a value of the latest observation's day, or of one before it."""
+    place = end - 1
+    while place > first and days[of, place - 1] >= day:
+        place -= 1
+    if days[of, place] == day:
+        values[of, place] = value
+        if place == end - 1:
+            known[of, EXPIRES] = expires
+        return first, end
+    if place == first and end - first == Z_WINDOW:
+        return first, end
+    if end == _ROOM:
+        place, first, end = place - first, 0, _move_to_front(days, values, of, first)
+    for i in range(end, place, -1):
+        days[of, i], values[of, i] = days[of, i - 1], values[of, i - 1]
+    days[of, place], values[of, place] = day, value
+    return max(first, end + 1 - Z_WINDOW), end + 1
+
+
+@njit(**IN_PLACE, inline="always")
+def restate(
+    days: np.ndarray,
+    values: np.ndarray,
+    known: np.ndarray,
+    of: int,
+    window: tuple[int, int],
+    with_z: bool,
+    with_change: bool,
+    sums: np.ndarray,
+) -> None:
+    """Refresh what a variable's latest observation says, after one or more publications.
+
+    Parameters
+    ----------
+    days, values, known : a Window's arrays, of which `known` is changed in place
+    of : the variable's place in them
+    window : where it lies
     with_z, with_change : whether the features need them; else they stay NaN
     sums : room to work in, from `room_for_sums`
 
     Notes
     -----
     The z-score is summed over the window anew, and never a running sum: it depends on the window alone, not
-    on how that came about. An observation older than all of a full window changes nothing.
+    on how that came about.
     """
-    first, end = int(known[of, FIRST]), int(known[of, END])
-    place = end
-    while place > first and days[of, place - 1] >= day:
-        place -= 1
-    if place < end and days[of, place] == day:
-        values[of, place] = value
-    elif place == first and end - first == Z_WINDOW:
-        return
-    else:
-        if end == _ROOM:
-            place, end = place - first, _move_to_front(days, values, of, first)
-            first = 0
-        for i in range(end, place, -1):
-            days[of, i], values[of, i] = days[of, i - 1], values[of, i - 1]
-        days[of, place], values[of, place] = day, value
-        end += 1
-        first = max(first, end - Z_WINDOW)
-        known[of, FIRST], known[of, END] = first, end
-    if place == end - 1:
-        known[of, EXPIRES] = published + max_age
+    first, end = window
+    known[of, FIRST], known[of, END] = first, end
     known[of, VALUE] = values[of, end - 1]
     if with_z and end - first == Z_WINDOW:
-        known[of, Z_SCORE] = _z_score(values[of], first, sums)
+        known[of, Z_SCORE] = _z_score(values, of, first, sums)
     if with_change:
         known[of, CHANGE] = _change(days, values, of, first, end)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**IN_PLACE)
 def _move_to_front(
     days: np.ndarray,
     values: np.ndarray,
@@ -217,8 +276,8 @@ def _move_to_front(
     return _ROOM - first
 
 
-@njit(cache=True, error_model="numpy")
-def _replay(
+@njit(**IN_PLACE)
+def _replay(  # noqa: PLR0913, PLR0917
     days: np.ndarray,
     values: np.ndarray,
     known: np.ndarray,
@@ -226,15 +285,18 @@ def _replay(
     observed: np.ndarray,
     news: np.ndarray,
     max_age: int,
+    sums: np.ndarray,
     states: np.ndarray,
 ) -> None:
-    sums = room_for_sums()
+    window = window_of(known, 0)
     for i in range(len(news)):
-        publish(days, values, known, 0, observed[i], news[i], published[i], max_age, True, True, sums)
-        states[i] = known[0]
+        window = publish(days, values, known, 0, window, observed[i], news[i], published[i], max_age)
+        restate(days, values, known, 0, window, True, True, sums)
+        for j in range(states.shape[1]):
+            states[i, j] = known[0, j]
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**IN_PLACE, inline="always")
 def _change(
     days: np.ndarray,
     values: np.ndarray,
@@ -244,11 +306,16 @@ def _change(
 ) -> float:
     if end - first < 2 or values[of, end - 2] == 0.0:
         return np.nan
-    apart = _weekdays_before(days[of, end - 1]) - _weekdays_before(days[of, end - 2])
-    return values[of, end - 1] / values[of, end - 2] - 1 if apart <= MAX_BUSINESS_DAYS_APART else np.nan
+    # as many weekdays lie no further apart than days do
+    if days[of, end - 1] - days[of, end - 2] > MAX_BUSINESS_DAYS_APART:
+        apart = _weekdays_before(days[of, end - 1]) - _weekdays_before(days[of, end - 2])
+        if apart > MAX_BUSINESS_DAYS_APART:
+            return np.nan
+    change: float = values[of, end - 1] / values[of, end - 2] - 1
+    return change
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**IN_PLACE, inline="always")
 def _weekdays_before(
     day: int,
 ) -> int:
@@ -257,9 +324,10 @@ def _weekdays_before(
     return since_monday // 7 * 5 + min(since_monday % 7, 5)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**IN_PLACE, inline="always")
 def _z_score(
     values: np.ndarray,
+    of: int,
     first: int,
     sums: np.ndarray,
 ) -> float:
@@ -269,21 +337,18 @@ def _z_score(
     one of the window, squares less the mean's never cancel. Every sum has one fixed order, which processors
     with wide registers and with narrow ones share.
     """
-    window = values[first : first + Z_WINDOW]
+    window = values[of, first : first + Z_WINDOW]
     last = window[Z_WINDOW - 1]
     for i in range(_LANES):
         a, b, c = window[i] - last, window[i + _LANES] - last, window[i + 2 * _LANES] - last
         d, e, f = window[i + 3 * _LANES] - last, window[i + 4 * _LANES] - last, window[i + 5 * _LANES] - last
         g = window[i + 6 * _LANES] - last
-        sums[0, i] = ((a + b) + (c + d)) + ((e + f) + g)
-        sums[1, i] = ((a * a + b * b) + (c * c + d * d)) + ((e * e + f * f) + g * g)
-    for i in range(_THIRD):
-        sums[0, i] = (sums[0, i] + sums[0, i + _THIRD]) + sums[0, i + 2 * _THIRD]
-        sums[1, i] = (sums[1, i] + sums[1, i + _THIRD]) + sums[1, i + 2 * _THIRD]
+        sums[i] = ((a + b) + (c + d)) + ((e + f) + g)
+        sums[_LANES + i] = ((a * a + b * b) + (c * c + d * d)) + ((e * e + f * f) + g * g)
     distance = squares = 0.0
     for i in range(_THIRD):
-        distance += sums[0, i]
-        squares += sums[1, i]
+        distance += (sums[i] + sums[i + _THIRD]) + sums[i + 2 * _THIRD]
+        squares += (sums[_LANES + i] + sums[_LANES + i + _THIRD]) + sums[_LANES + i + 2 * _THIRD]
     if squares == 0.0:
         return np.nan
     mean = distance / Z_WINDOW

@@ -18,13 +18,16 @@ from dosvotos.errors import DataError, LateDataError
 from dosvotos.market.alignment import (
     CHANGE,
     EXPIRES,
+    IN_PLACE,
     VALUE,
     Z_SCORE,
     Window,
     empty_window,
     in_order,
     publish,
+    restate,
     room_for_sums,
+    window_of,
 )
 from dosvotos.market.calendar import BAR, LAST_SLOT, slots
 from dosvotos.market.logarithm import BLOCK, logarithms, room_for_logs
@@ -34,7 +37,7 @@ ATR_PERIOD = 10
 ADX_PERIOD = 14
 RETURN_BARS = (1, 12, 48)
 
-CLOCK, POLICY_RATES = len(MARKET_FEATURES), len(MARKET_FEATURES) + 1
+CLOCK = len(MARKET_FEATURES)
 COLUMNS = (*MARKET_FEATURES, "time_normalized", "policy_rate_difference")
 SOURCES = (*MACRO_SOURCES.values(), *FINANCING_SOURCES.values())
 """The variables behind COLUMNS, in the order in which the state keeps them."""
@@ -53,12 +56,20 @@ _STEADY = 2 * ADX_PERIOD
 _SMALLEST = float(np.finfo(np.float64).tiny)
 _SHORT, _HOUR = RETURN_BARS[:2]
 
-# places in the macro state
-_DXY, _VIX, _EMBI, _BRENT, _USDMXN, _COL10Y, _UST10Y, _FED_FUNDS, _TPM = range(9)
-_WITH_Z, _WITH_CHANGE = (_DXY, _VIX, _EMBI), (_DXY, _BRENT, _USDMXN)
+
+def _rows(**columns: str) -> tuple[int, ...]:
+    """For each of SOURCES the row of COLUMNS it is shown in, by its short name; -1 where it is not."""
+    return tuple(COLUMNS.index(columns[name]) if name in columns else -1 for name in _SHORT_NAMES)
+
+
+_SHORT_NAMES = (*MACRO_SOURCES, *FINANCING_SOURCES)
+_Z_ROW = _rows(dxy="dxy_z", vix="vix_z", embi="embi_z")
+_CHANGE_ROW = _rows(dxy="dxy_change_1d", brent="brent_change_1d", usdmxn="usdmxn_change_1d")
+_MINUEND_ROW = _rows(col10y="rate_spread", fed_funds="policy_rate_difference")
+_SUBTRAHEND_ROW = _rows(ust10y="rate_spread", tpm="policy_rate_difference")
+"""Variables that are taken off another's: SOURCES holds them behind it."""
 _MICROSECOND = pd.Timedelta(microseconds=1)
 
-_FOREVER = np.iinfo(np.int64).max
 _FINE, _NOT_A_PRICE, _NOT_LATER, _PUBLISHED_BEFORE = range(4)
 
 
@@ -83,18 +94,8 @@ class BarArrays(NamedTuple):
     """Slot / 59."""
 
 
-class Bar(NamedTuple):
-    """One of `BarArrays`."""
-
-    closed: int
-    high: float
-    low: float
-    close: float
-    clock: float
-
-    def arrays(self) -> BarArrays:
-        """The same as arrays of shape (1,)."""
-        return BarArrays(np.array([self.closed]), *(np.array([number]) for number in self[1:]))
+Bar = tuple[int, float, float, float, float]
+"""One of `BarArrays`."""
 
 
 class News(NamedTuple):
@@ -242,12 +243,18 @@ def take(state: FeatureState, bars: BarArrays, news: News, ages: np.ndarray, row
 
 
 def take_bar(state: FeatureState, bar: Bar, news: News, ages: np.ndarray, rows: np.ndarray) -> None:
-    """As `take`, of one bar: numbers enter compiled code in less time than arrays."""
-    outcome, place = _take_bar(
-        state.technical, state.macro.days, state.macro.values, state.macro.known, *bar, *news, ages, rows
-    )
-    if outcome != _FINE:
-        raise _refusal(outcome, place, state, bar.arrays(), news)
+    """As `take`, of one bar: what enters compiled code takes longer than its work, so this is kept short."""
+    if news is NO_NEWS:
+        outcome, place = _take_bar(state.technical, state.macro.known, *bar, rows)
+        if outcome != _FINE:
+            raise _refusal(outcome, place, state, arrays_of(bar), news)
+    else:
+        take(state, arrays_of(bar), news, ages, rows)
+
+
+def arrays_of(bar: Bar) -> BarArrays:
+    """One bar as arrays of shape (1,)."""
+    return BarArrays(*(np.array([number]) for number in bar))
 
 
 def _refusal(outcome: int, place: int, state: FeatureState, bars: BarArrays, news: News) -> DataError:
@@ -297,30 +304,26 @@ def _take(  # noqa: PLR0913, PLR0917
 
 
 @njit(cache=True, error_model="numpy")
-def _take_bar(  # noqa: PLR0913, PLR0917
+def _take_bar(
     technical: np.ndarray,
-    days: np.ndarray,
-    values: np.ndarray,
     known: np.ndarray,
     closed: int,
     high: float,
     low: float,
     close: float,
     clock: float,
-    published: np.ndarray,
-    variable: np.ndarray,
-    day: np.ndarray,
-    value: np.ndarray,
-    ages: np.ndarray,
     rows: np.ndarray,
 ) -> tuple[int, int]:
-    moment, bar = np.empty(1, dtype=np.int64), np.empty((4, 1))
-    moment[0], bar[0, 0], bar[1, 0], bar[2, 0], bar[3, 0] = closed, high, low, close, clock
-    outcome, place = _take(
-        technical, days, values, known, moment, bar[0], bar[1], bar[2], bar[3],
-        published, variable, day, value, ages, rows,
-    )  # fmt: skip
-    return outcome, place
+    """As `_take`, of one bar without news."""
+    moment, prices = np.array([closed]), np.array([[high], [low], [close]])
+    outcome, place = _check_bars(technical[_CLOSED], moment, prices[0], prices[1], prices[2])
+    if outcome != _FINE:
+        return outcome, place
+    _take_bars(technical, prices[0], prices[1], prices[2], rows)
+    for of in range(len(known)):
+        _show(known, of, moment, 0, 1, rows)
+    rows[CLOCK], technical[_CLOSED] = clock, closed
+    return _FINE, 0
 
 
 @njit(cache=True, error_model="numpy")
@@ -381,37 +384,109 @@ def _take_news(  # noqa: PLR0913, PLR0917
     ages: np.ndarray,
     rows: np.ndarray,
 ) -> None:
-    """Between two publications or expiries what is known stays the same: those bars are filled at once."""
-    sums, next_news, start = room_for_sums(), 0, 0
-    while start < len(closed):
-        while next_news < len(published) and published[next_news] <= closed[start]:
-            of = variable[next_news]
-            publish(
-                days, values, known, of, day[next_news], value[next_news], published[next_news], ages[of],
-                of in _WITH_Z, of in _WITH_CHANGE, sums,
-            )  # fmt: skip
-            next_news += 1
-        valid_until, macro = _macro_step(known, closed[start])
-        if next_news < len(published):
-            valid_until = min(valid_until, published[next_news] - 1)
-        stop = start + 1
-        while stop < len(closed) and closed[stop] <= valid_until:
-            stop += 1
-        for i in range(7):
-            _fill(rows[6 + i], start, stop, macro[i])
-        _fill(rows[POLICY_RATES], start, stop, macro[7])
-        start = stop
+    seen, grouped = np.empty(len(published), dtype=np.int64), np.empty(len(published), dtype=np.int64)
+    starts = np.zeros(len(SOURCES) + 2, dtype=np.int64)
+    _by_variable(closed, published, variable, seen, grouped, starts)
+    _follow(
+        days, values, known, closed, published, day, value, ages, rows, seen, grouped, starts, room_for_sums()
+    )  # fmt: skip
 
 
-@njit(cache=True, error_model="numpy")
-def _fill(
-    row: np.ndarray,
+@njit(**IN_PLACE)
+def _by_variable(
+    closed: np.ndarray,
+    published: np.ndarray,
+    variable: np.ndarray,
+    seen: np.ndarray,
+    grouped: np.ndarray,
+    starts: np.ndarray,
+) -> None:
+    """Sort publications by variable, in the order they happened.
+
+    Writes the first bar that sees each publication, the publications' places by variable, and where each
+    variable's begin. Publications that no bar sees are left out.
+    """
+    bar, n_seen = 0, 0
+    while n_seen < len(published) and published[n_seen] <= closed[-1]:
+        while closed[bar] < published[n_seen]:
+            bar += 1
+        seen[n_seen] = bar
+        starts[variable[n_seen] + 2] += 1
+        n_seen += 1
+    for of in range(2, len(starts)):
+        starts[of] += starts[of - 1]
+    for i in range(n_seen):
+        grouped[starts[variable[i] + 1]] = i
+        starts[variable[i] + 1] += 1
+
+
+@njit(**IN_PLACE)
+def _follow(  # noqa: PLR0913, PLR0917
+    days: np.ndarray,
+    values: np.ndarray,
+    known: np.ndarray,
+    closed: np.ndarray,
+    published: np.ndarray,
+    day: np.ndarray,
+    value: np.ndarray,
+    ages: np.ndarray,
+    rows: np.ndarray,
+    seen: np.ndarray,
+    grouped: np.ndarray,
+    starts: np.ndarray,
+    sums: np.ndarray,
+) -> None:
+    """One variable after the other: what was known before a publication is shown, then that is taken."""
+    for of in range(len(known)):
+        shown, window = 0, window_of(known, of)
+        for k in range(starts[of], starts[of + 1]):
+            i = grouped[k]
+            if seen[i] > shown:
+                _show(known, of, closed, shown, seen[i], rows)
+                shown = seen[i]
+            window = publish(days, values, known, of, window, day[i], value[i], published[i], ages[of])
+            if k + 1 == starts[of + 1] or seen[grouped[k + 1]] > shown:
+                restate(days, values, known, of, window, _Z_ROW[of] >= 0, _CHANGE_ROW[of] >= 0, sums)
+        _show(known, of, closed, shown, len(closed), rows)
+
+
+@njit(**IN_PLACE, inline="always")
+def _show(
+    known: np.ndarray,
+    of: int,
+    closed: np.ndarray,
     start: int,
     stop: int,
+    rows: np.ndarray,
+) -> None:
+    """Write what is known of a variable into its features' rows, NaN once it has aged out."""
+    valid = stop if start < stop and closed[start] <= known[of, EXPIRES] else start
+    while valid > start and closed[valid - 1] > known[of, EXPIRES]:
+        valid -= 1
+    if _Z_ROW[of] >= 0:
+        _fill(rows[_Z_ROW[of], start:stop], valid - start, known[of, Z_SCORE])
+    if _CHANGE_ROW[of] >= 0:
+        _fill(rows[_CHANGE_ROW[of], start:stop], valid - start, known[of, CHANGE])
+    if _MINUEND_ROW[of] >= 0:
+        _fill(rows[_MINUEND_ROW[of], start:stop], valid - start, known[of, VALUE])
+    if _SUBTRAHEND_ROW[of] >= 0:
+        row, value = rows[_SUBTRAHEND_ROW[of], start:stop], known[of, VALUE]
+        for i in range(valid - start):
+            row[i] -= value
+        for i in range(valid - start, stop - start):
+            row[i] = np.nan
+
+
+@njit(**IN_PLACE, inline="always")
+def _fill(
+    row: np.ndarray,
+    valid: int,
     value: float,
 ) -> None:
-    for i in range(start, stop):
+    for i in range(valid):
         row[i] = value
+    for i in range(valid, len(row)):
+        row[i] = np.nan
 
 
 @njit(cache=True, error_model="numpy", inline="always")
@@ -521,38 +596,6 @@ def _adx(
 
 
 @njit(cache=True, error_model="numpy")
-def _macro_step(
-    known: np.ndarray,
-    closed: int,
-) -> tuple[int, tuple[float, ...]]:
-    """Until when what is known at a close stays valid, the seven macro features and the policy rates."""
-    until = _FOREVER
-    for k in range(len(known)):
-        if known[k, EXPIRES] >= closed:
-            until = min(until, int(known[k, EXPIRES]))
-    return until, (
-        _valid(known, _DXY, Z_SCORE, closed),
-        _valid(known, _DXY, CHANGE, closed),
-        _valid(known, _VIX, Z_SCORE, closed),
-        _valid(known, _EMBI, Z_SCORE, closed),
-        _valid(known, _BRENT, CHANGE, closed),
-        _valid(known, _COL10Y, VALUE, closed) - _valid(known, _UST10Y, VALUE, closed),
-        _valid(known, _USDMXN, CHANGE, closed),
-        _valid(known, _FED_FUNDS, VALUE, closed) - _valid(known, _TPM, VALUE, closed),
-    )
-
-
-@njit(cache=True, error_model="numpy")
-def _valid(
-    known: np.ndarray,
-    of: int,
-    what: int,
-    closed: float,
-) -> float:
-    return known[of, what] if known[of, EXPIRES] >= closed else np.nan
-
-
-@njit(cache=True, error_model="numpy")
 def _check(
     before: float,
     closed: np.ndarray,
@@ -563,6 +606,18 @@ def _check(
 ) -> tuple[int, int]:
     if len(published) > 0 and published[0] <= before:
         return _PUBLISHED_BEFORE, 0
+    outcome, place = _check_bars(before, closed, high, low, close)
+    return outcome, place
+
+
+@njit(**IN_PLACE)
+def _check_bars(
+    before: float,
+    closed: np.ndarray,
+    high: np.ndarray,
+    low: np.ndarray,
+    close: np.ndarray,
+) -> tuple[int, int]:
     n_wrong = 0 if len(close) == 0 or closed[0] > before else 1
     for i in range(1, len(close)):
         n_wrong += closed[i] <= closed[i - 1]

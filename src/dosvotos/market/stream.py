@@ -26,11 +26,11 @@ from dosvotos.market.features import (
     RETURN_BARS,
     RSI_PERIOD,
     SOURCES,
-    Bar,
     BarArrays,
     FeatureState,
     News,
     RangeSource,
+    arrays_of,
     check_order,
     closed_until,
     empty_state,
@@ -83,7 +83,8 @@ class FeatureStream:
     def __init__(self, variables: Mapping[str, MacroVariable], range_source: RangeSource = "close") -> None:
         self._ages = max_ages(variables)
         self.range_source = range_source
-        self._now = Snapshot(empty_state(), np.full(len(COLUMNS), np.nan))
+        self._state, self._row = empty_state(), np.full(len(COLUMNS), np.nan)
+        self._closed = closed_until(self._state)
         self._checkpoints: deque[Snapshot] = deque(maxlen=CHECKPOINTS)
 
     @property
@@ -109,12 +110,12 @@ class FeatureStream:
     @property
     def closed(self) -> float:
         """When the last bar taken closed, microseconds UTC; minus infinity before the first."""
-        return self._now.closed
+        return self._closed
 
     @property
     def row(self) -> np.ndarray:
         """COLUMNS of the last bar taken, shape (15,); NaN before the first."""
-        return self._now.row
+        return self._row
 
     def bar(
         self, opened: datetime, close: float, high: float, low: float, news: News = NO_NEWS
@@ -144,37 +145,42 @@ class FeatureStream:
         closed = round(opened.timestamp() * 1e6) + _A_BAR
         if self.range_source == "close":
             high = low = close
-        state, rows = self._now.state, np.empty((len(COLUMNS), 1))
-        bar = Bar(closed, float(high), float(low), float(close), slot(opened) / LAST_SLOT)
-        if self._begins_session(closed):
-            check_order(state, bar.arrays(), news)
-            self._checkpoints.append(self._now.copy())
-        take_bar(state, bar, news, self._ages, rows)
-        row: np.ndarray = rows[:, 0]
-        self._now = Snapshot(state, row)
-        return row
+        bar = (closed, float(high), float(low), float(close), slot(opened) / LAST_SLOT)
+        if closed // _A_DAY != self._closed // _A_DAY:
+            check_order(self._state, arrays_of(bar), news)
+            self._keep_checkpoint()
+        rows = np.empty((len(COLUMNS), 1))
+        take_bar(self._state, bar, news, self._ages, rows)
+        self._closed, self._row = closed, rows[:, 0]
+        return self._row
 
     def bars(self, bars: BarArrays, news: News = NO_NEWS) -> np.ndarray:
         """Take any number of bars, as `bar` takes one; result of shape (15, n_bars).
 
         If a row is refused, none is taken.
         """
-        check_order(self._now.state, bars, news)
+        check_order(self._state, bars, news)
         parts = [np.empty((len(COLUMNS), 0))]
         first_news = 0
         for start, stop in pairwise(self._cuts(bars.closed)):
-            if self._begins_session(bars.closed[start]):
-                self._checkpoints.append(self._now.copy())
+            if bars.closed[start] // _A_DAY != self._closed // _A_DAY:
+                self._keep_checkpoint()
             part = BarArrays(*(array[start:stop] for array in bars))
             rows = np.empty((len(COLUMNS), stop - start))
-            take(self._now.state, part, News(*(a[first_news:] for a in news)), self._ages, rows)
+            take(self._state, part, News(*(a[first_news:] for a in news)), self._ages, rows)
             first_news = int(np.searchsorted(news.published, part.closed[-1], side="right"))
-            self._now = Snapshot(self._now.state, rows[:, -1].copy())
+            self._closed, self._row = int(part.closed[-1]), rows[:, -1].copy()
             parts.append(rows)
         return parts[-1] if len(parts) <= 2 else np.hstack(parts)
 
-    def _begins_session(self, closed: int) -> bool:
-        return closed // _A_DAY != self.closed // _A_DAY
+    def _now(self) -> Snapshot:
+        return Snapshot(self._state, self._row)
+
+    def _stand_at(self, snapshot: Snapshot) -> None:
+        self._state, self._row, self._closed = snapshot.state, snapshot.row, snapshot.closed
+
+    def _keep_checkpoint(self) -> None:
+        self._checkpoints.append(self._now().copy())
 
     def _cuts(self, closed: np.ndarray) -> list[int]:
         """Where to stop for a checkpoint: before the last sessions, of which as many as are kept."""
@@ -205,11 +211,11 @@ class FeatureStream:
             )
         while (back := self._checkpoints.pop()).closed >= moment:
             continue
-        self._now = back
+        self._stand_at(back)
 
     def to_bytes(self, marks: Mapping[str, int | str]) -> bytes:
         """The stream as it stands, with the caller's own marks, as safetensors."""
-        snapshots = [*self._checkpoints, self._now]
+        snapshots = [*self._checkpoints, self._now()]
         arrays = {
             name: np.stack([part[i] for part in map(_parts, snapshots)]) for i, name in enumerate(_PARTS)
         }
@@ -232,7 +238,8 @@ class FeatureStream:
                 raise LineageError(f"feature state: {name} is {header.get(name)}, this one needs {wanted}")
         if header.get("digest") != _digest(arrays, header):
             raise LineageError("feature state: its content is not the one its hash names")
-        *checkpoints, self._now = [_snapshot(*parts) for parts in zip(*map(arrays.get, _PARTS), strict=True)]
+        *checkpoints, now = [_snapshot(*parts) for parts in zip(*map(arrays.get, _PARTS), strict=True)]
+        self._stand_at(now)
         self._checkpoints = deque(checkpoints, maxlen=CHECKPOINTS)
         marks: dict[str, Any] = header["marks"]
         return marks
