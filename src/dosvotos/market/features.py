@@ -242,14 +242,14 @@ def take(state: FeatureState, bars: BarArrays, news: News, ages: np.ndarray, row
         raise _refusal(outcome, place, state, bars, news)
 
 
-def take_bar(state: FeatureState, bar: Bar, news: News, ages: np.ndarray, rows: np.ndarray) -> None:
-    """As `take`, of one bar: what enters compiled code takes longer than its work, so this is kept short."""
+def take_bar(state: FeatureState, bar: Bar, news: News, ages: np.ndarray, row: np.ndarray) -> None:
+    """As `take`, of one bar into `row` of shape (15,): each array that enters compiled code costs time."""
     if news is NO_NEWS:
-        outcome, place = _take_bar(state.technical, state.macro.known, *bar, rows)
+        outcome, place = _take_bar(state.technical, state.macro.known, *bar, row)
         if outcome != _FINE:
             raise _refusal(outcome, place, state, arrays_of(bar), news)
     else:
-        take(state, arrays_of(bar), news, ages, rows)
+        take(state, arrays_of(bar), news, ages, row[:, None])
 
 
 def arrays_of(bar: Bar) -> BarArrays:
@@ -312,9 +312,10 @@ def _take_bar(
     low: float,
     close: float,
     clock: float,
-    rows: np.ndarray,
+    row: np.ndarray,
 ) -> tuple[int, int]:
     """As `_take`, of one bar without news."""
+    rows = row.reshape((len(row), 1))
     moment, prices = np.array([closed]), np.array([[high], [low], [close]])
     outcome, place = _check_bars(technical[_CLOSED], moment, prices[0], prices[1], prices[2])
     if outcome != _FINE:
@@ -322,7 +323,7 @@ def _take_bar(
     _take_bars(technical, prices[0], prices[1], prices[2], rows)
     for of in range(len(known)):
         _show(known, of, moment, 0, 1, rows)
-    rows[CLOCK], technical[_CLOSED] = clock, closed
+    row[CLOCK], technical[_CLOSED] = clock, closed
     return _FINE, 0
 
 

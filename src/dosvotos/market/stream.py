@@ -143,16 +143,16 @@ class FeatureStream:
             If a price is not positive and finite.
         """
         closed = round(opened.timestamp() * 1e6) + _A_BAR
-        if self.range_source == "close":
-            high = low = close
-        bar = (closed, float(high), float(low), float(close), slot(opened) / LAST_SLOT)
+        close = float(close)
+        high, low = (close, close) if self.range_source == "close" else (float(high), float(low))
+        bar = (closed, high, low, close, slot(opened) / LAST_SLOT)
         if closed // _A_DAY != self._closed // _A_DAY:
             check_order(self._state, arrays_of(bar), news)
             self._keep_checkpoint()
-        rows = np.empty((len(COLUMNS), 1))
-        take_bar(self._state, bar, news, self._ages, rows)
-        self._closed, self._row = closed, rows[:, 0]
-        return self._row
+        row = np.empty(len(COLUMNS))
+        take_bar(self._state, bar, news, self._ages, row)
+        self._closed, self._row = closed, row
+        return row
 
     def bars(self, bars: BarArrays, news: News = NO_NEWS) -> np.ndarray:
         """Take any number of bars, as `bar` takes one; result of shape (15, n_bars).
