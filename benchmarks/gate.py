@@ -24,6 +24,7 @@ import numpy as np
 import pandas as pd
 from kedro.config import OmegaConfigLoader
 from rich.console import Console
+from rich.progress import track
 from rich.table import Table
 from scipy import stats
 
@@ -292,8 +293,9 @@ MARKETS: dict[str, Market] = {}
 
 
 def start(markets: list[Market]) -> None:
-    """Begin a worker; intervals are shown with a proposal but not voted on, and cost more than the vote."""
+    """Begin a worker, without what a proposal shows but does not vote on: that costs more than the vote."""
     evidence_module.resampled_intervals = lambda *_: None
+    evidence_module._deflated = lambda *_: None
     MARKETS.update({market.name: market for market in markets})
 
 
@@ -361,7 +363,7 @@ PARTS: dict[str, Callable[[Judged], bool]] = {
 PART_NAMES = {
     "criteria": "the four criteria alone",
     "luck_flat": "PSR, then SPA and StepM at 0.05",
-    "luck": "PSR, then SPA and StepM at 0.02 / looks",
+    "luck": "PSR, then SPA and StepM at 0.01 / looks",
     "criteria_and_luck": "criteria and luck",
     "whole": "whole PROMOTE rule",
 }
@@ -387,8 +389,8 @@ def main() -> None:
         bars["real"] = real_bars()
     markets = [Market.of(name, many) for name, many in bars.items()]
     # families of 100 looks are also families of 20 and of 1
-    lengths = {100: 3, 20: 8, 1: 40} if quick else {100: 300, 20: 500, 1: 1200}
-    edges = {100: 1, 20: 4, 1: 20} if quick else {100: 60, 20: 200, 1: 500}
+    lengths = {100: 3, 20: 8, 1: 40} if quick else {100: 1200, 20: 600, 1: 500}
+    edges = {100: 1, 20: 4, 1: 20} if quick else {100: 400, 20: 400, 1: 500}
     n_naive = 6 if quick else 300
     tasks = [
         Task(market.name, seed, n_looks, edge)
@@ -398,8 +400,9 @@ def main() -> None:
         for market in markets
     ]
     naive_tasks = [Task(market.name, seed, 1, False) for seed in range(n_naive) for market in markets]
-    with ProcessPoolExecutor(max_workers=2, initializer=start, initargs=(markets,)) as pool:
-        outcomes = list(pool.map(run, tasks, chunksize=1 if quick else 4))
+    with ProcessPoolExecutor(os.cpu_count(), initializer=start, initargs=(markets,)) as pool:
+        done = pool.map(run, tasks, chunksize=1 if quick else 4)
+        outcomes = list(track(done, "families", len(tasks), console=Console(stderr=True)))
         naive = dict(zip(naive_tasks, pool.map(run_naive, naive_tasks, chunksize=4), strict=True))
     report(outcomes, naive, [market.name for market in markets], started)
 

@@ -27,6 +27,14 @@ class Formats(NamedTuple):
         text = f"{fraction:{'+' if signed else ''},.{digits}%}"
         return self._localized(text.replace("%", "\u00a0%") if self.language == "es" else text)
 
+    def chance(self, probability: float | None) -> str:
+        """Write a probability in percent; none is certain, so none is written as 0 or 100."""
+        if probability is None:
+            return MISSING
+        if probability > 0.999:
+            return f"> {self.percent(0.999)}"
+        return f"< {self.percent(0.001)}" if probability < 0.001 else self.percent(probability)
+
     @property
     def separators(self) -> str:
         """Decimal and thousands mark, in Plotly's notation."""

@@ -8,6 +8,7 @@ import streamlit as st
 from dosvotos.database.registry import OPEN_STATES
 from dosvotos.errors import LineageError, UnknownProposalError
 from dosvotos.hashing import short
+from dosvotos.promotion.criteria import figures_of, links_of
 from dosvotos.promotion.decision import VALID_FOR, state_of
 from dosvotos.promotion.pack import make_pack
 from streamlit_app import charts, queries
@@ -34,6 +35,7 @@ _DIGITS = {
     "exposure": _PERCENT,
     "turnover": 2,
 }
+_CRITERIA_DIGITS = {"min_sharpe": 2, "max_drawdown": _PERCENT, "min_win_rate": _PERCENT, "min_trades": 0}
 _LAYERS = {
     "acquisition": ("acquisition_hash",),
     "features": ("feature_order_hash",),
@@ -63,7 +65,7 @@ def show() -> None:
     _votes(proposal)
     reports = _reports(proposal)
     _metrics(proposal, reports)
-    _criteria(proposal)
+    _criteria(proposal, reports)
     if reports:
         _charts(*reports)
         _stress(reports.backtest)
@@ -170,7 +172,8 @@ def _window(backtest: Backtest) -> None:
     seen = backtest.sample == "IN-SAMPLE"
     with st.container(horizontal=True, vertical_alignment="center"):
         st.badge(t(f"sample.{backtest.sample}"), color="red" if seen else "gray")
-        plain(backtest.test_period, "small", "period")
+        first, last = backtest.test_period.split(" to ")
+        plain(t("review.period", first=first, last=last), "small", "period")
     if seen:
         st.error(t("review.in_sample"))
 
@@ -193,7 +196,10 @@ def _other_financing(backtest: Backtest) -> dict[str, Metrics | None]:
 
 
 def _figure(metric: str, value: float | None) -> str:
-    digits = _DIGITS[metric]
+    return _written(value, _DIGITS[metric])
+
+
+def _written(value: float | None, digits: int) -> str:
     return f.percent(value) if digits == _PERCENT else f.number(value, digits)
 
 
@@ -219,18 +225,40 @@ def _against_chance(backtest: Backtest) -> list[str]:
     return sentences
 
 
-def _criteria(proposal: queries.Record) -> None:
+def _criteria(proposal: queries.Record, reports: _Reports | None) -> None:
     st.subheader(t("review.criteria"))
     with st.container(border=True, key="criteria", gap="xsmall"):
         for index, (name, result) in enumerate(proposal.criteria_results.items()):
-            verdict, _, detail = str(result).partition(" (")
+            verdict = str(result).partition(" (")[0]
             badge, label, figures = st.columns([1, 2, 4], vertical_alignment="center")
             if verdict in ("PASS", "FAIL", "NOT REACHED", "NOT APPLICABLE"):
                 badge.badge(t(f"criterion.{verdict}"), color=COLOURS[verdict])
             with label:
                 plain(t.label("criterion", name), "body", f"criterion-{index}")
             with figures:
-                plain(detail.removesuffix(")") if detail else result, "small", f"result-{index}")
+                plain(_answer(name, str(result), reports), "small", f"result-{index}")
+
+
+def _answer(name: str, result: str, reports: _Reports | None) -> str:
+    """Write a criterion's figures as its reader does; what has no form of its own, as the record has it."""
+    if (figures := figures_of(result)) and name in _CRITERIA_DIGITS:
+        found, needed = (_written(value, _CRITERIA_DIGITS[name]) for value in (figures.found, figures.needed))
+        return f"{found} {figures.sign} {needed}"
+    if name == "lineage" and (links := links_of(result)):
+        return t("criterion.links", links=f.number(links, 0))
+    if name == "improvement" and reports:
+        return _improvement(reports.comparison)
+    return result.partition(" (")[2].removesuffix(")") or result
+
+
+def _improvement(comparison: Comparison) -> str:
+    if comparison.status != "compared":
+        return t(f"comparison.{comparison.status}")
+    if not comparison.interval_90:
+        return t("criterion.undefined")
+    low, high = (f.number(bound) for bound in comparison.interval_90)
+    sharpe = f.percent(comparison.sharpe_improvement, signed=True)
+    return t("criterion.improved", sharpe=sharpe, low=low, high=high)
 
 
 def _charts(backtest: Backtest, comparison: Comparison) -> None:
@@ -293,6 +321,14 @@ def _brief(what: str, accounts: dict[str, Metrics]) -> None:
     st.table(pd.DataFrame(columns, index=pd.Index(list(accounts), name=what)), border="horizontal")
 
 
+def _positive_seeds(evidence: dict[str, Any]) -> str:
+    val_returns = evidence.get("val_returns") or {}
+    if not val_returns:
+        return str(evidence.get("seeds"))
+    n_positive = sum(value > 0 for value in val_returns.values())
+    return t("evidence.seeds_value", positive=n_positive, seeds=len(val_returns))
+
+
 def _evidence(evidence: dict[str, Any]) -> None:
     st.subheader(t("review.evidence"))
     ledger = evidence.get("ledger") or {}
@@ -301,8 +337,8 @@ def _evidence(evidence: dict[str, Any]) -> None:
         "passed": _yes_no(evidence.get("passed")),
         "luck_excluded": _yes_no(evidence.get("luck_excluded")),
         "looks": t("evidence.looks_value", looks=evidence.get("looks"), prior=evidence.get("prior_trials")),
-        "psr": f.percent(evidence.get("psr")),
-        "deflated_sharpe": f.percent(evidence.get("deflated_sharpe")),
+        "psr": f.chance(evidence.get("psr")),
+        "deflated_sharpe": f.chance(evidence.get("deflated_sharpe")),
         "min_track_record": t(
             "evidence.record_value",
             needed=f.number(evidence.get("min_track_record"), 0),
@@ -318,7 +354,7 @@ def _evidence(evidence: dict[str, Any]) -> None:
         "in_superior_set": _yes_no(evidence.get("in_superior_set")),
         "beats_naive": _yes_no(evidence.get("beats_naive")),
         "covered": _yes_no(evidence.get("covered")),
-        "seeds": evidence.get("seeds"),
+        "seeds": _positive_seeds(evidence),
         "point_in_time": t.label("evidence", str(evidence.get("point_in_time"))),
         "ledger": t("evidence.ledger_value", id=short(ledger.get("id")), since=born),
     }
@@ -352,7 +388,10 @@ def _power(power: dict[str, float | None] | None) -> None:
     if not power:
         return
     st.caption(t("evidence.power_hint"))
-    shown = {f.number(float(sharpe), 0): [f.percent(chance)] for sharpe, chance in power.items()}
+    shown = {
+        t("evidence.true_sharpe", sharpe=f.number(float(sharpe), 0)): [f.chance(chance)]
+        for sharpe, chance in power.items()
+    }
     st.table(pd.DataFrame(shown, index=[t("evidence.power")]), border="horizontal")
 
 

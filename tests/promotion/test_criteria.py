@@ -1,11 +1,15 @@
 import pytest
 
 from dosvotos.contracts.parameters import SuccessCriteriaParams
+from dosvotos.contracts.records import ChainRecord, LinkRecord
 from dosvotos.promotion.criteria import (
     Improvement,
+    chain_text,
+    figures_of,
     hard_criteria,
     improvement_over,
     improvement_text,
+    links_of,
     passed,
 )
 
@@ -89,3 +93,26 @@ def test_the_improvement_says_why_it_does_not_count():
     assert improvement_text(compare(1.2, 0.9, (0.05, 0.55)), 0.05) == (
         "PASS (+33.3% > 5%; 90% interval of the difference 0.05 to 0.55)"
     )
+
+
+def test_figures_and_links_are_read_back_from_what_was_written():
+    written = hard_criteria(
+        {"sharpe_ratio": 1.0, "max_drawdown": 0.2, "win_rate": None, "total_trades": 51}, WANTED
+    )
+    assert {name: figures_of(text) for name, text in written.items()} == {
+        "min_sharpe": (1.0, ">", 0.5),
+        "max_drawdown": (0.2, ">=", 0.15),
+        "min_win_rate": None,
+        "min_trades": (51.0, ">", 50.0),
+    }
+
+
+def test_the_links_are_counted_only_if_all_hold():
+    links = [
+        LinkRecord(
+            record="dataset record", field="config_hash", said="ab", where="the contract's", found=found
+        )
+        for found in ("ab", "ab", "cd")
+    ]
+    assert links_of(chain_text(ChainRecord(links=tuple(links[:2])))) == 2
+    assert links_of(chain_text(ChainRecord(links=tuple(links)))) is None

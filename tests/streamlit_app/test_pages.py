@@ -138,7 +138,7 @@ def test_a_proposal_is_shown_whole(open_page, desk: Desk):
     assert "planted and generous; real markets are not like this" in page
     assert "Every criterion and all evidence hold" in page
     assert "L4 recommends: Promote" in page
-    assert "< 0.15" in page
+    assert "< 15.0%" in page
     assert len(at.get("plotly_chart")) == 4
     table = at.table[0].value
     assert list(table.columns) == ["This model", "With financing", "Always long", "Always short"]
@@ -148,6 +148,13 @@ def test_a_proposal_is_shown_whole(open_page, desk: Desk):
     full = at.dataframe[0].value
     assert desk.proposal(1).lineage["model_hash"] in list(full["Hash"])
     assert desk.proposal(1).lineage["model_hash"][:12] in page
+
+
+def test_in_spanish_figures_dates_and_answers_are_spanish(open_page, desk: Desk):
+    page = said(open_page("review", language="es", proposal_id=desk.propose()))
+    assert "< 15,0\u00a0%" in page and "> 0,50" in page
+    assert "Todavía no hay modelo en producción" in page
+    assert " to " not in page.partition("Fuera de la muestra")[2][:60]
 
 
 def test_a_proposal_shows_other_costs_later_fills_and_its_parts(open_page, desk: Desk):

@@ -9,7 +9,8 @@ from dosvotos.contracts.records import ChainRecord
 from dosvotos.hashing import short
 
 _MIN_OLD_SHARPE = 0.10
-_COMPARED = re.compile(r"FAIL \((\S+) (?:<=|>=) (\S+)\)")
+_COMPARED = re.compile(r"(?:PASS|FAIL) \((\S+) (>|<|<=|>=) (\S+)\)")
+_LINKS = re.compile(r"PASS \((\d+) links from L0 to L4 hold\)")
 _SENTENCES = {
     "min_sharpe": "its Sharpe ratio is {found:.2f}, and more than {needed:g} is needed",
     "max_drawdown": "it fell {found:.1%} from its peak, and less than {needed:.0%} is allowed",
@@ -20,6 +21,14 @@ _UNDEFINED = {
     "min_sharpe": "its returns do not vary, so it has no Sharpe ratio",
     "min_win_rate": "it closed no trade, so it has no win rate",
 }
+
+
+class Figures(NamedTuple):
+    """A criterion's two figures, and how they compare."""
+
+    found: float
+    sign: str
+    needed: float
 
 
 class Improvement(NamedTuple):
@@ -54,6 +63,18 @@ def chain_text(chain: ChainRecord) -> str:
     return f"FAIL ({'; '.join(said)})"
 
 
+def figures_of(text: str) -> Figures | None:
+    """The figures in a criterion's result; None where it compares none."""
+    found = _COMPARED.fullmatch(text)
+    return Figures(float(found[1]), found[2], float(found[3])) if found else None
+
+
+def links_of(text: str) -> int | None:
+    """How many links of the chain hold, if all do."""
+    found = _LINKS.fullmatch(text)
+    return int(found[1]) if found else None
+
+
 def passed(results: Mapping[str, str]) -> bool:
     """Whether no criterion fails."""
     return not any(text.startswith("FAIL") for text in results.values())
@@ -61,8 +82,8 @@ def passed(results: Mapping[str, str]) -> bool:
 
 def failure_of(name: str, text: str) -> str:
     """A failed criterion's result as part of a sentence."""
-    if name in _SENTENCES and (figures := _COMPARED.fullmatch(text)):
-        return _SENTENCES[name].format(found=float(figures[1]), needed=float(figures[2]))
+    if name in _SENTENCES and (figures := figures_of(text)):
+        return _SENTENCES[name].format(found=figures.found, needed=figures.needed)
     if name in _UNDEFINED and text.startswith("FAIL (undefined"):
         return _UNDEFINED[name]
     said = text.removeprefix("FAIL (").removesuffix(")")

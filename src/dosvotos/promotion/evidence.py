@@ -167,6 +167,16 @@ def level_at(settings: EvidenceParams, n_looks: int) -> float:
     return settings.max_spa_p_value / n_looks
 
 
+def chance_text(chance: float | None, digits: int = 1) -> str:
+    """Write a probability in percent; none is certain, so the last step to 0 and to 100% is put in words."""
+    if chance is None:
+        return "-"
+    least = 10.0 ** -(digits + 2)
+    if chance > 1 - least:
+        return f"more than {1 - least:.{digits}%}"
+    return f"less than {least:.{digits}%}" if chance < least else f"{chance:.{digits}%}"
+
+
 def _stored_series(model_hash: str, returns: pd.Series, looks: Sequence[Row[Any]]) -> pd.DataFrame:
     """Daily returns of every look that covers the window's sessions, the candidate's own first."""
     series, days = {model_hash: returns.to_list()}, returns.index.to_list()
@@ -226,15 +236,15 @@ def _luck_note(settings: EvidenceParams, psr: float | None, looks: int, family: 
         if psr is None:
             return "its returns do not vary, so nothing can be said about luck"
         return (
-            f"it may be luck: the probability that its true Sharpe ratio is above 0 is {psr:.1%}, "
+            f"it may be luck: the probability that its true Sharpe ratio is above 0 is {chance_text(psr)}, "
             f"{settings.min_psr:.0%} is needed"
         )
     level = level_at(settings, looks)
     if family.spa_p_value > level:
         return (
             f"it may be luck: {looks} models have been tried on this window, and the best of so many without "
-            f"skill would do as well with a probability of {family.spa_p_value:.1%}; at most {level:.2%} is "
-            f"tolerated"
+            f"skill would do as well with a probability of {chance_text(family.spa_p_value, 2)}; at most "
+            f"{level:.2%} is tolerated"
         )
     return (
         f"it may be luck: of the {looks} models tried on this window, others stand out and this one does not"

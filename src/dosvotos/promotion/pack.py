@@ -38,8 +38,39 @@ _METRICS: Final = {
     "exposure": ("time in the market", ".1%"),
     "turnover": ("sides traded a session", ".2f"),
 }
+_EVIDENCE: Final = {
+    "looks": ("looks at this window", ""),
+    "prior_trials": ("of them declared", ""),
+    "psr": ("probability that the true Sharpe ratio is above 0", ""),
+    "deflated_sharpe": ("probability that it is above what the luckiest look would show", ""),
+    "sessions": ("sessions in the window", ""),
+    "min_track_record": ("sessions this Sharpe ratio needs to be shown", ""),
+    "level": ("SPA and StepM, level at this look", ".4f"),
+    "spa_p_value": ("SPA, p-value", ".4f"),
+    "in_superior_set": ("in StepM's superior set", ""),
+    "luck_excluded": ("luck excluded", ""),
+    "beats_naive": ("beats the naive strategies", ""),
+    "seeds": ("seeds", ""),
+    "positive_seeds": ("share of seeds positive on val", ".0%"),
+    "point_in_time": ("point in time", ""),
+    "covered": ("enough sessions have a complete row", ""),
+    "ledger.id": ("trial ledger", ""),
+    "ledger.created_at": ("trial ledger begun", ""),
+    "passed": ("evidence complete", ""),
+}
+_INTERVALS: Final = {
+    "sharpe_ratio": ("Sharpe ratio", ".2f"),
+    "total_return": ("total return", ".1%"),
+    "max_drawdown": ("drawdown between session ends", ".1%"),
+}
 _STYLE: Final = """
+.facts table { table-layout: fixed; width: 100%; }
+.facts th:nth-child(1) { width: 27%; }
+.facts th:nth-child(3) { width: 35%; }
+td:first-child { white-space: nowrap; }
+.facts td:first-child { white-space: normal; }
 .source { color: #5a6875; font: 0.72rem/1.3 ui-monospace, monospace; overflow-wrap: anywhere; }
+[data-field^="chain.links"][data-field$=".field"] { white-space: nowrap; }
 [data-field] { font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
 """
 
@@ -79,7 +110,7 @@ class Facts:
     def rows(self, fields: Iterable[tuple[str, str, str]]) -> Markup:
         """A table of words, value and source; `fields` are words, path and format."""
         rows = [(words, self.cell(path, form), _source(path)) for words, path, form in fields]
-        return _table(rows, ("", "value", "field"))
+        return Markup("<div class=facts>{}</div>").format(_table(rows, ("", "value", "field")))
 
 
 def write_pack(engine: Engine, proposal_id: int) -> Path:
@@ -350,9 +381,10 @@ def _charts(tree: Mapping[str, Any]) -> Markup:
 def _evidence(facts: Facts) -> Markup:
     path = "promotion_proposals.evidence"
     fields = [
-        (_evidence_words(name), f"{path}.{name}", form)
-        for name, form in _leaves(facts.at(path))
+        (words, f"{path}.{name}", form)
+        for name in _leaves(facts.at(path))
         if not name.startswith("notes")
+        for words, form in [_evidence_words(name)]
     ]
     return pages.section(
         "Evidence against luck, and the looks at this window",
@@ -362,16 +394,17 @@ def _evidence(facts: Facts) -> Markup:
     )
 
 
-def _evidence_words(name: str) -> str:
+def _evidence_words(name: str) -> tuple[str, str]:
     head, _, rest = name.partition(".")
     if head == "power":
-        return f"chance to pass if the true Sharpe ratio is {rest}"
+        return f"chance to pass if the true Sharpe ratio is {rest}", ".1%"
     if head == "val_returns":
-        return f"return on val of seed {rest}"
-    if head == "intervals_90":
+        return f"return on val of seed {rest}", ".2%"
+    if head == "intervals_90" and rest:
         figure, _, place = rest.rpartition(".")
-        return f"{figure.replace('_', ' ')}, {('found', '90% interval from', '90% interval to')[int(place)]}"
-    return name.replace(".", " ").replace("_", " ")
+        words, form = _INTERVALS[figure]
+        return f"{words}, {('found', '90% interval from', '90% interval to')[int(place)]}", form
+    return _EVIDENCE.get(name, (name.replace("_", " "), ""))
 
 
 def _further(facts: Facts) -> Markup:
@@ -447,15 +480,14 @@ def _places(facts: Facts, path: str) -> range:
     return range(len(facts.at(path) or ()))
 
 
-def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:
-    """Names of all values below a record, with a format for the figures among them."""
+def _leaves(tree: Mapping[Any, Any], prefix: str = "") -> Iterable[str]:
+    """Names of all values below a record."""
     for name, value in tree.items():
-        if isinstance(value, dict):
-            yield from _leaves(value, f"{prefix}{name}.")
-        elif isinstance(value, list):
-            yield from _leaves({str(n): item for n, item in enumerate(value)}, f"{prefix}{name}.")
+        below = dict(enumerate(value)) if isinstance(value, list) else value
+        if isinstance(below, dict):
+            yield from _leaves(below, f"{prefix}{name}.")
         else:
-            yield f"{prefix}{name}", ".4g" if isinstance(value, float) else ""
+            yield f"{prefix}{name}"
 
 
 def _session_ends(points: Sequence[Sequence[Any]]) -> dict[str, float]:

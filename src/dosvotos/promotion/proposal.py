@@ -17,7 +17,7 @@ from dosvotos.promotion.criteria import (
     improvement_text,
     passed,
 )
-from dosvotos.promotion.evidence import Evidence
+from dosvotos.promotion.evidence import Evidence, chance_text
 
 CONFIDENCE = {"PROMOTE": 0.85, "REVIEW": 0.60, "REJECT": 0.90}
 """The specification's label of each rule; the probability is ``evidence.psr``."""
@@ -97,11 +97,11 @@ def _improvement_notes(improvement: Improvement) -> list[str]:
 
 def _not_luck(evidence: Evidence) -> str:
     if evidence.spa_p_value is None:
-        shown = f"with a probability of {evidence.psr:.1%} its true Sharpe ratio is above 0"
+        shown = f"with a probability of {chance_text(evidence.psr)} its true Sharpe ratio is above 0"
     else:
         shown = (
             f"the best of {evidence.looks} models without skill would do as well with a probability of "
-            f"{evidence.spa_p_value:.2%}"
+            f"{chance_text(evidence.spa_p_value, 2)}"
         )
     return f"It passes the criteria, and luck is unlikely: {shown}."
 
