@@ -414,7 +414,7 @@ def _by_variable(
         seen[n_seen] = bar
         starts[variable[n_seen] + 2] += 1
         n_seen += 1
-    for of in range(2, len(starts)):
+    for of in range(2, len(starts)):  # one place ahead, which the loop behind takes back
         starts[of] += starts[of - 1]
     for i in range(n_seen):
         grouped[starts[variable[i] + 1]] = i
