@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from dosvotos.contracts.features import FEATURE_ORDER, MARKET_FEATURES
 from dosvotos.errors import BundleError
 from dosvotos.market.normalization import NormStats
-from dosvotos.policy.forward import TARGETS, ServedPolicy, tanh_in_place
+from dosvotos.policy.forward import TARGETS, ServedPolicy
 from tests.policy.policies import norm_stats, random_observations, random_policy
 
 
@@ -148,12 +148,3 @@ def test_statistics_of_another_train_are_another_observation():
     one, other = (ServedPolicy(random_policy().tensors, norm_stats(seed)) for seed in (0, 1))
     assert isinstance(one.norm_stats, NormStats)
     assert not np.allclose(one.observe(raw, [0], [0]), other.observe(raw, [0], [0]))
-
-
-def test_tanh_is_numpys_from_the_smallest_number_to_the_largest():
-    sizes = np.concatenate([[0.0], np.geomspace(5e-324, 1.7e308, 100_001)])
-    numbers = np.concatenate([-sizes, sizes])
-    found = numbers.copy()
-    with np.errstate(all="raise", under="ignore"):  # an overflow on the way is none of the caller's
-        tanh_in_place(found)
-    assert np.abs(found - np.tanh(numbers)).max() <= 4e-16
