@@ -356,7 +356,18 @@ def test_bars_are_labelled_by_their_open_so_a_fill_stands_at_the_bar_that_closes
     assert tape([1, 2]).times[1] - tape([1, 2]).times[0] == BAR
 
 
-@pytest.mark.parametrize("targets", [np.ones(3), np.full(4, 0.5), np.full(4, np.nan), np.full(4, 2)])
+@pytest.mark.parametrize(
+    "targets",
+    [
+        np.ones(3),
+        np.full(4, 0.5),
+        np.full(4, np.nan),
+        np.full(4, np.inf),
+        np.full(4, 2),
+        np.full(4, 257),
+        np.full(4, -128, dtype=np.int8),
+    ],
+)
 def test_targets_that_do_not_fit_the_bars_are_refused(targets):
     times = pd.date_range("2025-07-01 13:00", periods=4, freq="5min", tz="UTC")
     tape = Tape(times, np.full(4, 4000.0), np.zeros(4))

@@ -121,8 +121,8 @@ def run_account(
     close with its fee. Equity at or below 1% of the start ends the run: the position closes with its fee
     and equity, floored at 0, stays.
     """
-    wanted = np.asarray(targets).astype(np.float64)
-    if len(wanted) != len(tape.close) or not _are_positions(wanted):
+    wanted = _positions(np.asarray(targets))
+    if wanted is None or len(wanted) != len(tape.close):
         raise DataError(
             f"targets: one of -1, 0 or 1 is needed for each of {len(tape.close)} bars, found {len(targets)} "
             f"targets with values {np.unique(targets)[:5].tolist()}"
@@ -142,12 +142,12 @@ def _trade_frame(trades: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame(columns | whole)
 
 
-@njit(cache=True)
-def _are_positions(targets: np.ndarray) -> bool:
-    strangers = 0
-    for target in targets:
-        strangers += target != 0.0 and abs(target) != 1.0
-    return strangers == 0
+def _positions(targets: np.ndarray) -> np.ndarray | None:
+    """The targets as int8, an eighth of the memory; None if one is not -1, 0 or 1."""
+    with np.errstate(invalid="ignore"):
+        wanted: np.ndarray = targets.astype(np.int8)
+    within = wanted.min(initial=0) >= -1 and wanted.max(initial=0) <= 1
+    return wanted if within and np.array_equal(wanted, targets) else None
 
 
 @njit(cache=True)
@@ -171,7 +171,7 @@ def _run(  # noqa: PLR0913, PLR0917
         if financed:
             equity += carry[t] * units * close[t - 1]
         ruined = equity <= ruin
-        target = 0.0 if ruined or t == n_bars - 1 else targets[t - 1]
+        target = 0.0 if ruined or t == n_bars - 1 else float(targets[t - 1])
         if side != target:
             direction, held = side, units
             exit_fee = cost * abs(units) * close[t]
