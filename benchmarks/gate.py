@@ -362,8 +362,8 @@ PARTS: dict[str, Callable[[Judged], bool]] = {
 }
 PART_NAMES = {
     "criteria": "the four criteria alone",
-    "luck_flat": "PSR, then SPA and StepM at 0.05",
-    "luck": "PSR, then SPA and StepM at 0.01 / looks",
+    "luck_flat": f"PSR, then SPA and StepM at {FLAT_LEVEL}",
+    "luck": "PSR, then SPA and StepM at max_spa_p_value / looks",
     "criteria_and_luck": "criteria and luck",
     "whole": "whole PROMOTE rule",
 }

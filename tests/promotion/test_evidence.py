@@ -92,6 +92,11 @@ def test_what_passes_as_the_second_look_may_fail_as_the_tenth():
     assert second.luck_excluded and not tenth.luck_excluded
 
 
+def test_the_two_hundredth_look_is_told_its_level_and_not_a_rounded_one():
+    found = evidence(result(0.0003), look("m1", None), prior_trials=198)
+    assert found.notes[0].endswith("at most 0.005% is tolerated")
+
+
 def test_when_another_look_stands_out_this_one_does_not():
     star = look("m1", returns(0.003, seed=2))
     weak = evidence(result(0.0), star)

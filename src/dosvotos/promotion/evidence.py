@@ -244,7 +244,7 @@ def _luck_note(settings: EvidenceParams, psr: float | None, looks: int, family: 
         return (
             f"it may be luck: {looks} models have been tried on this window, and the best of so many without "
             f"skill would do as well with a probability of {chance_text(family.spa_p_value, 2)}; at most "
-            f"{level:.2%} is tolerated"
+            f"{100 * level:.2g}% is tolerated"
         )
     return (
         f"it may be luck: of the {looks} models tried on this window, others stand out and this one does not"
