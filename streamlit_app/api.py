@@ -32,6 +32,7 @@ from dosvotos.lineage.vote import decide_verified
 from dosvotos.promotion.decision import MAX_NOTES, Decision, state_of
 from dosvotos.promotion.identity import current_user
 from dosvotos.promotion.more_tests import read_further, request_backtest
+from dosvotos.promotion.reasons import Reason
 from streamlit_app import queries
 from streamlit_app.identity import cast_vote, is_current_user
 from streamlit_app.problems import MEDIA_TYPE, problem
@@ -105,6 +106,8 @@ class ExperimentDetail(Experiment):
     """A proposal with all it stands on."""
 
     reason: str
+    reasons: list[Reason] | None
+    """What `reason` says, as codes with figures; null in proposals made before there were codes."""
     requires_human_approval: bool
     metrics: dict[str, Any]
     vs_baseline: dict[str, Any] | None

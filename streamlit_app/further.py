@@ -9,8 +9,8 @@ from dosvotos.errors import DosVotosError, LineageError
 from dosvotos.promotion.identity import current_user
 from dosvotos.promotion.more_tests import read_further, request_backtest
 from streamlit_app import queries
-from streamlit_app.formats import in_bogota
 from streamlit_app.page import formats, now, plain, translator
+from streamlit_app.times import in_bogota
 
 _COLOURS: Final[dict[str, Literal["green", "red", "blue", "gray"]]] = {
     "queued": "gray",

@@ -5,8 +5,9 @@ from typing import Any, Final, Literal
 
 import streamlit as st
 
+from dosvotos.formats import Formats, Language
+from dosvotos.promotion.reasons import Reason, explanation
 from streamlit_app import queries
-from streamlit_app.formats import Formats
 from streamlit_app.i18n import Translator
 
 LANGUAGE_KEY = "language"
@@ -84,4 +85,12 @@ def first_vote(proposal: queries.Record, state: str) -> None:
         st.badge(t(f"status.{state}"), color=COLOURS.get(state, "gray"))
         share = formats().percent(proposal.confidence, 0)
         plain(t("proposals.confidence", share=share), "small", f"confidence-{proposal.id}")
-    plain(proposal.reason, "body", f"reason-{proposal.id}")
+    plain(_reason(proposal, t.language), "body", f"reason-{proposal.id}")
+
+
+def _reason(proposal: queries.Record, language: Language) -> str:
+    """Write what decided; as the record has it where that holds no codes, as before there were any."""
+    if not proposal.reasons:
+        return str(proposal.reason)
+    reasons = [Reason.model_validate(reason) for reason in proposal.reasons]
+    return explanation(proposal.recommendation, proposal.metrics, reasons, language)

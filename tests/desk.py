@@ -22,10 +22,16 @@ from dosvotos.market.normalization import NormStats
 from dosvotos.policy.bundle import write_bundle
 from dosvotos.policy.forward import ServedPolicy
 from dosvotos.promotion.audit import read_audit_log
+from dosvotos.promotion.reasons import Reason, explanation
 from tests.findings import findings_of, metrics_of
 from tests.laid import INSTRUMENT, PERIODS, lay_contract, lay_market, records_behind
 
 START = 100_000.0
+REASONS = (
+    Reason(code="passes", figures={"psr": 0.973}),
+    Reason(code="beats_naive"),
+    Reason(code="no_production"),
+)
 SPECIFIED_METRICS = (
     "sharpe_ratio",
     "max_drawdown",
@@ -75,7 +81,8 @@ class Desk:
             "experiment_name": experiment,
             "recommendation": "PROMOTE",
             "confidence": 0.85,
-            "reason": "Every criterion and all evidence hold; there is no production model to compare with.",
+            "reason": explanation("PROMOTE", backtest["metrics"], REASONS),
+            "reasons": [reason.model_dump(mode="json") for reason in REASONS],
             "metrics": {name: backtest["metrics"][name] for name in SPECIFIED_METRICS},
             "vs_baseline": {"sharpe_improvement": "+33%", "drawdown_improvement": "-20%"}
             if baseline

@@ -6,7 +6,9 @@ from typing import Any, Final
 
 import yaml
 
-LANGUAGES: Final = {"en": "English", "es": "Español"}
+from dosvotos.formats import Language
+
+LANGUAGES: Final[dict[Language, str]] = {"en": "English", "es": "Español"}
 
 
 class MissingTextError(KeyError):
@@ -16,7 +18,7 @@ class MissingTextError(KeyError):
 class Translator:
     """Looks up the texts of one language."""
 
-    def __init__(self, language: str) -> None:
+    def __init__(self, language: Language) -> None:
         self.language = language
         self._texts = texts(language)
 
@@ -35,7 +37,7 @@ class Translator:
 
 
 @cache
-def texts(language: str) -> dict[str, str]:
+def texts(language: Language) -> dict[str, str]:
     """Read every text of a language, by its dotted key."""
     content = (Path(__file__).parent / f"{language}.yml").read_text(encoding="utf-8")
     return dict(_flatten(yaml.safe_load(content)))

@@ -4,8 +4,8 @@ import pandas as pd
 import streamlit as st
 
 from streamlit_app import queries
-from streamlit_app.formats import day_in_bogota, in_bogota
 from streamlit_app.page import empty, formats, numeric, plain, translator
+from streamlit_app.times import day_in_bogota, in_bogota
 
 
 def show() -> None:

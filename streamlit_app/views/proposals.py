@@ -8,8 +8,8 @@ import streamlit as st
 from dosvotos.database.registry import OPEN_STATES
 from dosvotos.promotion.decision import VALID_FOR, state_of
 from streamlit_app import queries
-from streamlit_app.formats import in_bogota
 from streamlit_app.page import empty, first_vote, formats, now, numeric, plain, translator
+from streamlit_app.times import in_bogota
 
 _REVIEW = "views/review.py"
 _CHANGE = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?%")

@@ -7,16 +7,17 @@ import streamlit as st
 
 from dosvotos.database.registry import OPEN_STATES
 from dosvotos.errors import LineageError, UnknownProposalError
+from dosvotos.formats import MISSING
 from dosvotos.hashing import short
 from dosvotos.promotion.criteria import figures_of, links_of
 from dosvotos.promotion.decision import VALID_FOR, state_of
 from dosvotos.promotion.pack import make_pack
 from streamlit_app import charts, queries
 from streamlit_app.ballot import show_ballot
-from streamlit_app.formats import MISSING, in_bogota
 from streamlit_app.further import show_further_tests
 from streamlit_app.page import COLOURS, first_vote, formats, now, plain, translator, what_was_done
 from streamlit_app.reports import Backtest, Comparison, Metrics, read_backtest, read_comparison
+from streamlit_app.times import in_bogota
 
 _PERCENT = -1
 # the figures in the order of the table, with their digits

@@ -8,7 +8,7 @@ import pytest
 
 from dosvotos.contracts.experiment import make_contract
 from dosvotos.contracts.records import SeedRecord, SplitRecord
-from dosvotos.promotion.evidence import chance_text, weigh
+from dosvotos.promotion.evidence import weigh
 from tests.conftest import parameters_of
 
 DAYS = [str(day) for day in np.arange("2025-07-01", "2026-02-01", dtype="datetime64[D]")]
@@ -177,20 +177,3 @@ def test_three_of_five_seeds_positive_on_val_are_enough_and_two_are_named():
 def test_fewer_than_five_seeds_are_not_asked_for_their_share(n: int, said: str):
     found = evidence(result(0.001), on_val=(-0.1,) * n)
     assert found.passed and found.positive_seeds is None and found.seeds == said
-
-
-@pytest.mark.parametrize(
-    ("chance", "digits", "text"),
-    [
-        (0.9734, 1, "97.3%"),
-        (0.999, 1, "99.9%"),
-        (0.99951, 1, "more than 99.9%"),
-        (1.0, 1, "more than 99.9%"),
-        (0.0004, 1, "less than 0.1%"),
-        (0.0, 2, "less than 0.01%"),
-        (0.0031, 2, "0.31%"),
-        (None, 1, "-"),
-    ],
-)
-def test_no_chance_is_written_as_certain(chance, digits, text):
-    assert chance_text(chance, digits) == text

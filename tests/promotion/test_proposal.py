@@ -7,7 +7,8 @@ from dosvotos.contracts.experiment import make_contract
 from dosvotos.contracts.records import ChainRecord, LinkRecord
 from dosvotos.promotion.criteria import Improvement
 from dosvotos.promotion.evidence import Evidence
-from dosvotos.promotion.proposal import judge, make_proposal
+from dosvotos.promotion.proposal import Verdict, judge, make_proposal
+from dosvotos.promotion.reasons import Reason, explanation
 from tests.findings import findings_of, metrics_of
 
 PASSING = {"min_sharpe": "PASS (1.2 > 0.5)", "min_trades": "PASS (120 > 50)"}
@@ -20,11 +21,21 @@ IMPROVEMENTS = {
 }
 
 
-def evidence(*notes: str) -> Evidence:
+RESULT = "Sharpe 1.20, 120 trades. "
+ALWAYS_SHORT = Reason(code="naive", figures={"own": 1.2, "rivals": {"always_short": 1.9}})
+
+
+def evidence(*missing: Reason) -> Evidence:
     return Evidence(
-        looks=1, prior_trials=0, psr=0.97, luck_excluded=not notes, beats_naive=True, seeds="one seed",
-        point_in_time="simulated", covered=True, ledger={"id": "x", "created_at": "y"}, notes=notes,
+        looks=1, prior_trials=0, psr=0.97, luck_excluded=not missing, beats_naive=True, seeds="one seed",
+        point_in_time="simulated", covered=True, ledger={"id": "x", "created_at": "y"}, missing=missing,
     )  # fmt: skip
+
+
+def said(verdict: Verdict) -> str:
+    """The verdict's sentence behind the result's."""
+    metrics = {"sharpe_ratio": 1.2, "total_trades": 120}
+    return explanation(verdict.recommendation, metrics, verdict.reasons).removeprefix(RESULT)
 
 
 def expected(hard: bool, improvement: str, complete: bool) -> str:
@@ -41,19 +52,19 @@ def test_every_row_of_the_decision_table(hard, improvement, complete):
     found = judge(
         PASSING if hard else FAILING,
         IMPROVEMENTS[improvement],
-        evidence() if complete else evidence("the probabilistic Sharpe ratio is 0.800, 0.95 is needed"),
+        evidence() if complete else evidence(ALWAYS_SHORT),
     )
     assert found.recommendation == expected(hard, improvement, complete)
 
 
 @pytest.mark.parametrize(
-    ("criteria", "improvement", "notes", "sentence"),
+    ("criteria", "improvement", "missing", "sentence"),
     [
         (
             {"min_sharpe": "FAIL (0.2 <= 0.5)", "max_drawdown": "FAIL (0.1812 >= 0.15)"},
             "reached",
             (),
-            "Rejected: its Sharpe ratio is 0.20, and more than 0.5 is needed; it fell 18.1% from its "
+            "Rejected: its Sharpe ratio is 0.20, and more than 0.50 is needed; it fell 18.1% from its "
             "peak, and less than 15% is allowed.",
         ),
         (
@@ -66,7 +77,7 @@ def test_every_row_of_the_decision_table(hard, improvement, complete):
         (
             PASSING,
             "missed",
-            ("its Sharpe ratio of 1.20 does not beat always short (1.90)",),
+            (ALWAYS_SHORT,),
             "It passes the criteria, but a person has to judge: it is not clearly better than the production "
             "model: its Sharpe ratio differs by +1%, and the difference lies between -0.10 and 0.60 "
             "(90%); its Sharpe ratio of 1.20 does not beat always short (1.90).",
@@ -88,19 +99,19 @@ def test_every_row_of_the_decision_table(hard, improvement, complete):
         ),
     ],
 )
-def test_the_reason_is_a_sentence_with_its_figures(criteria, improvement, notes, sentence):
-    assert judge(criteria, IMPROVEMENTS[improvement], evidence(*notes)).reason == sentence
+def test_the_reason_is_a_sentence_with_its_figures(criteria, improvement, missing, sentence):
+    assert said(judge(criteria, IMPROVEMENTS[improvement], evidence(*missing))) == sentence
 
 
 def test_a_criterion_of_another_kind_is_quoted_in_the_reason():
     broken = {"lineage": "FAIL (dataset_record: dataset_hash is 0f, found 1a)"}
-    reason = judge(broken, IMPROVEMENTS["reached"], evidence()).reason
+    reason = said(judge(broken, IMPROVEMENTS["reached"], evidence()))
     assert reason == "Rejected: its lineage is broken: dataset_record: dataset_hash is 0f, found 1a."
 
 
 def test_at_a_later_look_the_reason_gives_the_familys_probability():
     later = evidence().model_copy(update={"looks": 4, "spa_p_value": 0.0031, "in_superior_set": True})
-    reason = judge(PASSING, IMPROVEMENTS["not_applicable"], later).reason
+    reason = said(judge(PASSING, IMPROVEMENTS["not_applicable"], later))
     assert reason == (
         "It passes the criteria, and luck is unlikely: the best of 4 models without skill would do as "
         "well with a probability of 0.31%. It beats the naive strategies. There is no production model to "

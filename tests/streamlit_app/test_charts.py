@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from streamlit_app import charts
-from streamlit_app.formats import Formats, day_in_bogota, in_bogota
+from streamlit_app.times import day_in_bogota, in_bogota
 
 
 def test_thinning_keeps_first_last_and_every_extreme_of_a_long_series():
@@ -76,18 +76,6 @@ def test_missing_signals_break_the_line():
     assert list(signal.x) == ["07-01 08:00", "07-01 08:05"]
     assert list(signal.y) == [1.0, None]
     assert not confidence.connectgaps
-
-
-@pytest.mark.parametrize(
-    ("language", "number", "percent", "change"),
-    [("en", "1,234.50", "12.3%", "+0.5%"), ("es", "1.234,50", "12,3\u00a0%", "+0,5\u00a0%")],
-)
-def test_numbers_follow_the_language(language: str, number: str, percent: str, change: str):
-    f = Formats(language)
-    assert f.number(1234.5) == number
-    assert f.percent(0.1234) == percent
-    assert f.percent(0.005, signed=True) == change
-    assert f.number(None) == f.percent(None) == "\u2013"
 
 
 def test_times_are_bogotas():

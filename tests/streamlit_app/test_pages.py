@@ -136,7 +136,7 @@ def test_a_proposal_is_shown_whole(open_page, desk: Desk):
     at = open_page("review", proposal_id=desk.propose(planted_edge=0.45))
     page = said(at)
     assert "planted and generous; real markets are not like this" in page
-    assert "Every criterion and all evidence hold" in page
+    assert "It passes the criteria, and luck is unlikely: with a probability of 97.3%" in page
     assert "L4 recommends: Promote" in page
     assert "< 15.0%" in page
     assert len(at.get("plotly_chart")) == 4
@@ -154,7 +154,13 @@ def test_in_spanish_figures_dates_and_answers_are_spanish(open_page, desk: Desk)
     page = said(open_page("review", language="es", proposal_id=desk.propose()))
     assert "< 15,0\u00a0%" in page and "> 0,50" in page
     assert "Todavía no hay modelo en producción" in page
+    assert "Sharpe 1,92, 1.204 operaciones. Cumple los criterios, y la suerte es improbable" in page
     assert " to " not in page.partition("Fuera de la muestra")[2][:60]
+
+
+def test_a_proposal_made_before_reasons_had_codes_keeps_its_sentence(open_page, desk: Desk):
+    old = desk.propose(reason="Sharpe 1.92, as it was written then.", reasons=None)
+    assert "as it was written then." in said(open_page("review", language="es", proposal_id=old))
 
 
 def test_a_proposal_shows_other_costs_later_fills_and_its_parts(open_page, desk: Desk):
@@ -325,6 +331,7 @@ def test_what_people_and_files_say_is_plain_text_everywhere(open_page, desk: Des
     monkeypatch.setenv("DOSVOTOS_USER", f"alice {HOSTILE}")
     hostile = {
         "reason": HOSTILE,
+        "reasons": [{"code": "lineage", "figures": {"said": HOSTILE}}],
         "criteria_results": {f"min_{HOSTILE}": f"PASS ({HOSTILE})", "other": HOSTILE},
         "evidence": {
             "seeds": HOSTILE,

@@ -208,6 +208,7 @@ promotion_proposals = Table(
     Column("recommendation", String(20), nullable=False),
     Column("confidence", Numeric(5, 4, asdecimal=False)),
     Column("reason", Text, nullable=False),
+    Column("reasons", _json()),
     Column("metrics", _json(), nullable=False),
     Column("vs_baseline", _json()),
     Column("criteria_results", _json(), nullable=False),

@@ -7,20 +7,12 @@ from typing import Any, NamedTuple
 from dosvotos.contracts.parameters import SuccessCriteriaParams
 from dosvotos.contracts.records import ChainRecord
 from dosvotos.hashing import short
+from dosvotos.promotion.reasons import Reason
 
 _MIN_OLD_SHARPE = 0.10
 _COMPARED = re.compile(r"(?:PASS|FAIL) \((\S+) (>|<|<=|>=) (\S+)\)")
 _LINKS = re.compile(r"PASS \((\d+) links from L0 to L4 hold\)")
-_SENTENCES = {
-    "min_sharpe": "its Sharpe ratio is {found:.2f}, and more than {needed:g} is needed",
-    "max_drawdown": "it fell {found:.1%} from its peak, and less than {needed:.0%} is allowed",
-    "min_win_rate": "{found:.1%} of its trades won, and more than {needed:.0%} must",
-    "min_trades": "it made {found:.0f} trades, and more than {needed:.0f} are needed to judge it",
-}
-_UNDEFINED = {
-    "min_sharpe": "its returns do not vary, so it has no Sharpe ratio",
-    "min_win_rate": "it closed no trade, so it has no win rate",
-}
+_UNDEFINED = {"min_sharpe": "no_sharpe", "min_win_rate": "no_trade"}
 
 
 class Figures(NamedTuple):
@@ -80,14 +72,17 @@ def passed(results: Mapping[str, str]) -> bool:
     return not any(text.startswith("FAIL") for text in results.values())
 
 
-def failure_of(name: str, text: str) -> str:
-    """A failed criterion's result as part of a sentence."""
-    if name in _SENTENCES and (figures := figures_of(text)):
-        return _SENTENCES[name].format(found=figures.found, needed=figures.needed)
-    if name in _UNDEFINED and text.startswith("FAIL (undefined"):
-        return _UNDEFINED[name]
-    said = text.removeprefix("FAIL (").removesuffix(")")
-    return f"its lineage is broken: {said}" if name == "lineage" else f"{name}: {said}"
+def failures(results: Mapping[str, str]) -> tuple[Reason, ...]:
+    """Why criteria fail, one reason each."""
+    return tuple(_failure(name, text) for name, text in results.items() if text.startswith("FAIL"))
+
+
+def _failure(name: str, text: str) -> Reason:
+    if figures := figures_of(text):
+        return Reason(code=name, figures={"found": figures.found, "needed": figures.needed})
+    if text.startswith("FAIL (undefined"):
+        return Reason(code=_UNDEFINED[name])
+    return Reason(code=name, figures={"said": text.removeprefix("FAIL (").removesuffix(")")})
 
 
 def improvement_over(

@@ -19,8 +19,10 @@ from dosvotos.database.tables import instruments, model_registry, promotion_prop
 from dosvotos.errors import DecisionConflictError, DecisionError
 from dosvotos.policy.bundle import open_bundle
 from dosvotos.promotion.audit import append_audit_row
+from dosvotos.promotion.criteria import failures
 from dosvotos.promotion.identity import same_person
 from dosvotos.promotion.proposal import CONFIDENCE
+from dosvotos.promotion.reasons import explanation
 from dosvotos.promotion.registration import check_reports
 
 MIN_REVIEW_NOTES = 20
@@ -84,10 +86,12 @@ def veto(engine: Engine, proposal_id: int, broken: str) -> None:
     t = promotion_proposals
     with writing(engine) as connection:
         proposal = get_proposal(connection, proposal_id)
+        reasons = failures({"lineage": broken})
         values = {
             "recommendation": "REJECT",
             "confidence": CONFIDENCE["REJECT"],
-            "reason": f"The chain from the data to the vote is broken. lineage: {broken}.",
+            "reason": explanation("REJECT", proposal.metrics, reasons),
+            "reasons": [reason.model_dump(mode="json") for reason in reasons],
             "criteria_results": {**proposal.criteria_results, "lineage": broken},
         }
         still_open = (t.c.id == proposal_id) & t.c.status.in_(OPEN_STATES)

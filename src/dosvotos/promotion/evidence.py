@@ -23,6 +23,7 @@ from dosvotos.backtest.evidence import (
 from dosvotos.contracts.experiment import ExperimentContract
 from dosvotos.contracts.parameters import EvidenceParams
 from dosvotos.contracts.records import SeedRecord, SplitRecord
+from dosvotos.promotion.reasons import Reason, sentence
 from dosvotos.training.results import MIN_SEEDS
 
 TRUE_SHARPES = (1, 2, 3)
@@ -64,13 +65,18 @@ class Evidence(BaseModel):
     covered: bool
     """Whether enough test sessions have a complete row."""
     ledger: dict[str, str]
-    notes: tuple[str, ...]
-    """What is missing, as sentences; empty when the evidence is complete."""
+    missing: tuple[Reason, ...]
+    """What a person has to judge; empty when the evidence is complete."""
 
     @property
     def passed(self) -> bool:
         """Whether nothing is missing."""
-        return not self.notes
+        return not self.missing
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is missing, in words."""
+        return tuple(map(sentence, self.missing))
 
 
 def weigh(
@@ -116,21 +122,12 @@ def weigh(
     covered = uncovered <= parameters.quality_thresholds.max_uncovered_sessions
     n_positive = sum(seed.best_val_reward > 0 for seed in seeds)
     share = n_positive / len(seeds) if len(seeds) >= MIN_SEEDS else None
-    notes = [] if excluded else [_luck_note(settings, psr, n_looks, family)]
-    notes += [] if beats else [_naive_note(results)]
+    missing = [] if excluded else [_luck(settings, psr, n_looks, family)]
+    missing += [] if beats else [_naive(results)]
     if share is not None and share < settings.min_positive_seeds:
-        notes.append(
-            f"only {n_positive} of {len(seeds)} seeds end with a positive return on val, a share of "
-            f"{settings.min_positive_seeds:.0%} is needed"
-        )
-    notes += (
-        []
-        if covered
-        else [
-            f"{test.uncovered_sessions} of {test.sessions} test sessions have no bar with all features "
-            f"({', '.join(test.missing_by_feature)})"
-        ]
-    )
+        figures = {"positive": n_positive, "seeds": len(seeds), "needed": settings.min_positive_seeds}
+        missing.append(Reason(code="seeds", figures=figures))
+    missing += [] if covered else [_uncovered(test)]
     return Evidence(
         looks=n_looks,
         prior_trials=settings.prior_trials,
@@ -153,7 +150,7 @@ def weigh(
         point_in_time=point_in_time,
         covered=covered,
         ledger=ledger,
-        notes=tuple(notes),
+        missing=tuple(missing),
     )
 
 
@@ -165,16 +162,6 @@ def level_at(settings: EvidenceParams, n_looks: int) -> float:
     less than 0.65 of it behind the first look.
     """
     return settings.max_spa_p_value / n_looks
-
-
-def chance_text(chance: float | None, digits: int = 1) -> str:
-    """Write a probability in percent; none is certain, so the last step to 0 and to 100% is put in words."""
-    if chance is None:
-        return "-"
-    least = 10.0 ** -(digits + 2)
-    if chance > 1 - least:
-        return f"more than {1 - least:.{digits}%}"
-    return f"less than {least:.{digits}%}" if chance < least else f"{chance:.{digits}%}"
 
 
 def _stored_series(model_hash: str, returns: pd.Series, looks: Sequence[Row[Any]]) -> pd.DataFrame:
@@ -207,10 +194,10 @@ def _sessions_needed(shape: Shape | None, min_psr: float) -> int | None:
 def _rivals(results: dict[str, Any]) -> dict[str, float | None]:
     naive = results["naive"]
     return {
-        "doing nothing": 0.0,
-        "always long": naive["always_long"]["sharpe_ratio"],
-        "always short": naive["always_short"]["sharpe_ratio"],
-        "the best twentieth of random traders": naive["random_sharpe_p95"],
+        "flat": 0.0,
+        "always_long": naive["always_long"]["sharpe_ratio"],
+        "always_short": naive["always_short"]["sharpe_ratio"],
+        "random": naive["random_sharpe_p95"],
     }
 
 
@@ -219,33 +206,30 @@ def _beats_naive(results: dict[str, Any]) -> bool:
     return own is not None and all(other is None or own > other for other in _rivals(results).values())
 
 
-def _naive_note(results: dict[str, Any]) -> str:
+def _naive(results: dict[str, Any]) -> Reason:
     own = results["metrics"]["sharpe_ratio"]
     if own is None:
-        return "its Sharpe ratio is undefined and beats nothing"
-    better = [
-        f"{name} ({other:.2f})"
-        for name, other in _rivals(results).items()
-        if other is not None and own <= other
-    ]
-    return f"its Sharpe ratio of {own:.2f} does not beat {' or '.join(better)}"
+        return Reason(code="beats_nothing")
+    better = {name: other for name, other in _rivals(results).items() if other is not None and own <= other}
+    return Reason(code="naive", figures={"own": own, "rivals": better})
 
 
-def _luck_note(settings: EvidenceParams, psr: float | None, looks: int, family: FamilyTest | None) -> str:
+def _luck(settings: EvidenceParams, psr: float | None, looks: int, family: FamilyTest | None) -> Reason:
     if family is None:
         if psr is None:
-            return "its returns do not vary, so nothing can be said about luck"
-        return (
-            f"it may be luck: the probability that its true Sharpe ratio is above 0 is {chance_text(psr)}, "
-            f"{settings.min_psr:.0%} is needed"
-        )
+            return Reason(code="no_variation")
+        return Reason(code="luck", figures={"psr": psr, "needed": settings.min_psr})
     level = level_at(settings, looks)
     if family.spa_p_value > level:
-        return (
-            f"it may be luck: {looks} models have been tried on this window, and the best of so many without "
-            f"skill would do as well with a probability of {chance_text(family.spa_p_value, 2)}; at most "
-            f"{100 * level:.2g}% is tolerated"
-        )
-    return (
-        f"it may be luck: of the {looks} models tried on this window, others stand out and this one does not"
-    )
+        figures = {"looks": looks, "p_value": family.spa_p_value, "level": level}
+        return Reason(code="luck_of_many", figures=figures)
+    return Reason(code="others_stand_out", figures={"looks": looks})
+
+
+def _uncovered(test: SplitRecord) -> Reason:
+    figures = {
+        "uncovered": test.uncovered_sessions,
+        "sessions": test.sessions,
+        "features": list(test.missing_by_feature),
+    }
+    return Reason(code="uncovered", figures=figures)

@@ -12,12 +12,13 @@ from dosvotos.hashing import digest_json
 from dosvotos.promotion.criteria import (
     Improvement,
     chain_text,
-    failure_of,
+    failures,
     hard_criteria,
     improvement_text,
     passed,
 )
-from dosvotos.promotion.evidence import Evidence, chance_text
+from dosvotos.promotion.evidence import Evidence
+from dosvotos.promotion.reasons import Reason, explanation
 
 CONFIDENCE = {"PROMOTE": 0.85, "REVIEW": 0.60, "REJECT": 0.90}
 """The specification's label of each rule; the probability is ``evidence.psr``."""
@@ -27,7 +28,7 @@ class Verdict(NamedTuple):
     """L4's vote."""
 
     recommendation: Literal["PROMOTE", "REVIEW", "REJECT"]
-    reason: str
+    reasons: tuple[Reason, ...]
 
 
 class PromotionProposal(BaseModel):
@@ -40,6 +41,8 @@ class PromotionProposal(BaseModel):
     recommendation: Literal["PROMOTE", "REVIEW", "REJECT"]
     confidence: float
     reason: str
+    reasons: tuple[Reason, ...]
+    """What `reason` says, for other languages."""
     metrics: Metrics
     vs_baseline: dict[str, str | None] | None
     criteria_results: dict[str, str]
@@ -65,45 +68,33 @@ def judge(criteria: dict[str, str], improvement: Improvement, evidence: Evidence
     evidence complete is PROMOTE; anything between is REVIEW, with what is missing.
     """
     if not passed(criteria):
-        failed = [failure_of(name, text) for name, text in criteria.items() if text.startswith("FAIL")]
-        return Verdict("REJECT", f"Rejected: {'; '.join(failed)}.")
-    missing = _improvement_notes(improvement) + list(evidence.notes)
-    if missing:
-        return Verdict("REVIEW", f"It passes the criteria, but a person has to judge: {'; '.join(missing)}.")
+        return Verdict("REJECT", failures(criteria))
+    if missing := (*_not_improved(improvement), *evidence.missing):
+        return Verdict("REVIEW", missing)
     against = (
-        "There is no production model to compare it with."
+        Reason(code="no_production")
         if improvement.status == "not_applicable"
-        else f"Its Sharpe ratio improves on production's by {improvement.sharpe:+.0%}, clear of luck."
+        else Reason(code="improves", figures={"sharpe": improvement.sharpe})
     )
-    return Verdict("PROMOTE", f"{_not_luck(evidence)} It beats the naive strategies. {against}")
+    return Verdict("PROMOTE", (_not_luck(evidence), Reason(code="beats_naive"), against))
 
 
-def _improvement_notes(improvement: Improvement) -> list[str]:
+def _not_improved(improvement: Improvement) -> tuple[Reason, ...]:
     if improvement.status == "not_comparable":
-        return [
-            "it cannot be compared with the production model, "
-            "which was trained or chosen on part of this window"
-        ]
+        return (Reason(code="not_comparable"),)
     if improvement.reached is not False:
-        return []
+        return ()
     if improvement.sharpe is None or improvement.interval_90 is None:
-        return ["it cannot be compared with the production model, because a Sharpe ratio is undefined"]
+        return (Reason(code="improvement_undefined"),)
     low, high = improvement.interval_90
-    return [
-        f"it is not clearly better than the production model: its Sharpe ratio differs by "
-        f"{improvement.sharpe:+.0%}, and the difference lies between {low:.2f} and {high:.2f} (90%)"
-    ]
+    return (Reason(code="not_better", figures={"sharpe": improvement.sharpe, "low": low, "high": high}),)
 
 
-def _not_luck(evidence: Evidence) -> str:
+def _not_luck(evidence: Evidence) -> Reason:
     if evidence.spa_p_value is None:
-        shown = f"with a probability of {chance_text(evidence.psr)} its true Sharpe ratio is above 0"
-    else:
-        shown = (
-            f"the best of {evidence.looks} models without skill would do as well with a probability of "
-            f"{chance_text(evidence.spa_p_value, 2)}"
-        )
-    return f"It passes the criteria, and luck is unlikely: {shown}."
+        return Reason(code="passes", figures={"psr": evidence.psr})
+    figures = {"looks": evidence.looks, "p_value": evidence.spa_p_value}
+    return Reason(code="passes_among_many", figures=figures)
 
 
 def make_proposal(
@@ -120,21 +111,24 @@ def make_proposal(
     metrics = findings.metrics
     criteria = {**hard_criteria(metrics.model_dump(), wanted), "lineage": chain_text(chain)}
     verdict = judge(criteria, improvement, evidence)
-    sharpe = metrics.sharpe_ratio
-    summary = f"Sharpe {sharpe:.2f}" if sharpe is not None else "Sharpe undefined"
     return PromotionProposal(
         model_id=model_id,
         experiment_name=contract.experiment_name,
         recommendation=verdict.recommendation,
         confidence=CONFIDENCE[verdict.recommendation],
-        reason=f"{summary}, {metrics.total_trades} trades. {verdict.reason}",
+        reason=explanation(verdict.recommendation, metrics.model_dump(), verdict.reasons),
+        reasons=verdict.reasons,
         metrics=metrics,
         vs_baseline=_vs_baseline(improvement),
         criteria_results={
             **criteria,
             "improvement": improvement_text(improvement, wanted.improvement_threshold),
         },
-        evidence={**evidence.model_dump(mode="json"), "passed": evidence.passed},
+        evidence={
+            **evidence.model_dump(mode="json"),
+            "passed": evidence.passed,
+            "notes": evidence.notes,
+        },
         lineage={**lineage, "promotion_decision": "PENDING_APPROVAL"},
         findings=findings,
     )

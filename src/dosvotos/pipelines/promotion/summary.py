@@ -7,9 +7,10 @@ from rich.panel import Panel
 from rich.table import Table
 from sqlalchemy import Row
 
+from dosvotos.formats import Formats
 from dosvotos.hashing import short
-from dosvotos.promotion.evidence import chance_text
 
+_FORMATS = Formats("en")
 _COLOURS = {"PROMOTE": "green", "REVIEW": "yellow", "REJECT": "red"}
 _INTERVALS = {
     "sharpe_ratio": ("Sharpe ratio", "{:.2f}"),
@@ -100,8 +101,8 @@ def _evidence(evidence: dict[str, Any]) -> Table:
     table.add_row("looks", f"{look}, {evidence['prior_trials']} declared; {evidence['seeds']}")
     ledger = evidence["ledger"]
     table.add_row("trial ledger", f"{short(ledger['id'])}, since {ledger['created_at'][:10]}")
-    table.add_row("true Sharpe ratio above 0", chance_text(evidence["psr"]))
-    table.add_row("above the luckiest of all looks", chance_text(evidence["deflated_sharpe"]))
+    table.add_row("true Sharpe ratio above 0", _FORMATS.chance(evidence["psr"]))
+    table.add_row("above the luckiest of all looks", _FORMATS.chance(evidence["deflated_sharpe"]))
     if evidence["spa_p_value"] is not None:
         member = "in" if evidence["in_superior_set"] else "not in"
         asked = f"at most {evidence['level']:.4f} needed, {member} the superior set"
@@ -113,7 +114,7 @@ def _evidence(evidence: dict[str, Any]) -> Table:
         if intervals := evidence["intervals_90"]:
             found, low, high = (form.format(value) for value in intervals[name])
             table.add_row(label, f"{found} ({low} to {high}, 90%)")
-    shown = ", ".join(f"{sharpe}: {chance_text(chance)}" for sharpe, chance in evidence["power"].items())
+    shown = ", ".join(f"{sharpe}: {_FORMATS.chance(chance)}" for sharpe, chance in evidence["power"].items())
     table.add_row("window would show a true Sharpe of", shown)
     return table
 
