@@ -389,7 +389,7 @@ def main() -> None:
         bars["real"] = real_bars()
     markets = [Market.of(name, many) for name, many in bars.items()]
     # families of 100 looks are also families of 20 and of 1
-    lengths = {100: 3, 20: 8, 1: 40} if quick else {100: 1200, 20: 600, 1: 500}
+    lengths = {100: 3, 20: 8, 1: 40} if quick else {100: 2400, 20: 600, 1: 500}
     edges = {100: 1, 20: 4, 1: 20} if quick else {100: 1600, 20: 400, 1: 500}
     n_naive = 6 if quick else 300
     tasks = [
