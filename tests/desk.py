@@ -22,7 +22,7 @@ from dosvotos.market.normalization import NormStats
 from dosvotos.policy.bundle import write_bundle
 from dosvotos.policy.forward import ServedPolicy
 from dosvotos.promotion.audit import read_audit_log
-from dosvotos.promotion.reasons import Reason, explanation
+from dosvotos.promotion.reasons import Reason, explanation, sentence
 from tests.findings import findings_of, metrics_of
 from tests.laid import INSTRUMENT, PERIODS, lay_contract, lay_market, records_behind
 
@@ -32,6 +32,7 @@ REASONS = (
     Reason(code="beats_naive"),
     Reason(code="no_production"),
 )
+BEATEN = Reason(code="naive", figures={"own": 1.92, "rivals": {"random": 2.01}})
 SPECIFIED_METRICS = (
     "sharpe_ratio",
     "max_drawdown",
@@ -281,7 +282,8 @@ def _evidence(now: datetime) -> dict[str, Any]:
         "val_returns": {"42": 0.13, "142": 0.041},
         "point_in_time": "simulated",
         "ledger": {"id": "5f0f6a0e-9a57-4b39-8d5a-2a7c6c4f9e10", "created_at": now.isoformat()},
-        "notes": ["it does not beat the naive strategies"],
+        "missing": [BEATEN.model_dump(mode="json")],
+        "notes": [sentence(BEATEN)],
     }
 
 

@@ -383,7 +383,7 @@ def _evidence(facts: Facts) -> Markup:
     fields = [
         (words, f"{path}.{name}", form)
         for name in _leaves(facts.at(path))
-        if not name.startswith("notes")
+        if not name.startswith(("notes", "missing"))  # told among the limits
         for words, form in [_evidence_words(name)]
     ]
     return pages.section(
