@@ -2,8 +2,8 @@
 
 import numpy as np
 import pandas as pd
-from numba import njit
 
+from dosvotos.compiled import njit
 from dosvotos.contracts.features import MARKET_FEATURES
 from dosvotos.market.accounting import Tape
 from dosvotos.policy.forward import TARGETS, ServedPolicy
@@ -64,7 +64,7 @@ def policy_targets(policy: ServedPolicy, rows: pd.DataFrame) -> np.ndarray:
     return targets
 
 
-@njit(cache=True)
+@njit()
 def _walk(answers: np.ndarray, held: int) -> tuple[np.ndarray, np.ndarray]:
     """Follow the answers from a position: targets, and the bars whose answer is not known.
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numba import njit
 
+from dosvotos.compiled import njit
 from dosvotos.errors import DataError
 from dosvotos.market.calendar import session_dates
 
@@ -67,13 +67,13 @@ class Account:
     ruined: bool
 
 
-@njit(cache=True)
+@njit()
 def mark(equity: float, units: float, last_price: float, price: float) -> float:
     """Equity after the price moves from `last_price` to `price`."""
     return equity + units * (price - last_price)
 
 
-@njit(cache=True)
+@njit()
 def fill(equity: float, units: float, target: float, price: float, cost: float) -> tuple[float, float, float]:
     """Bring the position to `target` (-1, 0, 1) at `price`; equity, units and fee afterwards.
 
@@ -150,7 +150,7 @@ def _positions(targets: np.ndarray) -> np.ndarray | None:
     return wanted if within and np.array_equal(wanted, targets) else None
 
 
-@njit(cache=True)
+@njit()
 def _run(  # noqa: PLR0913, PLR0917
     close: np.ndarray,
     targets: np.ndarray,

@@ -6,8 +6,8 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numba import njit
 
+from dosvotos.compiled import njit
 from dosvotos.errors import DataError
 
 Z_WINDOW = 252
@@ -16,7 +16,7 @@ MAX_BUSINESS_DAYS_APART = 5
 FIRST, END, EXPIRES, VALUE, Z_SCORE, CHANGE = range(6)
 """What is kept of a variable beside its observations: where its window lies, and what the latest one says."""
 
-IN_PLACE: Final = {"cache": True, "error_model": "numpy", "_nrt": False}
+IN_PLACE: Final = {"error_model": "numpy", "_nrt": False}
 """How compiled code that makes no array is compiled: counting references would take longer than its work."""
 
 _ROOM = 2 * Z_WINDOW
@@ -145,7 +145,7 @@ def in_order(observations: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.nda
     return published[order], days[order], values[order], order
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def room_for_sums() -> np.ndarray:
     """What a z-score's partial sums are written to."""
     return np.empty(2 * _LANES)

@@ -10,8 +10,8 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numba import njit
 
+from dosvotos.compiled import njit
 from dosvotos.contracts.acquisition import MacroVariable
 from dosvotos.contracts.features import FINANCING_SOURCES, MACRO_SOURCES, MARKET_FEATURES
 from dosvotos.errors import DataError, LateDataError
@@ -275,7 +275,7 @@ def closed_until(state: FeatureState) -> float:
     return float(state.technical[_CLOSED])
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def _take(  # noqa: PLR0913, PLR0917
     technical: np.ndarray,
     days: np.ndarray,
@@ -303,7 +303,7 @@ def _take(  # noqa: PLR0913, PLR0917
     return _FINE, 0
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def _take_bar(
     technical: np.ndarray,
     known: np.ndarray,
@@ -327,7 +327,7 @@ def _take_bar(
     return _FINE, 0
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def _take_bars(
     technical: np.ndarray,
     high: np.ndarray,
@@ -348,7 +348,7 @@ def _take_bars(
     _store(technical, sums)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def _log_returns(
     memory: np.ndarray,
     close: np.ndarray,
@@ -372,7 +372,7 @@ def _log_returns(
     memory[:] = logs[:_MEMORY]
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def _take_news(  # noqa: PLR0913, PLR0917
     days: np.ndarray,
     values: np.ndarray,
@@ -490,7 +490,7 @@ def _fill(
         row[i] = np.nan
 
 
-@njit(cache=True, error_model="numpy", inline="always")
+@njit(error_model="numpy", inline="always")
 def _load(
     state: np.ndarray,
 ) -> Sums:
@@ -500,7 +500,7 @@ def _load(
     )  # fmt: skip
 
 
-@njit(cache=True, error_model="numpy", inline="always")
+@njit(error_model="numpy", inline="always")
 def _store(
     state: np.ndarray,
     sums: Sums,
@@ -509,7 +509,7 @@ def _store(
     state[_PLUS], state[_MINUS], state[_RANGES], state[_DX_TOTAL], state[_ADX] = sums[6:]
 
 
-@njit(cache=True, error_model="numpy", inline="always")
+@njit(error_model="numpy", inline="always")
 def _technical_step(
     bars: int,
     sums: Sums,
@@ -535,7 +535,7 @@ def _technical_step(
     return sums, (rsi, atr_pct, strength)
 
 
-@njit(cache=True, error_model="numpy", inline="always")
+@njit(error_model="numpy", inline="always")
 def _smoothed(
     bars: int,
     period: int,
@@ -548,7 +548,7 @@ def _smoothed(
     return average * ((period - 1) / period) + value * (1 / period)
 
 
-@njit(cache=True, error_model="numpy", inline="always")
+@njit(error_model="numpy", inline="always")
 def _rsi(
     bars: int,
     gain: float,
@@ -563,7 +563,7 @@ def _rsi(
     return gain, loss, 100.0 * gain / (gain + loss) if gain + loss > 0.0 else 0.0
 
 
-@njit(cache=True, error_model="numpy", inline="always")
+@njit(error_model="numpy", inline="always")
 def _summed(
     bars: int,
     total: float,
@@ -573,7 +573,7 @@ def _summed(
     return total + value if bars < ADX_PERIOD else total * ((ADX_PERIOD - 1) / ADX_PERIOD) + value
 
 
-@njit(cache=True, error_model="numpy", inline="always")
+@njit(error_model="numpy", inline="always")
 def _adx(
     bars: int,
     dx_total: float,
@@ -596,7 +596,7 @@ def _adx(
     return dx_total, _smoothed(bars, ADX_PERIOD, adx, index) if defined else adx
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def _check(
     before: float,
     closed: np.ndarray,
@@ -635,7 +635,7 @@ def _check_bars(
     return _FINE, 0
 
 
-@njit(cache=True, error_model="numpy", inline="always")
+@njit(error_model="numpy", inline="always")
 def _is_price(
     value: float,
 ) -> bool:

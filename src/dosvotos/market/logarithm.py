@@ -5,7 +5,8 @@ sums, products and one quotient, each rounded as IEEE 754 says, so that nothing 
 """
 
 import numpy as np
-from numba import njit
+
+from dosvotos.compiled import njit
 
 BLOCK = 512
 """Numbers a call may take."""
@@ -21,13 +22,13 @@ _L4, _L5, _L6 = 2.222219843214978396e-01, 1.818357216161805012e-01, 1.5313837699
 _L7 = 1.479819860511658591e-01
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def room_for_logs() -> np.ndarray:
     """What `logarithms` works in."""
     return np.empty((2, BLOCK))
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def logarithms(
     numbers: np.ndarray,
     start: int,

@@ -5,7 +5,8 @@ This is fdlibm's exponential in sums, products and one quotient, each rounded as
 """
 
 import numpy as np
-from numba import njit
+
+from dosvotos.compiled import njit
 
 _BLOCK = 512
 _LARGEST = 20.0
@@ -19,7 +20,7 @@ _P1, _P2, _P3 = 1.66666666666666019037e-01, -2.77777777770155933842e-03, 6.61375
 _P4, _P5 = -1.65339022054652515390e-06, 4.13813679705723846039e-08
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def tanh_in_place(
     numbers: np.ndarray,
 ) -> None:

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numba import njit
 
 from dosvotos.backtest.simulate import tape_of
+from dosvotos.compiled import njit
 from dosvotos.contracts.features import FEATURE_ORDER, MARKET_FEATURES
 from dosvotos.errors import DataError
 from dosvotos.market.accounting import RUIN_SHARE, fill, mark
@@ -207,7 +207,7 @@ class Episodes:
             random.bit_generator.state = drawn
 
 
-@njit(cache=True)
+@njit()
 def _step(
     close: np.ndarray,
     overnight_yield: np.ndarray,

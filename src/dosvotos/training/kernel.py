@@ -13,13 +13,13 @@ end within rounding of theirs. Wide matrix products go to BLAS; the rest are pla
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+
+from dosvotos.compiled import njit
 
 # Sums may be reordered and fused. NaN and infinity keep their meaning: a divergence must show.
 _FAST = {
     "no_cfunc_wrapper": True,
     "nogil": True,
-    "cache": True,
     "error_model": "numpy",
     "fastmath": {"reassoc", "contract", "arcp", "nsz"},
 }
