@@ -117,13 +117,12 @@ def dataset_seconds(url: str) -> float:
     from dosvotos.database.connection import connect, upgrade
     from dosvotos.database.market_data import BarTable, MacroTables
     from dosvotos.pipelines.dataset import nodes
-    from dosvotos.sources.feed import feed_of
 
     parameters = parameters_of()
     engine = connect(url)
     upgrade(engine)
     tables = BarTable(engine, "USD/COP.SIM"), MacroTables(engine, "USD/COP.SIM")
-    feed, now = feed_of("sample", parameters.sample_market), parameters.data_acquisition.as_of
+    feed, now = parameters.feed, parameters.data_acquisition.as_of
     bars, macro = stored_market(parameters)
     tables[0].store(bars, feed, now)
     tables[1].store(macro, feed, now)
@@ -140,8 +139,8 @@ def dataset_seconds(url: str) -> float:
 
 def stored_market(parameters: Parameters) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The sample's macro from 2019, and 91,000 bars up to its end."""
+    from dosvotos.simulation.market import simulate_market
     from dosvotos.sources.base import date_publications
-    from dosvotos.sources.sample import simulate_market
 
     until = pd.Timestamp(parameters.data_acquisition.as_of)
     market = simulate_market(parameters.sample_market, parameters.macro_variables.variables, until)

@@ -40,9 +40,9 @@ from dosvotos.promotion import evidence as evidence_module
 from dosvotos.promotion.criteria import Improvement, hard_criteria, passed
 from dosvotos.promotion.evidence import Evidence, weigh
 from dosvotos.promotion.proposal import judge
+from dosvotos.simulation.market import FIRST_SESSION, simulate_market
 from dosvotos.sources.base import MACRO_COLUMNS, check_market
 from dosvotos.sources.files import read_folder
-from dosvotos.sources.sample import FIRST_SESSION, simulate_market
 
 ROOT = Path(__file__).parents[1]
 REAL = ROOT.parent / "shared" / "data"

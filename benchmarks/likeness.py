@@ -23,10 +23,10 @@ from dosvotos.contracts.parameters import SampleMarketParams
 from dosvotos.market.accounting import Tape, run_account
 from dosvotos.market.calendar import session_dates
 from dosvotos.market.features import MarketHistory, market_features
+from dosvotos.simulation.likeness import Comparison, compare
+from dosvotos.simulation.market import FIRST_SESSION, SimulatedMarket, oracle_targets, simulate_market
+from dosvotos.simulation.statistics import market_statistics
 from dosvotos.sources.base import date_publications
-from dosvotos.sources.likeness import Comparison, compare
-from dosvotos.sources.sample import FIRST_SESSION, SimulatedMarket, oracle_targets, simulate_market
-from dosvotos.sources.statistics import market_statistics
 
 END = pd.Timestamp("2026-01-15 23:30", tz="UTC")
 DEMO_START, DEMO_NOW = date(2022, 1, 3), pd.Timestamp("2026-11-20 23:00", tz="UTC")

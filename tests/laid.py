@@ -17,7 +17,6 @@ from dosvotos.hashing import digest_json
 from dosvotos.lineage.chain import chain_records, check_chain
 from dosvotos.market.calendar import scheduled_sessions, session_bar_times
 from dosvotos.policy.bundle import Bundle
-from dosvotos.sources.feed import feed_of
 from tests.conftest import parameters_of
 
 INSTRUMENT = "USD/COP.SIM"
@@ -41,7 +40,7 @@ def lay_contract(engine: Engine, experiment: str) -> ExperimentContract:
 def lay_market(engine: Engine, contract: ExperimentContract) -> str:
     """Ten sessions of bars and a year of each variable behind features; gives the hash of what is stored."""
     parameters = contract.parameters
-    feed = feed_of("sample", parameters.sample_market)
+    feed = parameters.feed
     bars, macro = BarTable(engine, INSTRUMENT), MacroTables(engine, INSTRUMENT)
     if bars.state(feed, contract.data_as_of) is None:
         bars.store(_bars(), feed, STORED_AT)

@@ -29,7 +29,6 @@ from dosvotos.policy.bundle import Bundle, open_bundle
 from dosvotos.promotion.audit import find_breaks, read_audit_log
 from dosvotos.promotion.criteria import chain_text
 from dosvotos.promotion.decision import Vote, decide
-from dosvotos.sources.sample import feed_id
 from dosvotos.training.results import Validation
 from tests.conftest import parameters_of
 from tests.project import Project, inside, new_project
@@ -157,7 +156,7 @@ def test_each_of_several_seeds_has_a_run_below_the_training_s(project):
 
 
 def test_the_look_at_test_was_written_once_with_its_returns(project):
-    feed = feed_id(parameters_of("smoke").sample_market)
+    feed = parameters_of("smoke").sample_market.feed
     training = records(project)[RECORDS[1]]
     start, end = pd.Timestamp("2023-09-01").date(), pd.Timestamp("2023-12-15").date()
     looks = TrialLedger(project.engine, "USD/COP.SIM").overlapping(

@@ -11,7 +11,7 @@ from dosvotos.formats import MISSING
 from dosvotos.hashing import short
 from dosvotos.promotion.criteria import figures_of, links_of
 from dosvotos.promotion.decision import VALID_FOR, state_of
-from dosvotos.promotion.pack import make_pack
+from dosvotos.reports.validation_pack import make_pack
 from streamlit_app import charts, queries
 from streamlit_app.ballot import show_ballot
 from streamlit_app.further import show_further_tests

@@ -5,13 +5,13 @@ import pandas as pd
 import pytest
 
 from dosvotos.backtest.compare import Contestant, compare, contract_differences
-from dosvotos.backtest.compare_page import render_comparison
 from dosvotos.backtest.evidence import sharpe_difference_draws, sharpe_difference_interval
 from dosvotos.backtest.metrics import drawdowns, sharpe_ratio
 from dosvotos.backtest.run import run_backtest
 from dosvotos.contracts.experiment import make_contract
 from dosvotos.errors import ParameterError
 from dosvotos.market.calendar import session_dates
+from dosvotos.reports.comparison import render_comparison
 from tests.backtest.windows import sessions, split_rows
 from tests.conftest import parameters_of
 from tests.desk import tiny_policy

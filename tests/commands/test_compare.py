@@ -18,7 +18,6 @@ from dosvotos.database.registry import add_model, add_proposal
 from dosvotos.database.tables import oos_trials
 from dosvotos.errors import DosVotosError, LineageError, ParameterError
 from dosvotos.hashing import digest_bytes
-from dosvotos.sources.feed import feed_of
 from tests.backtest.test_compare import ROWS, contestant
 
 NOW = datetime(2026, 8, 3, tzinfo=UTC)
@@ -44,7 +43,7 @@ def propose(engine: Engine, one) -> None:
     """Put a contestant into the books as L4 would."""
     parameters, instrument = one.contract.parameters, one.contract.parameters.experiment.instrument
     ContractBook(engine).store(one.contract)
-    feed = feed_of("sample", parameters.sample_market)
+    feed = parameters.feed
     BarTable(engine, instrument).store(bars(), feed, NOW)
     TrialLedger(engine, instrument).record(look_of(one.contract, one.results["model_hash"]), one.name, NOW)
     files = {

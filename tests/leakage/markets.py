@@ -12,9 +12,9 @@ from dosvotos.contracts.features import FINANCING_SOURCES, MACRO_SOURCES
 from dosvotos.leakage.pipeline import Pipeline
 from dosvotos.market.dataset import resolve_test_end, select_bars, select_macro
 from dosvotos.market.features import MarketHistory
+from dosvotos.simulation.market import simulate_market
 from dosvotos.sources.base import date_publications
 from dosvotos.sources.files import read_folder
-from dosvotos.sources.sample import simulate_market
 from tests.conftest import parameters_of
 
 USED = [*MACRO_SOURCES.values(), *FINANCING_SOURCES.values()]

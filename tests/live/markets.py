@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import pandas as pd
 
 from dosvotos.contracts.acquisition import MacroVariable
+from dosvotos.simulation.market import simulate_market
 from dosvotos.sources.base import date_publications
-from dosvotos.sources.sample import simulate_market
 from tests.conftest import parameters_of
 
 UNTIL = pd.Timestamp("2023-02-10 23:00", tz="UTC")

@@ -8,8 +8,8 @@ import pytest
 from dosvotos.contracts.acquisition import MacroVariable
 from dosvotos.contracts.parameters import SampleMarketParams
 from dosvotos.market.features import MarketHistory
+from dosvotos.simulation.market import simulate_market
 from dosvotos.sources.base import date_publications
-from dosvotos.sources.sample import simulate_market
 
 UNTIL = pd.Timestamp("2020-04-03 18:00", tz="UTC")
 

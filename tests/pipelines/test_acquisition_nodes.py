@@ -10,10 +10,10 @@ from dosvotos.contracts.parameters import Hazard
 from dosvotos.contracts.records import FetchRecord
 from dosvotos.database.market_data import StoredMarket
 from dosvotos.pipelines.data_acquisition.nodes import fetch_market
-from dosvotos.sources.hazards import inject_hazards
-from dosvotos.sources.sample import simulate_market
+from dosvotos.simulation.hazards import inject_hazards
+from dosvotos.simulation.market import simulate_market
 from tests.conftest import parameters_of
-from tests.sources.markets import VARIABLES, params
+from tests.simulation.markets import VARIABLES, params
 
 KINDS: list[Hazard] = ["missing_session", "bad_tick", "macro_hole"]
 NOW = dt.datetime(2024, 3, 14, 23, tzinfo=dt.UTC)

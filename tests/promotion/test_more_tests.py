@@ -21,7 +21,6 @@ from dosvotos.market.splits import Split
 from dosvotos.promotion import more_tests
 from dosvotos.promotion.decision import Vote, decide
 from dosvotos.promotion.more_tests import read_further, request_backtest, run_request
-from dosvotos.sources.feed import feed_of
 from tests.conftest import parameters_of
 from tests.desk import INSTRUMENT, Desk, tiny_policy
 from tests.laid import PERIODS
@@ -45,7 +44,7 @@ def ask(desk: Desk, proposal_id: int, period: tuple[date, date] = UNSEEN):
 
 
 def looks(desk: Desk) -> list:
-    feed = feed_of("sample", parameters_of().sample_market)
+    feed = parameters_of().feed
     return TrialLedger(desk.engine, INSTRUMENT).overlapping(
         Look(feed, "", date(2020, 1, 1), date(2030, 1, 1))
     )
@@ -78,7 +77,7 @@ def test_the_result_is_that_of_the_policy_on_features_of_the_same_definition(des
 def test_a_second_attempt_gives_the_same_bytes_even_after_new_bars(desk):
     request = ask(desk, desk.propose())
     _, digest = results_of(desk, request)
-    feed = feed_of("sample", parameters_of().sample_market)
+    feed = parameters_of().feed
     last = BarTable(desk.engine, INSTRUMENT).as_of(feed, NOW).iloc[[-1]].reset_index()
     changed = last.assign(close=last["close"] + 5)
     BarTable(desk.engine, INSTRUMENT).store(changed, feed, NOW + timedelta(seconds=1))

@@ -8,7 +8,7 @@ import pytest
 
 from dosvotos.contracts.acquisition import MacroVariable
 from dosvotos.contracts.parameters import SampleMarketParams
-from dosvotos.sources.sample import SimulatedMarket, simulate_market
+from dosvotos.simulation.market import SimulatedMarket, simulate_market
 from tests.conftest import SHARED_DATA
 
 NOW = pd.Timestamp("2026-07-08 23:00", tz="UTC")

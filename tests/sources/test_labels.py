@@ -10,9 +10,9 @@ import pytest
 from dosvotos.contracts.parameters import SampleMarketParams
 from dosvotos.errors import DataError
 from dosvotos.market.calendar import BOGOTA
+from dosvotos.simulation.market import simulate_market
 from dosvotos.sources.files import read_folder
 from dosvotos.sources.labels import read_stamps
-from dosvotos.sources.sample import simulate_market
 
 FIVE_HOURS = pd.Timedelta(hours=5)
 

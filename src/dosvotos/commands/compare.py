@@ -11,7 +11,6 @@ from rich.table import Table
 from sqlalchemy import Engine, Row
 
 from dosvotos.backtest.compare import Comparison, Contestant, compare
-from dosvotos.backtest.compare_page import figure_rows, pair_rows, render_comparison
 from dosvotos.contracts.experiment import ExperimentContract
 from dosvotos.database.connection import reading
 from dosvotos.database.contracts import ContractBook
@@ -23,7 +22,7 @@ from dosvotos.files import write_file
 from dosvotos.market.dataset import select_bars
 from dosvotos.market.splits import splits_of
 from dosvotos.promotion.registration import check_reports
-from dosvotos.sources.feed import feed_of
+from dosvotos.reports.comparison import figure_rows, pair_rows, render_comparison
 
 
 class Written(NamedTuple):
@@ -113,8 +112,7 @@ def _contract(engine: Engine, row: Row[Any]) -> ExperimentContract:
 
 def _closes(engine: Engine, row: Row[Any], contract: ExperimentContract) -> pd.Series:
     parameters = contract.parameters
-    feed = feed_of(parameters.data_acquisition.source, parameters.sample_market)
-    bars = BarTable(engine, row.instrument).as_of(feed, contract.data_as_of)
+    bars = BarTable(engine, row.instrument).as_of(parameters.feed, contract.data_as_of)
     test = splits_of(parameters)["test"]
     closes: pd.Series = test.take(select_bars(bars, test.last))["close"]
     return closes

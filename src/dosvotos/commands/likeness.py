@@ -35,10 +35,10 @@ def experiment_parameters(env: str) -> Parameters:
 
 def write_likeness(parameters: Parameters, data: Path | None, page: Path, edge: float) -> tuple[int, int]:
     """Measure both markets, write the page, and count the figures inside their tolerance and all of them."""
-    from dosvotos.sources.likeness import compare
-    from dosvotos.sources.likeness_page import likeness_page
-    from dosvotos.sources.sample import FIRST_SESSION, simulate_market
-    from dosvotos.sources.statistics import market_statistics
+    from dosvotos.reports.likeness import likeness_page
+    from dosvotos.simulation.likeness import compare
+    from dosvotos.simulation.market import FIRST_SESSION, simulate_market
+    from dosvotos.simulation.statistics import market_statistics
 
     real = None if data is None else _session_years(data)
     content = {
@@ -62,8 +62,8 @@ def write_likeness(parameters: Parameters, data: Path | None, page: Path, edge: 
 
 def _session_years(folder: Path) -> RawMarket:
     """The folder's market from the simulation's first session on: both are measured over the same years."""
+    from dosvotos.simulation.market import FIRST_SESSION
     from dosvotos.sources.files import read_folder
-    from dosvotos.sources.sample import FIRST_SESSION
 
     raw = read_folder(folder)
     bars = raw.bars[raw.bars["timestamp"] >= pd.Timestamp(FIRST_SESSION, tz="UTC")]

@@ -19,8 +19,8 @@ from dosvotos.database.connection import (
 )
 from dosvotos.files import write_file
 from dosvotos.leakage.check import DEFAULT_PROBES
-from dosvotos.leakage.page import leak_page
 from dosvotos.promotion.audit import find_breaks, read_audit_log
+from dosvotos.reports.leakcheck import leak_page
 
 REPORTS: Final = Path("data/08_reporting")
 
@@ -141,7 +141,7 @@ def jobs(watch: bool) -> None:
 @click.argument("proposal_id", type=int)
 def pack(proposal_id: int) -> None:
     """Write a proposal's validation pack again, with the votes and further tests it has by now."""
-    from dosvotos.promotion.pack import write_pack
+    from dosvotos.reports.validation_pack import write_pack
 
     click.echo(f"see {write_pack(open_database(database_url()), proposal_id)}")
 

@@ -24,9 +24,13 @@ from pydantic import (
 from dosvotos.contracts.acquisition import DataAcquisitionParams, MacroVariablesParams
 from dosvotos.contracts.section import Fraction, Section, Version
 from dosvotos.errors import ParameterError
+from dosvotos.hashing import digest_json, short
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 SIMULATED_INSTRUMENT = "USD/COP.SIM"
+REAL_FEED = "market"
+SIMULATOR_VERSION = 2
+"""Part of a sample market's id; to be raised when the simulator gives other bars."""
 
 Hazard = Literal[
     "mixed_zone_labels",
@@ -83,6 +87,12 @@ class SampleMarketParams(Section):
     """Correlation of the planted signal with a session's drift; 0 plants nothing."""
     hazards: Annotated[tuple[Hazard, ...], BeforeValidator(_hazards_by_name)] = ()
     """Defects put into what is delivered: ``none``, ``all`` or a list of names."""
+
+    @property
+    def feed(self) -> str:
+        """``sample-`` and 12 digits that change with any parameter and with the simulator's version."""
+        content = {"simulator": SIMULATOR_VERSION, **self.model_dump(mode="json")}
+        return f"sample-{short(digest_json(content))}"
 
 
 class Period(Section):
@@ -406,6 +416,11 @@ class Parameters(Section):
     training: TrainingParams
     evidence: EvidenceParams
     inference: InferenceParams
+
+    @property
+    def feed(self) -> str:
+        """The market among those an instrument's tables may hold: ``market``, or a sample market's id."""
+        return self.sample_market.feed if self.data_acquisition.source == "sample" else REAL_FEED
 
     @model_validator(mode="after")
     def _sample_and_real_apart(self) -> Self:

@@ -7,7 +7,6 @@ from dosvotos.database.market_data import BarTable, MacroTables
 from dosvotos.hashing import combine, digest_frame
 from dosvotos.market.dataset import select_bars, select_macro
 from dosvotos.market.features import MarketHistory
-from dosvotos.sources.feed import feed_of
 
 
 def stored_history(
@@ -20,9 +19,10 @@ def stored_history(
     DataError
         If a variable behind a feature has no observation at all.
     """
-    feed = feed_of(parameters.data_acquisition.source, parameters.sample_market)
-    known = select_bars(bars.as_of(feed, moment), last)
-    return MarketHistory(known, select_macro(macro.as_of(feed, moment), known, parameters.macro_variables))
+    known = select_bars(bars.as_of(parameters.feed, moment), last)
+    return MarketHistory(
+        known, select_macro(macro.as_of(parameters.feed, moment), known, parameters.macro_variables)
+    )
 
 
 def history_hash(history: MarketHistory) -> str:

@@ -11,7 +11,6 @@ from dosvotos.contracts.experiment import ExperimentContract
 from dosvotos.database.connection import reading, writing
 from dosvotos.database.tables import ledger_genesis, oos_trials
 from dosvotos.market.splits import splits_of
-from dosvotos.sources.feed import feed_of
 
 
 class Look(NamedTuple):
@@ -26,9 +25,8 @@ class Look(NamedTuple):
 def look_of(contract: ExperimentContract, model_hash: str) -> Look:
     """The look of a model at its contract's test window."""
     parameters = contract.parameters
-    feed = feed_of(parameters.data_acquisition.source, parameters.sample_market)
     test = splits_of(parameters)["test"]
-    return Look(feed, model_hash, test.first, test.last)
+    return Look(parameters.feed, model_hash, test.first, test.last)
 
 
 @dataclass(frozen=True)

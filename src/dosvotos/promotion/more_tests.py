@@ -26,7 +26,6 @@ from dosvotos.market.dataset import feature_rows
 from dosvotos.market.splits import Split
 from dosvotos.policy.bundle import open_bundle
 from dosvotos.promotion.registration import to_json_bytes
-from dosvotos.sources.feed import feed_of
 
 
 def request_backtest(
@@ -157,9 +156,7 @@ def _contract_of(engine: Engine, proposal: Row[Any]) -> ExperimentContract:
 
 
 def _look(contract: ExperimentContract, model_hash: str, split: Split) -> Look:
-    parameters = contract.parameters
-    feed = feed_of(parameters.data_acquisition.source, parameters.sample_market)
-    return Look(feed, model_hash, split.first, split.last)
+    return Look(contract.parameters.feed, model_hash, split.first, split.last)
 
 
 def _check_period(

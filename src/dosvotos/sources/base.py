@@ -18,7 +18,6 @@ BAR_COLUMNS = ("timestamp", "open", "high", "low", "close", "volume")
 MACRO_COLUMNS = ("variable", "observation_date", "value")
 BARS = "bars"
 """What findings about bars are filed under, as those about a variable under its name."""
-REAL_FEED = "market"
 
 
 class RawMarket(NamedTuple):

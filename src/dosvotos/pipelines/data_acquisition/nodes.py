@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from dosvotos.contracts.acquisition import DataAcquisitionParams, MacroVariable, MacroVariablesParams
-from dosvotos.contracts.parameters import QualityThresholdsParams, SampleMarketParams
+from dosvotos.contracts.parameters import REAL_FEED, QualityThresholdsParams, SampleMarketParams
 from dosvotos.contracts.records import (
     AcquisitionRecord,
     BarState,
@@ -27,11 +27,10 @@ from dosvotos.errors import DataError
 from dosvotos.hashing import combine, digest_frame
 from dosvotos.market.calendar import last_ended_session, session_dates
 from dosvotos.pipelines.data_acquisition.summary import print_acquisition
+from dosvotos.simulation.hazards import Delivery, Injected, inject_hazards
+from dosvotos.simulation.market import simulate_market
 from dosvotos.sources.base import BARS, RawMarket, check_market
-from dosvotos.sources.feed import feed_of
 from dosvotos.sources.files import read_folder
-from dosvotos.sources.hazards import Delivery, Injected, inject_hazards
-from dosvotos.sources.sample import simulate_market
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +45,7 @@ def fetch_market(
     keys: dict[str, SecretStr],
 ) -> tuple[pd.DataFrame, pd.DataFrame, FetchRecord]:
     """Fetch bars and macro observations from the configured source, up to ``as_of``."""
-    feed = feed_of(acquisition.source, sample)
+    feed = sample.feed if acquisition.source == "sample" else REAL_FEED
     injected: tuple[InjectedDefects, ...] = ()
     if acquisition.source == "live":
         raw, outcomes = _fetch_live(acquisition, macro, stored, feed, keys)
@@ -152,8 +151,8 @@ def report_quality(
     macro: MacroVariablesParams,
 ) -> tuple[str, pd.DataFrame]:
     """Draw what is stored by now and what was found: one page, and one row a variable."""
-    from dosvotos.quality.report import render_report
     from dosvotos.quality.states import summary_table
+    from dosvotos.reports.quality import render_report
 
     feed, now = fetched.feed, pd.Timestamp(fetched.fetched_at)
     market = bar_table.as_of(feed, now), macro_tables.as_of(feed, now), quarantine.as_of(feed, now)

@@ -34,7 +34,6 @@ from dosvotos.market.missing import missing_reasons
 from dosvotos.market.normalization import NormStats, fit_norm_stats
 from dosvotos.market.splits import splits_of
 from dosvotos.promotion.identity import current_user
-from dosvotos.sources.feed import feed_of
 
 logger = logging.getLogger(__name__)
 
@@ -51,8 +50,7 @@ def freeze_contract(
         return frozen
     if made:
         return next_fold(next(iter(made.values())), wanted, current_user())
-    feed = feed_of(wanted.data_acquisition.source, wanted.sample_market)
-    bars = bar_table.as_of(feed, wanted.data_acquisition.as_of)
+    bars = bar_table.as_of(wanted.feed, wanted.data_acquisition.as_of)
     test_end = resolve_test_end(wanted, pd.DatetimeIndex(bars.index))
     return make_contract(wanted, test_end, current_user())
 
@@ -139,7 +137,7 @@ def report_dataset(
     macro: pd.DataFrame,
 ) -> tuple[str, pd.DataFrame]:
     """Draw what the dataset holds, of test its record alone; and val's drift from train as a table."""
-    from dosvotos.market.dataset_page import render_dataset_page
+    from dosvotos.reports.dataset import render_dataset_page
 
     variables = contract.parameters.macro_variables.variables
     page = render_dataset_page(sealed, train, val, norm_stats, macro, variables)

@@ -12,7 +12,6 @@ from dosvotos.errors import DosVotosError
 from dosvotos.live.book import SignalBook
 from dosvotos.live.state import Market, follow
 from dosvotos.live.tick import LiveFeatures, Served, decide_tick, feature_row, live_features
-from dosvotos.sources.feed import feed_of
 
 logger = logging.getLogger(__name__)
 
@@ -23,8 +22,7 @@ def compute_live_features(
     """L1: features of the latest bar, from what has come since the last tick."""
     present = read_parameters(parameters)
     now = present.data_acquisition.as_of
-    feed = feed_of(present.data_acquisition.source, present.sample_market)
-    market = Market(bar_table, macro_tables, feed, now, present.inference.clock == "wall")
+    market = Market(bar_table, macro_tables, present.feed, now, present.inference.clock == "wall")
     stream, state = follow(saved_state, present, market)
     return live_features(present, stream, now), state
 

@@ -28,9 +28,9 @@ from dosvotos.pipelines.promotion.summary import print_summary
 from dosvotos.policy.bundle import Bundle
 from dosvotos.promotion.criteria import Improvement
 from dosvotos.promotion.evidence import Evidence, weigh
-from dosvotos.promotion.pack import write_pack
 from dosvotos.promotion.proposal import PromotionProposal, make_proposal
 from dosvotos.promotion.registration import ProposalBook, Submission
+from dosvotos.reports.validation_pack import write_pack
 
 
 def find_data_hashes(

@@ -135,7 +135,7 @@ def report_training(
     contract: ExperimentContract, record: TrainingRecord, candidate: Bundle, metrics: dict[str, Any]
 ) -> str:
     """Draw how the seeds learned, and tell MLflow all of it."""
-    from dosvotos.training.report import training_report
+    from dosvotos.reports.training import training_report
 
     curves = {seed["seed"]: [Validation(**point) for point in seed["curve"]] for seed in metrics["seeds"]}
     report = training_report(contract, record, curves)

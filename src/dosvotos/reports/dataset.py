@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from dosvotos import pages
 from dosvotos.contracts.acquisition import MacroVariable, PublicationRule
 from dosvotos.contracts.features import MACRO_SOURCES, MARKET_FEATURES
 from dosvotos.contracts.records import DatasetRecord
@@ -18,6 +17,7 @@ from dosvotos.market.calendar import BAR, BOGOTA, session_dates
 from dosvotos.market.drift import SLIGHT, STRONG, feature_drift
 from dosvotos.market.normalization import CLIP, NormStats
 from dosvotos.market.visibility import ages, first_visible
+from dosvotos.reports import pages
 
 _SPLIT_COLOURS: Final = {"train": pages.BLUE, "val": pages.NEAR, "test": pages.MUTED}
 _BINS: Final = 50

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from dosvotos.contracts.features import FINANCING_SOURCES
-from dosvotos.sources.simulator.calibration import Walk, calibration
-from dosvotos.sources.simulator.draws import generators, student_draws
+from dosvotos.simulation.calibration import Walk, calibration
+from dosvotos.simulation.draws import generators, student_draws
 
 FIRST_MONTH = np.datetime64("2018-07")
 """Where macro walks begin: 18 months before the first session."""

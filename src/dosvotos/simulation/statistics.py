@@ -1,6 +1,6 @@
 """What a market of USD/COP is like, in figures: volatility, tails, memory, gaps, factors.
 
-The conventions are those of the real market's published statistics in ``sample_calibration.json``, so that a
+The conventions are those of the real market's published statistics in ``calibration.json``, so that a
 figure of one market can stand beside the same figure of another.
 """
 
@@ -13,7 +13,7 @@ import pandas as pd
 
 from dosvotos.errors import DataError
 from dosvotos.market.calendar import BARS_PER_SESSION, in_session, session_dates, slots
-from dosvotos.sources.simulator.calibration import SPOT, real_statistics
+from dosvotos.simulation.calibration import SPOT, real_statistics
 
 ABS_LAGS: Final = (1, 2, 3, 6, 12)
 VOLATILITY_LAGS: Final = (1, 2, 5, 10, 20)

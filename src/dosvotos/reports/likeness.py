@@ -5,11 +5,11 @@ from typing import Final
 
 from markupsafe import Markup
 
-from dosvotos import pages
-from dosvotos.sources import likeness_plots as plots
-from dosvotos.sources.likeness import LEFT_OUT, Comparison, compare
-from dosvotos.sources.simulator.calibration import measured_statistics
-from dosvotos.sources.statistics import ABS_LAGS, VOLATILITY_LAGS, MarketStatistics, published_figures
+from dosvotos.reports import likeness_plots as plots
+from dosvotos.reports import pages
+from dosvotos.simulation.calibration import measured_statistics
+from dosvotos.simulation.likeness import LEFT_OUT, Comparison, compare
+from dosvotos.simulation.statistics import ABS_LAGS, VOLATILITY_LAGS, MarketStatistics, published_figures
 
 _LABELS: Final = {
     "intraday.pooled_std_bp": "5-minute returns: standard deviation, bp",

@@ -8,8 +8,8 @@ left out on purpose: what would let a strategy know the future without a planted
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from dosvotos.sources.simulator.calibration import SPOT
-from dosvotos.sources.statistics import ABS_LAGS, VOLATILITY_LAGS, published_figures
+from dosvotos.simulation.calibration import SPOT
+from dosvotos.simulation.statistics import ABS_LAGS, VOLATILITY_LAGS, published_figures
 
 
 class Tolerance(NamedTuple):

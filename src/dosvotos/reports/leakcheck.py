@@ -1,7 +1,7 @@
 """The report as one HTML page."""
 
 from dosvotos.leakage.report import RULES, Finding, LeakReport, stamp
-from dosvotos.pages import mark, note, page, section, table, verdict
+from dosvotos.reports.pages import mark, note, page, section, table, verdict
 
 
 def leak_page(report: LeakReport) -> str:

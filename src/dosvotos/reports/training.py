@@ -9,7 +9,7 @@ from markupsafe import Markup
 from dosvotos.contracts.experiment import ExperimentContract, flatten
 from dosvotos.contracts.records import TrainingRecord
 from dosvotos.hashing import short
-from dosvotos.pages import (
+from dosvotos.reports.pages import (
     BLUE,
     COLOURS,
     INK,

@@ -9,11 +9,11 @@ from dosvotos.contracts.features import MACRO_SOURCES, MARKET_FEATURES
 from dosvotos.contracts.records import DatasetRecord
 from dosvotos.market.calendar import scheduled_sessions, session_bar_times
 from dosvotos.market.dataset import describe_split
-from dosvotos.market.dataset_page import render_dataset_page
 from dosvotos.market.features import MarketHistory
 from dosvotos.market.missing import missing_reasons
 from dosvotos.market.normalization import fit_norm_stats
 from dosvotos.market.splits import Split
+from dosvotos.reports.dataset import render_dataset_page
 from tests.market.test_missing import macro
 
 SPLITS = {

@@ -6,10 +6,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from dosvotos import pages
-from dosvotos.sources.likeness import STEPPING, compare
-from dosvotos.sources.simulator.calibration import SPOT, measured_statistics
-from dosvotos.sources.statistics import VOLATILITY_LAGS, MarketStatistics, published_correlation
+from dosvotos.reports import pages
+from dosvotos.simulation.calibration import SPOT, measured_statistics
+from dosvotos.simulation.likeness import STEPPING, compare
+from dosvotos.simulation.statistics import VOLATILITY_LAGS, MarketStatistics, published_correlation
 
 REAL: Final = pages.BLUE
 SAMPLE: Final = pages.BAD

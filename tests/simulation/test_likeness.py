@@ -5,10 +5,10 @@ import re
 import numpy as np
 import pytest
 
-from dosvotos.sources.likeness import LEFT_OUT, TOLERANCES, Comparison, Tolerance, compare
-from dosvotos.sources.likeness_page import likeness_page
-from dosvotos.sources.statistics import MarketStatistics, market_statistics, published_figures
-from tests.sources.markets import market
+from dosvotos.reports.likeness import likeness_page
+from dosvotos.simulation.likeness import LEFT_OUT, TOLERANCES, Comparison, Tolerance, compare
+from dosvotos.simulation.statistics import MarketStatistics, market_statistics, published_figures
+from tests.simulation.markets import market
 
 PUBLISHED = published_figures()
 

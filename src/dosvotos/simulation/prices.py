@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from dosvotos.market.calendar import BARS_PER_SESSION, LAST_SLOT
-from dosvotos.sources.simulator.calibration import (
+from dosvotos.simulation.calibration import (
     Bounce,
     Bursts,
     Jumps,
@@ -16,7 +16,7 @@ from dosvotos.sources.simulator.calibration import (
     carried,
     session_std,
 )
-from dosvotos.sources.simulator.draws import generators, unit_student
+from dosvotos.simulation.draws import generators, unit_student
 
 _DECIMALS: Final = 5
 

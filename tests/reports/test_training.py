@@ -7,7 +7,7 @@ import pytest
 
 from dosvotos.contracts.experiment import ExperimentContract, make_contract
 from dosvotos.contracts.records import SeedRecord, TrainingRecord
-from dosvotos.training.report import kept_validation, training_report
+from dosvotos.reports.training import kept_validation, training_report
 from dosvotos.training.results import LOSSES, Validation
 from tests.conftest import parameters_of
 

@@ -7,7 +7,7 @@ from scipy import stats
 
 from dosvotos.errors import DataError
 from dosvotos.market.calendar import scheduled_sessions, session_bar_times
-from dosvotos.sources.statistics import (
+from dosvotos.simulation.statistics import (
     daily_changes,
     fit_student,
     market_statistics,

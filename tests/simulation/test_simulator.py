@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from dosvotos.market.calendar import scheduled_sessions
-from dosvotos.sources.simulator.calibration import (
+from dosvotos.simulation.calibration import (
     SPOT,
     Carry,
     calibration,
@@ -16,8 +16,8 @@ from dosvotos.sources.simulator.calibration import (
     real_statistics,
     session_std,
 )
-from dosvotos.sources.simulator.draws import Student, student_draws, unit_student
-from dosvotos.sources.simulator.prices import session_noise, session_prices
+from dosvotos.simulation.draws import Student, student_draws, unit_student
+from dosvotos.simulation.prices import session_noise, session_prices
 
 SESSIONS = scheduled_sessions(date(2020, 1, 2), date(2021, 12, 31))
 

@@ -6,7 +6,7 @@ from functools import cache
 import pandas as pd
 
 from dosvotos.contracts.parameters import SampleMarketParams
-from dosvotos.sources.sample import FIRST_SESSION, SimulatedMarket, simulate_market
+from dosvotos.simulation.market import FIRST_SESSION, SimulatedMarket, simulate_market
 from tests.conftest import parameters_of
 
 EDGE = 0.45

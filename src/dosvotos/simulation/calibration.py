@@ -1,4 +1,4 @@
-"""What the simulator knows of the real market: statistics, read from ``sample_calibration.json``.
+"""What the simulator knows of the real market: statistics, read from ``calibration.json``.
 
 ``real`` are the published statistics, ``measured`` further ones of the same files, ``fitted`` what none of
 these states directly, ``chosen`` what keeps every variable plausible. No vendor's price or value is there.
@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from dosvotos.contracts.features import MACRO_SOURCES
-from dosvotos.sources.simulator.draws import Student
+from dosvotos.simulation.draws import Student
 
 SPOT = "fxrt_spot_usdcop_col_d_usdcop"
 
@@ -189,7 +189,7 @@ def real_statistics() -> dict[str, Any]:
 
 
 def measured_statistics() -> dict[str, list[float]]:
-    """Further statistics of the real market, as measured by `dosvotos.sources.statistics`.
+    """Further statistics of the real market, as measured by `dosvotos.simulation.statistics`.
 
     ``return_size`` and ``night_size``, in standard deviations, that the shares ``share_larger`` exceed;
     ``autocorrelation_1_12`` and ``abs_autocorrelation_1_12`` of 5-minute returns.
@@ -200,7 +200,7 @@ def measured_statistics() -> dict[str, list[float]]:
 
 def _content() -> dict[str, Any]:
     content: dict[str, Any] = json.loads(
-        files("dosvotos.sources").joinpath("sample_calibration.json").read_text("utf-8")
+        files("dosvotos.simulation").joinpath("calibration.json").read_text("utf-8")
     )
     return content
 

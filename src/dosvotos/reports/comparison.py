@@ -6,8 +6,8 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup, escape
 
-from dosvotos import pages
 from dosvotos.backtest.compare import Comparison, Entry
+from dosvotos.reports import pages
 
 # metric, its words and its format, in the table's order
 FIGURES = {

@@ -12,9 +12,9 @@ from pydantic import ValidationError
 
 from dosvotos.contracts.parameters import HAZARDS, Hazard, SampleMarketParams
 from dosvotos.market.calendar import in_session, scheduled_sessions, session_dates, slots
-from dosvotos.sources.hazards import Delivery, Injected, inject_hazards
-from dosvotos.sources.sample import SimulatedMarket, feed_id, simulate_market
-from tests.sources.markets import VARIABLES, params
+from dosvotos.simulation.hazards import Delivery, Injected, inject_hazards
+from dosvotos.simulation.market import SimulatedMarket, simulate_market
+from tests.simulation.markets import VARIABLES, params
 
 SEED = 3
 START, END = dt.date(2023, 7, 3), pd.Timestamp("2024-11-20 23:00", tz="UTC")
@@ -344,6 +344,6 @@ def test_hazards_are_none_all_or_names_in_any_order():
 
 
 def test_a_market_with_defects_has_a_name_of_its_own():
-    names = {feed_id(sample_params(hazards)) for hazards in ("none", "all", ["stale_run"], ["bad_tick"])}
+    names = {sample_params(hazards).feed for hazards in ("none", "all", ["stale_run"], ["bad_tick"])}
     assert len(names) == 4
-    assert feed_id(sample_params(list(HAZARDS))) == feed_id(sample_params("all"))
+    assert sample_params(list(HAZARDS)).feed == sample_params("all").feed

@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup, escape
 
-from dosvotos import pages
 from dosvotos.contracts.acquisition import MacroVariable
 from dosvotos.market.calendar import BARS_PER_SESSION, session_dates
 from dosvotos.quality import courses
 from dosvotos.quality.bars import SUBJECT, flat_shares
 from dosvotos.quality.findings import QUARANTINED, REPORTED
 from dosvotos.quality.states import ABSENT, FRESH, KINDS, STALE, known_values, session_calendar, summary_table
+from dosvotos.reports import pages
 
 _PRIORITIES: Final = ("HIGH", "MEDIUM", "LOW")
 _EXAMPLES: Final = 5

@@ -13,7 +13,7 @@ from dosvotos.commands.main import cli
 from dosvotos.errors import LineageError, UnknownProposalError
 from dosvotos.promotion.decision import Vote, decide
 from dosvotos.promotion.more_tests import request_backtest
-from dosvotos.promotion.pack import PACK_FILE, gather, make_pack, write_pack
+from dosvotos.reports.validation_pack import PACK_FILE, gather, make_pack, write_pack
 from tests.desk import Desk
 from tests.promotion.test_more_tests import BOTH
 

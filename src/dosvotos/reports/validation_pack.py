@@ -13,7 +13,6 @@ import pandas as pd
 from markupsafe import Markup, escape
 from sqlalchemy import Engine
 
-from dosvotos import pages
 from dosvotos.database.connection import reading
 from dosvotos.database.registry import get_model, get_proposal
 from dosvotos.database.requests import list_requests
@@ -21,6 +20,7 @@ from dosvotos.errors import LineageError
 from dosvotos.files import write_file
 from dosvotos.promotion.audit import read_audit_log
 from dosvotos.promotion.registration import check_reports
+from dosvotos.reports import pages
 
 PACK_FILE: Final = "validation_pack.html"
 _METRICS: Final = {

@@ -17,7 +17,6 @@ from dosvotos.contracts.acquisition import MacroVariable
 from dosvotos.contracts.features import MACRO_SOURCES
 from dosvotos.contracts.parameters import SampleMarketParams
 from dosvotos.errors import ParameterError
-from dosvotos.hashing import digest_json, short
 from dosvotos.market.alignment import known_history
 from dosvotos.market.calendar import (
     BAR,
@@ -30,11 +29,10 @@ from dosvotos.market.calendar import (
     session_bar_times,
     session_dates,
 )
-from dosvotos.sources.simulator.calibration import SPOT, calibration
-from dosvotos.sources.simulator.macro import macro_levels
-from dosvotos.sources.simulator.prices import SessionNoise, bar_columns, session_noise, session_prices
+from dosvotos.simulation.calibration import SPOT, calibration
+from dosvotos.simulation.macro import macro_levels
+from dosvotos.simulation.prices import SessionNoise, bar_columns, session_noise, session_prices
 
-SIMULATOR_VERSION: Final = 2
 FIRST_SESSION: Final = date(2020, 1, 2)
 MACRO_LEAD: Final = pd.DateOffset(months=18)
 """How far macro values reach back before the first bar: z-scores need 252 of them."""
@@ -98,12 +96,6 @@ def simulate_market(
     spot = _observe({SPOT: pd.Series(prices[:, -1], index=sessions)}, variables)
     macro = pd.concat([*observed.values(), *spot.values()])
     return SimulatedMarket(_closed_by(until, bars, params.start), _published_by(until, macro, params.start))
-
-
-def feed_id(params: SampleMarketParams) -> str:
-    """Name this market among others: "sample-" and 12 digits that change with any parameter."""
-    content = {"simulator": SIMULATOR_VERSION, **params.model_dump(mode="json")}
-    return f"sample-{short(digest_json(content))}"
 
 
 def planted_signal(

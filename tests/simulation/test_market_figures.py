@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from dosvotos.sources.likeness import CORRELATION_TOLERANCE, FACTOR_TOLERANCES, STEPPING_SPREAD, TOLERANCES
-from dosvotos.sources.simulator.calibration import real_statistics
+from dosvotos.simulation.calibration import real_statistics
+from dosvotos.simulation.likeness import CORRELATION_TOLERANCE, FACTOR_TOLERANCES, STEPPING_SPREAD, TOLERANCES
 from tests.conftest import SHARED_DATA
-from tests.sources.markets import EDGE, SPOT, market
+from tests.simulation.markets import EDGE, SPOT, market
 
 pytestmark = pytest.mark.slow
 

@@ -7,11 +7,11 @@ import pytest
 
 from dosvotos.contracts.parameters import HAZARDS
 from dosvotos.market.calendar import BOGOTA
+from dosvotos.simulation.hazards import Delivery, Injected, inject_hazards
+from dosvotos.simulation.market import simulate_market
 from dosvotos.sources.base import CheckedMarket, RawMarket, check_market
-from dosvotos.sources.hazards import Delivery, Injected, inject_hazards
-from dosvotos.sources.sample import simulate_market
 from tests.conftest import parameters_of
-from tests.sources.markets import END, VARIABLES, params
+from tests.simulation.markets import END, VARIABLES, params
 
 THRESHOLDS = parameters_of().quality_thresholds
 NEVER_STORED = pd.DataFrame(columns=["variable", "observation_date", "value", "vintage", "source"])

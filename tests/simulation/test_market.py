@@ -13,16 +13,15 @@ from dosvotos.errors import ParameterError
 from dosvotos.market.accounting import Tape, run_account
 from dosvotos.market.calendar import BAR, published_at, scheduled_sessions, session_dates, slots
 from dosvotos.market.features import MarketHistory, market_features
-from dosvotos.sources import sample
-from dosvotos.sources.sample import (
+from dosvotos.simulation import market as sample
+from dosvotos.simulation.market import (
     FIRST_SESSION,
     SimulatedMarket,
-    feed_id,
     oracle_targets,
     planted_signal,
     simulate_market,
 )
-from tests.sources.markets import EDGE, END, SPOT, VARIABLES, market, params
+from tests.simulation.markets import EDGE, END, SPOT, VARIABLES, market, params
 
 pytestmark = pytest.mark.slow
 
@@ -319,7 +318,7 @@ def test_the_oracle_earns_what_the_plant_promises():
 def test_the_feeds_name_changes_with_every_parameter():
     others = [params(seed=8), params(edge=0.4), params(start=date(2021, 1, 4))]
     others.append(params().model_copy(update={"hazards": ("stale_run",)}))
-    names = {feed_id(p) for p in [params(), *others]}
+    names = {p.feed for p in [params(), *others]}
     assert len(names) == 5
-    assert feed_id(params()) == feed_id(params())
+    assert params().feed == params().feed
     assert all(name.startswith("sample-") and len(name) == 19 for name in names)

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dosvotos import pages
+from dosvotos.reports import pages
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(1)> & \"x\" 'y'"
 
