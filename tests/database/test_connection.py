@@ -1,12 +1,15 @@
 import re
+import signal
 from datetime import UTC, datetime
 
+import psutil
 import pytest
-from sqlalchemy import insert, select
+from sqlalchemy import create_engine, insert, select, text
 
 from dosvotos.database.connection import connect, open_database, reading, schema_versions, upgrade, writing
 from dosvotos.database.tables import ledger_genesis
 from dosvotos.errors import DatabaseError
+from tests.conftest import ensure_running
 
 pytestmark = pytest.mark.slow
 
@@ -72,3 +75,12 @@ def test_a_relative_path_is_the_file_of_the_folder_one_works_in(tmp_path, monkey
         monkeypatch.chdir(tmp_path / name)
         with reading(open_database("sqlite:///data/x.db")) as connection:
             assert connection.execute(select(ledger_genesis.c.id)).scalars().all() == [name]
+
+
+def test_a_test_server_that_died_is_started_again_with_its_databases(postgres_server, postgres_url):
+    killed = psutil.Process(postgres_server.get_pid())
+    killed.send_signal(signal.SIGKILL)
+    killed.wait(timeout=10)
+    ensure_running(postgres_server)
+    with create_engine(postgres_url.replace("postgresql:", "postgresql+psycopg:")).connect() as connection:
+        assert connection.execute(text("SELECT 1")).scalar() == 1

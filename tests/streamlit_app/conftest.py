@@ -11,6 +11,7 @@ from sqlalchemy import create_engine, text
 
 from dosvotos.database.connection import connect, upgrade
 from streamlit_app.app import create_app
+from tests.conftest import ensure_running
 from tests.desk import Desk, open_desk
 
 with warnings.catch_warnings():
@@ -69,6 +70,7 @@ def any_desk(
     if request.param == "sqlite":
         url = _copy(request.getfixturevalue("sqlite_template"), tmp_path)
     else:
+        ensure_running(request.getfixturevalue("postgres_server"))
         server = request.getfixturevalue("postgres")
         name = f"desk_{os.urandom(4).hex()}"
         _run(server, f"CREATE DATABASE {name} TEMPLATE template_desk")
