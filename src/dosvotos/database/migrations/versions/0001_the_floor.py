@@ -14,9 +14,24 @@ depends_on = None
 
 JSON = sa.JSON().with_variant(postgresql.JSONB(), "postgresql")
 APPEND_ONLY = ("experiment_contracts", "approval_audit_log")
+FEATURES = (
+    *("log_ret_5m", "log_ret_1h", "log_ret_4h", "rsi_9", "atr_pct", "adx_14"),
+    *("dxy_z", "dxy_change_1d", "vix_z", "embi_z", "brent_change_1d", "rate_spread", "usdmxn_change_1d"),
+    *("position", "time_normalized"),
+)
 
 
 def upgrade() -> None:
+    for create in (_contracts, _market_data, _registry, _ledger, _signals, _proposals, _audit_log):
+        create()
+    for table in APPEND_ONLY:
+        refuse(table, "UPDATE")
+        refuse(table, "DELETE")
+    refuse("oos_trials", "DELETE")
+    refuse("oos_trials", "UPDATE", when=_TRIAL_CHANGED)
+
+
+def _contracts() -> None:
     op.create_table(
         "experiment_contracts",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -40,102 +55,55 @@ def upgrade() -> None:
             name=op.f("uq_experiment_contracts_contract_id_contract_version"),
         ),
     )
+
+
+def _market_data() -> None:
     op.create_table(
-        "inference_features_5m",
+        "usdcop_m5_ohlcv",
         sa.Column("instrument", sa.String(length=20), nullable=False),
+        sa.Column("feed", sa.String(length=64), nullable=False),
         sa.Column("timestamp", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("log_ret_5m", sa.Float(), nullable=True),
-        sa.Column("log_ret_1h", sa.Float(), nullable=True),
-        sa.Column("log_ret_4h", sa.Float(), nullable=True),
-        sa.Column("rsi_9", sa.Float(), nullable=True),
-        sa.Column("atr_pct", sa.Float(), nullable=True),
-        sa.Column("adx_14", sa.Float(), nullable=True),
-        sa.Column("dxy_z", sa.Float(), nullable=True),
-        sa.Column("dxy_change_1d", sa.Float(), nullable=True),
-        sa.Column("vix_z", sa.Float(), nullable=True),
-        sa.Column("embi_z", sa.Float(), nullable=True),
-        sa.Column("brent_change_1d", sa.Float(), nullable=True),
-        sa.Column("rate_spread", sa.Float(), nullable=True),
-        sa.Column("usdmxn_change_1d", sa.Float(), nullable=True),
-        sa.Column("position", sa.Float(), nullable=True),
-        sa.Column("time_normalized", sa.Float(), nullable=True),
-        sa.Column("feature_order_hash", sa.String(length=64), nullable=False),
-        sa.Column("feature_hash", sa.String(length=64), nullable=False),
-        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-        sa.PrimaryKeyConstraint("instrument", "timestamp", name=op.f("pk_inference_features_5m")),
+        sa.Column("fetched_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("open", sa.Float(), nullable=False),
+        sa.Column("high", sa.Float(), nullable=False),
+        sa.Column("low", sa.Float(), nullable=False),
+        sa.Column("close", sa.Float(), nullable=False),
+        sa.Column("volume", sa.Float(), nullable=False),
+        sa.Column("source", sa.String(length=64), nullable=False),
+        sa.PrimaryKeyConstraint(
+            "instrument", "feed", "timestamp", "fetched_at", name=op.f("pk_usdcop_m5_ohlcv")
+        ),
     )
+    for frequency in ("daily", "monthly", "quarterly"):
+        op.create_table(
+            f"macro_indicators_{frequency}",
+            sa.Column("instrument", sa.String(length=20), nullable=False),
+            sa.Column("feed", sa.String(length=64), nullable=False),
+            sa.Column("variable", sa.String(length=64), nullable=False),
+            sa.Column("observation_date", sa.Date(), nullable=False),
+            sa.Column("fetched_at", sa.DateTime(timezone=True), nullable=False),
+            sa.Column("value", sa.Float(), nullable=False),
+            sa.Column("published_at", sa.DateTime(timezone=True), nullable=False),
+            sa.Column("vintage", sa.String(length=32), nullable=False),
+            sa.Column("source", sa.String(length=64), nullable=False),
+            sa.PrimaryKeyConstraint(
+                "instrument",
+                "feed",
+                "variable",
+                "observation_date",
+                "fetched_at",
+                name=op.f(f"pk_macro_indicators_{frequency}"),
+            ),
+        )
+
+
+def _registry() -> None:
     op.create_table(
         "instruments",
         sa.Column("instrument", sa.String(length=20), nullable=False),
         sa.Column("epoch", sa.Integer(), nullable=False),
         sa.Column("production_model_id", sa.String(length=255), nullable=True),
         sa.PrimaryKeyConstraint("instrument", name=op.f("pk_instruments")),
-    )
-    op.create_table(
-        "ledger_genesis",
-        sa.Column("id", sa.String(length=36), nullable=False),
-        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_ledger_genesis")),
-    )
-    op.create_table(
-        "macro_indicators_daily",
-        sa.Column("instrument", sa.String(length=20), nullable=False),
-        sa.Column("feed", sa.String(length=64), nullable=False),
-        sa.Column("variable", sa.String(length=64), nullable=False),
-        sa.Column("observation_date", sa.Date(), nullable=False),
-        sa.Column("fetched_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("value", sa.Float(), nullable=False),
-        sa.Column("published_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("vintage", sa.String(length=32), nullable=False),
-        sa.Column("source", sa.String(length=64), nullable=False),
-        sa.PrimaryKeyConstraint(
-            "instrument",
-            "feed",
-            "variable",
-            "observation_date",
-            "fetched_at",
-            name=op.f("pk_macro_indicators_daily"),
-        ),
-    )
-    op.create_table(
-        "macro_indicators_monthly",
-        sa.Column("instrument", sa.String(length=20), nullable=False),
-        sa.Column("feed", sa.String(length=64), nullable=False),
-        sa.Column("variable", sa.String(length=64), nullable=False),
-        sa.Column("observation_date", sa.Date(), nullable=False),
-        sa.Column("fetched_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("value", sa.Float(), nullable=False),
-        sa.Column("published_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("vintage", sa.String(length=32), nullable=False),
-        sa.Column("source", sa.String(length=64), nullable=False),
-        sa.PrimaryKeyConstraint(
-            "instrument",
-            "feed",
-            "variable",
-            "observation_date",
-            "fetched_at",
-            name=op.f("pk_macro_indicators_monthly"),
-        ),
-    )
-    op.create_table(
-        "macro_indicators_quarterly",
-        sa.Column("instrument", sa.String(length=20), nullable=False),
-        sa.Column("feed", sa.String(length=64), nullable=False),
-        sa.Column("variable", sa.String(length=64), nullable=False),
-        sa.Column("observation_date", sa.Date(), nullable=False),
-        sa.Column("fetched_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("value", sa.Float(), nullable=False),
-        sa.Column("published_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("vintage", sa.String(length=32), nullable=False),
-        sa.Column("source", sa.String(length=64), nullable=False),
-        sa.PrimaryKeyConstraint(
-            "instrument",
-            "feed",
-            "variable",
-            "observation_date",
-            "fetched_at",
-            name=op.f("pk_macro_indicators_quarterly"),
-        ),
     )
     op.create_table(
         "model_registry",
@@ -174,6 +142,14 @@ def upgrade() -> None:
             postgresql_where=sa.text("stage = 'production'"),
         )
 
+
+def _ledger() -> None:
+    op.create_table(
+        "ledger_genesis",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_ledger_genesis")),
+    )
     op.create_table(
         "oos_trials",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -194,6 +170,19 @@ def upgrade() -> None:
             "window_end",
             name=op.f("uq_oos_trials_instrument_feed_model_hash_window_start_window_end"),
         ),
+    )
+
+
+def _signals() -> None:
+    op.create_table(
+        "inference_features_5m",
+        sa.Column("instrument", sa.String(length=20), nullable=False),
+        sa.Column("timestamp", sa.DateTime(timezone=True), nullable=False),
+        *(sa.Column(name, sa.Float(), nullable=True) for name in FEATURES),
+        sa.Column("feature_order_hash", sa.String(length=64), nullable=False),
+        sa.Column("feature_hash", sa.String(length=64), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("instrument", "timestamp", name=op.f("pk_inference_features_5m")),
     )
     op.create_table(
         "trading_signals",
@@ -219,22 +208,9 @@ def upgrade() -> None:
         sa.CheckConstraint("signal >= -1 AND signal <= 1", name=op.f("ck_trading_signals_signal_range")),
         sa.PrimaryKeyConstraint("instrument", "timestamp", name=op.f("pk_trading_signals")),
     )
-    op.create_table(
-        "usdcop_m5_ohlcv",
-        sa.Column("instrument", sa.String(length=20), nullable=False),
-        sa.Column("feed", sa.String(length=64), nullable=False),
-        sa.Column("timestamp", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("fetched_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("open", sa.Float(), nullable=False),
-        sa.Column("high", sa.Float(), nullable=False),
-        sa.Column("low", sa.Float(), nullable=False),
-        sa.Column("close", sa.Float(), nullable=False),
-        sa.Column("volume", sa.Float(), nullable=False),
-        sa.Column("source", sa.String(length=64), nullable=False),
-        sa.PrimaryKeyConstraint(
-            "instrument", "feed", "timestamp", "fetched_at", name=op.f("pk_usdcop_m5_ohlcv")
-        ),
-    )
+
+
+def _proposals() -> None:
     op.create_table(
         "promotion_proposals",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -280,6 +256,8 @@ def upgrade() -> None:
         )
         batch_op.create_index(batch_op.f("ix_promotion_proposals_status"), ["status"], unique=False)
 
+
+def _audit_log() -> None:
     op.create_table(
         "approval_audit_log",
         sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
@@ -303,11 +281,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_approval_audit_log")),
         sa.UniqueConstraint("row_hash", name=op.f("uq_approval_audit_log_row_hash")),
     )
-    for table in APPEND_ONLY:
-        refuse(table, "UPDATE")
-        refuse(table, "DELETE")
-    refuse("oos_trials", "DELETE")
-    refuse("oos_trials", "UPDATE", when=_TRIAL_CHANGED)
 
 
 _TRIAL_COLUMNS = ("id", "instrument", "feed", "experiment_name", "model_hash", "window_start", "window_end")
