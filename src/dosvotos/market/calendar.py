@@ -11,6 +11,12 @@ import pandas as pd
 
 from dosvotos.contracts.acquisition import PublicationRule
 from dosvotos.errors import DataError
+from dosvotos.market.microseconds import (
+    MICROSECONDS_PER_BAR,
+    MICROSECONDS_PER_DAY,
+    MICROSECONDS_PER_MINUTE,
+    to_microseconds,
+)
 
 BOGOTA = "America/Bogota"
 BAR = pd.Timedelta(minutes=5)
@@ -18,8 +24,6 @@ BARS_PER_SESSION = 60
 LAST_SLOT = BARS_PER_SESSION - 1
 SESSIONS_PER_YEAR = 245
 _OPEN_MINUTE = 8 * 60
-_MINUTE, _DAY = 60_000_000, 86_400_000_000
-"""Microseconds."""
 _BOGOTA = ZoneInfo(BOGOTA)
 
 _COUNTRY_OF_ZONE = {"America/New_York": "US", "America/Bogota": "CO", "America/Lima": "PE"}
@@ -46,27 +50,28 @@ def scheduled_sessions(start: date, end: date) -> np.ndarray:
 
 def session_dates(bar_times: pd.DatetimeIndex) -> np.ndarray:
     """Bogota date of each bar, ``datetime64[D]`` of shape (n_bars,)."""
-    days = _local_microseconds(bar_times) // _DAY
+    days = _local_microseconds(bar_times) // MICROSECONDS_PER_DAY
     dates: np.ndarray = days.astype("datetime64[D]")
     return dates
 
 
 def slots(bar_times: pd.DatetimeIndex) -> np.ndarray:
-    """Place of each bar in its session, 0 at 08:00 to 59 at 12:55 Bogota; -1 off session.
+    """Slot of each bar: its index in the session, 0 at 08:00 to 59 at 12:55 Bogota; -1 off session.
 
     Counts minutes since the open, not bars present. A label off the five-minute grid is off session.
     """
-    since_open = _local_microseconds(bar_times) % _DAY - _OPEN_MINUTE * _MINUTE
-    place, past = np.divmod(since_open, 5 * _MINUTE)
-    return np.where((place >= 0) & (place < BARS_PER_SESSION) & (past == 0), place, -1)
+    since_midnight = _local_microseconds(bar_times) % MICROSECONDS_PER_DAY
+    since_open = since_midnight - _OPEN_MINUTE * MICROSECONDS_PER_MINUTE
+    index, off_grid = np.divmod(since_open, MICROSECONDS_PER_BAR)
+    return np.where((index >= 0) & (index < BARS_PER_SESSION) & (off_grid == 0), index, -1)
 
 
 def slot(bar_time: datetime) -> int:
     """As `slots`, of one bar (timezone-aware)."""
     local = bar_time.astimezone(_BOGOTA)
-    place, past = divmod(local.hour * 60 + local.minute - _OPEN_MINUTE, 5)
-    on_grid = past == 0 and local.second == 0 and local.microsecond == 0
-    return place if on_grid and 0 <= place < BARS_PER_SESSION else -1
+    index, off_grid = divmod(local.hour * 60 + local.minute - _OPEN_MINUTE, 5)
+    on_grid = off_grid == 0 and local.second == 0 and local.microsecond == 0
+    return index if on_grid and 0 <= index < BARS_PER_SESSION else -1
 
 
 def in_session(bar_times: pd.DatetimeIndex) -> np.ndarray:
@@ -85,7 +90,7 @@ def session_bar_times(day: np.datetime64) -> pd.DatetimeIndex:
 
 
 def published_at(observation_dates: Sequence[date], rule: PublicationRule) -> pd.DatetimeIndex:
-    """Moment each observation becomes known under a publication rule.
+    """Compute the moment at which each observation becomes known under a publication rule.
 
     Parameters
     ----------
@@ -149,15 +154,14 @@ def last_ended_session(now: pd.Timestamp) -> date:
     """Bogota date of the last scheduled session whose last bar has closed by `now` (timezone-aware)."""
     today = now.tz_convert(BOGOTA).date()
     days = scheduled_sessions(today - timedelta(days=30), today)
-    over = [day for day in days[-2:] if session_bar_times(day)[-1] + BAR <= now]
-    last: date = over[-1].astype(object)
+    ended = [day for day in days[-2:] if session_bar_times(day)[-1] + BAR <= now]
+    last: date = ended[-1].astype(object)
     return last
 
 
 def _local_microseconds(bar_times: pd.DatetimeIndex) -> np.ndarray:
-    """Bogota's clock at each bar, microseconds since 1970 there."""
-    local: np.ndarray = bar_times.as_unit("us").tz_convert(BOGOTA).tz_localize(None).asi8
-    return local
+    """Bogota's wall time at each bar, as microseconds."""
+    return to_microseconds(bar_times.tz_convert(BOGOTA).tz_localize(None))
 
 
 def _year(day: np.datetime64) -> int:
