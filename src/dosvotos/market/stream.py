@@ -93,7 +93,8 @@ class FeatureStream:
         self._max_ages = max_ages(variables)
         self.range_source = range_source
         self._checkpoints: deque[Checkpoint] = deque(maxlen=CHECKPOINTS)
-        self._set_to(Checkpoint(empty_state(), np.full(len(COLUMNS), np.nan)))
+        self._state, self._row = empty_state(), np.full(len(COLUMNS), np.nan)
+        self._last_close_time = self._state.last_close_time
 
     @property
     def definition(self) -> str:

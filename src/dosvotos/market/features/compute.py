@@ -71,8 +71,8 @@ def market_features(
 
 def technical_features(high: np.ndarray, low: np.ndarray, close: np.ndarray) -> np.ndarray:
     """Compute TECHNICAL_FEATURES; arrays of shape (n_bars,), result (n_bars, 6), NaN in the warm-up."""
-    n_bars = len(close)
-    bars = BarArrays(np.arange(n_bars), *map(owned_array, (high, low, close)), np.zeros(n_bars))
+    index, zeros = np.arange(len(close)), np.zeros(len(close))
+    bars = BarArrays(index, owned_array(high), owned_array(low), owned_array(close), zeros)
     no_ages = np.zeros(len(VARIABLES), dtype=np.int64)
     return update_features(empty_state(), bars, NO_PUBLICATIONS, no_ages)[: len(TECHNICAL_FEATURES)].T
 
@@ -123,7 +123,8 @@ def update_features_by_bar(
 
 def check_order(state: FeatureState, bars: BarArrays, publications: PublicationArrays) -> None:
     """Raise what `update_features` would raise, and compute nothing."""
-    _raise_unless_ok(*check(state, bars, publications), state, bars, publications)
+    status, index = check(state, bars, publications)
+    _raise_unless_ok(status, index, state, bars, publications)
 
 
 def _raise_unless_ok(
