@@ -28,17 +28,17 @@ sys.path.insert(0, str(ROOT))
 
 from dosvotos.contracts.parameters import Parameters  # noqa: E402
 from dosvotos.market.calendar import BAR, scheduled_sessions, session_bar_times  # noqa: E402
-from dosvotos.market.features import (  # noqa: E402
+from dosvotos.market.features import MarketHistory, market_features  # noqa: E402
+from dosvotos.market.features.compute import update_features  # noqa: E402
+from dosvotos.market.features.definition import VARIABLES  # noqa: E402
+from dosvotos.market.features.inputs import (  # noqa: E402
     NO_PUBLICATIONS,
-    MarketHistory,
     PublicationArrays,
     bar_arrays,
-    empty_state,
-    market_features,
     max_ages,
     publication_arrays,
-    update_features,
 )
+from dosvotos.market.features.kernel import empty_state  # noqa: E402
 from dosvotos.market.stream import FeatureStream  # noqa: E402
 from tests.conftest import parameters_of  # noqa: E402
 
@@ -48,8 +48,6 @@ START = np.datetime64("1960-01-04")
 
 def history(n_bars: int) -> MarketHistory:
     """Sixty bars a weekday, and each evening a value of every variable behind features."""
-    from dosvotos.market.features import VARIABLES
-
     random = np.random.default_rng(0)
     n_days = -(-n_bars // SESSION)
     days = np.busday_offset(START, np.arange(-260, n_days))

@@ -11,7 +11,8 @@ from dosvotos.contracts.features import FINANCING_SOURCES, MACRO_SOURCES
 from dosvotos.database.market_data import BarTable, MacroTables
 from dosvotos.live.state import MarketView, catch_up
 from dosvotos.market.calendar import BAR, in_session
-from dosvotos.market.features import VARIABLES, MarketHistory, market_features
+from dosvotos.market.features import MarketHistory, market_features
+from dosvotos.market.features.definition import VARIABLES
 from dosvotos.market.microseconds import moment_to_microseconds
 from tests.conftest import parameters_of
 from tests.desk import INSTRUMENT

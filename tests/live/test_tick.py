@@ -17,7 +17,8 @@ from dosvotos.live.tick import (
     feature_vector,
     live_features,
 )
-from dosvotos.market.features import MarketHistory, bar_arrays, market_features, publication_arrays
+from dosvotos.market.features import MarketHistory, market_features
+from dosvotos.market.features.inputs import bar_arrays, publication_arrays
 from dosvotos.market.stream import FeatureStream
 from tests.conftest import parameters_of
 from tests.desk import INSTRUMENT, tiny_policy

@@ -10,11 +10,8 @@ from hypothesis.extra.numpy import arrays
 
 from dosvotos.contracts.features import FINANCING_SOURCES, MACRO_SOURCES, MARKET_FEATURES, TECHNICAL_FEATURES
 from dosvotos.market.calendar import BAR, session_bar_times, slots
-from dosvotos.market.features import (
-    MarketHistory,
-    market_features,
-    technical_features,
-)
+from dosvotos.market.features import MarketHistory, market_features
+from dosvotos.market.features.compute import technical_features
 from tests.conftest import parameters_of
 
 SEEN_BY_TALIB = 28

@@ -11,15 +11,9 @@ from hypothesis import strategies as st
 from dosvotos.contracts.features import MACRO_SOURCES
 from dosvotos.errors import DataError, LateDataError, LineageError
 from dosvotos.market.calendar import BAR, session_bar_times
-from dosvotos.market.features import (
-    NO_PUBLICATIONS,
-    MarketHistory,
-    PublicationArrays,
-    bar_arrays,
-    market_features,
-    publication_arrays,
-    technical_features,
-)
+from dosvotos.market.features import MarketHistory, market_features
+from dosvotos.market.features.compute import technical_features
+from dosvotos.market.features.inputs import NO_PUBLICATIONS, PublicationArrays, bar_arrays, publication_arrays
 from dosvotos.market.microseconds import moment_to_microseconds, to_timestamp
 from dosvotos.market.stream import CHECKPOINTS, FeatureStream
 from tests.conftest import parameters_of

@@ -11,7 +11,8 @@ from dosvotos.contracts.parameters import Parameters
 from dosvotos.database.market_data import BarTable, MacroTables, current
 from dosvotos.errors import LateDataError, LineageError
 from dosvotos.market.calendar import BAR, in_session
-from dosvotos.market.features import VARIABLES, bar_arrays, publication_arrays
+from dosvotos.market.features.definition import VARIABLES
+from dosvotos.market.features.inputs import bar_arrays, publication_arrays
 from dosvotos.market.microseconds import moment_to_microseconds, to_timestamp
 from dosvotos.market.stream import FeatureStream
 
@@ -34,15 +35,6 @@ class MarketView(NamedTuple):
         return f"{self.bars.instrument} {self.feed} {'as fetched' if self.as_fetched else 'as published'}"
 
 
-class RowCounts(NamedTuple):
-    """Stored rows that a stream has behind it."""
-
-    bar_rows: int
-    """Of bars up to the stream's last one, revisions included."""
-    macro_rows: int
-    """Of VARIABLES, published by that bar's close."""
-
-
 class Watermark(NamedTuple):
     """How much of the database a stream has read; the next tick finds late rows by it."""
 
@@ -50,12 +42,9 @@ class Watermark(NamedTuple):
     read_at: int
     """Rows fetched by then were read; microseconds UTC."""
     bar_rows: int
+    """Stored rows of bars up to the stream's last one, revisions included."""
     macro_rows: int
-
-    @property
-    def row_counts(self) -> RowCounts:
-        """The rows behind the stream when it was saved."""
-        return RowCounts(self.bar_rows, self.macro_rows)
+    """Stored rows of VARIABLES published by that bar's close."""
 
 
 def catch_up(saved: bytes | None, parameters: Parameters, market: MarketView) -> tuple[FeatureStream, bytes]:
@@ -85,7 +74,7 @@ def catch_up(saved: bytes | None, parameters: Parameters, market: MarketView) ->
     except (LineageError, LateDataError) as reason:
         logger.info("L1 rebuilds its features from all stored bars: %s", reason)
         stream = _empty_stream(parameters)
-        watermark = _add_rows(stream, market, RowCounts(0, 0))
+        watermark = _add_rows(stream, market, 0, 0)
     return stream, stream.to_bytes(watermark._asdict())
 
 
@@ -103,9 +92,9 @@ def _add_rows_since(watermark: Watermark, stream: FeatureStream, market: MarketV
         raise LineageError(f"feature state: is of {watermark.scope}, needed is {market.scope}")
     if read_at > market.now:
         raise LateDataError(f"as_of: {market.now} lies before the last tick's, {read_at}")
-    if _count_rows(stream, market) != watermark.row_counts:
+    if _count_rows(stream, market) != (watermark.bar_rows, watermark.macro_rows):
         _roll_back(stream, watermark, market)
-    return _add_rows(stream, market, _count_rows(stream, market))
+    return _add_rows(stream, market, *_count_rows(stream, market))
 
 
 def _roll_back(stream: FeatureStream, watermark: Watermark, market: MarketView) -> None:
@@ -117,7 +106,8 @@ def _roll_back(stream: FeatureStream, watermark: Watermark, market: MarketView) 
         If there is none, or rows were stored under a time of fetching before the last tick's.
     """
     read_at = to_timestamp(watermark.read_at)
-    if _count_rows(stream, market._replace(now=read_at)) != watermark.row_counts:
+    n_rows = _count_rows(stream, market._replace(now=read_at))
+    if n_rows != (watermark.bar_rows, watermark.macro_rows):
         raise LateDataError(f"database: it was read {read_at}; rows as of before came since")
     stream.roll_back(min(_late_rows(stream, read_at, market)))
     if _late_rows(stream, read_at, market):
@@ -140,8 +130,8 @@ def _late_rows(stream: FeatureStream, read_at: pd.Timestamp, market: MarketView)
     return moments + [moment_to_microseconds(moment) for moment in rows["published_at"]]
 
 
-def _add_rows(stream: FeatureStream, market: MarketView, counts: RowCounts) -> Watermark:
-    """Add all bars and values after the stream's last bar; `counts` are the rows before them."""
+def _add_rows(stream: FeatureStream, market: MarketView, bar_rows: int, macro_rows: int) -> Watermark:
+    """Add all bars and values after the stream's last bar, before which so many rows are stored."""
     last_close = _last_close(stream)
     after = None if last_close is None else last_close - BAR
     bars = market.bars.rows(market.feed, market.now, after)
@@ -152,18 +142,16 @@ def _add_rows(stream: FeatureStream, market: MarketView, counts: RowCounts) -> W
     session = latest[in_session(pd.DatetimeIndex(latest.index))]
     stream.add_bars(bar_arrays(session, stream.range_source), publication_arrays(current(macro)))
     if (last_close := _last_close(stream)) is not None:
-        counts = RowCounts(
-            counts.bar_rows + int((bars["timestamp"] <= last_close - BAR).sum()),
-            counts.macro_rows + int((macro["published_at"] <= last_close).sum()),
-        )
-    return Watermark(market.scope, moment_to_microseconds(market.now), *counts)
+        bar_rows += int((bars["timestamp"] <= last_close - BAR).sum())
+        macro_rows += int((macro["published_at"] <= last_close).sum())
+    return Watermark(market.scope, moment_to_microseconds(market.now), bar_rows, macro_rows)
 
 
-def _count_rows(stream: FeatureStream, market: MarketView) -> RowCounts:
-    """Count the rows stored by now that the stream has behind it."""
+def _count_rows(stream: FeatureStream, market: MarketView) -> tuple[int, int]:
+    """Count the stored rows of bars, and of macro values, up to the stream's last bar."""
     if (last_close := _last_close(stream)) is None:
-        return RowCounts(0, 0)
-    return RowCounts(
+        return 0, 0
+    return (
         market.bars.settled(market.feed, market.now, last_close - BAR),
         market.macro.settled(market.feed, market.now, VARIABLES, last_close, market.as_fetched),
     )

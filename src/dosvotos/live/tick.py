@@ -13,7 +13,7 @@ from dosvotos.contracts.records import InferenceRecord
 from dosvotos.errors import DataError
 from dosvotos.hashing import digest_arrays
 from dosvotos.market.calendar import BAR
-from dosvotos.market.features import TIME_NORMALIZED
+from dosvotos.market.features.definition import TIME_NORMALIZED
 from dosvotos.market.microseconds import to_timestamp
 from dosvotos.market.stream import FeatureStream
 from dosvotos.policy.forward import TARGETS, ServedPolicy

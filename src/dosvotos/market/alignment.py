@@ -9,7 +9,7 @@ import pandas as pd
 
 from dosvotos.compiled import njit
 from dosvotos.errors import DataError
-from dosvotos.market.microseconds import MICROSECONDS_PER_DAY, to_microseconds
+from dosvotos.market.microseconds import US_PER_DAY, to_microseconds
 
 Z_WINDOW = 252
 MAX_BUSINESS_DAYS_APART = 5
@@ -126,7 +126,7 @@ def known_history(observations: pd.DataFrame, max_age_days: int) -> KnownHistory
     they lie more than 5 business days apart. On equal `published_at` the later observation wins.
     """
     published, days, values, _ = sort_publications(observations)
-    summaries, max_age = np.empty((len(values), 6)), max_age_days * MICROSECONDS_PER_DAY
+    summaries, max_age = np.empty((len(values), 6)), max_age_days * US_PER_DAY
     _replay(empty_macro_state(1), published, days, values, max_age, z_score_buffer(), summaries)
     return KnownHistory(
         published.astype("datetime64[us]"),
@@ -138,13 +138,7 @@ def known_history(observations: pd.DataFrame, max_age_days: int) -> KnownHistory
 def sort_publications(observations: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Sort observations by publication, then by date.
 
-    Returns
-    -------
-    published_at : int64 microseconds UTC
-    days : int64 days since 1970
-    values : float64
-    order : int64
-        Each one's index in `observations`.
+    Returns published_at (int64 microseconds UTC), days (int64 since 1970), values and the row of each.
 
     Raises
     ------

@@ -11,12 +11,7 @@ import pandas as pd
 
 from dosvotos.contracts.acquisition import PublicationRule
 from dosvotos.errors import DataError
-from dosvotos.market.microseconds import (
-    MICROSECONDS_PER_BAR,
-    MICROSECONDS_PER_DAY,
-    MICROSECONDS_PER_MINUTE,
-    to_microseconds,
-)
+from dosvotos.market.microseconds import US_PER_BAR, US_PER_DAY, US_PER_MINUTE, to_microseconds
 
 BOGOTA = "America/Bogota"
 BAR = pd.Timedelta(minutes=5)
@@ -50,7 +45,7 @@ def scheduled_sessions(start: date, end: date) -> np.ndarray:
 
 def session_dates(bar_times: pd.DatetimeIndex) -> np.ndarray:
     """Bogota date of each bar, ``datetime64[D]`` of shape (n_bars,)."""
-    days = _local_microseconds(bar_times) // MICROSECONDS_PER_DAY
+    days = _local_microseconds(bar_times) // US_PER_DAY
     dates: np.ndarray = days.astype("datetime64[D]")
     return dates
 
@@ -60,9 +55,9 @@ def slots(bar_times: pd.DatetimeIndex) -> np.ndarray:
 
     Counts minutes since the open, not bars present. A label off the five-minute grid is off session.
     """
-    since_midnight = _local_microseconds(bar_times) % MICROSECONDS_PER_DAY
-    since_open = since_midnight - _OPEN_MINUTE * MICROSECONDS_PER_MINUTE
-    index, off_grid = np.divmod(since_open, MICROSECONDS_PER_BAR)
+    since_midnight = _local_microseconds(bar_times) % US_PER_DAY
+    since_open = since_midnight - _OPEN_MINUTE * US_PER_MINUTE
+    index, off_grid = np.divmod(since_open, US_PER_BAR)
     return np.where((index >= 0) & (index < BARS_PER_SESSION) & (off_grid == 0), index, -1)
 
 

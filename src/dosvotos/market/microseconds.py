@@ -1,13 +1,13 @@
-"""Moments as int64 microseconds since 1970 UTC, as compiled code and saved states hold them."""
+"""Moments as int64 microseconds (us) since 1970 UTC, as compiled code and saved states hold them."""
 
 from datetime import datetime
 
 import numpy as np
 import pandas as pd
 
-MICROSECONDS_PER_MINUTE = 60_000_000
-MICROSECONDS_PER_DAY = 86_400_000_000
-MICROSECONDS_PER_BAR = 5 * MICROSECONDS_PER_MINUTE
+US_PER_MINUTE = 60_000_000
+US_PER_DAY = 86_400_000_000
+US_PER_BAR = 5 * US_PER_MINUTE
 
 
 def to_microseconds(times: pd.DatetimeIndex) -> np.ndarray:

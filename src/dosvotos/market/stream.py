@@ -15,17 +15,10 @@ from dosvotos.contracts.acquisition import MacroVariable
 from dosvotos.contracts.features import FEATURE_ORDER_HASH
 from dosvotos.errors import LateDataError, LineageError
 from dosvotos.hashing import canonical_json, digest_arrays, digest_json
-from dosvotos.market.alignment import MAX_BUSINESS_DAYS_APART, Z_WINDOW, MacroState
+from dosvotos.market.alignment import MacroState
 from dosvotos.market.calendar import LAST_SLOT, slot
 from dosvotos.market.features.compute import check_order, update_features, update_features_by_bar
-from dosvotos.market.features.definition import (
-    ADX_PERIOD,
-    ATR_PERIOD,
-    COLUMNS,
-    RETURN_BARS,
-    RSI_PERIOD,
-    VARIABLES,
-)
+from dosvotos.market.features.definition import COLUMNS, PERIODS, VARIABLES
 from dosvotos.market.features.inputs import (
     NO_PUBLICATIONS,
     Bar,
@@ -35,12 +28,7 @@ from dosvotos.market.features.inputs import (
     max_ages,
 )
 from dosvotos.market.features.kernel import FeatureState, empty_state
-from dosvotos.market.microseconds import (
-    MICROSECONDS_PER_BAR,
-    MICROSECONDS_PER_DAY,
-    moment_to_microseconds,
-    to_timestamp,
-)
+from dosvotos.market.microseconds import US_PER_BAR, US_PER_DAY, moment_to_microseconds, to_timestamp
 
 VERSION = 3
 """Of the saved format; a state saved under another is rebuilt."""
@@ -99,12 +87,11 @@ class FeatureStream:
     @property
     def definition(self) -> str:
         """Hash of all that rows depend on beside the data; `restore` takes only a state of the same."""
-        periods = [*RETURN_BARS, RSI_PERIOD, ATR_PERIOD, ADX_PERIOD, Z_WINDOW, MAX_BUSINESS_DAYS_APART]
         return digest_json(
             {
                 "version": VERSION,
                 "features": FEATURE_ORDER_HASH,
-                "periods": periods,
+                "periods": PERIODS,
                 "ages": dict(zip(VARIABLES, self._max_ages.tolist(), strict=True)),
                 "range_source": self.range_source,
             }
@@ -150,7 +137,7 @@ class FeatureStream:
         DataError
             If a price is not positive and finite.
         """
-        close_time = moment_to_microseconds(opened) + MICROSECONDS_PER_BAR
+        close_time = moment_to_microseconds(opened) + US_PER_BAR
         close = float(close)
         high, low = (close, close) if self.range_source == "close" else (float(high), float(low))
         bar = Bar(close_time, high, low, close, slot(opened) / LAST_SLOT)
@@ -247,13 +234,13 @@ class FeatureStream:
 
     def _begins_session(self, close_time: int) -> bool:
         """Whether a bar lies in a later session than the last one; no session crosses midnight UTC."""
-        return close_time // MICROSECONDS_PER_DAY != self._last_close_time // MICROSECONDS_PER_DAY
+        return close_time // US_PER_DAY != self._last_close_time // US_PER_DAY
 
     def _cuts(self, close_time: np.ndarray) -> list[int]:
         """Indices at which to stop for a checkpoint: where the last sessions begin, as many as are kept."""
         if len(close_time) <= 1:
             return [0, len(close_time)][: len(close_time) + 1]
-        days = close_time // MICROSECONDS_PER_DAY
+        days = close_time // US_PER_DAY
         begins = np.flatnonzero(days[1:] != days[:-1]) + 1
         return [0, *begins[-CHECKPOINTS:].tolist(), len(close_time)]
 

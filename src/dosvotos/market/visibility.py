@@ -7,7 +7,7 @@ from dosvotos.contracts.acquisition import MacroVariable
 from dosvotos.contracts.features import MACRO_SOURCES
 from dosvotos.market.alignment import weekday_observations
 from dosvotos.market.calendar import BAR, slots
-from dosvotos.market.microseconds import MICROSECONDS_PER_DAY, to_microseconds
+from dosvotos.market.microseconds import US_PER_DAY, to_microseconds
 
 
 def first_visible(macro: pd.DataFrame, bar_times: pd.DatetimeIndex) -> pd.DataFrame:
@@ -66,7 +66,7 @@ def ages(
     for short, name in MACRO_SOURCES.items():
         moments = _newest_published(weekday_observations(macro, name))
         n_known = np.searchsorted(moments, closes, side="right")
-        age = (closes - np.insert(moments, 0, 0)[n_known]) / MICROSECONDS_PER_DAY
+        age = (closes - np.insert(moments, 0, 0)[n_known]) / US_PER_DAY
         shares[short] = np.where(n_known > 0, age / variables[name].ffill_max_days, np.nan)
     return pd.DataFrame(shares, index=bar_times)
 

@@ -18,11 +18,14 @@ from collections.abc import Mapping
 from typing import Final
 
 from dosvotos.contracts.features import FEATURE_VARIABLES, MARKET_FEATURES, SOURCES_BY_FEATURE
+from dosvotos.market.alignment import MAX_BUSINESS_DAYS_APART, Z_WINDOW
 
 RSI_PERIOD: Final = 9
 ATR_PERIOD: Final = 10
 ADX_PERIOD: Final = 14
 RETURN_BARS: Final = (1, 12, 48)
+PERIODS: Final = (*RETURN_BARS, RSI_PERIOD, ATR_PERIOD, ADX_PERIOD, Z_WINDOW, MAX_BUSINESS_DAYS_APART)
+"""All of them; a saved state of others is of another definition."""
 
 COLUMNS: Final = (*MARKET_FEATURES, "time_normalized", "policy_rate_difference")
 TIME_NORMALIZED: Final = COLUMNS.index("time_normalized")

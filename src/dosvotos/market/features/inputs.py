@@ -11,7 +11,7 @@ from dosvotos.contracts.features import MACRO_SOURCES
 from dosvotos.market.alignment import is_weekday, sort_publications
 from dosvotos.market.calendar import LAST_SLOT, slots
 from dosvotos.market.features.definition import VARIABLES
-from dosvotos.market.microseconds import MICROSECONDS_PER_BAR, MICROSECONDS_PER_DAY, to_microseconds
+from dosvotos.market.microseconds import US_PER_BAR, US_PER_DAY, to_microseconds
 
 RangeSource = Literal["close", "bars"]
 """What true ranges are taken from: closes alone, or each bar's own high and low."""
@@ -71,13 +71,10 @@ NO_PUBLICATIONS = PublicationArrays(_NONE, _NONE, _NONE, np.empty(0))
 def bar_arrays(bars: pd.DataFrame, range_source: RangeSource) -> BarArrays:
     """Arrays of bars (index: bar open, UTC); under ``range_source: close`` high and low are the close."""
     times = pd.DatetimeIndex(bars.index)
-    close = owned_array(bars["close"].to_numpy(float))
-    high, low = (
-        (close, close)
-        if range_source == "close"
-        else (owned_array(bars[name].to_numpy(float)) for name in ("high", "low"))
-    )
-    close_time = to_microseconds(times) + MICROSECONDS_PER_BAR
+    close = high = low = owned_array(bars["close"])
+    if range_source == "bars":
+        high, low = owned_array(bars["high"]), owned_array(bars["low"])
+    close_time = to_microseconds(times) + US_PER_BAR
     return BarArrays(close_time, high, low, close, slots(times) / LAST_SLOT)
 
 
@@ -99,9 +96,9 @@ def publication_arrays(macro: pd.DataFrame) -> PublicationArrays:
 
 def max_ages(variables: Mapping[str, MacroVariable]) -> np.ndarray:
     """Microseconds after its publication at which a value of each of VARIABLES counts as missing."""
-    return np.array([variables[name].ffill_max_days * MICROSECONDS_PER_DAY for name in VARIABLES])
+    return np.array([variables[name].ffill_max_days * US_PER_DAY for name in VARIABLES])
 
 
-def owned_array(values: np.ndarray) -> np.ndarray:
+def owned_array(values: np.ndarray | pd.Series) -> np.ndarray:
     """Contiguous, writable float64: an array of another kind would compile the kernel once more."""
     return np.require(values, dtype=float, requirements=["C", "W"])
