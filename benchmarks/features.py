@@ -27,17 +27,11 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from dosvotos.contracts.parameters import Parameters  # noqa: E402
-from dosvotos.market.calendar import BAR, scheduled_sessions, session_bar_times  # noqa: E402
+from dosvotos.market.calendar import scheduled_sessions, session_bar_times  # noqa: E402
 from dosvotos.market.features import MarketHistory, market_features  # noqa: E402
 from dosvotos.market.features.compute import update_features  # noqa: E402
 from dosvotos.market.features.definition import VARIABLES  # noqa: E402
-from dosvotos.market.features.inputs import (  # noqa: E402
-    NO_PUBLICATIONS,
-    PublicationArrays,
-    bar_arrays,
-    max_ages,
-    publication_arrays,
-)
+from dosvotos.market.features.inputs import bar_arrays, max_ages, publication_arrays  # noqa: E402
 from dosvotos.market.features.kernel import empty_state  # noqa: E402
 from dosvotos.market.stream import FeatureStream  # noqa: E402
 from tests.conftest import parameters_of  # noqa: E402
@@ -73,11 +67,8 @@ def history(n_bars: int) -> MarketHistory:
 def ratio_to_talib(n_bars: int, rounds: int, variables: Any) -> tuple[float, float]:
     """Time of all 13 features over that of TA-Lib's three calls: from arrays, and from frames."""
     made = history(n_bars)
-    bars, publications, ages = (
-        bar_arrays(made.bars, "close"),
-        publication_arrays(made.macro),
-        max_ages(variables),
-    )
+    bars, publications = bar_arrays(made.bars, "close"), publication_arrays(made.macro)
+    ages = max_ages(variables)
     close = bars.close
     works = {
         "talib": lambda: (
@@ -102,16 +93,11 @@ def incremental_us(n_bars: int, variables: Any) -> float:
     made = history(n_bars)
     publications, stream = publication_arrays(made.macro), FeatureStream(variables)
     closes, opened = made.bars["close"].tolist(), [t.to_pydatetime() for t in made.bars.index]
-    ends = np.searchsorted(
-        publications.published_at, (made.bars.index + BAR).as_unit("us").asi8, side="right"
-    )
+    close_times = bar_arrays(made.bars, "close").close_time
+    ends = np.searchsorted(publications.published_at, close_times, side="right")
     seconds, taken = [], 0
     for moment, close, end in zip(opened, closes, ends.tolist(), strict=True):
-        since = (
-            PublicationArrays(*(array[taken:end] for array in publications))
-            if end > taken
-            else NO_PUBLICATIONS
-        )
+        since = publications.select(taken, end)
         started = time.perf_counter()
         stream.add_bar(moment, close, close, close, since)
         seconds.append(time.perf_counter() - started)

@@ -41,7 +41,7 @@ def rows_of(history: MarketHistory) -> np.ndarray:
 def published_after(publications: PublicationArrays, moment: float) -> PublicationArrays:
     """The publications after a moment (microseconds)."""
     first = int(np.searchsorted(publications.published_at, moment, side="right"))
-    return PublicationArrays(*(array[first:] for array in publications))
+    return publications.select(first)
 
 
 def run(stream: FeatureStream, history: MarketHistory, stop: int) -> list[np.ndarray]:

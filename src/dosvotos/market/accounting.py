@@ -5,6 +5,7 @@ the traded notional. Design, sections 3 and 9.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -131,10 +132,12 @@ def run_account(
     carry = tape.overnight_yield() if financed else np.zeros(0)
     n_bars = len(tape.close)
     # NumPy asks the system for large pages, compiled code does not, and most of the time goes into new memory
-    equity, position, fees = np.full(n_bars, capital), np.zeros(n_bars), np.zeros(n_bars)
-    trades = np.empty((n_bars, len(_TRADE_FIELDS)))
-    n_trades, ruined = _run(tape.close, positions, carry, cost, capital, equity, position, fees, trades)
-    return Account(equity, position, fees, _trade_frame(trades[:n_trades]), bool(ruined))
+    output = _Output(
+        np.full(n_bars, capital), np.zeros(n_bars), np.zeros(n_bars), np.empty((n_bars, len(_TRADE_FIELDS)))
+    )
+    n_trades, ruined = _run(tape.close, positions, carry, cost, capital, output)
+    trades = _trade_frame(output.trades[:n_trades])
+    return Account(output.equity, output.position, output.fees, trades, bool(ruined))
 
 
 def _trade_frame(trades: np.ndarray) -> pd.DataFrame:
@@ -151,19 +154,20 @@ def _as_positions(targets: np.ndarray) -> np.ndarray | None:
     return positions if valid and np.array_equal(positions, targets) else None
 
 
+class _Output(NamedTuple):
+    equity: np.ndarray
+    position: np.ndarray
+    fees: np.ndarray
+    trades: np.ndarray
+    """Of shape (n_bars, 7), _TRADE_FIELDS."""
+
+
 @njit()
-def _run(  # noqa: PLR0913, PLR0917
-    close: np.ndarray,
-    targets: np.ndarray,
-    carry: np.ndarray,
-    cost: float,
-    capital: float,
-    equity_curve: np.ndarray,
-    position: np.ndarray,
-    fees: np.ndarray,
-    trades: np.ndarray,
+def _run(
+    close: np.ndarray, targets: np.ndarray, carry: np.ndarray, cost: float, capital: float, output: _Output
 ) -> tuple[int, bool]:
-    n_bars = len(close)
+    """Write the account into `output`; return how many trades it closed, and whether it was ruined."""
+    (equity_curve, position, fees, trades), n_bars = output, len(close)
     n_trades, ruined, ruin, financed = 0, False, RUIN_SHARE * capital, len(carry) > 0
     equity, units, held = capital, 0.0, 0.0
     entry_bar, entry_price, entry_equity = 0, 0.0, capital

@@ -160,8 +160,7 @@ class FeatureStream:
             if self._begins_session(bars.close_time[start]):
                 self._keep_checkpoint()
             part = BarArrays(*(array[start:stop] for array in bars))
-            later = PublicationArrays(*(array[first:] for array in publications))
-            parts.append(update_features(self._state, part, later, self._max_ages))
+            parts.append(update_features(self._state, part, publications.select(first), self._max_ages))
             first = int(np.searchsorted(publications.published_at, part.close_time[-1], side="right"))
             self._last_close_time, self._row = int(part.close_time[-1]), parts[-1][:, -1].copy()
         return parts[-1] if len(parts) <= 2 else np.hstack(parts)

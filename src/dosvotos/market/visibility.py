@@ -22,9 +22,8 @@ def first_visible(macro: pd.DataFrame, bar_times: pd.DatetimeIndex) -> pd.DataFr
     Returns
     -------
     DataFrame
-        A row a value published between the first and the last bar's close: variable (short name),
-        observation_date, published_at, bar (its open, UTC), slot (0 to 59) and waited (hours from the
-        publication to the bar's close).
+        A row for each value published between the first and the last close: variable (short name),
+        observation_date, published_at, bar (its open, UTC), slot and waited (hours until the bar's close).
     """
     closes = bar_times + BAR
     names = {full: short for short, full in MACRO_SOURCES.items()}

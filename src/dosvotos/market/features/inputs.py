@@ -63,6 +63,10 @@ class PublicationArrays(NamedTuple):
     """Observation date, int64 days since 1970."""
     value: np.ndarray
 
+    def select(self, start: int, stop: int | None = None) -> "PublicationArrays":
+        """Publications from index `start` to before `stop`."""
+        return PublicationArrays(*(array[start:stop] for array in self))
+
 
 _NONE = np.empty(0, dtype=np.int64)
 NO_PUBLICATIONS = PublicationArrays(_NONE, _NONE, _NONE, np.empty(0))
