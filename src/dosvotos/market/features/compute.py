@@ -115,7 +115,7 @@ def update_features_by_bar(
     if len(publications.published_at):
         return update_features(state, bar.as_arrays(), publications, max_ages)[:, 0]
     row = np.empty(len(COLUMNS))
-    status, index = process_bar(state.technical, state.macro.summary, *bar, row)
+    status, index = process_bar(state.technical, state.macro.summary, tuple(bar), row)
     if status != OK:
         _raise_unless_ok(status, index, state, bar.as_arrays(), publications)
     return row

@@ -109,21 +109,14 @@ def process_bars(
 
 @njit(error_model="numpy")
 def process_bar(
-    technical: np.ndarray,
-    summary: np.ndarray,
-    close_time: int,
-    high: float,
-    low: float,
-    close: float,
-    time_normalized: float,
-    row: np.ndarray,
+    technical: np.ndarray, summary: np.ndarray, bar: tuple[int, float, float, float, float], row: np.ndarray
 ) -> tuple[int, int]:
     """As `process_bars`, of one bar without publications into `row` of shape (15,).
 
-    Takes numbers and two of the state's arrays: NamedTuples would cost a quarter of the bar's time to unpack.
+    Takes a plain tuple and two of the state's arrays: unpacking NamedTuples would cost a quarter of its time.
     """
     rows = row.reshape((len(row), 1))
-    rows[TIME_NORMALIZED] = time_normalized
+    close_time, high, low, close, rows[TIME_NORMALIZED] = bar
     prices = np.array([[high], [low], [close]])
     bars = BarArrays(np.array([close_time]), prices[0], prices[1], prices[2], rows[TIME_NORMALIZED])
     status, index = _check_bars(technical[_LAST_CLOSE_TIME], bars)
@@ -283,6 +276,17 @@ def _adx(
 # ---- macro features
 
 
+class _ByVariable(NamedTuple):
+    """Publications grouped by variable, each group in the order of publication."""
+
+    first_bar: np.ndarray
+    """Index of the first bar that sees each publication."""
+    order: np.ndarray
+    """Indices of the publications, group by group."""
+    starts: np.ndarray
+    """Where in `order` each variable's group begins."""
+
+
 @njit(error_model="numpy")
 def _write_macro_rows(
     macro: MacroState,
@@ -291,73 +295,61 @@ def _write_macro_rows(
     max_ages: np.ndarray,
     rows: np.ndarray,
 ) -> None:
-    n = len(publications.published_at)
-    first_bar, grouped = np.empty(n, dtype=np.int64), np.empty(n, dtype=np.int64)
-    starts = np.zeros(len(VARIABLES) + 2, dtype=np.int64)
-    _group_by_variable(close_time, publications, first_bar, grouped, starts)
-    buffer = z_score_buffer()
+    n, buffer = len(publications.published_at), z_score_buffer()
+    groups = _ByVariable(
+        np.empty(n, dtype=np.int64), np.empty(n, dtype=np.int64), np.zeros(len(VARIABLES) + 2, dtype=np.int64)
+    )
+    _group(close_time, publications, groups)
     for variable in range(len(VARIABLES)):
-        own = grouped[starts[variable] : starts[variable + 1]]
-        _replay_variable(
-            macro, variable, close_time, publications, first_bar, own, max_ages[variable], buffer, rows
-        )
+        _replay(macro, variable, close_time, publications, groups, max_ages[variable], buffer, rows)
 
 
 @njit(**NO_ALLOCATION)
-def _group_by_variable(
-    close_time: np.ndarray,
-    publications: PublicationArrays,
-    first_bar: np.ndarray,
-    grouped: np.ndarray,
-    starts: np.ndarray,
-) -> None:
-    """Group publications by variable, each group in the order of publication.
-
-    Writes into `first_bar` the first bar that sees each publication, into `grouped` the publications' indices
-    group by group, into `starts` where each group begins. Publications after the last bar are left out.
-    """
-    bar, n_seen, variable = 0, 0, publications.variable
+def _group(close_time: np.ndarray, publications: PublicationArrays, groups: _ByVariable) -> None:
+    """Fill `groups` (its `starts` zero before) with all publications up to the last bar."""
+    bar, n_seen, variable, starts = 0, 0, publications.variable, groups.starts
     published_at = publications.published_at
     while n_seen < len(published_at) and published_at[n_seen] <= close_time[-1]:
         while close_time[bar] < published_at[n_seen]:
             bar += 1
-        first_bar[n_seen] = bar
+        groups.first_bar[n_seen] = bar
         starts[variable[n_seen] + 2] += 1
         n_seen += 1
     for i in range(2, len(starts)):  # one index ahead, which the loop below takes back
         starts[i] += starts[i - 1]
     for i in range(n_seen):
-        grouped[starts[variable[i] + 1]] = i
+        groups.order[starts[variable[i] + 1]] = i
         starts[variable[i] + 1] += 1
 
 
 @njit(**NO_ALLOCATION)
-def _replay_variable(  # noqa: PLR0913, PLR0917
+def _replay(
     macro: MacroState,
     variable: int,
     close_time: np.ndarray,
     publications: PublicationArrays,
-    first_bar: np.ndarray,
-    own: np.ndarray,
+    groups: _ByVariable,
     max_age: int,
     buffer: np.ndarray,
     rows: np.ndarray,
 ) -> None:
-    """Before each of a variable's `own` publications write what was known till then, then insert it."""
+    """Write what was known of a variable until each of its publications, then insert that."""
     written, bounds = 0, observation_bounds(macro, variable)
-    for k in range(len(own)):
-        i = own[k]
+    first_bar, order, end = groups.first_bar, groups.order, groups.starts[variable + 1]
+    with_z_score, with_change = Z_SCORE_ROW[variable] >= 0, CHANGE_ROW[variable] >= 0
+    for k in range(groups.starts[variable], end):
+        i = order[k]
         if first_bar[i] > written:
             _write_variable(macro.summary, variable, close_time, written, first_bar[i], rows)
             written = first_bar[i]
-        expires = publications.published_at[i] + max_age
-        bounds = insert_observation(
-            macro, variable, bounds, publications.day[i], publications.value[i], expires
+        day, value, expires = (
+            publications.day[i],
+            publications.value[i],
+            publications.published_at[i] + max_age,
         )
-        if k + 1 == len(own) or first_bar[own[k + 1]] > written:
-            update_summary(
-                macro, variable, bounds, Z_SCORE_ROW[variable] >= 0, CHANGE_ROW[variable] >= 0, buffer
-            )
+        bounds = insert_observation(macro, variable, bounds, day, value, expires)
+        if k + 1 == end or first_bar[order[k + 1]] > written:
+            update_summary(macro, variable, bounds, with_z_score, with_change, buffer)
     _write_variable(macro.summary, variable, close_time, written, len(close_time), rows)
 
 
