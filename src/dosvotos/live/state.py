@@ -53,18 +53,15 @@ def catch_up(saved: bytes | None, parameters: Parameters, market: MarketView) ->
     Parameters
     ----------
     saved : bytes, optional
-        What the last tick returned. Features are rebuilt without it, if it is damaged or of another
-        definition or scope, or if a late or revised row lies before its oldest checkpoint.
+        The second result of the last tick. Features are rebuilt if there is none, it is damaged or of another
+        definition or scope, or a late or revised row lies before its oldest checkpoint.
     parameters : Parameters
     market : MarketView
 
     Returns
     -------
-    stream : FeatureStream
-        After the latest stored session bar; its rows are those of `market_features` over the whole history
-        as known now.
-    state : bytes
-        What the next tick needs as `saved`.
+    FeatureStream, bytes
+        The stream, equal to `market_features` over the whole history as known now, and the state to save.
     """
     stream = _empty_stream(parameters)
     try:

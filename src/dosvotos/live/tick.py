@@ -41,15 +41,9 @@ class ServedModel(NamedTuple):
 
 
 def live_features(parameters: Parameters, stream: FeatureStream, as_of: datetime) -> LiveFeatures:
-    """Take the latest session bar's features from a stream, with the moment that counts as now.
+    """Take the latest session bar's features from a stream that `catch_up` returned.
 
-    Parameters
-    ----------
-    parameters : Parameters
-    stream : FeatureStream
-        From `catch_up`.
-    as_of : datetime
-        What counts as now under ``clock: wall``.
+    Under ``clock: wall`` `as_of` counts as now, under ``clock: market`` that bar's close.
 
     Raises
     ------

@@ -91,7 +91,7 @@ class KnownHistory:
     change: np.ndarray
 
     def at(self, instants: pd.DatetimeIndex) -> Known:
-        """What was known at each instant (UTC): the last publication at or before it, unless aged out."""
+        """Look up what was known at each instant: by the last publication at or before it, unless aged out."""
         moments = to_microseconds(instants).astype("datetime64[us]")
         last = np.searchsorted(self.published, moments, side="right") - 1
         visible = last >= 0
@@ -100,7 +100,7 @@ class KnownHistory:
 
 
 def known_history(observations: pd.DataFrame, max_age_days: int) -> KnownHistory:
-    """Replay the publications of one variable in the order they happened.
+    """Compute what was known of one variable after each of its publications.
 
     Parameters
     ----------
@@ -176,23 +176,8 @@ def insert_observation(
 ) -> tuple[int, int]:
     """Insert a published observation, or replace that of the same day; then call `update_summary`.
 
-    Parameters
-    ----------
-    macro : MacroState, changed in place
-    variable : index in `macro`
-    bounds : from `observation_bounds`, or from the insertion before
-    day : days since 1970
-    value : finite
-    expires : microseconds UTC after which the value counts as missing
-
-    Returns
-    -------
-    first, end : int
-        The bounds afterwards.
-
-    Notes
-    -----
-    An observation older than 252 later ones changes nothing.
+    `bounds` come from `observation_bounds` or the insertion before; the result is the bounds afterwards.
+    `day` counts from 1970, `expires` is in microseconds UTC. An observation before 252 others is ignored.
     """
     first, end = bounds
     if first < end and day <= macro.days[variable, end - 1]:
@@ -209,7 +194,7 @@ def insert_observation(
 def _insert_before_last(
     macro: MacroState, variable: int, first: int, end: int, day: int, value: float, expires: int
 ) -> tuple[int, int]:
-    """Insert an observation no later than the latest; of the latest's own day it replaces that."""
+    """Insert an observation no later than the latest, or replace that of the same day."""
     days, values, index = macro.days, macro.values, end - 1
     while index > first and days[variable, index - 1] >= day:
         index -= 1
@@ -247,18 +232,8 @@ def update_summary(
 ) -> None:
     """Refresh a variable's VALUE, Z_SCORE and CHANGE after one or more insertions.
 
-    Parameters
-    ----------
-    macro : MacroState, its `summary` changed in place
-    variable : index in `macro`
-    bounds : from `insert_observation`
-    with_z_score, with_change : whether to compute them; else they stay NaN
-    buffer : from `z_score_buffer`
-
-    Notes
-    -----
-    The z-score is summed over its window anew, never as a running sum: it depends on the window alone, not on
-    the order in which its observations came.
+    Z_SCORE and CHANGE stay NaN where they are not asked for. The z-score is summed over its window anew, not
+    as a running sum: it depends on the window alone, not on the order in which its observations came.
     """
     first, end = bounds
     macro.summary[variable, FIRST], macro.summary[variable, END] = first, end

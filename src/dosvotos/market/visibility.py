@@ -49,9 +49,7 @@ def ages(
 
     Parameters
     ----------
-    macro : DataFrame
-        variable, observation_date and published_at (UTC).
-    bar_times : DatetimeIndex of shape (n_bars,), UTC
+    macro, bar_times : as `first_visible`
     variables : dict of MacroVariable by full name
 
     Returns

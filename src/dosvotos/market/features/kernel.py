@@ -124,7 +124,7 @@ def process_bar(
         return status, index
     _write_technical_rows(technical, bars, rows)
     for variable in range(len(summary)):
-        _write_variable(summary, variable, bars.close_time, 0, 1, rows)
+        _write_known(summary, variable, bars.close_time, 0, 1, rows)
     technical[_LAST_CLOSE_TIME] = close_time
     return OK, 0
 
@@ -301,7 +301,7 @@ def _write_macro_rows(
     )
     _group(close_time, publications, groups)
     for variable in range(len(VARIABLES)):
-        _replay(macro, variable, close_time, publications, groups, max_ages[variable], buffer, rows)
+        _write_variable(macro, variable, close_time, publications, groups, max_ages[variable], buffer, rows)
 
 
 @njit(**NO_ALLOCATION)
@@ -323,7 +323,7 @@ def _group(close_time: np.ndarray, publications: PublicationArrays, groups: _ByV
 
 
 @njit(**NO_ALLOCATION)
-def _replay(
+def _write_variable(
     macro: MacroState,
     variable: int,
     close_time: np.ndarray,
@@ -340,7 +340,7 @@ def _replay(
     for k in range(groups.starts[variable], end):
         i = order[k]
         if first_bar[i] > written:
-            _write_variable(macro.summary, variable, close_time, written, first_bar[i], rows)
+            _write_known(macro.summary, variable, close_time, written, first_bar[i], rows)
             written = first_bar[i]
         day, value, expires = (
             publications.day[i],
@@ -350,14 +350,14 @@ def _replay(
         bounds = insert_observation(macro, variable, bounds, day, value, expires)
         if k + 1 == end or first_bar[order[k + 1]] > written:
             update_summary(macro, variable, bounds, with_z_score, with_change, buffer)
-    _write_variable(macro.summary, variable, close_time, written, len(close_time), rows)
+    _write_known(macro.summary, variable, close_time, written, len(close_time), rows)
 
 
 @njit(**NO_ALLOCATION, inline="always")
-def _write_variable(
+def _write_known(
     summary: np.ndarray, variable: int, close_time: np.ndarray, start: int, stop: int, rows: np.ndarray
 ) -> None:
-    """Write what is known of a variable into its features' rows, NaN once it has aged out."""
+    """Write what is known of a variable into its features' rows from `start` to before `stop`, else NaN."""
     expires = summary[variable, EXPIRES]
     valid = stop if start < stop and close_time[start] <= expires else start
     while valid > start and close_time[valid - 1] > expires:
