@@ -53,9 +53,9 @@ class MarketFeeder(NamedTuple):
 def market(variables):
     """The last twenty sessions, and of macro what features need and one variable that they do not."""
     bars, macro = simulated(variables)
-    behind = macro["variable"].isin([*VARIABLES, next(name for name in variables if name not in VARIABLES)])
+    used = macro["variable"].isin([*VARIABLES, next(name for name in variables if name not in VARIABLES)])
     recent = macro["published_at"] > bars.index[0] - pd.Timedelta(days=420)
-    return bars.iloc[-20 * 60 :], macro[behind & recent]
+    return bars.iloc[-20 * 60 :], macro[used & recent]
 
 
 @pytest.fixture

@@ -73,10 +73,10 @@ def test_any_portions_and_restarts_between_them_give_the_batch(market, batch, cu
     np.testing.assert_array_equal(np.hstack(found).T, batch)
 
 
-@given(index=st.integers(0, N_BARS - 64), behind=st.integers(1, 230), factor=st.floats(0.98, 1.02))
+@given(index=st.integers(0, N_BARS - 64), bars_since=st.integers(1, 230), factor=st.floats(0.98, 1.02))
 @settings(max_examples=12, deadline=None)
-def test_after_a_rollback_a_late_or_changed_bar_gives_the_batch(market, index, behind, factor):
-    seen = min(index + behind, N_BARS - 63)
+def test_after_a_rollback_a_late_or_changed_bar_gives_the_batch(market, index, bars_since, factor):
+    seen = min(index + bars_since, N_BARS - 63)
     changed = MarketHistory(market.bars.copy(), market.macro)
     changed.bars.iloc[index, changed.bars.columns.get_loc("close")] *= factor
     stream = FeatureStream(VARIABLES)
@@ -87,7 +87,7 @@ def test_after_a_rollback_a_late_or_changed_bar_gives_the_batch(market, index, b
     since = to_timestamp(max(stream.last_close_time, 0))
     n_again = seen - int((market.bars.index + BAR <= since).sum())
     found = run(stream, changed, seen)
-    assert len(found) == n_again <= behind + 60
+    assert len(found) == n_again <= bars_since + 60
     np.testing.assert_array_equal(np.array(found), rows_of(changed)[seen - n_again : seen])
 
 

@@ -91,7 +91,7 @@ class KnownHistory:
     change: np.ndarray
 
     def at(self, instants: pd.DatetimeIndex) -> Known:
-        """Look up what was known at each instant: by the last publication at or before it, unless aged out."""
+        """Look up what was known at each instant: the last publication at or before it, unless aged out."""
         moments = to_microseconds(instants).astype("datetime64[us]")
         last = np.searchsorted(self.published, moments, side="right") - 1
         visible = last >= 0
