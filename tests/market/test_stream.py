@@ -15,7 +15,7 @@ from dosvotos.market.features import MarketHistory, market_features
 from dosvotos.market.features.compute import technical_features
 from dosvotos.market.features.inputs import NO_PUBLICATIONS, PublicationArrays, bar_arrays, publication_arrays
 from dosvotos.market.microseconds import moment_to_microseconds, to_timestamp
-from dosvotos.market.stream import CHECKPOINTS, FeatureStream
+from dosvotos.market.stream import CHECKPOINTS, VERSION, FeatureStream
 from tests.conftest import parameters_of
 
 VARIABLES = parameters_of().macro_variables.variables
@@ -133,7 +133,7 @@ def test_a_bar_not_later_than_the_last_is_refused_and_nothing_changes(market, ag
     assert stream.to_bytes({}) == before
 
 
-def test_a_damaged_state_or_one_of_another_definition_is_refused(market):
+def test_a_damaged_state_or_one_of_another_definition_or_version_is_refused(market, monkeypatch):
     stream = FeatureStream(VARIABLES)
     run(stream, market, 130)
     content = stream.to_bytes({"seen": 130})
@@ -150,6 +150,9 @@ def test_a_damaged_state_or_one_of_another_definition_is_refused(market):
     older = {n: v.model_copy(update={"ffill_max_days": v.ffill_max_days + 1}) for n, v in VARIABLES.items()}
     with pytest.raises(LineageError, match="definition"):
         FeatureStream(older).restore(content)
+    monkeypatch.setattr("dosvotos.market.stream.VERSION", VERSION + 1)
+    with pytest.raises(LineageError, match=f"version is {VERSION}, this one needs {VERSION + 1}"):
+        FeatureStream(VARIABLES).restore(content)
 
 
 def test_the_state_of_a_long_history_is_no_larger(small_market):

@@ -9,7 +9,7 @@ Technical features come from closes (and highs and lows under ``range_source: ba
 
 Macro features come from the observations of weekdays that were published by the bar's close (`alignment`):
 
-- ``*_z``: distance of the latest value from the mean of the latest 252, in standard deviations (ddof 1).
+- ``*_z``: latest value less the mean of the latest 252, over their standard deviation (ddof 1).
 - ``*_change_1d``: latest value over the one before, less 1; missing over more than 5 business days.
 - ``rate_spread``, ``policy_rate_difference``: latest value of the first variable less that of the second.
 """  # noqa: E501
@@ -25,7 +25,7 @@ ATR_PERIOD: Final = 10
 ADX_PERIOD: Final = 14
 RETURN_BARS: Final = (1, 12, 48)
 PERIODS: Final = (*RETURN_BARS, RSI_PERIOD, ATR_PERIOD, ADX_PERIOD, Z_WINDOW, MAX_BUSINESS_DAYS_APART)
-"""All of them; a saved state of others is of another definition."""
+"""All lengths that values depend on; a state computed with others is not restored."""
 
 COLUMNS: Final = (*MARKET_FEATURES, "time_normalized", "policy_rate_difference")
 TIME_NORMALIZED: Final = COLUMNS.index("time_normalized")
@@ -46,4 +46,4 @@ CHANGE_ROW: Final = _rows(
 )
 MINUEND_ROW: Final = _rows({first: name for name, (first, _) in _DIFFERENCES.items()})
 SUBTRAHEND_ROW: Final = _rows({second: name for name, (_, second) in _DIFFERENCES.items()})
-"""VARIABLES must hold a difference's second variable behind its first."""
+"""The kernel subtracts in place: VARIABLES must hold a difference's second variable after its first."""
