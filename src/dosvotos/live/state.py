@@ -50,13 +50,8 @@ class Watermark(NamedTuple):
 def catch_up(saved: bytes | None, parameters: Parameters, market: MarketView) -> tuple[FeatureStream, bytes]:
     """Restore a feature stream and add all rows stored since it was saved, or rebuild it from all rows.
 
-    Parameters
-    ----------
-    saved : bytes, optional
-        The second result of the last tick. Features are rebuilt if there is none, it is damaged or of another
-        definition or scope, or a late or revised row lies before its oldest checkpoint.
-    parameters : Parameters
-    market : MarketView
+    `saved` is the second result of the last tick. Features are rebuilt if it is None, damaged, or of another
+    definition or scope, or if a late or revised row lies before its oldest checkpoint.
 
     Returns
     -------
