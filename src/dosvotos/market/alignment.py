@@ -28,18 +28,18 @@ _DATED = r"^\d{4}-\d\d-\d\d$"
 
 
 def is_dated(vintage: pd.Series) -> pd.Series:
-    """Mask of the vintages that are days on which the vendor published the value; others are words."""
+    """Mask the vintages that are days on which the vendor published the value; others are words."""
     return vintage.astype("str").str.match(_DATED).astype(bool)
 
 
 def weekday_observations(macro: pd.DataFrame, name: str) -> pd.DataFrame:
-    """Observations of one daily variable that feed features: those of Mondays to Fridays."""
+    """Select the observations of one daily variable that feed features: those of Mondays to Fridays."""
     rows = macro[macro["variable"] == name]
     return rows[pd.DatetimeIndex(rows["observation_date"]).weekday < 5]
 
 
 def is_weekday(days: np.ndarray) -> np.ndarray:
-    """Mask of Mondays to Fridays among days since 1970."""
+    """Mask the Mondays to Fridays among days since 1970."""
     mask: np.ndarray = (days + 3) % 7 < 5
     return mask
 
@@ -57,12 +57,12 @@ class MacroState(NamedTuple):
     summary: np.ndarray
 
     def copy(self) -> "MacroState":
-        """The same, sharing no memory."""
+        """Copy it, sharing no memory."""
         return MacroState(*(array.copy() for array in self))
 
 
 def empty_macro_state(n_variables: int) -> MacroState:
-    """The state before any publication: all values NaN."""
+    """Make the state before any publication: all values NaN."""
     summary = np.full((n_variables, 6), np.nan)
     summary[:, [FIRST, END]], summary[:, EXPIRES] = 0.0, -np.inf
     shape = (n_variables, _CAPACITY)
@@ -160,13 +160,13 @@ def sort_publications(observations: pd.DataFrame) -> tuple[np.ndarray, np.ndarra
 
 @njit(error_model="numpy")
 def z_score_buffer() -> np.ndarray:
-    """Working memory that `update_summary` needs."""
+    """Allocate the working memory that `update_summary` needs."""
     return np.empty(2 * _LANES)
 
 
 @njit(**NO_ALLOCATION, inline="always")
 def observation_bounds(macro: MacroState, variable: int) -> tuple[int, int]:
-    """Where a variable's observations begin and end in `macro`."""
+    """Return where a variable's observations begin and end in `macro`."""
     return int(macro.summary[variable, FIRST]), int(macro.summary[variable, END])
 
 

@@ -1,4 +1,4 @@
-"""Sessions, holidays and the moment a macro value becomes known."""
+"""The trading calendar of USD/COP, and the moments at which macro values are published."""
 
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
@@ -26,7 +26,7 @@ _COUNTRY_OF_ZONE = {"America/New_York": "US", "America/Bogota": "CO", "America/L
 
 @cache
 def closed_days(country: str, first_year: int, last_year: int) -> np.ndarray:
-    """Public holidays of a country as sorted ``datetime64[D]``; for Colombia also the banks' closing day.
+    """List a country's public holidays as sorted ``datetime64[D]``; for Colombia also the banks' closing day.
 
     The banks close on the year's last weekday that is no holiday.
     """
@@ -38,20 +38,20 @@ def closed_days(country: str, first_year: int, last_year: int) -> np.ndarray:
 
 
 def scheduled_sessions(start: date, end: date) -> np.ndarray:
-    """Trading days from start to end, both included, as ``datetime64[D]`` Bogota dates."""
+    """List the trading days from start to end, both included, as ``datetime64[D]`` Bogota dates."""
     days = np.arange(np.datetime64(start, "D"), np.datetime64(end, "D") + 1)
     return days[np.is_busday(days, holidays=closed_days("CO", start.year, end.year))]
 
 
 def session_dates(bar_times: pd.DatetimeIndex) -> np.ndarray:
-    """Bogota date of each bar, ``datetime64[D]`` of shape (n_bars,)."""
+    """Return the Bogota date of each bar, ``datetime64[D]`` of shape (n_bars,)."""
     days = _local_microseconds(bar_times) // US_PER_DAY
     dates: np.ndarray = days.astype("datetime64[D]")
     return dates
 
 
 def slots(bar_times: pd.DatetimeIndex) -> np.ndarray:
-    """Slot of each bar: its index in the session, 0 at 08:00 to 59 at 12:55 Bogota; -1 off session.
+    """Return each bar's slot: its index in the session, 0 at 08:00 to 59 at 12:55 Bogota; -1 off session.
 
     Counts minutes since the open, not bars present. A label off the five-minute grid is off session.
     """
@@ -70,7 +70,7 @@ def slot(bar_time: datetime) -> int:
 
 
 def in_session(bar_times: pd.DatetimeIndex) -> np.ndarray:
-    """Mask of the bars that lie in a scheduled session, bool of shape (n_bars,)."""
+    """Mask the bars that lie in a scheduled session, bool of shape (n_bars,)."""
     if len(bar_times) == 0:
         return np.zeros(0, dtype=bool)
     days = session_dates(bar_times)
@@ -79,7 +79,7 @@ def in_session(bar_times: pd.DatetimeIndex) -> np.ndarray:
 
 
 def session_bar_times(day: np.datetime64) -> pd.DatetimeIndex:
-    """The 60 bar-open labels of one session, UTC."""
+    """List the bar opens of one session, UTC, 60 of them."""
     start = pd.Timestamp(day).tz_localize(BOGOTA) + pd.Timedelta(minutes=_OPEN_MINUTE)
     return pd.date_range(start, periods=BARS_PER_SESSION, freq=BAR).tz_convert("UTC")
 
@@ -117,7 +117,7 @@ def published_at(observation_dates: Sequence[date], rule: PublicationRule) -> pd
 
 
 def closed_days_around(days: np.ndarray, zone: str) -> np.ndarray:
-    """Closed days of a release zone's country over the years of `days` and one more on each side.
+    """List the closed days of a release zone's country over the years of `days` and one more on each side.
 
     Raises
     ------
@@ -131,7 +131,7 @@ def closed_days_around(days: np.ndarray, zone: str) -> np.ndarray:
 
 
 def last_complete_session(bar_times: pd.DatetimeIndex) -> date:
-    """Latest session whose 12:55 bar is stored.
+    """Return the latest session whose 12:55 bar is stored.
 
     Raises
     ------
@@ -146,7 +146,7 @@ def last_complete_session(bar_times: pd.DatetimeIndex) -> date:
 
 
 def last_ended_session(now: pd.Timestamp) -> date:
-    """Bogota date of the last scheduled session whose last bar has closed by `now` (timezone-aware)."""
+    """Return the last scheduled session whose last bar has closed by `now` (timezone-aware)."""
     today = now.tz_convert(BOGOTA).date()
     days = scheduled_sessions(today - timedelta(days=30), today)
     ended = [day for day in days[-2:] if session_bar_times(day)[-1] + BAR <= now]
@@ -155,7 +155,7 @@ def last_ended_session(now: pd.Timestamp) -> date:
 
 
 def _local_microseconds(bar_times: pd.DatetimeIndex) -> np.ndarray:
-    """Bogota's wall time at each bar, as microseconds."""
+    """Read Bogota's clock at each bar, as microseconds since 1970 there."""
     return to_microseconds(bar_times.tz_convert(BOGOTA).tz_localize(None))
 
 

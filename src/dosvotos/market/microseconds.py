@@ -11,16 +11,16 @@ US_PER_BAR = 5 * US_PER_MINUTE
 
 
 def to_microseconds(times: pd.DatetimeIndex) -> np.ndarray:
-    """Microseconds of each time, int64 of shape (n,); a time without zone counts as UTC."""
+    """Convert times to int64 of shape (n,); a time without zone counts as UTC."""
     microseconds: np.ndarray = times.as_unit("us").asi8
     return microseconds
 
 
 def moment_to_microseconds(moment: datetime) -> int:
-    """Microseconds of one timezone-aware moment."""
+    """Convert one timezone-aware moment."""
     return round(moment.timestamp() * 1e6)
 
 
 def to_timestamp(microseconds: float) -> pd.Timestamp:
-    """The moment in UTC; `microseconds` must be finite."""
+    """Convert to the moment in UTC; `microseconds` must be finite."""
     return pd.Timestamp(int(microseconds), unit="us", tz="UTC")

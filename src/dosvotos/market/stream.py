@@ -49,16 +49,16 @@ class Checkpoint(NamedTuple):
         return self.state.last_close_time
 
     def copy(self) -> "Checkpoint":
-        """The same, sharing no memory."""
+        """Copy it, sharing no memory."""
         return Checkpoint(self.state.copy(), self.row.copy())
 
     def arrays(self) -> tuple[np.ndarray, ...]:
-        """What is saved of it, in the order of `_SAVED`."""
+        """List what is saved of it, in the order of `_SAVED`."""
         return self.state.technical, *self.state.macro, self.row
 
     @classmethod
     def from_arrays(cls, *saved: np.ndarray) -> "Checkpoint":
-        """The checkpoint that `arrays` gave."""
+        """Make a checkpoint of the arrays that `arrays` listed."""
         technical, days, values, summary, row = (array.copy() for array in saved)
         return cls(FeatureState(technical, MacroState(days, values, summary)), row)
 

@@ -48,7 +48,7 @@ class Bar(NamedTuple):
     time_normalized: float
 
     def as_arrays(self) -> BarArrays:
-        """The same as arrays of shape (1,)."""
+        """Convert to arrays of shape (1,)."""
         return BarArrays(*(np.array([number]) for number in self))
 
 
@@ -64,7 +64,7 @@ class PublicationArrays(NamedTuple):
     value: np.ndarray
 
     def select(self, start: int, stop: int | None = None) -> "PublicationArrays":
-        """Publications from index `start` to before `stop`."""
+        """Select the publications from index `start` to before `stop`."""
         return PublicationArrays(*(array[start:stop] for array in self))
 
 
@@ -73,7 +73,7 @@ NO_PUBLICATIONS = PublicationArrays(_NONE, _NONE, _NONE, np.empty(0))
 
 
 def bar_arrays(bars: pd.DataFrame, range_source: RangeSource) -> BarArrays:
-    """Arrays of bars (index: bar open, UTC); under ``range_source: close`` high and low are the close."""
+    """Convert bars (index: bar open, UTC); under ``range_source: close`` high and low are the close."""
     times = pd.DatetimeIndex(bars.index)
     close = high = low = owned_array(bars["close"])
     if range_source == "bars":
@@ -83,7 +83,7 @@ def bar_arrays(bars: pd.DataFrame, range_source: RangeSource) -> BarArrays:
 
 
 def publication_arrays(macro: pd.DataFrame) -> PublicationArrays:
-    """Arrays of the observations that feed features: of VARIABLES, of daily ones those of weekdays alone.
+    """Convert the observations that feed features: of VARIABLES, of daily ones those of weekdays alone.
 
     Raises
     ------
@@ -99,10 +99,10 @@ def publication_arrays(macro: pd.DataFrame) -> PublicationArrays:
 
 
 def max_ages(variables: Mapping[str, MacroVariable]) -> np.ndarray:
-    """Microseconds after its publication at which a value of each of VARIABLES counts as missing."""
+    """List for each of VARIABLES after how many microseconds a published value counts as missing."""
     return np.array([variables[name].ffill_max_days * US_PER_DAY for name in VARIABLES])
 
 
 def owned_array(values: np.ndarray | pd.Series) -> np.ndarray:
-    """Contiguous, writable float64: an array of another kind would compile the kernel once more."""
+    """Make values contiguous, writable float64: for another kind of array the kernel is compiled anew."""
     return np.require(values, dtype=float, requirements=["C", "W"])

@@ -61,7 +61,7 @@ class FeatureState(NamedTuple):
         return float(self.technical[_LAST_CLOSE_TIME])
 
     def copy(self) -> "FeatureState":
-        """The same, sharing no memory."""
+        """Copy it, sharing no memory."""
         return FeatureState(self.technical.copy(), self.macro.copy())
 
 
@@ -82,7 +82,7 @@ class Wilder(NamedTuple):
 
 
 def empty_state() -> FeatureState:
-    """The state before the first bar and the first publication."""
+    """Make the state before the first bar and the first publication."""
     technical = np.zeros(_LOG_CLOSES + _LONGEST_RETURN)
     technical[_LAST_CLOSE_TIME], technical[_LOG_CLOSES:] = -np.inf, np.nan
     return FeatureState(technical, empty_macro_state(len(VARIABLES)))
@@ -234,7 +234,7 @@ def _technical_step(
 
 @njit(error_model="numpy", inline="always")
 def _smoothed(n_before: int, period: int, average: float, value: float) -> float:
-    """Wilder's average: the mean of the first `period` values, then a share of each."""
+    """Update Wilder's average: the mean of the first `period` values, then a share of each."""
     if n_before <= period:
         return average + value / period
     return average * ((period - 1) / period) + value * (1 / period)
@@ -242,7 +242,7 @@ def _smoothed(n_before: int, period: int, average: float, value: float) -> float
 
 @njit(error_model="numpy", inline="always")
 def _rsi(n_before: int, gain: float, loss: float, up: float, down: float) -> tuple[float, float, float]:
-    """Wilder's relative strength index in percent; 0 where nothing moves."""
+    """Update Wilder's averages of gain and loss; the RSI in percent, 0 where nothing moves."""
     gain, loss = _smoothed(n_before, RSI_PERIOD, gain, up), _smoothed(n_before, RSI_PERIOD, loss, down)
     if n_before < RSI_PERIOD:
         return gain, loss, np.nan
@@ -251,7 +251,7 @@ def _rsi(n_before: int, gain: float, loss: float, up: float, down: float) -> tup
 
 @njit(error_model="numpy", inline="always")
 def _summed(n_before: int, total: float, value: float) -> float:
-    """Wilder's sum, as TA-Lib starts it: of the first 13 values, then it loses a share with each."""
+    """Update Wilder's sum, as TA-Lib starts it: of the first 13 values, then it loses a share with each."""
     return total + value if n_before < ADX_PERIOD else total * ((ADX_PERIOD - 1) / ADX_PERIOD) + value
 
 
@@ -259,7 +259,7 @@ def _summed(n_before: int, total: float, value: float) -> float:
 def _adx(
     n_before: int, dx_total: float, adx: float, plus: float, minus: float, ranges: float
 ) -> tuple[float, float]:
-    """Wilder's average directional index in percent.
+    """Update the sum of DX and its Wilder average, the ADX, in percent.
 
     As TA-Lib: a bar without range or movement adds 0 to the first average and leaves a later one unchanged.
     """
