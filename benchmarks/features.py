@@ -3,7 +3,7 @@
 `vs_talib_*` sets all 13 features and the session clock, from arrays of bars and of publications of nine
 variables, against TA-Lib's three calls: in turns in one process, each after a warm-up, the ratio of the two
 medians of CPU seconds, so that other load on the machine counts on neither side; `*_frames` is the same from
-data frames. `incremental_us` is one bar through the stream that L1 uses, its news included. `dataset_seconds` is
+data frames. `incremental_us` is one bar through the stream that L1 uses, publications included. `dataset_seconds` is
 the path of L2's own functions: read as known, select, features, splits, statistics, hashes.
 """  # noqa: E501
 
@@ -27,18 +27,12 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from dosvotos.contracts.parameters import Parameters  # noqa: E402
-from dosvotos.market.calendar import BAR, scheduled_sessions, session_bar_times  # noqa: E402
-from dosvotos.market.features import (  # noqa: E402
-    NO_NEWS,
-    MarketHistory,
-    News,
-    advance,
-    bar_arrays,
-    empty_state,
-    market_features,
-    max_ages,
-    news_of,
-)
+from dosvotos.market.calendar import scheduled_sessions, session_bar_times  # noqa: E402
+from dosvotos.market.features import MarketHistory, market_features  # noqa: E402
+from dosvotos.market.features.compute import update_features  # noqa: E402
+from dosvotos.market.features.definition import VARIABLES  # noqa: E402
+from dosvotos.market.features.inputs import bar_arrays, max_ages, publication_arrays  # noqa: E402
+from dosvotos.market.features.kernel import empty_state  # noqa: E402
 from dosvotos.market.stream import FeatureStream  # noqa: E402
 from tests.conftest import parameters_of  # noqa: E402
 
@@ -48,8 +42,6 @@ START = np.datetime64("1960-01-04")
 
 def history(n_bars: int) -> MarketHistory:
     """Sixty bars a weekday, and each evening a value of every variable behind features."""
-    from dosvotos.market.features import SOURCES
-
     random = np.random.default_rng(0)
     n_days = -(-n_bars // SESSION)
     days = np.busday_offset(START, np.arange(-260, n_days))
@@ -67,21 +59,22 @@ def history(n_bars: int) -> MarketHistory:
                 "value": 100 + random.normal(0, 0.5, len(days)).cumsum() * 0.1,
             }
         )
-        for name in SOURCES
+        for name in VARIABLES
     ]
     return MarketHistory(bars, pd.concat(macro, ignore_index=True))
 
 
 def ratio_to_talib(n_bars: int, rounds: int, variables: Any) -> tuple[float, float]:
-    """All 13 features over TA-Lib's three calls: from arrays, and from frames."""
+    """Time of all 13 features over that of TA-Lib's three calls: from arrays, and from frames."""
     made = history(n_bars)
-    bars, news, ages = bar_arrays(made.bars, "close"), news_of(made.macro), max_ages(variables)
+    bars, publications = bar_arrays(made.bars, "close"), publication_arrays(made.macro)
+    ages = max_ages(variables)
     close = bars.close
     works = {
         "talib": lambda: (
             talib.RSI(close, 9), talib.ATR(close, close, close, 10), talib.ADX(close, close, close, 14)
         ),
-        "arrays": lambda: advance(empty_state(), bars, news, ages),
+        "arrays": lambda: update_features(empty_state(), bars, publications, ages),
         "frames": lambda: market_features(made, variables),
     }  # fmt: skip
     seconds: dict[str, list[float]] = {name: [] for name in works}
@@ -96,19 +89,20 @@ def ratio_to_talib(n_bars: int, rounds: int, variables: Any) -> tuple[float, flo
 
 
 def incremental_us(n_bars: int, variables: Any) -> float:
-    """Median microseconds of one bar with its news."""
+    """Median microseconds of one bar with what was published since the one before."""
     made = history(n_bars)
-    news, stream = news_of(made.macro), FeatureStream(variables)
+    publications, stream = publication_arrays(made.macro), FeatureStream(variables)
     closes, opened = made.bars["close"].tolist(), [t.to_pydatetime() for t in made.bars.index]
-    ends = np.searchsorted(news.published, (made.bars.index + BAR).as_unit("us").asi8, side="right")
-    found, taken = [], 0
+    close_times = bar_arrays(made.bars, "close").close_time
+    ends = np.searchsorted(publications.published_at, close_times, side="right")
+    seconds, taken = [], 0
     for moment, close, end in zip(opened, closes, ends.tolist(), strict=True):
-        since = News(*(array[taken:end] for array in news)) if end > taken else NO_NEWS
+        since = publications.select(taken, end)
         started = time.perf_counter()
-        stream.bar(moment, close, close, close, since)
-        found.append(time.perf_counter() - started)
+        stream.add_bar(moment, close, close, close, since)
+        seconds.append(time.perf_counter() - started)
         taken = end
-    return float(np.median(found[SESSION:])) * 1e6
+    return float(np.median(seconds[SESSION:])) * 1e6
 
 
 def dataset_seconds(url: str) -> float:

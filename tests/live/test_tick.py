@@ -8,16 +8,17 @@ from dosvotos.database.connection import reading, writing
 from dosvotos.database.registry import lock_instrument
 from dosvotos.database.tables import inference_features_5m, instruments, trading_signals
 from dosvotos.errors import DataError, DecisionConflictError
-from dosvotos.live.book import SignalBook
+from dosvotos.live.signals import SignalTable
 from dosvotos.live.tick import (
     LiveFeatures,
-    Served,
+    ServedModel,
     decide_tick,
     feature_row,
     feature_vector,
     live_features,
 )
-from dosvotos.market.features import MarketHistory, bar_arrays, market_features, news_of
+from dosvotos.market.features import MarketHistory, market_features
+from dosvotos.market.features.inputs import bar_arrays, publication_arrays
 from dosvotos.market.stream import FeatureStream
 from tests.conftest import parameters_of
 from tests.desk import INSTRUMENT, tiny_policy
@@ -26,9 +27,9 @@ from tests.live.markets import simulated
 BAR = datetime(2026, 11, 20, 17, 55, tzinfo=UTC)
 
 
-def served(epoch: int = 0) -> Served:
+def served_model(epoch: int = 0) -> ServedModel:
     policy = tiny_policy(1)
-    return Served("demo_1", policy.digest, epoch, policy)
+    return ServedModel("demo_1", policy.digest, epoch, policy)
 
 
 def features(age_minutes: float = 0.0, **missing: float) -> LiveFeatures:
@@ -40,16 +41,18 @@ def features(age_minutes: float = 0.0, **missing: float) -> LiveFeatures:
 
 
 def tick(live: LiveFeatures, position: float = 0.0, epoch: int = 0):
-    return decide_tick(live, served(epoch), position, parameters_of().inference, INSTRUMENT)
+    return decide_tick(live, served_model(epoch), position, parameters_of().inference, INSTRUMENT)
 
 
 def test_a_signal_is_the_policy_s_likeliest_target_and_its_probability():
     record = tick(features(), position=1.0)
-    policy = served().policy
-    shares = policy.probabilities(policy.observe(features().market[None], np.array([1.0]), np.array([1.0])))
+    policy = served_model().policy
+    probabilities = policy.probabilities(
+        policy.observe(features().market[None], np.array([1.0]), np.array([1.0]))
+    )
     assert record.status == "SIGNAL"
-    assert record.signal == (-1.0, 0.0, 1.0)[int(shares.argmax())]
-    assert record.confidence == pytest.approx(shares.max())
+    assert record.signal == (-1.0, 0.0, 1.0)[int(probabilities.argmax())]
+    assert record.confidence == pytest.approx(probabilities.max())
     assert record.inference_id == "inf_20261120_175500"
 
 
@@ -79,7 +82,7 @@ def test_the_feature_hash_covers_the_position():
 def market(variables):
     bars, macro = simulated(variables)
     stream = FeatureStream(variables)
-    stream.bars(bar_arrays(bars, "close"), news_of(macro))
+    stream.add_bars(bar_arrays(bars, "close"), publication_arrays(macro))
     return MarketHistory(bars, macro), stream
 
 
@@ -110,11 +113,11 @@ def stored(engine) -> list:
 
 
 def test_a_bar_gets_exactly_one_row(engine):
-    book, now = SignalBook(engine, INSTRUMENT), datetime.now(UTC)
+    signals, now = SignalTable(engine, INSTRUMENT), datetime.now(UTC)
     record = tick(features())
-    book.store(record, feature_row(features(), record), now)
+    signals.store(record, feature_row(features(), record), now)
     again = tick(features(9))
-    book.store(again, feature_row(features(9), again), now)
+    signals.store(again, feature_row(features(9), again), now)
     assert [row.status for row in stored(engine)] == ["SIGNAL"]
     with reading(engine) as connection:
         row = connection.execute(inference_features_5m.select()).one()
@@ -123,21 +126,21 @@ def test_a_bar_gets_exactly_one_row(engine):
 
 
 def test_no_signal_leaves_the_model_s_position_unchanged(engine):
-    book, now = SignalBook(engine, INSTRUMENT), datetime.now(UTC)
+    signals, now = SignalTable(engine, INSTRUMENT), datetime.now(UTC)
     first = tick(features())
-    book.store(first, feature_row(features(), first), now)
+    signals.store(first, feature_row(features(), first), now)
     stale = features(60)._replace(timestamp=BAR + timedelta(minutes=5), now=BAR + timedelta(minutes=90))
     second = tick(stale, first.signal)
-    book.store(second, feature_row(stale, second), now)
+    signals.store(second, feature_row(stale, second), now)
     assert [row.status for row in stored(engine)] == ["SIGNAL", "NO_SIGNAL"]
-    assert book.position_at(BAR) == 0.0
-    assert book.position_at(BAR + timedelta(minutes=10)) == first.signal
+    assert signals.position_at(BAR) == 0.0
+    assert signals.position_at(BAR + timedelta(minutes=10)) == first.signal
 
 
 def test_missing_features_are_stored_as_missing(engine):
     live = features(embi_z=np.nan)
     record = tick(live)
-    SignalBook(engine, INSTRUMENT).store(record, feature_row(live, record), datetime.now(UTC))
+    SignalTable(engine, INSTRUMENT).store(record, feature_row(live, record), datetime.now(UTC))
     with reading(engine) as connection:
         row = connection.execute(inference_features_5m.select()).one()
     assert row.embi_z is None
@@ -150,5 +153,5 @@ def test_a_signal_of_a_replaced_model_is_not_written(engine):
         connection.execute(instruments.update().values(epoch=3))
     record = tick(features(), epoch=2)
     with pytest.raises(DecisionConflictError, match="changed from epoch 2 to 3"):
-        SignalBook(engine, INSTRUMENT).store(record, feature_row(features(), record), datetime.now(UTC))
+        SignalTable(engine, INSTRUMENT).store(record, feature_row(features(), record), datetime.now(UTC))
     assert stored(engine) == []

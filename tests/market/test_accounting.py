@@ -294,7 +294,7 @@ def markets(draw: st.DrawFn) -> tuple[Tape, list[int]]:
 
 @given(market=markets(), cost=st.sampled_from([0.0, 3.5e-4, 0.00375, 0.01]), financed=st.booleans())
 @settings(max_examples=100, deadline=None)
-def test_the_account_equals_its_slow_twin_and_keeps_its_books(market, cost, financed):
+def test_the_account_equals_a_slow_version_and_its_trades_add_up_to_its_equity(market, cost, financed):
     bars, targets = market
     account = run_account(bars, np.array(targets), cost, CAPITAL, financed)
     equity, fees, pnls, ruined = slow_account(bars, targets, cost, financed)

@@ -251,20 +251,20 @@ def test_every_instant_sees_what_a_replay_of_all_earlier_publications_gives(rows
     assert_equal(known_history(rows, max_age_days).at(instants), replayed(rows, max_age_days, instants))
 
 
-@given(hours=st.integers(1, 200), place=st.integers(0, 29))
+@given(hours=st.integers(1, 200), index=st.integers(0, 29))
 @settings(max_examples=40, deadline=None)
-def test_moving_one_publication_moves_exactly_the_instants_between_its_two_moments(hours: int, place: int):
-    random = np.random.default_rng(place)
+def test_moving_one_publication_moves_exactly_the_instants_between_its_two_moments(hours: int, index: int):
+    random = np.random.default_rng(index)
     rows = daily(random.normal(50, 5, 30))
     moved = rows.copy()
-    before = rows["published_at"].iloc[place]
+    before = rows["published_at"].iloc[index]
     after = before + pd.Timedelta(hours=hours)
-    moved.loc[place, "published_at"] = after
+    moved.loc[index, "published_at"] = after
     instants = pd.date_range(rows["published_at"].min(), periods=24 * 52, freq="h", tz="UTC")
     left, right = (known_history(r, 1000).at(instants) for r in (rows, moved))
     between = (instants >= before) & (instants < after)
     for one, other in ((left.value, right.value), (left.change, right.change)):
         np.testing.assert_array_equal(one[~between], other[~between])
-    overtaken = rows["published_at"].iloc[place + 1] if place < 29 else instants[-1]
+    overtaken = rows["published_at"].iloc[index + 1] if index < 29 else instants[-1]
     seen_late = between & (instants < overtaken)
     assert (left.value[seen_late] != right.value[seen_late]).all() and seen_late.any()

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dosvotos.contracts.features import FINANCING_SOURCES, MACRO_SOURCES, MARKET_FEATURES
+from dosvotos.contracts.features import FEATURE_VARIABLES, FINANCING_SOURCES, MACRO_SOURCES, MARKET_FEATURES
 from dosvotos.contracts.parameters import Parameters
 from dosvotos.errors import DataError
 from dosvotos.hashing import digest_frame
@@ -47,13 +47,12 @@ def bars_at(times: pd.DatetimeIndex) -> pd.DataFrame:
 
 def macro_rows(**published: str) -> pd.DataFrame:
     """One observation of each variable behind a feature, published on 1 July or as told."""
-    short = {**MACRO_SOURCES, **FINANCING_SOURCES}
     return pd.DataFrame(
         {
-            "variable": list(short.values()),
+            "variable": list(FEATURE_VARIABLES.values()),
             "observation_date": date(2024, 6, 28),
             "published_at": pd.DatetimeIndex(
-                [published.get(name, "2024-07-01 22:00") for name in short], tz="UTC"
+                [published.get(name, "2024-07-01 22:00") for name in FEATURE_VARIABLES], tz="UTC"
             ),
             "value": 5.0,
             "vintage": "final",

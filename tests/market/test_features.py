@@ -8,13 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from dosvotos.contracts.features import FINANCING_SOURCES, MACRO_SOURCES, MARKET_FEATURES, TECHNICAL_FEATURES
-from dosvotos.market.calendar import BAR, session_bar_times, slots
-from dosvotos.market.features import (
-    MarketHistory,
-    market_features,
-    technical_features,
+from dosvotos.contracts.features import (
+    FEATURE_VARIABLES,
+    FINANCING_SOURCES,
+    MACRO_SOURCES,
+    MARKET_FEATURES,
+    TECHNICAL_FEATURES,
 )
+from dosvotos.market.calendar import BAR, session_bar_times, slots
+from dosvotos.market.features import MarketHistory, market_features
+from dosvotos.market.features.compute import technical_features
 from tests.conftest import parameters_of
 
 SEEN_BY_TALIB = 28
@@ -171,13 +174,12 @@ def test_technical_features_of_a_longer_history_begin_with_those_of_a_shorter(cu
 
 @pytest.fixture(scope="module")
 def trimmed(small_market: MarketHistory) -> MarketHistory:
-    """Its last three sessions and, behind each feature, little more than a z-score's window."""
+    """Its last three sessions, and of each variable little more than a z-score's window."""
     return trim(small_market)
 
 
 def trim(history: MarketHistory) -> MarketHistory:
-    behind = [*MACRO_SOURCES.values(), *FINANCING_SOURCES.values()]
-    rows = history.macro[history.macro["variable"].isin(behind)]
+    rows = history.macro[history.macro["variable"].isin(FEATURE_VARIABLES.values())]
     return MarketHistory(
         history.bars.iloc[-N_BARS:], rows.groupby("variable").tail(262).reset_index(drop=True)
     )
@@ -283,7 +285,7 @@ def test_a_value_published_at_the_very_close_of_a_bar_is_seen_by_it(trimmed: Mar
     dxy = trimmed.macro["variable"] == MACRO_SOURCES["dxy"]
     last = trimmed.macro[dxy]["observation_date"].max()
     for delay, first_to_see in ((pd.Timedelta(0), t), (pd.Timedelta(seconds=1), t + 1)):
-        news = pd.DataFrame(
+        published = pd.DataFrame(
             {
                 "variable": [MACRO_SOURCES["dxy"]],
                 "observation_date": [last + timedelta(days=7 - last.weekday())],
@@ -293,7 +295,7 @@ def test_a_value_published_at_the_very_close_of_a_bar_is_seen_by_it(trimmed: Mar
         )
         before = market_features(trimmed, variables)["dxy_z"]
         after = market_features(
-            MarketHistory(trimmed.bars, pd.concat([trimmed.macro, news], ignore_index=True)), variables
+            MarketHistory(trimmed.bars, pd.concat([trimmed.macro, published], ignore_index=True)), variables
         )["dxy_z"]
         assert np.flatnonzero((before != after).to_numpy())[0] == first_to_see
         assert (after.iloc[first_to_see:] > 10).all()
@@ -355,11 +357,10 @@ MADE_OF = {
     "rate_spread": ("col10y", "ust10y"),
     "policy_rate_difference": ("fed_funds", "tpm"),
 }
-NAMES = {**MACRO_SOURCES, **FINANCING_SOURCES}
 
 
 @given(
-    short=st.sampled_from(list(NAMES)),
+    short=st.sampled_from(list(FEATURE_VARIABLES)),
     t=st.integers(0, N_BARS - 2),
     n_bars=st.sampled_from([1, 1, 7, 60]),
     factor=st.sampled_from([0.9, 1.2]),
@@ -369,15 +370,15 @@ def test_a_publication_moved_by_some_bars_changes_exactly_those_bars_of_its_own_
     trimmed, short, t, n_bars, factor
 ):
     later = min(t + n_bars, N_BARS - 1)
-    own = trimmed.macro[trimmed.macro["variable"] == NAMES[short]]
+    own = trimmed.macro[trimmed.macro["variable"] == FEATURE_VARIABLES[short]]
     latest = own.sort_values("observation_date").iloc[[-1]]
     next_day = pd.Timestamp(latest["observation_date"].iloc[0]) + pd.offsets.BDay()
-    news = latest.assign(observation_date=next_day.date(), value=latest["value"] * factor)
+    published = latest.assign(observation_date=next_day.date(), value=latest["value"] * factor)
     closes = trimmed.bars.index + BAR
     early, late = (
         market_features(
             MarketHistory(
-                trimmed.bars, pd.concat([trimmed.macro, news.assign(published_at=at)], ignore_index=True)
+                trimmed.bars, pd.concat([trimmed.macro, published.assign(published_at=at)], ignore_index=True)
             ),
             VARIABLES,
         )
@@ -391,18 +392,20 @@ def test_a_publication_moved_by_some_bars_changes_exactly_those_bars_of_its_own_
 
 
 @given(
-    days=st.lists(st.integers(1, 6), min_size=len(NAMES), max_size=len(NAMES)),
-    places=st.lists(st.integers(0, N_BARS - 1), min_size=len(NAMES), max_size=len(NAMES)),
+    days=st.lists(st.integers(1, 6), min_size=len(FEATURE_VARIABLES), max_size=len(FEATURE_VARIABLES)),
+    indices=st.lists(
+        st.integers(0, N_BARS - 1), min_size=len(FEATURE_VARIABLES), max_size=len(FEATURE_VARIABLES)
+    ),
     off=st.sampled_from([-1, 0, 1]),
 )
 @settings(max_examples=15, deadline=None)
 def test_features_are_missing_exactly_where_a_value_s_age_passes_its_limit(
-    small_market, trimmed, days, places, off
+    small_market, trimmed, days, indices, off
 ):
     closes, parts, aged, limited = trimmed.bars.index + BAR, [], {}, {}
-    for (short, name), limit, place in zip(NAMES.items(), days, places, strict=True):
+    for (short, name), limit, index in zip(FEATURE_VARIABLES.items(), days, indices, strict=True):
         limited[name] = VARIABLES[name].model_copy(update={"ffill_max_days": limit})
-        at = closes[place] - timedelta(days=limit) + pd.Timedelta(microseconds=off)
+        at = closes[index] - timedelta(days=limit) + pd.Timedelta(microseconds=off)
         own = small_market.macro[small_market.macro["variable"] == name].sort_values("observation_date")
         own = own[own["published_at"] <= at].tail(262)
         own.loc[own.index[-1], "published_at"] = at  # the last one before it falls silent
@@ -417,7 +420,7 @@ def test_features_are_missing_exactly_where_a_value_s_age_passes_its_limit(
         np.testing.assert_array_equal(features[name].isna(), expected, err_msg=name)
 
 
-def test_one_bar_and_no_news_give_a_row_of_gaps(variables):
+def test_one_bar_and_no_publications_give_a_row_of_gaps(variables):
     bars = pd.DataFrame(
         {"open": [4000.0], "high": [4001.0], "low": [3999.0], "close": [4000.0]},
         index=session_bar_times(np.datetime64("2024-07-02"))[:1],

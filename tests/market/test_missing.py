@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dosvotos.contracts.features import FINANCING_SOURCES, MACRO_SOURCES, MARKET_FEATURES, SOURCES_BY_FEATURE
+from dosvotos.contracts.features import FEATURE_VARIABLES, MACRO_SOURCES, MARKET_FEATURES, SOURCES_BY_FEATURE
 from dosvotos.market.calendar import scheduled_sessions, session_bar_times
 from dosvotos.market.features import MarketHistory, market_features
 from dosvotos.market.missing import count_reasons, missing_reasons
@@ -34,8 +34,9 @@ def series(name: str, days: np.ndarray) -> pd.DataFrame:
 def macro(**changed: np.ndarray) -> pd.DataFrame:
     weekdays = np.arange(START, np.datetime64("2024-01-20"))
     weekdays = weekdays[np.is_busday(weekdays)]
-    names = {**MACRO_SOURCES, **FINANCING_SOURCES}
-    return pd.concat([series(names[short], changed.get(short, weekdays)) for short in names])
+    return pd.concat(
+        [series(name, changed.get(short, weekdays)) for short, name in FEATURE_VARIABLES.items()]
+    )
 
 
 def reasons_of(variables, **changed: np.ndarray) -> pd.DataFrame:

@@ -107,21 +107,21 @@ def days_apart(lengths: tuple[int, ...], gaps: tuple[int, ...], start: date) -> 
 def test_splits_never_overlap_and_lie_at_least_the_embargo_apart(lengths, gaps, start, embargo):
     dates, end = days_apart(lengths, gaps, start)
     splits = make_splits(dates, end, single(embargo))
-    everything = scheduled_sessions(start, end)
-    place = {name: np.searchsorted(everything, split.sessions()) for name, split in splits.items()}
+    all_sessions = scheduled_sessions(start, end)
+    indices = {name: np.searchsorted(all_sessions, split.sessions()) for name, split in splits.items()}
     for earlier, later in (("train", "val"), ("val", "test")):
-        assert place[earlier][-1] + embargo < place[later][0]
+        assert indices[earlier][-1] + embargo < indices[later][0]
     for name, split in splits.items():
-        assert np.isin(split.sessions(), everything).all()
-        assert len(place[name]) == place[name][-1] - place[name][0] + 1
+        assert np.isin(split.sessions(), all_sessions).all()
+        assert len(indices[name]) == indices[name][-1] - indices[name][0] + 1
 
 
 def test_a_split_takes_the_rows_of_its_bogota_days_with_both_ends():
     days = ("2024-07-02", "2024-07-03", "2024-07-04")
     times = pd.DatetimeIndex([time for day in days for time in session_bar_times(np.datetime64(day))])
     rows = pd.DataFrame({"close": np.arange(180.0)}, index=times)
-    taken = Split("val", date(2024, 7, 3), date(2024, 7, 3)).take(rows)
-    assert taken["close"].tolist() == list(range(60, 120))
+    rows_of_split = Split("val", date(2024, 7, 3), date(2024, 7, 3)).take(rows)
+    assert rows_of_split["close"].tolist() == list(range(60, 120))
     whole = Split("val", date(2024, 7, 1), date(2024, 7, 5)).take(rows)
     assert whole.equals(rows)
 
@@ -178,7 +178,7 @@ def test_folds_never_overlap_and_their_tests_are_the_test_range(
     lengths, gaps, start, embargo, folds, train_window
 ):
     dates, end = days_apart(lengths, gaps, start)
-    everything = scheduled_sessions(start, end)
+    all_sessions = scheduled_sessions(start, end)
     whole = make_splits(dates, end, single(embargo))
     made = [
         make_splits(dates, end, walk_forward(folds, fold, train_window, embargo))
@@ -189,16 +189,16 @@ def test_folds_never_overlap_and_their_tests_are_the_test_range(
     lengths_of_tests = [len(splits["test"].sessions()) for splits in made]
     assert max(lengths_of_tests) - min(lengths_of_tests) <= 1
     for splits in made:
-        place = {name: np.searchsorted(everything, split.sessions()) for name, split in splits.items()}
+        indices = {name: np.searchsorted(all_sessions, split.sessions()) for name, split in splits.items()}
         for earlier, later in (("train", "val"), ("val", "test")):
-            assert place[earlier][-1] + embargo < place[later][0]
-        assert len(place["val"]) == len(whole["val"].sessions())
-        assert len(place["train"]) >= len(whole["train"].sessions())
+            assert indices[earlier][-1] + embargo < indices[later][0]
+        assert len(indices["val"]) == len(whole["val"].sessions())
+        assert len(indices["train"]) >= len(whole["train"].sessions())
         # the distance from train's end to test's start is the stated one, in sessions
-        stated_gap = np.searchsorted(everything, whole["test"].sessions()[0]) - np.searchsorted(
-            everything, whole["train"].sessions()[-1]
+        stated_gap = np.searchsorted(all_sessions, whole["test"].sessions()[0]) - np.searchsorted(
+            all_sessions, whole["train"].sessions()[-1]
         )
-        assert place["test"][0] - place["train"][-1] == stated_gap
+        assert indices["test"][0] - indices["train"][-1] == stated_gap
     assert all(np.array_equal(made[0][name].sessions(), whole[name].sessions()) for name in ("train", "val"))
 
 

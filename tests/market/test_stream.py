@@ -1,4 +1,4 @@
-"""The stream against the batch, to the last bit, and the batch against a slow twin."""
+"""The stream against the batch, to the last bit, and the batch against plain Python."""
 
 from datetime import timedelta
 
@@ -11,26 +11,20 @@ from hypothesis import strategies as st
 from dosvotos.contracts.features import MACRO_SOURCES
 from dosvotos.errors import DataError, LateDataError, LineageError
 from dosvotos.market.calendar import BAR, session_bar_times
-from dosvotos.market.features import (
-    NO_NEWS,
-    MarketHistory,
-    News,
-    bar_arrays,
-    market_features,
-    news_of,
-    technical_features,
-)
-from dosvotos.market.stream import CHECKPOINTS, FeatureStream
+from dosvotos.market.features import MarketHistory, market_features
+from dosvotos.market.features.compute import technical_features
+from dosvotos.market.features.inputs import NO_PUBLICATIONS, PublicationArrays, bar_arrays, publication_arrays
+from dosvotos.market.microseconds import moment_to_microseconds, to_timestamp
+from dosvotos.market.stream import CHECKPOINTS, VERSION, FeatureStream
 from tests.conftest import parameters_of
 
 VARIABLES = parameters_of().macro_variables.variables
 N_BARS = 8 * 60
-A_BAR = 300_000_000
 
 
 @pytest.fixture(scope="module")
 def market(small_market: MarketHistory) -> MarketHistory:
-    """The last eight sessions with holes in them, and all news."""
+    """The last eight sessions with holes in them, and all publications."""
     bars = small_market.bars.iloc[-N_BARS:]
     return MarketHistory(bars.drop(bars.index[[70, 71, 200, *range(300, 360)]]), small_market.macro)
 
@@ -44,21 +38,21 @@ def rows_of(history: MarketHistory) -> np.ndarray:
     return market_features(history, VARIABLES).to_numpy()
 
 
-def later(news: News, closed: float) -> News:
-    """The news published after a moment."""
-    first = int(np.searchsorted(news.published, closed, side="right"))
-    return News(*(array[first:] for array in news))
+def published_after(publications: PublicationArrays, moment: float) -> PublicationArrays:
+    """The publications after a moment (microseconds)."""
+    first = int(np.searchsorted(publications.published_at, moment, side="right"))
+    return publications.select(first)
 
 
 def run(stream: FeatureStream, history: MarketHistory, stop: int) -> list[np.ndarray]:
-    """Take a history's bars after the stream's last one up to place `stop`, one by one."""
+    """Add a history's bars after the stream's last one, up to index `stop`, one by one."""
     opened = history.bars.index
     closes = history.bars["close"].tolist()
-    news, rows = news_of(history.macro), []
+    publications, rows = publication_arrays(history.macro), []
     for i in range(stop):
-        if (opened[i] + BAR).value // 1000 > stream.closed:
+        if moment_to_microseconds(opened[i] + BAR) > stream.last_close_time:
             bar = opened[i].to_pydatetime(), closes[i], closes[i], closes[i]
-            rows.append(stream.bar(*bar, later(news, stream.closed)))
+            rows.append(stream.add_bar(*bar, published_after(publications, stream.last_close_time)))
     return rows
 
 
@@ -69,62 +63,62 @@ def test_bar_by_bar_gives_the_batch_to_the_last_bit(market, batch):
 @given(cuts=st.lists(st.integers(0, N_BARS - 63), max_size=5), restart=st.booleans())
 @settings(max_examples=12, deadline=None)
 def test_any_portions_and_restarts_between_them_give_the_batch(market, batch, cuts, restart):
-    stream, news, found = FeatureStream(VARIABLES), news_of(market.macro), []
+    stream, publications, found = FeatureStream(VARIABLES), publication_arrays(market.macro), []
     for start, stop in zip([0, *sorted(cuts)], [*sorted(cuts), len(batch)], strict=True):
         part = bar_arrays(market.bars.iloc[start:stop], "close")
-        found.append(stream.bars(part, later(news, stream.closed)))
+        found.append(stream.add_bars(part, published_after(publications, stream.last_close_time)))
         if restart:
             content, stream = stream.to_bytes({"seen": stop}), FeatureStream(VARIABLES)
             assert stream.restore(content) == {"seen": stop}
     np.testing.assert_array_equal(np.hstack(found).T, batch)
 
 
-@given(place=st.integers(0, N_BARS - 64), behind=st.integers(1, 230), factor=st.floats(0.98, 1.02))
+@given(index=st.integers(0, N_BARS - 64), bars_since=st.integers(1, 230), factor=st.floats(0.98, 1.02))
 @settings(max_examples=12, deadline=None)
-def test_a_late_or_changed_bar_is_taken_by_rewinding(market, place, behind, factor):
-    seen = min(place + behind, N_BARS - 63)
+def test_after_a_rollback_a_late_or_changed_bar_gives_the_batch(market, index, bars_since, factor):
+    seen = min(index + bars_since, N_BARS - 63)
     changed = MarketHistory(market.bars.copy(), market.macro)
-    changed.bars.iloc[place, changed.bars.columns.get_loc("close")] *= factor
+    changed.bars.iloc[index, changed.bars.columns.get_loc("close")] *= factor
     stream = FeatureStream(VARIABLES)
     run(stream, market, seen)
-    moment = (market.bars.index[place] + BAR).value // 1000
-    stream.rewind(moment)
-    assert stream.closed < moment
-    since = pd.Timestamp(max(stream.closed, 0), unit="us", tz="UTC")
+    moment = moment_to_microseconds(market.bars.index[index] + BAR)
+    stream.roll_back(moment)
+    assert stream.last_close_time < moment
+    since = to_timestamp(max(stream.last_close_time, 0))
     n_again = seen - int((market.bars.index + BAR <= since).sum())
     found = run(stream, changed, seen)
-    assert len(found) == n_again <= behind + 60
+    assert len(found) == n_again <= bars_since + 60
     np.testing.assert_array_equal(np.array(found), rows_of(changed)[seen - n_again : seen])
 
 
-@given(place=st.integers(60, N_BARS - 64), back=st.integers(0, 400), value=st.floats(80, 120))
+@given(index=st.integers(60, N_BARS - 64), back=st.integers(0, 400), value=st.floats(80, 120))
 @settings(max_examples=12, deadline=None)
-def test_a_late_or_revised_value_is_taken_by_rewinding(market, place, back, value):
-    moment = market.bars.index[place] + BAR - timedelta(seconds=back)
+def test_after_a_rollback_a_late_or_revised_value_gives_the_batch(market, index, back, value):
+    moment = market.bars.index[index] + BAR - timedelta(seconds=back)
     dxy = market.macro[market.macro["variable"] == MACRO_SOURCES["dxy"]]
     row = dxy[dxy["published_at"] < moment].iloc[[-1 - back % 9]].assign(published_at=moment, value=value)
     changed = MarketHistory(market.bars, pd.concat([market.macro, row], ignore_index=True))
-    stream, seen = FeatureStream(VARIABLES), min(place + 100, N_BARS - 63)
+    stream, seen = FeatureStream(VARIABLES), min(index + 100, N_BARS - 63)
     run(stream, market, seen)
     with pytest.raises(LateDataError, match="published"):
-        stream.bars(bar_arrays(market.bars.iloc[seen : seen + 1], "close"), news_of(row))
-    stream.rewind(moment.value // 1000)
+        stream.add_bars(bar_arrays(market.bars.iloc[seen : seen + 1], "close"), publication_arrays(row))
+    stream.roll_back(moment_to_microseconds(moment))
     found = run(stream, changed, seen)
     np.testing.assert_array_equal(np.array(found), rows_of(changed)[seen - len(found) : seen])
 
 
-def test_what_lies_before_the_oldest_checkpoint_is_refused_and_nothing_changes(market, batch):
+def test_a_rollback_before_the_oldest_checkpoint_is_refused_and_nothing_changes(market, batch):
     stream = FeatureStream(VARIABLES)
     run(stream, market, len(batch))
     before = stream.to_bytes({})
     with pytest.raises(LateDataError, match=f"oldest of {CHECKPOINTS} checkpoints; rebuild"):
-        stream.rewind((market.bars.index[5] + BAR).value // 1000)
+        stream.roll_back(moment_to_microseconds(market.bars.index[5] + BAR))
     assert stream.to_bytes({}) == before
 
 
-def test_an_empty_stream_has_nothing_to_go_back_to():
+def test_an_empty_stream_has_no_checkpoint():
     with pytest.raises(LateDataError, match="of 0 checkpoints"):
-        FeatureStream(VARIABLES).rewind(0)
+        FeatureStream(VARIABLES).roll_back(0)
 
 
 @pytest.mark.parametrize("again", [0, -1])
@@ -133,19 +127,19 @@ def test_a_bar_not_later_than_the_last_is_refused_and_nothing_changes(market, ag
     run(stream, market, 60)
     before = stream.to_bytes({})
     with pytest.raises(LateDataError, match="not later"):
-        stream.bar(market.bars.index[59 + again].to_pydatetime(), 4000.0, 4000.0, 4000.0)
+        stream.add_bar(market.bars.index[59 + again].to_pydatetime(), 4000.0, 4000.0, 4000.0)
     with pytest.raises(DataError, match="positive and finite"):
-        stream.bar(market.bars.index[60].to_pydatetime(), np.nan, 4000.0, 4000.0)
+        stream.add_bar(market.bars.index[60].to_pydatetime(), np.nan, 4000.0, 4000.0)
     assert stream.to_bytes({}) == before
 
 
-def test_a_damaged_state_or_one_of_another_definition_is_refused(market):
+def test_a_damaged_state_or_one_of_another_definition_or_version_is_refused(market, monkeypatch):
     stream = FeatureStream(VARIABLES)
     run(stream, market, 130)
     content = stream.to_bytes({"seen": 130})
-    for place in range(100, len(content), len(content) // 40):
+    for index in range(100, len(content), len(content) // 40):
         broken = bytearray(content)
-        broken[place] ^= 1
+        broken[index] ^= 1
         with pytest.raises(LineageError, match="feature state"):
             FeatureStream(VARIABLES).restore(bytes(broken))
     for broken in (b"", b"x" * 1000, content[:-1], content + b"x"):
@@ -156,13 +150,18 @@ def test_a_damaged_state_or_one_of_another_definition_is_refused(market):
     older = {n: v.model_copy(update={"ffill_max_days": v.ffill_max_days + 1}) for n, v in VARIABLES.items()}
     with pytest.raises(LineageError, match="definition"):
         FeatureStream(older).restore(content)
+    monkeypatch.setattr("dosvotos.market.stream.VERSION", VERSION + 1)
+    with pytest.raises(LineageError, match=f"version is {VERSION}, this one needs {VERSION + 1}"):
+        FeatureStream(VARIABLES).restore(content)
 
 
 def test_the_state_of_a_long_history_is_no_larger(small_market):
     sizes = []
     for n_bars in (10 * 60, 60 * 60):
         stream = FeatureStream(VARIABLES)
-        stream.bars(bar_arrays(small_market.bars.iloc[:n_bars], "close"), news_of(small_market.macro))
+        stream.add_bars(
+            bar_arrays(small_market.bars.iloc[:n_bars], "close"), publication_arrays(small_market.macro)
+        )
         sizes.append(len(stream.to_bytes({})))
     assert sizes[0] == sizes[1]
 
@@ -171,24 +170,24 @@ def test_the_state_of_a_long_history_is_no_larger(small_market):
 
 
 @pytest.mark.parametrize("bad", [np.nan, 0.0, -1.0, np.inf])
-@pytest.mark.parametrize("place", [0, 30, 59])
-def test_a_price_that_is_none_is_refused_by_its_bar(bad, place):
+@pytest.mark.parametrize("index", [0, 30, 59])
+def test_a_price_that_is_not_positive_and_finite_is_refused_with_its_bar(bad, index):
     close = np.full(60, 4000.0)
-    close[place] = bad
+    close[index] = bad
     bars = pd.DataFrame({"close": close}, index=session_bar_times(np.datetime64("2024-07-02")))
     macro = pd.DataFrame({"variable": [], "observation_date": [], "published_at": [], "value": []})
     macro["published_at"] = pd.to_datetime(macro["published_at"], utc=True)
-    with pytest.raises(DataError, match=f"{bars.index[place]:%H:%M}:.* must be positive and finite"):
+    with pytest.raises(DataError, match=f"{bars.index[index]:%H:%M}:.* must be positive and finite"):
         market_features(MarketHistory(bars, macro), VARIABLES)
 
 
 def test_no_bars_give_no_rows():
     none = pd.DataFrame({"close": []}, index=pd.DatetimeIndex([], tz="UTC"))
-    assert FeatureStream(VARIABLES).bars(bar_arrays(none, "close"), NO_NEWS).shape == (15, 0)
+    assert FeatureStream(VARIABLES).add_bars(bar_arrays(none, "close"), NO_PUBLICATIONS).shape == (15, 0)
     assert technical_features(*[np.empty(0)] * 3).shape == (0, 6)
 
 
-# ---- against a twin in plain Python
+# ---- against plain Python
 
 
 def plain_features(close: np.ndarray) -> np.ndarray:
@@ -235,7 +234,7 @@ def averages(values: np.ndarray, period: int) -> np.ndarray:
 
 @given(seed=st.integers(0, 2**32 - 1), n=st.integers(1, 150), still=st.sampled_from([0.0, 0.5, 0.97, 1.0]))
 @settings(max_examples=40, deadline=None)
-def test_technical_features_equal_their_plain_twin(seed, n, still):
+def test_technical_features_equal_plain_python(seed, n, still):
     random = np.random.default_rng(seed)
     moves = random.normal(0, 2, n).round(2) * (random.random(n) >= still)
     close = 4000 + moves.cumsum()

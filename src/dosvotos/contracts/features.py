@@ -39,6 +39,13 @@ MACRO_SOURCES: Final = {
     "ust10y": "finc_bond_yield10y_usa_d_ust10y",
 }
 """The daily variables behind the macro features, by short name: those are required, the others optional."""
+FINANCING_SOURCES: Final = {
+    "fed_funds": "polr_fed_funds_usa_m_fedfunds",
+    "tpm": "polr_policy_rate_col_d_tpm",
+}
+"""The two policy rates whose difference a position held overnight earns or pays, in percent a year."""
+FEATURE_VARIABLES: Final = {**MACRO_SOURCES, **FINANCING_SOURCES}
+"""Every variable that a row of features is computed from, by short name."""
 
 SOURCES_BY_FEATURE: Final = {
     "dxy_z": ("dxy",),
@@ -48,11 +55,6 @@ SOURCES_BY_FEATURE: Final = {
     "brent_change_1d": ("brent",),
     "rate_spread": ("col10y", "ust10y"),
     "usdmxn_change_1d": ("usdmxn",),
+    "policy_rate_difference": ("fed_funds", "tpm"),
 }
-"""The variables behind each macro feature, by short name."""
-
-FINANCING_SOURCES: Final = {
-    "fed_funds": "polr_fed_funds_usa_m_fedfunds",
-    "tpm": "polr_policy_rate_col_d_tpm",
-}
-"""The two policy rates whose difference a position held overnight earns or pays, in percent a year."""
+"""The variables behind each macro feature and behind the financing rate beside them, by short name."""

@@ -1,4 +1,4 @@
-"""L1's memory: features follow the database bar by bar, and are rebuilt when they cannot."""
+"""L1's saved state: features caught up with the database at each tick, or rebuilt where that cannot be."""
 
 import logging
 from datetime import datetime
@@ -11,151 +11,150 @@ from dosvotos.contracts.parameters import Parameters
 from dosvotos.database.market_data import BarTable, MacroTables, current
 from dosvotos.errors import LateDataError, LineageError
 from dosvotos.market.calendar import BAR, in_session
-from dosvotos.market.features import SOURCES, bar_arrays, news_of
+from dosvotos.market.features.definition import VARIABLES
+from dosvotos.market.features.inputs import bar_arrays, publication_arrays
+from dosvotos.market.microseconds import moment_to_microseconds, to_timestamp
 from dosvotos.market.stream import FeatureStream
 
 logger = logging.getLogger(__name__)
 
-_US = pd.Timedelta(microseconds=1)
 
-
-class Market(NamedTuple):
-    """What one experiment's L1 reads, and as of when."""
+class MarketView(NamedTuple):
+    """The stored market of one experiment, as of a moment."""
 
     bars: BarTable
     macro: MacroTables
     feed: str
     now: datetime
     as_fetched: bool
-    """Whether a value counts from its fetch, as it does under the wall's clock."""
+    """Whether a value counts from its fetch, as under ``clock: wall``."""
 
     @property
     def scope(self) -> str:
-        """Names what is read; a state of another scope is of no use."""
+        """What a state was computed from; one of another scope is rebuilt."""
         return f"{self.bars.instrument} {self.feed} {'as fetched' if self.as_fetched else 'as published'}"
 
 
-class Marks(NamedTuple):
-    """How much of the database a stream has taken: later ticks see by it whether something came late."""
+class Watermark(NamedTuple):
+    """How much of the database a stream has read; the next tick finds late rows by it."""
 
     scope: str
     read_at: int
     """Rows fetched by then were read; microseconds UTC."""
     bar_rows: int
-    """Rows of bars up to the last one taken."""
+    """Stored rows of bars up to the stream's last one, revisions included."""
     macro_rows: int
-    """Rows of SOURCES published by its close."""
+    """Stored rows of VARIABLES published by that bar's close."""
 
 
-def follow(saved: bytes | None, parameters: Parameters, market: Market) -> tuple[FeatureStream, bytes]:
-    """Bring L1's features up to now.
+def catch_up(saved: bytes | None, parameters: Parameters, market: MarketView) -> tuple[FeatureStream, bytes]:
+    """Restore a feature stream and add all rows stored since it was saved, or rebuild it from all rows.
 
-    Parameters
-    ----------
-    saved : bytes, optional
-        What the last tick returned. Without it, or when it is damaged, of another definition, or older than
-        something late or revised reaches back, features are rebuilt from all that is stored.
-    parameters : Parameters
-    market : Market
+    `saved` is the second result of the last tick. Features are rebuilt if it is None, damaged, or of another
+    definition or scope, or if a late or revised row lies before its oldest checkpoint.
 
     Returns
     -------
     FeatureStream, bytes
-        The stream after the latest stored session bar, and the state for the next tick. The stream's rows are
-        those of `market_features` over the whole history as known now.
+        The stream, equal to `market_features` over the whole history as known now, and the state to save.
     """
-    stream = _empty(parameters)
+    stream = _empty_stream(parameters)
     try:
         if saved is None:
             raise LineageError("feature state: none is kept yet")
-        marks = _take_new(stream, Marks(**stream.restore(saved)), market)
+        watermark = _add_rows_since(Watermark(**stream.restore(saved)), stream, market)
     except (LineageError, LateDataError) as reason:
         logger.info("L1 rebuilds its features from all stored bars: %s", reason)
-        stream = _empty(parameters)
-        marks = _take(stream, market, bar_rows=0, macro_rows=0)
-    return stream, stream.to_bytes(marks._asdict())
+        stream = _empty_stream(parameters)
+        watermark = _add_rows(stream, market, 0, 0)
+    return stream, stream.to_bytes(watermark._asdict())
 
 
-def _empty(parameters: Parameters) -> FeatureStream:
+def _empty_stream(parameters: Parameters) -> FeatureStream:
     return FeatureStream(parameters.macro_variables.variables, parameters.features.range_source)
 
 
-def _take_new(stream: FeatureStream, marks: Marks, market: Market) -> Marks:
-    """Take what the database holds more than at the last tick; what came late first rewinds the stream."""
-    read_at = _moment(marks.read_at)
-    if marks.scope != market.scope:
-        raise LineageError(f"feature state: is of {marks.scope}, needed is {market.scope}")
+def _add_rows_since(watermark: Watermark, stream: FeatureStream, market: MarketView) -> Watermark:
+    """Feed rows stored since the last tick.
+
+    If one is older than the last bar, first roll back to the checkpoint before it.
+    """
+    read_at = to_timestamp(watermark.read_at)
+    if watermark.scope != market.scope:
+        raise LineageError(f"feature state: is of {watermark.scope}, needed is {market.scope}")
     if read_at > market.now:
         raise LateDataError(f"as_of: {market.now} lies before the last tick's, {read_at}")
-    if not np.isfinite(stream.closed):
-        return _take(stream, market, 0, 0)
-    if _settled(stream, market) != (marks.bar_rows, marks.macro_rows):
-        _rewind(stream, marks, market)
-    return _take(stream, market, *_settled(stream, market))
+    if _count_rows(stream, market) != (watermark.bar_rows, watermark.macro_rows):
+        _roll_back(stream, watermark, market)
+    return _add_rows(stream, market, *_count_rows(stream, market))
 
 
-def _rewind(stream: FeatureStream, marks: Marks, market: Market) -> None:
-    known = _settled(stream, market._replace(now=_moment(marks.read_at)))
-    if known != (marks.bar_rows, marks.macro_rows):
-        raise LateDataError(f"database: it was read {_moment(marks.read_at)}; rows as of before came since")
-    stream.rewind(min(_late(stream, marks, market)))
-    if _late(stream, marks, market):
+def _roll_back(stream: FeatureStream, watermark: Watermark, market: MarketView) -> None:
+    """Roll back to the checkpoint before the oldest late row.
+
+    Raises
+    ------
+    LateDataError
+        If there is none, or rows were stored under a time of fetching before the last tick's.
+    """
+    read_at = to_timestamp(watermark.read_at)
+    n_rows = _count_rows(stream, market._replace(now=read_at))
+    if n_rows != (watermark.bar_rows, watermark.macro_rows):
+        raise LateDataError(f"database: it was read {read_at}; rows as of before came since")
+    stream.roll_back(min(_late_rows(stream, read_at, market)))
+    if _late_rows(stream, read_at, market):
         raise LateDataError("database: rows came in while they were read")
 
 
-def _late(stream: FeatureStream, marks: Marks, market: Market) -> list[int]:
-    """When what has come since the last tick should have been taken, microseconds UTC."""
-    if not np.isfinite(stream.closed):
+def _late_rows(stream: FeatureStream, read_at: pd.Timestamp, market: MarketView) -> list[int]:
+    """Find rows stored after `read_at` that lie before the stream's last bar.
+
+    The result is the close of the oldest such bar and the publication of each such value, microseconds UTC.
+    """
+    if (last_close := _last_close(stream)) is None:
         return []
-    since, closed = _moment(marks.read_at), _moment(stream.closed)
     moments = []
-    if (opened := market.bars.late(market.feed, since, market.now, closed - BAR)) is not None:
-        moments.append((pd.Timestamp(opened) + BAR - _EPOCH) // _US)
-    rows = market.macro.rows(market.feed, market.now, SOURCES, as_fetched=market.as_fetched)
-    rows = rows[(rows["fetched_at"] > since) & (rows["published_at"] <= closed)]
-    _refuse_dated(rows, market)
-    return moments + [(at - _EPOCH) // _US for at in rows["published_at"]]
+    if (opened := market.bars.late(market.feed, read_at, market.now, last_close - BAR)) is not None:
+        moments.append(moment_to_microseconds(opened + BAR))
+    rows = market.macro.rows(market.feed, market.now, VARIABLES, as_fetched=market.as_fetched)
+    rows = rows[(rows["fetched_at"] > read_at) & (rows["published_at"] <= last_close)]
+    _refuse_dated_vintages(rows, market)
+    return moments + [moment_to_microseconds(moment) for moment in rows["published_at"]]
 
 
-def _take(stream: FeatureStream, market: Market, bar_rows: int, macro_rows: int) -> Marks:
-    """Take all bars and values after the stream's last bar; the rows settled before them are given."""
-    fresh = not np.isfinite(stream.closed)
-    closed = None if fresh else _moment(stream.closed)
-    bars = market.bars.rows(market.feed, market.now, None if closed is None else closed - BAR)
-    macro = market.macro.rows(market.feed, market.now, SOURCES, closed, market.as_fetched)
-    if fresh:
-        macro = current(stored := macro)
-    else:
-        _refuse_dated(stored := macro, market)
+def _add_rows(stream: FeatureStream, market: MarketView, bar_rows: int, macro_rows: int) -> Watermark:
+    """Add all bars and values after the stream's last bar, before which so many rows are stored."""
+    last_close = _last_close(stream)
+    after = None if last_close is None else last_close - BAR
+    bars = market.bars.rows(market.feed, market.now, after)
+    macro = market.macro.rows(market.feed, market.now, VARIABLES, last_close, market.as_fetched)
+    if last_close is not None:
+        _refuse_dated_vintages(macro, market)
     latest = bars.drop_duplicates("timestamp", keep="last").set_index("timestamp")
     session = latest[in_session(pd.DatetimeIndex(latest.index))]
-    stream.bars(bar_arrays(session, stream.range_source), news_of(macro))
-    if np.isfinite(stream.closed):
-        closed = _moment(stream.closed)
-        bar_rows += int((bars["timestamp"] <= closed - BAR).sum())
-        macro_rows += int((stored["published_at"] <= closed).sum())
-    return Marks(market.scope, (pd.Timestamp(market.now) - _EPOCH) // _US, bar_rows, macro_rows)
+    stream.add_bars(bar_arrays(session, stream.range_source), publication_arrays(current(macro)))
+    if (last_close := _last_close(stream)) is not None:
+        bar_rows += int((bars["timestamp"] <= last_close - BAR).sum())
+        macro_rows += int((macro["published_at"] <= last_close).sum())
+    return Watermark(market.scope, moment_to_microseconds(market.now), bar_rows, macro_rows)
 
 
-def _settled(stream: FeatureStream, market: Market) -> tuple[int, int]:
-    """Rows stored by now of what the stream has behind it."""
-    if not np.isfinite(stream.closed):
+def _count_rows(stream: FeatureStream, market: MarketView) -> tuple[int, int]:
+    """Count the stored rows of bars, and of macro values, up to the stream's last bar."""
+    if (last_close := _last_close(stream)) is None:
         return 0, 0
-    closed = _moment(stream.closed)
     return (
-        market.bars.settled(market.feed, market.now, closed - BAR),
-        market.macro.settled(market.feed, market.now, SOURCES, closed, market.as_fetched),
+        market.bars.settled(market.feed, market.now, last_close - BAR),
+        market.macro.settled(market.feed, market.now, VARIABLES, last_close, market.as_fetched),
     )
 
 
-def _refuse_dated(rows: pd.DataFrame, market: Market) -> None:
-    """A vendor's dated vintages replace what was taken before them: only a rebuild gets them right."""
+def _last_close(stream: FeatureStream) -> pd.Timestamp | None:
+    """When the stream's last bar closed; None before the first."""
+    return to_timestamp(stream.last_close_time) if np.isfinite(stream.last_close_time) else None
+
+
+def _refuse_dated_vintages(rows: pd.DataFrame, market: MarketView) -> None:
+    """Raise if a vendor's dated vintages may replace values already added: only a rebuild gets them right."""
     if len(rows) and (dated := sorted(set(rows["variable"]) & market.macro.dated(market.feed, market.now))):
         raise LateDataError(f"macro: {', '.join(dated)} has dated vintages, which replace earlier values")
-
-
-_EPOCH = pd.Timestamp(0, tz="UTC")
-
-
-def _moment(microseconds: float) -> pd.Timestamp:
-    return pd.Timestamp(int(microseconds), unit="us", tz="UTC")

@@ -1,4 +1,4 @@
-"""One tick: a bar's features and the approved model become a signal, or a reason for none."""
+"""One tick: from a bar's features the approved model makes a signal, or NO_SIGNAL with its reason."""
 
 import time
 from datetime import datetime
@@ -13,24 +13,26 @@ from dosvotos.contracts.records import InferenceRecord
 from dosvotos.errors import DataError
 from dosvotos.hashing import digest_arrays
 from dosvotos.market.calendar import BAR
-from dosvotos.market.features import CLOCK
+from dosvotos.market.features.definition import TIME_NORMALIZED
+from dosvotos.market.microseconds import to_timestamp
 from dosvotos.market.stream import FeatureStream
 from dosvotos.policy.forward import TARGETS, ServedPolicy
 
 
 class LiveFeatures(NamedTuple):
-    """L1's answer for the latest bar."""
+    """L1's output: the features of the latest bar."""
 
     timestamp: datetime
     """Bar open, UTC."""
     now: datetime
+    """What the bar's age is counted from."""
     market: np.ndarray
     """Raw MARKET_FEATURES, shape (13,); NaN where missing."""
     time_normalized: float
 
 
-class Served(NamedTuple):
-    """Which model serves, and under which epoch."""
+class ServedModel(NamedTuple):
+    """The production model and the epoch in which it became that."""
 
     model_id: str
     model_hash: str
@@ -39,45 +41,39 @@ class Served(NamedTuple):
 
 
 def live_features(parameters: Parameters, stream: FeatureStream, as_of: datetime) -> LiveFeatures:
-    """Features of the latest stored session bar, by the definition training used.
+    """Take the latest session bar's features from a stream that `catch_up` returned.
 
-    Parameters
-    ----------
-    parameters : Parameters
-    stream : FeatureStream
-        Brought up to now by `follow`.
-    as_of : datetime
-        What counts as now under ``clock: wall``.
+    Under ``clock: wall`` `as_of` counts as now, under ``clock: market`` that bar's close.
 
     Raises
     ------
     DataError
         If no session bar is stored.
     """
-    if not np.isfinite(stream.closed):
+    if not np.isfinite(stream.last_close_time):
         raise DataError(
             f"bars: none stored for {parameters.experiment.instrument}; "
             "run 'kedro run --pipelines data_acquisition' first"
         )
-    closed = pd.Timestamp(int(stream.closed), unit="us", tz="UTC")
-    now = closed if parameters.inference.clock == "market" else pd.Timestamp(as_of)
+    last_close = to_timestamp(stream.last_close_time)
+    now = last_close if parameters.inference.clock == "market" else pd.Timestamp(as_of)
     return LiveFeatures(
-        timestamp=(closed - BAR).to_pydatetime(),
+        timestamp=(last_close - BAR).to_pydatetime(),
         now=now.to_pydatetime(),
         market=stream.row[: len(MARKET_FEATURES)].copy(),
-        time_normalized=float(stream.row[CLOCK]),
+        time_normalized=float(stream.row[TIME_NORMALIZED]),
     )
 
 
 def decide_tick(
-    features: LiveFeatures, served: Served, position: float, settings: InferenceParams, instrument: str
+    features: LiveFeatures, served: ServedModel, position: float, settings: InferenceParams, instrument: str
 ) -> InferenceRecord:
     """Let the approved policy decide on one bar.
 
     Parameters
     ----------
     features : LiveFeatures
-    served : Served
+    served : ServedModel
     position : float
         The model's own position: the last target signalled, -1, 0 or 1.
     settings : InferenceParams
@@ -90,15 +86,15 @@ def decide_tick(
         with STALE_BAR or FEATURE_MISSING, which leaves the target unchanged.
     """
     started = time.perf_counter()
-    reason = _reason_for_none(features, settings)
+    reason = _no_signal_reason(features, settings)
     signal = confidence = None
     if reason is None:
         observation = served.policy.observe(
             features.market[None, :], np.array([position]), np.array([features.time_normalized])
         )
-        shares = served.policy.probabilities(observation)[0]
-        choice = int(shares.argmax())
-        signal, confidence = float(TARGETS[choice]), float(shares[choice])
+        probabilities = served.policy.probabilities(observation)[0]
+        action = int(probabilities.argmax())
+        signal, confidence = float(TARGETS[action]), float(probabilities[action])
     return InferenceRecord(
         inference_id=f"inf_{features.timestamp:%Y%m%d_%H%M%S}",
         instrument=instrument,
@@ -122,7 +118,7 @@ def feature_vector(features: LiveFeatures, position: float) -> np.ndarray:
 
 
 def feature_row(features: LiveFeatures, record: InferenceRecord) -> dict[str, Any]:
-    """The features' line in inference_features_5m; missing ones are NULL."""
+    """The row of inference_features_5m; a missing feature is NULL."""
     values = feature_vector(features, record.position)
     named = {n: None if np.isnan(v) else float(v) for n, v in zip(FEATURE_ORDER, values, strict=True)}
     return {
@@ -134,7 +130,7 @@ def feature_row(features: LiveFeatures, record: InferenceRecord) -> dict[str, An
     }
 
 
-def _reason_for_none(features: LiveFeatures, settings: InferenceParams) -> str | None:
+def _no_signal_reason(features: LiveFeatures, settings: InferenceParams) -> str | None:
     age = features.now - (features.timestamp + BAR.to_pytimedelta())
     if age.total_seconds() > settings.max_bar_age_minutes * 60:
         return "STALE_BAR"

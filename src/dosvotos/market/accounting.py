@@ -1,10 +1,11 @@
-"""The one account: reward, backtest and live all mark, fill, charge and close through it.
+"""The one account that reward, backtest and live share: mark to market, fill, fees and financing.
 
 Size is all-in and units stay fixed between trades. Money is in the account's currency, costs are fractions of
 the traded notional. Design, sections 3 and 9.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -20,7 +21,7 @@ _TRADE_FIELDS = ("entry_bar", "exit_bar", "direction", "units", "entry_price", "
 
 @dataclass(frozen=True)
 class Tape:
-    """What an account trades on: one split's session bars.
+    """The market that an account trades: one split's session bars.
 
     Attributes
     ----------
@@ -34,10 +35,10 @@ class Tape:
     rate_difference: np.ndarray
 
     def overnight_yield(self) -> np.ndarray:
-        """What one unit of notional held long into each bar earns in financing, shape (n_bars,).
+        """Compute the financing that one unit of notional held long earns into each bar, shape (n_bars,).
 
-        Zero inside a session; at a session's first bar the rate difference known at the previous session's
-        last bar, over the calendar days between the two.
+        Zero inside a session; at a session's first bar the rate difference known at the last bar of the
+        session before, over the calendar days between them.
 
         Raises
         ------
@@ -55,27 +56,28 @@ class Tape:
 
 @dataclass(frozen=True)
 class Account:
-    """The course of one account over a tape; arrays of shape (n_bars,)."""
+    """One account over a tape, bar by bar; arrays of shape (n_bars,)."""
 
     equity: np.ndarray
-    """Marked at each close, after that close's fills and fees."""
+    """At each close, after that close's fill and fees."""
     position: np.ndarray
     """-1, 0 or 1 after each close's fill."""
     fees: np.ndarray
     trades: pd.DataFrame
     """Closed round trips: entry_bar, exit_bar, direction, units, entry_price, exit_price, pnl (net)."""
     ruined: bool
+    """Whether equity fell to 1% of the start, which ended the run."""
 
 
 @njit()
 def mark(equity: float, units: float, last_price: float, price: float) -> float:
-    """Equity after the price moves from `last_price` to `price`."""
+    """Mark to market: equity after the price moves from `last_price` to `price`."""
     return equity + units * (price - last_price)
 
 
 @njit()
 def fill(equity: float, units: float, target: float, price: float, cost: float) -> tuple[float, float, float]:
-    """Bring the position to `target` (-1, 0, 1) at `price`; equity, units and fee afterwards.
+    """Fill a target position (-1, 0, 1) at `price`; return equity, units and fees afterwards.
 
     The exit fee comes first, the new units are what the remaining equity buys, the entry fee is charged on
     top. A target equal to the present direction trades nothing.
@@ -92,7 +94,7 @@ def fill(equity: float, units: float, target: float, price: float, cost: float) 
 def run_account(
     tape: Tape, targets: np.ndarray, cost: float, capital: float, financed: bool = False
 ) -> Account:
-    """Trade a sequence of targets.
+    """Trade a sequence of targets over a tape.
 
     Parameters
     ----------
@@ -121,8 +123,8 @@ def run_account(
     close with its fee. Equity at or below 1% of the start ends the run: the position closes with its fee
     and equity, floored at 0, stays.
     """
-    wanted = _positions(np.asarray(targets))
-    if wanted is None or len(wanted) != len(tape.close):
+    positions = _as_positions(np.asarray(targets))
+    if positions is None or len(positions) != len(tape.close):
         raise DataError(
             f"targets: one of -1, 0 or 1 is needed for each of {len(tape.close)} bars, found {len(targets)} "
             f"targets with values {np.unique(targets)[:5].tolist()}"
@@ -130,41 +132,44 @@ def run_account(
     carry = tape.overnight_yield() if financed else np.zeros(0)
     n_bars = len(tape.close)
     # NumPy asks the system for large pages, compiled code does not, and most of the time goes into new memory
-    equity, position, fees = np.full(n_bars, capital), np.zeros(n_bars), np.zeros(n_bars)
-    trades = np.empty((n_bars, len(_TRADE_FIELDS)))
-    n_trades, ruined = _run(tape.close, wanted, carry, cost, capital, equity, position, fees, trades)
-    return Account(equity, position, fees, _trade_frame(trades[:n_trades]), bool(ruined))
+    output = _Output(
+        np.full(n_bars, capital), np.zeros(n_bars), np.zeros(n_bars), np.empty((n_bars, len(_TRADE_FIELDS)))
+    )
+    n_trades, ruined = _run(tape.close, positions, carry, cost, capital, output)
+    trades = _trade_frame(output.trades[:n_trades])
+    return Account(output.equity, output.position, output.fees, trades, bool(ruined))
 
 
 def _trade_frame(trades: np.ndarray) -> pd.DataFrame:
     columns = dict(zip(_TRADE_FIELDS, trades.T, strict=True))
-    whole = {name: columns[name].astype(np.int64) for name in ("entry_bar", "exit_bar", "direction")}
-    return pd.DataFrame(columns | whole)
+    integers = {name: columns[name].astype(np.int64) for name in ("entry_bar", "exit_bar", "direction")}
+    return pd.DataFrame(columns | integers)
 
 
-def _positions(targets: np.ndarray) -> np.ndarray | None:
+def _as_positions(targets: np.ndarray) -> np.ndarray | None:
     """The targets as int8, an eighth of the memory; None if one is not -1, 0 or 1."""
     with np.errstate(invalid="ignore"):
-        wanted: np.ndarray = targets.astype(np.int8)
-    within = wanted.min(initial=0) >= -1 and wanted.max(initial=0) <= 1
-    return wanted if within and np.array_equal(wanted, targets) else None
+        positions: np.ndarray = targets.astype(np.int8)
+    valid = positions.min(initial=0) >= -1 and positions.max(initial=0) <= 1
+    return positions if valid and np.array_equal(positions, targets) else None
+
+
+class _Output(NamedTuple):
+    equity: np.ndarray
+    position: np.ndarray
+    fees: np.ndarray
+    trades: np.ndarray
+    """Of shape (n_bars, 7), _TRADE_FIELDS."""
 
 
 @njit()
-def _run(  # noqa: PLR0913, PLR0917
-    close: np.ndarray,
-    targets: np.ndarray,
-    carry: np.ndarray,
-    cost: float,
-    capital: float,
-    equity_curve: np.ndarray,
-    position: np.ndarray,
-    fees: np.ndarray,
-    trades: np.ndarray,
+def _run(
+    close: np.ndarray, targets: np.ndarray, carry: np.ndarray, cost: float, capital: float, output: _Output
 ) -> tuple[int, bool]:
-    n_bars = len(close)
+    """Write the account into `output`; return how many trades it closed, and whether it was ruined."""
+    (equity_curve, position, fees, trades), n_bars = output, len(close)
     n_trades, ruined, ruin, financed = 0, False, RUIN_SHARE * capital, len(carry) > 0
-    equity, units, side = capital, 0.0, 0.0
+    equity, units, held = capital, 0.0, 0.0
     entry_bar, entry_price, entry_equity = 0, 0.0, capital
     for t in range(1, n_bars):
         equity = mark(equity, units, close[t - 1], close[t])
@@ -172,15 +177,15 @@ def _run(  # noqa: PLR0913, PLR0917
             equity += carry[t] * units * close[t - 1]
         ruined = equity <= ruin
         target = 0.0 if ruined or t == n_bars - 1 else float(targets[t - 1])
-        if side != target:
-            direction, held = side, units
+        if held != target:
+            direction, closed_units = held, units
             exit_fee = cost * abs(units) * close[t]
             equity, units, fees[t] = fill(equity, units, target, close[t], cost)
-            side = np.sign(units)
-            if held != 0.0:
+            held = np.sign(units)
+            if closed_units != 0.0:
                 after_exit = equity + fees[t] - exit_fee
                 trades[n_trades, 0], trades[n_trades, 1] = entry_bar, t
-                trades[n_trades, 2], trades[n_trades, 3] = direction, held
+                trades[n_trades, 2], trades[n_trades, 3] = direction, closed_units
                 trades[n_trades, 4], trades[n_trades, 5] = entry_price, close[t]
                 trades[n_trades, 6] = after_exit - entry_equity
                 n_trades += 1
@@ -189,5 +194,5 @@ def _run(  # noqa: PLR0913, PLR0917
         if ruined:
             equity_curve[t:] = max(equity, 0.0)
             break
-        equity_curve[t], position[t] = equity, side
+        equity_curve[t], position[t] = equity, held
     return n_trades, ruined

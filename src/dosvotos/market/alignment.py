@@ -9,58 +9,69 @@ import pandas as pd
 
 from dosvotos.compiled import njit
 from dosvotos.errors import DataError
+from dosvotos.market.microseconds import US_PER_DAY, to_microseconds
 
 Z_WINDOW = 252
 MAX_BUSINESS_DAYS_APART = 5
 
 FIRST, END, EXPIRES, VALUE, Z_SCORE, CHANGE = range(6)
-"""What is kept of a variable beside its observations: where its window lies, and what the latest one says."""
+"""Columns of `MacroState.summary`."""
 
-IN_PLACE: Final = {"error_model": "numpy", "_nrt": False}
-"""How compiled code that makes no array is compiled: counting references would take longer than its work."""
+NO_ALLOCATION: Final = {"error_model": "numpy", "_nrt": False}
+"""Options of compiled code that allocates no array: counting references would take longer than its work."""
 
-_ROOM = 2 * Z_WINDOW
+_CAPACITY = 2 * Z_WINDOW
 _LANES, _THIRD = Z_WINDOW // 7, Z_WINDOW // 21
-_MICROSECONDS_A_DAY = 86_400_000_000
 _ORDINAL_OF_1970 = date(1970, 1, 1).toordinal()
 
 _DATED = r"^\d{4}-\d\d-\d\d$"
 
 
 def is_dated(vintage: pd.Series) -> pd.Series:
-    """Which vintages are days on which the vendor published that value; others are words."""
+    """Mask the vintages that are days on which the vendor published the value; others are words."""
     return vintage.astype("str").str.match(_DATED).astype(bool)
 
 
 def weekday_observations(macro: pd.DataFrame, name: str) -> pd.DataFrame:
-    """The observations of one variable that feed features: those of Mondays to Fridays."""
+    """Select the observations of one daily variable that feed features: those of Mondays to Fridays."""
     rows = macro[macro["variable"] == name]
     return rows[pd.DatetimeIndex(rows["observation_date"]).weekday < 5]
 
 
-class Window(NamedTuple):
-    """What is remembered of variables: O(1) a variable, however long their histories.
+def is_weekday(days: np.ndarray) -> np.ndarray:
+    """Mask the Mondays to Fridays among days since 1970."""
+    mask: np.ndarray = (days + 3) % 7 < 5
+    return mask
 
-    `days` (since 1970) and `values`, of shape (n_variables, 504), hold between FIRST and END the latest 252
-    observations known, in the order of their dates; the rest is room to append without moving them each time.
-    `known` of shape (n_variables, 6) holds FIRST, END, EXPIRES (microseconds UTC), VALUE, Z_SCORE, CHANGE.
+
+class MacroState(NamedTuple):
+    """The latest observations of several variables, and what they say: O(1) for any history.
+
+    `days` (since 1970) and `values`, of shape (n_variables, 504), hold between FIRST and END the 252 latest
+    observations known, ordered by date; the other half is capacity, so that appending seldom moves them.
+    `summary` of shape (n_variables, 6) holds FIRST, END, EXPIRES (microseconds UTC), VALUE, Z_SCORE, CHANGE.
     """
 
     days: np.ndarray
     values: np.ndarray
-    known: np.ndarray
+    summary: np.ndarray
+
+    def copy(self) -> "MacroState":
+        """Copy it, sharing no memory."""
+        return MacroState(*(array.copy() for array in self))
 
 
-def empty_window(n_variables: int) -> Window:
-    """Nothing known yet."""
-    known = np.full((n_variables, 6), np.nan)
-    known[:, [FIRST, END]], known[:, EXPIRES] = 0.0, -np.inf
-    return Window(np.zeros((n_variables, _ROOM), dtype=np.int64), np.zeros((n_variables, _ROOM)), known)
+def empty_macro_state(n_variables: int) -> MacroState:
+    """Make the state before any publication: all values NaN."""
+    summary = np.full((n_variables, 6), np.nan)
+    summary[:, [FIRST, END]], summary[:, EXPIRES] = 0.0, -np.inf
+    shape = (n_variables, _CAPACITY)
+    return MacroState(np.zeros(shape, dtype=np.int64), np.zeros(shape), summary)
 
 
 @dataclass(frozen=True)
 class Known:
-    """One variable seen from a set of instants; arrays of shape (n,), NaN where nothing valid was known."""
+    """What was known of one variable at n instants; arrays of shape (n,), NaN where nothing valid was."""
 
     value: np.ndarray
     z_score: np.ndarray
@@ -80,8 +91,8 @@ class KnownHistory:
     change: np.ndarray
 
     def at(self, instants: pd.DatetimeIndex) -> Known:
-        """What was known at each instant (UTC): the last publication at or before it, unless aged out."""
-        moments = _utc(instants)
+        """Look up what was known at each instant: the last publication at or before it, unless aged out."""
+        moments = to_microseconds(instants).astype("datetime64[us]")
         last = np.searchsorted(self.published, moments, side="right") - 1
         visible = last >= 0
         visible[visible] = moments[visible] <= self.expires[last[visible]]
@@ -89,7 +100,7 @@ class KnownHistory:
 
 
 def known_history(observations: pd.DataFrame, max_age_days: int) -> KnownHistory:
-    """Replay the publications of one variable in the order they happened.
+    """Compute what was known of one variable after each of its publications.
 
     Parameters
     ----------
@@ -114,25 +125,27 @@ def known_history(observations: pd.DataFrame, max_age_days: int) -> KnownHistory
     latest observations, itself included, with ddof 1, and its change against the observation before, unless
     they lie more than 5 business days apart. On equal `published_at` the later observation wins.
     """
-    published, days, values, _ = in_order(observations)
-    states = np.empty((len(values), 6))
-    max_age = max_age_days * _MICROSECONDS_A_DAY
-    _replay(*empty_window(1), published, days, values, max_age, room_for_sums(), states)
-    expires = states[:, EXPIRES].astype("int64").astype("datetime64[us]")
+    published, days, values, _ = sort_publications(observations)
+    summaries, max_age = np.empty((len(values), 6)), max_age_days * US_PER_DAY
+    _replay(empty_macro_state(1), published, days, values, max_age, z_score_buffer(), summaries)
     return KnownHistory(
-        published.astype("datetime64[us]"), expires, states[:, VALUE], states[:, Z_SCORE], states[:, CHANGE]
+        published.astype("datetime64[us]"),
+        summaries[:, EXPIRES].astype("int64").astype("datetime64[us]"),
+        *(summaries[:, column] for column in (VALUE, Z_SCORE, CHANGE)),
     )
 
 
-def in_order(observations: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Publications as they happened: microseconds UTC, days since 1970, values, and their rows' places.
+def sort_publications(observations: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Sort observations by publication, then by date.
+
+    Returns published_at (int64 microseconds UTC), days (int64 since 1970), values and the row of each.
 
     Raises
     ------
     DataError
         If a value is not finite.
     """
-    published = _utc(pd.DatetimeIndex(observations["published_at"])).astype("int64")
+    published = to_microseconds(pd.DatetimeIndex(observations["published_at"]))
     days = _days(observations["observation_date"])
     values = observations["value"].to_numpy(float)
     if not np.isfinite(values).all():
@@ -146,198 +159,139 @@ def in_order(observations: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.nda
 
 
 @njit(error_model="numpy")
-def room_for_sums() -> np.ndarray:
-    """What a z-score's partial sums are written to."""
+def z_score_buffer() -> np.ndarray:
+    """Allocate the working memory that `update_summary` needs."""
     return np.empty(2 * _LANES)
 
 
-@njit(**IN_PLACE, inline="always")
-def window_of(
-    known: np.ndarray,
-    of: int,
+@njit(**NO_ALLOCATION, inline="always")
+def observation_bounds(macro: MacroState, variable: int) -> tuple[int, int]:
+    """Return where a variable's observations begin and end in `macro`."""
+    return int(macro.summary[variable, FIRST]), int(macro.summary[variable, END])
+
+
+@njit(**NO_ALLOCATION, inline="always")
+def insert_observation(
+    macro: MacroState, variable: int, bounds: tuple[int, int], day: int, value: float, expires: int
 ) -> tuple[int, int]:
-    """Where a variable's window begins, and where it ends."""
-    return int(known[of, FIRST]), int(known[of, END])
+    """Insert a published observation, or replace that of the same day; then call `update_summary`.
 
-
-@njit(**IN_PLACE, inline="always")
-def publish(  # noqa: PLR0913, PLR0917
-    days: np.ndarray,
-    values: np.ndarray,
-    known: np.ndarray,
-    of: int,
-    window: tuple[int, int],
-    day: int,
-    value: float,
-    published: int,
-    max_age: int,
-) -> tuple[int, int]:
-    """Take one publication into a variable's window; `restate` then says what its latest observation does.
-
-    Parameters
-    ----------
-    days, values, known : a Window's arrays, changed in place
-    of : the variable's place in them
-    window : where it lies, from `window_of` or the publication before; the result is where it lies then
-    day : days since 1970
-    value : finite
-    published, max_age : microseconds
-
-    Notes
-    -----
-    An observation older than all of a full window changes nothing.
+    `bounds` come from `observation_bounds` or the insertion before; the result is the bounds afterwards.
+    `day` counts from 1970, `expires` is in microseconds UTC. An observation before 252 others is ignored.
     """
-    first, end = window
-    if first < end and day <= days[of, end - 1]:
-        first, end = _revise(days, values, known, of, first, end, day, value, published + max_age)
+    first, end = bounds
+    if first < end and day <= macro.days[variable, end - 1]:
+        first, end = _insert_before_last(macro, variable, first, end, day, value, expires)
         return first, end
-    if end == _ROOM:
-        first, end = 0, _move_to_front(days, values, of, first)
-    days[of, end], values[of, end] = day, value
-    known[of, EXPIRES] = published + max_age
+    if end == _CAPACITY:
+        first, end = 0, _move_to_front(macro, variable, first)
+    macro.days[variable, end], macro.values[variable, end] = day, value
+    macro.summary[variable, EXPIRES] = expires
     return max(first, end + 1 - Z_WINDOW), end + 1
 
 
-@njit(**IN_PLACE)
-def _revise(  # noqa: PLR0913, PLR0917
-    days: np.ndarray,
-    values: np.ndarray,
-    known: np.ndarray,
-    of: int,
-    first: int,
-    end: int,
-    day: int,
-    value: float,
-    expires: int,
+@njit(**NO_ALLOCATION)
+def _insert_before_last(
+    macro: MacroState, variable: int, first: int, end: int, day: int, value: float, expires: int
 ) -> tuple[int, int]:
-    """Take a value of the latest observation's day, or of one before it."""
-    place = end - 1
-    while place > first and days[of, place - 1] >= day:
-        place -= 1
-    if days[of, place] == day:
-        values[of, place] = value
-        if place == end - 1:
-            known[of, EXPIRES] = expires
+    """Insert an observation no later than the latest, or replace that of the same day."""
+    days, values, index = macro.days, macro.values, end - 1
+    while index > first and days[variable, index - 1] >= day:
+        index -= 1
+    if days[variable, index] == day:
+        values[variable, index] = value
+        if index == end - 1:
+            macro.summary[variable, EXPIRES] = expires
         return first, end
-    if place == first and end - first == Z_WINDOW:
+    if index == first and end - first == Z_WINDOW:
         return first, end
-    if end == _ROOM:
-        place, first, end = place - first, 0, _move_to_front(days, values, of, first)
-    for i in range(end, place, -1):
-        days[of, i], values[of, i] = days[of, i - 1], values[of, i - 1]
-    days[of, place], values[of, place] = day, value
+    if end == _CAPACITY:
+        index, first, end = index - first, 0, _move_to_front(macro, variable, first)
+    for i in range(end, index, -1):
+        days[variable, i], values[variable, i] = days[variable, i - 1], values[variable, i - 1]
+    days[variable, index], values[variable, index] = day, value
     return max(first, end + 1 - Z_WINDOW), end + 1
 
 
-@njit(**IN_PLACE, inline="always")
-def restate(
-    days: np.ndarray,
-    values: np.ndarray,
-    known: np.ndarray,
-    of: int,
-    window: tuple[int, int],
-    with_z: bool,
+@njit(**NO_ALLOCATION)
+def _move_to_front(macro: MacroState, variable: int, first: int) -> int:
+    for i in range(first, _CAPACITY):
+        macro.days[variable, i - first] = macro.days[variable, i]
+        macro.values[variable, i - first] = macro.values[variable, i]
+    return _CAPACITY - first
+
+
+@njit(**NO_ALLOCATION, inline="always")
+def update_summary(
+    macro: MacroState,
+    variable: int,
+    bounds: tuple[int, int],
+    with_z_score: bool,
     with_change: bool,
-    sums: np.ndarray,
+    buffer: np.ndarray,
 ) -> None:
-    """Refresh what a variable's latest observation says, after one or more publications.
+    """Refresh a variable's VALUE, Z_SCORE and CHANGE after one or more insertions.
 
-    Parameters
-    ----------
-    days, values, known : a Window's arrays, of which `known` is changed in place
-    of : the variable's place in them
-    window : where it lies
-    with_z, with_change : whether the features need them; else they stay NaN
-    sums : room to work in, from `room_for_sums`
-
-    Notes
-    -----
-    The z-score is summed over the window anew, and never a running sum: it depends on the window alone, not
-    on how that came about.
+    Z_SCORE and CHANGE stay NaN where they are not asked for. The z-score is summed over its window anew, not
+    as a running sum: it depends on the window alone, not on the order in which its observations came.
     """
-    first, end = window
-    known[of, FIRST], known[of, END] = first, end
-    known[of, VALUE] = values[of, end - 1]
-    if with_z and end - first == Z_WINDOW:
-        known[of, Z_SCORE] = _z_score(values, of, first, sums)
+    first, end = bounds
+    macro.summary[variable, FIRST], macro.summary[variable, END] = first, end
+    macro.summary[variable, VALUE] = macro.values[variable, end - 1]
+    if with_z_score and end - first == Z_WINDOW:
+        macro.summary[variable, Z_SCORE] = _z_score(macro.values[variable, first : first + Z_WINDOW], buffer)
     if with_change:
-        known[of, CHANGE] = _change(days, values, of, first, end)
+        macro.summary[variable, CHANGE] = _change(macro, variable, first, end)
 
 
-@njit(**IN_PLACE)
-def _move_to_front(
-    days: np.ndarray,
-    values: np.ndarray,
-    of: int,
-    first: int,
-) -> int:
-    for i in range(first, _ROOM):
-        days[of, i - first], values[of, i - first] = days[of, i], values[of, i]
-    return _ROOM - first
-
-
-@njit(**IN_PLACE)
-def _replay(  # noqa: PLR0913, PLR0917
-    days: np.ndarray,
-    values: np.ndarray,
-    known: np.ndarray,
+@njit(**NO_ALLOCATION)
+def _replay(
+    macro: MacroState,
     published: np.ndarray,
-    observed: np.ndarray,
-    news: np.ndarray,
-    max_age: int,
-    sums: np.ndarray,
-    states: np.ndarray,
-) -> None:
-    window = window_of(known, 0)
-    for i in range(len(news)):
-        window = publish(days, values, known, 0, window, observed[i], news[i], published[i], max_age)
-        restate(days, values, known, 0, window, True, True, sums)
-        for j in range(states.shape[1]):
-            states[i, j] = known[0, j]
-
-
-@njit(**IN_PLACE, inline="always")
-def _change(
     days: np.ndarray,
     values: np.ndarray,
-    of: int,
-    first: int,
-    end: int,
-) -> float:
-    if end - first < 2 or values[of, end - 2] == 0.0:
+    max_age: int,
+    buffer: np.ndarray,
+    summaries: np.ndarray,
+) -> None:
+    """Insert one variable's publications; write the summary after each into a row of `summaries`."""
+    bounds = observation_bounds(macro, 0)
+    for i in range(len(values)):
+        bounds = insert_observation(macro, 0, bounds, days[i], values[i], published[i] + max_age)
+        update_summary(macro, 0, bounds, True, True, buffer)
+        for j in range(summaries.shape[1]):
+            summaries[i, j] = macro.summary[0, j]
+
+
+@njit(**NO_ALLOCATION, inline="always")
+def _change(macro: MacroState, variable: int, first: int, end: int) -> float:
+    days, values = macro.days[variable], macro.values[variable]
+    if end - first < 2 or values[end - 2] == 0.0:
         return np.nan
-    # as many weekdays lie no further apart than days do
-    if days[of, end - 1] - days[of, end - 2] > MAX_BUSINESS_DAYS_APART:
-        apart = _weekdays_before(days[of, end - 1]) - _weekdays_before(days[of, end - 2])
+    # weekdays between two days are no more than the days between them
+    if days[end - 1] - days[end - 2] > MAX_BUSINESS_DAYS_APART:
+        apart = _weekdays_before(days[end - 1]) - _weekdays_before(days[end - 2])
         if apart > MAX_BUSINESS_DAYS_APART:
             return np.nan
-    change: float = values[of, end - 1] / values[of, end - 2] - 1
+    change: float = values[end - 1] / values[end - 2] - 1
     return change
 
 
-@njit(**IN_PLACE, inline="always")
-def _weekdays_before(
-    day: int,
-) -> int:
+@njit(**NO_ALLOCATION, inline="always")
+def _weekdays_before(day: int) -> int:
     """Weekdays from Monday 29 December 1969 up to, not including, a day: `busday_count` in integers."""
     since_monday = day + 3
     return since_monday // 7 * 5 + min(since_monday % 7, 5)
 
 
-@njit(**IN_PLACE, inline="always")
-def _z_score(
-    values: np.ndarray,
-    of: int,
-    first: int,
-    sums: np.ndarray,
-) -> float:
-    """Distance of the last of 252 values from their mean, in standard deviations; NaN where none moves.
+@njit(**NO_ALLOCATION, inline="always")
+def _z_score(window: np.ndarray, sums: np.ndarray) -> float:
+    """Distance of the last of 252 values from their mean, in standard deviations; NaN without spread.
 
     One pass over distances from the last value itself: they are 0 where nothing moves, and as that value is
     one of the window, squares less the mean's never cancel. Every sum has one fixed order, which processors
     with wide registers and with narrow ones share.
     """
-    window = values[of, first : first + Z_WINDOW]
     last = window[Z_WINDOW - 1]
     for i in range(_LANES):
         a, b, c = window[i] - last, window[i + _LANES] - last, window[i + 2 * _LANES] - last
@@ -368,7 +322,3 @@ def _days(dates: pd.Series) -> np.ndarray:
         return dates.to_numpy("datetime64[D]").astype("int64")
     ordinals = np.fromiter(map(date.toordinal, dates.tolist()), np.int64, len(dates))
     return ordinals - _ORDINAL_OF_1970
-
-
-def _utc(instants: pd.DatetimeIndex) -> np.ndarray:
-    return instants.tz_convert("UTC").tz_localize(None).to_numpy("datetime64[us]")

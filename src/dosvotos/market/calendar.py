@@ -1,4 +1,4 @@
-"""Sessions, holidays and the moment a macro value becomes known."""
+"""The trading calendar of USD/COP, and the moments at which macro values are published."""
 
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
@@ -11,6 +11,7 @@ import pandas as pd
 
 from dosvotos.contracts.acquisition import PublicationRule
 from dosvotos.errors import DataError
+from dosvotos.market.microseconds import US_PER_BAR, US_PER_DAY, US_PER_MINUTE, to_microseconds
 
 BOGOTA = "America/Bogota"
 BAR = pd.Timedelta(minutes=5)
@@ -18,8 +19,6 @@ BARS_PER_SESSION = 60
 LAST_SLOT = BARS_PER_SESSION - 1
 SESSIONS_PER_YEAR = 245
 _OPEN_MINUTE = 8 * 60
-_MINUTE, _DAY = 60_000_000, 86_400_000_000
-"""Microseconds."""
 _BOGOTA = ZoneInfo(BOGOTA)
 
 _COUNTRY_OF_ZONE = {"America/New_York": "US", "America/Bogota": "CO", "America/Lima": "PE"}
@@ -27,7 +26,7 @@ _COUNTRY_OF_ZONE = {"America/New_York": "US", "America/Bogota": "CO", "America/L
 
 @cache
 def closed_days(country: str, first_year: int, last_year: int) -> np.ndarray:
-    """Public holidays of a country as sorted ``datetime64[D]``; for Colombia also the banks' closing day.
+    """List a country's public holidays as sorted ``datetime64[D]``; for Colombia also the banks' closing day.
 
     The banks close on the year's last weekday that is no holiday.
     """
@@ -39,38 +38,39 @@ def closed_days(country: str, first_year: int, last_year: int) -> np.ndarray:
 
 
 def scheduled_sessions(start: date, end: date) -> np.ndarray:
-    """Trading days from start to end, both included, as ``datetime64[D]`` Bogota dates."""
+    """List the trading days from start to end, both included, as ``datetime64[D]`` Bogota dates."""
     days = np.arange(np.datetime64(start, "D"), np.datetime64(end, "D") + 1)
     return days[np.is_busday(days, holidays=closed_days("CO", start.year, end.year))]
 
 
 def session_dates(bar_times: pd.DatetimeIndex) -> np.ndarray:
-    """Bogota date of each bar, ``datetime64[D]`` of shape (n_bars,)."""
-    days = _local_microseconds(bar_times) // _DAY
+    """Return the Bogota date of each bar, ``datetime64[D]`` of shape (n_bars,)."""
+    days = _local_microseconds(bar_times) // US_PER_DAY
     dates: np.ndarray = days.astype("datetime64[D]")
     return dates
 
 
 def slots(bar_times: pd.DatetimeIndex) -> np.ndarray:
-    """Place of each bar in its session, 0 at 08:00 to 59 at 12:55 Bogota; -1 off session.
+    """Return each bar's slot: its index in the session, 0 at 08:00 to 59 at 12:55 Bogota; -1 off session.
 
     Counts minutes since the open, not bars present. A label off the five-minute grid is off session.
     """
-    since_open = _local_microseconds(bar_times) % _DAY - _OPEN_MINUTE * _MINUTE
-    place, past = np.divmod(since_open, 5 * _MINUTE)
-    return np.where((place >= 0) & (place < BARS_PER_SESSION) & (past == 0), place, -1)
+    since_midnight = _local_microseconds(bar_times) % US_PER_DAY
+    since_open = since_midnight - _OPEN_MINUTE * US_PER_MINUTE
+    index, off_grid = np.divmod(since_open, US_PER_BAR)
+    return np.where((index >= 0) & (index < BARS_PER_SESSION) & (off_grid == 0), index, -1)
 
 
 def slot(bar_time: datetime) -> int:
     """As `slots`, of one bar (timezone-aware)."""
     local = bar_time.astimezone(_BOGOTA)
-    place, past = divmod(local.hour * 60 + local.minute - _OPEN_MINUTE, 5)
-    on_grid = past == 0 and local.second == 0 and local.microsecond == 0
-    return place if on_grid and 0 <= place < BARS_PER_SESSION else -1
+    index, off_grid = divmod(local.hour * 60 + local.minute - _OPEN_MINUTE, 5)
+    on_grid = off_grid == 0 and local.second == 0 and local.microsecond == 0
+    return index if on_grid and 0 <= index < BARS_PER_SESSION else -1
 
 
 def in_session(bar_times: pd.DatetimeIndex) -> np.ndarray:
-    """Mask of the bars that lie in a scheduled session, bool of shape (n_bars,)."""
+    """Mask the bars that lie in a scheduled session, bool of shape (n_bars,)."""
     if len(bar_times) == 0:
         return np.zeros(0, dtype=bool)
     days = session_dates(bar_times)
@@ -79,13 +79,13 @@ def in_session(bar_times: pd.DatetimeIndex) -> np.ndarray:
 
 
 def session_bar_times(day: np.datetime64) -> pd.DatetimeIndex:
-    """The 60 bar-open labels of one session, UTC."""
+    """List the bar opens of one session, UTC, 60 of them."""
     start = pd.Timestamp(day).tz_localize(BOGOTA) + pd.Timedelta(minutes=_OPEN_MINUTE)
     return pd.date_range(start, periods=BARS_PER_SESSION, freq=BAR).tz_convert("UTC")
 
 
 def published_at(observation_dates: Sequence[date], rule: PublicationRule) -> pd.DatetimeIndex:
-    """Moment each observation becomes known under a publication rule.
+    """Compute the moment at which each observation becomes known under a publication rule.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ def published_at(observation_dates: Sequence[date], rule: PublicationRule) -> pd
 
 
 def closed_days_around(days: np.ndarray, zone: str) -> np.ndarray:
-    """Closed days of a release zone's country over the years of `days` and one more on each side.
+    """List the closed days of a release zone's country over the years of `days` and one more on each side.
 
     Raises
     ------
@@ -131,7 +131,7 @@ def closed_days_around(days: np.ndarray, zone: str) -> np.ndarray:
 
 
 def last_complete_session(bar_times: pd.DatetimeIndex) -> date:
-    """Latest session whose 12:55 bar is stored.
+    """Return the latest session whose 12:55 bar is stored.
 
     Raises
     ------
@@ -146,18 +146,17 @@ def last_complete_session(bar_times: pd.DatetimeIndex) -> date:
 
 
 def last_ended_session(now: pd.Timestamp) -> date:
-    """Bogota date of the last scheduled session whose last bar has closed by `now` (timezone-aware)."""
+    """Return the last scheduled session whose last bar has closed by `now` (timezone-aware)."""
     today = now.tz_convert(BOGOTA).date()
     days = scheduled_sessions(today - timedelta(days=30), today)
-    over = [day for day in days[-2:] if session_bar_times(day)[-1] + BAR <= now]
-    last: date = over[-1].astype(object)
+    ended = [day for day in days[-2:] if session_bar_times(day)[-1] + BAR <= now]
+    last: date = ended[-1].astype(object)
     return last
 
 
 def _local_microseconds(bar_times: pd.DatetimeIndex) -> np.ndarray:
-    """Bogota's clock at each bar, microseconds since 1970 there."""
-    local: np.ndarray = bar_times.as_unit("us").tz_convert(BOGOTA).tz_localize(None).asi8
-    return local
+    """Read Bogota's clock at each bar, as microseconds since 1970 there."""
+    return to_microseconds(bar_times.tz_convert(BOGOTA).tz_localize(None))
 
 
 def _year(day: np.datetime64) -> int:

@@ -1,4 +1,4 @@
-"""An experiment's rows: which bars and observations it may use, and what is missing in its splits."""
+"""An experiment's dataset: the bars and observations it may use, its rows, and what its splits hold."""
 
 from datetime import date
 
@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from dosvotos.contracts.acquisition import MacroVariablesParams
-from dosvotos.contracts.features import FINANCING_SOURCES, MACRO_SOURCES, MARKET_FEATURES
+from dosvotos.contracts.features import FEATURE_VARIABLES, MACRO_SOURCES, MARKET_FEATURES
 from dosvotos.contracts.parameters import Parameters
 from dosvotos.contracts.records import SplitRecord
 from dosvotos.errors import DataError
@@ -25,12 +25,12 @@ from dosvotos.market.splits import Split
 
 SPLITS = ("train", "val", "test")
 
-FIRST_SEEN = pd.Timedelta(days=7)
-"""A value fetched this soon after its publication is what was published."""
+_FETCHED_IN_TIME = pd.Timedelta(days=7)
+"""A value fetched this soon after its publication counts as the one that was published."""
 
 
 def resolve_test_end(parameters: Parameters, bar_times: pd.DatetimeIndex) -> date:
-    """The stated end of test, or the last complete session stored.
+    """Return the stated end of test, or else the last complete session stored.
 
     Raises
     ------
@@ -50,14 +50,14 @@ def resolve_test_end(parameters: Parameters, bar_times: pd.DatetimeIndex) -> dat
 
 
 def select_bars(bars: pd.DataFrame, test_end: date) -> pd.DataFrame:
-    """Bars of scheduled sessions up to the test's end; index bar open (UTC), columns OHLCV."""
+    """Select the bars of scheduled sessions up to the test's end; index bar open (UTC), columns OHLCV."""
     times = pd.DatetimeIndex(bars.index)
     kept = in_session(times) & (session_dates(times) <= np.datetime64(test_end))
     return bars.loc[kept, ["open", "high", "low", "close", "volume"]]
 
 
 def select_macro(macro: pd.DataFrame, bars: pd.DataFrame, variables: MacroVariablesParams) -> pd.DataFrame:
-    """Observations published by the close of the last bar.
+    """Select the observations published by the close of the last bar.
 
     Raises
     ------
@@ -74,10 +74,7 @@ def select_macro(macro: pd.DataFrame, bars: pd.DataFrame, variables: MacroVariab
 
 
 def feature_rows(history: MarketHistory, parameters: Parameters) -> pd.DataFrame:
-    """The 13 market features of every session bar, raw, with the session's clock and the close.
-
-    Columns as `market_features` gives them, and ``close``.
-    """
+    """Compute a dataset's rows, one for each session bar: columns of `market_features`, and ``close``."""
     features = market_features(
         history, parameters.macro_variables.variables, parameters.features.range_source
     )
@@ -85,21 +82,22 @@ def feature_rows(history: MarketHistory, parameters: Parameters) -> pd.DataFrame
 
 
 def point_in_time(macro: pd.DataFrame) -> str:
-    """Whether the observations behind features prove what was known when.
+    """Tell ``proven``, ``unproven`` or ``simulated``: whether observations prove what was known when.
 
-    Proof is a vintage its vendor dates, a series that is never revised, or a value fetched within a week of
-    its publication. ``simulated`` if all are.
+    A vintage its vendor dates, a series that is never revised, and a value fetched within a week of its
+    publication do. ``simulated`` if all are.
     """
-    used = macro[macro["variable"].isin([*MACRO_SOURCES.values(), *FINANCING_SOURCES.values()])]
+    used = macro[macro["variable"].isin(list(FEATURE_VARIABLES.values()))]
     if set(used["vintage"]) == {"simulated"}:
         return "simulated"
-    first_seen = (used["vintage"] == "current") & (used["fetched_at"] - used["published_at"] <= FIRST_SEEN)
-    proven = is_dated(used["vintage"]) | (used["vintage"] == "unrevised") | first_seen
+    in_time = used["fetched_at"] - used["published_at"] <= _FETCHED_IN_TIME
+    fetched_in_time = (used["vintage"] == "current") & in_time
+    proven = is_dated(used["vintage"]) | (used["vintage"] == "unrevised") | fetched_in_time
     return "proven" if proven.all() else "unproven"
 
 
 def describe_split(split: Split, rows: pd.DataFrame, reasons: pd.DataFrame, path: str) -> SplitRecord:
-    """Count what a split holds and lacks; `reasons` as `missing_reasons` gives them for its rows."""
+    """Count a split's sessions, bars and missing features; `reasons` from `missing_reasons`, of its rows."""
     missing = rows[list(MARKET_FEATURES)].isna()
     complete = ~missing.any(axis=1)
     sessions = split.sessions()

@@ -1,4 +1,4 @@
-"""How far val's features lie from train's."""
+"""Drift: how far the distributions of val's features lie from train's."""
 
 from typing import Final
 
@@ -10,7 +10,7 @@ from dosvotos.market.normalization import CLIP, NormStats
 
 SLIGHT: Final = 0.1
 STRONG: Final = 0.25
-"""Population stability indices from which practice speaks of a slight and of a strong shift."""
+"""Population stability indices from which practice calls a shift slight, and strong."""
 _BINS: Final = 10
 
 
@@ -40,28 +40,28 @@ def feature_drift(train: pd.DataFrame, val: pd.DataFrame, norm_stats: NormStats)
 
     rows = []
     for name, mean, std in zip(MARKET_FEATURES, norm_stats.mean, norm_stats.std, strict=True):
-        ours, theirs = (frame[name].dropna().to_numpy(float) for frame in (train, val))
-        both = len(ours) > 0 and len(theirs) > 1
+        of_train, of_val = (frame[name].dropna().to_numpy(float) for frame in (train, val))
+        comparable = len(of_train) > 0 and len(of_val) > 1
         rows.append(
             {
                 "feature": name,
                 "train_mean": mean,
                 "train_std": std,
-                "val_mean": theirs.mean() if both else np.nan,
-                "val_std": theirs.std(ddof=1) if both else np.nan,
-                "mean_shift": (theirs.mean() - mean) / std if both else np.nan,
-                "std_ratio": theirs.std(ddof=1) / std if both else np.nan,
-                "ks": float(ks_2samp(ours, theirs).statistic) if both else np.nan,
-                "psi": stability_index(ours, theirs) if both else np.nan,
-                "clipped_train": _beyond(ours, mean, std),
-                "clipped_val": _beyond(theirs, mean, std),
+                "val_mean": of_val.mean() if comparable else np.nan,
+                "val_std": of_val.std(ddof=1) if comparable else np.nan,
+                "mean_shift": (of_val.mean() - mean) / std if comparable else np.nan,
+                "std_ratio": of_val.std(ddof=1) / std if comparable else np.nan,
+                "ks": float(ks_2samp(of_train, of_val).statistic) if comparable else np.nan,
+                "psi": stability_index(of_train, of_val) if comparable else np.nan,
+                "clipped_train": _clipped_share(of_train, mean, std),
+                "clipped_val": _clipped_share(of_val, mean, std),
             }
         )
     return pd.DataFrame(rows)
 
 
-def stability_index(expected: np.ndarray, found: np.ndarray) -> float:
-    """Population stability index of `found` over the deciles of `expected`; both of shape (n,), finite.
+def stability_index(expected: np.ndarray, observed: np.ndarray) -> float:
+    """Compute the population stability index of `observed` over deciles of `expected`; shape (n,), finite.
 
     Notes
     -----
@@ -70,12 +70,12 @@ def stability_index(expected: np.ndarray, found: np.ndarray) -> float:
     """
     edges = np.unique(np.quantile(expected, np.linspace(0, 1, _BINS + 1))[1:-1])
     shares = []
-    for values in (expected, found):
+    for values in (expected, observed):
         counts = np.bincount(np.searchsorted(edges, values, side="right"), minlength=len(edges) + 1) + 0.5
         shares.append(counts / counts.sum())
     p, q = shares
     return float(((q - p) * np.log(q / p)).sum())
 
 
-def _beyond(values: np.ndarray, mean: float, std: float) -> float:
+def _clipped_share(values: np.ndarray, mean: float, std: float) -> float:
     return float((np.abs(values - mean) > CLIP * std).mean()) if len(values) else np.nan

@@ -1,4 +1,4 @@
-"""Why a feature is missing at a bar: a word and, where macro data are behind it, the variable."""
+"""Reasons why a feature is missing at a bar, with the macro variable that lacks a value."""
 
 from typing import Final
 
@@ -18,17 +18,17 @@ UNPUBLISHED: Final = "unpublished"
 AGED_OUT: Final = "aged_out"
 """The last value known was older than its limit."""
 TOO_SHORT: Final = "too_short"
-"""Fewer values known than the feature looks back on."""
+"""Fewer values known than the feature needs."""
 UNDEFINED: Final = "undefined"
 """Enough values, but no spread between them, or the last two too far apart."""
 
-_LOOK_BACK: Final = {"_z": Z_WINDOW, "_change_1d": 2}
+_VALUES_NEEDED: Final = {"_z": Z_WINDOW, "_change_1d": 2}
 
 
 def missing_reasons(
     features: pd.DataFrame, history: MarketHistory, variables: dict[str, MacroVariable]
 ) -> pd.DataFrame:
-    """Say of each missing feature why it is missing.
+    """Give each missing feature the reason why it is missing.
 
     Parameters
     ----------
@@ -44,27 +44,26 @@ def missing_reasons(
         ``undefined``, followed by the variable's name. Where two variables are behind a feature, the
         first that lacks a value is named.
     """
-    closes_at = pd.DatetimeIndex(features.index) + BAR
+    close_times = pd.DatetimeIndex(features.index) + BAR
     reasons = pd.DataFrame("", index=features.index, columns=list(MARKET_FEATURES), dtype=object)
     for feature in MARKET_FEATURES:
         missing = features[feature].isna().to_numpy()
         if not missing.any():
             continue
-        found = np.full(
-            int(missing.sum()), WARM_UP if feature not in SOURCES_BY_FEATURE else "", dtype=object
-        )
+        reason = "" if feature in SOURCES_BY_FEATURE else WARM_UP
+        found = np.full(int(missing.sum()), reason, dtype=object)
         for short in SOURCES_BY_FEATURE.get(feature, ()):
             name = MACRO_SOURCES[short]
             observations = weekday_observations(history.macro, name)
             max_age_days = variables[name].ffill_max_days
-            words = _of_variable(feature, observations, closes_at[missing], max_age_days)
-            found = np.where((found == "") & (words != ""), words + f" {name}", found)
+            lacking = _reasons_of_variable(feature, observations, close_times[missing], max_age_days)
+            found = np.where((found == "") & (lacking != ""), lacking + f" {name}", found)
         reasons.loc[missing, feature] = found
     return reasons
 
 
 def count_reasons(reasons: pd.DataFrame) -> dict[str, int]:
-    """Rows by feature and reason, as ``feature: reason``; a row with several counts under each."""
+    """Count rows by ``feature: reason``; a row that misses several features counts under each."""
     return {
         f"{feature}: {reason}": int(count)
         for feature in reasons.columns
@@ -73,15 +72,14 @@ def count_reasons(reasons: pd.DataFrame) -> dict[str, int]:
     }
 
 
-def _of_variable(
-    feature: str, observations: pd.DataFrame, closes_at: pd.DatetimeIndex, max_age_days: int
+def _reasons_of_variable(
+    feature: str, observations: pd.DataFrame, close_times: pd.DatetimeIndex, max_age_days: int
 ) -> np.ndarray:
     first_published = observations.groupby("observation_date")["published_at"].min().sort_values()
-    known = np.searchsorted(first_published.to_numpy(), closes_at.to_numpy(), side="right")
-    fresh = np.isfinite(known_history(observations, max_age_days).at(closes_at).value)
-    needed = next((n for end, n in _LOOK_BACK.items() if feature.endswith(end)), 0)
-    whole = "" if needed == 0 else UNDEFINED
-    words: np.ndarray = np.select(
-        [known == 0, ~fresh, known < needed], [UNPUBLISHED, AGED_OUT, TOO_SHORT], default=whole
-    ).astype(object)
-    return words
+    n_known = np.searchsorted(first_published.to_numpy(), close_times.to_numpy(), side="right")
+    fresh = np.isfinite(known_history(observations, max_age_days).at(close_times).value)
+    needed = next((n for end, n in _VALUES_NEEDED.items() if feature.endswith(end)), 0)
+    conditions = [n_known == 0, ~fresh, n_known < needed]
+    otherwise = "" if needed == 0 else UNDEFINED
+    reasons: np.ndarray = np.select(conditions, [UNPUBLISHED, AGED_OUT, TOO_SHORT], otherwise).astype(object)
+    return reasons

@@ -1,4 +1,4 @@
-"""Normalisation, once, at the model's door."""
+"""Normalisation of features: statistics taken from train, applied where rows enter the model."""
 
 from typing import Self
 
@@ -28,8 +28,8 @@ class NormStats(BaseModel):
             raise ValueError(f"norm_stats: features must be {MARKET_FEATURES}, were {self.features}")
         if not len(self.mean) == len(self.std) == len(self.features):
             raise ValueError("norm_stats: mean and std must have one value a feature")
-        if flat := [f for f, s in zip(self.features, self.std, strict=True) if s <= 0.0]:
-            raise ValueError(f"norm_stats: std must be positive, was not for {flat}")
+        if constant := [f for f, s in zip(self.features, self.std, strict=True) if s <= 0.0]:
+            raise ValueError(f"norm_stats: std must be positive, was not for {constant}")
         return self
 
     @property
@@ -45,7 +45,7 @@ class NormStats(BaseModel):
 
 
 def fit_norm_stats(train: pd.DataFrame) -> NormStats:
-    """Take the statistics from the complete rows of train.
+    """Compute the statistics over the complete rows of train.
 
     Raises
     ------
@@ -55,7 +55,7 @@ def fit_norm_stats(train: pd.DataFrame) -> NormStats:
     rows = train[list(MARKET_FEATURES)].dropna()
     if len(rows) < 2:
         raise DataError(f"train: normalisation needs at least 2 complete rows, found {len(rows)}")
-    if flat := [str(name) for name in rows.columns if rows[name].min() == rows[name].max()]:
-        raise DataError(f"train: feature(s) {flat} never move, so they cannot be normalised")
+    if constant := [str(name) for name in rows.columns if rows[name].min() == rows[name].max()]:
+        raise DataError(f"train: feature(s) {constant} never move, so they cannot be normalised")
     std = rows.std(ddof=1)
     return NormStats(features=MARKET_FEATURES, mean=tuple(rows.mean()), std=tuple(std))

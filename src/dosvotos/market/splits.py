@@ -1,4 +1,4 @@
-"""Train, val and test by session, with an embargo between them, once or fold by fold."""
+"""Train, val and test by session with an embargo between them, once or walk-forward by fold."""
 
 from datetime import date
 from typing import NamedTuple
@@ -19,11 +19,11 @@ class Split(NamedTuple):
     last: date
 
     def sessions(self) -> np.ndarray:
-        """Scheduled sessions as ``datetime64[D]``."""
+        """List the scheduled sessions, ``datetime64[D]``."""
         return scheduled_sessions(self.first, self.last)
 
     def take(self, rows: pd.DataFrame) -> pd.DataFrame:
-        """Rows (index: bar open, UTC) whose session lies in the split.
+        """Select the rows (index: bar open, UTC) whose session lies in the split.
 
         Raises
         ------
@@ -38,7 +38,7 @@ class Split(NamedTuple):
 
 
 def splits_of(parameters: Parameters) -> dict[str, Split]:
-    """The splits of an experiment whose test end is settled, as a contract's parameters have it.
+    """Make the splits of a contract's parameters, in which the test's end is settled.
 
     Raises
     ------
@@ -52,7 +52,7 @@ def splits_of(parameters: Parameters) -> dict[str, Split]:
 
 
 def make_splits(dates: DateRangesParams, test_end: date, settings: SplitsParams) -> dict[str, Split]:
-    """Cut the date ranges; the embargo removes the last scheduled sessions of train and of val.
+    """Make train, val and test from date ranges, less the embargo: the last sessions of train and of val.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def make_splits(dates: DateRangesParams, test_end: date, settings: SplitsParams)
     Returns
     -------
     dict of Split
-        ``train``, ``val`` and ``test``, apart and in this order.
+        ``train``, ``val`` and ``test``, disjoint and in this order.
 
     Raises
     ------
@@ -76,8 +76,8 @@ def make_splits(dates: DateRangesParams, test_end: date, settings: SplitsParams)
 
     Notes
     -----
-    What a row teaches, the fill at the next close and the bar that follows, is over within its own split: the
-    last order of a split does not fill. So the embargo is the whole purge; a first fold of one is ``single``.
+    A row's outcome, the fill at the next close and the bar after it, lies in its own split, since the last
+    order of a split does not fill: no purge is needed beside the embargo. Fold 1 of 1 is ``single``.
     """
     if test_end < dates.test.start:
         raise DataError(
@@ -88,46 +88,46 @@ def make_splits(dates: DateRangesParams, test_end: date, settings: SplitsParams)
         "val": Split("val", dates.val.start, dates.val.end),
         "test": Split("test", dates.test.start, test_end),
     }
-    cut = stated if settings.mode == "single" else _fold(stated, settings)
+    ranges = stated if settings.mode == "single" else _fold(stated, settings)
     return {
-        "train": _shortened(cut["train"], settings.embargo_sessions),
-        "val": _shortened(cut["val"], settings.embargo_sessions),
-        "test": _shortened(cut["test"], 0),
+        "train": _without_embargo(ranges["train"], settings.embargo_sessions),
+        "val": _without_embargo(ranges["val"], settings.embargo_sessions),
+        "test": _without_embargo(ranges["test"], 0),
     }
 
 
 def _fold(stated: dict[str, Split], settings: SplitsParams) -> dict[str, Split]:
     folds, fold = settings.folds or 1, settings.fold or 1
-    tested = stated["test"].sessions()
-    if len(tested) < folds:
+    test_sessions = stated["test"].sessions()
+    if len(test_sessions) < folds:
         raise DataError(
             f"splits.folds: {folds} folds need as many test sessions; {stated['test'].first} to "
-            f"{stated['test'].last} has {len(tested)}"
+            f"{stated['test'].last} has {len(test_sessions)}"
         )
-    window = np.array_split(tested, folds)[fold - 1]
-    shift = int(np.searchsorted(tested, window[0]))
-    everything = scheduled_sessions(stated["train"].first, stated["test"].last)
-    train = _shifted(stated["train"], everything, shift)
+    window = np.array_split(test_sessions, folds)[fold - 1]
+    shift = int(np.searchsorted(test_sessions, window[0]))
+    all_sessions = scheduled_sessions(stated["train"].first, stated["test"].last)
+    train = _shift(stated["train"], all_sessions, shift)
     if settings.train_window == "expanding":
         train = train._replace(first=stated["train"].first)
     return {
         "train": train,
-        "val": _shifted(stated["val"], everything, shift),
+        "val": _shift(stated["val"], all_sessions, shift),
         "test": Split("test", window[0].astype(object), window[-1].astype(object)),
     }
 
 
-def _shifted(split: Split, everything: np.ndarray, shift: int) -> Split:
-    """The split so many sessions later, as many sessions long."""
+def _shift(split: Split, all_sessions: np.ndarray, shift: int) -> Split:
+    """Move a split by `shift` scheduled sessions, at equal length."""
     sessions = split.sessions()
     if shift == 0 or len(sessions) == 0:
         return split
-    place = int(np.searchsorted(everything, sessions[0])) + shift
-    first, last = everything[place], everything[place + len(sessions) - 1]
+    start = int(np.searchsorted(all_sessions, sessions[0])) + shift
+    first, last = all_sessions[start], all_sessions[start + len(sessions) - 1]
     return Split(split.name, first.astype(object), last.astype(object))
 
 
-def _shortened(split: Split, embargo_sessions: int) -> Split:
+def _without_embargo(split: Split, embargo_sessions: int) -> Split:
     sessions = split.sessions()
     kept = sessions[: max(0, len(sessions) - embargo_sessions)]
     if len(kept) == 0:

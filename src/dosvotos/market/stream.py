@@ -1,4 +1,4 @@
-"""Features bar by bar: the batch's own step, with what it remembers kept, saved, restored and rewound."""
+"""Features bar by bar: the batch's own step, its state kept between bars, saved, restored and rolled back."""
 
 import json
 from collections import deque
@@ -8,7 +8,6 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
@@ -16,54 +15,52 @@ from dosvotos.contracts.acquisition import MacroVariable
 from dosvotos.contracts.features import FEATURE_ORDER_HASH
 from dosvotos.errors import LateDataError, LineageError
 from dosvotos.hashing import canonical_json, digest_arrays, digest_json
-from dosvotos.market.alignment import MAX_BUSINESS_DAYS_APART, Z_WINDOW, Window
-from dosvotos.market.calendar import BAR, LAST_SLOT, slot
-from dosvotos.market.features import (
-    ADX_PERIOD,
-    ATR_PERIOD,
-    COLUMNS,
-    NO_NEWS,
-    RETURN_BARS,
-    RSI_PERIOD,
-    SOURCES,
+from dosvotos.market.alignment import MacroState
+from dosvotos.market.calendar import LAST_SLOT, slot
+from dosvotos.market.features.compute import check_order, update_features, update_features_by_bar
+from dosvotos.market.features.definition import COLUMNS, PERIODS, VARIABLES
+from dosvotos.market.features.inputs import (
+    NO_PUBLICATIONS,
+    Bar,
     BarArrays,
-    FeatureState,
-    News,
+    PublicationArrays,
     RangeSource,
-    arrays_of,
-    check_order,
-    closed_until,
-    empty_state,
     max_ages,
-    take,
-    take_bar,
 )
+from dosvotos.market.features.kernel import FeatureState, empty_state
+from dosvotos.market.microseconds import US_PER_BAR, US_PER_DAY, moment_to_microseconds, to_timestamp
 
-VERSION = 2
+VERSION = 3
+"""Of the saved format; a state saved under another is rebuilt."""
 CHECKPOINTS = 5
-"""Ends of sessions that a stream can go back to."""
-
-_A_BAR = BAR // pd.Timedelta(microseconds=1)
-_A_DAY = 86_400_000_000
-"""Microseconds. A session lies within one day of UTC."""
+"""How many ends of sessions a stream can roll back to."""
 
 
-class Snapshot(NamedTuple):
-    """A stream at one moment."""
+class Checkpoint(NamedTuple):
+    """A stream after one of its bars."""
 
     state: FeatureState
     row: np.ndarray
-    """COLUMNS of the last bar taken, shape (15,)."""
+    """COLUMNS of that bar, shape (15,)."""
 
     @property
-    def closed(self) -> float:
-        """When its last bar closed, microseconds UTC; minus infinity before the first."""
-        return closed_until(self.state)
+    def last_close_time(self) -> float:
+        """When that bar closed, microseconds UTC; minus infinity before the first."""
+        return self.state.last_close_time
 
-    def copy(self) -> "Snapshot":
-        """The same, sharing nothing."""
-        technical, macro = self.state
-        return Snapshot(FeatureState(technical.copy(), Window(*(a.copy() for a in macro))), self.row.copy())
+    def copy(self) -> "Checkpoint":
+        """Copy it, sharing no memory."""
+        return Checkpoint(self.state.copy(), self.row.copy())
+
+    def arrays(self) -> tuple[np.ndarray, ...]:
+        """List what is saved of it, in the order of `_SAVED`."""
+        return self.state.technical, *self.state.macro, self.row
+
+    @classmethod
+    def from_arrays(cls, *saved: np.ndarray) -> "Checkpoint":
+        """Make a checkpoint of the arrays that `arrays` listed."""
+        technical, days, values, summary, row = (array.copy() for array in saved)
+        return cls(FeatureState(technical, MacroState(days, values, summary)), row)
 
 
 class FeatureStream:
@@ -77,58 +74,56 @@ class FeatureStream:
     Notes
     -----
     Every bar costs the same however long the history. The rows are those of `market_features`, to the last
-    bit. A checkpoint is kept of the ends of the last 5 sessions.
+    bit. Checkpoints are kept of the ends of the last 5 sessions.
     """
 
     def __init__(self, variables: Mapping[str, MacroVariable], range_source: RangeSource = "close") -> None:
-        self._ages = max_ages(variables)
+        self._max_ages = max_ages(variables)
         self.range_source = range_source
+        self._checkpoints: deque[Checkpoint] = deque(maxlen=CHECKPOINTS)
         self._state, self._row = empty_state(), np.full(len(COLUMNS), np.nan)
-        self._closed = closed_until(self._state)
-        self._checkpoints: deque[Snapshot] = deque(maxlen=CHECKPOINTS)
+        self._last_close_time = self._state.last_close_time
 
     @property
     def definition(self) -> str:
-        """Hash of everything the rows depend on beside the data; a state is restored under the same only."""
+        """Hash of all that rows depend on beside the data; `restore` takes only a state of the same."""
         return digest_json(
             {
                 "version": VERSION,
                 "features": FEATURE_ORDER_HASH,
-                "periods": [
-                    *RETURN_BARS,
-                    RSI_PERIOD,
-                    ATR_PERIOD,
-                    ADX_PERIOD,
-                    Z_WINDOW,
-                    MAX_BUSINESS_DAYS_APART,
-                ],
-                "ages": dict(zip(SOURCES, self._ages.tolist(), strict=True)),
+                "periods": PERIODS,
+                "ages": dict(zip(VARIABLES, self._max_ages.tolist(), strict=True)),
                 "range_source": self.range_source,
             }
         )
 
     @property
-    def closed(self) -> float:
-        """When the last bar taken closed, microseconds UTC; minus infinity before the first."""
-        return self._closed
+    def last_close_time(self) -> float:
+        """When the last bar closed, microseconds UTC; minus infinity before the first."""
+        return self._last_close_time
 
     @property
     def row(self) -> np.ndarray:
-        """COLUMNS of the last bar taken, shape (15,); NaN before the first."""
+        """COLUMNS of the last bar, shape (15,); NaN before the first."""
         return self._row
 
-    def bar(
-        self, opened: datetime, close: float, high: float, low: float, news: News = NO_NEWS
+    def add_bar(
+        self,
+        opened: datetime,
+        close: float,
+        high: float,
+        low: float,
+        publications: PublicationArrays = NO_PUBLICATIONS,
     ) -> np.ndarray:
-        """Take one bar and what was published since the one before it.
+        """Compute the features of one bar from it and from what was published since the bar before.
 
         Parameters
         ----------
         opened : datetime, timezone-aware
         close, high, low : float
             High and low count under ``range_source: bars`` alone.
-        news : News
-            From `news_of`; what is published after the bar's close is left for a later bar.
+        publications : PublicationArrays
+            From `publication_arrays`; those after the bar's close are left out: give them again later.
 
         Returns
         -------
@@ -138,94 +133,72 @@ class FeatureStream:
         Raises
         ------
         LateDataError
-            If the bar or a publication is not later than the last bar taken.
+            If the bar or a publication is not later than the last bar.
         DataError
             If a price is not positive and finite.
         """
-        closed = round(opened.timestamp() * 1e6) + _A_BAR
+        close_time = moment_to_microseconds(opened) + US_PER_BAR
         close = float(close)
         high, low = (close, close) if self.range_source == "close" else (float(high), float(low))
-        bar = (closed, high, low, close, slot(opened) / LAST_SLOT)
-        if closed // _A_DAY != self._closed // _A_DAY:
-            check_order(self._state, arrays_of(bar), news)
+        bar = Bar(close_time, high, low, close, slot(opened) / LAST_SLOT)
+        if self._begins_session(close_time):
+            check_order(self._state, bar.as_arrays(), publications)
             self._keep_checkpoint()
-        row = np.empty(len(COLUMNS))
-        take_bar(self._state, bar, news, self._ages, row)
-        self._closed, self._row = closed, row
-        return row
+        self._row = update_features_by_bar(self._state, bar, publications, self._max_ages)
+        self._last_close_time = close_time
+        return self._row
 
-    def bars(self, bars: BarArrays, news: News = NO_NEWS) -> np.ndarray:
-        """Take any number of bars, as `bar` takes one; result of shape (15, n_bars).
+    def add_bars(self, bars: BarArrays, publications: PublicationArrays = NO_PUBLICATIONS) -> np.ndarray:
+        """Compute the features of any number of bars, as `add_bar` of one; result of shape (15, n_bars).
 
-        If a row is refused, none is taken.
+        If a bar or a publication is refused, none is added.
         """
-        check_order(self._state, bars, news)
+        check_order(self._state, bars, publications)
         parts = [np.empty((len(COLUMNS), 0))]
-        first_news = 0
-        for start, stop in pairwise(self._cuts(bars.closed)):
-            if bars.closed[start] // _A_DAY != self._closed // _A_DAY:
+        first = 0
+        for start, stop in pairwise(self._cuts(bars.close_time)):
+            if self._begins_session(bars.close_time[start]):
                 self._keep_checkpoint()
             part = BarArrays(*(array[start:stop] for array in bars))
-            rows = np.empty((len(COLUMNS), stop - start))
-            take(self._state, part, News(*(a[first_news:] for a in news)), self._ages, rows)
-            first_news = int(np.searchsorted(news.published, part.closed[-1], side="right"))
-            self._closed, self._row = int(part.closed[-1]), rows[:, -1].copy()
-            parts.append(rows)
+            parts.append(update_features(self._state, part, publications.select(first), self._max_ages))
+            first = int(np.searchsorted(publications.published_at, part.close_time[-1], side="right"))
+            self._last_close_time, self._row = int(part.close_time[-1]), parts[-1][:, -1].copy()
         return parts[-1] if len(parts) <= 2 else np.hstack(parts)
 
-    def _now(self) -> Snapshot:
-        return Snapshot(self._state, self._row)
-
-    def _stand_at(self, snapshot: Snapshot) -> None:
-        self._state, self._row, self._closed = snapshot.state, snapshot.row, snapshot.closed
-
-    def _keep_checkpoint(self) -> None:
-        self._checkpoints.append(self._now().copy())
-
-    def _cuts(self, closed: np.ndarray) -> list[int]:
-        """Where to stop for a checkpoint: before the last sessions, of which as many as are kept."""
-        if len(closed) <= 1:
-            return [0, len(closed)][: len(closed) + 1]
-        days = closed // _A_DAY
-        begins = np.flatnonzero(days[1:] != days[:-1]) + 1
-        return [0, *begins[-CHECKPOINTS:].tolist(), len(closed)]
-
-    def rewind(self, moment: float) -> None:
+    def roll_back(self, before: float) -> None:
         """Go back to the latest checkpoint whose last bar closed before a moment.
 
         Parameters
         ----------
-        moment : float
-            Microseconds UTC: the close of a late bar, or the publication of a late value. What followed the
-            checkpoint (`closed` says when it was) is to be taken again, with what was late.
+        before : float
+            Microseconds UTC: the close of a late bar, or the publication of a late value. All bars and
+            publications after the checkpoint's `last_close_time` are to be added again, late ones included.
 
         Raises
         ------
         LateDataError
             If no checkpoint is that old; the stream is as before.
         """
-        if not self._checkpoints or self._checkpoints[0].closed >= moment:
+        if not self._checkpoints or self._checkpoints[0].last_close_time >= before:
             raise LateDataError(
-                f"features: {pd.Timestamp(int(moment), unit='us', tz='UTC')} lies before the oldest of "
+                f"features: {to_timestamp(before)} lies before the oldest of "
                 f"{len(self._checkpoints)} checkpoints; rebuild them from all stored bars"
             )
-        while (back := self._checkpoints.pop()).closed >= moment:
+        while (checkpoint := self._checkpoints.pop()).last_close_time >= before:
             continue
-        self._stand_at(back)
+        self._set_to(checkpoint)
 
-    def to_bytes(self, marks: Mapping[str, int | str]) -> bytes:
-        """The stream as it stands, with the caller's own marks, as safetensors."""
-        snapshots = [*self._checkpoints, self._now()]
-        arrays = {
-            name: np.stack([part[i] for part in map(_parts, snapshots)]) for i, name in enumerate(_PARTS)
-        }
-        header = {"version": VERSION, "definition": self.definition, "marks": dict(marks)}
+    def to_bytes(self, watermark: Mapping[str, int | str]) -> bytes:
+        """Serialize the stream with the caller's own watermark, as safetensors."""
+        saved = [checkpoint.arrays() for checkpoint in (*self._checkpoints, self._now())]
+        arrays = {name: np.stack(parts) for name, parts in zip(_SAVED, zip(*saved, strict=True), strict=True)}
+        header = {"version": VERSION, "definition": self.definition, "watermark": dict(watermark)}
         header["digest"] = _digest(arrays, header)
         text = np.frombuffer(canonical_json(header).encode(), dtype=np.uint8)
         return save({**arrays, _HEADER: text})
 
     def restore(self, content: bytes) -> dict[str, Any]:
-        """Take over what `to_bytes` gave; the result is the marks.
+        """Replace the stream by the one that `to_bytes` serialized, and return its watermark.
 
         Raises
         ------
@@ -236,31 +209,48 @@ class FeatureStream:
         for name, wanted in (("version", VERSION), ("definition", self.definition)):
             if header.get(name) != wanted:
                 raise LineageError(f"feature state: {name} is {header.get(name)}, this one needs {wanted}")
+        if set(arrays) != set(_SAVED):
+            raise LineageError(f"feature state: must hold {_SAVED}, holds {sorted(arrays)}")
         if header.get("digest") != _digest(arrays, header):
             raise LineageError("feature state: its content is not the one its hash names")
-        *checkpoints, now = [_snapshot(*parts) for parts in zip(*map(arrays.get, _PARTS), strict=True)]
-        self._stand_at(now)
+        *checkpoints, now = [
+            Checkpoint.from_arrays(*parts) for parts in zip(*map(arrays.get, _SAVED), strict=True)
+        ]
+        self._set_to(now)
         self._checkpoints = deque(checkpoints, maxlen=CHECKPOINTS)
-        marks: dict[str, Any] = header["marks"]
-        return marks
+        watermark: dict[str, Any] = header["watermark"]
+        return watermark
+
+    def _now(self) -> Checkpoint:
+        return Checkpoint(self._state, self._row)
+
+    def _set_to(self, checkpoint: Checkpoint) -> None:
+        self._state, self._row = checkpoint
+        self._last_close_time = checkpoint.last_close_time
+
+    def _keep_checkpoint(self) -> None:
+        self._checkpoints.append(self._now().copy())
+
+    def _begins_session(self, close_time: int) -> bool:
+        """Whether a bar lies in a later session than the last one; no session crosses midnight UTC."""
+        return close_time // US_PER_DAY != self._last_close_time // US_PER_DAY
+
+    def _cuts(self, close_time: np.ndarray) -> list[int]:
+        """Indices at which to stop for a checkpoint: where the last sessions begin, as many as are kept."""
+        if len(close_time) <= 1:
+            return [0, len(close_time)][: len(close_time) + 1]
+        days = close_time // US_PER_DAY
+        begins = np.flatnonzero(days[1:] != days[:-1]) + 1
+        return [0, *begins[-CHECKPOINTS:].tolist(), len(close_time)]
 
 
 _HEADER = "header"
-_PARTS = ("technical", "days", "values", "known", "row")
-
-
-def _parts(snapshot: Snapshot) -> tuple[np.ndarray, ...]:
-    return snapshot.state.technical, *snapshot.state.macro, snapshot.row
-
-
-def _snapshot(*parts: np.ndarray) -> Snapshot:
-    technical, days, values, known, row = (part.copy() for part in parts)
-    return Snapshot(FeatureState(technical, Window(days, values, known)), row)
+_SAVED = ("technical", "days", "values", "summary", "row")
 
 
 def _digest(arrays: Mapping[str, np.ndarray], header: Mapping[str, Any]) -> str:
-    said = {name: value for name, value in header.items() if name != "digest"}
-    return digest_json({"arrays": digest_arrays(arrays), "header": said})
+    covered = {name: value for name, value in header.items() if name != "digest"}
+    return digest_json({"arrays": digest_arrays(arrays), "header": covered})
 
 
 def _read(content: bytes) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -269,6 +259,6 @@ def _read(content: bytes) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         header = json.loads(arrays.pop(_HEADER).tobytes())
     except (SafetensorError, KeyError, ValueError) as error:
         raise LineageError(f"feature state: not readable: {error}") from error
-    if set(arrays) != set(_PARTS) or not isinstance(header, dict):
-        raise LineageError(f"feature state: must hold {_PARTS}, holds {sorted(arrays)}")
+    if not isinstance(header, dict):
+        raise LineageError(f"feature state: its header must be a mapping, is {type(header).__name__}")
     return arrays, header

@@ -7,12 +7,11 @@ from dosvotos.contracts.acquisition import MacroVariable
 from dosvotos.contracts.features import MACRO_SOURCES
 from dosvotos.market.alignment import weekday_observations
 from dosvotos.market.calendar import BAR, slots
-
-_DAY = np.timedelta64(1, "D") / np.timedelta64(1, "us")
+from dosvotos.market.microseconds import US_PER_DAY, to_microseconds
 
 
 def first_visible(macro: pd.DataFrame, bar_times: pd.DatetimeIndex) -> pd.DataFrame:
-    """The first bar that sees each published value of the variables behind features.
+    """Find the first bar that sees each published value of the variables behind features.
 
     Parameters
     ----------
@@ -23,23 +22,22 @@ def first_visible(macro: pd.DataFrame, bar_times: pd.DatetimeIndex) -> pd.DataFr
     Returns
     -------
     DataFrame
-        A row a value published between the first and the last bar's close: variable (short name),
-        observation_date, published_at, bar (its open, UTC), slot (0 to 59) and waited (hours from the
-        publication to the bar's close).
+        A row for each value published between the first and the last close: variable (short name),
+        observation_date, published_at, bar (its open, UTC), slot and waited (hours until the bar's close).
     """
     closes = bar_times + BAR
     names = {full: short for short, full in MACRO_SOURCES.items()}
     known = pd.concat([weekday_observations(macro, full) for full in names])
     rows = known[(known["published_at"] > closes[0]) & (known["published_at"] <= closes[-1])]
-    place = closes.searchsorted(pd.DatetimeIndex(rows["published_at"]))
+    index = closes.searchsorted(pd.DatetimeIndex(rows["published_at"]))
     return pd.DataFrame(
         {
             "variable": rows["variable"].map(names).to_numpy(),
             "observation_date": rows["observation_date"].to_numpy(),
             "published_at": rows["published_at"].to_numpy(),
-            "bar": bar_times[place],
-            "slot": slots(bar_times[place]),
-            "waited": (closes[place] - pd.DatetimeIndex(rows["published_at"])) / pd.Timedelta(hours=1),
+            "bar": bar_times[index],
+            "slot": slots(bar_times[index]),
+            "waited": (closes[index] - pd.DatetimeIndex(rows["published_at"])) / pd.Timedelta(hours=1),
         }
     )
 
@@ -47,34 +45,31 @@ def first_visible(macro: pd.DataFrame, bar_times: pd.DatetimeIndex) -> pd.DataFr
 def ages(
     macro: pd.DataFrame, bar_times: pd.DatetimeIndex, variables: dict[str, MacroVariable]
 ) -> pd.DataFrame:
-    """Age of the newest value published, at each bar's close.
+    """Compute the age of each variable's newest value at each bar's close, as a share of its limit.
 
     Parameters
     ----------
-    macro : DataFrame
-        variable, observation_date and published_at (UTC).
-    bar_times : DatetimeIndex of shape (n_bars,), UTC
+    macro, bar_times : as `first_visible`
     variables : dict of MacroVariable by full name
 
     Returns
     -------
     DataFrame of shape (n_bars, 7)
-        Shares of the variable's ``ffill_max_days``, by short name: above 1 the value counts as missing. NaN
-        before the first publication.
+        By short name; the limit is ``ffill_max_days``, and above 1 the value counts as missing. NaN before
+        the first publication.
     """
-    closes = (bar_times + BAR).as_unit("us").asi8
+    closes = to_microseconds(bar_times + BAR)
     shares = {}
     for short, name in MACRO_SOURCES.items():
-        moments = _releases(weekday_observations(macro, name))
-        place = np.searchsorted(moments, closes, side="right")
-        age = (closes - np.insert(moments, 0, 0)[place]) / _DAY
-        shares[short] = np.where(place > 0, age / variables[name].ffill_max_days, np.nan)
+        moments = _newest_published(weekday_observations(macro, name))
+        n_known = np.searchsorted(moments, closes, side="right")
+        age = (closes - np.insert(moments, 0, 0)[n_known]) / US_PER_DAY
+        shares[short] = np.where(n_known > 0, age / variables[name].ffill_max_days, np.nan)
     return pd.DataFrame(shares, index=bar_times)
 
 
-def _releases(observations: pd.DataFrame) -> np.ndarray:
-    """Moments at which the newest observation known was published or revised, microseconds, in order."""
+def _newest_published(observations: pd.DataFrame) -> np.ndarray:
+    """Publications and revisions of whatever observation was then the newest, microseconds UTC, in order."""
     rows = observations.sort_values(["published_at", "observation_date"])
     newest = rows["observation_date"].cummax() == rows["observation_date"]
-    moments: np.ndarray = pd.DatetimeIndex(rows.loc[newest, "published_at"]).as_unit("us").asi8
-    return moments
+    return to_microseconds(pd.DatetimeIndex(rows.loc[newest, "published_at"]))

@@ -9,9 +9,9 @@ from dosvotos.contracts.records import InferenceRecord
 from dosvotos.database.market_data import BarTable, MacroTables
 from dosvotos.datasets.models import ProductionModel
 from dosvotos.errors import DosVotosError
-from dosvotos.live.book import SignalBook
-from dosvotos.live.state import Market, follow
-from dosvotos.live.tick import LiveFeatures, Served, decide_tick, feature_row, live_features
+from dosvotos.live.signals import SignalTable
+from dosvotos.live.state import MarketView, catch_up
+from dosvotos.live.tick import LiveFeatures, ServedModel, decide_tick, feature_row, live_features
 
 logger = logging.getLogger(__name__)
 
@@ -22,13 +22,13 @@ def compute_live_features(
     """L1: features of the latest bar, from what has come since the last tick."""
     present = read_parameters(parameters)
     now = present.data_acquisition.as_of
-    market = Market(bar_table, macro_tables, present.feed, now, present.inference.clock == "wall")
-    stream, state = follow(saved_state, present, market)
+    market = MarketView(bar_table, macro_tables, present.feed, now, present.inference.clock == "wall")
+    stream, state = catch_up(saved_state, present, market)
     return live_features(present, stream, now), state
 
 
 def infer_signal(
-    features: LiveFeatures, production: ProductionModel | None, book: SignalBook, parameters: dict[str, Any]
+    features: LiveFeatures, production: ProductionModel | None, book: SignalTable, parameters: dict[str, Any]
 ) -> tuple[tuple[InferenceRecord, dict[str, Any], datetime], InferenceRecord]:
     """L5: the approved model decides on the latest bar."""
     present = read_parameters(parameters)
@@ -39,7 +39,7 @@ def infer_signal(
     row, bundle, epoch = production
     record = decide_tick(
         features,
-        Served(row.model_id, row.model_hash, epoch, bundle.policy),
+        ServedModel(row.model_id, row.model_hash, epoch, bundle.policy),
         book.position_at(features.timestamp),
         present.inference,
         book.instrument,
@@ -47,7 +47,7 @@ def infer_signal(
     return (record, feature_row(features, record), present.data_acquisition.as_of), record
 
 
-def report_signal(record: InferenceRecord, book: SignalBook) -> None:
+def report_signal(record: InferenceRecord, book: SignalTable) -> None:
     """Say what stands in trading_signals for the bar."""
     row = book.at(record.timestamp)
     what = (

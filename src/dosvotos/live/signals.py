@@ -1,4 +1,4 @@
-"""Where signals are kept: exactly one row an instrument and bar, of the model in force when it is written."""
+"""Signals in the database: a row for each instrument and bar, by the model in production when written."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,19 +14,19 @@ from dosvotos.errors import DecisionConflictError
 
 
 @dataclass(frozen=True)
-class SignalBook:
+class SignalTable:
     """The signals of one instrument."""
 
     engine: Engine
     instrument: str
 
     def position_at(self, timestamp: datetime) -> float:
-        """The model's own position when a bar closes."""
+        """The last target signalled before a bar: -1, 0 or 1, and 0 before the first signal."""
         with reading(self.engine) as connection:
             return held_before(connection, self.instrument, timestamp)
 
     def store(self, record: InferenceRecord, features: dict[str, Any], now: datetime) -> None:
-        """Write a bar's signal and features, unless the bar has its row already.
+        """Write a bar's signal and features; a bar that has its row already keeps it.
 
         Raises
         ------
@@ -47,7 +47,7 @@ class SignalBook:
             add_signal(connection, row, {**features, "created_at": now})
 
     def at(self, timestamp: datetime) -> Row[Any]:
-        """The row of one bar, which must exist."""
+        """The row of one bar; LookupError if it has none."""
         with reading(self.engine) as connection:
             row = find_signal(connection, self.instrument, timestamp)
         if row is None:
