@@ -6,16 +6,14 @@ from typing import Any, Final
 
 import numpy as np
 
-from dosvotos.reports import pages
+from dosvotos.reports.figures import BAD, BLUE, DIVERGING, MUTED, figure, line
 from dosvotos.simulation.calibration import SPOT, measured_statistics
 from dosvotos.simulation.likeness import STEPPING, compare
 from dosvotos.simulation.statistics import VOLATILITY_LAGS, MarketStatistics, published_correlation
 
-REAL: Final = pages.BLUE
-SAMPLE: Final = pages.BAD
+COLOURS: Final = {"real": BLUE, "sample": BAD}
 NIGHTS: Final = {"gap1": "one night", "gap3": "two or three", "gap4plus": "four and more"}
 WEEKDAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri")
-_COLOURS: Final = {"real": REAL, "sample": SAMPLE}
 _LAGS: Final = tuple(range(1, 13))
 
 Figures = Mapping[str, float]
@@ -23,15 +21,17 @@ Figures = Mapping[str, float]
 
 def tails(sizes: np.ndarray, real: np.ndarray | None, published: list[float]) -> Any:
     """Share of values with a larger size; the real market's published points, or its values where given."""
-    drawn, grid = pages.figure(), np.linspace(0, 8, 161)
+    drawn, grid = figure(), np.linspace(0, 8, 161)
     if real is None:
         shares = measured_statistics()["share_larger"]
-        drawn.add_scatter(x=published, y=shares, name="real", mode="markers", marker=_dot(REAL))
+        drawn.add_scatter(
+            x=published, y=shares, name="real", mode="markers", marker={"color": BLUE, "size": 10}
+        )
     else:
-        drawn.add_scatter(x=grid, y=_share_larger(real, grid), name="real", line=_line(REAL))
-    drawn.add_scatter(x=grid, y=_share_larger(sizes, grid), name="sample", line=_line(SAMPLE))
+        drawn.add_scatter(x=grid, y=_share_larger(real, grid), name="real", line=line(BLUE))
+    drawn.add_scatter(x=grid, y=_share_larger(sizes, grid), name="sample", line=line(BAD))
     normal = [erfc(size / np.sqrt(2)) for size in grid]
-    drawn.add_scatter(x=grid, y=normal, name="normal", line=_line(pages.MUTED) | {"dash": "dot"})
+    drawn.add_scatter(x=grid, y=normal, name="normal", line=line(MUTED, dash="dot"))
     drawn.update_xaxes(title="standard deviations")
     return drawn.update_yaxes(type="log", range=[-4, 0], title="share that is larger", exponentformat="power")
 
@@ -48,7 +48,7 @@ def memory(sample: MarketStatistics, real: MarketStatistics | None) -> Any:
     known = real.autocorrelation if real else measured_statistics()["autocorrelation_1_12"]
     drawn = _bars(_LAGS, known, sample.autocorrelation)
     chance = 1.96 / np.sqrt(len(sample.standardised))
-    drawn.add_hrect(-chance, chance, fillcolor=pages.MUTED, opacity=0.25, line_width=0)
+    drawn.add_hrect(-chance, chance, fillcolor=MUTED, opacity=0.25, line_width=0)
     drawn.update_xaxes(title="bars later", dtick=1)
     return drawn.update_yaxes(range=[-0.08, 0.04])
 
@@ -61,11 +61,11 @@ def abs_memory(sample: MarketStatistics, real: MarketStatistics | None) -> Any:
 
 def regimes(sample: MarketStatistics, real: MarketStatistics | None, known: Figures) -> Any:
     """Trailing volatility, its highest quarter strong; without real prices the published levels of both."""
-    drawn = pages.figure(height=360)
+    drawn = figure(height=360)
     for name, market in (("real", real), ("sample", sample)):
         if market is None:
             continue
-        trailing, thin = market.daily["trailing_std_pct"], _line(_COLOURS[name]) | {"width": 0.9}
+        trailing, thin = market.daily["trailing_std_pct"], line(COLOURS[name], 0.9)
         strong = trailing.where(market.daily["high"])
         drawn.add_scatter(x=trailing.index, y=trailing, name=name, line=thin, opacity=0.7)
         drawn.add_scatter(
@@ -75,7 +75,7 @@ def regimes(sample: MarketStatistics, real: MarketStatistics | None, known: Figu
         for name, text in (("std_high_pct", "volatile quarter"), ("std_low_pct", "other days")):
             level = known[f"daily.regimes.{name}"]
             drawn.add_hline(
-                level, line=_line(REAL) | {"dash": "dash"}, annotation_position="top left",
+                level, line=line(BLUE, dash="dash"), annotation_position="top left",
                 annotation_text=f"real, {text}: {level:g}%",
             )  # fmt: skip
     return drawn.update_yaxes(rangemode="tozero", title="%").update_layout(showlegend=True)
@@ -111,12 +111,12 @@ def correlations(sample: MarketStatistics, real: MarketStatistics | None) -> Any
     left, right = wanted.loc[names, names], sample.correlation.loc[names, names]
     titles = ("real", "sample", "sample less real")
     drawn = make_subplots(1, 3, subplot_titles=titles, horizontal_spacing=0.08)
-    drawn.update_layout(pages.figure(height=430).layout)
+    drawn.update_layout(figure(height=430).layout)
     panels = ((left, 1, None), (right, 1, 0.63), (right - left, 0.3, 1.0))
     for column, (values, limit, place) in enumerate(panels, start=1):
         drawn.add_heatmap(
             z=values.to_numpy(), x=labels, y=labels, zmin=-limit, zmax=limit, row=1, col=column,
-            colorscale=[[0, pages.BAD], [0.5, "#ffffff"], [1, pages.BLUE]],
+            colorscale=DIVERGING,
             showscale=place is not None, colorbar={"x": place or 1.0, "thickness": 10},
             hovertemplate="%{y}, %{x}: %{z:.2f}<extra></extra>",
         )  # fmt: skip
@@ -135,7 +135,7 @@ def betas(sample: Figures, known: Figures) -> Any:
     )
     drawn = _bars([_short(name) for name in names], real, simulated)
     whiskers = [tolerance[key] * spots[0] for key in keys]
-    drawn.data[0].error_y = {"type": "data", "array": whiskers, "color": pages.MUTED, "thickness": 1}
+    drawn.data[0].error_y = {"type": "data", "array": whiskers, "color": MUTED, "thickness": 1}
     return drawn.update_yaxes(title="%")
 
 
@@ -152,31 +152,23 @@ def factor_names(sample: Figures, known: Figures) -> list[str]:
 
 
 def _lines(x: Sequence[int], real: Any, sample: Any, title: str, span: Sequence[float] | None = None) -> Any:
-    drawn = pages.figure()
+    drawn = figure()
     for name, values in (("real", real), ("sample", sample)):
-        drawn.add_scatter(x=list(x), y=list(values), name=name, mode="lines", line=_line(_COLOURS[name]))
+        drawn.add_scatter(x=list(x), y=list(values), name=name, mode="lines", line=line(COLOURS[name]))
     drawn.update_xaxes(title=title)
     return drawn.update_yaxes(range=span)
 
 
 def _bars(x: Sequence[object], real: Any, sample: Any) -> Any:
-    drawn = pages.figure()
+    drawn = figure()
     for name, values in (("real", real), ("sample", sample)):
-        drawn.add_bar(x=list(x), y=list(values), name=name, marker_color=_COLOURS[name])
+        drawn.add_bar(x=list(x), y=list(values), name=name, marker_color=COLOURS[name])
     return drawn
 
 
 def _labelled(labels: Sequence[str], names: list[str], sample: Figures, known: Figures) -> Any:
     real, simulated = ([figures.get(name) for name in names] for figures in (known, sample))
     return _bars(labels, real, simulated).update_traces(texttemplate="%{y:.2f}")
-
-
-def _line(colour: str) -> dict[str, Any]:
-    return {"color": colour, "width": 1.8}
-
-
-def _dot(colour: str) -> dict[str, Any]:
-    return {"color": colour, "size": 10}
 
 
 def _short(name: str) -> str:
