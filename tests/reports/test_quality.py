@@ -229,11 +229,11 @@ def test_flat_shares_stand_by_source_and_by_year(variables):
 def test_the_page_shows_a_value_carried_forward_as_its_age(variables):
     rows = [observation(VIX, "2025-07-03", "2025-07-04 00:00", 17.5)]
     page = render_report(EMPTY[0], pd.DataFrame(rows), EMPTY[2], variables, NOON)
-    row = re.search(r"<tr><td><b>volt_<wbr>vix.*?(?=<tr)", page)
+    row = re.search(r"(?s)<tr><td><b>volt_<wbr>vix.*?(?=<tr)", page)
     assert row and "5.5 of 5 d" in row[0] and "background:#c0563b" in row[0]
     assert f"{VIX} (stale)" in page
     fresh = render_report(EMPTY[0], pd.DataFrame(rows), EMPTY[2], variables, NOON - pd.Timedelta(days=3))
-    row = re.search(r"<tr><td><b>volt_<wbr>vix.*?(?=<tr)", fresh)
+    row = re.search(r"(?s)<tr><td><b>volt_<wbr>vix.*?(?=<tr)", fresh)
     assert row and "2.5 of 5 d" in row[0] and "width:33.3%;background:#2f7f79" in row[0]
 
 
@@ -241,7 +241,7 @@ def test_findings_stand_by_rule_with_their_first_five_examples(variables):
     rows = [finding(minute=m, detail=f"example {m}") for m in reversed(range(7))]
     rows += [finding("gap", "reported", f"v{k}", detail="a hole") for k in range(70)]
     page = render_report(*EMPTY[:2], pd.DataFrame(rows), variables, NOON)
-    spike, gap = re.findall(r"<details class=rule>.*?</details>", page)
+    spike, gap = re.findall(r"(?s)<details class=rule>.*?</details>", page)
     assert re.findall(r"example \d", spike) == [f"example {m}" for m in range(5)]
     assert "<span class=n>7</span>" in spike and "quarantined" in spike
     assert "70 subjects" in gap and "and 10 more" in gap and gap.count("a hole") == 5

@@ -1,5 +1,6 @@
 """The look of every plotly figure on a page."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from markupsafe import Markup
@@ -39,6 +40,14 @@ def figure(height: int = 330) -> Any:
             "yaxis": _AXES,
         }
     )
+
+
+def subplots(rows: int, columns: int, titles: Sequence[str], height: int, **spacing: float) -> Any:
+    """Give an empty figure of several panels, in the same look."""
+    from plotly.subplots import make_subplots
+
+    drawn = make_subplots(rows, columns, subplot_titles=titles, **spacing)
+    return drawn.update_layout(figure(height).layout)
 
 
 def line(colour: str, width: float = 1.8, **more: object) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from dosvotos.reports.figures import BAD, BLUE, DIVERGING, MUTED, figure, line
+from dosvotos.reports.figures import BAD, BLUE, DIVERGING, MUTED, figure, line, subplots
 from dosvotos.simulation.calibration import SPOT, measured_statistics
 from dosvotos.simulation.likeness import STEPPING, compare
 from dosvotos.simulation.statistics import VOLATILITY_LAGS, MarketStatistics, published_correlation
@@ -103,15 +103,12 @@ def nights(sample: Figures, known: Figures) -> Any:
 
 def correlations(sample: MarketStatistics, real: MarketStatistics | None) -> Any:
     """Correlations of daily changes in both markets, and their difference."""
-    from plotly.subplots import make_subplots
-
     wanted = published_correlation() if real is None else real.correlation
     names = [name for name in published_correlation().index if name in wanted and name in sample.correlation]
     labels = [_short(name) for name in names]
     left, right = wanted.loc[names, names], sample.correlation.loc[names, names]
     titles = ("real", "sample", "sample less real")
-    drawn = make_subplots(1, 3, subplot_titles=titles, horizontal_spacing=0.08)
-    drawn.update_layout(figure(height=430).layout)
+    drawn = subplots(1, 3, titles, height=430, horizontal_spacing=0.08)
     panels = ((left, 1, None), (right, 1, 0.63), (right - left, 0.3, 1.0))
     for column, (values, limit, place) in enumerate(panels, start=1):
         drawn.add_heatmap(
