@@ -26,9 +26,12 @@ class Form(NamedTuple):
     percent: bool = False
     signed: bool = False
     """A plus before what is above zero."""
+    chance: bool = False
+    """A probability, of which none is certain: written by `Formats.chance`."""
 
 
 COUNT, RATIO, PERCENT = Form(0), Form(2), Form(1, percent=True)
+CHANCE = Form(1, percent=True, chance=True)
 
 
 class Formats(NamedTuple):
@@ -40,6 +43,8 @@ class Formats(NamedTuple):
         """Write a figure in its form, rounded half to even."""
         if value is None or math.isnan(value):
             return MISSING
+        if form.chance:
+            return self.chance(value, form.digits)
         locale = Locale.parse(self.language)
         known = locale.percent_formats if form.percent else locale.decimal_formats
         tail = known[None].pattern.replace("#,##0", "").replace(".###", "")

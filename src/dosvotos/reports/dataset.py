@@ -28,7 +28,7 @@ _CLOSE: Final = 0.8
 """Correlation from which two features are named as saying much the same."""
 
 
-def render_dataset_page(
+def render_dataset(
     record: DatasetRecord,
     train: pd.DataFrame,
     val: pd.DataFrame,

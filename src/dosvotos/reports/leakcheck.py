@@ -5,7 +5,7 @@ from dosvotos.reports.rendering import render
 from dosvotos.reports.tables import Cell, table
 
 
-def leak_page(report: LeakReport) -> str:
+def render_leakcheck(report: LeakReport) -> str:
     """Write every feature's verdict, every finding in words, and what was probed, as one HTML page."""
     features = [
         {

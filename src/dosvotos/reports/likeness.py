@@ -66,7 +66,7 @@ _PARTS: Final = {
 }
 
 
-def likeness_page(
+def render_likeness(
     sample: MarketStatistics, sample_name: str, real: MarketStatistics | None, real_name: str
 ) -> str:
     """Write the page.

@@ -92,7 +92,7 @@ class _Rule(NamedTuple):
     examples: Table
 
 
-def render_report(
+def render_quality(
     bars: pd.DataFrame,
     observations: pd.DataFrame,
     findings: pd.DataFrame,
@@ -134,8 +134,8 @@ def render_report(
 
 def _tiles(summary: pd.DataFrame, findings: pd.DataFrame) -> list[tuple[str, str]]:
     series = summary[summary["subject"] != SUBJECT]
-    states = series["state"].value_counts()
-    severities = findings["severity"].value_counts() if len(findings) else pd.Series(dtype=int)
+    states: dict[Any, int] = series["state"].value_counts().to_dict()
+    severities: dict[Any, int] = findings["severity"].value_counts().to_dict() if len(findings) else {}
     counts = {
         "bars": summary["observations"].iloc[0],
         "macro observations": series["observations"].sum(),

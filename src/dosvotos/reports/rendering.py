@@ -6,9 +6,11 @@ from importlib.resources import files
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from dosvotos.formats import COUNT, RATIO, Form
 from dosvotos.hashing import short
 from dosvotos.reports.figures import to_html
-from dosvotos.reports.tables import EN, number
+from dosvotos.reports.metrics import METRICS
+from dosvotos.reports.tables import EN
 
 
 def render(template: str, **view: object) -> str:
@@ -36,8 +38,9 @@ def environment() -> Environment:
         loader=PackageLoader("dosvotos.reports"), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
-    environment.globals |= {"f": EN, "static": _static, "plotly_js": _plotly_js}
-    environment.filters |= {"plotly": to_html, "short": short, "significant": number}
+    environment.globals |= {"f": EN, "Form": Form, "COUNT": COUNT, "RATIO": RATIO, "METRICS": METRICS}
+    environment.globals |= {"static": _static, "plotly_js": _plotly_js}
+    environment.filters |= {"plotly": to_html, "short": short}
     return environment
 
 

@@ -43,7 +43,7 @@ class _Loss(NamedTuple):
     figure: Any
 
 
-def training_report(contract: ExperimentContract, record: TrainingRecord, curves: Curves) -> str:
+def render_training(contract: ExperimentContract, record: TrainingRecord, curves: Curves) -> str:
     """Draw the page.
 
     Parameters
