@@ -133,7 +133,7 @@ def _drift(drift: pd.DataFrame) -> Table:
 
 def _histograms(train: pd.DataFrame, val: pd.DataFrame, norm_stats: NormStats) -> Any:
     n_rows = -(-len(MARKET_FEATURES) // _COLUMNS)
-    drawn = subplots(n_rows, _COLUMNS, MARKET_FEATURES, height=190 * n_rows, vertical_spacing=0.09)
+    drawn = subplots(n_rows, _COLUMNS, MARKET_FEATURES, height=150 * n_rows, vertical_spacing=0.09)
     edges = np.linspace(-CLIP, CLIP, _BINS + 1)
     for name, rows in (("train", train), ("val", val)):
         scaled = norm_stats.apply(rows[list(MARKET_FEATURES)].to_numpy(float))

@@ -47,7 +47,7 @@ def subplots(rows: int, columns: int, titles: Sequence[str], height: int, **spac
     from plotly.subplots import make_subplots
 
     drawn = make_subplots(rows, columns, subplot_titles=titles, **spacing)
-    return drawn.update_layout(figure(height).layout)
+    return drawn.update_layout(figure(height).layout, template="none")
 
 
 def line(colour: str, width: float = 1.8, **more: object) -> dict[str, Any]:

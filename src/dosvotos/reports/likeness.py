@@ -15,13 +15,16 @@ _LABELS: Final = {
     "intraday.sigma5_bp_median": "a session's 5-minute volatility: median, bp",
     "intraday.sigma5_log_sd": "... spread of its logarithm",
     **{
-        f"intraday.sigma5_log_ac.{lag}": f"... autocorrelation, {lag} session(s) later"
+        f"intraday.sigma5_log_ac.{lag}": f"... autocorrelation, {EN.plural(lag, 'session', 'sessions')} later"
         for lag in VOLATILITY_LAGS
     },
     "intraday.pooled_excess_kurtosis": "5-minute returns: excess kurtosis",
     "intraday.standardised_t_dof": "5-minute returns over their volatility: Student's degrees of freedom",
     "intraday.ar1": "5-minute returns: autocorrelation of neighbours",
-    **{f"intraday.abs_acf.{lag}": f"their sizes: autocorrelation, {lag} bar(s) later" for lag in ABS_LAGS},
+    **{
+        f"intraday.abs_acf.{lag}": f"their sizes: autocorrelation, {EN.plural(lag, 'bar', 'bars')} later"
+        for lag in ABS_LAGS
+    },
     "intraday.zero_return_share": "share of bars that repeat a close",
     "intraday.range_over_sigma": "high less low, over the returns' standard deviation",
     "intraday.range_mean_bp": "high less low: mean, bp",
@@ -36,7 +39,7 @@ _LABELS: Final = {
     "daily.cc_t_dof": "close to close: Student's degrees of freedom",
     "daily.overnight_t_dof": "overnight: Student's degrees of freedom",
     **{
-        f"daily.abs_ac.{lag}": f"sizes of daily returns: autocorrelation, {lag} day(s) later"
+        f"daily.abs_ac.{lag}": f"sizes of daily returns: autocorrelation, {EN.plural(lag, 'day', 'days')} later"
         for lag in VOLATILITY_LAGS
     },
     **{

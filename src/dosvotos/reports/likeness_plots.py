@@ -76,6 +76,7 @@ def regimes(sample: MarketStatistics, real: MarketStatistics | None, known: Figu
             level = known[f"daily.regimes.{name}"]
             drawn.add_hline(
                 level, line=line(BLUE, dash="dash"), annotation_position="top left",
+                annotation_bgcolor="rgba(255,255,255,0.85)",
                 annotation_text=f"real, {text}: {level:g}%",
             )  # fmt: skip
     return drawn.update_yaxes(rangemode="tozero", title="%").update_layout(showlegend=True)

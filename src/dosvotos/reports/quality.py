@@ -11,7 +11,7 @@ import pandas as pd
 from markupsafe import escape
 
 from dosvotos.contracts.acquisition import MacroVariable
-from dosvotos.formats import MISSING, PERCENT
+from dosvotos.formats import PERCENT
 from dosvotos.market.calendar import BARS_PER_SESSION, session_dates
 from dosvotos.quality.bars import SUBJECT, flat_shares
 from dosvotos.quality.findings import QUARANTINED, REPORTED
@@ -19,7 +19,7 @@ from dosvotos.quality.states import ABSENT, FRESH, KINDS, STALE, known_values, s
 from dosvotos.reports.figures import BAD, GOOD, GRID, NEAR, VIOLET, figure
 from dosvotos.reports.rendering import render
 from dosvotos.reports.sparklines import HEIGHT, WIDTH, Sparkline, sparklines
-from dosvotos.reports.tables import EN, Table, number, table
+from dosvotos.reports.tables import EN, Table, table
 
 _PRIORITIES: Final = ("HIGH", "MEDIUM", "LOW")
 _EXAMPLES: Final = 5
@@ -40,43 +40,24 @@ _NO_AXIS: Final = {"showgrid": False, "zeroline": False, "showline": False, "tic
 
 
 class _Series(NamedTuple):
-    """What is known of one subject."""
+    """A row of the summary, and what is drawn beside it."""
 
-    subject: str
+    row: Any
     origin: str
     """Its priority, and its source where it has a value."""
     sparkline: Sparkline | None
-    is_absent: bool
-    is_fresh: bool
-    value: str
-    unit: str
-    observed: str
-    published_at: pd.Timestamp | None
-    age_days: float
-    limit_days: float | None
     age_width: float
-    """Of the bar that shows the age, percent of its track."""
+    """Of the bar that shows the age, percent of its track; 0 without a limit."""
     colour: str
-    coverage: str
-    observations: int
-    quarantined: int
-    reported: int
 
 
-class _Calendar(NamedTuple):
-    """How many bars each day has."""
+class _Drawn(NamedTuple):
+    """A figure, and its legend or its table."""
 
-    first: str
-    last: str
-    colours: dict[str, str]
     figure: Any
-
-
-class _FlatBars(NamedTuple):
-    """Shares of flat bars; no figure where there are none."""
-
-    table: Table
-    figure: Any
+    colours: dict[str, str] = {}
+    span: str = ""
+    table: Table | None = None
 
 
 class _Rule(NamedTuple):
@@ -147,43 +128,29 @@ def _tiles(summary: pd.DataFrame, findings: pd.DataFrame) -> list[tuple[str, str
 
 
 def _series(row: Any, line: Sparkline | None) -> _Series:
-    absent, limited = row.state == ABSENT, not np.isnan(row.limit_days)
-    used = row.age_days / row.limit_days if limited and not absent else 0.0
+    absent = row.state == ABSENT
+    used = 0.0 if absent or np.isnan(row.limit_days) else row.age_days / row.limit_days
     return _Series(
-        subject=row.subject,
+        row=row,
         origin=row.priority if absent else f"{row.priority} from {_clip(row.source, 40)}",
         sparkline=line,
-        is_absent=absent,
-        is_fresh=row.state == FRESH,
-        value=number(row.last_value),
-        unit=row.unit,
-        observed=MISSING if absent else row.last_observation,
-        published_at=None if pd.isna(row.published_at) else row.published_at,
-        age_days=row.age_days,
-        limit_days=row.limit_days if limited else None,
         age_width=100 * min(used, _REACH) / _REACH,
         colour=BAD if row.state == STALE else NEAR if used >= _NEAR_SHARE else GOOD,
-        coverage=EN.percent(np.floor(row.coverage * 1000) / 1000),
-        observations=row.observations,
-        quarantined=row.quarantined,
-        reported=row.reported,
     )
 
 
-def _calendar(bars: pd.DataFrame, as_of: pd.Timestamp) -> _Calendar | None:
+def _calendar(bars: pd.DataFrame, as_of: pd.Timestamp) -> _Drawn | None:
     if bars.empty:
         return None
     calendar = session_calendar(pd.DatetimeIndex(bars.index), as_of)
     if calendar.empty:
         return None
-    days = calendar["kind"].value_counts()
-    return _Calendar(
-        first=f"{calendar.index[0]:%Y-%m-%d}",
-        last=f"{calendar.index[-1]:%Y-%m-%d}",
-        colours={
-            f"{kind} ({EN.number(days.get(kind, 0), 0)})": colour for kind, colour in _KIND_COLOURS.items()
-        },
-        figure=_heatmap(calendar),
+    days = calendar["kind"].value_counts().to_dict()
+    counted = {kind: f"{kind} ({EN.number(days.get(kind, 0), 0)})" for kind in KINDS}
+    return _Drawn(
+        _heatmap(calendar),
+        colours={counted[kind]: colour for kind, colour in _KIND_COLOURS.items()},
+        span=f"{calendar.index[0]:%Y-%m-%d} to {calendar.index[-1]:%Y-%m-%d}",
     )
 
 
@@ -230,7 +197,7 @@ def _weeks_into_year(days: pd.DatetimeIndex) -> np.ndarray:
     return weeks
 
 
-def _flat_bars(bars: pd.DataFrame) -> _FlatBars | None:
+def _flat_bars(bars: pd.DataFrame) -> _Drawn | None:
     if bars.empty:
         return None
     shares, sizes = flat_shares(bars), bars["source"].value_counts().to_dict()
@@ -238,7 +205,7 @@ def _flat_bars(bars: pd.DataFrame) -> _FlatBars | None:
         {"source": _clip(source), "bars": sizes[source], "flat": share}
         for source, share in shares.to_dict().items()
     ]
-    return _FlatBars(table(rows, {"flat": PERCENT}), _flat_figure(bars) if shares.any() else None)
+    return _Drawn(_flat_figure(bars) if shares.any() else None, table=table(rows, {"flat": PERCENT}))
 
 
 def _flat_figure(bars: pd.DataFrame) -> Any:

@@ -6,11 +6,11 @@ from importlib.resources import files
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from dosvotos.formats import COUNT, RATIO, Form
+from dosvotos.formats import COUNT, MISSING, RATIO, Form
 from dosvotos.hashing import short
 from dosvotos.reports.figures import to_html
 from dosvotos.reports.metrics import METRICS
-from dosvotos.reports.tables import EN
+from dosvotos.reports.tables import EN, is_missing, number
 
 
 def render(template: str, **view: object) -> str:
@@ -39,8 +39,9 @@ def environment() -> Environment:
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
     environment.globals |= {"f": EN, "Form": Form, "COUNT": COUNT, "RATIO": RATIO, "METRICS": METRICS}
-    environment.globals |= {"static": _static, "plotly_js": _plotly_js}
-    environment.filters |= {"plotly": to_html, "short": short}
+    environment.globals |= {"MISSING": MISSING, "static": _static, "plotly_js": _plotly_js}
+    environment.filters |= {"plotly": to_html, "short": short, "significant": number}
+    environment.tests["missing"] = is_missing
     return environment
 
 

@@ -1,6 +1,7 @@
 """Tables as the templates take them: every cell a text, its marks beside it."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import date
 from numbers import Real
 from typing import Any, Final, NamedTuple
 
@@ -30,7 +31,7 @@ class Column(NamedTuple):
 
     name: str
     css: str
-    """``n`` for numbers, ``t`` for moments, or none."""
+    """``n`` for numbers, ``t`` for dates and moments, or none."""
 
 
 class Table(NamedTuple):
@@ -86,13 +87,14 @@ def _is_number(value: object) -> bool:
 
 
 def _css(values: list[Any], right: bool) -> str:
-    known = [value for value in values if not _is_missing(value)]
+    known = [value for value in values if not is_missing(value)]
     if right or (known and all(_is_number(value) for value in known)):
         return "n"
-    return "t" if known and all(isinstance(value, pd.Timestamp) for value in known) else ""
+    return "t" if known and all(isinstance(value, date) for value in known) else ""
 
 
-def _is_missing(value: object) -> bool:
+def is_missing(value: object) -> bool:
+    """Tell whether a value is None, NaT or NaN."""
     return value is None or value is pd.NaT or (isinstance(value, float) and np.isnan(value))
 
 
@@ -101,7 +103,7 @@ def _cell(value: Any, form: Form | None) -> Cell:
 
 
 def _text(value: Any, form: Form | None) -> str:
-    if _is_missing(value):
+    if is_missing(value):
         return MISSING
     if isinstance(value, bool):
         return "yes" if value else "no"

@@ -1,11 +1,11 @@
 """How the seeds learned, phase by phase, for a person to judge: one HTML page, and nothing of test on it."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
 from dosvotos.contracts.experiment import ExperimentContract, flatten
 from dosvotos.contracts.records import TrainingRecord
-from dosvotos.formats import MISSING, RATIO, Form
+from dosvotos.formats import RATIO, Form
 from dosvotos.hashing import short
 from dosvotos.reports.figures import BLUE, COLOURS, INK, SMALL_PRINT, figure, line
 from dosvotos.reports.rendering import render
@@ -25,22 +25,10 @@ _LOSS_NAMES: Final = {
     "entropy_loss": ("Entropy loss", "minus the entropy: -1.1 acts at random, 0 never doubts"),
     "approx_kl": ("Approximate KL", "how far an update moves the policy; usual below 0.02"),
     "clip_fraction": ("Clip fraction", "share of samples whose change was clipped; usual below 0.2"),
-    "explained_variance": (
-        "Explained variance",
-        "of the returns by the values; 1 is perfect, 0 or below none",
-    ),
+    "explained_variance": ("Explained variance", "of the returns by the values; 1 is perfect, 0 none"),
 }
 _RETURN: Final = Form(2, percent=True, signed=True)
 _SHARE: Final = Form(0, percent=True)
-
-
-class _Loss(NamedTuple):
-    """The figure of a loss, and its words."""
-
-    key: str
-    name: str
-    meaning: str
-    figure: Any
 
 
 def render_training(contract: ExperimentContract, record: TrainingRecord, curves: Curves) -> str:
@@ -69,12 +57,13 @@ def render_training(contract: ExperimentContract, record: TrainingRecord, curves
         MIN_SEEDS=MIN_SEEDS,
         spread=spread,
         tiles=_tiles(record, kept_validation(shown[record.seed]), spread),
-        val_return=_over_time(shown, record.seed, "val_return", percent=True),
-        val_exposure=_over_time(shown, record.seed, "val_exposure", percent=True),
-        val_trades=_over_time(shown, record.seed, "val_trades"),
+        val_return=_over_time(shown, record.seed, "val_return", ".0%"),
+        val_exposure=_over_time(shown, record.seed, "val_exposure", ".0%"),
+        val_trades=_over_time(shown, record.seed, "val_trades", ",d"),
         seeds=_seeds(record, shown),
         rewards=_rewards(shown[record.seed]),
-        losses=[_Loss(name, *_LOSS_NAMES[name], _loss(shown, record.seed, name)) for name in LOSSES],
+        losses={name: _loss(shown, record.seed, name) for name in LOSSES},
+        loss_names=_LOSS_NAMES,
         phases=_phases(contract),
         settings=[_settings(contract, ("training",)), _settings(contract, ("trading", "reward"))],
         lineage=_lineage(contract, record),
@@ -109,29 +98,33 @@ def _tiles(record: TrainingRecord, kept: Validation, spread: Spread) -> list[tup
     ]
 
 
-def _over_time(curves: Curves, candidate: int, name: str, percent: bool = False) -> Any:
-    drawn = figure()
+def _over_time(curves: Curves, candidate: int, name: str, form: str) -> Any:
+    """Draw a field of every seed's validations, and the kept policy's."""
+    drawn = _lines(figure(), curves, candidate, lambda validation: getattr(validation, name))
+    kept = kept_validation(curves[candidate])
+    drawn.update_traces(mode="lines+markers", marker_size=5)
+    drawn.add_scatter(
+        x=[kept.timesteps], y=[getattr(kept, name)], name="kept policy", mode="markers",
+        marker={"size": 15, "symbol": "circle-open", "color": INK, "line": {"width": 2}},
+    )  # fmt: skip
+    return drawn.update_xaxes(title="steps").update_yaxes(tickformat=form, rangemode="tozero")
+
+
+def _loss(curves: Curves, candidate: int, name: str) -> Any:
+    drawn = _lines(figure(240), curves, candidate, lambda validation: validation.losses.get(name))
+    return drawn.update_layout(showlegend=False)
+
+
+def _lines(drawn: Any, curves: Curves, candidate: int, value_of: Callable[[Validation], float | None]) -> Any:
+    """Draw what validations have, a line a seed, over the phases."""
     _shade(drawn, curves)
     for i, (seed, curve) in enumerate(curves.items()):
+        points = [(v.timesteps, value_of(v)) for v in curve if value_of(v) is not None]
         own = seed == candidate
         drawn.add_scatter(
-            x=[validation.timesteps for validation in curve],
-            y=[getattr(validation, name) for validation in curve],
-            name=f"seed {seed}" + (", candidate" if own and len(curves) > 1 else ""),
-            mode="lines+markers",
-            marker={"size": 5},
-            line=_seed_line(i, own),
-        )
-    kept = kept_validation(curves[candidate])
-    drawn.add_scatter(
-        x=[kept.timesteps],
-        y=[getattr(kept, name)],
-        name="kept policy",
-        mode="markers",
-        marker={"size": 15, "symbol": "circle-open", "color": INK, "line": {"width": 2}},
-    )
-    drawn.update_xaxes(title="steps")
-    drawn.update_yaxes(tickformat=".0%" if percent else ",d", rangemode="tozero")
+            x=[steps for steps, _ in points], y=[value for _, value in points], mode="lines",
+            name=f"seed {seed}" + (", candidate" if own and len(curves) > 1 else ""), line=_seed_line(i, own),
+        )  # fmt: skip
     return drawn
 
 
@@ -147,15 +140,9 @@ def _shade(drawn: Any, curves: Curves) -> None:
     for i, phase in enumerate(dict.fromkeys(validation.phase for validation in longest)):
         end = max(validation.timesteps for validation in longest if validation.phase == phase)
         drawn.add_vrect(
-            x0=start,
-            x1=end,
-            fillcolor=_SHADES[i % 2],
-            line_width=0,
-            layer="below",
-            annotation_text=phase,
-            annotation_position="top left",
-            annotation_font_color=SMALL_PRINT,
-        )
+            x0=start, x1=end, fillcolor=_SHADES[i % 2], line_width=0, layer="below", annotation_text=phase,
+            annotation_position="top left", annotation_font={"color": SMALL_PRINT, "size": 10},
+        )  # fmt: skip
         start = end
 
 
@@ -177,14 +164,8 @@ def _seeds(record: TrainingRecord, curves: Curves) -> Table:
                 "model hash": short(seed.model_hash),
             }
         )
-    forms = {
-        "seed": Form(0),
-        "best net return on val": _RETURN,
-        "exposure": _SHARE,
-        "best episode reward": RATIO,
-        "seconds": Form(1),
-    }
-    return table(rows, forms)
+    forms = {"seed": Form(0), "best net return on val": _RETURN, "exposure": _SHARE}
+    return table(rows, forms | {"best episode reward": RATIO, "seconds": Form(1)})
 
 
 def _rewards(curve: Sequence[Validation]) -> Any:
@@ -196,31 +177,9 @@ def _rewards(curve: Sequence[Validation]) -> Any:
         values = [(validation.reward_components or {}).get(name, 0.0) for validation in known]
         if any(values):
             drawn.add_bar(x=steps, y=values, name=name.replace("_", " "), marker_color=colour)
-    drawn.add_scatter(
-        x=steps,
-        y=[validation.episode_reward for validation in known],
-        name="reward",
-        mode="lines+markers",
-        line=line(INK, 2),
-    )
-    drawn.update_layout(barmode="relative")
-    drawn.update_xaxes(title="steps")
-    return drawn
-
-
-def _loss(curves: Curves, candidate: int, name: str) -> Any:
-    drawn = figure(240)
-    _shade(drawn, curves)
-    for i, (seed, curve) in enumerate(curves.items()):
-        known = [validation for validation in curve if name in validation.losses]
-        drawn.add_scatter(
-            x=[validation.timesteps for validation in known],
-            y=[validation.losses[name] for validation in known],
-            name=f"seed {seed}",
-            mode="lines",
-            line=_seed_line(i, seed == candidate),
-        )
-    return drawn.update_layout(showlegend=False)
+    rewards = [validation.episode_reward for validation in known]
+    drawn.add_scatter(x=steps, y=rewards, name="reward", mode="lines+markers", line=line(INK, 2))
+    return drawn.update_layout(barmode="relative").update_xaxes(title="steps")
 
 
 def _phases(contract: ExperimentContract) -> Table:
@@ -240,13 +199,10 @@ def _settings(contract: ExperimentContract, sections: tuple[str, ...]) -> Table:
 
 
 def _lineage(contract: ExperimentContract, record: TrainingRecord) -> Table:
+    hashes = ("model_hash", "manifest_hash", "dataset_hash", "config_hash", "reward_config_hash")
     facts = {
         "model id": record.model_id,
-        "model hash": record.model_hash,
-        "manifest hash": record.manifest_hash,
-        "dataset hash": record.dataset_hash,
-        "config hash": record.config_hash,
-        "reward config hash": record.reward_config_hash,
+        **{name.replace("_", " "): getattr(record, name) for name in hashes},
         "feature order hash": contract.feature_order_hash,
         "engine": record.engine,
         "torch threads": record.torch_threads,
@@ -255,5 +211,5 @@ def _lineage(contract: ExperimentContract, record: TrainingRecord) -> Table:
         "data as of": f"{EN.moment(contract.data_as_of)} UTC",
         "MLflow run": record.mlflow_run_id,
     }
-    rows = [(name, MISSING if value is None else str(value)) for name, value in facts.items()]
+    rows = [(name, None if value is None else str(value)) for name, value in facts.items()]
     return rows_table(rows, ["", "value"])
