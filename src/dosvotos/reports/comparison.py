@@ -32,11 +32,6 @@ def render_comparison(comparison: Comparison, looks: int) -> str:
     comparison : Comparison
     looks : int
         Distinct models the ledger knows to have seen these sessions.
-
-    Returns
-    -------
-    str
-        One HTML page that needs no network.
     """
     names = comparison.experiments
     contracts = [(c.parameter, *(str(c.values[name]) for name in names)) for c in comparison.contracts]

@@ -18,7 +18,7 @@ from dosvotos.market.normalization import CLIP, NormStats
 from dosvotos.market.visibility import ages, first_visible
 from dosvotos.reports.figures import BLUE, DIVERGING, GRID, MUTED, NEAR, figure, line, subplots
 from dosvotos.reports.rendering import render
-from dosvotos.reports.tables import EN, Cell, Table, table
+from dosvotos.reports.tables import EN, Cell, Table, rows_table, table
 
 _SPLIT_COLOURS: Final = {"train": BLUE, "val": NEAR, "test": MUTED}
 _BINS: Final = 50
@@ -26,6 +26,7 @@ _COLUMNS: Final = 4
 _SESSIONS_SHOWN: Final = 8
 _CLOSE: Final = 0.8
 """Correlation from which two features are named as saying much the same."""
+_LIMITS: Final = {"slight": SLIGHT, "strong": STRONG, "clip": CLIP, "close": _CLOSE, "shown": _SESSIONS_SHOWN}
 
 
 def render_dataset(
@@ -49,11 +50,6 @@ def render_dataset(
         Observations: variable, observation_date, published_at (UTC). What was published after val's last bar
         is not looked at.
     variables : dict of MacroVariable by full name
-
-    Returns
-    -------
-    str
-        One HTML page that needs no network.
     """
     bar_times = pd.DatetimeIndex(train.index.append(val.index))
     drift = feature_drift(train, val, norm_stats)
@@ -73,31 +69,20 @@ def render_dataset(
         visibility=_visibility(seen, ages(macro, bar_times, variables), variables),
         timeline=_timeline(seen, bar_times),
         hashes=_hashes(record),
-        **{
-            "SLIGHT": SLIGHT,
-            "STRONG": STRONG,
-            "CLIP": CLIP,
-            "CLOSE": _CLOSE,
-            "SESSIONS_SHOWN": _SESSIONS_SHOWN,
-        },
+        limits=_LIMITS,
     )
 
 
 def _splits(record: DatasetRecord) -> Table:
     rows = [
         {
-            "split": name,
-            "first session": part.first_session,
-            "last session": part.last_session,
-            "sessions": part.sessions,
-            "without a complete row": part.uncovered_sessions,
-            "bars": part.bars,
-            "bars a session": part.bars / part.sessions,
-            "complete rows": part.complete_rows,
+            "split": name, "first session": part.first_session, "last session": part.last_session,
+            "sessions": part.sessions, "without a complete row": part.uncovered_sessions, "bars": part.bars,
+            "bars a session": part.bars / part.sessions, "complete rows": part.complete_rows,
             "share": part.complete_rows / part.bars,
         }
         for name, part in record.splits.items()
-    ]
+    ]  # fmt: skip
     return table(rows, {"bars a session": Form(1), "share": PERCENT})
 
 
@@ -173,19 +158,13 @@ def _visibility(seen: pd.DataFrame, shares: pd.DataFrame, variables: dict[str, M
     for name, full in MACRO_SOURCES.items():
         own, limit = seen[seen["variable"] == name], variables[full].ffill_max_days
         age = shares[name] * limit
-        rows.append(
-            {
-                "variable": full,
-                "published": _in_words(variables[full].publication),
-                "values": len(own),
-                "seen first at the open": float((own["slot"] == 0).mean()) if len(own) else np.nan,
-                "median wait, hours": own["waited"].median(),
-                "median age, days": age.median(),
-                "greatest age, days": age.max(),
-                "limit, days": limit,
-                "bars beyond it": int((shares[name] > 1).sum()),
-            }
-        )
+        rows.append({
+            "variable": full, "published": _in_words(variables[full].publication), "values": len(own),
+            "seen first at the open": float((own["slot"] == 0).mean()) if len(own) else np.nan,
+            "median wait, hours": own["waited"].median(), "median age, days": age.median(),
+            "greatest age, days": age.max(), "limit, days": limit,
+            "bars beyond it": int((shares[name] > 1).sum()),
+        })  # fmt: skip
     forms = {"seen first at the open": PERCENT, "median wait, hours": Form(1)}
     forms |= dict.fromkeys(("median age, days", "greatest age, days"), RATIO)
     return table(rows, forms)
@@ -225,12 +204,7 @@ def _bogota(moments: pd.Series) -> pd.DatetimeIndex:
 
 
 def _hashes(record: DatasetRecord) -> Table:
-    rows: list[dict[str, Any]] = [
-        {"of": part.path, "SHA-256": part.digest} for part in record.splits.values()
-    ] + [
-        {"of": name.removesuffix("_hash").replace("_", " "), "SHA-256": getattr(record, name)}
-        for name in (
-            "dataset_hash", "config_hash", "feature_order_hash", "norm_stats_hash", "acquisition_hash",
-        )
-    ]  # fmt: skip
-    return table(rows)
+    names = ("dataset_hash", "config_hash", "feature_order_hash", "norm_stats_hash", "acquisition_hash")
+    files = [(part.path, part.digest) for part in record.splits.values()]
+    hashes = [(name.removesuffix("_hash").replace("_", " "), getattr(record, name)) for name in names]
+    return rows_table([*files, *hashes], ["of", "SHA-256"])

@@ -6,25 +6,27 @@ from typing import Any, Final
 from dosvotos.reports import likeness_plots as plots
 from dosvotos.reports.rendering import render
 from dosvotos.reports.tables import EN, Cell, Table, table
-from dosvotos.simulation.calibration import measured_statistics
 from dosvotos.simulation.likeness import LEFT_OUT, Comparison, compare
 from dosvotos.simulation.statistics import ABS_LAGS, VOLATILITY_LAGS, MarketStatistics, published_figures
 
+
+def _each(key: str, words: str, parts: Mapping[Any, str]) -> dict[str, str]:
+    """Label a figure's parts by their keys."""
+    return {f"{key}.{part}": words.format(text) for part, text in parts.items()}
+
+
+_BARS: Final = {lag: EN.plural(lag, "bar", "bars") for lag in ABS_LAGS}
+_SESSIONS: Final = {lag: EN.plural(lag, "session", "sessions") for lag in VOLATILITY_LAGS}
+_DAYS: Final = dict(enumerate(plots.WEEKDAYS))
 _LABELS: Final = {
     "intraday.pooled_std_bp": "5-minute returns: standard deviation, bp",
     "intraday.sigma5_bp_median": "a session's 5-minute volatility: median, bp",
     "intraday.sigma5_log_sd": "... spread of its logarithm",
-    **{
-        f"intraday.sigma5_log_ac.{lag}": f"... autocorrelation, {EN.plural(lag, 'session', 'sessions')} later"
-        for lag in VOLATILITY_LAGS
-    },
+    **_each("intraday.sigma5_log_ac", "... autocorrelation, {} later", _SESSIONS),
     "intraday.pooled_excess_kurtosis": "5-minute returns: excess kurtosis",
     "intraday.standardised_t_dof": "5-minute returns over their volatility: Student's degrees of freedom",
     "intraday.ar1": "5-minute returns: autocorrelation of neighbours",
-    **{
-        f"intraday.abs_acf.{lag}": f"their sizes: autocorrelation, {EN.plural(lag, 'bar', 'bars')} later"
-        for lag in ABS_LAGS
-    },
+    **_each("intraday.abs_acf", "their sizes: autocorrelation, {} later", _BARS),
     "intraday.zero_return_share": "share of bars that repeat a close",
     "intraday.range_over_sigma": "high less low, over the returns' standard deviation",
     "intraday.range_mean_bp": "high less low: mean, bp",
@@ -32,20 +34,11 @@ _LABELS: Final = {
     "intraday.wick_share_each_side": "share of the range above, and below, open and close",
     "daily.cc_std_pct": "close to close: standard deviation, %",
     "daily.intraday_std_pct": "first to last close of a session: standard deviation, %",
-    **{
-        f"daily.overnight_std_pct.{gap}": f"overnight, {text}: standard deviation, %"
-        for gap, text in plots.NIGHTS.items()
-    },
+    **_each("daily.overnight_std_pct", "overnight, {}: standard deviation, %", plots.NIGHTS),
     "daily.cc_t_dof": "close to close: Student's degrees of freedom",
     "daily.overnight_t_dof": "overnight: Student's degrees of freedom",
-    **{
-        f"daily.abs_ac.{lag}": f"sizes of daily returns: autocorrelation, {EN.plural(lag, 'day', 'days')} later"
-        for lag in VOLATILITY_LAGS
-    },
-    **{
-        f"daily.std_by_dow.{i}": f"close to close on a {day}: standard deviation, %"
-        for i, day in enumerate(plots.WEEKDAYS)
-    },
+    **_each("daily.abs_ac", "sizes of daily returns: autocorrelation, {} later", _SESSIONS),
+    **_each("daily.std_by_dow", "close to close on a {}: standard deviation, %", _DAYS),
     "daily.regimes.std_high_pct": "daily returns in the volatile quarter of days: standard deviation, %",
     "daily.regimes.std_low_pct": "... in the other days",
     "daily.regimes.mean_spell_high_days": "mean spell of the volatile quarter, sessions",
@@ -53,20 +46,16 @@ _LABELS: Final = {
     "factors.multi_ols_lag0.R2": "USD/COP on seven factors of the day: R squared",
     "factors.multi_ols_lag0.resid_std_pct": "... what they leave: standard deviation, %",
     "daily.ac1": "daily returns: autocorrelation of neighbours",
-    **{f"daily.mean_by_dow_pct.{i}": f"mean return of a {day}, %" for i, day in enumerate(plots.WEEKDAYS)},
+    **_each("daily.mean_by_dow_pct", "mean return of a {}, %", _DAYS),
     "factors.predictive_ols_lag1_on_session_return.R2": "a session on yesterday's factors: R squared",
 }
-
 _FACTORS: Final = "factors"
 _SLOTS: Final = "intraday.slot"
 _APART: Final = ("factors.std", "factors.ac1", "factors.usdcop", _SLOTS)
 """Figures that the page does not list one by one in its first table."""
 _PARTS: Final = {
-    "std": "spread",
-    "ac1": "autocorrelation",
-    "usdcop_corr": "with USD/COP",
-    "usdcop_beta_lag0_pct": "beta",
-}
+    "std": "spread", "ac1": "autocorrelation", "usdcop_corr": "with USD/COP", "usdcop_beta_lag0_pct": "beta",
+}  # fmt: skip
 
 
 def render_likeness(
@@ -80,11 +69,6 @@ def render_likeness(
         Without `real` the published statistics stand in, where they exist.
     sample_name, real_name : str
         What is compared, for the head of the page.
-
-    Returns
-    -------
-    str
-        One HTML page that needs no network.
     """
     known = {**published_figures(), **(real.figures if real else {})}
     compared = compare(sample.figures, real.figures if real else None)
@@ -93,7 +77,7 @@ def render_likeness(
         sample_name=sample_name,
         real_name=real_name,
         colours=plots.COLOURS,
-        plots=_plots(sample, real, known),
+        plots=plots.draw_likeness(sample, real, known),
         compared=compared,
         slots=_starting(compared, _SLOTS),
         of_factors=_starting(compared, _FACTORS),
@@ -107,38 +91,15 @@ def _starting(compared: list[Comparison], prefix: str) -> list[Comparison]:
     return [row for row in compared if row.name.startswith(prefix)]
 
 
-def _plots(
-    sample: MarketStatistics, real: MarketStatistics | None, known: Mapping[str, float]
-) -> dict[str, Any]:
-    measured, simulated = measured_statistics(), sample.figures
-    nights = sample.overnight["scaled"].to_numpy(), real.overnight["scaled"].to_numpy() if real else None
-    returns = sample.standardised, real.standardised if real else None
-    return {
-        "returns": plots.tails(*returns, measured["return_size"]),
-        "slots": plots.by_slot(sample, known),
-        "memory": plots.memory(sample, real),
-        "size_memory": plots.abs_memory(sample, real),
-        "regimes": plots.regimes(sample, real, known),
-        "volatility_memory": plots.volatility_memory(simulated, known),
-        "weekdays": plots.by_weekday(simulated, known),
-        "nights": plots.nights(simulated, known),
-        "night_tails": plots.tails(*nights, measured["night_size"]),
-        "correlations": plots.correlations(sample, real),
-        "betas": plots.betas(simulated, known),
-    }
-
-
 def _listed(rows: Iterable[Comparison]) -> Table:
     cells = [
         {
-            "statistic": _LABELS.get(row.name, row.name),
-            "real": _number(row.real),
-            "sample": _number(row.sample),
-            "tolerance": f"\u00b1 {_number(row.tolerance)}",
+            "statistic": _LABELS.get(row.name, row.name), "real": _number(row.real),
+            "sample": _number(row.sample), "tolerance": f"\u00b1 {_number(row.tolerance)}",
             "inside": Cell("yes") if row.inside else Cell("no", bad=True),
         }
         for row in rows
-    ]
+    ]  # fmt: skip
     return table(cells, right=("real", "sample", "tolerance"))
 
 

@@ -19,7 +19,38 @@ _LAGS: Final = tuple(range(1, 13))
 Figures = Mapping[str, float]
 
 
-def tails(sizes: np.ndarray, real: np.ndarray | None, published: list[float]) -> Any:
+def draw_likeness(sample: MarketStatistics, real: MarketStatistics | None, known: Figures) -> dict[str, Any]:
+    """Draw every plot, by its name; `known` are the real market's figures, measured or published."""
+    measured, simulated = measured_statistics(), sample.figures
+    nights = sample.overnight["scaled"].to_numpy(), real.overnight["scaled"].to_numpy() if real else None
+    sizes = real.abs_autocorrelation if real else measured["abs_autocorrelation_1_12"]
+    weekdays = [f"daily.std_by_dow.{day}" for day in range(5)]
+    gaps = [f"daily.overnight_std_pct.{gap}" for gap in NIGHTS]
+    return {
+        "returns": _tails(sample.standardised, real.standardised if real else None, measured["return_size"]),
+        "slots": _by_slot(sample, known),
+        "memory": _memory(sample, real.autocorrelation if real else measured["autocorrelation_1_12"]),
+        "size_memory": _lines(_LAGS, sizes, sample.abs_autocorrelation, "bars later"),
+        "regimes": _regimes(sample, real, known),
+        "volatility_memory": _volatility_memory(simulated, known),
+        "weekdays": _labelled(WEEKDAYS, weekdays, simulated, known),
+        "nights": _labelled(tuple(NIGHTS.values()), gaps, simulated, known),
+        "night_tails": _tails(*nights, measured["night_size"]),
+        "correlations": _correlations(sample, real),
+        "betas": _betas(simulated, known),
+    }
+
+
+def factor_names(sample: Figures, known: Figures) -> list[str]:
+    """The daily variables besides USD/COP that both markets know, in the published order."""
+    return [
+        name
+        for name in published_correlation().index
+        if name != SPOT and f"factors.std.{name}" in sample and f"factors.std.{name}" in known
+    ]
+
+
+def _tails(sizes: np.ndarray, real: np.ndarray | None, published: Sequence[float]) -> Any:
     """Share of values with a larger size; the real market's published points, or its values where given."""
     drawn, grid = figure(), np.linspace(0, 8, 161)
     if real is None:
@@ -36,30 +67,22 @@ def tails(sizes: np.ndarray, real: np.ndarray | None, published: list[float]) ->
     return drawn.update_yaxes(type="log", range=[-4, 0], title="share that is larger", exponentformat="power")
 
 
-def by_slot(sample: MarketStatistics, known: Figures) -> Any:
-    """Volatility of each five minutes of the session."""
+def _by_slot(sample: MarketStatistics, known: Figures) -> Any:
     slots = range(1, 60)
     real = [known[f"intraday.slot_vol_profile.{slot}"] for slot in slots]
     return _lines(slots, real, sample.slot_volatility, "slot (five minutes each)", [0, 2.1])
 
 
-def memory(sample: MarketStatistics, real: MarketStatistics | None) -> Any:
+def _memory(sample: MarketStatistics, real: Sequence[float]) -> Any:
     """Autocorrelation of returns, with the band of chance."""
-    known = real.autocorrelation if real else measured_statistics()["autocorrelation_1_12"]
-    drawn = _bars(_LAGS, known, sample.autocorrelation)
+    drawn = _bars(_LAGS, real, sample.autocorrelation)
     chance = 1.96 / np.sqrt(len(sample.standardised))
     drawn.add_hrect(-chance, chance, fillcolor=MUTED, opacity=0.25, line_width=0)
     drawn.update_xaxes(title="bars later", dtick=1)
     return drawn.update_yaxes(range=[-0.08, 0.04])
 
 
-def abs_memory(sample: MarketStatistics, real: MarketStatistics | None) -> Any:
-    """Autocorrelation of the sizes of returns."""
-    known = real.abs_autocorrelation if real else measured_statistics()["abs_autocorrelation_1_12"]
-    return _lines(_LAGS, known, sample.abs_autocorrelation, "bars later")
-
-
-def regimes(sample: MarketStatistics, real: MarketStatistics | None, known: Figures) -> Any:
+def _regimes(sample: MarketStatistics, real: MarketStatistics | None, known: Figures) -> Any:
     """Trailing volatility, its highest quarter strong; without real prices the published levels of both."""
     drawn = figure(height=360)
     for name, market in (("real", real), ("sample", sample)):
@@ -82,7 +105,7 @@ def regimes(sample: MarketStatistics, real: MarketStatistics | None, known: Figu
     return drawn.update_yaxes(rangemode="tozero", title="%").update_layout(showlegend=True)
 
 
-def volatility_memory(sample: Figures, known: Figures) -> Any:
+def _volatility_memory(sample: Figures, known: Figures) -> Any:
     """Autocorrelation of sessions' volatility."""
     names = [f"intraday.sigma5_log_ac.{lag}" for lag in VOLATILITY_LAGS]
     real, simulated = ([figures[name] for name in names] for figures in (known, sample))
@@ -90,19 +113,7 @@ def volatility_memory(sample: Figures, known: Figures) -> Any:
     return drawn.update_traces(mode="lines+markers", marker_size=10)
 
 
-def by_weekday(sample: Figures, known: Figures) -> Any:
-    """Spread of daily returns by weekday."""
-    return _labelled(WEEKDAYS, [f"daily.std_by_dow.{day}" for day in range(5)], sample, known)
-
-
-def nights(sample: Figures, known: Figures) -> Any:
-    """Spread of overnight moves by the nights between two sessions."""
-    return _labelled(
-        tuple(NIGHTS.values()), [f"daily.overnight_std_pct.{gap}" for gap in NIGHTS], sample, known
-    )
-
-
-def correlations(sample: MarketStatistics, real: MarketStatistics | None) -> Any:
+def _correlations(sample: MarketStatistics, real: MarketStatistics | None) -> Any:
     """Correlations of daily changes in both markets, and their difference."""
     wanted = published_correlation() if real is None else real.correlation
     names = [name for name in published_correlation().index if name in wanted and name in sample.correlation]
@@ -122,7 +133,7 @@ def correlations(sample: MarketStatistics, real: MarketStatistics | None) -> Any
     return drawn.update_yaxes(autorange="reversed", tickfont_size=9)
 
 
-def betas(sample: Figures, known: Figures) -> Any:
+def _betas(sample: Figures, known: Figures) -> Any:
     """Move of USD/COP with one standard deviation of each factor, the tolerance as whiskers."""
     names = [name for name in factor_names(sample, known) if name not in STEPPING]
     tolerance = {row.name: row.tolerance for row in compare(sample, known)}
@@ -135,18 +146,6 @@ def betas(sample: Figures, known: Figures) -> Any:
     whiskers = [tolerance[key] * spots[0] for key in keys]
     drawn.data[0].error_y = {"type": "data", "array": whiskers, "color": MUTED, "thickness": 1}
     return drawn.update_yaxes(title="%")
-
-
-def factor_names(sample: Figures, known: Figures) -> list[str]:
-    """The daily variables besides USD/COP that both markets know, in the published order."""
-    return [
-        name
-        for name in published_correlation().index
-        if name != SPOT and f"factors.std.{name}" in sample and f"factors.std.{name}" in known
-    ]
-
-
-# ---- shapes
 
 
 def _lines(x: Sequence[int], real: Any, sample: Any, title: str, span: Sequence[float] | None = None) -> Any:

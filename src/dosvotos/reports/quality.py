@@ -86,11 +86,6 @@ def render_quality(
     ----------
     bars, observations, findings, variables, as_of
         As for `summary_table`; findings also with rule, at, value, source and detail.
-
-    Returns
-    -------
-    str
-        One HTML page that needs no network. Equal inputs give equal pages.
     """
     summary = summary_table(bars, observations, findings, variables, as_of)
     overdue = summary[(summary["priority"] == "HIGH") & (summary["state"] != FRESH)]

@@ -39,11 +39,6 @@ def render_training(contract: ExperimentContract, record: TrainingRecord, curves
     contract : ExperimentContract
     record : TrainingRecord
     curves : mapping of seed to validations
-
-    Returns
-    -------
-    str
-        HTML. Equal inputs give equal pages.
     """
     shown = {seed: curves[seed] for seed in _candidate_last(record)}
     returns = [seed.best_val_reward for seed in record.seeds]
@@ -150,20 +145,12 @@ def _seeds(record: TrainingRecord, curves: Curves) -> Table:
     rows = []
     for seed in record.seeds:
         kept = kept_validation(curves[seed.seed])
-        rows.append(
-            {
-                "seed": seed.seed,
-                "": "candidate" if seed.seed == record.seed else "",
-                "best net return on val": seed.best_val_reward,
-                "at step": kept.timesteps,
-                "exposure": kept.val_exposure,
-                "trades": kept.val_trades,
-                "best episode reward": seed.best_reward,
-                "steps": seed.timesteps,
-                "seconds": seed.duration_seconds,
-                "model hash": short(seed.model_hash),
-            }
-        )
+        rows.append({
+            "seed": seed.seed, "": "candidate" if seed.seed == record.seed else "",
+            "best net return on val": seed.best_val_reward, "at step": kept.timesteps,
+            "exposure": kept.val_exposure, "trades": kept.val_trades, "best episode reward": seed.best_reward,
+            "steps": seed.timesteps, "seconds": seed.duration_seconds, "model hash": short(seed.model_hash),
+        })  # fmt: skip
     forms = {"seed": Form(0), "best net return on val": _RETURN, "exposure": _SHARE}
     return table(rows, forms | {"best episode reward": RATIO, "seconds": Form(1)})
 

@@ -17,7 +17,7 @@ from dosvotos.database.registry import get_model, get_proposal
 from dosvotos.database.requests import list_requests
 from dosvotos.errors import LineageError
 from dosvotos.files import write_file
-from dosvotos.formats import CHANCE, COUNT, MISSING, RATIO, Form
+from dosvotos.formats import CHANCE, COUNT, MISSING, Form
 from dosvotos.promotion.audit import read_audit_log
 from dosvotos.promotion.registration import check_reports
 from dosvotos.reports.figures import BAD, BLUE, MUTED, figure, line
@@ -56,8 +56,6 @@ _ACCOUNTS: Final = {
     "always long": "results.naive.always_long",
     "always short": "results.naive.always_short",
 }
-_SIGNED: Final = Form(2, signed=True)
-_IMPROVEMENT: Final = Form(1, percent=True, signed=True)
 _ALARMING: Final = "IN-SAMPLE"
 
 Field = tuple[str, str] | tuple[str, str, Form | None]
@@ -175,14 +173,9 @@ def render_pack(tree: Mapping[str, Any]) -> str:
     """Draw the pack from the records that `gather` gives."""
     facts = Facts(tree)
     return render(
-        "validation_pack",
-        facts=facts,
-        metrics=_metrics(facts),
-        against=_against(facts),
-        equity=_equity(tree),
-        drawdown=_drawdown(tree),
-        evidence=_evidence(facts),
-    )
+        "validation_pack", facts=facts, metrics=_metrics(facts), evidence=_evidence(facts),
+        equity=_equity(tree), drawdown=_drawdown(tree),
+    )  # fmt: skip
 
 
 def _metrics(facts: Facts) -> Table:
@@ -194,21 +187,6 @@ def _metrics(facts: Facts) -> Table:
     ]
     sources = ("field", *(_path(path) for path in accounts.values()))
     return rows_table([*rows, sources], ["", *accounts], right=list(accounts))
-
-
-def _against(facts: Facts) -> list[Field]:
-    """Give what production and random traders have beside this model."""
-    interval: list[Field] = [
-        ("90% interval of the Sharpe difference, low", "comparison.interval_90.0", _SIGNED),
-        ("90% interval of the Sharpe difference, high", "comparison.interval_90.1", _SIGNED),
-    ]
-    return [
-        ("compared with production", "comparison.status"),
-        ("improvement of the Sharpe ratio", "comparison.sharpe_improvement", _IMPROVEMENT),
-        ("improvement of the drawdown", "comparison.drawdown_improvement", _IMPROVEMENT),
-        *(interval if facts.at("comparison.interval_90") else ()),
-        ("Sharpe ratio 95% of random traders stay below", "results.naive.random_sharpe_p95", RATIO),
-    ]
 
 
 def _equity(tree: Mapping[str, Any]) -> Any:
