@@ -1,31 +1,71 @@
-"""Figures as people read them, in their language."""
+"""Numbers, dates and plurals as a language writes them, from Babel's (CLDR's) rules.
 
+Spanish is ``es`` and not ``es_CO``: both write 1.234,5, but ``es`` sets the space before the percent sign
+that the Academy asks for, and writes the month in a date as a word, which no reader can take for the day.
+"""
+
+import math
+from datetime import date, datetime
 from typing import Literal, NamedTuple
+
+from babel.core import Locale
+from babel.dates import format_date, format_datetime, get_month_names, get_timezone
+from babel.numbers import format_decimal, format_percent
 
 Language = Literal["en", "es"]
 
 MISSING = "\N{EN DASH}"
-_SWAP = str.maketrans(",.", ".,")
+_MOST_DIGITS = 17
+"""Decimals that tell any two floats above 0.1 apart."""
+
+
+class Form(NamedTuple):
+    """How a kind of figure is written."""
+
+    digits: int = 2
+    percent: bool = False
+    signed: bool = False
+    """A plus before what is above zero."""
+    chance: bool = False
+    """A probability, of which none is certain: written by `Formats.chance`."""
+
+
+COUNT, RATIO, PERCENT = Form(0), Form(2), Form(1, percent=True)
+CHANCE = Form(1, percent=True, chance=True)
 
 
 class Formats(NamedTuple):
-    """Number formats of one language."""
+    """Formats of one language; None and NaN are written as `MISSING`."""
 
     language: Language
 
-    def number(self, value: float | None, digits: int = 2) -> str:
+    def write(self, value: float | None, form: Form) -> str:
+        """Write a figure in its form, rounded half to even."""
+        if value is None or math.isnan(value):
+            return MISSING
+        if form.chance:
+            return self.chance(value, form.digits)
+        locale = Locale.parse(self.language)
+        known = locale.percent_formats if form.percent else locale.decimal_formats
+        tail = known[None].pattern.replace("#,##0", "").replace(".###", "")
+        pattern = "#,##0" + "." * bool(form.digits) + "0" * form.digits + tail
+        pattern = f"+{pattern};-{pattern}" if form.signed else pattern
+        written = format_percent if form.percent else format_decimal
+        return written(float(value), pattern, locale=locale)
+
+    def number(self, value: float | None, digits: int = 2, signed: bool = False) -> str:
         """Write a figure with thousands separators."""
-        return MISSING if value is None else self._localized(f"{value:,.{digits}f}")
+        return self.write(value, Form(digits, signed=signed))
 
     def percent(self, fraction: float | None, digits: int = 1, signed: bool = False) -> str:
         """Write a fraction in percent."""
-        return (
-            MISSING if fraction is None else self._percent(f"{fraction:{'+' if signed else ''},.{digits}%}")
-        )
+        return self.write(fraction, Form(digits, percent=True, signed=signed))
 
     def small_percent(self, fraction: float) -> str:
-        """Write a small fraction in percent, with two digits that count."""
-        return self._percent(f"{100 * fraction:.2g}%")
+        """Write a small fraction in percent, with two significant digits."""
+        _, _, exponent = f"{100 * fraction:.1e}".partition("e")
+        text = f"{100 * fraction:.{max(0, 1 - int(exponent))}f}".rstrip("0")
+        return self.percent(fraction, len(text.partition(".")[2]))
 
     def chance(self, probability: float | None, digits: int = 1) -> str:
         """Write a probability in percent; none is certain, so none is written as 0 or 100."""
@@ -38,13 +78,43 @@ class Formats(NamedTuple):
             return f"< {self.percent(least, digits)}"
         return self.percent(probability, digits)
 
+    def distinct(self, found: float | None, needed: float, form: Form = RATIO) -> tuple[str, str]:
+        """Write two figures with so many digits that they differ in writing where they differ.
+
+        Returns
+        -------
+        tuple of str
+            `found` and `needed` with equally many decimals, at least those of `form`: 0.499999 and
+            0.500000, 12,345 and 50.
+        """
+        while True:
+            pair = self.write(found, form), self.write(needed, form)
+            if pair[0] != pair[1] or found == needed or form.digits >= _MOST_DIGITS:
+                return pair
+            form = form._replace(digits=form.digits + 1)
+
+    def date(self, day: date | None) -> str:
+        """Write a date, the month as a word."""
+        return MISSING if day is None else format_date(day, "medium", locale=self.language)
+
+    def moment(self, moment: datetime | None, zone: str = "UTC") -> str:
+        """Write a moment of a zone to the minute, in ISO's order, which sorts."""
+        if moment is None:
+            return MISSING
+        return format_datetime(moment, "yyyy-MM-dd HH:mm", tzinfo=get_timezone(zone), locale=self.language)
+
+    def months(self) -> list[str]:
+        """Abbreviated names of the months, January first."""
+        names = get_month_names("abbreviated", locale=self.language)
+        return [names[month] for month in range(1, 13)]
+
+    def plural(self, n: int, one: str, other: str) -> str:
+        """Write a count and its noun, in the number that the language gives it."""
+        singular = Locale.parse(self.language).plural_form(n) == "one"
+        return f"{self.number(n, 0)} {one if singular else other}"
+
     @property
     def separators(self) -> str:
         """Decimal and thousands mark, in Plotly's notation."""
-        return ",." if self.language == "es" else ".,"
-
-    def _percent(self, text: str) -> str:
-        return self._localized(text.replace("%", "\u00a0%") if self.language == "es" else text)
-
-    def _localized(self, text: str) -> str:
-        return text.translate(_SWAP) if self.language == "es" else text
+        symbols = Locale.parse(self.language).number_symbols["latn"]
+        return f"{symbols['decimal']}{symbols['group']}"

@@ -160,4 +160,4 @@ def test_the_page_shows_every_section_and_escapes_names(a, b):
 
 def test_the_page_of_an_intersection_says_that_the_figures_are_others(a):
     page = render_comparison(compare([a, contestant("later", 2, first=10)], intersect=True), looks=2)
-    assert "10 of a&#39;s sessions are left out" in page and "Costs and delays" not in page
+    assert "10 of a's sessions are left out" in page and "Costs and delays" not in page

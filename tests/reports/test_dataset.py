@@ -13,7 +13,7 @@ from dosvotos.market.features import MarketHistory
 from dosvotos.market.missing import missing_reasons
 from dosvotos.market.normalization import fit_norm_stats
 from dosvotos.market.splits import Split
-from dosvotos.reports.dataset import render_dataset_page
+from dosvotos.reports.dataset import render_dataset
 from tests.market.test_missing import macro
 
 SPLITS = {
@@ -55,7 +55,7 @@ def drawn(variables, known: pd.DataFrame | None = None, holed: bool = False, **s
         dropped_rows=sum(part.bars - part.complete_rows for part in parts.values()),
         dropped_by_reason={}, splits=parts,
     )  # fmt: skip
-    return render_dataset_page(record, frames["train"], frames["val"], norm_stats, known, variables)
+    return render_dataset(record, frames["train"], frames["val"], norm_stats, known, variables)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from dosvotos.contracts.acquisition import PublicationRule, SeriesSource
 from dosvotos.market.calendar import BOGOTA, scheduled_sessions, session_bar_times
 from dosvotos.quality.findings import no_findings
 from dosvotos.quality.states import KINDS, session_calendar, summary_table
-from dosvotos.reports.quality import render_report
+from dosvotos.reports.quality import render_quality
 
 VIX, CPI, GDP = "volt_vix_usa_d_vix", "infl_cpi_total_col_m_ipccol", "gdpp_real_gdp_usa_q_gdp_q"
 NOON = pd.Timestamp("2025-07-09 12:00", tz="UTC")
@@ -219,7 +219,7 @@ def test_sessions_of_the_calendar_are_those_of_the_schedule():
 def test_flat_shares_stand_by_source_and_by_year(variables):
     parts = [bars_on("2024-12-27", range(30), "a", True), bars_on("2024-12-27", range(30, 60), "a")]
     parts += [bars_on("2025-07-07", range(15), "a", True), bars_on("2025-07-08", range(60), "b")]
-    page = body(render_report(pd.concat(parts), *EMPTY[1:], variables, NOON))
+    page = body(render_quality(pd.concat(parts), *EMPTY[1:], variables, NOON))
     assert "<tr><td>a<td class=n>75<td class=n>60.0%<tr><td>b<td class=n>60<td class=n>0.0%" in page
     flat = page[page.index('id="flat-bars"') :]
     drawn = [json.loads(f"[{ys}]".replace("null", "-1")) for ys in re.findall(r'"y":\[([^]]*)\]', flat)]
@@ -228,20 +228,20 @@ def test_flat_shares_stand_by_source_and_by_year(variables):
 
 def test_the_page_shows_a_value_carried_forward_as_its_age(variables):
     rows = [observation(VIX, "2025-07-03", "2025-07-04 00:00", 17.5)]
-    page = render_report(EMPTY[0], pd.DataFrame(rows), EMPTY[2], variables, NOON)
-    row = re.search(r"<tr><td><b>volt_<wbr>vix.*?(?=<tr)", page)
+    page = render_quality(EMPTY[0], pd.DataFrame(rows), EMPTY[2], variables, NOON)
+    row = re.search(r"(?s)<tr><td><b>volt_<wbr>vix.*?(?=<tr)", page)
     assert row and "5.5 of 5 d" in row[0] and "background:#c0563b" in row[0]
     assert f"{VIX} (stale)" in page
-    fresh = render_report(EMPTY[0], pd.DataFrame(rows), EMPTY[2], variables, NOON - pd.Timedelta(days=3))
-    row = re.search(r"<tr><td><b>volt_<wbr>vix.*?(?=<tr)", fresh)
+    fresh = render_quality(EMPTY[0], pd.DataFrame(rows), EMPTY[2], variables, NOON - pd.Timedelta(days=3))
+    row = re.search(r"(?s)<tr><td><b>volt_<wbr>vix.*?(?=<tr)", fresh)
     assert row and "2.5 of 5 d" in row[0] and "width:33.3%;background:#2f7f79" in row[0]
 
 
 def test_findings_stand_by_rule_with_their_first_five_examples(variables):
     rows = [finding(minute=m, detail=f"example {m}") for m in reversed(range(7))]
     rows += [finding("gap", "reported", f"v{k}", detail="a hole") for k in range(70)]
-    page = render_report(*EMPTY[:2], pd.DataFrame(rows), variables, NOON)
-    spike, gap = re.findall(r"<details class=rule>.*?</details>", page)
+    page = render_quality(*EMPTY[:2], pd.DataFrame(rows), variables, NOON)
+    spike, gap = re.findall(r"(?s)<details class=rule>.*?</details>", page)
     assert re.findall(r"example \d", spike) == [f"example {m}" for m in range(5)]
     assert "<span class=n>7</span>" in spike and "quarantined" in spike
     assert "70 subjects" in gap and "and 10 more" in gap and gap.count("a hole") == 5
@@ -257,19 +257,19 @@ def test_text_that_came_with_the_data_stays_text(variables, feed):
         findings = pd.DataFrame([finding() | texts, finding() | texts | {"subject": "other"}])
     else:
         observations = pd.DataFrame([observation(VIX, "2025-07-07", "2025-07-08", source=HOSTILE)])
-    page = body(render_report(bars, observations, findings, variables, NOON))
+    page = body(render_quality(bars, observations, findings, variables, NOON))
     assert "&lt;/script&gt;&lt;script&gt;document" in page
     assert "<script>document" not in page and "<img" not in page
     assert "onerror=alert(1)>" not in page
 
 
 def test_huge_texts_are_cut(variables):
-    page = render_report(*EMPTY[:2], pd.DataFrame([finding(detail="x" * 100_000)]), variables, NOON)
+    page = render_quality(*EMPTY[:2], pd.DataFrame([finding(detail="x" * 100_000)]), variables, NOON)
     assert "x" * 297 + "..." in page and "x" * 298 not in page
 
 
 def test_without_data_the_page_says_so(variables):
-    page = render_report(*EMPTY, variables, NOON)
+    page = render_quality(*EMPTY, variables, NOON)
     assert page.count("No bars are stored.") == 2
     assert "Nothing was found." in page
     assert page.count("no value; limit") == len(variables)
@@ -285,14 +285,14 @@ def test_empty_tables_of_the_database_are_empty_inputs(variables, tmp_path):
     upgrade(engine)
     tables = (table(engine, "USD/COP") for table in (BarTable, MacroTables, QuarantineTable))
     frames = [table.as_of("market", NOON) for table in tables]
-    assert render_report(*frames, variables, NOON) == render_report(*EMPTY, variables, NOON)
+    assert render_quality(*frames, variables, NOON) == render_quality(*EMPTY, variables, NOON)
     engine.dispose()
 
 
 def test_a_page_is_whole_small_and_the_same_again(variables):
     market = bars_on("2025-07-08"), pd.DataFrame([observation(VIX, "2025-07-07", "2025-07-08")]), EMPTY[2]
-    page = render_report(*market, variables, NOON)
-    assert page == render_report(*market, variables, NOON)
+    page = render_quality(*market, variables, NOON)
+    assert page == render_quality(*market, variables, NOON)
     assert len(page.encode()) < 6_000_000
     assert page.count("plotly.js v") == 1
     assert not re.search(r"<(?:script|link|img|iframe)[^>]*\b(?:src|href)=", body(page))
@@ -307,7 +307,7 @@ def test_in_a_browser_it_draws_filters_asks_nobody_and_runs_nothing_foreign(vari
     findings = pd.DataFrame([finding() | texts, finding("gap", detail="a hole")])
     bars = bars_on("2025-07-08", source=HOSTILE, flat=True)
     path = tmp_path / "page.html"
-    path.write_text(render_report(bars, EMPTY[1], findings, variables, NOON))
+    path.write_text(render_quality(bars, EMPTY[1], findings, variables, NOON))
     asked, said = [], []
     with sync_api.sync_playwright() as playwright:
         args = ["--no-sandbox", "--disable-dev-shm-usage"]

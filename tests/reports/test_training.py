@@ -7,7 +7,7 @@ import pytest
 
 from dosvotos.contracts.experiment import ExperimentContract, make_contract
 from dosvotos.contracts.records import SeedRecord, TrainingRecord
-from dosvotos.reports.training import kept_validation, training_report
+from dosvotos.reports.training import kept_validation, render_training
 from dosvotos.training.results import LOSSES, Validation
 from tests.conftest import parameters_of
 
@@ -50,7 +50,7 @@ def record_of(contract: ExperimentContract, *seeds: int) -> TrainingRecord:
 
 
 def page_of(contract: ExperimentContract, *seeds: int) -> str:
-    return training_report(contract, record_of(contract, *seeds), {seed: CURVES[seed] for seed in seeds})
+    return render_training(contract, record_of(contract, *seeds), {seed: CURVES[seed] for seed in seeds})
 
 
 def without_plotly(page: str) -> str:
@@ -68,7 +68,7 @@ def test_the_page_tells_mean_spread_worst_and_the_candidate(contract):
     assert "Mean +2.00%, standard deviation 6.00%, worst -4.00%" in page
     assert "2 of 3 seeds end above zero on val; from 5 seeds on their share counts in the first vote." in page
     assert "seed 42, candidate" in page and "kept policy" in page
-    assert '<p class="alarm">' in page
+    assert "<p class=alarm>" in page
 
 
 def test_one_seed_has_no_spread_and_the_page_says_what_that_means(contract):

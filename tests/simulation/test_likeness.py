@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from dosvotos.reports.likeness import likeness_page
+from dosvotos.reports.likeness import render_likeness
 from dosvotos.simulation.likeness import LEFT_OUT, TOLERANCES, Comparison, Tolerance, compare
 from dosvotos.simulation.statistics import MarketStatistics, market_statistics, published_figures
 from tests.simulation.markets import market
@@ -60,7 +60,7 @@ def measured() -> MarketStatistics:
 
 @pytest.fixture(scope="module")
 def page(measured: MarketStatistics) -> str:
-    return likeness_page(measured, "seed <7>", None, "published & more")
+    return render_likeness(measured, "seed <7>", None, "published & more")
 
 
 @pytest.mark.slow
@@ -94,7 +94,7 @@ def test_the_table_shows_both_markets_and_the_verdict(page: str, measured: Marke
 @pytest.mark.slow
 def test_a_figure_outside_is_said_to_be(measured: MarketStatistics):
     off = MarketStatistics(**{**vars(measured), "figures": {**measured.figures, "intraday.ar1": 0.5}})
-    table = first_table(likeness_page(off, "sample", measured, "itself"))
+    table = first_table(render_likeness(off, "sample", measured, "itself"))
     outside = [name for name, cells in table.items() if cells[-1] == "no"]
     assert outside == ["5-minute returns: autocorrelation of neighbours"]
 

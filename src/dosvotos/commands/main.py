@@ -20,7 +20,7 @@ from dosvotos.database.connection import (
 from dosvotos.files import write_file
 from dosvotos.leakage.check import DEFAULT_PROBES
 from dosvotos.promotion.audit import find_breaks, read_audit_log
-from dosvotos.reports.leakcheck import leak_page
+from dosvotos.reports.leakcheck import render_leakcheck
 
 REPORTS: Final = Path("data/08_reporting")
 
@@ -101,7 +101,7 @@ def leakcheck(
     """Show that no feature sees the future, on your data; exit code 1 if one does."""
     report = run_leakcheck(env, features, probes, seed)
     if html is not None:
-        write_file(html, leak_page(report).encode())
+        write_file(html, render_leakcheck(report).encode())
     if json_file is not None:
         write_file(json_file, report.model_dump_json(indent=2).encode())
     print_report(report)

@@ -1,30 +1,27 @@
 """The A/B table as a page for people."""
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
 
-import pandas as pd
-from markupsafe import Markup, escape
+from markupsafe import escape
 
-from dosvotos.backtest.compare import Comparison, Entry
-from dosvotos.reports import pages
+from dosvotos.backtest.compare import Comparison
+from dosvotos.backtest.cuts import Cuts
+from dosvotos.backtest.stress import Stress
+from dosvotos.formats import MISSING
+from dosvotos.reports.figures import MUTED, figure, line
+from dosvotos.reports.metrics import METRICS, RESULTS
+from dosvotos.reports.rendering import render
+from dosvotos.reports.tables import EN, Table, rows_table
 
-# metric, its words and its format, in the table's order
-FIGURES = {
-    "sharpe_ratio": ("Sharpe ratio", ".2f"),
-    "sortino_ratio": ("Sortino ratio", ".2f"),
-    "calmar_ratio": ("Calmar ratio", ".2f"),
-    "total_return": ("total return", ".1%"),
-    "max_drawdown": ("max drawdown", ".1%"),
-    "worst_day": ("worst day", ".2%"),
-    "win_rate": ("win rate", ".1%"),
-    "profit_factor": ("profit factor", ".2f"),
-    "total_trades": ("trades", ",.0f"),
-    "avg_trade_pnl": ("average trade, USD", "+,.2f"),
-    "average_holding_bars": ("average holding, bars", ".1f"),
-    "exposure": ("time in the market", ".1%"),
-    "turnover": ("sides traded a session", ".2f"),
-}
+_T = TypeVar("_T")
+
+
+class _Part(NamedTuple):
+    """A figure and its table."""
+
+    figure: Any
+    table: Table
 
 
 def render_comparison(comparison: Comparison, looks: int) -> str:
@@ -35,191 +32,107 @@ def render_comparison(comparison: Comparison, looks: int) -> str:
     comparison : Comparison
     looks : int
         Distinct models the ledger knows to have seen these sessions.
-
-    Returns
-    -------
-    str
-        One HTML page that needs no network.
     """
-    window = f"{comparison.first_session} to {comparison.last_session}"
-    return pages.page(
-        " against ".join(comparison.experiments),
-        f"Latest proposals on {comparison.instrument}, {comparison.sessions} sessions, {window}.",
-        _whole_or_not(comparison),
-        pages.section(
-            "Side by side", figure_table(comparison), pages.note(_said_of_looks(comparison, looks))
-        ),
-        pages.section(
-            "One against the other", pair_table(comparison), pages.note(_said_of_pairs(comparison))
-        ),
-        pages.section("Equity", _equity(comparison)),
-        *_stress(comparison),
-        *_regimes(comparison),
-        pages.section("What the contracts do not share", _contracts(comparison)),
+    names = comparison.experiments
+    contracts = [(c.parameter, *(str(c.values[name]) for name in names)) for c in comparison.contracts]
+    chance = ["a - b", "Sharpe difference", "90% interval", "probability that a beats b"]
+    return render(
+        "comparison",
+        comparison=comparison,
+        looks=looks,
+        metrics=rows_table(figure_rows(comparison), ["metric", *names], right=names),
+        pairs=rows_table(pair_rows(comparison), chance, right=chance[1:]),
+        equity=_equity(comparison),
+        stress=_stress({entry.name: entry.stress for entry in comparison.entries if entry.stress}),
+        cuts=_cuts({entry.name: entry.cuts for entry in comparison.entries if entry.cuts}),
+        contracts=rows_table(contracts, ["parameter", *names]),
     )
 
 
 def figure_rows(comparison: Comparison) -> list[tuple[str, ...]]:
-    """The metrics as words, a row a metric and a column a model; those no model has are left out."""
-    rows = []
-    for metric, (words, form) in FIGURES.items():
-        values = [entry.metrics.get(metric) for entry in comparison.entries]
-        if any(metric in entry.metrics for entry in comparison.entries):
-            rows.append((words, *(pages.MISSING if v is None else format(v, form) for v in values)))
-    return rows
+    """Write the metrics, a row a metric and a column a model; those no model has are left out."""
+    return [
+        (metric.label(), *(metric.write(entry.metrics.get(metric.key)) for entry in comparison.entries))
+        for metric in RESULTS
+        if any(metric.key in entry.metrics for entry in comparison.entries)
+    ]
 
 
 def pair_rows(comparison: Comparison) -> list[tuple[str, str, str, str]]:
-    """Each pair as words: who, the difference, its interval, the probability."""
+    """Write each pair: who, the difference, its interval, the probability."""
     rows = []
     for pair in comparison.pairs:
         who = f"{pair.a} - {pair.b}"
         if pair.sharpe_difference is None or pair.interval_90 is None:
-            rows.append((who, pages.MISSING, pages.MISSING, pages.MISSING))
+            rows.append((who, MISSING, MISSING, MISSING))
             continue
-        low, high = pair.interval_90
-        chance = f"{pair.probability_a_beats_b:.1%}"
-        rows.append((who, f"{pair.sharpe_difference:+.2f}", f"{low:+.2f} to {high:+.2f}", chance))
+        difference, low, high = (
+            EN.number(sharpe, signed=True) for sharpe in (pair.sharpe_difference, *pair.interval_90)
+        )
+        rows.append((who, difference, f"{low} to {high}", EN.chance(pair.probability_a_beats_b)))
     return rows
 
 
-def figure_table(comparison: Comparison) -> Markup:
-    """The metrics side by side."""
-    columns = ["metric", *comparison.experiments]
-    return _table(figure_rows(comparison), columns, right=comparison.experiments)
-
-
-def pair_table(comparison: Comparison) -> Markup:
-    """The paired differences."""
-    columns = ["a - b", "Sharpe difference", "90% interval", "probability that a beats b"]
-    return _table(pair_rows(comparison), columns, right=columns[1:])
-
-
-def _table(rows: Iterable[tuple[Any, ...]], columns: list[str], right: Iterable[str] = ()) -> Markup:
-    return pages.table(pd.DataFrame(list(rows), columns=columns, dtype=object), right=list(right))
-
-
-def _whole_or_not(comparison: Comparison) -> Markup:
-    if not comparison.intersected:
-        return pages.verdict("All models were tested on exactly these bars.", good=True)
-    said = ", ".join(f"{count} of {name}'s" for name, count in comparison.left_out.items() if count)
-    return pages.verdict(
-        f"The test windows differ. Compared are the sessions whose bars are the same in all of them; {said} "
-        "sessions are left out, so the figures are not those of the proposals.",
-        good=False,
-    )
-
-
-def _said_of_looks(comparison: Comparison, looks: int) -> str:
-    return (
-        f"{looks} models have looked at these sessions. Comparing adds no look: every model here had seen "
-        "its own window. Choosing the best of several is a choice all the same, which the vote's evidence "
-        "counts."
-    )
-
-
-def _said_of_pairs(comparison: Comparison) -> str:
-    several = (
-        f" With {len(comparison.pairs)} pairs, one may stand out by chance."
-        if len(comparison.pairs) > 1
-        else ""
-    )
-    return (
-        f"Paired stationary bootstrap of daily net returns, {comparison.replications:,} replications, seed "
-        f"{comparison.seed}.{several}"
-    )
-
-
-def _equity(comparison: Comparison) -> Markup:
-    drawn = pages.figure(420)
+def _equity(comparison: Comparison) -> Any:
+    drawn = figure(420)
     for entry in comparison.entries:
         drawn.add_scatter(
-            x=list(entry.equity),
-            y=list(entry.equity.values()),
-            name=escape(entry.name),
-            mode="lines",
-            line={"width": 1.6},
-            hovertemplate="%{x}<br>%{y:.3f}",
-        )
-    drawn.add_hline(1.0, line={"color": pages.MUTED, "width": 1, "dash": "dot"})
-    return pages.plot(drawn, "equity", text="At the end of each session; the start is 1.")
+            x=list(entry.equity), y=list(entry.equity.values()), name=escape(entry.name), mode="lines",
+            line={"width": 1.6}, hovertemplate="%{x}<br>%{y:.3f}",
+        )  # fmt: skip
+    return drawn.add_hline(1.0, line=line(MUTED, 1, dash="dot"))
 
 
-def _stress(comparison: Comparison) -> list[Markup]:
-    entries = [entry for entry in comparison.entries if entry.stress]
-    if not entries:
-        return []
-    drawn = pages.figure()
-    for entry in entries:
-        cases = sorted(entry.stress.costs, key=lambda case: case.cost_bps)  # type: ignore[union-attr]
+def _stress(stressed: dict[str, Stress]) -> _Part | None:
+    if not stressed:
+        return None
+    drawn = figure()
+    for name, stress in stressed.items():
+        cases = sorted(stress.costs, key=lambda case: case.cost_bps)
         drawn.add_scatter(
-            x=[case.cost_bps for case in cases],
-            y=[case.metrics.sharpe_ratio for case in cases],
-            name=escape(entry.name),
-            mode="lines+markers",
+            x=[case.cost_bps for case in cases], y=[case.metrics.sharpe_ratio for case in cases],
+            name=escape(name), mode="lines+markers",
             hovertemplate="%{x:.1f} bps a side<br>Sharpe %{y:.2f}",
-        )
+        )  # fmt: skip
     drawn.update_xaxes(title="cost, bps a side").update_yaxes(title="Sharpe ratio")
-    rows = _beside(entries, _stressed)
-    names = [entry.name for entry in entries]
-    table = _table(rows, ["Sharpe ratio at", *names], right=names)
-    return [pages.section("Costs and delays", pages.plot(drawn, "costs"), table)]
+    return _Part(drawn, _side_by_side("Sharpe ratio at", stressed, _stress_cells))
 
 
-def _stressed(entry: Entry) -> dict[str, str]:
-    assert entry.stress is not None
-    costs = {f"cost: {case.name}": case.metrics.sharpe_ratio for case in entry.stress.costs}
+def _stress_cells(stress: Stress) -> dict[str, str]:
+    sharpe, even = METRICS["sharpe_ratio"], METRICS["break_even_bps"]
+    costs = {f"cost: {case.name}": sharpe.write(case.metrics.sharpe_ratio) for case in stress.costs}
     delays = {
-        f"fills {case.bars} bars later": case.metrics.sharpe_ratio
-        for case in entry.stress.delays
+        f"fills {EN.plural(case.bars, 'bar', 'bars')} later": sharpe.write(case.metrics.sharpe_ratio)
+        for case in stress.delays
         if case.bars
     }
-    shown = {name: _number(value) for name, value in {**costs, **delays}.items()}
-    return {**shown, "break-even cost, bps a side": _number(entry.stress.break_even_bps)}
+    return {**costs, **delays, even.label(): even.write(stress.break_even_bps)}
 
 
-def _regimes(comparison: Comparison) -> list[Markup]:
-    entries = [entry for entry in comparison.entries if entry.cuts]
-    if not entries:
-        return []
-    drawn = pages.figure()
-    for entry in entries:
-        cuts = entry.cuts.by_volatility  # type: ignore[union-attr]
+def _cuts(parts: dict[str, Cuts]) -> _Part | None:
+    if not parts:
+        return None
+    drawn = figure()
+    for name, cuts in parts.items():
+        regimes = cuts.by_volatility
         drawn.add_bar(
-            x=[cut.name for cut in cuts], y=[cut.sharpe_ratio for cut in cuts], name=escape(entry.name)
+            x=[cut.name for cut in regimes], y=[cut.sharpe_ratio for cut in regimes], name=escape(name)
         )
-    drawn.update_layout(barmode="group").update_yaxes(title="Sharpe ratio")
-    names = [entry.name for entry in entries]
-    table = _table(_beside(entries, _cut), ["Sharpe ratio, return", *names], right=names)
-    return [
-        pages.section("By the market's volatility and by year", pages.plot(drawn, "regimes"), table),
-    ]
+    drawn.update_layout(barmode="group", showlegend=True).update_yaxes(title="Sharpe ratio")
+    return _Part(drawn, _side_by_side("Sharpe ratio, return", parts, _cut_cells))
 
 
-def _cut(entry: Entry) -> dict[str, str]:
-    assert entry.cuts is not None
-    cuts = [*entry.cuts.by_volatility, *entry.cuts.by_year, entry.cuts.without_best_days]
+def _cut_cells(cuts: Cuts) -> dict[str, str]:
+    sharpe, total = METRICS["sharpe_ratio"], METRICS["total_return"]
     return {
-        cut.name.replace("_", " "): f"{_number(cut.sharpe_ratio)}, {cut.total_return:+.1%}" for cut in cuts
+        cut.name.replace("_", " "): f"{sharpe.write(cut.sharpe_ratio)}, {total.write(cut.total_return)}"
+        for cut in (*cuts.by_volatility, *cuts.by_year, cuts.without_best_days)
     }
 
 
-def _beside(entries: list[Entry], of: Callable[[Entry], dict[str, str]]) -> list[tuple[str, ...]]:
-    """Rows of several models' named figures, in the first one's order."""
-    found = [of(entry) for entry in entries]
-    names = list(dict.fromkeys(name for one in found for name in one))
-    return [(name, *(one.get(name, pages.MISSING) for one in found)) for name in names]
-
-
-def _contracts(comparison: Comparison) -> Markup:
-    rows = [
-        (difference.parameter, *(str(difference.values[name]) for name in comparison.experiments))
-        for difference in comparison.contracts
-    ]
-    if not rows:
-        return Markup("<p>{}</p>").format("Nothing but their names.")
-    return _table(rows, ["parameter", *comparison.experiments])
-
-
-def _number(value: float | None) -> str:
-    return pages.MISSING if value is None else f"{value:.2f}"
+def _side_by_side(head: str, found: dict[str, _T], cells_of: Callable[[_T], dict[str, str]]) -> Table:
+    """Table of several models' named figures, in the first one's order."""
+    columns = [cells_of(one) for one in found.values()]
+    names = list(dict.fromkeys(name for column in columns for name in column))
+    rows = [(name, *(column.get(name, MISSING) for column in columns)) for name in names]
+    return rows_table(rows, [head, *found], right=list(found))

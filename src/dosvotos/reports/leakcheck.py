@@ -1,34 +1,26 @@
-"""The report as one HTML page."""
+"""The page of a leakage check."""
 
-from dosvotos.leakage.report import RULES, Finding, LeakReport, stamp
-from dosvotos.reports.pages import mark, note, page, section, table, verdict
+from dosvotos.leakage.report import RULES, LeakReport, stamp
+from dosvotos.reports.rendering import render
+from dosvotos.reports.tables import Cell, table
 
 
-def leak_page(report: LeakReport) -> str:
-    """Every feature's verdict, every finding in words, and what was probed."""
+def render_leakcheck(report: LeakReport) -> str:
+    """Write every feature's verdict, every finding in words, and what was probed, as one HTML page."""
     features = [
         {
             "feature": feature.feature,
-            "verdict": mark(feature.verdict) if feature.findings else feature.verdict,
+            "verdict": Cell(feature.verdict, bad=bool(feature.findings)),
             "probes": feature.probes,
             "moved by": ", ".join(feature.inputs) or "nothing",
         }
         for feature in report.features
     ]
-    kinds = [{"kind": kind, "count": count} for kind, count in report.probes.items()]
-    span = f"{report.bars:,} bars, {stamp(report.first_bar)} to {stamp(report.last_bar)} UTC"
-    said = "Clean: nothing saw the future." if report.clean else "Not clean."
-    return page(
-        "Does anything see the future?",
-        f"Features {report.pipeline}; {span}; seed {report.seed}.",
-        verdict(said, report.clean),
-        *(_section(finding) for finding in report.findings()),
-        section("Features", table(features)),
-        section("Probes", table(kinds), *(note(text) for text in report.notes)),
+    return render(
+        "leakcheck",
+        report=report,
+        rules=RULES,
+        span=f"{stamp(report.first_bar)} to {stamp(report.last_bar)}",
+        features=table(features),
+        probes=table([{"kind": kind, "count": count} for kind, count in report.probes.items()]),
     )
-
-
-def _section(finding: Finding) -> str:
-    hint = [note(f"looks like: {finding.hint}")] if finding.hint else []
-    heading = f"{finding.subject}: {RULES[finding.rule]}"
-    return section(heading, finding.words, *hint, note(f"found by {finding.times} probe(s)"))

@@ -6,137 +6,39 @@ from typing import Any, Final
 
 import numpy as np
 
-from dosvotos.reports import pages
+from dosvotos.reports.figures import BAD, BLUE, DIVERGING, MUTED, figure, line, subplots
 from dosvotos.simulation.calibration import SPOT, measured_statistics
 from dosvotos.simulation.likeness import STEPPING, compare
 from dosvotos.simulation.statistics import VOLATILITY_LAGS, MarketStatistics, published_correlation
 
-REAL: Final = pages.BLUE
-SAMPLE: Final = pages.BAD
+COLOURS: Final = {"real": BLUE, "sample": BAD}
 NIGHTS: Final = {"gap1": "one night", "gap3": "two or three", "gap4plus": "four and more"}
 WEEKDAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri")
-_COLOURS: Final = {"real": REAL, "sample": SAMPLE}
 _LAGS: Final = tuple(range(1, 13))
 
 Figures = Mapping[str, float]
 
 
-def tails(sizes: np.ndarray, real: np.ndarray | None, published: list[float]) -> Any:
-    """Share of values with a larger size; the real market's published points, or its values where given."""
-    drawn, grid = pages.figure(), np.linspace(0, 8, 161)
-    if real is None:
-        shares = measured_statistics()["share_larger"]
-        drawn.add_scatter(x=published, y=shares, name="real", mode="markers", marker=_dot(REAL))
-    else:
-        drawn.add_scatter(x=grid, y=_share_larger(real, grid), name="real", line=_line(REAL))
-    drawn.add_scatter(x=grid, y=_share_larger(sizes, grid), name="sample", line=_line(SAMPLE))
-    normal = [erfc(size / np.sqrt(2)) for size in grid]
-    drawn.add_scatter(x=grid, y=normal, name="normal", line=_line(pages.MUTED) | {"dash": "dot"})
-    drawn.update_xaxes(title="standard deviations")
-    return drawn.update_yaxes(type="log", range=[-4, 0], title="share that is larger", exponentformat="power")
-
-
-def by_slot(sample: MarketStatistics, known: Figures) -> Any:
-    """Volatility of each five minutes of the session."""
-    slots = range(1, 60)
-    real = [known[f"intraday.slot_vol_profile.{slot}"] for slot in slots]
-    return _lines(slots, real, sample.slot_volatility, "slot (five minutes each)", [0, 2.1])
-
-
-def memory(sample: MarketStatistics, real: MarketStatistics | None) -> Any:
-    """Autocorrelation of returns, with the band of chance."""
-    known = real.autocorrelation if real else measured_statistics()["autocorrelation_1_12"]
-    drawn = _bars(_LAGS, known, sample.autocorrelation)
-    chance = 1.96 / np.sqrt(len(sample.standardised))
-    drawn.add_hrect(-chance, chance, fillcolor=pages.MUTED, opacity=0.25, line_width=0)
-    drawn.update_xaxes(title="bars later", dtick=1)
-    return drawn.update_yaxes(range=[-0.08, 0.04])
-
-
-def abs_memory(sample: MarketStatistics, real: MarketStatistics | None) -> Any:
-    """Autocorrelation of the sizes of returns."""
-    known = real.abs_autocorrelation if real else measured_statistics()["abs_autocorrelation_1_12"]
-    return _lines(_LAGS, known, sample.abs_autocorrelation, "bars later")
-
-
-def regimes(sample: MarketStatistics, real: MarketStatistics | None, known: Figures) -> Any:
-    """Trailing volatility, its highest quarter strong; without real prices the published levels of both."""
-    drawn = pages.figure(height=360)
-    for name, market in (("real", real), ("sample", sample)):
-        if market is None:
-            continue
-        trailing, thin = market.daily["trailing_std_pct"], _line(_COLOURS[name]) | {"width": 0.9}
-        strong = trailing.where(market.daily["high"])
-        drawn.add_scatter(x=trailing.index, y=trailing, name=name, line=thin, opacity=0.7)
-        drawn.add_scatter(
-            x=strong.index, y=strong, showlegend=False, hoverinfo="skip", line=thin | {"width": 3}
-        )
-    if real is None:
-        for name, text in (("std_high_pct", "volatile quarter"), ("std_low_pct", "other days")):
-            level = known[f"daily.regimes.{name}"]
-            drawn.add_hline(
-                level, line=_line(REAL) | {"dash": "dash"}, annotation_position="top left",
-                annotation_text=f"real, {text}: {level:g}%",
-            )  # fmt: skip
-    return drawn.update_yaxes(rangemode="tozero", title="%").update_layout(showlegend=True)
-
-
-def volatility_memory(sample: Figures, known: Figures) -> Any:
-    """Autocorrelation of sessions' volatility."""
-    names = [f"intraday.sigma5_log_ac.{lag}" for lag in VOLATILITY_LAGS]
-    real, simulated = ([figures[name] for name in names] for figures in (known, sample))
-    drawn = _lines(VOLATILITY_LAGS, real, simulated, "sessions later", [0, 0.6])
-    return drawn.update_traces(mode="lines+markers", marker_size=10)
-
-
-def by_weekday(sample: Figures, known: Figures) -> Any:
-    """Spread of daily returns by weekday."""
-    return _labelled(WEEKDAYS, [f"daily.std_by_dow.{day}" for day in range(5)], sample, known)
-
-
-def nights(sample: Figures, known: Figures) -> Any:
-    """Spread of overnight moves by the nights between two sessions."""
-    return _labelled(
-        tuple(NIGHTS.values()), [f"daily.overnight_std_pct.{gap}" for gap in NIGHTS], sample, known
-    )
-
-
-def correlations(sample: MarketStatistics, real: MarketStatistics | None) -> Any:
-    """Correlations of daily changes in both markets, and their difference."""
-    from plotly.subplots import make_subplots
-
-    wanted = published_correlation() if real is None else real.correlation
-    names = [name for name in published_correlation().index if name in wanted and name in sample.correlation]
-    labels = [_short(name) for name in names]
-    left, right = wanted.loc[names, names], sample.correlation.loc[names, names]
-    titles = ("real", "sample", "sample less real")
-    drawn = make_subplots(1, 3, subplot_titles=titles, horizontal_spacing=0.08)
-    drawn.update_layout(pages.figure(height=430).layout)
-    panels = ((left, 1, None), (right, 1, 0.63), (right - left, 0.3, 1.0))
-    for column, (values, limit, place) in enumerate(panels, start=1):
-        drawn.add_heatmap(
-            z=values.to_numpy(), x=labels, y=labels, zmin=-limit, zmax=limit, row=1, col=column,
-            colorscale=[[0, pages.BAD], [0.5, "#ffffff"], [1, pages.BLUE]],
-            showscale=place is not None, colorbar={"x": place or 1.0, "thickness": 10},
-            hovertemplate="%{y}, %{x}: %{z:.2f}<extra></extra>",
-        )  # fmt: skip
-    drawn.update_xaxes(tickangle=-60, tickfont_size=9, automargin=True)
-    return drawn.update_yaxes(autorange="reversed", tickfont_size=9)
-
-
-def betas(sample: Figures, known: Figures) -> Any:
-    """Move of USD/COP with one standard deviation of each factor, the tolerance as whiskers."""
-    names = [name for name in factor_names(sample, known) if name not in STEPPING]
-    tolerance = {row.name: row.tolerance for row in compare(sample, known)}
-    keys = [f"factors.usdcop_corr.{name}" for name in names]
-    spots = known["daily.cc_std_pct"], sample["daily.cc_std_pct"]
-    real, simulated = (
-        [figures[key] * spot for key in keys] for figures, spot in zip((known, sample), spots, strict=True)
-    )
-    drawn = _bars([_short(name) for name in names], real, simulated)
-    whiskers = [tolerance[key] * spots[0] for key in keys]
-    drawn.data[0].error_y = {"type": "data", "array": whiskers, "color": pages.MUTED, "thickness": 1}
-    return drawn.update_yaxes(title="%")
+def draw_likeness(sample: MarketStatistics, real: MarketStatistics | None, known: Figures) -> dict[str, Any]:
+    """Draw every plot, by its name; `known` are the real market's figures, measured or published."""
+    measured, simulated = measured_statistics(), sample.figures
+    nights = sample.overnight["scaled"].to_numpy(), real.overnight["scaled"].to_numpy() if real else None
+    sizes = real.abs_autocorrelation if real else measured["abs_autocorrelation_1_12"]
+    weekdays = [f"daily.std_by_dow.{day}" for day in range(5)]
+    gaps = [f"daily.overnight_std_pct.{gap}" for gap in NIGHTS]
+    return {
+        "returns": _tails(sample.standardised, real.standardised if real else None, measured["return_size"]),
+        "slots": _by_slot(sample, known),
+        "memory": _memory(sample, real.autocorrelation if real else measured["autocorrelation_1_12"]),
+        "size_memory": _lines(_LAGS, sizes, sample.abs_autocorrelation, "bars later"),
+        "regimes": _regimes(sample, real, known),
+        "volatility_memory": _volatility_memory(simulated, known),
+        "weekdays": _labelled(WEEKDAYS, weekdays, simulated, known),
+        "nights": _labelled(tuple(NIGHTS.values()), gaps, simulated, known),
+        "night_tails": _tails(*nights, measured["night_size"]),
+        "correlations": _correlations(sample, real),
+        "betas": _betas(simulated, known),
+    }
 
 
 def factor_names(sample: Figures, known: Figures) -> list[str]:
@@ -148,35 +50,122 @@ def factor_names(sample: Figures, known: Figures) -> list[str]:
     ]
 
 
-# ---- shapes
+def _tails(sizes: np.ndarray, real: np.ndarray | None, published: Sequence[float]) -> Any:
+    """Share of values with a larger size; the real market's published points, or its values where given."""
+    drawn, grid = figure(), np.linspace(0, 8, 161)
+    if real is None:
+        shares = measured_statistics()["share_larger"]
+        drawn.add_scatter(
+            x=published, y=shares, name="real", mode="markers", marker={"color": BLUE, "size": 10}
+        )
+    else:
+        drawn.add_scatter(x=grid, y=_share_larger(real, grid), name="real", line=line(BLUE))
+    drawn.add_scatter(x=grid, y=_share_larger(sizes, grid), name="sample", line=line(BAD))
+    normal = [erfc(size / np.sqrt(2)) for size in grid]
+    drawn.add_scatter(x=grid, y=normal, name="normal", line=line(MUTED, dash="dot"))
+    drawn.update_xaxes(title="standard deviations")
+    return drawn.update_yaxes(type="log", range=[-4, 0], title="share that is larger", exponentformat="power")
+
+
+def _by_slot(sample: MarketStatistics, known: Figures) -> Any:
+    slots = range(1, 60)
+    real = [known[f"intraday.slot_vol_profile.{slot}"] for slot in slots]
+    return _lines(slots, real, sample.slot_volatility, "slot (five minutes each)", [0, 2.1])
+
+
+def _memory(sample: MarketStatistics, real: Sequence[float]) -> Any:
+    """Autocorrelation of returns, with the band of chance."""
+    drawn = _bars(_LAGS, real, sample.autocorrelation)
+    chance = 1.96 / np.sqrt(len(sample.standardised))
+    drawn.add_hrect(-chance, chance, fillcolor=MUTED, opacity=0.25, line_width=0)
+    drawn.update_xaxes(title="bars later", dtick=1)
+    return drawn.update_yaxes(range=[-0.08, 0.04])
+
+
+def _regimes(sample: MarketStatistics, real: MarketStatistics | None, known: Figures) -> Any:
+    """Trailing volatility, its highest quarter strong; without real prices the published levels of both."""
+    drawn = figure(height=360)
+    for name, market in (("real", real), ("sample", sample)):
+        if market is None:
+            continue
+        trailing, thin = market.daily["trailing_std_pct"], line(COLOURS[name], 0.9)
+        strong = trailing.where(market.daily["high"])
+        drawn.add_scatter(x=trailing.index, y=trailing, name=name, line=thin, opacity=0.7)
+        drawn.add_scatter(
+            x=strong.index, y=strong, showlegend=False, hoverinfo="skip", line=thin | {"width": 3}
+        )
+    if real is None:
+        for name, text in (("std_high_pct", "volatile quarter"), ("std_low_pct", "other days")):
+            level = known[f"daily.regimes.{name}"]
+            drawn.add_hline(
+                level, line=line(BLUE, dash="dash"), annotation_position="top left",
+                annotation_bgcolor="rgba(255,255,255,0.85)",
+                annotation_text=f"real, {text}: {level:g}%",
+            )  # fmt: skip
+    return drawn.update_yaxes(rangemode="tozero", title="%").update_layout(showlegend=True)
+
+
+def _volatility_memory(sample: Figures, known: Figures) -> Any:
+    """Autocorrelation of sessions' volatility."""
+    names = [f"intraday.sigma5_log_ac.{lag}" for lag in VOLATILITY_LAGS]
+    real, simulated = ([figures[name] for name in names] for figures in (known, sample))
+    drawn = _lines(VOLATILITY_LAGS, real, simulated, "sessions later", [0, 0.6])
+    return drawn.update_traces(mode="lines+markers", marker_size=10)
+
+
+def _correlations(sample: MarketStatistics, real: MarketStatistics | None) -> Any:
+    """Correlations of daily changes in both markets, and their difference."""
+    wanted = published_correlation() if real is None else real.correlation
+    names = [name for name in published_correlation().index if name in wanted and name in sample.correlation]
+    labels = [_short(name) for name in names]
+    left, right = wanted.loc[names, names], sample.correlation.loc[names, names]
+    titles = ("real", "sample", "sample less real")
+    drawn = subplots(1, 3, titles, height=430, horizontal_spacing=0.08)
+    panels = ((left, 1, None), (right, 1, 0.63), (right - left, 0.3, 1.0))
+    for column, (values, limit, place) in enumerate(panels, start=1):
+        drawn.add_heatmap(
+            z=values.to_numpy(), x=labels, y=labels, zmin=-limit, zmax=limit, row=1, col=column,
+            colorscale=DIVERGING,
+            showscale=place is not None, colorbar={"x": place or 1.0, "thickness": 10},
+            hovertemplate="%{y}, %{x}: %{z:.2f}<extra></extra>",
+        )  # fmt: skip
+    drawn.update_xaxes(tickangle=-60, tickfont_size=9, automargin=True)
+    return drawn.update_yaxes(autorange="reversed", tickfont_size=9)
+
+
+def _betas(sample: Figures, known: Figures) -> Any:
+    """Move of USD/COP with one standard deviation of each factor, the tolerance as whiskers."""
+    names = [name for name in factor_names(sample, known) if name not in STEPPING]
+    tolerance = {row.name: row.tolerance for row in compare(sample, known)}
+    keys = [f"factors.usdcop_corr.{name}" for name in names]
+    spots = known["daily.cc_std_pct"], sample["daily.cc_std_pct"]
+    real, simulated = (
+        [figures[key] * spot for key in keys] for figures, spot in zip((known, sample), spots, strict=True)
+    )
+    drawn = _bars([_short(name) for name in names], real, simulated)
+    whiskers = [tolerance[key] * spots[0] for key in keys]
+    drawn.data[0].error_y = {"type": "data", "array": whiskers, "color": MUTED, "thickness": 1}
+    return drawn.update_yaxes(title="%")
 
 
 def _lines(x: Sequence[int], real: Any, sample: Any, title: str, span: Sequence[float] | None = None) -> Any:
-    drawn = pages.figure()
+    drawn = figure()
     for name, values in (("real", real), ("sample", sample)):
-        drawn.add_scatter(x=list(x), y=list(values), name=name, mode="lines", line=_line(_COLOURS[name]))
+        drawn.add_scatter(x=list(x), y=list(values), name=name, mode="lines", line=line(COLOURS[name]))
     drawn.update_xaxes(title=title)
     return drawn.update_yaxes(range=span)
 
 
 def _bars(x: Sequence[object], real: Any, sample: Any) -> Any:
-    drawn = pages.figure()
+    drawn = figure()
     for name, values in (("real", real), ("sample", sample)):
-        drawn.add_bar(x=list(x), y=list(values), name=name, marker_color=_COLOURS[name])
+        drawn.add_bar(x=list(x), y=list(values), name=name, marker_color=COLOURS[name])
     return drawn
 
 
 def _labelled(labels: Sequence[str], names: list[str], sample: Figures, known: Figures) -> Any:
     real, simulated = ([figures.get(name) for name in names] for figures in (known, sample))
     return _bars(labels, real, simulated).update_traces(texttemplate="%{y:.2f}")
-
-
-def _line(colour: str) -> dict[str, Any]:
-    return {"color": colour, "width": 1.8}
-
-
-def _dot(colour: str) -> dict[str, Any]:
-    return {"color": colour, "size": 10}
 
 
 def _short(name: str) -> str:

@@ -152,11 +152,11 @@ def report_quality(
 ) -> tuple[str, pd.DataFrame]:
     """Draw what is stored by now and what was found: one page, and one row a variable."""
     from dosvotos.quality.states import summary_table
-    from dosvotos.reports.quality import render_report
+    from dosvotos.reports.quality import render_quality
 
     feed, now = fetched.feed, pd.Timestamp(fetched.fetched_at)
     market = bar_table.as_of(feed, now), macro_tables.as_of(feed, now), quarantine.as_of(feed, now)
-    return render_report(*market, macro.variables, now), summary_table(*market, macro.variables, now)
+    return render_quality(*market, macro.variables, now), summary_table(*market, macro.variables, now)
 
 
 def seal_acquisition(

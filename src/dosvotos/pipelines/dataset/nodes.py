@@ -137,10 +137,10 @@ def report_dataset(
     macro: pd.DataFrame,
 ) -> tuple[str, pd.DataFrame]:
     """Draw what the dataset holds, of test its record alone; and val's drift from train as a table."""
-    from dosvotos.reports.dataset import render_dataset_page
+    from dosvotos.reports.dataset import render_dataset
 
     variables = contract.parameters.macro_variables.variables
-    page = render_dataset_page(sealed, train, val, norm_stats, macro, variables)
+    page = render_dataset(sealed, train, val, norm_stats, macro, variables)
     return page, feature_drift(train, val, norm_stats)
 
 

@@ -135,10 +135,10 @@ def report_training(
     contract: ExperimentContract, record: TrainingRecord, candidate: Bundle, metrics: dict[str, Any]
 ) -> str:
     """Draw how the seeds learned, and tell MLflow all of it."""
-    from dosvotos.reports.training import training_report
+    from dosvotos.reports.training import render_training
 
     curves = {seed["seed"]: [Validation(**point) for point in seed["curve"]] for seed in metrics["seeds"]}
-    report = training_report(contract, record, curves)
+    report = render_training(contract, record, curves)
     log_training(contract, record, curves, report, candidate.folder)
     return report
 

@@ -1,31 +1,35 @@
-"""A small drawing of each subject's values over time, all on one axis that ends now."""
+"""A small line of each subject's values over time, all on one axis that ends now."""
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import pandas as pd
-from markupsafe import Markup
 
 from dosvotos.contracts.acquisition import MacroVariable
 from dosvotos.quality.bars import SUBJECT
 
-_WIDTH, _HEIGHT = 150, 30
+WIDTH: Final = 150
+HEIGHT: Final = 30
 _BARS_APART_DAYS: Final = 5.0
-"""Longest stretch without bars that a course spans, days."""
-
-STYLE: Final = """
-svg.course { display: block; } .course path { fill: none; stroke: #1f5f8b; stroke-linecap: round;
-  stroke-linejoin: round; } .course line { stroke: #9aa7b3; }
-"""
+"""Longest stretch without bars that a line spans, days."""
 
 
-def courses(
+class Sparkline(NamedTuple):
+    """A line of `WIDTH` by `HEIGHT` pixels."""
+
+    low: float
+    high: float
+    path: str
+    """In SVG's words."""
+
+
+def sparklines(
     bars: pd.DataFrame,
     known: Mapping[str, pd.DataFrame],
     variables: Mapping[str, MacroVariable],
     as_of: pd.Timestamp,
-) -> dict[str, Markup]:
+) -> dict[str, Sparkline]:
     """Draw the closes, and each variable's values.
 
     Parameters
@@ -35,7 +39,7 @@ def courses(
     known : mapping of DataFrame by variable
         observation_date, value, in order of dates.
     variables : mapping of MacroVariable by name
-        Others are left out; a course breaks where a value aged out before the next one came.
+        Others are left out; a line breaks where a value aged out before the next one came.
     as_of : Timestamp, timezone-aware
         The right edge of all; the first value of any is the left one.
     """
@@ -50,17 +54,17 @@ def courses(
             days = rows["observation_date"].to_numpy("datetime64[D]").astype("datetime64[m]")
             lines[name] = days, rows["value"].to_numpy(float), float(variables[name].ffill_max_days)
     begin = min((times[0] for times, _, _ in lines.values()), default=now)
-    return {name: _course(*line, begin, now) for name, line in lines.items()}
+    return {name: _sparkline(*line, begin, now) for name, line in lines.items()}
 
 
-def _course(
+def _sparkline(
     times: np.ndarray, values: np.ndarray, max_gap_days: float, begin: np.datetime64, now: np.datetime64
-) -> Markup:
+) -> Sparkline:
     """Draw values over time, lowest and highest a pixel; a longer gap breaks the line."""
-    place = (times - begin) / max(now - begin, np.timedelta64(1, "m"))
-    x = np.rint(place * (_WIDTH - 6)).astype(int) + 2
+    share = (times - begin) / max(now - begin, np.timedelta64(1, "m"))
+    x = np.rint(share * (WIDTH - 6)).astype(int) + 2
     low, span = values.min(), np.ptp(values) or 1.0
-    y = np.round((_HEIGHT - 4) * (1 - (values - low) / span) + 2, 1)
+    y = np.round((HEIGHT - 4) * (1 - (values - low) / span) + 2, 1)
     breaks = np.diff(times, prepend=times[:1]) > np.timedelta64(1, "D") * max_gap_days
     breaks[0] = True
     starts = np.flatnonzero(breaks | (np.diff(x, prepend=x[:1]) > 0))
@@ -69,7 +73,4 @@ def _course(
         f"{'M' if begins else 'L'}{across} {lower:g}V{upper:g}"
         for begins, across, lower, upper in zip(breaks[starts], x[starts], bottom, top, strict=True)
     )
-    return Markup(
-        '<svg class=course width={0} height={1} role=img aria-label="from {2:g} to {3:g}">'
-        '<path d="{4}"/><line x1={5} x2={5} y1=0 y2={1} /></svg>'
-    ).format(_WIDTH, _HEIGHT, low, values.max(), path, _WIDTH - 1)
+    return Sparkline(float(low), float(values.max()), path)
