@@ -40,7 +40,7 @@ def test_what_was_put_into_a_sample_market_stands_in_its_record_and_in_the_log(f
     with caplog.at_level(logging.INFO):
         record = fetch(KINDS)
     market = simulate_market(params(0.0, 3, START), VARIABLES, pd.Timestamp(NOW))
-    events = inject_hazards(market.bars, market.macro, KINDS, 3).injected
+    events = inject_hazards(market.bars, market.macro, KINDS, 3).defects
     wanted = {
         kind: (len(own), sum(event.rows for event in own))
         for kind in KINDS

@@ -27,7 +27,7 @@ from dosvotos.errors import DataError
 from dosvotos.hashing import combine, digest_frame
 from dosvotos.market.calendar import last_ended_session, session_dates
 from dosvotos.pipelines.data_acquisition.summary import print_acquisition
-from dosvotos.simulation.hazards import Delivery, Injected, inject_hazards
+from dosvotos.simulation.hazards import Defect, MarketWithDefects, inject_hazards
 from dosvotos.simulation.market import simulate_market
 from dosvotos.sources.base import BARS, RawMarket, check_market
 from dosvotos.sources.files import read_folder
@@ -95,9 +95,9 @@ def _fetch_live(
     return fetched.market, outcomes
 
 
-def _tell_injected(delivery: Delivery) -> tuple[InjectedDefects, ...]:
+def _tell_injected(delivery: MarketWithDefects) -> tuple[InjectedDefects, ...]:
     """Count the defects put in, and log a line a kind: nobody mistakes them for the market's own."""
-    events = pd.DataFrame(delivery.injected, columns=list(Injected._fields))
+    events = pd.DataFrame(delivery.defects, columns=list(Defect._fields))
     told = []
     for hazard, own in events.groupby("hazard", sort=False):
         told.append(InjectedDefects(hazard=str(hazard), events=len(own), rows=int(own["rows"].sum())))
