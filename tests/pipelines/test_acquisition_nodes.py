@@ -13,7 +13,7 @@ from dosvotos.pipelines.data_acquisition.nodes import fetch_market
 from dosvotos.simulation.hazards import inject_hazards
 from dosvotos.simulation.market import simulate_market
 from tests.conftest import parameters_of
-from tests.simulation.markets import VARIABLES, params
+from tests.simulation.market_factory import VARIABLES, params
 
 KINDS: list[Hazard] = ["missing_session", "bad_tick", "macro_hole"]
 NOW = dt.datetime(2024, 3, 14, 23, tzinfo=dt.UTC)

@@ -14,7 +14,7 @@ from dosvotos.contracts.parameters import HAZARDS, Hazard, SampleMarketParams
 from dosvotos.market.calendar import in_session, scheduled_sessions, session_dates, slots
 from dosvotos.simulation.hazards import Defect, MarketWithDefects, inject_hazards
 from dosvotos.simulation.market import SimulatedMarket, simulate_market
-from tests.simulation.markets import VARIABLES, params
+from tests.simulation.market_factory import VARIABLES, params
 
 SEED = 3
 START, END = dt.date(2023, 7, 3), pd.Timestamp("2024-11-20 23:00", tz="UTC")

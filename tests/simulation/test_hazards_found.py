@@ -9,9 +9,10 @@ from dosvotos.contracts.parameters import HAZARDS
 from dosvotos.market.calendar import BOGOTA
 from dosvotos.simulation.hazards import Defect, MarketWithDefects, inject_hazards
 from dosvotos.simulation.market import simulate_market
-from dosvotos.sources.base import CheckedMarket, RawMarket, check_market
+from dosvotos.sources.checks import CheckedMarket, check_market
+from dosvotos.sources.raw_market import RawMarket
 from tests.conftest import parameters_of
-from tests.simulation.markets import END, VARIABLES, params
+from tests.simulation.market_factory import END, VARIABLES, params
 
 THRESHOLDS = parameters_of().quality_thresholds
 NEVER_STORED = pd.DataFrame(columns=["variable", "observation_date", "value", "vintage", "source"])

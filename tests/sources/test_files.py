@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from dosvotos.errors import DataError
-from dosvotos.sources.base import date_publications
+from dosvotos.sources.checks import add_published_at
 from dosvotos.sources.files import read_folder
 
 VIX = "volt_vix_usa_d_vix"
@@ -108,7 +108,7 @@ def test_a_file_without_rows_is_read_as_such(folder):
 
 
 def test_observations_get_their_publication_and_frequency(variables):
-    dated = date_publications(macro().assign(vintage="final", source="files"), variables)
+    dated = add_published_at(macro().assign(vintage="final", source="files"), variables)
     assert dated["published_at"].tolist() == [
         pd.Timestamp("2025-06-27 20:00", tz="America/New_York"),
         pd.Timestamp("2025-06-30 20:00", tz="America/New_York"),
@@ -124,6 +124,6 @@ def test_a_vintage_is_published_on_its_day_and_a_late_source_by_its_own_rule(var
             "vintage": ["2025-07-09", "unrevised", "unrevised"], "source": ["fred", "fred", "yahoo"],
         }
     )  # fmt: skip
-    assert date_publications(rows, variables)["published_at"].dt.strftime("%m-%d").tolist() == [
+    assert add_published_at(rows, variables)["published_at"].dt.strftime("%m-%d").tolist() == [
         "07-09", "07-09", "06-27",
     ]  # fmt: skip  # seven business days over the Fourth of July

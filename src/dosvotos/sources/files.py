@@ -12,8 +12,8 @@ from typing import Literal
 import pandas as pd
 
 from dosvotos.errors import DataError
-from dosvotos.sources.base import BAR_COLUMNS, MACRO_COLUMNS, RawMarket
 from dosvotos.sources.labels import read_stamps
+from dosvotos.sources.raw_market import BAR_COLUMNS, MACRO_COLUMNS, RawMarket
 
 logger = logging.getLogger(__name__)
 

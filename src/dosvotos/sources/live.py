@@ -28,9 +28,9 @@ from dosvotos.contracts.acquisition import (
 )
 from dosvotos.errors import SourceError
 from dosvotos.market.calendar import closed_days_around, in_session, published_at
-from dosvotos.sources.base import BAR_COLUMNS, BARS, MACRO_COLUMNS, RawMarket
 from dosvotos.sources.http import Client
 from dosvotos.sources.providers import DROP_IN, bar_fetcher, drop_in_fetcher, series_fetcher
+from dosvotos.sources.raw_market import BAR_COLUMNS, BARS, MACRO_COLUMNS, RawMarket
 from dosvotos.sources.series import Series, SeriesRequest, plain
 
 logger = logging.getLogger(__name__)

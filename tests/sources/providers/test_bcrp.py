@@ -6,7 +6,7 @@ import pytest
 from dosvotos.errors import NotPublishedError, SourceError
 from dosvotos.sources.providers.bcrp import fetch
 from dosvotos.sources.series import SeriesRequest
-from tests.sources.web import Reply, Web, client_of, payload
+from tests.sources.local_server import LocalServer, Reply, client_of, payload
 
 API = "/estadisticas/series/api/*"
 NAME = "Diferencial de rendimientos del índice de bonos de mercados emergentes (EMBIG) - Colombia (pbs)"
@@ -24,10 +24,10 @@ def reply(days=None, names=(NAME,), **changes):
 
 
 def ask(*replies, of=None):
-    web = Web()
-    web.answer(API, *(each if isinstance(each, Reply) else Reply(each) for each in replies))
-    with client_of("bcrp", web) as client:
-        return fetch(of or request(), client), web
+    server = LocalServer()
+    server.answer(API, *(each if isinstance(each, Reply) else Reply(each) for each in replies))
+    with client_of("bcrp", server) as client:
+        return fetch(of or request(), client), server
 
 
 def values(series):
@@ -35,10 +35,10 @@ def values(series):
 
 
 def test_the_sample_answer_is_read_with_spanish_months_and_without_what_is_not_available():
-    series, web = ask(json.loads(payload("bcrp_embi.json")))
+    series, server = ask(json.loads(payload("bcrp_embi.json")))
     assert values(series) == [("2025-09-30", 252.0), ("2025-10-02", 255.0), ("2026-01-02", 261.0)]
     assert series.states == NAME
-    assert web.calls[0].path == "/estadisticas/series/api/PD04715XD/json/2025-09-30/2026-01-02/esp"
+    assert server.calls[0].path == "/estadisticas/series/api/PD04715XD/json/2025-09-30/2026-01-02/esp"
 
 
 def test_days_are_put_in_order_and_both_spellings_of_september_are_known():
@@ -47,9 +47,9 @@ def test_days_are_put_in_order_and_both_spellings_of_september_are_known():
 
 
 def test_a_code_is_asked_alone_since_the_answer_repeats_no_code():
-    series, web = ask(reply(), of=request(siblings=("PD04709XD", "PD04715XD")))
+    series, server = ask(reply(), of=request(siblings=("PD04709XD", "PD04715XD")))
     assert values(series) == [("2025-09-30", 252.0)]
-    assert [call.path.split("/")[4] for call in web.calls] == ["PD04715XD"]
+    assert [call.path.split("/")[4] for call in server.calls] == ["PD04715XD"]
 
 
 @pytest.mark.parametrize(
@@ -90,5 +90,5 @@ def test_a_monthly_series_is_not_read_as_days():
 
 
 def test_a_page_where_data_were_asked_is_asked_again():
-    series, web = ask(Reply("<html>mantenimiento</html>", content_type="text/html"), reply())
-    assert len(values(series)) == 1 and len(web.calls) == 2
+    series, server = ask(Reply("<html>mantenimiento</html>", content_type="text/html"), reply())
+    assert len(values(series)) == 1 and len(server.calls) == 2

@@ -5,7 +5,7 @@ import pytest
 from dosvotos.errors import NotPublishedError, SourceError
 from dosvotos.sources.providers.cboe import fetch
 from dosvotos.sources.series import SeriesRequest
-from tests.sources.web import Reply, Web, client_of, payload
+from tests.sources.local_server import LocalServer, Reply, client_of, payload
 
 PATH = "/api/global/us_indices/daily_prices/"
 VIX = (
@@ -17,9 +17,9 @@ VIX = (
 
 
 def ask(body, series="VIX_History.csv", file="VIX_History.csv", start=dt.date(2020, 1, 1)):
-    web = Web()
-    web.answer(PATH + file, Reply(body, content_type="text/csv"))
-    with client_of("cboe", web) as client:
+    server = LocalServer()
+    server.answer(PATH + file, Reply(body, content_type="text/csv"))
+    with client_of("cboe", server) as client:
         return fetch(SeriesRequest(series, "daily", start, dt.date(2026, 1, 15)), client)
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from dosvotos.errors import NotPublishedError, SourceError
 from dosvotos.sources.providers.dropin import fetch
 from dosvotos.sources.series import SeriesRequest
-from tests.sources.web import payload
+from tests.sources.local_server import payload
 
 
 def request(series="x.csv", frequency="daily"):

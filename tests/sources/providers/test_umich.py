@@ -5,7 +5,7 @@ import pytest
 from dosvotos.errors import NotPublishedError, SourceError
 from dosvotos.sources.providers.umich import fetch
 from dosvotos.sources.series import SeriesRequest
-from tests.sources.web import Reply, Web, client_of, payload
+from tests.sources.local_server import LocalServer, Reply, client_of, payload
 
 ICS = (
     "Month,YYYY,ICS_ALL\n"
@@ -19,9 +19,9 @@ SERIES = "tbmics.csv:ICS_ALL"
 
 
 def ask(body, series=SERIES, start=dt.date(2020, 1, 1)):
-    web = Web()
-    web.answer("/files/tbmics.csv", Reply(body, content_type="text/csv"))
-    with client_of("umich", web) as client:
+    server = LocalServer()
+    server.answer("/files/tbmics.csv", Reply(body, content_type="text/csv"))
+    with client_of("umich", server) as client:
         return fetch(SeriesRequest(series, "monthly", start, dt.date(2026, 1, 15)), client)
 
 

@@ -29,8 +29,9 @@ from dosvotos.market.calendar import last_ended_session, session_dates
 from dosvotos.pipelines.data_acquisition.summary import print_acquisition
 from dosvotos.simulation.hazards import Defect, MarketWithDefects, inject_hazards
 from dosvotos.simulation.market import simulate_market
-from dosvotos.sources.base import BARS, RawMarket, check_market
+from dosvotos.sources.checks import check_market
 from dosvotos.sources.files import read_folder
+from dosvotos.sources.raw_market import BARS, RawMarket
 
 logger = logging.getLogger(__name__)
 

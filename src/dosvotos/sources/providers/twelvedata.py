@@ -15,9 +15,9 @@ from pydantic import BaseModel
 
 from dosvotos.errors import NotPublishedError, SourceError
 from dosvotos.market.calendar import BAR
-from dosvotos.sources.base import BAR_COLUMNS
 from dosvotos.sources.http import Answer, Client, TryAgainError, shaped
 from dosvotos.sources.providers.parsing import once
+from dosvotos.sources.raw_market import BAR_COLUMNS
 from dosvotos.sources.series import Series, SeriesRequest, number, series_of
 
 KEY_VARIABLE: Final = "TWELVEDATA_API_KEY"

@@ -21,9 +21,9 @@ from pydantic.alias_generators import to_camel
 
 from dosvotos.errors import NotPublishedError, SourceError
 from dosvotos.market.calendar import BAR
-from dosvotos.sources.base import BAR_COLUMNS
 from dosvotos.sources.http import MAX_BYTES, Answer, Client, TryAgainError, shaped
 from dosvotos.sources.providers.parsing import once
+from dosvotos.sources.raw_market import BAR_COLUMNS
 from dosvotos.sources.series import Series, SeriesRequest, series_of
 
 REACH: Final = pd.Timedelta(days=59)

@@ -1,4 +1,4 @@
-"""What every source delivers, and what becomes of it before anything is stored."""
+"""Check a source's answer by the rules of quality and date its observations, before anything is stored."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -13,20 +13,7 @@ from dosvotos.market.calendar import published_at
 from dosvotos.quality.bars import judge_bars
 from dosvotos.quality.findings import Judged, no_findings
 from dosvotos.quality.macro import judge_macro
-
-BAR_COLUMNS = ("timestamp", "open", "high", "low", "close", "volume")
-MACRO_COLUMNS = ("variable", "observation_date", "value")
-BARS = "bars"
-"""What findings about bars are filed under, as those about a variable under its name."""
-
-
-class RawMarket(NamedTuple):
-    """A source's answer, unchecked."""
-
-    bars: pd.DataFrame
-    """timestamp (bar open, timezone-aware), open, high, low, close, volume, source."""
-    macro: pd.DataFrame
-    """variable, observation_date (datetime.date), value, vintage, source."""
+from dosvotos.sources.raw_market import BAR_COLUMNS, MACRO_COLUMNS, RawMarket
 
 
 class CheckedMarket(NamedTuple):
@@ -82,7 +69,7 @@ def check_market(
     findings = [part for part in (bars.findings, macro.findings) if len(part)]
     return CheckedMarket(
         bars.kept,
-        date_publications(
+        add_published_at(
             kept.sort_values(["variable", "observation_date", "vintage"], ignore_index=True), variables
         ),
         pd.concat(findings, ignore_index=True) if findings else no_findings(),
@@ -99,7 +86,7 @@ def _keys(macro: pd.DataFrame) -> pd.MultiIndex:
     return pd.MultiIndex.from_frame(macro[["variable", "observation_date"]])
 
 
-def date_publications(macro: pd.DataFrame, variables: Mapping[str, MacroVariable]) -> pd.DataFrame:
+def add_published_at(macro: pd.DataFrame, variables: Mapping[str, MacroVariable]) -> pd.DataFrame:
     """Add ``published_at`` (UTC), by each source's rule or the vendor's vintage, and ``frequency``."""
     published = pd.Series(pd.NaT, index=macro.index, dtype="datetime64[us, UTC]")
     for (name, source), rows in macro.groupby(["variable", "source"], sort=False):
