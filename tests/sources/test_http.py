@@ -18,7 +18,7 @@ from dosvotos.contracts.acquisition import LiveParams
 from dosvotos.errors import NotPublishedError, SourceError
 from dosvotos.sources import http
 from dosvotos.sources.http import Answer, Client, TryAgainError, requested_wait, shaped
-from tests.sources.local_server import LocalServer, ReceivedRequest, Reply, client_of, live_params, serving
+from tests.sources.local_server import ReceivedRequest, Reply, client_of, live_params, serving
 from tests.sources.local_tls_server import serving_tls
 
 CANARY = "c4n4ryc4n4ryc4n4ryc4n4ryc4n4ry42"
@@ -28,11 +28,6 @@ GOOD = Reply({"value": 7})
 def value_of(answer: Answer) -> int:
     found: int = answer.json()["value"]
     return found
-
-
-@pytest.fixture
-def server() -> LocalServer:
-    return LocalServer()
 
 
 @pytest.fixture

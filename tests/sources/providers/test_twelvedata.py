@@ -65,11 +65,6 @@ def answer(*rows: dict, interval: str = "5min", symbol: str = "USD/COP", **meta)
     return {"meta": {**stated, **meta}, "values": list(rows), "status": "ok"}
 
 
-@pytest.fixture
-def server() -> LocalServer:
-    return LocalServer()
-
-
 def bars_of(server, start="2026-01-15 13:00", end="2026-01-15 18:00", **changes) -> pd.DataFrame:
     with client_of("twelvedata", server, CANARY, **changes) as client:
         return fetch_bars("USD/COP", utc(start), utc(end), client)
