@@ -72,7 +72,7 @@ def storage(n_bars: int) -> dict[str, dict[str, float]]:
 
 def backfill_minutes() -> dict[str, float]:
     """Minutes each provider takes for everything since 2020."""
-    from dosvotos.sources.live import Known, fetch_live
+    from dosvotos.sources.live import Watermarks, fetch_live
     from tests.conftest import parameters_of
     from tests.sources import fake_providers
     from tests.sources.local_server import live_params, serving
@@ -83,7 +83,7 @@ def backfill_minutes() -> dict[str, float]:
     fakes = fake_providers.FakeProviders(variables, pd.Timestamp(BACKFILL[1], tz="UTC"))
     with serving(fakes) as base_url, tempfile.TemporaryDirectory() as folder:
         settings = live_params(base_url, start=BACKFILL[0], drop_in_folder=folder)
-        fetched = fetch_live(variables, settings, {}, Known(None, {}), fakes.today, lambda _: None)
+        fetched = fetch_live(variables, settings, {}, Watermarks(None, {}), fakes.today, lambda _: None)
     weeks = (pd.Timestamp(BACKFILL[1]) - pd.Timestamp(BACKFILL[0])).days / 7
     calls = {**fetched.calls, "twelvedata": math.ceil(weeks * QUOTED_A_WEEK / TWELVEDATA_PAGE)}
     return {name: n / real.providers[name].calls_per_minute for name, n in calls.items()}

@@ -14,7 +14,7 @@ import pandas as pd
 
 from dosvotos.contracts.acquisition import MacroVariable, Provider
 from dosvotos.market.calendar import published_at, scheduled_sessions, session_bar_times
-from dosvotos.sources.series import SPANISH_MONTHS
+from dosvotos.sources.providers.dates import SPANISH_MONTHS
 from tests.sources.local_server import LocalServer, ReceivedRequest, Reply
 
 FIRST = date(2025, 9, 1)

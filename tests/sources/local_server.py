@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from dosvotos.contracts.acquisition import LiveParams, WebProvider
-from dosvotos.sources.http import Client
+from dosvotos.sources.http import ProviderClient
 from tests.conftest import ROOT, parameters_of
 
 PAYLOADS = ROOT.parent / "shared" / "payloads"
@@ -140,9 +140,9 @@ def live_params(base_url: str, **changes: Any) -> LiveParams:
 @contextmanager
 def client_of(
     name: WebProvider, fake: LocalServer, key: str | None = None, **changes: Any
-) -> Iterator[Client]:
+) -> Iterator[ProviderClient]:
     """A provider's real client that sends its requests to `fake`."""
-    with serving(fake) as base_url, Client(name, live_params(base_url, **changes), key) as client:
+    with serving(fake) as base_url, ProviderClient(name, live_params(base_url, **changes), key) as client:
         yield client
 
 

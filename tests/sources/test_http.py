@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from dosvotos.contracts.acquisition import LiveParams
 from dosvotos.errors import NotPublishedError, SourceError
 from dosvotos.sources import http
-from dosvotos.sources.http import Answer, Client, TryAgainError, requested_wait, shaped
+from dosvotos.sources.http import ProviderClient, Response, RetryableError, parse_model, retry_after_seconds
 from tests.sources.local_server import ReceivedRequest, Reply, client_of, live_params, serving
 from tests.sources.local_tls_server import serving_tls
 
@@ -25,7 +25,7 @@ CANARY = "c4n4ryc4n4ryc4n4ryc4n4ryc4n4ry42"
 GOOD = Reply({"value": 7})
 
 
-def value_of(answer: Answer) -> int:
+def value_of(answer: Response) -> int:
     found: int = answer.json()["value"]
     return found
 
@@ -44,7 +44,7 @@ def limited_client(server, **limits):
     with serving(server) as base_url:
         tree = live_params(base_url).model_dump(mode="json")
         tree["providers"]["cboe"].update(limits)
-        with Client("cboe", LiveParams.model_validate(tree)) as client:
+        with ProviderClient("cboe", LiveParams.model_validate(tree)) as client:
             yield client
 
 
@@ -69,7 +69,7 @@ def test_a_post_carries_its_body_as_json(server):
 
 def test_a_mirrors_path_is_kept(server):
     server.answer("/mirror/data", GOOD)
-    with serving(server) as base_url, Client("cboe", live_params(f"{base_url}/mirror/")) as client:
+    with serving(server) as base_url, ProviderClient("cboe", live_params(f"{base_url}/mirror/")) as client:
         assert client.get("/data", value_of) == 7
 
 
@@ -152,7 +152,7 @@ def test_tries_are_bounded_and_the_last_failure_is_told(server, fault, found):
 def test_a_provider_that_is_not_there_is_told(server):
     with serving(server) as base_url:
         pass
-    with Client("cboe", live_params(base_url)) as client:
+    with ProviderClient("cboe", live_params(base_url)) as client:
         with pytest.raises(SourceError, match="cboe /data: ConnectError"):
             client.get("/data", value_of)
         assert client.calls == 2
@@ -180,7 +180,7 @@ def test_404_means_not_published(server):
 
 
 def test_what_the_parser_refuses_is_not_tried_again(server):
-    def refuse(_: Answer) -> int:
+    def refuse(_: Response) -> int:
         raise SourceError("cboe: expected a table")
 
     server.answer("/data", GOOD)
@@ -246,7 +246,9 @@ def test_a_pause_longer_than_the_longest_ends_the_tries_at_once(server, waits, a
 )
 def test_retry_after_is_read_as_seconds_or_against_the_answers_own_date(asked, date, seconds):
     headers = {"retry-after": asked, "date": date}
-    assert requested_wait({name: value for name, value in headers.items() if value is not None}) == seconds
+    assert (
+        retry_after_seconds({name: value for name, value in headers.items() if value is not None}) == seconds
+    )
 
 
 moments = st.datetimes(dt.datetime(2000, 1, 1), dt.datetime(2100, 1, 1), timezones=st.just(dt.UTC))
@@ -257,52 +259,52 @@ moments = st.datetimes(dt.datetime(2000, 1, 1), dt.datetime(2100, 1, 1), timezon
 def test_a_date_to_wait_for_is_seconds_from_the_answers_date_and_never_negative(until, now):
     until, now = until.replace(microsecond=0), now.replace(microsecond=0)
     headers = {"retry-after": format_datetime(until, usegmt=True), "date": format_datetime(now, usegmt=True)}
-    assert requested_wait(headers) == max(0.0, (until - now).total_seconds())
+    assert retry_after_seconds(headers) == max(0.0, (until - now).total_seconds())
 
 
 # ---- what a provider says itself
 
 
 def test_a_provider_may_say_in_the_body_why_it_refuses(server):
-    def explain(answer: Answer) -> Exception | None:
+    def read_refusal(answer: Response) -> Exception | None:
         return SourceError("cboe: bad key") if b"key" in answer.content else None
 
     server.answer("/key", Reply("key", status=404))
     server.answer("/other", Reply("other", status=403))
     with client_of("cboe", server) as client:
         with pytest.raises(SourceError, match=r"^cboe: bad key$") as raised:
-            client.get("/key", value_of, explain=explain)
+            client.get("/key", value_of, read_refusal=read_refusal)
         with pytest.raises(SourceError, match="status 403: 'other'"):
-            client.get("/other", value_of, explain=explain)
+            client.get("/other", value_of, read_refusal=read_refusal)
     assert not isinstance(raised.value, NotPublishedError)
     assert len(server.calls) == 2
 
 
 def test_a_refusal_that_may_pass_is_tried_again_after_the_pause_asked_for(server, waits):
-    def explain(_: Answer) -> Exception:
-        return TryAgainError("credits used up")
+    def read_refusal(_: Response) -> Exception:
+        return RetryableError("credits used up")
 
     server.answer("/data", Reply(status=403, headers={"Retry-After": "2"}), GOOD)
     with client_of("cboe", server, max_wait_seconds=5.0) as client:
-        assert client.get("/data", value_of, explain=explain) == 7
+        assert client.get("/data", value_of, read_refusal=read_refusal) == 7
     assert waits == [2.0]
 
 
 def test_a_fault_of_the_server_passes_whatever_its_body_says(server):
     server.answer("/data", Reply("key", status=500), GOOD)
     with client_of("cboe", server) as client:
-        assert client.get("/data", value_of, explain=lambda _: SourceError("bad key")) == 7
+        assert client.get("/data", value_of, read_refusal=lambda _: SourceError("bad key")) == 7
 
 
 def test_an_answer_of_another_form_is_refused_with_its_first_difference():
     class Form(BaseModel):
         rows: list[int]
 
-    assert shaped({"rows": [1]}, Form, "cboe").rows == [1]
+    assert parse_model({"rows": [1]}, Form, "cboe").rows == [1]
     with pytest.raises(
         SourceError, match=r"cboe VIX: the answer's form has changed: rows\.1: Input should be"
     ):
-        shaped({"rows": [1, "x"]}, Form, "cboe VIX")
+        parse_model({"rows": [1, "x"]}, Form, "cboe VIX")
 
 
 # ---- size and time
@@ -337,7 +339,7 @@ def test_an_answer_that_drips_without_end_is_given_up(monkeypatch):
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         quick = live_params(f"http://127.0.0.1:{server.server_address[1]}", timeout_seconds=0.15, attempts=1)
         with (
-            Client("cboe", quick) as client,
+            ProviderClient("cboe", quick) as client,
             pytest.raises(SourceError, match="still answering after 1 timeouts"),
         ):
             client.get("/data", value_of)
@@ -367,7 +369,7 @@ def test_no_minute_holds_more_calls_than_allowed(server, monkeypatch):
     made = []
     with limited_client(server, calls_per_minute=3) as client:
         for _ in range(10):
-            client.spend_call()
+            client.acquire_call()
             made.append(clock.seconds)
             clock.sleep(1.0)
     assert made[:3] == [1_000.0, 1_001.0, 1_002.0]
@@ -403,8 +405,8 @@ def test_a_run_makes_no_more_calls_than_allowed_a_day(server):
 
 def test_a_client_starts_no_thread(server):
     before = set(threading.enumerate())
-    with Client("cboe", live_params("http://127.0.0.1:1")) as client:
-        client.spend_call()
+    with ProviderClient("cboe", live_params("http://127.0.0.1:1")) as client:
+        client.acquire_call()
         assert set(threading.enumerate()) == before
 
 
@@ -413,7 +415,7 @@ def test_a_client_starts_no_thread(server):
 
 def test_a_missing_key_is_named():
     with (
-        Client("fred", live_params("http://127.0.0.1:1")) as client,
+        ProviderClient("fred", live_params("http://127.0.0.1:1")) as client,
         pytest.raises(SourceError, match="fred: needs a key; set FRED_API_KEY"),
     ):
         client.require_key("FRED_API_KEY")
@@ -446,13 +448,13 @@ def test_no_message_and_no_log_shows_a_key(server, caplog, fault):
     class Form(BaseModel, extra="forbid"):
         value: int
 
-    def parse(answer: Answer) -> int:
+    def parse(answer: Response) -> int:
         content = answer.json()
         if "error" in content:
             raise SourceError(f"fred: {content['error']}")
-        return shaped(content, Form, "fred").value
+        return parse_model(content, Form, "fred").value
 
-    def explain(answer: Answer) -> Exception | None:
+    def read_refusal(answer: Response) -> Exception | None:
         return SourceError(f"fred: {answer.content!r}") if fault == "a refusal" else None
 
     for name in ("", "httpx", "httpcore", "stamina", "pyrate_limiter"):
@@ -460,7 +462,9 @@ def test_no_message_and_no_log_shows_a_key(server, caplog, fault):
     server.answer("/data", FAULTS[fault])
     with client_of("fred", server, CANARY, timeout_seconds=0.1 if fault == "timeout" else 2.0) as client:
         with pytest.raises(SourceError) as raised:
-            client.get("/data", parse, {"api_key": CANARY}, {"Authorization": f"apikey {CANARY}"}, explain)
+            client.get(
+                "/data", parse, {"api_key": CANARY}, {"Authorization": f"apikey {CANARY}"}, read_refusal
+            )
         shown = [repr(client), *traceback.format_exception(raised.value)]
     shown += [f"{record.__dict__}" for record in caplog.records]
     assert server.calls[0].query["api_key"] == CANARY  # it was sent
@@ -486,10 +490,10 @@ def test_certificates_are_judged_by_the_systems_store(tmp_path, monkeypatch):
     monkeypatch.delenv("SSL_CERT_DIR", raising=False)
     with serving_tls(tmp_path, b'{"value": 7}') as (base_url, authority):
         with (
-            Client("cboe", live_params(base_url, attempts=1)) as client,
+            ProviderClient("cboe", live_params(base_url, attempts=1)) as client,
             pytest.raises(SourceError, match="CERTIFICATE_VERIFY_FAILED"),
         ):
             client.get("/data", value_of)
         monkeypatch.setenv("SSL_CERT_FILE", str(authority))
-        with Client("cboe", live_params(base_url, attempts=1)) as client:
+        with ProviderClient("cboe", live_params(base_url, attempts=1)) as client:
             assert client.get("/data", value_of) == 7

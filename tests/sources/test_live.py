@@ -11,7 +11,7 @@ from dosvotos.contracts.acquisition import LiveParams, MacroVariable
 from dosvotos.database.market_data import BarTable, MacroTables
 from dosvotos.sources import providers
 from dosvotos.sources.checks import add_published_at
-from dosvotos.sources.live import Known, LiveMarket, fetch_live
+from dosvotos.sources.live import LiveMarket, Watermarks, fetch_live
 from dosvotos.sources.raw_market import BARS
 from tests.conftest import ROOT
 from tests.judging import judged
@@ -19,7 +19,7 @@ from tests.sources.fake_providers import FIRST, FakeProviders
 from tests.sources.local_server import Reply, live_params, serving
 
 NOW = pd.Timestamp("2025-12-19 23:30", tz="UTC")
-NOTHING = Known(None, {})
+NOTHING = Watermarks(None, {})
 DXY, VIX, EMBI = "fxrt_index_dxy_usa_d_dxy", "volt_vix_usa_d_vix", "crsk_spread_embi_col_d_embi"
 CPI, TPM, CACCT = (
     "infl_cpi_all_usa_m_cpiaucsl",
@@ -48,10 +48,12 @@ def settings_of(fakes: FakeProviders, tmp_path, **changes):
         yield LiveParams.model_validate(tree)
 
 
-def fetch(fakes: FakeProviders, settings: LiveParams, known: Known = NOTHING, names: list[str] | None = None):
+def fetch(
+    fakes: FakeProviders, settings: LiveParams, stored: Watermarks = NOTHING, names: list[str] | None = None
+):
     chosen = {name: fakes.variables[name] for name in names or fakes.variables}
     keys = {"twelvedata": "key-0123456789"}
-    return fetch_live(chosen, settings, keys, known, fakes.today, lambda _: None)
+    return fetch_live(chosen, settings, keys, stored, fakes.today, lambda _: None)
 
 
 def outcome_of(live: LiveMarket, subject: str):
@@ -102,7 +104,7 @@ def test_a_second_run_asks_only_for_what_is_due_and_stores_only_what_is_new(fake
         def run():
             state, series = bar_table.state("market", fakes.today), macro.state("market", fakes.today)
             last = {name: found.last_observation for name, found in series.items()}
-            live = fetch(fakes, settings, Known(state and state.last, last), daily)
+            live = fetch(fakes, settings, Watermarks(state and state.last, last), daily)
             checked = judged(live.market.bars, live.market.macro)
             stored = macro.store(checked.macro, "market", fakes.today)
             return live, bar_table.store(checked.bars, "market", fakes.today), stored
@@ -183,9 +185,9 @@ def test_what_cannot_be_known_yet_is_left_out_and_said(fakes, tmp_path):
     with settings_of(fakes, tmp_path) as settings:
         live = fetch(fakes, settings, names=[TPM, VIX])
     assert list(values_of(live, TPM)) == [date(2025, 12, 19)] and tomorrow not in values_of(live, TPM)
-    assert outcome_of(live, TPM).notes == ["2 observation(s) ahead of their time left out"]
+    assert outcome_of(live, TPM).notes == ("2 observation(s) ahead of their time left out",)
     assert values_of(live, VIX) == {date(2025, 12, 18): 16.0}
-    assert outcome_of(live, VIX).notes == ["1 observation(s) ahead of their time left out"]
+    assert outcome_of(live, VIX).notes == ("1 observation(s) ahead of their time left out",)
 
 
 def test_a_defect_in_one_module_does_not_lose_another_s_data(fakes, tmp_path, monkeypatch):

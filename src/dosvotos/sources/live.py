@@ -1,6 +1,6 @@
-"""Bars and macro observations from public sources: each provider at its own pace, none in another's way.
+"""Fetch bars and macro observations from public providers, each in its own thread and within its rate limits.
 
-One provider's failure is one variable's, never another's: its fallback is tried, and what went wrong is told.
+A failure concerns its own variable only: the fallback is tried, and the outcome's notes say what went wrong.
 """
 
 import logging
@@ -26,111 +26,123 @@ from dosvotos.contracts.acquisition import (
     SeriesSource,
     WebProvider,
 )
+from dosvotos.contracts.records import FetchOutcome
 from dosvotos.errors import SourceError
 from dosvotos.market.calendar import closed_days_around, in_session, published_at
-from dosvotos.sources.http import Client
+from dosvotos.sources.http import ProviderClient
 from dosvotos.sources.providers import DROP_IN, bar_fetcher, drop_in_fetcher, series_fetcher
+from dosvotos.sources.providers.parsing import normalize_text
 from dosvotos.sources.raw_market import BAR_COLUMNS, BARS, MACRO_COLUMNS, RawMarket
-from dosvotos.sources.series import Series, SeriesRequest, plain
+from dosvotos.sources.series import FetchedSeries, SeriesRequest
 
 logger = logging.getLogger(__name__)
 
 Advance = Callable[[str], None]
-"""Told the name of each thing that was fetched, or failed."""
+"""Called with the name of each variable, or `BARS`, that was fetched or failed."""
 
 
-class Known(NamedTuple):
-    """What is stored already."""
+class Watermarks(NamedTuple):
+    """How far the stored data reach; None or no entry where nothing is stored."""
 
     last_bar: pd.Timestamp | None
     last_observation: Mapping[str, date]
-
-
-@dataclass
-class Outcome:
-    """How the fetch of one variable, or of the bars, ended."""
-
-    subject: str
-    source: str | None = None
-    """Providers that answered; None when all failed or none was due."""
-    due: bool = True
-    notes: list[str] = field(default_factory=list)
-    """What went wrong on the way, or was left out."""
+    """By variable."""
 
 
 class LiveMarket(NamedTuple):
-    """A live fetch."""
+    """A live fetch: the data, how each variable and the bars came, and the cost."""
 
     market: RawMarket
-    outcomes: list[Outcome]
+    outcomes: list[FetchOutcome]
     calls: dict[str, int]
     """Calls made, by web provider."""
-
-
-class _Task(NamedTuple):
-    variable: str
-    source: SeriesSource
-    request: SeriesRequest
 
 
 def fetch_live(
     variables: Mapping[str, MacroVariable],
     settings: LiveParams,
     keys: Mapping[str, str],
-    known: Known,
+    stored: Watermarks,
     as_of: pd.Timestamp,
     advance: Advance,
 ) -> LiveMarket:
-    """Fetch what is not known yet, and again what may have been revised.
+    """Fetch what is not stored yet, and again what may have been revised.
 
     Parameters
     ----------
     variables : mapping of MacroVariable by name
     settings : LiveParams
     keys : mapping of str
-        Providers' keys by provider; those without one are absent.
-    known : Known
-        What is stored: each variable is asked from its last observation less the overlap.
+        Keys by provider; providers without one are absent.
+    stored : Watermarks
+        Each variable is asked from its last stored observation less the overlap.
     as_of : Timestamp, timezone-aware
         What counts as now: later observations and unfinished bars are left out.
     advance : callable
-        Told about progress, from several threads.
+        Reports progress; called from several threads.
 
     Returns
     -------
     LiveMarket
-        Raw bars of scheduled sessions and raw observations in the variables' units, unchecked, and one
-        outcome for the bars and for each variable.
+        Bars of scheduled sessions and observations in the variables' units, unchecked, and one outcome for
+        the bars and for each variable.
     """
-    outcomes = {name: Outcome(name) for name in (BARS, *variables)}
+    outcomes = {name: _Outcome() for name in (BARS, *variables)}
     for name, variable in variables.items():
-        outcomes[name].due = _is_due(variable, known.last_observation.get(name), as_of)
-    wanted = {name: v for name, v in variables.items() if outcomes[name].due}
+        outcomes[name].due = _is_due(variable, stored.last_observation.get(name), as_of)
+    due = {name: v for name, v in variables.items() if outcomes[name].due}
     bars: dict[str, pd.DataFrame] = {}
     series: dict[str, pd.DataFrame] = {}
     with ExitStack() as stack:
-        desk = _Desk(settings, keys, known, as_of, stack)
-        bar_jobs = [_bar_job(desk, source, bars) for source in settings.bars]
-        _run([*bar_jobs, *_series_jobs(desk, wanted, "primary", outcomes, series)], outcomes, advance)
-        failed = {n: v for n, v in wanted.items() if n not in series and v.fallback is not None}
-        _run(_series_jobs(desk, failed, "fallback", outcomes, series), outcomes, advance)
+        session = _FetchSession(settings, keys, stored, as_of, stack)
+        bar_jobs = [_bar_job(session, source, bars) for source in settings.bars]
+        _run_jobs([*bar_jobs, *_series_jobs(session, due, "primary", outcomes, series)], outcomes, advance)
+        failed = {n: v for n, v in due.items() if n not in series and v.fallback is not None}
+        _run_jobs(_series_jobs(session, failed, "fallback", outcomes, series), outcomes, advance)
     macro = pd.concat([_no_observations(), *(series[name] for name in variables if name in series)])
     market = RawMarket(_merge_bars(settings, bars, outcomes[BARS]), macro.reset_index(drop=True))
-    return LiveMarket(market, list(outcomes.values()), {n: c.calls for n, c in desk.clients.items()})
+    ended = [outcome.to_record(subject) for subject, outcome in outcomes.items()]
+    return LiveMarket(market, ended, {n: c.calls for n, c in session.clients.items()})
 
 
 @dataclass
-class _Desk:
-    """The clients of one run, opened when first needed."""
+class _Outcome:
+    """A `FetchOutcome` in the making."""
+
+    source: str | None = None
+    due: bool = True
+    notes: list[str] = field(default_factory=list)
+
+    def to_record(self, subject: str) -> FetchOutcome:
+        return FetchOutcome(subject=subject, source=self.source, due=self.due, notes=tuple(self.notes))
+
+
+class _SeriesTask(NamedTuple):
+    variable: str
+    source: SeriesSource
+    request: SeriesRequest
+
+
+class _Job(NamedTuple):
+    """One fetch of a provider, which stores its own result."""
+
+    provider: Provider
+    subject: str
+    run: Callable[[], None]
+
+
+@dataclass
+class _FetchSession:
+    """The clients of one run, each opened when first needed and closed by `stack`."""
 
     settings: LiveParams
     keys: Mapping[str, str]
-    known: Known
+    stored: Watermarks
     as_of: pd.Timestamp
     stack: ExitStack
-    clients: dict[str, Client] = field(default_factory=dict)
+    clients: dict[str, ProviderClient] = field(default_factory=dict)
 
-    def client(self, name: WebProvider) -> Client:
+    def client(self, name: WebProvider) -> ProviderClient:
         if name not in self.clients:
             provider = self.settings.providers.get(name)
             if provider is None or not provider.enabled:
@@ -138,11 +150,11 @@ class _Desk:
                     f"{name}: off, since its terms need your consent (docs/data.md); to agree, set "
                     f"data_acquisition.live.providers.{name}.enabled=true"
                 )
-            client = Client(name, self.settings, self.keys.get(name))
+            client = ProviderClient(name, self.settings, self.keys.get(name))
             self.clients[name] = self.stack.enter_context(client)
         return self.clients[name]
 
-    def fetch(self, task: _Task) -> Series:
+    def fetch(self, task: _SeriesTask) -> FetchedSeries:
         name = task.source.provider
         if name in DROP_IN:
             return drop_in_fetcher(name)(task.request, Path(self.settings.drop_in_folder))
@@ -151,28 +163,22 @@ class _Desk:
 
     def fetch_bars(self, source: BarSource) -> pd.DataFrame:
         start = pd.Timestamp(self.settings.start, tz="UTC")
-        if self.known.last_bar is not None:
-            start = self.known.last_bar - pd.Timedelta(days=self.settings.overlap_days.daily)
+        if self.stored.last_bar is not None:
+            start = self.stored.last_bar - pd.Timedelta(days=self.settings.overlap_days.daily)
         client = self.client(source.provider)
         bars = bar_fetcher(source.provider)(source.symbol, start, self.as_of, client)
         return bars[list(BAR_COLUMNS)].assign(source=source.provider)
 
 
-class _Job(NamedTuple):
-    provider: Provider
-    subject: str
-    work: Callable[[], None]
-
-
-def _run(jobs: Sequence[_Job], outcomes: Mapping[str, Outcome], advance: Advance) -> None:
-    """One thread a provider; each works off its own jobs one after the other."""
+def _run_jobs(jobs: Sequence[_Job], outcomes: Mapping[str, _Outcome], advance: Advance) -> None:
+    """Run each provider's jobs one after the other, in a thread of its own; a failure becomes a note."""
     ordered = sorted(jobs, key=lambda job: job.provider)
     queues = [list(queue) for _, queue in groupby(ordered, key=lambda job: job.provider)]
 
-    def work_off(queue: Sequence[_Job]) -> None:
+    def run_queue(queue: Sequence[_Job]) -> None:
         for job in queue:
             try:
-                job.work()
+                job.run()
             except SourceError as error:
                 outcomes[job.subject].notes.append(str(error))
             except Exception as error:  # a defect in one provider's module must not lose another's data
@@ -181,19 +187,19 @@ def _run(jobs: Sequence[_Job], outcomes: Mapping[str, Outcome], advance: Advance
             advance(job.subject)
 
     with ThreadPoolExecutor(max(1, len(queues)), "provider") as pool:
-        for done in [pool.submit(work_off, queue) for queue in queues]:
+        for done in [pool.submit(run_queue, queue) for queue in queues]:
             done.result()
 
 
-def _bar_job(desk: _Desk, source: BarSource, bars: dict[str, pd.DataFrame]) -> _Job:
-    def work() -> None:
-        bars[source.provider] = desk.fetch_bars(source)
+def _bar_job(session: _FetchSession, source: BarSource, bars: dict[str, pd.DataFrame]) -> _Job:
+    def run() -> None:
+        bars[source.provider] = session.fetch_bars(source)
 
-    return _Job(source.provider, BARS, work)
+    return _Job(source.provider, BARS, run)
 
 
-def _merge_bars(settings: LiveParams, bars: Mapping[str, pd.DataFrame], outcome: Outcome) -> pd.DataFrame:
-    """Bars of scheduled sessions from all sources that answered; the source named first wins a bar."""
+def _merge_bars(settings: LiveParams, bars: Mapping[str, pd.DataFrame], outcome: _Outcome) -> pd.DataFrame:
+    """Merge the bars of scheduled sessions; where two sources have a bar, the one configured first wins."""
     answered = [source.provider for source in settings.bars if source.provider in bars]
     outcome.source = ", ".join(answered) or None
     merged = pd.concat([_no_bars(), *(bars[name] for name in answered)])
@@ -205,44 +211,48 @@ def _merge_bars(settings: LiveParams, bars: Mapping[str, pd.DataFrame], outcome:
 
 
 def _series_jobs(
-    desk: _Desk,
+    session: _FetchSession,
     variables: Mapping[str, MacroVariable],
     which: Literal["primary", "fallback"],
-    outcomes: Mapping[str, Outcome],
+    outcomes: Mapping[str, _Outcome],
     series: dict[str, pd.DataFrame],
 ) -> list[_Job]:
     return [
-        _series_job(desk, task, variables[task.variable], outcomes[task.variable], series)
-        for task in _tasks(desk, variables, which)
+        _series_job(session, task, variables[task.variable], outcomes[task.variable], series)
+        for task in _tasks(session, variables, which)
     ]
 
 
 def _series_job(
-    desk: _Desk, task: _Task, variable: MacroVariable, outcome: Outcome, series: dict[str, pd.DataFrame]
+    session: _FetchSession,
+    task: _SeriesTask,
+    variable: MacroVariable,
+    outcome: _Outcome,
+    series: dict[str, pd.DataFrame],
 ) -> _Job:
-    def work() -> None:
-        series[task.variable] = _accept(task, variable, desk.fetch(task), desk.as_of, outcome)
+    def run() -> None:
+        series[task.variable] = _to_observations(task, variable, session.fetch(task), session.as_of, outcome)
         outcome.source = task.source.provider
 
-    return _Job(task.source.provider, task.variable, work)
+    return _Job(task.source.provider, task.variable, run)
 
 
-def _tasks(desk: _Desk, variables: Mapping[str, MacroVariable], which: str) -> list[_Task]:
+def _tasks(session: _FetchSession, variables: Mapping[str, MacroVariable], which: str) -> list[_SeriesTask]:
     chosen: dict[str, SeriesSource] = {name: getattr(v, which) for name, v in variables.items()}
-    siblings: dict[Provider, list[str]] = {}
+    batch: dict[Provider, list[str]] = {}
     for source in chosen.values():
-        siblings.setdefault(source.provider, []).append(source.series)
-    last, settings = desk.known.last_observation, desk.settings
+        batch.setdefault(source.provider, []).append(source.series)
+    last, settings = session.stored.last_observation, session.settings
     return [
-        _Task(
+        _SeriesTask(
             name,
             source,
             SeriesRequest(
                 series=source.series,
                 frequency=variables[name].frequency,
                 start=_range_start(last.get(name), variables[name].frequency, settings),
-                end=_today(variables[name], desk.as_of),
-                siblings=tuple(dict.fromkeys(siblings[source.provider])),
+                end=_today(variables[name], session.as_of),
+                batch=tuple(dict.fromkeys(batch[source.provider])),
             ),
         )
         for name, source in chosen.items()
@@ -261,7 +271,7 @@ def _today(variable: MacroVariable, as_of: pd.Timestamp) -> date:
 
 
 def _is_due(variable: MacroVariable, last: date | None, as_of: pd.Timestamp) -> bool:
-    """Whether a next observation should be out, or the source may have revised an old one."""
+    """Whether the next observation should be published by now, or the source may have revised an old one."""
     if last is None or variable.revised:
         return True
     rule = variable.publication
@@ -280,23 +290,23 @@ def _next_observation(last: date, frequency: Frequency, rule: PublicationRule) -
     return found
 
 
-def _accept(
-    task: _Task, variable: MacroVariable, answer: Series, as_of: pd.Timestamp, outcome: Outcome
+def _to_observations(
+    task: _SeriesTask, variable: MacroVariable, fetched: FetchedSeries, as_of: pd.Timestamp, outcome: _Outcome
 ) -> pd.DataFrame:
-    """An answer in the variable's unit, without what cannot be known yet.
+    """Convert an answer to observations in the variable's unit, without those not yet published.
 
     Raises
     ------
     SourceError
-        If the provider does not state the words it must.
+        If the provider's description lacks one of the words in ``states``.
     """
-    source, stated = task.source, plain(answer.states)
-    if missing := [word for word in source.states if plain(word) not in stated]:
+    source, stated = task.source, normalize_text(fetched.description)
+    if missing := [word for word in source.states if normalize_text(word) not in stated]:
         raise SourceError(
-            f"{source.provider} {source.series}: must state {missing}, but states {answer.states!r}; is the "
-            f"series id of {task.variable} still right?"
+            f"{source.provider} {source.series}: must state {missing}, but states "
+            f"{fetched.description!r}; is the series id of {task.variable} still right?"
         )
-    frame = answer.observations
+    frame = fetched.observations
     ahead = frame["observation_date"] > task.request.end
     if variable.frequency == "daily":
         days = list(frame["observation_date"])

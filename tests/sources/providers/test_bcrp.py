@@ -12,8 +12,8 @@ API = "/estadisticas/series/api/*"
 NAME = "Diferencial de rendimientos del índice de bonos de mercados emergentes (EMBIG) - Colombia (pbs)"
 
 
-def request(frequency="daily", siblings=()):
-    return SeriesRequest("PD04715XD", frequency, dt.date(2025, 9, 30), dt.date(2026, 1, 2), siblings)
+def request(frequency="daily", batch=()):
+    return SeriesRequest("PD04715XD", frequency, dt.date(2025, 9, 30), dt.date(2026, 1, 2), batch)
 
 
 def reply(days=None, names=(NAME,), **changes):
@@ -37,7 +37,7 @@ def values(series):
 def test_the_sample_answer_is_read_with_spanish_months_and_without_what_is_not_available():
     series, server = ask(json.loads(payload("bcrp_embi.json")))
     assert values(series) == [("2025-09-30", 252.0), ("2025-10-02", 255.0), ("2026-01-02", 261.0)]
-    assert series.states == NAME
+    assert series.description == NAME
     assert server.calls[0].path == "/estadisticas/series/api/PD04715XD/json/2025-09-30/2026-01-02/esp"
 
 
@@ -47,7 +47,7 @@ def test_days_are_put_in_order_and_both_spellings_of_september_are_known():
 
 
 def test_a_code_is_asked_alone_since_the_answer_repeats_no_code():
-    series, server = ask(reply(), of=request(siblings=("PD04709XD", "PD04715XD")))
+    series, server = ask(reply(), of=request(batch=("PD04709XD", "PD04715XD")))
     assert values(series) == [("2025-09-30", 252.0)]
     assert [call.path.split("/")[4] for call in server.calls] == ["PD04715XD"]
 
@@ -57,10 +57,7 @@ def test_a_code_is_asked_alone_since_the_answer_repeats_no_code():
     [
         (reply(names=()), "expected one series, found \\[\\]; check the code"),
         (reply(names=("EMBIG - Peru", "EMBIG - Colombia")), "expected one series, found \\['EMBIG - Peru'"),
-        (
-            reply({"30.Set.25": ["252", "140"]}),
-            "expected one value a day, found \\['252', '140'\\] on 30.Set.25",
-        ),
+        (reply({"30.Set.25": ["252", "140"]}), "one value a day, found \\['252', '140'\\] on 2025-09-30"),
         (reply({"30.Set.25": "1,252"}), "2025-09-30: expected a number, found '1,252'"),
         (reply({"30.Set.25": "inf"}), "expected a finite number on 2025-09-30"),
         (reply({"Set.2025": "252"}), "expected a day such as 30.Set.25 or 29Ene26, found 'Set.2025'"),

@@ -41,7 +41,7 @@ def values(series):
 def test_the_sample_page_is_read_and_not_refused_for_being_a_page():
     series, server = ask(Reply(payload("bcrp_table.html"), content_type="text/html"))
     assert values(series) == [("2026-01-29", 263.0)]
-    assert series.states == ""
+    assert series.description == ""
     assert server.calls[0].path == (
         "/estadisticas/series/diarias/resultados/PD04715XD/html/2026-01-29/2026-01-30/"
     )
@@ -52,7 +52,7 @@ def test_a_whole_page_is_read_in_its_own_encoding_and_states_its_headings(charse
     menu = "<table><tr><td>Inicio</td></tr></table>"
     series, _ = ask(page(("30Ene26", "n.d."), ("29Set25", "252.5"), before=menu, charset=charset))
     assert values(series) == [("2025-09-29", 252.5)]
-    assert series.states == "Diarias; Fecha; Índice EMBIG - Colombia"
+    assert series.description == "Diarias; Fecha; Índice EMBIG - Colombia"
 
 
 @pytest.mark.parametrize(

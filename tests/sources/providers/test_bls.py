@@ -17,10 +17,8 @@ USED_UP = (
 )
 
 
-def request(series=CPI, start="2025-01-01", end="2026-01-15", siblings=IDS, frequency="monthly"):
-    return SeriesRequest(
-        series, frequency, dt.date.fromisoformat(start), dt.date.fromisoformat(end), siblings
-    )
+def request(series=CPI, start="2025-01-01", end="2026-01-15", batch=IDS, frequency="monthly"):
+    return SeriesRequest(series, frequency, dt.date.fromisoformat(start), dt.date.fromisoformat(end), batch)
 
 
 def row(period="M11", value="325.031", year="2025"):
@@ -64,9 +62,9 @@ def refusal(*replies, of=None):
 
 def test_the_sample_answer_leaves_out_the_month_that_was_never_published():
     server = answering(json.loads(payload("bls_v1.json")))
-    (series,) = ask(server, request(siblings=()))
+    (series,) = ask(server, request(batch=()))
     assert values(series) == [("2025-09-01", 324.368), ("2025-11-01", 325.031)]
-    assert series.states == CPI
+    assert series.description == CPI
 
 
 def test_the_sample_of_a_used_up_day_says_so_and_is_not_asked_again():
@@ -95,7 +93,7 @@ def test_a_long_range_is_asked_in_windows_of_ten_years():
         return Reply(said_of({CPI: [row("M01", year=asked["endyear"]), row("M01", year=asked["startyear"])]}))
 
     server = answering(of_its_years)
-    (series,) = ask(server, request(start="2003-05-01", siblings=(CPI,)))
+    (series,) = ask(server, request(start="2003-05-01", batch=(CPI,)))
     windows = [(body["startyear"], body["endyear"]) for body in bodies(server)]
     assert windows == [("2003", "2012"), ("2013", "2022"), ("2023", "2026")]
     assert [str(day)[:4] for day, _ in values(series)] == ["2003", "2012", "2013", "2022", "2023", "2026"]
@@ -104,7 +102,7 @@ def test_a_long_range_is_asked_in_windows_of_ten_years():
 def test_more_than_25_series_are_asked_in_several_calls():
     names = tuple(f"LNS{n:08d}" for n in range(30))
     server = answering(lambda call: Reply(said_of({n: [row()] for n in json.loads(call.body)["seriesid"]})))
-    ask(server, *(request(name, siblings=names) for name in names))
+    ask(server, *(request(name, batch=names) for name in names))
     assert [body["seriesid"] for body in bodies(server)] == [list(names[:25]), list(names[25:])]
 
 

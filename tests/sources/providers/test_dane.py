@@ -59,7 +59,7 @@ def values(series):
 def test_the_sample_of_exports_is_in_thousand_dollars_fob_of_months():
     series, server = ask(request(), Reply(payload("dane_exports_sep2025.xlsx"), content_type=XLSX))
     assert values(series) == [("2025-07", 4427485.2), ("2025-08", 3871216.9), ("2025-09", 4621300.4)]
-    assert series.states == (
+    assert series.description == (
         "Grupos OMC; Exportaciones según grupos de productos OMC; Miles de dólares FOB; "
         "p cifras provisionales; Fuente: DIAN-DANE (EXPO)"
     )
@@ -74,7 +74,7 @@ def test_the_sample_of_imports_is_in_thousand_dollars_cif_of_months():
     sample = Reply(payload("dane_imports_sep2025.xlsx"), content_type=XLSX)
     series, _ = ask(request("IMP"), sample, path=IMPORTS)
     assert values(series) == [("2025-08", 5520679.0), ("2025-09", 5785414.0)]
-    assert series.states == "Grupos OMC; Miles de dólares CIF"
+    assert series.description == "Grupos OMC; Miles de dólares CIF"
 
 
 def test_the_sample_of_the_price_index_has_years_in_columns_and_a_summary_below():
@@ -87,7 +87,7 @@ def test_the_sample_of_the_price_index_has_years_in_columns_and_a_summary_below(
         ("2025-11", 151.87),
         ("2025-12", 152.27),
     ]
-    assert "Índice de Precios al Consumidor" in series.states
+    assert "Índice de Precios al Consumidor" in series.description
     assert [call.path.rsplit("-", 1)[1] for call in server.calls] == ["ene2026.xlsx", "dic2025.xlsx"]
 
 
@@ -97,7 +97,7 @@ def test_months_of_the_year_that_are_still_to_come_are_left_out():
     series, _ = ask(request("IPC"), cpi(*rows, *footer, years=(2024, "2025p")), path=CPI)
     assert len(values(series)) == 21
     assert values(series)[0] == ("2024-01", 140.0) and values(series)[-1] == ("2025-09", 158.0)
-    assert series.states.endswith("En año corrido; Fuente: DANE.; Actualizado el 8 de octubre de 2025")
+    assert series.description.endswith("En año corrido; Fuente: DANE.; Actualizado el 8 de octubre de 2025")
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_headers_are_found_by_name_wherever_they_stand():
     moved = book([(None, *UNIT), (None, None, "TOTAL ", " mes"), (None, "x", 4.5, SEP)])
     series, _ = ask(request(), moved)
     assert values(series) == [("2025-09", 4.5)]
-    assert series.states == "Grupos OMC; Miles de dólares FOB"
+    assert series.description == "Grupos OMC; Miles de dólares FOB"
 
 
 @pytest.mark.parametrize(

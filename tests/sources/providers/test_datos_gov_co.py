@@ -38,7 +38,7 @@ def test_the_sample_rates_are_dated_by_their_session_the_day_before_they_come_in
     friday, thursday = dt.date(2026, 1, 9), dt.date(2026, 1, 15)
     assert (friday.weekday(), thursday.weekday()) == (4, 3)  # in force from a Saturday, and from a Friday
     assert values(series) == [(str(friday), 3671.17), (str(thursday), 3688.46)]
-    assert series.states == "32sa-8pi3 valor COP"
+    assert series.description == "32sa-8pi3 valor COP"
     assert server.calls[0].query == {
         "$select": "vigenciadesde,unidad,valor",
         "$where": "vigenciadesde between '2026-01-09T00:00:00' and '2026-01-16T00:00:00'",

@@ -6,7 +6,8 @@ import pytest
 
 from dosvotos.errors import SourceError
 from dosvotos.sources.providers.fed_ddp import PACKAGES, fetch
-from dosvotos.sources.series import SeriesRequest, plain
+from dosvotos.sources.providers.parsing import normalize_text
+from dosvotos.sources.series import SeriesRequest
 from tests.sources.local_server import LocalServer, Reply, client_of, payload
 
 PROGRAM = "/datadownload/Output.aspx"
@@ -108,7 +109,7 @@ def test_the_sample_answer_gives_the_prime_rate_and_no_holiday():
     (series,) = ask(serving(payload("fed_h15.csv")), prime())
     assert values(series) == [("2026-01-14", 6.75), ("2026-01-15", 6.75)]
     for word in ("prime rate", "percent", "multiplier 1", "H15/H15/RIFSPBLP_N.B"):
-        assert plain(word) in plain(series.states)
+        assert normalize_text(word) in normalize_text(series.description)
 
 
 def test_a_package_is_asked_by_its_hash_for_the_range():
@@ -128,7 +129,7 @@ def test_columns_are_found_by_their_identifier_and_months_by_their_first_day():
     assert values(series) == [
         ("2025-11-01", 3.88)
     ]  # the blank is no observation, October lies before the range
-    assert series.states == (
+    assert series.description == (
         "Federal funds effective rate, Percent:_Per_Year, multiplier 1, currency NA, H15/H15/RIFSPFF_N.M"
     )
 
@@ -137,7 +138,7 @@ def test_series_of_one_package_cost_one_call():
     server = serving(RATES)
     funds, rate = ask(server, request(), request("H15/RIFSPBLP_N.M"))
     assert [values(funds), values(rate)] == [[("2025-11-01", 3.88)], [("2025-12-01", 6.79)]]
-    assert rate.states.startswith("Prime rate, quoted on an investment basis, Percent:_Per_Year")
+    assert rate.description.startswith("Prime rate, quoted on an investment basis, Percent:_Per_Year")
     assert len(server.calls) == 1
 
 
@@ -146,9 +147,10 @@ def test_money_is_in_billions_and_states_its_multiplier_whatever_its_spelling():
     adjusted, not_adjusted = ask(server, request(MONEY), request("H6/M2_N.M"))
     assert values(adjusted) == [("2025-11-01", 22322.4), ("2025-12-01", 22411.0)]
     assert (
-        adjusted.states == "M2; Seasonally adjusted, Currency, multiplier 1e+09, currency USD, H6/H6_M2/M2.M"
+        adjusted.description
+        == "M2; Seasonally adjusted, Currency, multiplier 1e+09, currency USD, H6/H6_M2/M2.M"
     )
-    assert "Not seasonally adjusted, Currency, multiplier 1e+09" in not_adjusted.states
+    assert "Not seasonally adjusted, Currency, multiplier 1e+09" in not_adjusted.description
 
 
 @pytest.mark.parametrize("written", ["2025-12", "2025-12-31", "2025-12-01"])
@@ -199,8 +201,8 @@ def test_what_a_package_says_wrongly_is_refused(change, said):
 
 def test_a_new_unit_and_multiplier_are_stated_for_the_caller_to_refuse():
     (series,) = ask(serving(MONEY_CSV.replace("1000000000", "1000000")), request(MONEY))
-    assert "multiplier 1e+06" in series.states
-    assert "multiplier 1e+09" not in series.states
+    assert "multiplier 1e+06" in series.description
+    assert "multiplier 1e+09" not in series.description
 
 
 @pytest.mark.parametrize(
@@ -218,7 +220,10 @@ def test_a_new_unit_and_multiplier_are_stated_for_the_caller_to_refuse():
 def test_where_the_program_has_no_answer_the_archive_has(refused):
     (series,) = ask(serving(refused, PRIME_ARCHIVE), prime())
     assert values(series) == [("2026-01-14", 6.75), ("2026-01-15", 6.75)]
-    assert series.states == "Bank prime loan, Percent:_Per_Year, multiplier 1, currency NA, H15/RIFSPBLP_N.B"
+    assert (
+        series.description
+        == "Bank prime loan, Percent:_Per_Year, multiplier 1, currency NA, H15/RIFSPBLP_N.B"
+    )
 
 
 def test_a_release_without_a_known_package_is_read_from_its_archive_alone():
@@ -245,7 +250,7 @@ def test_a_series_in_several_data_sets_of_an_archive_is_one_series():
         ("2025-10-01", 101.4),
         ("2025-11-01", 101.8),
     ]  # an archive dates a month by its end
-    assert "Total index; s.a. IP, Index:_2017_100, multiplier 1" in series.states
+    assert "Total index; s.a. IP, Index:_2017_100, multiplier 1" in series.description
 
 
 @pytest.mark.parametrize(

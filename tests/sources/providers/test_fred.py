@@ -181,7 +181,7 @@ def test_a_day_that_stands_twice_is_refused_unless_it_says_the_same(server):
 
 
 def test_name_units_and_frequency_are_stated(server):
-    assert fetched(server).states == (
+    assert fetched(server).description == (
         "id CPIAUCSL; title Consumer Price Index for All Urban Consumers: All Items in U.S. City Average; "
         "units Index 1982-1984=100; frequency Monthly; Seasonally Adjusted"
     )

@@ -53,7 +53,7 @@ def refusal(*replies, of=None, kind=SourceError, **changes):
 def test_the_sample_answer_is_dated_by_midnights_in_bogota_and_a_null_is_left_out():
     series, server = ask(json.loads(payload("suameca_241.json")))
     assert values(series) == [("2026-01-13", 8.848), ("2026-01-14", 8.851), ("2026-01-15", 8.852)]
-    assert series.states == (
+    assert series.description == (
         "241; Indicador Bancario de Referencia (IBR) overnight, nominal; Porcentaje; Diaria; "
         "Banco de la República"
     )

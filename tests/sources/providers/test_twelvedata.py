@@ -214,7 +214,7 @@ def test_daily_closes_leave_out_the_day_that_may_be_open(server):
         "observation_date": [dt.date(2026, 1, 14), dt.date(2026, 1, 15)],
         "value": [17.14, 17.15],
     }
-    assert series.states == (
+    assert series.description == (
         "symbol USD/MXN; type Physical Currency; currency_base US Dollar; currency_quote Mexican Peso"
     )
     query = server.calls[0].query

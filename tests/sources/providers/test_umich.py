@@ -37,7 +37,7 @@ def test_the_sample_answer_gives_its_three_months():
 def test_a_month_without_a_value_is_left_out():
     series = ask(ICS)
     assert values(series) == [("2025-11-01", 51.0), ("2025-12-01", 52.9)]
-    assert series.states == "tbmics.csv ICS_ALL"
+    assert series.description == "tbmics.csv ICS_ALL"
 
 
 def test_the_early_months_come_where_they_are_asked():

@@ -65,7 +65,7 @@ def test_two_years_are_joined_though_their_columns_stand_elsewhere():
 
 def test_it_states_the_curve_and_the_column():
     (series,) = ask(serving(y2025=csv(OLD), y2026=csv(NEW)))
-    assert series.states == "Treasury par yield curve (daily_treasury_yield_curve), 10 Yr"
+    assert series.description == "Treasury par yield curve (daily_treasury_yield_curve), 10 Yr"
 
 
 def test_only_the_years_of_the_range_are_asked():

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from dosvotos.errors import NotPublishedError, SourceError
-from dosvotos.sources.http import Client
+from dosvotos.sources.http import ProviderClient
 from dosvotos.sources.providers.yahoo import fetch_bars
 from dosvotos.sources.raw_market import BAR_COLUMNS
 from tests.judging import judged
@@ -54,7 +54,7 @@ def test_one_call_asks_the_clients_own_address_and_nothing_else(server):
 
 def test_a_mirrors_path_is_kept(server):
     server.answer("/mirror" + CHART + "COP=X", Reply(chart(five_minutes("13:00", "13:05"))))
-    with serving(server) as base_url, Client("yahoo", live_params(f"{base_url}/mirror")) as client:
+    with serving(server) as base_url, ProviderClient("yahoo", live_params(f"{base_url}/mirror")) as client:
         assert len(fetch_bars("COP=X", utc("2026-01-15 13:00"), utc("2026-01-15 18:00"), client)) == 2
 
 
@@ -135,7 +135,7 @@ def test_the_sample_days_are_dated_by_the_exchange(server):
     server.answer(CHART + "DX-Y.NYB", Reply(payload("yahoo_chart_1d.json")))
     series = closes_of(server)
     assert by_day(series) == {13: 99.13, 14: 99.05}
-    assert series.states == "symbol DX-Y.NYB; type INDEX; currency USD; exchange CCY"
+    assert series.description == "symbol DX-Y.NYB; type INDEX; currency USD; exchange CCY"
 
 
 def test_days_are_asked_for_with_room_for_every_time_zone(server):
@@ -148,7 +148,7 @@ def test_days_are_asked_for_with_room_for_every_time_zone(server):
 
 def test_what_yahoo_says_is_stated(server):
     server.answer(CHART + "DX-Y.NYB", dollar_index(days(NEW_YORK, d14=99.05, d15=99.2)))
-    assert closes_of(server).states == (
+    assert closes_of(server).description == (
         "symbol DX-Y.NYB; type INDEX; currency USD; exchange CCY; name US Dollar Index"
     )
 
@@ -166,7 +166,7 @@ def test_symbols_travel_as_yahoo_knows_them(server, symbol, path):
     server.answer(CHART + path, Reply(chart(rows, symbol, "1d", NEW_YORK, currency="USX")))
     series = closes_of(server, symbol)
     assert by_day(series) == {13: -37.63, 14: 11.0}  # prices below zero are prices
-    assert f"symbol {symbol}; type CURRENCY; currency USX" in series.states
+    assert f"symbol {symbol}; type CURRENCY; currency USX" in series.description
 
 
 def test_summer_time_does_not_move_a_day(server):

@@ -9,7 +9,7 @@ import pytest
 
 from dosvotos.contracts.acquisition import LiveParams
 from dosvotos.errors import SourceError
-from dosvotos.sources.http import Client
+from dosvotos.sources.http import ProviderClient
 from dosvotos.sources.providers import yahoo
 from dosvotos.sources.providers.yahoo import fetch_bars
 from tests.sources.local_server import Reply, client_of, live_params, payload, serving
@@ -121,7 +121,7 @@ def test_the_days_budget_holds(server):
         tree = live_params(base_url).model_dump(mode="json")
         tree["providers"]["yahoo"]["calls_per_day"] = 1
         server.answer(CHART + "COP=X", Reply(GOOD))
-        with Client("yahoo", LiveParams.model_validate(tree)) as client:
+        with ProviderClient("yahoo", LiveParams.model_validate(tree)) as client:
             fetch_bars("COP=X", utc("2026-01-15 13:00"), utc("2026-01-15 18:00"), client)
             with pytest.raises(SourceError, match="made the 1 calls allowed a day"):
                 fetch_bars("COP=X", utc("2026-01-15 13:00"), utc("2026-01-15 18:00"), client)
@@ -238,7 +238,7 @@ def test_certificates_are_judged_by_the_systems_store(tmp_path, monkeypatch):
     asked = ("COP=X", utc("2026-01-15 13:00"), utc("2026-01-15 18:00"))
     with (
         serving_tls(tmp_path, json.dumps(GOOD).encode()) as (base_url, authority),
-        Client("yahoo", live_params(base_url, attempts=1)) as client,
+        ProviderClient("yahoo", live_params(base_url, attempts=1)) as client,
     ):
         with pytest.raises(SourceError, match="CertificateVerifyError"):
             fetch_bars(*asked, client)

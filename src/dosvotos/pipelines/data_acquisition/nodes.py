@@ -79,21 +79,18 @@ def _fetch_live(
     feed: str,
     keys: dict[str, SecretStr],
 ) -> tuple[RawMarket, list[FetchOutcome]]:
-    from dosvotos.sources.live import Known, fetch_live
+    from dosvotos.sources.live import Watermarks, fetch_live
 
     if acquisition.live is None:
         raise DataError("data_acquisition.live: needed with source 'live'; conf/base has it")
     now = acquisition.as_of
     bars, series = stored.bars(feed, now), stored.series(feed, now)
-    known = Known(bars and bars.last, {name: state.last_observation for name, state in series.items()})
+    last = {name: state.last_observation for name, state in series.items()}
+    marks = Watermarks(bars and bars.last, last)
     plain_keys = {name: key.get_secret_value() for name, key in keys.items()}
     with _progress_bar(len(macro.variables)) as advance:
-        fetched = fetch_live(macro.variables, acquisition.live, plain_keys, known, pd.Timestamp(now), advance)
-    outcomes = [
-        FetchOutcome(subject=o.subject, source=o.source, due=o.due, notes=tuple(o.notes))
-        for o in fetched.outcomes
-    ]
-    return fetched.market, outcomes
+        fetched = fetch_live(macro.variables, acquisition.live, plain_keys, marks, pd.Timestamp(now), advance)
+    return fetched.market, fetched.outcomes
 
 
 def _tell_injected(delivery: MarketWithDefects) -> tuple[InjectedDefects, ...]:

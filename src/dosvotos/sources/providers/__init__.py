@@ -11,18 +11,18 @@ from typing import Any, Final, get_args
 import pandas as pd
 
 from dosvotos.contracts.acquisition import BarProvider, Provider, WebProvider
-from dosvotos.sources.http import Client
-from dosvotos.sources.series import Series, SeriesRequest
+from dosvotos.sources.http import ProviderClient
+from dosvotos.sources.series import FetchedSeries, SeriesRequest
 
-SeriesFetcher = Callable[[SeriesRequest, Client], Series]
-DropInFetcher = Callable[[SeriesRequest, Path], Series]
-BarFetcher = Callable[[str, pd.Timestamp, pd.Timestamp, Client], pd.DataFrame]
+SeriesFetcher = Callable[[SeriesRequest, ProviderClient], FetchedSeries]
+DropInFetcher = Callable[[SeriesRequest, Path], FetchedSeries]
+BarFetcher = Callable[[str, pd.Timestamp, pd.Timestamp, ProviderClient], pd.DataFrame]
 
 DROP_IN: Final[tuple[Provider, ...]] = ("fedesarrollo", "manual_csv")
 """Providers that are a folder of files a person brings."""
 MODULES: Final[dict[Provider, str]] = {
     **{name: name for name in get_args(WebProvider)},
-    **dict.fromkeys(DROP_IN, "dropin"),
+    **dict.fromkeys(DROP_IN, "drop_in"),
 }
 
 

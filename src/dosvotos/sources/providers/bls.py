@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Annotated, Final
 
-from pydantic import BaseModel, BeforeValidator, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field
 
 from dosvotos.errors import SourceError
-from dosvotos.sources.http import Answer, Client, TryAgainError
-from dosvotos.sources.providers.parsing import once
-from dosvotos.sources.series import Series, SeriesRequest, number, series_of
+from dosvotos.sources.http import ProviderClient, Response, RetryableError, parse_model
+from dosvotos.sources.providers.parsing import deduplicate, parse_number
+from dosvotos.sources.series import FetchedSeries, SeriesRequest, build_series
 
 _PATH: Final = "/publicAPI/v1/timeseries/data/"
 _YEARS_A_CALL: Final = 10
@@ -49,7 +49,7 @@ class _Reply(BaseModel):
     results: Annotated[_Results, BeforeValidator(lambda given: given or {})] = Field(alias="Results")
 
 
-def fetch(request: SeriesRequest, client: Client) -> Series:
+def fetch(request: SeriesRequest, client: ProviderClient) -> FetchedSeries:
     """Values in the series' own unit; the series is the BLS id, asked together with its siblings.
 
     Raises
@@ -57,26 +57,28 @@ def fetch(request: SeriesRequest, client: Client) -> Series:
     SourceError
         Also when the calls a day without a key are used up.
     """
-    what = f"bls {request.series}"
-    together = _call_mates(request)
+    context = f"bls {request.series}"
+    together = _call_batch(request)
     observations: list[tuple[date, float | None]] = []
     for first in range(request.start.year, request.end.year + 1, _YEARS_A_CALL):
         last = min(first + _YEARS_A_CALL - 1, request.end.year)
         for row in _rows(request.series, together, client, (first, last)):
             if row.period not in _YEAR_AVERAGE:
-                day = _first_day(row, request, what)
-                observations.append((day, number(row.value, _MISSING, f"{what} {day}")))
-    return series_of(once(observations, what), request.series)
+                day = _first_day(row, request, context)
+                observations.append((day, parse_number(row.value, _MISSING, f"{context} {day}")))
+    return build_series(deduplicate(observations, context), request.series)
 
 
-def _call_mates(request: SeriesRequest) -> list[str]:
+def _call_batch(request: SeriesRequest) -> list[str]:
     """The up to 25 series of the call that holds this one: the same for each of them."""
-    ids = sorted({request.series, *request.siblings})
+    ids = sorted({request.series, *request.batch})
     start = ids.index(request.series) // _SERIES_A_CALL * _SERIES_A_CALL
     return ids[start : start + _SERIES_A_CALL]
 
 
-def _rows(series: str, together: Sequence[str], client: Client, years: tuple[int, int]) -> list[_Observation]:
+def _rows(
+    series: str, together: Sequence[str], client: ProviderClient, years: tuple[int, int]
+) -> list[_Observation]:
     body = {"seriesid": list(together), "startyear": str(years[0]), "endyear": str(years[1])}
     reply = client.post(_PATH, _reply, body)
     about_it = [text for text in reply.message if re.search(rf"(?<!\w){re.escape(series)}(?!\w)", text)]
@@ -95,16 +97,11 @@ def _rows(series: str, together: Sequence[str], client: Client, years: tuple[int
     return found[0].data
 
 
-def _reply(answer: Answer) -> _Reply:
-    try:
-        reply = _Reply.model_validate(answer.json())
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise SourceError(f"bls: the answer's form has changed: {place}: {first['msg']}") from error
+def _reply(response: Response) -> _Reply:
+    reply = parse_model(response.json(), _Reply, "bls")
     message = "; ".join(reply.message)
     if reply.status == _BUSY:
-        raise TryAgainError(f"{_BUSY}: {message}")
+        raise RetryableError(f"{_BUSY}: {message}")
     if reply.status != _SUCCEEDED and "threshold" in message:
         raise SourceError(f"bls: the calls a day without a key are used up; run again tomorrow: {message}")
     if reply.status != _SUCCEEDED and not any(map(_is_unknown, reply.message)):
@@ -116,10 +113,10 @@ def _is_unknown(message: str) -> bool:
     return "does not exist" in message or "Invalid Series" in message
 
 
-def _first_day(row: _Observation, request: SeriesRequest, what: str) -> date:
+def _first_day(row: _Observation, request: SeriesRequest, context: str) -> date:
     months = _MONTHS.get(request.frequency, {})
     if row.period not in months:
         raise SourceError(
-            f"{what}: expected a {request.frequency} period, found {row.period!r} in {row.year}"
+            f"{context}: expected a {request.frequency} period, found {row.period!r} in {row.year}"
         )
     return date(int(row.year), months[row.period], 1)

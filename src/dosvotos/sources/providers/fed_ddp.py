@@ -19,9 +19,9 @@ import pandas as pd
 
 from dosvotos.contracts.acquisition import Frequency
 from dosvotos.errors import SourceError
-from dosvotos.sources.http import Answer, Client, TryAgainError
-from dosvotos.sources.providers.parsing import once, rows_of
-from dosvotos.sources.series import Series, SeriesRequest, number, series_of
+from dosvotos.sources.http import ProviderClient, Response, RetryableError
+from dosvotos.sources.providers.parsing import deduplicate, parse_number, read_csv_rows
+from dosvotos.sources.series import FetchedSeries, SeriesRequest, build_series
 
 PACKAGES: Final = {
     ("H15", "daily"): "bf17364827e38702b42a58cf8eaa3f78",  # Treasury yields only
@@ -52,12 +52,12 @@ class _Stated(NamedTuple):
     currency: str
     identifier: str
 
-    def sentence(self, what: str) -> str:
+    def sentence(self, context: str) -> str:
         try:
             multiplier = f"multiplier {float(self.multiplier):g}"
         except ValueError as error:
             raise SourceError(
-                f"{what}: expected a number as multiplier, found {self.multiplier!r}"
+                f"{context}: expected a number as multiplier, found {self.multiplier!r}"
             ) from error
         description, currency = " ".join(self.description.split()), f"currency {self.currency}"
         return ", ".join([description, self.unit, multiplier, currency, self.identifier])
@@ -69,7 +69,7 @@ class _Found(NamedTuple):
     """Period and value as written, "" or one of _MISSING where there is none."""
 
 
-def fetch(request: SeriesRequest, client: Client) -> Series:
+def fetch(request: SeriesRequest, client: ProviderClient) -> FetchedSeries:
     """Values in the unit and multiplier that `states` holds; the series is ``RELEASE/NAME``.
 
     Raises
@@ -77,25 +77,25 @@ def fetch(request: SeriesRequest, client: Client) -> Series:
     SourceError
         With what the package and the archive answered.
     """
-    what = f"fed_ddp {request.series}"
+    context = f"fed_ddp {request.series}"
     release, slash, name = request.series.partition("/")
     if not slash or "/" in name:
-        raise SourceError(f"{what}: a series is written RELEASE/NAME, such as H15/RIFSPFF_N.M")
+        raise SourceError(f"{context}: a series is written RELEASE/NAME, such as H15/RIFSPFF_N.M")
     try:
         found = _in_package(request, client, release, name)
     except SourceError as refused:
         try:
             found = _in_archive(client, release, name)
         except SourceError as error:
-            raise SourceError(f"{what}: package: {refused}; archive: {error}") from error
-    dated = [(_day(period, request.frequency, what), raw) for period, raw in found.observations]
+            raise SourceError(f"{context}: package: {refused}; archive: {error}") from error
+    dated = [(_day(period, request.frequency, context), raw) for period, raw in found.observations]
     observations = [
-        (day, number(raw, _MISSING, f"{what} {day}")) for day, raw in dated if day >= request.start
+        (day, parse_number(raw, _MISSING, f"{context} {day}")) for day, raw in dated if day >= request.start
     ]
-    return series_of(once(observations, what), found.stated.sentence(what))
+    return build_series(deduplicate(observations, context), found.stated.sentence(context))
 
 
-def _in_package(request: SeriesRequest, client: Client, release: str, name: str) -> _Found:
+def _in_package(request: SeriesRequest, client: ProviderClient, release: str, name: str) -> _Found:
     package = PACKAGES.get((release, request.frequency))
     if package is None:
         raise SourceError(f"no {request.frequency} package of {release} is known")
@@ -117,10 +117,10 @@ def _in_package(request: SeriesRequest, client: Client, release: str, name: str)
     return _Found(_Stated(*(cells[at] for cells in rows[:5])), [(cells[0], cells[at]) for cells in rows[6:]])
 
 
-def _package(answer: Answer) -> list[list[str]]:
-    if not answer.content.strip():
+def _package(response: Response) -> list[list[str]]:
+    if not response.content.strip():
         raise SourceError("an empty answer: the Data Download Program does not serve this package or range")
-    rows = rows_of(answer)
+    rows = read_csv_rows(response)
     header = tuple(cells[0].rstrip(": ") for cells in rows[:6])
     if header != _PACKAGE_HEADER:
         raise SourceError(f"expected rows headed {list(_PACKAGE_HEADER)}, found {list(header)}")
@@ -133,7 +133,7 @@ def _is_that(identifier: str, release: str, name: str) -> bool:
     return (first, last) == (release, name)
 
 
-def _in_archive(client: Client, release: str, name: str) -> _Found:
+def _in_archive(client: ProviderClient, release: str, name: str) -> _Found:
     content = client.get(f"/releases/{release.lower()}/data/FRB_{release.lower()}_xml.zip", _archive)
     with zipfile.ZipFile(io.BytesIO(content)) as archive, archive.open(_data_member(archive)) as xml:
         found = list(_series_called(name, release, xml))
@@ -144,16 +144,16 @@ def _in_archive(client: Client, release: str, name: str) -> _Found:
     return _Found(found[0].stated, [observation for each in found for observation in each.observations])
 
 
-def _archive(answer: Answer) -> bytes:
+def _archive(response: Response) -> bytes:
     """Check a ZIP archive, and give it back as it came: it holds every series of a release."""
     try:
-        with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        with zipfile.ZipFile(io.BytesIO(response.content)) as archive:
             broken = archive.testzip()
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise TryAgainError(f"answered with what is no ZIP archive: {error}") from error
+        raise RetryableError(f"answered with what is no ZIP archive: {error}") from error
     if broken is not None:
-        raise TryAgainError(f"answered with a ZIP archive whose {broken} is broken")
-    return answer.content
+        raise RetryableError(f"answered with a ZIP archive whose {broken} is broken")
+    return response.content
 
 
 def _data_member(archive: zipfile.ZipFile) -> zipfile.ZipInfo:
@@ -191,10 +191,10 @@ def _observed(element: Any) -> tuple[str, str]:
     return period, element.get("OBS_VALUE", "") if status == "A" else status
 
 
-def _day(period: str, frequency: Frequency, what: str) -> date:
+def _day(period: str, frequency: Frequency, context: str) -> date:
     """The period's first day; an archive dates months by their last one."""
     pattern, freq = _PERIOD[frequency]
-    problem = f"{what}: expected a {frequency} period, found {period!r}"
+    problem = f"{context}: expected a {frequency} period, found {period!r}"
     if not pattern.fullmatch(period):
         raise SourceError(problem)
     try:

@@ -15,9 +15,9 @@ from pydantic import BaseModel, Field
 
 from dosvotos.contracts.acquisition import Frequency
 from dosvotos.errors import SourceError
-from dosvotos.sources.http import Answer, Client, Model, TryAgainError, shaped
-from dosvotos.sources.providers.parsing import once
-from dosvotos.sources.series import Series, SeriesRequest, number, series_of
+from dosvotos.sources.http import Model, ProviderClient, Response, RetryableError, parse_model
+from dosvotos.sources.providers.parsing import deduplicate, parse_number
+from dosvotos.sources.series import FetchedSeries, SeriesRequest, build_series
 
 KEY_VARIABLE: Final = "FRED_API_KEY"
 PAGE: Final = 100_000
@@ -59,7 +59,7 @@ class _Page(BaseModel):
     observations: list[_Observation]
 
 
-def fetch(request: SeriesRequest, client: Client) -> Series:
+def fetch(request: SeriesRequest, client: ProviderClient) -> FetchedSeries:
     """Values in FRED's unit; the series is FRED's id, such as ``CPIAUCSL``.
 
     Of a monthly or quarterly series each value comes with its vintage, the day FRED first held it, and each
@@ -75,42 +75,46 @@ def fetch(request: SeriesRequest, client: Client) -> Series:
     so the vintages are asked from ``request.start``: a series revised every week reaches the limit after 38
     years. FRED says so itself, should it happen.
     """
-    what = f"fred {request.series}"
+    context = f"fred {request.series}"
     described = _describe(request, client)
-    dated = [(_day(row.date, what), _day(row.realtime_start, what), row) for row in _rows(request, client)]
+    dated = [
+        (_day(row.date, context), _day(row.realtime_start, context), row) for row in _rows(request, client)
+    ]
     if not dated and request.end - request.start > _SILENT_AT_MOST[request.frequency]:
-        raise SourceError(f"{what}: no observation from {request.start} to {request.end}")
-    values = [(day, known, _value(row, f"{what} {day}")) for day, known, row in dated]
+        raise SourceError(f"{context}: no observation from {request.start} to {request.end}")
+    values = [(day, known, _value(row, f"{context} {day}")) for day, known, row in dated]
     if request.frequency == "daily":
-        return series_of(once([(day, value) for day, _, value in values], what), described)
+        return build_series(deduplicate([(day, value) for day, _, value in values], context), described)
     vintages: dict[tuple[date, date], float | None] = {}
     for day, known, value in values:
         if known <= day:
-            raise SourceError(f"{what}: the value of {day} is dated {known}, not after its period began")
+            raise SourceError(f"{context}: the value of {day} is dated {known}, not after its period began")
         if vintages.setdefault((day, known), value) != value:
-            raise SourceError(f"{what}: {day} stands twice in the vintage of {known}, with different values")
+            raise SourceError(
+                f"{context}: {day} stands twice in the vintage of {known}, with different values"
+            )
     kept = {key: value for key, value in vintages.items() if key[1] <= request.end}
-    return series_of(
+    return build_series(
         [(day, value) for (day, _), value in kept.items()], described, [f"{known}" for _, known in kept]
     )
 
 
-def _describe(request: SeriesRequest, client: Client) -> str:
+def _describe(request: SeriesRequest, client: ProviderClient) -> str:
     """What FRED says about the series."""
-    what = f"fred {request.series}"
+    context = f"fred {request.series}"
     catalog = _ask("/fred/series", _Catalog, {}, request.series, client)
     if len(catalog.seriess) != 1 or catalog.seriess[0].id != request.series:
-        raise SourceError(f"{what}: asked for one series, found {[found.id for found in catalog.seriess]}")
+        raise SourceError(f"{context}: asked for one series, found {[found.id for found in catalog.seriess]}")
     found = catalog.seriess[0]
     if found.frequency_short != _LETTER[request.frequency]:
-        raise SourceError(f"{what}: expected a {request.frequency} series, found {found.frequency!r}")
+        raise SourceError(f"{context}: expected a {request.frequency} series, found {found.frequency!r}")
     named = (("id", found.id), ("title", found.title), ("units", found.units), ("frequency", found.frequency))
     return "; ".join([*(f"{name} {stated}" for name, stated in named), found.seasonal_adjustment]).rstrip(
         "; "
     )
 
 
-def _rows(request: SeriesRequest, client: Client) -> list[_Observation]:
+def _rows(request: SeriesRequest, client: ProviderClient) -> list[_Observation]:
     params = {"observation_start": f"{request.start}", "observation_end": f"{request.end}", "units": "lin"}
     if request.frequency != "daily":
         params |= {"realtime_start": f"{request.start}", "realtime_end": "9999-12-31"}
@@ -129,26 +133,30 @@ def _rows(request: SeriesRequest, client: Client) -> list[_Observation]:
     return rows
 
 
-def _ask(path: str, model: type[Model], params: Mapping[str, str], series: str, client: Client) -> Model:
+def _ask(
+    path: str, model: type[Model], params: Mapping[str, str], series: str, client: ProviderClient
+) -> Model:
     query = {"series_id": series, "file_type": "json", **params, "api_key": client.require_key(KEY_VARIABLE)}
-    return client.get(path, partial(_parse, model, series), query, explain=partial(_explained, series))
+    return client.get(
+        path, partial(_parse, model, series), query, read_refusal=partial(_read_refusal, series)
+    )
 
 
-def _parse(model: type[Model], series: str, answer: Answer) -> Model:
-    content = answer.json()
+def _parse(model: type[Model], series: str, response: Response) -> Model:
+    content = response.json()
     if (refusal := _refusal(series, content)) is not None:
         raise refusal
-    parsed = shaped(content, model, f"fred {series}")
+    parsed = parse_model(content, model, f"fred {series}")
     if isinstance(parsed, _Page):
         announced = min(parsed.limit, parsed.count - parsed.offset)
         if len(parsed.observations) != announced:
-            raise TryAgainError(f"announced {announced} rows and sent {len(parsed.observations)}")
+            raise RetryableError(f"announced {announced} rows and sent {len(parsed.observations)}")
     return parsed
 
 
-def _explained(series: str, answer: Answer) -> Exception | None:
+def _read_refusal(series: str, response: Response) -> Exception | None:
     try:
-        return _refusal(series, json.loads(answer.content))
+        return _refusal(series, json.loads(response.content))
     except ValueError:
         return None
 
@@ -159,20 +167,20 @@ def _refusal(series: str, content: object) -> Exception | None:
         return None
     code, message = content["error_code"], str(content.get("error_message", "no message"))
     if code == 429 or (isinstance(code, int) and code >= 500):
-        return TryAgainError(f"answered with code {code}: {message}")
+        return RetryableError(f"answered with code {code}: {message}")
     hint = f"; check {KEY_VARIABLE}" if "api_key" in message else ""
     return SourceError(f"fred {series}: code {code}: {message}{hint}")
 
 
-def _day(text: str, what: str) -> date:
+def _day(text: str, context: str) -> date:
     try:
         return datetime.strptime(text, "%Y-%m-%d").date()
     except ValueError as error:
-        raise SourceError(f"{what}: expected a date YYYY-MM-DD, found {text!r}") from error
+        raise SourceError(f"{context}: expected a date YYYY-MM-DD, found {text!r}") from error
 
 
 def _value(row: _Observation, where: str) -> float | None:
-    value = number(row.value, _MISSING, where)
+    value = parse_number(row.value, _MISSING, where)
     if value is not None and not math.isfinite(value):
         raise SourceError(f"{where}: expected a finite number, found {row.value!r}")
     return value

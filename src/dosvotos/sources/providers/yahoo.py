@@ -21,10 +21,10 @@ from pydantic.alias_generators import to_camel
 
 from dosvotos.errors import NotPublishedError, SourceError
 from dosvotos.market.calendar import BAR
-from dosvotos.sources.http import MAX_BYTES, Answer, Client, TryAgainError, shaped
-from dosvotos.sources.providers.parsing import once
+from dosvotos.sources.http import MAX_BYTES, ProviderClient, Response, RetryableError, parse_model
+from dosvotos.sources.providers.parsing import deduplicate
 from dosvotos.sources.raw_market import BAR_COLUMNS
-from dosvotos.sources.series import Series, SeriesRequest, series_of
+from dosvotos.sources.series import FetchedSeries, SeriesRequest, build_series
 
 REACH: Final = pd.Timedelta(days=59)
 """Yahoo refuses 5-minute bars older than 60 days, counted from its own clock: a day is left to spare."""
@@ -105,7 +105,7 @@ class _Reply(NamedTuple):
         return self.content
 
 
-def fetch(request: SeriesRequest, client: Client) -> Series:
+def fetch(request: SeriesRequest, client: ProviderClient) -> FetchedSeries:
     """Daily closes, not adjusted, dated by the exchange's own day; the series is Yahoo's symbol.
 
     Yahoo has a row for the day that is still open as well. A day counts as closed when it lies before
@@ -129,10 +129,10 @@ def fetch(request: SeriesRequest, client: Client) -> Series:
     ]
     if not observations:
         raise NotPublishedError(f"yahoo {request.series}: no close from {request.start} to {request.end}")
-    return series_of(observations, _states(meta))
+    return build_series(observations, _states(meta))
 
 
-def fetch_bars(symbol: str, start: pd.Timestamp, end: pd.Timestamp, client: Client) -> pd.DataFrame:
+def fetch_bars(symbol: str, start: pd.Timestamp, end: pd.Timestamp, client: ProviderClient) -> pd.DataFrame:
     """5-minute bars whose open lies at or after `start` and that closed by `end`.
 
     Parameters
@@ -173,7 +173,7 @@ def fetch_bars(symbol: str, start: pd.Timestamp, end: pd.Timestamp, client: Clie
 
 
 def _history(
-    symbol: str, interval: str, start: pd.Timestamp, end: pd.Timestamp, client: Client
+    symbol: str, interval: str, start: pd.Timestamp, end: pd.Timestamp, client: ProviderClient
 ) -> tuple[pd.DataFrame, _Meta]:
     """What yfinance reads: unadjusted, with its gaps, without the bar of the last trade; and Yahoo's meta."""
     from yfinance.config import YfConfig
@@ -182,7 +182,7 @@ def _history(
 
     YfConfig.debug.hide_exceptions = False  # else a failure is an empty table and a line in the log
     warnings.filterwarnings("ignore", module=r"yfinance\.")  # of what pandas will drop one day
-    what = f"{symbol} {interval}"
+    context = f"{symbol} {interval}"
 
     def attempt() -> tuple[pd.DataFrame, _Meta]:
         transport = _Transport(client, symbol, interval)
@@ -200,20 +200,20 @@ def _history(
             )
         except (YFException, LookupError, TypeError, ValueError) as error:
             problem = f"{type(error).__name__}: {error}"
-            raise SourceError(f"yahoo {what}: yfinance cannot read the answer: {problem}") from error
+            raise SourceError(f"yahoo {context}: yfinance cannot read the answer: {problem}") from error
         live = history.get_history_metadata().get("lastTrade")
         if live is not None and interval == "5m":
             frame = frame[frame.index < live["Time"].tz_convert("UTC").floor(BAR)]
         return frame, transport.answered()
 
-    return client.patiently(what, attempt)
+    return client.retry(context, attempt)
 
 
 @dataclass
 class _Transport:
     """Stands in for yfinance's own: the client's base URL, one try a call, nothing kept."""
 
-    client: Client
+    client: ProviderClient
     symbol: str
     interval: str
     meta: _Meta | None = None
@@ -228,14 +228,12 @@ class _Transport:
                 curl_options={CurlOpt.MAXFILESIZE_LARGE: MAX_BYTES},
                 allow_redirects=False,  # Yahoo redirects to a consent form, which is the user's to answer
             ) as session:
-                response = session.get(
-                    self.client.base_url + urlsplit(url).path, params=params, timeout=timeout
-                )
+                raw = session.get(self.client.base_url + urlsplit(url).path, params=params, timeout=timeout)
         except requests.exceptions.RequestException as error:
-            raise TryAgainError(f"{type(error).__name__}: {error}") from error
-        answer = Answer(response.content, (response.headers.get("content-type") or "").lower())
-        self.client.judge(self._what, answer, response.status_code, response.headers, self._explained)
-        content = answer.json()
+            raise RetryableError(f"{type(error).__name__}: {error}") from error
+        response = Response(raw.content, (raw.headers.get("content-type") or "").lower())
+        self.client.raise_for_status(self._what, response, raw.status_code, raw.headers, self._read_refusal)
+        content = response.json()
         if (refusal := self._refusal(content)) is not None:
             raise refusal
         self.meta = _check(content, self.symbol, self.interval)
@@ -252,9 +250,9 @@ class _Transport:
     def _what(self) -> str:
         return f"{self.symbol} {self.interval}"
 
-    def _explained(self, answer: Answer) -> Exception | None:
+    def _read_refusal(self, response: Response) -> Exception | None:
         try:
-            return self._refusal(json.loads(answer.content))
+            return self._refusal(json.loads(response.content))
         except ValueError:
             return None
 
@@ -266,30 +264,30 @@ class _Transport:
             return None
         code, description = (str(errors[0].get(name)) for name in ("code", "description"))
         if code in _BUSY:
-            return TryAgainError(f"{code}: {description}")
+            return RetryableError(f"{code}: {description}")
         return SourceError(f"yahoo {self._what}: {code}: {description}")
 
 
 def _check(content: Any, symbol: str, interval: str) -> _Meta:
     """Refuse what yfinance would pass over in silence."""
-    what = f"yahoo {symbol} {interval}"
-    chart = shaped(content, _Content, what).chart.result[0]
+    context = f"yahoo {symbol} {interval}"
+    chart = parse_model(content, _Content, context).chart.result[0]
     meta = chart.meta
     if (meta.symbol, meta.data_granularity) != (symbol, interval):
-        raise SourceError(f"{what}: the answer is about {meta.symbol} {meta.data_granularity}")
+        raise SourceError(f"{context}: the answer is about {meta.symbol} {meta.data_granularity}")
     try:
         zone = ZoneInfo(meta.exchange_timezone_name)
     except (ZoneInfoNotFoundError, ValueError) as error:
-        raise SourceError(f"{what}: {meta.exchange_timezone_name!r} is no time zone") from error
+        raise SourceError(f"{context}: {meta.exchange_timezone_name!r} is no time zone") from error
     if not chart.timestamp:
-        raise _NoRowsError(f"{what}: no row in the range asked")
-    quote = shaped(chart.indicators.quote[0], _Quote, what)
+        raise _NoRowsError(f"{context}: no row in the range asked")
+    quote = parse_model(chart.indicators.quote[0], _Quote, context)
     for name, values in quote:
         if len(values) != len(chart.timestamp):
-            raise SourceError(f"{what}: {len(chart.timestamp)} times, but {len(values)} values of {name}")
+            raise SourceError(f"{context}: {len(chart.timestamp)} times, but {len(values)} values of {name}")
     opens = pd.to_datetime(chart.timestamp, unit="s", utc=True)
     labels = opens if interval != "1d" else (opens.tz_convert(zone).tz_localize(None) + _EARLY).normalize()
-    once(list(zip(labels, quote.close, strict=True))[:-1], what)  # the last may be a live row
+    deduplicate(list(zip(labels, quote.close, strict=True))[:-1], context)  # the last may be a live row
     return meta
 
 

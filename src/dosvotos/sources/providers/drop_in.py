@@ -15,8 +15,9 @@ from typing import Final, NamedTuple
 
 from dosvotos.contracts.acquisition import Frequency
 from dosvotos.errors import NotPublishedError, SourceError
-from dosvotos.sources.providers.dates import first_of_month, first_of_period
-from dosvotos.sources.series import Series, SeriesRequest, plain, series_of
+from dosvotos.sources.providers.dates import parse_month, period_start
+from dosvotos.sources.providers.parsing import normalize_text
+from dosvotos.sources.series import FetchedSeries, SeriesRequest, build_series
 
 _DATE_COLUMNS: Final = ("fecha", "date", "observation_date")
 _SEPARATORS: Final = (";", "\t", ",")
@@ -40,7 +41,7 @@ class _Column(NamedTuple):
     """Date and value as written."""
 
 
-def fetch(request: SeriesRequest, folder: Path) -> Series:
+def fetch(request: SeriesRequest, folder: Path) -> FetchedSeries:
     """All values of a file, in its unit; the series is ``FILE:COLUMN``, or ``FILE`` with one value column.
 
     What precedes the request's start is given too: a person may add history at any time.
@@ -53,86 +54,89 @@ def fetch(request: SeriesRequest, folder: Path) -> Series:
         If it cannot be read, or could be read in two ways.
     """
     file, _, column = request.series.partition(":")
-    what = f"drop-in file {folder / file}"
+    context = f"drop-in file {folder / file}"
     if Path(file).name != file:
-        raise SourceError(f"{what}: expected the name of a file in the drop-in folder, found {file!r}")
+        raise SourceError(f"{context}: expected the name of a file in the drop-in folder, found {file!r}")
     if not (folder / file).is_file():
         raise NotPublishedError(
-            f"{what}: not there; save a CSV under this name, with the header fecha;{column or 'value'} and "
-            "lines such as ene-25;-1,1 (docs/data.md)"
+            f"{context}: not there; save a CSV under this name, with the header "
+            f"fecha;{column or 'value'} and lines such as ene-25;-1,1 (docs/data.md)"
         )
-    chosen = _column(_text(folder / file, what), column, what)
-    dated = [(_period(written, request.frequency, what), raw) for written, raw in chosen.cells]
-    _refuse_repeated((day for day, _ in dated), what)
+    chosen = _column(_text(folder / file, context), column, context)
+    dated = [(_period(written, request.frequency, context), raw) for written, raw in chosen.cells]
+    _refuse_repeated((day for day, _ in dated), context)
     valued = [(day, raw) for day, raw in dated if raw]
     if not valued:
-        raise SourceError(f"{what}: column {chosen.name!r} holds no value")
-    mark = _decimal_mark([raw for _, raw in valued], chosen.separator, what)
-    return series_of([(day, _number(raw, mark)) for day, raw in valued], f"{file} {chosen.name}")
+        raise SourceError(f"{context}: column {chosen.name!r} holds no value")
+    mark = _decimal_mark([raw for _, raw in valued], chosen.separator, context)
+    return build_series([(day, _number(raw, mark)) for day, raw in valued], f"{file} {chosen.name}")
 
 
-def _text(path: Path, what: str) -> str:
+def _text(path: Path, context: str) -> str:
     content = path.read_bytes()
     if b"\0" in content:
-        raise SourceError(f"{what}: no text; save it as CSV UTF-8")
+        raise SourceError(f"{context}: no text; save it as CSV UTF-8")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:
         return content.decode("latin-1")
 
 
-def _column(text: str, name: str, what: str) -> _Column:
+def _column(text: str, name: str, context: str) -> _Column:
     first = next((line for line in text.splitlines() if line.strip()), "")
     separator = next((mark for mark in _SEPARATORS if mark in first), None)
     if separator is None:
-        raise SourceError(f"{what}: expected a header such as fecha;{name or 'value'}, found {first[:80]!r}")
-    header, *body = _rows(text, separator, what)
-    dates = [i for i, title in enumerate(header) if plain(title) in _DATE_COLUMNS]
-    date_at = _only(dates, "date", header, what)
+        raise SourceError(
+            f"{context}: expected a header such as fecha;{name or 'value'}, found {first[:80]!r}"
+        )
+    header, *body = _rows(text, separator, context)
+    dates = [i for i, title in enumerate(header) if normalize_text(title) in _DATE_COLUMNS]
+    date_at = _only(dates, "date", header, context)
     values = [i for i, title in enumerate(header) if title and i != date_at]
-    wanted = [i for i in values if plain(header[i]) == plain(name)] if name else values
-    value_at = _only(wanted, name or "value", header, what)
+    wanted = [i for i in values if normalize_text(header[i]) == normalize_text(name)] if name else values
+    value_at = _only(wanted, name or "value", header, context)
     return _Column(header[value_at], separator, [(row[date_at], row[value_at]) for row in body])
 
 
-def _rows(text: str, separator: str, what: str) -> list[list[str]]:
+def _rows(text: str, separator: str, context: str) -> list[list[str]]:
     try:
         lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator))
     except csv.Error as error:
-        raise SourceError(f"{what}: no CSV: {error}") from error
+        raise SourceError(f"{context}: no CSV: {error}") from error
     rows = [cells for line in lines if any(cells := [cell.strip() for cell in line])]
     if odd := [cells for cells in rows if len(cells) != len(rows[0])]:
         raise SourceError(
-            f"{what}: expected {len(rows[0])} cells a line, found {odd[0]}; decimal commas need columns "
+            f"{context}: expected {len(rows[0])} cells a line, found {odd[0]}; decimal commas need columns "
             "between semicolons"
         )
     return rows
 
 
-def _only(found: Sequence[int], name: str, header: Sequence[str], what: str) -> int:
+def _only(found: Sequence[int], name: str, header: Sequence[str], context: str) -> int:
     if len(found) != 1:
-        raise SourceError(f"{what}: expected one {name} column, found columns {list(header)}")
+        raise SourceError(f"{context}: expected one {name} column, found columns {list(header)}")
     return found[0]
 
 
-def _period(text: str, frequency: Frequency, what: str) -> date:
+def _period(text: str, frequency: Frequency, context: str) -> date:
     """The day as written, or the first day of the month or quarter that begins or ends with it."""
-    day, is_month = _date(text, what)
+    day, is_month = _date(text, context)
     if frequency == "daily":
         if is_month:
-            raise SourceError(f"{what}: expected a day, as the variable is daily, found {text!r}")
+            raise SourceError(f"{context}: expected a day, as the variable is daily, found {text!r}")
         return day
-    first = first_of_period(day, frequency)
-    ends = first_of_period(day + timedelta(days=1), frequency) != first
-    ends_with_month = is_month and first_of_period(day + timedelta(days=31), frequency) != first
+    first = period_start(day, frequency)
+    ends = period_start(day + timedelta(days=1), frequency) != first
+    ends_with_month = is_month and period_start(day + timedelta(days=31), frequency) != first
     if day != first and not ends and not ends_with_month:
         raise SourceError(
-            f"{what}: expected a period's first or last day, as the variable is {frequency}, found {text!r}"
+            f"{context}: expected a period's first or last day, as the variable is {frequency}, "
+            f"found {text!r}"
         )
     return first
 
 
-def _date(text: str, what: str) -> tuple[date, bool]:
+def _date(text: str, context: str) -> tuple[date, bool]:
     """A day, or the first day of what is written as a month, and whether it is a month."""
     try:
         for form in _DATES:
@@ -141,18 +145,20 @@ def _date(text: str, what: str) -> tuple[date, bool]:
         if match := _YEAR_AND_MONTH.fullmatch(text):
             return date(int(match[1]), int(match[2]), 1), True
     except ValueError as error:
-        raise SourceError(f"{what}: {text!r} is no date (day/month/year)") from error
-    if month := first_of_month(text):
+        raise SourceError(f"{context}: {text!r} is no date (day/month/year)") from error
+    if month := parse_month(text):
         return month, True
-    raise SourceError(f"{what}: expected a date as 2025-01-31, 31/01/2025, 2025-01 or ene-25, found {text!r}")
+    raise SourceError(
+        f"{context}: expected a date as 2025-01-31, 31/01/2025, 2025-01 or ene-25, found {text!r}"
+    )
 
 
-def _refuse_repeated(days: Iterable[date], what: str) -> None:
+def _refuse_repeated(days: Iterable[date], context: str) -> None:
     if repeated := [day for day, times in Counter(days).items() if times > 1]:
-        raise SourceError(f"{what}: each day or period may stand once, {repeated[0]} stands more often")
+        raise SourceError(f"{context}: each day or period may stand once, {repeated[0]} stands more often")
 
 
-def _decimal_mark(texts: Sequence[str], separator: str, what: str) -> str:
+def _decimal_mark(texts: Sequence[str], separator: str, context: str) -> str:
     """The one decimal mark by which all numbers of a column can be read.
 
     Between commas it is a point. Between semicolons, which spreadsheets write where the comma is the decimal
@@ -162,19 +168,19 @@ def _decimal_mark(texts: Sequence[str], separator: str, what: str) -> str:
     for text in texts:
         if not any(form.fullmatch(text) for form in forms.values()):
             raise SourceError(
-                f"{what}: expected a number such as 1234.5, or 1234,5 between semicolons, found {text!r}"
+                f"{context}: expected a number such as 1234.5, or 1234,5 between semicolons, found {text!r}"
             )
     fitting = [mark for mark, form in forms.items() if all(map(form.fullmatch, texts))]
     if not fitting:
-        raise SourceError(f"{what}: decimal points and decimal commas are mixed; write all numbers alike")
+        raise SourceError(f"{context}: decimal points and decimal commas are mixed; write all numbers alike")
     unclear = [text for text in texts if len({_number(text, mark) for mark in fitting}) > 1]
     if unclear and separator == ";" and any("," in text for text in texts):
         return ","
     if unclear:
         either = " or ".join(f"{_number(unclear[0], mark):g}" for mark in fitting)
         raise SourceError(
-            f"{what}: {unclear[0]!r} may mean {either}; write decimal commas between semicolons, or decimal "
-            "points between commas, and no mark for thousands"
+            f"{context}: {unclear[0]!r} may mean {either}; write decimal commas between semicolons, "
+            "or decimal points between commas, and no mark for thousands"
         )
     return fitting[0]
 
