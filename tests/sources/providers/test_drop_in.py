@@ -159,7 +159,7 @@ def test_between_semicolons_the_column_tells_its_decimal_mark(tmp_path, written,
         ('date,v\n2025-03-03,"1,234.5"\n', "found '1,234.5'"),
         (
             "date,v\n2025-03-03,1,5\n",
-            "expected 2 cells a line, .*'1', '5'.*decimal commas need columns between",
+            "expected 2 cells a line, .*'1', '5'.*decimal commas need semicolons between columns",
         ),
         *(
             (days(text), f"found '{text}'")

@@ -1,6 +1,8 @@
-"""The providers by the names of contracts/acquisition.py; a module is imported when it is first asked for.
+"""The providers' fetchers by their names in `contracts.acquisition`; a module is imported when first needed.
 
-A module is named as its provider and knows no other: what several need stands in ``parsing`` and ``dates``.
+A module is named as its provider and imports no other: what several need is in `parsing`, `dates` and
+`bcrp_days`. Every fetcher raises SourceError, or its subclass NotPublishedError, and names the provider, the
+series, the rule and the value found.
 """
 
 from collections.abc import Callable
@@ -19,7 +21,7 @@ DropInFetcher = Callable[[SeriesRequest, Path], FetchedSeries]
 BarFetcher = Callable[[str, pd.Timestamp, pd.Timestamp, ProviderClient], pd.DataFrame]
 
 DROP_IN: Final[tuple[Provider, ...]] = ("fedesarrollo", "manual_csv")
-"""Providers that are a folder of files a person brings."""
+"""Providers whose data are CSV files that a person saves into the drop-in folder."""
 MODULES: Final[dict[Provider, str]] = {
     **{name: name for name in get_args(WebProvider)},
     **dict.fromkeys(DROP_IN, "drop_in"),
@@ -27,19 +29,19 @@ MODULES: Final[dict[Provider, str]] = {
 
 
 def series_fetcher(name: WebProvider) -> SeriesFetcher:
-    """How a series is fetched from a web provider."""
+    """Return the function that fetches a series from a web provider."""
     fetch: SeriesFetcher = _module(name).fetch
     return fetch
 
 
 def bar_fetcher(name: BarProvider) -> BarFetcher:
-    """How 5-minute bars of a symbol are fetched, from a start to an end."""
+    """Return the function that fetches 5-minute bars of a symbol between two times."""
     fetch: BarFetcher = _module(name).fetch_bars
     return fetch
 
 
 def drop_in_fetcher(name: Provider) -> DropInFetcher:
-    """How a series is read from the drop-in folder."""
+    """Return the function that reads a series from the drop-in folder."""
     fetch: DropInFetcher = _module(name).fetch
     return fetch
 

@@ -36,12 +36,7 @@ class _Reply(BaseModel):
 
 
 def fetch(request: SeriesRequest, client: ProviderClient) -> FetchedSeries:
-    """Fetch daily values in the series' own unit, which its name states; the series is its code.
-
-    Raises
-    ------
-    SourceError
-    """
+    """Fetch daily values in the series' own unit, which its name states; the series is its code."""
     context = f"bcrp {request.series}"
     reply = client.get(daily_path(_PATH, request, context), partial(_parse, context=context))
     if not reply.periods:

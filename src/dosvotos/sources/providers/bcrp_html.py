@@ -16,12 +16,7 @@ class _Page(NamedTuple):
 
 
 def fetch(request: SeriesRequest, client: ProviderClient) -> FetchedSeries:
-    """Fetch daily values in the series' own unit; the series is its code.
-
-    Raises
-    ------
-    SourceError
-    """
+    """Fetch daily values in the series' own unit; the series is its code."""
     context = f"bcrp_html {request.series}"
     page = client.get(daily_path(_PATH, request, context), _parse)
     return build_series(parse_days(page.rows, context), page.headings)

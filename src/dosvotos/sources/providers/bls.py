@@ -1,6 +1,6 @@
 """US Bureau of Labor Statistics, public API version 1: no key, 10 years and 25 series a call, 25 calls a day.
 
-It states nothing about a series but its id: names and units stand in version 2's catalog only.
+It says nothing about a series but its id: only version 2 has names and units.
 """
 
 import re
@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, Field
 
 from dosvotos.errors import SourceError
 from dosvotos.sources.http import ProviderClient, Response, RetryableError, parse_model
-from dosvotos.sources.providers.parsing import deduplicate, parse_number
+from dosvotos.sources.providers.parsing import parse_observations
 from dosvotos.sources.series import FetchedSeries, SeriesRequest, build_series
 
 _PATH: Final = "/publicAPI/v1/timeseries/data/"
@@ -50,42 +50,41 @@ class _Reply(BaseModel):
 
 
 def fetch(request: SeriesRequest, client: ProviderClient) -> FetchedSeries:
-    """Values in the series' own unit; the series is the BLS id, asked together with its siblings.
+    """Fetch monthly or quarterly values in the series' own unit; the series is the BLS id.
 
     Raises
     ------
     SourceError
-        Also when the calls a day without a key are used up.
+        Also when the daily calls without a key are used up.
     """
     context = f"bls {request.series}"
-    together = _call_batch(request)
-    observations: list[tuple[date, float | None]] = []
+    ids = _ids_of_call(request)
+    dated: list[tuple[date, str | None]] = []
     for first in range(request.start.year, request.end.year + 1, _YEARS_A_CALL):
         last = min(first + _YEARS_A_CALL - 1, request.end.year)
-        for row in _rows(request.series, together, client, (first, last)):
+        for row in _rows(request.series, ids, client, (first, last)):
             if row.period not in _YEAR_AVERAGE:
-                day = _first_day(row, request, context)
-                observations.append((day, parse_number(row.value, _MISSING, f"{context} {day}")))
-    return build_series(deduplicate(observations, context), request.series)
+                dated.append((_first_day(row, request, context), row.value))
+    return build_series(parse_observations(dated, context, _MISSING), request.series)
 
 
-def _call_batch(request: SeriesRequest) -> list[str]:
-    """The up to 25 series of the call that holds this one: the same for each of them."""
+def _ids_of_call(request: SeriesRequest) -> list[str]:
+    """The up to 25 ids asked in one call with this one: the same for each, so that the call is made once."""
     ids = sorted({request.series, *request.batch})
     start = ids.index(request.series) // _SERIES_A_CALL * _SERIES_A_CALL
     return ids[start : start + _SERIES_A_CALL]
 
 
 def _rows(
-    series: str, together: Sequence[str], client: ProviderClient, years: tuple[int, int]
+    series: str, ids: Sequence[str], client: ProviderClient, years: tuple[int, int]
 ) -> list[_Observation]:
-    body = {"seriesid": list(together), "startyear": str(years[0]), "endyear": str(years[1])}
+    body = {"seriesid": list(ids), "startyear": str(years[0]), "endyear": str(years[1])}
     reply = client.post(_PATH, _reply, body)
     about_it = [text for text in reply.message if re.search(rf"(?<!\w){re.escape(series)}(?!\w)", text)]
     if unknown := list(filter(_is_unknown, about_it)):
         raise SourceError(f"bls {series}: {unknown[0]}; check the id")
     if reply.status != _SUCCEEDED:  # refused because of another id: ask for this one alone
-        if len(together) == 1:
+        if len(ids) == 1:
             raise SourceError(f"bls {series}: {reply.status}: {reply.message}")
         return _rows(series, [series], client, years)
     found = [data for data in reply.results.series if data.id == series]

@@ -1,32 +1,24 @@
-"""Cboe: the daily history of its indices, one CSV an index with all its days."""
+"""Cboe: daily history of its indices, one CSV file an index."""
 
 from typing import Final
 
 from dosvotos.errors import SourceError
 from dosvotos.sources.http import ProviderClient, Response
 from dosvotos.sources.providers.dates import parse_us_date
-from dosvotos.sources.providers.parsing import deduplicate, find_column, parse_number, read_csv_rows
+from dosvotos.sources.providers.parsing import find_column, parse_observations, read_csv_rows
 from dosvotos.sources.series import FetchedSeries, SeriesRequest, build_series
 
 _FOLDER: Final = "/api/global/us_indices/daily_prices/"
 
 
 def fetch(request: SeriesRequest, client: ProviderClient) -> FetchedSeries:
-    """Index points; the series is ``FILE`` for its column CLOSE, or ``FILE:COLUMN``.
-
-    Raises
-    ------
-    SourceError
-    """
+    """Fetch daily index points; the series is ``FILE`` for its column CLOSE, or ``FILE:COLUMN``."""
     file, _, column = request.series.partition(":")
     context = f"cboe {request.series}"
     header, *days = client.get(_FOLDER + file, _table)
     at = find_column(header, column or "CLOSE", context)
     dated = [(parse_us_date(cells[0], context), cells[at]) for cells in days]
-    observations = [
-        (day, parse_number(raw, (), f"{context} {day}")) for day, raw in dated if day >= request.start
-    ]
-    return build_series(deduplicate(observations, context), f"{file} {header[at]}")
+    return build_series(parse_observations(dated, context, (), request.start), f"{file} {header[at]}")
 
 
 def _table(response: Response) -> list[list[str]]:

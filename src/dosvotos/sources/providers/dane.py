@@ -1,6 +1,7 @@
-"""DANE, Colombia's statistics office: a spreadsheet a release, its name the newest month in it.
+"""DANE, Colombia's statistics office: one spreadsheet a release, named after its last month.
 
-The newest release is looked for backwards from the last month asked for; a month without a file is not out.
+The newest release is searched backwards from the last month of the request; a month without a file (404) is
+not yet published.
 """
 
 import io
@@ -29,7 +30,7 @@ _SUMMARY: Final = re.compile(
 _Row = Sequence[object]
 
 
-class _Annex(NamedTuple):
+class _Workbook(NamedTuple):
     path: str
     sheet: str
     column: str | None
@@ -43,62 +44,64 @@ class _Sheet(NamedTuple):
 
 class _Table(NamedTuple):
     cells: list[tuple[date, object]]
-    asides: list[_Row]
-    """Rows beside the table: titles, units, notes, totals of a year."""
+    other_rows: list[_Row]
+    """Rows that are no month: titles, units, notes, totals of a year."""
 
 
-_ANNEXES: Final = {
-    "IPC": _Annex("/files/operaciones/IPC/{0}/anex-IPC-Indices-{0}.xlsx", "IndicesIPC", None),
-    "EXPORTACIONES": _Annex(
+_WORKBOOKS: Final = {
+    "IPC": _Workbook("/files/operaciones/IPC/{0}/anex-IPC-Indices-{0}.xlsx", "IndicesIPC", None),
+    "EXPORTACIONES": _Workbook(
         "/files/operaciones/EXPORTACIONES/anex-EXPORTACIONES-SerieTotalesProductosOMCAgrCUCIR3-{0}.xlsx",
         "Grupos OMC",
         "total",
     ),
-    "IMP": _Annex("/files/operaciones/IMP/anex-IMP-ProductosOMCAgrCUCI3-{0}.xlsx", "Grupos OMC", "total"),
+    "IMP": _Workbook("/files/operaciones/IMP/anex-IMP-ProductosOMCAgrCUCI3-{0}.xlsx", "Grupos OMC", "total"),
 }
 
 
 def fetch(request: SeriesRequest, client: ProviderClient) -> FetchedSeries:
-    """Monthly values in the sheet's unit; the series is ``IPC``, ``EXPORTACIONES`` or ``IMP``.
+    """Fetch monthly values in the sheet's unit; the series is ``IPC``, ``EXPORTACIONES`` or ``IMP``.
 
     Raises
     ------
     NotPublishedError
         If none of the last months has a file.
     SourceError
-        Also if the newest file does not end with the month in its name.
+        Also if the newest file does not end with the month it is named after.
     """
     context = f"dane {request.series}"
-    annex = _ANNEXES.get(request.series)
-    if annex is None or request.frequency != "monthly":
+    workbook = _WORKBOOKS.get(request.series)
+    if workbook is None or request.frequency != "monthly":
         raise SourceError(
-            f"{context}: no {request.frequency} series of DANE; the monthly ones are {list(_ANNEXES)}"
+            f"{context}: no {request.frequency} series of DANE; the monthly ones are {list(_WORKBOOKS)}"
         )
-    release, sheet = _newest(annex, request.end, client, context)
-    table = _table(sheet, annex.column, context)
+    release, sheet = _newest(workbook, request.end, client, context)
+    table = _table(sheet, workbook.column, context)
     observations = [(month, parse_number(cell, (), f"{context} {month}")) for month, cell in table.cells]
     last = max((month for month, value in observations if value is not None), default=None)
     if last != release:
         raise SourceError(
             f"{context}: expected the file of {_name(release)} to end with that month, it ends with {last}"
         )
-    stated = [sheet.title, *(cell.strip() for row in table.asides for cell in row if isinstance(cell, str))]
+    stated = [
+        sheet.title,
+        *(cell.strip() for row in table.other_rows for cell in row if isinstance(cell, str)),
+    ]
     kept = [(month, value) for month, value in observations if month >= request.start]
     return build_series(deduplicate(kept, context), "; ".join(filter(None, stated)))
 
 
-def _newest(annex: _Annex, end: date, client: ProviderClient, context: str) -> tuple[date, _Sheet]:
+def _newest(workbook: _Workbook, end: date, client: ProviderClient, context: str) -> tuple[date, _Sheet]:
     newest = end.year * 12 + end.month - 1
     releases = [date(n // 12, n % 12 + 1, 1) for n in range(newest, newest - _LOOK_BACK_MONTHS, -1)]
     for release in releases:
         try:
-            path = annex.path.format(_name(release))
-            return release, client.get(path, partial(_sheet, name=annex.sheet, context=context))
+            path = workbook.path.format(_name(release))
+            return release, client.get(path, partial(_sheet, name=workbook.sheet, context=context))
         except NotPublishedError:
             continue
-    raise NotPublishedError(
-        f"{context}: no file from {_name(releases[-1])} to {_name(releases[0])} at {annex.path.format('...')}"
-    )
+    months = f"from {_name(releases[-1])} to {_name(releases[0])}"
+    raise NotPublishedError(f"{context}: no file {months} at {workbook.path.format('...')}")
 
 
 def _name(release: date) -> str:
@@ -131,8 +134,8 @@ def _table(sheet: _Sheet, column: str | None, context: str) -> _Table:
             table.cells.append((first, row[value_at]))
         elif not column and (month := parse_month_name(_text(row[at]))):
             table.cells.extend((date(year, month, 1), row[i]) for i, year in years.items())
-        elif _is_aside(row, at):
-            table.asides.append(row)
+        elif _holds_no_data(row, at):
+            table.other_rows.append(row)
         else:
             raise SourceError(f"{context}: expected a month beside numbers, found {row[at]!r}")
     return table
@@ -159,8 +162,8 @@ def _first_day(cell: object) -> date | None:
     return date(cell.year, cell.month, 1) if isinstance(cell, date) else parse_month(_text(cell))
 
 
-def _is_aside(row: _Row, at: int) -> bool:
-    """Whether a row holds no numbers, or those of a summary we know."""
+def _holds_no_data(row: _Row, at: int) -> bool:
+    """Whether a row has no numbers, or only those of a known summary such as a year's total."""
     numbers = [cell for i, cell in enumerate(row) if i != at and isinstance(cell, int | float)]
     return not numbers or _SUMMARY.fullmatch(_text(row[at])) is not None
 

@@ -1,8 +1,8 @@
 """datos.gov.co, Colombia's open data (Socrata): the official dollar rate, TRM.
 
-The TRM averages a session's trades and is in force from the day after it to the next session: Friday's from
-Saturday to Monday. It is dated by its session, the day before it comes into force. Dated by force, a Friday's
-rate would stand on a Saturday, and each rate a day behind its market. Tomorrow's row is today's session.
+The TRM averages a session's trades and is in force from the day after it until the next session: Friday's
+from Saturday to Monday. An observation is dated by its session, the day before it comes into force; dated by
+force, a Friday's rate would be a Saturday's. So the row in force tomorrow holds today's session.
 """
 
 from datetime import date, datetime, timedelta
@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from dosvotos.errors import NotPublishedError, SourceError
 from dosvotos.sources.http import ProviderClient, Response, RetryableError
-from dosvotos.sources.providers.parsing import deduplicate, parse_number
+from dosvotos.sources.providers.parsing import parse_observations
 from dosvotos.sources.series import FetchedSeries, SeriesRequest, build_series
 
 _PAGE: Final = 50_000
@@ -24,12 +24,7 @@ _Row = dict[str, Any]
 
 
 def fetch(request: SeriesRequest, client: ProviderClient) -> FetchedSeries:
-    """Rates in the stated unit for a dollar; the series is ``RESOURCE:COLUMN``, a key would be an app token.
-
-    Raises
-    ------
-    SourceError
-    """
+    """Fetch COP per USD by session; the series is ``RESOURCE:COLUMN``, the optional key an app token."""
     resource, _, column = request.series.partition(":")
     context = f"datos_gov_co {request.series}"
     rows = _rows(request, resource, column, client)
@@ -41,8 +36,7 @@ def fetch(request: SeriesRequest, client: ProviderClient) -> FetchedSeries:
     if not any(column in row for row in rows):
         raise SourceError(f"{context}: expected a column {column!r}, found {sorted(rows[0])}")
     sessions = [(_session(row, context), row.get(column)) for row in rows]
-    observations = [(day, parse_number(raw, (), f"{context} {day}")) for day, raw in sessions]
-    return build_series(deduplicate(observations, context), f"{resource} {column} {units.pop()}")
+    return build_series(parse_observations(sessions, context), f"{resource} {column} {units.pop()}")
 
 
 def _rows(request: SeriesRequest, resource: str, column: str, client: ProviderClient) -> list[_Row]:

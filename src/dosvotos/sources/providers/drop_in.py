@@ -1,7 +1,7 @@
-"""Series of which there is no API: CSV files that a person saves into the drop-in folder.
+"""Series without an API: CSV files that a person saves into the drop-in folder.
 
-A file has a header, a date column (``fecha``, ``date`` or ``observation_date``) and columns of values between
-semicolons, tabs or commas. Dates are 2025-01-31, 31/01/2025, 2025-01 or ene-25. An empty cell is missing.
+A file has a header, a date column (``fecha``, ``date`` or ``observation_date``) and value columns, separated
+by semicolons, tabs or commas. Dates are 2025-01-31, 31/01/2025, 2025-01 or ene-25. An empty cell is missing.
 """
 
 import csv
@@ -26,12 +26,12 @@ _DATES: Final = (
     re.compile(r"(?P<day>\d\d?)/(?P<month>\d\d?)/(?P<year>\d{4})"),
 )
 _YEAR_AND_MONTH: Final = re.compile(r"(\d{4})-(\d\d)")
-_UNGROUPED: Final = {".": re.compile(r"[+-]?\d+(?:\.\d+)?")}
-_GROUPED: Final = {
+_PLAIN_NUMBERS: Final = {".": re.compile(r"[+-]?\d+(?:\.\d+)?")}
+_GROUPED_NUMBERS: Final = {
     ".": re.compile(r"[+-]?(?:\d+|[1-9]\d{0,2}(?:,\d{3})+)(?:\.\d+)?"),
     ",": re.compile(r"[+-]?(?:\d+|[1-9]\d{0,2}(?:\.\d{3})+)(?:,\d+)?"),
 }
-"""Numbers by their decimal mark; the other mark may group thousands."""
+"""Patterns of numbers by decimal mark, without and with the other mark as thousands separator."""
 
 
 class _Column(NamedTuple):
@@ -42,16 +42,16 @@ class _Column(NamedTuple):
 
 
 def fetch(request: SeriesRequest, folder: Path) -> FetchedSeries:
-    """All values of a file, in its unit; the series is ``FILE:COLUMN``, or ``FILE`` with one value column.
+    """Read all values of a file, in its unit; the series is ``FILE:COLUMN``, or ``FILE`` with one column.
 
-    What precedes the request's start is given too: a person may add history at any time.
+    Values before the request's start are returned too: a person may add history at any time.
 
     Raises
     ------
     NotPublishedError
         If the file is not there.
     SourceError
-        If it cannot be read, or could be read in two ways.
+        If it cannot be read, or is ambiguous.
     """
     file, _, column = request.series.partition(":")
     context = f"drop-in file {folder / file}"
@@ -64,7 +64,7 @@ def fetch(request: SeriesRequest, folder: Path) -> FetchedSeries:
         )
     chosen = _column(_text(folder / file, context), column, context)
     dated = [(_period(written, request.frequency, context), raw) for written, raw in chosen.cells]
-    _refuse_repeated((day for day, _ in dated), context)
+    _refuse_repeated_dates((day for day, _ in dated), context)
     valued = [(day, raw) for day, raw in dated if raw]
     if not valued:
         raise SourceError(f"{context}: column {chosen.name!r} holds no value")
@@ -104,10 +104,10 @@ def _rows(text: str, separator: str, context: str) -> list[list[str]]:
     except csv.Error as error:
         raise SourceError(f"{context}: no CSV: {error}") from error
     rows = [cells for line in lines if any(cells := [cell.strip() for cell in line])]
-    if odd := [cells for cells in rows if len(cells) != len(rows[0])]:
+    if uneven := [cells for cells in rows if len(cells) != len(rows[0])]:
         raise SourceError(
-            f"{context}: expected {len(rows[0])} cells a line, found {odd[0]}; decimal commas need columns "
-            "between semicolons"
+            f"{context}: expected {len(rows[0])} cells a line, found {uneven[0]}; decimal commas need "
+            "semicolons between columns"
         )
     return rows
 
@@ -119,7 +119,7 @@ def _only(found: Sequence[int], name: str, header: Sequence[str], context: str) 
 
 
 def _period(text: str, frequency: Frequency, context: str) -> date:
-    """The day as written, or the first day of the month or quarter that begins or ends with it."""
+    """The day itself, or the first day of the period whose first or last day or month is written."""
     day, is_month = _date(text, context)
     if frequency == "daily":
         if is_month:
@@ -137,7 +137,7 @@ def _period(text: str, frequency: Frequency, context: str) -> date:
 
 
 def _date(text: str, context: str) -> tuple[date, bool]:
-    """A day, or the first day of what is written as a month, and whether it is a month."""
+    """Parse a day, or a month to its first day, and whether it was a month."""
     try:
         for form in _DATES:
             if match := form.fullmatch(text):
@@ -153,18 +153,19 @@ def _date(text: str, context: str) -> tuple[date, bool]:
     )
 
 
-def _refuse_repeated(days: Iterable[date], context: str) -> None:
+def _refuse_repeated_dates(days: Iterable[date], context: str) -> None:
     if repeated := [day for day, times in Counter(days).items() if times > 1]:
         raise SourceError(f"{context}: each day or period may stand once, {repeated[0]} stands more often")
 
 
 def _decimal_mark(texts: Sequence[str], separator: str, context: str) -> str:
-    """The one decimal mark by which all numbers of a column can be read.
+    """The only decimal mark with which all numbers of a column can be read.
 
-    Between commas it is a point. Between semicolons, which spreadsheets write where the comma is the decimal
-    mark, a comma is one. Otherwise 1.234 could be either, unless another number tells.
+    In a file separated by commas it is a point. In one separated by semicolons, which spreadsheets write
+    where the comma is the decimal mark, a comma is the decimal mark. Else 1.234 is ambiguous, unless another
+    number of the column decides.
     """
-    forms = _UNGROUPED if separator == "," else _GROUPED
+    forms = _PLAIN_NUMBERS if separator == "," else _GROUPED_NUMBERS
     for text in texts:
         if not any(form.fullmatch(text) for form in forms.values()):
             raise SourceError(

@@ -20,7 +20,7 @@ import pandas as pd
 from dosvotos.contracts.acquisition import Frequency
 from dosvotos.errors import SourceError
 from dosvotos.sources.http import ProviderClient, Response, RetryableError
-from dosvotos.sources.providers.parsing import deduplicate, parse_number, read_csv_rows
+from dosvotos.sources.providers.parsing import parse_observations, read_csv_rows
 from dosvotos.sources.series import FetchedSeries, SeriesRequest, build_series
 
 PACKAGES: Final = {
@@ -43,8 +43,8 @@ _MISSING: Final = frozenset({"ND", "NC", "NA"})
 _MAX_XML_BYTES: Final = 512 * 2**20
 
 
-class _Stated(NamedTuple):
-    """What the Board says of a series. The multiplier is stated, not applied."""
+class _Attributes(NamedTuple):
+    """What the Board says about a series; its values are not yet multiplied by the multiplier."""
 
     description: str
     unit: str
@@ -64,18 +64,18 @@ class _Stated(NamedTuple):
 
 
 class _Found(NamedTuple):
-    stated: _Stated
+    attributes: _Attributes
     observations: list[tuple[str, str]]
     """Period and value as written, "" or one of _MISSING where there is none."""
 
 
 def fetch(request: SeriesRequest, client: ProviderClient) -> FetchedSeries:
-    """Values in the unit and multiplier that `states` holds; the series is ``RELEASE/NAME``.
+    """Fetch values in the unit and multiplier that the description holds; the series is ``RELEASE/NAME``.
 
     Raises
     ------
     SourceError
-        With what the package and the archive answered.
+        With the answers of the package and of the archive.
     """
     context = f"fed_ddp {request.series}"
     release, slash, name = request.series.partition("/")
@@ -89,10 +89,8 @@ def fetch(request: SeriesRequest, client: ProviderClient) -> FetchedSeries:
         except SourceError as error:
             raise SourceError(f"{context}: package: {refused}; archive: {error}") from error
     dated = [(_day(period, request.frequency, context), raw) for period, raw in found.observations]
-    observations = [
-        (day, parse_number(raw, _MISSING, f"{context} {day}")) for day, raw in dated if day >= request.start
-    ]
-    return build_series(deduplicate(observations, context), found.stated.sentence(context))
+    observations = parse_observations(dated, context, _MISSING, request.start)
+    return build_series(observations, found.attributes.sentence(context))
 
 
 def _in_package(request: SeriesRequest, client: ProviderClient, release: str, name: str) -> _Found:
@@ -114,7 +112,9 @@ def _in_package(request: SeriesRequest, client: ProviderClient, release: str, na
         raise SourceError(f"the column of {rows[4][at]} is headed {rows[5][at]!r}")
     if len(rows) == len(_PACKAGE_HEADER):
         raise SourceError("has header rows and no observation")
-    return _Found(_Stated(*(cells[at] for cells in rows[:5])), [(cells[0], cells[at]) for cells in rows[6:]])
+    return _Found(
+        _Attributes(*(cells[at] for cells in rows[:5])), [(cells[0], cells[at]) for cells in rows[6:]]
+    )
 
 
 def _package(response: Response) -> list[list[str]]:
@@ -139,9 +139,9 @@ def _in_archive(client: ProviderClient, release: str, name: str) -> _Found:
         found = list(_series_called(name, release, xml))
     if not found:
         raise SourceError(f"no series {name} in the archive of {release}")
-    if len({each.stated[1:] for each in found}) > 1:
-        raise SourceError(f"{name} stands in data sets that disagree: {[each.stated for each in found]}")
-    return _Found(found[0].stated, [observation for each in found for observation in each.observations])
+    if len({each.attributes[1:] for each in found}) > 1:
+        raise SourceError(f"{name} stands in data sets that disagree: {[each.attributes for each in found]}")
+    return _Found(found[0].attributes, [observation for each in found for observation in each.observations])
 
 
 def _archive(response: Response) -> bytes:
@@ -180,8 +180,8 @@ def _series_called(name: str, release: str, xml: IO[bytes]) -> Iterator[_Found]:
 def _series(element: Any, identifier: str) -> _Found:
     unit, multiplier, currency = (element.get(key, "") for key in ("UNIT", "UNIT_MULT", "CURRENCY"))
     texts = [found.text or "" for found in element.iterfind(".//{*}AnnotationText")]
-    stated = _Stated("; ".join(texts), unit, multiplier, currency, identifier)
-    return _Found(stated, [_observed(found) for found in element.iterfind("{*}Obs")])
+    attributes = _Attributes("; ".join(texts), unit, multiplier, currency, identifier)
+    return _Found(attributes, [_observed(found) for found in element.iterfind("{*}Obs")])
 
 
 def _observed(element: Any) -> tuple[str, str]:

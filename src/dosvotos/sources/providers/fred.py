@@ -1,7 +1,7 @@
-"""FRED and ALFRED, Federal Reserve Bank of St. Louis: needs a key, and its terms need the user's yes.
+"""FRED and ALFRED, Federal Reserve Bank of St. Louis: needs a key, and the user's consent to its terms.
 
-Monthly and quarterly series come with every vintage, each dated by the day it became known; daily ones as
-they stand today. FRED takes its key in the address only; the client keeps addresses out of messages and logs.
+Monthly and quarterly series come with every vintage, dated by the day it was published; daily series with
+their current values. FRED takes its key in the URL only; the client keeps URLs out of messages and logs.
 """
 
 import json
@@ -21,15 +21,15 @@ from dosvotos.sources.series import FetchedSeries, SeriesRequest, build_series
 
 KEY_VARIABLE: Final = "FRED_API_KEY"
 PAGE: Final = 100_000
-"""Rows an answer holds at most."""
+"""Most rows of one answer."""
 _MISSING: Final = frozenset({"."})
 _LETTER: Final[Mapping[Frequency, str]] = {"daily": "D", "monthly": "M", "quarterly": "Q"}
-_SILENT_AT_MOST: Final[Mapping[Frequency, timedelta]] = {
+_MAX_EMPTY_RANGE: Final[Mapping[Frequency, timedelta]] = {
     "daily": timedelta(days=30),
     "monthly": timedelta(days=180),
     "quarterly": timedelta(days=300),
 }
-"""A longer range without any row is a fault, not a wait."""
+"""A longer range without any row is an error, not a delay of publication."""
 
 
 class _Description(BaseModel):
@@ -60,10 +60,10 @@ class _Page(BaseModel):
 
 
 def fetch(request: SeriesRequest, client: ProviderClient) -> FetchedSeries:
-    """Values in FRED's unit; the series is FRED's id, such as ``CPIAUCSL``.
+    """Fetch values in FRED's unit; the series is FRED's id, such as ``CPIAUCSL``.
 
-    Of a monthly or quarterly series each value comes with its vintage, the day FRED first held it, and each
-    revision is a row of its own; vintages after ``request.end`` are left out.
+    Each value of a monthly or quarterly series has its vintage, the day FRED first had it, and each revision
+    is a row of its own; vintages after ``request.end`` are left out.
 
     Raises
     ------
@@ -71,16 +71,16 @@ def fetch(request: SeriesRequest, client: ProviderClient) -> FetchedSeries:
 
     Notes
     -----
-    A call may span 2,000 vintages, and a long series has more. Nothing of a period is known before it begins,
-    so the vintages are asked from ``request.start``: a series revised every week reaches the limit after 38
-    years. FRED says so itself, should it happen.
+    FRED allows 2,000 vintages a call, and a long series has more. No value is known before its period begins,
+    so vintages are requested from ``request.start``: a series revised every week reaches the limit after 38
+    years, which FRED reports as an error.
     """
     context = f"fred {request.series}"
     described = _describe(request, client)
     dated = [
         (_day(row.date, context), _day(row.realtime_start, context), row) for row in _rows(request, client)
     ]
-    if not dated and request.end - request.start > _SILENT_AT_MOST[request.frequency]:
+    if not dated and request.end - request.start > _MAX_EMPTY_RANGE[request.frequency]:
         raise SourceError(f"{context}: no observation from {request.start} to {request.end}")
     values = [(day, known, _value(row, f"{context} {day}")) for day, known, row in dated]
     if request.frequency == "daily":
@@ -100,7 +100,7 @@ def fetch(request: SeriesRequest, client: ProviderClient) -> FetchedSeries:
 
 
 def _describe(request: SeriesRequest, client: ProviderClient) -> str:
-    """What FRED says about the series."""
+    """Title, unit and frequency that FRED states, checked against the request."""
     context = f"fred {request.series}"
     catalog = _ask("/fred/series", _Catalog, {}, request.series, client)
     if len(catalog.seriess) != 1 or catalog.seriess[0].id != request.series:
@@ -162,7 +162,7 @@ def _read_refusal(series: str, response: Response) -> Exception | None:
 
 
 def _refusal(series: str, content: object) -> Exception | None:
-    """What an error in the body means."""
+    """The error that a body states; None if it states none."""
     if not isinstance(content, dict) or "error_code" not in content:
         return None
     code, message = content["error_code"], str(content.get("error_message", "no message"))

@@ -77,6 +77,14 @@ def find_column(header: Sequence[str], name: str, context: str) -> int:
     return header.index(name)
 
 
+def parse_observations(
+    rows: Iterable[tuple[date, object]], context: str, missing: Collection[str] = (), start: date = date.min
+) -> list[Observation]:
+    """Parse dated numbers from `start` on, each date once, as `parse_number` and `deduplicate` do."""
+    numbers = [(day, parse_number(raw, missing, f"{context} {day}")) for day, raw in rows if day >= start]
+    return deduplicate(numbers, context)
+
+
 def deduplicate(observations: Iterable[Observation], context: str) -> list[Observation]:
     """Keep each date once; a repetition with the same value is no conflict.
 

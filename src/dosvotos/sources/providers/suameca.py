@@ -1,7 +1,7 @@
-"""Banco de la Republica, SUAMECA: the undocumented service of its statistics portal; all history each time.
+"""Banco de la Republica, SUAMECA: the undocumented service of its statistics portal, the full history a call.
 
-A wrong id gets status 200 as well: an empty list for a page of the portal, a record that says it is no series
-for a number that nobody knows.
+A wrong id is answered with status 200 too: the id of a page of the portal with an empty list, an unknown one
+with a record whose ``isSerie`` is ``NO``.
 """
 
 from collections.abc import Sequence
@@ -38,14 +38,14 @@ class _Record(BaseModel):
 
 
 def fetch(request: SeriesRequest, client: ProviderClient) -> FetchedSeries:
-    """Values in the series' own unit; the series is its number, not that of its page on the portal.
+    """Fetch values in the series' own unit; the series is its number, not that of its page on the portal.
 
-    A monthly or quarterly value stands at its period's first day, wherever in the period the portal dates it.
+    A monthly or quarterly value is dated by its period's first day, whichever day of it the portal uses.
 
     Raises
     ------
     SourceError
-        Also if another series or frequency is stated, or a period holds two values.
+        Also if the answer is about another series or frequency, or a period has two values.
     """
     context = f"suameca {request.series}"
     records = client.get(_PATH, partial(_records, context=context), {"idSerie": request.series})

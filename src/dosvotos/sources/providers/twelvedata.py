@@ -22,9 +22,9 @@ from dosvotos.sources.series import FetchedSeries, SeriesRequest, build_series
 
 KEY_VARIABLE: Final = "TWELVEDATA_API_KEY"
 PAGE: Final = 5_000
-"""Rows an answer holds at most."""
+"""Most rows of one answer."""
 CLOSED_AT_MOST: Final = timedelta(days=10)
-"""No market stays closed longer: a longer range without any row is a fault."""
+"""No market stays closed longer: a longer range without any row is an error."""
 _PATH: Final = "/time_series"
 _MINUTE: Final = 60.0
 _NO_DATA: Final = "no data is available on the specified dates"
@@ -55,19 +55,19 @@ class _Page(NamedTuple):
 
 
 class _NoTradesError(SourceError):
-    """The symbol is known, and the range holds no row."""
+    """The symbol is known, but the range has no row."""
 
 
 def fetch(request: SeriesRequest, client: ProviderClient) -> FetchedSeries:
-    """Daily closes in the quote currency; the series is Twelve Data's symbol, such as ``USD/MXN``.
+    """Fetch daily closes in the quote currency; the series is Twelve Data's symbol, such as ``USD/MXN``.
 
-    The day that is still open has a row too, and nothing in the answer tells it from a closed one: the row of
-    ``request.end`` is left out. A later row is given back as it is, for the caller to see.
+    Nothing in the answer distinguishes the row of a day that is still open: the row of ``request.end`` is
+    left out. Later rows are kept, for the caller to reject.
 
     Raises
     ------
     SourceError
-        NotPublishedError where the range holds no closed day.
+        NotPublishedError if the range has no closed day.
     """
     context = f"twelvedata {request.series}"
     pages = list(_pages(request.series, "1day", _midnight(request.start), _midnight(request.end), client))
@@ -80,7 +80,7 @@ def fetch(request: SeriesRequest, client: ProviderClient) -> FetchedSeries:
 
 
 def fetch_bars(symbol: str, start: pd.Timestamp, end: pd.Timestamp, client: ProviderClient) -> pd.DataFrame:
-    """5-minute bars whose open lies at or after `start` and that closed by `end`.
+    """Fetch the 5-minute bars that opened at or after `start` and closed by `end`.
 
     Parameters
     ----------
@@ -101,8 +101,8 @@ def fetch_bars(symbol: str, start: pd.Timestamp, end: pd.Timestamp, client: Prov
 
     Notes
     -----
-    Pages of 5,000 bars are asked from the newest back, so that weekends cost no call. Labels carry no zone:
-    UTC is asked for, and a label outside the range asked would betray another.
+    Pages of 5,000 bars are requested from the newest back, so that weekends cost no call. Timestamps carry no
+    zone: UTC is requested, and a timestamp outside the range would show that the answer is in another.
     """
     context = f"twelvedata {symbol} 5min"
     first, last = start.tz_convert("UTC").tz_localize(None), end.tz_convert("UTC").tz_localize(None)
@@ -129,7 +129,7 @@ def fetch_bars(symbol: str, start: pd.Timestamp, end: pd.Timestamp, client: Prov
 def _pages(
     symbol: str, interval: str, start: datetime, end: datetime, client: ProviderClient
 ) -> Iterator[_Page]:
-    """Answers from the newest back to `start`; an answer that is not full is the last."""
+    """Yield pages from the newest back to `start`; a page that is not full is the last."""
     headers = {"Authorization": f"apikey {client.require_key(KEY_VARIABLE)}"}
     zone = {} if interval == "1day" else {"timezone": "UTC"}
     while end >= start:
@@ -181,7 +181,7 @@ def _read_refusal(symbol: str, response: Response) -> Exception | None:
 
 
 def _refusal(symbol: str, content: Any) -> Exception | None:
-    """What an error in the body means; it comes with status 200 as well as with its own code."""
+    """The error that a body states, with status 200 or with its own code; None if it states none."""
     if not isinstance(content, dict) or content.get("status") != "error":
         return None
     code, message = content.get("code"), str(content.get("message", "no message"))

@@ -1,4 +1,4 @@
-"""University of Michigan, Surveys of Consumers: one CSV a table, a month a row, from 1952.
+"""University of Michigan, Surveys of Consumers: one CSV file a table, one row a month from 1952 on.
 
 The newest month may be preliminary; the file does not say so.
 """
@@ -8,7 +8,7 @@ from typing import Final
 
 from dosvotos.errors import SourceError
 from dosvotos.sources.http import ProviderClient, Response
-from dosvotos.sources.providers.parsing import deduplicate, find_column, parse_number, read_csv_rows
+from dosvotos.sources.providers.parsing import find_column, parse_observations, read_csv_rows
 from dosvotos.sources.series import FetchedSeries, SeriesRequest, build_series
 
 _MONTHS: Final = (
@@ -18,21 +18,13 @@ _MONTHS: Final = (
 
 
 def fetch(request: SeriesRequest, client: ProviderClient) -> FetchedSeries:
-    """Index points of a month; the series is ``FILE:COLUMN``.
-
-    Raises
-    ------
-    SourceError
-    """
+    """Fetch monthly index points; the series is ``FILE:COLUMN``."""
     file, _, column = request.series.partition(":")
     context = f"umich {request.series}"
     header, *months = client.get(f"/files/{file}", _table)
     at = find_column(header, column, context)
     dated = [(_first_day(cells, context), cells[at]) for cells in months]
-    observations = [
-        (day, parse_number(raw, (), f"{context} {day}")) for day, raw in dated if day >= request.start
-    ]
-    return build_series(deduplicate(observations, context), f"{file} {column}")
+    return build_series(parse_observations(dated, context, (), request.start), f"{file} {column}")
 
 
 def _table(response: Response) -> list[list[str]]:
