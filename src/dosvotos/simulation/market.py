@@ -85,7 +85,7 @@ def simulate_market(
         )
     sessions = scheduled_sessions(FIRST_SESSION, last_day)
     noise = session_noise(params.seed, sessions, params.edge)
-    levels = macro_levels(params.seed, np.datetime64(last_day), sessions, noise.daily)
+    levels = macro_levels(params.seed, np.datetime64(last_day), sessions, noise.daily_shocks)
     observed = _observations_by_variable(levels, variables)
     first_opens = _first_opens(sessions)
     signal = _visible_signal(observed, variables, first_opens + BAR)
