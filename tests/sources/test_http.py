@@ -266,10 +266,10 @@ def test_a_date_to_wait_for_is_seconds_from_the_answers_date_and_never_negative(
 
 
 def test_a_provider_may_say_in_the_body_why_it_refuses(server):
-    def read_refusal(answer: Response) -> Exception | None:
-        return SourceError("cboe: bad key") if b"key" in answer.content else None
+    def read_refusal(content: object) -> Exception | None:
+        return SourceError("cboe: bad key") if content == {"error": "key"} else None
 
-    server.answer("/key", Reply("key", status=404))
+    server.answer("/key", Reply({"error": "key"}, status=404))
     server.answer("/other", Reply("other", status=403))
     with client_of("cboe", server) as client:
         with pytest.raises(SourceError, match=r"^cboe: bad key$") as raised:
@@ -281,7 +281,7 @@ def test_a_provider_may_say_in_the_body_why_it_refuses(server):
 
 
 def test_a_refusal_that_may_pass_is_tried_again_after_the_pause_asked_for(server, waits):
-    def read_refusal(_: Response) -> Exception:
+    def read_refusal(_: object) -> Exception:
         return RetryableError("credits used up")
 
     server.answer("/data", Reply(status=403, headers={"Retry-After": "2"}), GOOD)
@@ -438,7 +438,7 @@ FAULTS = {
     "half a page": Reply({"value": 7}, cut_at=3),
     "timeout": Reply(GOOD.body, delay=0.4),
     "not UTF-8": lambda call: Reply(f"{call.query}".encode() + b"\xff"),
-    "a refusal": echo(422),
+    "a refusal": lambda call: Reply({"no": f"{call.query} {call.headers}"}, 422),
     "another form": lambda call: Reply({"error": f"{call.query}"}),
 }
 
@@ -454,8 +454,8 @@ def test_no_message_and_no_log_shows_a_key(server, caplog, fault):
             raise SourceError(f"fred: {content['error']}")
         return parse_model(content, Form, "fred").value
 
-    def read_refusal(answer: Response) -> Exception | None:
-        return SourceError(f"fred: {answer.content!r}") if fault == "a refusal" else None
+    def read_refusal(content: object) -> Exception | None:
+        return SourceError(f"fred: {content!r}") if fault == "a refusal" else None
 
     for name in ("", "httpx", "httpcore", "stamina", "pyrate_limiter"):
         caplog.set_level(logging.DEBUG, name)

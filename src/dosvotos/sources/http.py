@@ -49,13 +49,7 @@ class Response(NamedTuple):
     content_type: str
 
     def text(self, encoding: str = "utf-8-sig") -> str:
-        """Decode the body.
-
-        Raises
-        ------
-        RetryableError
-            If the body is HTML, as of a maintenance page, or not in this encoding.
-        """
+        """Decode the body; RetryableError if it is HTML, as of a maintenance page, or in another encoding."""
         start = self.content.removeprefix(BOM_UTF8).lstrip()[:9].lower()
         if "html" in self.content_type or start.startswith((b"<!doctype", b"<html")):
             raise RetryableError(f"answered with a web page instead of data: {self.excerpt()}")
@@ -65,17 +59,18 @@ class Response(NamedTuple):
             raise RetryableError(f"answered with text that is not {encoding}: {error}") from error
 
     def json(self) -> Any:
-        """Parse the body as JSON.
-
-        Raises
-        ------
-        RetryableError
-            If it is not JSON, as when the document was cut off.
-        """
+        """Parse the body as JSON; RetryableError if it is not, as when the document was cut off."""
         try:
             return json.loads(self.text())
         except (ValueError, RecursionError) as error:
             raise RetryableError(f"answered with what is no JSON: {self.excerpt()}") from error
+
+    def json_or_none(self) -> Any:
+        """Parse the body as JSON; None if it is not."""
+        try:
+            return json.loads(self.content)
+        except (ValueError, RecursionError):
+            return None
 
     def excerpt(self) -> str:
         """Quote the first characters of the body, for a message."""
@@ -98,8 +93,8 @@ def parse_model(content: Any, model: type[Model], context: str) -> Model:
         raise SourceError(f"{context}: the answer's form has changed: {place}: {first['msg']}") from error
 
 
-ReadRefusal = Callable[[Response], Exception | None]
-"""Reads the body of a 4xx response: the error to raise, or None to decide by the status alone."""
+ReadRefusal = Callable[[Any], Exception | None]
+"""Reads the JSON body of a 4xx response: the error to raise, or None to decide by the status alone."""
 
 
 @dataclass
@@ -137,13 +132,7 @@ class ProviderClient:
         self._http.close()
 
     def require_key(self, variable: str) -> str:
-        """Return the provider's key.
-
-        Raises
-        ------
-        SourceError
-            If there is none, naming the environment variable that holds it.
-        """
+        """Return the provider's key; SourceError that names the environment variable if there is none."""
         if not self.key:
             raise SourceError(f"{self.name}: needs a key; set {variable}")
         return self.key
@@ -227,8 +216,10 @@ class ProviderClient:
         if httpx.codes.is_success(status):
             return response
         retry_after = retry_after_seconds(headers)
-        refused = status < httpx.codes.INTERNAL_SERVER_ERROR
-        if refused and read_refusal is not None and (refusal := read_refusal(response)) is not None:
+        refusal = None
+        if status < httpx.codes.INTERNAL_SERVER_ERROR and read_refusal is not None:
+            refusal = read_refusal(response.json_or_none())
+        if refusal is not None:
             if isinstance(refusal, RetryableError) and refusal.retry_after is None:
                 refusal.retry_after = retry_after
             raise refusal

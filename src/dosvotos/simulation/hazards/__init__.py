@@ -14,9 +14,8 @@ import pandas as pd
 from dosvotos.contracts.parameters import HAZARDS, Hazard
 from dosvotos.market.calendar import BOGOTA
 from dosvotos.simulation.hazards.bars import BAR_HAZARDS, BarEditor
-from dosvotos.simulation.hazards.defect import Defect
 from dosvotos.simulation.hazards.macro import DAILY_HAZARDS, SERIES_HAZARDS, MacroEditor
-from dosvotos.simulation.hazards.schedule import SEED_KEY, half_years
+from dosvotos.simulation.hazards.schedule import SEED_KEY, Defect, half_years
 
 __all__ = ["Defect", "MarketWithDefects", "inject_hazards"]
 

@@ -1,6 +1,5 @@
 """Hazards of 5-minute bars: one function each, which edits a market's bars and records what it changed."""
 
-from collections.abc import Callable
 from typing import Final
 
 import numpy as np
@@ -8,8 +7,7 @@ import pandas as pd
 
 from dosvotos.contracts.parameters import Hazard
 from dosvotos.market.calendar import BAR, BARS_PER_SESSION, session_bar_times, session_dates
-from dosvotos.simulation.hazards.defect import Defect
-from dosvotos.simulation.hazards.schedule import TargetSessions
+from dosvotos.simulation.hazards.schedule import Defect, TargetSessions, by_name
 
 _PRICES: Final = ("open", "high", "low", "close")
 _DECIMALS: Final = 5
@@ -209,16 +207,7 @@ def _widen_high_low(prices: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {**prices, "high": high, "low": low}
 
 
-BAR_HAZARDS: Final[dict[Hazard, Callable[[BarEditor, TargetSessions, np.random.Generator], None]]] = {
-    "mixed_zone_labels": _mixed_zone_labels,
-    "disagreeing_duplicates": _disagreeing_duplicates,
-    "flat_bars": _flat_bars,
-    "stale_run": _stale_run,
-    "off_session_bars": _off_session_bars,
-    "weekend_bars": _weekend_bars,
-    "holiday_quotes": _holiday_quotes,
-    "sparse_session": _sparse_session,
-    "missing_session": _missing_session,
-    "bad_tick": _bad_tick,
-    "close_spike": _close_spike,
-}
+BAR_HAZARDS: Final = by_name(
+    _mixed_zone_labels, _disagreeing_duplicates, _flat_bars, _stale_run, _off_session_bars, _weekend_bars,
+    _holiday_quotes, _sparse_session, _missing_session, _bad_tick, _close_spike,
+)  # fmt: skip

@@ -1,6 +1,5 @@
 """Hazards of macro variables: one function each, which edits a market's observations and records it."""
 
-from collections.abc import Callable
 from datetime import date
 from itertools import pairwise
 from typing import Final
@@ -9,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from dosvotos.contracts.parameters import Hazard
-from dosvotos.simulation.hazards.defect import Defect
+from dosvotos.simulation.hazards.schedule import Defect, by_name
 
 _HOLE_DAYS, _COMMA_DAYS, _SUBSTITUTE_DAYS = 25, 30, 35
 _N_WEEKENDS: Final = 4
@@ -24,32 +23,18 @@ _COMMA_FACTORS: Final = {_USDMXN: 10_000, _USDCLP: 100}
 _SUBSTITUTES: Final = {_BRENT: ("an oil fund", 0.3, 0.004), _DXY: ("the broad dollar index", 1.22, 0.001)}
 """By variable: the instrument delivered instead, its level over the variable's, its daily drift (std)."""
 _WITH_HOLES: Final = (
-    "comm_agri_coffee_glb_d_coffee",
-    "comm_metal_gold_glb_d_gold",
-    _BRENT,
-    "crsk_spread_embi_col_d_embi",
-    "eqty_index_colcap_col_d_colcap",
-    "finc_bond_yield10y_col_d_col10y",
-    _UST10,
-    "finc_bond_yield2y_usa_d_dgs2",
-    "finc_bond_yield5y_col_d_col5y",
-    _DXY,
-    _USDCLP,
-    _USDMXN,
-    "polr_prime_rate_usa_d_prime",
-    _VIX,
-)
+    "comm_agri_coffee_glb_d_coffee", "comm_metal_gold_glb_d_gold", _BRENT,
+    "crsk_spread_embi_col_d_embi", "eqty_index_colcap_col_d_colcap", "finc_bond_yield10y_col_d_col10y",
+    _UST10, "finc_bond_yield2y_usa_d_dgs2", "finc_bond_yield5y_col_d_col5y", _DXY, _USDCLP, _USDMXN,
+    "polr_prime_rate_usa_d_prime", _VIX,
+)  # fmt: skip
 _WITH_WEEKENDS: Final = (_TPM, _WTI)
 _PADDED: Final = (_TPM, _UST10)
 _US_MONTHLY: Final = (
-    "infl_cpi_all_usa_m_cpiaucsl",
-    "infl_cpi_core_usa_m_cpilfesl",
-    "infl_pce_usa_m_pcepi",
-    "labr_unemployment_usa_m_unrate",
-    "mnys_m2_supply_usa_m_m2sl",
-    "prod_industrial_usa_m_indpro",
+    "infl_cpi_all_usa_m_cpiaucsl", "infl_cpi_core_usa_m_cpilfesl", "infl_pce_usa_m_pcepi",
+    "labr_unemployment_usa_m_unrate", "mnys_m2_supply_usa_m_m2sl", "prod_industrial_usa_m_indpro",
     "sent_consumer_usa_m_umcsent",
-)
+)  # fmt: skip
 _N_REPEATED: Final = 4
 """Of the US monthly series; the others get the fabricated tail."""
 
@@ -198,15 +183,9 @@ def _draw_window(weekdays: np.ndarray, n_days: int, rng: np.random.Generator) ->
     return weekdays[first : first + n_days]
 
 
-DAILY_HAZARDS: Final[dict[Hazard, Callable[[MacroEditor, np.ndarray, np.random.Generator], None]]] = {
-    "decimal_comma": _decimal_comma,
-    "wrong_instrument": _wrong_instrument,
-    "macro_hole": _macro_hole,
-    "weekend_observations": _weekend_observations,
-}
-SERIES_HAZARDS: Final[dict[Hazard, Callable[[MacroEditor, np.random.Generator, date], None]]] = {
-    "repeated_monthly": _repeated_monthly,
-    "fabricated_tail": _fabricated_tail,
-    "future_observation": _future_observation,
-    "nan_padding": _nan_padding,
-}
+DAILY_HAZARDS: Final = by_name(
+    _decimal_comma, _wrong_instrument, _macro_hole, _weekend_observations,
+)  # fmt: skip
+SERIES_HAZARDS: Final = by_name(
+    _repeated_monthly, _fabricated_tail, _future_observation, _nan_padding,
+)  # fmt: skip

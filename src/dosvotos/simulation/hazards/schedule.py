@@ -1,13 +1,14 @@
-"""Where hazards strike: sessions and weekdays drawn for each calendar half-year.
+"""Where hazards strike: sessions and weekdays drawn for each calendar half-year; and the record of a defect.
 
 Each half-year has generators of its own, so that a longer simulation has the same defects in the same rows.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar, cast
 
 import numpy as np
+import pandas as pd
 
 from dosvotos.contracts.parameters import HAZARDS, Hazard
 from dosvotos.market.calendar import closed_days, scheduled_sessions
@@ -15,15 +16,9 @@ from dosvotos.market.calendar import closed_days, scheduled_sessions
 SEED_KEY: Final = 101
 """Keeps the generators of hazards apart from those of the market with the same seed."""
 ONE_SESSION_HAZARDS: Final[tuple[Hazard, ...]] = (
-    "disagreeing_duplicates",
-    "stale_run",
-    "off_session_bars",
-    "weekend_bars",
-    "sparse_session",
-    "missing_session",
-    "bad_tick",
-    "close_spike",
-)
+    "disagreeing_duplicates", "stale_run", "off_session_bars", "weekend_bars",
+    "sparse_session", "missing_session", "bad_tick", "close_spike",
+)  # fmt: skip
 """Hazards of bars that strike one session a half-year; `TargetSessions.single` follows this order."""
 
 _CHUNK_SESSIONS: Final = 20
@@ -31,6 +26,28 @@ _MIXED_ZONE_SESSIONS, _FLAT_SESSIONS = 8, 15
 _STRETCH_DAYS: Final = 40
 _STREAMS: Final[tuple[str, ...]] = (*HAZARDS, "sessions", "stretches")
 """What is drawn; the index of an entry is part of its generator's seed."""
+
+
+Edit = TypeVar("Edit", bound=Callable[..., None])
+
+
+def by_name(*edits: Edit) -> dict[Hazard, Edit]:
+    """Index functions by the hazard they inject, which is their name without the underscore."""
+    return {cast(Hazard, edit.__name__[1:]): edit for edit in edits}
+
+
+class Defect(NamedTuple):
+    """One event of a hazard, in one macro variable or in the bars."""
+
+    hazard: Hazard
+    subject: str
+    """``bars``, or the macro variable."""
+    first: pd.Timestamp | date
+    """First affected bar open (UTC, as labelled in the data) or observation date, missing ones included."""
+    last: pd.Timestamp | date
+    rows: int
+    """Number of bars or observations changed, added or removed."""
+    description: str
 
 
 class TargetSessions(NamedTuple):

@@ -28,12 +28,7 @@ def period_start(day: date, frequency: Frequency) -> date:
 
 
 def parse_us_date(text: str, context: str) -> date:
-    """Parse a date written MM/DD/YYYY.
-
-    Raises
-    ------
-    SourceError
-    """
+    """Parse a date written MM/DD/YYYY, or raise SourceError that starts with `context`."""
     try:
         return datetime.strptime(text, "%m/%d/%Y").date()
     except ValueError as error:
@@ -41,12 +36,7 @@ def parse_us_date(text: str, context: str) -> date:
 
 
 def parse_short_day(text: str, context: str) -> date:
-    """Parse a day written ``30.Set.25`` or ``29Ene26``; years 70 to 99 are of the last century.
-
-    Raises
-    ------
-    SourceError
-    """
+    """Parse a day written ``30.Set.25`` or ``29Ene26``; years 70 to 99 are of the last century."""
     match = _SHORT_DAY.fullmatch(text.strip())
     if match is None:
         raise SourceError(f"{context}: expected a day such as 30.Set.25 or 29Ene26, found {text!r}")

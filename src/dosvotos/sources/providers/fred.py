@@ -4,7 +4,6 @@ Monthly and quarterly series come with every vintage, dated by the day it was pu
 their current values. FRED takes its key in the URL only; the client keeps URLs out of messages and logs.
 """
 
-import json
 import math
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
@@ -137,9 +136,7 @@ def _ask(
     path: str, model: type[Model], params: Mapping[str, str], series: str, client: ProviderClient
 ) -> Model:
     query = {"series_id": series, "file_type": "json", **params, "api_key": client.require_key(KEY_VARIABLE)}
-    return client.get(
-        path, partial(_parse, model, series), query, read_refusal=partial(_read_refusal, series)
-    )
+    return client.get(path, partial(_parse, model, series), query, read_refusal=partial(_refusal, series))
 
 
 def _parse(model: type[Model], series: str, response: Response) -> Model:
@@ -152,13 +149,6 @@ def _parse(model: type[Model], series: str, response: Response) -> Model:
         if len(parsed.observations) != announced:
             raise RetryableError(f"announced {announced} rows and sent {len(parsed.observations)}")
     return parsed
-
-
-def _read_refusal(series: str, response: Response) -> Exception | None:
-    try:
-        return _refusal(series, json.loads(response.content))
-    except ValueError:
-        return None
 
 
 def _refusal(series: str, content: object) -> Exception | None:

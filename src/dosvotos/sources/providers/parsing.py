@@ -1,6 +1,6 @@
 """Parsing that providers share: text, numbers, CSV tables, and repeated dates.
 
-`context` starts every error message: the provider and its series, or a more precise place.
+What cannot be parsed raises SourceError, whose message starts with `context`: the provider and its series.
 """
 
 import csv
@@ -23,13 +23,7 @@ def normalize_text(text: str) -> str:
 
 
 def parse_number(raw: object, missing: Collection[str], context: str) -> float | None:
-    """Parse a number as a provider writes it; None for an empty cell or one of its `missing` marks.
-
-    Raises
-    ------
-    SourceError
-        If it is neither.
-    """
+    """Parse a number as a provider writes it; None for an empty cell or one of its `missing` marks."""
     if raw is None:
         return None
     text = str(raw).strip()
@@ -62,13 +56,7 @@ def read_csv_rows(response: Response) -> list[list[str]]:
 
 
 def find_column(header: Sequence[str], name: str, context: str) -> int:
-    """Index of the one column called `name`.
-
-    Raises
-    ------
-    SourceError
-        If there is none, or more than one.
-    """
+    """Index of the column called `name`, which must occur once."""
     if header.count(name) != 1:
         raise SourceError(
             f"{context}: expected one column {name!r}, found columns {list(header)}; "
@@ -86,13 +74,7 @@ def parse_observations(
 
 
 def deduplicate(observations: Iterable[Observation], context: str) -> list[Observation]:
-    """Keep each date once; a repetition with the same value is no conflict.
-
-    Raises
-    ------
-    SourceError
-        If a date has two different values, or a value is not finite.
-    """
+    """Keep each date once; two different values of a date, or one that is not finite, are errors."""
     seen: dict[date, float | None] = {}
     for day, value in observations:
         if value is not None and not math.isfinite(value):

@@ -3,7 +3,6 @@
 A free key has 8 credits a minute and 800 a day, and a call costs at least one. The key travels in a header.
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from functools import partial
@@ -134,17 +133,12 @@ def _pages(
     zone = {} if interval == "1day" else {"timezone": "UTC"}
     while end >= start:
         params = {
-            "symbol": symbol,
-            "interval": interval,
-            "start_date": f"{start:{_FORMS['5min']}}",
-            "end_date": f"{end:{_FORMS['5min']}}",
-            "outputsize": str(PAGE),
-            "order": "DESC",
-            **zone,
-        }
+            "symbol": symbol, "interval": interval, "outputsize": str(PAGE), "order": "DESC", **zone,
+            "start_date": f"{start:{_FORMS['5min']}}", "end_date": f"{end:{_FORMS['5min']}}",
+        }  # fmt: skip
         try:
             page = client.get(
-                _PATH, partial(_page, symbol, interval), params, headers, partial(_read_refusal, symbol)
+                _PATH, partial(_page, symbol, interval), params, headers, partial(_refusal, symbol)
             )
         except _NoTradesError:
             return
@@ -171,13 +165,6 @@ def _page(symbol: str, interval: str, response: Response) -> _Page:
         f"{name} {stated}" for name, stated in reply.meta if stated and name != "interval"
     )
     return _Page(description, _rows(reply.values, interval, context))
-
-
-def _read_refusal(symbol: str, response: Response) -> Exception | None:
-    try:
-        return _refusal(symbol, json.loads(response.content))
-    except ValueError:
-        return None
 
 
 def _refusal(symbol: str, content: Any) -> Exception | None:

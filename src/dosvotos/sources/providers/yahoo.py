@@ -6,7 +6,6 @@ need, answers consent forms, caches failed answers and takes any status for data
 against the client's limits, and every answer is checked before yfinance sees it.
 """
 
-import json
 import ssl
 import warnings
 from dataclasses import dataclass
@@ -232,7 +231,7 @@ class _Transport:
         except requests.exceptions.RequestException as error:
             raise RetryableError(f"{type(error).__name__}: {error}") from error
         response = Response(raw.content, (raw.headers.get("content-type") or "").lower())
-        self.client.raise_for_status(self._what, response, raw.status_code, raw.headers, self._read_refusal)
+        self.client.raise_for_status(self._what, response, raw.status_code, raw.headers, self._refusal)
         content = response.json()
         if (refusal := self._refusal(content)) is not None:
             raise refusal
@@ -249,12 +248,6 @@ class _Transport:
     @property
     def _what(self) -> str:
         return f"{self.symbol} {self.interval}"
-
-    def _read_refusal(self, response: Response) -> Exception | None:
-        try:
-            return self._refusal(json.loads(response.content))
-        except ValueError:
-            return None
 
     def _refusal(self, content: Any) -> Exception | None:
         """The error that a body states, with any status; None if it states none."""
