@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast
@@ -90,19 +91,17 @@ def fetch_live(
     outcomes = {name: _Outcome() for name in (BARS, *variables)}
     for name, variable in variables.items():
         outcomes[name].due = _is_due(variable, stored.last_observation.get(name), as_of)
-    due = {name: v for name, v in variables.items() if outcomes[name].due}
-    bars: dict[str, pd.DataFrame] = {}
-    series: dict[str, pd.DataFrame] = {}
+    due = [name for name in variables if outcomes[name].due]
     with ExitStack() as stack:
-        session = _FetchSession(settings, keys, stored, as_of, stack)
-        bar_jobs = [_bar_job(session, source, bars) for source in settings.bars]
-        _run_jobs([*bar_jobs, *_series_jobs(session, due, "primary", outcomes, series)], outcomes, advance)
-        failed = {n: v for n, v in due.items() if n not in series and v.fallback is not None}
-        _run_jobs(_series_jobs(session, failed, "fallback", outcomes, series), outcomes, advance)
-    macro = pd.concat([_no_observations(), *(series[name] for name in variables if name in series)])
-    market = RawMarket(_merge_bars(settings, bars, outcomes[BARS]), macro.reset_index(drop=True))
+        run = _LiveRun(variables, settings, keys, stored, as_of, stack, outcomes)
+        bar_jobs = [_Job(source.provider, BARS, partial(run.fetch_bars, source)) for source in settings.bars]
+        _run_jobs([*bar_jobs, *run.series_jobs(due, "primary")], outcomes, advance)
+        failed = [name for name in due if name not in run.series and variables[name].fallback is not None]
+        _run_jobs(run.series_jobs(failed, "fallback"), outcomes, advance)
+    macro = pd.concat([_no_observations(), *(run.series[name] for name in variables if name in run.series)])
+    market = RawMarket(_merge_bars(settings, run.bars, outcomes[BARS]), macro.reset_index(drop=True))
     ended = [outcome.to_record(subject) for subject, outcome in outcomes.items()]
-    return LiveMarket(market, ended, {n: c.calls for n, c in session.clients.items()})
+    return LiveMarket(market, ended, {name: client.calls for name, client in run.clients.items()})
 
 
 @dataclass
@@ -117,30 +116,30 @@ class _Outcome:
         return FetchOutcome(subject=subject, source=self.source, due=self.due, notes=tuple(self.notes))
 
 
-class _SeriesTask(NamedTuple):
-    variable: str
-    source: SeriesSource
-    request: SeriesRequest
-
-
 class _Job(NamedTuple):
-    """One fetch of a provider, which stores its own result."""
+    """One fetch from a provider, which stores its own result."""
 
     provider: Provider
     subject: str
-    run: Callable[[], None]
+    fetch: Callable[[], None]
 
 
 @dataclass
-class _FetchSession:
-    """The clients of one run, each opened when first needed and closed by `stack`."""
+class _LiveRun:
+    """What the jobs of one run share: clients, each opened when first needed, and what they have fetched."""
 
+    variables: Mapping[str, MacroVariable]
     settings: LiveParams
     keys: Mapping[str, str]
     stored: Watermarks
     as_of: pd.Timestamp
     stack: ExitStack
+    outcomes: Mapping[str, _Outcome]
     clients: dict[str, ProviderClient] = field(default_factory=dict)
+    bars: dict[str, pd.DataFrame] = field(default_factory=dict)
+    """By provider."""
+    series: dict[str, pd.DataFrame] = field(default_factory=dict)
+    """By variable."""
 
     def client(self, name: WebProvider) -> ProviderClient:
         if name not in self.clients:
@@ -154,20 +153,49 @@ class _FetchSession:
             self.clients[name] = self.stack.enter_context(client)
         return self.clients[name]
 
-    def fetch(self, task: _SeriesTask) -> FetchedSeries:
-        name = task.source.provider
-        if name in DROP_IN:
-            return drop_in_fetcher(name)(task.request, Path(self.settings.drop_in_folder))
-        web = cast(WebProvider, name)
-        return series_fetcher(web)(task.request, self.client(web))
-
-    def fetch_bars(self, source: BarSource) -> pd.DataFrame:
+    def fetch_bars(self, source: BarSource) -> None:
         start = pd.Timestamp(self.settings.start, tz="UTC")
         if self.stored.last_bar is not None:
             start = self.stored.last_bar - pd.Timedelta(days=self.settings.overlap_days.daily)
         client = self.client(source.provider)
         bars = bar_fetcher(source.provider)(source.symbol, start, self.as_of, client)
-        return bars[list(BAR_COLUMNS)].assign(source=source.provider)
+        self.bars[source.provider] = bars[list(BAR_COLUMNS)].assign(source=source.provider)
+
+    def series_jobs(self, names: Sequence[str], which: Literal["primary", "fallback"]) -> list[_Job]:
+        """One job for each of these variables, from its primary source or from its fallback."""
+        sources: dict[str, SeriesSource] = {name: getattr(self.variables[name], which) for name in names}
+        batches: dict[Provider, dict[str, None]] = {}
+        for source in sources.values():
+            batches.setdefault(source.provider, {})[source.series] = None
+        return [
+            _Job(s.provider, name, partial(self._fetch_series, name, s, tuple(batches[s.provider])))
+            for name, s in sources.items()
+        ]
+
+    def _fetch_series(self, name: str, source: SeriesSource, batch: tuple[str, ...]) -> None:
+        variable, provider = self.variables[name], source.provider
+        start = _range_start(self.stored.last_observation.get(name), variable.frequency, self.settings)
+        end = self.as_of.tz_convert(variable.publication.zone).date()
+        request = SeriesRequest(source.series, variable.frequency, start, end, batch)
+        if provider in DROP_IN:
+            fetched = drop_in_fetcher(provider)(request, Path(self.settings.drop_in_folder))
+        else:
+            web = cast(WebProvider, provider)
+            fetched = series_fetcher(web)(request, self.client(web))
+        _check_description(name, source, fetched)
+        known = fetched.observations[_is_known(fetched.observations, variable, provider, end, self.as_of)]
+        if ahead := len(fetched.observations) - len(known):
+            self.outcomes[name].notes.append(f"{ahead} observation(s) ahead of their time left out")
+        self.series[name] = pd.DataFrame(
+            {
+                "variable": name,
+                "observation_date": known["observation_date"],
+                "value": known["value"] * source.scale,
+                "vintage": known.get("vintage", "current" if variable.revised else "unrevised"),
+                "source": provider,
+            }
+        )
+        self.outcomes[name].source = provider
 
 
 def _run_jobs(jobs: Sequence[_Job], outcomes: Mapping[str, _Outcome], advance: Advance) -> None:
@@ -178,7 +206,7 @@ def _run_jobs(jobs: Sequence[_Job], outcomes: Mapping[str, _Outcome], advance: A
     def run_queue(queue: Sequence[_Job]) -> None:
         for job in queue:
             try:
-                job.run()
+                job.fetch()
             except SourceError as error:
                 outcomes[job.subject].notes.append(str(error))
             except Exception as error:  # a defect in one provider's module must not lose another's data
@@ -189,13 +217,6 @@ def _run_jobs(jobs: Sequence[_Job], outcomes: Mapping[str, _Outcome], advance: A
     with ThreadPoolExecutor(max(1, len(queues)), "provider") as pool:
         for done in [pool.submit(run_queue, queue) for queue in queues]:
             done.result()
-
-
-def _bar_job(session: _FetchSession, source: BarSource, bars: dict[str, pd.DataFrame]) -> _Job:
-    def run() -> None:
-        bars[source.provider] = session.fetch_bars(source)
-
-    return _Job(source.provider, BARS, run)
 
 
 def _merge_bars(settings: LiveParams, bars: Mapping[str, pd.DataFrame], outcome: _Outcome) -> pd.DataFrame:
@@ -210,64 +231,10 @@ def _merge_bars(settings: LiveParams, bars: Mapping[str, pd.DataFrame], outcome:
     return merged[inside].reset_index(drop=True)
 
 
-def _series_jobs(
-    session: _FetchSession,
-    variables: Mapping[str, MacroVariable],
-    which: Literal["primary", "fallback"],
-    outcomes: Mapping[str, _Outcome],
-    series: dict[str, pd.DataFrame],
-) -> list[_Job]:
-    return [
-        _series_job(session, task, variables[task.variable], outcomes[task.variable], series)
-        for task in _tasks(session, variables, which)
-    ]
-
-
-def _series_job(
-    session: _FetchSession,
-    task: _SeriesTask,
-    variable: MacroVariable,
-    outcome: _Outcome,
-    series: dict[str, pd.DataFrame],
-) -> _Job:
-    def run() -> None:
-        series[task.variable] = _to_observations(task, variable, session.fetch(task), session.as_of, outcome)
-        outcome.source = task.source.provider
-
-    return _Job(task.source.provider, task.variable, run)
-
-
-def _tasks(session: _FetchSession, variables: Mapping[str, MacroVariable], which: str) -> list[_SeriesTask]:
-    chosen: dict[str, SeriesSource] = {name: getattr(v, which) for name, v in variables.items()}
-    batch: dict[Provider, list[str]] = {}
-    for source in chosen.values():
-        batch.setdefault(source.provider, []).append(source.series)
-    last, settings = session.stored.last_observation, session.settings
-    return [
-        _SeriesTask(
-            name,
-            source,
-            SeriesRequest(
-                series=source.series,
-                frequency=variables[name].frequency,
-                start=_range_start(last.get(name), variables[name].frequency, settings),
-                end=_today(variables[name], session.as_of),
-                batch=tuple(dict.fromkeys(batch[source.provider])),
-            ),
-        )
-        for name, source in chosen.items()
-    ]
-
-
 def _range_start(last: date | None, frequency: Frequency, settings: LiveParams) -> date:
     if last is None:
         return settings.start
     return max(settings.start, last - timedelta(days=getattr(settings.overlap_days, frequency)))
-
-
-def _today(variable: MacroVariable, as_of: pd.Timestamp) -> date:
-    local: date = as_of.tz_convert(variable.publication.zone).date()
-    return local
 
 
 def _is_due(variable: MacroVariable, last: date | None, as_of: pd.Timestamp) -> bool:
@@ -290,40 +257,25 @@ def _next_observation(last: date, frequency: Frequency, rule: PublicationRule) -
     return found
 
 
-def _to_observations(
-    task: _SeriesTask, variable: MacroVariable, fetched: FetchedSeries, as_of: pd.Timestamp, outcome: _Outcome
-) -> pd.DataFrame:
-    """Convert an answer to observations in the variable's unit, without those not yet published.
-
-    Raises
-    ------
-    SourceError
-        If the provider's description lacks one of the words in ``states``.
-    """
-    source, stated = task.source, normalize_text(fetched.description)
+def _check_description(name: str, source: SeriesSource, fetched: FetchedSeries) -> None:
+    """Raise SourceError if the provider's description lacks one of the words in ``states``."""
+    stated = normalize_text(fetched.description)
     if missing := [word for word in source.states if normalize_text(word) not in stated]:
         raise SourceError(
             f"{source.provider} {source.series}: must state {missing}, but states "
-            f"{fetched.description!r}; is the series id of {task.variable} still right?"
+            f"{fetched.description!r}; is the series id of {name} still right?"
         )
-    frame = fetched.observations
-    ahead = frame["observation_date"] > task.request.end
+
+
+def _is_known(
+    observations: pd.DataFrame, variable: MacroVariable, provider: Provider, today: date, as_of: pd.Timestamp
+) -> pd.Series:
+    """Whether each observation is not dated in the future and, if daily, published by `as_of`."""
+    known = observations["observation_date"] <= today
     if variable.frequency == "daily":
-        days = list(frame["observation_date"])
-        ahead |= published_at(days, variable.rule_of(source.provider)) > as_of
-    if ahead.any():
-        outcome.notes.append(f"{int(ahead.sum())} observation(s) ahead of their time left out")
-    kept = frame[~ahead]
-    undated = "current" if variable.revised else "unrevised"
-    return pd.DataFrame(
-        {
-            "variable": task.variable,
-            "observation_date": kept["observation_date"],
-            "value": kept["value"] * source.scale,
-            "vintage": kept.get("vintage", undated),
-            "source": source.provider,
-        }
-    )
+        days = list(observations["observation_date"])
+        known &= published_at(days, variable.rule_of(provider)) <= as_of
+    return known
 
 
 def _no_observations() -> pd.DataFrame:
