@@ -1,7 +1,7 @@
 """How fast bars enter and leave the database, and how long a full backfill takes under the sources' limits.
 
 Storage is measured in processes of its own, one a database. The backfill is computed: the calls that the real
-clients make against local copies of the providers, over the calls a minute that each provider allows; the
+clients make against the fake providers of the tests, over the calls a minute that each provider allows; the
 providers are asked side by side, so the slowest counts.
 """
 
@@ -72,18 +72,18 @@ def storage(n_bars: int) -> dict[str, dict[str, float]]:
 
 def backfill_minutes() -> dict[str, float]:
     """Minutes each provider takes for everything since 2020."""
-    from dosvotos.sources.live import Known, fetch_live
+    from dosvotos.sources.live import Watermarks, fetch_live
     from tests.conftest import parameters_of
-    from tests.sources import world as local
-    from tests.sources.web import live_params, serving
+    from tests.sources import fake_providers
+    from tests.sources.local_server import live_params, serving
 
-    local.FIRST = pd.Timestamp(BACKFILL[0]).date()
+    fake_providers.FIRST = pd.Timestamp(BACKFILL[0]).date()
     parameters = parameters_of()
     variables, real = parameters.macro_variables.variables, parameters.data_acquisition.live
-    world = local.World(variables, pd.Timestamp(BACKFILL[1], tz="UTC"))
-    with serving(world) as base_url, tempfile.TemporaryDirectory() as folder:
+    fakes = fake_providers.FakeProviders(variables, pd.Timestamp(BACKFILL[1], tz="UTC"))
+    with serving(fakes) as base_url, tempfile.TemporaryDirectory() as folder:
         settings = live_params(base_url, start=BACKFILL[0], drop_in_folder=folder)
-        fetched = fetch_live(variables, settings, {}, Known(None, {}), world.today, lambda _: None)
+        fetched = fetch_live(variables, settings, {}, Watermarks(None, {}), fakes.today, lambda _: None)
     weeks = (pd.Timestamp(BACKFILL[1]) - pd.Timestamp(BACKFILL[0])).days / 7
     calls = {**fetched.calls, "twelvedata": math.ceil(weeks * QUOTED_A_WEEK / TWELVEDATA_PAGE)}
     return {name: n / real.providers[name].calls_per_minute for name, n in calls.items()}

@@ -134,11 +134,11 @@ def dataset_seconds(url: str) -> float:
 def stored_market(parameters: Parameters) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The sample's macro from 2019, and 91,000 bars up to its end."""
     from dosvotos.simulation.market import simulate_market
-    from dosvotos.sources.base import date_publications
+    from dosvotos.sources.checks import add_published_at
 
     until = pd.Timestamp(parameters.data_acquisition.as_of)
     market = simulate_market(parameters.sample_market, parameters.macro_variables.variables, until)
-    macro = date_publications(
+    macro = add_published_at(
         market.macro.assign(vintage="simulated", source="sample"), parameters.macro_variables.variables
     )
     missing = 91_000 - len(market.bars)

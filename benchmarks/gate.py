@@ -41,8 +41,9 @@ from dosvotos.promotion.criteria import Improvement, hard_criteria, passed
 from dosvotos.promotion.evidence import Evidence, weigh
 from dosvotos.promotion.proposal import judge
 from dosvotos.simulation.market import FIRST_SESSION, simulate_market
-from dosvotos.sources.base import MACRO_COLUMNS, check_market
+from dosvotos.sources.checks import check_market
 from dosvotos.sources.files import read_folder
+from dosvotos.sources.raw_market import MACRO_COLUMNS
 
 ROOT = Path(__file__).parents[1]
 REAL = ROOT.parent / "shared" / "data"

@@ -24,9 +24,10 @@ from dosvotos.market.accounting import Tape, run_account
 from dosvotos.market.calendar import session_dates
 from dosvotos.market.features import MarketHistory, market_features
 from dosvotos.simulation.likeness import Comparison, compare
-from dosvotos.simulation.market import FIRST_SESSION, SimulatedMarket, oracle_targets, simulate_market
+from dosvotos.simulation.market import FIRST_SESSION, SimulatedMarket, simulate_market
+from dosvotos.simulation.oracle import oracle_targets
 from dosvotos.simulation.statistics import market_statistics
-from dosvotos.sources.base import date_publications
+from dosvotos.sources.checks import add_published_at
 
 END = pd.Timestamp("2026-01-15 23:30", tz="UTC")
 DEMO_START, DEMO_NOW = date(2022, 1, 3), pd.Timestamp("2026-11-20 23:00", tz="UTC")
@@ -52,7 +53,7 @@ def compared(seed: int, edge: float, variables: Variables) -> list[Comparison]:
 def oracle_sharpes(seed: int, variables: Variables) -> list[float]:
     """Net, of each window."""
     market = simulated(seed, EDGE, variables)
-    macro = date_publications(market.macro.assign(vintage="simulated", source="sample"), variables)
+    macro = add_published_at(market.macro.assign(vintage="simulated", source="sample"), variables)
     rows = market_features(MarketHistory(market.bars.set_index("timestamp"), macro), variables)
     times, close = pd.DatetimeIndex(rows.index), market.bars["close"].to_numpy()
     targets, sharpes = oracle_targets(rows, EDGE, COST), []

@@ -2,7 +2,8 @@
 
 import pandas as pd
 
-from dosvotos.sources.base import BAR_COLUMNS, MACRO_COLUMNS, CheckedMarket, RawMarket, check_market
+from dosvotos.sources.checks import CheckedMarket, check_market
+from dosvotos.sources.raw_market import BAR_COLUMNS, MACRO_COLUMNS, RawMarket
 from tests.conftest import AS_OF, parameters_of
 
 NO_BARS = pd.DataFrame(columns=[*BAR_COLUMNS, "source"])

@@ -13,8 +13,8 @@ import yaml
 from dosvotos.database.market_data import BarTable, MacroTables
 from dosvotos.errors import StaleDataError
 from tests.project import Project, copied_project, new_project
-from tests.sources.web import Reply, live_params, serving
-from tests.sources.world import World
+from tests.sources.fake_providers import FakeProviders
+from tests.sources.local_server import Reply, live_params, serving
 
 pytestmark = pytest.mark.slow
 
@@ -25,7 +25,7 @@ KEY = "canary-7c1f0e55"
 
 @pytest.fixture(scope="module")
 def world(variables):
-    made = World(variables, NOW)
+    made = FakeProviders(variables, NOW)
     with serving(made) as base_url:
         made.base_url = base_url
         yield made
@@ -48,7 +48,7 @@ def stored(first_run, tmp_path) -> Project:
     return copied_project(first_run, tmp_path)
 
 
-def laid_out(world: World, folder: Path) -> Project:
+def laid_out(world: FakeProviders, folder: Path) -> Project:
     made = new_project(folder)
     live = live_params(world.base_url, start="2025-01-01").model_dump(mode="json")
     live["providers"]["fred"]["enabled"] = False
@@ -61,14 +61,14 @@ def laid_out(world: World, folder: Path) -> Project:
     return made
 
 
-def words(world: World) -> list[str]:
+def words(world: FakeProviders) -> list[str]:
     return [
         "kedro", "run", "--pipelines", "data_acquisition", "--env", "live_desk",
         "--params", f"data_acquisition.as_of={world.today.isoformat()}",
     ]  # fmt: skip
 
 
-def run(project: Project, world: World) -> None:
+def run(project: Project, world: FakeProviders) -> None:
     project.run("live_desk", "data_acquisition", data_acquisition={"as_of": world.today.isoformat()})
 
 

@@ -13,7 +13,7 @@ from dosvotos.leakage.pipeline import Pipeline
 from dosvotos.market.dataset import resolve_test_end, select_bars, select_macro
 from dosvotos.market.features import MarketHistory
 from dosvotos.simulation.market import simulate_market
-from dosvotos.sources.base import date_publications
+from dosvotos.sources.checks import add_published_at
 from dosvotos.sources.files import read_folder
 from tests.conftest import parameters_of
 
@@ -41,7 +41,7 @@ def sample_case() -> Case:
     variables = {name: parameters.macro_variables.variables[name] for name in USED}
     market = simulate_market(parameters.sample_market, variables, pd.Timestamp("2023-12-16", tz="UTC"))
     bars = select_bars(market.bars.set_index("timestamp"), contract.test_end)
-    macro = date_publications(market.macro.assign(vintage="simulated", source="sample"), variables)
+    macro = add_published_at(market.macro.assign(vintage="simulated", source="sample"), variables)
     return Case(contract, MarketHistory(bars, macro))
 
 
@@ -51,7 +51,7 @@ def real_case(folder: Path) -> Case:
     parameters = parameters_of("exp2_interbank_costs_v1", data_acquisition={"folder": str(folder)})
     raw = read_folder(folder)
     bars = raw.bars.sort_values("timestamp").set_index("timestamp")
-    macro = date_publications(raw.macro, parameters.macro_variables.variables)
+    macro = add_published_at(raw.macro, parameters.macro_variables.variables)
     end = resolve_test_end(parameters, pd.DatetimeIndex(bars.index))
     bars = select_bars(bars, end)
     history = MarketHistory(bars, select_macro(macro, bars, parameters.macro_variables))

@@ -9,7 +9,7 @@ from dosvotos.contracts.acquisition import MacroVariable
 from dosvotos.contracts.parameters import SampleMarketParams
 from dosvotos.market.features import MarketHistory
 from dosvotos.simulation.market import simulate_market
-from dosvotos.sources.base import date_publications
+from dosvotos.sources.checks import add_published_at
 
 UNTIL = pd.Timestamp("2020-04-03 18:00", tz="UTC")
 
@@ -20,4 +20,4 @@ def small_market(variables: dict[str, MacroVariable]) -> MarketHistory:
     params = SampleMarketParams(seed=11, start=date(2020, 1, 2), edge=0.3)
     market = simulate_market(params, variables, UNTIL)
     macro = market.macro.assign(vintage="simulated", source="sample")
-    return MarketHistory(market.bars.set_index("timestamp"), date_publications(macro, variables))
+    return MarketHistory(market.bars.set_index("timestamp"), add_published_at(macro, variables))

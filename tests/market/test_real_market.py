@@ -18,7 +18,7 @@ from dosvotos.market.dataset import describe_split, resolve_test_end, select_bar
 from dosvotos.market.features import MarketHistory, market_features
 from dosvotos.market.missing import missing_reasons
 from dosvotos.market.splits import Split, make_splits
-from dosvotos.sources.base import date_publications
+from dosvotos.sources.checks import add_published_at
 from dosvotos.sources.files import read_folder
 from tests.conftest import parameters_of
 
@@ -41,7 +41,7 @@ VARIABLES = PARAMETERS.macro_variables.variables
 def real(shared_data: Path) -> RealMarket:
     raw = read_folder(shared_data)
     bars = raw.bars.sort_values("timestamp").set_index("timestamp")
-    macro = date_publications(raw.macro, VARIABLES)
+    macro = add_published_at(raw.macro, VARIABLES)
     end = resolve_test_end(PARAMETERS, pd.DatetimeIndex(bars.index))
     bars = select_bars(bars, end)
     history = MarketHistory(bars, select_macro(macro, bars, PARAMETERS.macro_variables))

@@ -13,7 +13,7 @@ from dosvotos.pipelines.data_acquisition.nodes import fetch_market
 from dosvotos.simulation.hazards import inject_hazards
 from dosvotos.simulation.market import simulate_market
 from tests.conftest import parameters_of
-from tests.simulation.markets import VARIABLES, params
+from tests.simulation.market_factory import VARIABLES, params
 
 KINDS: list[Hazard] = ["missing_session", "bad_tick", "macro_hole"]
 NOW = dt.datetime(2024, 3, 14, 23, tzinfo=dt.UTC)
@@ -40,7 +40,7 @@ def test_what_was_put_into_a_sample_market_stands_in_its_record_and_in_the_log(f
     with caplog.at_level(logging.INFO):
         record = fetch(KINDS)
     market = simulate_market(params(0.0, 3, START), VARIABLES, pd.Timestamp(NOW))
-    events = inject_hazards(market.bars, market.macro, KINDS, 3).injected
+    events = inject_hazards(market.bars, market.macro, KINDS, 3).defects
     wanted = {
         kind: (len(own), sum(event.rows for event in own))
         for kind in KINDS

@@ -12,9 +12,9 @@ from pydantic import ValidationError
 
 from dosvotos.contracts.parameters import HAZARDS, Hazard, SampleMarketParams
 from dosvotos.market.calendar import in_session, scheduled_sessions, session_dates, slots
-from dosvotos.simulation.hazards import Delivery, Injected, inject_hazards
+from dosvotos.simulation.hazards import Defect, MarketWithDefects, inject_hazards
 from dosvotos.simulation.market import SimulatedMarket, simulate_market
-from tests.simulation.markets import VARIABLES, params
+from tests.simulation.market_factory import VARIABLES, params
 
 SEED = 3
 START, END = dt.date(2023, 7, 3), pd.Timestamp("2024-11-20 23:00", tz="UTC")
@@ -29,7 +29,7 @@ def clean() -> SimulatedMarket:
 
 
 @cache
-def with_only(hazard: Hazard) -> Delivery:
+def with_only(hazard: Hazard) -> MarketWithDefects:
     return inject_hazards(*clean(), [hazard], SEED)
 
 
@@ -41,11 +41,11 @@ def touched(hazard: Hazard) -> tuple[pd.DataFrame, pd.DataFrame]:
     return both[both["_merge"] == "left_only"], both[both["_merge"] == "right_only"]
 
 
-def within(rows: pd.DataFrame, event: Injected) -> pd.DataFrame:
-    return rows[rows["timestamp"].between(event.when, event.until)]
+def within(rows: pd.DataFrame, event: Defect) -> pd.DataFrame:
+    return rows[rows["timestamp"].between(event.first, event.last)]
 
 
-def values(delivery: Delivery | SimulatedMarket, variable: str) -> pd.Series:
+def values(delivery: MarketWithDefects | SimulatedMarket, variable: str) -> pd.Series:
     rows = delivery.macro[delivery.macro["variable"] == variable]
     return rows.set_index("observation_date")["value"]
 
@@ -56,7 +56,7 @@ def values(delivery: Delivery | SimulatedMarket, variable: str) -> pd.Series:
 def test_without_names_the_market_comes_back_as_it_is():
     delivery = inject_hazards(*clean(), [], SEED)
     assert delivery.bars is clean().bars and delivery.macro is clean().macro
-    assert delivery.injected == ()
+    assert delivery.defects == ()
 
 
 def test_the_clean_market_stays_clean():
@@ -69,8 +69,8 @@ def test_the_clean_market_stays_clean():
 def test_everything_at_once_is_each_by_itself():
     together = inject_hazards(*clean(), HAZARDS, SEED)
     for hazard in HAZARDS:
-        alone = list(with_only(hazard).injected)
-        assert [event for event in together.injected if event.hazard == hazard] == alone, hazard
+        alone = list(with_only(hazard).defects)
+        assert [event for event in together.defects if event.hazard == hazard] == alone, hazard
         assert alone, hazard
 
 
@@ -109,16 +109,16 @@ def test_a_later_delivery_has_the_same_defects_in_the_same_places(until: dt.date
 
 
 def test_places_change_with_the_seed():
-    here, there = (inject_hazards(*clean(), ["missing_session"], seed).injected for seed in (SEED, SEED + 1))
-    assert {event.when for event in here} != {event.when for event in there}
+    here, there = (inject_hazards(*clean(), ["missing_session"], seed).defects for seed in (SEED, SEED + 1))
+    assert {event.first for event in here} != {event.first for event in there}
 
 
 def test_defects_of_bars_never_meet_on_a_day():
-    events = inject_hazards(*clean(), ON_BARS, SEED).injected
+    events = inject_hazards(*clean(), ON_BARS, SEED).defects
     sessions = {day.astype(object) for day in scheduled_sessions(START, END.date())}
     days: dict[dt.date, str] = {}
     for event in events:
-        for day in pd.date_range(event.when.normalize(), event.until.normalize(), freq="D").date:
+        for day in pd.date_range(event.first.normalize(), event.last.normalize(), freq="D").date:
             if event.hazard != "flat_bars" or day in sessions:
                 assert days.setdefault(day, event.hazard) == event.hazard
     assert len(days) > 50
@@ -130,7 +130,7 @@ def test_defects_of_bars_never_meet_on_a_day():
 @pytest.mark.parametrize("hazard", ON_BARS)
 def test_bars_change_only_where_the_list_says(hazard: Hazard):
     lost, new = touched(hazard)
-    events = with_only(hazard).injected
+    events = with_only(hazard).defects
     assert len(events) >= HALF_YEARS
     listed = pd.concat([within(new, event) for event in events])
     after_spikes = len(events) if hazard == "close_spike" else 0
@@ -161,15 +161,15 @@ def test_mixed_labels_are_five_hours_early_and_share_days_with_true_ones():
 def test_duplicates_share_labels_and_some_disagree():
     bars = with_only("disagreeing_duplicates").bars
     twice = bars[bars["timestamp"].duplicated(keep=False)]
-    assert len(twice) == 2 * sum(event.rows for event in with_only("disagreeing_duplicates").injected)
+    assert len(twice) == 2 * sum(event.rows for event in with_only("disagreeing_duplicates").defects)
     spread = twice.groupby("timestamp")["close"].agg(np.ptp)
     assert 0.05 < (spread > 0.01).mean() < 0.5
 
 
 def test_a_stale_run_repeats_the_close_before_it():
-    for event in with_only("stale_run").injected:
+    for event in with_only("stale_run").defects:
         run = within(with_only("stale_run").bars, event)
-        before = clean().bars.loc[clean().bars["timestamp"] < event.when, "close"].iloc[-1]
+        before = clean().bars.loc[clean().bars["timestamp"] < event.first, "close"].iloc[-1]
         assert 30 <= len(run) == event.rows
         assert (run[["open", "high", "low", "close"]] == before).all().all()
 
@@ -178,7 +178,7 @@ def test_flat_bars_keep_their_closes():
     flat = with_only("flat_bars").bars
     assert flat["close"].equals(clean().bars["close"])
     is_flat = (flat["high"] == flat["low"]) & (flat["open"] == flat["close"])
-    assert is_flat.sum() == sum(event.rows for event in with_only("flat_bars").injected)
+    assert is_flat.sum() == sum(event.rows for event in with_only("flat_bars").defects)
 
 
 @pytest.mark.parametrize("hazard", ["off_session_bars", "weekend_bars", "holiday_quotes"])
@@ -207,28 +207,28 @@ def test_a_holiday_is_quoted_flat():
 def test_sparse_sessions_keep_seven_to_twelve_bars_and_missing_ones_none():
     for hazard, low, high in (("sparse_session", 7, 12), ("missing_session", 0, 0)):
         left = pd.Series(session_dates(pd.DatetimeIndex(with_only(hazard).bars["timestamp"]))).value_counts()
-        for event in with_only(hazard).injected:
-            day = pd.Timestamp(event.when.date())
+        for event in with_only(hazard).defects:
+            day = pd.Timestamp(event.first.date())
             assert low <= left.get(day, 0) <= high
             assert left.get(day, 0) + event.rows == 60
 
 
 def test_a_bad_tick_leaves_the_close_and_a_spike_is_back_in_the_next_bar():
     bars = with_only("bad_tick").bars.set_index("timestamp")
-    for event in with_only("bad_tick").injected:
-        row = bars.loc[event.when]
-        assert row["close"] == clean().bars.set_index("timestamp").loc[event.when, "close"]
+    for event in with_only("bad_tick").defects:
+        row = bars.loc[event.first]
+        assert row["close"] == clean().bars.set_index("timestamp").loc[event.first, "close"]
         assert max(row["high"] / row["close"], row["close"] / row["low"]) > 1.029
     spiked, plain = (frame.set_index("timestamp") for frame in (with_only("close_spike").bars, clean().bars))
-    for event in with_only("close_spike").injected:
-        after = event.when + pd.Timedelta(minutes=5)
-        size = abs(np.log(spiked.loc[event.when, "close"] / plain.loc[event.when, "close"]))
-        closes = plain.loc[plain.index.normalize() == event.when.normalize(), "close"]
+    for event in with_only("close_spike").defects:
+        after = event.first + pd.Timedelta(minutes=5)
+        size = abs(np.log(spiked.loc[event.first, "close"] / plain.loc[event.first, "close"]))
+        closes = plain.loc[plain.index.normalize() == event.first.normalize(), "close"]
         typical = np.sqrt((np.log(closes).diff() ** 2).mean())
         assert 0.0079 < size < max(0.0161, 25.1 * typical) and size > 24.9 * typical
         assert spiked.loc[after, "close"] == plain.loc[after, "close"]
-        assert spiked.loc[after, "open"] == spiked.loc[event.when, "close"]
-    assert (slots(pd.DatetimeIndex([e.when for e in with_only("close_spike").injected])) > 0).all()
+        assert spiked.loc[after, "open"] == spiked.loc[event.first, "close"]
+    assert (slots(pd.DatetimeIndex([e.first for e in with_only("close_spike").defects])) > 0).all()
 
 
 # ---- macro
@@ -247,12 +247,12 @@ def changed(hazard: Hazard) -> dict[str, pd.DataFrame]:
 
 @pytest.mark.parametrize("hazard", [name for name in HAZARDS if name not in ON_BARS])
 def test_values_change_only_where_the_list_says(hazard: Hazard):
-    events = with_only(hazard).injected
+    events = with_only(hazard).defects
     listed = {event.subject for event in events}
     assert set(changed(hazard)) == listed
     for name, rows in changed(hazard).items():
         own = [event for event in events if event.subject == name]
-        assert all(any(event.when <= day <= event.until for event in own) for day in rows.index), name
+        assert all(any(event.first <= day <= event.last for event in own) for day in rows.index), name
         assert len(rows) <= sum(event.rows for event in own)
 
 
@@ -274,11 +274,11 @@ def test_another_instrument_stands_in_for_weeks(name: str, low: float, high: flo
 
 
 def test_a_hole_has_no_observation_between_its_ends():
-    for event in with_only("macro_hole").injected:
+    for event in with_only("macro_hole").defects:
         left = values(with_only("macro_hole"), event.subject).index
-        assert not [day for day in left if event.when <= day <= event.until]
-        assert (event.until - event.when).days >= 30
-    assert len({event.subject for event in with_only("macro_hole").injected}) == 14
+        assert not [day for day in left if event.first <= day <= event.last]
+        assert (event.last - event.first).days >= 30
+    assert len({event.subject for event in with_only("macro_hole").defects}) == 14
 
 
 def test_a_month_that_begins_on_a_weekend_repeats_the_one_before():
@@ -293,10 +293,10 @@ def test_a_month_that_begins_on_a_weekend_repeats_the_one_before():
 
 
 def test_a_fabricated_tail_carries_the_last_true_value_into_months_not_yet_published():
-    for event in with_only("fabricated_tail").injected:
+    for event in with_only("fabricated_tail").defects:
         delivered, true = values(with_only("fabricated_tail"), event.subject), values(clean(), event.subject)
         tail = delivered.iloc[-event.rows :]
-        assert tail.nunique() == 1 and tail.iloc[0] == true[true.index < event.when].iloc[-1]
+        assert tail.nunique() == 1 and tail.iloc[0] == true[true.index < event.first].iloc[-1]
         assert tail.index[-1] == dt.date(2024, 11, 1) > true.index[-1]
     assert not set(changed("fabricated_tail")) & set(changed("repeated_monthly"))
 
@@ -306,16 +306,16 @@ def test_weekends_repeat_friday_and_the_future_repeats_today():
         assert rows["was"].isna().all() and all(day.weekday() == 6 for day in rows.index)
         fridays = [values(clean(), name)[day - dt.timedelta(days=2)] for day in rows.index]
         assert rows["is"].tolist() == fridays
-    (future,) = with_only("future_observation").injected
-    assert future.when > END.date() + dt.timedelta(days=300)
+    (future,) = with_only("future_observation").defects
+    assert future.first > END.date() + dt.timedelta(days=300)
     assert (
-        values(with_only("future_observation"), future.subject)[future.when]
+        values(with_only("future_observation"), future.subject)[future.first]
         == values(clean(), future.subject).iloc[-1]
     )
 
 
 def test_padding_is_empty_month_ends_since_1954():
-    for event in with_only("nan_padding").injected:
+    for event in with_only("nan_padding").defects:
         rows = values(with_only("nan_padding"), event.subject)
         empty = rows[rows.isna()]
         assert len(empty) == event.rows > 700 and empty.index[0] == dt.date(1954, 7, 31)

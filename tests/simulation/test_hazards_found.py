@@ -7,11 +7,12 @@ import pytest
 
 from dosvotos.contracts.parameters import HAZARDS
 from dosvotos.market.calendar import BOGOTA
-from dosvotos.simulation.hazards import Delivery, Injected, inject_hazards
+from dosvotos.simulation.hazards import Defect, MarketWithDefects, inject_hazards
 from dosvotos.simulation.market import simulate_market
-from dosvotos.sources.base import CheckedMarket, RawMarket, check_market
+from dosvotos.sources.checks import CheckedMarket, check_market
+from dosvotos.sources.raw_market import RawMarket
 from tests.conftest import parameters_of
-from tests.simulation.markets import END, VARIABLES, params
+from tests.simulation.market_factory import END, VARIABLES, params
 
 THRESHOLDS = parameters_of().quality_thresholds
 NEVER_STORED = pd.DataFrame(columns=["variable", "observation_date", "value", "vintage", "source"])
@@ -44,29 +45,31 @@ def check(bars: pd.DataFrame, macro: pd.DataFrame, now: pd.Timestamp) -> Checked
     return check_market(raw, VARIABLES, THRESHOLDS, now, NEVER_STORED)
 
 
-def spoil(seed: int, start: dt.date, now: pd.Timestamp) -> tuple[CheckedMarket, Delivery, CheckedMarket]:
+def spoil(
+    seed: int, start: dt.date, now: pd.Timestamp
+) -> tuple[CheckedMarket, MarketWithDefects, CheckedMarket]:
     """A market judged as it is, what was done to it, and the spoilt one judged."""
     clean = simulate_market(params(0.0, seed, start), VARIABLES, now)
     delivery = inject_hazards(*clean, HAZARDS, seed)
     return check(*clean, now), delivery, check(delivery.bars, delivery.macro, now)
 
 
-def matches(event: Injected, findings: pd.DataFrame) -> pd.DataFrame:
+def matches(event: Defect, findings: pd.DataFrame) -> pd.DataFrame:
     """Findings of the event's rules where it struck; a gap says how many days before it are missing."""
     own = findings[findings["rule"].isin(FOUND_AS[event.hazard]) & (findings["subject"] == event.subject)]
     if event.hazard in TO_THE_MINUTE:
-        return own[own["at"].between(event.when, event.until)]
+        return own[own["at"].between(event.first, event.last)]
     if event.subject == "bars":
-        first, last = (moment.tz_convert(BOGOTA).date() for moment in (event.when, event.until))
+        first, last = (moment.tz_convert(BOGOTA).date() for moment in (event.first, event.last))
         return own[[first <= day <= last for day in own["at"].dt.tz_convert(BOGOTA).dt.date]]
     if event.hazard == "macro_hole":
         first_missing = own["at"] - pd.to_timedelta(own["value"] * 7 / 5 + 7, unit="D")
-        return own[(own["at"] > pd.Timestamp(event.until, tz="UTC")) & (first_missing.dt.date <= event.when)]
-    return own[[event.when <= day <= event.until for day in own["at"].dt.date]]
+        return own[(own["at"] > pd.Timestamp(event.last, tz="UTC")) & (first_missing.dt.date <= event.first)]
+    return own[[event.first <= day <= event.last for day in own["at"].dt.date]]
 
 
-def missed(delivery: Delivery, found: CheckedMarket) -> list[Injected]:
-    return [event for event in delivery.injected if matches(event, found.findings).empty]
+def missed(delivery: MarketWithDefects, found: CheckedMarket) -> list[Defect]:
+    return [event for event in delivery.defects if matches(event, found.findings).empty]
 
 
 def test_each_hazard_has_its_rules():
@@ -75,7 +78,7 @@ def test_each_hazard_has_its_rules():
 
 def test_every_injected_event_is_found_and_the_clean_market_yields_no_finding():
     clean, delivery, found = spoil(25, dt.date(2024, 1, 2), pd.Timestamp("2025-03-14 23:00", tz="UTC"))
-    assert {event.hazard for event in delivery.injected} == set(HAZARDS)
+    assert {event.hazard for event in delivery.defects} == set(HAZARDS)
     assert clean.findings.empty
     assert missed(delivery, found) == []
 
@@ -98,5 +101,5 @@ def test_nor_does_a_clean_one_of_six_years_whose_balances_come_near_zero():
 def test_so_it_is_over_six_years():
     clean, delivery, found = spoil(8, dt.date(2020, 1, 2), END)
     assert clean.findings.empty
-    assert len(delivery.injected) > 300
+    assert len(delivery.defects) > 300
     assert missed(delivery, found) == []

@@ -8,7 +8,7 @@ import pytest
 from dosvotos.reports.likeness import render_likeness
 from dosvotos.simulation.likeness import LEFT_OUT, TOLERANCES, Comparison, Tolerance, compare
 from dosvotos.simulation.statistics import MarketStatistics, market_statistics, published_figures
-from tests.simulation.markets import market
+from tests.simulation.market_factory import market
 
 PUBLISHED = published_figures()
 

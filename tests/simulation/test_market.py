@@ -14,14 +14,9 @@ from dosvotos.market.accounting import Tape, run_account
 from dosvotos.market.calendar import BAR, published_at, scheduled_sessions, session_dates, slots
 from dosvotos.market.features import MarketHistory, market_features
 from dosvotos.simulation import market as sample
-from dosvotos.simulation.market import (
-    FIRST_SESSION,
-    SimulatedMarket,
-    oracle_targets,
-    planted_signal,
-    simulate_market,
-)
-from tests.simulation.markets import EDGE, END, SPOT, VARIABLES, market, params
+from dosvotos.simulation.market import FIRST_SESSION, SimulatedMarket, simulate_market
+from dosvotos.simulation.oracle import oracle_targets, planted_signal
+from tests.simulation.market_factory import EDGE, END, SPOT, VARIABLES, market, params
 
 pytestmark = pytest.mark.slow
 

@@ -14,7 +14,7 @@ from scipy import stats
 from dosvotos.simulation.calibration import real_statistics
 from dosvotos.simulation.likeness import CORRELATION_TOLERANCE, FACTOR_TOLERANCES, STEPPING_SPREAD, TOLERANCES
 from tests.conftest import SHARED_DATA
-from tests.simulation.markets import EDGE, SPOT, market
+from tests.simulation.market_factory import EDGE, SPOT, market
 
 pytestmark = pytest.mark.slow
 

@@ -10,45 +10,45 @@ from scipy import stats
 from dosvotos.market.calendar import scheduled_sessions
 from dosvotos.simulation.calibration import (
     SPOT,
-    Carry,
+    LaggedResponse,
     calibration,
-    carried,
     real_statistics,
+    response_per_lag,
     session_std,
 )
-from dosvotos.simulation.draws import Student, student_draws, unit_student
+from dosvotos.simulation.draws import StudentT, draw_student_t, standardize
 from dosvotos.simulation.prices import session_noise, session_prices
 
 SESSIONS = scheduled_sessions(date(2020, 1, 2), date(2021, 12, 31))
 
 
-@pytest.mark.parametrize("law", [Student(2.1, 6.0), Student(6, 10.0), Student(10, 5.0)])
-def test_bounded_student_draws_have_unit_variance(law: Student):
-    raw = stats.t.ppf((np.arange(200_000) + 0.5) / 200_000, law.t_dof)
-    unit = unit_student(raw, law)
+@pytest.mark.parametrize("distribution", [StudentT(2.1, 6.0), StudentT(6, 10.0), StudentT(10, 5.0)])
+def test_bounded_student_draws_have_unit_variance(distribution: StudentT):
+    raw = stats.t.ppf((np.arange(200_000) + 0.5) / 200_000, distribution.t_dof)
+    unit = standardize(raw, distribution)
     assert unit.std() == pytest.approx(1.0, rel=1e-3)
     bounded_variance = stats.t.expect(
-        lambda x: min(x * x, law.t_limit**2), args=(law.t_dof,), lb=-1e4, ub=1e4, limit=500
+        lambda x: min(x * x, distribution.t_limit**2), args=(distribution.t_dof,), lb=-1e4, ub=1e4, limit=500
     )
-    assert np.abs(unit).max() == pytest.approx(law.t_limit / np.sqrt(bounded_variance), rel=2e-3)
+    assert np.abs(unit).max() == pytest.approx(distribution.t_limit / np.sqrt(bounded_variance), rel=2e-3)
 
 
 def test_a_days_draws_do_not_depend_on_the_days_around_it():
     days = np.arange("2024-01-01", "2024-01-11", dtype="datetime64[D]")
-    all_days = student_draws(3, "daily", days, 5, Student(6, 10.0))
-    assert np.array_equal(student_draws(3, "daily", days[4:6], 5, Student(6, 10.0)), all_days[4:6])
-    assert not np.array_equal(student_draws(4, "daily", days, 5, Student(6, 10.0)), all_days)
-    assert not np.array_equal(student_draws(3, "rates", days, 5, Student(6, 10.0)), all_days)
+    all_days = draw_student_t(3, "daily", days, 5, StudentT(6, 10.0))
+    assert np.array_equal(draw_student_t(3, "daily", days[4:6], 5, StudentT(6, 10.0)), all_days[4:6])
+    assert not np.array_equal(draw_student_t(4, "daily", days, 5, StudentT(6, 10.0)), all_days)
+    assert not np.array_equal(draw_student_t(3, "rates", days, 5, StudentT(6, 10.0)), all_days)
 
 
 def test_a_sessions_standard_deviation_by_hand():
-    carry = Carry(total=0.2, bars=2)
-    assert carried(carry, left=1.0) == pytest.approx(0.1)
+    lagged_response = LaggedResponse(total=0.2, n_lags=2)
+    assert response_per_lag(lagged_response, std_ratio=1.0) == pytest.approx(0.1)
     # the last two innovations carry nothing on, the one before them one bar, the others two bars
     weights = [1.2, 1.2, 1.1, 1.0, 1.0]
     by_hand = np.sqrt(sum((w * s) ** 2 for w, s in zip(weights, [3, 2, 1, 1, 2], strict=True)))
-    assert session_std(np.array([3.0, 2, 1, 1, 2]), carry, left=1.0) == pytest.approx(by_hand)
-    assert carried(carry, left=0.75) == pytest.approx((0.75 * 1.2 - 1) / 2)
+    assert session_std(np.array([3.0, 2, 1, 1, 2]), lagged_response, std_ratio=1.0) == pytest.approx(by_hand)
+    assert response_per_lag(lagged_response, std_ratio=0.75) == pytest.approx((0.75 * 1.2 - 1) / 2)
 
 
 @cache
@@ -67,8 +67,8 @@ def test_a_sessions_noise_has_what_the_edge_leaves_of_the_calibrated_variance(ed
 def test_room_for_a_drift_is_not_made_in_the_moves_themselves():
     whole, room = (moves(edge)[:, :, 2:] for edge in (0.0, 0.45))
     assert room.std() == pytest.approx(whole.std(), rel=0.02)
-    left = room.sum(axis=2).std() / whole.sum(axis=2).std()
-    assert left == pytest.approx(np.sqrt(1 - 0.45**2), rel=0.01)
+    std_ratio = room.sum(axis=2).std() / whole.sum(axis=2).std()
+    assert std_ratio == pytest.approx(np.sqrt(1 - 0.45**2), rel=0.01)
     assert np.corrcoef(room.ravel(), whole.ravel())[0, 1] > 0.99
 
 
@@ -95,12 +95,14 @@ def test_pushes_are_correlated_so_that_changes_are_as_published():
     names = ["volt_vix_usa_d_vix", "comm_oil_wti_glb_d_wti", "finc_bond_yield10y_col_d_col10y"]
     chosen = [factors.names.index(name) for name in names]
     rng, n_paths, n_steps = np.random.default_rng(0), 4_000, 300
-    push = deviation = np.zeros((n_paths, len(chosen)))
+    innovation = deviation = np.zeros((n_paths, len(chosen)))
     changes, spot = [], []
     for _ in range(n_steps):
-        unit = rng.standard_normal((n_paths, len(factors.mixing))) @ factors.mixing.T
-        push = factors.momentum[chosen] * push + unit[:, 1:][:, chosen] * factors.push_std[chosen]
-        after = factors.keep[chosen] * deviation + push
+        unit = rng.standard_normal((n_paths, len(factors.cholesky))) @ factors.cholesky.T
+        innovation = (
+            factors.momentum[chosen] * innovation + unit[:, 1:][:, chosen] * factors.innovation_std[chosen]
+        )
+        after = factors.persistence[chosen] * deviation + innovation
         changes.append(after - deviation)
         spot.append(unit[:, 0])
         deviation = after

@@ -9,7 +9,7 @@ from dosvotos.errors import DataError
 from dosvotos.market.calendar import scheduled_sessions, session_bar_times
 from dosvotos.simulation.statistics import (
     daily_changes,
-    fit_student,
+    fit_student_t,
     market_statistics,
     published_correlation,
     published_figures,
@@ -81,7 +81,7 @@ def test_sessions_that_are_sparse_or_stale_do_not_count():
 
 
 def test_too_few_sessions_are_refused():
-    with pytest.raises(DataError, match="250 sessions with at least 50 bars are needed, found 249"):
+    with pytest.raises(DataError, match="need 250 sessions with at least 50 bars, found 249"):
         market_statistics(walking_bars(249), macro({}))
 
 
@@ -95,7 +95,7 @@ def test_changes_are_logs_or_differences_since_the_own_weekday_before():
 @pytest.mark.parametrize("dof", [2.5, 4.0, 8.0])
 def test_student_fits_are_those_of_scipy(dof: float):
     values = stats.t.rvs(dof, scale=0.7, size=4_000, random_state=1)
-    found, (expected, _, scale) = fit_student(values), stats.t.fit(values, floc=0)
+    found, (expected, _, scale) = fit_student_t(values), stats.t.fit(values, floc=0)
     assert found[0] == pytest.approx(expected, rel=0.01)
     assert found[1] == pytest.approx(scale, rel=0.01)
 

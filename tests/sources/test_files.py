@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from dosvotos.errors import DataError
-from dosvotos.sources.base import date_publications
+from dosvotos.sources.checks import add_published_at
 from dosvotos.sources.files import read_folder
 
 VIX = "volt_vix_usa_d_vix"
@@ -72,6 +72,14 @@ def test_a_file_that_is_no_parquet_is_refused(folder):
         read_folder(folder)
 
 
+def test_a_date_that_cannot_be_read_is_named_with_its_file(folder):
+    macro().assign(observation_date=["2025-06-27", "30 de junio"]).to_parquet(folder / "macro_daily.parquet")
+    with pytest.raises(
+        DataError, match=r"macro_daily\.parquet: observation_date: .*30 de junio.*; write dates as"
+    ):
+        read_folder(folder)
+
+
 @pytest.mark.parametrize("as_csv", [False, True])
 def test_naive_timestamps_are_refused_until_their_zone_is_stated(folder, as_csv):
     naive = bars().assign(timestamp=lambda f: f["timestamp"].dt.tz_localize(None))
@@ -80,7 +88,7 @@ def test_naive_timestamps_are_refused_until_their_zone_is_stated(folder, as_csv)
         naive.to_csv(folder / "usdcop_5m.csv", index=False)
     else:
         naive.to_parquet(folder / "usdcop_5m.parquet")
-    with pytest.raises(DataError, match=r"4 stamps carry no zone; .* data_acquisition\.timezone="):
+    with pytest.raises(DataError, match=r"4 timestamps carry no zone; .* data_acquisition\.timezone="):
         read_folder(folder)
     stated = read_folder(folder, timezone="UTC")
     pd.testing.assert_frame_equal(stated.bars, bars().assign(source="files"), check_dtype=False)
@@ -90,16 +98,17 @@ def test_what_was_detected_is_logged(folder, caplog):
     local = bars(120).assign(timestamp=session_labels(2))
     local.loc[60:, "timestamp"] -= pd.Timedelta(hours=5)
     local.to_parquet(folder / "usdcop_5m.parquet")
-    with pytest.raises(DataError, match=r"60 of 120 stamps .*mixed_timezone=detect"):
+    with pytest.raises(DataError, match=r"60 of 120 timestamps .*mixed_timezone=detect"):
         read_folder(folder)
     read = read_folder(folder, mixed_timezone="detect")
     assert read.bars["timestamp"].tolist() == session_labels(2).tolist()
-    assert "60 of 120 stamps said to be UTC are America/Bogota wall clock" in caplog.text
+    assert "60 of 120 timestamps stated to be UTC are America/Bogota wall clock" in caplog.text
 
 
 def test_bars_in_another_zone_are_the_same_instants(folder):
     local = bars().assign(timestamp=lambda f: f["timestamp"].dt.tz_convert("America/Bogota"))
-    assert list(local["timestamp"]) == list(bars()["timestamp"])
+    local.to_parquet(folder / "usdcop_5m.parquet")
+    assert read_folder(folder).bars["timestamp"].tolist() == bars()["timestamp"].tolist()
 
 
 def test_a_file_without_rows_is_read_as_such(folder):
@@ -108,7 +117,7 @@ def test_a_file_without_rows_is_read_as_such(folder):
 
 
 def test_observations_get_their_publication_and_frequency(variables):
-    dated = date_publications(macro().assign(vintage="final", source="files"), variables)
+    dated = add_published_at(macro().assign(vintage="final", source="files"), variables)
     assert dated["published_at"].tolist() == [
         pd.Timestamp("2025-06-27 20:00", tz="America/New_York"),
         pd.Timestamp("2025-06-30 20:00", tz="America/New_York"),
@@ -124,6 +133,6 @@ def test_a_vintage_is_published_on_its_day_and_a_late_source_by_its_own_rule(var
             "vintage": ["2025-07-09", "unrevised", "unrevised"], "source": ["fred", "fred", "yahoo"],
         }
     )  # fmt: skip
-    assert date_publications(rows, variables)["published_at"].dt.strftime("%m-%d").tolist() == [
+    assert add_published_at(rows, variables)["published_at"].dt.strftime("%m-%d").tolist() == [
         "07-09", "07-09", "06-27",
     ]  # fmt: skip  # seven business days over the Fourth of July

@@ -14,7 +14,7 @@ from dosvotos.contracts.parameters import Parameters
 from dosvotos.errors import DataError
 from dosvotos.market.accounting import Account, Tape, run_account
 from dosvotos.policy.forward import ServedPolicy
-from dosvotos.simulation.market import oracle_targets
+from dosvotos.simulation.oracle import oracle_targets
 
 
 def run_backtest(

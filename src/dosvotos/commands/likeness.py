@@ -8,7 +8,7 @@ import pandas as pd
 from dosvotos.contracts.parameters import Parameters, SampleMarketParams, read_parameters
 from dosvotos.errors import ParameterError
 from dosvotos.files import write_file
-from dosvotos.sources.base import RawMarket
+from dosvotos.sources.raw_market import RawMarket
 
 LIKENESS_PAGE: Final = Path("data/08_reporting/likeness.html")
 

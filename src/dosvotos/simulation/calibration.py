@@ -1,7 +1,8 @@
-"""What the simulator knows of the real market: statistics, read from ``calibration.json``.
+"""Parameters of the simulator, from statistics of the real market in ``calibration.json``.
 
-``real`` are the published statistics, ``measured`` further ones of the same files, ``fitted`` what none of
-these states directly, ``chosen`` what keeps every variable plausible. No vendor's price or value is there.
+``real`` are published statistics, ``measured`` further ones of the same files, ``fitted`` parameters without
+a published counterpart, ``chosen`` values that keep every variable plausible. It holds no price or value of a
+vendor.
 """
 
 import json
@@ -14,106 +15,109 @@ import numpy as np
 import pandas as pd
 
 from dosvotos.contracts.features import MACRO_SOURCES
-from dosvotos.simulation.draws import Student
+from dosvotos.simulation.draws import StudentT
 
 SPOT = "fxrt_spot_usdcop_col_d_usdcop"
 
 
 class Volatility(NamedTuple):
-    """How a session's volatility moves: a regime, a slow walk, and the session's own luck, all in logs."""
+    """Volatility from session to session: a regime, an AR(1) and an independent component, lognormal."""
 
     high_share: float
-    """Of the sessions in the high regime."""
+    """Share of sessions in the high regime."""
     spell_high: float
-    """Mean length in sessions, as of the low regime's."""
+    """Mean length of a high regime in sessions."""
     spell_low: float
     high_over_low: float
     slow_sd: float
     slow_persistence: float
-    own_sd: float
+    session_sd: float
 
 
 class Jumps(NamedTuple):
-    """Bars on which news falls."""
+    """Bars with news, which are more volatile."""
 
     share: float
+    """Of bars."""
     size: float
     """Their volatility over that of other bars."""
 
 
 class Bursts(NamedTuple):
-    """Log volatility within a session, beside the session's own: two components that fade from bar to bar."""
+    """Volatility clustering within a session: two AR(1) components of log volatility."""
 
     sd: float
     fast_share: float
-    """Of the variance, in the component that fades first."""
+    """Share of the variance in the less persistent component."""
     fast_persistence: float
     slow_persistence: float
 
 
 class Bounce(NamedTuple):
-    """Closes that lie off the price, which the next bar takes back."""
+    """Bid-ask bounce: closes off the true price, which the next bar reverts."""
 
     share: float
     """Of bars."""
     size: float
-    """Standard deviation of what they lie off, over the bar's own."""
+    """Standard deviation of the distance, over the bar's own."""
 
 
-class Carry(NamedTuple):
-    """What bars a little later add to a bar's move, so that a session moves as far as its bars promise."""
+class LaggedResponse(NamedTuple):
+    """Equal moving-average weights of a bar's innovation in later bars: they set a session's variance."""
 
     total: float
-    bars: int
+    """Sum of the weights."""
+    n_lags: int
+    """Lags with a weight, from the second on."""
 
 
 class Prices(NamedTuple):
-    """How USD/COP moves; standard deviations are of log returns."""
+    """Parameters of USD/COP; standard deviations are of log returns."""
 
     level: float
-    keep: float
-    """Share of a deviation from the level that a night leaves."""
+    persistence: float
+    """AR(1) coefficient of the log deviation from the level, a session."""
     session_std: float
     """From the first bar's close to the last bar's."""
     slot_std: np.ndarray
-    """Of each bar's innovation, shape (60,); the first, open to close, is as volatile as the second."""
+    """Of each bar's innovation, shape (60,); the first bar's, open to close, equals the second's."""
     bounce: Bounce
-    carry: Carry
-    bar_law: Student
+    lagged_response: LaggedResponse
+    bar_distribution: StudentT
     bursts: Bursts
     jumps: Jumps
     volatility: Volatility
     weekday_factors: np.ndarray
-    """On a session's volatility, Monday to Friday; mean square 1."""
+    """Factors on a session's volatility, Monday to Friday; mean square 1."""
     overnight_std: np.ndarray
-    """From the last close to the first bar's close over 1, over 2 or 3, and over more calendar days."""
-    overnight_law: Student
+    """From last close to first close, shape (3,): after 1, after 2 or 3, and after more calendar days."""
+    overnight_distribution: StudentT
     zero_share: float
-    """Of bars that close where the one before did."""
+    """Share of bars whose close repeats the one before."""
     wick_shape: float
     wick_over_sigma: float
     """Mean log distance of high and of low from the body, over the bar's standard deviation."""
 
 
 class Factors(NamedTuple):
-    """The daily variables that move together; rows and entries in the order of `names`."""
+    """The correlated daily variables; arrays in the order of `names`."""
 
     names: tuple[str, ...]
     relative: np.ndarray
     """Whether changes are percent of the level (logs), or in the variable's own unit."""
     level: np.ndarray
-    keep: np.ndarray
-    """Share of a deviation from the level that a weekday leaves."""
+    persistence: np.ndarray
+    """AR(1) coefficient of the deviation from the level, a weekday."""
     momentum: np.ndarray
-    """Autocorrelation of the pushes that move the deviation."""
-    push_std: np.ndarray
-    mixing: np.ndarray
-    """Lower triangular, shape (1 + n, 1 + n): turns unit draws, USD/COP's first, into correlated pushes."""
-    law: Student
+    """AR(1) coefficient of what is added to the deviation each weekday."""
+    innovation_std: np.ndarray
+    cholesky: np.ndarray
+    """Lower triangular, shape (1 + n, 1 + n): correlates unit draws, of which USD/COP's is the first."""
+    distribution: StudentT
 
 
-class Walk(NamedTuple):
-    """A walk that returns to its level; std and growth a step, in percent of the level where relative."""
+class MeanRevertingWalk(NamedTuple):
+    """An AR(1) around a growing level; std and growth are per step, in percent of the level if `relative`."""
 
     relative: bool
     level: float
@@ -123,7 +127,7 @@ class Walk(NamedTuple):
 
 
 class FollowingRate(NamedTuple):
-    """A daily rate at a spread over a central bank's, with the noise of a day in percentage points."""
+    """A daily rate at a spread over a central bank's rate, plus independent noise (percentage points)."""
 
     follows: str
     spread: float
@@ -131,15 +135,15 @@ class FollowingRate(NamedTuple):
 
 
 class Calibration(NamedTuple):
-    """Everything the simulator knows."""
+    """All parameters of the simulator."""
 
     prices: Prices
     factors: Factors
-    monthly: dict[str, Walk]
-    quarterly: dict[str, Walk]
-    policy_rates: dict[str, Walk]
-    walk_law: Student
-    """Of the walks' shocks, monthly, quarterly and of policy rates."""
+    monthly: dict[str, MeanRevertingWalk]
+    quarterly: dict[str, MeanRevertingWalk]
+    policy_rates: dict[str, MeanRevertingWalk]
+    walk_distribution: StudentT
+    """Of the shocks of monthly and quarterly variables and policy rates."""
     policy_step: float
     daily_rates: dict[str, FollowingRate]
     signal_std: np.ndarray
@@ -149,7 +153,7 @@ class Calibration(NamedTuple):
 
 @cache
 def calibration() -> Calibration:
-    """Read the calibration."""
+    """Return the parameters, read once a process."""
     content = _content()
     real, fitted, chosen = content["real"], content["fitted"], content["chosen"]
     names = [MACRO_SOURCES[short] for short in ("dxy", "brent", "usdmxn")]
@@ -159,7 +163,7 @@ def calibration() -> Calibration:
         monthly=_read_walks(chosen["monthly"]),
         quarterly=_read_walks(chosen["quarterly"]),
         policy_rates=_read_walks(chosen["policy_rates"]),
-        walk_law=Student(**chosen["walks"]),
+        walk_distribution=StudentT(**chosen["walks"]),
         policy_step=chosen["policy_step"],
         daily_rates={n: FollowingRate(**rate) for n, rate in chosen["daily_rates"].items()},
         signal_std=np.array([real["factors"]["std"][name] for name in names]) / 100,
@@ -167,31 +171,31 @@ def calibration() -> Calibration:
     )
 
 
-def session_std(slot_std: np.ndarray, carry: Carry, left: float) -> float:
-    """Standard deviation of a session's move from those of the innovations of slots 1 to 59.
+def session_std(slot_std: np.ndarray, lagged_response: LaggedResponse, std_ratio: float) -> float:
+    """Standard deviation of a session's move, from those of the innovations of slots 1 to 59.
 
-    See `carried`; the session's end cuts short what the last ones carry on.
+    Lags beyond the session's end are cut off; `std_ratio` is that of `response_per_lag`.
     """
     after = np.arange(len(slot_std))[::-1]
-    weight = 1 + carried(carry, left) * np.clip(after - 1, 0, carry.bars)
+    weight = 1 + response_per_lag(lagged_response, std_ratio) * np.clip(after - 1, 0, lagged_response.n_lags)
     return float(np.linalg.norm(weight * slot_std))
 
 
-def carried(carry: Carry, left: float) -> float:
-    """What each of the later bars adds to a bar's move, if `left` of what it comes to is to be left."""
-    return (left * (1 + carry.total) - 1) / carry.bars
+def response_per_lag(lagged_response: LaggedResponse, std_ratio: float) -> float:
+    """Moving-average weight of each lag that scales the std of a move's total effect by `std_ratio`."""
+    return (std_ratio * (1 + lagged_response.total) - 1) / lagged_response.n_lags
 
 
 def real_statistics() -> dict[str, Any]:
-    """The real market's published statistics, under their published names."""
+    """Return the real market's published statistics under their published names."""
     real: dict[str, Any] = _content()["real"]
     return real
 
 
 def measured_statistics() -> dict[str, list[float]]:
-    """Further statistics of the real market, as measured by `dosvotos.simulation.statistics`.
+    """Return further statistics of the real market, as measured by `dosvotos.simulation.statistics`.
 
-    ``return_size`` and ``night_size``, in standard deviations, that the shares ``share_larger`` exceed;
+    ``return_size`` and ``night_size``, in standard deviations, which the shares ``share_larger`` exceed;
     ``autocorrelation_1_12`` and ``abs_autocorrelation_1_12`` of 5-minute returns.
     """
     measured: dict[str, list[float]] = _content()["measured"]
@@ -209,18 +213,18 @@ def _read_prices(real: Mapping[str, Any], fitted: Mapping[str, Any], chosen: Map
     intraday, daily, bars = real["intraday"], real["daily"], fitted["bars"]
     regimes, overnight = daily["regimes"], daily["overnight_std_pct"]
     profile = np.array(intraday["slot_vol_profile_1_59"]) ** fitted["profile_power"]
-    carry = Carry(**fitted["carry"])
+    lagged_response = LaggedResponse(**fitted["lagged_response"])
     wanted_std = daily["intraday_std_pct"] / 100
-    scale = wanted_std / session_std(profile, carry, left=1.0)
+    scale = wanted_std / session_std(profile, lagged_response, std_ratio=1.0)
     weekdays = np.array(fitted["weekday_factors"])
     return Prices(
         level=chosen["price"]["level"],
-        keep=0.5 ** (1 / chosen["price"]["half_life"]),
+        persistence=0.5 ** (1 / chosen["price"]["half_life"]),
         session_std=wanted_std,
         slot_std=scale * np.array([profile[0], *profile]),
         bounce=Bounce(**fitted["bounce"]),
-        carry=carry,
-        bar_law=Student(bars["t_dof"], bars["t_limit"]),
+        lagged_response=lagged_response,
+        bar_distribution=StudentT(bars["t_dof"], bars["t_limit"]),
         bursts=Bursts(**fitted["bursts"]),
         jumps=Jumps(**fitted["jumps"]),
         volatility=Volatility(
@@ -231,7 +235,7 @@ def _read_prices(real: Mapping[str, Any], fitted: Mapping[str, Any], chosen: Map
         ),
         weekday_factors=weekdays / np.sqrt((weekdays**2).mean()),
         overnight_std=np.array([overnight["gap1"], overnight["gap3"], overnight["gap4plus"]]) / 100,
-        overnight_law=Student(**fitted["overnight"]),
+        overnight_distribution=StudentT(**fitted["overnight"]),
         zero_share=intraday["zero_return_share"],
         wick_shape=fitted["wicks"]["gamma_shape"],
         wick_over_sigma=fitted["wicks"]["over_sigma"],
@@ -240,41 +244,41 @@ def _read_prices(real: Mapping[str, Any], fitted: Mapping[str, Any], chosen: Map
 
 def _read_factors(real: Mapping[str, Any], fitted: Mapping[str, Any], chosen: Mapping[str, Any]) -> Factors:
     names = list(chosen)
-    keep = np.array([0.5 ** (1 / chosen[name]["half_life"]) for name in names])
+    persistence = np.array([0.5 ** (1 / chosen[name]["half_life"]) for name in names])
     std, autocorrelation = (np.array([real[what][name] for name in names]) for what in ("std", "ac1"))
-    momentum = 2 * (1 + autocorrelation) / (1 + keep) - 1
+    momentum = 2 * (1 + autocorrelation) / (1 + persistence) - 1
     correlation = _correlation(real["corr"], [SPOT, *names])
     return Factors(
         names=tuple(names),
         relative=np.array([real["kind"][name].startswith("log") for name in names]),
         level=np.array([chosen[name]["level"] for name in names]),
-        keep=keep,
+        persistence=persistence,
         momentum=momentum,
-        push_std=std * np.sqrt((1 - keep * momentum) * (1 + autocorrelation)),
-        mixing=np.linalg.cholesky(_push_correlation(correlation, keep, momentum)),
-        law=Student(**fitted),
+        innovation_std=std * np.sqrt((1 - persistence * momentum) * (1 + autocorrelation)),
+        cholesky=np.linalg.cholesky(_innovation_correlation(correlation, persistence, momentum)),
+        distribution=StudentT(**fitted),
     )
 
 
-def _push_correlation(wanted: np.ndarray, keep: np.ndarray, momentum: np.ndarray) -> np.ndarray:
-    """Correlation of the pushes under which the changes of the variables have the wanted one.
+def _innovation_correlation(wanted: np.ndarray, persistence: np.ndarray, momentum: np.ndarray) -> np.ndarray:
+    """Correlation of the innovations that gives the variables' changes the wanted correlation.
 
-    A variable's change is its pushes filtered by ``(1 - B) / ((1 - keep B)(1 - momentum B))``; filters that
-    differ weaken the correlation of what comes out, by the cosine of their impulse responses.
+    A variable's change is its innovations filtered by ``(1 - B) / ((1 - persistence B)(1 - momentum B))``;
+    different filters reduce the correlation of their outputs by the cosine of their impulse responses.
     """
-    responses = _change_responses(keep, momentum)
+    responses = _change_responses(persistence, momentum)
     responses = np.vstack([np.eye(1, responses.shape[1]), responses])
     responses /= np.linalg.norm(responses, axis=1, keepdims=True)
     return np.asarray(wanted / (responses @ responses.T))
 
 
-def _change_responses(keep: np.ndarray, momentum: np.ndarray, n_steps: int = 2_000) -> np.ndarray:
-    """What a unit push does to the changes of the steps that follow, shape (n_variables, n_steps)."""
-    push, deviation = np.ones(len(keep)), np.ones(len(keep))
+def _change_responses(persistence: np.ndarray, momentum: np.ndarray, n_steps: int = 2_000) -> np.ndarray:
+    """Impulse response of each variable's changes to a unit innovation, shape (n_variables, n_steps)."""
+    innovation, deviation = np.ones(len(persistence)), np.ones(len(persistence))
     deviations = [deviation]
     for _ in range(n_steps - 1):
-        push = momentum * push
-        deviation = keep * deviation + push
+        innovation = momentum * innovation
+        deviation = persistence * deviation + innovation
         deviations.append(deviation)
     return np.diff(np.array(deviations), axis=0, prepend=0.0).T
 
@@ -284,5 +288,5 @@ def _correlation(content: Mapping[str, Mapping[str, float]], names: list[str]) -
     return frame.to_numpy(float)
 
 
-def _read_walks(section: Mapping[str, Any]) -> dict[str, Walk]:
-    return {name: Walk(**walk) for name, walk in section.items()}
+def _read_walks(section: Mapping[str, Any]) -> dict[str, MeanRevertingWalk]:
+    return {name: MeanRevertingWalk(**walk) for name, walk in section.items()}

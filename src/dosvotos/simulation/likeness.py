@@ -1,8 +1,8 @@
-"""Is the sample market like the real one? Each published figure beside the sample's, with its tolerance.
+"""Compare the sample market with the real one: each published figure beside the sample's, with a tolerance.
 
-A tolerance is what chance explains: 2.5 standard deviations over 24 seeds of six years, plus the distance of
-those seeds' mean from the published figure (``benchmarks/likeness.py`` measures both again). Some figures are
-left out on purpose: what would let a strategy know the future without a planted edge is not imitated.
+A tolerance is 2.5 standard deviations over 24 seeds of six years, plus the distance of those seeds' mean from
+the published figure (``benchmarks/likeness.py`` measures both again). Figures that would make returns
+predictable without a planted edge are not imitated.
 """
 
 from collections.abc import Mapping
@@ -13,13 +13,13 @@ from dosvotos.simulation.statistics import ABS_LAGS, VOLATILITY_LAGS, published_
 
 
 class Tolerance(NamedTuple):
-    """How far a sample's figure may lie from the real one."""
+    """Allowed distance of a sample's figure from the real one."""
 
     size: float
     relative: bool
 
     def of(self, real: float) -> float:
-        """The allowed distance, in the figure's own unit."""
+        """Return the allowed distance in the figure's own unit."""
         return self.size * abs(real) if self.relative else self.size
 
 
@@ -37,54 +37,57 @@ class Comparison(NamedTuple):
         return abs(self.sample - self.real) <= self.tolerance
 
 
-def _share(size: float) -> Tolerance:
+def _relative(size: float) -> Tolerance:
     return Tolerance(size, relative=True)
 
 
-def _distance(size: float) -> Tolerance:
+def _absolute(size: float) -> Tolerance:
     return Tolerance(size, relative=False)
 
 
-_VOLATILITY_MEMORY: Final = (0.13, 0.2, 0.15, 0.15, 0.13)
-_ABS_MEMORY: Final = (0.025, 0.03, 0.02, 0.015, 0.015)
-_DAILY_MEMORY: Final = (0.2, 0.19, 0.14, 0.11, 0.11)
+_VOLATILITY_TOLERANCES: Final = (0.13, 0.2, 0.15, 0.15, 0.13)
+_ABS_TOLERANCES: Final = (0.025, 0.03, 0.02, 0.015, 0.015)
+_DAILY_TOLERANCES: Final = (0.2, 0.19, 0.14, 0.11, 0.11)
 
 TOLERANCES: Final[dict[str, Tolerance]] = {
-    "intraday.pooled_std_bp": _share(0.17),
-    "intraday.sigma5_bp_median": _share(0.18),
-    "intraday.sigma5_log_sd": _distance(0.055),
+    "intraday.pooled_std_bp": _relative(0.17),
+    "intraday.sigma5_bp_median": _relative(0.18),
+    "intraday.sigma5_log_sd": _absolute(0.055),
     **{
-        f"intraday.sigma5_log_ac.{lag}": _distance(size)
-        for lag, size in zip(VOLATILITY_LAGS, _VOLATILITY_MEMORY, strict=True)
+        f"intraday.sigma5_log_ac.{lag}": _absolute(size)
+        for lag, size in zip(VOLATILITY_LAGS, _VOLATILITY_TOLERANCES, strict=True)
     },
-    "intraday.pooled_excess_kurtosis": _distance(7.0),
-    "intraday.standardised_t_dof": _distance(0.35),
-    "intraday.ar1": _distance(0.02),
-    **{f"intraday.abs_acf.{lag}": _distance(size) for lag, size in zip(ABS_LAGS, _ABS_MEMORY, strict=True)},
-    "intraday.zero_return_share": _distance(0.003),
-    **{f"intraday.slot_vol_profile.{slot}": _share(0.15) for slot in range(1, 60)},
-    "intraday.range_over_sigma": _distance(0.06),
-    "intraday.range_mean_bp": _share(0.17),
-    "intraday.body_mean_bp": _share(0.24),
-    "intraday.wick_share_each_side": _distance(0.015),
-    "daily.cc_std_pct": _share(0.22),
-    "daily.intraday_std_pct": _share(0.2),
-    "daily.overnight_std_pct.gap1": _share(0.22),
-    "daily.overnight_std_pct.gap3": _share(0.34),
-    "daily.overnight_std_pct.gap4plus": _share(0.48),
-    "daily.cc_t_dof": _distance(4.2),
-    "daily.overnight_t_dof": _distance(0.7),
+    "intraday.pooled_excess_kurtosis": _absolute(7.0),
+    "intraday.standardised_t_dof": _absolute(0.35),
+    "intraday.ar1": _absolute(0.02),
     **{
-        f"daily.abs_ac.{lag}": _distance(size)
-        for lag, size in zip(VOLATILITY_LAGS, _DAILY_MEMORY, strict=True)
+        f"intraday.abs_acf.{lag}": _absolute(size)
+        for lag, size in zip(ABS_LAGS, _ABS_TOLERANCES, strict=True)
     },
-    **{f"daily.std_by_dow.{day}": _share(0.28) for day in range(5)},
-    "daily.regimes.std_high_pct": _share(0.25),
-    "daily.regimes.std_low_pct": _share(0.22),
-    "daily.regimes.mean_spell_high_days": _distance(8.0),
-    "daily.regimes.mean_spell_low_days": _distance(22.0),
-    "factors.multi_ols_lag0.R2": _distance(0.15),
-    "factors.multi_ols_lag0.resid_std_pct": _share(0.2),
+    "intraday.zero_return_share": _absolute(0.003),
+    **{f"intraday.slot_vol_profile.{slot}": _relative(0.15) for slot in range(1, 60)},
+    "intraday.range_over_sigma": _absolute(0.06),
+    "intraday.range_mean_bp": _relative(0.17),
+    "intraday.body_mean_bp": _relative(0.24),
+    "intraday.wick_share_each_side": _absolute(0.015),
+    "daily.cc_std_pct": _relative(0.22),
+    "daily.intraday_std_pct": _relative(0.2),
+    "daily.overnight_std_pct.gap1": _relative(0.22),
+    "daily.overnight_std_pct.gap3": _relative(0.34),
+    "daily.overnight_std_pct.gap4plus": _relative(0.48),
+    "daily.cc_t_dof": _absolute(4.2),
+    "daily.overnight_t_dof": _absolute(0.7),
+    **{
+        f"daily.abs_ac.{lag}": _absolute(size)
+        for lag, size in zip(VOLATILITY_LAGS, _DAILY_TOLERANCES, strict=True)
+    },
+    **{f"daily.std_by_dow.{day}": _relative(0.28) for day in range(5)},
+    "daily.regimes.std_high_pct": _relative(0.25),
+    "daily.regimes.std_low_pct": _relative(0.22),
+    "daily.regimes.mean_spell_high_days": _absolute(8.0),
+    "daily.regimes.mean_spell_low_days": _absolute(22.0),
+    "factors.multi_ols_lag0.R2": _absolute(0.15),
+    "factors.multi_ols_lag0.resid_std_pct": _relative(0.2),
 }
 """Tolerance of each figure; those of factors by variable follow from `FACTOR_TOLERANCES`."""
 
@@ -93,9 +96,9 @@ STEPPING: Final = (
     "polr_policy_rate_col_d_tpm",
     "polr_prime_rate_usa_d_prime",
 )
-"""Rates that move in a few large steps: their spread is known badly, and they move apart from the spot."""
-FACTOR_TOLERANCES: Final = {"std": _share(0.13), "ac1": _distance(0.1), "usdcop_corr": _distance(0.15)}
-STEPPING_SPREAD: Final = _share(0.5)
+"""Rates that move in few large steps: their std is poorly known, and they are independent of USD/COP."""
+FACTOR_TOLERANCES: Final = {"std": _relative(0.13), "ac1": _absolute(0.1), "usdcop_corr": _absolute(0.15)}
+STEPPING_SPREAD: Final = _relative(0.5)
 CORRELATION_TOLERANCE: Final = 0.13
 """Of each pair of daily variables, rates in steps and USD/COP apart."""
 
@@ -108,19 +111,19 @@ LEFT_OUT: Final = {
 
 
 def compare(sample: Mapping[str, float], real: Mapping[str, float] | None = None) -> list[Comparison]:
-    """Put a sample's figures beside the real market's.
+    """Compare a sample's figures with the real market's.
 
     Parameters
     ----------
     sample : mapping of float by name
         `MarketStatistics.figures` of a simulated market.
     real : mapping of float by name, optional
-        Those of the real market where they were measured; the published ones fill in for the rest.
+        Measured ones of the real market; published figures for those missing.
 
     Returns
     -------
     list of Comparison
-        In the order of `TOLERANCES`, then of the factors; without figures that one of the markets lacks.
+        In the order of `TOLERANCES`, then of the factors; only figures that both markets have.
     """
     known = {**published_figures(), **(real or {})}
     tolerances = {**TOLERANCES, **_factor_tolerances(known)}

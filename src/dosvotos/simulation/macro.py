@@ -1,4 +1,4 @@
-"""The macro variables: correlated daily factors, policy rates in steps, monthly and quarterly walks."""
+"""Simulate macro variables: correlated daily factors, policy rates in steps, monthly and quarterly AR(1)s."""
 
 from collections.abc import Mapping
 from itertools import accumulate
@@ -7,17 +7,17 @@ import numpy as np
 import pandas as pd
 
 from dosvotos.contracts.features import FINANCING_SOURCES
-from dosvotos.simulation.calibration import Walk, calibration
-from dosvotos.simulation.draws import generators, student_draws
+from dosvotos.simulation.calibration import MeanRevertingWalk, calibration
+from dosvotos.simulation.draws import daily_generators, draw_student_t
 
 FIRST_MONTH = np.datetime64("2018-07")
-"""Where macro walks begin: 18 months before the first session."""
+"""First month of all macro variables, 18 months before the first session."""
 
 
 def macro_levels(
     seed: int, last_day: np.datetime64, sessions: np.ndarray, spot_shocks: np.ndarray
 ) -> dict[str, pd.Series]:
-    """Every variable but the spot, on weekdays or on the first days of months and quarters.
+    """Simulate every variable but USD/COP, on weekdays or on the first days of months and quarters.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ def macro_levels(
     last_day : datetime64[D]
     sessions : ndarray of datetime64[D], shape (n_sessions,)
     spot_shocks : ndarray of shape (n_sessions,)
-        The spot's daily moves with unit variance: what the daily factors are correlated with.
+        USD/COP's daily moves, scaled to unit variance, with which the daily factors are correlated.
 
     Returns
     -------
@@ -48,38 +48,40 @@ def _factors(
     seed: int, weekdays: np.ndarray, sessions: np.ndarray, spot_shocks: np.ndarray
 ) -> dict[str, pd.Series]:
     factors = calibration().factors
-    draws = student_draws(seed, "daily", weekdays, len(factors.mixing), factors.law)
+    draws = draw_student_t(seed, "daily", weekdays, len(factors.cholesky), factors.distribution)
     draws[np.searchsorted(weekdays, sessions), 0] = spot_shocks
-    shocks = np.array([factors.mixing @ draw for draw in draws])[:, 1:] * factors.push_std
-    pushes = accumulate(shocks, lambda push, shock: factors.momentum * push + shock)
-    deviations = np.array(list(accumulate(pushes, lambda before, push: factors.keep * before + push)))
-    values = _around(factors.level, deviations, factors.relative)
+    shocks = np.array([factors.cholesky @ draw for draw in draws])[:, 1:] * factors.innovation_std
+    steps = accumulate(shocks, lambda step, shock: factors.momentum * step + shock)
+    deviations = np.array(list(accumulate(steps, lambda last, step: factors.persistence * last + step)))
+    values = _add_deviation(factors.level, deviations, factors.relative)
     return {name: pd.Series(values[:, i], index=weekdays) for i, name in enumerate(factors.names)}
 
 
-def _walks(seed: int, stream: str, walks: Mapping[str, Walk], months: np.ndarray) -> dict[str, pd.Series]:
+def _walks(
+    seed: int, stream: str, walks: Mapping[str, MeanRevertingWalk], months: np.ndarray
+) -> dict[str, pd.Series]:
     relative, level, std, half_life, growth = map(np.array, zip(*walks.values(), strict=True))
-    keep = 0.5 ** (1 / half_life)
-    shocks = student_draws(seed, stream, months, len(walks), calibration().walk_law) * std
-    deviations = np.array(list(accumulate(shocks, lambda before, shock: keep * before + shock)))
-    values = _around(level, deviations + growth * np.arange(len(months))[:, None], relative)
+    persistence = 0.5 ** (1 / half_life)
+    shocks = draw_student_t(seed, stream, months, len(walks), calibration().walk_distribution) * std
+    deviations = np.array(list(accumulate(shocks, lambda before, shock: persistence * before + shock)))
+    values = _add_deviation(level, deviations + growth * np.arange(len(months))[:, None], relative)
     return {name: pd.Series(values[:, i], index=months) for i, name in enumerate(walks)}
 
 
-def _around(level: np.ndarray, deviation: np.ndarray, relative: np.ndarray) -> np.ndarray:
-    """Values that lie a deviation from their level, in percent (logs) where relative."""
+def _add_deviation(level: np.ndarray, deviation: np.ndarray, relative: np.ndarray) -> np.ndarray:
+    """Level plus deviation; where relative, the deviation is in log percent."""
     return np.where(relative, level * np.exp(np.where(relative, deviation, 0.0) / 100), level + deviation)
 
 
 def _rates(seed: int, weekdays: np.ndarray, months: np.ndarray) -> dict[str, pd.Series]:
-    """Fed funds, monthly, and the daily rates that follow a central bank at a spread."""
+    """Fed funds, monthly, and the daily rates at a spread over a central bank's."""
     known = calibration()
     wanted = _walks(seed, "policy", known.policy_rates, months)
     decided = {
         bank: _in_steps(wanted[bank], walk.level, known.policy_step)
         for bank, walk in known.policy_rates.items()
     }
-    noise = [rng.standard_normal(len(known.daily_rates)) for rng in generators(seed, "rates", weekdays)]
+    noise = [rng.standard_normal(len(known.daily_rates)) for rng in daily_generators(seed, "rates", weekdays)]
     daily = {
         name: decided[rate.follows].reindex(weekdays, method="ffill") + rate.spread + rate.noise_std * own
         for (name, rate), own in zip(known.daily_rates.items(), np.array(noise).T, strict=True)
@@ -88,7 +90,7 @@ def _rates(seed: int, weekdays: np.ndarray, months: np.ndarray) -> dict[str, pd.
 
 
 def _in_steps(wanted: pd.Series, start: float, step: float) -> pd.Series:
-    """Move the rate in whole steps, only once the wanted rate lies a step away, and never below one step."""
+    """Move a rate in whole steps once the wanted rate is a step away; it stays at or above one step."""
 
     def decide(rate: float, goal: float) -> float:
         return max(rate + step * float(np.trunc((goal - rate) / step)), step)

@@ -1,7 +1,7 @@
-"""What a market of USD/COP is like, in figures: volatility, tails, memory, gaps, factors.
+"""Statistics of a USD/COP market: volatility, tails, autocorrelation, overnight gaps, factors.
 
-The conventions are those of the real market's published statistics in ``calibration.json``, so that a
-figure of one market can stand beside the same figure of another.
+They follow the conventions of the real market's published statistics in ``calibration.json``, so that the
+figures of two markets are comparable.
 """
 
 from collections.abc import Mapping
@@ -41,7 +41,7 @@ _PERCENT = 100
 
 @dataclass(frozen=True)
 class MarketStatistics:
-    """One market in figures."""
+    """Figures of one market, and the tables behind them."""
 
     figures: dict[str, float]
     """By the published names, dotted: ``intraday.ar1``, ``daily.cc_std_pct``, ``factors.std.<variable>``."""
@@ -50,9 +50,9 @@ class MarketStatistics:
     autocorrelation: np.ndarray
     """Of standardised 5-minute returns within sessions, lags 1 to 12."""
     abs_autocorrelation: np.ndarray
-    """Of their sizes, the hours' profile taken out."""
+    """Of their absolute values, over the intraday profile; lags 1 to 12."""
     standardised: np.ndarray
-    """5-minute returns over their session's volatility and their slot's, in any order."""
+    """5-minute returns over their session's and their slot's volatility, in no order."""
     overnight: pd.DataFrame
     """By session: nights (calendar days since the one before), move_pct (last close to first close), scaled
     (the same over the standard deviation of nights as long)."""
@@ -64,19 +64,19 @@ class MarketStatistics:
 
 
 def market_statistics(bars: pd.DataFrame, macro: pd.DataFrame) -> MarketStatistics:
-    """Measure a market.
+    """Compute the statistics of a market.
 
     Parameters
     ----------
     bars : DataFrame
-        timestamp (bar open, timezone-aware) and open, high, low, close; bars off session are left out.
+        timestamp (bar open, timezone-aware) and open, high, low, close; bars off session are ignored.
     macro : DataFrame
-        variable, observation_date, value; daily variables on weekdays count.
+        variable, observation_date, value; only daily variables on weekdays are used.
 
     Returns
     -------
     MarketStatistics
-        A figure is missing where the market has nothing to measure it on (flat bars have no range).
+        Without the figures that the market has no data for (flat bars have no range).
 
     Raises
     ------
@@ -85,42 +85,35 @@ def market_statistics(bars: pd.DataFrame, macro: pd.DataFrame) -> MarketStatisti
 
     Notes
     -----
-    5-minute figures come from sessions with at least 50 bars of which fewer than 30% repeat a close; spread
-    and kurtosis of pooled returns leave out those beyond 1.5%, mostly bad ticks and stale quotes that catch
-    up. Regimes: the quarter of sessions with the highest standard deviation of the last 20 daily returns.
+    5-minute figures come from sessions with at least 50 bars of which fewer than 30% repeat a close; standard
+    deviation and kurtosis of pooled returns exclude those beyond 1.5%, mostly bad ticks and jumps after stale
+    quotes. High regime: the quarter of sessions with the highest standard deviation of 20 daily returns.
     """
     closes = _closes(bars)
-    returns = closes.apply(np.log).diff(axis=1).iloc[:, 1:]
-    usable = _usable(returns)
-    if usable.sum() < _MIN_SESSIONS:
-        raise DataError(
-            f"statistics: {_MIN_SESSIONS} sessions with at least {_MIN_BARS} bars are needed, "
-            f"found {usable.sum()}"
-        )
-    quiet = returns[usable]
-    sigma = np.sqrt((quiet**2).mean(axis=1))
-    scaled = quiet.div(sigma, axis=0)
+    kept = _usable_returns(closes)
+    sigma = np.sqrt((kept**2).mean(axis=1))
+    scaled = kept.div(sigma, axis=0)
     profile = np.sqrt((scaled**2).mean())
     standardised = (scaled / profile).to_numpy()
     daily, overnight = _daily(closes, sigma)
     changes = daily_changes(macro)
-    memory = np.array([_lag_correlation(scaled.to_numpy(), lag) for lag in range(1, 13)])
-    abs_memory = np.array([_lag_correlation(np.abs(standardised), lag) for lag in range(1, 13)])
+    autocorrelation = np.array([_lag_correlation(scaled.to_numpy(), lag) for lag in range(1, 13)])
+    abs_autocorrelation = np.array([_lag_correlation(np.abs(standardised), lag) for lag in range(1, 13)])
     figures = {
-        **_intraday_figures(quiet.to_numpy(), sigma, standardised),
-        "intraday.ar1": memory[0],
-        **{f"intraday.abs_acf.{lag}": abs_memory[lag - 1] for lag in ABS_LAGS},
+        **_intraday_figures(kept.to_numpy(), sigma, standardised),
+        "intraday.ar1": autocorrelation[0],
+        **{f"intraday.abs_acf.{lag}": abs_autocorrelation[lag - 1] for lag in ABS_LAGS},
         **{f"intraday.slot_vol_profile.{slot}": value for slot, value in profile.items()},
         **_range_figures(bars),
         **_daily_figures(daily, overnight),
         **_factor_figures(changes),
-        **_prediction(changes, daily["session_pct"]),
+        **_predictive_r2(changes, daily["session_pct"]),
     }
     return MarketStatistics(
         {name: float(value) for name, value in figures.items()},
         profile.to_numpy(),
-        memory,
-        abs_memory,
+        autocorrelation,
+        abs_autocorrelation,
         standardised[np.isfinite(standardised)],
         overnight,
         daily,
@@ -129,12 +122,12 @@ def market_statistics(bars: pd.DataFrame, macro: pd.DataFrame) -> MarketStatisti
 
 
 def published_figures() -> dict[str, float]:
-    """The real market's published statistics under the names of `MarketStatistics.figures`."""
+    """Return the real market's published statistics under the names of `MarketStatistics.figures`."""
     real = real_statistics()
     intraday, daily, factors = (dict(real[part]) for part in ("intraday", "daily", "factors"))
-    profile, memory = intraday.pop("slot_vol_profile_1_59"), intraday.pop("abs_acf_1_2_3_6_12")
+    profile, autocorrelation = intraday.pop("slot_vol_profile_1_59"), intraday.pop("abs_acf_1_2_3_6_12")
     intraday["slot_vol_profile"] = {str(i + 1): value for i, value in enumerate(profile)}
-    intraday["abs_acf"] = dict(zip(map(str, ABS_LAGS), memory, strict=True))
+    intraday["abs_acf"] = dict(zip(map(str, ABS_LAGS), autocorrelation, strict=True))
     lagged = factors.pop("usdcop_lag_corr")
     factors["usdcop_corr"] = {name: values[0] for name, values in lagged.items()}
     parts = {"intraday": intraday, "daily": daily, "factors": factors}
@@ -142,14 +135,14 @@ def published_figures() -> dict[str, float]:
 
 
 def published_correlation() -> pd.DataFrame:
-    """Correlation of the daily changes of the real market's variables, USD/COP's included."""
+    """Return the correlation of daily changes of the real market's variables, USD/COP's included."""
     return pd.DataFrame(real_statistics()["factors"]["corr"])
 
 
 def daily_changes(macro: pd.DataFrame) -> pd.DataFrame:
-    """Change of each published daily variable since its own observation before, one column a variable.
+    """Return each published daily variable's changes between its own observations, one column a variable.
 
-    Weekday observations only; log returns in percent or differences in the variable's unit, as published.
+    Of weekday observations; log returns in percent or differences in the variable's unit, as published.
     """
     kinds = real_statistics()["factors"]["kind"]
     days = pd.DatetimeIndex(macro["observation_date"])
@@ -167,20 +160,22 @@ def daily_changes(macro: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(changes)
 
 
-def fit_student(values: np.ndarray) -> tuple[float, float]:
-    """Degrees of freedom and scale of a Student's t around 0 by maximum likelihood."""
+def fit_student_t(values: np.ndarray) -> tuple[float, float]:
+    """Fit degrees of freedom and scale of a Student's t around 0 by maximum likelihood."""
     from scipy.optimize import minimize
     from scipy.special import gammaln
 
     square, n = values**2, len(values)
 
-    def surprise(parameters: np.ndarray) -> float:
+    def negative_log_likelihood(parameters: np.ndarray) -> float:
         dof, scale = np.exp(parameters)
         constant = gammaln((dof + 1) / 2) - gammaln(dof / 2) - 0.5 * np.log(dof * np.pi) - np.log(scale)
         return float((dof + 1) / 2 * np.log1p(square / (dof * scale**2)).sum() - n * constant)
 
     start = np.log([4.0, np.median(np.abs(values)) * 1.35 + 1e-12])
-    dof, scale = np.exp(minimize(surprise, start, method="Nelder-Mead", options={"xatol": 1e-3}).x)
+    dof, scale = np.exp(
+        minimize(negative_log_likelihood, start, method="Nelder-Mead", options={"xatol": 1e-3}).x
+    )
     return float(dof), float(scale)
 
 
@@ -195,10 +190,18 @@ def _closes(bars: pd.DataFrame) -> pd.DataFrame:
     return table.reindex(columns=range(BARS_PER_SESSION))
 
 
-def _usable(returns: pd.DataFrame) -> pd.Series:
+def _usable_returns(closes: pd.DataFrame) -> pd.DataFrame:
+    """Log returns of the sessions with enough bars and few repeated closes."""
+    returns = closes.apply(np.log).diff(axis=1).iloc[:, 1:]
     present = returns.notna().sum(axis=1)
     zero_share = (returns == 0).sum(axis=1) / present.clip(lower=1)
-    return (present >= _MIN_BARS - 1) & (zero_share < _MAX_ZERO_SHARE)
+    usable = (present >= _MIN_BARS - 1) & (zero_share < _MAX_ZERO_SHARE)
+    if usable.sum() < _MIN_SESSIONS:
+        raise DataError(
+            f"bars: statistics need {_MIN_SESSIONS} sessions with at least {_MIN_BARS} bars, "
+            f"found {usable.sum()}; use a longer history"
+        )
+    return returns[usable]
 
 
 def _lag_correlation(table: np.ndarray, lag: int) -> float:
@@ -218,7 +221,7 @@ def _intraday_figures(returns: np.ndarray, sigma: pd.Series, standardised: np.nd
         **{f"intraday.sigma5_log_ac.{lag}": log_sigma.autocorr(lag) for lag in VOLATILITY_LAGS},
         "intraday.pooled_std_bp": plain.std() * _BASIS_POINTS,
         "intraday.pooled_excess_kurtosis": _excess_kurtosis(plain),
-        "intraday.standardised_t_dof": fit_student(standardised[np.isfinite(standardised)])[0],
+        "intraday.standardised_t_dof": fit_student_t(standardised[np.isfinite(standardised)])[0],
         "intraday.zero_return_share": (pooled == 0).mean(),
     }
 
@@ -228,7 +231,7 @@ def _excess_kurtosis(values: np.ndarray) -> float:
 
 
 def _range_figures(bars: pd.DataFrame) -> dict[str, float]:
-    """Of session bars that have a range, and fall on a bar five minutes after another."""
+    """Range, body and wicks of the session bars that are not flat."""
     times = pd.DatetimeIndex(bars["timestamp"])
     shown = bars[in_session(times) & (bars["high"] > bars["low"]).to_numpy()]
     opened, high, low, close = (
@@ -286,8 +289,8 @@ def _daily_figures(daily: pd.DataFrame, overnight: pd.DataFrame) -> dict[str, fl
         "daily.overnight_std_pct.gap1": moves[nights == 1].std(),
         "daily.overnight_std_pct.gap3": moves[nights.between(2, 3)].std(),
         "daily.overnight_std_pct.gap4plus": moves[nights >= 4].std(),
-        "daily.cc_t_dof": fit_student(returns.to_numpy())[0],
-        "daily.overnight_t_dof": fit_student(moves.to_numpy())[0],
+        "daily.cc_t_dof": fit_student_t(returns.to_numpy())[0],
+        "daily.overnight_t_dof": fit_student_t(moves.to_numpy())[0],
         "daily.ac1": returns.autocorr(1),
         **{f"daily.abs_ac.{lag}": returns.abs().autocorr(lag) for lag in VOLATILITY_LAGS},
         **{f"daily.std_by_dow.{day}": returns[weekday == day].std() for day in range(5)},
@@ -323,21 +326,21 @@ def _regression(changes: pd.DataFrame) -> dict[str, float]:
     if not {*MULTI_FACTORS.values()} <= set(changes):
         return {}
     rows = changes[[SPOT, *MULTI_FACTORS.values()]].dropna().to_numpy()
-    weights, rest = _least_squares(rows[:, 0], rows[:, 1:])
+    coefficients, residuals = _least_squares(rows[:, 0], rows[:, 1:])
     per_unit = np.where([name in ("embi", "col10y") for name in MULTI_FACTORS], 1 / _PERCENT, 1.0)
     units = {"embi": "embi_per_bp", "col10y": "col10y_per_pp"}
     return {
         **{
             f"factors.multi_ols_lag0.{units.get(name, name)}": weight
-            for name, weight in zip(MULTI_FACTORS, weights * per_unit, strict=True)
+            for name, weight in zip(MULTI_FACTORS, coefficients * per_unit, strict=True)
         },
-        "factors.multi_ols_lag0.R2": 1 - rest.var() / rows[:, 0].var(),
-        "factors.multi_ols_lag0.resid_std_pct": rest.std(),
+        "factors.multi_ols_lag0.R2": 1 - residuals.var() / rows[:, 0].var(),
+        "factors.multi_ols_lag0.resid_std_pct": residuals.std(),
     }
 
 
-def _prediction(changes: pd.DataFrame, sessions: pd.Series) -> dict[str, float]:
-    """How much the factors' last changes before a session tell of it, linearly."""
+def _predictive_r2(changes: pd.DataFrame, sessions: pd.Series) -> dict[str, float]:
+    """R2 of a session's return on the factors' last changes before it."""
     names = [MULTI_FACTORS[name] for name in ("dxy", "brent", "usdmxn", "usdclp", "vix")]
     if not set(names) <= set(changes):
         return {}
@@ -348,15 +351,17 @@ def _prediction(changes: pd.DataFrame, sessions: pd.Series) -> dict[str, float]:
         right_index=True,
         allow_exact_matches=False,
     ).dropna()
-    _, rest = _least_squares(rows["session"].to_numpy(), rows[names].to_numpy())
-    return {"factors.predictive_ols_lag1_on_session_return.R2": 1 - rest.var() / rows["session"].var(ddof=0)}
+    _, residuals = _least_squares(rows["session"].to_numpy(), rows[names].to_numpy())
+    return {
+        "factors.predictive_ols_lag1_on_session_return.R2": 1 - residuals.var() / rows["session"].var(ddof=0)
+    }
 
 
-def _least_squares(wanted: np.ndarray, by: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Slopes on the columns of `by`, with a constant, and what they leave."""
-    design = np.column_stack([np.ones(len(by)), by])
-    weights, *_ = np.linalg.lstsq(design, wanted, rcond=None)
-    return weights[1:], wanted - design @ weights
+def _least_squares(target: np.ndarray, regressors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Coefficients on the columns of `regressors`, with an intercept, and the residuals."""
+    design = np.column_stack([np.ones(len(regressors)), regressors])
+    coefficients, *_ = np.linalg.lstsq(design, target, rcond=None)
+    return coefficients[1:], target - design @ coefficients
 
 
 def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

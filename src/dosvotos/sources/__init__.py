@@ -1,1 +1,1 @@
-"""Where bars and macro values come from."""
+"""Real data: public providers over HTTP, a folder of files, and the checks before anything is stored."""

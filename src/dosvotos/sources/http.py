@@ -1,4 +1,4 @@
-"""Asking a provider over HTTP: bounded retries with jitter, Retry-After, rate limits, no key in a message."""
+"""HTTP requests to providers: bounded retries with jitter, Retry-After, rate limits, no key in a message."""
 
 import json
 import logging
@@ -19,95 +19,91 @@ from pyrate_limiter import Duration, InMemoryBucket, Limiter, Rate, SingleBucket
 from dosvotos.contracts.acquisition import LiveParams, WebProvider
 from dosvotos.errors import NotPublishedError, SourceError
 
-# These log addresses and headers, and some carry a key. A filter stays, whatever level a logging setup gives.
+# These log URLs and headers, and some carry a key. A filter stays, whatever level a logging setup gives.
 for _name in ("httpx", "httpcore.http11", "httpcore.proxy"):
     logging.getLogger(_name).addFilter(lambda record: record.levelno >= logging.WARNING)
 
 MAX_BYTES = 64 * 2**20
 MAX_TIMEOUTS = 10
-"""An answer may arrive slowly, but in no more than this many timeouts."""
+"""A response may arrive slowly, but in no more than this many timeouts."""
 _HEADERS = {"User-Agent": "dosvotos (research; python-httpx)", "Accept-Encoding": "gzip, deflate"}
-_TRY_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
-_SHOWN = 120
+_RETRYABLE_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
+_EXCERPT = 120
 
 Parsed = TypeVar("Parsed")
 Model = TypeVar("Model", bound=BaseModel)
 
 
-class TryAgainError(Exception):
-    """An answer that may be better next time; `wait` is what the source asked for, in seconds."""
+class RetryableError(Exception):
+    """A response that may be better next time; `retry_after` is the pause the provider asks for (seconds)."""
 
-    def __init__(self, problem: str, wait: float | None = None) -> None:
+    def __init__(self, problem: str, retry_after: float | None = None) -> None:
         super().__init__(problem)
-        self.wait = wait
+        self.retry_after = retry_after
 
 
-class Answer(NamedTuple):
-    """What a source sent with a status that means success."""
+class Response(NamedTuple):
+    """What a provider sent: the body, without the key, and its content type."""
 
     content: bytes
     content_type: str
 
     def text(self, encoding: str = "utf-8-sig") -> str:
-        """Decode the body; a page of HTML where data were asked counts as a passing fault.
-
-        Raises
-        ------
-        TryAgainError
-            If the body is HTML or not in this encoding.
-        """
+        """Decode the body; RetryableError if it is HTML, as of a maintenance page, or in another encoding."""
         start = self.content.removeprefix(BOM_UTF8).lstrip()[:9].lower()
         if "html" in self.content_type or start.startswith((b"<!doctype", b"<html")):
-            raise TryAgainError(f"answered with a web page instead of data: {self.start()}")
+            raise RetryableError(f"answered with a web page instead of data: {self.excerpt()}")
         try:
             return self.content.decode(encoding)
         except UnicodeDecodeError as error:
-            raise TryAgainError(f"answered with text that is not {encoding}: {error}") from error
+            raise RetryableError(f"answered with text that is not {encoding}: {error}") from error
 
     def json(self) -> Any:
-        """Parse the body as JSON; half a document counts as a passing fault.
-
-        Raises
-        ------
-        TryAgainError
-        """
+        """Parse the body as JSON; RetryableError if it is not, as when the document was cut off."""
         try:
             return json.loads(self.text())
         except (ValueError, RecursionError) as error:
-            raise TryAgainError(f"answered with what is no JSON: {self.start()}") from error
+            raise RetryableError(f"answered with what is no JSON: {self.excerpt()}") from error
 
-    def start(self) -> str:
-        """The first characters, for a message."""
-        return repr(self.content[:_SHOWN].decode("utf-8", "replace"))
+    def json_or_none(self) -> Any:
+        """Parse the body as JSON; None if it is not."""
+        try:
+            return json.loads(self.content)
+        except (ValueError, RecursionError):
+            return None
+
+    def excerpt(self) -> str:
+        """Quote the first characters of the body, for a message."""
+        return repr(self.content[:_EXCERPT].decode("utf-8", "replace"))
 
 
-def shaped(content: Any, model: type[Model], what: str) -> Model:
-    """Content in the form that a provider's answers must have.
+def parse_model(content: Any, model: type[Model], context: str) -> Model:
+    """Validate parsed JSON as the model of a provider's responses.
 
     Raises
     ------
     SourceError
-        Naming the first place that differs.
+        Naming the first field that differs.
     """
     try:
         return model.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
-        raise SourceError(f"{what}: the answer's form has changed: {place}: {first['msg']}") from error
+        raise SourceError(f"{context}: the answer's form has changed: {place}: {first['msg']}") from error
 
 
-Explain = Callable[[Answer], Exception | None]
-"""Reads an answer whose status refuses the question: the error to raise, or None to go by the status."""
+ReadRefusal = Callable[[Any], Exception | None]
+"""Reads the JSON body of a 4xx response: the error to raise, or None to decide by the status alone."""
 
 
 @dataclass
-class Client:
-    """One provider during one run, for one thread. Equal questions are asked once, failed ones too.
+class ProviderClient:
+    """HTTP client of one provider, for one run and one thread; equal requests are sent once, failed ones too.
 
-    A question that still fails after the last try raises SourceError; a 404 raises NotPublishedError. The key
-    is cut out of every answer before anything reads it, so that no message can repeat it, and is never sent
-    on to where a redirect points.
+    A request that still fails after the last try raises SourceError; a 404 raises NotPublishedError. The key
+    is cut out of every response before anything reads it, so that no message can repeat it, and it is never
+    sent on to where a redirect points.
     """
 
     name: WebProvider
@@ -121,7 +117,7 @@ class Client:
         self._day_limit = provider.calls_per_day
         bucket = InMemoryBucket([Rate(provider.calls_per_minute, Duration.MINUTE)])
         self._limiter = Limiter(SingleBucketFactory(bucket, schedule_leak=False))  # no thread to clean up
-        self._answers: dict[str, Any] = {}
+        self._results: dict[str, Any] = {}
         self._http = httpx.Client(
             headers=_HEADERS,
             timeout=self.settings.timeout_seconds,
@@ -136,7 +132,7 @@ class Client:
         self._http.close()
 
     def require_key(self, variable: str) -> str:
-        """Return the provider's key, or say which environment variable holds it."""
+        """Return the provider's key; SourceError that names the environment variable if there is none."""
         if not self.key:
             raise SourceError(f"{self.name}: needs a key; set {variable}")
         return self.key
@@ -144,39 +140,98 @@ class Client:
     def get(
         self,
         path: str,
-        parse: Callable[[Answer], Parsed],
+        parse: Callable[[Response], Parsed],
         params: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
-        explain: Explain | None = None,
+        read_refusal: ReadRefusal | None = None,
     ) -> Parsed:
-        """GET ``base_url + path`` and parse the answer.
+        """GET ``base_url + path`` and parse the response.
 
         Parameters
         ----------
         path : str
             Starts with a slash.
         parse : callable
-            Turns an Answer into data. It may raise TryAgainError for what may pass, or SourceError.
+            Turns a Response into data. It may raise RetryableError for a passing fault, or SourceError.
         params, headers : mapping of str, optional
             Never shown in a message: they may carry a key.
-        explain : callable, optional
-            For a provider that says in the body why it refuses; see `Explain`.
+        read_refusal : callable, optional
+            For a provider that says in the body why it refuses; see `ReadRefusal`.
 
         Raises
         ------
         SourceError
-            Naming the provider, the path and what came.
+            Naming the provider, the path and what was received.
         """
         request = self._http.build_request("GET", self.base_url + path, params=params, headers=headers)
-        return self._ask(request, path, parse, explain)
+        return self._send_once(request, path, parse, read_refusal)
 
-    def post(self, path: str, parse: Callable[[Answer], Parsed], body: Mapping[str, Any]) -> Parsed:
-        """POST `body` as JSON to ``base_url + path`` and parse the answer, as `get` does."""
+    def post(self, path: str, parse: Callable[[Response], Parsed], body: Mapping[str, Any]) -> Parsed:
+        """POST `body` as JSON to ``base_url + path`` and parse the response, as `get` does."""
         request = self._http.build_request("POST", self.base_url + path, json=dict(body))
-        return self._ask(request, path, parse)
+        return self._send_once(request, path, parse)
 
-    def spend_call(self) -> None:
-        """Wait for the provider's turn, and count the call.
+    def retry(self, context: str, attempt: Callable[[], Parsed]) -> Parsed:
+        """Repeat `attempt` until it works, within the rate limits.
+
+        Raises
+        ------
+        SourceError
+            After the last try, or if the provider asks for a longer pause than ``max_wait_seconds``.
+        """
+        try:
+            for tries in stamina.retry_context(
+                on=self._retry_pause,
+                attempts=self.settings.attempts,
+                timeout=None,
+                wait_initial=min(0.5, self.settings.max_wait_seconds),
+                wait_max=self.settings.max_wait_seconds,
+                wait_jitter=min(1.0, self.settings.max_wait_seconds),
+            ):
+                with tries:
+                    self.acquire_call()
+                    return attempt()
+        except RetryableError as error:
+            asked = f"; asks to wait {error.retry_after:g} s" if error.retry_after is not None else ""
+            raise SourceError(f"{self.name} {context}: {error}{asked}") from error
+        except httpx.HTTPError as error:
+            raise SourceError(f"{self.name} {context}: {type(error).__name__}: {error}") from error
+        raise AssertionError("a retry loop ends with a result or an error")
+
+    def raise_for_status(
+        self,
+        context: str,
+        response: Response,
+        status: int,
+        headers: Mapping[str, Any],
+        read_refusal: ReadRefusal | None = None,
+    ) -> Response:
+        """Return a response whose status means success.
+
+        Raises
+        ------
+        RetryableError, NotPublishedError, SourceError
+            By `read_refusal` where it explains a 4xx response, else by the status.
+        """
+        if httpx.codes.is_success(status):
+            return response
+        retry_after = retry_after_seconds(headers)
+        refusal = None
+        if status < httpx.codes.INTERNAL_SERVER_ERROR and read_refusal is not None:
+            refusal = read_refusal(response.json_or_none())
+        if refusal is not None:
+            if isinstance(refusal, RetryableError) and refusal.retry_after is None:
+                refusal.retry_after = retry_after
+            raise refusal
+        problem = f"answered with status {status}: {response.excerpt()}"
+        if status in _RETRYABLE_STATUS:
+            raise RetryableError(problem, retry_after)
+        if status == httpx.codes.NOT_FOUND:
+            raise NotPublishedError(f"{self.name} {context}: not there (404)")
+        raise SourceError(f"{self.name} {context}: {problem}")
+
+    def acquire_call(self) -> None:
+        """Count a call, after waiting for the limit a minute.
 
         Raises
         ------
@@ -190,107 +245,56 @@ class Client:
         self._limiter.try_acquire(self.name)
         self.calls += 1
 
-    def patiently(self, what: str, attempt: Callable[[], Parsed]) -> Parsed:
-        """Try until it works, the tries are used up, or the source asks for too long a pause."""
-        try:
-            for tries in stamina.retry_context(
-                on=self._pause,
-                attempts=self.settings.attempts,
-                timeout=None,
-                wait_initial=min(0.5, self.settings.max_wait_seconds),
-                wait_max=self.settings.max_wait_seconds,
-                wait_jitter=min(1.0, self.settings.max_wait_seconds),
-            ):
-                with tries:
-                    self.spend_call()
-                    return attempt()
-        except TryAgainError as error:
-            asked = f"; asks to wait {error.wait:g} s" if error.wait is not None else ""
-            raise SourceError(f"{self.name} {what}: {error}{asked}") from error
-        except httpx.HTTPError as error:
-            raise SourceError(f"{self.name} {what}: {type(error).__name__}: {error}") from error
-        raise AssertionError("a retry loop ends with a result or an error")
-
-    def judge(
-        self,
-        what: str,
-        answer: Answer,
-        status: int,
-        headers: Mapping[str, Any],
-        explain: Explain | None = None,
-    ) -> Answer:
-        """Return an answer whose status means success.
-
-        Raises
-        ------
-        TryAgainError, NotPublishedError, SourceError
-            As the status, or the answer itself, tells.
-        """
-        if httpx.codes.is_success(status):
-            return answer
-        wait = requested_wait(headers)
-        refused = status < httpx.codes.INTERNAL_SERVER_ERROR
-        if refused and explain is not None and (explained := explain(answer)) is not None:
-            if isinstance(explained, TryAgainError) and explained.wait is None:
-                explained.wait = wait
-            raise explained
-        problem = f"answered with status {status}: {answer.start()}"
-        if status in _TRY_AGAIN:
-            raise TryAgainError(problem, wait)
-        if status == httpx.codes.NOT_FOUND:
-            raise NotPublishedError(f"{self.name} {what}: not there (404)")
-        raise SourceError(f"{self.name} {what}: {problem}")
-
-    def _ask(
+    def _send_once(
         self,
         request: httpx.Request,
         path: str,
-        parse: Callable[[Answer], Parsed],
-        explain: Explain | None = None,
+        parse: Callable[[Response], Parsed],
+        read_refusal: ReadRefusal | None = None,
     ) -> Parsed:
-        question = f"{request.method} {request.url} {request.read()!r}"
-        if question not in self._answers:
-            self._answers[question] = self._settled(path, lambda: parse(self._send(request, path, explain)))
-        answer = self._answers[question]
-        if isinstance(answer, SourceError):
-            raise answer
-        return cast(Parsed, answer)
+        """Result of an equal request of before, an error included, else of this one."""
+        key = f"{request.method} {request.url} {request.read()!r}"
+        if key not in self._results:
+            try:
+                self._results[key] = self.retry(path, lambda: parse(self._send(request, path, read_refusal)))
+            except SourceError as error:
+                self._results[key] = error
+        result = self._results[key]
+        if isinstance(result, SourceError):
+            raise result
+        return cast(Parsed, result)
 
-    def _settled(self, path: str, attempt: Callable[[], Parsed]) -> Parsed | SourceError:
-        try:
-            return self.patiently(path, attempt)
-        except SourceError as error:
-            return error
-
-    def _send(self, request: httpx.Request, path: str, explain: Explain | None) -> Answer:
+    def _send(self, request: httpx.Request, path: str, read_refusal: ReadRefusal | None) -> Response:
         began = time.monotonic()
-        response = self._http.send(request, stream=True)
+        stream = self._http.send(request, stream=True)
         try:
             content = bytearray()
-            for chunk in response.iter_bytes():
+            for chunk in stream.iter_bytes():
                 content += chunk
                 if len(content) > MAX_BYTES:
                     raise SourceError(f"{self.name} {path}: answered with more than {MAX_BYTES:,} bytes")
                 if time.monotonic() - began > MAX_TIMEOUTS * self.settings.timeout_seconds:
-                    raise TryAgainError(f"was still answering after {MAX_TIMEOUTS} timeouts")
+                    raise RetryableError(f"was still answering after {MAX_TIMEOUTS} timeouts")
         finally:
-            response.close()
-        answer = Answer(self._without_key(bytes(content)), response.headers.get("content-type", "").lower())
-        return self.judge(path, answer, response.status_code, response.headers, explain)
+            stream.close()
+        content_type = stream.headers.get("content-type", "").lower()
+        response = Response(self._without_key(bytes(content)), content_type)
+        return self.raise_for_status(path, response, stream.status_code, stream.headers, read_refusal)
 
     def _without_key(self, content: bytes) -> bytes:
         return content.replace(self.key.encode(), b"***") if self.key else content
 
-    def _pause(self, error: Exception) -> bool | float:
-        if isinstance(error, TryAgainError):
-            if error.wait is None:
+    def _retry_pause(self, error: Exception) -> bool | float:
+        """Whether to try again, or after how many seconds."""
+        if isinstance(error, RetryableError):
+            if error.retry_after is None:
                 return True
-            return error.wait if error.wait <= self.settings.max_wait_seconds else False
+            return error.retry_after if error.retry_after <= self.settings.max_wait_seconds else False
         return isinstance(error, (httpx.TransportError, httpx.DecodingError))
 
 
-def requested_wait(headers: Mapping[str, Any]) -> float | None:
-    """Seconds of a Retry-After, given as such or as a date, which is read against the answer's own date."""
+def retry_after_seconds(headers: Mapping[str, Any]) -> float | None:
+    """Seconds of the Retry-After header; a date there is compared with the response's own Date header."""
     asked = (headers.get("retry-after") or "").strip()
     if asked.isdecimal():
         return float(asked)

@@ -1,6 +1,6 @@
-"""Bars and macro observations from public sources: each provider at its own pace, none in another's way.
+"""Fetch bars and macro observations from public providers, each in its own thread and within its rate limits.
 
-One provider's failure is one variable's, never another's: its fallback is tried, and what went wrong is told.
+A failure concerns its own variable only: the fallback is tried, and the outcome's notes say what went wrong.
 """
 
 import logging
@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast
@@ -26,111 +27,121 @@ from dosvotos.contracts.acquisition import (
     SeriesSource,
     WebProvider,
 )
+from dosvotos.contracts.records import FetchOutcome
 from dosvotos.errors import SourceError
 from dosvotos.market.calendar import closed_days_around, in_session, published_at
-from dosvotos.sources.base import BAR_COLUMNS, BARS, MACRO_COLUMNS, RawMarket
-from dosvotos.sources.http import Client
+from dosvotos.sources.http import ProviderClient
 from dosvotos.sources.providers import DROP_IN, bar_fetcher, drop_in_fetcher, series_fetcher
-from dosvotos.sources.series import Series, SeriesRequest, plain
+from dosvotos.sources.providers.parsing import normalize_text
+from dosvotos.sources.raw_market import BAR_COLUMNS, BARS, MACRO_COLUMNS, RawMarket
+from dosvotos.sources.series import FetchedSeries, SeriesRequest
 
 logger = logging.getLogger(__name__)
 
 Advance = Callable[[str], None]
-"""Told the name of each thing that was fetched, or failed."""
+"""Called with the name of each variable, or `BARS`, that was fetched or failed."""
 
 
-class Known(NamedTuple):
-    """What is stored already."""
+class Watermarks(NamedTuple):
+    """How far the stored data reach; None or no entry where nothing is stored."""
 
     last_bar: pd.Timestamp | None
     last_observation: Mapping[str, date]
-
-
-@dataclass
-class Outcome:
-    """How the fetch of one variable, or of the bars, ended."""
-
-    subject: str
-    source: str | None = None
-    """Providers that answered; None when all failed or none was due."""
-    due: bool = True
-    notes: list[str] = field(default_factory=list)
-    """What went wrong on the way, or was left out."""
+    """By variable."""
 
 
 class LiveMarket(NamedTuple):
-    """A live fetch."""
+    """A live fetch: the data, how each variable and the bars came, and the cost."""
 
     market: RawMarket
-    outcomes: list[Outcome]
+    outcomes: list[FetchOutcome]
     calls: dict[str, int]
     """Calls made, by web provider."""
-
-
-class _Task(NamedTuple):
-    variable: str
-    source: SeriesSource
-    request: SeriesRequest
 
 
 def fetch_live(
     variables: Mapping[str, MacroVariable],
     settings: LiveParams,
     keys: Mapping[str, str],
-    known: Known,
+    stored: Watermarks,
     as_of: pd.Timestamp,
     advance: Advance,
 ) -> LiveMarket:
-    """Fetch what is not known yet, and again what may have been revised.
+    """Fetch what is not stored yet, and again what may have been revised.
 
     Parameters
     ----------
     variables : mapping of MacroVariable by name
     settings : LiveParams
     keys : mapping of str
-        Providers' keys by provider; those without one are absent.
-    known : Known
-        What is stored: each variable is asked from its last observation less the overlap.
+        Keys by provider; providers without one are absent.
+    stored : Watermarks
+        Each variable is asked from its last stored observation less the overlap.
     as_of : Timestamp, timezone-aware
         What counts as now: later observations and unfinished bars are left out.
     advance : callable
-        Told about progress, from several threads.
+        Reports progress; called from several threads.
 
     Returns
     -------
     LiveMarket
-        Raw bars of scheduled sessions and raw observations in the variables' units, unchecked, and one
-        outcome for the bars and for each variable.
+        Bars of scheduled sessions and observations in the variables' units, unchecked, and one outcome for
+        the bars and for each variable.
     """
-    outcomes = {name: Outcome(name) for name in (BARS, *variables)}
+    outcomes = {name: _Outcome() for name in (BARS, *variables)}
     for name, variable in variables.items():
-        outcomes[name].due = _is_due(variable, known.last_observation.get(name), as_of)
-    wanted = {name: v for name, v in variables.items() if outcomes[name].due}
-    bars: dict[str, pd.DataFrame] = {}
-    series: dict[str, pd.DataFrame] = {}
+        outcomes[name].due = _is_due(variable, stored.last_observation.get(name), as_of)
+    due = [name for name in variables if outcomes[name].due]
     with ExitStack() as stack:
-        desk = _Desk(settings, keys, known, as_of, stack)
-        bar_jobs = [_bar_job(desk, source, bars) for source in settings.bars]
-        _run([*bar_jobs, *_series_jobs(desk, wanted, "primary", outcomes, series)], outcomes, advance)
-        failed = {n: v for n, v in wanted.items() if n not in series and v.fallback is not None}
-        _run(_series_jobs(desk, failed, "fallback", outcomes, series), outcomes, advance)
-    macro = pd.concat([_no_observations(), *(series[name] for name in variables if name in series)])
-    market = RawMarket(_merge_bars(settings, bars, outcomes[BARS]), macro.reset_index(drop=True))
-    return LiveMarket(market, list(outcomes.values()), {n: c.calls for n, c in desk.clients.items()})
+        run = _LiveRun(variables, settings, keys, stored, as_of, stack, outcomes)
+        bar_jobs = [_Job(source.provider, BARS, partial(run.fetch_bars, source)) for source in settings.bars]
+        _run_jobs([*bar_jobs, *run.series_jobs(due, "primary")], outcomes, advance)
+        failed = [name for name in due if name not in run.series and variables[name].fallback is not None]
+        _run_jobs(run.series_jobs(failed, "fallback"), outcomes, advance)
+    macro = pd.concat([_no_observations(), *(run.series[name] for name in variables if name in run.series)])
+    market = RawMarket(_merge_bars(settings, run.bars, outcomes[BARS]), macro.reset_index(drop=True))
+    ended = [outcome.to_record(subject) for subject, outcome in outcomes.items()]
+    return LiveMarket(market, ended, {name: client.calls for name, client in run.clients.items()})
 
 
 @dataclass
-class _Desk:
-    """The clients of one run, opened when first needed."""
+class _Outcome:
+    """A `FetchOutcome` in the making."""
 
+    source: str | None = None
+    due: bool = True
+    notes: list[str] = field(default_factory=list)
+
+    def to_record(self, subject: str) -> FetchOutcome:
+        return FetchOutcome(subject=subject, source=self.source, due=self.due, notes=tuple(self.notes))
+
+
+class _Job(NamedTuple):
+    """One fetch from a provider, which stores its own result."""
+
+    provider: Provider
+    subject: str
+    fetch: Callable[[], None]
+
+
+@dataclass
+class _LiveRun:
+    """What the jobs of one run share: clients, each opened when first needed, and what they have fetched."""
+
+    variables: Mapping[str, MacroVariable]
     settings: LiveParams
     keys: Mapping[str, str]
-    known: Known
+    stored: Watermarks
     as_of: pd.Timestamp
     stack: ExitStack
-    clients: dict[str, Client] = field(default_factory=dict)
+    outcomes: Mapping[str, _Outcome]
+    clients: dict[str, ProviderClient] = field(default_factory=dict)
+    bars: dict[str, pd.DataFrame] = field(default_factory=dict)
+    """By provider."""
+    series: dict[str, pd.DataFrame] = field(default_factory=dict)
+    """By variable."""
 
-    def client(self, name: WebProvider) -> Client:
+    def client(self, name: WebProvider) -> ProviderClient:
         if name not in self.clients:
             provider = self.settings.providers.get(name)
             if provider is None or not provider.enabled:
@@ -138,41 +149,64 @@ class _Desk:
                     f"{name}: off, since its terms need your consent (docs/data.md); to agree, set "
                     f"data_acquisition.live.providers.{name}.enabled=true"
                 )
-            client = Client(name, self.settings, self.keys.get(name))
+            client = ProviderClient(name, self.settings, self.keys.get(name))
             self.clients[name] = self.stack.enter_context(client)
         return self.clients[name]
 
-    def fetch(self, task: _Task) -> Series:
-        name = task.source.provider
-        if name in DROP_IN:
-            return drop_in_fetcher(name)(task.request, Path(self.settings.drop_in_folder))
-        web = cast(WebProvider, name)
-        return series_fetcher(web)(task.request, self.client(web))
-
-    def fetch_bars(self, source: BarSource) -> pd.DataFrame:
+    def fetch_bars(self, source: BarSource) -> None:
         start = pd.Timestamp(self.settings.start, tz="UTC")
-        if self.known.last_bar is not None:
-            start = self.known.last_bar - pd.Timedelta(days=self.settings.overlap_days.daily)
+        if self.stored.last_bar is not None:
+            start = self.stored.last_bar - pd.Timedelta(days=self.settings.overlap_days.daily)
         client = self.client(source.provider)
         bars = bar_fetcher(source.provider)(source.symbol, start, self.as_of, client)
-        return bars[list(BAR_COLUMNS)].assign(source=source.provider)
+        self.bars[source.provider] = bars[list(BAR_COLUMNS)].assign(source=source.provider)
+
+    def series_jobs(self, names: Sequence[str], which: Literal["primary", "fallback"]) -> list[_Job]:
+        """One job for each of these variables, from its primary source or from its fallback."""
+        sources: dict[str, SeriesSource] = {name: getattr(self.variables[name], which) for name in names}
+        batches: dict[Provider, dict[str, None]] = {}
+        for source in sources.values():
+            batches.setdefault(source.provider, {})[source.series] = None
+        return [
+            _Job(s.provider, name, partial(self._fetch_series, name, s, tuple(batches[s.provider])))
+            for name, s in sources.items()
+        ]
+
+    def _fetch_series(self, name: str, source: SeriesSource, batch: tuple[str, ...]) -> None:
+        variable, provider = self.variables[name], source.provider
+        start = _range_start(self.stored.last_observation.get(name), variable.frequency, self.settings)
+        end = self.as_of.tz_convert(variable.publication.zone).date()
+        request = SeriesRequest(source.series, variable.frequency, start, end, batch)
+        if provider in DROP_IN:
+            fetched = drop_in_fetcher(provider)(request, Path(self.settings.drop_in_folder))
+        else:
+            web = cast(WebProvider, provider)
+            fetched = series_fetcher(web)(request, self.client(web))
+        _check_description(name, source, fetched)
+        known = fetched.observations[_is_known(fetched.observations, variable, provider, end, self.as_of)]
+        if ahead := len(fetched.observations) - len(known):
+            self.outcomes[name].notes.append(f"{ahead} observation(s) ahead of their time left out")
+        self.series[name] = pd.DataFrame(
+            {
+                "variable": name,
+                "observation_date": known["observation_date"],
+                "value": known["value"] * source.scale,
+                "vintage": known.get("vintage", "current" if variable.revised else "unrevised"),
+                "source": provider,
+            }
+        )
+        self.outcomes[name].source = provider
 
 
-class _Job(NamedTuple):
-    provider: Provider
-    subject: str
-    work: Callable[[], None]
-
-
-def _run(jobs: Sequence[_Job], outcomes: Mapping[str, Outcome], advance: Advance) -> None:
-    """One thread a provider; each works off its own jobs one after the other."""
+def _run_jobs(jobs: Sequence[_Job], outcomes: Mapping[str, _Outcome], advance: Advance) -> None:
+    """Run each provider's jobs one after the other, in a thread of its own; a failure becomes a note."""
     ordered = sorted(jobs, key=lambda job: job.provider)
     queues = [list(queue) for _, queue in groupby(ordered, key=lambda job: job.provider)]
 
-    def work_off(queue: Sequence[_Job]) -> None:
+    def run_queue(queue: Sequence[_Job]) -> None:
         for job in queue:
             try:
-                job.work()
+                job.fetch()
             except SourceError as error:
                 outcomes[job.subject].notes.append(str(error))
             except Exception as error:  # a defect in one provider's module must not lose another's data
@@ -181,19 +215,12 @@ def _run(jobs: Sequence[_Job], outcomes: Mapping[str, Outcome], advance: Advance
             advance(job.subject)
 
     with ThreadPoolExecutor(max(1, len(queues)), "provider") as pool:
-        for done in [pool.submit(work_off, queue) for queue in queues]:
+        for done in [pool.submit(run_queue, queue) for queue in queues]:
             done.result()
 
 
-def _bar_job(desk: _Desk, source: BarSource, bars: dict[str, pd.DataFrame]) -> _Job:
-    def work() -> None:
-        bars[source.provider] = desk.fetch_bars(source)
-
-    return _Job(source.provider, BARS, work)
-
-
-def _merge_bars(settings: LiveParams, bars: Mapping[str, pd.DataFrame], outcome: Outcome) -> pd.DataFrame:
-    """Bars of scheduled sessions from all sources that answered; the source named first wins a bar."""
+def _merge_bars(settings: LiveParams, bars: Mapping[str, pd.DataFrame], outcome: _Outcome) -> pd.DataFrame:
+    """Merge the bars of scheduled sessions; where two sources have a bar, the one configured first wins."""
     answered = [source.provider for source in settings.bars if source.provider in bars]
     outcome.source = ", ".join(answered) or None
     merged = pd.concat([_no_bars(), *(bars[name] for name in answered)])
@@ -204,64 +231,14 @@ def _merge_bars(settings: LiveParams, bars: Mapping[str, pd.DataFrame], outcome:
     return merged[inside].reset_index(drop=True)
 
 
-def _series_jobs(
-    desk: _Desk,
-    variables: Mapping[str, MacroVariable],
-    which: Literal["primary", "fallback"],
-    outcomes: Mapping[str, Outcome],
-    series: dict[str, pd.DataFrame],
-) -> list[_Job]:
-    return [
-        _series_job(desk, task, variables[task.variable], outcomes[task.variable], series)
-        for task in _tasks(desk, variables, which)
-    ]
-
-
-def _series_job(
-    desk: _Desk, task: _Task, variable: MacroVariable, outcome: Outcome, series: dict[str, pd.DataFrame]
-) -> _Job:
-    def work() -> None:
-        series[task.variable] = _accept(task, variable, desk.fetch(task), desk.as_of, outcome)
-        outcome.source = task.source.provider
-
-    return _Job(task.source.provider, task.variable, work)
-
-
-def _tasks(desk: _Desk, variables: Mapping[str, MacroVariable], which: str) -> list[_Task]:
-    chosen: dict[str, SeriesSource] = {name: getattr(v, which) for name, v in variables.items()}
-    siblings: dict[Provider, list[str]] = {}
-    for source in chosen.values():
-        siblings.setdefault(source.provider, []).append(source.series)
-    last, settings = desk.known.last_observation, desk.settings
-    return [
-        _Task(
-            name,
-            source,
-            SeriesRequest(
-                series=source.series,
-                frequency=variables[name].frequency,
-                start=_range_start(last.get(name), variables[name].frequency, settings),
-                end=_today(variables[name], desk.as_of),
-                siblings=tuple(dict.fromkeys(siblings[source.provider])),
-            ),
-        )
-        for name, source in chosen.items()
-    ]
-
-
 def _range_start(last: date | None, frequency: Frequency, settings: LiveParams) -> date:
     if last is None:
         return settings.start
     return max(settings.start, last - timedelta(days=getattr(settings.overlap_days, frequency)))
 
 
-def _today(variable: MacroVariable, as_of: pd.Timestamp) -> date:
-    local: date = as_of.tz_convert(variable.publication.zone).date()
-    return local
-
-
 def _is_due(variable: MacroVariable, last: date | None, as_of: pd.Timestamp) -> bool:
-    """Whether a next observation should be out, or the source may have revised an old one."""
+    """Whether the next observation should be published by now, or the source may have revised an old one."""
     if last is None or variable.revised:
         return True
     rule = variable.publication
@@ -280,40 +257,25 @@ def _next_observation(last: date, frequency: Frequency, rule: PublicationRule) -
     return found
 
 
-def _accept(
-    task: _Task, variable: MacroVariable, answer: Series, as_of: pd.Timestamp, outcome: Outcome
-) -> pd.DataFrame:
-    """An answer in the variable's unit, without what cannot be known yet.
-
-    Raises
-    ------
-    SourceError
-        If the provider does not state the words it must.
-    """
-    source, stated = task.source, plain(answer.states)
-    if missing := [word for word in source.states if plain(word) not in stated]:
+def _check_description(name: str, source: SeriesSource, fetched: FetchedSeries) -> None:
+    """Raise SourceError if the provider's description lacks one of the words in ``states``."""
+    stated = normalize_text(fetched.description)
+    if missing := [word for word in source.states if normalize_text(word) not in stated]:
         raise SourceError(
-            f"{source.provider} {source.series}: must state {missing}, but states {answer.states!r}; is the "
-            f"series id of {task.variable} still right?"
+            f"{source.provider} {source.series}: must state {missing}, but states "
+            f"{fetched.description!r}; is the series id of {name} still right?"
         )
-    frame = answer.observations
-    ahead = frame["observation_date"] > task.request.end
+
+
+def _is_known(
+    observations: pd.DataFrame, variable: MacroVariable, provider: Provider, today: date, as_of: pd.Timestamp
+) -> pd.Series:
+    """Whether each observation is not dated in the future and, if daily, published by `as_of`."""
+    known = observations["observation_date"] <= today
     if variable.frequency == "daily":
-        days = list(frame["observation_date"])
-        ahead |= published_at(days, variable.rule_of(source.provider)) > as_of
-    if ahead.any():
-        outcome.notes.append(f"{int(ahead.sum())} observation(s) ahead of their time left out")
-    kept = frame[~ahead]
-    undated = "current" if variable.revised else "unrevised"
-    return pd.DataFrame(
-        {
-            "variable": task.variable,
-            "observation_date": kept["observation_date"],
-            "value": kept["value"] * source.scale,
-            "vintage": kept.get("vintage", undated),
-            "source": source.provider,
-        }
-    )
+        days = list(observations["observation_date"])
+        known &= published_at(days, variable.rule_of(provider)) <= as_of
+    return known
 
 
 def _no_observations() -> pd.DataFrame:

@@ -6,14 +6,14 @@ import pytest
 from dosvotos.errors import NotPublishedError, SourceError
 from dosvotos.sources.providers.bcrp import fetch
 from dosvotos.sources.series import SeriesRequest
-from tests.sources.web import Reply, Web, client_of, payload
+from tests.sources.local_server import LocalServer, Reply, client_of, payload
 
 API = "/estadisticas/series/api/*"
 NAME = "Diferencial de rendimientos del índice de bonos de mercados emergentes (EMBIG) - Colombia (pbs)"
 
 
-def request(frequency="daily", siblings=()):
-    return SeriesRequest("PD04715XD", frequency, dt.date(2025, 9, 30), dt.date(2026, 1, 2), siblings)
+def request(frequency="daily", batch=()):
+    return SeriesRequest("PD04715XD", frequency, dt.date(2025, 9, 30), dt.date(2026, 1, 2), batch)
 
 
 def reply(days=None, names=(NAME,), **changes):
@@ -24,10 +24,10 @@ def reply(days=None, names=(NAME,), **changes):
 
 
 def ask(*replies, of=None):
-    web = Web()
-    web.answer(API, *(each if isinstance(each, Reply) else Reply(each) for each in replies))
-    with client_of("bcrp", web) as client:
-        return fetch(of or request(), client), web
+    server = LocalServer()
+    server.answer(API, *(each if isinstance(each, Reply) else Reply(each) for each in replies))
+    with client_of("bcrp", server) as client:
+        return fetch(of or request(), client), server
 
 
 def values(series):
@@ -35,10 +35,10 @@ def values(series):
 
 
 def test_the_sample_answer_is_read_with_spanish_months_and_without_what_is_not_available():
-    series, web = ask(json.loads(payload("bcrp_embi.json")))
+    series, server = ask(json.loads(payload("bcrp_embi.json")))
     assert values(series) == [("2025-09-30", 252.0), ("2025-10-02", 255.0), ("2026-01-02", 261.0)]
-    assert series.states == NAME
-    assert web.calls[0].path == "/estadisticas/series/api/PD04715XD/json/2025-09-30/2026-01-02/esp"
+    assert series.description == NAME
+    assert server.calls[0].path == "/estadisticas/series/api/PD04715XD/json/2025-09-30/2026-01-02/esp"
 
 
 def test_days_are_put_in_order_and_both_spellings_of_september_are_known():
@@ -47,9 +47,9 @@ def test_days_are_put_in_order_and_both_spellings_of_september_are_known():
 
 
 def test_a_code_is_asked_alone_since_the_answer_repeats_no_code():
-    series, web = ask(reply(), of=request(siblings=("PD04709XD", "PD04715XD")))
+    series, server = ask(reply(), of=request(batch=("PD04709XD", "PD04715XD")))
     assert values(series) == [("2025-09-30", 252.0)]
-    assert [call.path.split("/")[4] for call in web.calls] == ["PD04715XD"]
+    assert [call.path.split("/")[4] for call in server.calls] == ["PD04715XD"]
 
 
 @pytest.mark.parametrize(
@@ -57,10 +57,7 @@ def test_a_code_is_asked_alone_since_the_answer_repeats_no_code():
     [
         (reply(names=()), "expected one series, found \\[\\]; check the code"),
         (reply(names=("EMBIG - Peru", "EMBIG - Colombia")), "expected one series, found \\['EMBIG - Peru'"),
-        (
-            reply({"30.Set.25": ["252", "140"]}),
-            "expected one value a day, found \\['252', '140'\\] on 30.Set.25",
-        ),
+        (reply({"30.Set.25": ["252", "140"]}), "one value a day, found \\['252', '140'\\] on 2025-09-30"),
         (reply({"30.Set.25": "1,252"}), "2025-09-30: expected a number, found '1,252'"),
         (reply({"30.Set.25": "inf"}), "expected a finite number on 2025-09-30"),
         (reply({"Set.2025": "252"}), "expected a day such as 30.Set.25 or 29Ene26, found 'Set.2025'"),
@@ -90,5 +87,5 @@ def test_a_monthly_series_is_not_read_as_days():
 
 
 def test_a_page_where_data_were_asked_is_asked_again():
-    series, web = ask(Reply("<html>mantenimiento</html>", content_type="text/html"), reply())
-    assert len(values(series)) == 1 and len(web.calls) == 2
+    series, server = ask(Reply("<html>mantenimiento</html>", content_type="text/html"), reply())
+    assert len(values(series)) == 1 and len(server.calls) == 2

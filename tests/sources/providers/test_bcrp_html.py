@@ -5,7 +5,7 @@ import pytest
 from dosvotos.errors import SourceError
 from dosvotos.sources.providers.bcrp_html import fetch
 from dosvotos.sources.series import SeriesRequest
-from tests.sources.web import Reply, Web, client_of, payload
+from tests.sources.local_server import LocalServer, Reply, client_of, payload
 
 PAGES = "/estadisticas/series/diarias/resultados/*"
 
@@ -28,10 +28,10 @@ def page(*rows, before="", charset="utf-8"):
 
 
 def ask(*replies, of=None):
-    web = Web()
-    web.answer(PAGES, *replies)
-    with client_of("bcrp_html", web) as client:
-        return fetch(of or request(), client), web
+    server = LocalServer()
+    server.answer(PAGES, *replies)
+    with client_of("bcrp_html", server) as client:
+        return fetch(of or request(), client), server
 
 
 def values(series):
@@ -39,10 +39,10 @@ def values(series):
 
 
 def test_the_sample_page_is_read_and_not_refused_for_being_a_page():
-    series, web = ask(Reply(payload("bcrp_table.html"), content_type="text/html"))
+    series, server = ask(Reply(payload("bcrp_table.html"), content_type="text/html"))
     assert values(series) == [("2026-01-29", 263.0)]
-    assert series.states == ""
-    assert web.calls[0].path == (
+    assert series.description == ""
+    assert server.calls[0].path == (
         "/estadisticas/series/diarias/resultados/PD04715XD/html/2026-01-29/2026-01-30/"
     )
 
@@ -52,7 +52,7 @@ def test_a_whole_page_is_read_in_its_own_encoding_and_states_its_headings(charse
     menu = "<table><tr><td>Inicio</td></tr></table>"
     series, _ = ask(page(("30Ene26", "n.d."), ("29Set25", "252.5"), before=menu, charset=charset))
     assert values(series) == [("2025-09-29", 252.5)]
-    assert series.states == "Diarias; Fecha; Índice EMBIG - Colombia"
+    assert series.description == "Diarias; Fecha; Índice EMBIG - Colombia"
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_a_monthly_series_is_not_read_as_days():
     ],
 )
 def test_half_a_page_or_another_one_is_asked_again_and_then_told(fault, told):
-    series, web = ask(fault, page(("29Ene26", "263")))
-    assert values(series) == [("2026-01-29", 263.0)] and len(web.calls) == 2
+    series, server = ask(fault, page(("29Ene26", "263")))
+    assert values(series) == [("2026-01-29", 263.0)] and len(server.calls) == 2
     with pytest.raises(SourceError, match=told):
         ask(fault)

@@ -6,7 +6,7 @@ import pytest
 from dosvotos.errors import SourceError
 from dosvotos.sources.providers.bls import fetch
 from dosvotos.sources.series import SeriesRequest
-from tests.sources.web import Reply, Web, client_of, payload
+from tests.sources.local_server import LocalServer, Reply, client_of, payload
 
 PATH = "/publicAPI/v1/timeseries/data/"
 CPI, CORE, RATE = "CUSR0000SA0", "CUSR0000SA0L1E", "LNS14000000"
@@ -17,10 +17,8 @@ USED_UP = (
 )
 
 
-def request(series=CPI, start="2025-01-01", end="2026-01-15", siblings=IDS, frequency="monthly"):
-    return SeriesRequest(
-        series, frequency, dt.date.fromisoformat(start), dt.date.fromisoformat(end), siblings
-    )
+def request(series=CPI, start="2025-01-01", end="2026-01-15", batch=IDS, frequency="monthly"):
+    return SeriesRequest(series, frequency, dt.date.fromisoformat(start), dt.date.fromisoformat(end), batch)
 
 
 def row(period="M11", value="325.031", year="2025"):
@@ -36,19 +34,19 @@ def failed(*message, status="REQUEST_NOT_PROCESSED", results=None):
     return {"status": status, "responseTime": 0, "message": list(message), "Results": results or {}}
 
 
-def ask(web, *requests):
-    with client_of("bls", web) as client:
+def ask(server, *requests):
+    with client_of("bls", server) as client:
         return [fetch(each, client) for each in requests or [request()]]
 
 
 def answering(*replies):
-    web = Web()
-    web.answer(PATH, *(each if callable(each) else Reply(each) for each in replies))
-    return web
+    server = LocalServer()
+    server.answer(PATH, *(each if callable(each) else Reply(each) for each in replies))
+    return server
 
 
-def bodies(web):
-    return [json.loads(call.body) for call in web.calls]
+def bodies(server):
+    return [json.loads(call.body) for call in server.calls]
 
 
 def values(series):
@@ -56,17 +54,17 @@ def values(series):
 
 
 def refusal(*replies, of=None):
-    web = answering(*replies)
+    server = answering(*replies)
     with pytest.raises(SourceError) as caught:
-        ask(web, of or request())
-    return str(caught.value), len(web.calls)
+        ask(server, of or request())
+    return str(caught.value), len(server.calls)
 
 
 def test_the_sample_answer_leaves_out_the_month_that_was_never_published():
-    web = answering(json.loads(payload("bls_v1.json")))
-    (series,) = ask(web, request(siblings=()))
+    server = answering(json.loads(payload("bls_v1.json")))
+    (series,) = ask(server, request(batch=()))
     assert values(series) == [("2025-09-01", 324.368), ("2025-11-01", 325.031)]
-    assert series.states == CPI
+    assert series.description == CPI
 
 
 def test_the_sample_of_a_used_up_day_says_so_and_is_not_asked_again():
@@ -83,10 +81,10 @@ def test_a_used_up_day_is_told_whatever_stands_in_its_results(results):
 
 
 def test_siblings_share_one_call():
-    web = answering(said_of({CPI: [row()], CORE: [row(value="331.1")], RATE: [row(value="4.5")]}))
-    answers = ask(web, *(request(name) for name in IDS))
+    server = answering(said_of({CPI: [row()], CORE: [row(value="331.1")], RATE: [row(value="4.5")]}))
+    answers = ask(server, *(request(name) for name in IDS))
     assert [values(each) for each in answers] == [[("2025-11-01", v)] for v in (325.031, 331.1, 4.5)]
-    assert bodies(web) == [{"seriesid": [CPI, CORE, RATE], "startyear": "2025", "endyear": "2026"}]
+    assert bodies(server) == [{"seriesid": [CPI, CORE, RATE], "startyear": "2025", "endyear": "2026"}]
 
 
 def test_a_long_range_is_asked_in_windows_of_ten_years():
@@ -94,18 +92,18 @@ def test_a_long_range_is_asked_in_windows_of_ten_years():
         asked = json.loads(call.body)
         return Reply(said_of({CPI: [row("M01", year=asked["endyear"]), row("M01", year=asked["startyear"])]}))
 
-    web = answering(of_its_years)
-    (series,) = ask(web, request(start="2003-05-01", siblings=(CPI,)))
-    windows = [(body["startyear"], body["endyear"]) for body in bodies(web)]
+    server = answering(of_its_years)
+    (series,) = ask(server, request(start="2003-05-01", batch=(CPI,)))
+    windows = [(body["startyear"], body["endyear"]) for body in bodies(server)]
     assert windows == [("2003", "2012"), ("2013", "2022"), ("2023", "2026")]
     assert [str(day)[:4] for day, _ in values(series)] == ["2003", "2012", "2013", "2022", "2023", "2026"]
 
 
 def test_more_than_25_series_are_asked_in_several_calls():
     names = tuple(f"LNS{n:08d}" for n in range(30))
-    web = answering(lambda call: Reply(said_of({n: [row()] for n in json.loads(call.body)["seriesid"]})))
-    ask(web, *(request(name, siblings=names) for name in names))
-    assert [body["seriesid"] for body in bodies(web)] == [list(names[:25]), list(names[25:])]
+    server = answering(lambda call: Reply(said_of({n: [row()] for n in json.loads(call.body)["seriesid"]})))
+    ask(server, *(request(name, batch=names) for name in names))
+    assert [body["seriesid"] for body in bodies(server)] == [list(names[:25]), list(names[25:])]
 
 
 def test_averages_of_a_year_are_no_observations():
@@ -114,8 +112,8 @@ def test_averages_of_a_year_are_no_observations():
 
 
 def test_quarters_start_with_their_first_month():
-    web = answering(said_of({CPI: [row("Q05", "9"), row("Q04", "4"), row("Q01", "1")]}))
-    (series,) = ask(web, request(frequency="quarterly"))
+    server = answering(said_of({CPI: [row("Q05", "9"), row("Q04", "4"), row("Q01", "1")]}))
+    (series,) = ask(server, request(frequency="quarterly"))
     assert values(series) == [("2025-01-01", 1.0), ("2025-10-01", 4.0)]
 
 
@@ -155,9 +153,9 @@ def test_an_unknown_series_is_told_though_the_status_says_success():
 
 
 def test_an_unknown_sibling_that_spoils_the_call_does_not_spoil_the_others():
-    web = answering(failed(f"Series does not exist for Series {CORE}"), said_of({CPI: [row()]}))
-    assert values(ask(web)[0]) == [("2025-11-01", 325.031)]
-    assert bodies(web)[1]["seriesid"] == [CPI]
+    server = answering(failed(f"Series does not exist for Series {CORE}"), said_of({CPI: [row()]}))
+    assert values(ask(server)[0]) == [("2025-11-01", 325.031)]
+    assert bodies(server)[1]["seriesid"] == [CPI]
 
 
 def test_a_call_that_is_refused_even_alone_ends():
@@ -167,8 +165,8 @@ def test_a_call_that_is_refused_even_alone_ends():
 
 
 def test_a_year_without_data_yet_is_no_error_where_the_answer_says_so():
-    web = answering(said_of({CPI: []}, [f"No Data Available for Series {CPI} Year: 2026"]))
-    (series,) = ask(web, request(start="2026-01-01"))
+    server = answering(said_of({CPI: []}, [f"No Data Available for Series {CPI} Year: 2026"]))
+    (series,) = ask(server, request(start="2026-01-01"))
     assert series.observations.empty
 
 
@@ -183,6 +181,6 @@ def test_a_failure_with_status_200_is_told(status):
     "fault", [Reply(failed(status="REQUEST_FAILED_OVER_CAPACITY")), Reply('{"status": "REQUEST_SUC')]
 )
 def test_a_busy_service_and_half_an_answer_are_asked_again(fault):
-    web = Web()
-    web.answer(PATH, fault, Reply(said_of({CPI: [row()]})))
-    assert values(ask(web)[0]) == [("2025-11-01", 325.031)]
+    server = LocalServer()
+    server.answer(PATH, fault, Reply(said_of({CPI: [row()]})))
+    assert values(ask(server)[0]) == [("2025-11-01", 325.031)]

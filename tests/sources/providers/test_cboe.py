@@ -5,7 +5,7 @@ import pytest
 from dosvotos.errors import NotPublishedError, SourceError
 from dosvotos.sources.providers.cboe import fetch
 from dosvotos.sources.series import SeriesRequest
-from tests.sources.web import Reply, Web, client_of, payload
+from tests.sources.local_server import LocalServer, Reply, client_of, payload
 
 PATH = "/api/global/us_indices/daily_prices/"
 VIX = (
@@ -17,9 +17,9 @@ VIX = (
 
 
 def ask(body, series="VIX_History.csv", file="VIX_History.csv", start=dt.date(2020, 1, 1)):
-    web = Web()
-    web.answer(PATH + file, Reply(body, content_type="text/csv"))
-    with client_of("cboe", web) as client:
+    server = LocalServer()
+    server.answer(PATH + file, Reply(body, content_type="text/csv"))
+    with client_of("cboe", server) as client:
         return fetch(SeriesRequest(series, "daily", start, dt.date(2026, 1, 15)), client)
 
 
@@ -35,7 +35,7 @@ def test_the_sample_answer_gives_its_closes():
 def test_the_close_from_the_start_on_is_taken_and_stated():
     series = ask(VIX)
     assert values(series) == [("2026-01-14", 16.75), ("2026-01-15", 15.84)]
-    assert series.states == "VIX_History.csv CLOSE"
+    assert series.description == "VIX_History.csv CLOSE"
     assert values(ask(VIX, start=dt.date(1990, 1, 1)))[0] == ("1990-01-02", 17.24)
 
 
@@ -46,7 +46,7 @@ def test_spaces_around_cells_say_nothing():
 def test_another_index_may_name_its_column():
     series = ask("DATE,VVIX\n01/15/2026,91.20\n", "VVIX_History.csv:VVIX", "VVIX_History.csv")
     assert values(series) == [("2026-01-15", 91.2)]
-    assert series.states == "VVIX_History.csv VVIX"
+    assert series.description == "VVIX_History.csv VVIX"
 
 
 @pytest.mark.parametrize(

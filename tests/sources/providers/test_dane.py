@@ -7,7 +7,7 @@ from openpyxl import Workbook
 from dosvotos.errors import NotPublishedError, SourceError
 from dosvotos.sources.providers.dane import fetch
 from dosvotos.sources.series import SeriesRequest
-from tests.sources.web import Reply, Web, client_of, payload
+from tests.sources.local_server import LocalServer, Reply, client_of, payload
 
 EXPORTS = "/files/operaciones/EXPORTACIONES/anex-EXPORTACIONES-SerieTotalesProductosOMCAgrCUCIR3-{}.xlsx"
 IMPORTS = "/files/operaciones/IMP/anex-IMP-ProductosOMCAgrCUCI3-{}.xlsx"
@@ -46,10 +46,10 @@ GOOD = trade((AUG, 3871216.9, 1050000), (SEP, 4621300.4, 1300000))
 
 
 def ask(of, *replies, path=EXPORTS, release="sep2025"):
-    web = Web()
-    web.answer(path.format(release), *replies)
-    with client_of("dane", web) as client:
-        return fetch(of, client), web
+    server = LocalServer()
+    server.answer(path.format(release), *replies)
+    with client_of("dane", server) as client:
+        return fetch(of, client), server
 
 
 def values(series):
@@ -57,13 +57,13 @@ def values(series):
 
 
 def test_the_sample_of_exports_is_in_thousand_dollars_fob_of_months():
-    series, web = ask(request(), Reply(payload("dane_exports_sep2025.xlsx"), content_type=XLSX))
+    series, server = ask(request(), Reply(payload("dane_exports_sep2025.xlsx"), content_type=XLSX))
     assert values(series) == [("2025-07", 4427485.2), ("2025-08", 3871216.9), ("2025-09", 4621300.4)]
-    assert series.states == (
+    assert series.description == (
         "Grupos OMC; Exportaciones según grupos de productos OMC; Miles de dólares FOB; "
         "p cifras provisionales; Fuente: DIAN-DANE (EXPO)"
     )
-    assert [call.path.rsplit("-", 1)[1] for call in web.calls] == [
+    assert [call.path.rsplit("-", 1)[1] for call in server.calls] == [
         "nov2025.xlsx",
         "oct2025.xlsx",
         "sep2025.xlsx",
@@ -74,12 +74,12 @@ def test_the_sample_of_imports_is_in_thousand_dollars_cif_of_months():
     sample = Reply(payload("dane_imports_sep2025.xlsx"), content_type=XLSX)
     series, _ = ask(request("IMP"), sample, path=IMPORTS)
     assert values(series) == [("2025-08", 5520679.0), ("2025-09", 5785414.0)]
-    assert series.states == "Grupos OMC; Miles de dólares CIF"
+    assert series.description == "Grupos OMC; Miles de dólares CIF"
 
 
 def test_the_sample_of_the_price_index_has_years_in_columns_and_a_summary_below():
     sample = Reply(payload("dane_ipc_dic2025.xlsx"), content_type=XLSX)
-    series, web = ask(request("IPC", "2026-01-15", "2024-11-20"), sample, path=CPI, release="dic2025")
+    series, server = ask(request("IPC", "2026-01-15", "2024-11-20"), sample, path=CPI, release="dic2025")
     assert values(series) == [
         ("2024-12", 144.88),
         ("2025-01", 146.24),
@@ -87,8 +87,8 @@ def test_the_sample_of_the_price_index_has_years_in_columns_and_a_summary_below(
         ("2025-11", 151.87),
         ("2025-12", 152.27),
     ]
-    assert "Índice de Precios al Consumidor" in series.states
-    assert [call.path.rsplit("-", 1)[1] for call in web.calls] == ["ene2026.xlsx", "dic2025.xlsx"]
+    assert "Índice de Precios al Consumidor" in series.description
+    assert [call.path.rsplit("-", 1)[1] for call in server.calls] == ["ene2026.xlsx", "dic2025.xlsx"]
 
 
 def test_months_of_the_year_that_are_still_to_come_are_left_out():
@@ -97,7 +97,7 @@ def test_months_of_the_year_that_are_still_to_come_are_left_out():
     series, _ = ask(request("IPC"), cpi(*rows, *footer, years=(2024, "2025p")), path=CPI)
     assert len(values(series)) == 21
     assert values(series)[0] == ("2024-01", 140.0) and values(series)[-1] == ("2025-09", 158.0)
-    assert series.states.endswith("En año corrido; Fuente: DANE.; Actualizado el 8 de octubre de 2025")
+    assert series.description.endswith("En año corrido; Fuente: DANE.; Actualizado el 8 de octubre de 2025")
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_headers_are_found_by_name_wherever_they_stand():
     moved = book([(None, *UNIT), (None, None, "TOTAL ", " mes"), (None, "x", 4.5, SEP)])
     series, _ = ask(request(), moved)
     assert values(series) == [("2025-09", 4.5)]
-    assert series.states == "Grupos OMC; Miles de dólares FOB"
+    assert series.description == "Grupos OMC; Miles de dólares FOB"
 
 
 @pytest.mark.parametrize(
@@ -175,21 +175,21 @@ def test_another_table_of_years_is_refused_with_what_was_found(reply, told):
 
 
 def test_a_release_that_is_not_out_yet_is_told_after_six_months():
-    web = Web()
-    with client_of("dane", web) as client, pytest.raises(NotPublishedError) as caught:
+    server = LocalServer()
+    with client_of("dane", server) as client, pytest.raises(NotPublishedError) as caught:
         fetch(request(end="2026-02-03"), client)
     assert "no file from sep2025 to feb2026 at /files/operaciones/EXPORTACIONES/" in str(caught.value)
-    asked = [call.path.rsplit("-", 1)[1][:7] for call in web.calls]
+    asked = [call.path.rsplit("-", 1)[1][:7] for call in server.calls]
     assert asked == ["feb2026", "ene2026", "dic2025", "nov2025", "oct2025", "sep2025"]
 
 
 def test_an_unavailable_newest_file_is_no_reason_to_take_an_older_one():
-    web = Web()
-    web.answer(EXPORTS.format("oct2025"), Reply("busy", 503))
-    web.answer(EXPORTS.format("sep2025"), GOOD)
-    with client_of("dane", web) as client, pytest.raises(SourceError, match="status 503"):
+    server = LocalServer()
+    server.answer(EXPORTS.format("oct2025"), Reply("busy", 503))
+    server.answer(EXPORTS.format("sep2025"), GOOD)
+    with client_of("dane", server) as client, pytest.raises(SourceError, match="status 503"):
         fetch(request(), client)
-    assert not web.called(EXPORTS.format("sep2025"))
+    assert not server.called(EXPORTS.format("sep2025"))
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from dosvotos.errors import NotPublishedError, SourceError
 from dosvotos.sources.providers import datos_gov_co
 from dosvotos.sources.series import SeriesRequest
-from tests.sources.web import Reply, Web, client_of, payload
+from tests.sources.local_server import LocalServer, Reply, client_of, payload
 
 PATH = "/resource/32sa-8pi3.json"
 
@@ -21,12 +21,12 @@ def row(in_force="2026-01-16", rate="3688.46", **changes):
 
 
 def ask(*replies, of=None, key=None):
-    web = Web()
-    web.answer(
+    server = LocalServer()
+    server.answer(
         PATH, *(each if isinstance(each, Reply) or callable(each) else Reply(each) for each in replies)
     )
-    with client_of("datos_gov_co", web, key) as client:
-        return datos_gov_co.fetch(of or request(), client), web
+    with client_of("datos_gov_co", server, key) as client:
+        return datos_gov_co.fetch(of or request(), client), server
 
 
 def values(series):
@@ -34,12 +34,12 @@ def values(series):
 
 
 def test_the_sample_rates_are_dated_by_their_session_the_day_before_they_come_into_force():
-    series, web = ask(json.loads(payload("socrata_trm.json")))
+    series, server = ask(json.loads(payload("socrata_trm.json")))
     friday, thursday = dt.date(2026, 1, 9), dt.date(2026, 1, 15)
     assert (friday.weekday(), thursday.weekday()) == (4, 3)  # in force from a Saturday, and from a Friday
     assert values(series) == [(str(friday), 3671.17), (str(thursday), 3688.46)]
-    assert series.states == "32sa-8pi3 valor COP"
-    assert web.calls[0].query == {
+    assert series.description == "32sa-8pi3 valor COP"
+    assert server.calls[0].query == {
         "$select": "vigenciadesde,unidad,valor",
         "$where": "vigenciadesde between '2026-01-09T00:00:00' and '2026-01-16T00:00:00'",
         "$order": "vigenciadesde",
@@ -80,20 +80,20 @@ def test_pages_are_asked_until_one_is_not_full(monkeypatch):
         first = int(call.query["$offset"])
         return Reply([row(day, str(4000 + i)) for i, day in enumerate(days)][first : first + 2])
 
-    series, web = ask(page)
-    assert [call.query["$offset"] for call in web.calls] == ["0", "2", "4"]
+    series, server = ask(page)
+    assert [call.query["$offset"] for call in server.calls] == ["0", "2", "4"]
     assert [value for _, value in values(series)] == [4000.0, 4001.0, 4002.0, 4003.0, 4004.0]
 
 
 def test_a_full_last_page_is_followed_by_an_empty_one(monkeypatch):
     monkeypatch.setattr(datos_gov_co, "_PAGE", 1)
-    series, web = ask([row()], [])
-    assert len(values(series)) == 1 and len(web.calls) == 2
+    series, server = ask([row()], [])
+    assert len(values(series)) == 1 and len(server.calls) == 2
 
 
 def test_a_key_travels_in_a_header_only():
-    _, web = ask([row()], key="s3cret")
-    call = web.calls[0]
+    _, server = ask([row()], key="s3cret")
+    call = server.calls[0]
     assert call.headers["X-App-Token"] == "s3cret"
     assert "s3cret" not in str((call.path, call.query))
     assert "X-App-Token" not in ask([row()])[1].calls[0].headers
@@ -131,7 +131,7 @@ def test_a_range_without_rows_may_come_later():
 
 def test_an_error_with_status_200_is_asked_again():
     busy = {"error": True, "message": "Query timed out"}
-    series, web = ask(busy, [row()])
-    assert len(values(series)) == 1 and len(web.calls) == 2
+    series, server = ask(busy, [row()])
+    assert len(values(series)) == 1 and len(server.calls) == 2
     with pytest.raises(SourceError, match="Query timed out"):
         ask(busy)

@@ -6,8 +6,9 @@ import pytest
 
 from dosvotos.errors import SourceError
 from dosvotos.sources.providers.fed_ddp import PACKAGES, fetch
-from dosvotos.sources.series import SeriesRequest, plain
-from tests.sources.web import Reply, Web, client_of, payload
+from dosvotos.sources.providers.parsing import normalize_text
+from dosvotos.sources.series import SeriesRequest
+from tests.sources.local_server import LocalServer, Reply, client_of, payload
 
 PROGRAM = "/datadownload/Output.aspx"
 FUNDS, PRIME, MONEY, OUTPUT = "H15/RIFSPFF_N.M", "H15/RIFSPBLP_N.B", "H6/M2.M", "G17/IP.B50001.S"
@@ -80,23 +81,23 @@ def prime(start="2026-01-01", end="2026-01-19"):
 
 
 def serving(package=None, archived=None, release="h15"):
-    web = Web()
+    server = LocalServer()
     if package is not None:
         reply = package if isinstance(package, Reply) else Reply(package, content_type="text/csv")
-        web.answer(PROGRAM, reply)
+        server.answer(PROGRAM, reply)
     if archived is not None:
-        web.answer(f"/releases/{release}/data/FRB_{release}_xml.zip", archived)
-    return web
+        server.answer(f"/releases/{release}/data/FRB_{release}_xml.zip", archived)
+    return server
 
 
-def ask(web, *requests):
-    with client_of("fed_ddp", web) as client:
+def ask(server, *requests):
+    with client_of("fed_ddp", server) as client:
         return [fetch(each, client) for each in requests or [request()]]
 
 
-def refusal(web, *requests):
+def refusal(server, *requests):
     with pytest.raises(SourceError) as caught:
-        ask(web, *requests)
+        ask(server, *requests)
     return str(caught.value)
 
 
@@ -108,13 +109,13 @@ def test_the_sample_answer_gives_the_prime_rate_and_no_holiday():
     (series,) = ask(serving(payload("fed_h15.csv")), prime())
     assert values(series) == [("2026-01-14", 6.75), ("2026-01-15", 6.75)]
     for word in ("prime rate", "percent", "multiplier 1", "H15/H15/RIFSPBLP_N.B"):
-        assert plain(word) in plain(series.states)
+        assert normalize_text(word) in normalize_text(series.description)
 
 
 def test_a_package_is_asked_by_its_hash_for_the_range():
-    web = serving(RATES)
-    ask(web)
-    assert [call.query for call in web.calls] == [
+    server = serving(RATES)
+    ask(server)
+    assert [call.query for call in server.calls] == [
         {
             "rel": "H15", "series": "d7e27b7b09a3a7feae95b9c61781fcd8", "lastobs": "",
             "from": "11/01/2025", "to": "12/31/2025", "filetype": "csv", "label": "include",
@@ -128,27 +129,28 @@ def test_columns_are_found_by_their_identifier_and_months_by_their_first_day():
     assert values(series) == [
         ("2025-11-01", 3.88)
     ]  # the blank is no observation, October lies before the range
-    assert series.states == (
+    assert series.description == (
         "Federal funds effective rate, Percent:_Per_Year, multiplier 1, currency NA, H15/H15/RIFSPFF_N.M"
     )
 
 
 def test_series_of_one_package_cost_one_call():
-    web = serving(RATES)
-    funds, rate = ask(web, request(), request("H15/RIFSPBLP_N.M"))
+    server = serving(RATES)
+    funds, rate = ask(server, request(), request("H15/RIFSPBLP_N.M"))
     assert [values(funds), values(rate)] == [[("2025-11-01", 3.88)], [("2025-12-01", 6.79)]]
-    assert rate.states.startswith("Prime rate, quoted on an investment basis, Percent:_Per_Year")
-    assert len(web.calls) == 1
+    assert rate.description.startswith("Prime rate, quoted on an investment basis, Percent:_Per_Year")
+    assert len(server.calls) == 1
 
 
 def test_money_is_in_billions_and_states_its_multiplier_whatever_its_spelling():
-    web = serving(MONEY_CSV)
-    adjusted, not_adjusted = ask(web, request(MONEY), request("H6/M2_N.M"))
+    server = serving(MONEY_CSV)
+    adjusted, not_adjusted = ask(server, request(MONEY), request("H6/M2_N.M"))
     assert values(adjusted) == [("2025-11-01", 22322.4), ("2025-12-01", 22411.0)]
     assert (
-        adjusted.states == "M2; Seasonally adjusted, Currency, multiplier 1e+09, currency USD, H6/H6_M2/M2.M"
+        adjusted.description
+        == "M2; Seasonally adjusted, Currency, multiplier 1e+09, currency USD, H6/H6_M2/M2.M"
     )
-    assert "Not seasonally adjusted, Currency, multiplier 1e+09" in not_adjusted.states
+    assert "Not seasonally adjusted, Currency, multiplier 1e+09" in not_adjusted.description
 
 
 @pytest.mark.parametrize("written", ["2025-12", "2025-12-31", "2025-12-01"])
@@ -199,8 +201,8 @@ def test_what_a_package_says_wrongly_is_refused(change, said):
 
 def test_a_new_unit_and_multiplier_are_stated_for_the_caller_to_refuse():
     (series,) = ask(serving(MONEY_CSV.replace("1000000000", "1000000")), request(MONEY))
-    assert "multiplier 1e+06" in series.states
-    assert "multiplier 1e+09" not in series.states
+    assert "multiplier 1e+06" in series.description
+    assert "multiplier 1e+09" not in series.description
 
 
 @pytest.mark.parametrize(
@@ -218,17 +220,20 @@ def test_a_new_unit_and_multiplier_are_stated_for_the_caller_to_refuse():
 def test_where_the_program_has_no_answer_the_archive_has(refused):
     (series,) = ask(serving(refused, PRIME_ARCHIVE), prime())
     assert values(series) == [("2026-01-14", 6.75), ("2026-01-15", 6.75)]
-    assert series.states == "Bank prime loan, Percent:_Per_Year, multiplier 1, currency NA, H15/RIFSPBLP_N.B"
+    assert (
+        series.description
+        == "Bank prime loan, Percent:_Per_Year, multiplier 1, currency NA, H15/RIFSPBLP_N.B"
+    )
 
 
 def test_a_release_without_a_known_package_is_read_from_its_archive_alone():
     packed = archive(
         data_set(("2026-01-14", "1.16", "A"), id="H10", name="RXI$US_N.B.EU"), member="H10_data.xml"
     )
-    web = serving(RATES, packed, "h10")
-    (series,) = ask(web, request("H10/RXI$US_N.B.EU", "2026-01-01", "2026-01-19", "daily"))
+    server = serving(RATES, packed, "h10")
+    (series,) = ask(server, request("H10/RXI$US_N.B.EU", "2026-01-01", "2026-01-19", "daily"))
     assert values(series) == [("2026-01-14", 1.16)]
-    assert [call.path for call in web.calls] == ["/releases/h10/data/FRB_h10_xml.zip"]
+    assert [call.path for call in server.calls] == ["/releases/h10/data/FRB_h10_xml.zip"]
     assert "H10" not in {release for release, _ in PACKAGES}
 
 
@@ -245,7 +250,7 @@ def test_a_series_in_several_data_sets_of_an_archive_is_one_series():
         ("2025-10-01", 101.4),
         ("2025-11-01", 101.8),
     ]  # an archive dates a month by its end
-    assert "Total index; s.a. IP, Index:_2017_100, multiplier 1" in series.states
+    assert "Total index; s.a. IP, Index:_2017_100, multiplier 1" in series.description
 
 
 @pytest.mark.parametrize(
@@ -286,6 +291,6 @@ def test_a_changed_archive_is_refused(packed, said):
 
 @pytest.mark.parametrize("series", ["RIFSPFF_N.M", "H15/H15/RIFSPFF_N.M"])
 def test_a_series_is_written_release_and_name(series):
-    web = serving(RATES)
-    assert "a series is written RELEASE/NAME, such as H15/RIFSPFF_N.M" in refusal(web, request(series))
-    assert not web.calls
+    server = serving(RATES)
+    assert "a series is written RELEASE/NAME, such as H15/RIFSPFF_N.M" in refusal(server, request(series))
+    assert not server.calls

@@ -10,7 +10,7 @@ from dosvotos.errors import SourceError
 from dosvotos.sources.providers import fred
 from dosvotos.sources.providers.fred import fetch
 from dosvotos.sources.series import SeriesRequest
-from tests.sources.web import Call, Reply, Web, client_of, payload
+from tests.sources.local_server import LocalServer, ReceivedRequest, Reply, client_of, payload
 
 CANARY = "c4n4ryc4n4ryc4n4ryc4n4ryc4n4ry42"
 ABOUT, ROWS = "/fred/series", "/fred/series/observations"
@@ -58,30 +58,30 @@ CPI = (
 
 
 @pytest.fixture
-def web() -> Web:
-    made = Web()
+def server() -> LocalServer:
+    made = LocalServer()
     made.answer(ABOUT, lambda call: Reply(about(call.query["series_id"])))
     made.answer(ROWS, Reply(rows(*CPI)))
     return made
 
 
-def fetched(web, series="CPIAUCSL", frequency="monthly", start="2025-08-01", end="2026-01-16", **changes):
+def fetched(server, series="CPIAUCSL", frequency="monthly", start="2025-08-01", end="2026-01-16", **changes):
     request = SeriesRequest(series, frequency, dt.date.fromisoformat(start), dt.date.fromisoformat(end))
-    with client_of("fred", web, CANARY, **changes) as client:
+    with client_of("fred", server, CANARY, **changes) as client:
         return fetch(request, client)
 
 
-def daily(web, *found: dict, **changes):
-    web.answer(ABOUT, Reply(about("DGS10", "Daily", units="Percent", title="10-Year Constant Maturity")))
-    web.answer(ROWS, Reply(rows(*found)))
-    return fetched(web, "DGS10", "daily", **{"start": "2026-01-12", "end": "2026-01-16", **changes})
+def daily(server, *found: dict, **changes):
+    server.answer(ABOUT, Reply(about("DGS10", "Daily", units="Percent", title="10-Year Constant Maturity")))
+    server.answer(ROWS, Reply(rows(*found)))
+    return fetched(server, "DGS10", "daily", **{"start": "2026-01-12", "end": "2026-01-16", **changes})
 
 
 # ---- monthly and quarterly: every vintage
 
 
-def test_each_revision_is_a_row_dated_by_the_day_it_became_known(web):
-    frame = fetched(web).observations
+def test_each_revision_is_a_row_dated_by_the_day_it_became_known(server):
+    frame = fetched(server).observations
     assert frame.astype(str).to_numpy().tolist() == [
         ["2025-08-01", "323.364", "2025-09-11"],
         ["2025-08-01", "323.37", "2025-10-24"],
@@ -91,8 +91,8 @@ def test_each_revision_is_a_row_dated_by_the_day_it_became_known(web):
     assert isinstance(frame["observation_date"][0], dt.date)
 
 
-def test_what_was_known_on_each_day_can_be_read_off_the_vintages(web):
-    frame = fetched(web).observations
+def test_what_was_known_on_each_day_can_be_read_off_the_vintages(server):
+    frame = fetched(server).observations
 
     def known(day: str) -> dict[str, float]:
         seen = frame[frame["vintage"] <= day].drop_duplicates("observation_date", keep="last")
@@ -106,9 +106,9 @@ def test_what_was_known_on_each_day_can_be_read_off_the_vintages(web):
     assert known("2025-12-18") == {"08": 323.370, "09": 324.368, "11": 325.031}
 
 
-def test_vintages_are_asked_from_the_first_period_on(web):
-    fetched(web)
-    assert web.called(ROWS)[0].query == {
+def test_vintages_are_asked_from_the_first_period_on(server):
+    fetched(server)
+    assert server.called(ROWS)[0].query == {
         "series_id": "CPIAUCSL",
         "file_type": "json",
         "observation_start": "2025-08-01",
@@ -123,85 +123,85 @@ def test_vintages_are_asked_from_the_first_period_on(web):
     }
 
 
-def test_a_vintage_after_the_range_was_not_known_in_it(web):
-    assert list(fetched(web, end="2025-10-23").observations["value"]) == [323.364]
+def test_a_vintage_after_the_range_was_not_known_in_it(server):
+    assert list(fetched(server, end="2025-10-23").observations["value"]) == [323.364]
 
 
-def test_a_value_dated_before_its_period_began_is_refused(web):
-    web.answer(ROWS, Reply(rows(row("2025-08-01", "323.364", "2025-08-01"))))
+def test_a_value_dated_before_its_period_began_is_refused(server):
+    server.answer(ROWS, Reply(rows(row("2025-08-01", "323.364", "2025-08-01"))))
     with pytest.raises(
         SourceError, match="the value of 2025-08-01 is dated 2025-08-01, not after its period began"
     ):
-        fetched(web)
+        fetched(server)
 
 
-def test_a_vintage_that_holds_two_values_is_refused(web):
-    web.answer(ROWS, Reply(rows(CPI[0], {**CPI[0], "value": "324"})))
+def test_a_vintage_that_holds_two_values_is_refused(server):
+    server.answer(ROWS, Reply(rows(CPI[0], {**CPI[0], "value": "324"})))
     with pytest.raises(SourceError, match="2025-08-01 stands twice in the vintage of 2025-09-11"):
-        fetched(web)
+        fetched(server)
 
 
-def test_too_many_vintages_are_told_in_freds_own_words(web):
+def test_too_many_vintages_are_told_in_freds_own_words(server):
     message = (
         "Bad Request.  There are 2605 vintage dates in the specified real-time period. This exceeds the "
         "maximum number of vintage dates allowed for this file type (2000)."
     )
-    web.answer(ROWS, Reply({"error_code": 400, "error_message": message}, status=400))
+    server.answer(ROWS, Reply({"error_code": 400, "error_message": message}, status=400))
     with pytest.raises(SourceError, match=r"fred CPIAUCSL: code 400: .* 2605 vintage dates"):
-        fetched(web)
+        fetched(server)
 
 
 # ---- daily: as it stands
 
 
-def test_a_daily_series_comes_without_vintages_and_without_missing_days(web):
-    series = daily(web, row("2026-01-12", "4.18"), row("2026-01-13", "."), row("2026-01-14", "4.15"))
+def test_a_daily_series_comes_without_vintages_and_without_missing_days(server):
+    series = daily(server, row("2026-01-12", "4.18"), row("2026-01-13", "."), row("2026-01-14", "4.15"))
     assert series.observations.to_dict("list") == {
         "observation_date": [dt.date(2026, 1, 12), dt.date(2026, 1, 14)],
         "value": [4.18, 4.15],
     }
-    assert "realtime_start" not in web.called(ROWS)[0].query
+    assert "realtime_start" not in server.called(ROWS)[0].query
 
 
-def test_the_sample_answer_is_read(web):
-    web.answer(ABOUT, Reply(about("CPIAUCSL", "Daily")))
-    web.answer(ROWS, Reply(payload("fred_observations.json")))
-    frame = fetched(web, frequency="daily", start="2025-07-01").observations
+def test_the_sample_answer_is_read(server):
+    server.answer(ABOUT, Reply(about("CPIAUCSL", "Daily")))
+    server.answer(ROWS, Reply(payload("fred_observations.json")))
+    frame = fetched(server, frequency="daily", start="2025-07-01").observations
     assert list(frame["value"]) == [322.132, 323.364, 324.368, 325.031]
     assert frame["observation_date"].iloc[-1] == dt.date(2025, 11, 1)
 
 
-def test_a_day_that_stands_twice_is_refused_unless_it_says_the_same(web):
-    assert len(daily(web, row("2026-01-12", "4.18"), row("2026-01-12", "4.18")).observations) == 1
+def test_a_day_that_stands_twice_is_refused_unless_it_says_the_same(server):
+    assert len(daily(server, row("2026-01-12", "4.18"), row("2026-01-12", "4.18")).observations) == 1
     with pytest.raises(SourceError, match=r"2026-01-12 stands twice, with 4\.18 and with 4\.2"):
-        daily(web, row("2026-01-12", "4.18"), row("2026-01-12", "4.20"))
+        daily(server, row("2026-01-12", "4.18"), row("2026-01-12", "4.20"))
 
 
 # ---- what FRED states
 
 
-def test_name_units_and_frequency_are_stated(web):
-    assert fetched(web).states == (
+def test_name_units_and_frequency_are_stated(server):
+    assert fetched(server).description == (
         "id CPIAUCSL; title Consumer Price Index for All Urban Consumers: All Items in U.S. City Average; "
         "units Index 1982-1984=100; frequency Monthly; Seasonally Adjusted"
     )
 
 
-def test_another_series_or_frequency_is_refused(web):
-    web.answer(ABOUT, Reply(about("CPILFESL")))
+def test_another_series_or_frequency_is_refused(server):
+    server.answer(ABOUT, Reply(about("CPILFESL")))
     with pytest.raises(SourceError, match=r"fred CPIAUCSL: asked for one series, found \['CPILFESL'\]"):
-        fetched(web)
-    web.answer(ABOUT, Reply(about("CPIAUCSL", "Quarterly")))
+        fetched(server)
+    server.answer(ABOUT, Reply(about("CPIAUCSL", "Quarterly")))
     with pytest.raises(SourceError, match="expected a monthly series, found 'Quarterly'"):
-        fetched(web)
-    assert web.called(ROWS) == []
+        fetched(server)
+    assert server.called(ROWS) == []
 
 
 # ---- pages
 
 
 def paged(found: list[dict]):
-    def answering(call: Call) -> Reply:
+    def answering(call: ReceivedRequest) -> Reply:
         offset, limit = int(call.query["offset"]), int(call.query["limit"])
         return Reply(rows(*found[offset : offset + limit], count=len(found), offset=offset, limit=limit))
 
@@ -209,32 +209,32 @@ def paged(found: list[dict]):
 
 
 @pytest.mark.parametrize(("size", "calls"), [(1, 5), (2, 3), (4, 2), (5, 1), (6, 1)])
-def test_pages_are_put_together(web, monkeypatch, size, calls):
+def test_pages_are_put_together(server, monkeypatch, size, calls):
     monkeypatch.setattr(fred, "PAGE", size)
-    web.answer(ROWS, paged(list(CPI)))
-    assert list(fetched(web).observations["value"]) == [323.364, 323.370, 324.368, 325.031]
-    assert len(web.called(ROWS)) == calls
+    server.answer(ROWS, paged(list(CPI)))
+    assert list(fetched(server).observations["value"]) == [323.364, 323.370, 324.368, 325.031]
+    assert len(server.called(ROWS)) == calls
 
 
-def test_fewer_rows_than_announced_are_half_an_answer(web):
-    web.answer(ROWS, Reply(rows(*CPI[:2], count=5)), Reply(rows(*CPI)))
-    assert len(fetched(web).observations) == 4
-    web.answer(ROWS, Reply(rows(*CPI[:2], count=5)))
+def test_fewer_rows_than_announced_are_half_an_answer(server):
+    server.answer(ROWS, Reply(rows(*CPI[:2], count=5)), Reply(rows(*CPI)))
+    assert len(fetched(server).observations) == 4
+    server.answer(ROWS, Reply(rows(*CPI[:2], count=5)))
     with pytest.raises(SourceError, match="announced 5 rows and sent 2"):
-        fetched(web)
+        fetched(server)
 
 
-def test_another_page_than_asked_is_refused(web):
-    web.answer(ROWS, Reply(rows(CPI[0], count=6, offset=5)))
+def test_another_page_than_asked_is_refused(server):
+    server.answer(ROWS, Reply(rows(CPI[0], count=6, offset=5)))
     with pytest.raises(SourceError, match="asked for units 'lin' from row 0, found 'lin' from row 5"):
-        fetched(web)
+        fetched(server)
 
 
-def test_a_long_range_without_rows_is_refused_and_a_short_one_is_empty(web):
-    web.answer(ROWS, Reply(rows()))
-    assert fetched(web, start="2025-12-01").observations.empty
+def test_a_long_range_without_rows_is_refused_and_a_short_one_is_empty(server):
+    server.answer(ROWS, Reply(rows()))
+    assert fetched(server, start="2025-12-01").observations.empty
     with pytest.raises(SourceError, match="fred CPIAUCSL: no observation from 2025-01-01 to 2026-01-16"):
-        fetched(web, start="2025-01-01")
+        fetched(server, start="2025-01-01")
 
 
 # ---- refusals
@@ -248,24 +248,24 @@ def test_a_long_range_without_rows_is_refused_and_a_short_one_is_empty(web):
         (UNKNOWN, r"fred CPIAUCSL: code 400: .*The series does not exist\.$"),
     ],
 )
-def test_a_refusal_is_told_in_freds_words(web, error, message, status):
-    web.answer(ABOUT, Reply(error, status=status))
+def test_a_refusal_is_told_in_freds_words(server, error, message, status):
+    server.answer(ABOUT, Reply(error, status=status))
     with pytest.raises(SourceError, match=message):
-        fetched(web)
-    assert len(web.calls) == 1
+        fetched(server)
+    assert len(server.calls) == 1
 
 
-def test_the_sample_refusal_names_the_key(web):
-    web.answer(ABOUT, Reply(payload("fred_error_400.json"), status=400))
+def test_the_sample_refusal_names_the_key(server):
+    server.answer(ABOUT, Reply(payload("fred_error_400.json"), status=400))
     with pytest.raises(SourceError, match="check FRED_API_KEY"):
-        fetched(web)
+        fetched(server)
 
 
-def test_without_a_key_nothing_is_asked(web):
+def test_without_a_key_nothing_is_asked(server):
     request = SeriesRequest("DGS10", "daily", dt.date(2026, 1, 12), dt.date(2026, 1, 16))
-    with client_of("fred", web) as client, pytest.raises(SourceError, match="set FRED_API_KEY"):
+    with client_of("fred", server) as client, pytest.raises(SourceError, match="set FRED_API_KEY"):
         fetch(request, client)
-    assert web.calls == []
+    assert server.calls == []
 
 
 @pytest.mark.parametrize(
@@ -278,10 +278,10 @@ def test_without_a_key_nothing_is_asked(web):
         Reply(json.dumps(rows(*CPI))[:-20]),
     ],
 )
-def test_what_may_pass_is_tried_again(web, fault):
-    web.answer(ROWS, fault, Reply(rows(*CPI)))
-    assert len(fetched(web).observations) == 4
-    assert len(web.called(ROWS)) == 2
+def test_what_may_pass_is_tried_again(server, fault):
+    server.answer(ROWS, fault, Reply(rows(*CPI)))
+    assert len(fetched(server).observations) == 4
+    assert len(server.called(ROWS)) == 2
 
 
 @pytest.mark.parametrize(
@@ -299,12 +299,12 @@ def test_what_may_pass_is_tried_again(web, fault):
         (rows(row("2025-08-01", "inf")), "fred CPIAUCSL 2025-08-01: expected a "),
     ],
 )
-def test_a_changed_form_is_refused(web, changed, found):
-    web.answer(ROWS, Reply(changed))
+def test_a_changed_form_is_refused(server, changed, found):
+    server.answer(ROWS, Reply(changed))
     with pytest.raises(SourceError, match=r"^fred CPIAUCSL") as raised:
-        fetched(web)
+        fetched(server)
     assert found in str(raised.value)
-    assert len(web.called(ROWS)) == 1
+    assert len(server.called(ROWS)) == 1
 
 
 def echo(status: int, form: str):
@@ -330,24 +330,24 @@ def echo(status: int, form: str):
         Reply("moved", 301, headers={"Location": f"/other?api_key={CANARY}"}),
     ],
 )
-def test_the_key_is_in_no_message_and_no_log(web, caplog, fault):
+def test_the_key_is_in_no_message_and_no_log(server, caplog, fault):
     for name in ("", "httpx", "httpcore", "stamina"):
         caplog.set_level(logging.DEBUG, name)
-    web.answer(ABOUT, fault)
+    server.answer(ABOUT, fault)
     with pytest.raises(SourceError) as raised:
-        fetched(web, timeout_seconds=0.1 if isinstance(fault, Reply) and fault.delay else 2.0)
-    assert web.calls[0].query["api_key"] == CANARY
+        fetched(server, timeout_seconds=0.1 if isinstance(fault, Reply) and fault.delay else 2.0)
+    assert server.calls[0].query["api_key"] == CANARY
     shown = [*traceback.format_exception(raised.value), *(f"{record.__dict__}" for record in caplog.records)]
     assert not [line for line in shown if CANARY in line]
 
 
-def test_two_series_cost_two_calls_each_and_an_equal_question_none(web):
-    with client_of("fred", web, CANARY) as client:
+def test_two_series_cost_two_calls_each_and_an_equal_question_none(server):
+    with client_of("fred", server, CANARY) as client:
         frames = [
             fetch(
                 SeriesRequest(name, "monthly", dt.date(2025, 8, 1), dt.date(2026, 1, 16)), client
             ).observations
             for name in ("CPIAUCSL", "CPILFESL", "CPIAUCSL")
         ]
-    assert len(web.calls) == 4
+    assert len(server.calls) == 4
     pd.testing.assert_frame_equal(frames[0], frames[2])

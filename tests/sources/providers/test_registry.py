@@ -6,7 +6,7 @@ from typing import get_args
 import pytest
 
 from dosvotos.contracts.acquisition import BarProvider, Provider, WebProvider
-from dosvotos.sources.http import Client
+from dosvotos.sources.http import ProviderClient
 from dosvotos.sources.providers import (
     DROP_IN,
     MODULES,
@@ -14,10 +14,10 @@ from dosvotos.sources.providers import (
     drop_in_fetcher,
     series_fetcher,
 )
-from dosvotos.sources.series import Series, SeriesRequest
+from dosvotos.sources.series import FetchedSeries, SeriesRequest
 
 PACKAGE = "dosvotos.sources.providers"
-SHARED = {"parsing", "dates"}
+SHARED = {"parsing", "dates", "bcrp_days"}
 ALL = [*get_args(WebProvider), *DROP_IN]
 
 
@@ -33,8 +33,8 @@ def test_every_provider_of_the_contract_is_registered_and_no_other():
 @pytest.mark.parametrize("name", get_args(WebProvider))
 def test_every_web_provider_fetches_a_series_with_a_client(name):
     signature = inspect.signature(series_fetcher(name))
-    assert [p.annotation for p in signature.parameters.values()] == [SeriesRequest, Client]
-    assert signature.return_annotation is Series
+    assert [p.annotation for p in signature.parameters.values()] == [SeriesRequest, ProviderClient]
+    assert signature.return_annotation is FetchedSeries
 
 
 @pytest.mark.parametrize("name", get_args(BarProvider))

@@ -7,7 +7,7 @@ import pytest
 from dosvotos.errors import NotPublishedError, SourceError
 from dosvotos.sources.providers.suameca import fetch
 from dosvotos.sources.series import SeriesRequest
-from tests.sources.web import Reply, Web, client_of, payload
+from tests.sources.local_server import LocalServer, Reply, client_of, payload
 
 PATH = "/estadisticas-economicas-back/rest/estadisticaEconomicaRestService/consultaInformacionSerie"
 BOGOTA = ZoneInfo("America/Bogota")
@@ -34,10 +34,10 @@ def record(rows=None, frequency="Diaria", **changes):
 
 
 def ask(*replies, of=None, **changes):
-    web = Web()
-    web.answer(PATH, *(each if isinstance(each, Reply) else Reply(each) for each in replies))
-    with client_of("suameca", web, **changes) as client:
-        return fetch(of or request(), client), web
+    server = LocalServer()
+    server.answer(PATH, *(each if isinstance(each, Reply) else Reply(each) for each in replies))
+    with client_of("suameca", server, **changes) as client:
+        return fetch(of or request(), client), server
 
 
 def values(series):
@@ -51,13 +51,13 @@ def refusal(*replies, of=None, kind=SourceError, **changes):
 
 
 def test_the_sample_answer_is_dated_by_midnights_in_bogota_and_a_null_is_left_out():
-    series, web = ask(json.loads(payload("suameca_241.json")))
+    series, server = ask(json.loads(payload("suameca_241.json")))
     assert values(series) == [("2026-01-13", 8.848), ("2026-01-14", 8.851), ("2026-01-15", 8.852)]
-    assert series.states == (
+    assert series.description == (
         "241; Indicador Bancario de Referencia (IBR) overnight, nominal; Porcentaje; Diaria; "
         "Banco de la República"
     )
-    assert [call.query for call in web.calls] == [{"idSerie": "241"}]
+    assert [call.query for call in server.calls] == [{"idSerie": "241"}]
 
 
 def test_the_sample_of_a_page_id_says_that_it_is_no_series():
@@ -70,11 +70,11 @@ def test_the_sample_of_a_page_id_says_that_it_is_no_series():
     "reply", [[], [{"idPeriodicidad": 0, "valor": 0.0, "isSerie": "NO", "tieneHijos": "NO"}]]
 )
 def test_an_unknown_number_is_refused_at_once_though_its_status_is_200(reply):
-    web = Web()
-    web.answer(PATH, Reply(reply))
-    with client_of("suameca", web) as client, pytest.raises(SourceError, match="no such series"):
+    server = LocalServer()
+    server.answer(PATH, Reply(reply))
+    with client_of("suameca", server) as client, pytest.raises(SourceError, match="no such series"):
         fetch(request("99999999"), client)
-    assert len(web.calls) == 1
+    assert len(server.calls) == 1
 
 
 def test_only_what_was_asked_for_is_kept_and_future_days_are_left_to_the_caller():
@@ -160,9 +160,9 @@ HTML = Reply("<!doctype html><html><app-root></app-root></html>", content_type="
     ids=["429", "500", "timeout", "cut off", "half document", "page with 200", "error with 200"],
 )
 def test_what_may_pass_is_asked_again(fault):
-    series, web = ask(fault, GOOD, timeout_seconds=0.06)
+    series, server = ask(fault, GOOD, timeout_seconds=0.06)
     assert values(series) == [(GOOD_DAY, 8.851)]
-    assert len(web.calls) == 2
+    assert len(server.calls) == 2
 
 
 def test_what_does_not_pass_is_told():

@@ -5,7 +5,7 @@ import pytest
 from dosvotos.errors import NotPublishedError, SourceError
 from dosvotos.sources.providers.umich import fetch
 from dosvotos.sources.series import SeriesRequest
-from tests.sources.web import Reply, Web, client_of, payload
+from tests.sources.local_server import LocalServer, Reply, client_of, payload
 
 ICS = (
     "Month,YYYY,ICS_ALL\n"
@@ -19,9 +19,9 @@ SERIES = "tbmics.csv:ICS_ALL"
 
 
 def ask(body, series=SERIES, start=dt.date(2020, 1, 1)):
-    web = Web()
-    web.answer("/files/tbmics.csv", Reply(body, content_type="text/csv"))
-    with client_of("umich", web) as client:
+    server = LocalServer()
+    server.answer("/files/tbmics.csv", Reply(body, content_type="text/csv"))
+    with client_of("umich", server) as client:
         return fetch(SeriesRequest(series, "monthly", start, dt.date(2026, 1, 15)), client)
 
 
@@ -37,7 +37,7 @@ def test_the_sample_answer_gives_its_three_months():
 def test_a_month_without_a_value_is_left_out():
     series = ask(ICS)
     assert values(series) == [("2025-11-01", 51.0), ("2025-12-01", 52.9)]
-    assert series.states == "tbmics.csv ICS_ALL"
+    assert series.description == "tbmics.csv ICS_ALL"
 
 
 def test_the_early_months_come_where_they_are_asked():

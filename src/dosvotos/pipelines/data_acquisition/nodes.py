@@ -27,10 +27,11 @@ from dosvotos.errors import DataError
 from dosvotos.hashing import combine, digest_frame
 from dosvotos.market.calendar import last_ended_session, session_dates
 from dosvotos.pipelines.data_acquisition.summary import print_acquisition
-from dosvotos.simulation.hazards import Delivery, Injected, inject_hazards
+from dosvotos.simulation.hazards import Defect, MarketWithDefects, inject_hazards
 from dosvotos.simulation.market import simulate_market
-from dosvotos.sources.base import BARS, RawMarket, check_market
+from dosvotos.sources.checks import check_market
 from dosvotos.sources.files import read_folder
+from dosvotos.sources.raw_market import BARS, RawMarket
 
 logger = logging.getLogger(__name__)
 
@@ -78,26 +79,23 @@ def _fetch_live(
     feed: str,
     keys: dict[str, SecretStr],
 ) -> tuple[RawMarket, list[FetchOutcome]]:
-    from dosvotos.sources.live import Known, fetch_live
+    from dosvotos.sources.live import Watermarks, fetch_live
 
     if acquisition.live is None:
         raise DataError("data_acquisition.live: needed with source 'live'; conf/base has it")
     now = acquisition.as_of
     bars, series = stored.bars(feed, now), stored.series(feed, now)
-    known = Known(bars and bars.last, {name: state.last_observation for name, state in series.items()})
+    last = {name: state.last_observation for name, state in series.items()}
+    marks = Watermarks(bars and bars.last, last)
     plain_keys = {name: key.get_secret_value() for name, key in keys.items()}
     with _progress_bar(len(macro.variables)) as advance:
-        fetched = fetch_live(macro.variables, acquisition.live, plain_keys, known, pd.Timestamp(now), advance)
-    outcomes = [
-        FetchOutcome(subject=o.subject, source=o.source, due=o.due, notes=tuple(o.notes))
-        for o in fetched.outcomes
-    ]
-    return fetched.market, outcomes
+        fetched = fetch_live(macro.variables, acquisition.live, plain_keys, marks, pd.Timestamp(now), advance)
+    return fetched.market, fetched.outcomes
 
 
-def _tell_injected(delivery: Delivery) -> tuple[InjectedDefects, ...]:
+def _tell_injected(delivery: MarketWithDefects) -> tuple[InjectedDefects, ...]:
     """Count the defects put in, and log a line a kind: nobody mistakes them for the market's own."""
-    events = pd.DataFrame(delivery.injected, columns=list(Injected._fields))
+    events = pd.DataFrame(delivery.defects, columns=list(Defect._fields))
     told = []
     for hazard, own in events.groupby("hazard", sort=False):
         told.append(InjectedDefects(hazard=str(hazard), events=len(own), rows=int(own["rows"].sum())))

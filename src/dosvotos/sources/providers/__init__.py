@@ -1,6 +1,8 @@
-"""The providers by the names of contracts/acquisition.py; a module is imported when it is first asked for.
+"""The providers' fetchers by their names in `contracts.acquisition`; a module is imported when first needed.
 
-A module is named as its provider and knows no other: what several need stands in ``parsing`` and ``dates``.
+A module is named as its provider and imports no other: what several need is in `parsing`, `dates` and
+`bcrp_days`. Every fetcher raises SourceError, or its subclass NotPublishedError, and names the provider, the
+series, the rule and the value found.
 """
 
 from collections.abc import Callable
@@ -11,35 +13,35 @@ from typing import Any, Final, get_args
 import pandas as pd
 
 from dosvotos.contracts.acquisition import BarProvider, Provider, WebProvider
-from dosvotos.sources.http import Client
-from dosvotos.sources.series import Series, SeriesRequest
+from dosvotos.sources.http import ProviderClient
+from dosvotos.sources.series import FetchedSeries, SeriesRequest
 
-SeriesFetcher = Callable[[SeriesRequest, Client], Series]
-DropInFetcher = Callable[[SeriesRequest, Path], Series]
-BarFetcher = Callable[[str, pd.Timestamp, pd.Timestamp, Client], pd.DataFrame]
+SeriesFetcher = Callable[[SeriesRequest, ProviderClient], FetchedSeries]
+DropInFetcher = Callable[[SeriesRequest, Path], FetchedSeries]
+BarFetcher = Callable[[str, pd.Timestamp, pd.Timestamp, ProviderClient], pd.DataFrame]
 
 DROP_IN: Final[tuple[Provider, ...]] = ("fedesarrollo", "manual_csv")
-"""Providers that are a folder of files a person brings."""
+"""Providers whose data are CSV files that a person saves into the drop-in folder."""
 MODULES: Final[dict[Provider, str]] = {
     **{name: name for name in get_args(WebProvider)},
-    **dict.fromkeys(DROP_IN, "dropin"),
+    **dict.fromkeys(DROP_IN, "drop_in"),
 }
 
 
 def series_fetcher(name: WebProvider) -> SeriesFetcher:
-    """How a series is fetched from a web provider."""
+    """Return the function that fetches a series from a web provider."""
     fetch: SeriesFetcher = _module(name).fetch
     return fetch
 
 
 def bar_fetcher(name: BarProvider) -> BarFetcher:
-    """How 5-minute bars of a symbol are fetched, from a start to an end."""
+    """Return the function that fetches 5-minute bars of a symbol between two times."""
     fetch: BarFetcher = _module(name).fetch_bars
     return fetch
 
 
 def drop_in_fetcher(name: Provider) -> DropInFetcher:
-    """How a series is read from the drop-in folder."""
+    """Return the function that reads a series from the drop-in folder."""
     fetch: DropInFetcher = _module(name).fetch
     return fetch
 

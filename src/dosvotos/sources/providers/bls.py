@@ -1,6 +1,6 @@
 """US Bureau of Labor Statistics, public API version 1: no key, 10 years and 25 series a call, 25 calls a day.
 
-It states nothing about a series but its id: names and units stand in version 2's catalog only.
+It says nothing about a series but its id: only version 2 has names and units.
 """
 
 import re
@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Annotated, Final
 
-from pydantic import BaseModel, BeforeValidator, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field
 
 from dosvotos.errors import SourceError
-from dosvotos.sources.http import Answer, Client, TryAgainError
-from dosvotos.sources.providers.parsing import once
-from dosvotos.sources.series import Series, SeriesRequest, number, series_of
+from dosvotos.sources.http import ProviderClient, Response, RetryableError, parse_model
+from dosvotos.sources.providers.parsing import parse_observations
+from dosvotos.sources.series import FetchedSeries, SeriesRequest, build_series
 
 _PATH: Final = "/publicAPI/v1/timeseries/data/"
 _YEARS_A_CALL: Final = 10
@@ -49,41 +49,42 @@ class _Reply(BaseModel):
     results: Annotated[_Results, BeforeValidator(lambda given: given or {})] = Field(alias="Results")
 
 
-def fetch(request: SeriesRequest, client: Client) -> Series:
-    """Values in the series' own unit; the series is the BLS id, asked together with its siblings.
+def fetch(request: SeriesRequest, client: ProviderClient) -> FetchedSeries:
+    """Fetch monthly or quarterly values in the series' own unit; the series is the BLS id.
 
     Raises
     ------
     SourceError
-        Also when the calls a day without a key are used up.
+        Also when the daily calls without a key are used up.
     """
-    what = f"bls {request.series}"
-    together = _call_mates(request)
-    observations: list[tuple[date, float | None]] = []
+    context = f"bls {request.series}"
+    ids = _ids_of_call(request)
+    dated: list[tuple[date, str | None]] = []
     for first in range(request.start.year, request.end.year + 1, _YEARS_A_CALL):
         last = min(first + _YEARS_A_CALL - 1, request.end.year)
-        for row in _rows(request.series, together, client, (first, last)):
+        for row in _rows(request.series, ids, client, (first, last)):
             if row.period not in _YEAR_AVERAGE:
-                day = _first_day(row, request, what)
-                observations.append((day, number(row.value, _MISSING, f"{what} {day}")))
-    return series_of(once(observations, what), request.series)
+                dated.append((_first_day(row, request, context), row.value))
+    return build_series(parse_observations(dated, context, _MISSING), request.series)
 
 
-def _call_mates(request: SeriesRequest) -> list[str]:
-    """The up to 25 series of the call that holds this one: the same for each of them."""
-    ids = sorted({request.series, *request.siblings})
+def _ids_of_call(request: SeriesRequest) -> list[str]:
+    """The up to 25 ids asked in one call with this one: the same for each, so that the call is made once."""
+    ids = sorted({request.series, *request.batch})
     start = ids.index(request.series) // _SERIES_A_CALL * _SERIES_A_CALL
     return ids[start : start + _SERIES_A_CALL]
 
 
-def _rows(series: str, together: Sequence[str], client: Client, years: tuple[int, int]) -> list[_Observation]:
-    body = {"seriesid": list(together), "startyear": str(years[0]), "endyear": str(years[1])}
+def _rows(
+    series: str, ids: Sequence[str], client: ProviderClient, years: tuple[int, int]
+) -> list[_Observation]:
+    body = {"seriesid": list(ids), "startyear": str(years[0]), "endyear": str(years[1])}
     reply = client.post(_PATH, _reply, body)
     about_it = [text for text in reply.message if re.search(rf"(?<!\w){re.escape(series)}(?!\w)", text)]
     if unknown := list(filter(_is_unknown, about_it)):
         raise SourceError(f"bls {series}: {unknown[0]}; check the id")
     if reply.status != _SUCCEEDED:  # refused because of another id: ask for this one alone
-        if len(together) == 1:
+        if len(ids) == 1:
             raise SourceError(f"bls {series}: {reply.status}: {reply.message}")
         return _rows(series, [series], client, years)
     found = [data for data in reply.results.series if data.id == series]
@@ -95,16 +96,11 @@ def _rows(series: str, together: Sequence[str], client: Client, years: tuple[int
     return found[0].data
 
 
-def _reply(answer: Answer) -> _Reply:
-    try:
-        reply = _Reply.model_validate(answer.json())
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise SourceError(f"bls: the answer's form has changed: {place}: {first['msg']}") from error
+def _reply(response: Response) -> _Reply:
+    reply = parse_model(response.json(), _Reply, "bls")
     message = "; ".join(reply.message)
     if reply.status == _BUSY:
-        raise TryAgainError(f"{_BUSY}: {message}")
+        raise RetryableError(f"{_BUSY}: {message}")
     if reply.status != _SUCCEEDED and "threshold" in message:
         raise SourceError(f"bls: the calls a day without a key are used up; run again tomorrow: {message}")
     if reply.status != _SUCCEEDED and not any(map(_is_unknown, reply.message)):
@@ -116,10 +112,10 @@ def _is_unknown(message: str) -> bool:
     return "does not exist" in message or "Invalid Series" in message
 
 
-def _first_day(row: _Observation, request: SeriesRequest, what: str) -> date:
+def _first_day(row: _Observation, request: SeriesRequest, context: str) -> date:
     months = _MONTHS.get(request.frequency, {})
     if row.period not in months:
         raise SourceError(
-            f"{what}: expected a {request.frequency} period, found {row.period!r} in {row.year}"
+            f"{context}: expected a {request.frequency} period, found {row.period!r} in {row.year}"
         )
     return date(int(row.year), months[row.period], 1)

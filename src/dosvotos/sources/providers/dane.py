@@ -1,6 +1,7 @@
-"""DANE, Colombia's statistics office: a spreadsheet a release, its name the newest month in it.
+"""DANE, Colombia's statistics office: one spreadsheet a release, named after its last month.
 
-The newest release is looked for backwards from the last month asked for; a month without a file is not out.
+The newest release is searched backwards from the last month of the request; a month without a file (404) is
+not yet published.
 """
 
 import io
@@ -12,10 +13,10 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from dosvotos.errors import NotPublishedError, SourceError
-from dosvotos.sources.http import Answer, Client, TryAgainError
-from dosvotos.sources.providers.dates import first_of_month, month_named
-from dosvotos.sources.providers.parsing import column_of, once
-from dosvotos.sources.series import SPANISH_MONTHS, Series, SeriesRequest, number, plain, series_of
+from dosvotos.sources.http import ProviderClient, Response, RetryableError
+from dosvotos.sources.providers.dates import SPANISH_MONTHS, parse_month, parse_month_name
+from dosvotos.sources.providers.parsing import deduplicate, find_column, normalize_text, parse_number
+from dosvotos.sources.series import FetchedSeries, SeriesRequest, build_series
 
 _LOOK_BACK_MONTHS: Final = 6
 _MONTH: Final = "mes"
@@ -29,7 +30,7 @@ _SUMMARY: Final = re.compile(
 _Row = Sequence[object]
 
 
-class _Annex(NamedTuple):
+class _Workbook(NamedTuple):
     path: str
     sheet: str
     column: str | None
@@ -43,128 +44,130 @@ class _Sheet(NamedTuple):
 
 class _Table(NamedTuple):
     cells: list[tuple[date, object]]
-    asides: list[_Row]
-    """Rows beside the table: titles, units, notes, totals of a year."""
+    other_rows: list[_Row]
+    """Rows that are no month: titles, units, notes, totals of a year."""
 
 
-_ANNEXES: Final = {
-    "IPC": _Annex("/files/operaciones/IPC/{0}/anex-IPC-Indices-{0}.xlsx", "IndicesIPC", None),
-    "EXPORTACIONES": _Annex(
+_WORKBOOKS: Final = {
+    "IPC": _Workbook("/files/operaciones/IPC/{0}/anex-IPC-Indices-{0}.xlsx", "IndicesIPC", None),
+    "EXPORTACIONES": _Workbook(
         "/files/operaciones/EXPORTACIONES/anex-EXPORTACIONES-SerieTotalesProductosOMCAgrCUCIR3-{0}.xlsx",
         "Grupos OMC",
         "total",
     ),
-    "IMP": _Annex("/files/operaciones/IMP/anex-IMP-ProductosOMCAgrCUCI3-{0}.xlsx", "Grupos OMC", "total"),
+    "IMP": _Workbook("/files/operaciones/IMP/anex-IMP-ProductosOMCAgrCUCI3-{0}.xlsx", "Grupos OMC", "total"),
 }
 
 
-def fetch(request: SeriesRequest, client: Client) -> Series:
-    """Monthly values in the sheet's unit; the series is ``IPC``, ``EXPORTACIONES`` or ``IMP``.
+def fetch(request: SeriesRequest, client: ProviderClient) -> FetchedSeries:
+    """Fetch monthly values in the sheet's unit; the series is ``IPC``, ``EXPORTACIONES`` or ``IMP``.
 
     Raises
     ------
     NotPublishedError
         If none of the last months has a file.
     SourceError
-        Also if the newest file does not end with the month in its name.
+        Also if the newest file does not end with the month it is named after.
     """
-    what = f"dane {request.series}"
-    annex = _ANNEXES.get(request.series)
-    if annex is None or request.frequency != "monthly":
+    context = f"dane {request.series}"
+    workbook = _WORKBOOKS.get(request.series)
+    if workbook is None or request.frequency != "monthly":
         raise SourceError(
-            f"{what}: no {request.frequency} series of DANE; the monthly ones are {list(_ANNEXES)}"
+            f"{context}: no {request.frequency} series of DANE; the monthly ones are {list(_WORKBOOKS)}"
         )
-    release, sheet = _newest(annex, request.end, client, what)
-    table = _table(sheet, annex.column, what)
-    observations = [(month, number(cell, (), f"{what} {month}")) for month, cell in table.cells]
+    release, sheet = _newest(workbook, request.end, client, context)
+    table = _table(sheet, workbook.column, context)
+    observations = [(month, parse_number(cell, (), f"{context} {month}")) for month, cell in table.cells]
     last = max((month for month, value in observations if value is not None), default=None)
     if last != release:
         raise SourceError(
-            f"{what}: expected the file of {_name(release)} to end with that month, it ends with {last}"
+            f"{context}: expected the file of {_name(release)} to end with that month, it ends with {last}"
         )
-    stated = [sheet.title, *(cell.strip() for row in table.asides for cell in row if isinstance(cell, str))]
+    stated = [
+        sheet.title,
+        *(cell.strip() for row in table.other_rows for cell in row if isinstance(cell, str)),
+    ]
     kept = [(month, value) for month, value in observations if month >= request.start]
-    return series_of(once(kept, what), "; ".join(filter(None, stated)))
+    return build_series(deduplicate(kept, context), "; ".join(filter(None, stated)))
 
 
-def _newest(annex: _Annex, end: date, client: Client, what: str) -> tuple[date, _Sheet]:
+def _newest(workbook: _Workbook, end: date, client: ProviderClient, context: str) -> tuple[date, _Sheet]:
     newest = end.year * 12 + end.month - 1
     releases = [date(n // 12, n % 12 + 1, 1) for n in range(newest, newest - _LOOK_BACK_MONTHS, -1)]
     for release in releases:
         try:
-            path = annex.path.format(_name(release))
-            return release, client.get(path, partial(_sheet, name=annex.sheet, what=what))
+            path = workbook.path.format(_name(release))
+            return release, client.get(path, partial(_sheet, name=workbook.sheet, context=context))
         except NotPublishedError:
             continue
-    raise NotPublishedError(
-        f"{what}: no file from {_name(releases[-1])} to {_name(releases[0])} at {annex.path.format('...')}"
-    )
+    months = f"from {_name(releases[-1])} to {_name(releases[0])}"
+    raise NotPublishedError(f"{context}: no file {months} at {workbook.path.format('...')}")
 
 
 def _name(release: date) -> str:
     return f"{SPANISH_MONTHS[release.month - 1]}{release.year}"
 
 
-def _sheet(answer: Answer, name: str, what: str) -> _Sheet:
+def _sheet(response: Response, name: str, context: str) -> _Sheet:
     from openpyxl import load_workbook
 
-    if not answer.content.startswith(b"PK"):
-        raise TryAgainError(f"answered with what is no spreadsheet: {answer.content[:60]!r}")
+    if not response.content.startswith(b"PK"):
+        raise RetryableError(f"answered with what is no spreadsheet: {response.content[:60]!r}")
     try:
-        book = load_workbook(io.BytesIO(answer.content), data_only=True)
+        book = load_workbook(io.BytesIO(response.content), data_only=True)
     except (zipfile.BadZipFile, KeyError, ValueError, SyntaxError, EOFError, OSError) as error:
-        raise TryAgainError(f"answered with a damaged spreadsheet: {error}") from error
-    found = [sheet for sheet in book.worksheets if plain(sheet.title) == plain(name)]
+        raise RetryableError(f"answered with a damaged spreadsheet: {error}") from error
+    found = [sheet for sheet in book.worksheets if normalize_text(sheet.title) == normalize_text(name)]
     if len(found) != 1:
-        raise SourceError(f"{what}: expected one sheet {name!r}, found {book.sheetnames}")
+        raise SourceError(f"{context}: expected one sheet {name!r}, found {book.sheetnames}")
     return _Sheet(found[0].title, list(found[0].iter_rows(values_only=True)))
 
 
-def _table(sheet: _Sheet, column: str | None, what: str) -> _Table:
-    top, header = _header(sheet, column, what)
-    at = column_of(header, _MONTH, what)
-    years = _years(header, at, what) if column is None else {}
-    value_at = column_of(header, column, what) if column else at
+def _table(sheet: _Sheet, column: str | None, context: str) -> _Table:
+    top, header = _header(sheet, column, context)
+    at = find_column(header, _MONTH, context)
+    years = _years(header, at, context) if column is None else {}
+    value_at = find_column(header, column, context) if column else at
     table = _Table([], [*sheet.rows[:top]])
     for row in sheet.rows[top + 1 :]:
         if column and (first := _first_day(row[at])):
             table.cells.append((first, row[value_at]))
-        elif not column and (month := month_named(_text(row[at]))):
+        elif not column and (month := parse_month_name(_text(row[at]))):
             table.cells.extend((date(year, month, 1), row[i]) for i, year in years.items())
-        elif _is_aside(row, at):
-            table.asides.append(row)
+        elif _holds_no_data(row, at):
+            table.other_rows.append(row)
         else:
-            raise SourceError(f"{what}: expected a month beside numbers, found {row[at]!r}")
+            raise SourceError(f"{context}: expected a month beside numbers, found {row[at]!r}")
     return table
 
 
-def _header(sheet: _Sheet, column: str | None, what: str) -> tuple[int, list[str]]:
+def _header(sheet: _Sheet, column: str | None, context: str) -> tuple[int, list[str]]:
     for top, row in enumerate(sheet.rows):
         header = [_text(cell) for cell in row]
         if _MONTH in header and (column in header if column else any(map(_YEAR.fullmatch, header))):
             return top, header
     wanted = f"'Mes' and {column!r}" if column else "'Mes' and years"
     filled = [[cell for cell in row if cell is not None] for row in sheet.rows if any(row)]
-    raise SourceError(f"{what}: expected a row with {wanted} in sheet {sheet.title!r}, found {filled[:4]}")
+    raise SourceError(f"{context}: expected a row with {wanted} in sheet {sheet.title!r}, found {filled[:4]}")
 
 
-def _years(header: Sequence[str], at: int, what: str) -> dict[int, int]:
+def _years(header: Sequence[str], at: int, context: str) -> dict[int, int]:
     columns = {i: text for i, text in enumerate(header) if text and i != at}
     if odd := [text for text in columns.values() if not _YEAR.fullmatch(text)]:
-        raise SourceError(f"{what}: expected years beside 'Mes', found {odd}")
+        raise SourceError(f"{context}: expected years beside 'Mes', found {odd}")
     return {i: int(text) for i, text in columns.items()}
 
 
 def _first_day(cell: object) -> date | None:
-    return date(cell.year, cell.month, 1) if isinstance(cell, date) else first_of_month(_text(cell))
+    return date(cell.year, cell.month, 1) if isinstance(cell, date) else parse_month(_text(cell))
 
 
-def _is_aside(row: _Row, at: int) -> bool:
-    """Whether a row holds no numbers, or those of a summary we know."""
+def _holds_no_data(row: _Row, at: int) -> bool:
+    """Whether a row has no numbers, or only those of a known summary such as a year's total."""
     numbers = [cell for i, cell in enumerate(row) if i != at and isinstance(cell, int | float)]
     return not numbers or _SUMMARY.fullmatch(_text(row[at])) is not None
 
 
 def _text(cell: object) -> str:
     """A cell's text without accents, case and the mark of preliminary figures."""
-    return "" if cell is None else _PRELIMINARY.sub("", plain(str(cell)))
+    return "" if cell is None else _PRELIMINARY.sub("", normalize_text(str(cell)))

@@ -1,16 +1,17 @@
-"""Dates as Spanish-speaking providers and spreadsheets write them, and the first day of a period."""
+"""Dates as providers and spreadsheets write them, Spanish or American, and the first day of a period."""
 
 import re
-from datetime import date
+from datetime import date, datetime
 from typing import Final
 
 from dosvotos.contracts.acquisition import Frequency
 from dosvotos.errors import SourceError
-from dosvotos.sources.series import plain, spanish_month
+from dosvotos.sources.providers.parsing import normalize_text
 
-MONTHS_A_PERIOD: Final[dict[Frequency, int]] = {"monthly": 1, "quarterly": 3}
+MONTHS_PER_PERIOD: Final[dict[Frequency, int]] = {"monthly": 1, "quarterly": 3}
+SPANISH_MONTHS: Final = ("ene", "feb", "mar", "abr", "may", "jun", "jul", "ago", "sep", "oct", "nov", "dic")
 
-_MONTHS: Final = (
+_FULL_MONTHS: Final = (
     "enero", "febrero", "marzo", "abril", "mayo", "junio",
     "julio", "agosto", "septiembre", "octubre", "noviembre", "diciembre",
 )  # fmt: skip
@@ -20,41 +21,47 @@ _MONTH_AND_YEAR: Final = re.compile(r"([a-z]+)\.?(?:[-/ ]+| del? )?(\d{4}|\d{2})
 _FIRST_SHORT_YEAR: Final = 70
 
 
-def first_of_period(day: date, frequency: Frequency) -> date:
-    """The first day of the month or quarter; a day of a daily series is its own."""
-    months = MONTHS_A_PERIOD.get(frequency)
+def period_start(day: date, frequency: Frequency) -> date:
+    """The first day of the month or quarter that holds `day`; for a daily series `day` itself."""
+    months = MONTHS_PER_PERIOD.get(frequency)
     return date(day.year, (day.month - 1) // months * months + 1, 1) if months else day
 
 
-def short_day(text: str, what: str) -> date:
-    """A day written ``30.Set.25`` or ``29Ene26``; years 70 to 99 are of the last century.
+def parse_us_date(text: str, context: str) -> date:
+    """Parse a date written MM/DD/YYYY, or raise SourceError that starts with `context`."""
+    try:
+        return datetime.strptime(text, "%m/%d/%Y").date()
+    except ValueError as error:
+        raise SourceError(f"{context}: expected a date MM/DD/YYYY, found {text!r}") from error
 
-    Raises
-    ------
-    SourceError
-    """
+
+def parse_short_day(text: str, context: str) -> date:
+    """Parse a day written ``30.Set.25`` or ``29Ene26``; years 70 to 99 are of the last century."""
     match = _SHORT_DAY.fullmatch(text.strip())
     if match is None:
-        raise SourceError(f"{what}: expected a day such as 30.Set.25 or 29Ene26, found {text!r}")
-    day, month, year = match.groups()
+        raise SourceError(f"{context}: expected a day such as 30.Set.25 or 29Ene26, found {text!r}")
+    day, name, year = match.groups()
+    month = parse_month_name(name)
+    if month is None:
+        raise SourceError(f"{context}: expected a Spanish month, found {name!r}")
     try:
-        return date(_full_year(year), spanish_month(month, what), int(day))
+        return date(_full_year(year), month, int(day))
     except ValueError as error:
-        raise SourceError(f"{what}: {text!r} is no day") from error
+        raise SourceError(f"{context}: {text!r} is no day") from error
 
 
-def month_named(text: str) -> int | None:
-    """Month 1 to 12 where the text is a Spanish month's name, whole or cut after three letters or more."""
-    name = plain(text).rstrip(".")
+def parse_month_name(text: str) -> int | None:
+    """Month 1 to 12 of a Spanish month's name, whole or cut after at least three letters; else None."""
+    name = normalize_text(text).rstrip(".")
     name = _VARIANTS.get(name, name)
-    found = [month for month, full in enumerate(_MONTHS, 1) if len(name) >= 3 and full.startswith(name)]
+    found = [month for month, full in enumerate(_FULL_MONTHS, 1) if len(name) >= 3 and full.startswith(name)]
     return found[0] if found else None
 
 
-def first_of_month(text: str) -> date | None:
-    """The first day of a month written ``ene-25``, ``Sept. 2025`` or ``septiembre de 2025``, else None."""
-    match = _MONTH_AND_YEAR.fullmatch(plain(text))
-    month = month_named(match[1]) if match else None
+def parse_month(text: str) -> date | None:
+    """The first day of a month written ``ene-25``, ``Sept. 2025`` or ``septiembre de 2025``; else None."""
+    match = _MONTH_AND_YEAR.fullmatch(normalize_text(text))
+    month = parse_month_name(match[1]) if match else None
     return date(_full_year(match[2]), month, 1) if match and month else None
 
 

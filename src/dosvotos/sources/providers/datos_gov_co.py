@@ -1,8 +1,8 @@
 """datos.gov.co, Colombia's open data (Socrata): the official dollar rate, TRM.
 
-The TRM averages a session's trades and is in force from the day after it to the next session: Friday's from
-Saturday to Monday. It is dated by its session, the day before it comes into force. Dated by force, a Friday's
-rate would stand on a Saturday, and each rate a day behind its market. Tomorrow's row is today's session.
+The TRM averages a session's trades and is in force from the day after it until the next session: Friday's
+from Saturday to Monday. An observation is dated by its session, the day before it comes into force; dated by
+force, a Friday's rate would be a Saturday's. So the row in force tomorrow holds today's session.
 """
 
 from datetime import date, datetime, timedelta
@@ -10,9 +10,9 @@ from functools import partial
 from typing import Any, Final
 
 from dosvotos.errors import NotPublishedError, SourceError
-from dosvotos.sources.http import Answer, Client, TryAgainError
-from dosvotos.sources.providers.parsing import once
-from dosvotos.sources.series import Series, SeriesRequest, number, series_of
+from dosvotos.sources.http import ProviderClient, Response, RetryableError
+from dosvotos.sources.providers.parsing import parse_observations
+from dosvotos.sources.series import FetchedSeries, SeriesRequest, build_series
 
 _PAGE: Final = 50_000
 _IN_FORCE: Final = "vigenciadesde"
@@ -23,29 +23,23 @@ _TIME: Final = "%Y-%m-%dT%H:%M:%S.%f"
 _Row = dict[str, Any]
 
 
-def fetch(request: SeriesRequest, client: Client) -> Series:
-    """Rates in the stated unit for a dollar; the series is ``RESOURCE:COLUMN``, a key would be an app token.
-
-    Raises
-    ------
-    SourceError
-    """
+def fetch(request: SeriesRequest, client: ProviderClient) -> FetchedSeries:
+    """Fetch COP per USD by session; the series is ``RESOURCE:COLUMN``, the optional key an app token."""
     resource, _, column = request.series.partition(":")
-    what = f"datos_gov_co {request.series}"
+    context = f"datos_gov_co {request.series}"
     rows = _rows(request, resource, column, client)
     if not rows:
-        raise NotPublishedError(f"{what}: no rate from {request.start} to {request.end}")
+        raise NotPublishedError(f"{context}: no rate from {request.start} to {request.end}")
     units = {row.get(_UNIT) for row in rows}
     if len(units) != 1 or None in units:
-        raise SourceError(f"{what}: expected one stated {_UNIT}, found {sorted(map(str, units))}")
+        raise SourceError(f"{context}: expected one stated {_UNIT}, found {sorted(map(str, units))}")
     if not any(column in row for row in rows):
-        raise SourceError(f"{what}: expected a column {column!r}, found {sorted(rows[0])}")
-    sessions = [(_session(row, what), row.get(column)) for row in rows]
-    observations = [(day, number(raw, (), f"{what} {day}")) for day, raw in sessions]
-    return series_of(once(observations, what), f"{resource} {column} {units.pop()}")
+        raise SourceError(f"{context}: expected a column {column!r}, found {sorted(rows[0])}")
+    sessions = [(_session(row, context), row.get(column)) for row in rows]
+    return build_series(parse_observations(sessions, context), f"{resource} {column} {units.pop()}")
 
 
-def _rows(request: SeriesRequest, resource: str, column: str, client: Client) -> list[_Row]:
+def _rows(request: SeriesRequest, resource: str, column: str, client: ProviderClient) -> list[_Row]:
     first, last = request.start + _LEAD, request.end + _LEAD
     question = {
         "$select": f"{_IN_FORCE},{_UNIT},{column}",
@@ -58,7 +52,7 @@ def _rows(request: SeriesRequest, resource: str, column: str, client: Client) ->
     while True:
         page = client.get(
             f"/resource/{resource}.json",
-            partial(_page, what=f"datos_gov_co {request.series}"),
+            partial(_page, context=f"datos_gov_co {request.series}"),
             {**question, "$offset": str(len(rows))},
             headers,
         )
@@ -67,20 +61,20 @@ def _rows(request: SeriesRequest, resource: str, column: str, client: Client) ->
             return rows
 
 
-def _page(answer: Answer, what: str) -> list[_Row]:
-    found = answer.json()
+def _page(response: Response, context: str) -> list[_Row]:
+    found = response.json()
     if not isinstance(found, list):
-        raise TryAgainError(f"answered with {str(found)[:120]!r} instead of rows")
+        raise RetryableError(f"answered with {str(found)[:120]!r} instead of rows")
     if odd := [row for row in found if not (isinstance(row, dict) and isinstance(row.get(_IN_FORCE), str))]:
-        raise SourceError(f"{what}: expected rows with {_IN_FORCE}, found {odd[0]}")
+        raise SourceError(f"{context}: expected rows with {_IN_FORCE}, found {odd[0]}")
     return found
 
 
-def _session(row: _Row, what: str) -> date:
+def _session(row: _Row, context: str) -> date:
     try:
         in_force = datetime.strptime(row[_IN_FORCE], _TIME)
     except ValueError as error:
         raise SourceError(
-            f"{what}: expected a time such as 2026-01-16T00:00:00.000, found {row[_IN_FORCE]!r}"
+            f"{context}: expected a time such as 2026-01-16T00:00:00.000, found {row[_IN_FORCE]!r}"
         ) from error
     return in_force.date() - _LEAD

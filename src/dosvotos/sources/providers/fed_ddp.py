@@ -19,9 +19,9 @@ import pandas as pd
 
 from dosvotos.contracts.acquisition import Frequency
 from dosvotos.errors import SourceError
-from dosvotos.sources.http import Answer, Client, TryAgainError
-from dosvotos.sources.providers.parsing import once, rows_of
-from dosvotos.sources.series import Series, SeriesRequest, number, series_of
+from dosvotos.sources.http import ProviderClient, Response, RetryableError
+from dosvotos.sources.providers.parsing import parse_observations, read_csv_rows
+from dosvotos.sources.series import FetchedSeries, SeriesRequest, build_series
 
 PACKAGES: Final = {
     ("H15", "daily"): "bf17364827e38702b42a58cf8eaa3f78",  # Treasury yields only
@@ -43,8 +43,8 @@ _MISSING: Final = frozenset({"ND", "NC", "NA"})
 _MAX_XML_BYTES: Final = 512 * 2**20
 
 
-class _Stated(NamedTuple):
-    """What the Board says of a series. The multiplier is stated, not applied."""
+class _Attributes(NamedTuple):
+    """What the Board says about a series; its values are not yet multiplied by the multiplier."""
 
     description: str
     unit: str
@@ -52,50 +52,48 @@ class _Stated(NamedTuple):
     currency: str
     identifier: str
 
-    def sentence(self, what: str) -> str:
+    def sentence(self, context: str) -> str:
         try:
             multiplier = f"multiplier {float(self.multiplier):g}"
         except ValueError as error:
             raise SourceError(
-                f"{what}: expected a number as multiplier, found {self.multiplier!r}"
+                f"{context}: expected a number as multiplier, found {self.multiplier!r}"
             ) from error
         description, currency = " ".join(self.description.split()), f"currency {self.currency}"
         return ", ".join([description, self.unit, multiplier, currency, self.identifier])
 
 
 class _Found(NamedTuple):
-    stated: _Stated
+    attributes: _Attributes
     observations: list[tuple[str, str]]
     """Period and value as written, "" or one of _MISSING where there is none."""
 
 
-def fetch(request: SeriesRequest, client: Client) -> Series:
-    """Values in the unit and multiplier that `states` holds; the series is ``RELEASE/NAME``.
+def fetch(request: SeriesRequest, client: ProviderClient) -> FetchedSeries:
+    """Fetch values in the unit and multiplier that the description holds; the series is ``RELEASE/NAME``.
 
     Raises
     ------
     SourceError
-        With what the package and the archive answered.
+        With the answers of the package and of the archive.
     """
-    what = f"fed_ddp {request.series}"
+    context = f"fed_ddp {request.series}"
     release, slash, name = request.series.partition("/")
     if not slash or "/" in name:
-        raise SourceError(f"{what}: a series is written RELEASE/NAME, such as H15/RIFSPFF_N.M")
+        raise SourceError(f"{context}: a series is written RELEASE/NAME, such as H15/RIFSPFF_N.M")
     try:
         found = _in_package(request, client, release, name)
     except SourceError as refused:
         try:
             found = _in_archive(client, release, name)
         except SourceError as error:
-            raise SourceError(f"{what}: package: {refused}; archive: {error}") from error
-    dated = [(_day(period, request.frequency, what), raw) for period, raw in found.observations]
-    observations = [
-        (day, number(raw, _MISSING, f"{what} {day}")) for day, raw in dated if day >= request.start
-    ]
-    return series_of(once(observations, what), found.stated.sentence(what))
+            raise SourceError(f"{context}: package: {refused}; archive: {error}") from error
+    dated = [(_day(period, request.frequency, context), raw) for period, raw in found.observations]
+    observations = parse_observations(dated, context, _MISSING, request.start)
+    return build_series(observations, found.attributes.sentence(context))
 
 
-def _in_package(request: SeriesRequest, client: Client, release: str, name: str) -> _Found:
+def _in_package(request: SeriesRequest, client: ProviderClient, release: str, name: str) -> _Found:
     package = PACKAGES.get((release, request.frequency))
     if package is None:
         raise SourceError(f"no {request.frequency} package of {release} is known")
@@ -114,13 +112,15 @@ def _in_package(request: SeriesRequest, client: Client, release: str, name: str)
         raise SourceError(f"the column of {rows[4][at]} is headed {rows[5][at]!r}")
     if len(rows) == len(_PACKAGE_HEADER):
         raise SourceError("has header rows and no observation")
-    return _Found(_Stated(*(cells[at] for cells in rows[:5])), [(cells[0], cells[at]) for cells in rows[6:]])
+    return _Found(
+        _Attributes(*(cells[at] for cells in rows[:5])), [(cells[0], cells[at]) for cells in rows[6:]]
+    )
 
 
-def _package(answer: Answer) -> list[list[str]]:
-    if not answer.content.strip():
+def _package(response: Response) -> list[list[str]]:
+    if not response.content.strip():
         raise SourceError("an empty answer: the Data Download Program does not serve this package or range")
-    rows = rows_of(answer)
+    rows = read_csv_rows(response)
     header = tuple(cells[0].rstrip(": ") for cells in rows[:6])
     if header != _PACKAGE_HEADER:
         raise SourceError(f"expected rows headed {list(_PACKAGE_HEADER)}, found {list(header)}")
@@ -133,27 +133,27 @@ def _is_that(identifier: str, release: str, name: str) -> bool:
     return (first, last) == (release, name)
 
 
-def _in_archive(client: Client, release: str, name: str) -> _Found:
+def _in_archive(client: ProviderClient, release: str, name: str) -> _Found:
     content = client.get(f"/releases/{release.lower()}/data/FRB_{release.lower()}_xml.zip", _archive)
     with zipfile.ZipFile(io.BytesIO(content)) as archive, archive.open(_data_member(archive)) as xml:
         found = list(_series_called(name, release, xml))
     if not found:
         raise SourceError(f"no series {name} in the archive of {release}")
-    if len({each.stated[1:] for each in found}) > 1:
-        raise SourceError(f"{name} stands in data sets that disagree: {[each.stated for each in found]}")
-    return _Found(found[0].stated, [observation for each in found for observation in each.observations])
+    if len({each.attributes[1:] for each in found}) > 1:
+        raise SourceError(f"{name} stands in data sets that disagree: {[each.attributes for each in found]}")
+    return _Found(found[0].attributes, [observation for each in found for observation in each.observations])
 
 
-def _archive(answer: Answer) -> bytes:
+def _archive(response: Response) -> bytes:
     """Check a ZIP archive, and give it back as it came: it holds every series of a release."""
     try:
-        with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        with zipfile.ZipFile(io.BytesIO(response.content)) as archive:
             broken = archive.testzip()
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise TryAgainError(f"answered with what is no ZIP archive: {error}") from error
+        raise RetryableError(f"answered with what is no ZIP archive: {error}") from error
     if broken is not None:
-        raise TryAgainError(f"answered with a ZIP archive whose {broken} is broken")
-    return answer.content
+        raise RetryableError(f"answered with a ZIP archive whose {broken} is broken")
+    return response.content
 
 
 def _data_member(archive: zipfile.ZipFile) -> zipfile.ZipInfo:
@@ -180,8 +180,8 @@ def _series_called(name: str, release: str, xml: IO[bytes]) -> Iterator[_Found]:
 def _series(element: Any, identifier: str) -> _Found:
     unit, multiplier, currency = (element.get(key, "") for key in ("UNIT", "UNIT_MULT", "CURRENCY"))
     texts = [found.text or "" for found in element.iterfind(".//{*}AnnotationText")]
-    stated = _Stated("; ".join(texts), unit, multiplier, currency, identifier)
-    return _Found(stated, [_observed(found) for found in element.iterfind("{*}Obs")])
+    attributes = _Attributes("; ".join(texts), unit, multiplier, currency, identifier)
+    return _Found(attributes, [_observed(found) for found in element.iterfind("{*}Obs")])
 
 
 def _observed(element: Any) -> tuple[str, str]:
@@ -191,10 +191,10 @@ def _observed(element: Any) -> tuple[str, str]:
     return period, element.get("OBS_VALUE", "") if status == "A" else status
 
 
-def _day(period: str, frequency: Frequency, what: str) -> date:
+def _day(period: str, frequency: Frequency, context: str) -> date:
     """The period's first day; an archive dates months by their last one."""
     pattern, freq = _PERIOD[frequency]
-    problem = f"{what}: expected a {frequency} period, found {period!r}"
+    problem = f"{context}: expected a {frequency} period, found {period!r}"
     if not pattern.fullmatch(period):
         raise SourceError(problem)
     try:

@@ -1,10 +1,9 @@
-"""FRED and ALFRED, Federal Reserve Bank of St. Louis: needs a key, and its terms need the user's yes.
+"""FRED and ALFRED, Federal Reserve Bank of St. Louis: needs a key, and the user's consent to its terms.
 
-Monthly and quarterly series come with every vintage, each dated by the day it became known; daily ones as
-they stand today. FRED takes its key in the address only; the client keeps addresses out of messages and logs.
+Monthly and quarterly series come with every vintage, dated by the day it was published; daily series with
+their current values. FRED takes its key in the URL only; the client keeps URLs out of messages and logs.
 """
 
-import json
 import math
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
@@ -15,21 +14,21 @@ from pydantic import BaseModel, Field
 
 from dosvotos.contracts.acquisition import Frequency
 from dosvotos.errors import SourceError
-from dosvotos.sources.http import Answer, Client, Model, TryAgainError, shaped
-from dosvotos.sources.providers.parsing import once
-from dosvotos.sources.series import Series, SeriesRequest, number, series_of
+from dosvotos.sources.http import Model, ProviderClient, Response, RetryableError, parse_model
+from dosvotos.sources.providers.parsing import deduplicate, parse_number
+from dosvotos.sources.series import FetchedSeries, SeriesRequest, build_series
 
 KEY_VARIABLE: Final = "FRED_API_KEY"
 PAGE: Final = 100_000
-"""Rows an answer holds at most."""
+"""Most rows of one answer."""
 _MISSING: Final = frozenset({"."})
 _LETTER: Final[Mapping[Frequency, str]] = {"daily": "D", "monthly": "M", "quarterly": "Q"}
-_SILENT_AT_MOST: Final[Mapping[Frequency, timedelta]] = {
+_MAX_EMPTY_RANGE: Final[Mapping[Frequency, timedelta]] = {
     "daily": timedelta(days=30),
     "monthly": timedelta(days=180),
     "quarterly": timedelta(days=300),
 }
-"""A longer range without any row is a fault, not a wait."""
+"""A longer range without any row is an error, not a delay of publication."""
 
 
 class _Description(BaseModel):
@@ -59,11 +58,11 @@ class _Page(BaseModel):
     observations: list[_Observation]
 
 
-def fetch(request: SeriesRequest, client: Client) -> Series:
-    """Values in FRED's unit; the series is FRED's id, such as ``CPIAUCSL``.
+def fetch(request: SeriesRequest, client: ProviderClient) -> FetchedSeries:
+    """Fetch values in FRED's unit; the series is FRED's id, such as ``CPIAUCSL``.
 
-    Of a monthly or quarterly series each value comes with its vintage, the day FRED first held it, and each
-    revision is a row of its own; vintages after ``request.end`` are left out.
+    Each value of a monthly or quarterly series has its vintage, the day FRED first had it, and each revision
+    is a row of its own; vintages after ``request.end`` are left out.
 
     Raises
     ------
@@ -71,46 +70,50 @@ def fetch(request: SeriesRequest, client: Client) -> Series:
 
     Notes
     -----
-    A call may span 2,000 vintages, and a long series has more. Nothing of a period is known before it begins,
-    so the vintages are asked from ``request.start``: a series revised every week reaches the limit after 38
-    years. FRED says so itself, should it happen.
+    FRED allows 2,000 vintages a call, and a long series has more. No value is known before its period begins,
+    so vintages are requested from ``request.start``: a series revised every week reaches the limit after 38
+    years, which FRED reports as an error.
     """
-    what = f"fred {request.series}"
+    context = f"fred {request.series}"
     described = _describe(request, client)
-    dated = [(_day(row.date, what), _day(row.realtime_start, what), row) for row in _rows(request, client)]
-    if not dated and request.end - request.start > _SILENT_AT_MOST[request.frequency]:
-        raise SourceError(f"{what}: no observation from {request.start} to {request.end}")
-    values = [(day, known, _value(row, f"{what} {day}")) for day, known, row in dated]
+    dated = [
+        (_day(row.date, context), _day(row.realtime_start, context), row) for row in _rows(request, client)
+    ]
+    if not dated and request.end - request.start > _MAX_EMPTY_RANGE[request.frequency]:
+        raise SourceError(f"{context}: no observation from {request.start} to {request.end}")
+    values = [(day, known, _value(row, f"{context} {day}")) for day, known, row in dated]
     if request.frequency == "daily":
-        return series_of(once([(day, value) for day, _, value in values], what), described)
+        return build_series(deduplicate([(day, value) for day, _, value in values], context), described)
     vintages: dict[tuple[date, date], float | None] = {}
     for day, known, value in values:
         if known <= day:
-            raise SourceError(f"{what}: the value of {day} is dated {known}, not after its period began")
+            raise SourceError(f"{context}: the value of {day} is dated {known}, not after its period began")
         if vintages.setdefault((day, known), value) != value:
-            raise SourceError(f"{what}: {day} stands twice in the vintage of {known}, with different values")
+            raise SourceError(
+                f"{context}: {day} stands twice in the vintage of {known}, with different values"
+            )
     kept = {key: value for key, value in vintages.items() if key[1] <= request.end}
-    return series_of(
+    return build_series(
         [(day, value) for (day, _), value in kept.items()], described, [f"{known}" for _, known in kept]
     )
 
 
-def _describe(request: SeriesRequest, client: Client) -> str:
-    """What FRED says about the series."""
-    what = f"fred {request.series}"
+def _describe(request: SeriesRequest, client: ProviderClient) -> str:
+    """Title, unit and frequency that FRED states, checked against the request."""
+    context = f"fred {request.series}"
     catalog = _ask("/fred/series", _Catalog, {}, request.series, client)
     if len(catalog.seriess) != 1 or catalog.seriess[0].id != request.series:
-        raise SourceError(f"{what}: asked for one series, found {[found.id for found in catalog.seriess]}")
+        raise SourceError(f"{context}: asked for one series, found {[found.id for found in catalog.seriess]}")
     found = catalog.seriess[0]
     if found.frequency_short != _LETTER[request.frequency]:
-        raise SourceError(f"{what}: expected a {request.frequency} series, found {found.frequency!r}")
+        raise SourceError(f"{context}: expected a {request.frequency} series, found {found.frequency!r}")
     named = (("id", found.id), ("title", found.title), ("units", found.units), ("frequency", found.frequency))
     return "; ".join([*(f"{name} {stated}" for name, stated in named), found.seasonal_adjustment]).rstrip(
         "; "
     )
 
 
-def _rows(request: SeriesRequest, client: Client) -> list[_Observation]:
+def _rows(request: SeriesRequest, client: ProviderClient) -> list[_Observation]:
     params = {"observation_start": f"{request.start}", "observation_end": f"{request.end}", "units": "lin"}
     if request.frequency != "daily":
         params |= {"realtime_start": f"{request.start}", "realtime_end": "9999-12-31"}
@@ -129,50 +132,45 @@ def _rows(request: SeriesRequest, client: Client) -> list[_Observation]:
     return rows
 
 
-def _ask(path: str, model: type[Model], params: Mapping[str, str], series: str, client: Client) -> Model:
+def _ask(
+    path: str, model: type[Model], params: Mapping[str, str], series: str, client: ProviderClient
+) -> Model:
     query = {"series_id": series, "file_type": "json", **params, "api_key": client.require_key(KEY_VARIABLE)}
-    return client.get(path, partial(_parse, model, series), query, explain=partial(_explained, series))
+    return client.get(path, partial(_parse, model, series), query, read_refusal=partial(_refusal, series))
 
 
-def _parse(model: type[Model], series: str, answer: Answer) -> Model:
-    content = answer.json()
+def _parse(model: type[Model], series: str, response: Response) -> Model:
+    content = response.json()
     if (refusal := _refusal(series, content)) is not None:
         raise refusal
-    parsed = shaped(content, model, f"fred {series}")
+    parsed = parse_model(content, model, f"fred {series}")
     if isinstance(parsed, _Page):
         announced = min(parsed.limit, parsed.count - parsed.offset)
         if len(parsed.observations) != announced:
-            raise TryAgainError(f"announced {announced} rows and sent {len(parsed.observations)}")
+            raise RetryableError(f"announced {announced} rows and sent {len(parsed.observations)}")
     return parsed
 
 
-def _explained(series: str, answer: Answer) -> Exception | None:
-    try:
-        return _refusal(series, json.loads(answer.content))
-    except ValueError:
-        return None
-
-
 def _refusal(series: str, content: object) -> Exception | None:
-    """What an error in the body means."""
+    """The error that a body states; None if it states none."""
     if not isinstance(content, dict) or "error_code" not in content:
         return None
     code, message = content["error_code"], str(content.get("error_message", "no message"))
     if code == 429 or (isinstance(code, int) and code >= 500):
-        return TryAgainError(f"answered with code {code}: {message}")
+        return RetryableError(f"answered with code {code}: {message}")
     hint = f"; check {KEY_VARIABLE}" if "api_key" in message else ""
     return SourceError(f"fred {series}: code {code}: {message}{hint}")
 
 
-def _day(text: str, what: str) -> date:
+def _day(text: str, context: str) -> date:
     try:
         return datetime.strptime(text, "%Y-%m-%d").date()
     except ValueError as error:
-        raise SourceError(f"{what}: expected a date YYYY-MM-DD, found {text!r}") from error
+        raise SourceError(f"{context}: expected a date YYYY-MM-DD, found {text!r}") from error
 
 
 def _value(row: _Observation, where: str) -> float | None:
-    value = number(row.value, _MISSING, where)
+    value = parse_number(row.value, _MISSING, where)
     if value is not None and not math.isfinite(value):
         raise SourceError(f"{where}: expected a finite number, found {row.value!r}")
     return value

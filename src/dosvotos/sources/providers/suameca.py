@@ -1,7 +1,7 @@
-"""Banco de la Republica, SUAMECA: the undocumented service of its statistics portal; all history each time.
+"""Banco de la Republica, SUAMECA: the undocumented service of its statistics portal, the full history a call.
 
-A wrong id gets status 200 as well: an empty list for a page of the portal, a record that says it is no series
-for a number that nobody knows.
+A wrong id is answered with status 200 too: the id of a page of the portal with an empty list, an unknown one
+with a record whose ``isSerie`` is ``NO``.
 """
 
 from collections.abc import Sequence
@@ -10,14 +10,14 @@ from functools import partial
 from typing import Annotated, Final
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt
 
 from dosvotos.contracts.acquisition import Frequency
 from dosvotos.errors import NotPublishedError, SourceError
-from dosvotos.sources.http import Answer, Client, TryAgainError
-from dosvotos.sources.providers.dates import first_of_period
-from dosvotos.sources.providers.parsing import once
-from dosvotos.sources.series import Series, SeriesRequest, plain, series_of
+from dosvotos.sources.http import ProviderClient, Response, RetryableError, parse_model
+from dosvotos.sources.providers.dates import period_start
+from dosvotos.sources.providers.parsing import deduplicate, normalize_text
+from dosvotos.sources.series import FetchedSeries, SeriesRequest, build_series
 
 _PATH: Final = "/estadisticas-economicas-back/rest/estadisticaEconomicaRestService/consultaInformacionSerie"
 _BOGOTA: Final = ZoneInfo("America/Bogota")
@@ -37,60 +37,57 @@ class _Record(BaseModel):
     """Milliseconds since 1970 of a midnight in Bogota, and the value."""
 
 
-def fetch(request: SeriesRequest, client: Client) -> Series:
-    """Values in the series' own unit; the series is its number, not that of its page on the portal.
+def fetch(request: SeriesRequest, client: ProviderClient) -> FetchedSeries:
+    """Fetch values in the series' own unit; the series is its number, not that of its page on the portal.
 
-    A monthly or quarterly value stands at its period's first day, wherever in the period the portal dates it.
+    A monthly or quarterly value is dated by its period's first day, whichever day of it the portal uses.
 
     Raises
     ------
     SourceError
-        Also if another series or frequency is stated, or a period holds two values.
+        Also if the answer is about another series or frequency, or a period has two values.
     """
-    what = f"suameca {request.series}"
-    records = client.get(_PATH, partial(_records, what=what), {"idSerie": request.series})
-    record = _chosen(records, request, what)
-    start = datetime.combine(first_of_period(request.start, request.frequency), time.min, _BOGOTA)
+    context = f"suameca {request.series}"
+    records = client.get(_PATH, partial(_records, context=context), {"idSerie": request.series})
+    record = _chosen(records, request, context)
+    start = datetime.combine(period_start(request.start, request.frequency), time.min, _BOGOTA)
     since = (start - _EPOCH) // timedelta(milliseconds=1)
     valued = [(at, value) for at, value in record.data if value is not None and at >= since]
     if not valued:
-        raise NotPublishedError(f"{what}: no value since {request.start}")
-    dated = [(first_of_period(_day(at, what), request.frequency), value) for at, value in valued]
+        raise NotPublishedError(f"{context}: no value since {request.start}")
+    dated = [(period_start(_day(at, context), request.frequency), value) for at, value in valued]
     stated = [str(record.id), record.name, record.unit, record.frequency, record.origin]
-    return series_of(once(dated, what), "; ".join(filter(None, stated)))
+    return build_series(deduplicate(dated, context), "; ".join(filter(None, stated)))
 
 
-def _records(answer: Answer, what: str) -> list[_Record]:
-    found = answer.json()
+def _records(response: Response, context: str) -> list[_Record]:
+    found = response.json()
     if not isinstance(found, list):
-        raise TryAgainError(f"answered with {str(found)[:120]!r} instead of a list of series")
+        raise RetryableError(f"answered with {str(found)[:120]!r} instead of a list of series")
     if not found or any(isinstance(item, dict) and item.get("isSerie") == "NO" for item in found):
         raise SourceError(
-            f"{what}: no such series; the number of a page of the portal is not that of its series, which "
+            f"{context}: no such series; the number of a page of the portal is not that of its series, which "
             "the portal's service listarSeriesXCategoria lists"
         )
-    try:
-        return [_Record.model_validate(item) for item in found]
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise SourceError(f"{what}: the answer's form has changed: {place}: {first['msg']}") from error
+    return [parse_model(item, _Record, context) for item in found]
 
 
-def _chosen(records: Sequence[_Record], request: SeriesRequest, what: str) -> _Record:
+def _chosen(records: Sequence[_Record], request: SeriesRequest, context: str) -> _Record:
     same = [record for record in records if str(record.id) == request.series]
-    fitting = [record for record in same if plain(record.frequency).startswith(_STATED[request.frequency])]
+    fitting = [
+        record for record in same if normalize_text(record.frequency).startswith(_STATED[request.frequency])
+    ]
     if len(fitting) != 1:
         found = [(record.id, record.name, record.frequency) for record in records]
-        raise SourceError(f"{what}: expected one {request.frequency} series of this number, found {found}")
+        raise SourceError(f"{context}: expected one {request.frequency} series of this number, found {found}")
     return fitting[0]
 
 
-def _day(milliseconds: int, what: str) -> date:
+def _day(milliseconds: int, context: str) -> date:
     try:
         local = (_EPOCH + timedelta(milliseconds=milliseconds)).astimezone(_BOGOTA)
     except OverflowError as error:
-        raise SourceError(f"{what}: {milliseconds} milliseconds since 1970 are no date") from error
+        raise SourceError(f"{context}: {milliseconds} milliseconds since 1970 are no date") from error
     if local.time() != time.min:
-        raise SourceError(f"{what}: expected midnights in Bogota, found {local.isoformat()}")
+        raise SourceError(f"{context}: expected midnights in Bogota, found {local.isoformat()}")
     return local.date()

@@ -3,7 +3,6 @@
 A free key has 8 credits a minute and 800 a day, and a call costs at least one. The key travels in a header.
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from functools import partial
@@ -15,16 +14,16 @@ from pydantic import BaseModel
 
 from dosvotos.errors import NotPublishedError, SourceError
 from dosvotos.market.calendar import BAR
-from dosvotos.sources.base import BAR_COLUMNS
-from dosvotos.sources.http import Answer, Client, TryAgainError, shaped
-from dosvotos.sources.providers.parsing import once
-from dosvotos.sources.series import Series, SeriesRequest, number, series_of
+from dosvotos.sources.http import ProviderClient, Response, RetryableError, parse_model
+from dosvotos.sources.providers.parsing import deduplicate, parse_number
+from dosvotos.sources.raw_market import BAR_COLUMNS
+from dosvotos.sources.series import FetchedSeries, SeriesRequest, build_series
 
 KEY_VARIABLE: Final = "TWELVEDATA_API_KEY"
 PAGE: Final = 5_000
-"""Rows an answer holds at most."""
+"""Most rows of one answer."""
 CLOSED_AT_MOST: Final = timedelta(days=10)
-"""No market stays closed longer: a longer range without any row is a fault."""
+"""No market stays closed longer: a longer range without any row is an error."""
 _PATH: Final = "/time_series"
 _MINUTE: Final = 60.0
 _NO_DATA: Final = "no data is available on the specified dates"
@@ -49,38 +48,38 @@ class _Reply(BaseModel):
 
 
 class _Page(NamedTuple):
-    states: str
+    description: str
     rows: pd.DataFrame
     """label (naive), open, high, low, close, volume, newest first."""
 
 
 class _NoTradesError(SourceError):
-    """The symbol is known, and the range holds no row."""
+    """The symbol is known, but the range has no row."""
 
 
-def fetch(request: SeriesRequest, client: Client) -> Series:
-    """Daily closes in the quote currency; the series is Twelve Data's symbol, such as ``USD/MXN``.
+def fetch(request: SeriesRequest, client: ProviderClient) -> FetchedSeries:
+    """Fetch daily closes in the quote currency; the series is Twelve Data's symbol, such as ``USD/MXN``.
 
-    The day that is still open has a row too, and nothing in the answer tells it from a closed one: the row of
-    ``request.end`` is left out. A later row is given back as it is, for the caller to see.
+    Nothing in the answer distinguishes the row of a day that is still open: the row of ``request.end`` is
+    left out. Later rows are kept, for the caller to reject.
 
     Raises
     ------
     SourceError
-        NotPublishedError where the range holds no closed day.
+        NotPublishedError if the range has no closed day.
     """
-    what = f"twelvedata {request.series}"
+    context = f"twelvedata {request.series}"
     pages = list(_pages(request.series, "1day", _midnight(request.start), _midnight(request.end), client))
-    rows = pd.concat([page.rows for page in pages]) if pages else _rows([], "1day", what)
+    rows = pd.concat([page.rows for page in pages]) if pages else _rows([], "1day", context)
     closes = zip(rows["label"].dt.date, rows["close"], strict=True)
-    observations = once([(day, close) for day, close in closes if day != request.end], what)
+    observations = deduplicate([(day, close) for day, close in closes if day != request.end], context)
     if not observations:
-        raise NotPublishedError(f"{what}: no value from {request.start} to {request.end}")
-    return series_of(observations, pages[0].states)
+        raise NotPublishedError(f"{context}: no value from {request.start} to {request.end}")
+    return build_series(observations, pages[0].description)
 
 
-def fetch_bars(symbol: str, start: pd.Timestamp, end: pd.Timestamp, client: Client) -> pd.DataFrame:
-    """5-minute bars whose open lies at or after `start` and that closed by `end`.
+def fetch_bars(symbol: str, start: pd.Timestamp, end: pd.Timestamp, client: ProviderClient) -> pd.DataFrame:
+    """Fetch the 5-minute bars that opened at or after `start` and closed by `end`.
 
     Parameters
     ----------
@@ -101,48 +100,45 @@ def fetch_bars(symbol: str, start: pd.Timestamp, end: pd.Timestamp, client: Clie
 
     Notes
     -----
-    Pages of 5,000 bars are asked from the newest back, so that weekends cost no call. Labels carry no zone:
-    UTC is asked for, and a label outside the range asked would betray another.
+    Pages of 5,000 bars are requested from the newest back, so that weekends cost no call. Timestamps carry no
+    zone: UTC is requested, and a timestamp outside the range would show that the answer is in another.
     """
-    what = f"twelvedata {symbol} 5min"
+    context = f"twelvedata {symbol} 5min"
     first, last = start.tz_convert("UTC").tz_localize(None), end.tz_convert("UTC").tz_localize(None)
     last = last.floor(BAR) - BAR
     pages = _pages(symbol, "5min", first.to_pydatetime(), last.to_pydatetime(), client)
-    rows = pd.concat([_rows([], "5min", what), *(page.rows for page in pages)], ignore_index=True)
+    rows = pd.concat([_rows([], "5min", context), *(page.rows for page in pages)], ignore_index=True)
     opens = pd.DatetimeIndex(rows["label"])
     wrong = (opens < first) | (opens > last) | (opens != opens.floor(BAR))
     if wrong.any():
         raise SourceError(
-            f"{what}: expected labels on the 5-minute grid from {first} to {last} UTC, found "
+            f"{context}: expected labels on the 5-minute grid from {first} to {last} UTC, found "
             f"{opens[wrong][0]}; is the answer in another time zone?"
         )
     if rows.empty and last - first > CLOSED_AT_MOST:
-        raise SourceError(f"{what}: no bar from {start} to {end}; is the symbol still traded?")
+        raise SourceError(f"{context}: no bar from {start} to {end}; is the symbol still traded?")
     bars = rows.drop_duplicates().assign(timestamp=lambda kept: kept["label"].dt.tz_localize("UTC"))
     if (repeated := bars["timestamp"].duplicated()).any():
         raise SourceError(
-            f"{what}: {bars['timestamp'][repeated].iloc[0]} stands twice, with different prices"
+            f"{context}: {bars['timestamp'][repeated].iloc[0]} stands twice, with different prices"
         )
     return bars.sort_values("timestamp", ignore_index=True)[list(BAR_COLUMNS)]
 
 
-def _pages(symbol: str, interval: str, start: datetime, end: datetime, client: Client) -> Iterator[_Page]:
-    """Answers from the newest back to `start`; an answer that is not full is the last."""
+def _pages(
+    symbol: str, interval: str, start: datetime, end: datetime, client: ProviderClient
+) -> Iterator[_Page]:
+    """Yield pages from the newest back to `start`; a page that is not full is the last."""
     headers = {"Authorization": f"apikey {client.require_key(KEY_VARIABLE)}"}
     zone = {} if interval == "1day" else {"timezone": "UTC"}
     while end >= start:
         params = {
-            "symbol": symbol,
-            "interval": interval,
-            "start_date": f"{start:{_FORMS['5min']}}",
-            "end_date": f"{end:{_FORMS['5min']}}",
-            "outputsize": str(PAGE),
-            "order": "DESC",
-            **zone,
-        }
+            "symbol": symbol, "interval": interval, "outputsize": str(PAGE), "order": "DESC", **zone,
+            "start_date": f"{start:{_FORMS['5min']}}", "end_date": f"{end:{_FORMS['5min']}}",
+        }  # fmt: skip
         try:
             page = client.get(
-                _PATH, partial(_page, symbol, interval), params, headers, partial(_explained, symbol)
+                _PATH, partial(_page, symbol, interval), params, headers, partial(_refusal, symbol)
             )
         except _NoTradesError:
             return
@@ -157,36 +153,31 @@ def _pages(symbol: str, interval: str, start: datetime, end: datetime, client: C
         end = oldest - _STEPS[interval]
 
 
-def _page(symbol: str, interval: str, answer: Answer) -> _Page:
-    content = answer.json()
+def _page(symbol: str, interval: str, response: Response) -> _Page:
+    content = response.json()
     if (refusal := _refusal(symbol, content)) is not None:
         raise refusal
-    what = f"twelvedata {symbol} {interval}"
-    reply = shaped(content, _Reply, what)
+    context = f"twelvedata {symbol} {interval}"
+    reply = parse_model(content, _Reply, context)
     if (reply.meta.symbol, reply.meta.interval) != (symbol, interval):
-        raise SourceError(f"{what}: the answer is about {reply.meta.symbol} {reply.meta.interval}")
-    states = "; ".join(f"{name} {stated}" for name, stated in reply.meta if stated and name != "interval")
-    return _Page(states, _rows(reply.values, interval, what))
-
-
-def _explained(symbol: str, answer: Answer) -> Exception | None:
-    try:
-        return _refusal(symbol, json.loads(answer.content))
-    except ValueError:
-        return None
+        raise SourceError(f"{context}: the answer is about {reply.meta.symbol} {reply.meta.interval}")
+    description = "; ".join(
+        f"{name} {stated}" for name, stated in reply.meta if stated and name != "interval"
+    )
+    return _Page(description, _rows(reply.values, interval, context))
 
 
 def _refusal(symbol: str, content: Any) -> Exception | None:
-    """What an error in the body means; it comes with status 200 as well as with its own code."""
+    """The error that a body states, with status 200 or with its own code; None if it states none."""
     if not isinstance(content, dict) or content.get("status") != "error":
         return None
     code, message = content.get("code"), str(content.get("message", "no message"))
     if code == 400 and message.lower().startswith(_NO_DATA):
         return _NoTradesError(f"twelvedata {symbol}: {message}")
     if code == 429 and "for the day" not in message.lower():
-        return TryAgainError(f"the credits of the minute are used up: {message}", wait=_MINUTE)
+        return RetryableError(f"the credits of the minute are used up: {message}", retry_after=_MINUTE)
     if isinstance(code, int) and code >= 500:
-        return TryAgainError(f"answered with code {code}: {message}")
+        return RetryableError(f"answered with code {code}: {message}")
     meaning = {
         401: f"the key was refused, check {KEY_VARIABLE}",
         403: f"not in this key's plan, see {KEY_VARIABLE}",
@@ -196,23 +187,23 @@ def _refusal(symbol: str, content: Any) -> Exception | None:
     return SourceError(f"twelvedata {symbol}: {meaning}: {message}")
 
 
-def _rows(values: Sequence[Mapping[str, Any]], interval: str, what: str) -> pd.DataFrame:
+def _rows(values: Sequence[Mapping[str, Any]], interval: str, context: str) -> pd.DataFrame:
     form = _FORMS[interval]
     try:
         labels = pd.to_datetime([str(row.get("datetime")) for row in values], format=form)
     except ValueError as error:
-        raise SourceError(f"{what}: expected a datetime like {form}: {error}") from error
+        raise SourceError(f"{context}: expected a datetime like {form}: {error}") from error
     columns: dict[str, Any] = {"label": pd.DatetimeIndex(labels).as_unit("us")}
     for name in ("open", "high", "low", "close", "volume"):
-        columns[name] = np.array([_number(row, name, what) for row in values], dtype=float)
+        columns[name] = np.array([_number(row, name, context) for row in values], dtype=float)
     return pd.DataFrame(columns)
 
 
-def _number(row: Mapping[str, Any], name: str, what: str) -> float:
+def _number(row: Mapping[str, Any], name: str, context: str) -> float:
     if name == "volume" and name not in row:
         return 0.0
-    where = f"{what} {row.get('datetime')} {name}"
-    found = number(row.get(name), (), where)
+    where = f"{context} {row.get('datetime')} {name}"
+    found = parse_number(row.get(name), (), where)
     if found is None or not np.isfinite(found):
         raise SourceError(f"{where}: expected a number, found {row.get(name)!r}")
     return found

@@ -1,48 +1,43 @@
-"""US Treasury: daily par yield curve rates, one CSV a calendar year with the tenors issued then."""
+"""US Treasury: daily par yield curve rates, one CSV file a calendar year, one column a tenor."""
 
 from datetime import date, timedelta
 from typing import Final
 
 from dosvotos.errors import NotPublishedError, SourceError
-from dosvotos.sources.http import Answer, Client
-from dosvotos.sources.providers.parsing import column_of, once, rows_of, us_date
-from dosvotos.sources.series import Series, SeriesRequest, number, series_of
+from dosvotos.sources.http import ProviderClient, Response
+from dosvotos.sources.providers.dates import parse_us_date
+from dosvotos.sources.providers.parsing import find_column, parse_observations, read_csv_rows
+from dosvotos.sources.series import FetchedSeries, SeriesRequest, build_series
 
 _CURVE: Final = "daily_treasury_yield_curve"
 _PATH: Final = "/resource-center/data-chart-center/interest-rates/daily-treasury-rates.csv/{year}/all"
 _MISSING: Final = frozenset({"N/A"})
 _FIRST_DAYS: Final = timedelta(days=7)
-"""So long a new year's file may lack or be empty."""
+"""Time after New Year in which the year's file may be missing or empty."""
 
 
-def fetch(request: SeriesRequest, client: Client) -> Series:
-    """Par yields in percent; the series is the column's name, such as ``10 Yr``.
+def fetch(request: SeriesRequest, client: ProviderClient) -> FetchedSeries:
+    """Fetch daily par yields in percent; the series is the column's name, such as ``10 Yr``.
 
-    A tenor that was first issued within the range has no column before; one that has a column keeps it.
-
-    Raises
-    ------
-    SourceError
+    A tenor first issued within the range has no column in earlier years; a later year without it is an error.
     """
-    what = f"us_treasury {request.series}"
-    observations: list[tuple[date, float | None]] = []
+    context = f"us_treasury {request.series}"
+    dated: list[tuple[date, str]] = []
     header: list[str] = []
     issued = False
     for year in range(request.start.year, request.end.year + 1):
         header, *days = _year(client, year, request.end) or [header]
         if issued or request.series in header:
-            at, issued = column_of(header, request.series, f"{what} in {year}"), True
-            dated = [(_day(cells[0], year, what), cells[at]) for cells in days]
-            observations += [
-                (day, number(raw, _MISSING, f"{what} {day}")) for day, raw in dated if day >= request.start
-            ]
+            at, issued = find_column(header, request.series, f"{context} in {year}"), True
+            dated += [(_day(cells[0], year, context), cells[at]) for cells in days]
     if not issued:
-        raise SourceError(f"{what}: no such column up to {request.end.year}, found {header}")
-    return series_of(once(observations, what), f"Treasury par yield curve ({_CURVE}), {request.series}")
+        raise SourceError(f"{context}: no such column up to {request.end.year}, found {header}")
+    observations = parse_observations(dated, context, _MISSING, request.start)
+    return build_series(observations, f"Treasury par yield curve ({_CURVE}), {request.series}")
 
 
-def _year(client: Client, year: int, end: date) -> list[list[str]] | None:
-    """Header and days of a year's file; None where the year has only begun."""
+def _year(client: ProviderClient, year: int, end: date) -> list[list[str]] | None:
+    """Header and rows of a year's file; None if it is missing in the first days of the year."""
     begun = end - date(year, 1, 1) < _FIRST_DAYS
     params = {"type": _CURVE, "field_tdr_date_value": str(year), "page": "", "_format": "csv"}
     try:
@@ -56,17 +51,17 @@ def _year(client: Client, year: int, end: date) -> list[list[str]] | None:
     return rows
 
 
-def _table(answer: Answer) -> list[list[str]]:
-    if not answer.content.strip():
+def _table(response: Response) -> list[list[str]]:
+    if not response.content.strip():
         return []
-    rows = rows_of(answer)
+    rows = read_csv_rows(response)
     if rows[0][0] != "Date":
         raise SourceError(f"us_treasury: expected a table that starts with 'Date', found {rows[0]}")
     return rows
 
 
-def _day(text: str, year: int, what: str) -> date:
-    day = us_date(text, what)
+def _day(text: str, year: int, context: str) -> date:
+    day = parse_us_date(text, context)
     if day.year != year:
-        raise SourceError(f"{what}: the file of {year} holds {day}")
+        raise SourceError(f"{context}: the file of {year} holds {day}")
     return day

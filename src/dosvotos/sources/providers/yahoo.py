@@ -1,12 +1,11 @@
 """Yahoo Finance through yfinance: daily closes, and 5-minute bars of the last 60 days; no key.
 
-yfinance reads Yahoo's charts, and knows their quirks: live rows, days that begin at 23:00. Its own transport
-stays aside: that keeps pickled cookies and a cache in the user's home, asks for a crumb that charts do not
-need, answers consent forms, remembers failed answers and takes any status for data. Here every question goes
-through the client, and every answer is checked before yfinance sees it.
+yfinance parses Yahoo's charts and knows their quirks: live rows, days that begin at 23:00. Its own transport
+is replaced: it keeps pickled cookies and a cache in the user's home, requests a crumb that charts do not
+need, answers consent forms, caches failed answers and takes any status for data. Here every request counts
+against the client's limits, and every answer is checked before yfinance sees it.
 """
 
-import json
 import ssl
 import warnings
 from dataclasses import dataclass
@@ -21,18 +20,18 @@ from pydantic.alias_generators import to_camel
 
 from dosvotos.errors import NotPublishedError, SourceError
 from dosvotos.market.calendar import BAR
-from dosvotos.sources.base import BAR_COLUMNS
-from dosvotos.sources.http import MAX_BYTES, Answer, Client, TryAgainError, shaped
-from dosvotos.sources.providers.parsing import once
-from dosvotos.sources.series import Series, SeriesRequest, series_of
+from dosvotos.sources.http import MAX_BYTES, ProviderClient, Response, RetryableError, parse_model
+from dosvotos.sources.providers.parsing import deduplicate
+from dosvotos.sources.raw_market import BAR_COLUMNS
+from dosvotos.sources.series import FetchedSeries, SeriesRequest, build_series
 
-REACH: Final = pd.Timedelta(days=59)
-"""Yahoo refuses 5-minute bars older than 60 days, counted from its own clock: a day is left to spare."""
+MAX_AGE: Final = pd.Timedelta(days=59)
+"""Yahoo refuses 5-minute bars older than 60 days by its own clock; one day is a margin."""
 CLOSED_AT_MOST: Final = timedelta(days=10)
-"""No market stays closed longer: a longer range without any row is a fault."""
+"""No market stays closed longer: a longer range without any row is an error."""
 _PRICES: Final = ("Open", "High", "Low", "Close")
-_EARLY: Final = pd.Timedelta(hours=2)
-"""Across a change of clocks Yahoo lets a day begin at 22:00 or 23:00; yfinance reads it so too."""
+_DAY_STARTS_BEFORE: Final = pd.Timedelta(hours=2)
+"""Around a daylight saving change Yahoo's days begin at 22:00 or 23:00; yfinance allows for it too."""
 _BUSY: Final = frozenset({"Too Many Requests", "Internal Server Error", "Service Unavailable"})
 
 
@@ -92,11 +91,11 @@ class _Content(_Yahoo):
 
 
 class _NoRowsError(NotPublishedError):
-    """The symbol is known, and the range holds no row."""
+    """The symbol is known, but the range has no row."""
 
 
-class _Reply(NamedTuple):
-    """What yfinance takes for a response."""
+class _ChartResponse(NamedTuple):
+    """The part of a response that yfinance uses."""
 
     text: str
     content: dict[str, Any]
@@ -105,18 +104,18 @@ class _Reply(NamedTuple):
         return self.content
 
 
-def fetch(request: SeriesRequest, client: Client) -> Series:
-    """Daily closes, not adjusted, dated by the exchange's own day; the series is Yahoo's symbol.
+def fetch(request: SeriesRequest, client: ProviderClient) -> FetchedSeries:
+    """Fetch unadjusted daily closes, dated by the exchange's own day; the series is Yahoo's symbol.
 
-    Yahoo has a row for the day that is still open as well. A day counts as closed when it lies before
-    ``request.end``, or when Yahoo's own times say so: the last trade was on a later day, the regular session
-    Yahoo counts as current begins on a later day, or the last trade was at or after the day's regular end.
-    Nothing is taken of a day after the last trade: yfinance moves a last trade at 22:00 to the next day.
+    Yahoo also has a row for a day that is still open. A day counts as closed if it lies before
+    ``request.end``, or if by Yahoo's own times the last trade was on a later day, the current regular session
+    begins on a later day, or the last trade was at or after the end of the day's regular session. Days after
+    the last trade are left out: yfinance moves a last trade at 22:00 to the next day.
 
     Raises
     ------
     SourceError
-        NotPublishedError where the range holds no closed day.
+        NotPublishedError if the range has no closed day.
     """
     begin = pd.Timestamp(request.start, tz="UTC") - pd.Timedelta(days=1)
     finish = pd.Timestamp(request.end, tz="UTC") + pd.Timedelta(days=1)
@@ -129,33 +128,33 @@ def fetch(request: SeriesRequest, client: Client) -> Series:
     ]
     if not observations:
         raise NotPublishedError(f"yahoo {request.series}: no close from {request.start} to {request.end}")
-    return series_of(observations, _states(meta))
+    return build_series(observations, _describe(meta))
 
 
-def fetch_bars(symbol: str, start: pd.Timestamp, end: pd.Timestamp, client: Client) -> pd.DataFrame:
-    """5-minute bars whose open lies at or after `start` and that closed by `end`.
+def fetch_bars(symbol: str, start: pd.Timestamp, end: pd.Timestamp, client: ProviderClient) -> pd.DataFrame:
+    """Fetch the 5-minute bars that opened at or after `start` and closed by `end`.
 
     Parameters
     ----------
     symbol : str
         Yahoo's symbol, such as ``COP=X``.
     start, end : Timestamp, timezone-aware
-        A start more than 59 days before the end becomes that.
+        A start more than 59 days before the end is moved there.
     client : Client
 
     Returns
     -------
     DataFrame
-        timestamp (bar open, ``datetime64[us, UTC]``, sorted, unique), open, high, low, close, volume. Without
-        bars that lack a price, labels off the 5-minute grid, and the bar of the last trade, into which
+        timestamp (bar open, ``datetime64[us, UTC]``, sorted, unique), open, high, low, close, volume. Bars
+        without a price or off the 5-minute grid are left out, and so is the bar of the last trade, into which
         yfinance merges Yahoo's live row. Empty where the market was closed all the time.
 
     Raises
     ------
     SourceError
-        Also when `end` lies so far back that Yahoo has no 5-minute bars any more.
+        Also if `end` is so long ago that Yahoo no longer has 5-minute bars.
     """
-    begin, finish = max(start, end - REACH).tz_convert("UTC"), end.tz_convert("UTC")
+    begin, finish = max(start, end - MAX_AGE).tz_convert("UTC"), end.tz_convert("UTC")
     nothing = pd.DataFrame(columns=[*_PRICES, "Volume"], index=pd.DatetimeIndex([], tz="UTC"), dtype=float)
     if finish - begin < BAR:
         return _bars(nothing)
@@ -173,16 +172,16 @@ def fetch_bars(symbol: str, start: pd.Timestamp, end: pd.Timestamp, client: Clie
 
 
 def _history(
-    symbol: str, interval: str, start: pd.Timestamp, end: pd.Timestamp, client: Client
+    symbol: str, interval: str, start: pd.Timestamp, end: pd.Timestamp, client: ProviderClient
 ) -> tuple[pd.DataFrame, _Meta]:
-    """What yfinance reads: unadjusted, with its gaps, without the bar of the last trade; and Yahoo's meta."""
+    """Unadjusted prices as yfinance parses them, without the bar of the last trade, and Yahoo's meta."""
     from yfinance.config import YfConfig
     from yfinance.exceptions import YFException
     from yfinance.scrapers.history import PriceHistory
 
-    YfConfig.debug.hide_exceptions = False  # else a failure is an empty table and a line in the log
-    warnings.filterwarnings("ignore", module=r"yfinance\.")  # of what pandas will drop one day
-    what = f"{symbol} {interval}"
+    YfConfig.debug.hide_exceptions = False  # else an error is an empty table and a log line
+    warnings.filterwarnings("ignore", module=r"yfinance\.")  # about pandas deprecations
+    context = f"{symbol} {interval}"
 
     def attempt() -> tuple[pd.DataFrame, _Meta]:
         transport = _Transport(client, symbol, interval)
@@ -200,25 +199,25 @@ def _history(
             )
         except (YFException, LookupError, TypeError, ValueError) as error:
             problem = f"{type(error).__name__}: {error}"
-            raise SourceError(f"yahoo {what}: yfinance cannot read the answer: {problem}") from error
+            raise SourceError(f"yahoo {context}: yfinance cannot read the answer: {problem}") from error
         live = history.get_history_metadata().get("lastTrade")
         if live is not None and interval == "5m":
             frame = frame[frame.index < live["Time"].tz_convert("UTC").floor(BAR)]
-        return frame, transport.answered()
+        return frame, transport.last_meta()
 
-    return client.patiently(what, attempt)
+    return client.retry(context, attempt)
 
 
 @dataclass
 class _Transport:
-    """Stands in for yfinance's own: the client's base URL, one try a call, nothing kept."""
+    """Replacement of yfinance's transport: the client's base URL, one try a call, no cookies, no cache."""
 
-    client: Client
+    client: ProviderClient
     symbol: str
     interval: str
     meta: _Meta | None = None
 
-    def get(self, url: str, params: dict[str, Any], timeout: float) -> _Reply:
+    def get(self, url: str, params: dict[str, Any], timeout: float) -> _ChartResponse:
         from curl_cffi import CurlOpt, requests
 
         try:
@@ -228,23 +227,21 @@ class _Transport:
                 curl_options={CurlOpt.MAXFILESIZE_LARGE: MAX_BYTES},
                 allow_redirects=False,  # Yahoo redirects to a consent form, which is the user's to answer
             ) as session:
-                response = session.get(
-                    self.client.base_url + urlsplit(url).path, params=params, timeout=timeout
-                )
+                raw = session.get(self.client.base_url + urlsplit(url).path, params=params, timeout=timeout)
         except requests.exceptions.RequestException as error:
-            raise TryAgainError(f"{type(error).__name__}: {error}") from error
-        answer = Answer(response.content, (response.headers.get("content-type") or "").lower())
-        self.client.judge(self._what, answer, response.status_code, response.headers, self._explained)
-        content = answer.json()
+            raise RetryableError(f"{type(error).__name__}: {error}") from error
+        response = Response(raw.content, (raw.headers.get("content-type") or "").lower())
+        self.client.raise_for_status(self._what, response, raw.status_code, raw.headers, self._refusal)
+        content = response.json()
         if (refusal := self._refusal(content)) is not None:
             raise refusal
         self.meta = _check(content, self.symbol, self.interval)
-        return _Reply("", content)
+        return _ChartResponse("", content)
 
     cache_get = get
 
-    def answered(self) -> _Meta:
-        """What Yahoo said about the symbol."""
+    def last_meta(self) -> _Meta:
+        """Yahoo's meta data of the symbol, once `get` has been called."""
         assert self.meta is not None
         return self.meta
 
@@ -252,49 +249,47 @@ class _Transport:
     def _what(self) -> str:
         return f"{self.symbol} {self.interval}"
 
-    def _explained(self, answer: Answer) -> Exception | None:
-        try:
-            return self._refusal(json.loads(answer.content))
-        except ValueError:
-            return None
-
     def _refusal(self, content: Any) -> Exception | None:
-        """What an error in the body means; it comes with status 200 as well as with its own."""
+        """The error that a body states, with any status; None if it states none."""
         blocks = content.values() if isinstance(content, dict) else ()
         errors = [block["error"] for block in blocks if isinstance(block, dict) and block.get("error")]
         if not errors:
             return None
         code, description = (str(errors[0].get(name)) for name in ("code", "description"))
         if code in _BUSY:
-            return TryAgainError(f"{code}: {description}")
+            return RetryableError(f"{code}: {description}")
         return SourceError(f"yahoo {self._what}: {code}: {description}")
 
 
 def _check(content: Any, symbol: str, interval: str) -> _Meta:
-    """Refuse what yfinance would pass over in silence."""
-    what = f"yahoo {symbol} {interval}"
-    chart = shaped(content, _Content, what).chart.result[0]
+    """Check an answer for what yfinance would accept in silence, and return its meta data."""
+    context = f"yahoo {symbol} {interval}"
+    chart = parse_model(content, _Content, context).chart.result[0]
     meta = chart.meta
     if (meta.symbol, meta.data_granularity) != (symbol, interval):
-        raise SourceError(f"{what}: the answer is about {meta.symbol} {meta.data_granularity}")
+        raise SourceError(f"{context}: the answer is about {meta.symbol} {meta.data_granularity}")
     try:
         zone = ZoneInfo(meta.exchange_timezone_name)
     except (ZoneInfoNotFoundError, ValueError) as error:
-        raise SourceError(f"{what}: {meta.exchange_timezone_name!r} is no time zone") from error
+        raise SourceError(f"{context}: {meta.exchange_timezone_name!r} is no time zone") from error
     if not chart.timestamp:
-        raise _NoRowsError(f"{what}: no row in the range asked")
-    quote = shaped(chart.indicators.quote[0], _Quote, what)
+        raise _NoRowsError(f"{context}: no row in the range asked")
+    quote = parse_model(chart.indicators.quote[0], _Quote, context)
     for name, values in quote:
         if len(values) != len(chart.timestamp):
-            raise SourceError(f"{what}: {len(chart.timestamp)} times, but {len(values)} values of {name}")
+            raise SourceError(f"{context}: {len(chart.timestamp)} times, but {len(values)} values of {name}")
     opens = pd.to_datetime(chart.timestamp, unit="s", utc=True)
-    labels = opens if interval != "1d" else (opens.tz_convert(zone).tz_localize(None) + _EARLY).normalize()
-    once(list(zip(labels, quote.close, strict=True))[:-1], what)  # the last may be a live row
+    labels = (
+        opens
+        if interval != "1d"
+        else (opens.tz_convert(zone).tz_localize(None) + _DAY_STARTS_BEFORE).normalize()
+    )
+    deduplicate(list(zip(labels, quote.close, strict=True))[:-1], context)  # the last may be a live row
     return meta
 
 
 def _closed(day: date, end: date, meta: _Meta) -> bool:
-    """Whether a row's day is over, as `fetch` explains."""
+    """Whether a day is closed, by the rule in `fetch`."""
     zone = ZoneInfo(meta.exchange_timezone_name)
     if meta.regular_market_time is None:
         return day < end
@@ -310,7 +305,7 @@ def _closed(day: date, end: date, meta: _Meta) -> bool:
     return begins.date() > day or (begins.date() == day and traded >= ends)
 
 
-def _states(meta: _Meta) -> str:
+def _describe(meta: _Meta) -> str:
     stated = {
         "symbol": meta.symbol,
         "type": meta.instrument_type,

@@ -1,4 +1,4 @@
-"""Every stamp lands on its true instant, or the file is refused with counts."""
+"""Every timestamp lands on its true instant, or the file is refused with counts."""
 
 import datetime as dt
 import re
@@ -12,7 +12,7 @@ from dosvotos.errors import DataError
 from dosvotos.market.calendar import BOGOTA
 from dosvotos.simulation.market import simulate_market
 from dosvotos.sources.files import read_folder
-from dosvotos.sources.labels import read_stamps
+from dosvotos.sources.timestamps import resolve_timestamps
 
 FIVE_HOURS = pd.Timedelta(hours=5)
 
@@ -40,7 +40,7 @@ def days_of(bars: pd.DataFrame) -> np.ndarray:
 
 
 def all_tagged_utc(bars: pd.DataFrame, n_local_days: int, n_days_with_both: int) -> pd.DataFrame:
-    """All stamps say +00:00; some days are Bogota wall clock, and some of these hold UTC bars as well."""
+    """All timestamps say +00:00; some days are Bogota wall clock, and some of these hold UTC bars as well."""
     rng = np.random.default_rng(1)
     days = days_of(bars)
     local = rng.choice(np.unique(days[-len(days) // 5 :]), n_local_days, replace=False)
@@ -78,15 +78,18 @@ def test_a_file_tagged_utc_throughout_that_is_partly_wall_clock_lands_right(mark
     n_twice = int(file["true"].duplicated().sum())
     with pytest.raises(DataError, match=r"data_acquisition\.mixed_timezone=detect") as refused:
         read_folder(tmp_path)
-    assert f"{n_local:,} of {len(file):,} stamps said to be UTC are America/Bogota" in str(refused.value)
-    assert f"12 day(s) hold both, {n_twice:,} instant(s) stand under both labels" in str(refused.value)
+    assert f"{n_local:,} of {len(file):,} timestamps stated to be UTC are America/Bogota" in str(
+        refused.value
+    )
+    assert f"12 day(s) hold both, {n_twice:,} instant(s) have a bar under both with" in str(refused.value)
     assert "closes up to 3.00 apart" in str(refused.value)
+    assert str(refused.value).startswith(f"{tmp_path / 'usdcop_5m.csv'}: ")
     read = read_folder(tmp_path, mixed_timezone="detect")
     assert (read.bars["timestamp"] == file["true"]).all()
     assert (read.bars["close"] == file["close"]).all()
 
 
-def test_naive_stamps_that_change_their_meaning_land_right(market, tmp_path):
+def test_naive_timestamps_that_change_their_meaning_land_right(market, tmp_path):
     file = as_file(naive_with_two_meanings(market), tmp_path)
     n_local = int((file["true"].dt.tz_localize(None) - file["timestamp"] == FIVE_HOURS).sum())
     with pytest.raises(DataError, match="mixed_timezone=detect") as refused:
@@ -100,42 +103,42 @@ def test_naive_stamps_that_change_their_meaning_land_right(market, tmp_path):
 @pytest.mark.parametrize("stated", ["UTC", BOGOTA])
 def test_a_stated_zone_that_holds_for_a_part_only_is_refused_or_detected(sample, stated):
     file = naive_with_two_meanings(sample)
-    with pytest.raises(DataError, match=rf"stamps said to be {stated} are .* wall clock"):
-        read_stamps(file["timestamp"], file["close"], stated, "refuse")
-    read = read_stamps(file["timestamp"], file["close"], stated, "detect")
+    with pytest.raises(DataError, match=rf"timestamps stated to be {stated} are .* wall clock"):
+        resolve_timestamps(file["timestamp"], file["close"], stated, "refuse")
+    read = resolve_timestamps(file["timestamp"], file["close"], stated, "detect")
     assert (read.instants == file["true"]).all()
 
 
-def test_sound_stamps_are_read_as_they_are_and_without_a_word(market):
-    read = read_stamps(market["timestamp"], market["close"], None, "refuse")
+def test_sound_timestamps_are_read_as_they_are_and_without_a_word(market):
+    read = resolve_timestamps(market["timestamp"], market["close"], None, "refuse")
     assert (read.instants == market["timestamp"]).all()
     assert read.note == ""
     local = market["timestamp"].dt.tz_convert(BOGOTA)
-    assert (read_stamps(local, market["close"], None, "refuse").instants == market["timestamp"]).all()
+    assert (resolve_timestamps(local, market["close"], None, "refuse").instants == market["timestamp"]).all()
 
 
 @pytest.mark.parametrize("zone", ["UTC", BOGOTA, "America/New_York"])
 def test_a_stated_zone_is_believed_where_the_sessions_agree(sample, zone):
     naive = sample["timestamp"].dt.tz_convert(zone).dt.tz_localize(None)
-    read = read_stamps(naive, sample["close"], zone, "refuse")
+    read = resolve_timestamps(naive, sample["close"], zone, "refuse")
     assert (read.instants == sample["timestamp"]).all()
     assert read.note == ""
 
 
 @pytest.mark.parametrize("zone", ["UTC", BOGOTA])
-def test_naive_stamps_of_one_zone_are_refused_with_the_zone_to_state(sample, zone):
+def test_naive_timestamps_of_one_zone_are_refused_with_the_zone_to_state(sample, zone):
     naive = sample["timestamp"].dt.tz_convert(zone).dt.tz_localize(None)
     with pytest.raises(DataError, match=rf"{len(sample):,} as {zone} .*data_acquisition\.timezone={zone}$"):
-        read_stamps(naive, sample["close"], None, "refuse")
-    assert (read_stamps(naive, sample["close"], None, "detect").instants == sample["timestamp"]).all()
+        resolve_timestamps(naive, sample["close"], None, "refuse")
+    assert (resolve_timestamps(naive, sample["close"], None, "detect").instants == sample["timestamp"]).all()
 
 
 @pytest.mark.parametrize("zone", ["America/New_York", "Europe/Madrid"])
 def test_a_third_zone_is_not_taken_for_a_mixture_of_the_two(sample, zone):
-    """New York's summer sessions fill 09:00 to 13:55: as stamps of Bogota and UTC they would be whole."""
+    """New York's summer sessions fill 09:00 to 13:55: as timestamps of Bogota and UTC they would be whole."""
     naive = sample["timestamp"].dt.tz_convert(zone).dt.tz_localize(None)
     with pytest.raises(DataError, match=r"makes no whole sessions.*state it with"):
-        read_stamps(naive, sample["close"], None, "detect")
+        resolve_timestamps(naive, sample["close"], None, "detect")
 
 
 def around_the_clock(start: str, end: str, calm: float = 2e-4) -> pd.DataFrame:
@@ -150,54 +153,54 @@ def around_the_clock(start: str, end: str, calm: float = 2e-4) -> pd.DataFrame:
 
 def test_a_feed_of_all_hours_is_read_by_its_livelier_window():
     feed = around_the_clock("2025-08-04", "2025-09-20")
-    assert read_stamps(feed["timestamp"], feed["close"], None, "refuse").note == ""
+    assert resolve_timestamps(feed["timestamp"], feed["close"], None, "refuse").note == ""
     naive = feed["timestamp"].dt.tz_localize(None)
-    utc = read_stamps(naive, feed["close"], None, "detect")
+    utc = resolve_timestamps(naive, feed["close"], None, "detect")
     assert (utc.instants == feed["timestamp"]).all()
-    local = read_stamps(naive - FIVE_HOURS, feed["close"], None, "detect")
+    local = resolve_timestamps(naive - FIVE_HOURS, feed["close"], None, "detect")
     assert (local.instants == feed["timestamp"]).all()
 
 
 def test_a_feed_of_all_hours_may_end_before_its_session():
     feed = around_the_clock("2025-08-04", "2025-08-20 12:35")
-    assert read_stamps(feed["timestamp"], feed["close"], None, "refuse").note == ""
+    assert resolve_timestamps(feed["timestamp"], feed["close"], None, "refuse").note == ""
 
 
 def test_a_feed_of_all_hours_without_a_livelier_window_is_refused():
     feed = around_the_clock("2025-08-04", "2025-08-20", calm=6e-4)
     naive = feed["timestamp"].dt.tz_localize(None)
     with pytest.raises(DataError, match=rf"{len(feed):,} fit either zone; state it with"):
-        read_stamps(naive, feed["close"], None, "detect")
+        resolve_timestamps(naive, feed["close"], None, "detect")
 
 
-def test_a_day_on_which_stamps_stand_twice_with_other_prices_is_refused():
+def test_a_day_on_which_timestamps_stand_twice_with_other_prices_is_refused():
     feed = around_the_clock("2025-08-04", "2025-09-20")
     wall = feed["timestamp"].dt.tz_localize(None)
     wall = wall.where(feed["timestamp"] < pd.Timestamp("2025-09-03 16:25", tz="UTC"), wall - FIVE_HOURS)
-    message = r"stand twice with other prices \(2025-09-03 to 2025-09-03\).*correct the file"
+    message = r"occur twice with different prices \(2025-09-03 to 2025-09-03\).*correct the file"
     with pytest.raises(DataError, match=message):
-        read_stamps(wall, feed["close"], None, "detect")
+        resolve_timestamps(wall, feed["close"], None, "detect")
 
 
-def test_stamps_with_and_without_a_zone_in_one_file_are_refused():
-    stamps = pd.Series(["2025-07-01T13:00:00+00:00", "2025-07-01 13:05:00"])
-    message = "1 stamps carry their zone and 1 do not, first '2025-07-01 13:05:00'"
+def test_timestamps_with_and_without_a_zone_in_one_file_are_refused():
+    timestamps = pd.Series(["2025-07-01T13:00:00+00:00", "2025-07-01 13:05:00"])
+    message = "1 timestamps carry a zone and 1 do not, first '2025-07-01 13:05:00'"
     with pytest.raises(DataError, match=re.escape(message)):
-        read_stamps(stamps, pd.Series([4000.0, 4001.0]), None, "refuse")
+        resolve_timestamps(timestamps, pd.Series([4000.0, 4001.0]), None, "refuse")
 
 
-def test_a_zone_stated_for_stamps_that_carry_one_is_refused(sample):
-    with pytest.raises(DataError, match="timezone: 'UTC' is for stamps without a zone"):
-        read_stamps(sample["timestamp"], sample["close"], "UTC", "refuse")
+def test_a_zone_stated_for_timestamps_that_carry_one_is_refused(sample):
+    with pytest.raises(DataError, match="timezone 'UTC' is for timestamps without a zone"):
+        resolve_timestamps(sample["timestamp"], sample["close"], "UTC", "refuse")
 
 
 def test_a_stamp_that_a_zone_s_clock_shows_twice_is_refused():
-    stamps = pd.Series(pd.to_datetime(["2025-11-02 01:30:00"]))
+    timestamps = pd.Series(pd.to_datetime(["2025-11-02 01:30:00"]))
     with pytest.raises(DataError, match="does not exist once in America/New_York"):
-        read_stamps(stamps, pd.Series([4000.0]), "America/New_York", "refuse")
+        resolve_timestamps(timestamps, pd.Series([4000.0]), "America/New_York", "refuse")
 
 
 @pytest.mark.parametrize("stamp", ["yesterday", "2025-13-01T00:00:00+00:00"])
 def test_what_is_no_timestamp_is_refused(stamp):
-    with pytest.raises(DataError, match="not an ISO 8601 timestamp"):
-        read_stamps(pd.Series([stamp]), pd.Series([4000.0]), None, "refuse")
+    with pytest.raises(DataError, match=rf"^bars: timestamp: .*{stamp[:10]}.*; write 2025-07-01T13:00:00"):
+        resolve_timestamps(pd.Series([stamp]), pd.Series([4000.0]), None, "refuse")

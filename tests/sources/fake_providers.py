@@ -14,8 +14,8 @@ import pandas as pd
 
 from dosvotos.contracts.acquisition import MacroVariable, Provider
 from dosvotos.market.calendar import published_at, scheduled_sessions, session_bar_times
-from dosvotos.sources.series import SPANISH_MONTHS
-from tests.sources.web import Call, Reply, Web
+from dosvotos.sources.providers.dates import SPANISH_MONTHS
+from tests.sources.local_server import LocalServer, ReceivedRequest, Reply
 
 FIRST = date(2025, 9, 1)
 _MONTHS = ("Enero", "Febrero", "Marzo", "Abril", "Mayo", "Junio", "Julio", "Agosto", "Septiembre", "Octubre",
@@ -30,7 +30,7 @@ _NAMES = (
 )
 
 
-class World(Web):
+class FakeProviders(LocalServer):
     """Answers with what has been published by `today`; `revise` changes one true value."""
 
     def __init__(self, variables: dict[str, MacroVariable], today: pd.Timestamp) -> None:
@@ -80,7 +80,7 @@ class World(Web):
                     return name, {d: round(v / source.scale, 6) for d, v in self.truth(name).items()}
         raise KeyError((provider, series))
 
-    def _treasury(self, call: Call) -> Reply:
+    def _treasury(self, call: ReceivedRequest) -> Reply:
         year = int(call.path.split("/")[-2])
         columns = {name: self._of("us_treasury", name)[1] for name in ("2 Yr", "10 Yr")}
         days = sorted((d for d in columns["2 Yr"] if d.year == year), reverse=True)
@@ -88,7 +88,7 @@ class World(Web):
         lines += [f"{d:%m/%d/%Y},{columns['2 Yr'][d]},{columns['10 Yr'].get(d, 'N/A')}" for d in days]
         return _csv(lines)
 
-    def _fed(self, call: Call) -> Reply:
+    def _fed(self, call: ReceivedRequest) -> Reply:
         wanted = {
             "bf17364827e38702b42a58cf8eaa3f78": [],
             "d7e27b7b09a3a7feae95b9c61781fcd8": ["H15/RIFSPFF_N.M"],
@@ -110,7 +110,7 @@ class World(Web):
         ]  # fmt: skip
         return _csv([f'"{left}","{right}"' for left, right in rows])
 
-    def _fed_archive(self, call: Call) -> Reply:
+    def _fed_archive(self, call: ReceivedRequest) -> Reply:
         _, values = self._of("fed_ddp", "H15/RIFSPBLP_N.B")
         rows = "".join(f'<Obs OBS_STATUS="A" OBS_VALUE="{v}" TIME_PERIOD="{d}"/>' for d, v in values.items())
         series = (
@@ -122,7 +122,7 @@ class World(Web):
             archive.writestr("H15_data.xml", f"<DataSet>{series}</DataSet>")
         return Reply(written.getvalue(), content_type="application/zip")
 
-    def _bls(self, call: Call) -> Reply:
+    def _bls(self, call: ReceivedRequest) -> Reply:
         asked = json.loads(call.body)
         found = []
         for series in asked["seriesid"]:
@@ -133,19 +133,19 @@ class World(Web):
             found.append({"seriesID": series, "data": rows})
         return Reply({"status": "REQUEST_SUCCEEDED", "message": [], "Results": {"series": found}})
 
-    def _cboe(self, call: Call) -> Reply:
+    def _cboe(self, call: ReceivedRequest) -> Reply:
         _, values = self._of("cboe", "VIX_History.csv")
         return _csv(
             ["DATE,OPEN,HIGH,LOW,CLOSE", *(f"{d:%m/%d/%Y},{v},{v},{v},{v}" for d, v in values.items())]
         )
 
-    def _umich(self, call: Call) -> Reply:
+    def _umich(self, call: ReceivedRequest) -> Reply:
         _, values = self._of("umich", "tbmics.csv:ICS_ALL")
         return _csv(
             ["Month,YYYY,ICS_ALL", *(f"{_ENGLISH[d.month - 1]},{d.year},{v}" for d, v in values.items())]
         )
 
-    def _suameca(self, call: Call) -> Reply:
+    def _suameca(self, call: ReceivedRequest) -> Reply:
         series = call.query["idSerie"]
         if series == "414001":
             return Reply([])
@@ -158,7 +158,7 @@ class World(Web):
         }  # fmt: skip
         return Reply([record])
 
-    def _bcrp(self, call: Call) -> Reply:
+    def _bcrp(self, call: ReceivedRequest) -> Reply:
         start, end = (date.fromisoformat(part) for part in call.path.split("/")[-3:-1])
         _, values = self._of("bcrp", "PD04715XD")
         short = ("Ene", "Feb", "Mar", "Abr", "May", "Jun", "Jul", "Ago", "Set", "Oct", "Nov", "Dic")
@@ -170,7 +170,7 @@ class World(Web):
         name = "Diferencial de rendimientos (EMBIG) - Colombia (pbs)"
         return Reply({"config": {"title": name, "series": [{"name": name}]}, "periods": periods})
 
-    def _dane(self, call: Call) -> Reply:
+    def _dane(self, call: ReceivedRequest) -> Reply:
         which = "IMP" if "/IMP/" in call.path else "EXPORTACIONES" if "EXPORT" in call.path else "IPC"
         _, values = self._of("dane", which)
         newest = max(values)
@@ -178,14 +178,14 @@ class World(Web):
             return Reply("not here", 404, "text/html")
         return Reply(_dane_book(which, tuple(values.items())), content_type="application/vnd.ms-excel")
 
-    def _trm(self, call: Call) -> Reply:
+    def _trm(self, call: ReceivedRequest) -> Reply:
         _, values = self._of("datos_gov_co", "32sa-8pi3:valor")
         return Reply([
             {"valor": str(v), "unidad": "COP", "vigenciadesde": f"{d + timedelta(days=1)}T00:00:00.000"}
             for d, v in values.items()
         ])  # fmt: skip
 
-    def _yahoo(self, call: Call) -> Reply:
+    def _yahoo(self, call: ReceivedRequest) -> Reply:
         symbol = call.path.rsplit("/", 1)[-1].replace("%5E", "^").replace("%3D", "=")
         lowest = int(call.query.get("period1", 0))
         if call.query["interval"] == "5m":
@@ -198,7 +198,7 @@ class World(Web):
             ]
         return Reply(_chart(symbol, call.query["interval"], [r for r in rows if r[0] >= lowest], self.today))
 
-    def _twelvedata(self, call: Call) -> Reply:
+    def _twelvedata(self, call: ReceivedRequest) -> Reply:
         start, end = (pd.Timestamp(call.query[name]) for name in ("start_date", "end_date"))
         closes = self.bars()["close"].tz_localize(None)
         chosen = closes[(closes.index >= start) & (closes.index <= end)].iloc[::-1][:5000]

@@ -1,4 +1,4 @@
-"""What every source delivers, and what becomes of it before anything is stored."""
+"""Check a source's answer by the rules of quality and date its observations, before anything is stored."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -13,31 +13,18 @@ from dosvotos.market.calendar import published_at
 from dosvotos.quality.bars import judge_bars
 from dosvotos.quality.findings import Judged, no_findings
 from dosvotos.quality.macro import judge_macro
-
-BAR_COLUMNS = ("timestamp", "open", "high", "low", "close", "volume")
-MACRO_COLUMNS = ("variable", "observation_date", "value")
-BARS = "bars"
-"""What findings about bars are filed under, as those about a variable under its name."""
-
-
-class RawMarket(NamedTuple):
-    """A source's answer, unchecked."""
-
-    bars: pd.DataFrame
-    """timestamp (bar open, timezone-aware), open, high, low, close, volume, source."""
-    macro: pd.DataFrame
-    """variable, observation_date (datetime.date), value, vintage, source."""
+from dosvotos.sources.raw_market import BAR_COLUMNS, MACRO_COLUMNS, RawMarket
 
 
 class CheckedMarket(NamedTuple):
-    """A source's answer after its judgement."""
+    """A source's answer after the rules of quality: what is kept, and what they found."""
 
     bars: pd.DataFrame
     """Bars of scheduled sessions, each instant once, UTC."""
     macro: pd.DataFrame
     """Observations with ``published_at`` (UTC) and ``frequency``."""
     findings: pd.DataFrame
-    """What was put aside and what is odd about the rest, as in `quality.findings`."""
+    """Rows quarantined and anomalies reported, as in `quality.findings`."""
 
 
 def check_market(
@@ -47,7 +34,7 @@ def check_market(
     as_of: pd.Timestamp,
     known: pd.DataFrame,
 ) -> CheckedMarket:
-    """Put aside what breaks a rule of quality, and date every observation that is kept.
+    """Quarantine rows that break a rule of quality, and add the publication time of every observation kept.
 
     Parameters
     ----------
@@ -63,11 +50,11 @@ def check_market(
     Raises
     ------
     DataError
-        For missing columns or naive timestamps: such data are refused as a whole.
+        If columns are missing or timestamps have no zone: such data are refused as a whole.
 
     Notes
     -----
-    Of several dated vintages of an observation the latest is judged; the others follow it.
+    Of several dated vintages of an observation the latest is checked; the earlier ones are kept if it is.
     """
     _require_columns("bars", raw.bars, BAR_COLUMNS)
     _require_columns("macro", raw.macro, MACRO_COLUMNS)
@@ -77,12 +64,12 @@ def check_market(
     macro = Judged(latest, no_findings())
     if len(latest):
         macro = judge_macro(latest, variables, thresholds.macro, as_of, known)
-    followers = raw.macro[earlier & _keys(raw.macro).isin(_keys(macro.kept))]
-    kept = pd.concat([part for part in (macro.kept, followers) if len(part)] or [latest])
+    earlier_kept = raw.macro[earlier & _keys(raw.macro).isin(_keys(macro.kept))]
+    kept = pd.concat([part for part in (macro.kept, earlier_kept) if len(part)] or [latest])
     findings = [part for part in (bars.findings, macro.findings) if len(part)]
     return CheckedMarket(
         bars.kept,
-        date_publications(
+        add_published_at(
             kept.sort_values(["variable", "observation_date", "vintage"], ignore_index=True), variables
         ),
         pd.concat(findings, ignore_index=True) if findings else no_findings(),
@@ -99,8 +86,8 @@ def _keys(macro: pd.DataFrame) -> pd.MultiIndex:
     return pd.MultiIndex.from_frame(macro[["variable", "observation_date"]])
 
 
-def date_publications(macro: pd.DataFrame, variables: Mapping[str, MacroVariable]) -> pd.DataFrame:
-    """Add ``published_at`` (UTC), by each source's rule or the vendor's vintage, and ``frequency``."""
+def add_published_at(macro: pd.DataFrame, variables: Mapping[str, MacroVariable]) -> pd.DataFrame:
+    """Add ``published_at`` (UTC), by each source's rule or the vintage's date, and ``frequency``."""
     published = pd.Series(pd.NaT, index=macro.index, dtype="datetime64[us, UTC]")
     for (name, source), rows in macro.groupby(["variable", "source"], sort=False):
         published[rows.index] = _publications(rows, variables[str(name)].rule_of(str(source)))
@@ -109,7 +96,7 @@ def date_publications(macro: pd.DataFrame, variables: Mapping[str, MacroVariable
 
 
 def _publications(rows: pd.DataFrame, rule: PublicationRule) -> pd.DatetimeIndex:
-    """By the rule, or on the day of the vintage at the rule's time where the vendor dates it."""
+    """Publication times by the rule; a dated vintage's is its own day at the rule's time."""
     published = published_at(list(rows["observation_date"]), rule)
     dated = is_dated(rows["vintage"]).to_numpy()
     if not dated.any():

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from dosvotos.contracts.acquisition import LiveParams, WebProvider
-from dosvotos.sources.http import Client
+from dosvotos.sources.http import ProviderClient
 from tests.conftest import ROOT, parameters_of
 
 PAYLOADS = ROOT.parent / "shared" / "payloads"
@@ -39,7 +39,7 @@ class Reply:
 
 
 @dataclass(frozen=True)
-class Call:
+class ReceivedRequest:
     """One question the server was asked."""
 
     method: str
@@ -49,33 +49,33 @@ class Call:
     body: bytes
 
 
-Answering = Reply | Callable[[Call], Reply]
+Responder = Reply | Callable[[ReceivedRequest], Reply]
 
 
-class Web:
+class LocalServer:
     """Routes by path. Several replies are given one after the other, the last one for ever."""
 
     def __init__(self) -> None:
-        self.calls: list[Call] = []
-        self._routes: dict[str, list[Answering]] = {}
+        self.calls: list[ReceivedRequest] = []
+        self._routes: dict[str, list[Responder]] = {}
 
-    def answer(self, path: str, *replies: Answering) -> None:
+    def answer(self, path: str, *replies: Responder) -> None:
         """Say what a path answers; a path never named answers 404. A path ending in * covers what follows."""
         self._routes[path] = list(replies)
 
-    def routes(self) -> dict[str, list[Answering]]:
+    def routes(self) -> dict[str, list[Responder]]:
         """All answers as they are now, for `restore`."""
         return {path: list(queue) for path, queue in self._routes.items()}
 
-    def restore(self, routes: dict[str, list[Answering]]) -> None:
+    def restore(self, routes: dict[str, list[Responder]]) -> None:
         """Give the answers of an earlier moment again."""
         self._routes = routes
 
-    def called(self, path: str = "") -> list[Call]:
+    def called(self, path: str = "") -> list[ReceivedRequest]:
         """Calls of paths that start so."""
         return [call for call in self.calls if call.path.startswith(path)]
 
-    def reply_to(self, call: Call) -> Reply:
+    def reply_to(self, call: ReceivedRequest) -> Reply:
         self.calls.append(call)
         queue = self._routes.get(call.path) or next(
             (q for p, q in self._routes.items() if p.endswith("*") and call.path.startswith(p[:-1])), None
@@ -87,7 +87,7 @@ class Web:
 
 
 @contextmanager
-def serving(web: Web) -> Iterator[str]:
+def serving(fake: LocalServer) -> Iterator[str]:
     """Serve on a free port of this machine; yields the base URL."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -96,7 +96,7 @@ def serving(web: Web) -> Iterator[str]:
             asked = parse_qs(split.query, keep_blank_values=True)
             query = {name: values[-1] for name, values in asked.items()}
             body = self.rfile.read(int(self.headers.get("content-length", 0)))
-            reply = web.reply_to(Call(self.command, split.path, query, dict(self.headers), body))
+            reply = fake.reply_to(ReceivedRequest(self.command, split.path, query, dict(self.headers), body))
             time.sleep(reply.delay)
             try:
                 self.send_response(reply.status)
@@ -138,9 +138,11 @@ def live_params(base_url: str, **changes: Any) -> LiveParams:
 
 
 @contextmanager
-def client_of(name: WebProvider, web: Web, key: str | None = None, **changes: Any) -> Iterator[Client]:
-    """A provider's real client that asks `web`."""
-    with serving(web) as base_url, Client(name, live_params(base_url, **changes), key) as client:
+def client_of(
+    name: WebProvider, fake: LocalServer, key: str | None = None, **changes: Any
+) -> Iterator[ProviderClient]:
+    """A provider's real client that sends its requests to `fake`."""
+    with serving(fake) as base_url, ProviderClient(name, live_params(base_url, **changes), key) as client:
         yield client
 
 

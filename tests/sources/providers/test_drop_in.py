@@ -5,9 +5,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dosvotos.errors import NotPublishedError, SourceError
-from dosvotos.sources.providers.dropin import fetch
+from dosvotos.sources.providers.drop_in import fetch
 from dosvotos.sources.series import SeriesRequest
-from tests.sources.web import payload
+from tests.sources.local_server import payload
 
 
 def request(series="x.csv", frequency="daily"):
@@ -37,7 +37,7 @@ def test_the_sample_file_is_read_by_column_with_decimal_commas_and_short_months(
     icc, ici = (fetch(request(f"icc.csv:{name}", "monthly"), tmp_path) for name in ("ICC", "ICI"))
     assert values(icc) == [("2025-01-01", -1.1), ("2025-02-01", -5.6), ("2025-03-01", -8.0)]
     assert values(ici) == [("2025-01-01", 3.5), ("2025-02-01", 1.2)]
-    assert (icc.states, ici.states) == ("icc.csv ICC", "icc.csv ICI")
+    assert (icc.description, ici.description) == ("icc.csv ICC", "icc.csv ICI")
 
 
 def test_a_missing_file_says_where_to_put_what(tmp_path):
@@ -76,7 +76,7 @@ def test_accents_in_a_header_are_read_in_any_usual_encoding(tmp_path, encoding):
     text = "fecha;Índice de confianza;Año\n2025-03-03;1,5;7\n"
     series = read(tmp_path, text, "x.csv:indice de CONFIANZA", encoding=encoding)
     assert values(series) == [("2025-03-03", 1.5)]
-    assert series.states == "x.csv Índice de confianza"
+    assert series.description == "x.csv Índice de confianza"
 
 
 def test_history_before_the_request_is_given_too(tmp_path):
@@ -159,7 +159,7 @@ def test_between_semicolons_the_column_tells_its_decimal_mark(tmp_path, written,
         ('date,v\n2025-03-03,"1,234.5"\n', "found '1,234.5'"),
         (
             "date,v\n2025-03-03,1,5\n",
-            "expected 2 cells a line, .*'1', '5'.*decimal commas need columns between",
+            "expected 2 cells a line, .*'1', '5'.*decimal commas need semicolons between columns",
         ),
         *(
             (days(text), f"found '{text}'")

@@ -1,0 +1,19 @@
+"""What every source returns, before it is checked: bars and macro observations."""
+
+from typing import NamedTuple
+
+import pandas as pd
+
+BAR_COLUMNS = ("timestamp", "open", "high", "low", "close", "volume")
+MACRO_COLUMNS = ("variable", "observation_date", "value")
+BARS = "bars"
+"""Subject of findings and fetch outcomes about the bars; those about a macro variable carry its name."""
+
+
+class RawMarket(NamedTuple):
+    """Bars and macro observations as their source gives them, unchecked; either may be empty."""
+
+    bars: pd.DataFrame
+    """timestamp (bar open, timezone-aware), open, high, low, close, volume, source."""
+    macro: pd.DataFrame
+    """variable, observation_date (datetime.date), value, vintage, source."""
