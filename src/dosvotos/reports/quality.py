@@ -12,10 +12,18 @@ from markupsafe import Markup, escape
 
 from dosvotos.contracts.acquisition import MacroVariable
 from dosvotos.market.calendar import BARS_PER_SESSION, session_dates
-from dosvotos.quality import courses
-from dosvotos.quality.bars import SUBJECT, flat_shares
-from dosvotos.quality.findings import QUARANTINED, REPORTED
-from dosvotos.quality.states import ABSENT, FRESH, KINDS, STALE, known_values, session_calendar, summary_table
+from dosvotos.quality import sparklines
+from dosvotos.quality.bars import flat_shares
+from dosvotos.quality.findings import BARS, QUARANTINED, REPORTED
+from dosvotos.quality.freshness import (
+    ABSENT,
+    FRESH,
+    KINDS,
+    STALE,
+    known_values,
+    session_calendar,
+    summary_table,
+)
 from dosvotos.reports import pages
 
 _PRIORITIES: Final = ("HIGH", "MEDIUM", "LOW")
@@ -56,7 +64,7 @@ def render_report(
         One HTML page that needs no network. Equal inputs give equal pages.
     """
     table = summary_table(bars, observations, findings, variables, as_of)
-    drawn = courses.courses(bars, known_values(observations, as_of), variables, as_of)
+    drawn = sparklines.draw_sparklines(bars, known_values(observations, as_of), variables, as_of)
     return pages.page(
         "Data quality",
         f"As known on {pages.minute(as_of)} UTC. Nothing on this page was repaired or filled: a row is "
@@ -67,13 +75,13 @@ def render_report(
         pages.section("Bars a session", *_calendar(bars, as_of)),
         pages.section("Flat bars", *_flat_bars(bars)),
         pages.section("Findings", *_findings(findings)),
-        style=courses.STYLE + _STYLE,
+        style=sparklines.STYLE + _STYLE,
         script=_SCRIPT,
     )
 
 
 def _figures(table: pd.DataFrame, findings: pd.DataFrame) -> dict[str, object]:
-    series = table[table["subject"] != SUBJECT]
+    series = table[table["subject"] != BARS]
     states = series["state"].value_counts()
     severities = findings["severity"].value_counts() if len(findings) else pd.Series(dtype=int)
     return {
