@@ -12,8 +12,8 @@ from dosvotos.database.market_data import BarTable, MacroTables
 from dosvotos.sources import providers
 from dosvotos.sources.base import BARS, date_publications
 from dosvotos.sources.live import Known, LiveMarket, fetch_live
+from tests.checked_market import check_delivery
 from tests.conftest import ROOT
-from tests.judging import judged
 from tests.sources.web import Reply, live_params, serving
 from tests.sources.world import FIRST, World
 
@@ -71,7 +71,9 @@ def test_every_variable_comes_from_its_primary_source_as_the_truth_has_it(world,
         fetched = {day: value for day, value in values_of(live, name).items() if day >= FIRST}
         assert fetched == pytest.approx(truth), name
         assert outcome_of(live, name).source == world.variables[name].primary.provider, name
-    assert judged(live.market.bars, live.market.macro).findings.query("severity == 'quarantined'").empty
+    assert (
+        check_delivery(live.market.bars, live.market.macro).findings.query("severity == 'quarantined'").empty
+    )
 
 
 def test_the_bars_of_both_sources_are_one_market(world, tmp_path):
@@ -102,7 +104,7 @@ def test_a_second_run_asks_only_for_what_is_due_and_stores_only_what_is_new(worl
             state, series = bar_table.state("market", world.today), macro.state("market", world.today)
             last = {name: found.last_observation for name, found in series.items()}
             live = fetch(world, settings, Known(state and state.last, last), daily)
-            checked = judged(live.market.bars, live.market.macro)
+            checked = check_delivery(live.market.bars, live.market.macro)
             stored = macro.store(checked.macro, "market", world.today)
             return live, bar_table.store(checked.bars, "market", world.today), stored
 
@@ -125,11 +127,11 @@ def test_a_revision_is_a_new_row_known_from_its_fetch(world, tmp_path, engine):
     before = world.truth(CPI)[month]
     revised = round(before * 1.004, 3)
     with settings_of(world, tmp_path) as settings:
-        first = judged(macro=fetch(world, settings, names=[CPI]).market.macro).macro
+        first = check_delivery(macro=fetch(world, settings, names=[CPI]).market.macro).macro
         macro.store(first, "market", world.today)
         world.revise(CPI, month, revised)
         world.today += pd.Timedelta(days=1)
-        again = judged(macro=fetch(world, settings, names=[CPI]).market.macro).macro
+        again = check_delivery(macro=fetch(world, settings, names=[CPI]).market.macro).macro
         assert macro.store(again, "market", world.today) == (0, 1, 0)
     known = macro.as_of("market", world.today)
     october = known[known["observation_date"] == month]
@@ -221,7 +223,7 @@ def test_one_value_out_of_range_is_put_aside_and_the_rest_stays(world, tmp_path)
     world.revise(VIX, date(2025, 12, 18), 1_650.0)
     with settings_of(world, tmp_path) as settings:
         live = fetch(world, settings, names=[VIX, DXY])
-    checked = judged(macro=live.market.macro)
+    checked = check_delivery(macro=live.market.macro)
     assert len(checked.macro) == len(live.market.macro) - 1
     found = checked.findings.query("severity == 'quarantined'")
     assert found[["subject", "value", "source"]].values.tolist() == [[VIX, 1650.0, "cboe"]]

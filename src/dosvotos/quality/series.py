@@ -44,7 +44,7 @@ class MacroSeries(NamedTuple):
 
     def first_day(self, index: int) -> np.datetime64:
         """Return the first day of the period at an index."""
-        day: np.datetime64 = first_days(self.period[index], self.variable.frequency)[()]
+        day: np.datetime64 = first_days(self.period[[index]], self.variable.frequency)[0]
         return day
 
 
@@ -102,12 +102,12 @@ def period_numbers(days: np.ndarray, frequency: str) -> np.ndarray:
 def first_days(numbers: np.ndarray, frequency: str) -> np.ndarray:
     """Return the first day (datetime64[D]) of periods given by number."""
     if frequency == "daily":
-        return np.asarray(numbers).astype("datetime64[D]")
-    months = np.asarray(numbers) * _MONTHS_PER_PERIOD[frequency]
+        return numbers.astype("datetime64[D]")
+    months = numbers * _MONTHS_PER_PERIOD[frequency]
     return months.astype("datetime64[M]").astype("datetime64[D]")
 
 
-def log_ratio(value: np.ndarray, neighbour: np.ndarray) -> np.ndarray:
+def log_ratio(value: Any, neighbour: Any) -> np.ndarray:
     """Return the absolute log ratio of two values; NaN where their signs differ or one is 0."""
     with np.errstate(divide="ignore", invalid="ignore"):
         size: np.ndarray = np.abs(np.log(value / neighbour))

@@ -1,6 +1,6 @@
 """The report as one HTML page."""
 
-from dosvotos.leakage.report import RULES, Finding, LeakReport, stamp
+from dosvotos.leakage.report import RULES, Finding, LeakReport, format_time
 from dosvotos.reports.pages import mark, note, page, section, table, verdict
 
 
@@ -16,7 +16,7 @@ def leak_page(report: LeakReport) -> str:
         for feature in report.features
     ]
     kinds = [{"kind": kind, "count": count} for kind, count in report.probes.items()]
-    span = f"{report.bars:,} bars, {stamp(report.first_bar)} to {stamp(report.last_bar)} UTC"
+    span = f"{report.bars:,} bars, {format_time(report.first_bar)} to {format_time(report.last_bar)} UTC"
     said = "Clean: nothing saw the future." if report.clean else "Not clean."
     return page(
         "Does anything see the future?",
@@ -31,4 +31,4 @@ def leak_page(report: LeakReport) -> str:
 def _section(finding: Finding) -> str:
     hint = [note(f"looks like: {finding.hint}")] if finding.hint else []
     heading = f"{finding.subject}: {RULES[finding.rule]}"
-    return section(heading, finding.words, *hint, note(f"found by {finding.times} probe(s)"))
+    return section(heading, finding.detail, *hint, note(f"found by {finding.n_probes} probe(s)"))

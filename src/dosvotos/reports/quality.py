@@ -12,7 +12,7 @@ from markupsafe import Markup, escape
 
 from dosvotos.contracts.acquisition import MacroVariable
 from dosvotos.market.calendar import BARS_PER_SESSION, session_dates
-from dosvotos.quality import sparklines
+from dosvotos.quality import courses
 from dosvotos.quality.bars import flat_shares
 from dosvotos.quality.findings import BARS, QUARANTINED, REPORTED
 from dosvotos.quality.freshness import (
@@ -64,7 +64,7 @@ def render_report(
         One HTML page that needs no network. Equal inputs give equal pages.
     """
     table = summary_table(bars, observations, findings, variables, as_of)
-    drawn = sparklines.draw_sparklines(bars, known_values(observations, as_of), variables, as_of)
+    drawn = courses.courses(bars, known_values(observations, as_of), variables, as_of)
     return pages.page(
         "Data quality",
         f"As known on {pages.minute(as_of)} UTC. Nothing on this page was repaired or filled: a row is "
@@ -75,7 +75,7 @@ def render_report(
         pages.section("Bars a session", *_calendar(bars, as_of)),
         pages.section("Flat bars", *_flat_bars(bars)),
         pages.section("Findings", *_findings(findings)),
-        style=sparklines.STYLE + _STYLE,
+        style=courses.STYLE + _STYLE,
         script=_SCRIPT,
     )
 
