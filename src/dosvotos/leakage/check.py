@@ -9,26 +9,11 @@ import pandas as pd
 
 from dosvotos.contracts.acquisition import MacroVariable
 from dosvotos.errors import DataError
-from dosvotos.leakage.dataset_probes import check_splits, probe_later_rows
-from dosvotos.leakage.future_probes import REPLAY, REWRITTEN_FUTURE, probe_replay, probe_rewritten_future
-from dosvotos.leakage.input_probes import (
-    MOVED_LABEL,
-    check_extra_rows,
-    check_inputs,
-    check_repeatability,
-    probe_inputs,
-    probe_label,
-)
+from dosvotos.leakage import dataset_probes, future_probes, input_probes, publication_probes
 from dosvotos.leakage.perturbations import slice_history, stress_history
 from dosvotos.leakage.pipeline import BARS, CLOCK, FeaturePipeline, Features
 from dosvotos.leakage.probe_bars import BAR_CHOICES, Surroundings
 from dosvotos.leakage.probe_log import Excerpt, ProbeLog
-from dosvotos.leakage.publication_probes import (
-    EXPIRED_VALUE,
-    MOVED_PUBLICATION,
-    probe_expiry,
-    probe_publication,
-)
 from dosvotos.leakage.report import LeakReport
 from dosvotos.market.calendar import session_dates
 from dosvotos.market.features import MarketHistory
@@ -38,13 +23,12 @@ EXCERPT_SESSIONS: Final = 30
 """Length of an excerpt; doubled until every feature with values over all has some in an excerpt."""
 _INPUT_EXCERPTS: Final = 2
 """Excerpts in which each input is changed to see what it moves."""
-_PLAIN, _STRESSED = False, True
 _SCHEDULE: Final = (
-    (REPLAY, _PLAIN), (REPLAY, _STRESSED), (MOVED_PUBLICATION, _PLAIN), (REPLAY, _STRESSED),
-    (EXPIRED_VALUE, _PLAIN), (REWRITTEN_FUTURE, _PLAIN), (REPLAY, _STRESSED), (MOVED_PUBLICATION, _PLAIN),
-    (MOVED_LABEL, _STRESSED), (EXPIRED_VALUE, _PLAIN), (REPLAY, _PLAIN), (REWRITTEN_FUTURE, _STRESSED),
+    ("replay", ""), ("replay", "stressed"), ("publication", ""), ("replay", "stressed"), ("expiry", ""),
+    ("rewrite", ""), ("replay", "stressed"), ("publication", ""), ("label", "stressed"), ("expiry", ""),
+    ("replay", ""), ("rewrite", "stressed"),
 )  # fmt: skip
-"""Kinds of probes in the order of their turns, and whether on a stressed excerpt."""
+"""Kinds of probes in the order of their turns, and whether on the stressed excerpt."""
 _STRESSED_SUFFIX: Final = "; on your data with publications delayed, revised and missing"
 
 
@@ -85,8 +69,8 @@ def check_leaks(
     rng = np.random.default_rng(seed)
     features = pipeline.compute(history)
     log = ProbeLog(pipeline, features.names, pd.DataFrame(features.values).std().fillna(0.0).to_numpy())
-    check_extra_rows(log, features)
-    check_repeatability(log, features, log.compute(history))
+    input_probes.check_extra_rows(log, features)
+    input_probes.check_repeatability(log, features, log.compute(history))
     dataset = None if pipeline.dataset is None else pipeline.dataset(features.frame())
     split_ends = [] if dataset is None else [rows.index.max() for rows in dataset.rows.values()]
     runner = _ProbeRunner(log, history, features, variables, split_ends, rng)
@@ -95,8 +79,8 @@ def check_leaks(
         runner.probe(number)
         on_probe()
     if dataset is not None:
-        check_splits(log, dataset)
-        probe_later_rows(log, history, dataset, rng)
+        dataset_probes.check_splits(log, dataset)
+        dataset_probes.change_later_rows(log, history, dataset, rng)
     return _report(log, history, seed)
 
 
@@ -146,13 +130,13 @@ class _ProbeRunner:
         has_values = dict.fromkeys(self._log.names, False)
         for start in fullest:
             excerpt = self._excerpt(self._slice(start))
-            probe_inputs(self._log, excerpt, int(self._rng.integers(2**31)))
+            input_probes.change_inputs(self._log, excerpt, int(self._rng.integers(2**31)))
             observed = np.isfinite(excerpt.baseline.values).any(axis=0)
             for name, seen in zip(self._log.names, observed, strict=True):
                 has_values[name] |= bool(seen)
             if all(has_values.values()):
                 break
-        check_inputs(self._log, has_values)
+        input_probes.check_inputs(self._log, has_values)
 
     def probe(self, number: int) -> None:
         """Run the next probe of the schedule; each round of the schedule has its own excerpt."""
@@ -160,21 +144,21 @@ class _ProbeRunner:
         if turn == 0:
             self._choose_excerpt(number // len(_SCHEDULE))
         log, rng = self._log, self._rng
-        kind, is_stressed = _SCHEDULE[turn]
-        excerpt = self._stressed if is_stressed else self._plain
-        if kind == REPLAY:
-            probe_replay(log, excerpt, self._choose_bar(excerpt))
-        elif kind == REWRITTEN_FUTURE:
+        kind, stress = _SCHEDULE[turn]
+        excerpt = self._stressed if stress else self._plain
+        if kind == "replay":
+            future_probes.replay(log, excerpt, self._choose_bar(excerpt))
+        elif kind == "rewrite":
             seed = int(rng.integers(2**31))
-            probe_rewritten_future(log, excerpt, self._choose_bar(excerpt), seed)
-        elif kind == MOVED_LABEL:
-            probe_label(log, excerpt, rng)
-        elif kind == MOVED_PUBLICATION:
-            self._try_variables(kind, lambda name: probe_publication(log, excerpt, name, rng))
+            future_probes.rewrite_future(log, excerpt, self._choose_bar(excerpt), seed)
+        elif kind == "label":
+            input_probes.move_label(log, excerpt, rng)
+        elif kind == "publication":
+            self._try_variables(kind, lambda v: publication_probes.move_publication(log, excerpt, v, rng))
         else:
-            limits = self._variables
+            days = {name: variable.ffill_max_days for name, variable in self._variables.items()}
             self._try_variables(
-                kind, lambda name: probe_expiry(log, excerpt, name, limits[name].ffill_max_days, rng)
+                kind, lambda v: publication_probes.expire_value(log, excerpt, v, days[v], rng)
             )
 
     def _try_variables(self, kind: str, probe: Callable[[str], bool]) -> None:

@@ -13,7 +13,6 @@ from dosvotos.leakage.report import format_time
 from dosvotos.market.calendar import BAR, scheduled_sessions, session_dates
 from dosvotos.market.features import MarketHistory
 
-CHANGED_LATER_ROWS: Final = "changed later rows"
 _MOMENTS_PER_SPLIT: Final = 2
 """Moments inside each later split after which everything is changed."""
 
@@ -36,7 +35,7 @@ def check_splits(log: ProbeLog, dataset: Dataset) -> None:
             log.add_finding(subject, "embargo", start, detail)
 
 
-def probe_later_rows(
+def change_later_rows(
     log: ProbeLog, history: MarketHistory, dataset: Dataset, rng: np.random.Generator
 ) -> None:
     """Change everything after a moment; no statistic and no row up to it may change.
@@ -49,7 +48,7 @@ def probe_later_rows(
         seed = int(rng.integers(2**31))
         perturbed = log.compute(perturb_events(history, events_after(history, moment + BAR), seed))
         rebuilt = make_dataset(perturbed.frame())
-        log.probes[CHANGED_LATER_ROWS] += 1
+        log.probes["changed later rows"] += 1
         _compare_statistics(log, dataset, rebuilt, moment)
         for name, rows in dataset.rows.items():
             _compare_rows(log, rows, rebuilt.rows[name], moment, f"{name} row", "future")

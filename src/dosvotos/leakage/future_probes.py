@@ -14,13 +14,10 @@ from dosvotos.leakage.report import format_change, format_duration, format_time
 from dosvotos.market.calendar import BAR
 from dosvotos.market.features import MarketHistory
 
-REPLAY = "replay"
-REWRITTEN_FUTURE = "rewritten future"
 
-
-def probe_replay(log: ProbeLog, excerpt: Excerpt, bar: int) -> None:
+def replay(log: ProbeLog, excerpt: Excerpt, bar: int) -> None:
     """Drop everything that became known after a bar's close; no row up to that bar may change."""
-    log.probes[REPLAY] += 1
+    log.probes["replay"] += 1
     events = events_after(excerpt.history, excerpt.baseline.times[bar] + BAR)
 
     def perturb(start: int) -> MarketHistory:
@@ -29,9 +26,9 @@ def probe_replay(log: ProbeLog, excerpt: Excerpt, bar: int) -> None:
     _compare_past(log, excerpt, bar, _Future(events, perturb, "became known"))
 
 
-def probe_rewritten_future(log: ProbeLog, excerpt: Excerpt, bar: int, seed: int) -> None:
+def rewrite_future(log: ProbeLog, excerpt: Excerpt, bar: int, seed: int) -> None:
     """Change every price and value that came after a bar's close; no row up to that bar may change."""
-    log.probes[REWRITTEN_FUTURE] += 1
+    log.probes["rewritten future"] += 1
     events = events_after(excerpt.history, excerpt.baseline.times[bar] + BAR)
 
     def perturb(start: int) -> MarketHistory:
@@ -108,17 +105,7 @@ def _describe_event(history: MarketHistory, event: pd.Series) -> str:
 def _guess_cause(
     history: MarketHistory, bar: pd.Timestamp, event: pd.Series, before: float, share: float
 ) -> str:
-    """Guess the kind of code that lets an event move an earlier bar.
-
-    Parameters
-    ----------
-    bar : Timestamp
-        Open of the bar.
-    before : float
-        Its feature without the event.
-    share : float
-        Share of the bars up to it that moved too.
-    """
+    """Guess the cause from the value `before` the event and the `share` of earlier bars that moved."""
     if np.isnan(before):
         return "missing without the later data: a centred window, a backward fill, a join that looks ahead"
     if share > 0.5:

@@ -12,24 +12,21 @@ from dosvotos.leakage.report import format_change, format_time
 from dosvotos.market.calendar import BAR, LAST_SLOT, session_dates, slots
 from dosvotos.market.features import MarketHistory
 
-CHANGED_INPUT = "changed input"
-MOVED_LABEL = "moved label"
 
-
-def probe_inputs(log: ProbeLog, excerpt: Excerpt, seed: int) -> None:
+def change_inputs(log: ProbeLog, excerpt: Excerpt, seed: int) -> None:
     """Record which inputs move which features: change prices, then macro variables, by halving groups."""
     history, baseline = excerpt.history, excerpt.baseline
     every_bar = np.ones(len(history.bars), bool)
     perturbed = log.compute(perturb_prices(history, every_bar, seed))
     log.record_input(log.differs(baseline.values, perturbed.values), BARS)
-    log.probes[CHANGED_INPUT] += 1
+    log.probes["changed input"] += 1
     groups = [sorted(history.macro["variable"].unique())]
     while groups:
         group = groups.pop()
         rows = history.macro["variable"].isin(group).to_numpy()
         perturbed = log.compute(perturb_values(history, rows, seed))
         moved = log.differs(baseline.values, perturbed.values)
-        log.probes[CHANGED_INPUT] += 1
+        log.probes["changed input"] += 1
         if not moved.any():
             continue
         if len(group) == 1:
@@ -72,13 +69,10 @@ def check_extra_rows(log: ProbeLog, features: Features) -> None:
         log.add_finding(name, "filled", times[0], detail, "bars laid on a full grid and filled")
 
 
-def probe_label(log: ProbeLog, excerpt: Excerpt, rng: np.random.Generator) -> bool:
-    """Give a bar beside a missing one the missing one's time; no feature declared on bars alone may move.
+def move_label(log: ProbeLog, excerpt: Excerpt, rng: np.random.Generator) -> bool:
+    """Give a bar the time of a missing one beside it; return False if no bar fits.
 
-    Returns
-    -------
-    bool
-        False if no bar fits.
+    No feature declared on bars alone may move: it must not fill missing bars.
     """
     history, baseline = excerpt.history, excerpt.baseline
     times = baseline.times
@@ -90,7 +84,7 @@ def probe_label(log: ProbeLog, excerpt: Excerpt, rng: np.random.Generator) -> bo
     labels.iloc[bar] += shift
     moved_bars = history.bars.set_axis(pd.DatetimeIndex(labels, name=times.name), axis=0)
     perturbed = log.compute(MarketHistory(moved_bars, history.macro))
-    log.probes[MOVED_LABEL] += 1
+    log.probes["moved label"] += 1
     effect = log.differs(baseline.values, perturbed.values)
     log.record_input(effect, CLOCK)
     from_bars_alone = [name for name in log.names if log.pipeline.inputs.get(name) == (BARS,)]

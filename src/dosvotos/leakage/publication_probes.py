@@ -12,12 +12,10 @@ from dosvotos.leakage.report import format_change, format_duration, format_time
 from dosvotos.market.calendar import BAR
 from dosvotos.market.features import MarketHistory
 
-MOVED_PUBLICATION = "moved publication"
-EXPIRED_VALUE = "expired value"
 _DAY = pd.Timedelta(days=1)
 
 
-def probe_publication(log: ProbeLog, excerpt: Excerpt, variable: str, rng: np.random.Generator) -> bool:
+def move_publication(log: ProbeLog, excerpt: Excerpt, variable: str, rng: np.random.Generator) -> bool:
     """Publish one value at a bar's close, an instant after it, or never; return False if no value fits.
 
     Published at the close the bar may see it, an instant later only the next bar may; none before.
@@ -31,7 +29,7 @@ def probe_publication(log: ProbeLog, excerpt: Excerpt, variable: str, rng: np.ra
     on_time, late, never = (
         log.compute(_republish(history, row, moment)) for moment in (close, close + INSTANT, None)
     )
-    log.probes[MOVED_PUBLICATION] += 1
+    log.probes["moved publication"] += 1
     log.record_comparison(on_time.values[: bar + 1])
     value = f"the {short_name(variable)} value of {history.macro.iloc[row]['observation_date']}"
     event = f"{value} was published {format_time(close)}{excerpt.suffix}"
@@ -45,23 +43,17 @@ def probe_publication(log: ProbeLog, excerpt: Excerpt, variable: str, rng: np.ra
     return True
 
 
-def probe_expiry(
+def expire_value(
     log: ProbeLog, excerpt: Excerpt, variable: str, limit_days: int, rng: np.random.Generator
 ) -> bool:
-    """Silence a variable past its age limit: from then on its old values may move nothing.
-
-    Returns
-    -------
-    bool
-        False if the variable has no value that old.
-    """
+    """Silence a variable past its limit: old values may then move nothing; return False if none is old."""
     silence = _silence(excerpt.history, variable, limit_days, rng)
     if silence is None:
         return False
     baseline = log.compute(silence.history)
     seed = int(rng.integers(2**31))
     perturbed = log.compute(perturb_values(silence.history, silence.old_rows, seed))
-    log.probes[EXPIRED_VALUE] += 1
+    log.probes["expired value"] += 1
     expired, effect = silence.is_expired, log.differs(baseline.values, perturbed.values)
     log.record_input(effect[~expired], variable)
     log.record_comparison(baseline.values, np.array(log.names)[effect[~expired].any(axis=0)])
@@ -127,12 +119,7 @@ def _require_exactly_one_bar(
 ) -> None:
     """Report features, declared without bars, that a publication at a bar's close reaches late or too long.
 
-    Parameters
-    ----------
-    effect : ndarray of bool, shape (n_bars, n_features)
-        What the publication at the close changes.
-    after : ndarray of bool, shape (n_bars - bar - 1, n_features)
-        What the instant changes after the bar: nothing may.
+    `effect` is what the publication changes, `after` what an instant's delay changes after the bar.
     """
     times = excerpt.baseline.times
     for column, name in enumerate(log.names):
@@ -163,9 +150,9 @@ class _Silence(NamedTuple):
     last: pd.Timestamp
     """The last publication before the silence, UTC."""
     is_expired: np.ndarray
-    """Bars that close when the last value is past its limit and before the next one; shape (n_bars,)."""
+    """Mask of the bars whose newest value is past the limit."""
     old_rows: np.ndarray
-    """The variable's macro rows up to the last publication; shape (n_values,)."""
+    """Mask of the variable's macro rows up to the last publication."""
 
 
 def _silence(

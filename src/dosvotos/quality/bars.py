@@ -56,7 +56,8 @@ def check_bars(bars: pd.DataFrame, thresholds: BarQualityParams, as_of: pd.Times
         For missing columns or naive timestamps.
     """
     rows = _in_time_order(bars)
-    check = QualityCheck(rows, pd.Series(BARS, index=rows.index), rows["timestamp"])
+    subject = pd.Series(BARS, index=rows.index)
+    check = QualityCheck(rows, subject, rows["timestamp"], rows["close"])
     _report_zone_labels(check, thresholds)
     _quarantine_impossible_prices(check)
     _quarantine_open_bars(check, as_of)
@@ -136,19 +137,19 @@ def _quarantine_impossible_prices(check: QualityCheck) -> None:
     prices = check.rows[_PRICES].to_numpy(float)
     violates = ~(np.isfinite(prices) & (prices > 0)).all(axis=1)
     detail = [f"prices must be positive and finite, were {_format_ohlc(row)}" for row in prices[violates]]
-    check.quarantine("impossible_price", violates, check.rows["close"], detail)
+    check.quarantine("impossible_price", violates, detail)
     prices = check.rows[_PRICES].to_numpy(float)
     violates = (prices[:, 1] < prices.max(axis=1)) | (prices[:, 2] > prices.min(axis=1))
     detail = [
         f"open and close must lie between low and high, were {_format_ohlc(row)}" for row in prices[violates]
     ]
-    check.quarantine("close_outside_range", violates, check.rows["close"], detail)
+    check.quarantine("close_outside_range", violates, detail)
 
 
 def _quarantine_open_bars(check: QualityCheck, as_of: pd.Timestamp) -> None:
     is_open = (check.rows["timestamp"] + BAR > as_of).to_numpy()
     detail = [f"closes after now, {as_of.tz_convert('UTC'):%Y-%m-%d %H:%M} UTC"] * int(is_open.sum())
-    check.quarantine("not_closed", is_open, check.rows["close"], detail)
+    check.quarantine("not_closed", is_open, detail)
 
 
 def _quarantine_unscheduled(check: QualityCheck) -> None:
@@ -160,12 +161,12 @@ def _quarantine_unscheduled(check: QualityCheck) -> None:
     detail = _describe_each(
         clock, lambda c: f"opens at {_format_clock(c)} Bogota, not at 08:00, 08:05 ... 12:55"
     )
-    check.quarantine("off_session", off_grid, check.rows["close"], detail)
+    check.quarantine("off_session", off_grid, detail)
     times = _times(check.rows)
     closed = ~in_session(times)
     days = session_dates(times[closed])
     detail = _describe_each(days, lambda day: f"{day} is {_reason_closed(day)}")
-    check.quarantine("closed_day", closed, check.rows["close"], detail)
+    check.quarantine("closed_day", closed, detail)
 
 
 def _resolve_duplicates(check: QualityCheck, thresholds: BarQualityParams) -> None:
@@ -190,8 +191,8 @@ def _resolve_duplicates(check: QualityCheck, thresholds: BarQualityParams) -> No
         f"{limit:g} is the same bar"
         for c, k, s in zip(close[disagrees], kept_close[disagrees], kept_source[disagrees], strict=True)
     ]
-    check.remove_duplicates("duplicate_agrees", agrees, check.rows["close"], agreeing)
-    check.quarantine("duplicate_disagrees", disagrees[~agrees], check.rows["close"], disagreeing)
+    check.remove_duplicates("duplicate_agrees", agrees, agreeing)
+    check.quarantine("duplicate_disagrees", disagrees[~agrees], disagreeing)
 
 
 def _best_first(duplicates: pd.DataFrame, preferred_sources: tuple[str, ...]) -> pd.DataFrame:
@@ -223,7 +224,7 @@ def _flag_flat_sessions(check: QualityCheck, thresholds: BarQualityParams, as_of
             f"(from {thresholds.flat_session_share:.0%} on no market stands behind the quotes)"
         ),
     )
-    check.flag("flat_session", violates, check.rows["close"], detail, thresholds.doubtful)
+    check.flag("flat_session", violates, detail, thresholds.doubtful)
 
 
 # ---- reports about the kept bars

@@ -37,16 +37,14 @@ def no_findings() -> pd.DataFrame:
 
 
 class QualityCheck:
-    """Rows under check: each rule removes or reports the rows that violate it, and adds a finding for each.
+    """Rows under check: each rule removes or reports the rows that violate it, with a finding for each.
 
     Parameters
     ----------
     rows : DataFrame
         With a column ``source`` and a unique index.
-    subject : Series of str
-        Subject of each row's findings, by the index of `rows`.
-    at : Series of UTC timestamps
-        Time of each row's findings, by the index of `rows`.
+    subject, at, value : Series, by the index of `rows`
+        What findings about a row are filed under; `at` in UTC.
 
     Attributes
     ----------
@@ -55,37 +53,38 @@ class QualityCheck:
 
     Notes
     -----
-    Rules pass ``violates`` (ndarray of bool, shape (n_rows,), by the rows left), ``value`` (Series of shape
-    (n_rows,)) and ``detail`` (a sentence for each row that violates the rule).
+    A rule passes ``violates``, a mask of the rows left, and ``detail``, a sentence for each row in it.
     """
 
-    def __init__(self, rows: pd.DataFrame, subject: pd.Series, at: pd.Series) -> None:
+    def __init__(self, rows: pd.DataFrame, subject: pd.Series, at: pd.Series, value: pd.Series) -> None:
         self.rows = rows
-        self._subject = subject
-        self._at = at.astype("datetime64[us, UTC]")
+        self._columns = pd.DataFrame({"subject": subject, "at": at, "value": value})
         self._row_findings: list[pd.DataFrame] = []
         self._reports: list[tuple[str, str, str, pd.Timestamp, float, str, str]] = []
 
-    def quarantine(self, rule: str, violates: np.ndarray, value: pd.Series, detail: Sequence[str]) -> None:
+    def quarantine(self, rule: str, violates: np.ndarray, detail: Sequence[str]) -> None:
         """Remove the rows that violate a rule, with a finding "quarantined" for each."""
-        self._add_row_findings(rule, violates, value, detail, QUARANTINED)
-        self._remove(violates)
+        self._add(rule, QUARANTINED, violates, detail)
+        self.rows = self.rows[~violates]
 
-    def remove_duplicates(
-        self, rule: str, violates: np.ndarray, value: pd.Series, detail: Sequence[str]
-    ) -> None:
+    def remove_duplicates(self, rule: str, violates: np.ndarray, detail: Sequence[str]) -> None:
         """Remove rows whose equal is kept, with a finding "reported" for each: nothing is lost."""
-        self._add_row_findings(rule, violates, value, detail, REPORTED)
-        self._remove(violates)
+        self._add(rule, REPORTED, violates, detail)
+        self.rows = self.rows[~violates]
 
     def flag(
-        self, rule: str, violates: np.ndarray, value: pd.Series, detail: Sequence[str], action: str
+        self,
+        rule: str,
+        violates: np.ndarray,
+        detail: Sequence[str],
+        action: str,
+        value: pd.Series | None = None,
     ) -> None:
-        """Quarantine the rows that violate a rule, or keep and report them: `action` is the choice."""
-        if action == "quarantine":
-            self.quarantine(rule, violates, value, detail)
-        else:
-            self._add_row_findings(rule, violates, value, detail, REPORTED)
+        """Quarantine the rows that violate a rule, or keep and report them, as `action` says."""
+        severity = QUARANTINED if action == "quarantine" else REPORTED
+        self._add(rule, severity, violates, detail, value)
+        if severity == QUARANTINED:
+            self.rows = self.rows[~violates]
 
     def report(
         self, rule: str, subject: str, at: pd.Timestamp, value: float, detail: str, source: str = ""
@@ -102,23 +101,18 @@ class QualityCheck:
             self.rows.reset_index(drop=True), findings.sort_values(_ORDER, kind="stable", ignore_index=True)
         )
 
-    def _add_row_findings(
-        self, rule: str, violates: np.ndarray, value: pd.Series, detail: Sequence[str], severity: str
+    def _add(
+        self,
+        rule: str,
+        severity: str,
+        violates: np.ndarray,
+        detail: Sequence[str],
+        value: pd.Series | None = None,
     ) -> None:
-        if not violates.any():
-            return
-        index = self.rows.index[violates]
-        columns = {
-            "rule": rule,
-            "severity": severity,
-            "subject": self._subject[index].to_numpy(),
-            "at": self._at[index].array,
-            "value": value.to_numpy(float)[violates],
-            "detail": list(detail),
-            "source": self.rows["source"][violates].to_numpy(),
-        }
-        self._row_findings.append(pd.DataFrame(columns))
-
-    def _remove(self, violates: np.ndarray) -> None:
-        if violates.any():
-            self.rows = self.rows[~violates]
+        rows = self.rows[violates]
+        if len(rows):
+            columns = self._columns.loc[rows.index].assign(
+                rule=rule, severity=severity, detail=list(detail), source=rows["source"]
+            )
+            columns["value"] = columns["value"] if value is None else value[rows.index]
+            self._row_findings.append(columns[list(FINDING_COLUMNS)])

@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from dosvotos.contracts.acquisition import MacroVariable
 from dosvotos.contracts.parameters import MacroQualityParams
 from dosvotos.quality.series import (
     STORED,
@@ -97,10 +98,10 @@ def _classify_outwards(
     classified, last = [segments[0]], far[0]
     for i, candidate in enumerate(segments[1:], start=1):
         segment = candidate
-        if not _count_stored(series, segment) and _is_break(series, last, near[i]):
+        if not _count_stored(series, candidate) and _is_break(series, last, near[i]):
             returns = any(not _is_break(series, last, index) for index in near[i + 1 :])
-            jump = _Jump(series, last, near[i], segment.size, returns, typical)
-            rule, detail = _classify_jump(jump, thresholds)
+            jump = _Jump(series.value[near[i]], series.value[last], candidate.size, returns)
+            rule, detail = _classify_jump(jump, series.variable, typical, thresholds)
             segment = candidate._replace(rule=rule, detail=detail)
         classified.append(segment)
         if segment.rule in ("", LEVEL_SHIFT):
@@ -109,37 +110,27 @@ def _classify_outwards(
 
 
 class _Jump(NamedTuple):
-    """A break from the last value that belongs to the series to the first of a segment."""
+    """A break between the last value that belongs to the series and the first of a segment."""
 
-    series: MacroSeries
-    last: int
-    first: int
+    value: float
+    neighbour: float
     size: int
     """Number of values in the segment."""
     returns: bool
-    """Whether a later segment is back at the level of `last`."""
-    typical: float
-
-    @property
-    def values(self) -> tuple[float, float]:
-        """The first value of the segment and the last one that belongs."""
-        return self.series.value[self.first], self.series.value[self.last]
-
-    @property
-    def typical_steps(self) -> float:
-        """Its size as a multiple of the series' typical step; infinite without one."""
-        return float(log_ratio(*self.values)) / self.typical if self.typical > 0 else np.inf
+    """Whether a later segment is back at the old level."""
 
 
-def _classify_jump(jump: _Jump, thresholds: MacroQualityParams) -> tuple[str, str]:
+def _classify_jump(
+    jump: _Jump, variable: MacroVariable, typical: float, thresholds: MacroQualityParams
+) -> tuple[str, str]:
     """Return the rule that the segment after a jump violates, and the sentence about it."""
-    value, neighbour = jump.values
-    ratio, size, n_steps = jump.series.variable.max_step_ratio, jump.size, jump.typical_steps
+    value, neighbour, size, returns = jump
+    ratio, lasting = variable.max_step_ratio, getattr(thresholds.lasting, variable.frequency)
+    n_steps = float(log_ratio(value, neighbour)) / typical if typical > 0 else np.inf
     limit = "" if ratio is None else f" (at most {ratio:g} times)"
     found = f"{value:g} is {format_ratio(value, neighbour)} the {neighbour:g} beside it{limit}"
-    lasting = getattr(thresholds.lasting, jump.series.variable.frequency)
     is_slip = power_of_ten(value, neighbour) != 0
-    lasts = size >= lasting and not jump.returns and n_steps <= thresholds.splice_steps
+    lasts = size >= lasting and not returns and n_steps <= thresholds.splice_steps
     if lasts and not (is_slip and ratio is not None):
         if n_steps <= (1.0 if ratio is not None else _UNREPORTED_STEPS):
             return "", ""
@@ -151,7 +142,7 @@ def _classify_jump(jump: _Jump, thresholds: MacroQualityParams) -> tuple[str, st
         return "decimal_slip", f"{found}: a decimal point lost"
     if size < lasting:
         return "step", f"{found}, for {size} value(s); a level counts from {lasting} on"
-    if jump.returns:
+    if returns:
         return "splice", f"{found} for {size} values, then the series returns: another instrument"
     return "splice", (
         f"{found} for {size} values, {n_steps:.0f} of the series' usual largest steps away (limit "

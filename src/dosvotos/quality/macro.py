@@ -1,26 +1,21 @@
 """Quality rules for macro observations: each is kept as it came, or quarantined; none is repaired."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Final
 
 import numpy as np
 import pandas as pd
 
-from dosvotos.contracts.acquisition import MacroVariable
 from dosvotos.contracts.parameters import MacroQualityParams
 from dosvotos.errors import DataError
 from dosvotos.market.calendar import closed_days_around
 from dosvotos.quality.findings import CheckedRows, QualityCheck
-from dosvotos.quality.level_shifts import (
-    LEVEL_SHIFT,
-    find_level_violations,
-    segment_series,
-    typical_step,
-)
+from dosvotos.quality.level_shifts import LEVEL_SHIFT, find_level_violations, segment_series, typical_step
 from dosvotos.quality.repeated_values import find_repeat_violations
 from dosvotos.quality.series import (
     STORED,
     MacroSeries,
+    Variables,
     Violations,
     build_series,
     format_ratio,
@@ -41,7 +36,7 @@ _GAP_UNITS: Final = {"daily": "business day(s)", "monthly": "month(s)", "quarter
 
 def check_macro(
     observations: pd.DataFrame,
-    variables: Mapping[str, MacroVariable],
+    variables: Variables,
     thresholds: MacroQualityParams,
     as_of: pd.Timestamp,
     known: pd.DataFrame | None = None,
@@ -75,7 +70,7 @@ def check_macro(
     """
     rows = _in_order(observations)
     midnight = pd.to_datetime(rows["observation_date"]).dt.tz_localize("UTC")
-    check = QualityCheck(rows, rows["variable"], midnight)
+    check = QualityCheck(rows, rows["variable"], midnight, rows["value"])
     _quarantine_unknown(check, variables)
     period = period_of_rows(check.rows, variables)
     stored = latest_stored(known, variables)
@@ -102,10 +97,10 @@ def _in_order(observations: pd.DataFrame) -> pd.DataFrame:
 # ---- rules of a single observation
 
 
-def _quarantine_unknown(check: QualityCheck, variables: Mapping[str, MacroVariable]) -> None:
+def _quarantine_unknown(check: QualityCheck, variables: Variables) -> None:
     unknown = ~check.rows["variable"].isin(list(variables)).to_numpy()
     detail = [f"{name} is no variable of macro_variables.yml" for name in check.rows["variable"][unknown]]
-    check.quarantine("unknown_variable", unknown, check.rows["value"], detail)
+    check.quarantine("unknown_variable", unknown, detail)
 
 
 def _quarantine_not_finite(check: QualityCheck) -> None:
@@ -116,25 +111,21 @@ def _quarantine_not_finite(check: QualityCheck) -> None:
     padding = np.isnan(value) & ~has_begun
     not_finite = ~np.isfinite(value) & ~padding
     detail = ["no value, and none before: a table's empty cell"] * padding.sum()
-    check.quarantine("padding", padding, check.rows["value"], detail)
+    check.quarantine("padding", padding, detail)
     detail = [f"a value must be a finite number, was {v}" for v in value[not_finite]]
-    check.quarantine("not_finite", not_finite[~padding], check.rows["value"], detail)
+    check.quarantine("not_finite", not_finite[~padding], detail)
 
 
-def _quarantine_future(
-    check: QualityCheck, variables: Mapping[str, MacroVariable], as_of: pd.Timestamp
-) -> None:
+def _quarantine_future(check: QualityCheck, variables: Variables, as_of: pd.Timestamp) -> None:
     """Quarantine values of days and periods that have not begun in the zone of their publication."""
     zones = check.rows["variable"].map({name: v.publication.zone for name, v in variables.items()})
     today = zones.map({zone: as_of.tz_convert(zone).date() for zone in zones.unique()})
     future = (check.rows["observation_date"] > today).to_numpy(bool)
     detail = [f"lies after today, {day}" for day in today[future]]
-    check.quarantine("future", future, check.rows["value"], detail)
+    check.quarantine("future", future, detail)
 
 
-def _quarantine_out_of_range(
-    check: QualityCheck, variables: Mapping[str, MacroVariable], stored: pd.DataFrame
-) -> None:
+def _quarantine_out_of_range(check: QualityCheck, variables: Variables, stored: pd.DataFrame) -> None:
     """Quarantine values outside their variable's range, under its own rule if a decimal point was lost."""
     value = check.rows["value"].to_numpy(float)
     low, high = (_limit_of_rows(check.rows, variables, bound) for bound in ("expected_min", "expected_max"))
@@ -149,12 +140,12 @@ def _quarantine_out_of_range(
         "point lost"
         for v, lo, hi, n in zip(value[slip], low[slip], high[slip], neighbour[slip], strict=True)
     ]
-    check.quarantine("decimal_slip", slip, check.rows["value"], detail)
+    check.quarantine("decimal_slip", slip, detail)
     detail = [
         f"{v:g} lies outside [{lo:g}, {hi:g}]"
         for v, lo, hi in zip(value[other], low[other], high[other], strict=True)
     ]
-    check.quarantine("out_of_range", other[~slip], check.rows["value"], detail)
+    check.quarantine("out_of_range", other[~slip], detail)
 
 
 def _values_in_range_beside(rows: pd.DataFrame, outside: np.ndarray, stored: pd.DataFrame) -> np.ndarray:
@@ -176,9 +167,9 @@ def _resolve_duplicates(check: QualityCheck, period: pd.Series) -> None:
     agrees = is_duplicate & (rows["value"].to_numpy(float) == kept["value"].to_numpy(float))
     disagrees = is_duplicate & ~agrees
     detail = _describe_duplicates(rows, kept, agrees, "repeats")
-    check.remove_duplicates("duplicate_agrees", agrees, check.rows["value"], detail)
+    check.remove_duplicates("duplicate_agrees", agrees, detail)
     detail = _describe_duplicates(rows, kept, disagrees, "differs from")
-    check.quarantine("duplicate_disagrees", disagrees[~agrees], check.rows["value"], detail)
+    check.quarantine("duplicate_disagrees", disagrees[~agrees], detail)
 
 
 def _describe_duplicates(rows: pd.DataFrame, kept: pd.DataFrame, chosen: np.ndarray, verb: str) -> list[str]:
@@ -195,7 +186,7 @@ def _describe_duplicates(rows: pd.DataFrame, kept: pd.DataFrame, chosen: np.ndar
 
 
 def _quarantine_rewrites(
-    check: QualityCheck, variables: Mapping[str, MacroVariable], period: pd.Series, stored: pd.DataFrame
+    check: QualityCheck, variables: Variables, period: pd.Series, stored: pd.DataFrame
 ) -> None:
     """Quarantine revisions beyond the step ratio from the median of the values stored around their date."""
     if stored.empty:
@@ -212,12 +203,12 @@ def _quarantine_rewrites(
         "history"
         for v, b, r in zip(value[rewrites], before[rewrites], limit[rewrites], strict=True)
     ]
-    check.quarantine("rewrites_history", rewrites, check.rows["value"], detail)
+    check.quarantine("rewrites_history", rewrites, detail)
 
 
 def _quarantine_until_consistent(
     check: QualityCheck,
-    variables: Mapping[str, MacroVariable],
+    variables: Variables,
     thresholds: MacroQualityParams,
     period: pd.Series,
     stored: pd.DataFrame,
@@ -236,7 +227,7 @@ def _quarantine_violations(check: QualityCheck, violations: Violations) -> None:
         labels = [label for label, violation in violations.items() if violation.rule == rule]
         violates = check.rows.index.isin(labels)
         detail = [violations[label].detail for label in check.rows.index[violates]]
-        check.quarantine(rule, violates, check.rows["value"], detail)
+        check.quarantine(rule, violates, detail)
 
 
 # ---- reports about the kept observations
@@ -314,7 +305,7 @@ def _report(
     check.report(rule, series.name, at, value, detail, str(series.source[index]))
 
 
-def _limit_of_rows(rows: pd.DataFrame, variables: Mapping[str, MacroVariable], field: str) -> np.ndarray:
+def _limit_of_rows(rows: pd.DataFrame, variables: Variables, field: str) -> np.ndarray:
     """Return a limit of each row's variable, by its field's name; NaN where the variable has none."""
     limits = {name: getattr(variable, field) for name, variable in variables.items()}
     return rows["variable"].map(limits).to_numpy(float)

@@ -38,12 +38,12 @@ def flag_outliers(check: QualityCheck, thresholds: BarQualityParams) -> None:
     described = f"{limits.min_tick_bps:g} bps, {limits.spike_sigmas:g} and {limits.spike_moves:g}"
     template = "close {:.5f} stands {:.0f} bps off the closes before and after it"
     detail = _describe(template, spikes, is_spike, nearby, described)
-    check.flag("spike", is_spike, rows["close"], detail, limits.doubtful)
+    check.flag("spike", is_spike, detail, limits.doubtful)
     described = f"{limits.min_tick_bps:g} bps, {limits.wick_sigmas:g} and {limits.wick_moves:g}"
     template = "a price of {:.5f} lies {:.0f} bps beyond every close around it"
     detail = _describe(template, wicks, is_wick, nearby, described)
     left = rows.index.isin(check.rows.index)
-    check.flag("wick", is_wick[left], wicks.price[left], detail, limits.doubtful)
+    check.flag("wick", is_wick[left], detail, limits.doubtful, wicks.price)
 
 
 class _PricePath(NamedTuple):

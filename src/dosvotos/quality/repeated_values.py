@@ -20,11 +20,7 @@ Release = tuple[str, str, int]
 
 
 def find_repeat_violations(series: Sequence[MacroSeries], thresholds: MacroQualityParams) -> Violations:
-    """Return the violation of each row that repeats the value before it though its series rarely does.
-
-    The rules are runs of equal values, and single copies of a month or quarter; a period in which several
-    series of a country are copies makes its other repeats copies too.
-    """
+    """Return the violation of each row that repeats the value before it though its series rarely does."""
     violations: Violations = {}
     for one in series:
         violations |= _check_runs(one, thresholds)
@@ -35,14 +31,12 @@ def find_repeat_violations(series: Sequence[MacroSeries], thresholds: MacroQuali
 
 
 class _Run(NamedTuple):
-    """Equal values in a row, and how likely they are."""
+    """Equal values in a row, the odds of such a run, and how many are expected in the whole series."""
 
     start: int
     size: int
     odds: float
-    """Chance of such a run at a given value."""
     expected: float
-    """Number of such runs expected in the whole series."""
     at_end: bool
     is_longest: bool
 

@@ -13,17 +13,18 @@ _POWER_TOLERANCE: Final = 0.1
 """Distance in log10 within which a ratio counts as a power of ten."""
 _MONTHS_PER_PERIOD: Final = {"monthly": 1, "quarterly": 3}
 
+Variables = Mapping[str, MacroVariable]
+
 
 class Violation(NamedTuple):
-    """A rule that a row violates."""
+    """A rule that a row violates, and the sentence about it."""
 
     rule: str
     detail: str
-    """A sentence with the value and the limit."""
 
 
 Violations = dict[int, Violation]
-"""Violations by row label; a row without one is not in it."""
+"""Violation by row label."""
 
 
 class MacroSeries(NamedTuple):
@@ -49,7 +50,7 @@ class MacroSeries(NamedTuple):
 
 
 def build_series(
-    rows: pd.DataFrame, variables: Mapping[str, MacroVariable], period: pd.Series, stored: pd.DataFrame
+    rows: pd.DataFrame, variables: Variables, period: pd.Series, stored: pd.DataFrame
 ) -> Iterator[MacroSeries]:
     """Build the series of each variable in `rows`; a row replaces the stored value of its period.
 
@@ -71,7 +72,7 @@ def build_series(
         yield MacroSeries(str(name), variables[str(name)], *columns)
 
 
-def latest_stored(known: pd.DataFrame | None, variables: Mapping[str, MacroVariable]) -> pd.DataFrame:
+def latest_stored(known: pd.DataFrame | None, variables: Variables) -> pd.DataFrame:
     """Return the last stored row of each period with its ``period``, by variable and period."""
     if known is None or known.empty:
         return pd.DataFrame({"variable": [], "value": [], "source": [], "period": []})
@@ -82,7 +83,7 @@ def latest_stored(known: pd.DataFrame | None, variables: Mapping[str, MacroVaria
     return latest.sort_values(["variable", "period"], ignore_index=True)
 
 
-def period_of_rows(rows: pd.DataFrame, variables: Mapping[str, MacroVariable]) -> pd.Series:
+def period_of_rows(rows: pd.DataFrame, variables: Variables) -> pd.Series:
     """Return the period number of each row's observation_date, by its variable's frequency."""
     days = rows["observation_date"].to_numpy("datetime64[D]")
     frequency = rows["variable"].map({name: v.frequency for name, v in variables.items()}).to_numpy()
