@@ -6,6 +6,7 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
+from numpy.random import Generator
 
 from dosvotos.contracts.acquisition import MacroVariable
 from dosvotos.errors import DataError
@@ -108,7 +109,7 @@ class _ProbeRunner:
         features: Features,
         variables: Mapping[str, MacroVariable],
         split_ends: list[pd.Timestamp],
-        rng: np.random.Generator,
+        rng: Generator,
     ) -> None:
         self._log, self._history, self._features = log, history, features
         self._variables, self._split_ends, self._rng = variables, split_ends, rng
@@ -157,9 +158,8 @@ class _ProbeRunner:
             self._try_variables(kind, lambda v: publication_probes.move_publication(log, excerpt, v, rng))
         else:
             days = {name: variable.ffill_max_days for name, variable in self._variables.items()}
-            self._try_variables(
-                kind, lambda v: publication_probes.expire_value(log, excerpt, v, days[v], rng)
-            )
+            expire = publication_probes.expire_value
+            self._try_variables(kind, lambda v: expire(log, excerpt, v, days[v], rng))
 
     def _try_variables(self, kind: str, probe: Callable[[str], bool]) -> None:
         """Probe the next variable that some feature uses and that fits; each kind has its own queue."""

@@ -5,6 +5,7 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
+from numpy.random import Generator
 
 from dosvotos.leakage.perturbations import events_after, perturb_events
 from dosvotos.leakage.pipeline import Dataset
@@ -35,9 +36,7 @@ def check_splits(log: ProbeLog, dataset: Dataset) -> None:
             log.add_finding(subject, "embargo", start, detail)
 
 
-def change_later_rows(
-    log: ProbeLog, history: MarketHistory, dataset: Dataset, rng: np.random.Generator
-) -> None:
+def change_later_rows(log: ProbeLog, history: MarketHistory, dataset: Dataset, rng: Generator) -> None:
     """Change everything after a moment; no statistic and no row up to it may change.
 
     The moments are the end of each split but the last, and some inside the splits after the first.
@@ -56,7 +55,7 @@ def change_later_rows(
             _compare_rows(log, *scaled, moment, f"normalised {name} row", "statistics")
 
 
-def _moments(dataset: Dataset, rng: np.random.Generator) -> list[pd.Timestamp]:
+def _moments(dataset: Dataset, rng: Generator) -> list[pd.Timestamp]:
     splits = list(dataset.rows.values())
     moments = [rows.index.max() for rows in splits[:-1]]
     for rows in splits[1:]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
+from numpy.random import Generator
 
 from dosvotos.leakage.perturbations import perturb_prices, perturb_values
 from dosvotos.leakage.pipeline import BARS, CLOCK, Features
@@ -69,15 +70,13 @@ def check_extra_rows(log: ProbeLog, features: Features) -> None:
         log.add_finding(name, "filled", times[0], detail, "bars laid on a full grid and filled")
 
 
-def move_label(log: ProbeLog, excerpt: Excerpt, rng: np.random.Generator) -> bool:
+def move_label(log: ProbeLog, excerpt: Excerpt, rng: Generator) -> bool:
     """Give a bar the time of a missing one beside it; return False if no bar fits.
 
     No feature declared on bars alone may move: it must not fill missing bars.
     """
-    history, baseline = excerpt.history, excerpt.baseline
-    times = baseline.times
-    choices = _movable_labels(history)
-    if not choices:
+    history, baseline, times = excerpt.history, excerpt.baseline, excerpt.baseline.times
+    if not (choices := _movable_labels(history)):
         return False
     bar, shift = choices[int(rng.integers(len(choices)))]
     labels = times.to_series().reset_index(drop=True)
@@ -109,19 +108,14 @@ def _movable_labels(history: MarketHistory) -> list[tuple[int, pd.Timedelta]]:
     same_day = np.diff(session_dates(times)) == np.timedelta64(0, "D")
     can_be_earlier = np.append(False, gap) & (slot >= 1)
     can_be_later = np.append(gap & (same_day | (slot[:-1] < LAST_SLOT)), False) & (slot < LAST_SLOT)
-    choices = [(int(bar), -BAR) for bar in np.flatnonzero(can_be_earlier)]
-    choices += [(int(bar), BAR) for bar in np.flatnonzero(can_be_later)]
-    warm_up = len(times) // 10
+    published = history.macro["published_at"]
     return [
         (bar, shift)
-        for bar, shift in choices
-        if bar > warm_up and not _has_publication_near(history, times[bar])
+        for movable, shift in ((can_be_earlier, -BAR), (can_be_later, BAR))
+        for bar in np.flatnonzero(movable).tolist()
+        if bar > len(times) // 10
+        and not ((published > times[bar] - 2 * BAR) & (published <= times[bar] + 3 * BAR)).any()
     ]
-
-
-def _has_publication_near(history: MarketHistory, time: pd.Timestamp) -> bool:
-    published = history.macro["published_at"]
-    return bool(((published > time - 2 * BAR) & (published <= time + 3 * BAR)).any())
 
 
 def _join(inputs: list[str]) -> str:

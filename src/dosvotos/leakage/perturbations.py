@@ -5,6 +5,7 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
+from numpy.random import Generator
 
 from dosvotos.contracts.acquisition import MacroVariable
 from dosvotos.market.calendar import BAR, LAST_SLOT, session_dates, slots
@@ -77,7 +78,7 @@ def slice_history(history: MarketHistory, start: int, stop: int) -> MarketHistor
 
 
 def stress_history(
-    history: MarketHistory, variables: Mapping[str, MacroVariable], rng: np.random.Generator
+    history: MarketHistory, variables: Mapping[str, MacroVariable], rng: Generator
 ) -> MarketHistory:
     """Return a harder history: late publications, revised values, silent variables, missing bars.
 
@@ -110,7 +111,7 @@ def _noise(count: int, seed: int) -> np.ndarray:
     return np.where(draws < 0, draws - 0.5, draws + 0.5)
 
 
-def _drop_bars(bars: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
+def _drop_bars(bars: pd.DataFrame, rng: Generator) -> pd.DataFrame:
     """Drop single bars, the last half hours of two sessions and the first ones of those that follow."""
     times = pd.DatetimeIndex(bars.index)
     days, slot = session_dates(times), slots(times)
@@ -127,7 +128,7 @@ def _silence_variables(
     macro: pd.DataFrame,
     closes: pd.DatetimeIndex,
     variables: Mapping[str, MacroVariable],
-    rng: np.random.Generator,
+    rng: Generator,
 ) -> pd.DataFrame:
     """Drop the publications of a third of the variables for longer than their age limit."""
     silent = np.zeros(len(macro), bool)
@@ -140,7 +141,7 @@ def _silence_variables(
     return macro[~silent].reset_index(drop=True)
 
 
-def _delay(published: pd.Series, closes: pd.DatetimeIndex, rng: np.random.Generator) -> pd.Series:
+def _delay(published: pd.Series, closes: pd.DatetimeIndex, rng: Generator) -> pd.Series:
     """Delay publications by up to four sessions: to a bar's close, just after it, or between two closes."""
     bars = np.searchsorted(closes, pd.DatetimeIndex(published)) + rng.integers(1, 240, len(published))
     offsets = rng.choice([0, 1, 150_000_000], len(published)).astype("timedelta64[us]")

@@ -5,6 +5,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.random import Generator
 
 from dosvotos.leakage.perturbations import close_times
 from dosvotos.market.calendar import BAR, session_dates
@@ -33,11 +34,11 @@ class Surroundings(NamedTuple):
         return np.diff(session_dates(pd.DatetimeIndex(self.history.bars.index))).astype(int)
 
 
-BarChoice = Callable[[Surroundings, np.random.Generator], np.ndarray]
+BarChoice = Callable[[Surroundings, Generator], np.ndarray]
 """Returns the rows of some bars; rows outside the history are allowed and do not count."""
 
 
-def _before_publications(around: Surroundings, rng: np.random.Generator) -> np.ndarray:
+def _before_publications(around: Surroundings, rng: Generator) -> np.ndarray:
     """Choose the last bars that close before the publications of one variable."""
     if not around.limit_days:
         return np.zeros(0, int)
@@ -45,24 +46,24 @@ def _before_publications(around: Surroundings, rng: np.random.Generator) -> np.n
     return np.searchsorted(close_times(around.history.bars), around.publications(name)) - 1
 
 
-def _at_session_ends(around: Surroundings, rng: np.random.Generator) -> np.ndarray:
+def _at_session_ends(around: Surroundings, rng: Generator) -> np.ndarray:
     """Choose the last bar of each session and the first of the next."""
     return _both_sides(around.days_between_sessions() > 0)
 
 
-def _beside_gaps(around: Surroundings, rng: np.random.Generator) -> np.ndarray:
+def _beside_gaps(around: Surroundings, rng: Generator) -> np.ndarray:
     """Choose the bars on both sides of missing ones and of holidays."""
     missing = np.diff(pd.DatetimeIndex(around.history.bars.index)) > BAR
     days = around.days_between_sessions()
     return _both_sides((missing & (days == 0)) | (days > 3))
 
 
-def _in_warm_up(around: Surroundings, rng: np.random.Generator) -> np.ndarray:
+def _in_warm_up(around: Surroundings, rng: Generator) -> np.ndarray:
     """Choose the first bars, where features have no history yet."""
     return np.arange(min(_WARM_UP_BARS, len(around.history.bars)))
 
 
-def _past_age_limits(around: Surroundings, rng: np.random.Generator) -> np.ndarray:
+def _past_age_limits(around: Surroundings, rng: Generator) -> np.ndarray:
     """Choose the bars at which some variable's newest value is older than its limit."""
     closes = close_times(around.history.bars)
     expired = np.zeros(len(closes), bool)
@@ -74,12 +75,12 @@ def _past_age_limits(around: Surroundings, rng: np.random.Generator) -> np.ndarr
     return np.flatnonzero(expired)
 
 
-def _at_split_ends(around: Surroundings, rng: np.random.Generator) -> np.ndarray:
+def _at_split_ends(around: Surroundings, rng: Generator) -> np.ndarray:
     """Choose the last bar of each split."""
     return np.flatnonzero(around.history.bars.index.isin(around.split_ends))
 
 
-def _anywhere(around: Surroundings, rng: np.random.Generator) -> np.ndarray:
+def _anywhere(around: Surroundings, rng: Generator) -> np.ndarray:
     return np.arange(len(around.history.bars))
 
 

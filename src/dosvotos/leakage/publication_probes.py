@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.random import Generator
 
 from dosvotos.leakage.perturbations import INSTANT, close_times, perturb_values
 from dosvotos.leakage.pipeline import BARS, Features
@@ -15,14 +16,13 @@ from dosvotos.market.features import MarketHistory
 _DAY = pd.Timedelta(days=1)
 
 
-def move_publication(log: ProbeLog, excerpt: Excerpt, variable: str, rng: np.random.Generator) -> bool:
+def move_publication(log: ProbeLog, excerpt: Excerpt, variable: str, rng: Generator) -> bool:
     """Publish one value at a bar's close, an instant after it, or never; return False if no value fits.
 
     Published at the close the bar may see it, an instant later only the next bar may; none before.
     """
     history = excerpt.history
-    chosen = _choose_publication(history, variable, rng)
-    if chosen is None:
+    if (chosen := _choose_publication(history, variable, rng)) is None:
         return False
     row, bar = chosen
     close = close_times(history.bars)[bar]
@@ -43,12 +43,9 @@ def move_publication(log: ProbeLog, excerpt: Excerpt, variable: str, rng: np.ran
     return True
 
 
-def expire_value(
-    log: ProbeLog, excerpt: Excerpt, variable: str, limit_days: int, rng: np.random.Generator
-) -> bool:
+def expire_value(log: ProbeLog, excerpt: Excerpt, variable: str, limit_days: int, rng: Generator) -> bool:
     """Silence a variable past its limit: old values may then move nothing; return False if none is old."""
-    silence = _silence(excerpt.history, variable, limit_days, rng)
-    if silence is None:
+    if (silence := _silence(excerpt.history, variable, limit_days, rng)) is None:
         return False
     baseline = log.compute(silence.history)
     seed = int(rng.integers(2**31))
@@ -73,9 +70,7 @@ def expire_value(
     return True
 
 
-def _choose_publication(
-    history: MarketHistory, variable: str, rng: np.random.Generator
-) -> tuple[int, int] | None:
+def _choose_publication(history: MarketHistory, variable: str, rng: Generator) -> tuple[int, int] | None:
     """Choose a macro row of a variable, and a bar after its publication at which it is still the newest."""
     closes = close_times(history.bars)
     of_variable = history.macro.loc[history.macro["variable"] == variable, "published_at"].sort_values()
@@ -155,9 +150,7 @@ class _Silence(NamedTuple):
     """Mask of the variable's macro rows up to the last publication."""
 
 
-def _silence(
-    history: MarketHistory, variable: str, limit_days: int, rng: np.random.Generator
-) -> _Silence | None:
+def _silence(history: MarketHistory, variable: str, limit_days: int, rng: Generator) -> _Silence | None:
     closes, published = close_times(history.bars), history.macro["published_at"]
     limit = limit_days * _DAY
     of_variable = (history.macro["variable"] == variable).to_numpy()

@@ -32,7 +32,7 @@ _ROUNDING: Final = 1 + 1e-9
 
 
 def check_bars(bars: pd.DataFrame, thresholds: BarQualityParams, as_of: pd.Timestamp) -> CheckedRows:
-    """Quarantine the bars that violate a rule, and report peculiarities of the others.
+    """Quarantine the bars that violate a rule, and report anomalies among the others.
 
     Parameters
     ----------
@@ -291,8 +291,7 @@ def _repeats_close(rows: pd.DataFrame, days: np.ndarray) -> np.ndarray:
 
 
 def _is_flat(bars: pd.DataFrame) -> pd.Series:
-    flat: pd.Series = bars["high"] == bars["low"]
-    return flat
+    return bars["high"].eq(bars["low"])
 
 
 def _consecutive(indices: np.ndarray) -> list[np.ndarray]:

@@ -19,11 +19,11 @@ from dosvotos.quality.series import (
 )
 
 LEVEL_SHIFT: Final = "level_shift"
-_TYPICAL_QUANTILE: Final = 0.99
+_QUANTILE: Final = 0.99
 _MIN_STEPS: Final = 20
 _UNREPORTED_STEPS: Final = 2.0
-"""Typical steps up to which a lasting jump is not reported, for a variable without a step ratio: its typical
-step leaves out those of about a power of ten, which balances near zero take too."""
+"""Multiple of the 99% step up to which a lasting jump is not reported, for a variable without a step ratio: its
+99% step leaves out those of about a power of ten, which balances near zero take too."""
 _DAYS_WITHOUT_GAP: Final = 7
 """Days between two daily values up to which a step is not one over a gap."""
 
@@ -65,7 +65,7 @@ def segment_series(series: MacroSeries, thresholds: MacroQualityParams) -> list[
     sign. The reference segment is the one with most stored values, then most values. From it outwards, the
     next segment belongs to the series if the step from the last value that belongs is no break, if it holds
     stored values, or if it is a level shift: it lasts, nothing after it returns to the old level, and its
-    jump is not many times the series' typical step, as another instrument's is.
+    jump is not many times the series' 99% step, as another instrument's is.
     """
     index = np.arange(len(series.value))
     breaks = np.flatnonzero(_is_break(series, index[:-1], index[1:])) + 1
@@ -80,12 +80,12 @@ def segment_series(series: MacroSeries, thresholds: MacroQualityParams) -> list[
     return [*reversed(before[1:]), *after]
 
 
-def typical_step(series: MacroSeries) -> float:
+def step_q99(series: MacroSeries) -> float:
     """Return the 99% quantile of a series' absolute log steps, breaks left out; 0 with fewer than 20."""
     index = np.arange(len(series.value))
     steps = series.log_steps()
     steps = steps[np.isfinite(steps) & ~_is_break(series, index[:-1], index[1:])]
-    return float(np.quantile(steps, _TYPICAL_QUANTILE)) if len(steps) >= _MIN_STEPS else 0.0
+    return float(np.quantile(steps, _QUANTILE)) if len(steps) >= _MIN_STEPS else 0.0
 
 
 def _classify_outwards(
@@ -94,14 +94,14 @@ def _classify_outwards(
     """Classify segments one after the other, away from the first, which belongs to the series."""
     near = [segment.start if forward else segment.end - 1 for segment in segments]
     far = [segment.end - 1 if forward else segment.start for segment in segments]
-    typical = typical_step(series)
+    q99 = step_q99(series)
     classified, last = [segments[0]], far[0]
     for i, candidate in enumerate(segments[1:], start=1):
         segment = candidate
         if not _count_stored(series, candidate) and _is_break(series, last, near[i]):
             returns = any(not _is_break(series, last, index) for index in near[i + 1 :])
             jump = _Jump(series.value[near[i]], series.value[last], candidate.size, returns)
-            rule, detail = _classify_jump(jump, series.variable, typical, thresholds)
+            rule, detail = _classify_jump(jump, series.variable, q99, thresholds)
             segment = candidate._replace(rule=rule, detail=detail)
         classified.append(segment)
         if segment.rule in ("", LEVEL_SHIFT):
@@ -121,12 +121,12 @@ class _Jump(NamedTuple):
 
 
 def _classify_jump(
-    jump: _Jump, variable: MacroVariable, typical: float, thresholds: MacroQualityParams
+    jump: _Jump, variable: MacroVariable, q99: float, thresholds: MacroQualityParams
 ) -> tuple[str, str]:
     """Return the rule that the segment after a jump violates, and the sentence about it."""
     value, neighbour, size, returns = jump
     ratio, lasting = variable.max_step_ratio, getattr(thresholds.lasting, variable.frequency)
-    n_steps = float(log_ratio(value, neighbour)) / typical if typical > 0 else np.inf
+    n_steps = float(log_ratio(value, neighbour)) / q99 if q99 > 0 else np.inf
     limit = "" if ratio is None else f" (at most {ratio:g} times)"
     found = f"{value:g} is {format_ratio(value, neighbour)} the {neighbour:g} beside it{limit}"
     is_slip = power_of_ten(value, neighbour) != 0
@@ -155,8 +155,7 @@ def _is_break(series: MacroSeries, before: np.ndarray | int, after: np.ndarray |
     first, second = series.value[before], series.value[after]
     if (ratio := series.variable.max_step_ratio) is not None:
         limit = np.log(ratio) * _gap_factor(series, before, after)
-        exceeds: np.ndarray = (first > 0) & (second > 0) & (log_ratio(second, first) > limit)
-        return exceeds
+        return np.asarray((first > 0) & (second > 0) & (log_ratio(second, first) > limit))
     one_sign = bool((series.value > 0).all() or (series.value < 0).all())
     return np.asarray(power_of_ten(second, first) != 0) & one_sign
 

@@ -10,7 +10,7 @@ from dosvotos.contracts.parameters import MacroQualityParams
 from dosvotos.errors import DataError
 from dosvotos.market.calendar import closed_days_around
 from dosvotos.quality.findings import CheckedRows, QualityCheck
-from dosvotos.quality.level_shifts import LEVEL_SHIFT, find_level_violations, segment_series, typical_step
+from dosvotos.quality.level_shifts import LEVEL_SHIFT, find_level_violations, segment_series, step_q99
 from dosvotos.quality.repeated_values import find_repeat_violations
 from dosvotos.quality.series import (
     STORED,
@@ -41,7 +41,7 @@ def check_macro(
     as_of: pd.Timestamp,
     known: pd.DataFrame | None = None,
 ) -> CheckedRows:
-    """Quarantine the observations that violate a rule, and report peculiarities of the others.
+    """Quarantine the observations that violate a rule, and report anomalies among the others.
 
     Parameters
     ----------
@@ -241,15 +241,15 @@ def _report_level_shifts(check: QualityCheck, series: MacroSeries, thresholds: M
 
 
 def _report_source_changes(check: QualityCheck, series: MacroSeries) -> None:
-    """Report changes of source that come with a jump beyond the typical step or with another volatility."""
+    """Report changes of source that come with a jump beyond the 99% step or with another volatility."""
     changes = np.flatnonzero(series.source[1:] != series.source[:-1]) + 1
-    if len(changes) == 0 or (typical := typical_step(series)) == 0:
+    if len(changes) == 0 or (q99 := step_q99(series)) == 0:
         return
     steps = series.log_steps()
     for index in changes.tolist():
         before = steps[max(index - 1 - _SOURCE_WINDOW, 0) : index - 1]
         after = steps[index : index + _SOURCE_WINDOW]
-        jump = steps[index - 1] / typical
+        jump = steps[index - 1] / q99
         if jump > 1 or _volatility_differs(before, after):
             detail = (
                 f"{series.value[index]:g} from {series.source[index]} follows {series.value[index - 1]:g} "

@@ -12,7 +12,7 @@ from dosvotos.contracts.parameters import BarQualityParams
 from dosvotos.market.calendar import BAR, session_dates, slots
 from dosvotos.quality.findings import QualityCheck
 
-_SIDE: Final = 3
+_SIDE_CLOSES: Final = 3
 """Closes on each side whose median is the price there; two bad ticks in a row do not move it."""
 _SIGMA_BARS: Final = 121
 _MIN_MOVES: Final = 20
@@ -22,11 +22,12 @@ _NEARBY_BARS: Final = 13
 _MAX_NET_MOVE: Final = 0.4
 """Largest net move from before a spike to after it, as a share of the spike."""
 _BPS: Final = 1e4
+_SIZE: Final = "{:.0f} robust sigmas and {:.0f} times the moves around it "
 
 
 def flag_outliers(check: QualityCheck, thresholds: BarQualityParams) -> None:
     """Flag closes and wicks far from the closes before and after; a move that lasts is no outlier."""
-    if len(check.rows) <= 2 * _SIDE:
+    if len(check.rows) <= 2 * _SIDE_CLOSES:
         return
     rows, path, limits = check.rows, _price_path(check.rows), thresholds
     spikes, wicks = _spikes(path, rows["close"]), _wicks(path, rows)
@@ -35,13 +36,13 @@ def flag_outliers(check: QualityCheck, thresholds: BarQualityParams) -> None:
     is_spike = far & (spikes.bps >= limits.spike_moves * nearby)
     far = (wicks.bps >= limits.min_tick_bps) & (wicks.sigmas >= limits.wick_sigmas)
     is_wick = far & ~is_spike & (wicks.bps >= limits.wick_moves * nearby)
-    described = f"{limits.min_tick_bps:g} bps, {limits.spike_sigmas:g} and {limits.spike_moves:g}"
-    template = "close {:.5f} stands {:.0f} bps off the closes before and after it"
-    detail = _describe(template, spikes, is_spike, nearby, described)
+    template = "close {:.5f} stands {:.0f} bps off the closes before and after it: "
+    described = f"(limits {limits.min_tick_bps:g} bps, {limits.spike_sigmas:g} and {limits.spike_moves:g})"
+    detail = _describe(template + _SIZE + described, spikes, is_spike, nearby)
     check.flag("spike", is_spike, detail, limits.doubtful)
-    described = f"{limits.min_tick_bps:g} bps, {limits.wick_sigmas:g} and {limits.wick_moves:g}"
-    template = "a price of {:.5f} lies {:.0f} bps beyond every close around it"
-    detail = _describe(template, wicks, is_wick, nearby, described)
+    template = "a price of {:.5f} lies {:.0f} bps beyond every close around it: "
+    described = f"(limits {limits.min_tick_bps:g} bps, {limits.wick_sigmas:g} and {limits.wick_moves:g})"
+    detail = _describe(template + _SIZE + described, wicks, is_wick, nearby)
     left = rows.index.isin(check.rows.index)
     check.flag("wick", is_wick[left], detail, limits.doubtful, wicks.price)
 
@@ -73,18 +74,18 @@ class _Deviations(NamedTuple):
 
 def _price_path(rows: pd.DataFrame) -> _PricePath:
     close = np.log(rows["close"].to_numpy(float))
-    times = rows["timestamp"].dt.tz_localize(None).to_numpy()
     bar_times = pd.DatetimeIndex(rows["timestamp"])
     days = session_dates(bar_times)
+    times = bar_times.tz_localize(None).to_numpy()
     gap = np.diff(times, prepend=times[:1]) / BAR.to_timedelta64()
     gap[days != np.append(days[:1] - 1, days[:-1])] = np.nan
     move = np.abs(np.diff(close, prepend=np.nan)) / np.sqrt(gap)
-    before = [_shift(close, k) for k in range(1, _SIDE + 1)]
-    has_three = _shift(days.astype(float), _SIDE) == days.astype(float)
+    before = [_shift(close, k) for k in range(1, _SIDE_CLOSES + 1)]
+    has_three = _shift(days.astype(float), _SIDE_CLOSES) == days.astype(float)
     return _PricePath(
         close=close,
         before=np.where(has_three, _median_of_three(*before), before[0]),
-        after=_median_of_three(*(_shift(close, -k) for k in range(1, _SIDE + 1))),
+        after=_median_of_three(*(_shift(close, -k) for k in range(1, _SIDE_CLOSES + 1))),
         sigma=_robust_sigma(move, slots(bar_times)),
         gap=gap,
         days=days,
@@ -111,8 +112,7 @@ def _nearby_move_bps(path: _PricePath, far: np.ndarray) -> np.ndarray:
     move[far | np.append(False, far[:-1])] = np.nan
     by_session = pd.Series(move**2).groupby(path.days)
     mean_square = by_session.rolling(_NEARBY_BARS, center=True, min_periods=1).mean()
-    nearby: np.ndarray = np.fmax(np.sqrt(mean_square.to_numpy()), path.sigma) * _BPS
-    return nearby
+    return np.asarray(np.fmax(np.sqrt(mean_square.to_numpy()), path.sigma) * _BPS)
 
 
 def _spikes(path: _PricePath, prices: pd.Series) -> _Deviations:
@@ -136,22 +136,14 @@ def _wicks(path: _PricePath, rows: pd.DataFrame) -> _Deviations:
     return _Deviations(price, size * _BPS, size / path.sigma)
 
 
-def _describe(
-    template: str, deviations: _Deviations, chosen: np.ndarray, nearby: np.ndarray, limits: str
-) -> list[str]:
-    """Write a sentence about each chosen deviation."""
-    return [
-        f"{template.format(price, bps)}: {sigmas:.0f} robust sigmas and {bps / move:.0f} times the moves "
-        f"around it (limits {limits})"
-        for price, bps, sigmas, move in zip(
-            *(values[chosen] for values in (*deviations, nearby)), strict=True
-        )
-    ]
+def _describe(template: str, found: _Deviations, mask: np.ndarray, nearby: np.ndarray) -> list[str]:
+    """Write price, size in bps, in sigmas and in nearby moves of each outlier into a sentence."""
+    columns = (found.price, found.bps, found.sigmas, found.bps / nearby)
+    return [template.format(*figures) for figures in zip(*(c[mask] for c in columns), strict=True)]
 
 
 def _median_of_three(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
-    median: np.ndarray = np.maximum(np.minimum(a, b), np.minimum(np.maximum(a, b), c))
-    return median
+    return np.asarray(np.maximum(np.minimum(a, b), np.minimum(np.maximum(a, b), c)))
 
 
 def _shift(values: np.ndarray, n_bars: int) -> np.ndarray:

@@ -111,7 +111,7 @@ def first_days(numbers: np.ndarray, frequency: str) -> np.ndarray:
 def log_ratio(value: Any, neighbour: Any) -> np.ndarray:
     """Return the absolute log ratio of two values; NaN where their signs differ or one is 0."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        size: np.ndarray = np.abs(np.log(value / neighbour))
+        size = np.abs(np.log(value / neighbour))
     return np.where(np.isfinite(size), size, np.nan)
 
 
