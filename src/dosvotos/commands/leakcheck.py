@@ -92,14 +92,9 @@ def load_experiment(parameters: Parameters) -> StoredExperiment:
 
 
 def import_pipeline(reference: str, contract: ExperimentContract) -> FeaturePipeline:
-    """Import the user's own code by ``package.module:name``, from the working folder on.
+    """Import a user's feature function or `FeaturePipeline` by ``package.module:name``, from this folder on.
 
-    Parameters
-    ----------
-    reference : str
-        Names a function of (bars, macro), which is tested with the experiment's splits, or a
-        `FeaturePipeline`.
-    contract : ExperimentContract
+    A function of (bars, macro) is tested with the experiment's splits.
 
     Raises
     ------

@@ -22,8 +22,8 @@ LEVEL_SHIFT: Final = "level_shift"
 _QUANTILE: Final = 0.99
 _MIN_STEPS: Final = 20
 _UNREPORTED_STEPS: Final = 2.0
-"""Multiple of the 99% step up to which a lasting jump is not reported, for a variable without a step ratio: its
-99% step leaves out those of about a power of ten, which balances near zero take too."""
+"""Multiple of the 99% step up to which a lasting jump is not reported if the variable has no step ratio: that
+quantile leaves out steps of about a power of ten, which balances near zero take too."""
 _DAYS_WITHOUT_GAP: Final = 7
 """Days between two daily values up to which a step is not one over a gap."""
 

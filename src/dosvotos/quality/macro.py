@@ -1,6 +1,5 @@
 """Quality rules for macro observations: each is kept as it came, or quarantined; none is repaired."""
 
-from collections.abc import Iterable
 from typing import Final
 
 import numpy as np
@@ -79,7 +78,14 @@ def check_macro(
     _quarantine_out_of_range(check, variables, stored)
     _resolve_duplicates(check, period)
     _quarantine_rewrites(check, variables, period, stored)
-    for series in _quarantine_until_consistent(check, variables, thresholds, period, stored):
+    while True:
+        every_series = list(build_series(check.rows, variables, period, stored))
+        violations = find_level_violations(every_series, thresholds)
+        violations = violations or find_repeat_violations(every_series, thresholds)
+        if not violations:
+            break
+        _quarantine_violations(check, violations)
+    for series in every_series:
         _report_level_shifts(check, series, thresholds)
         _report_source_changes(check, series)
         _report_gaps(check, series, thresholds)
@@ -204,22 +210,6 @@ def _quarantine_rewrites(
         for v, b, r in zip(value[rewrites], before[rewrites], limit[rewrites], strict=True)
     ]
     check.quarantine("rewrites_history", rewrites, detail)
-
-
-def _quarantine_until_consistent(
-    check: QualityCheck,
-    variables: Variables,
-    thresholds: MacroQualityParams,
-    period: pd.Series,
-    stored: pd.DataFrame,
-) -> Iterable[MacroSeries]:
-    """Quarantine off-level and repeated values until none is left; return the series that remain."""
-    while True:
-        series = list(build_series(check.rows, variables, period, stored))
-        violations = find_level_violations(series, thresholds) or find_repeat_violations(series, thresholds)
-        if not violations:
-            return series
-        _quarantine_violations(check, violations)
 
 
 def _quarantine_violations(check: QualityCheck, violations: Violations) -> None:
