@@ -1,96 +1,76 @@
 """Probes of the future: features up to a bar must not change when what comes after its close does."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from functools import cache, partial
 
 import numpy as np
 import pandas as pd
 
 from dosvotos.errors import DataError
 from dosvotos.leakage.perturbations import drop_events, events_after, perturb_events
-from dosvotos.leakage.pipeline import Features
 from dosvotos.leakage.probe_log import Excerpt, ProbeLog, short_name
 from dosvotos.leakage.report import format_change, format_duration, format_time
 from dosvotos.market.calendar import BAR
 from dosvotos.market.features import MarketHistory
 
+Perturb = Callable[[MarketHistory, pd.DataFrame], MarketHistory]
+"""Returns a history with some events, as `events_after` returns them, dropped or changed."""
+
 
 def replay(log: ProbeLog, excerpt: Excerpt, bar: int) -> None:
     """Drop everything that became known after a bar's close; no row up to that bar may change."""
     log.probes["replay"] += 1
-    events = events_after(excerpt.history, excerpt.baseline.times[bar] + BAR)
-
-    def perturb(start: int) -> MarketHistory:
-        return drop_events(excerpt.history, events.iloc[start:])
-
-    _compare_past(log, excerpt, bar, _Future(events, perturb, "became known"))
+    _compare_past(log, excerpt, bar, drop_events, "became known")
 
 
 def rewrite_future(log: ProbeLog, excerpt: Excerpt, bar: int, seed: int) -> None:
     """Change every price and value that came after a bar's close; no row up to that bar may change."""
     log.probes["rewritten future"] += 1
-    events = events_after(excerpt.history, excerpt.baseline.times[bar] + BAR)
-
-    def perturb(start: int) -> MarketHistory:
-        return perturb_events(excerpt.history, events.iloc[start:], seed)
-
-    _compare_past(log, excerpt, bar, _Future(events, perturb, "was changed"))
+    _compare_past(log, excerpt, bar, partial(perturb_events, seed=seed), "was changed")
 
 
-class _Future(NamedTuple):
-    """The events after a bar's close, and how to perturb them."""
-
-    events: pd.DataFrame
-    """As `events_after` returns them."""
-    perturb: Callable[[int], MarketHistory]
-    """Returns the history with the events from an index on perturbed."""
-    verb: str
-    """What happened to an event, for the sentence."""
-
-
-def _compare_past(log: ProbeLog, excerpt: Excerpt, bar: int, future: _Future) -> None:
+def _compare_past(log: ProbeLog, excerpt: Excerpt, bar: int, perturb: Perturb, verb: str) -> None:
     """Compare the rows up to a bar between the baseline and the history with its whole future perturbed."""
-    baseline = excerpt.baseline
+    history, baseline = excerpt.history, excerpt.baseline
+    events = events_after(history, baseline.times[bar] + BAR)
+
+    @cache
+    def perturbed_values(first: int) -> np.ndarray:
+        """Compute the features with the events from the first on perturbed."""
+        return log.compute(perturb(history, events.iloc[first:])).values
+
+    past = baseline.values[: bar + 1]
     try:
-        perturbed = log.compute(future.perturb(0))
+        moved = log.differs(perturbed_values(0)[: bar + 1], past)
     except DataError as error:
         log.add_note(f"no probe at {format_time(baseline.times[bar])}: {error}")
         return
-    past = baseline.values[: bar + 1]
     log.record_comparison(past)
-    moved = log.differs(perturbed.values[: bar + 1], past)
-    runs = {0: perturbed}
     for name, row, column in log.new_violations(moved, "future", last=True):
-        cause = _find_cause(log, future, row, column, runs)
-        before, after = (runs[i].values[row, column] for i in (cause, cause + 1))
-        event, time = future.events.iloc[cause], baseline.times[row]
+        cause = _find_cause(log, perturbed_values, len(events), row, column)
+        before, after = (perturbed_values(first)[row, column] for first in (cause, cause + 1))
+        event, time = events.iloc[cause], baseline.times[row]
         detail = (
             f"{name} at {format_time(time)} {format_change(before, after)} when "
-            f"{_describe_event(excerpt.history, event)} {future.verb}: "
+            f"{_describe_event(history, event)} {verb}: "
             f"{format_duration(event['at'] - (time + BAR))} after the bar's close{excerpt.suffix}"
         )
         share = moved[:, column].sum() / max(1, np.isfinite(past[:, column]).sum())
-        hint = _guess_cause(excerpt.history, time, event, before, float(share))
-        log.add_finding(name, "future", time, detail, hint)
+        log.add_finding(name, "future", time, detail, _guess_cause(history, time, event, before, share))
 
 
-def _find_cause(log: ProbeLog, future: _Future, row: int, column: int, runs: dict[int, Features]) -> int:
-    """Return the index of an event that moves one value, by bisection; `runs` holds features by start.
+def _find_cause(
+    log: ProbeLog, perturbed_values: Callable[[int], np.ndarray], n_events: int, row: int, column: int
+) -> int:
+    """Return the index of an event that moves one value, by bisection.
 
-    With all events perturbed the value differs from the baseline, with none it does not.
+    The value differs from the baseline with all events perturbed, and does not with none.
     """
-
-    def differs_from_first(start: int) -> bool:
-        if start not in runs:
-            runs[start] = log.compute(future.perturb(start))
-        pair = runs[0].values[row : row + 1], runs[start].values[row : row + 1]
-        return bool(log.differs(*pair)[0, column])
-
-    low, high = 0, len(future.events)
-    differs_from_first(high)
+    low, high = 0, n_events
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if differs_from_first(middle) else (middle, high)
+        pair = (perturbed_values(first)[row : row + 1] for first in (0, middle))
+        low, high = (low, middle) if log.differs(*pair)[0, column] else (middle, high)
     return low
 
 

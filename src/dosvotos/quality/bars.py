@@ -165,7 +165,8 @@ def _quarantine_unscheduled(check: QualityCheck) -> None:
     times = _times(check.rows)
     closed = ~in_session(times)
     days = session_dates(times[closed])
-    detail = _describe_each(days, lambda day: f"{day} is {_reason_closed(day)}")
+    why = {True: "a Colombian holiday or the banks' closing day", False: "a weekend"}
+    detail = _describe_each(days, lambda day: f"{day} is {why[bool(np.is_busday(day))]}")
     check.quarantine("closed_day", closed, detail)
 
 
@@ -304,11 +305,6 @@ def _describe_each(values: np.ndarray, describe: Callable[[Any], str]) -> list[s
     distinct, inverse = np.unique(values, return_inverse=True)
     details: list[str] = np.array([describe(value) for value in distinct], dtype=object)[inverse].tolist()
     return details
-
-
-def _reason_closed(day: np.datetime64) -> str:
-    weekend = not np.is_busday(day)
-    return "a weekend" if weekend else "a Colombian holiday or the banks' closing day"
 
 
 def _format_clock(hhmmss: int) -> str:

@@ -1,6 +1,5 @@
 """Findings of the quality rules, and the check that collects them while it quarantines rows."""
 
-from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -62,25 +61,23 @@ class QualityCheck:
         self._row_findings: list[pd.DataFrame] = []
         self._reports: list[tuple[str, str, str, pd.Timestamp, float, str, str]] = []
 
-    def quarantine(self, rule: str, violates: np.ndarray, detail: Sequence[str]) -> None:
+    def quarantine(self, rule: str, violates: np.ndarray, detail: list[str]) -> None:
         """Remove the rows that violate a rule, with a finding "quarantined" for each."""
         self._add(rule, QUARANTINED, violates, detail)
         self.rows = self.rows[~violates]
 
-    def remove_duplicates(self, rule: str, violates: np.ndarray, detail: Sequence[str]) -> None:
+    def remove_duplicates(self, rule: str, violates: np.ndarray, detail: list[str]) -> None:
         """Remove rows whose equal is kept, with a finding "reported" for each: nothing is lost."""
         self._add(rule, REPORTED, violates, detail)
         self.rows = self.rows[~violates]
 
     def flag(
-        self,
-        rule: str,
-        violates: np.ndarray,
-        detail: Sequence[str],
-        action: str,
-        value: pd.Series | None = None,
+        self, rule: str, violates: np.ndarray, detail: list[str], action: str, value: pd.Series | None = None
     ) -> None:
-        """Quarantine the rows that violate a rule, or keep and report them, as `action` says."""
+        """Quarantine the rows that violate a rule, or keep and report them, as `action` says.
+
+        `value` stands in the findings instead of the row's own.
+        """
         severity = QUARANTINED if action == "quarantine" else REPORTED
         self._add(rule, severity, violates, detail, value)
         if severity == QUARANTINED:
@@ -106,7 +103,7 @@ class QualityCheck:
         rule: str,
         severity: str,
         violates: np.ndarray,
-        detail: Sequence[str],
+        detail: list[str],
         value: pd.Series | None = None,
     ) -> None:
         rows = self.rows[violates]
