@@ -198,7 +198,7 @@ def look_at(window: Window, targets: np.ndarray, name: str) -> Look:
 # ---- the vote
 
 
-class Judged(NamedTuple):
+class CheckedRows(NamedTuple):
     """What the vote makes of one look; parts that were not needed are None."""
 
     criteria: bool
@@ -209,12 +209,12 @@ class Judged(NamedTuple):
     promoted: bool
 
 
-def judged(window: Window, looks: list[Look], seed: int, every_part: bool = False) -> Judged:
+def check_delivery(window: Window, looks: list[Look], seed: int, every_part: bool = False) -> CheckedRows:
     """Vote on the last look, all of them in the ledger."""
     own = looks[-1]
     wanted = parameters().quality_thresholds.success_criteria
     if own.sharpe <= wanted.min_sharpe and not every_part:
-        return Judged(False, False, False, None, False)
+        return CheckedRows(False, False, False, None, False)
     metrics = measure(own.account, window.tape.times, window.sessions).model_dump()
     criteria = hard_criteria(metrics, wanted)
     results = {
@@ -228,10 +228,10 @@ def judged(window: Window, looks: list[Look], seed: int, every_part: bool = Fals
         },
     }
     if own.psr < LEAST_PSR and not every_part:
-        return Judged(passed(criteria), False, False, None, False)
+        return CheckedRows(passed(criteria), False, False, None, False)
     evidence = evidence_of(window, results, looks)
     if not evidence.luck_excluded and not every_part:
-        return Judged(passed(criteria), False, luck_at_a_flat_level(evidence, looks), None, False)
+        return CheckedRows(passed(criteria), False, luck_at_a_flat_level(evidence, looks), None, False)
     settings = parameters().evidence
     rivals = random_traders(own.account.position, settings.n_random_traders, seed)
     results["naive"]["random_sharpe_p95"] = random_sharpe_percentile(
@@ -240,7 +240,7 @@ def judged(window: Window, looks: list[Look], seed: int, every_part: bool = Fals
     evidence = evidence_of(window, results, looks)
     verdict = judge(criteria, NO_PRODUCTION, evidence)
     flat = luck_at_a_flat_level(evidence, looks)
-    return Judged(
+    return CheckedRows(
         passed(criteria),
         evidence.luck_excluded,
         flat,
@@ -281,11 +281,11 @@ class Task(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What became of a task: one `Judged` a look without skill, in order, and the edge's own."""
+    """What became of a task: one `CheckedRows` a look without skill, in order, and the edge's own."""
 
     task: Task
-    nulls: list[Judged]
-    edge: Judged | None
+    nulls: list[CheckedRows]
+    edge: CheckedRows | None
     edge_psr: float | None
     edge_sharpe: float | None
 
@@ -309,7 +309,7 @@ def run(task: Task) -> Outcome:
     for number in range(task.n_looks):
         trader = with_edge if number == place else without_skill
         looks.append(look_at(window, trader(window, random), f"model_{number}"))
-        found = judged(window, looks, seed=task.seed)
+        found = check_delivery(window, looks, seed=task.seed)
         if number == place:
             edge = found
         else:
@@ -323,7 +323,7 @@ def run_naive(task: Task) -> bool:
     random = np.random.default_rng([task.seed, 7])
     window = MARKETS[task.market].window(random)
     own = look_at(window, without_skill(window, random), "model_0")
-    return bool(judged(window, [own], task.seed, every_part=True).naive)
+    return bool(check_delivery(window, [own], task.seed, every_part=True).naive)
 
 
 # ---- tables
@@ -354,7 +354,7 @@ def share(values: Iterable[bool]) -> Share:
     return Share(sum(counted), len(counted))
 
 
-PARTS: dict[str, Callable[[Judged], bool]] = {
+PARTS: dict[str, Callable[[CheckedRows], bool]] = {
     "criteria": lambda one: one.criteria,
     "luck_flat": lambda one: one.luck_flat,
     "luck": lambda one: one.luck,

@@ -27,9 +27,9 @@ def main() -> None:
     real = not quick and (SHARED_DATA / "usdcop_5m.parquet").is_file()
     case = real_case(SHARED_DATA) if real else sample_case()
     probes = 24 if quick else DEFAULT_PROBES
-    check_leaks(case.house, case.history, case.variables, 1)  # compiles
+    check_leaks(case.pipeline, case.history, case.variables, 1)  # compiles
     started = time.perf_counter()
-    report = check_leaks(case.house, case.history, case.variables, probes)
+    report = check_leaks(case.pipeline, case.history, case.variables, probes)
     seconds = time.perf_counter() - started
     table = Table("probes", "count")
     for kind, count in report.probes.items():

@@ -16,7 +16,9 @@ def empty(tmp_path_factory) -> Project:
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory) -> Project:
     project = stored_project(tmp_path_factory.mktemp("stored"))
-    (project.root / "mine.py").write_text((ROOT / "tests/leakage/own.py").read_text("utf-8"), "utf-8")
+    (project.root / "mine.py").write_text(
+        (ROOT / "tests/leakage/user_features.py").read_text("utf-8"), "utf-8"
+    )
     return project
 
 

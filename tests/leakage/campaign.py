@@ -10,15 +10,15 @@ import sys
 import time
 
 from dosvotos.leakage.check import DEFAULT_PROBES, check_leaks
-from dosvotos.leakage.pipeline import Pipeline
+from dosvotos.leakage.pipeline import FeaturePipeline
 from tests.conftest import SHARED_DATA
 from tests.leakage.markets import Case, real_case, sample_case
-from tests.leakage.plants import PLANTS
+from tests.leakage.planted_leaks import PLANTS
 
 FEW = 24
 
 
-def rules_found(case: Case, pipeline: Pipeline, n_probes: int, seed: int) -> set[str]:
+def rules_found(case: Case, pipeline: FeaturePipeline, n_probes: int, seed: int) -> set[str]:
     """The rules a check finds broken."""
     report = check_leaks(pipeline, case.history, case.variables, n_probes, seed)
     return {finding.rule for finding in report.findings()}
@@ -27,7 +27,7 @@ def rules_found(case: Case, pipeline: Pipeline, n_probes: int, seed: int) -> set
 def caught(case: Case, name: str, seeds: range) -> tuple[int, int]:
     """Of how many seeds few probes find a planted leak, and the default number of them."""
     plant, rules = PLANTS[name]
-    pipeline = plant(case.house, case.contract)
+    pipeline = plant(case.pipeline, case.contract)
     missed = [seed for seed in seeds if not rules_found(case, pipeline, FEW, seed) & rules]
     lost = [seed for seed in missed if not rules_found(case, pipeline, DEFAULT_PROBES, seed) & rules]
     if lost:
@@ -38,7 +38,7 @@ def caught(case: Case, name: str, seeds: range) -> tuple[int, int]:
 def false_alarms(market: str, case: Case, seeds: range) -> int:
     """How many seeds find something in the clean pipeline."""
     started = time.perf_counter()
-    false = [seed for seed in seeds if rules_found(case, case.house, DEFAULT_PROBES, seed)]
+    false = [seed for seed in seeds if rules_found(case, case.pipeline, DEFAULT_PROBES, seed)]
     seconds = (time.perf_counter() - started) / len(seeds)
     print(f"clean pipeline, {market}: {len(false)} of {len(seeds)} alarms, {seconds:.1f} s each", flush=True)
     return len(false)

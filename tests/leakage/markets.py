@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from dosvotos.commands.leakcheck import house_pipeline
+from dosvotos.commands.leakcheck import dataset_pipeline
 from dosvotos.contracts.experiment import ExperimentContract, make_contract
 from dosvotos.contracts.features import FINANCING_SOURCES, MACRO_SOURCES
-from dosvotos.leakage.pipeline import Pipeline
+from dosvotos.leakage.pipeline import FeaturePipeline
 from dosvotos.market.dataset import resolve_test_end, select_bars, select_macro
 from dosvotos.market.features import MarketHistory
 from dosvotos.simulation.market import simulate_market
@@ -25,8 +25,8 @@ class Case(NamedTuple):
     history: MarketHistory
 
     @property
-    def house(self) -> Pipeline:
-        return house_pipeline(self.contract)
+    def pipeline(self) -> FeaturePipeline:
+        return dataset_pipeline(self.contract)
 
     @property
     def variables(self):

@@ -1,4 +1,4 @@
-"""Markets to judge: a small one by hand, a simulated one, and the real one."""
+"""Markets to check: a small one by hand, a simulated one, and the real one."""
 
 import datetime as dt
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from dosvotos.errors import DataError
 from dosvotos.market.calendar import closed_days_around
 from dosvotos.quality.findings import QUARANTINED, REPORTED
-from dosvotos.quality.macro import judge_macro
+from dosvotos.quality.macro import check_macro
 from tests.quality.conftest import NOW
 
 DXY = "fxrt_index_dxy_usa_d_dxy"
@@ -34,11 +34,11 @@ def bounded(variables):
 
 
 @pytest.fixture
-def judge(bounded, macro_limits):
-    def _judge(observations, known=None, as_of=NOW, **limits):
-        return judge_macro(observations, bounded, macro_limits.model_copy(update=limits), as_of, known)
+def check(bounded, macro_limits):
+    def _check(observations, known=None, as_of=NOW, **limits):
+        return check_macro(observations, bounded, macro_limits.model_copy(update=limits), as_of, known)
 
-    return _judge
+    return _check
 
 
 def series(name: str, values, start: str = "2024-01-02", freq: str = "B") -> pd.DataFrame:
@@ -64,8 +64,8 @@ def cpi(n: int = 60, name: str = CPI, seed: int = 1) -> pd.DataFrame:
     return series(name, values.round(3), "2020-01-01", "MS")
 
 
-def rules(judged, severity: str = QUARANTINED) -> dict[str, int]:
-    found = judged.findings[judged.findings["severity"] == severity]
+def rules(checked, severity: str = QUARANTINED) -> dict[str, int]:
+    found = checked.findings[checked.findings["severity"] == severity]
     return found["rule"].value_counts().to_dict()
 
 
@@ -78,12 +78,12 @@ def with_values(rows: pd.DataFrame, places, values) -> pd.DataFrame:
 # ---- what holds for any input
 
 
-def test_clean_series_are_kept_in_order_without_a_finding(judge):
+def test_clean_series_are_kept_in_order_without_a_finding(check):
     rows = pd.concat([cpi(), dxy()], ignore_index=True)
-    judged = judge(rows.sample(frac=1, random_state=1))
+    checked = check(rows.sample(frac=1, random_state=1))
     expected = rows.sort_values(["variable", "observation_date"], ignore_index=True)
-    pd.testing.assert_frame_equal(judged.kept, expected)
-    assert judged.findings.empty
+    pd.testing.assert_frame_equal(checked.kept, expected)
+    assert checked.findings.empty
 
 
 @st.composite
@@ -134,93 +134,95 @@ def keys(rows: pd.DataFrame, name: str, day: pd.Series) -> Counter:
 @given(rows=spoilt_series(), order=st.integers(0, 100), n_known=st.integers(0, 40))
 def test_each_observation_is_kept_as_it_came_or_has_one_finding(bounded, macro_limits, rows, order, n_known):
     known = series(DXY, walk(n_known, 97, 0.004), "2023-12-01") if n_known else None
-    judged = judge_macro(rows, bounded, macro_limits, NOW, known)
-    gone = judged.findings[
-        (judged.findings["severity"] == QUARANTINED) | (judged.findings["rule"] == "duplicate_agrees")
+    checked = check_macro(rows, bounded, macro_limits, NOW, known)
+    gone = checked.findings[
+        (checked.findings["severity"] == QUARANTINED) | (checked.findings["rule"] == "duplicate_agrees")
     ]
-    accounted = keys(judged.kept, "variable", judged.kept["observation_date"]) + keys(
+    accounted = keys(checked.kept, "variable", checked.kept["observation_date"]) + keys(
         gone, "subject", gone["at"].dt.date
     )
     assert accounted == keys(rows, "variable", rows["observation_date"])
-    assert not judged.kept.duplicated(["variable", "observation_date"]).any()
+    assert not checked.kept.duplicated(["variable", "observation_date"]).any()
 
-    shuffled = judge_macro(rows.sample(frac=1, random_state=order), bounded, macro_limits, NOW, known)
-    pd.testing.assert_frame_equal(shuffled.kept, judged.kept)
-    pd.testing.assert_frame_equal(shuffled.findings, judged.findings)
+    shuffled = check_macro(rows.sample(frac=1, random_state=order), bounded, macro_limits, NOW, known)
+    pd.testing.assert_frame_equal(shuffled.kept, checked.kept)
+    pd.testing.assert_frame_equal(shuffled.findings, checked.findings)
 
-    again = judge_macro(judged.kept, bounded, macro_limits, NOW, known)
-    pd.testing.assert_frame_equal(again.kept, judged.kept)
+    again = check_macro(checked.kept, bounded, macro_limits, NOW, known)
+    pd.testing.assert_frame_equal(again.kept, checked.kept)
     assert again.quarantined.empty
 
 
-def test_no_observations_at_all_are_judged_too(judge):
-    judged = judge(dxy().iloc[:0])
-    assert judged.kept.empty
-    assert judged.findings.empty
+def test_no_observations_at_all_are_checked_too(check):
+    checked = check(dxy().iloc[:0])
+    assert checked.kept.empty
+    assert checked.findings.empty
 
 
-def test_missing_columns_are_refused(judge):
+def test_missing_columns_are_refused(check):
     with pytest.raises(DataError, match=r"column\(s\) \['vintage'\] are missing"):
-        judge(dxy().drop(columns="vintage"))
+        check(dxy().drop(columns="vintage"))
 
 
 # ---- what an observation says by itself
 
 
-def test_unknown_variables_padding_and_what_is_no_number_are_put_aside(judge):
+def test_unknown_variables_padding_and_what_is_no_number_are_quarantined(check):
     padding = series(DXY, [np.nan] * 3, "1954-07-30")
     hole = with_values(dxy(), [100, 101], [np.nan, -np.inf])
     other = dxy(2).assign(variable="gdp_of_mars")
-    judged = judge(pd.concat([padding, hole, other]))
-    assert rules(judged) == {"padding": 3, "not_finite": 2, "unknown_variable": 2}
-    assert len(judged.kept) == 298
+    checked = check(pd.concat([padding, hole, other]))
+    assert rules(checked) == {"padding": 3, "not_finite": 2, "unknown_variable": 2}
+    assert len(checked.kept) == 298
 
 
-def test_values_out_of_range_are_put_aside_and_a_lost_decimal_point_is_named(judge):
-    judged = judge(with_values(dxy(), [50, 51, 52], [9700.0, 0.0971, 300.0]))
-    assert judged.quarantined["rule"].tolist() == ["decimal_slip", "decimal_slip", "out_of_range"]
-    assert judged.quarantined["value"].tolist() == [9700.0, 0.0971, 300.0]
-    assert "9700 lies outside [65, 170] and is 97.45 times the 99.535" in judged.quarantined["detail"].iloc[0]
+def test_values_out_of_range_are_quarantined_and_a_lost_decimal_point_is_named(check):
+    checked = check(with_values(dxy(), [50, 51, 52], [9700.0, 0.0971, 300.0]))
+    assert checked.quarantined["rule"].tolist() == ["decimal_slip", "decimal_slip", "out_of_range"]
+    assert checked.quarantined["value"].tolist() == [9700.0, 0.0971, 300.0]
+    assert (
+        "9700 lies outside [65, 170] and is 97.45 times the 99.535" in checked.quarantined["detail"].iloc[0]
+    )
 
 
-def test_days_and_periods_that_have_not_begun_are_put_aside(judge):
+def test_days_and_periods_that_have_not_begun_are_quarantined(check):
     """It is 1 March in Bogota and New York when UTC already writes the 2nd."""
     now = pd.Timestamp("2024-03-02 03:00", tz="UTC")
     days = series(DXY, [97.1, 97.2, 97.3], "2024-02-29")
     months = series(CPI, [309.1, 309.9, 310.3], "2024-02-01", "MS")
-    judged = judge(pd.concat([days, months]), as_of=now)
-    assert judged.kept["observation_date"].tolist() == [
+    checked = check(pd.concat([days, months]), as_of=now)
+    assert checked.kept["observation_date"].tolist() == [
         dt.date(2024, 2, 29), dt.date(2024, 3, 1), dt.date(2024, 2, 1), dt.date(2024, 3, 1),
     ]  # fmt: skip
-    assert rules(judged) == {"future": 2}
+    assert rules(checked) == {"future": 2}
 
 
-def test_of_duplicates_the_latest_vintage_stays(judge):
+def test_of_duplicates_the_latest_vintage_stays(check):
     first, last = (dxy().assign(vintage=vintage) for vintage in ("2024-02-01", "2025-03-01"))
     revised = with_values(last, [7], [97.5])
-    judged = judge(pd.concat([revised.iloc[[7]], first, revised.iloc[[8]]]))
-    assert judged.kept.iloc[[7, 8]]["vintage"].tolist() == ["2025-03-01", "2025-03-01"]
-    assert rules(judged) == {"duplicate_disagrees": 1}
-    assert rules(judged, REPORTED) == {"duplicate_agrees": 1}
+    checked = check(pd.concat([revised.iloc[[7]], first, revised.iloc[[8]]]))
+    assert checked.kept.iloc[[7, 8]]["vintage"].tolist() == ["2025-03-01", "2025-03-01"]
+    assert rules(checked) == {"duplicate_disagrees": 1}
+    assert rules(checked, REPORTED) == {"duplicate_agrees": 1}
 
 
-def test_two_dates_in_one_month_are_one_observation(judge):
+def test_two_dates_in_one_month_are_one_observation(check):
     start, end = cpi(), cpi().iloc[[10, 20]]
     end = end.assign(observation_date=[dt.date(2020, 11, 30), dt.date(2021, 9, 30)])
-    judged = judge(pd.concat([end.assign(value=end["value"] + [0.0, 0.1]), start]))
-    pd.testing.assert_frame_equal(judged.kept, start)
-    assert rules(judged) == {"duplicate_disagrees": 1}
-    assert rules(judged, REPORTED) == {"duplicate_agrees": 1}
+    checked = check(pd.concat([end.assign(value=end["value"] + [0.0, 0.1]), start]))
+    pd.testing.assert_frame_equal(checked.kept, start)
+    assert rules(checked) == {"duplicate_disagrees": 1}
+    assert rules(checked, REPORTED) == {"duplicate_agrees": 1}
 
 
-def test_months_dated_on_their_last_day_are_reported(judge):
+def test_months_dated_on_their_last_day_are_reported(check):
     months = cpi().assign(
         observation_date=lambda c: pd.to_datetime(c["observation_date"]) + pd.offsets.MonthEnd()
     )
     months["observation_date"] = months["observation_date"].dt.date
-    judged = judge(months)
-    assert rules(judged) == {}
-    assert judged.findings[["rule", "value"]].values.tolist() == [["period_date", 60.0]]
+    checked = check(months)
+    assert rules(checked) == {}
+    assert checked.findings[["rule", "value"]].values.tolist() == [["period_date", 60.0]]
 
 
 # ---- levels
@@ -228,108 +230,108 @@ def test_months_dated_on_their_last_day_are_reported(judge):
 
 @pytest.mark.parametrize("factor", [1.2, 1 / 1.2])
 @pytest.mark.parametrize("places", [[150], [150, 151, 152], [0], [299], [298, 299]])
-def test_a_short_step_beyond_the_ratio_is_put_aside(judge, places, factor):
+def test_a_short_step_beyond_the_ratio_is_quarantined(check, places, factor):
     rows = dxy()
-    judged = judge(with_values(rows, places, rows["value"][places] * factor))
-    assert rules(judged) == {"step": len(places)}
-    assert set(judged.quarantined["at"].dt.date) == set(rows["observation_date"][places])
+    checked = check(with_values(rows, places, rows["value"][places] * factor))
+    assert rules(checked) == {"step": len(places)}
+    assert set(checked.quarantined["at"].dt.date) == set(rows["observation_date"][places])
 
 
 @pytest.mark.parametrize("power", [-4, -3, -2, -1, 1, 2, 3, 4])
-def test_a_lost_decimal_point_is_found_in_and_out_of_range(judge, bounded, power):
+def test_a_lost_decimal_point_is_found_in_and_out_of_range(check, bounded, power):
     rows = pd.concat(
         [series(BRENT, walk(200, 24.0, 0.02)), series(TPM, [9.5] * 80 + [9.25] * 70)], ignore_index=True
     )
     spots = [100, 250]
-    judged = judge(with_values(rows, spots, rows["value"][spots] * 10.0**power))
-    assert rules(judged) == {"decimal_slip": 2}
-    assert set(judged.quarantined["subject"]) == {BRENT, TPM}
+    checked = check(with_values(rows, spots, rows["value"][spots] * 10.0**power))
+    assert rules(checked) == {"decimal_slip": 2}
+    assert set(checked.quarantined["subject"]) == {BRENT, TPM}
 
 
-def test_a_decimal_point_lost_for_good_is_found(judge):
+def test_a_decimal_point_lost_for_good_is_found(check):
     rows = series(TPM, [9.5] * 80 + [9.25] * 40)
-    judged = judge(with_values(rows, range(100, 120), 0.925))
-    assert rules(judged) == {"decimal_slip": 20}
+    checked = check(with_values(rows, range(100, 120), 0.925))
+    assert rules(checked) == {"decimal_slip": 20}
 
 
 @pytest.mark.parametrize(("start", "end"), [(100, 159), (200, 300), (0, 80)])
-def test_another_instrument_is_found_at_both_its_ends_and_at_the_tail(judge, start, end):
+def test_another_instrument_is_found_at_both_its_ends_and_at_the_tail(check, start, end):
     """DTWEXBGS, about 120 and inside DXY's range, in the place of DXY."""
     rows = dxy()
     other = walk(end - start, 120.3, 0.003, seed=9)
-    judged = judge(with_values(rows, range(start, end), other))
-    assert rules(judged) == {"splice": end - start}
-    assert set(judged.quarantined["at"].dt.date) == set(rows["observation_date"][start:end])
+    checked = check(with_values(rows, range(start, end), other))
+    assert rules(checked) == {"splice": end - start}
+    assert set(checked.quarantined["at"].dt.date) == set(rows["observation_date"][start:end])
 
 
-def test_brent_replaced_by_another_oil_is_found(judge):
+def test_brent_replaced_by_another_oil_is_found(check):
     rows = series(BRENT, 62 + 3 * np.sin(np.arange(400) / 20) + np.random.default_rng(2).normal(0, 0.8, 400))
     other = np.random.default_rng(1).uniform(19.96, 24.38, 59)
-    judged = judge(with_values(rows, range(300, 359), other))
-    assert rules(judged) == {"splice": 59}
+    checked = check(with_values(rows, range(300, 359), other))
+    assert rules(checked) == {"splice": 59}
 
 
 @pytest.mark.parametrize("n_new", [1, 4, 60])
-def test_another_instrument_is_found_against_what_is_stored(judge, n_new):
+def test_another_instrument_is_found_against_what_is_stored(check, n_new):
     rows = dxy(300)
     known, new = rows.iloc[: 300 - n_new], rows.iloc[300 - n_new :]
     other = new.assign(value=walk(n_new, 120.3, 0.003, seed=9))
-    judged = judge(other, known)
-    assert len(judged.quarantined) == n_new
-    assert rules(judge(new, known)) == {}
+    checked = check(other, known)
+    assert len(checked.quarantined) == n_new
+    assert rules(check(new, known)) == {}
 
 
-def test_a_history_rewritten_by_another_instrument_is_put_aside_whole(judge):
+def test_a_history_rewritten_by_another_instrument_is_quarantined_whole(check):
     rows = dxy()
-    judged = judge(rows.assign(value=rows["value"] * 1.24), known=rows)
-    assert rules(judged) == {"rewrites_history": 300}
+    checked = check(rows.assign(value=rows["value"] * 1.24), known=rows)
+    assert rules(checked) == {"rewrites_history": 300}
 
 
-def test_a_wrong_value_stored_once_can_be_corrected(judge):
+def test_a_wrong_value_stored_once_can_be_corrected(check):
     rows = dxy()
     known = with_values(rows, [150], [120.0])
-    assert rules(judge(rows, known)) == {}
+    assert rules(check(rows, known)) == {}
 
 
-def test_an_ordinary_revision_is_kept(judge):
+def test_an_ordinary_revision_is_kept(check):
     months = cpi()
     revised = months.assign(value=(months["value"] * 1.002).round(3))
-    assert rules(judge(revised, known=months)) == {}
+    assert rules(check(revised, known=months)) == {}
 
 
-def test_a_true_level_shift_is_kept_once_it_lasts_and_reported(judge):
+def test_a_true_level_shift_is_kept_once_it_lasts_and_reported(check):
     """VIX from 20 to 65 within a day, more than the threefold seen so far, and slow to come back."""
     calm, after = walk(300, 20.0, 0.07, 2), 65 * np.exp(-0.02 * np.arange(30))
     days = series(VIX, np.append(calm / calm[-1] * 20.0, after.round(2)))
-    judged = judge(days)
-    assert rules(judged) == {}
-    assert rules(judged, REPORTED) == {"level_shift": 1}
-    first_days = judge(days.iloc[:304])
+    checked = check(days)
+    assert rules(checked) == {}
+    assert rules(checked, REPORTED) == {"level_shift": 1}
+    first_days = check(days.iloc[:304])
     assert rules(first_days) == {"step": 4}
-    assert rules(judge(days.iloc[:305])) == {}
+    assert rules(check(days.iloc[:305])) == {}
 
 
-def test_extreme_true_moves_survive(judge):
+def test_extreme_true_moves_survive(check):
     """April 2020: the front future of WTI closed at -37.63 between 18.27 and 10.01."""
     crash = [31.0, 28.34, 20.31, 19.87, 18.27, -37.63, 10.01, 13.78, 16.5, 16.94, 12.78, 12.34, 15.06]
-    judged = judge(series(WTI, np.append(walk(100, 55.0, 0.02, 2), crash)))
-    assert rules(judged) == {}
-    assert judged.kept["value"].min() == -37.63
+    checked = check(series(WTI, np.append(walk(100, 55.0, 0.02, 2), crash)))
+    assert rules(checked) == {}
+    assert checked.kept["value"].min() == -37.63
 
 
-def test_fed_funds_may_fall_thirteenfold_and_stay_there(judge):
+def test_fed_funds_may_fall_thirteenfold_and_stay_there(check):
     rates = [2.42, 2.39, 2.38, 2.40, 2.13, 2.04, 1.83, 1.55, 1.55, 1.55, 1.58, 0.65, 0.05, 0.05, 0.08, 0.09]
-    assert rules(judge(series(FED_FUNDS, rates, "2019-04-01", "MS"))) == {}
+    assert rules(check(series(FED_FUNDS, rates, "2019-04-01", "MS"))) == {}
 
 
 # ---- repeats
 
 
-def test_a_month_that_repeats_the_one_before_to_the_last_digit_is_a_copy(judge):
+def test_a_month_that_repeats_the_one_before_to_the_last_digit_is_a_copy(check):
     months = cpi()
-    judged = judge(with_values(months, [30, 40], months["value"][[29, 39]].to_numpy()))
-    assert rules(judged) == {"copied": 2}
-    assert set(judged.quarantined["at"].dt.date) == set(months["observation_date"][[30, 40]])
+    checked = check(with_values(months, [30, 40], months["value"][[29, 39]].to_numpy()))
+    assert rules(checked) == {"copied": 2}
+    assert set(checked.quarantined["at"].dt.date) == set(months["observation_date"][[30, 40]])
 
 
 def unemployment(n: int = 60) -> pd.DataFrame:
@@ -337,89 +339,89 @@ def unemployment(n: int = 60) -> pd.DataFrame:
     return series(UNRATE, values.round(1), "2020-01-01", "MS")
 
 
-def test_coarse_series_and_rates_may_repeat(judge):
+def test_coarse_series_and_rates_may_repeat(check):
     rates = unemployment()
     assert (rates["value"].diff() == 0).any()
     policy = series(TPM, [4.25] * 200 + [4.5] * 100)
-    assert rules(judge(pd.concat([rates, policy]))) == {}
+    assert rules(check(pd.concat([rates, policy]))) == {}
 
 
-def test_one_value_with_more_decimals_does_not_make_repeats_unlikely(judge):
+def test_one_value_with_more_decimals_does_not_make_repeats_unlikely(check):
     rates = series(FED_FUNDS, [1.55, 1.55, 1.58, 1.6, 1.6, 1.65, 1.7, 1.7] * 4, "2019-01-01", "MS")
-    assert rules(judge(with_values(rates, [13], 1.601234))) == {}
+    assert rules(check(with_values(rates, [13], 1.601234))) == {}
 
 
 @pytest.mark.parametrize("n_after", [1, 5, 19, 20, 200])
-def test_a_policy_rate_may_stand_still_for_two_years_and_then_move(judge, n_after):
+def test_a_policy_rate_may_stand_still_for_two_years_and_then_move(check, n_after):
     """TPM stood at 4.25 until 27 March 2020: at its first move nothing else says that it repeats."""
     rows = series(TPM, [4.25] * 428 + [3.75] * n_after, "2019-01-02")
-    assert rules(judge(rows)) == {}
+    assert rules(check(rows)) == {}
 
 
-def test_in_a_month_copied_for_several_series_coarse_ones_are_copies_too(judge):
+def test_in_a_month_copied_for_several_series_coarse_ones_are_copies_too(check):
     rates = unemployment()
     place = int(np.flatnonzero(rates["value"].diff().abs() > 0.2)[5])
     rows = pd.concat(
         [rates, cpi(), cpi(name=PCE, seed=2).assign(value=lambda c: c["value"] / 2)], ignore_index=True
     )
     spots = [place, 60 + place, 120 + place]
-    judged = judge(with_values(rows, spots, rows["value"][[s - 1 for s in spots]].to_numpy()))
-    assert rules(judged) == {"copied": 3}
-    assert set(judged.quarantined["subject"]) == {UNRATE, CPI, PCE}
+    checked = check(with_values(rows, spots, rows["value"][[s - 1 for s in spots]].to_numpy()))
+    assert rules(checked) == {"copied": 3}
+    assert set(checked.quarantined["subject"]) == {UNRATE, CPI, PCE}
 
 
-def test_a_tail_filled_forward_is_fabricated_and_its_first_value_true(judge):
+def test_a_tail_filled_forward_is_fabricated_and_its_first_value_true(check):
     rows = dxy()
-    judged = judge(with_values(rows, range(295, 300), rows["value"][294]))
-    assert rules(judged) == {"fabricated_tail": 5}
-    assert judged.kept["observation_date"].max() == rows["observation_date"][294]
+    checked = check(with_values(rows, range(295, 300), rows["value"][294]))
+    assert rules(checked) == {"fabricated_tail": 5}
+    assert checked.kept["observation_date"].max() == rows["observation_date"][294]
 
 
-def test_a_run_in_the_middle_longer_than_the_series_explains_is_fabricated(judge):
+def test_a_run_in_the_middle_longer_than_the_series_explains_is_fabricated(check):
     rows = dxy()
-    assert rules(judge(with_values(rows, range(100, 110), rows["value"][99]))) == {"fabricated_run": 10}
-    assert rules(judge(with_values(rows, [100], rows["value"][99]))) == {}
+    assert rules(check(with_values(rows, range(100, 110), rows["value"][99]))) == {"fabricated_run": 10}
+    assert rules(check(with_values(rows, [100], rows["value"][99]))) == {}
 
 
 # ---- what is only reported
 
 
-def test_gaps_are_reported_in_business_days_months_and_quarters(judge):
+def test_gaps_are_reported_in_business_days_months_and_quarters(check):
     days, months = dxy(), cpi()
     quarters = series(GDP, 21000 * 1.01 ** np.arange(20), "2019-01-01", "QS")
-    judged = judge(
+    checked = check(
         pd.concat([days.drop(range(100, 103)), days.iloc[[0]], months.drop([20, 21]), quarters.drop(5)])
     )
-    found = judged.findings[judged.findings["rule"] == "gap"].set_index("subject")["value"]
+    found = checked.findings[checked.findings["rule"] == "gap"].set_index("subject")["value"]
     assert found.to_dict() == {DXY: 3, CPI: 2, GDP: 1}
-    assert rules(judge(days.drop([100, 101]))) == {}
+    assert rules(check(days.drop([100, 101]))) == {}
 
 
-def test_each_weekend_value_of_a_daily_variable_is_reported(judge):
+def test_each_weekend_value_of_a_daily_variable_is_reported(check):
     saturdays = dxy(2).assign(
         observation_date=[dt.date(2024, 1, 6), dt.date(2024, 1, 13)], value=[97.01, 97.02]
     )
-    judged = judge(pd.concat([dxy(), saturdays]))
-    assert judged.findings["rule"].tolist() == ["weekend", "weekend"]
-    assert (judged.findings["at"].dt.dayofweek >= 5).all()
-    assert len(judged.kept) == 302
+    checked = check(pd.concat([dxy(), saturdays]))
+    assert checked.findings["rule"].tolist() == ["weekend", "weekend"]
+    assert (checked.findings["at"].dt.dayofweek >= 5).all()
+    assert len(checked.kept) == 302
 
 
-def test_a_source_that_joins_with_a_jump_or_another_volatility_is_reported(judge):
+def test_a_source_that_joins_with_a_jump_or_another_volatility_is_reported(check):
     rows = dxy()
     joined = rows.assign(source=["a"] * 150 + ["b"] * 150)
-    assert rules(judge(joined), REPORTED) == {}
+    assert rules(check(joined), REPORTED) == {}
     jump = joined.assign(value=joined["value"] * np.where(joined["source"] == "b", 1.05, 1.0))
-    assert rules(judge(jump), REPORTED) == {"source_change": 1}
+    assert rules(check(jump), REPORTED) == {"source_change": 1}
     wild = joined.copy()
     moves = np.random.default_rng(4).normal(0, 0.016, 150)
     moves[0] = 0.0
     wild.loc[150:, "value"] = wild["value"][149] * np.exp(np.cumsum(moves))
-    assert rules(judge(wild), REPORTED) == {"source_change": 1}
+    assert rules(check(wild), REPORTED) == {"source_change": 1}
 
 
 def test_a_simulated_market_has_no_finding(sample, bounded, macro_limits):
     rows = sample.macro.assign(vintage="simulated", source="sample")
-    judged = judge_macro(rows, bounded, macro_limits, pd.Timestamp("2021-12-20 15:02", tz="UTC"))
-    assert judged.findings.empty
-    assert len(judged.kept) == len(rows)
+    checked = check_macro(rows, bounded, macro_limits, pd.Timestamp("2021-12-20 15:02", tz="UTC"))
+    assert checked.findings.empty
+    assert len(checked.kept) == len(rows)

@@ -10,7 +10,7 @@ import pytest
 from dosvotos.contracts.acquisition import PublicationRule, SeriesSource
 from dosvotos.market.calendar import BOGOTA, scheduled_sessions, session_bar_times
 from dosvotos.quality.findings import no_findings
-from dosvotos.quality.states import KINDS, session_calendar, summary_table
+from dosvotos.quality.freshness import KINDS, session_calendar, summary_table
 from dosvotos.reports.quality import render_quality
 
 VIX, CPI, GDP = "volt_vix_usa_d_vix", "infl_cpi_total_col_m_ipccol", "gdpp_real_gdp_usa_q_gdp_q"

@@ -13,8 +13,8 @@ from dosvotos.sources import providers
 from dosvotos.sources.checks import add_published_at
 from dosvotos.sources.live import LiveMarket, Watermarks, fetch_live
 from dosvotos.sources.raw_market import BARS
+from tests.checked_market import check_delivery
 from tests.conftest import ROOT
-from tests.judging import judged
 from tests.sources.fake_providers import FIRST, FakeProviders
 from tests.sources.local_server import Reply, live_params, serving
 
@@ -74,7 +74,9 @@ def test_every_variable_comes_from_its_primary_source_as_the_truth_has_it(fakes,
         fetched = {day: value for day, value in values_of(live, name).items() if day >= FIRST}
         assert fetched == pytest.approx(truth), name
         assert outcome_of(live, name).source == fakes.variables[name].primary.provider, name
-    assert judged(live.market.bars, live.market.macro).findings.query("severity == 'quarantined'").empty
+    assert (
+        check_delivery(live.market.bars, live.market.macro).findings.query("severity == 'quarantined'").empty
+    )
 
 
 def test_the_bars_of_both_sources_are_one_market(fakes, tmp_path):
@@ -105,7 +107,7 @@ def test_a_second_run_asks_only_for_what_is_due_and_stores_only_what_is_new(fake
             state, series = bar_table.state("market", fakes.today), macro.state("market", fakes.today)
             last = {name: found.last_observation for name, found in series.items()}
             live = fetch(fakes, settings, Watermarks(state and state.last, last), daily)
-            checked = judged(live.market.bars, live.market.macro)
+            checked = check_delivery(live.market.bars, live.market.macro)
             stored = macro.store(checked.macro, "market", fakes.today)
             return live, bar_table.store(checked.bars, "market", fakes.today), stored
 
@@ -128,11 +130,11 @@ def test_a_revision_is_a_new_row_known_from_its_fetch(fakes, tmp_path, engine):
     before = fakes.truth(CPI)[month]
     revised = round(before * 1.004, 3)
     with settings_of(fakes, tmp_path) as settings:
-        first = judged(macro=fetch(fakes, settings, names=[CPI]).market.macro).macro
+        first = check_delivery(macro=fetch(fakes, settings, names=[CPI]).market.macro).macro
         macro.store(first, "market", fakes.today)
         fakes.revise(CPI, month, revised)
         fakes.today += pd.Timedelta(days=1)
-        again = judged(macro=fetch(fakes, settings, names=[CPI]).market.macro).macro
+        again = check_delivery(macro=fetch(fakes, settings, names=[CPI]).market.macro).macro
         assert macro.store(again, "market", fakes.today) == (0, 1, 0)
     known = macro.as_of("market", fakes.today)
     october = known[known["observation_date"] == month]
@@ -224,7 +226,7 @@ def test_one_value_out_of_range_is_put_aside_and_the_rest_stays(fakes, tmp_path)
     fakes.revise(VIX, date(2025, 12, 18), 1_650.0)
     with settings_of(fakes, tmp_path) as settings:
         live = fetch(fakes, settings, names=[VIX, DXY])
-    checked = judged(macro=live.market.macro)
+    checked = check_delivery(macro=live.market.macro)
     assert len(checked.macro) == len(live.market.macro) - 1
     found = checked.findings.query("severity == 'quarantined'")
     assert found[["subject", "value", "source"]].values.tolist() == [[VIX, 1650.0, "cboe"]]

@@ -9,6 +9,7 @@ import pandas as pd
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
+from rich.text import Text
 
 from dosvotos.commands.likeness import experiment_parameters
 from dosvotos.contracts.experiment import ExperimentContract
@@ -19,8 +20,8 @@ from dosvotos.database.contracts import ContractBook
 from dosvotos.database.market_data import BarTable, MacroTables
 from dosvotos.errors import ParameterError
 from dosvotos.leakage.check import check_leaks
-from dosvotos.leakage.pipeline import BARS, CLOCK, Dataset, Pipeline, own_pipeline
-from dosvotos.leakage.probes import short_name
+from dosvotos.leakage.pipeline import BARS, CLOCK, Dataset, FeaturePipeline, pipeline_from_function
+from dosvotos.leakage.probe_log import short_name
 from dosvotos.leakage.report import RULES, LeakReport
 from dosvotos.market.dataset import SPLITS
 from dosvotos.market.features import MarketHistory
@@ -31,44 +32,45 @@ from dosvotos.pipelines.dataset.nodes import (
     split_dataset,
 )
 
-HOUSE_INPUTS: Final = {
+INPUTS_BY_FEATURE: Final = {
     **dict.fromkeys((*TECHNICAL_FEATURES, "close"), (BARS,)),
     **{name: tuple(FEATURE_VARIABLES[v] for v in inputs) for name, inputs in SOURCES_BY_FEATURE.items()},
     "time_normalized": (CLOCK,),
 }
-"""What each column of L2's features is made of, and nothing else."""
+"""The inputs of each column that L2 computes, and no others."""
+_PIPE_WIDTH: Final = 10_000
 
 
-class Stored(NamedTuple):
+class StoredExperiment(NamedTuple):
     """An experiment's contract and the history it works on."""
 
     contract: ExperimentContract
     history: MarketHistory
 
 
-def house_pipeline(contract: ExperimentContract) -> Pipeline:
-    """L2's own nodes under test."""
+def dataset_pipeline(contract: ExperimentContract) -> FeaturePipeline:
+    """Return L2's own nodes as the pipeline under test."""
 
     def features(bars: pd.DataFrame, macro: pd.DataFrame) -> pd.DataFrame:
         return compute_features(contract, bars, macro)
 
     def dataset(frame: pd.DataFrame) -> Dataset:
-        *parts, norm_stats = split_dataset(contract, frame)
-        rows = dict(zip(SPLITS, parts, strict=True))
+        *splits, norm_stats = split_dataset(contract, frame)
+        rows = dict(zip(SPLITS, splits, strict=True))
         names = list(norm_stats.features)
         scaled = {
-            name: pd.DataFrame(norm_stats.apply(part[names].to_numpy()), part.index, names)
-            for name, part in rows.items()
+            name: pd.DataFrame(norm_stats.apply(split[names].to_numpy()), split.index, names)
+            for name, split in rows.items()
         }
         stats = pd.DataFrame({"mean": norm_stats.mean, "std": norm_stats.std}, index=names)
         return Dataset(rows, scaled, stats)
 
     embargo = contract.parameters.splits.embargo_sessions
-    return Pipeline(f"of {contract.contract_id}", features, dataset, embargo, HOUSE_INPUTS)
+    return FeaturePipeline(f"of {contract.contract_id}", features, dataset, embargo, INPUTS_BY_FEATURE)
 
 
-def stored_history(parameters: Parameters) -> Stored:
-    """What L2 would work on now: the experiment's contract, or the one its first run would make.
+def load_experiment(parameters: Parameters) -> StoredExperiment:
+    """Load what L2 would work on now: the experiment's contract, or the one its first run would make.
 
     Raises
     ------
@@ -79,40 +81,39 @@ def stored_history(parameters: Parameters) -> Stored:
     bar_table, macro_tables = BarTable(engine, instrument), MacroTables(engine, instrument)
     tree = parameters.model_dump(mode="json")
     contract = freeze_contract(tree, ContractBook(engine), bar_table)
-    return Stored(contract, MarketHistory(*select_history(contract, bar_table, macro_tables)))
+    return StoredExperiment(contract, MarketHistory(*select_history(contract, bar_table, macro_tables)))
 
 
-def load_features(place: str, contract: ExperimentContract) -> Pipeline:
-    """Own code by its place, ``package.module:name``, found from the working folder on.
+def import_pipeline(reference: str, contract: ExperimentContract) -> FeaturePipeline:
+    """Import a user's feature function or `FeaturePipeline` by ``package.module:name``, from this folder on.
 
-    The name is a function of (bars, macro), tested with the experiment's splits, or a `Pipeline`.
+    A function of (bars, macro) is tested with the experiment's splits.
 
     Raises
     ------
     ParameterError
-        If there is no such thing.
+        If it cannot be imported, or is neither.
     """
-    module_name, _, name = place.partition(":")
+    module_name, _, name = reference.partition(":")
     if not module_name or not name:
-        raise ParameterError(f"--features: must be package.module:function, was {place!r}")
+        raise ParameterError(f"--features: must be package.module:function, was {reference!r}")
     if (folder := str(Path.cwd())) not in sys.path:
         sys.path.insert(0, folder)
     try:
         found = getattr(importlib.import_module(module_name), name)
     except (ImportError, AttributeError) as error:
-        raise ParameterError(f"--features: {place!r} cannot be imported: {error}") from error
-    if isinstance(found, Pipeline):
+        raise ParameterError(f"--features: {reference!r} cannot be imported: {error}") from error
+    if isinstance(found, FeaturePipeline):
         return found
     if not callable(found):
-        raise ParameterError(f"--features: {place!r} must be a function of (bars, macro), was {found!r}")
-    return own_pipeline(place, found, contract.parameters)
+        raise ParameterError(f"--features: {reference!r} must be a function of (bars, macro), was {found!r}")
+    return pipeline_from_function(reference, found, contract.parameters)
 
 
 def run_leakcheck(env: str, features: str | None, n_probes: int, seed: int) -> LeakReport:
-    """Check an experiment's features, or own ones, on what is stored."""
-    parameters = experiment_parameters(env)
-    contract, history = stored_history(parameters)
-    pipeline = house_pipeline(contract) if features is None else load_features(features, contract)
+    """Check an experiment's own features, or those that `features` refers to, on what is stored."""
+    contract, history = load_experiment(experiment_parameters(env))
+    pipeline = dataset_pipeline(contract) if features is None else import_pipeline(features, contract)
     variables = contract.parameters.macro_variables.variables
     with Progress(transient=True, console=Console(stderr=True)) as progress:
         task = progress.add_task("probing", total=n_probes)
@@ -121,28 +122,42 @@ def run_leakcheck(env: str, features: str | None, n_probes: int, seed: int) -> L
         )
 
 
-def print_report(report: LeakReport) -> None:
-    """Feature by feature, then every finding in words."""
-    console = Console(soft_wrap=True, highlight=False)
-    table = Table("feature", "verdict", "probes", "moved by")
+def print_report(report: LeakReport, console: Console | None = None) -> None:
+    """Print a table of the features, then each finding; no name, date or number is cut at any width."""
+    console = console or _console()
+    console.print(_feature_table(report))
+    for finding in report.findings():
+        count = f" ({finding.n_probes} probes)" if finding.n_probes > 1 else ""
+        rule = f"{finding.rule}: {RULES[finding.rule]}{count}"
+        console.print(rule, style="bold red", markup=False, soft_wrap=True)
+        console.print(f"  {finding.detail}", markup=False, soft_wrap=True)
+        if finding.hint:
+            console.print(f"  looks like: {finding.hint}", markup=False, soft_wrap=True)
+    for note in report.notes:
+        console.print(f"note: {note}", markup=False, soft_wrap=True)
+    console.print(conclusion(report), markup=False, soft_wrap=True)
+
+
+def _console() -> Console:
+    """Return a console on standard output that does not take a pipe or file for 80 columns wide."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=_PIPE_WIDTH)
+
+
+def _feature_table(report: LeakReport) -> Table:
+    table = Table()
+    for name in ("feature", "verdict", "probes", "moved by"):
+        table.add_column(name, overflow="fold", no_wrap=name in ("verdict", "probes"))
     for feature in report.features:
         style = "green" if feature.verdict == "clean" else "red" if feature.findings else "yellow"
+        verdict = Text(feature.verdict, style)
         moved_by = ", ".join(map(short_name, feature.inputs)) or "-"
-        table.add_row(feature.feature, f"[{style}]{feature.verdict}[/]", f"{feature.probes}", moved_by)
-    console.print(table)
-    for finding in report.findings():
-        times = f" ({finding.times} probes)" if finding.times > 1 else ""
-        console.print(f"{finding.rule}: {RULES[finding.rule]}{times}", style="bold red", markup=False)
-        console.print(f"  {finding.words}", markup=False)
-        if finding.hint:
-            console.print(f"  looks like: {finding.hint}", markup=False)
-    for note in report.notes:
-        console.print(f"note: {note}", markup=False)
-    console.print(conclusion(report), markup=False)
+        table.add_row(Text(feature.feature), verdict, f"{feature.probes}", Text(moved_by))
+    return table
 
 
 def conclusion(report: LeakReport) -> str:
-    """The result in one sentence."""
+    """Write the result in one sentence."""
     made = f"{sum(report.probes.values())} probes on {report.bars:,} bars, seed {report.seed}"
     if report.clean:
         return f"clean: nothing saw the future in {made}"

@@ -1,1 +1,1 @@
-"""Does anything see the future? Perturbations of a user's own history that prove it, feature by feature."""
+"""Lookahead analysis: perturb the future of a stored history and see which features change before it."""

@@ -1,68 +1,60 @@
-"""The whole check: probes spread over a history, where leaks like to hide."""
+"""The leak check: all probes, on excerpts spread over a history."""
 
 from collections.abc import Callable, Mapping
 from itertools import cycle
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 import pandas as pd
+from numpy.random import Generator
 
 from dosvotos.contracts.acquisition import MacroVariable
 from dosvotos.errors import DataError
-from dosvotos.leakage import probes
-from dosvotos.leakage.history import closes_of, part_of, stressed
-from dosvotos.leakage.pipeline import BARS, CLOCK, Computed, Pipeline, compute
-from dosvotos.leakage.probes import Book
+from dosvotos.leakage import dataset_probes, future_probes, input_probes, publication_probes
+from dosvotos.leakage.perturbations import slice_history, stress_history
+from dosvotos.leakage.pipeline import BARS, CLOCK, FeaturePipeline, Features
+from dosvotos.leakage.probe_bars import BAR_CHOICES, Surroundings
+from dosvotos.leakage.probe_log import Excerpt, ProbeLog
 from dosvotos.leakage.report import LeakReport
-from dosvotos.leakage.rows import check_later_rows, check_splits
-from dosvotos.market.calendar import BAR, session_dates
+from dosvotos.market.calendar import session_dates
 from dosvotos.market.features import MarketHistory
 
 DEFAULT_PROBES: Final = 200
-SESSIONS: Final = 30
-"""Bars of a part, in sessions; doubled until every feature that has values over all has them in a part."""
-LISTENING: Final = 2
-"""Parts in which each input is changed to see what it moves."""
+EXCERPT_SESSIONS: Final = 30
+"""Length of an excerpt; doubled until every feature with values over all has some in an excerpt."""
+_INPUT_EXCERPTS: Final = 2
+"""Excerpts in which each input is changed to see what it moves."""
 _SCHEDULE: Final = (
-    "replay", "late replay", "publication", "late replay", "expiry", "rewrite",
-    "late replay", "publication", "relabel", "expiry", "replay", "late rewrite",
+    ("replay", ""), ("replay", "stressed"), ("publication", ""), ("replay", "stressed"), ("expiry", ""),
+    ("rewrite", ""), ("replay", "stressed"), ("publication", ""), ("label", "stressed"), ("expiry", ""),
+    ("replay", ""), ("rewrite", "stressed"),
 )  # fmt: skip
-_LATE: Final = "; on your data with publications delayed, revised and missing"
-_FIRST_BARS: Final = 60
-_DAY = pd.Timedelta(days=1)
-
-
-class Scene(NamedTuple):
-    """A part of the history and its batch, which probes compare with."""
-
-    history: MarketHistory
-    base: Computed
-    where: str
-    """Added to every sentence about it."""
+"""Kinds of probes in the order of their turns, and whether on the stressed excerpt."""
+_STRESSED_SUFFIX: Final = "; on your data with publications delayed, revised and missing"
 
 
 def check_leaks(
-    pipeline: Pipeline,
+    pipeline: FeaturePipeline,
     history: MarketHistory,
     variables: Mapping[str, MacroVariable],
     n_probes: int = DEFAULT_PROBES,
     seed: int = 0,
     on_probe: Callable[[], None] = lambda: None,
 ) -> LeakReport:
-    """Put code under test on a history.
+    """Probe the code under test on a history and report what sees the future.
 
     Parameters
     ----------
-    pipeline : Pipeline
+    pipeline : FeaturePipeline
     history : MarketHistory
-        Session bars and observations, as the code's user has them.
+        Session bars and observations, as the user of the code has them.
     variables : mapping of MacroVariable by name
         Their age limits.
     n_probes : int
-        Probes of features, after those of inputs and splits.
+        Probes of features, after those of inputs and before those of splits.
     seed : int
     on_probe : callable, optional
-        Told after each of the `n_probes`.
+        Called after each of the `n_probes`.
 
     Returns
     -------
@@ -76,244 +68,161 @@ def check_leaks(
     if len(np.unique(session_dates(pd.DatetimeIndex(history.bars.index)))) < 3:
         raise DataError(f"leakcheck: needs at least 3 sessions of bars, found {len(history.bars)} bars")
     rng = np.random.default_rng(seed)
-    base = compute(pipeline, history)
-    scale = pd.DataFrame(base.values).std().fillna(0.0).to_numpy()
-    book = Book(pipeline, base.names, scale)
-    probes.check_rows(book, base)
-    probes.check_repeats(book, base, book.run(history))
-    dataset = None if pipeline.dataset is None else pipeline.dataset(base.frame())
-    borders = [] if dataset is None else [rows.index.max() for rows in dataset.rows.values()]
-    stage = _Stage(book, history, base, variables, borders, rng)
-    stage.listen()
+    features = pipeline.compute(history)
+    log = ProbeLog(pipeline, features.names, pd.DataFrame(features.values).std().fillna(0.0).to_numpy())
+    input_probes.check_extra_rows(log, features)
+    input_probes.check_repeatability(log, features, log.compute(history))
+    dataset = None if pipeline.dataset is None else pipeline.dataset(features.frame())
+    split_ends = [] if dataset is None else [rows.index.max() for rows in dataset.rows.values()]
+    runner = _ProbeRunner(log, history, features, variables, split_ends, rng)
+    runner.probe_inputs()
     for number in range(n_probes):
-        stage.probe(number)
+        runner.probe(number)
         on_probe()
     if dataset is not None:
-        check_splits(book, dataset)
-        check_later_rows(book, history, base, dataset, rng)
+        dataset_probes.check_splits(log, dataset)
+        dataset_probes.change_later_rows(log, history, dataset, rng)
+    return _report(log, history, seed)
+
+
+def _report(log: ProbeLog, history: MarketHistory, seed: int) -> LeakReport:
     return LeakReport(
-        pipeline=pipeline.name,
+        pipeline=log.pipeline.name,
         seed=seed,
         bars=len(history.bars),
         first_bar=history.bars.index[0],
         last_bar=history.bars.index[-1],
-        probes=dict(book.probes),
-        features=book.report(),
-        dataset=tuple(f for f in book.findings.values() if f.subject not in book.names),
-        notes=tuple(book.notes),
+        probes=dict(log.probes),
+        features=log.feature_reports(),
+        dataset=tuple(f for f in log.findings.values() if f.subject not in log.names),
+        notes=tuple(log.notes),
     )
 
 
-class _Stage:
-    """Sets the scenes one after the other and runs the probes on them in turn."""
+class _ProbeRunner:
+    """Runs the probes in turn, on one excerpt of the history after the other."""
 
     def __init__(
         self,
-        book: Book,
+        log: ProbeLog,
         history: MarketHistory,
-        base: Computed,
+        features: Features,
         variables: Mapping[str, MacroVariable],
-        borders: list[pd.Timestamp],
-        rng: np.random.Generator,
+        split_ends: list[pd.Timestamp],
+        rng: Generator,
     ) -> None:
-        self._book, self._history, self._base = book, history, base
-        self._variables, self._borders, self._rng = variables, borders, rng
-        times = pd.DatetimeIndex(history.bars.index)
-        self._starts = np.append(
-            np.flatnonzero(np.append(True, np.diff(session_dates(times)) > np.timedelta64(0, "D"))),
-            len(times),
-        )
-        self._sessions = min(SESSIONS, len(self._starts) - 1)
-        self._lengthen()
-        self._strata = cycle(_STRATA)
+        self._log, self._history, self._features = log, history, features
+        self._variables, self._split_ends, self._rng = variables, split_ends, rng
+        days = session_dates(pd.DatetimeIndex(history.bars.index))
+        is_first = np.append(True, np.diff(days) > np.timedelta64(0, "D"))
+        self._session_starts = np.append(np.flatnonzero(is_first), len(days))
+        self._n_sessions = len(self._session_starts) - 1
+        self._excerpt_sessions = min(EXCERPT_SESSIONS, self._n_sessions)
+        self._lengthen_excerpts()
+        self._bar_choices = cycle(BAR_CHOICES)
         self._turns: dict[str, list[str]] = {}
 
-    def listen(self) -> None:
-        """Find out what moves what, in parts where most features have values."""
-        complete = np.isfinite(self._base.values).sum(axis=1)
-        last = len(self._starts) - 1 - self._sessions
-        starts = range(0, last + 1, max(1, self._sessions // 3))
-        fullness = [complete[slice(*self._bounds(s))].mean() for s in starts]
-        best = [starts[i] for i in np.argsort(fullness, kind="stable")[::-1][:LISTENING]]
-        observed = dict.fromkeys(self._book.names, False)
-        for start in best:
-            part = self._part(start)
-            base = self._book.run(part)
-            probes.listen(self._book, part, base, int(self._rng.integers(2**31)))
-            for name, seen in zip(self._book.names, np.isfinite(base.values).any(axis=0), strict=True):
-                observed[name] |= bool(seen)
-            if all(observed.values()):
+    def probe_inputs(self) -> None:
+        """Record what moves each feature, in excerpts where most features have values."""
+        n_values = np.isfinite(self._features.values).sum(axis=1)
+        starts = range(0, self._last_start + 1, max(1, self._excerpt_sessions // 3))
+        fullness = [n_values[slice(*self._bounds(start))].mean() for start in starts]
+        fullest = [starts[i] for i in np.argsort(fullness, kind="stable")[::-1][:_INPUT_EXCERPTS]]
+        has_values = dict.fromkeys(self._log.names, False)
+        for start in fullest:
+            excerpt = self._excerpt(self._slice(start))
+            input_probes.change_inputs(self._log, excerpt, int(self._rng.integers(2**31)))
+            observed = np.isfinite(excerpt.baseline.values).any(axis=0)
+            for name, seen in zip(self._log.names, observed, strict=True):
+                has_values[name] |= bool(seen)
+            if all(has_values.values()):
                 break
-        probes.check_inputs(self._book, observed)
+        input_probes.check_inputs(self._log, has_values)
 
     def probe(self, number: int) -> None:
-        """Run the next probe of the schedule."""
+        """Run the next probe of the schedule; each round of the schedule has its own excerpt."""
         turn = number % len(_SCHEDULE)
         if turn == 0:
-            self._set_scene(number // len(_SCHEDULE))
-        kind, book, rng = _SCHEDULE[turn], self._book, self._rng
-        scene = self._late if kind.startswith("late") or kind == "relabel" else self._plain
-        if kind.endswith("replay"):
-            probes.replay(book, scene.history, scene.base, self._place(scene), scene.where)
-        elif kind.endswith("rewrite"):
+            self._choose_excerpt(number // len(_SCHEDULE))
+        log, rng = self._log, self._rng
+        kind, stress = _SCHEDULE[turn]
+        excerpt = self._stressed if stress else self._plain
+        if kind == "replay":
+            future_probes.replay(log, excerpt, self._choose_bar(excerpt))
+        elif kind == "rewrite":
             seed = int(rng.integers(2**31))
-            probes.rewrite(book, scene.history, scene.base, self._place(scene), seed, scene.where)
-        elif kind == "relabel":
-            probes.relabel(book, scene.history, rng, scene.where)
+            future_probes.rewrite_future(log, excerpt, self._choose_bar(excerpt), seed)
+        elif kind == "label":
+            input_probes.move_label(log, excerpt, rng)
         elif kind == "publication":
-            self._with_variable(
-                kind, lambda name: probes.publication(book, scene.history, name, rng, scene.where)
-            )
+            self._try_variables(kind, lambda v: publication_probes.move_publication(log, excerpt, v, rng))
         else:
-            self._with_variable(
-                kind,
-                lambda name: probes.expiry(
-                    book, scene.history, name, self._variables[name].ffill_max_days, rng, scene.where
-                ),
-            )
+            days = {name: variable.ffill_max_days for name, variable in self._variables.items()}
+            expire = publication_probes.expire_value
+            self._try_variables(kind, lambda v: expire(log, excerpt, v, days[v], rng))
 
-    def _with_variable(self, kind: str, probe: Callable[[str], bool]) -> None:
-        """Give the turn to the next variable that some feature uses and that fits."""
-        used = {name for inputs in self._book.inputs.values() for name in inputs}
-        used |= {name for inputs in self._book.pipeline.inputs.values() for name in inputs}
+    def _try_variables(self, kind: str, probe: Callable[[str], bool]) -> None:
+        """Probe the next variable that some feature uses and that fits; each kind has its own queue."""
+        log = self._log
+        used = {name for inputs in (*log.inputs.values(), *log.pipeline.inputs.values()) for name in inputs}
         queue = self._turns.setdefault(kind, [])
-        waiting = [name for name in sorted(used) if name in self._variables]
-        queue += list(self._rng.permutation([name for name in waiting if name not in queue]))
+        new = [name for name in sorted(used) if name in self._variables and name not in queue]
+        queue += list(self._rng.permutation(new))
         for name in list(queue):
             queue.remove(name)
             queue.append(name)
             if probe(str(name)):
                 return
 
-    def _lengthen(self) -> None:
-        """Double the parts until each feature has values in one at least half as often as over all."""
-        everything = len(self._starts) - 1
-        while self._sessions < everything:
-            start = everything - self._sessions
-            whole = np.isfinite(self._base.values[slice(*self._bounds(start))]).sum(axis=0)
-            alone = np.isfinite(self._book.run(self._part(start)).values).sum(axis=0)
-            if (alone * 2 >= whole).all():
+    @property
+    def _last_start(self) -> int:
+        """The last session that an excerpt can begin with."""
+        return max(0, self._n_sessions - self._excerpt_sessions)
+
+    def _lengthen_excerpts(self) -> None:
+        """Double the excerpts until each feature has at least half the values of a run over everything."""
+        while self._excerpt_sessions < self._n_sessions:
+            start = self._last_start
+            in_whole = np.isfinite(self._features.values[slice(*self._bounds(start))]).sum(axis=0)
+            in_excerpt = np.isfinite(self._log.compute(self._slice(start)).values).sum(axis=0)
+            if (in_excerpt * 2 >= in_whole).all():
                 return
-            self._sessions = min(2 * self._sessions, everything)
+            self._excerpt_sessions = min(2 * self._excerpt_sessions, self._n_sessions)
 
     def _bounds(self, start: int) -> tuple[int, int]:
-        return int(self._starts[start]), int(self._starts[start + self._sessions])
+        starts = self._session_starts
+        return int(starts[start]), int(starts[start + self._excerpt_sessions])
 
-    def _part(self, start: int) -> MarketHistory:
-        return part_of(self._history, *self._bounds(start))
+    def _slice(self, start: int) -> MarketHistory:
+        return slice_history(self._history, *self._bounds(start))
 
-    def _set_scene(self, number: int) -> None:
-        """The splits' ends first, then the history's beginning, then anywhere."""
-        last = max(0, len(self._starts) - 1 - self._sessions)
-        if number < len(self._borders):
-            place = self._history.bars.index.searchsorted(self._borders[number])
-            session = int(np.searchsorted(self._starts, place, side="right")) - 1
-            start = min(max(0, session - self._sessions // 2), last)
-        elif number == len(self._borders):
+    def _excerpt(self, history: MarketHistory, suffix: str = "") -> Excerpt:
+        return Excerpt(history, self._log.compute(history), suffix)
+
+    def _choose_excerpt(self, number: int) -> None:
+        """Choose an excerpt around the splits' ends first, then at the beginning, then anywhere."""
+        if number < len(self._split_ends):
+            bar = self._history.bars.index.searchsorted(self._split_ends[number])
+            session = int(np.searchsorted(self._session_starts, bar, side="right")) - 1
+            start = min(max(0, session - self._excerpt_sessions // 2), self._last_start)
+        elif number == len(self._split_ends):
             start = 0
         else:
-            start = int(self._rng.integers(last + 1))
-        part = self._part(start)
-        self._plain = Scene(part, self._book.run(part), "")
-        hard = stressed(part, self._variables, self._rng)
-        self._late = Scene(hard, self._book.run(hard), _LATE)
+            start = int(self._rng.integers(self._last_start + 1))
+        history = self._slice(start)
+        self._plain = self._excerpt(history)
+        stressed = stress_history(history, self._variables, self._rng)
+        self._stressed = self._excerpt(stressed, _STRESSED_SUFFIX)
 
-    def _place(self, scene: Scene) -> int:
-        """A bar of the next stratum that this scene has."""
-        heard = sorted({n for names in self._book.inputs.values() for n in names} - {BARS, CLOCK})
-        limits = {name: self._variables[name].ffill_max_days for name in heard if name in self._variables}
-        around = _Around(scene.history, limits, self._borders)
-        last = len(scene.history.bars) - 1
-        for _ in _STRATA:
-            places = next(self._strata)(around, self._rng)
-            places = places[(places >= 0) & (places < last)]
-            if len(places):
-                return int(self._rng.choice(places))
+    def _choose_bar(self, excerpt: Excerpt) -> int:
+        """Choose a bar of the next kind of bars that the excerpt has."""
+        used = sorted({name for inputs in self._log.inputs.values() for name in inputs} - {BARS, CLOCK})
+        limits = {name: self._variables[name].ffill_max_days for name in used if name in self._variables}
+        around = Surroundings(excerpt.history, limits, self._split_ends)
+        last = len(excerpt.history.bars) - 1
+        for _ in BAR_CHOICES:
+            bars = next(self._bar_choices)(around, self._rng)
+            bars = bars[(bars >= 0) & (bars < last)]
+            if len(bars):
+                return int(self._rng.choice(bars))
         return int(self._rng.integers(last))
-
-
-class _Around(NamedTuple):
-    """What strata look at."""
-
-    history: MarketHistory
-    limits: Mapping[str, int]
-    """Age limit in days of each variable that some feature uses."""
-    borders: list[pd.Timestamp]
-
-    def published(self, name: str) -> pd.DatetimeIndex:
-        """A variable's publications in order."""
-        own = self.history.macro["variable"] == name
-        return pd.DatetimeIndex(self.history.macro.loc[own, "published_at"]).sort_values()
-
-
-# ---- strata: where leaks like to hide, as places of bars
-
-
-def _before_publications(around: _Around, rng: np.random.Generator) -> np.ndarray:
-    """The last bars that close before a publication of one variable."""
-    if not around.limits:
-        return np.zeros(0, int)
-    name = list(around.limits)[int(rng.integers(len(around.limits)))]
-    return np.searchsorted(closes_of(around.history.bars), around.published(name)) - 1
-
-
-def _session_ends(around: _Around, rng: np.random.Generator) -> np.ndarray:
-    """The last bar of a session and the first of the next."""
-    return _both_sides(_new_session(around) > 0)
-
-
-def _gaps(around: _Around, rng: np.random.Generator) -> np.ndarray:
-    """Bars on both sides of missing ones, or of a holiday."""
-    missing = np.diff(pd.DatetimeIndex(around.history.bars.index)) > BAR
-    days = _new_session(around)
-    return _both_sides((missing & (days == 0)) | (days > 3))
-
-
-def _warm_up(around: _Around, rng: np.random.Generator) -> np.ndarray:
-    """The first bars, where features have no history yet."""
-    return np.arange(min(_FIRST_BARS, len(around.history.bars)))
-
-
-def _expired(around: _Around, rng: np.random.Generator) -> np.ndarray:
-    """Bars at which some variable has been silent for longer than its limit."""
-    closes = closes_of(around.history.bars)
-    aged = np.zeros(len(closes), bool)
-    for name, limit in around.limits.items():
-        published = around.published(name)
-        last = np.searchsorted(published, closes, side="right") - 1
-        known = last >= 0
-        aged[known] |= np.asarray(closes[known] - published[last[known]] > limit * _DAY)
-    return np.flatnonzero(aged)
-
-
-def _at_borders(around: _Around, rng: np.random.Generator) -> np.ndarray:
-    """The last bar of a split."""
-    return np.flatnonzero(around.history.bars.index.isin(around.borders))
-
-
-def _anywhere(around: _Around, rng: np.random.Generator) -> np.ndarray:
-    return np.arange(len(around.history.bars))
-
-
-def _new_session(around: _Around) -> np.ndarray:
-    """Days between the sessions of neighbouring bars, shape (n_bars - 1,)."""
-    return np.diff(session_dates(pd.DatetimeIndex(around.history.bars.index))).astype(int)
-
-
-def _both_sides(steps: np.ndarray) -> np.ndarray:
-    places = np.flatnonzero(steps)
-    return np.concatenate([places, places + 1])
-
-
-_STRATA: Final = (
-    _before_publications,
-    _anywhere,
-    _before_publications,
-    _session_ends,
-    _before_publications,
-    _warm_up,
-    _expired,
-    _before_publications,
-    _gaps,
-    _at_borders,
-)

@@ -1,4 +1,4 @@
-"""What a check found, feature by feature, in words."""
+"""The result of a leak check: findings by feature, as data and as sentences."""
 
 from datetime import datetime
 from typing import Final
@@ -18,50 +18,50 @@ RULES: Final = {
     "overlap": "splits share rows or are out of order",
     "embargo": "fewer sessions between two splits than the embargo asks for",
 }
-"""What can be broken, and what that means."""
+"""What a feature or split that violates a rule does."""
 
 
-class _Said(BaseModel):
+class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Finding(_Said):
-    """One broken rule, by its first example."""
+class Finding(_Record):
+    """A rule that a feature or split violates, by the first example found."""
 
     subject: str
-    """The feature, or the split."""
+    """The feature, or the two splits."""
     rule: str
     """One of `RULES`."""
     at: AwareDatetime | None
-    """The bar's open, where it is about one."""
-    words: str
+    """Open of the bar, if it is about one."""
+    detail: str
     """What happened, as a sentence."""
     hint: str = ""
-    """What code usually does this."""
-    times: int = 1
-    """How many probes found it."""
+    """What usually causes this."""
+    n_probes: int = 1
+    """Number of probes that found it."""
 
 
-class FeatureReport(_Said):
-    """What is known of one feature."""
+class FeatureReport(_Record):
+    """The probes and findings of one feature."""
 
     feature: str
     probes: int
     """Probes in which it had a value to compare."""
     inputs: tuple[str, ...]
-    """What was seen to move it: ``bars``, ``clock``, variables."""
+    """Inputs that were seen to move it: ``bars``, ``clock``, variables."""
     findings: tuple[Finding, ...] = ()
 
     @property
     def verdict(self) -> str:
-        """``clean``, ``unproven`` if no probe could look at it, or the first broken rule."""
+        """``clean``, ``unproven`` if no probe could compare a value, or the first violated rule."""
         if self.findings:
             return self.findings[0].rule
         return "clean" if self.probes else "unproven"
 
 
-class LeakReport(_Said):
-    """The result of a check."""
+class LeakReport(_Record):
+    """The result of a leak check."""
 
     pipeline: str
     seed: int
@@ -69,32 +69,32 @@ class LeakReport(_Said):
     first_bar: AwareDatetime
     last_bar: AwareDatetime
     probes: dict[str, int]
-    """How many of each kind."""
+    """Number of probes by kind."""
     features: tuple[FeatureReport, ...]
     dataset: tuple[Finding, ...]
-    """What is wrong with splits and normalisation."""
+    """Findings about splits and normalisation."""
     notes: tuple[str, ...] = ()
-    """What could not be looked at, and why."""
+    """Probes that could not be made, and why."""
 
     @property
     def clean(self) -> bool:
-        """Whether no rule was found broken."""
-        return not self.dataset and not any(feature.findings for feature in self.features)
+        """Whether there is no finding."""
+        return not self.findings()
 
     def findings(self) -> tuple[Finding, ...]:
-        """All of them, features first."""
+        """Return all findings, those of features first."""
         return (*(f for feature in self.features for f in feature.findings), *self.dataset)
 
 
-def stamp(moment: datetime) -> str:
-    """A moment in UTC, to the minute where that says it all."""
+def format_time(moment: datetime) -> str:
+    """Write a moment in UTC, to the minute if it is a whole one, else to the microsecond."""
     utc = pd.Timestamp(moment).tz_convert("UTC")
-    whole = utc == utc.floor("min")
-    return utc.strftime("%Y-%m-%d %H:%M" if whole else "%Y-%m-%d %H:%M:%S.%f")
+    is_whole = utc == utc.floor("min")
+    return utc.strftime("%Y-%m-%d %H:%M" if is_whole else "%Y-%m-%d %H:%M:%S.%f")
 
 
-def span(length: pd.Timedelta) -> str:
-    """A length of time, as people say it."""
+def format_duration(length: pd.Timedelta) -> str:
+    """Write a duration in days, hours and minutes."""
     minutes = length.total_seconds() / 60
     if minutes < 1:
         return "an instant"
@@ -104,8 +104,8 @@ def span(length: pd.Timedelta) -> str:
     return " ".join(f"{n} {unit}" for n, unit in parts if n)
 
 
-def move(before: float, after: float) -> str:
-    """How a value moved, missing ones included."""
+def format_change(before: float, after: float) -> str:
+    """Write how a value changed; NaN is a missing value."""
     if pd.isna(before):
         return f"appeared as {after:.4g}"
     if pd.isna(after):

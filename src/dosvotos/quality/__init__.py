@@ -1,1 +1,1 @@
-"""Data judged before they are stored: what is kept, what is put aside, and why."""
+"""Quality rules for bars and macro observations: which rows are stored, which are quarantined, and why."""

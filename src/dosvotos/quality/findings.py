@@ -1,11 +1,12 @@
-"""What a judgement says, and the sieve its rules work on."""
+"""Findings of the quality rules, and the check that collects them while it quarantines rows."""
 
-from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
 import pandas as pd
 
+BARS: Final = "bars"
+"""Subject of a finding about bars; the subject of any other is its variable."""
 QUARANTINED: Final = "quarantined"
 REPORTED: Final = "reported"
 FINDING_COLUMNS: Final = ("rule", "severity", "subject", "at", "value", "detail", "source")
@@ -13,103 +14,102 @@ _DTYPES: Final = dict.fromkeys(FINDING_COLUMNS, "str") | {"at": "datetime64[us, 
 _ORDER: Final = ["at", "subject", "rule", "source", "detail"]
 
 
-class Judged(NamedTuple):
-    """Rows after their judgement; no value of a row is ever changed."""
+class CheckedRows(NamedTuple):
+    """Rows that passed a check, and its findings; no value of a row is ever changed."""
 
     kept: pd.DataFrame
     """The columns of the input, in order."""
     findings: pd.DataFrame
-    """rule, severity ("quarantined": the row was put aside; "reported"), subject ("bars" or the variable), at
-    (UTC: bar open, or midnight of the observation date), value (as found; NaN where there is none), detail (a
-    sentence) and source, by time."""
+    """One row a finding, by time: rule, severity ("quarantined": the row is not kept; "reported"), subject
+    ("bars" or the variable), at (UTC: bar open, or midnight of the observation date), value (as it came; NaN
+    where there is none), detail (a sentence), source."""
 
     @property
     def quarantined(self) -> pd.DataFrame:
-        """The findings that put a row aside, one a row."""
+        """The findings of severity "quarantined", one a quarantined row."""
         return self.findings[self.findings["severity"] == QUARANTINED]
 
 
 def no_findings() -> pd.DataFrame:
-    """An empty frame of findings."""
+    """Return an empty frame of findings."""
     return pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in _DTYPES.items()})
 
 
-class Sieve:
-    """Rows on their way through the rules; a rule takes out what breaks it and says why.
+class QualityCheck:
+    """Rows under check: each rule removes or reports the rows that violate it, with a finding for each.
 
     Parameters
     ----------
     rows : DataFrame
         With a column ``source`` and a unique index.
-    subject : Series
-        What each row is about, by the index of `rows`.
-    at : Series of UTC timestamps
-        When, by the index of `rows`.
+    subject, at, value : Series, by the index of `rows`
+        What findings about a row are filed under; `at` in UTC.
+
+    Attributes
+    ----------
+    rows : DataFrame
+        The rows that no rule has removed so far.
+
+    Notes
+    -----
+    A rule passes ``violates``, a mask of the rows left, and ``detail``, a sentence for each row in it.
     """
 
-    def __init__(self, rows: pd.DataFrame, subject: pd.Series, at: pd.Series) -> None:
+    def __init__(self, rows: pd.DataFrame, subject: pd.Series, at: pd.Series, value: pd.Series) -> None:
         self.rows = rows
-        self._subject = subject
-        self._at = at.astype("datetime64[us, UTC]")
-        self._findings: list[pd.DataFrame] = []
+        self._columns = pd.DataFrame({"subject": subject, "at": at, "value": value})
+        self._row_findings: list[pd.DataFrame] = []
         self._reports: list[tuple[str, str, str, pd.Timestamp, float, str, str]] = []
 
-    def take_out(
-        self,
-        rule: str,
-        broken: np.ndarray,
-        value: pd.Series,
-        detail: Sequence[str],
-        severity: str = QUARANTINED,
-    ) -> None:
-        """Put rows aside, each with its finding.
+    def quarantine(self, rule: str, violates: np.ndarray, detail: list[str]) -> None:
+        """Remove the rows that violate a rule, with a finding "quarantined" for each."""
+        self._add(rule, QUARANTINED, violates, detail)
+        self.rows = self.rows[~violates]
 
-        Parameters
-        ----------
-        rule : str
-        broken : ndarray of bool, shape (n_rows,)
-        value : Series of shape (n_rows,)
-            The value found.
-        detail : sequence of str, shape (n_broken,)
-        severity : str
-            ``REPORTED`` only for a row whose twin stays, so that nothing is lost.
+    def remove_duplicates(self, rule: str, violates: np.ndarray, detail: list[str]) -> None:
+        """Remove rows whose equal is kept, with a finding "reported" for each: nothing is lost."""
+        self._add(rule, REPORTED, violates, detail)
+        self.rows = self.rows[~violates]
+
+    def flag(
+        self, rule: str, violates: np.ndarray, detail: list[str], action: str, value: pd.Series | None = None
+    ) -> None:
+        """Quarantine the rows that violate a rule, or keep and report them, as `action` says.
+
+        `value` stands in the findings instead of the row's own.
         """
-        if not broken.any():
-            return
-        out = self.rows.index[broken]
-        columns = {
-            "rule": rule,
-            "severity": severity,
-            "subject": self._subject[out].to_numpy(),
-            "at": self._at[out].array,
-            "value": value.to_numpy(float)[broken],
-            "detail": list(detail),
-            "source": self.rows["source"][broken].to_numpy(),
-        }
-        self._findings.append(pd.DataFrame(columns))
-        self.rows = self.rows[~broken]
-
-    def doubt(
-        self, rule: str, broken: np.ndarray, value: pd.Series, detail: Sequence[str], action: str
-    ) -> None:
-        """Put doubtful rows aside, or only report them, as `action` ("quarantine" or "report") says."""
-        if action == "quarantine":
-            self.take_out(rule, broken, value, detail)
-            return
-        rows = self.rows
-        self.take_out(rule, broken, value, detail, REPORTED)
-        self.rows = rows
+        severity = QUARANTINED if action == "quarantine" else REPORTED
+        self._add(rule, severity, violates, detail, value)
+        if severity == QUARANTINED:
+            self.rows = self.rows[~violates]
 
     def report(
         self, rule: str, subject: str, at: pd.Timestamp, value: float, detail: str, source: str = ""
     ) -> None:
-        """Say something about the rows that stay."""
+        """Add a finding "reported" about several of the rows left, or about missing ones."""
         self._reports.append((rule, REPORTED, subject, at, float(value), detail, source))
 
-    def judged(self) -> Judged:
-        """What stays, and all that was found."""
+    def result(self) -> CheckedRows:
+        """Return the rows left and all findings."""
         reports = pd.DataFrame(self._reports, columns=list(FINDING_COLUMNS))
-        found = pd.concat([part.astype(_DTYPES) for part in (reports, *self._findings)], ignore_index=True)
-        return Judged(
-            self.rows.reset_index(drop=True), found.sort_values(_ORDER, kind="stable", ignore_index=True)
+        parts = [part.astype(_DTYPES) for part in (reports, *self._row_findings)]
+        findings = pd.concat(parts, ignore_index=True)
+        return CheckedRows(
+            self.rows.reset_index(drop=True), findings.sort_values(_ORDER, kind="stable", ignore_index=True)
         )
+
+    def _add(
+        self,
+        rule: str,
+        severity: str,
+        violates: np.ndarray,
+        detail: list[str],
+        value: pd.Series | None = None,
+    ) -> None:
+        rows = self.rows[violates]
+        if len(rows):
+            columns = self._columns.loc[rows.index].assign(
+                rule=rule, severity=severity, detail=list(detail), source=rows["source"]
+            )
+            columns["value"] = columns["value"] if value is None else value[rows.index]
+            self._row_findings.append(columns[list(FINDING_COLUMNS)])

@@ -1,66 +1,66 @@
-"""The rules of macro observations: one is kept as it came or put aside with its reason, never repaired."""
+"""Quality rules for macro observations: each is kept as it came, or quarantined; none is repaired."""
 
-from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
 import pandas as pd
 
-from dosvotos.contracts.acquisition import MacroVariable
 from dosvotos.contracts.parameters import MacroQualityParams
 from dosvotos.errors import DataError
 from dosvotos.market.calendar import closed_days_around
-from dosvotos.quality.findings import REPORTED, Judged, Sieve
-from dosvotos.quality.levels import LEVEL_SHIFT, cut, judge_levels, usual_step
-from dosvotos.quality.lines import (
+from dosvotos.quality.findings import CheckedRows, QualityCheck
+from dosvotos.quality.level_shifts import LEVEL_SHIFT, find_level_violations, segment_series, step_q99
+from dosvotos.quality.repeated_values import find_repeat_violations
+from dosvotos.quality.series import (
     STORED,
-    Line,
-    Verdicts,
+    MacroSeries,
+    Variables,
+    Violations,
+    build_series,
+    format_ratio,
     latest_stored,
     log_ratio,
-    make_lines,
-    periods,
+    period_of_rows,
     power_of_ten,
-    times,
 )
-from dosvotos.quality.repeats import judge_repeats
 
 _COLUMNS: Final = ("variable", "observation_date", "value", "vintage", "source")
-_AROUND: Final = 5
-"""Stored values whose median a revision is measured against."""
-_REGIME: Final = 60
-_REGIME_MIN: Final = 20
-_REGIME_RATIO: Final = 3.0
+_REVISION_WINDOW: Final = 5
+"""Stored values whose median a revision is compared with."""
+_SOURCE_WINDOW: Final = 60
+_MIN_SOURCE_WINDOW: Final = 20
+_VOLATILITY_RATIO: Final = 3.0
+_GAP_UNITS: Final = {"daily": "business day(s)", "monthly": "month(s)", "quarterly": "quarter(s)"}
 
 
-def judge_macro(
+def check_macro(
     observations: pd.DataFrame,
-    variables: Mapping[str, MacroVariable],
+    variables: Variables,
     thresholds: MacroQualityParams,
     as_of: pd.Timestamp,
     known: pd.DataFrame | None = None,
-) -> Judged:
-    """Put aside the observations that break a rule, and report what is odd about the others.
+) -> CheckedRows:
+    """Quarantine the observations that violate a rule, and report anomalies among the others.
 
     Parameters
     ----------
     observations : DataFrame
-        variable, observation_date (datetime.date), value, vintage, source; in any order, an observation as
-        often as it came.
+        variable, observation_date (datetime.date), value, vintage, source; in any order, duplicates and NaN
+        values allowed.
     variables : mapping of MacroVariable by name
     thresholds : MacroQualityParams
     as_of : Timestamp, timezone-aware
         What counts as now.
     known : DataFrame or None
         Observations stored before, same columns; of several rows of one period the last counts. They are
-        compared with, never judged.
+        compared with, never checked.
 
     Returns
     -------
-    Judged
-        Kept observations by variable and date, one a period. Each row of the input is kept, or has one
-        quarantined finding, or one of rule ``duplicate_agrees``. Judging what was kept takes out nothing
-        more.
+    CheckedRows
+        Kept observations by variable and date, one a period, values finite. Each input row is kept, or has
+        one quarantined finding, or one of rule ``duplicate_agrees``. Checking the kept rows again
+        quarantines nothing.
 
     Raises
     ------
@@ -68,27 +68,29 @@ def judge_macro(
         For missing columns.
     """
     rows = _in_order(observations)
-    sieve = Sieve(rows, rows["variable"], pd.to_datetime(rows["observation_date"]).dt.tz_localize("UTC"))
-    _take_out_unknown(sieve, variables)
-    period = periods(sieve.rows, variables)
+    midnight = pd.to_datetime(rows["observation_date"]).dt.tz_localize("UTC")
+    check = QualityCheck(rows, rows["variable"], midnight, rows["value"])
+    _quarantine_unknown(check, variables)
+    period = period_of_rows(check.rows, variables)
     stored = latest_stored(known, variables)
-    _take_out_not_finite(sieve)
-    _take_out_future(sieve, variables, as_of)
-    _take_out_of_range(sieve, variables, stored)
-    _resolve_duplicates(sieve, period)
-    _take_out_rewrites(sieve, variables, period, stored)
+    _quarantine_not_finite(check)
+    _quarantine_future(check, variables, as_of)
+    _quarantine_out_of_range(check, variables, stored)
+    _resolve_duplicates(check, period)
+    _quarantine_rewrites(check, variables, period, stored)
     while True:
-        lines = list(make_lines(sieve.rows, variables, period, stored))
-        verdicts = judge_levels(lines, thresholds) or judge_repeats(lines, thresholds)
-        if not verdicts:
+        every_series = list(build_series(check.rows, variables, period, stored))
+        violations = find_level_violations(every_series, thresholds)
+        violations = violations or find_repeat_violations(every_series, thresholds)
+        if not violations:
             break
-        _take_out(sieve, verdicts)
-    for line in lines:
-        _report_level_shifts(sieve, line, thresholds)
-        _report_source_changes(sieve, line)
-        _report_gaps(sieve, line, thresholds)
-        _report_odd_dates(sieve, line)
-    return sieve.judged()
+        _quarantine_violations(check, violations)
+    for series in every_series:
+        _report_level_shifts(check, series, thresholds)
+        _report_source_changes(check, series)
+        _report_gaps(check, series, thresholds)
+        _report_dates(check, series)
+    return check.result()
 
 
 def _in_order(observations: pd.DataFrame) -> pd.DataFrame:
@@ -98,200 +100,202 @@ def _in_order(observations: pd.DataFrame) -> pd.DataFrame:
     return observations.sort_values(order, kind="stable", ignore_index=True)
 
 
-# ---- what an observation says by itself
+# ---- rules of a single observation
 
 
-def _take_out_unknown(sieve: Sieve, variables: Mapping[str, MacroVariable]) -> None:
-    unknown = ~sieve.rows["variable"].isin(list(variables)).to_numpy()
-    said = [f"{name} is no variable of macro_variables.yml" for name in sieve.rows["variable"][unknown]]
-    sieve.take_out("unknown_variable", unknown, sieve.rows["value"], said)
+def _quarantine_unknown(check: QualityCheck, variables: Variables) -> None:
+    unknown = ~check.rows["variable"].isin(list(variables)).to_numpy()
+    detail = [f"{name} is no variable of macro_variables.yml" for name in check.rows["variable"][unknown]]
+    check.quarantine("unknown_variable", unknown, detail)
 
 
-def _take_out_not_finite(sieve: Sieve) -> None:
-    """Put aside what is no number; empty cells before a variable's first value are a table's padding."""
-    value = sieve.rows["value"].to_numpy(float)
-    finite = pd.Series(np.isfinite(value), index=sieve.rows.index)
-    begun = finite.groupby(sieve.rows["variable"]).cummax().to_numpy(bool)
-    padding = np.isnan(value) & ~begun
-    broken = ~np.isfinite(value) & ~padding
-    sieve.take_out(
-        "padding",
-        padding,
-        sieve.rows["value"],
-        ["no value, and none before: a table's empty cell"] * padding.sum(),
-    )
-    said = [f"a value must be a finite number, was {v}" for v in value[broken]]
-    sieve.take_out("not_finite", broken[~padding], sieve.rows["value"], said)
+def _quarantine_not_finite(check: QualityCheck) -> None:
+    """Quarantine values that are NaN or infinite; NaN before a variable's first value is padding."""
+    value = check.rows["value"].to_numpy(float)
+    finite = pd.Series(np.isfinite(value), index=check.rows.index)
+    has_begun = finite.groupby(check.rows["variable"]).cummax().to_numpy(bool)
+    padding = np.isnan(value) & ~has_begun
+    not_finite = ~np.isfinite(value) & ~padding
+    detail = ["no value, and none before: a table's empty cell"] * padding.sum()
+    check.quarantine("padding", padding, detail)
+    detail = [f"a value must be a finite number, was {v}" for v in value[not_finite]]
+    check.quarantine("not_finite", not_finite[~padding], detail)
 
 
-def _take_out_future(sieve: Sieve, variables: Mapping[str, MacroVariable], as_of: pd.Timestamp) -> None:
-    """Put aside values of days and periods that have not begun where they are published."""
-    zones = sieve.rows["variable"].map({name: v.publication.zone for name, v in variables.items()})
+def _quarantine_future(check: QualityCheck, variables: Variables, as_of: pd.Timestamp) -> None:
+    """Quarantine values of days and periods that have not begun in the zone of their publication."""
+    zones = check.rows["variable"].map({name: v.publication.zone for name, v in variables.items()})
     today = zones.map({zone: as_of.tz_convert(zone).date() for zone in zones.unique()})
-    future = (sieve.rows["observation_date"] > today).to_numpy(bool)
-    said = [f"lies after today, {day}" for day in today[future]]
-    sieve.take_out("future", future, sieve.rows["value"], said)
+    future = (check.rows["observation_date"] > today).to_numpy(bool)
+    detail = [f"lies after today, {day}" for day in today[future]]
+    check.quarantine("future", future, detail)
 
 
-def _take_out_of_range(sieve: Sieve, variables: Mapping[str, MacroVariable], stored: pd.DataFrame) -> None:
-    """Put aside values outside their variable's range; a lost decimal point is called by its name."""
-    value = sieve.rows["value"].to_numpy(float)
-    low, high = (_by_variable(sieve.rows, variables, bound) for bound in ("expected_min", "expected_max"))
+def _quarantine_out_of_range(check: QualityCheck, variables: Variables, stored: pd.DataFrame) -> None:
+    """Quarantine values outside their variable's range, under its own rule if a decimal point was lost."""
+    value = check.rows["value"].to_numpy(float)
+    low, high = (_limit_of_rows(check.rows, variables, bound) for bound in ("expected_min", "expected_max"))
     outside = (value < low) | (value > high)
     if not outside.any():
         return
-    name = sieve.rows["variable"]
-    sound = sieve.rows["value"].where(~outside).groupby(name)
-    last_stored = name.map(stored.groupby("variable")["value"].last())
-    beside = sound.ffill().fillna(sound.bfill()).fillna(last_stored).to_numpy(float)
-    slip = outside & (power_of_ten(value, beside) != 0)
+    neighbour = _values_in_range_beside(check.rows, outside, stored)
+    slip = outside & (power_of_ten(value, neighbour) != 0)
     other = outside & ~slip
-    said_slip = [
-        f"{v:g} lies outside [{lo:g}, {hi:g}] and is {times(v, b)} the {b:g} beside it: a decimal point lost"
-        for v, lo, hi, b in zip(value[slip], low[slip], high[slip], beside[slip], strict=True)
+    detail = [
+        f"{v:g} lies outside [{lo:g}, {hi:g}] and is {format_ratio(v, n)} the {n:g} beside it: a decimal "
+        "point lost"
+        for v, lo, hi, n in zip(value[slip], low[slip], high[slip], neighbour[slip], strict=True)
     ]
-    said_other = [
+    check.quarantine("decimal_slip", slip, detail)
+    detail = [
         f"{v:g} lies outside [{lo:g}, {hi:g}]"
         for v, lo, hi in zip(value[other], low[other], high[other], strict=True)
     ]
-    sieve.take_out("decimal_slip", slip, sieve.rows["value"], said_slip)
-    sieve.take_out("out_of_range", other[~slip], sieve.rows["value"], said_other)
+    check.quarantine("out_of_range", other[~slip], detail)
 
 
-def _resolve_duplicates(sieve: Sieve, period: pd.Series) -> None:
-    """Of the rows of one period keep the first by: early date in it, late vintage, source name, low value."""
-    rows = sieve.rows.assign(period=period[sieve.rows.index])
+def _values_in_range_beside(rows: pd.DataFrame, outside: np.ndarray, stored: pd.DataFrame) -> np.ndarray:
+    """Return each row's nearest earlier value in range, else the nearest later, else the last stored one."""
+    name = rows["variable"]
+    in_range = rows["value"].where(~outside).groupby(name)
+    last_stored = name.map(stored.groupby("variable")["value"].last())
+    return in_range.ffill().fillna(in_range.bfill()).fillna(last_stored).to_numpy(float)
+
+
+def _resolve_duplicates(check: QualityCheck, period: pd.Series) -> None:
+    """Keep one row a period: by early date in it, late vintage, source name, low value."""
+    rows = check.rows.assign(period=period[check.rows.index])
     key = ["variable", "period"]
-    ordered = rows.sort_values("vintage", ascending=False, kind="stable").sort_values(
-        "observation_date", kind="stable"
-    )
-    loses = rows.index.isin(ordered.index[ordered.duplicated(key)])
-    winner = ordered.drop_duplicates(key).set_index(key).reindex(pd.MultiIndex.from_frame(rows[key]))
-    agrees = loses & (rows["value"].to_numpy(float) == winner["value"].to_numpy(float))
-    differs = loses & ~agrees
+    by_vintage = rows.sort_values("vintage", ascending=False, kind="stable")
+    ordered = by_vintage.sort_values("observation_date", kind="stable")
+    is_duplicate = rows.index.isin(ordered.index[ordered.duplicated(key)])
+    kept = ordered.drop_duplicates(key).set_index(key).reindex(pd.MultiIndex.from_frame(rows[key]))
+    agrees = is_duplicate & (rows["value"].to_numpy(float) == kept["value"].to_numpy(float))
+    disagrees = is_duplicate & ~agrees
+    detail = _describe_duplicates(rows, kept, agrees, "repeats")
+    check.remove_duplicates("duplicate_agrees", agrees, detail)
+    detail = _describe_duplicates(rows, kept, disagrees, "differs from")
+    check.quarantine("duplicate_disagrees", disagrees[~agrees], detail)
 
-    def say(chosen: np.ndarray, verb: str) -> list[str]:
-        columns = (
-            rows["value"],
-            winner["value"],
-            winner["observation_date"],
-            winner["vintage"],
-            winner["source"],
+
+def _describe_duplicates(rows: pd.DataFrame, kept: pd.DataFrame, chosen: np.ndarray, verb: str) -> list[str]:
+    columns = (rows["value"], *(kept[name] for name in ("value", "observation_date", "vintage", "source")))
+    return [
+        f"{value:g} {verb} {kept_value:g} of {day}, vintage {vintage}, from {source}, which is kept"
+        for value, kept_value, day, vintage, source in zip(
+            *(column.to_numpy()[chosen] for column in columns), strict=True
         )
-        return [
-            f"{value:g} {verb} {kept:g} of {day}, vintage {vintage}, from {source}, which is kept"
-            for value, kept, day, vintage, source in zip(
-                *(c.to_numpy()[chosen] for c in columns), strict=True
-            )
-        ]
-
-    said_agrees, said_differs = say(agrees, "repeats"), say(differs, "differs from")
-    sieve.take_out("duplicate_agrees", agrees, sieve.rows["value"], said_agrees, REPORTED)
-    sieve.take_out("duplicate_disagrees", differs[~agrees], sieve.rows["value"], said_differs)
+    ]
 
 
-# ---- what it says beside others
+# ---- rules of an observation among its neighbours
 
 
-def _take_out_rewrites(
-    sieve: Sieve, variables: Mapping[str, MacroVariable], period: pd.Series, stored: pd.DataFrame
+def _quarantine_rewrites(
+    check: QualityCheck, variables: Variables, period: pd.Series, stored: pd.DataFrame
 ) -> None:
-    """Put aside revisions beyond the step ratio, against the median of what is stored around their date."""
+    """Quarantine revisions beyond the step ratio from the median of the values stored around their date."""
     if stored.empty:
         return
     by_variable = stored.groupby("variable")["value"]
-    around = by_variable.transform(lambda v: v.rolling(_AROUND, center=True, min_periods=1).median())
-    history = around.set_axis(pd.MultiIndex.from_frame(stored[["variable", "period"]]))
-    keys = pd.MultiIndex.from_arrays([sieve.rows["variable"], period[sieve.rows.index]])
-    was, value = history.reindex(keys).to_numpy(float), sieve.rows["value"].to_numpy(float)
-    limit = _by_variable(sieve.rows, variables, "max_step_ratio")
-    broken = (was > 0) & (value > 0) & (log_ratio(value, was) > np.log(limit))
-    said = [
-        f"{v:g} is {times(v, w)} the {w:g} stored around this date (at most {r:g} times): another history"
-        for v, w, r in zip(value[broken], was[broken], limit[broken], strict=True)
+    median = by_variable.transform(lambda v: v.rolling(_REVISION_WINDOW, center=True, min_periods=1).median())
+    median_by_period = median.set_axis(pd.MultiIndex.from_frame(stored[["variable", "period"]]))
+    keys = pd.MultiIndex.from_arrays([check.rows["variable"], period[check.rows.index]])
+    before, value = median_by_period.reindex(keys).to_numpy(float), check.rows["value"].to_numpy(float)
+    limit = _limit_of_rows(check.rows, variables, "max_step_ratio")
+    rewrites = (before > 0) & (value > 0) & (log_ratio(value, before) > np.log(limit))
+    detail = [
+        f"{v:g} is {format_ratio(v, b)} the {b:g} stored around this date (at most {r:g} times): another "
+        "history"
+        for v, b, r in zip(value[rewrites], before[rewrites], limit[rewrites], strict=True)
     ]
-    sieve.take_out("rewrites_history", broken, sieve.rows["value"], said)
+    check.quarantine("rewrites_history", rewrites, detail)
 
 
-def _take_out(sieve: Sieve, verdicts: Verdicts) -> None:
-    for rule in sorted({rule for rule, _ in verdicts.values()}):
-        broken = sieve.rows.index.isin([label for label, (found, _) in verdicts.items() if found == rule])
-        said = [verdicts[label][1] for label in sieve.rows.index[broken]]
-        sieve.take_out(rule, broken, sieve.rows["value"], said)
+def _quarantine_violations(check: QualityCheck, violations: Violations) -> None:
+    for rule in sorted({violation.rule for violation in violations.values()}):
+        labels = [label for label, violation in violations.items() if violation.rule == rule]
+        violates = check.rows.index.isin(labels)
+        detail = [violations[label].detail for label in check.rows.index[violates]]
+        check.quarantine(rule, violates, detail)
 
 
-# ---- what the kept observations look like
+# ---- reports about the kept observations
 
 
-def _report_level_shifts(sieve: Sieve, line: Line, thresholds: MacroQualityParams) -> None:
-    for stretch in cut(line, thresholds):
-        if stretch.rule == LEVEL_SHIFT:
-            _report(sieve, line, LEVEL_SHIFT, stretch.start, line.value[stretch.start], stretch.detail)
+def _report_level_shifts(check: QualityCheck, series: MacroSeries, thresholds: MacroQualityParams) -> None:
+    for segment in segment_series(series, thresholds):
+        if segment.rule == LEVEL_SHIFT:
+            value = series.value[segment.start]
+            _report(check, series, LEVEL_SHIFT, segment.start, value, segment.detail)
 
 
-def _report_source_changes(sieve: Sieve, line: Line) -> None:
-    """Report a change of source that comes with an unusual jump or with other usual steps."""
-    changes = np.flatnonzero(line.source[1:] != line.source[:-1]) + 1
-    if len(changes) == 0 or (usual := usual_step(line)) == 0:
+def _report_source_changes(check: QualityCheck, series: MacroSeries) -> None:
+    """Report changes of source that come with a jump beyond the 99% step or with another volatility."""
+    changes = np.flatnonzero(series.source[1:] != series.source[:-1]) + 1
+    if len(changes) == 0 or (q99 := step_q99(series)) == 0:
         return
-    steps = line.log_steps()
-    for place in changes.tolist():
-        before, after = steps[max(place - 1 - _REGIME, 0) : place - 1], steps[place : place + _REGIME]
-        jump = steps[place - 1] / usual
-        if jump > 1 or _regimes_differ(before, after):
+    steps = series.log_steps()
+    for index in changes.tolist():
+        before = steps[max(index - 1 - _SOURCE_WINDOW, 0) : index - 1]
+        after = steps[index : index + _SOURCE_WINDOW]
+        jump = steps[index - 1] / q99
+        if jump > 1 or _volatility_differs(before, after):
             detail = (
-                f"{line.value[place]:g} from {line.source[place]} follows {line.value[place - 1]:g} from "
-                f"{line.source[place - 1]}: a step of {jump:.1f} of the series' usual largest, median steps "
-                f"{np.nanmedian(before):.2%} before and {np.nanmedian(after):.2%} after"
+                f"{series.value[index]:g} from {series.source[index]} follows {series.value[index - 1]:g} "
+                f"from {series.source[index - 1]}: a step of {jump:.1f} of the series' usual largest, median "
+                f"steps {np.nanmedian(before):.2%} before and {np.nanmedian(after):.2%} after"
             )
-            _report(sieve, line, "source_change", place, line.value[place], detail)
+            _report(check, series, "source_change", index, series.value[index], detail)
 
 
-def _regimes_differ(before: np.ndarray, after: np.ndarray) -> bool:
-    """Whether the median steps on two sides are several times apart."""
-    if min(len(before), len(after)) < _REGIME_MIN:
+def _volatility_differs(before: np.ndarray, after: np.ndarray) -> bool:
+    """Tell whether one median step is more than three times the other; false with few steps."""
+    if min(len(before), len(after)) < _MIN_SOURCE_WINDOW:
         return False
-    calm, lively = sorted((np.nanmedian(before), np.nanmedian(after)))
-    return bool(lively > _REGIME_RATIO * calm)
+    low, high = sorted((np.nanmedian(before), np.nanmedian(after)))
+    return bool(high > _VOLATILITY_RATIO * low)
 
 
-def _report_gaps(sieve: Sieve, line: Line, thresholds: MacroQualityParams) -> None:
-    """Report stretches of missing business days, months or quarters between two values."""
-    frequency = line.variable.frequency
-    missing = np.diff(line.period) - 1
+def _report_gaps(check: QualityCheck, series: MacroSeries, thresholds: MacroQualityParams) -> None:
+    """Report missing business days, months or quarters between two values."""
+    frequency = series.variable.frequency
+    missing = np.diff(series.period) - 1
     if frequency == "daily":
-        days = line.period.astype("datetime64[D]")
-        closed = closed_days_around(days, line.variable.publication.zone)
+        days = series.period.astype("datetime64[D]")
+        closed = closed_days_around(days, series.variable.publication.zone)
         missing = np.busday_count(days[:-1] + 1, days[1:], holidays=closed)
-    unit = {"daily": "business day(s)", "monthly": "month(s)", "quarterly": "quarter(s)"}[frequency]
-    for place in np.flatnonzero(missing >= getattr(thresholds.gap, frequency)).tolist():
-        first, last = line.first_day(place), line.first_day(place + 1)
-        detail = f"{missing[place]} {unit} missing between {first} and {last}"
-        _report(sieve, line, "gap", place + 1, missing[place], detail)
+    for index in np.flatnonzero(missing >= getattr(thresholds.gap, frequency)).tolist():
+        first, last = series.first_day(index), series.first_day(index + 1)
+        detail = f"{missing[index]} {_GAP_UNITS[frequency]} missing between {first} and {last}"
+        _report(check, series, "gap", index + 1, missing[index], detail)
 
 
-def _report_odd_dates(sieve: Sieve, line: Line) -> None:
-    """Report each daily value of a weekend, and that a series' periods are not dated on their first day."""
-    places = np.flatnonzero(line.label != STORED)
-    days = pd.DatetimeIndex(sieve.rows["observation_date"][line.label[places]])
-    if line.variable.frequency == "daily":
-        odd = days.dayofweek >= 5
-        for place, day in zip(places[odd].tolist(), days[odd], strict=True):
-            detail = f"{line.value[place]:g} of {day:%Y-%m-%d}, a {day:%A}"
-            _report(sieve, line, "weekend", place, line.value[place], detail)
-    elif (odd := days.day != 1).any():
+def _report_dates(check: QualityCheck, series: MacroSeries) -> None:
+    """Report each daily value of a weekend, and periods that are not dated on their first day."""
+    new = np.flatnonzero(series.label != STORED)
+    days = pd.DatetimeIndex(check.rows["observation_date"][series.label[new]])
+    if series.variable.frequency == "daily":
+        on_weekend = days.dayofweek >= 5
+        for index, day in zip(new[on_weekend].tolist(), days[on_weekend], strict=True):
+            detail = f"{series.value[index]:g} of {day:%Y-%m-%d}, a {day:%A}"
+            _report(check, series, "weekend", index, series.value[index], detail)
+    elif (later := days.day != 1).any():
         detail = (
-            f"{odd.sum()} value(s) are not dated on their period's first day, first {days[odd][0]:%Y-%m-%d}"
+            f"{later.sum()} value(s) are not dated on their period's first day, first "
+            f"{days[later][0]:%Y-%m-%d}"
         )
-        _report(sieve, line, "period_date", int(places[odd][0]), odd.sum(), detail)
+        _report(check, series, "period_date", int(new[later][0]), later.sum(), detail)
 
 
-def _report(sieve: Sieve, line: Line, rule: str, place: int, value: float, detail: str) -> None:
-    at = pd.Timestamp(line.first_day(place)).tz_localize("UTC")
-    sieve.report(rule, line.name, at, value, detail, str(line.source[place]))
+def _report(
+    check: QualityCheck, series: MacroSeries, rule: str, index: int, value: float, detail: str
+) -> None:
+    at = pd.Timestamp(series.first_day(index)).tz_localize("UTC")
+    check.report(rule, series.name, at, value, detail, str(series.source[index]))
 
 
-def _by_variable(rows: pd.DataFrame, variables: Mapping[str, MacroVariable], field: str) -> np.ndarray:
-    """A figure of each row's variable, NaN where it has none."""
-    figures = {name: getattr(variable, field) for name, variable in variables.items()}
-    return rows["variable"].map(figures).to_numpy(float)
+def _limit_of_rows(rows: pd.DataFrame, variables: Variables, field: str) -> np.ndarray:
+    """Return a limit of each row's variable, by its field's name; NaN where the variable has none."""
+    limits = {name: getattr(variable, field) for name, variable in variables.items()}
+    return rows["variable"].map(limits).to_numpy(float)

@@ -1,6 +1,6 @@
 """The page of a leakage check."""
 
-from dosvotos.leakage.report import RULES, LeakReport, stamp
+from dosvotos.leakage.report import RULES, LeakReport, format_time
 from dosvotos.reports.rendering import render
 from dosvotos.reports.tables import Cell, table
 
@@ -20,7 +20,7 @@ def render_leakcheck(report: LeakReport) -> str:
         "leakcheck",
         report=report,
         rules=RULES,
-        span=f"{stamp(report.first_bar)} to {stamp(report.last_bar)}",
+        span=f"{format_time(report.first_bar)} to {format_time(report.last_bar)}",
         features=table(features),
         probes=table([{"kind": kind, "count": count} for kind, count in report.probes.items()]),
     )

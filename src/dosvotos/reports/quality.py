@@ -13,9 +13,17 @@ from markupsafe import escape
 from dosvotos.contracts.acquisition import MacroVariable
 from dosvotos.formats import PERCENT
 from dosvotos.market.calendar import BARS_PER_SESSION, session_dates
-from dosvotos.quality.bars import SUBJECT, flat_shares
-from dosvotos.quality.findings import QUARANTINED, REPORTED
-from dosvotos.quality.states import ABSENT, FRESH, KINDS, STALE, known_values, session_calendar, summary_table
+from dosvotos.quality.bars import flat_shares
+from dosvotos.quality.findings import BARS, QUARANTINED, REPORTED
+from dosvotos.quality.freshness import (
+    ABSENT,
+    FRESH,
+    KINDS,
+    STALE,
+    known_values,
+    session_calendar,
+    summary_table,
+)
 from dosvotos.reports.figures import BAD, GOOD, GRID, NEAR, VIOLET, figure
 from dosvotos.reports.rendering import render
 from dosvotos.reports.sparklines import HEIGHT, WIDTH, Sparkline, sparklines
@@ -109,7 +117,7 @@ def render_quality(
 
 
 def _tiles(summary: pd.DataFrame, findings: pd.DataFrame) -> list[tuple[str, str]]:
-    series = summary[summary["subject"] != SUBJECT]
+    series = summary[summary["subject"] != BARS]
     states: dict[Any, int] = series["state"].value_counts().to_dict()
     severities: dict[Any, int] = findings["severity"].value_counts().to_dict() if len(findings) else {}
     counts = {

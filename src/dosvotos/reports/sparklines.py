@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from dosvotos.contracts.acquisition import MacroVariable
-from dosvotos.quality.bars import SUBJECT
+from dosvotos.quality.findings import BARS
 
 WIDTH: Final = 150
 HEIGHT: Final = 30
@@ -48,7 +48,7 @@ def sparklines(
     if len(bars):
         times = pd.DatetimeIndex(bars.index).tz_convert("UTC").tz_localize(None)
         closes = bars["close"].to_numpy(float)
-        lines[SUBJECT] = times.to_numpy("datetime64[m]"), closes, _BARS_APART_DAYS
+        lines[BARS] = times.to_numpy("datetime64[m]"), closes, _BARS_APART_DAYS
     for name, rows in known.items():
         if name in variables:
             days = rows["observation_date"].to_numpy("datetime64[D]").astype("datetime64[m]")

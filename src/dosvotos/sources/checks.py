@@ -10,9 +10,9 @@ from dosvotos.contracts.parameters import QualityThresholdsParams
 from dosvotos.errors import DataError
 from dosvotos.market.alignment import is_dated
 from dosvotos.market.calendar import published_at
-from dosvotos.quality.bars import judge_bars
-from dosvotos.quality.findings import Judged, no_findings
-from dosvotos.quality.macro import judge_macro
+from dosvotos.quality.bars import check_bars
+from dosvotos.quality.findings import CheckedRows, no_findings
+from dosvotos.quality.macro import check_macro
 from dosvotos.sources.raw_market import BAR_COLUMNS, MACRO_COLUMNS, RawMarket
 
 
@@ -58,12 +58,16 @@ def check_market(
     """
     _require_columns("bars", raw.bars, BAR_COLUMNS)
     _require_columns("macro", raw.macro, MACRO_COLUMNS)
-    bars = judge_bars(raw.bars, thresholds.bars, as_of) if len(raw.bars) else Judged(raw.bars, no_findings())
+    bars = (
+        check_bars(raw.bars, thresholds.bars, as_of)
+        if len(raw.bars)
+        else CheckedRows(raw.bars, no_findings())
+    )
     earlier = _earlier_vintages(raw.macro)
     latest = raw.macro[~earlier]
-    macro = Judged(latest, no_findings())
+    macro = CheckedRows(latest, no_findings())
     if len(latest):
-        macro = judge_macro(latest, variables, thresholds.macro, as_of, known)
+        macro = check_macro(latest, variables, thresholds.macro, as_of, known)
     earlier_kept = raw.macro[earlier & _keys(raw.macro).isin(_keys(macro.kept))]
     kept = pd.concat([part for part in (macro.kept, earlier_kept) if len(part)] or [latest])
     findings = [part for part in (bars.findings, macro.findings) if len(part)]

@@ -6,7 +6,7 @@ from dosvotos.errors import NotPublishedError, SourceError
 from dosvotos.sources.http import ProviderClient
 from dosvotos.sources.providers.yahoo import fetch_bars
 from dosvotos.sources.raw_market import BAR_COLUMNS
-from tests.judging import judged
+from tests.checked_market import check_delivery
 from tests.sources.local_server import Reply, client_of, live_params, payload, serving
 from tests.sources.providers.yahoo_charts import (
     CHART,
@@ -32,7 +32,7 @@ def test_the_sample_answer_becomes_three_bars_without_the_null_one(server):
     bars = bars_of(server)
     assert list(bars["timestamp"]) == [utc(f"2026-01-15 13:{minute}") for minute in ("00", "05", "15")]
     assert bars.iloc[1].tolist()[1:] == [3680.2, 3682.4, 3679.1, 3681.1, 0.0]
-    pd.testing.assert_frame_equal(judged(bars.assign(source="yahoo")).bars[list(BAR_COLUMNS)], bars)
+    pd.testing.assert_frame_equal(check_delivery(bars.assign(source="yahoo")).bars[list(BAR_COLUMNS)], bars)
 
 
 def test_one_call_asks_the_clients_own_address_and_nothing_else(server):
@@ -107,7 +107,7 @@ def test_a_bar_of_zeros_is_handed_on_for_the_checks_to_refuse(server):
     for values in content["chart"]["result"][0]["indicators"]["quote"][0].values():
         values[1] = 0.0
     server.answer(CHART + "COP=X", Reply(content))
-    checked = judged(bars_of(server).assign(source="yahoo"))
+    checked = check_delivery(bars_of(server).assign(source="yahoo"))
     assert checked.findings.query("severity == 'quarantined'")["rule"].tolist() == ["impossible_price"]
     assert [f"{t:%H:%M}" for t in checked.bars["timestamp"]] == ["13:00", "13:10"]
 

@@ -149,7 +149,7 @@ def report_quality(
     macro: MacroVariablesParams,
 ) -> tuple[str, pd.DataFrame]:
     """Draw what is stored by now and what was found: one page, and one row a variable."""
-    from dosvotos.quality.states import summary_table
+    from dosvotos.quality.freshness import summary_table
     from dosvotos.reports.quality import render_quality
 
     feed, now = fetched.feed, pd.Timestamp(fetched.fetched_at)

@@ -9,12 +9,12 @@ import pandas as pd
 from dosvotos.contracts.acquisition import MacroVariable
 from dosvotos.contracts.experiment import ExperimentContract
 from dosvotos.contracts.features import MACRO_SOURCES
-from dosvotos.leakage.pipeline import Dataset, Pipeline
+from dosvotos.leakage.pipeline import Dataset, FeaturePipeline
 from dosvotos.market.alignment import known_history
 from dosvotos.market.calendar import BAR, scheduled_sessions, session_bar_times, session_dates
 from dosvotos.market.features import MarketHistory, market_features
 
-Plant = Callable[[Pipeline, ExperimentContract], Pipeline]
+Plant = Callable[[FeaturePipeline, ExperimentContract], FeaturePipeline]
 Frame = pd.DataFrame
 DXY = MACRO_SOURCES["dxy"]
 
@@ -22,8 +22,8 @@ DXY = MACRO_SOURCES["dxy"]
 def after(change: Callable[[Frame, Frame, Frame], Frame]) -> Plant:
     """Change the finished features, given bars and macro too."""
 
-    def plant(house: Pipeline, _: ExperimentContract) -> Pipeline:
-        return replace(house, features=lambda b, m: change(house.features(b, m), b, m))
+    def plant(pipeline: FeaturePipeline, _: ExperimentContract) -> FeaturePipeline:
+        return replace(pipeline, features=lambda b, m: change(pipeline.features(b, m), b, m))
 
     return plant
 
@@ -31,8 +31,8 @@ def after(change: Callable[[Frame, Frame, Frame], Frame]) -> Plant:
 def before(change: Callable[[Frame], Frame]) -> Plant:
     """Change the macro values before the features are computed."""
 
-    def plant(house: Pipeline, _: ExperimentContract) -> Pipeline:
-        return replace(house, features=lambda b, m: house.features(b, change(m)))
+    def plant(pipeline: FeaturePipeline, _: ExperimentContract) -> FeaturePipeline:
+        return replace(pipeline, features=lambda b, m: pipeline.features(b, change(m)))
 
     return plant
 
@@ -40,8 +40,8 @@ def before(change: Callable[[Frame], Frame]) -> Plant:
 def scaling(change: Callable[[Dataset], Dataset]) -> Plant:
     """Change the finished dataset."""
 
-    def plant(house: Pipeline, _: ExperimentContract) -> Pipeline:
-        return replace(house, dataset=lambda frame: change(house.dataset(frame)))
+    def plant(pipeline: FeaturePipeline, _: ExperimentContract) -> FeaturePipeline:
+        return replace(pipeline, dataset=lambda frame: change(pipeline.dataset(frame)))
 
     return plant
 
@@ -49,28 +49,28 @@ def scaling(change: Callable[[Dataset], Dataset]) -> Plant:
 def with_limits(days: int, *names: str) -> Plant:
     """Compute with other age limits, for all variables or those named."""
 
-    def plant(house: Pipeline, contract: ExperimentContract) -> Pipeline:
+    def plant(pipeline: FeaturePipeline, contract: ExperimentContract) -> FeaturePipeline:
         known = contract.parameters.macro_variables.variables
         longer: dict[str, MacroVariable] = {
             name: v.model_copy(update={"ffill_max_days": days}) if not names or name in names else v
             for name, v in known.items()
         }
         return replace(
-            house,
+            pipeline,
             features=lambda b, m: market_features(MarketHistory(b, m), longer).assign(close=b["close"]),
         )
 
     return plant
 
 
-def midnight(macro: Frame, days: int) -> Frame:
+def known_at_midnight(macro: Frame, days: int) -> Frame:
     """Values known from the midnight, in Bogota, some days after their observation."""
     stamps = pd.to_datetime(macro["observation_date"]) + pd.Timedelta(days=days)
     published = stamps.dt.tz_localize("America/Bogota").dt.tz_convert("UTC").astype("datetime64[us, UTC]")
     return macro.assign(published_at=published)
 
 
-def last_print(macro: Frame) -> Frame:
+def latest_vintage(macro: Frame) -> Frame:
     ordered = macro.sort_values("published_at", kind="stable")
     first = ordered.drop_duplicates(["variable", "observation_date"])
     value = ordered.groupby(["variable", "observation_date"])["value"].last()
@@ -100,12 +100,12 @@ def on_grid(bars: Frame) -> Frame:
 
 
 def filled(keep_rows: bool) -> Plant:
-    def plant(house: Pipeline, _: ExperimentContract) -> Pipeline:
+    def plant(pipeline: FeaturePipeline, _: ExperimentContract) -> FeaturePipeline:
         def features(bars: Frame, macro: Frame) -> Frame:
-            found = house.features(on_grid(bars), macro)
+            found = pipeline.features(on_grid(bars), macro)
             return found if keep_rows else found.loc[bars.index]
 
-        return replace(house, features=features)
+        return replace(pipeline, features=features)
 
     return plant
 
@@ -159,12 +159,12 @@ PLANTS: dict[str, tuple[Plant, set[str]]] = {
     # the issue's eight
     "shift(-1)": (after(lambda f, b, m: f.assign(log_ret_5m=f["log_ret_5m"].shift(-1))), {"future"}),
     "global scaler": (scaling(fit_on("train", "val", "test")), {"statistics"}),
-    "merge by observation date": (before(lambda m: midnight(m, 0)), {"future"}),
-    "calendar T-1 instead of publication": (before(lambda m: midnight(m, 1)), {"future"}),
+    "merge by observation date": (before(lambda m: known_at_midnight(m, 0)), {"future"}),
+    "calendar T-1 instead of publication": (before(lambda m: known_at_midnight(m, 1)), {"future"}),
     "z-score over the full sample": (after(full_sample_z), {"future"}),
     "bars filled across sessions": (filled(keep_rows=False), {"filled"}),
     "macro carried past its limit": (with_limits(10_000), {"stale"}),
-    "revised macro": (before(last_print), {"future"}),
+    "revised macro": (before(latest_vintage), {"future"}),
     # further ones
     "one variable carried past its limit": (with_limits(10_000, MACRO_SOURCES["embi"]), {"stale"}),
     "limit a week too long": (with_limits(12, MACRO_SOURCES["vix"]), {"stale"}),

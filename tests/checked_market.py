@@ -1,4 +1,4 @@
-"""Data through L0's judgement, as tests of other layers need them."""
+"""A delivery after L0's quality check, for the tests of other layers."""
 
 import pandas as pd
 
@@ -10,10 +10,10 @@ NO_BARS = pd.DataFrame(columns=[*BAR_COLUMNS, "source"])
 NO_MACRO = pd.DataFrame(columns=[*MACRO_COLUMNS, "vintage", "source"])
 
 
-def judged(
+def check_delivery(
     bars: pd.DataFrame = NO_BARS, macro: pd.DataFrame = NO_MACRO, **thresholds: object
 ) -> CheckedMarket:
-    """Judge a delivery by the project's own thresholds; nothing is known before."""
+    """Check a delivery by the project's own thresholds; nothing was stored before."""
     parameters = parameters_of()
     limits = parameters.quality_thresholds
     if thresholds:

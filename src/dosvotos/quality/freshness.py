@@ -1,8 +1,7 @@
-"""What is stored and what was found, as known at one moment: a state a subject, a kind a day."""
+"""Freshness and coverage of what is stored, as known at one moment: a row a subject, a kind a day."""
 
 from collections.abc import Mapping
-from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -21,17 +20,35 @@ from dosvotos.market.calendar import (
     session_dates,
     slots,
 )
-from dosvotos.quality.bars import SUBJECT
-from dosvotos.quality.findings import QUARANTINED, REPORTED
+from dosvotos.quality.bars import last_ended_day
+from dosvotos.quality.findings import BARS, QUARANTINED, REPORTED
+from dosvotos.quality.series import first_days, period_numbers
 
 FRESH: Final = "fresh"
 STALE: Final = "stale"
 ABSENT: Final = "absent"
 _DAY: Final = pd.Timedelta(days=1)
-_FEWEST: Final = {"60 bars": BARS_PER_SESSION, "48 to 59": 48, "24 to 47": 24, "1 to 23": 1}
+_MIN_BARS: Final = {"60 bars": BARS_PER_SESSION, "48 to 59": 48, "24 to 47": 24, "1 to 23": 1}
 _NONE, _CLOSED, _CLOSED_WITH_BARS = "none, though scheduled", "closed day", "bars on a closed day"
-KINDS: Final = (*_FEWEST, _NONE, _CLOSED, _CLOSED_WITH_BARS)
-"""What a day can be by its bars."""
+KINDS: Final = (*_MIN_BARS, _NONE, _CLOSED, _CLOSED_WITH_BARS)
+"""Kinds of days, by the number of their bars."""
+
+
+class _Freshness(NamedTuple):
+    """A row of the summary; by default that of a subject without any value."""
+
+    subject: str
+    priority: str
+    source: str | None = None
+    last_observation: str | None = None
+    last_value: float = np.nan
+    unit: str = ""
+    published_at: Any = pd.NaT
+    age_days: float = np.nan
+    limit_days: float = np.nan
+    state: str = ABSENT
+    observations: int = 0
+    coverage: float = np.nan
 
 
 def summary_table(
@@ -41,7 +58,7 @@ def summary_table(
     variables: Mapping[str, MacroVariable],
     as_of: pd.Timestamp,
 ) -> pd.DataFrame:
-    """State of the bars and of each variable, as known at one moment.
+    """Return the freshness, coverage and number of findings of the bars and of each variable.
 
     Parameters
     ----------
@@ -61,8 +78,9 @@ def summary_table(
     DataFrame
         One row for the bars, then one a variable: subject, priority, source (of the newest value),
         last_observation (a bar's open in UTC, or a date), last_value, unit, published_at (UTC; a bar's
-        close), age_days since then, limit_days (NaN for bars), state, observations (bars, or dates with a
-        published value), coverage, quarantined, reported. None, NaT or NaN where nothing is known.
+        close), age_days since then, limit_days (NaN for bars), state ("fresh", "stale" or "absent"),
+        observations (bars, or dates with a published value), coverage, quarantined, reported. None, NaT or
+        NaN where nothing is known.
 
     Notes
     -----
@@ -71,10 +89,10 @@ def summary_table(
     is published, months, quarters), from the first observation to the last one that should be out.
     """
     known = known_values(observations, as_of)
-    states = [_bar_state(bars, as_of)]
+    rows = [_bar_freshness(bars, as_of)]
     for name, variable in variables.items():
-        states.append(_series_state(name, variable, known.get(name), as_of))
-    table = pd.DataFrame(states).astype({"source": "str", "last_observation": "str"})
+        rows.append(_series_freshness(name, variable, known.get(name), as_of))
+    table = pd.DataFrame(rows).astype({"source": "str", "last_observation": "str"})
     table["published_at"] = pd.to_datetime(table["published_at"], utc=True).astype("datetime64[us, UTC]")
     for severity in (QUARANTINED, REPORTED):
         subjects = findings.loc[findings["severity"] == severity, "subject"] if len(findings) else pd.Series()
@@ -83,7 +101,7 @@ def summary_table(
 
 
 def session_calendar(bar_times: pd.DatetimeIndex, as_of: pd.Timestamp) -> pd.DataFrame:
-    """Each Bogota date from the first bar to the last whose session is over, or that has none.
+    """Return the number of bars and the kind of each Bogota date, from the first bar to the last ended date.
 
     Parameters
     ----------
@@ -97,18 +115,16 @@ def session_calendar(bar_times: pd.DatetimeIndex, as_of: pd.Timestamp) -> pd.Dat
     """
     counts = pd.Series(*np.unique(session_dates(bar_times), return_counts=True)[::-1])
     first, today = counts.index[0].date(), as_of.tz_convert(BOGOTA).date()
-    over = session_bar_times(np.datetime64(today))[-1] + BAR <= as_of
-    days = pd.date_range(first, today if over else today - timedelta(days=1))
+    days = pd.date_range(first, last_ended_day(as_of))
     n_bars = counts.reindex(days, fill_value=0).to_numpy()
-    sessions = scheduled_sessions(first, today)
-    kind = np.select([n_bars >= fewest for fewest in _FEWEST.values()], list(_FEWEST), _NONE)
-    closed = ~days.isin(sessions)
+    kind = np.select([n_bars >= fewest for fewest in _MIN_BARS.values()], list(_MIN_BARS), _NONE)
+    closed = ~days.isin(scheduled_sessions(first, today))
     kind[closed] = np.where(n_bars[closed] > 0, _CLOSED_WITH_BARS, _CLOSED)
     return pd.DataFrame({"bars": n_bars, "kind": kind}, index=days)
 
 
 def known_values(observations: pd.DataFrame, as_of: pd.Timestamp) -> dict[str, pd.DataFrame]:
-    """Each variable's values published by `as_of`, the last one a date, in order of dates."""
+    """Return each variable's values published by `as_of`, the last revision of each date, in date order."""
     if observations.empty:
         return {}
     rows = observations[observations["published_at"] <= as_of]
@@ -117,34 +133,35 @@ def known_values(observations: pd.DataFrame, as_of: pd.Timestamp) -> dict[str, p
     return {str(name): part for name, part in latest.groupby("variable")}
 
 
-def _bar_state(bars: pd.DataFrame, as_of: pd.Timestamp) -> dict[str, Any]:
+def _bar_freshness(bars: pd.DataFrame, as_of: pd.Timestamp) -> _Freshness:
+    absent = _Freshness(BARS, "HIGH", unit="COP per USD")
     if bars.empty:
-        return _state(SUBJECT, "HIGH", "COP per USD", np.nan)
+        return absent
     times = pd.DatetimeIndex(bars.index)
     last = times[-1]
-    return _state(
-        SUBJECT, "HIGH", "COP per USD", np.nan,
+    is_fresh = session_dates(times[-1:])[0] >= np.datetime64(last_ended_session(as_of))
+    return absent._replace(
         source=bars["source"].iloc[-1],
         last_observation=f"{last.tz_convert('UTC'):%Y-%m-%d %H:%M}",
         last_value=float(bars["close"].iloc[-1]),
         published_at=last + BAR,
-        age_days=_age(last + BAR, as_of),
-        state=FRESH if session_dates(times[-1:])[0] >= np.datetime64(last_ended_session(as_of)) else STALE,
+        age_days=_age_days(last + BAR, as_of),
+        state=FRESH if is_fresh else STALE,
         observations=len(bars),
         coverage=_bar_coverage(times, as_of),
-    )  # fmt: skip
+    )
 
 
-def _series_state(
+def _series_freshness(
     name: str, variable: MacroVariable, known: pd.DataFrame | None, as_of: pd.Timestamp
-) -> dict[str, Any]:
+) -> _Freshness:
     limit = float(variable.ffill_max_days)
+    absent = _Freshness(name, variable.priority, unit=variable.unit, limit_days=limit)
     if known is None:
-        return _state(name, variable.priority, variable.unit, limit)
+        return absent
     last: Any = known.iloc[-1]
-    age = _age(last["published_at"], as_of)
-    return _state(
-        name, variable.priority, variable.unit, limit,
+    age = _age_days(last["published_at"], as_of)
+    return absent._replace(
         source=last["source"],
         last_observation=str(last["observation_date"]),
         last_value=float(last["value"]),
@@ -152,34 +169,16 @@ def _series_state(
         age_days=age,
         state=FRESH if age <= limit else STALE,
         observations=len(known),
-        coverage=_coverage(known, variable, as_of),
-    )  # fmt: skip
+        coverage=_series_coverage(known, variable, as_of),
+    )
 
 
-def _state(subject: str, priority: str, unit: str, limit_days: float, **found: Any) -> dict[str, Any]:
-    """One row of the summary; without anything found, that of something absent."""
-    return {
-        "subject": subject,
-        "priority": priority,
-        "source": found.get("source"),
-        "last_observation": found.get("last_observation"),
-        "last_value": found.get("last_value", np.nan),
-        "unit": unit,
-        "published_at": found.get("published_at", pd.NaT),
-        "age_days": found.get("age_days", np.nan),
-        "limit_days": limit_days,
-        "state": found.get("state", ABSENT),
-        "observations": found.get("observations", 0),
-        "coverage": found.get("coverage", np.nan),
-    }
-
-
-def _age(since: pd.Timestamp, as_of: pd.Timestamp) -> float:
+def _age_days(since: pd.Timestamp, as_of: pd.Timestamp) -> float:
     return round((as_of - since) / _DAY, 2)
 
 
 def _bar_coverage(times: pd.DatetimeIndex, as_of: pd.Timestamp) -> float:
-    """Share of the sessions' bars from the first stored one to now that are stored."""
+    """Return the share of the sessions' bars from the first stored one to now that are stored."""
     stored = times[in_session(times)]
     if len(stored) == 0:
         return float("nan")
@@ -191,24 +190,15 @@ def _bar_coverage(times: pd.DatetimeIndex, as_of: pd.Timestamp) -> float:
     return len(stored) / expected
 
 
-def _coverage(known: pd.DataFrame, variable: MacroVariable, as_of: pd.Timestamp) -> float:
-    """Share of a variable's periods from its first observation to the last one due that have a value."""
-    found = _period_starts(known["observation_date"].to_numpy("datetime64[D]"), variable)
+def _series_coverage(known: pd.DataFrame, variable: MacroVariable, as_of: pd.Timestamp) -> float:
+    """Return the share of periods with a value, from the first observation's to the last one due."""
+    stored = period_numbers(known["observation_date"].to_numpy("datetime64[D]"), variable.frequency)
     today = np.datetime64(as_of.tz_convert(variable.publication.zone).date())
-    periods = np.unique(_period_starts(np.arange(found[0], today + 1), variable))
+    last = period_numbers(np.array([today]), variable.frequency)[0]
+    periods = np.arange(stored[0], last + 1)
+    days = first_days(periods, variable.frequency)
     if variable.frequency == "daily":
-        closed = closed_days_around(periods, variable.publication.zone)
-        periods = periods[np.is_busday(periods, holidays=closed)]
-    due = published_at(periods.tolist(), variable.rule_of(known["source"].iloc[-1])) <= as_of
-    return float(np.isin(periods[due], found).mean()) if due.any() else float("nan")
-
-
-def _period_starts(days: np.ndarray, variable: MacroVariable) -> np.ndarray:
-    """First day of the day, month or quarter each day lies in."""
-    if variable.frequency == "daily":
-        return days
-    months = days.astype("datetime64[M]")
-    if variable.frequency == "quarterly":
-        months = months - months.astype(int) % 3
-    starts: np.ndarray = months.astype("datetime64[D]")
-    return starts
+        is_open = np.is_busday(days, holidays=closed_days_around(days, variable.publication.zone))
+        periods, days = periods[is_open], days[is_open]
+    due = published_at(days.tolist(), variable.rule_of(known["source"].iloc[-1])) <= as_of
+    return float(np.isin(periods[due], stored).mean()) if due.any() else float("nan")
