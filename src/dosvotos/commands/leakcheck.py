@@ -12,7 +12,7 @@ from rich.table import Table
 
 from dosvotos.commands.likeness import experiment_parameters
 from dosvotos.contracts.experiment import ExperimentContract
-from dosvotos.contracts.features import FEATURE_VARIABLES, SOURCES_BY_FEATURE, TECHNICAL_FEATURES
+from dosvotos.contracts.features import FINANCING_SOURCES, MACRO_SOURCES, TECHNICAL_FEATURES
 from dosvotos.contracts.parameters import Parameters
 from dosvotos.database.connection import database_url, open_database
 from dosvotos.database.contracts import ContractBook
@@ -31,10 +31,20 @@ from dosvotos.pipelines.dataset.nodes import (
     split_dataset,
 )
 
+_MACRO_INPUTS: Final = {
+    "dxy_z": ("dxy",),
+    "dxy_change_1d": ("dxy",),
+    "vix_z": ("vix",),
+    "embi_z": ("embi",),
+    "brent_change_1d": ("brent",),
+    "rate_spread": ("col10y", "ust10y"),
+    "usdmxn_change_1d": ("usdmxn",),
+}
 HOUSE_INPUTS: Final = {
     **dict.fromkeys((*TECHNICAL_FEATURES, "close"), (BARS,)),
-    **{name: tuple(FEATURE_VARIABLES[v] for v in inputs) for name, inputs in SOURCES_BY_FEATURE.items()},
+    **{name: tuple(MACRO_SOURCES[short] for short in inputs) for name, inputs in _MACRO_INPUTS.items()},
     "time_normalized": (CLOCK,),
+    "policy_rate_difference": tuple(FINANCING_SOURCES.values()),
 }
 """What each column of L2's features is made of, and nothing else."""
 

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from dosvotos.contracts.features import FEATURE_VARIABLES
+from dosvotos.contracts.features import FINANCING_SOURCES, MACRO_SOURCES
 from dosvotos.errors import DataError
 from dosvotos.leakage.history import (
     INSTANT,
@@ -24,7 +24,7 @@ from dosvotos.leakage.report import FeatureReport, Finding, move, span, stamp
 from dosvotos.market.calendar import BAR, LAST_SLOT, session_dates, slots
 from dosvotos.market.features import MarketHistory
 
-_SHORT: Final = {name: short.upper() for short, name in FEATURE_VARIABLES.items()}
+_SHORT: Final = {name: short.upper() for short, name in {**MACRO_SOURCES, **FINANCING_SOURCES}.items()}
 _MAX_NOTES: Final = 5
 _DAY = pd.Timedelta(days=1)
 
