@@ -15,7 +15,7 @@ from pydantic import (
     model_validator,
 )
 
-from dosvotos.contracts.features import FEATURE_VARIABLES
+from dosvotos.contracts.features import FINANCING_SOURCES, MACRO_SOURCES
 from dosvotos.contracts.section import Section, Version
 
 Frequency = Literal["daily", "monthly", "quarterly"]
@@ -122,7 +122,7 @@ class MacroVariablesParams(Section):
 
     @model_validator(mode="after")
     def _features_covered(self) -> Self:
-        needed = FEATURE_VARIABLES.values()
+        needed = {**MACRO_SOURCES, **FINANCING_SOURCES}.values()
         if missing := sorted(set(needed) - set(self.variables)):
             raise ValueError(f"variables needed by features are missing: {missing}")
         if loose := sorted(name for name in needed if self.variables[name].priority != "HIGH"):
