@@ -106,6 +106,6 @@ def _publications(rows: pd.DataFrame, rule: PublicationRule) -> pd.DatetimeIndex
     return published.where(~dated, published_at(list(days), on_its_day))
 
 
-def _require_columns(what: str, frame: pd.DataFrame, columns: tuple[str, ...]) -> None:
+def _require_columns(part: str, frame: pd.DataFrame, columns: tuple[str, ...]) -> None:
     if missing := [name for name in columns if name not in frame.columns]:
-        raise DataError(f"{what}: column(s) {missing} are missing, found {list(frame.columns)}")
+        raise DataError(f"{part}: column(s) {missing} are missing, found {list(frame.columns)}")

@@ -281,7 +281,7 @@ def _fills_sessions(rows: pd.DataFrame, zones: np.ndarray) -> bool:
 
 
 def _is_continuous(rows: pd.DataFrame) -> bool:
-    """Whether prices of mixed days jump less in the inferred order than in the order as written."""
+    """Whether prices of mixed days jump at most twice as far in the inferred order as in the written one."""
     in_window = rows[rows["slot"] >= 0].assign(log=np.log(rows["close"]))
     read = in_window.sort_values(["day", "slot", "window"])
     meets = (read["day"] == read["day"].shift()) & (read["window"] != read["window"].shift())

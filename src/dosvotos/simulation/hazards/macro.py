@@ -1,4 +1,4 @@
-"""Hazards of macro variables: one function each, which edits a market's observations and records it."""
+"""Hazards of macro variables: one function each, which edits a market's values and records the change."""
 
 from datetime import date
 from itertools import pairwise
