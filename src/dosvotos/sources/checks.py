@@ -67,11 +67,10 @@ def check_market(
     earlier_kept = raw.macro[earlier & _keys(raw.macro).isin(_keys(macro.kept))]
     kept = pd.concat([part for part in (macro.kept, earlier_kept) if len(part)] or [latest])
     findings = [part for part in (bars.findings, macro.findings) if len(part)]
+    ordered = kept.sort_values(["variable", "observation_date", "vintage"], ignore_index=True)
     return CheckedMarket(
         bars.kept,
-        add_published_at(
-            kept.sort_values(["variable", "observation_date", "vintage"], ignore_index=True), variables
-        ),
+        add_published_at(ordered, variables),
         pd.concat(findings, ignore_index=True) if findings else no_findings(),
     )
 
