@@ -1,5 +1,4 @@
 from datetime import date
-from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -7,16 +6,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dosvotos.backtest.metrics import measure
 from dosvotos.contracts.features import MACRO_SOURCES
 from dosvotos.errors import ParameterError
-from dosvotos.market.accounting import Tape, run_account
-from dosvotos.market.calendar import BAR, published_at, scheduled_sessions, session_dates, slots
-from dosvotos.market.features import MarketHistory, market_features
+from dosvotos.market.calendar import BAR, scheduled_sessions, session_dates, slots
 from dosvotos.simulation import market as sample
 from dosvotos.simulation.market import FIRST_SESSION, SimulatedMarket, simulate_market
-from dosvotos.simulation.oracle import oracle_targets, planted_signal
-from tests.simulation.market_factory import EDGE, END, SPOT, VARIABLES, market, params
+from dosvotos.simulation.oracle import planted_signal
+from tests.simulation.market_factory import (
+    EDGE,
+    END,
+    SPOT,
+    VARIABLES,
+    features,
+    market,
+    params,
+    with_publication,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -28,21 +33,6 @@ DXY = MACRO_SOURCES["dxy"]
 
 def by_session(column: pd.Series) -> np.ndarray:
     return column.to_numpy().reshape(-1, 60)
-
-
-def with_publication(macro: pd.DataFrame) -> pd.DataFrame:
-    parts = [
-        rows.assign(published_at=published_at(list(rows["observation_date"]), VARIABLES[name].publication))
-        for name, rows in macro.groupby("variable", sort=False)
-    ]
-    return pd.concat(parts)
-
-
-@cache
-def features() -> pd.DataFrame:
-    shown = market(EDGE)
-    history = MarketHistory(shown.bars.set_index("timestamp"), with_publication(shown.macro))
-    return market_features(history, VARIABLES)
 
 
 def announced_signal() -> np.ndarray:
@@ -196,15 +186,6 @@ def test_a_start_outside_the_simulation_is_refused(start: date):
 # ---- the planted edge
 
 
-def test_the_signal_by_hand():
-    one_of_each = planted_signal(0.004462, -0.0281, 0.00785)
-    assert one_of_each == pytest.approx(1.5 / SIGNAL_SD)
-    assert planted_signal(0.004462, 0.0, 0.0) == pytest.approx(0.5 / SIGNAL_SD)
-    assert planted_signal(0.1, 0.0, 0.0) == 2.0 and planted_signal(-0.1, 0.0, 0.0) == -2.0
-    mixed = planted_signal(np.array([0.004462, np.nan]), np.array([0.0281, 0.0]), np.array([0.0, 0.0]))
-    assert mixed.tolist() == [0.0, 0.0]
-
-
 def test_the_signal_has_nearly_unit_variance():
     signal = announced_signal()
     assert signal.mean() == pytest.approx(0.0, abs=0.08)
@@ -253,58 +234,6 @@ def test_the_edge_keeps_the_sessions_variance():
         return float((close[:, -1] - close[:, 0]).std())
 
     assert session_std(EDGE) == pytest.approx(session_std(0.0), rel=0.04)
-
-
-# ---- the oracle
-
-
-def rows_of(first_slot: int, *signals: float) -> pd.DataFrame:
-    """Sessions from `first_slot` on, one a signal; dxy alone carries it."""
-    days = scheduled_sessions(date(2025, 7, 1), date(2025, 12, 1))[: len(signals)]
-    open_ = pd.DatetimeIndex(days).tz_localize("UTC") + pd.Timedelta(hours=13)
-    times = [day + slot * BAR for day in open_ for slot in range(first_slot, 60)]
-    dxy = np.array(signals) * SIGNAL_SD * 0.004462 / 0.5
-    return pd.DataFrame(
-        {
-            "dxy_change_1d": np.repeat(dxy, 60 - first_slot),
-            "brent_change_1d": 0.0,
-            "usdmxn_change_1d": 0.0,
-            "time_normalized": np.tile(np.arange(first_slot, 60) / 59, len(signals)),
-        },
-        index=pd.DatetimeIndex(times),
-    )
-
-
-def test_the_oracle_holds_from_the_first_bar_to_the_last_where_drift_is_worth_two_round_trips():
-    worth = 2 * 2 * COST / (EDGE * SESSION_STD * 58 / 59)
-    targets = oracle_targets(rows_of(0, 1.01 * worth, 0.99 * worth, -2.0), EDGE, COST).reshape(3, 60)
-    assert targets.dtype == np.int8
-    assert targets[0].tolist() == [1] * 58 + [0, 0]
-    assert targets[1].tolist() == [0] * 60
-    assert targets[2].tolist() == [-1] * 58 + [0, 0]
-
-
-def test_the_oracle_counts_only_the_drift_left():
-    worth_with_20_bars_left = 2 * 2 * COST / (EDGE * SESSION_STD * 20 / 59)
-    late = rows_of(38, 1.01 * worth_with_20_bars_left, 0.99 * worth_with_20_bars_left)
-    targets = oracle_targets(late, EDGE, COST).reshape(2, 22)
-    assert targets.any(axis=1).tolist() == [True, False]
-    assert not oracle_targets(rows_of(58, 2.0), 0.9, 0.0).any()
-
-
-def test_without_an_edge_the_oracle_wants_nothing():
-    assert not oracle_targets(features(), 0.0, COST).any()
-    assert not oracle_targets(features(), 0.0, 0.0).any()
-
-
-def test_the_oracle_earns_what_the_plant_promises():
-    bars, rows = market(EDGE).bars, features()
-    tape = Tape(pd.DatetimeIndex(rows.index), bars["close"].to_numpy(), np.zeros(len(bars)))
-    account = run_account(tape, oracle_targets(rows, EDGE, COST), COST, 100_000.0)
-    figures = measure(account, tape.times, scheduled_sessions(FIRST_SESSION, END.date()))
-    assert figures.sharpe_ratio is not None and 4.2 < figures.sharpe_ratio < 6.2
-    assert figures.win_rate is not None and figures.win_rate > 0.55
-    assert np.abs(account.position).reshape(-1, 60)[:, -1].max() == 0
 
 
 # ---- its name

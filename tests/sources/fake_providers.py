@@ -1,4 +1,4 @@
-"""All providers on one local web server, each in its own format, over one true history of every series."""
+"""All providers on one local server, each in its own format, with one true history of every series."""
 
 import io
 import json
@@ -31,7 +31,7 @@ _NAMES = (
 
 
 class FakeProviders(LocalServer):
-    """Answers with what has been published by `today`; `revise` changes one true value."""
+    """Replies with the values published by `today`; `revise` changes one value."""
 
     def __init__(self, variables: dict[str, MacroVariable], today: pd.Timestamp) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class FakeProviders(LocalServer):
         return {day: self.changed.get((variable, day), value) for day, value in values.items()}
 
     def revise(self, variable: str, day: date, value: float) -> None:
-        """Let a source state another value from now on."""
+        """Change a value of the source from now on."""
         self.changed[variable, day] = value
 
     def bars(self) -> pd.DataFrame:

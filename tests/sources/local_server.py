@@ -1,4 +1,4 @@
-"""A local web server that plays a provider: answers, and every way an answer can fail."""
+"""A local HTTP server in a provider's place, which can fail in every way a provider can."""
 
 import json
 import threading
@@ -20,7 +20,7 @@ PAYLOADS = ROOT.parent / "shared" / "payloads"
 
 @dataclass(frozen=True)
 class Reply:
-    """One answer of the server."""
+    """One canned response."""
 
     body: bytes | str | Any = b""
     status: int = 200
@@ -40,7 +40,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class ReceivedRequest:
-    """One question the server was asked."""
+    """One request the server received."""
 
     method: str
     path: str
@@ -53,26 +53,26 @@ Responder = Reply | Callable[[ReceivedRequest], Reply]
 
 
 class LocalServer:
-    """Routes by path. Several replies are given one after the other, the last one for ever."""
+    """Replies by path, given one after the other; the last one repeats."""
 
     def __init__(self) -> None:
         self.calls: list[ReceivedRequest] = []
         self._routes: dict[str, list[Responder]] = {}
 
     def answer(self, path: str, *replies: Responder) -> None:
-        """Say what a path answers; a path never named answers 404. A path ending in * covers what follows."""
+        """Set the replies of a path, or of all paths with a prefix given as ``prefix*``; others reply 404."""
         self._routes[path] = list(replies)
 
     def routes(self) -> dict[str, list[Responder]]:
-        """All answers as they are now, for `restore`."""
+        """Return the replies as they are now, for `restore`."""
         return {path: list(queue) for path, queue in self._routes.items()}
 
     def restore(self, routes: dict[str, list[Responder]]) -> None:
-        """Give the answers of an earlier moment again."""
+        """Set the replies to those of an earlier moment."""
         self._routes = routes
 
     def called(self, path: str = "") -> list[ReceivedRequest]:
-        """Calls of paths that start so."""
+        """Requests whose path starts so."""
         return [call for call in self.calls if call.path.startswith(path)]
 
     def reply_to(self, call: ReceivedRequest) -> Reply:

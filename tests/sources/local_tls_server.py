@@ -1,4 +1,4 @@
-"""A local web server that speaks TLS with a certificate of an authority of its own."""
+"""A local TLS server with a self-signed certificate."""
 
 import datetime as dt
 import ipaddress
@@ -12,7 +12,7 @@ from pathlib import Path
 
 @contextmanager
 def serving_tls(folder: Path, body: bytes) -> Iterator[tuple[str, Path]]:
-    """Serve `body` over TLS; yields the base URL and the file of the authority that vouches for it."""
+    """Serve `body` over TLS; yields the base URL and the file of its certificate."""
     certificate, key = _certificate(folder)
 
     class Handler(BaseHTTPRequestHandler):
@@ -43,7 +43,7 @@ def serving_tls(folder: Path, body: bytes) -> Iterator[tuple[str, Path]]:
 
 
 def _certificate(folder: Path) -> tuple[Path, Path]:
-    """A certificate that vouches for itself, and its key."""
+    """Write a self-signed certificate and its key, and return both files."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec

@@ -1,4 +1,4 @@
-"""``dosvotos likeness``: the sample market of an experiment beside the real market."""
+"""``dosvotos likeness``: compare the sample market of an experiment with the real market."""
 
 from pathlib import Path
 from typing import Final
@@ -14,7 +14,7 @@ LIKENESS_PAGE: Final = Path("data/08_reporting/likeness.html")
 
 
 def experiment_parameters(env: str) -> Parameters:
-    """The resolved parameters of an experiment of the project in the working folder.
+    """Return the resolved parameters of an experiment of the project in the working folder.
 
     Raises
     ------
@@ -40,7 +40,7 @@ def write_likeness(parameters: Parameters, data: Path | None, page: Path, edge: 
     from dosvotos.simulation.market import FIRST_SESSION, simulate_market
     from dosvotos.simulation.statistics import market_statistics
 
-    real = None if data is None else _session_years(data)
+    real = None if data is None else _read_simulated_years(data)
     content = {
         **parameters.sample_market.model_dump(),
         "start": FIRST_SESSION,
@@ -60,8 +60,8 @@ def write_likeness(parameters: Parameters, data: Path | None, page: Path, edge: 
     return sum(row.inside for row in rows), len(rows)
 
 
-def _session_years(folder: Path) -> RawMarket:
-    """The folder's market from the simulation's first session on: both are measured over the same years."""
+def _read_simulated_years(folder: Path) -> RawMarket:
+    """Read the folder's market from the simulation's first session on, so that both span the same years."""
     from dosvotos.simulation.market import FIRST_SESSION
     from dosvotos.sources.files import read_folder
 

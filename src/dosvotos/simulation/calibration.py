@@ -203,9 +203,8 @@ def measured_statistics() -> dict[str, list[float]]:
 
 
 def _content() -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(
-        files("dosvotos.simulation").joinpath("calibration.json").read_text("utf-8")
-    )
+    text = files("dosvotos.simulation").joinpath("calibration.json").read_text("utf-8")
+    content: dict[str, Any] = json.loads(text)
     return content
 
 

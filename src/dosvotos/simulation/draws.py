@@ -28,11 +28,9 @@ def standardize(raw: np.ndarray, distribution: StudentT) -> np.ndarray:
     return np.asarray(np.clip(raw, -distribution.t_limit, distribution.t_limit) / _clipped_std(distribution))
 
 
-def draw_student_t(
-    seed: int, stream: str, days: np.ndarray, n_draws: int, distribution: StudentT
-) -> np.ndarray:
-    """Draw from a `StudentT` for each day, shape (n_days, n_draws)."""
-    raw = [rng.standard_t(distribution.t_dof, n_draws) for rng in daily_generators(seed, stream, days)]
+def draw_student_t(seed: int, stream: str, days: np.ndarray, size: int, distribution: StudentT) -> np.ndarray:
+    """Draw from a `StudentT` for each day, shape (n_days, size)."""
+    raw = [rng.standard_t(distribution.t_dof, size) for rng in daily_generators(seed, stream, days)]
     return standardize(np.array(raw), distribution)
 
 

@@ -138,9 +138,9 @@ def _factor_tolerances(known: Mapping[str, float]) -> dict[str, Tolerance]:
     tolerances = {}
     for name in known:
         part, _, rest = name.partition(".")
-        what, _, variable = rest.partition(".")
-        if part != "factors" or what not in FACTOR_TOLERANCES or variable == SPOT:
+        statistic, _, variable = rest.partition(".")
+        if part != "factors" or statistic not in FACTOR_TOLERANCES or variable == SPOT:
             continue
-        stepping = variable in STEPPING and what == "std"
-        tolerances[name] = STEPPING_SPREAD if stepping else FACTOR_TOLERANCES[what]
+        moves_in_steps = variable in STEPPING and statistic == "std"
+        tolerances[name] = STEPPING_SPREAD if moves_in_steps else FACTOR_TOLERANCES[statistic]
     return tolerances

@@ -78,9 +78,7 @@ def oracle_targets(rows: pd.DataFrame, edge: float, cost: float) -> np.ndarray:
     times = pd.DatetimeIndex(rows.index)
     _, first, lengths = np.unique(session_dates(times), return_index=True, return_counts=True)
     slot = np.rint(rows["time_normalized"].to_numpy() * LAST_SLOT).astype(int)
-    signal = planted_signal(
-        *(rows[f"{short_name}_change_1d"].to_numpy(float)[first] for short_name in SIGNAL_WEIGHTS)
-    )
+    signal = planted_signal(*(rows[f"{name}_change_1d"].to_numpy(float)[first] for name in SIGNAL_WEIGHTS))
     bars_left = np.maximum(_LAST_ENTRY_SLOT - slot[first], 0)
     is_traded = np.abs(drift_per_bar(signal, edge)) * bars_left > _MIN_ROUND_TRIPS * 2 * cost
     targets = np.repeat(np.sign(signal) * is_traded, lengths)

@@ -57,7 +57,7 @@ def session_noise(seed: int, sessions: np.ndarray, edge: float) -> SessionNoise:
     seed : int
     sessions : ndarray of datetime64[D], shape (n_sessions,)
     edge : float
-        Share of the drift to plant: a session's noise gets ``1 - edge**2`` of its variance.
+        Size of the drift to plant; a session's noise gets ``1 - edge**2`` of its variance.
 
     Notes
     -----

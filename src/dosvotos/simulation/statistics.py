@@ -173,9 +173,8 @@ def fit_student_t(values: np.ndarray) -> tuple[float, float]:
         return float((dof + 1) / 2 * np.log1p(square / (dof * scale**2)).sum() - n * constant)
 
     start = np.log([4.0, np.median(np.abs(values)) * 1.35 + 1e-12])
-    dof, scale = np.exp(
-        minimize(negative_log_likelihood, start, method="Nelder-Mead", options={"xatol": 1e-3}).x
-    )
+    fit = minimize(negative_log_likelihood, start, method="Nelder-Mead", options={"xatol": 1e-3})
+    dof, scale = np.exp(fit.x)
     return float(dof), float(scale)
 
 

@@ -71,11 +71,10 @@ def check_market(
     earlier_kept = raw.macro[earlier & _keys(raw.macro).isin(_keys(macro.kept))]
     kept = pd.concat([part for part in (macro.kept, earlier_kept) if len(part)] or [latest])
     findings = [part for part in (bars.findings, macro.findings) if len(part)]
+    ordered = kept.sort_values(["variable", "observation_date", "vintage"], ignore_index=True)
     return CheckedMarket(
         bars.kept,
-        add_published_at(
-            kept.sort_values(["variable", "observation_date", "vintage"], ignore_index=True), variables
-        ),
+        add_published_at(ordered, variables),
         pd.concat(findings, ignore_index=True) if findings else no_findings(),
     )
 
@@ -110,6 +109,6 @@ def _publications(rows: pd.DataFrame, rule: PublicationRule) -> pd.DatetimeIndex
     return published.where(~dated, published_at(list(days), on_its_day))
 
 
-def _require_columns(what: str, frame: pd.DataFrame, columns: tuple[str, ...]) -> None:
+def _require_columns(part: str, frame: pd.DataFrame, columns: tuple[str, ...]) -> None:
     if missing := [name for name in columns if name not in frame.columns]:
-        raise DataError(f"{what}: column(s) {missing} are missing, found {list(frame.columns)}")
+        raise DataError(f"{part}: column(s) {missing} are missing, found {list(frame.columns)}")

@@ -90,9 +90,8 @@ def _read(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
 def _read_macro(path: Path) -> pd.DataFrame:
     macro = _read(path, MACRO_COLUMNS)
     try:
-        return macro.assign(
-            observation_date=pd.to_datetime(macro["observation_date"], format="ISO8601").dt.date
-        )
+        dates = pd.to_datetime(macro["observation_date"], format="ISO8601")
+        return macro.assign(observation_date=dates.dt.date)
     except (ValueError, TypeError) as error:
         reason = str(error).partition(" You might want")[0]
         raise DataError(f"{path}: observation_date: {reason}; write dates as 2025-07-01") from error

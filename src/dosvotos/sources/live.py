@@ -270,7 +270,7 @@ def _check_description(name: str, source: SeriesSource, fetched: FetchedSeries) 
 def _is_known(
     observations: pd.DataFrame, variable: MacroVariable, provider: Provider, today: date, as_of: pd.Timestamp
 ) -> pd.Series:
-    """Whether each observation is not dated in the future and, if daily, published by `as_of`."""
+    """Whether each observation is dated `today` or before and, if daily, was published by `as_of`."""
     known = observations["observation_date"] <= today
     if variable.frequency == "daily":
         days = list(observations["observation_date"])

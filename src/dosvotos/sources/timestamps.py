@@ -101,7 +101,7 @@ def resolve_timestamps(
             return ResolvedTimestamps(_to_utc(wall, np.full(len(wall), declared_zone, dtype=object)), "")
         zones = np.where(zones == _UNDECIDED, declared_zone, zones)
     found = _describe(zones, wall, declared_zone, evidence)
-    if reason := _undecided_because(zones, wall, evidence, needs_whole_sessions=declared_zone is None):
+    if reason := _undecided_because(zones, wall, evidence, whole_sessions=declared_zone is None):
         stated_helps = declared_zone is None and _CONTRADICTORY not in zones
         remedy = f"{_HOW_TO_STATE}America/Bogota, UTC or another zone" if stated_helps else _HOW_TO_CORRECT
         raise DataError(f"{context}: {found}; {reason}; {remedy}")
@@ -281,7 +281,7 @@ def _fills_sessions(rows: pd.DataFrame, zones: np.ndarray) -> bool:
 
 
 def _is_continuous(rows: pd.DataFrame) -> bool:
-    """Whether prices of mixed days jump less in the inferred order than in the order as written."""
+    """Whether prices of mixed days jump at most twice as far in the inferred order as in the written one."""
     in_window = rows[rows["slot"] >= 0].assign(log=np.log(rows["close"]))
     read = in_window.sort_values(["day", "slot", "window"])
     meets = (read["day"] == read["day"].shift()) & (read["window"] != read["window"].shift())
@@ -320,16 +320,14 @@ def _describe(zones: np.ndarray, wall: pd.Series, declared_zone: str | None, evi
     return found
 
 
-def _undecided_because(
-    zones: np.ndarray, wall: pd.Series, evidence: _Evidence, needs_whole_sessions: bool
-) -> str:
+def _undecided_because(zones: np.ndarray, wall: pd.Series, evidence: _Evidence, whole_sessions: bool) -> str:
     """Say why the zones cannot be inferred; empty if they can."""
     if (conflicting := zones == _CONTRADICTORY).any():
         dates = _date_range(wall, conflicting)
         return f"timestamps occur twice with different prices{dates}, and no price tells which is which"
     if n := int((zones == _UNDECIDED).sum()):
         return f"{n:,} fit either zone"
-    if not evidence.is_continuous or (needs_whole_sessions and not evidence.fills_sessions):
+    if not evidence.is_continuous or (whole_sessions and not evidence.fills_sessions):
         return "but this makes no whole sessions, so that their zone is undecided"
     return ""
 

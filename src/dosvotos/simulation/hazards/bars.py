@@ -60,7 +60,7 @@ class BarEditor:
         rounded = {name: values.round(_DECIMALS) for name, values in prices.items()}
         self._added.append(rows.assign(timestamp=times, **rounded))
 
-    def record_defect(self, hazard: Hazard, labels: np.ndarray, description: str) -> None:
+    def record(self, hazard: Hazard, labels: np.ndarray, description: str) -> None:
         """Record one event with the bars at these labels; nothing if there are none."""
         if len(labels):
             first, last = (pd.Timestamp(label, tz="UTC") for label in (labels.min(), labels.max()))
@@ -80,7 +80,7 @@ def _mixed_zone_labels(bars: BarEditor, targets: TargetSessions, rng: np.random.
         first = int(rng.integers(1, BARS_PER_SESSION)) if rng.random() < 0.5 else 0
         rows = bars.session_rows(day)[first:]
         bars.labels[rows] -= _BOGOTA_OFFSET
-        bars.record_defect("mixed_zone_labels", bars.labels[rows], "Bogota wall clock tagged +00:00")
+        bars.record("mixed_zone_labels", bars.labels[rows], "Bogota wall clock tagged +00:00")
 
 
 def _disagreeing_duplicates(bars: BarEditor, targets: TargetSessions, rng: np.random.Generator) -> None:
@@ -93,14 +93,14 @@ def _disagreeing_duplicates(bars: BarEditor, targets: TargetSessions, rng: np.ra
         prices["close"] = prices["close"] + shift
         bars.add(rows, bars.labels[rows], _widen_high_low(prices))
     description = f"stored twice, closes differ by up to {np.abs(shift).max():.2f} on {differs.sum()}"
-    bars.record_defect("disagreeing_duplicates", bars.labels[rows], description)
+    bars.record("disagreeing_duplicates", bars.labels[rows], description)
 
 
 def _flat_bars(bars: BarEditor, targets: TargetSessions, rng: np.random.Generator) -> None:
     rows = np.concatenate([bars.session_rows(day) for day in targets.flat])
     for name in ("open", "high", "low"):
         bars.prices[name][rows] = bars.prices["close"][rows]
-    bars.record_defect("flat_bars", bars.labels[rows], "open, high and low are the close")
+    bars.record("flat_bars", bars.labels[rows], "open, high and low are the close")
 
 
 def _stale_run(bars: BarEditor, targets: TargetSessions, rng: np.random.Generator) -> None:
@@ -108,7 +108,7 @@ def _stale_run(bars: BarEditor, targets: TargetSessions, rng: np.random.Generato
     rows = bars.session_rows(targets.single["stale_run"])[first : first + length]
     for name in _PRICES:
         bars.prices[name][rows] = bars.prices["close"][rows[:1] - 1]
-    bars.record_defect("stale_run", bars.labels[rows], f"{length} closes repeat the one before them")
+    bars.record("stale_run", bars.labels[rows], f"{length} closes repeat the one before them")
 
 
 def _off_session_bars(bars: BarEditor, targets: TargetSessions, rng: np.random.Generator) -> None:
@@ -118,7 +118,7 @@ def _off_session_bars(bars: BarEditor, targets: TargetSessions, rng: np.random.G
     rows = bars.session_rows(day)
     if len(rows):
         bars.add(int(rows[0]), labels, _bars_from_closes(bars.prices["open"][rows[0]] * path / path[-1]))
-        bars.record_defect("off_session_bars", labels, "quotes before the session opens")
+        bars.record("off_session_bars", labels, "quotes before the session opens")
 
 
 def _weekend_bars(bars: BarEditor, targets: TargetSessions, rng: np.random.Generator) -> None:
@@ -140,15 +140,13 @@ def _sparse_session(bars: BarEditor, targets: TargetSessions, rng: np.random.Gen
     rows = bars.session_rows(targets.single["sparse_session"])
     removed = np.delete(rows, kept) if len(rows) else rows
     bars.remove(removed)
-    bars.record_defect(
-        "sparse_session", bars.labels[removed], f"{len(kept)} of {BARS_PER_SESSION} bars are left"
-    )
+    bars.record("sparse_session", bars.labels[removed], f"{len(kept)} of {BARS_PER_SESSION} bars are left")
 
 
 def _missing_session(bars: BarEditor, targets: TargetSessions, rng: np.random.Generator) -> None:
     rows = bars.session_rows(targets.single["missing_session"])
     bars.remove(rows)
-    bars.record_defect("missing_session", bars.labels[rows], "no bar of a scheduled session")
+    bars.record("missing_session", bars.labels[rows], "no bar of a scheduled session")
 
 
 def _bad_tick(bars: BarEditor, targets: TargetSessions, rng: np.random.Generator) -> None:
@@ -158,7 +156,7 @@ def _bad_tick(bars: BarEditor, targets: TargetSessions, rng: np.random.Generator
     size = max(size, _MIN_TICK_MOVES * bars.rms_move(session))
     name, factor = ("low", 1 - size) if down else ("high", 1 + size)
     bars.prices[name][row] = (bars.prices["close"][row] * factor).round(_DECIMALS)
-    bars.record_defect("bad_tick", bars.labels[row], f"{name} lies {size:.1%} off a sound close")
+    bars.record("bad_tick", bars.labels[row], f"{name} lies {size:.1%} off a sound close")
 
 
 def _close_spike(bars: BarEditor, targets: TargetSessions, rng: np.random.Generator) -> None:
@@ -173,7 +171,7 @@ def _close_spike(bars: BarEditor, targets: TargetSessions, rng: np.random.Genera
             {name: values[rows] for name, values in bars.prices.items()}
         ).items():
             bars.prices[name][rows] = values
-    bars.record_defect(
+    bars.record(
         "close_spike", bars.labels[rows[:1]], f"close jumps by {move:+.2%} and is back in the next bar"
     )
 
@@ -185,7 +183,7 @@ def _quote_closed_day(
     if between_sessions:
         labels = _bar_opens(day, "08:00", len(path))
         bars.add(row, labels, _bars_from_closes(bars.prices["close"][row] * path))
-        bars.record_defect(hazard, labels, description)
+        bars.record(hazard, labels, description)
 
 
 def _bar_opens(day: np.datetime64, first_open: str, n_bars: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Hazards of macro variables: one function each, which edits a market's observations and records it."""
+"""Hazards of macro variables: one function each, which edits a market's values and records the change."""
 
 from datetime import date
 from itertools import pairwise
@@ -73,7 +73,7 @@ class MacroEditor:
         rows = self._clean.iloc[np.full(len(dates), template)]
         self._added.append(rows.assign(observation_date=dates.astype(object), value=values))
 
-    def record_defect(self, hazard: Hazard, variable: str, dates: np.ndarray, description: str) -> None:
+    def record(self, hazard: Hazard, variable: str, dates: np.ndarray, description: str) -> None:
         """Record one event with the observations of these dates; nothing if there are none."""
         if len(dates):
             first, last = dates.min().astype(object), dates.max().astype(object)
@@ -94,7 +94,7 @@ def _decimal_comma(macro: MacroEditor, weekdays: np.ndarray, rng: np.random.Gene
     for variable, factor in _COMMA_FACTORS.items():
         rows = macro.rows(variable, days)
         macro.values[rows] = np.round(macro.values[rows] * factor)
-        macro.record_defect("decimal_comma", variable, macro.dates[rows], f"x {factor:,}")
+        macro.record("decimal_comma", variable, macro.dates[rows], f"x {factor:,}")
 
 
 def _wrong_instrument(macro: MacroEditor, weekdays: np.ndarray, rng: np.random.Generator) -> None:
@@ -104,7 +104,7 @@ def _wrong_instrument(macro: MacroEditor, weekdays: np.ndarray, rng: np.random.G
         rows = macro.rows(variable, days)
         values = ratio * macro.values[rows] * drift[np.searchsorted(days, macro.dates[rows])]
         macro.values[rows] = values.round(2)
-        macro.record_defect("wrong_instrument", variable, macro.dates[rows], f"{instrument} stands in")
+        macro.record("wrong_instrument", variable, macro.dates[rows], f"{instrument} stands in")
 
 
 def _macro_hole(macro: MacroEditor, weekdays: np.ndarray, rng: np.random.Generator) -> None:
@@ -115,7 +115,7 @@ def _macro_hole(macro: MacroEditor, weekdays: np.ndarray, rng: np.random.Generat
         if not (np.any(known < days[0]) and np.any(known > days[-1])):
             continue
         macro.remove(rows)
-        macro.record_defect("macro_hole", variable, macro.dates[rows], "no observation for weeks")
+        macro.record("macro_hole", variable, macro.dates[rows], "no observation for weeks")
 
 
 def _weekend_observations(macro: MacroEditor, weekdays: np.ndarray, rng: np.random.Generator) -> None:
@@ -126,7 +126,7 @@ def _weekend_observations(macro: MacroEditor, weekdays: np.ndarray, rng: np.rand
         sundays = macro.dates[rows] + 2
         if len(rows):
             macro.add(int(rows[0]), sundays, macro.values[rows])
-        macro.record_defect("weekend_observations", variable, sundays, "Friday's value again on a Sunday")
+        macro.record("weekend_observations", variable, sundays, "Friday's value again on a Sunday")
 
 
 def _repeated_monthly(macro: MacroEditor, rng: np.random.Generator, today: date) -> None:
@@ -136,9 +136,7 @@ def _repeated_monthly(macro: MacroEditor, rng: np.random.Generator, today: date)
         for before, row in pairwise(rows[~begins_late | ~np.roll(begins_late, 1)]):
             if not np.is_busday(macro.dates[row]):
                 macro.values[row] = macro.values[before]
-                macro.record_defect(
-                    "repeated_monthly", str(variable), macro.dates[[row]], "the month before again"
-                )
+                macro.record("repeated_monthly", str(variable), macro.dates[[row]], "the month before again")
 
 
 def _fabricated_tail(macro: MacroEditor, rng: np.random.Generator, today: date) -> None:
@@ -153,7 +151,7 @@ def _fabricated_tail(macro: MacroEditor, rng: np.random.Generator, today: date) 
         if len(unpublished):
             macro.add(int(last_kept), unpublished, np.full(len(unpublished), macro.values[last_kept]))
         dates = np.concatenate([macro.dates[tail], unpublished])
-        macro.record_defect(
+        macro.record(
             "fabricated_tail", str(variable), dates, f"carried forward from {macro.dates[last_kept]}"
         )
 
@@ -163,7 +161,7 @@ def _future_observation(macro: MacroEditor, rng: np.random.Generator, today: dat
     if len(rows):
         dated = np.busday_offset(macro.dates[rows[-1:]] + 365, 0, roll="forward")
         macro.add(int(rows[-1]), dated, macro.values[rows[-1:]])
-        macro.record_defect(
+        macro.record(
             "future_observation", _VIX, dated, f"the value of {macro.dates[rows[-1]]} under next year's date"
         )
 
@@ -175,7 +173,7 @@ def _nan_padding(macro: MacroEditor, rng: np.random.Generator, today: date) -> N
             month_ends = pd.date_range(_PADDING_FROM, macro.dates[rows[0]], freq="ME", inclusive="left")
             dates = month_ends.to_numpy("datetime64[D]")
             macro.add(int(rows[0]), dates, np.full(len(dates), np.nan))
-            macro.record_defect("nan_padding", variable, dates, "month ends without a value")
+            macro.record("nan_padding", variable, dates, "month ends without a value")
 
 
 def _draw_window(weekdays: np.ndarray, n_days: int, rng: np.random.Generator) -> np.ndarray:
@@ -183,9 +181,5 @@ def _draw_window(weekdays: np.ndarray, n_days: int, rng: np.random.Generator) ->
     return weekdays[first : first + n_days]
 
 
-DAILY_HAZARDS: Final = by_name(
-    _decimal_comma, _wrong_instrument, _macro_hole, _weekend_observations,
-)  # fmt: skip
-SERIES_HAZARDS: Final = by_name(
-    _repeated_monthly, _fabricated_tail, _future_observation, _nan_padding,
-)  # fmt: skip
+DAILY_HAZARDS: Final = by_name(_decimal_comma, _wrong_instrument, _macro_hole, _weekend_observations)
+SERIES_HAZARDS: Final = by_name(_repeated_monthly, _fabricated_tail, _future_observation, _nan_padding)

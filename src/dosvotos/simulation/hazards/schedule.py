@@ -23,8 +23,8 @@ ONE_SESSION_HAZARDS: Final[tuple[Hazard, ...]] = (
 
 _CHUNK_SESSIONS: Final = 20
 _MIXED_ZONE_SESSIONS, _FLAT_SESSIONS = 8, 15
-_STRETCH_DAYS: Final = 40
-_STREAMS: Final[tuple[str, ...]] = (*HAZARDS, "sessions", "stretches")
+_PART_WEEKDAYS: Final = 40
+_STREAMS: Final[tuple[str, ...]] = (*HAZARDS, "sessions", "weekdays")
 """What is drawn; the index of an entry is part of its generator's seed."""
 
 
@@ -71,7 +71,7 @@ class HalfYear(NamedTuple):
         return np.arange(first.astype("datetime64[D]"), (first + 6).astype("datetime64[D]"))
 
     def generator(self, seed: int, stream: str) -> np.random.Generator:
-        """Generator of one hazard, or of ``sessions`` or ``stretches``, in this half-year."""
+        """Generator of one hazard, or of ``sessions`` or ``weekdays``, in this half-year."""
         return np.random.default_rng([seed, SEED_KEY, self.year, self.is_second, _STREAMS.index(stream)])
 
     def target_sessions(self, seed: int) -> TargetSessions:
@@ -100,12 +100,12 @@ class HalfYear(NamedTuple):
 
     def target_weekdays(self, seed: int) -> dict[Hazard, np.ndarray]:
         """Draw the weekdays that each hazard of daily variables may use; those that last share none."""
-        rng = self.generator(seed, "stretches")
+        rng = self.generator(seed, "weekdays")
         days = self.days()
         weekdays = days[np.is_busday(days)]
-        stretches = [weekdays[i * _STRETCH_DAYS : (i + 1) * _STRETCH_DAYS] for i in rng.permutation(3)]
+        parts = [weekdays[i * _PART_WEEKDAYS : (i + 1) * _PART_WEEKDAYS] for i in rng.permutation(3)]
         lasting: tuple[Hazard, ...] = ("decimal_comma", "wrong_instrument", "macro_hole")
-        return {**dict(zip(lasting, stretches, strict=True)), "weekend_observations": weekdays}
+        return {**dict(zip(lasting, parts, strict=True)), "weekend_observations": weekdays}
 
 
 def half_years(first: date, last: date) -> Iterator[HalfYear]:

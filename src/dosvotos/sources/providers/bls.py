@@ -4,7 +4,6 @@ It says nothing about a series but its id: only version 2 has names and units.
 """
 
 import re
-from collections.abc import Sequence
 from datetime import date
 from typing import Annotated, Final
 
@@ -75,9 +74,7 @@ def _ids_of_call(request: SeriesRequest) -> list[str]:
     return ids[start : start + _SERIES_A_CALL]
 
 
-def _rows(
-    series: str, ids: Sequence[str], client: ProviderClient, years: tuple[int, int]
-) -> list[_Observation]:
+def _rows(series: str, ids: list[str], client: ProviderClient, years: tuple[int, int]) -> list[_Observation]:
     body = {"seriesid": list(ids), "startyear": str(years[0]), "endyear": str(years[1])}
     reply = client.post(_PATH, _reply, body)
     about_it = [text for text in reply.message if re.search(rf"(?<!\w){re.escape(series)}(?!\w)", text)]

@@ -112,9 +112,8 @@ def _in_package(request: SeriesRequest, client: ProviderClient, release: str, na
         raise SourceError(f"the column of {rows[4][at]} is headed {rows[5][at]!r}")
     if len(rows) == len(_PACKAGE_HEADER):
         raise SourceError("has header rows and no observation")
-    return _Found(
-        _Attributes(*(cells[at] for cells in rows[:5])), [(cells[0], cells[at]) for cells in rows[6:]]
-    )
+    attributes = _Attributes(*(cells[at] for cells in rows[:5]))
+    return _Found(attributes, [(cells[0], cells[at]) for cells in rows[6:]])
 
 
 def _package(response: Response) -> list[list[str]]:

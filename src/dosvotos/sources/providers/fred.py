@@ -108,9 +108,8 @@ def _describe(request: SeriesRequest, client: ProviderClient) -> str:
     if found.frequency_short != _LETTER[request.frequency]:
         raise SourceError(f"{context}: expected a {request.frequency} series, found {found.frequency!r}")
     named = (("id", found.id), ("title", found.title), ("units", found.units), ("frequency", found.frequency))
-    return "; ".join([*(f"{name} {stated}" for name, stated in named), found.seasonal_adjustment]).rstrip(
-        "; "
-    )
+    parts = [*(f"{name} {stated}" for name, stated in named), found.seasonal_adjustment]
+    return "; ".join(filter(None, parts))
 
 
 def _rows(request: SeriesRequest, client: ProviderClient) -> list[_Observation]:

@@ -161,9 +161,7 @@ def _page(symbol: str, interval: str, response: Response) -> _Page:
     reply = parse_model(content, _Reply, context)
     if (reply.meta.symbol, reply.meta.interval) != (symbol, interval):
         raise SourceError(f"{context}: the answer is about {reply.meta.symbol} {reply.meta.interval}")
-    description = "; ".join(
-        f"{name} {stated}" for name, stated in reply.meta if stated and name != "interval"
-    )
+    description = "; ".join(f"{name} {value}" for name, value in reply.meta if value and name != "interval")
     return _Page(description, _rows(reply.values, interval, context))
 
 
