@@ -38,6 +38,15 @@ class ParameterHooks:
             )
 
 
+class CatalogHooks:
+    """Puts into the catalog what its YAML cannot know: the validated parameters, as nodes take them."""
+
+    @hook_impl
+    def after_catalog_created(self, catalog: CatalogProtocol, parameters: dict[str, Any]) -> None:
+        """Save `experiment_parameters`."""
+        catalog.save("experiment_parameters", read_parameters(parameters["parameters"]))
+
+
 class TrackingHooks:
     """Lets one process at a time set up the tracking store, which two first runs would both create."""
 

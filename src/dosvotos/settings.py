@@ -3,9 +3,9 @@
 import os
 from datetime import UTC, datetime
 
-from dosvotos.hooks import FreshnessHooks, LockHooks, ParameterHooks, TrackingHooks
+from dosvotos.hooks import CatalogHooks, FreshnessHooks, LockHooks, ParameterHooks, TrackingHooks
 
-HOOKS = (ParameterHooks(), TrackingHooks(), LockHooks(), FreshnessHooks())
+HOOKS = (ParameterHooks(), CatalogHooks(), TrackingHooks(), LockHooks(), FreshnessHooks())
 
 
 def _now() -> str:

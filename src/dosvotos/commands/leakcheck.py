@@ -87,8 +87,7 @@ def stored_history(parameters: Parameters) -> Stored:
     """
     engine, instrument = open_database(database_url()), parameters.experiment.instrument
     bar_table, macro_tables = BarTable(engine, instrument), MacroTables(engine, instrument)
-    tree = parameters.model_dump(mode="json")
-    contract = freeze_contract(tree, ContractBook(engine), bar_table)
+    contract = freeze_contract(parameters, ContractBook(engine), bar_table)
     return Stored(contract, MarketHistory(*select_history(contract, bar_table, macro_tables)))
 
 

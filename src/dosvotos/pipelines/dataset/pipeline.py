@@ -19,7 +19,7 @@ def create_pipeline() -> Pipeline:
         [
             node(
                 freeze_contract,
-                ["parameters", "frozen_contracts", "usdcop_m5_ohlcv"],
+                ["experiment_parameters", "frozen_contracts", "usdcop_m5_ohlcv"],
                 "experiment_contract",
                 name="freeze_contract",
             ),

@@ -11,14 +11,14 @@ def create_pipeline() -> Pipeline:
         [
             node(
                 compute_live_features,
-                ["parameters", "usdcop_m5_ohlcv", "macro_indicators", "last_feature_state"],
+                ["experiment_parameters", "usdcop_m5_ohlcv", "macro_indicators", "last_feature_state"],
                 ["live_features", "feature_state"],
                 name="compute_live_features",
                 tags="L1",
             ),
             node(
                 infer_signal,
-                ["live_features", "production_model", "signal_book", "parameters"],
+                ["live_features", "production_model", "signal_book", "experiment_parameters"],
                 ["trading_signals", "inference_record"],
                 name="infer_signal",
                 tags="L5",

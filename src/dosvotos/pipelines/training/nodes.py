@@ -10,7 +10,7 @@ import pandas as pd
 import yaml
 
 from dosvotos.contracts.experiment import ExperimentContract, check_unchanged, reward_config
-from dosvotos.contracts.parameters import read_parameters
+from dosvotos.contracts.parameters import Parameters
 from dosvotos.contracts.records import DatasetRecord, SeedRecord, TrainingRecord
 from dosvotos.database.contracts import ContractBook
 from dosvotos.datasets.models import TrainedModel
@@ -33,11 +33,11 @@ def verify_dataset(
     val: pd.DataFrame,
     norm_stats: NormStats,
     book: ContractBook,
-    parameters: dict[str, Any],
+    parameters: Parameters,
 ) -> dict[str, pd.DataFrame]:
     """Let only the contract's own, unaltered dataset through."""
     check_contract(contract, book.registered(contract))
-    check_unchanged(contract, read_parameters(parameters))
+    check_unchanged(contract, parameters)
     check_dataset(contract, record, norm_stats)
     check_split(record, "train", train)
     check_split(record, "val", val)
