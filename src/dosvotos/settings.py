@@ -3,6 +3,7 @@
 import os
 from datetime import UTC, datetime
 
+from dosvotos.config_loader import StrictConfigLoader
 from dosvotos.hooks import CatalogHooks, FreshnessHooks, LockHooks, ParameterHooks, TrackingHooks
 
 HOOKS = (ParameterHooks(), CatalogHooks(), TrackingHooks(), LockHooks(), FreshnessHooks())
@@ -16,6 +17,7 @@ def _mlflow_tracking_uri() -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///data/mlflow.db"
 
 
+CONFIG_LOADER_CLASS = StrictConfigLoader
 CONFIG_LOADER_ARGS = {
     "base_env": "base",
     "default_run_env": "demo",

@@ -1,0 +1,85 @@
+"""Kedro's configuration loader for YAML that can be read in one way only."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+from kedro.config import OmegaConfigLoader
+
+from dosvotos.errors import ParameterError
+
+_LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_TWO_READINGS: Final = (
+    (re.compile(r"[-+]?0[0-9_]+"), "an octal number to some readers of YAML, a decimal one to others"),
+    (re.compile(r"[-+]?[0-9_]+(:[0-5]?[0-9])+(\.[0-9_]*)?"), "a number to base 60, or text"),
+    (re.compile(r"[-+]?\.?[0-9][0-9._]*_[0-9._]*([eE][-+]?[0-9]+)?"), "a number, or text"),
+    (re.compile(r"yes|no|on|off", re.IGNORECASE), "true or false, or text"),
+)
+"""Values without quotes that YAML 1.1 and 1.2 read differently."""
+
+
+class StrictConfigLoader(OmegaConfigLoader):
+    """Refuses a key that stands twice and a value with two readings, by file and line, before it reads any."""
+
+    def __init__(
+        self,
+        conf_source: str,
+        env: str | None = None,
+        *args: Any,
+        base_env: str,
+        default_run_env: str,
+        **kwargs: Any,
+    ) -> None:
+        folder = Path(conf_source)
+        read = [folder / name for name in {base_env, env or default_run_env}]
+        for path in sorted([*folder.glob("*.y*ml"), *(p for part in read for p in part.rglob("*.y*ml"))]):
+            check_yaml(path)
+        super().__init__(
+            conf_source, env, *args, base_env=base_env, default_run_env=default_run_env, **kwargs
+        )
+
+
+def check_yaml(path: Path) -> None:
+    """Refuse a file that is no YAML, repeats a key, or holds a value that can be read in two ways.
+
+    Raises
+    ------
+    ParameterError
+        Naming the file and every line at fault.
+    """
+    try:
+        problems = list(_problems(yaml.compose(path.read_bytes(), _LOADER), ""))
+    except yaml.MarkedYAMLError as error:
+        line = "" if error.problem_mark is None else f", line {error.problem_mark.line + 1}"
+        raise ParameterError(f"{path}{line}: no YAML: {error.problem}") from error
+    except yaml.YAMLError as error:
+        raise ParameterError(f"{path}: no YAML: {error}") from error
+    if problems:
+        raise ParameterError("\n".join(f"{path}, {problem}" for problem in problems))
+
+
+def _problems(node: yaml.Node | None, name: str) -> Iterator[str]:
+    if isinstance(node, yaml.MappingNode):
+        yield from _repeated(node, name)
+        for key, value in node.value:
+            yield from _problems(key, f"{name}key")
+            yield from _problems(value, f"{name}{key.value}.")
+    elif isinstance(node, yaml.SequenceNode):
+        for index, item in enumerate(node.value):
+            yield from _problems(item, f"{name}{index}.")
+    elif isinstance(node, yaml.ScalarNode) and not node.style:
+        for pattern, readings in _TWO_READINGS:
+            if pattern.fullmatch(node.value):
+                where = f"line {node.start_mark.line + 1}: {name.removesuffix('.')}"
+                yield f"{where}: {node.value} is {readings}; quote it or write it plainly"
+
+
+def _repeated(node: yaml.MappingNode, name: str) -> Iterator[str]:
+    first: dict[str, int] = {}
+    for key, _ in node.value:
+        line = key.start_mark.line + 1
+        if key.value in first:
+            yield f"line {line}: {name}{key.value} stands in line {first[key.value]} already"
+        first.setdefault(key.value, line)
