@@ -21,7 +21,7 @@ _TWO_READINGS: Final = (
 
 
 class StrictConfigLoader(OmegaConfigLoader):
-    """Refuses a key that stands twice and a value with two readings, by file and line, before it reads any."""
+    """Refuses a repeated key and a value with two readings, by file and line, before it reads any."""
 
     def __init__(
         self,

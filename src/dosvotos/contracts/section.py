@@ -25,7 +25,7 @@ Version = Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$")]
 
 
 class Section(BaseModel):
-    """A part of the parameter tree: immutable, no unknown key, no NaN, no infinity, no value of another type."""
+    """A part of the parameter tree: immutable, no unknown key, no other type, no NaN, no infinity."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
