@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, cast
 
 import pandas as pd
 from kedro.io import AbstractDataset, DatasetError, Version
@@ -16,6 +16,8 @@ from pydantic import BaseModel, ValidationError
 
 from dosvotos.errors import LineageError
 from dosvotos.files import write_file
+
+_UTF8: Final = {"open_args_load": {"mode": "r", "encoding": "utf-8", "newline": ""}}
 
 
 def local_path(filepath: str) -> Path:
@@ -35,7 +37,10 @@ def local_path(filepath: str) -> Path:
     return Path(path)
 
 
-class _AtomicFile:
+_KedroFile: Any = object  # whichever class of kedro-datasets stands behind
+
+
+class _AtomicFile(_KedroFile):
     """What differs from the kedro-datasets class behind it: where files may lie, and how one is replaced."""
 
     def __new__(cls, *_: Any, filepath: str = "", **options: Any) -> Any:
@@ -61,7 +66,7 @@ class AtomicParquetDataset(_AtomicFile, ParquetDataset):
     """A DataFrame, with its index, in a parquet file."""
 
     def _to_bytes(self, data: pd.DataFrame) -> bytes:
-        return data.to_parquet(**self._save_args)
+        return cast(bytes, data.to_parquet(**self._save_args))
 
     def preview(self, nrows: int = 5) -> TablePreview:
         """The first rows, as kedro-viz shows them: JSON has no NaN and no time."""
@@ -72,7 +77,7 @@ class AtomicParquetDataset(_AtomicFile, ParquetDataset):
 class TextDataset(_AtomicFile, KedroTextDataset):
     """A text in UTF-8, such as a page of HTML."""
 
-    DEFAULT_FS_ARGS = {"open_args_load": {"mode": "r", "encoding": "utf-8", "newline": ""}}
+    DEFAULT_FS_ARGS = _UTF8
 
     def _to_bytes(self, data: str) -> bytes:
         return data.encode()
@@ -100,7 +105,7 @@ class JsonDataset(_AtomicFile, JSONDataset):
         return (json.dumps(data, **self._save_args) + "\n").encode()
 
 
-class RecordDataset(TextDataset):
+class RecordDataset(_AtomicFile, KedroTextDataset):
     """A pydantic model as JSON.
 
     Parameters
@@ -113,6 +118,8 @@ class RecordDataset(TextDataset):
     version, fs_args, metadata : optional
         As for every file of Kedro.
     """
+
+    DEFAULT_FS_ARGS = _UTF8
 
     def __init__(
         self,
