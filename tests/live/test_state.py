@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from dosvotos.contracts.features import FINANCING_SOURCES, MACRO_SOURCES
-from dosvotos.database.market_data import BarTable, MacroTables
+from dosvotos.database.market_data import BarTable, MacroTables, StoredMarket
 from dosvotos.live.state import Market, follow
 from dosvotos.market.calendar import BAR, in_session
 from dosvotos.market.features import SOURCES, MarketHistory, market_features
@@ -32,10 +32,10 @@ class Desk(NamedTuple):
     """Place of the first bar not stored yet, the 31st of a session."""
 
     def store_bars(self, rows: pd.DataFrame, now: pd.Timestamp) -> None:
-        self.table.store(rows.reset_index(), FEED, now)
+        self.table.store(rows.reset_index(), now)
 
     def store_macro(self, rows: pd.DataFrame, now: pd.Timestamp) -> None:
-        self.macros.store(rows, FEED, now)
+        self.macros.store(rows, now)
 
     def closed(self, place: int) -> pd.Timestamp:
         return self.bars.index[place] + BAR
@@ -60,7 +60,7 @@ def market(variables):
 def desk(engine, market) -> Desk:
     bars, macro = market
     start = len(bars) - 10 * 60 + 30
-    made = Desk(bars, macro, BarTable(engine, INSTRUMENT), MacroTables(engine, INSTRUMENT), start)
+    made = Desk(bars, macro, *StoredMarket(engine, INSTRUMENT, FEED).tables, start)
     now = made.closed(start - 1)
     made.store_bars(bars.iloc[:start], now)
     made.store_macro(macro[macro["published_at"] <= now], now)
@@ -79,12 +79,12 @@ class Ticker:
         """Compare one tick with the batch; whether it had to rebuild."""
         self.caplog.clear()
         desk, wall = self.desk, self.clock == "wall"
-        market = Market(desk.table, desk.macros, FEED, now, wall)
+        market = Market(desk.table, desk.macros, now, wall)
         with self.caplog.at_level(logging.INFO, "dosvotos.live.state"):
             stream, self.saved = follow(self.saved, self.parameters, market)
-        bars = desk.table.as_of(FEED, now)
+        bars = desk.table.as_of(now)
         bars = bars[in_session(pd.DatetimeIndex(bars.index))]
-        macro = desk.macros.as_of(FEED, now, as_fetched=wall)
+        macro = desk.macros.as_of(now, as_fetched=wall)
         batch = market_features(MarketHistory(bars, macro), self.parameters.macro_variables.variables)
         np.testing.assert_array_equal(stream.row, batch.iloc[-1].to_numpy())
         assert stream.closed == (batch.index[-1] + BAR).value // 1000
@@ -153,7 +153,7 @@ def test_a_tick_reads_only_what_is_new(desk, caplog, monkeypatch):
     now = desk.closed(desk.start)
     desk.store_bars(desk.bars.iloc[[desk.start]], now)
     monkeypatch.setattr(BarTable, "rows", counting)
-    market = Market(desk.table, desk.macros, FEED, now, False)
+    market = Market(desk.table, desk.macros, now, False)
     follow(ticker.saved, ticker.parameters, market)
     assert read == [1]
 
@@ -182,9 +182,9 @@ def test_going_back_in_time_another_market_or_a_damaged_state_rebuild(desk, capl
 
 
 def test_an_empty_database_gives_an_empty_stream_and_then_a_full_one(engine, market, caplog):
-    empty = Desk(*market, BarTable(engine, INSTRUMENT), MacroTables(engine, INSTRUMENT), 0)
+    empty = Desk(*market, *StoredMarket(engine, INSTRUMENT, FEED).tables, 0)
     now = empty.closed(119)
-    stream, saved = follow(None, parameters_of(), Market(empty.table, empty.macros, FEED, now, False))
+    stream, saved = follow(None, parameters_of(), Market(empty.table, empty.macros, now, False))
     assert stream.closed == -np.inf
     empty.store_bars(empty.bars.iloc[:120], now)
     ticker = Ticker(empty, "market", caplog)

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from dosvotos.contracts.acquisition import LiveParams, MacroVariable
-from dosvotos.database.market_data import BarTable, MacroTables
+from dosvotos.database.market_data import MacroTables, StoredMarket
 from dosvotos.sources import providers
 from dosvotos.sources.base import BARS, date_publications
 from dosvotos.sources.live import Known, LiveMarket, fetch_live
@@ -94,17 +94,17 @@ def test_without_a_key_yahoo_gives_the_last_sixty_days(world, tmp_path):
 
 
 def test_a_second_run_asks_only_for_what_is_due_and_stores_only_what_is_new(world, tmp_path, engine):
-    bar_table, macro = BarTable(engine, "USD/COP"), MacroTables(engine, "USD/COP")
+    bar_table, macro = StoredMarket(engine, "USD/COP", "market").tables
     daily = [DXY, VIX, EMBI, TPM, CPI]
     with settings_of(world, tmp_path) as settings:
 
         def run():
-            state, series = bar_table.state("market", world.today), macro.state("market", world.today)
+            state, series = bar_table.state(world.today), macro.state(world.today)
             last = {name: found.last_observation for name, found in series.items()}
             live = fetch(world, settings, Known(state and state.last, last), daily)
             checked = judged(live.market.bars, live.market.macro)
-            stored = macro.store(checked.macro, "market", world.today)
-            return live, bar_table.store(checked.bars, "market", world.today), stored
+            stored = macro.store(checked.macro, world.today)
+            return live, bar_table.store(checked.bars, world.today), stored
 
         _, bars, observations = run()
         assert bars.new == len(world.bars()) and observations.new > 200
@@ -121,17 +121,17 @@ def test_a_second_run_asks_only_for_what_is_due_and_stores_only_what_is_new(worl
 
 
 def test_a_revision_is_a_new_row_known_from_its_fetch(world, tmp_path, engine):
-    macro, month = MacroTables(engine, "USD/COP"), date(2025, 10, 1)
+    macro, month = MacroTables(engine, "USD/COP", "market"), date(2025, 10, 1)
     before = world.truth(CPI)[month]
     revised = round(before * 1.004, 3)
     with settings_of(world, tmp_path) as settings:
         first = judged(macro=fetch(world, settings, names=[CPI]).market.macro).macro
-        macro.store(first, "market", world.today)
+        macro.store(first, world.today)
         world.revise(CPI, month, revised)
         world.today += pd.Timedelta(days=1)
         again = judged(macro=fetch(world, settings, names=[CPI]).market.macro).macro
-        assert macro.store(again, "market", world.today) == (0, 1, 0)
-    known = macro.as_of("market", world.today)
+        assert macro.store(again, world.today) == (0, 1, 0)
+    known = macro.as_of(world.today)
     october = known[known["observation_date"] == month]
     assert october["value"].tolist() == [before, revised]
     assert october["published_at"].tolist() == [pd.Timestamp("2025-11-15 13:30", tz="UTC"), world.today]

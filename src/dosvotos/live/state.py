@@ -24,7 +24,6 @@ class Market(NamedTuple):
 
     bars: BarTable
     macro: MacroTables
-    feed: str
     now: datetime
     as_fetched: bool
     """Whether a value counts from its fetch, as it does under the wall's clock."""
@@ -32,7 +31,8 @@ class Market(NamedTuple):
     @property
     def scope(self) -> str:
         """Names what is read; a state of another scope is of no use."""
-        return f"{self.bars.instrument} {self.feed} {'as fetched' if self.as_fetched else 'as published'}"
+        known = "as fetched" if self.as_fetched else "as published"
+        return f"{self.bars.instrument} {self.bars.feed} {known}"
 
 
 class Marks(NamedTuple):
@@ -109,9 +109,9 @@ def _late(stream: FeatureStream, marks: Marks, market: Market) -> list[int]:
         return []
     since, closed = _moment(marks.read_at), _moment(stream.closed)
     moments = []
-    if (opened := market.bars.late(market.feed, since, market.now, closed - BAR)) is not None:
+    if (opened := market.bars.late(since, market.now, closed - BAR)) is not None:
         moments.append((pd.Timestamp(opened) + BAR - _EPOCH) // _US)
-    rows = market.macro.rows(market.feed, market.now, SOURCES, as_fetched=market.as_fetched)
+    rows = market.macro.rows(market.now, SOURCES, as_fetched=market.as_fetched)
     rows = rows[(rows["fetched_at"] > since) & (rows["published_at"] <= closed)]
     _refuse_dated(rows, market)
     return moments + [(at - _EPOCH) // _US for at in rows["published_at"]]
@@ -121,8 +121,8 @@ def _take(stream: FeatureStream, market: Market, bar_rows: int, macro_rows: int)
     """Take all bars and values after the stream's last bar; the rows settled before them are given."""
     fresh = not np.isfinite(stream.closed)
     closed = None if fresh else _moment(stream.closed)
-    bars = market.bars.rows(market.feed, market.now, None if closed is None else closed - BAR)
-    macro = market.macro.rows(market.feed, market.now, SOURCES, closed, market.as_fetched)
+    bars = market.bars.rows(market.now, None if closed is None else closed - BAR)
+    macro = market.macro.rows(market.now, SOURCES, closed, market.as_fetched)
     if fresh:
         macro = current(stored := macro)
     else:
@@ -143,14 +143,14 @@ def _settled(stream: FeatureStream, market: Market) -> tuple[int, int]:
         return 0, 0
     closed = _moment(stream.closed)
     return (
-        market.bars.settled(market.feed, market.now, closed - BAR),
-        market.macro.settled(market.feed, market.now, SOURCES, closed, market.as_fetched),
+        market.bars.settled(market.now, closed - BAR),
+        market.macro.settled(market.now, SOURCES, closed, market.as_fetched),
     )
 
 
 def _refuse_dated(rows: pd.DataFrame, market: Market) -> None:
     """A vendor's dated vintages replace what was taken before them: only a rebuild gets them right."""
-    if len(rows) and (dated := sorted(set(rows["variable"]) & market.macro.dated(market.feed, market.now))):
+    if len(rows) and (dated := sorted(set(rows["variable"]) & market.macro.dated(market.now))):
         raise LateDataError(f"macro: {', '.join(dated)} has dated vintages, which replace earlier values")
 
 

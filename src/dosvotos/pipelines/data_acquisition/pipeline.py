@@ -3,12 +3,13 @@
 from kedro.pipeline import Pipeline, node
 
 from dosvotos.pipelines.data_acquisition.nodes import (
-    batch_for_storage,
     fetch_market,
     judge_market,
     report_quality,
     seal_acquisition,
+    store_market,
 )
+from dosvotos.pipelines.data_acquisition.summary import print_acquisition
 
 
 def create_pipeline() -> Pipeline:
@@ -41,7 +42,7 @@ def create_pipeline() -> Pipeline:
                 name="judge_market",
             ),
             node(
-                batch_for_storage,
+                store_market,
                 ["checked_bars", "checked_macro", "data_findings", "fetch_record"],
                 ["usdcop_m5_ohlcv", "macro_indicators", "data_quarantine"],
                 name="store_market",
@@ -71,6 +72,12 @@ def create_pipeline() -> Pipeline:
                 ],
                 "acquisition_record",
                 name="seal_acquisition",
+            ),
+            node(
+                print_acquisition,
+                ["acquisition_record", "data_findings"],
+                None,
+                name="print_acquisition",
             ),
         ],
         tags="L0",

@@ -21,9 +21,7 @@ def compute_live_features(
 ) -> tuple[LiveFeatures, bytes]:
     """L1: features of the latest bar, from what has come since the last tick."""
     now, wall_clock = parameters.data_acquisition.as_of, parameters.inference.clock == "wall"
-    stream, state = follow(
-        saved_state, parameters, Market(bar_table, macro_tables, parameters.feed, now, wall_clock)
-    )
+    stream, state = follow(saved_state, parameters, Market(bar_table, macro_tables, now, wall_clock))
     return live_features(parameters, stream, now), state
 
 

@@ -2,7 +2,14 @@
 
 from kedro.pipeline import Pipeline, node
 
-from dosvotos.pipelines.training.nodes import report_training, seal_training, train_policy, verify_dataset
+from dosvotos.pipelines.training.nodes import (
+    delete_checkpoints,
+    log_training_to_mlflow,
+    report_training,
+    seal_training,
+    train_policy,
+    verify_dataset,
+)
 
 
 def create_pipeline() -> Pipeline:
@@ -25,27 +32,45 @@ def create_pipeline() -> Pipeline:
             ),
             node(
                 train_policy,
-                ["experiment_contract", "verified_splits", "norm_stats", "training_checkpoints"],
+                [
+                    "experiment_contract",
+                    "dataset_record",
+                    "verified_splits",
+                    "norm_stats",
+                    "training_checkpoints",
+                ],
                 ["candidate_model", "training_metrics"],
                 name="train_policy",
             ),
             node(
                 seal_training,
-                [
-                    "experiment_contract",
-                    "dataset_record",
-                    "candidate_model",
-                    "training_metrics",
-                    "training_checkpoints",
-                ],
+                ["experiment_contract", "dataset_record", "candidate_model", "training_metrics"],
                 "training_record",
                 name="seal_training",
             ),
             node(
+                delete_checkpoints,
+                ["training_record", "training_checkpoints"],
+                None,
+                name="delete_checkpoints",
+            ),
+            node(
                 report_training,
-                ["experiment_contract", "training_record", "candidate_model", "training_metrics"],
+                ["experiment_contract", "training_record", "training_metrics"],
                 "training_report",
                 name="report_training",
+            ),
+            node(
+                log_training_to_mlflow,
+                [
+                    "experiment_contract",
+                    "training_record",
+                    "candidate_model",
+                    "training_metrics",
+                    "training_report",
+                ],
+                None,
+                name="log_training_to_mlflow",
             ),
         ],
         tags="L3",
