@@ -80,7 +80,8 @@ def _fetch_live(
     if acquisition.live is None:
         raise DataError("data_acquisition.live: needed with source 'live'; conf/base has it")
     now = acquisition.as_of
-    bars, series = (table.state(now) for table in stored.tables)
+    bar_table, macro_tables = stored.tables
+    bars, series = bar_table.state(now), macro_tables.state(now)
     known = Known(bars and bars.last, {name: state.last_observation for name, state in series.items()})
     plain_keys = {name: key.get_secret_value() for name, key in keys.items()}
     with _progress_bar(len(macro.variables)) as advance:

@@ -55,10 +55,11 @@ def train_policy(
 
     The splits are checked against the record again: a run may begin here, on what an earlier one verified.
     """
-    parameters, train, val = contract.parameters, splits.loc["train"], splits.loc["val"]
+    train, val = (pd.DataFrame(splits.loc[name]) for name in ("train", "val"))
     check_dataset(contract, record, norm_stats)
     check_split(record, "train", train)
     check_split(record, "val", val)
+    parameters = contract.parameters
     with training_progress(parameters.training.seeds) as show:
         results = train_seeds(parameters, train, val, norm_stats, checkpoints, show, cores())
     candidate = best_of(results)
