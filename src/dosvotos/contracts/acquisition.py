@@ -19,20 +19,9 @@ from dosvotos.contracts.section import ClockTime, Day, Instant, Items, Section, 
 Frequency = Literal["daily", "monthly", "quarterly"]
 BarProvider = Literal["twelvedata", "yahoo"]
 WebProvider = Literal[
-    "us_treasury",
-    "fed_ddp",
-    "bls",
-    "cboe",
-    "umich",
-    "yahoo",
-    "twelvedata",
-    "suameca",
-    "bcrp",
-    "bcrp_html",
-    "dane",
-    "datos_gov_co",
-    "fred",
-]
+    "us_treasury", "fed_ddp", "bls", "cboe", "umich", "yahoo", "twelvedata", "suameca", "bcrp",
+    "bcrp_html", "dane", "datos_gov_co", "fred",
+]  # fmt: skip
 Provider = WebProvider | Literal["fedesarrollo", "manual_csv"]
 
 

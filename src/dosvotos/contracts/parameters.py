@@ -32,26 +32,11 @@ SIMULATOR_VERSION = 2
 """Part of a sample market's id; to be raised when the simulator gives other bars."""
 
 Hazard = Literal[
-    "mixed_zone_labels",
-    "disagreeing_duplicates",
-    "flat_bars",
-    "stale_run",
-    "off_session_bars",
-    "weekend_bars",
-    "holiday_quotes",
-    "sparse_session",
-    "missing_session",
-    "bad_tick",
-    "close_spike",
-    "decimal_comma",
-    "wrong_instrument",
-    "macro_hole",
-    "repeated_monthly",
-    "fabricated_tail",
-    "weekend_observations",
-    "future_observation",
-    "nan_padding",
-]
+    "mixed_zone_labels", "disagreeing_duplicates", "flat_bars", "stale_run", "off_session_bars",
+    "weekend_bars", "holiday_quotes", "sparse_session", "missing_session", "bad_tick", "close_spike",
+    "decimal_comma", "wrong_instrument", "macro_hole", "repeated_monthly", "fabricated_tail",
+    "weekend_observations", "future_observation", "nan_padding",
+]  # fmt: skip
 """Defects of real files that the sample market can imitate."""
 HAZARDS: tuple[Hazard, ...] = get_args(Hazard)
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import pandas as pd
-from sqlalchemy import ColumnElement, Connection, Engine, Table, and_, func, select
+from sqlalchemy import ColumnElement, Connection, Engine, Table, func, select
 
 from dosvotos.database.bulk import insert_frame, read_frame
 from dosvotos.database.connection import reading, writing
@@ -68,6 +68,12 @@ class FeedTable(ABC):
         """The rows as they are known by now, whatever `as_of` a run had."""
         return self.as_of(datetime.max.replace(tzinfo=UTC))
 
+    def _own(self, table: Table) -> ColumnElement[bool]:
+        return (table.c.instrument == self.instrument) & (table.c.feed == self.feed)
+
+    def _known(self, table: Table, moment: datetime) -> ColumnElement[bool]:
+        return self._own(table) & (table.c.fetched_at <= moment)
+
     def __repr__(self) -> str:
         return (
             f"{type(self).__name__}({self.instrument}, feed {self.feed}): a handle on the database; .frame() "
@@ -94,21 +100,17 @@ class BarTable(FeedTable):
         DataError
             If a bar changes at a moment at which, or before which, it was already stored; nothing is written.
         """
-        ordered = bars.sort_values("timestamp", kind="stable")
+        table, ordered = usdcop_m5_ohlcv, bars.sort_values("timestamp", kind="stable")
+        columns = ["timestamp", *self._values, "source", "fetched_at"]
         counts = [Stored(0, 0, 0)]
         with writing(self.engine) as connection:
             for part in _parts(ordered):
-                times = usdcop_m5_ohlcv.c.timestamp
-                known = _read(
-                    connection,
-                    usdcop_m5_ohlcv,
-                    self._rows & times.between(part["timestamp"].iloc[0], part["timestamp"].iloc[-1]),
-                    ["timestamp", *self._values, "source", "fetched_at"],
-                )
+                span = table.c.timestamp.between(part["timestamp"].iloc[0], part["timestamp"].iloc[-1])
+                known = _read(connection, table, self._own(table) & span, columns)
                 batch = part.assign(
                     instrument=self.instrument, feed=self.feed, fetched_at=pd.Timestamp(fetched_at)
                 )
-                counts.append(_append(connection, usdcop_m5_ohlcv, batch, known, ["timestamp"], self._values))
+                counts.append(_append(connection, table, batch, known, ["timestamp"], self._values))
         return _total(counts)
 
     def as_of(self, moment: datetime) -> pd.DataFrame:
@@ -118,7 +120,7 @@ class BarTable(FeedTable):
 
     def rows(self, moment: datetime, after: datetime | None = None) -> pd.DataFrame:
         """Every row stored by `moment` of bars opened after `after`; of a bar's several the last counts."""
-        wanted = self._rows & (usdcop_m5_ohlcv.c.fetched_at <= moment)
+        wanted = self._known(usdcop_m5_ohlcv, moment)
         if after is not None:
             wanted &= usdcop_m5_ohlcv.c.timestamp > after
         with reading(self.engine) as connection:
@@ -127,34 +129,28 @@ class BarTable(FeedTable):
     def settled(self, moment: datetime, until: datetime) -> int:
         """How many rows of bars opened at or before `until` were stored by `moment`."""
         table = usdcop_m5_ohlcv
-        wanted = self._rows & (table.c.timestamp <= until) & (table.c.fetched_at <= moment)
+        wanted = self._known(table, moment) & (table.c.timestamp <= until)
         with reading(self.engine) as connection:
             return int(connection.execute(select(func.count()).select_from(table).where(wanted)).scalar_one())
 
     def late(self, since: datetime, moment: datetime, until: datetime) -> datetime | None:
         """The earliest bar opened at or before `until` that was stored after `since` and by `moment`."""
         table = usdcop_m5_ohlcv
-        stored = (table.c.fetched_at > since) & (table.c.fetched_at <= moment)
-        wanted = self._rows & (table.c.timestamp <= until) & stored
+        late = (table.c.timestamp <= until) & (table.c.fetched_at > since)
+        query = select(func.min(table.c.timestamp)).where(self._known(table, moment) & late)
         with reading(self.engine) as connection:
-            found: datetime | None = connection.execute(
-                select(func.min(table.c.timestamp)).where(wanted)
-            ).scalar_one()
+            found: datetime | None = connection.execute(query).scalar_one()
         return found
 
     def state(self, moment: datetime) -> StoredBars | None:
         """First and last bar known at `moment`, and how many rows were stored at it; None without any."""
         table = usdcop_m5_ohlcv
-        stamps = func.count(), func.min(table.c.timestamp), func.max(table.c.timestamp)
-        wanted = self._rows & (table.c.fetched_at <= moment)
+        new = func.count().filter(table.c.fetched_at == moment)
+        stamps = func.count(), func.min(table.c.timestamp), func.max(table.c.timestamp), new
+        query = select(*stamps).where(self._known(table, moment))
         with reading(self.engine) as connection:
-            bars, first, last = connection.execute(select(*stamps).where(wanted)).one()
-            new = _stored_at(connection, table, self._rows, moment)
-        return StoredBars(bars, pd.Timestamp(first), pd.Timestamp(last), new) if bars else None
-
-    @property
-    def _rows(self) -> ColumnElement[bool]:
-        return _of(usdcop_m5_ohlcv, self.instrument, self.feed)
+            bars, first, last, stored = connection.execute(query).one()
+        return StoredBars(bars, pd.Timestamp(first), pd.Timestamp(last), stored) if bars else None
 
 
 class MacroTables(FeedTable):
@@ -179,8 +175,7 @@ class MacroTables(FeedTable):
                 rows = observations[observations["frequency"] == frequency]
                 if rows.empty:
                     continue
-                own = _of(table, self.instrument, self.feed)
-                known = _read(connection, table, own, [*keys, *columns])
+                known = _read(connection, table, self._own(table), [*keys, *columns])
                 known, rows = (part.assign(revision_key=_revision_key(part)) for part in (known, rows))
                 batch = rows.assign(
                     instrument=self.instrument,
@@ -217,7 +212,7 @@ class MacroTables(FeedTable):
         parts = []
         with reading(self.engine) as connection:
             for table in macro_indicators.values():
-                wanted = self._rows(table, moment)
+                wanted = self._known(table, moment)
                 if variables is not None:
                     wanted &= table.c.variable.in_(variables)
                 if after is not None:
@@ -233,7 +228,7 @@ class MacroTables(FeedTable):
         found = 0
         with reading(self.engine) as connection:
             for table in macro_indicators.values():
-                wanted = self._rows(table, moment) & table.c.variable.in_(variables)
+                wanted = self._known(table, moment) & table.c.variable.in_(variables)
                 wanted &= _published_by(table, until, as_fetched)
                 query = select(func.count()).select_from(table).where(wanted)
                 found += int(connection.execute(query).scalar_one())
@@ -245,7 +240,7 @@ class MacroTables(FeedTable):
         with reading(self.engine) as connection:
             for table in macro_indicators.values():
                 dated = table.c.vintage.like("____-__-__")
-                query = select(table.c.variable).distinct().where(self._rows(table, moment) & dated)
+                query = select(table.c.variable).distinct().where(self._known(table, moment) & dated)
                 found |= set(connection.execute(query).scalars())
         return found
 
@@ -258,15 +253,12 @@ class MacroTables(FeedTable):
                 new = func.count().filter(table.c.fetched_at == moment)
                 query = (
                     select(table.c.variable, func.count(), func.min(day), func.max(day), new)
-                    .where(self._rows(table, moment))
+                    .where(self._known(table, moment))
                     .group_by(table.c.variable)
                 )
                 for variable, *state in connection.execute(query):
                     found[variable] = StoredSeries(*state)
         return found
-
-    def _rows(self, table: Table, moment: datetime) -> ColumnElement[bool]:
-        return _of(table, self.instrument, self.feed) & (table.c.fetched_at <= moment)
 
 
 class StoredMarket(NamedTuple):
@@ -296,10 +288,6 @@ def _published_by(table: Table, moment: datetime, as_fetched: bool) -> ColumnEle
     return published & (table.c.fetched_at <= moment) if as_fetched else published
 
 
-def _of(table: Table, instrument: str, feed: str) -> ColumnElement[bool]:
-    return and_(table.c.instrument == instrument, table.c.feed == feed)
-
-
 def _parts(rows: pd.DataFrame) -> Iterator[pd.DataFrame]:
     for start in range(0, len(rows), _CHUNK):
         yield rows.iloc[start : start + _CHUNK]
@@ -321,11 +309,6 @@ def _keys(rows: pd.DataFrame) -> pd.MultiIndex:
 def _known_from(rows: pd.DataFrame, known: pd.DataFrame, keys: list[str], now: pd.Timestamp) -> pd.Series:
     revised = pd.MultiIndex.from_frame(rows[keys]).isin(pd.MultiIndex.from_frame(known[keys]))
     return rows["published_at"].where(~revised | (rows["published_at"] > now), now)
-
-
-def _stored_at(connection: Connection, table: Table, rows: ColumnElement[bool], moment: datetime) -> int:
-    query = select(func.count()).select_from(table).where(rows & (table.c.fetched_at == moment))
-    return int(connection.execute(query).scalar_one())
 
 
 def _read(

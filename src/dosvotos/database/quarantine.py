@@ -3,7 +3,7 @@
 from datetime import datetime
 
 import pandas as pd
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import select
 
 from dosvotos.database.bulk import insert_frame, read_frame
 from dosvotos.database.connection import reading, writing
@@ -36,7 +36,9 @@ class QuarantineTable(FeedTable):
             instrument=self.instrument, feed=self.feed, finding=digests, found_at=pd.Timestamp(found_at)
         ).drop_duplicates("finding")
         with writing(self.engine) as connection:
-            known = read_frame(connection, select(data_quarantine.c.finding).where(self._rows))
+            known = read_frame(
+                connection, select(data_quarantine.c.finding).where(self._own(data_quarantine))
+            )
             fresh = rows[~rows["finding"].isin(known["finding"])]
             if len(fresh):
                 insert_frame(connection, data_quarantine, fresh)
@@ -48,15 +50,10 @@ class QuarantineTable(FeedTable):
         Columns rule, severity, subject, at and found_at (UTC), value, source and detail.
         """
         columns = [data_quarantine.c[name] for name in [*_CONTENT, "found_at"]]
-        wanted = self._rows & (data_quarantine.c.found_at <= moment)
+        wanted = self._own(data_quarantine) & (data_quarantine.c.found_at <= moment)
         query = select(*columns).where(wanted).order_by(data_quarantine.c.at, data_quarantine.c.finding)
         with reading(self.engine) as connection:
             return read_frame(connection, query)
-
-    @property
-    def _rows(self) -> ColumnElement[bool]:
-        t = data_quarantine.c
-        return (t.instrument == self.instrument) & (t.feed == self.feed)
 
 
 def _as_json(row: tuple[object, ...]) -> list[str]:

@@ -1,7 +1,8 @@
 """The pipeline of L3."""
 
-from kedro.pipeline import Pipeline, node
+from kedro.pipeline import Pipeline
 
+from dosvotos.pipelines.named import named_node
 from dosvotos.pipelines.training.nodes import (
     delete_checkpoints,
     log_training_to_mlflow,
@@ -16,7 +17,7 @@ def create_pipeline() -> Pipeline:
     """L3: verified dataset -> candidate model, its record and a report."""
     return Pipeline(
         [
-            node(
+            named_node(
                 verify_dataset,
                 [
                     "experiment_contract",
@@ -28,9 +29,8 @@ def create_pipeline() -> Pipeline:
                     "experiment_parameters",
                 ],
                 "verified_splits",
-                name="verify_dataset",
             ),
-            node(
+            named_node(
                 train_policy,
                 [
                     "experiment_contract",
@@ -40,27 +40,19 @@ def create_pipeline() -> Pipeline:
                     "training_checkpoints",
                 ],
                 ["candidate_model", "training_metrics"],
-                name="train_policy",
             ),
-            node(
+            named_node(
                 seal_training,
                 ["experiment_contract", "dataset_record", "candidate_model", "training_metrics"],
                 "training_record",
-                name="seal_training",
             ),
-            node(
-                delete_checkpoints,
-                ["training_record", "training_checkpoints"],
-                None,
-                name="delete_checkpoints",
-            ),
-            node(
+            named_node(delete_checkpoints, ["training_record", "training_checkpoints"], None),
+            named_node(
                 report_training,
                 ["experiment_contract", "training_record", "training_metrics"],
                 "training_report",
-                name="report_training",
             ),
-            node(
+            named_node(
                 log_training_to_mlflow,
                 [
                     "experiment_contract",
@@ -70,7 +62,6 @@ def create_pipeline() -> Pipeline:
                     "training_report",
                 ],
                 None,
-                name="log_training_to_mlflow",
             ),
         ],
         tags="L3",
