@@ -23,22 +23,13 @@ _TWO_READINGS: Final = (
 class StrictConfigLoader(OmegaConfigLoader):
     """Refuses a repeated key and a value with two readings, by file and line, before it reads any."""
 
-    def __init__(
-        self,
-        conf_source: str,
-        env: str | None = None,
-        *args: Any,
-        base_env: str,
-        default_run_env: str,
-        **kwargs: Any,
-    ) -> None:
+    def __init__(self, conf_source: str, env: str | None = None, *args: Any, **settings: Any) -> None:
         folder = Path(conf_source)
-        read = [folder / name for name in {base_env, env or default_run_env}]
-        for path in sorted([*folder.glob("*.y*ml"), *(p for part in read for p in part.rglob("*.y*ml"))]):
+        parts = {settings["base_env"], env or settings["default_run_env"]}
+        files = {path for part in parts for path in (folder / part).rglob("*.y*ml")}
+        for path in sorted(files.union(folder.glob("*.y*ml"))):
             check_yaml(path)
-        super().__init__(
-            conf_source, env, *args, base_env=base_env, default_run_env=default_run_env, **kwargs
-        )
+        super().__init__(conf_source, env, *args, **settings)
 
 
 def check_yaml(path: Path) -> None:
@@ -51,11 +42,10 @@ def check_yaml(path: Path) -> None:
     """
     try:
         problems = list(_problems(yaml.compose(path.read_bytes(), _LOADER), ""))
-    except yaml.MarkedYAMLError as error:
-        line = "" if error.problem_mark is None else f", line {error.problem_mark.line + 1}"
-        raise ParameterError(f"{path}{line}: no YAML: {error.problem}") from error
     except yaml.YAMLError as error:
-        raise ParameterError(f"{path}: no YAML: {error}") from error
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        raise ParameterError(f"{path}{line}: no YAML: {getattr(error, 'problem', error)}") from error
     if problems:
         raise ParameterError("\n".join(f"{path}, {problem}" for problem in problems))
 
@@ -79,7 +69,7 @@ def _problems(node: yaml.Node | None, name: str) -> Iterator[str]:
 def _repeated(node: yaml.MappingNode, name: str) -> Iterator[str]:
     first: dict[str, int] = {}
     for key, _ in node.value:
-        line = key.start_mark.line + 1
-        if key.value in first:
-            yield f"line {line}: {name}{key.value} stands in line {first[key.value]} already"
-        first.setdefault(key.value, line)
+        word, line = str(key.value), key.start_mark.line + 1
+        if word in first:
+            yield f"line {line}: {name}{word} stands in line {first[word]} already"
+        first.setdefault(word, line)
