@@ -1,4 +1,4 @@
-"""What was known at a moment, as features need it."""
+"""Bars and observations as features need them, as known at a moment."""
 
 from datetime import date, datetime
 
@@ -13,7 +13,7 @@ from dosvotos.market.features import MarketHistory
 def stored_history(
     parameters: Parameters, bars: BarTable, macro: MacroTables, moment: datetime, last: date
 ) -> MarketHistory:
-    """Session bars up to a session and the observations published by its end, as they were known at a moment.
+    """Read session bars up to a session and the observations published by its end, as known at a moment.
 
     Raises
     ------

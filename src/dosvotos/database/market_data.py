@@ -19,12 +19,12 @@ _CHUNK = 100_000
 
 
 class Stored(NamedTuple):
-    """What one call of ``store`` did."""
+    """Counts of what one call of ``store`` did."""
 
     new: int
     revised: int
     disputed: int
-    """Rows in which another source than the stored one says otherwise; the stored one stays."""
+    """Rows in which another source than the stored one gives another value; the stored one stays."""
 
 
 class StoredSeries(NamedTuple):
@@ -62,10 +62,10 @@ class FeedTable(ABC):
 
     @abstractmethod
     def as_of(self, moment: datetime) -> pd.DataFrame:
-        """The rows as they were known at a moment."""
+        """Read the rows as they were known at a moment."""
 
     def frame(self) -> pd.DataFrame:
-        """The rows as they are known by now, whatever `as_of` a run had."""
+        """Read the rows as they are known by now, whatever `as_of` a run had."""
         return self.as_of(datetime.max.replace(tzinfo=UTC))
 
     def _own(self, table: Table) -> ColumnElement[bool]:
@@ -114,12 +114,12 @@ class BarTable(FeedTable):
         return _total(counts)
 
     def as_of(self, moment: datetime) -> pd.DataFrame:
-        """Bars as they were known at `moment`: index ``timestamp`` (UTC), OHLCV and source, in time order."""
+        """Read the bars as known at `moment`: index ``timestamp`` (UTC), OHLCV and source, in time order."""
         rows = self.rows(moment)
         return rows.drop_duplicates("timestamp", keep="last").set_index("timestamp")
 
     def rows(self, moment: datetime, after: datetime | None = None) -> pd.DataFrame:
-        """Every row stored by `moment` of bars opened after `after`; of a bar's several the last counts."""
+        """Read every row stored by `moment` of bars opened after `after`; a bar's last row counts."""
         wanted = self._known(usdcop_m5_ohlcv, moment)
         if after is not None:
             wanted &= usdcop_m5_ohlcv.c.timestamp > after
@@ -127,14 +127,14 @@ class BarTable(FeedTable):
             return _read(connection, usdcop_m5_ohlcv, wanted, ["timestamp", *self._values, "source"])
 
     def settled(self, moment: datetime, until: datetime) -> int:
-        """How many rows of bars opened at or before `until` were stored by `moment`."""
+        """Count the rows stored by `moment` of bars opened at or before `until`."""
         table = usdcop_m5_ohlcv
         wanted = self._known(table, moment) & (table.c.timestamp <= until)
         with reading(self.engine) as connection:
             return int(connection.execute(select(func.count()).select_from(table).where(wanted)).scalar_one())
 
     def late(self, since: datetime, moment: datetime, until: datetime) -> datetime | None:
-        """The earliest bar opened at or before `until` that was stored after `since` and by `moment`."""
+        """Find the earliest bar opened at or before `until` that was stored after `since` and by `moment`."""
         table = usdcop_m5_ohlcv
         late = (table.c.timestamp <= until) & (table.c.fetched_at > since)
         query = select(func.min(table.c.timestamp)).where(self._known(table, moment) & late)
@@ -143,7 +143,7 @@ class BarTable(FeedTable):
         return found
 
     def state(self, moment: datetime) -> StoredBars | None:
-        """First and last bar known at `moment`, and how many rows were stored at it; None without any."""
+        """Find the first and last bar known at `moment` and count the rows stored at it; None without any."""
         table = usdcop_m5_ohlcv
         new = func.count().filter(table.c.fetched_at == moment)
         stamps = func.count(), func.min(table.c.timestamp), func.max(table.c.timestamp), new
@@ -187,7 +187,7 @@ class MacroTables(FeedTable):
         return _total(counts)
 
     def as_of(self, moment: datetime, as_fetched: bool = False) -> pd.DataFrame:
-        """Every observation and revision stored by `moment`.
+        """Read every observation and revision stored by `moment`.
 
         Columns variable, observation_date, published_at and fetched_at (UTC), value, vintage and source, one
         frequency after the other. Where a vendor's dated vintages of an observation are stored, they alone
@@ -202,7 +202,7 @@ class MacroTables(FeedTable):
         after: datetime | None = None,
         as_fetched: bool = False,
     ) -> pd.DataFrame:
-        """Every row stored by `moment`, as `as_of`, but of some variables or published after `after` alone.
+        """Read every row stored by `moment`, of some variables or published after `after` alone.
 
         Undated values that dated vintages replace are there too; `current` leaves them out.
         """
@@ -224,7 +224,7 @@ class MacroTables(FeedTable):
         return rows
 
     def settled(self, moment: datetime, variables: Collection[str], until: datetime, as_fetched: bool) -> int:
-        """How many rows published at or before `until` were stored by `moment`."""
+        """Count the rows stored by `moment` that were published at or before `until`."""
         found = 0
         with reading(self.engine) as connection:
             for table in macro_indicators.values():
@@ -235,7 +235,7 @@ class MacroTables(FeedTable):
         return found
 
     def dated(self, moment: datetime) -> set[str]:
-        """Variables of which vintages that the vendor dates were stored by `moment`."""
+        """Name the variables of which vintages that the vendor dates were stored by `moment`."""
         found: set[str] = set()
         with reading(self.engine) as connection:
             for table in macro_indicators.values():
@@ -245,7 +245,7 @@ class MacroTables(FeedTable):
         return found
 
     def state(self, moment: datetime) -> dict[str, StoredSeries]:
-        """Each stored variable's first and last observation known at `moment`, and rows stored at it."""
+        """Find each variable's first and last observation known at `moment`; count the rows stored at it."""
         found = {}
         with reading(self.engine) as connection:
             for table in macro_indicators.values():

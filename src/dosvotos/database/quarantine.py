@@ -1,4 +1,4 @@
-"""Findings about data: rows that were put aside, and what is odd about those that stayed."""
+"""Findings about data: rows in quarantine, and reports about rows that stayed."""
 
 from datetime import datetime
 
@@ -45,7 +45,7 @@ class QuarantineTable(FeedTable):
         return len(fresh)
 
     def as_of(self, moment: datetime) -> pd.DataFrame:
-        """Findings made by `moment`, in time order.
+        """Read the findings made by `moment`, in time order.
 
         Columns rule, severity, subject, at and found_at (UTC), value, source and detail.
         """

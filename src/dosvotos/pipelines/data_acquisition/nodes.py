@@ -126,7 +126,7 @@ def judge_market(
     thresholds: QualityThresholdsParams,
     stored: StoredMarket,
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Put aside what breaks a rule of quality; date the publication of every observation kept."""
+    """Quarantine what breaks a rule of quality; date the publication of every observation kept."""
     now = pd.Timestamp(fetched.fetched_at)
     known = stored.tables[1].as_of(now)
     checked = check_market(RawMarket(raw_bars, raw_macro), macro.variables, thresholds, now, known)

@@ -63,7 +63,7 @@ def _refuse_shared_folder(parameters: Parameters) -> None:
 def select_history(
     contract: ExperimentContract, bar_table: BarTable, macro_tables: MacroTables
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Session bars and observations up to the test's end, as they were known when the contract was made."""
+    """Read session bars and observations up to the test's end, as known when the contract was made."""
     history = stored_history(
         contract.parameters, bar_table, macro_tables, contract.data_as_of, contract.test_end
     )
@@ -71,14 +71,14 @@ def select_history(
 
 
 def compute_features(contract: ExperimentContract, bars: pd.DataFrame, macro: pd.DataFrame) -> pd.DataFrame:
-    """The 13 market features of every session bar, raw, with the closes they trade at."""
+    """Compute the 13 market features of every session bar, raw, with the closes they trade at."""
     return feature_rows(MarketHistory(bars, macro), contract.parameters)
 
 
 def split_dataset(
     contract: ExperimentContract, features: pd.DataFrame
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, NormStats]:
-    """Train, val and test with an embargo between them; statistics from train alone."""
+    """Cut train, val and test with an embargo between them; fit the statistics on train alone."""
     splits = splits_of(contract.parameters)
     train, val, test = (splits[name].take(features) for name in SPLITS)
     return train, val, test, fit_norm_stats(train)
@@ -141,6 +141,6 @@ def report_dataset(
 
 
 def register_contract(contract: ExperimentContract, sealed: DatasetRecord) -> tuple[ExperimentContract]:
-    """Hand the contract to the database once its dataset stands: from here on it is immutable."""
+    """Store the contract once its dataset stands: from here on it is immutable."""
     logger.info("L2 dataset %s under contract %s", short(sealed.dataset_hash), short(contract.config_hash))
     return (contract,)

@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 def compute_live_features(
     parameters: Parameters, bar_table: BarTable, macro_tables: MacroTables, saved_state: bytes | None
 ) -> tuple[LiveFeatures, bytes]:
-    """L1: features of the latest bar, from what has come since the last tick."""
+    """Compute the features of the latest bar from what was stored since the last tick."""
     now, wall_clock = parameters.data_acquisition.as_of, parameters.inference.clock == "wall"
     stream, state = follow(saved_state, parameters, Market(bar_table, macro_tables, now, wall_clock))
     return live_features(parameters, stream, now), state
@@ -28,7 +28,7 @@ def compute_live_features(
 def infer_signal(
     features: LiveFeatures, production: ProductionModel | None, book: SignalBook, parameters: Parameters
 ) -> tuple[tuple[InferenceRecord, dict[str, Any], datetime], InferenceRecord]:
-    """L5: the approved model decides on the latest bar."""
+    """Let the approved model decide on the latest bar."""
     if production is None:
         raise DosVotosError(
             f"{book.instrument} has no production model yet; approve a proposal first (make app)"
@@ -45,7 +45,7 @@ def infer_signal(
 
 
 def report_signal(record: InferenceRecord, book: SignalBook) -> None:
-    """Say what stands in trading_signals for the bar."""
+    """Log the row of trading_signals for the bar."""
     row = book.at(record.timestamp)
     what = (
         f"target {row.signal:+.0f} with confidence {row.confidence:.0%}"
