@@ -42,10 +42,10 @@ def measure_storage(url: str, n_bars: int) -> dict[str, float]:
         {"timestamp": times, "open": close, "high": close + 1, "low": close - 1, "close": close}
     )
     bars = bars.assign(volume=0.0, source="benchmark")
-    before, table = _peak_mib(), BarTable(engine, "USD/COP")
-    stored = _rate(n_bars, lambda: table.store(bars, "market", NOW))
-    again = _rate(n_bars, lambda: table.store(bars, "market", NOW))
-    read = _rate(n_bars, lambda: table.as_of("market", NOW))
+    before, table = _peak_mib(), BarTable(engine, "USD/COP", "market")
+    stored = _rate(n_bars, lambda: table.store(bars, NOW))
+    again = _rate(n_bars, lambda: table.store(bars, NOW))
+    read = _rate(n_bars, lambda: table.as_of(NOW))
     return {"store": stored, "store_again": again, "read": read, "peak_mib": _peak_mib(), "bars_mib": before}
 
 

@@ -109,17 +109,17 @@ def dataset_seconds(url: str) -> float:
     """L2 from a database of 91,000 bars and 40 variables."""
     from dosvotos.contracts.experiment import make_contract
     from dosvotos.database.connection import connect, upgrade
-    from dosvotos.database.market_data import BarTable, MacroTables
+    from dosvotos.database.market_data import StoredMarket
     from dosvotos.pipelines.dataset import nodes
 
     parameters = parameters_of()
     engine = connect(url)
     upgrade(engine)
-    tables = BarTable(engine, "USD/COP.SIM"), MacroTables(engine, "USD/COP.SIM")
-    feed, now = parameters.feed, parameters.data_acquisition.as_of
+    tables = StoredMarket(engine, "USD/COP.SIM", parameters.feed).tables
+    now = parameters.data_acquisition.as_of
     bars, macro = stored_market(parameters)
-    tables[0].store(bars, feed, now)
-    tables[1].store(macro, feed, now)
+    tables[0].store(bars, now)
+    tables[1].store(macro, now)
     end = pd.Timestamp(bars["timestamp"].iloc[-1]).date()
     contract = make_contract(parameters, min(end, parameters.date_ranges.test.end or end), "benchmark")
     market_features(history(SESSION), parameters.macro_variables.variables)  # compiled before

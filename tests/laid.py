@@ -12,7 +12,7 @@ from dosvotos.contracts.features import FEATURE_ORDER_HASH, MACRO_SOURCES
 from dosvotos.contracts.records import BacktestRecord, DatasetRecord, SplitRecord, TrainingRecord
 from dosvotos.database.contracts import ContractBook
 from dosvotos.database.history import history_hash, stored_history
-from dosvotos.database.market_data import BarTable, MacroTables
+from dosvotos.database.market_data import StoredMarket
 from dosvotos.hashing import digest_json
 from dosvotos.lineage.chain import chain_records, check_chain
 from dosvotos.market.calendar import scheduled_sessions, session_bar_times
@@ -40,11 +40,10 @@ def lay_contract(engine: Engine, experiment: str) -> ExperimentContract:
 def lay_market(engine: Engine, contract: ExperimentContract) -> str:
     """Ten sessions of bars and a year of each variable behind features; gives the hash of what is stored."""
     parameters = contract.parameters
-    feed = parameters.feed
-    bars, macro = BarTable(engine, INSTRUMENT), MacroTables(engine, INSTRUMENT)
-    if bars.state(feed, contract.data_as_of) is None:
-        bars.store(_bars(), feed, STORED_AT)
-        macro.store(_macro(), feed, STORED_AT)
+    bars, macro = StoredMarket(engine, INSTRUMENT, parameters.feed).tables
+    if bars.state(contract.data_as_of) is None:
+        bars.store(_bars(), STORED_AT)
+        macro.store(_macro(), STORED_AT)
     return history_hash(stored_history(parameters, bars, macro, contract.data_as_of, contract.test_end))
 
 

@@ -16,7 +16,7 @@ from dosvotos.contracts.records import BacktestRecord, DatasetRecord, TrainingRe
 from dosvotos.database.connection import reading
 from dosvotos.database.contracts import ContractBook
 from dosvotos.database.ledger import Look, TrialLedger
-from dosvotos.database.market_data import BarTable, MacroTables
+from dosvotos.database.market_data import StoredMarket
 from dosvotos.database.registry import list_proposals
 from dosvotos.database.tables import experiment_contracts, model_registry, trading_signals
 from dosvotos.errors import ContractError, DosVotosError, LineageError
@@ -263,8 +263,7 @@ def layers(project) -> Layers:
 def data_hashes(project, layers) -> dict[str, Seen]:
     books = (
         ContractBook(project.engine),
-        BarTable(project.engine, "USD/COP.SIM"),
-        MacroTables(project.engine, "USD/COP.SIM"),
+        *StoredMarket(project.engine, "USD/COP.SIM", layers.contract.parameters.feed).tables,
     )
     return find_data_hashes(layers.contract, *books, *layers.splits.values(), layers.backtest)
 

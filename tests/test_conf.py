@@ -2,19 +2,15 @@
 
 import pytest
 import yaml
+from kedro.io import DataCatalog
 
 from dosvotos.pipeline_registry import register_pipelines
 from tests.conftest import ROOT, parameter_tree, parameters_of
+from tests.pipelines.catalogs import catalog_config
 
 CONF = ROOT / "conf"
+PIPELINES = register_pipelines()
 EXPERIMENTS = sorted(path.name for path in CONF.iterdir() if path.is_dir() and path.name != "base")
-
-
-def catalog() -> dict[str, dict]:
-    entries: dict[str, dict] = {}
-    for path in sorted((CONF / "base/catalog").glob("*.yml")):
-        entries |= yaml.safe_load(path.read_text())
-    return entries
 
 
 def test_the_experiments_of_the_design_are_there():
@@ -63,11 +59,11 @@ def test_secrets_come_from_the_environment_only():
     assert all(value.startswith("${oc.env:") for value in values)
 
 
-def test_every_dataset_of_a_pipeline_stands_in_the_catalog_with_a_layer():
-    used = {name for pipeline in register_pipelines().values() for name in pipeline.datasets()}
-    used = {name for name in used if not name.startswith("params:") and name != "parameters"}
-    entries = catalog()
-    assert used == set(entries)
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_dataset_of_a_pipeline_stands_in_the_catalog_with_a_layer(name):
+    used = {dataset for pipeline in PIPELINES.values() for dataset in pipeline.datasets()}
+    entries = catalog_config(name)
+    assert {dataset for dataset in used if not dataset.startswith("params:")} - {"parameters"} == set(entries)
     layers = {entry["metadata"]["kedro-viz"]["layer"] for entry in entries.values()}
     assert layers == {
         "L0_data_acquisition", "L1_features", "L2_dataset", "L3_training", "L4_backtest_promotion",
@@ -75,8 +71,35 @@ def test_every_dataset_of_a_pipeline_stands_in_the_catalog_with_a_layer():
     }  # fmt: skip
 
 
+def test_only_what_says_so_is_kept_in_memory():
+    catalog = DataCatalog.from_config(
+        catalog_config(), credentials={"database": {"url": ""}, "providers": {}}
+    )
+    used = {dataset for pipeline in PIPELINES.values() for dataset in pipeline.datasets()}
+    kept = {name for name in used if "Memory" in (catalog.get_type(name) or "Memory")}
+    assert {name for name in kept if not name.startswith("params:")} - {"parameters"} == {
+        "experiment_parameters", "opened_test", "live_features", "data_hashes", "layer_records",
+    }  # fmt: skip
+
+
+def test_folders_and_layers_are_written_once():
+    for path in (CONF / "base/catalog").glob("*.yml"):
+        if path.name != "shared.yml":
+            assert "data/0" not in path.read_text() and "layer: L" not in path.read_text(), path.name
+
+
+def test_a_run_name_moves_every_file_of_a_run():
+    paths = [
+        entry[key]
+        for entry in catalog_config(run_name="other").values()
+        for key in ("filepath", "folder")
+        if key in entry
+    ]
+    assert len(paths) > 25 and all(path.split("/")[2] == "other" for path in paths)
+
+
 def test_six_pipelines_and_the_way_to_the_proposal():
-    pipelines = register_pipelines()
+    pipelines = PIPELINES
     assert set(pipelines) == {
         "data_acquisition", "dataset", "training", "backtest", "promotion", "inference", "__default__",
         "lineage",
@@ -87,8 +110,31 @@ def test_six_pipelines_and_the_way_to_the_proposal():
 
 
 def test_nothing_but_a_vote_writes_the_production_model():
-    for pipeline in register_pipelines().values():
+    for pipeline in PIPELINES.values():
         assert "production_model" not in pipeline.all_outputs()
+
+
+@pytest.mark.parametrize("name", ["__default__", "lineage"])
+def test_who_reads_the_books_comes_after_who_writes_them(name):
+    pipeline = PIPELINES[name]
+    for written, writer in (
+        ("usdcop_m5_ohlcv", "store_market"),
+        ("macro_indicators", "store_market"),
+        ("experiment_contracts", "register_contract"),
+        ("oos_trials", "seal_backtest"),
+        ("promotion_proposals", "submit_proposal"),
+    ):
+        order = [node.name for node in pipeline.nodes]
+        readers = [node for node in pipeline.nodes if written in node.inputs]
+        assert readers
+        for reader in readers:
+            needed = {node.name for node in pipeline.to_nodes(reader.name).nodes}
+            assert writer in needed and order.index(writer) < order.index(reader.name)
+
+
+def test_no_node_takes_parameters_as_a_dict():
+    nodes = PIPELINES["lineage"].only_nodes_with_tags("L0", "L1", "L2", "L3", "L5").nodes
+    assert [node.name for node in nodes if "parameters" in node.inputs] == []
 
 
 def test_the_repository_holds_no_market_data():

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from dosvotos.database.market_data import BarTable, MacroTables
+from dosvotos.database.market_data import MacroTables, StoredMarket
 from dosvotos.errors import StaleDataError
 from tests.project import Project, copied_project, new_project
 from tests.sources.fake_providers import FakeProviders
@@ -96,7 +96,7 @@ def test_a_high_variable_past_its_limit_ends_with_exit_code_3_and_the_rest_is_st
         assert done.returncode == 3, done.stdout + done.stderr
         assert f"- {VIX}: last 2025-12-1" in done.stderr and "limit 5; cboe" in done.stderr
         assert "Traceback" not in done.stderr and DXY not in done.stderr
-        state = MacroTables(stored.engine, "USD/COP").state("market", world.today)
+        state = MacroTables(stored.engine, "USD/COP", "market").state(world.today)
         assert str(state[DXY].last_observation) == "2025-12-29"
         with pytest.raises(StaleDataError, match=VIX):
             world.today += pd.Timedelta(minutes=5)
@@ -108,8 +108,8 @@ def test_a_high_variable_past_its_limit_ends_with_exit_code_3_and_the_rest_is_st
 
 @pytest.mark.campaign
 def test_a_killed_run_loses_nothing_stored_and_the_next_one_completes_it(stored, world):
-    bars, macro = BarTable(stored.engine, "USD/COP"), MacroTables(stored.engine, "USD/COP")
-    before_it = bars.state("market", NOW), macro.state("market", NOW)
+    bars, macro = StoredMarket(stored.engine, "USD/COP", "market").tables
+    before_it = bars.state(NOW), macro.state(NOW)
     before, route = world.today, world.routes()
     try:
         world.today = NOW + pd.Timedelta(days=3)
@@ -124,11 +124,11 @@ def test_a_killed_run_loses_nothing_stored_and_the_next_one_completes_it(stored,
             time.sleep(0.05)
         running.send_signal(signal.SIGKILL)
         assert running.wait() == -signal.SIGKILL
-        assert (bars.state("market", NOW), macro.state("market", NOW)) == before_it
+        assert (bars.state(NOW), macro.state(NOW)) == before_it
         world.restore(route)
         run(stored, world)
-        assert bars.state("market", world.today).new == 60
-        assert macro.state("market", world.today)[DXY].new == 1
+        assert bars.state(world.today).new == 60
+        assert macro.state(world.today)[DXY].new == 1
     finally:
         world.today = before
         world.restore(route)

@@ -8,7 +8,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
-from kedro.io import CatalogProtocol
+from kedro.io import CatalogProtocol, DataCatalog
 from kedro.pipeline import Pipeline
 
 from dosvotos.contracts.parameters import read_parameters
@@ -36,6 +36,18 @@ class ParameterHooks:
                 f"{parameters.experiment.name!r}; write 'experiment: {environment}' into "
                 f"conf/{environment}/globals.yml"
             )
+
+
+class CatalogHooks:
+    """Puts into the catalog what its YAML cannot read: the validated parameters, and the feed they name."""
+
+    @hook_impl
+    def after_catalog_created(self, catalog: DataCatalog, parameters: dict[str, Any]) -> None:
+        """Save `experiment_parameters`, and bind the tables to their feed."""
+        read = read_parameters(parameters["parameters"])
+        catalog.save("experiment_parameters", read)
+        for name in catalog.filter(type_regex="TableDataset$"):
+            catalog[name].bind_feed(read.feed)
 
 
 class TrackingHooks:

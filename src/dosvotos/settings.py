@@ -3,9 +3,10 @@
 import os
 from datetime import UTC, datetime
 
-from dosvotos.hooks import FreshnessHooks, LockHooks, ParameterHooks, TrackingHooks
+from dosvotos.config_loader import StrictConfigLoader
+from dosvotos.hooks import CatalogHooks, FreshnessHooks, LockHooks, ParameterHooks, TrackingHooks
 
-HOOKS = (ParameterHooks(), TrackingHooks(), LockHooks(), FreshnessHooks())
+HOOKS = (ParameterHooks(), CatalogHooks(), TrackingHooks(), LockHooks(), FreshnessHooks())
 
 
 def _now() -> str:
@@ -16,6 +17,7 @@ def _mlflow_tracking_uri() -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///data/mlflow.db"
 
 
+CONFIG_LOADER_CLASS = StrictConfigLoader
 CONFIG_LOADER_ARGS = {
     "base_env": "base",
     "default_run_env": "demo",

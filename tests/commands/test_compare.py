@@ -43,8 +43,7 @@ def propose(engine: Engine, one) -> None:
     """Put a contestant into the books as L4 would."""
     parameters, instrument = one.contract.parameters, one.contract.parameters.experiment.instrument
     ContractBook(engine).store(one.contract)
-    feed = parameters.feed
-    BarTable(engine, instrument).store(bars(), feed, NOW)
+    BarTable(engine, instrument, parameters.feed).store(bars(), NOW)
     TrialLedger(engine, instrument).record(look_of(one.contract, one.results["model_hash"]), one.name, NOW)
     files = {
         f"backtest_results_{one.name}.json": json.dumps(one.results).encode(),

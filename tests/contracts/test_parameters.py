@@ -1,4 +1,5 @@
 import copy
+from datetime import date
 
 import pytest
 
@@ -9,11 +10,11 @@ from tests.conftest import parameter_tree, parameters_of
 
 def tree_with(path: str, value: object) -> dict:
     tree = copy.deepcopy(parameter_tree())
-    *sections, last = path.split(".")
-    place = tree
+    *sections, last = [int(part) if part.isdigit() else part for part in path.split(".")]
+    branch = tree
     for section in sections:
-        place = place[int(section)] if section.isdigit() else place[section]
-    place[last] = value
+        branch = branch[section]
+    branch[last] = value
     return tree
 
 
@@ -70,6 +71,46 @@ def test_a_broken_rule_names_parameter_rule_and_value(path, value, message):
     with pytest.raises(ParameterError, match=message) as caught:
         read_parameters(tree_with(path, value))
     assert path.split(".")[0] in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("training.patience", True, "valid integer, was True"),
+        ("training.patience", "42", "valid integer, was '42'"),
+        ("training.patience", 42.0, r"valid integer, was 42\.0"),
+        ("training.seeds.0", True, "valid integer, was True"),
+        ("training.hyperparameters.hidden_sizes.0", "16", "valid integer, was '16'"),
+        ("trading.costs.spread_bps", False, "valid number, was False"),
+        ("trading.initial_capital", "1e5", "valid number, was '1e5'"),
+        ("reward.scale", float("inf"), "finite number"),
+        ("quality_thresholds.macro.gap.daily", float("nan"), "valid integer"),
+        ("experiment.version", 1.1, r"valid string, was 1\.1 without quotes"),
+        ("experiment.description", 42, "valid string, was 42 without quotes"),
+        ("data_acquisition.folder", 2025, "valid string, was 2025 without quotes"),
+        ("macro_variables.variables.volt_vix_usa_d_vix.revised", "true", "valid boolean"),
+        ("macro_variables.variables.volt_vix_usa_d_vix.revised", 1, "valid boolean"),
+        ("macro_variables.variables.volt_vix_usa_d_vix.publication.time", 1080, "valid time, was 1080"),
+        ("date_ranges.val.start", 1735689600, "valid date, was 1735689600"),
+        ("date_ranges.val.start", "1735689600", "was '1735689600'"),
+        ("date_ranges.val.start", "2025-01-01T00:00:00", "was '2025-01-01T00:00:00'"),
+        ("data_acquisition.as_of", 1735689600.0, "valid datetime, was 1735689600"),
+        ("training.seeds", "42", "valid tuple, was '42'"),
+        ("training.seeds", {"a": 1}, "valid tuple"),
+    ],
+)
+def test_a_value_of_another_type_is_never_converted(path, value, message):
+    with pytest.raises(ParameterError, match=message) as caught:
+        read_parameters(tree_with(path, value))
+    assert f"  - {path}: " in str(caught.value)
+
+
+def test_lists_dates_and_integers_of_yaml_are_what_they_stand_for():
+    start = read_parameters(tree_with("date_ranges.val.start", date(2025, 1, 2))).date_ranges.val.start
+    assert start == date(2025, 1, 2)
+    read = read_parameters(tree_with("training.seeds", (1, 101)))
+    assert (read.training.seeds, read.trading.initial_capital) == ((1, 101), 100_000.0)
+    assert isinstance(read.trading.initial_capital, float)
 
 
 def test_a_missing_variable_behind_a_feature_is_refused():

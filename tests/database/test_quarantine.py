@@ -24,24 +24,27 @@ def findings(*values: float) -> pd.DataFrame:
 
 
 def test_a_finding_is_written_once_and_comes_back_as_it_was(engine):
-    table = QuarantineTable(engine, "USD/COP")
-    assert table.store(findings(1.0, np.nan), "market", DAY) == 2
-    assert table.store(findings(1.0, np.nan, 3.0), "market", DAY + dt.timedelta(hours=1)) == 1
-    back = table.as_of("market", DAY)
+    table = QuarantineTable(engine, "USD/COP", "market")
+    assert table.store(findings(1.0, np.nan), DAY) == 2
+    assert table.store(findings(1.0, np.nan, 3.0), DAY + dt.timedelta(hours=1)) == 1
+    back = table.as_of(DAY)
     pd.testing.assert_frame_equal(
         back[["rule", "subject", "at", "value", "detail"]],
         findings(1.0, np.nan)[["rule", "subject", "at", "value", "detail"]],
         check_dtype=False,
     )
-    assert len(table.as_of("market", DAY + dt.timedelta(hours=1))) == 3
-    assert table.as_of("other", DAY).empty and QuarantineTable(engine, "X").as_of("market", DAY).empty
+    assert len(table.as_of(DAY + dt.timedelta(hours=1))) == 3
+    assert (
+        QuarantineTable(engine, "USD/COP", "other").as_of(DAY).empty
+        and QuarantineTable(engine, "X", "market").as_of(DAY).empty
+    )
 
 
 def test_nothing_found_writes_nothing(engine):
-    assert QuarantineTable(engine, "USD/COP").store(findings(), "market", DAY) == 0
+    assert QuarantineTable(engine, "USD/COP", "market").store(findings(), DAY) == 0
 
 
 def test_a_finding_cannot_be_removed(engine):
-    QuarantineTable(engine, "USD/COP").store(findings(1.0), "market", DAY)
+    QuarantineTable(engine, "USD/COP", "market").store(findings(1.0), DAY)
     with pytest.raises(DBAPIError, match="append-only"), writing(engine) as connection:
         connection.execute(delete(data_quarantine))

@@ -1,12 +1,22 @@
+import copy
 import os
+import pickle
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from kedro.io import DatasetError
+from kedro.io import DataCatalog, DatasetError
 
 from dosvotos.contracts.records import BacktestRecord
-from dosvotos.datasets import AtomicParquetDataset, JsonDataset, ProductionModelDataset, RecordDataset
+from dosvotos.datasets import (
+    AtomicParquetDataset,
+    BytesDataset,
+    FolderDataset,
+    JsonDataset,
+    ProductionModelDataset,
+    RecordDataset,
+    TextDataset,
+)
 from dosvotos.errors import LineageError
 from dosvotos.files import write_file, write_folder
 
@@ -50,14 +60,15 @@ def test_a_fault_while_writing_a_folder_leaves_the_old_one_and_no_draft(tmp_path
 
 
 def test_a_missing_file_says_which_layer_makes_it(tmp_path):
-    for dataset in (AtomicParquetDataset(str(tmp_path / "no")), JsonDataset(str(tmp_path / "no"))):
+    for kind in (AtomicParquetDataset, JsonDataset):
+        dataset = kind(filepath=str(tmp_path / "no"))
         assert not dataset.exists()
         with pytest.raises(DatasetError, match="does not exist yet; run the layer that makes it first"):
             dataset.load()
 
 
 def test_json_refuses_what_json_cannot_say(tmp_path):
-    dataset = JsonDataset(str(tmp_path / "a.json"))
+    dataset = JsonDataset(filepath=str(tmp_path / "a.json"))
     dataset.save({"x": [1, None]})
     with pytest.raises(DatasetError, match="not JSON compliant"):
         dataset.save({"x": float("nan")})
@@ -67,11 +78,80 @@ def test_json_refuses_what_json_cannot_say(tmp_path):
 def test_a_record_that_is_not_its_model_is_refused(tmp_path):
     path = tmp_path / "record.json"
     path.write_text('{"experiment_name": "demo"}')
-    dataset = RecordDataset(str(path), model="dosvotos.contracts.records.BacktestRecord")
+    dataset = RecordDataset(filepath=str(path), model="dosvotos.contracts.records.BacktestRecord")
     with pytest.raises(Exception, match="not a BacktestRecord") as caught:
         dataset.load()
     assert isinstance(caught.value, LineageError) or isinstance(caught.value.__cause__, LineageError)
     assert BacktestRecord.model_config["extra"] == "forbid"
+
+
+FILES = {
+    AtomicParquetDataset: FRAME,
+    BytesDataset: b"\x00\xff",
+    JsonDataset: {"x": [1, None]},
+    TextDataset: "un d\u00eda\r\n",
+}
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_every_version_of_a_file_is_kept_and_the_last_is_loaded(tmp_path, kind):
+    entry = {"type": kind, "filepath": str(tmp_path / "a"), "versioned": True}
+    for moment in ("2026-01-01T00.00.00.000Z", "2026-01-02T00.00.00.000Z"):
+        catalog = DataCatalog.from_config({"a": entry}, save_version=moment)
+        catalog.save("a", FILES[kind])
+    assert sorted(path.parent.name for path in tmp_path.glob("a/*/a")) == [
+        "2026-01-01T00.00.00.000Z", "2026-01-02T00.00.00.000Z",
+    ]  # fmt: skip
+    loaded = DataCatalog.from_config({"a": entry}).load("a")
+    assert loaded.equals(FRAME) if kind is AtomicParquetDataset else loaded == FILES[kind]
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_a_fault_while_saving_leaves_the_file_that_was_there(tmp_path, monkeypatch, kind):
+    dataset = kind(filepath=str(tmp_path / "a"))
+    dataset.save(FILES[kind])
+    before = (tmp_path / "a").read_bytes()
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(DatasetError, match="No space left"):
+        dataset.save(FILES[kind])
+    assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("a", before)]
+
+
+@pytest.mark.parametrize("kind", [*FILES, FolderDataset])
+@pytest.mark.parametrize("place", ["s3://bucket/a", "memory://a", "simplecache::s3://bucket/a"])
+def test_a_file_that_cannot_be_kept_atomic_is_refused_in_one_line(tmp_path, monkeypatch, kind, place):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DatasetError, match="only local files are written whole") as caught:
+        kind(filepath=place)
+    assert place in str(caught.value) and "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_a_dataset_tells_its_arguments_and_can_be_copied(tmp_path, kind):
+    path = str(tmp_path / "a")
+    catalog = DataCatalog.from_config({"a": {"type": kind, "filepath": path, "metadata": {"x": 1}}})
+    config = catalog.to_config()[0]["a"]
+    assert (config["filepath"], config["metadata"]) == (path, {"x": 1})
+    copy.deepcopy(catalog["a"]).save(FILES[kind])
+    assert pickle.loads(pickle.dumps(catalog["a"])).exists()
+    assert path in repr(catalog["a"])
+
+
+def test_arguments_of_pandas_and_json_pass_through(tmp_path):
+    frame = AtomicParquetDataset(
+        filepath=str(tmp_path / "a"), save_args={"compression": "gzip"}, load_args={"columns": []}
+    )
+    frame.save(FRAME)
+    assert frame.load().shape == (2, 0)
+    assert frame.preview(1)["columns"] == []
+    text = JsonDataset(filepath=f"file://{tmp_path}/b", save_args={"indent": None, "sort_keys": True})
+    text.save({"b": 1, "a": 2})
+    assert (tmp_path / "b").read_text() == '{"a": 2, "b": 1}\n'
 
 
 def test_no_pipeline_can_write_the_production_model(tmp_path):

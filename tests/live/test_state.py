@@ -34,10 +34,10 @@ class MarketFeeder(NamedTuple):
     """Index of the first bar not stored at the start, the 31st of a session."""
 
     def store_bars(self, rows: pd.DataFrame, now: pd.Timestamp) -> None:
-        self.table.store(rows.reset_index(), FEED, now)
+        self.table.store(rows.reset_index(), now)
 
     def store_macro(self, rows: pd.DataFrame, now: pd.Timestamp) -> None:
-        self.macros.store(rows, FEED, now)
+        self.macros.store(rows, now)
 
     def close_time(self, index: int) -> pd.Timestamp:
         return self.bars.index[index] + BAR
@@ -84,9 +84,9 @@ class Ticker:
         market = MarketView(feeder.table, feeder.macros, FEED, now, wall)
         with self.caplog.at_level(logging.INFO, "dosvotos.live.state"):
             stream, self.saved = catch_up(self.saved, self.parameters, market)
-        bars = feeder.table.as_of(FEED, now)
+        bars = feeder.table.as_of(now)
         bars = bars[in_session(pd.DatetimeIndex(bars.index))]
-        macro = feeder.macros.as_of(FEED, now, as_fetched=wall)
+        macro = feeder.macros.as_of(now, as_fetched=wall)
         batch = market_features(MarketHistory(bars, macro), self.parameters.macro_variables.variables)
         np.testing.assert_array_equal(stream.row, batch.iloc[-1].to_numpy())
         assert stream.last_close_time == moment_to_microseconds(batch.index[-1] + BAR)

@@ -27,13 +27,10 @@ def fetch():
     def _fetch(hazards: list[Hazard]) -> FetchRecord:
         acquisition = parameters.data_acquisition.model_copy(update={"source": "sample", "as_of": NOW})
         sample = params(0.0, 3, START).model_copy(update={"hazards": tuple(hazards)})
-        return fetch_market(acquisition, sample, parameters.macro_variables, NOTHING_STORED, {})[2]
+        stored = StoredMarket(None, "USD/COP.SIM", sample.feed)
+        return fetch_market(acquisition, sample, parameters.macro_variables, stored, {})[2]
 
     return _fetch
-
-
-NOTHING_STORED = StoredMarket.__new__(StoredMarket)
-"""The sample market never asks what is stored."""
 
 
 def test_what_was_put_into_a_sample_market_stands_in_its_record_and_in_the_log(fetch, caplog):

@@ -12,7 +12,7 @@ from dosvotos.database.connection import reading
 from dosvotos.database.contracts import ContractBook
 from dosvotos.database.history import stored_history
 from dosvotos.database.ledger import Look, TrialLedger
-from dosvotos.database.market_data import BarTable, MacroTables
+from dosvotos.database.market_data import BarTable, StoredMarket
 from dosvotos.database.registry import get_model
 from dosvotos.database.requests import get_request
 from dosvotos.errors import BundleError, DecisionConflictError, LineageError, RequestError
@@ -63,7 +63,7 @@ def results_of(desk: Desk, request) -> tuple[dict, str]:
 def test_the_result_is_that_of_the_policy_on_features_of_the_same_definition(desk):
     found, _ = results_of(desk, ask(desk, desk.propose(seed=2)))
     contract = ContractBook(desk.engine).made_of("demo", "1.0.0")["CTR-EXP-demo"]
-    bars, macro = BarTable(desk.engine, INSTRUMENT), MacroTables(desk.engine, INSTRUMENT)
+    bars, macro = StoredMarket(desk.engine, INSTRUMENT, parameters_of().feed).tables
     history = stored_history(contract.parameters, bars, macro, NOW, date(2025, 12, 31))
     split = Split("x", *UNSEEN)
     rows = split.take(feature_rows(history, contract.parameters))
@@ -77,10 +77,10 @@ def test_the_result_is_that_of_the_policy_on_features_of_the_same_definition(des
 def test_a_second_attempt_gives_the_same_bytes_even_after_new_bars(desk):
     request = ask(desk, desk.propose())
     _, digest = results_of(desk, request)
-    feed = parameters_of().feed
-    last = BarTable(desk.engine, INSTRUMENT).as_of(feed, NOW).iloc[[-1]].reset_index()
+    table = BarTable(desk.engine, INSTRUMENT, parameters_of().feed)
+    last = table.as_of(NOW).iloc[[-1]].reset_index()
     changed = last.assign(close=last["close"] + 5)
-    BarTable(desk.engine, INSTRUMENT).store(changed, feed, NOW + timedelta(seconds=1))
+    table.store(changed, NOW + timedelta(seconds=1))
     assert results_of(desk, request)[1] == digest
 
 

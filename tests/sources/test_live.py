@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from dosvotos.contracts.acquisition import LiveParams, MacroVariable
-from dosvotos.database.market_data import BarTable, MacroTables
+from dosvotos.database.market_data import MacroTables, StoredMarket
 from dosvotos.sources import providers
 from dosvotos.sources.checks import add_published_at
 from dosvotos.sources.live import LiveMarket, Watermarks, fetch_live
@@ -99,17 +99,17 @@ def test_without_a_key_yahoo_gives_the_last_sixty_days(fakes, tmp_path):
 
 
 def test_a_second_run_asks_only_for_what_is_due_and_stores_only_what_is_new(fakes, tmp_path, engine):
-    bar_table, macro = BarTable(engine, "USD/COP"), MacroTables(engine, "USD/COP")
+    bar_table, macro = StoredMarket(engine, "USD/COP", "market").tables
     daily = [DXY, VIX, EMBI, TPM, CPI]
     with settings_of(fakes, tmp_path) as settings:
 
         def run():
-            state, series = bar_table.state("market", fakes.today), macro.state("market", fakes.today)
+            state, series = bar_table.state(fakes.today), macro.state(fakes.today)
             last = {name: found.last_observation for name, found in series.items()}
             live = fetch(fakes, settings, Watermarks(state and state.last, last), daily)
             checked = check_delivery(live.market.bars, live.market.macro)
-            stored = macro.store(checked.macro, "market", fakes.today)
-            return live, bar_table.store(checked.bars, "market", fakes.today), stored
+            stored = macro.store(checked.macro, fakes.today)
+            return live, bar_table.store(checked.bars, fakes.today), stored
 
         _, bars, observations = run()
         assert bars.new == len(fakes.bars()) and observations.new > 200

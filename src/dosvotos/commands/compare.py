@@ -112,7 +112,7 @@ def _contract(engine: Engine, row: Row[Any]) -> ExperimentContract:
 
 def _closes(engine: Engine, row: Row[Any], contract: ExperimentContract) -> pd.Series:
     parameters = contract.parameters
-    bars = BarTable(engine, row.instrument).as_of(parameters.feed, contract.data_as_of)
+    bars = BarTable(engine, row.instrument, parameters.feed).as_of(contract.data_as_of)
     test = splits_of(parameters)["test"]
     closes: pd.Series = test.take(select_bars(bars, test.last))["close"]
     return closes

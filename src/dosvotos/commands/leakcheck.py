@@ -17,7 +17,7 @@ from dosvotos.contracts.features import FEATURE_VARIABLES, SOURCES_BY_FEATURE, T
 from dosvotos.contracts.parameters import Parameters
 from dosvotos.database.connection import database_url, open_database
 from dosvotos.database.contracts import ContractBook
-from dosvotos.database.market_data import BarTable, MacroTables
+from dosvotos.database.market_data import StoredMarket
 from dosvotos.errors import ParameterError
 from dosvotos.leakage.check import check_leaks
 from dosvotos.leakage.pipeline import BARS, CLOCK, Dataset, FeaturePipeline, pipeline_from_function
@@ -77,10 +77,9 @@ def load_experiment(parameters: Parameters) -> StoredExperiment:
     DataError
         If no bars, or no observations that features need, are stored.
     """
-    engine, instrument = open_database(database_url()), parameters.experiment.instrument
-    bar_table, macro_tables = BarTable(engine, instrument), MacroTables(engine, instrument)
-    tree = parameters.model_dump(mode="json")
-    contract = freeze_contract(tree, ContractBook(engine), bar_table)
+    engine = open_database(database_url())
+    bar_table, macro_tables = StoredMarket(engine, parameters.experiment.instrument, parameters.feed).tables
+    contract = freeze_contract(parameters, ContractBook(engine), bar_table)
     return StoredExperiment(contract, MarketHistory(*select_history(contract, bar_table, macro_tables)))
 
 

@@ -21,7 +21,6 @@ def experiment_parameters(env: str) -> Parameters:
     ParameterError
         If the working folder is no project, or a parameter breaks a rule.
     """
-    from kedro.config import OmegaConfigLoader
     from kedro.framework.project import settings
     from kedro.framework.startup import bootstrap_project
 
@@ -29,7 +28,7 @@ def experiment_parameters(env: str) -> Parameters:
     if not (folder / "conf").is_dir() or not (folder / "pyproject.toml").is_file():
         raise ParameterError(f"likeness: run it in the project's folder, which holds conf/; was {folder}")
     bootstrap_project(folder)
-    loader = OmegaConfigLoader(str(folder / "conf"), env=env, **settings.CONFIG_LOADER_ARGS)
+    loader = settings.CONFIG_LOADER_CLASS(str(folder / "conf"), env=env, **settings.CONFIG_LOADER_ARGS)
     return read_parameters(loader["parameters"])
 
 

@@ -1,11 +1,9 @@
 """Parameters of L0: the macro variables (CTR-L0-SSOT-001), their sources, and how sources are asked."""
 
-from datetime import date, time
 from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
-    AwareDatetime,
     Field,
     NonNegativeFloat,
     NonNegativeInt,
@@ -16,25 +14,14 @@ from pydantic import (
 )
 
 from dosvotos.contracts.features import FINANCING_SOURCES, MACRO_SOURCES
-from dosvotos.contracts.section import Section, Version
+from dosvotos.contracts.section import ClockTime, Day, Instant, Items, Section, Version
 
 Frequency = Literal["daily", "monthly", "quarterly"]
 BarProvider = Literal["twelvedata", "yahoo"]
 WebProvider = Literal[
-    "us_treasury",
-    "fed_ddp",
-    "bls",
-    "cboe",
-    "umich",
-    "yahoo",
-    "twelvedata",
-    "suameca",
-    "bcrp",
-    "bcrp_html",
-    "dane",
-    "datos_gov_co",
-    "fred",
-]
+    "us_treasury", "fed_ddp", "bls", "cboe", "umich", "yahoo", "twelvedata", "suameca", "bcrp",
+    "bcrp_html", "dane", "datos_gov_co", "fred",
+]  # fmt: skip
 Provider = WebProvider | Literal["fedesarrollo", "manual_csv"]
 
 
@@ -46,7 +33,7 @@ class PublicationRule(Section):
     """
 
     rule: Annotated[str, Field(pattern=r"^(B\+\d{1,2}|[MQ]\+[1-9]:B?D[1-9]\d?)$")]
-    time: time
+    time: ClockTime
     zone: str
 
     @field_validator("zone")
@@ -61,7 +48,7 @@ class SeriesSource(Section):
     provider: Provider
     series: Annotated[str, Field(min_length=1)]
     """The provider's own name of the series."""
-    states: tuple[str, ...] = ()
+    states: Items[str] = ()
     """Words the provider must state about the series (name, unit, currency), in any case or accent."""
     scale: PositiveFloat = 1.0
     """Multiplies the provider's values into the variable's unit."""
@@ -164,9 +151,9 @@ class OverlapParams(Section):
 class LiveParams(Section):
     """How the live sources are asked."""
 
-    start: date
+    start: Day
     """First session and observation of a full backfill."""
-    bars: Annotated[tuple[BarSource, ...], Field(min_length=1)]
+    bars: Annotated[Items[BarSource], Field(min_length=1)]
     """In order of preference: where two have a bar, the first wins."""
     overlap_days: OverlapParams
     attempts: PositiveInt
@@ -189,7 +176,7 @@ class DataAcquisitionParams(Section):
     """IANA zone in which a file's stamps without a zone are written."""
     mixed_timezone: Literal["refuse", "detect"] = "refuse"
     """What to do with a file whose stamps change their zone without saying so."""
-    as_of: AwareDatetime
+    as_of: Instant
     """What counts as now."""
     live: LiveParams | None = None
     """Needed by ``source: live``."""

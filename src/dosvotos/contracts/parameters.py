@@ -5,7 +5,6 @@ their unit in their name; dates are inclusive Bogota sessions.
 """
 
 from collections.abc import Mapping
-from datetime import date
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal, Self, get_args
 
@@ -22,7 +21,7 @@ from pydantic import (
 )
 
 from dosvotos.contracts.acquisition import DataAcquisitionParams, MacroVariablesParams
-from dosvotos.contracts.section import Fraction, Section, Version
+from dosvotos.contracts.section import Day, Fraction, Items, Section, Version
 from dosvotos.errors import ParameterError
 from dosvotos.hashing import digest_json, short
 
@@ -33,26 +32,11 @@ SIMULATOR_VERSION = 2
 """Part of a sample market's id; to be raised when the simulator gives other bars."""
 
 Hazard = Literal[
-    "mixed_zone_labels",
-    "disagreeing_duplicates",
-    "flat_bars",
-    "stale_run",
-    "off_session_bars",
-    "weekend_bars",
-    "holiday_quotes",
-    "sparse_session",
-    "missing_session",
-    "bad_tick",
-    "close_spike",
-    "decimal_comma",
-    "wrong_instrument",
-    "macro_hole",
-    "repeated_monthly",
-    "fabricated_tail",
-    "weekend_observations",
-    "future_observation",
-    "nan_padding",
-]
+    "mixed_zone_labels", "disagreeing_duplicates", "flat_bars", "stale_run", "off_session_bars",
+    "weekend_bars", "holiday_quotes", "sparse_session", "missing_session", "bad_tick", "close_spike",
+    "decimal_comma", "wrong_instrument", "macro_hole", "repeated_monthly", "fabricated_tail",
+    "weekend_observations", "future_observation", "nan_padding",
+]  # fmt: skip
 """Defects of real files that the sample market can imitate."""
 HAZARDS: tuple[Hazard, ...] = get_args(Hazard)
 
@@ -81,7 +65,7 @@ class SampleMarketParams(Section):
     """The built-in simulated market."""
 
     seed: NonNegativeInt
-    start: date
+    start: Day
     """First session stored; the simulation itself always begins at its fixed epoch."""
     edge: Annotated[float, Field(ge=0.0, le=0.9)]
     """Correlation of the planted signal with a session's drift; 0 plants nothing."""
@@ -98,8 +82,8 @@ class SampleMarketParams(Section):
 class Period(Section):
     """A closed range of Bogota sessions."""
 
-    start: date
-    end: date
+    start: Day
+    end: Day
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -112,8 +96,8 @@ class TestPeriod(Section):
     """The out-of-sample range; an open end becomes the last complete session when the contract is made."""
 
     __test__ = False
-    start: date
-    end: date | None = None
+    start: Day
+    end: Day | None = None
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -154,7 +138,7 @@ class BarQualityParams(Section):
 
     agree_within: NonNegativeFloat
     """COP. Closes of one instant that differ by no more are the same bar."""
-    preferred_sources: tuple[str, ...]
+    preferred_sources: Items[str]
     """Whose bar is kept when sources disagree, best first; others follow by name."""
     doubtful: Literal["report", "quarantine"]
     """What becomes of spikes, wicks and sessions without a market: real bars that look wrong."""
@@ -329,7 +313,7 @@ class CurriculumPhase(Section):
 class CurriculumParams(Section):
     """Phases in the order they run."""
 
-    phases: Annotated[tuple[CurriculumPhase, ...], Field(min_length=1)]
+    phases: Annotated[Items[CurriculumPhase], Field(min_length=1)]
 
     @field_validator("phases")
     @classmethod
@@ -354,7 +338,7 @@ class HyperparameterParams(Section):
     ent_coef: NonNegativeFloat
     vf_coef: NonNegativeFloat
     max_grad_norm: PositiveFloat
-    hidden_sizes: Annotated[tuple[PositiveInt, ...], Field(min_length=1, max_length=4)]
+    hidden_sizes: Annotated[Items[PositiveInt], Field(min_length=1, max_length=4)]
 
     @model_validator(mode="after")
     def _batch_fits_rollout(self) -> Self:
@@ -372,7 +356,7 @@ class TrainingParams(Section):
 
     engine: Literal["fast", "sb3"]
     """Whose arithmetic: compiled, or stable-baselines3's own; either gives a ``stable_baselines3.PPO``."""
-    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)]
+    seeds: Annotated[Items[Seed], Field(min_length=1)]
     """Each is trained; the best on val is the candidate."""
     episode_bars: Annotated[int, Field(ge=2)]
     evaluation_rollouts: PositiveInt
@@ -460,6 +444,8 @@ def _describe(problem: Any) -> str:
         return f"{where}: required, but absent"
     rule = problem["msg"].removeprefix("Value error, ")
     found = "" if isinstance(problem["input"], dict) else f", was {problem['input']!r}"
+    if problem["type"] == "string_type":
+        found += " without quotes"
     return f"{where}: {rule}{found}" if where else rule
 
 

@@ -1,4 +1,4 @@
-"""Whole frames into and out of a table, by each database's fastest road inside the caller's transaction."""
+"""Write and read whole frames of a table, by each database's fastest way, in the caller's transaction."""
 
 from typing import Any
 
@@ -19,8 +19,8 @@ def insert_frame(connection: Connection, table: Table, frame: pd.DataFrame) -> N
         _copy(connection, table, frame[names])
         return
     columns = [_as_stored(frame[name]) for name in names]
-    places = ", ".join("?" * len(names))
-    statement = f"INSERT INTO {table.name} ({', '.join(map(_quoted, names))}) VALUES ({places})"
+    marks = ", ".join("?" * len(names))
+    statement = f"INSERT INTO {table.name} ({', '.join(map(_quoted, names))}) VALUES ({marks})"
     connection.exec_driver_sql(statement, list(zip(*columns, strict=True)))
 
 

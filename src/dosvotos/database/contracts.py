@@ -17,7 +17,7 @@ class ContractBook:
     engine: Engine
 
     def made_of(self, name: str, version: str) -> dict[str, ExperimentContract]:
-        """The contracts of an experiment's name and version by contract_id: one, or one a fold."""
+        """Read the contracts of an experiment's name and version by contract_id: one, or one a fold."""
         t = experiment_contracts
         query = select(t).where(t.c.experiment_name == name, t.c.experiment_version == version)
         with reading(self.engine) as connection:
@@ -26,12 +26,12 @@ class ContractBook:
         return {contract.contract_id: contract for contract in made}
 
     def registered(self, contract: ExperimentContract) -> ExperimentContract | None:
-        """The contract of the same contract_id and version."""
+        """Find the stored contract of the same contract_id and version, or None."""
         made = self.made_of(contract.experiment_name, contract.experiment_version)
         return made.get(contract.contract_id)
 
     def of_hash(self, name: str, config_hash: str) -> ExperimentContract | None:
-        """An experiment's contract by its parameters' hash, whatever its version."""
+        """Find an experiment's contract by its parameters' hash, whatever its version."""
         t = experiment_contracts
         query = select(t.c.experiment_version).where(
             t.c.experiment_name == name, t.c.config_hash == config_hash

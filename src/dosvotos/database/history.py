@@ -1,9 +1,10 @@
-"""What was known at a moment, as features need it."""
+"""Bars and observations as features need them, as known at a moment."""
 
 from datetime import date, datetime
 
 from dosvotos.contracts.parameters import Parameters
 from dosvotos.database.market_data import BarTable, MacroTables
+from dosvotos.errors import ContractError
 from dosvotos.hashing import combine, digest_frame
 from dosvotos.market.dataset import select_bars, select_macro
 from dosvotos.market.features import MarketHistory
@@ -12,17 +13,19 @@ from dosvotos.market.features import MarketHistory
 def stored_history(
     parameters: Parameters, bars: BarTable, macro: MacroTables, moment: datetime, last: date
 ) -> MarketHistory:
-    """Session bars up to a session and the observations published by its end, as they were known at a moment.
+    """Read session bars up to a session and the observations published by its end, as known at a moment.
 
     Raises
     ------
     DataError
         If a variable behind a feature has no observation at all.
+    ContractError
+        If the tables are those of another market than the parameters'.
     """
-    known = select_bars(bars.as_of(parameters.feed, moment), last)
-    return MarketHistory(
-        known, select_macro(macro.as_of(parameters.feed, moment), known, parameters.macro_variables)
-    )
+    if bars.feed != parameters.feed:
+        raise ContractError(f"data: of feed {bars.feed}, but the contract's is {parameters.feed}")
+    known = select_bars(bars.as_of(moment), last)
+    return MarketHistory(known, select_macro(macro.as_of(moment), known, parameters.macro_variables))
 
 
 def history_hash(history: MarketHistory) -> str:

@@ -1,13 +1,13 @@
 """Bars and macro observations, append-only: a changed value is a new row, so the past can be asked again."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import pandas as pd
-from sqlalchemy import ColumnElement, Connection, Engine, Table, and_, func, select
+from sqlalchemy import ColumnElement, Connection, Engine, Table, func, select
 
 from dosvotos.database.bulk import insert_frame, read_frame
 from dosvotos.database.connection import reading, writing
@@ -19,12 +19,12 @@ _CHUNK = 100_000
 
 
 class Stored(NamedTuple):
-    """What one call of ``store`` did."""
+    """Counts of what one call of ``store`` did."""
 
     new: int
     revised: int
     disputed: int
-    """Rows in which another source than the stored one says otherwise; the stored one stays."""
+    """Rows in which another source than the stored one gives another value; the stored one stays."""
 
 
 class StoredSeries(NamedTuple):
@@ -46,24 +46,53 @@ class StoredBars(NamedTuple):
     new: int
 
 
-@dataclass(frozen=True)
-class BarTable:
-    """The 5-minute bars of one instrument, across its feeds."""
+class FeedTable(ABC):
+    """What a database holds of one instrument and feed.
 
-    engine: Engine
-    instrument: str
+    Parameters
+    ----------
+    engine : Engine
+    instrument : str
+    feed : str
+        Which market: ``market`` for the real one, a simulator's id for a sample.
+    """
+
+    def __init__(self, engine: Engine, instrument: str, feed: str) -> None:
+        self.engine, self.instrument, self.feed = engine, instrument, feed
+
+    @abstractmethod
+    def as_of(self, moment: datetime) -> pd.DataFrame:
+        """Read the rows as they were known at a moment."""
+
+    def frame(self) -> pd.DataFrame:
+        """Read the rows as they are known by now, whatever `as_of` a run had."""
+        return self.as_of(datetime.max.replace(tzinfo=UTC))
+
+    def _own(self, table: Table) -> ColumnElement[bool]:
+        return (table.c.instrument == self.instrument) & (table.c.feed == self.feed)
+
+    def _known(self, table: Table, moment: datetime) -> ColumnElement[bool]:
+        return self._own(table) & (table.c.fetched_at <= moment)
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}({self.instrument}, feed {self.feed}): a handle on the database; .frame() "
+            "reads its rows, .as_of(moment) those known then"
+        )
+
+
+class BarTable(FeedTable):
+    """The 5-minute bars of one instrument and feed."""
 
     _values: ClassVar = ["open", "high", "low", "close", "volume"]
 
-    def store(self, bars: pd.DataFrame, feed: str, fetched_at: datetime) -> Stored:
+    def store(self, bars: pd.DataFrame, fetched_at: datetime) -> Stored:
         """Append bars that are new, or that their own source has changed.
 
         Parameters
         ----------
         bars : DataFrame
             timestamp (bar open, UTC, unique), open, high, low, close, volume, source.
-        feed : str
-            Which market: ``market`` for the real one, a simulator's id for a sample.
         fetched_at : datetime, timezone-aware
 
         Raises
@@ -71,76 +100,63 @@ class BarTable:
         DataError
             If a bar changes at a moment at which, or before which, it was already stored; nothing is written.
         """
-        ordered = bars.sort_values("timestamp", kind="stable")
+        table, ordered = usdcop_m5_ohlcv, bars.sort_values("timestamp", kind="stable")
+        columns = ["timestamp", *self._values, "source", "fetched_at"]
         counts = [Stored(0, 0, 0)]
         with writing(self.engine) as connection:
             for part in _parts(ordered):
-                times = usdcop_m5_ohlcv.c.timestamp
-                known = _read(
-                    connection,
-                    usdcop_m5_ohlcv,
-                    self._rows(feed) & times.between(part["timestamp"].iloc[0], part["timestamp"].iloc[-1]),
-                    ["timestamp", *self._values, "source", "fetched_at"],
-                )
+                span = table.c.timestamp.between(part["timestamp"].iloc[0], part["timestamp"].iloc[-1])
+                known = _read(connection, table, self._own(table) & span, columns)
                 batch = part.assign(
-                    instrument=self.instrument, feed=feed, fetched_at=pd.Timestamp(fetched_at)
+                    instrument=self.instrument, feed=self.feed, fetched_at=pd.Timestamp(fetched_at)
                 )
-                counts.append(_append(connection, usdcop_m5_ohlcv, batch, known, ["timestamp"], self._values))
+                counts.append(_append(connection, table, batch, known, ["timestamp"], self._values))
         return _total(counts)
 
-    def as_of(self, feed: str, moment: datetime) -> pd.DataFrame:
-        """Bars as they were known at `moment`: index ``timestamp`` (UTC), OHLCV and source, in time order."""
-        rows = self.rows(feed, moment)
+    def as_of(self, moment: datetime) -> pd.DataFrame:
+        """Read the bars as known at `moment`: index ``timestamp`` (UTC), OHLCV and source, in time order."""
+        rows = self.rows(moment)
         return rows.drop_duplicates("timestamp", keep="last").set_index("timestamp")
 
-    def rows(self, feed: str, moment: datetime, after: datetime | None = None) -> pd.DataFrame:
-        """Every row stored by `moment` of bars opened after `after`; of a bar's several the last counts."""
-        wanted = self._rows(feed) & (usdcop_m5_ohlcv.c.fetched_at <= moment)
+    def rows(self, moment: datetime, after: datetime | None = None) -> pd.DataFrame:
+        """Read every row stored by `moment` of bars opened after `after`; a bar's last row counts."""
+        wanted = self._known(usdcop_m5_ohlcv, moment)
         if after is not None:
             wanted &= usdcop_m5_ohlcv.c.timestamp > after
         with reading(self.engine) as connection:
             return _read(connection, usdcop_m5_ohlcv, wanted, ["timestamp", *self._values, "source"])
 
-    def settled(self, feed: str, moment: datetime, until: datetime) -> int:
-        """How many rows of bars opened at or before `until` were stored by `moment`."""
+    def settled(self, moment: datetime, until: datetime) -> int:
+        """Count the rows stored by `moment` of bars opened at or before `until`."""
         table = usdcop_m5_ohlcv
-        wanted = self._rows(feed) & (table.c.timestamp <= until) & (table.c.fetched_at <= moment)
+        wanted = self._known(table, moment) & (table.c.timestamp <= until)
         with reading(self.engine) as connection:
             return int(connection.execute(select(func.count()).select_from(table).where(wanted)).scalar_one())
 
-    def late(self, feed: str, since: datetime, moment: datetime, until: datetime) -> datetime | None:
-        """The earliest bar opened at or before `until` that was stored after `since` and by `moment`."""
+    def late(self, since: datetime, moment: datetime, until: datetime) -> datetime | None:
+        """Find the earliest bar opened at or before `until` that was stored after `since` and by `moment`."""
         table = usdcop_m5_ohlcv
-        stored = (table.c.fetched_at > since) & (table.c.fetched_at <= moment)
-        wanted = self._rows(feed) & (table.c.timestamp <= until) & stored
+        late = (table.c.timestamp <= until) & (table.c.fetched_at > since)
+        query = select(func.min(table.c.timestamp)).where(self._known(table, moment) & late)
         with reading(self.engine) as connection:
-            found: datetime | None = connection.execute(
-                select(func.min(table.c.timestamp)).where(wanted)
-            ).scalar_one()
+            found: datetime | None = connection.execute(query).scalar_one()
         return found
 
-    def state(self, feed: str, moment: datetime) -> StoredBars | None:
-        """First and last bar known at `moment`, and how many rows were stored at it; None without any."""
+    def state(self, moment: datetime) -> StoredBars | None:
+        """Find the first and last bar known at `moment` and count the rows stored at it; None without any."""
         table = usdcop_m5_ohlcv
-        stamps = func.count(), func.min(table.c.timestamp), func.max(table.c.timestamp)
-        wanted = self._rows(feed) & (table.c.fetched_at <= moment)
+        new = func.count().filter(table.c.fetched_at == moment)
+        stamps = func.count(), func.min(table.c.timestamp), func.max(table.c.timestamp), new
+        query = select(*stamps).where(self._known(table, moment))
         with reading(self.engine) as connection:
-            bars, first, last = connection.execute(select(*stamps).where(wanted)).one()
-            new = _stored_at(connection, table, self._rows(feed), moment)
-        return StoredBars(bars, pd.Timestamp(first), pd.Timestamp(last), new) if bars else None
-
-    def _rows(self, feed: str) -> ColumnElement[bool]:
-        return _of(usdcop_m5_ohlcv, self.instrument, feed)
+            bars, first, last, stored = connection.execute(query).one()
+        return StoredBars(bars, pd.Timestamp(first), pd.Timestamp(last), stored) if bars else None
 
 
-@dataclass(frozen=True)
-class MacroTables:
-    """The macro observations of one instrument across its feeds, a table each frequency."""
+class MacroTables(FeedTable):
+    """The macro observations of one instrument and feed, a table each frequency."""
 
-    engine: Engine
-    instrument: str
-
-    def store(self, observations: pd.DataFrame, feed: str, fetched_at: datetime) -> Stored:
+    def store(self, observations: pd.DataFrame, fetched_at: datetime) -> Stored:
         """Append observations that are new, or that their own source has revised.
 
         A revision becomes known when it is fetched, unless its vendor dates it.
@@ -150,7 +166,6 @@ class MacroTables:
         observations : DataFrame
             variable, frequency, observation_date, value, published_at (UTC), vintage, source. Several rows
             of an observation differ in vintage, each an ISO date.
-        feed : str
         fetched_at : datetime, timezone-aware
         """
         now, counts = pd.Timestamp(fetched_at), [Stored(0, 0, 0)]
@@ -160,35 +175,34 @@ class MacroTables:
                 rows = observations[observations["frequency"] == frequency]
                 if rows.empty:
                     continue
-                known = _read(connection, table, _of(table, self.instrument, feed), [*keys, *columns])
-                known, rows = known.assign(print=_print_of(known)), rows.assign(print=_print_of(rows))
+                known = _read(connection, table, self._own(table), [*keys, *columns])
+                known, rows = (part.assign(revision_key=_revision_key(part)) for part in (known, rows))
                 batch = rows.assign(
                     instrument=self.instrument,
-                    feed=feed,
+                    feed=self.feed,
                     fetched_at=now,
-                    published_at=_known_from(rows, known, [*keys, "print"], now),
+                    published_at=_known_from(rows, known, [*keys, "revision_key"], now),
                 )
-                counts.append(_append(connection, table, batch, known, [*keys, "print"], ["value"]))
+                counts.append(_append(connection, table, batch, known, [*keys, "revision_key"], ["value"]))
         return _total(counts)
 
-    def as_of(self, feed: str, moment: datetime, as_fetched: bool = False) -> pd.DataFrame:
-        """Every observation and revision stored by `moment`.
+    def as_of(self, moment: datetime, as_fetched: bool = False) -> pd.DataFrame:
+        """Read every observation and revision stored by `moment`.
 
         Columns variable, observation_date, published_at and fetched_at (UTC), value, vintage and source, one
         frequency after the other. Where a vendor's dated vintages of an observation are stored, they alone
         count. With `as_fetched` a value counts as published no earlier than it was fetched, as live needs it.
         """
-        return current(self.rows(feed, moment, as_fetched=as_fetched))
+        return current(self.rows(moment, as_fetched=as_fetched))
 
     def rows(
         self,
-        feed: str,
         moment: datetime,
         variables: Collection[str] | None = None,
         after: datetime | None = None,
         as_fetched: bool = False,
     ) -> pd.DataFrame:
-        """Every row stored by `moment`, as `as_of`, but of some variables or published after `after` alone.
+        """Read every row stored by `moment`, of some variables or published after `after` alone.
 
         Undated values that dated vintages replace are there too; `current` leaves them out.
         """
@@ -198,7 +212,7 @@ class MacroTables:
         parts = []
         with reading(self.engine) as connection:
             for table in macro_indicators.values():
-                wanted = self._rows(table, feed, moment)
+                wanted = self._known(table, moment)
                 if variables is not None:
                     wanted &= table.c.variable.in_(variables)
                 if after is not None:
@@ -209,31 +223,29 @@ class MacroTables:
             rows["published_at"] = rows[["published_at", "fetched_at"]].max(axis=1)
         return rows
 
-    def settled(
-        self, feed: str, moment: datetime, variables: Collection[str], until: datetime, as_fetched: bool
-    ) -> int:
-        """How many rows published at or before `until` were stored by `moment`."""
+    def settled(self, moment: datetime, variables: Collection[str], until: datetime, as_fetched: bool) -> int:
+        """Count the rows stored by `moment` that were published at or before `until`."""
         found = 0
         with reading(self.engine) as connection:
             for table in macro_indicators.values():
-                wanted = self._rows(table, feed, moment) & table.c.variable.in_(variables)
+                wanted = self._known(table, moment) & table.c.variable.in_(variables)
                 wanted &= _published_by(table, until, as_fetched)
                 query = select(func.count()).select_from(table).where(wanted)
                 found += int(connection.execute(query).scalar_one())
         return found
 
-    def dated(self, feed: str, moment: datetime) -> set[str]:
-        """Variables of which vintages that the vendor dates were stored by `moment`."""
+    def dated(self, moment: datetime) -> set[str]:
+        """Name the variables of which vintages that the vendor dates were stored by `moment`."""
         found: set[str] = set()
         with reading(self.engine) as connection:
             for table in macro_indicators.values():
                 dated = table.c.vintage.like("____-__-__")
-                query = select(table.c.variable).distinct().where(self._rows(table, feed, moment) & dated)
+                query = select(table.c.variable).distinct().where(self._known(table, moment) & dated)
                 found |= set(connection.execute(query).scalars())
         return found
 
-    def state(self, feed: str, moment: datetime) -> dict[str, StoredSeries]:
-        """Each stored variable's first and last observation known at `moment`, and rows stored at it."""
+    def state(self, moment: datetime) -> dict[str, StoredSeries]:
+        """Find each variable's first and last observation known at `moment`; count the rows stored at it."""
         found = {}
         with reading(self.engine) as connection:
             for table in macro_indicators.values():
@@ -241,40 +253,30 @@ class MacroTables:
                 new = func.count().filter(table.c.fetched_at == moment)
                 query = (
                     select(table.c.variable, func.count(), func.min(day), func.max(day), new)
-                    .where(self._rows(table, feed, moment))
+                    .where(self._known(table, moment))
                     .group_by(table.c.variable)
                 )
                 for variable, *state in connection.execute(query):
                     found[variable] = StoredSeries(*state)
         return found
 
-    def _rows(self, table: Table, feed: str, moment: datetime) -> ColumnElement[bool]:
-        return _of(table, self.instrument, feed) & (table.c.fetched_at <= moment)
 
-
-@dataclass(frozen=True)
-class StoredMarket:
-    """What is stored before a run fetches more."""
+class StoredMarket(NamedTuple):
+    """What is stored of one instrument and feed before a run fetches more."""
 
     engine: Engine
     instrument: str
+    feed: str
 
-    def bars(self, feed: str, moment: datetime) -> StoredBars | None:
-        """As `BarTable.state`."""
-        return BarTable(self.engine, self.instrument).state(feed, moment)
-
-    def series(self, feed: str, moment: datetime) -> dict[str, StoredSeries]:
-        """As `MacroTables.state`."""
-        return MacroTables(self.engine, self.instrument).state(feed, moment)
-
-    def observations(self, feed: str, moment: datetime) -> pd.DataFrame:
-        """As `MacroTables.as_of`."""
-        return MacroTables(self.engine, self.instrument).as_of(feed, moment)
+    @property
+    def tables(self) -> tuple[BarTable, MacroTables]:
+        """Its bars and its macro observations."""
+        return BarTable(*self), MacroTables(*self)
 
 
 def current(rows: pd.DataFrame) -> pd.DataFrame:
     """Rows of `MacroTables.rows` that count: where an observation has dated vintages, they alone."""
-    dated = _print_of(rows) != ""
+    dated = _revision_key(rows) != ""
     if not dated.any():
         return rows
     replaced = ~dated & _keys(rows).isin(_keys(rows[dated]))
@@ -286,10 +288,6 @@ def _published_by(table: Table, moment: datetime, as_fetched: bool) -> ColumnEle
     return published & (table.c.fetched_at <= moment) if as_fetched else published
 
 
-def _of(table: Table, instrument: str, feed: str) -> ColumnElement[bool]:
-    return and_(table.c.instrument == instrument, table.c.feed == feed)
-
-
 def _parts(rows: pd.DataFrame) -> Iterator[pd.DataFrame]:
     for start in range(0, len(rows), _CHUNK):
         yield rows.iloc[start : start + _CHUNK]
@@ -299,8 +297,8 @@ def _total(counts: list[Stored]) -> Stored:
     return Stored(*map(sum, zip(*counts, strict=True)))
 
 
-def _print_of(rows: pd.DataFrame) -> pd.Series:
-    """The vintage where the vendor dates it, else nothing: all undated values are one succession."""
+def _revision_key(rows: pd.DataFrame) -> pd.Series:
+    """The vintage where the vendor dates it, else empty: undated values revise one another."""
     return rows["vintage"].astype("str").where(is_dated(rows["vintage"]), "")
 
 
@@ -311,11 +309,6 @@ def _keys(rows: pd.DataFrame) -> pd.MultiIndex:
 def _known_from(rows: pd.DataFrame, known: pd.DataFrame, keys: list[str], now: pd.Timestamp) -> pd.Series:
     revised = pd.MultiIndex.from_frame(rows[keys]).isin(pd.MultiIndex.from_frame(known[keys]))
     return rows["published_at"].where(~revised | (rows["published_at"] > now), now)
-
-
-def _stored_at(connection: Connection, table: Table, rows: ColumnElement[bool], moment: datetime) -> int:
-    query = select(func.count()).select_from(table).where(rows & (table.c.fetched_at == moment))
-    return int(connection.execute(query).scalar_one())
 
 
 def _read(

@@ -9,14 +9,14 @@ from dosvotos.database.tables import inference_features_5m, trading_signals
 
 
 def find_signal(connection: Connection, instrument: str, timestamp: datetime) -> Row[Any] | None:
-    """The signal of one bar, if it was made."""
+    """Find the signal of one bar, or None."""
     t = trading_signals
     query = select(t).where(t.c.instrument == instrument, t.c.timestamp == timestamp)
     return connection.execute(query).one_or_none()
 
 
 def held_before(connection: Connection, instrument: str, timestamp: datetime) -> float:
-    """The model's own position at a bar: the last target signalled before it, 0 at the start.
+    """Find the model's own position at a bar: the last target signalled before it, 0 at the start.
 
     NO_SIGNAL leaves the target unchanged.
     """
@@ -38,6 +38,6 @@ def add_signal(connection: Connection, signal: dict[str, Any], features: dict[st
 
 
 def latest_signals(connection: Connection, limit: int) -> list[Row[Any]]:
-    """The newest signals of all instruments, newest first."""
+    """Read the newest signals of all instruments, newest first."""
     query = select(trading_signals).order_by(trading_signals.c.timestamp.desc()).limit(limit)
     return list(connection.execute(query).all())

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from kedro.io import AbstractDataset
+from kedro.io import AbstractDataset, DatasetError
 from kedro.utils import load_obj
 from pydantic import SecretStr
 
@@ -19,23 +19,37 @@ class TableDataset(AbstractDataset[Any, Any]):
     credentials : dict
         ``url`` of the database.
     arguments : dict, optional
-        What the handle is bound to, such as the instrument.
+        What the handle is bound to, such as the instrument. ``feed: null`` is filled from the
+        parameters, which YAML cannot read.
     """
 
     def __init__(
         self,
         handle: str,
         credentials: dict[str, str],
-        arguments: dict[str, str] | None = None,
+        arguments: dict[str, str | None] | None = None,
         metadata: dict[str, Any] | None = None,
     ) -> None:
         self._handle_name = handle
         self._url = credentials["url"]
-        self._arguments = arguments or {}
+        self._arguments = dict(arguments or {})
         self.metadata = metadata
 
+    def bind_feed(self, feed: str) -> None:
+        """Bind a handle whose arguments name a feed."""
+        if "feed" in self._arguments:
+            self._arguments["feed"] = feed
+
     def load(self) -> Any:
-        """Bind the handle; nothing is read before it is asked."""
+        """Make the handle; nothing is read before it is asked.
+
+        Raises
+        ------
+        DatasetError
+            If it needs a feed and none is bound: the catalog was made outside a Kedro session.
+        """
+        if None in self._arguments.values():
+            raise DatasetError(f"{self._handle_name}: bound to no feed; load it in a session (kedro ipython)")
         return load_obj(self._handle_name)(open_database(self._url), **self._arguments)
 
     def save(self, data: Any) -> None:

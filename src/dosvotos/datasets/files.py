@@ -1,94 +1,111 @@
-"""Frames, JSON, texts and records in files that are either whole or absent."""
+"""kedro-datasets' frames, JSON and texts, and our records, in local files that are either whole or absent."""
 
-import io
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, cast
 
 import pandas as pd
-from kedro.io import AbstractDataset, DatasetError
+from kedro.io import AbstractDataset, DatasetError, Version
+from kedro.io.core import get_filepath_str, get_protocol_and_path
 from kedro.utils import load_obj
 from kedro_datasets._typing import TablePreview
+from kedro_datasets.json import JSONDataset
+from kedro_datasets.pandas import ParquetDataset
+from kedro_datasets.text import TextDataset as KedroTextDataset
 from pydantic import BaseModel, ValidationError
 
 from dosvotos.errors import LineageError
 from dosvotos.files import write_file
 
+_UTF8: Final = {"open_args_load": {"mode": "r", "encoding": "utf-8", "newline": ""}}
 
-class _FileDataset(AbstractDataset[Any, Any]):
-    def __init__(self, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        self._path = Path(filepath)
-        self.metadata = metadata
 
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._path)}
+def local_path(filepath: str) -> Path:
+    """The path of a local file or folder.
 
-    def _exists(self) -> bool:
-        return self._path.is_file()
+    Raises
+    ------
+    DatasetError
+        If it lies on another file system, on which we cannot put a file in place in one step.
+    """
+    protocol, path = get_protocol_and_path(filepath)
+    if protocol != "file" or ":/" in path:
+        raise DatasetError(
+            f"{filepath}: only local files are written whole or not at all; use a dataset of kedro-datasets "
+            "for this one, or copy it there after the run"
+        )
+    return Path(path)
 
-    def _read(self) -> bytes:
-        try:
-            return self._path.read_bytes()
-        except FileNotFoundError as error:
+
+_KedroFile: Any = object  # whichever class of kedro-datasets stands behind
+
+
+class _AtomicFile(_KedroFile):
+    """What differs from the kedro-datasets class behind it: where files may lie, and how one is replaced."""
+
+    def __new__(cls, *_: Any, filepath: str = "", **options: Any) -> Any:
+        """Refuse a remote file; ``__init__`` stays that of kedro-datasets, whose arguments Kedro records."""
+        local_path(filepath)
+        return super().__new__(cls)
+
+    def load(self) -> Any:
+        """Read the file."""
+        if not self._exists():
             raise DatasetError(
-                f"{self._path} does not exist yet; run the layer that makes it first (kedro run runs all)"
-            ) from error
+                f"{self._filepath} does not exist yet; run the layer that makes it first (kedro run runs all)"
+            )
+        return super().load()
+
+    def save(self, data: Any) -> None:
+        """Replace the file; a crash or a full disk leaves the old one whole."""
+        write_file(Path(get_filepath_str(self._get_save_path(), self._protocol)), self._to_bytes(data))
+        self._invalidate_cache()
 
 
-class AtomicParquetDataset(_FileDataset):
+class AtomicParquetDataset(_AtomicFile, ParquetDataset):
     """A DataFrame, with its index, in a parquet file."""
 
-    def load(self) -> pd.DataFrame:
-        """Read the frame."""
-        return pd.read_parquet(io.BytesIO(self._read()))
-
-    def save(self, data: pd.DataFrame) -> None:
-        """Replace the file."""
-        write_file(self._path, data.to_parquet())
+    def _to_bytes(self, data: pd.DataFrame) -> bytes:
+        return cast(bytes, data.to_parquet(**self._save_args))
 
     def preview(self, nrows: int = 5) -> TablePreview:
-        """The first rows, as kedro-viz shows them."""
+        """The first rows, as kedro-viz shows them: JSON has no NaN and no time."""
         rows = self.load().head(nrows).reset_index(drop=True)
         return TablePreview(json.loads(rows.to_json(orient="split", date_format="iso")))
 
 
-class BytesDataset(_FileDataset):
-    """Bytes that their reader checks; none before the first are written."""
+class TextDataset(_AtomicFile, KedroTextDataset):
+    """A text in UTF-8, such as a page of HTML."""
+
+    DEFAULT_FS_ARGS = _UTF8
+
+    def _to_bytes(self, data: str) -> bytes:
+        return data.encode()
+
+
+class BytesDataset(_AtomicFile, KedroTextDataset):
+    """Bytes that their reader checks; None before the first are written."""
+
+    DEFAULT_FS_ARGS = {"open_args_load": {"mode": "rb"}}
 
     def load(self) -> bytes | None:
         """Read the bytes, or None when there is no file yet."""
-        return self._read() if self._exists() else None
+        return super().load() if self._exists() else None
 
-    def save(self, data: bytes) -> None:
-        """Replace the file."""
-        write_file(self._path, data)
-
-
-class TextDataset(_FileDataset):
-    """A text, such as a page of HTML."""
-
-    def load(self) -> str:
-        """Read the text."""
-        return self._read().decode()
-
-    def save(self, data: str) -> None:
-        """Replace the file."""
-        write_file(self._path, data.encode())
+    def _to_bytes(self, data: bytes) -> bytes:
+        return data
 
 
-class JsonDataset(_FileDataset):
-    """A JSON-like value, indented for people."""
+class JsonDataset(_AtomicFile, JSONDataset):
+    """A JSON-like value, indented for people, without NaN."""
 
-    def load(self) -> Any:
-        """Read the value."""
-        return json.loads(self._read())
+    DEFAULT_SAVE_ARGS = {"indent": 2, "allow_nan": False}
 
-    def save(self, data: Any) -> None:
-        """Replace the file."""
-        write_file(self._path, (json.dumps(data, indent=2, allow_nan=False) + "\n").encode())
+    def _to_bytes(self, data: Any) -> bytes:
+        return (json.dumps(data, **self._save_args) + "\n").encode()
 
 
-class RecordDataset(_FileDataset):
+class RecordDataset(_AtomicFile, KedroTextDataset):
     """A pydantic model as JSON.
 
     Parameters
@@ -96,29 +113,47 @@ class RecordDataset(_FileDataset):
     filepath : str
     model : str
         Full name of the model's class.
+    save_args : dict, optional
+        Arguments of ``model_dump_json``.
+    version, fs_args, metadata : optional
+        As for every file of Kedro.
     """
 
-    def __init__(self, filepath: str, model: str, metadata: dict[str, Any] | None = None) -> None:
-        super().__init__(filepath, metadata)
+    DEFAULT_FS_ARGS = _UTF8
+
+    def __init__(
+        self,
+        *,
+        filepath: str,
+        model: str,
+        save_args: dict[str, Any] | None = None,
+        version: Version | None = None,
+        fs_args: dict[str, Any] | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(filepath=filepath, version=version, fs_args=fs_args, metadata=metadata)
         self._model: type[BaseModel] = load_obj(model)
+        self._save_args = {"indent": 2, **(save_args or {})}
 
     def load(self) -> BaseModel:
         """Read and validate the record."""
         try:
-            return self._model.model_validate_json(self._read())
+            return self._model.model_validate_json(super().load())
         except ValidationError as error:
-            raise LineageError(f"{self._path}: not a {self._model.__name__}: {error}") from error
+            raise LineageError(f"{self._filepath}: not a {self._model.__name__}: {error}") from error
 
-    def save(self, data: BaseModel) -> None:
-        """Replace the file."""
-        write_file(self._path, (data.model_dump_json(indent=2) + "\n").encode())
+    def _to_bytes(self, data: BaseModel) -> bytes:
+        return (data.model_dump_json(**self._save_args) + "\n").encode()
+
+    def _describe(self) -> dict[str, Any]:
+        return {**super()._describe(), "model": self._model.__name__}
 
 
 class FolderDataset(AbstractDataset[None, Path]):
-    """A folder that nodes work in; it loads as its path."""
+    """A local folder that nodes work in; it loads as its path."""
 
-    def __init__(self, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        self._path = Path(filepath)
+    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
+        self._path = local_path(filepath)
         self.metadata = metadata
 
     def load(self) -> Path:

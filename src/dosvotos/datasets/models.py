@@ -8,7 +8,7 @@ from sqlalchemy import Row
 
 from dosvotos.database.connection import open_database, reading
 from dosvotos.database.registry import epoch_of, production_model
-from dosvotos.datasets.files import JsonDataset
+from dosvotos.datasets.files import JsonDataset, local_path
 from dosvotos.files import write_file
 from dosvotos.policy.bundle import Bundle, open_bundle, write_bundle
 from dosvotos.policy.forward import ServedPolicy
@@ -42,8 +42,8 @@ class CandidateModelDataset(AbstractDataset[TrainedModel, Bundle]):
     """
 
     def __init__(self, folder: str, metadata: dict[str, Any] | None = None) -> None:
-        self._folder = Path(folder)
-        self._pointer = JsonDataset(str(self._folder / "candidate.json"))
+        self._folder = local_path(folder)
+        self._pointer = JsonDataset(filepath=str(self._folder / "candidate.json"))
         self.metadata = metadata
 
     def load(self) -> Bundle:

@@ -13,7 +13,7 @@ from dosvotos.contracts.records import BacktestRecord, ChainRecord, DatasetRecor
 from dosvotos.database.connection import reading
 from dosvotos.database.contracts import ContractBook
 from dosvotos.database.history import stored_history
-from dosvotos.database.market_data import BarTable, MacroTables
+from dosvotos.database.market_data import StoredMarket
 from dosvotos.database.registry import OPEN_STATES, get_model, get_proposal
 from dosvotos.errors import LineageError
 from dosvotos.lineage.chain import chain_records, check_chain, seen_bundle, seen_contract, seen_history
@@ -77,11 +77,9 @@ def chain_of(engine: Engine, proposal: Row[Any]) -> ChainRecord:
             f"{contract.contract_id} version {contract.contract_version}: not in this database; run "
             "'kedro run --pipelines dataset' first"
         )
-    instrument = proposal.instrument
     history = stored_history(
         registered.parameters,
-        BarTable(engine, instrument),
-        MacroTables(engine, instrument),
+        *StoredMarket(engine, proposal.instrument, registered.parameters.feed).tables,
         registered.data_as_of,
         registered.test_end,
     )

@@ -24,7 +24,6 @@ class MarketView(NamedTuple):
 
     bars: BarTable
     macro: MacroTables
-    feed: str
     now: datetime
     as_fetched: bool
     """Whether a value counts from its fetch, as under ``clock: wall``."""
@@ -32,7 +31,9 @@ class MarketView(NamedTuple):
     @property
     def scope(self) -> str:
         """What a state was computed from; one of another scope is rebuilt."""
-        return f"{self.bars.instrument} {self.feed} {'as fetched' if self.as_fetched else 'as published'}"
+        return (
+            f"{self.bars.instrument} {self.bars.feed} {'as fetched' if self.as_fetched else 'as published'}"
+        )
 
 
 class Watermark(NamedTuple):
@@ -114,9 +115,9 @@ def _late_rows(stream: FeatureStream, read_at: pd.Timestamp, market: MarketView)
     if (last_close := _last_close(stream)) is None:
         return []
     moments = []
-    if (opened := market.bars.late(market.feed, read_at, market.now, last_close - BAR)) is not None:
+    if (opened := market.bars.late(read_at, market.now, last_close - BAR)) is not None:
         moments.append(moment_to_microseconds(opened + BAR))
-    rows = market.macro.rows(market.feed, market.now, VARIABLES, as_fetched=market.as_fetched)
+    rows = market.macro.rows(market.now, VARIABLES, as_fetched=market.as_fetched)
     rows = rows[(rows["fetched_at"] > read_at) & (rows["published_at"] <= last_close)]
     _refuse_dated_vintages(rows, market)
     return moments + [moment_to_microseconds(moment) for moment in rows["published_at"]]
@@ -126,8 +127,8 @@ def _add_rows(stream: FeatureStream, market: MarketView, bar_rows: int, macro_ro
     """Add all bars and values after the stream's last bar, before which so many rows are stored."""
     last_close = _last_close(stream)
     after = None if last_close is None else last_close - BAR
-    bars = market.bars.rows(market.feed, market.now, after)
-    macro = market.macro.rows(market.feed, market.now, VARIABLES, last_close, market.as_fetched)
+    bars = market.bars.rows(market.now, after)
+    macro = market.macro.rows(market.now, VARIABLES, last_close, market.as_fetched)
     if last_close is not None:
         _refuse_dated_vintages(macro, market)
     latest = bars.drop_duplicates("timestamp", keep="last").set_index("timestamp")
@@ -144,8 +145,8 @@ def _count_rows(stream: FeatureStream, market: MarketView) -> tuple[int, int]:
     if (last_close := _last_close(stream)) is None:
         return 0, 0
     return (
-        market.bars.settled(market.feed, market.now, last_close - BAR),
-        market.macro.settled(market.feed, market.now, VARIABLES, last_close, market.as_fetched),
+        market.bars.settled(market.now, last_close - BAR),
+        market.macro.settled(market.now, VARIABLES, last_close, market.as_fetched),
     )
 
 
@@ -156,5 +157,5 @@ def _last_close(stream: FeatureStream) -> pd.Timestamp | None:
 
 def _refuse_dated_vintages(rows: pd.DataFrame, market: MarketView) -> None:
     """Raise if a vendor's dated vintages may replace values already added: only a rebuild gets them right."""
-    if len(rows) and (dated := sorted(set(rows["variable"]) & market.macro.dated(market.feed, market.now))):
+    if len(rows) and (dated := sorted(set(rows["variable"]) & market.macro.dated(market.now))):
         raise LateDataError(f"macro: {', '.join(dated)} has dated vintages, which replace earlier values")

@@ -15,7 +15,7 @@ from dosvotos.database.connection import reading
 from dosvotos.database.contracts import ContractBook
 from dosvotos.database.history import stored_history
 from dosvotos.database.ledger import Look, TrialLedger
-from dosvotos.database.market_data import BarTable, MacroTables
+from dosvotos.database.market_data import BarTable, StoredMarket
 from dosvotos.database.registry import OPEN_STATES, get_model, get_proposal
 from dosvotos.database.requests import Result, add_request
 from dosvotos.errors import DecisionConflictError, LineageError, RequestError
@@ -97,7 +97,7 @@ def run_request(engine: Engine, request: Row[Any], now: datetime) -> Result:
     if is_look:
         ledger.record(look, proposal.experiment_name, now)
     parameters = contract.parameters
-    bars, macro = BarTable(engine, proposal.instrument), MacroTables(engine, proposal.instrument)
+    bars, macro = StoredMarket(engine, proposal.instrument, parameters.feed).tables
     history = stored_history(parameters, bars, macro, request.requested_at, request.end_date)
     rows = split.take(feature_rows(history, parameters))
     report = run_backtest(bundle.policy, rows, split.sessions(), parameters)
@@ -169,8 +169,7 @@ def _check_period(
 ) -> None:
     if last < first:
         raise RequestError(f"period: ends {last}, before it starts, {first}")
-    feed = _look(contract, "", Split("", first, last)).feed
-    stored = BarTable(engine, proposal.instrument).state(feed, now)
+    stored = BarTable(engine, proposal.instrument, contract.parameters.feed).state(now)
     if stored is None:
         raise RequestError(f"period: no bars of {proposal.instrument} are stored")
     times = pd.DatetimeIndex([stored.first, stored.last])

@@ -73,7 +73,7 @@ def _by_slot(sample: MarketStatistics, known: Figures) -> Any:
     return _lines(slots, real, sample.slot_volatility, "slot (five minutes each)", [0, 2.1])
 
 
-def _memory(sample: MarketStatistics, real: Sequence[float]) -> Any:
+def _memory(sample: MarketStatistics, real: Sequence[float] | np.ndarray) -> Any:
     """Autocorrelation of returns, with the band of chance."""
     drawn = _bars(_LAGS, real, sample.autocorrelation)
     chance = 1.96 / np.sqrt(len(sample.standardised))

@@ -107,7 +107,7 @@ def render_quality(
         overdue=[f"{row.subject} ({row.state})" for row in overdue.itertuples()],
         age_colours=_AGE_COLOURS,
         limit_left=100 / _REACH,
-        series=[_series(row, lines.get(row.subject)) for row in by_priority.itertuples()],
+        series=[_series(row, lines.get(str(row.subject))) for row in by_priority.itertuples()],
         has_bars=len(bars) > 0,
         calendar=_calendar(bars, as_of),
         flat_bars=_flat_bars(bars),

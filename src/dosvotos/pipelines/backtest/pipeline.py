@@ -24,7 +24,7 @@ def create_pipeline() -> Pipeline:
                     "candidate_model",
                     "test",
                     "trial_ledger",
-                    "frozen_contracts",
+                    "experiment_contracts",
                     "parameters",
                 ],
                 "opened_test",

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from dosvotos.contracts.acquisition import DataAcquisitionParams, MacroVariable, MacroVariablesParams
-from dosvotos.contracts.parameters import REAL_FEED, QualityThresholdsParams, SampleMarketParams
+from dosvotos.contracts.parameters import QualityThresholdsParams, SampleMarketParams
 from dosvotos.contracts.records import (
     AcquisitionRecord,
     BarState,
@@ -26,7 +26,6 @@ from dosvotos.database.quarantine import QuarantineTable
 from dosvotos.errors import DataError
 from dosvotos.hashing import combine, digest_frame
 from dosvotos.market.calendar import last_ended_session, session_dates
-from dosvotos.pipelines.data_acquisition.summary import print_acquisition
 from dosvotos.simulation.hazards import Defect, MarketWithDefects, inject_hazards
 from dosvotos.simulation.market import simulate_market
 from dosvotos.sources.checks import check_market
@@ -35,7 +34,7 @@ from dosvotos.sources.raw_market import BARS, RawMarket
 
 logger = logging.getLogger(__name__)
 
-Batch = tuple[pd.DataFrame, str, pd.Timestamp]
+Batch = tuple[pd.DataFrame, pd.Timestamp]
 
 
 def fetch_market(
@@ -46,10 +45,9 @@ def fetch_market(
     keys: dict[str, SecretStr],
 ) -> tuple[pd.DataFrame, pd.DataFrame, FetchRecord]:
     """Fetch bars and macro observations from the configured source, up to ``as_of``."""
-    feed = sample.feed if acquisition.source == "sample" else REAL_FEED
     injected: tuple[InjectedDefects, ...] = ()
     if acquisition.source == "live":
-        raw, outcomes = _fetch_live(acquisition, macro, stored, feed, keys)
+        raw, outcomes = _fetch_live(acquisition, macro, stored, keys)
     elif acquisition.source == "files":
         raw = read_folder(_folder(acquisition), acquisition.timezone, acquisition.mixed_timezone)
         outcomes = _all_from("files", macro)
@@ -63,7 +61,7 @@ def fetch_market(
         injected = _tell_injected(delivery)
     fetched = FetchRecord(
         source=acquisition.source,
-        feed=feed,
+        feed=stored.feed,
         fetched_at=acquisition.as_of,
         source_hash=combine([digest_frame(raw.bars), digest_frame(raw.macro)]),
         outcomes=tuple(outcomes),
@@ -76,7 +74,6 @@ def _fetch_live(
     acquisition: DataAcquisitionParams,
     macro: MacroVariablesParams,
     stored: StoredMarket,
-    feed: str,
     keys: dict[str, SecretStr],
 ) -> tuple[RawMarket, list[FetchOutcome]]:
     from dosvotos.sources.live import Watermarks, fetch_live
@@ -84,7 +81,8 @@ def _fetch_live(
     if acquisition.live is None:
         raise DataError("data_acquisition.live: needed with source 'live'; conf/base has it")
     now = acquisition.as_of
-    bars, series = stored.bars(feed, now), stored.series(feed, now)
+    bar_table, macro_tables = stored.tables
+    bars, series = bar_table.state(now), macro_tables.state(now)
     last = {name: state.last_observation for name, state in series.items()}
     marks = Watermarks(bars and bars.last, last)
     plain_keys = {name: key.get_secret_value() for name, key in keys.items()}
@@ -126,19 +124,19 @@ def judge_market(
     thresholds: QualityThresholdsParams,
     stored: StoredMarket,
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Put aside what breaks a rule of quality; date the publication of every observation kept."""
+    """Quarantine what breaks a rule of quality; date the publication of every observation kept."""
     now = pd.Timestamp(fetched.fetched_at)
-    known = stored.observations(fetched.feed, now)
+    known = stored.tables[1].as_of(now)
     checked = check_market(RawMarket(raw_bars, raw_macro), macro.variables, thresholds, now, known)
     return checked.bars, checked.macro, checked.findings
 
 
-def batch_for_storage(
+def store_market(
     bars: pd.DataFrame, observations: pd.DataFrame, findings: pd.DataFrame, fetched: FetchRecord
 ) -> tuple[Batch, Batch, Batch]:
-    """Address what was fetched to its tables."""
-    where = fetched.feed, pd.Timestamp(fetched.fetched_at)
-    return (bars, *where), (observations, *where), (findings, *where)
+    """Append what passed the checks, and the findings, to their tables."""
+    now = pd.Timestamp(fetched.fetched_at)
+    return (bars, now), (observations, now), (findings, now)
 
 
 def report_quality(
@@ -152,8 +150,8 @@ def report_quality(
     from dosvotos.quality.freshness import summary_table
     from dosvotos.reports.quality import render_quality
 
-    feed, now = fetched.feed, pd.Timestamp(fetched.fetched_at)
-    market = bar_table.as_of(feed, now), macro_tables.as_of(feed, now), quarantine.as_of(feed, now)
+    now = pd.Timestamp(fetched.fetched_at)
+    market = bar_table.as_of(now), macro_tables.as_of(now), quarantine.as_of(now)
     return render_quality(*market, macro.variables, now), summary_table(*market, macro.variables, now)
 
 
@@ -169,7 +167,7 @@ def seal_acquisition(
     """Record what was fetched, what is stored now, and how old it is."""
     outcomes = {outcome.subject: outcome for outcome in fetched.outcomes}
     found = _count_findings(findings)
-    record = AcquisitionRecord(
+    return AcquisitionRecord(
         instrument=bar_table.instrument,
         feed=fetched.feed,
         source=fetched.source,
@@ -179,8 +177,6 @@ def seal_acquisition(
         bars=_bar_state(bar_table, fetched, outcomes[BARS], found.get(BARS, FindingCount())),
         series=tuple(_series_states(macro_tables, fetched, macro.variables, outcomes, found)),
     )
-    print_acquisition(record, findings)
-    return record
 
 
 def _count_findings(findings: pd.DataFrame) -> dict[str, FindingCount]:
@@ -190,7 +186,7 @@ def _count_findings(findings: pd.DataFrame) -> dict[str, FindingCount]:
 
 def _bar_state(table: BarTable, fetched: FetchRecord, outcome: FetchOutcome, found: FindingCount) -> BarState:
     now = pd.Timestamp(fetched.fetched_at)
-    state, ended = table.state(fetched.feed, now), last_ended_session(now)
+    state, ended = table.state(now), last_ended_session(now)
     last = session_dates(pd.DatetimeIndex([state.last]))[0] if state else None
     return BarState(
         source=outcome.source,
@@ -212,7 +208,7 @@ def _series_states(
     found: dict[str, FindingCount],
 ) -> Iterator[SeriesState]:
     now = pd.Timestamp(fetched.fetched_at)
-    state, known = tables.state(fetched.feed, now), tables.as_of(fetched.feed, now)
+    state, known = tables.state(now), tables.as_of(now)
     known = known[known["published_at"] <= now].sort_values(["observation_date", "published_at"])
     latest = known.drop_duplicates("variable", keep="last").set_index("variable")
     for name, variable in variables.items():

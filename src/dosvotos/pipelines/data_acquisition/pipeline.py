@@ -1,21 +1,23 @@
 """The pipeline of L0."""
 
-from kedro.pipeline import Pipeline, node
+from kedro.pipeline import Pipeline
 
 from dosvotos.pipelines.data_acquisition.nodes import (
-    batch_for_storage,
     fetch_market,
     judge_market,
     report_quality,
     seal_acquisition,
+    store_market,
 )
+from dosvotos.pipelines.data_acquisition.summary import print_acquisition
+from dosvotos.pipelines.named import named_node
 
 
 def create_pipeline() -> Pipeline:
     """L0: source -> judged bars and observations -> database, and a page about their quality."""
     return Pipeline(
         [
-            node(
+            named_node(
                 fetch_market,
                 [
                     "params:data_acquisition",
@@ -25,9 +27,8 @@ def create_pipeline() -> Pipeline:
                     "provider_keys",
                 ],
                 ["raw_bars", "raw_macro", "fetch_record"],
-                name="fetch_market",
             ),
-            node(
+            named_node(
                 judge_market,
                 [
                     "raw_bars",
@@ -38,15 +39,13 @@ def create_pipeline() -> Pipeline:
                     "stored_market",
                 ],
                 ["checked_bars", "checked_macro", "data_findings"],
-                name="judge_market",
             ),
-            node(
-                batch_for_storage,
+            named_node(
+                store_market,
                 ["checked_bars", "checked_macro", "data_findings", "fetch_record"],
                 ["usdcop_m5_ohlcv", "macro_indicators", "data_quarantine"],
-                name="store_market",
             ),
-            node(
+            named_node(
                 report_quality,
                 [
                     "fetch_record",
@@ -56,9 +55,8 @@ def create_pipeline() -> Pipeline:
                     "params:macro_variables",
                 ],
                 ["data_quality_report", "data_quality_summary"],
-                name="report_quality",
             ),
-            node(
+            named_node(
                 seal_acquisition,
                 [
                     "checked_bars",
@@ -70,8 +68,8 @@ def create_pipeline() -> Pipeline:
                     "params:macro_variables",
                 ],
                 "acquisition_record",
-                name="seal_acquisition",
             ),
+            named_node(print_acquisition, ["acquisition_record", "data_findings"], None),
         ],
         tags="L0",
     )

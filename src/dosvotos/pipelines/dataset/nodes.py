@@ -2,7 +2,6 @@
 
 import logging
 from collections import Counter
-from typing import Any
 
 import pandas as pd
 
@@ -14,7 +13,7 @@ from dosvotos.contracts.experiment import (
     next_fold,
 )
 from dosvotos.contracts.features import FEATURE_ORDER_HASH
-from dosvotos.contracts.parameters import Parameters, read_parameters
+from dosvotos.contracts.parameters import Parameters
 from dosvotos.contracts.records import DatasetRecord, SplitRecord
 from dosvotos.database.contracts import ContractBook
 from dosvotos.database.history import history_hash, stored_history
@@ -38,26 +37,23 @@ from dosvotos.promotion.identity import current_user
 logger = logging.getLogger(__name__)
 
 
-def freeze_contract(
-    parameters: dict[str, Any], book: ContractBook, bar_table: BarTable
-) -> ExperimentContract:
+def freeze_contract(parameters: Parameters, book: ContractBook, bar_table: BarTable) -> ExperimentContract:
     """Make the experiment's contract, or find the one made before and refuse any difference."""
-    wanted = read_parameters(parameters)
-    _refuse_shared_folder(wanted)
-    made = book.made_of(wanted.experiment.name, wanted.experiment.version)
-    if (frozen := made.get(contract_id_of(wanted))) is not None:
-        check_unchanged(frozen, wanted)
+    _refuse_shared_folder(parameters)
+    made = book.made_of(parameters.experiment.name, parameters.experiment.version)
+    if (frozen := made.get(contract_id_of(parameters))) is not None:
+        check_unchanged(frozen, parameters)
         return frozen
     if made:
-        return next_fold(next(iter(made.values())), wanted, current_user())
-    bars = bar_table.as_of(wanted.feed, wanted.data_acquisition.as_of)
-    test_end = resolve_test_end(wanted, pd.DatetimeIndex(bars.index))
-    return make_contract(wanted, test_end, current_user())
+        return next_fold(next(iter(made.values())), parameters, current_user())
+    bars = bar_table.as_of(parameters.data_acquisition.as_of)
+    test_end = resolve_test_end(parameters, pd.DatetimeIndex(bars.index))
+    return make_contract(parameters, test_end, current_user())
 
 
-def _refuse_shared_folder(wanted: Parameters) -> None:
-    name, fold = wanted.experiment.name, wanted.splits.fold
-    if fold is not None and fold > 1 and wanted.run_name in (None, name):
+def _refuse_shared_folder(parameters: Parameters) -> None:
+    name, fold = parameters.experiment.name, parameters.splits.fold
+    if fold is not None and fold > 1 and parameters.run_name in (None, name):
         raise ParameterError(
             f"splits.fold: fold {fold} would write over fold 1's files; give the run a name of its own: "
             f"--params splits.fold={fold},run_name={name}_fold{fold}"
@@ -67,7 +63,7 @@ def _refuse_shared_folder(wanted: Parameters) -> None:
 def select_history(
     contract: ExperimentContract, bar_table: BarTable, macro_tables: MacroTables
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Session bars and observations up to the test's end, as they were known when the contract was made."""
+    """Read session bars and observations up to the test's end, as known when the contract was made."""
     history = stored_history(
         contract.parameters, bar_table, macro_tables, contract.data_as_of, contract.test_end
     )
@@ -75,14 +71,14 @@ def select_history(
 
 
 def compute_features(contract: ExperimentContract, bars: pd.DataFrame, macro: pd.DataFrame) -> pd.DataFrame:
-    """The 13 market features of every session bar, raw, with the closes they trade at."""
+    """Compute the 13 market features of every session bar, raw, with the closes they trade at."""
     return feature_rows(MarketHistory(bars, macro), contract.parameters)
 
 
 def split_dataset(
     contract: ExperimentContract, features: pd.DataFrame
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, NormStats]:
-    """Train, val and test with an embargo between them; statistics from train alone."""
+    """Cut train, val and test with an embargo between them; fit the statistics on train alone."""
     splits = splits_of(contract.parameters)
     train, val, test = (splits[name].take(features) for name in SPLITS)
     return train, val, test, fit_norm_stats(train)
@@ -145,6 +141,6 @@ def report_dataset(
 
 
 def register_contract(contract: ExperimentContract, sealed: DatasetRecord) -> tuple[ExperimentContract]:
-    """Hand the contract to the database once its dataset stands: from here on it is immutable."""
+    """Store the contract once its dataset stands: from here on it is immutable."""
     logger.info("L2 dataset %s under contract %s", short(sealed.dataset_hash), short(contract.config_hash))
     return (contract,)

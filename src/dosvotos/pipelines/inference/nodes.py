@@ -4,7 +4,7 @@ import logging
 from datetime import datetime
 from typing import Any
 
-from dosvotos.contracts.parameters import read_parameters
+from dosvotos.contracts.parameters import Parameters
 from dosvotos.contracts.records import InferenceRecord
 from dosvotos.database.market_data import BarTable, MacroTables
 from dosvotos.datasets.models import ProductionModel
@@ -17,21 +17,18 @@ logger = logging.getLogger(__name__)
 
 
 def compute_live_features(
-    parameters: dict[str, Any], bar_table: BarTable, macro_tables: MacroTables, saved_state: bytes | None
+    parameters: Parameters, bar_table: BarTable, macro_tables: MacroTables, saved_state: bytes | None
 ) -> tuple[LiveFeatures, bytes]:
-    """L1: features of the latest bar, from what has come since the last tick."""
-    present = read_parameters(parameters)
-    now = present.data_acquisition.as_of
-    market = MarketView(bar_table, macro_tables, present.feed, now, present.inference.clock == "wall")
-    stream, state = catch_up(saved_state, present, market)
-    return live_features(present, stream, now), state
+    """Compute the features of the latest bar from what was stored since the last tick."""
+    now, wall_clock = parameters.data_acquisition.as_of, parameters.inference.clock == "wall"
+    stream, state = catch_up(saved_state, parameters, MarketView(bar_table, macro_tables, now, wall_clock))
+    return live_features(parameters, stream, now), state
 
 
 def infer_signal(
-    features: LiveFeatures, production: ProductionModel | None, book: SignalTable, parameters: dict[str, Any]
+    features: LiveFeatures, production: ProductionModel | None, book: SignalTable, parameters: Parameters
 ) -> tuple[tuple[InferenceRecord, dict[str, Any], datetime], InferenceRecord]:
-    """L5: the approved model decides on the latest bar."""
-    present = read_parameters(parameters)
+    """Let the approved model decide on the latest bar."""
     if production is None:
         raise DosVotosError(
             f"{book.instrument} has no production model yet; approve a proposal first (make app)"
@@ -41,14 +38,14 @@ def infer_signal(
         features,
         ServedModel(row.model_id, row.model_hash, epoch, bundle.policy),
         book.position_at(features.timestamp),
-        present.inference,
+        parameters.inference,
         book.instrument,
     )
-    return (record, feature_row(features, record), present.data_acquisition.as_of), record
+    return (record, feature_row(features, record), parameters.data_acquisition.as_of), record
 
 
 def report_signal(record: InferenceRecord, book: SignalTable) -> None:
-    """Say what stands in trading_signals for the bar."""
+    """Log the row of trading_signals for the bar."""
     row = book.at(record.timestamp)
     what = (
         f"target {row.signal:+.0f} with confidence {row.confidence:.0%}"

@@ -1,34 +1,27 @@
 """The pipeline of L1 and L5."""
 
-from kedro.pipeline import Pipeline, node
+from kedro.pipeline import Pipeline
 
 from dosvotos.pipelines.inference.nodes import compute_live_features, infer_signal, report_signal
+from dosvotos.pipelines.named import named_node
 
 
 def create_pipeline() -> Pipeline:
     """L1 and L5: the latest bar's features -> the approved model -> one row."""
     return Pipeline(
         [
-            node(
+            named_node(
                 compute_live_features,
-                ["parameters", "usdcop_m5_ohlcv", "macro_indicators", "last_feature_state"],
+                ["experiment_parameters", "usdcop_m5_ohlcv", "macro_indicators", "last_feature_state"],
                 ["live_features", "feature_state"],
-                name="compute_live_features",
                 tags="L1",
             ),
-            node(
+            named_node(
                 infer_signal,
-                ["live_features", "production_model", "signal_book", "parameters"],
+                ["live_features", "production_model", "signal_book", "experiment_parameters"],
                 ["trading_signals", "inference_record"],
-                name="infer_signal",
                 tags="L5",
             ),
-            node(
-                report_signal,
-                ["inference_record", "trading_signals"],
-                None,
-                name="report_signal",
-                tags="L5",
-            ),
+            named_node(report_signal, ["inference_record", "trading_signals"], None, tags="L5"),
         ]
     )

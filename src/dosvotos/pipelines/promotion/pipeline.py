@@ -21,7 +21,7 @@ def create_pipeline() -> Pipeline:
                 find_data_hashes,
                 [
                     "experiment_contract",
-                    "frozen_contracts",
+                    "experiment_contracts",
                     "usdcop_m5_ohlcv",
                     "macro_indicators",
                     "train",

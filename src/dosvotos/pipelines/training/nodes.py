@@ -10,7 +10,7 @@ import pandas as pd
 import yaml
 
 from dosvotos.contracts.experiment import ExperimentContract, check_unchanged, reward_config
-from dosvotos.contracts.parameters import read_parameters
+from dosvotos.contracts.parameters import Parameters
 from dosvotos.contracts.records import DatasetRecord, SeedRecord, TrainingRecord
 from dosvotos.database.contracts import ContractBook
 from dosvotos.datasets.models import TrainedModel
@@ -33,29 +33,35 @@ def verify_dataset(
     val: pd.DataFrame,
     norm_stats: NormStats,
     book: ContractBook,
-    parameters: dict[str, Any],
-) -> dict[str, pd.DataFrame]:
-    """Let only the contract's own, unaltered dataset through."""
+    parameters: Parameters,
+) -> pd.DataFrame:
+    """Let only the contract's own, unaltered dataset through: train and val, by ``split`` in the index."""
     check_contract(contract, book.registered(contract))
-    check_unchanged(contract, read_parameters(parameters))
+    check_unchanged(contract, parameters)
     check_dataset(contract, record, norm_stats)
     check_split(record, "train", train)
     check_split(record, "val", val)
-    return {"train": train, "val": val}
+    return pd.concat({"train": train, "val": val}, names=["split"])
 
 
 def train_policy(
     contract: ExperimentContract,
-    splits: dict[str, pd.DataFrame],
+    record: DatasetRecord,
+    splits: pd.DataFrame,
     norm_stats: NormStats,
     checkpoints: Path,
 ) -> tuple[TrainedModel, dict[str, Any]]:
-    """Train every seed of the contract; the best policy on val is the candidate."""
+    """Train every seed of the contract; the best policy on val is the candidate.
+
+    The splits are checked against the record again: a run may begin here, on what an earlier one verified.
+    """
+    train, val = (pd.DataFrame(splits.loc[name]) for name in ("train", "val"))
+    check_dataset(contract, record, norm_stats)
+    check_split(record, "train", train)
+    check_split(record, "val", val)
     parameters = contract.parameters
     with training_progress(parameters.training.seeds) as show:
-        results = train_seeds(
-            parameters, splits["train"], splits["val"], norm_stats, checkpoints, show, cores()
-        )
+        results = train_seeds(parameters, train, val, norm_stats, checkpoints, show, cores())
     candidate = best_of(results)
     metrics = {
         "engine": parameters.training.engine,
@@ -95,9 +101,8 @@ def seal_training(
     dataset: DatasetRecord,
     candidate: Bundle,
     metrics: dict[str, Any],
-    checkpoints: Path,
 ) -> TrainingRecord:
-    """Record the candidate, every seed, and what they were made from; the checkpoints have served."""
+    """Record the candidate, every seed, and what they were made from."""
     model_hash, durations = candidate.policy.digest, metrics["duration_seconds"]
     names = ("seed", "model_hash", "best_val_reward", "best_reward", "timesteps")
     seeds = tuple(
@@ -127,20 +132,34 @@ def seal_training(
         mlflow_run_id=active_run_id(),
     )
     logger.info("L3 %s: %s", record.model_id, _summary(record))
-    shutil.rmtree(checkpoints, ignore_errors=True)
     return record
 
 
-def report_training(
-    contract: ExperimentContract, record: TrainingRecord, candidate: Bundle, metrics: dict[str, Any]
-) -> str:
-    """Draw how the seeds learned, and tell MLflow all of it."""
+def delete_checkpoints(record: TrainingRecord, checkpoints: Path) -> None:
+    """Delete the checkpoints: once the record stands, they have served."""
+    shutil.rmtree(checkpoints, ignore_errors=True)
+
+
+def report_training(contract: ExperimentContract, record: TrainingRecord, metrics: dict[str, Any]) -> str:
+    """Draw how the seeds learned."""
     from dosvotos.reports.training import render_training
 
-    curves = {seed["seed"]: [Validation(**point) for point in seed["curve"]] for seed in metrics["seeds"]}
-    report = render_training(contract, record, curves)
-    log_training(contract, record, curves, report, candidate.folder)
-    return report
+    return render_training(contract, record, _curves(metrics))
+
+
+def log_training_to_mlflow(
+    contract: ExperimentContract,
+    record: TrainingRecord,
+    candidate: Bundle,
+    metrics: dict[str, Any],
+    report: str,
+) -> None:
+    """Log the training to the active MLflow run, if there is one."""
+    log_training(contract, record, _curves(metrics), report, candidate.folder)
+
+
+def _curves(metrics: dict[str, Any]) -> dict[int, list[Validation]]:
+    return {seed["seed"]: [Validation(**point) for point in seed["curve"]] for seed in metrics["seeds"]}
 
 
 def _summary(record: TrainingRecord) -> str:

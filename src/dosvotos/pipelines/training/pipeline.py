@@ -1,15 +1,23 @@
 """The pipeline of L3."""
 
-from kedro.pipeline import Pipeline, node
+from kedro.pipeline import Pipeline
 
-from dosvotos.pipelines.training.nodes import report_training, seal_training, train_policy, verify_dataset
+from dosvotos.pipelines.named import named_node
+from dosvotos.pipelines.training.nodes import (
+    delete_checkpoints,
+    log_training_to_mlflow,
+    report_training,
+    seal_training,
+    train_policy,
+    verify_dataset,
+)
 
 
 def create_pipeline() -> Pipeline:
     """L3: verified dataset -> candidate model, its record and a report."""
     return Pipeline(
         [
-            node(
+            named_node(
                 verify_dataset,
                 [
                     "experiment_contract",
@@ -17,35 +25,43 @@ def create_pipeline() -> Pipeline:
                     "train",
                     "val",
                     "norm_stats",
-                    "frozen_contracts",
-                    "parameters",
+                    "experiment_contracts",
+                    "experiment_parameters",
                 ],
                 "verified_splits",
-                name="verify_dataset",
             ),
-            node(
+            named_node(
                 train_policy,
-                ["experiment_contract", "verified_splits", "norm_stats", "training_checkpoints"],
-                ["candidate_model", "training_metrics"],
-                name="train_policy",
-            ),
-            node(
-                seal_training,
                 [
                     "experiment_contract",
                     "dataset_record",
-                    "candidate_model",
-                    "training_metrics",
+                    "verified_splits",
+                    "norm_stats",
                     "training_checkpoints",
                 ],
-                "training_record",
-                name="seal_training",
+                ["candidate_model", "training_metrics"],
             ),
-            node(
+            named_node(
+                seal_training,
+                ["experiment_contract", "dataset_record", "candidate_model", "training_metrics"],
+                "training_record",
+            ),
+            named_node(delete_checkpoints, ["training_record", "training_checkpoints"], None),
+            named_node(
                 report_training,
-                ["experiment_contract", "training_record", "candidate_model", "training_metrics"],
+                ["experiment_contract", "training_record", "training_metrics"],
                 "training_report",
-                name="report_training",
+            ),
+            named_node(
+                log_training_to_mlflow,
+                [
+                    "experiment_contract",
+                    "training_record",
+                    "candidate_model",
+                    "training_metrics",
+                    "training_report",
+                ],
+                None,
             ),
         ],
         tags="L3",
