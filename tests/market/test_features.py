@@ -8,13 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from dosvotos.contracts.features import (
-    FEATURE_VARIABLES,
-    FINANCING_SOURCES,
-    MACRO_SOURCES,
-    MARKET_FEATURES,
-    TECHNICAL_FEATURES,
-)
+from dosvotos.contracts.features import FEATURE_VARIABLES, MACRO_SOURCES, MARKET_FEATURES, TECHNICAL_FEATURES
 from dosvotos.market.calendar import BAR, session_bar_times, slots
 from dosvotos.market.features import MarketHistory, market_features
 from dosvotos.market.features.compute import technical_features
@@ -245,11 +239,12 @@ def test_the_policy_rate_difference_is_fed_funds_minus_tpm_as_known(small_market
         moment = small_market.bars.index[t] + BAR
         latest = {
             short: small_market.macro[
-                (small_market.macro["variable"] == name) & (small_market.macro["published_at"] <= moment)
+                (small_market.macro["variable"] == FEATURE_VARIABLES[short])
+                & (small_market.macro["published_at"] <= moment)
             ]
             .sort_values("observation_date")["value"]
             .iloc[-1]
-            for short, name in FINANCING_SOURCES.items()
+            for short in ("fed_funds", "tpm")
         }
         assert found.iloc[t] == latest["fed_funds"] - latest["tpm"]
 
