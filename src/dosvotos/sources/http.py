@@ -90,7 +90,8 @@ def parse_model(content: Any, model: type[Model], context: str) -> Model:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
-        raise SourceError(f"{context}: the answer's form has changed: {place}: {first['msg']}") from error
+        found = f"{place}: {first['msg']}, found {str(first['input'])[:_EXCERPT]!r}"
+        raise SourceError(f"{context}: the answer's form has changed: {found}; use another source") from error
 
 
 ReadRefusal = Callable[[Any], Exception | None]
