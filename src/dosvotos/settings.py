@@ -1,11 +1,22 @@
 """Kedro's settings: how configuration is found and merged, and which hooks run."""
 
 import os
+import sys
 from datetime import UTC, datetime
 
-from dosvotos.hooks import FreshnessHooks, LockHooks, ParameterHooks, TrackingHooks
+from kedro.framework.cli import cli as kedro_cli
 
-HOOKS = (ParameterHooks(), TrackingHooks(), LockHooks(), FreshnessHooks())
+from dosvotos.hooks import (
+    Context,
+    FreshnessHooks,
+    LeftOut,
+    MlflowHooks,
+    ParameterHooks,
+    RunHooks,
+    guard_runs,
+)
+
+_VIZ = ("kedro-dataset-stats", "pipeline-run-hook")
 
 
 def _now() -> str:
@@ -15,6 +26,20 @@ def _now() -> str:
 def _mlflow_tracking_uri() -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///data/mlflow.db"
 
+
+def _plugins_left_out() -> tuple[LeftOut, ...]:
+    """``kedro run`` needs no plugin's commands, and a tick no statistics for kedro-viz: each costs seconds."""
+    if sys.argv[1:2] != ["run"]:
+        return ()
+    kedro_cli.load_entry_points = lambda name: []
+    tick = any(word.rpartition("=")[2] == "inference" for word in sys.argv)
+    return tuple(map(LeftOut, _VIZ)) if tick else ()
+
+
+CONTEXT_CLASS = Context
+_RUN_HOOKS = RunHooks()
+HOOKS = (ParameterHooks(), _RUN_HOOKS, MlflowHooks(), FreshnessHooks(), *_plugins_left_out())
+guard_runs(_RUN_HOOKS)
 
 CONFIG_LOADER_ARGS = {
     "base_env": "base",

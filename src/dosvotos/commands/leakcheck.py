@@ -6,15 +6,14 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 import pandas as pd
-from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
 
 from dosvotos.commands.likeness import experiment_parameters
+from dosvotos.console import open_console, plain_table
 from dosvotos.contracts.experiment import ExperimentContract
 from dosvotos.contracts.features import FINANCING_SOURCES, MACRO_SOURCES, TECHNICAL_FEATURES
 from dosvotos.contracts.parameters import Parameters
-from dosvotos.database.connection import database_url, open_database
+from dosvotos.database.connection import database_url, open_existing
 from dosvotos.database.contracts import ContractBook
 from dosvotos.database.market_data import BarTable, MacroTables
 from dosvotos.errors import ParameterError
@@ -85,7 +84,7 @@ def stored_history(parameters: Parameters) -> Stored:
     DataError
         If no bars, or no observations that features need, are stored.
     """
-    engine, instrument = open_database(database_url()), parameters.experiment.instrument
+    engine, instrument = open_existing(database_url()), parameters.experiment.instrument
     bar_table, macro_tables = BarTable(engine, instrument), MacroTables(engine, instrument)
     tree = parameters.model_dump(mode="json")
     contract = freeze_contract(tree, ContractBook(engine), bar_table)
@@ -124,7 +123,7 @@ def run_leakcheck(env: str, features: str | None, n_probes: int, seed: int) -> L
     contract, history = stored_history(parameters)
     pipeline = house_pipeline(contract) if features is None else load_features(features, contract)
     variables = contract.parameters.macro_variables.variables
-    with Progress(transient=True, console=Console(stderr=True)) as progress:
+    with Progress(transient=True, console=open_console(stderr=True)) as progress:
         task = progress.add_task("probing", total=n_probes)
         return check_leaks(
             pipeline, history, variables, n_probes, seed, on_probe=lambda: progress.advance(task)
@@ -133,8 +132,8 @@ def run_leakcheck(env: str, features: str | None, n_probes: int, seed: int) -> L
 
 def print_report(report: LeakReport) -> None:
     """Feature by feature, then every finding in words."""
-    console = Console(soft_wrap=True, highlight=False)
-    table = Table("feature", "verdict", "probes", "moved by")
+    console = open_console()
+    table = plain_table("feature", "verdict", "probes", "moved by")
     for feature in report.features:
         style = "green" if feature.verdict == "clean" else "red" if feature.findings else "yellow"
         moved_by = ", ".join(map(short_name, feature.inputs)) or "-"

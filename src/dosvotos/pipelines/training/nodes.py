@@ -17,7 +17,7 @@ from dosvotos.datasets.models import TrainedModel
 from dosvotos.hashing import short
 from dosvotos.lineage.chain import check_contract, check_dataset, check_split
 from dosvotos.market.normalization import NormStats
-from dosvotos.pipelines.tracking import active_run_id, log_training
+from dosvotos.mlflow_tracking import active_run_id
 from dosvotos.pipelines.training.progress import training_progress
 from dosvotos.policy.bundle import Bundle
 from dosvotos.training.results import Validation, spread_of
@@ -134,13 +134,11 @@ def seal_training(
 def report_training(
     contract: ExperimentContract, record: TrainingRecord, candidate: Bundle, metrics: dict[str, Any]
 ) -> str:
-    """Draw how the seeds learned, and tell MLflow all of it."""
+    """Draw how the seeds learned."""
     from dosvotos.reports.training import training_report
 
     curves = {seed["seed"]: [Validation(**point) for point in seed["curve"]] for seed in metrics["seeds"]}
-    report = training_report(contract, record, curves)
-    log_training(contract, record, curves, report, candidate.folder)
-    return report
+    return training_report(contract, record, curves)
 
 
 def _summary(record: TrainingRecord) -> str:
