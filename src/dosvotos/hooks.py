@@ -1,4 +1,4 @@
-"""What happens around every run: parameters checked as a whole, one task at a time, MLflow, stale data reported."""
+"""What happens around every run: parameters and names checked, one task at a time, MLflow, stale data."""
 
 import os
 from collections.abc import Callable, Collection, Iterable
@@ -228,11 +228,9 @@ def _check_selection(asked: dict[str, Any]) -> None:
 
 
 def _unknown(kind: str, name: str, known: Iterable[str]) -> str:
-    near = get_close_matches(name, list(known))
-    hint = (
-        f"did you mean {' or '.join(map(repr, near))}?" if near else f"there are: {', '.join(sorted(known))}"
-    )
-    return f"unknown {kind} {name!r}; {hint}"
+    if near := get_close_matches(name, list(known)):
+        return f"unknown {kind} {name!r}; did you mean {' or '.join(map(repr, near))}?"
+    return f"unknown {kind} {name!r}; there are: {', '.join(sorted(known))}"
 
 
 def _run_name(run_params: dict[str, Any]) -> str:

@@ -73,7 +73,7 @@ def connect(context: KedroContext) -> bool:
 
 
 def set_up_store(context: KedroContext) -> Any:
-    """kedro-mlflow's configuration with every path counted from the project's root, store and experiment made."""
+    """kedro-mlflow's configuration, its paths counted from the project's root, with store and experiment made."""
     from kedro_mlflow.config.kedro_mlflow_config import KedroMlflowConfig
 
     logging.getLogger("kedro_mlflow").setLevel(logging.ERROR)  # it sets its own level
@@ -131,9 +131,8 @@ def _note(name: str, root: Path) -> Path:
 
 
 def _tracking_uri(context: KedroContext) -> str:
-    return absolute_url(
-        context.config_loader["mlflow"]["server"]["mlflow_tracking_uri"], context.project_path
-    )
+    server = context.config_loader["mlflow"]["server"]
+    return absolute_url(server["mlflow_tracking_uri"], context.project_path)
 
 
 def _answers(uri: str) -> bool:

@@ -3,8 +3,11 @@
 import os
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
+import yaml
 from kedro.framework.cli import cli as kedro_cli
+from kedro.framework.project import LOGGING
 
 from dosvotos.hooks import (
     Context,
@@ -15,6 +18,7 @@ from dosvotos.hooks import (
     RunHooks,
     guard_runs,
 )
+from dosvotos.project import find_root
 
 _VIZ = ("kedro-dataset-stats", "pipeline-run-hook")
 
@@ -27,14 +31,23 @@ def _mlflow_tracking_uri() -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///data/mlflow.db"
 
 
+def _configure_logging() -> None:
+    """Do from the project's subfolders what Kedro does in its root only."""
+    file = (find_root() or Path()) / "conf/logging.yml"
+    if "KEDRO_LOGGING_CONFIG" not in os.environ and file.is_file():
+        LOGGING.configure(yaml.safe_load(file.read_text()))
+
+
 def _plugins_left_out() -> tuple[LeftOut, ...]:
-    """``kedro run`` needs no plugin's commands, and a tick no statistics for kedro-viz: each costs seconds."""
+    """``kedro run`` needs no plugin's commands, and a tick no statistics for kedro-viz: they cost seconds."""
     if sys.argv[1:2] != ["run"]:
         return ()
     kedro_cli.load_entry_points = lambda name: []
     tick = any(word.rpartition("=")[2] == "inference" for word in sys.argv)
     return tuple(map(LeftOut, _VIZ)) if tick else ()
 
+
+_configure_logging()
 
 CONTEXT_CLASS = Context
 _RUN_HOOKS = RunHooks()

@@ -18,7 +18,7 @@ from dosvotos.project import find_root
 EXIT_ERROR = 1
 EXIT_STALE = 3
 _NO_FOLDER = "Given configuration path either does not exist"
-_KEDRO_S_OWN = ("Pipeline contains no nodes", "Pipeline does not contain", "Object '")
+_KEDRO_S_OWN = ("Pipeline contains no nodes", "Pipeline does not contain", "module 'kedro.runner' has no")
 _READABLE = (ParameterValidationError, OmegaConfBaseException, YAMLError)
 
 
