@@ -73,7 +73,7 @@ def connect(context: KedroContext) -> bool:
 
 
 def set_up_store(context: KedroContext) -> Any:
-    """kedro-mlflow's configuration, its paths counted from the project's root, with store and experiment made."""
+    """kedro-mlflow's configuration, paths counted from the project's root, store and experiment made."""
     from kedro_mlflow.config.kedro_mlflow_config import KedroMlflowConfig
 
     logging.getLogger("kedro_mlflow").setLevel(logging.ERROR)  # it sets its own level

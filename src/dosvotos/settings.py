@@ -1,5 +1,6 @@
 """Kedro's settings: how configuration is found and merged, and which hooks run."""
 
+import logging
 import os
 import sys
 from datetime import UTC, datetime
@@ -32,7 +33,8 @@ def _mlflow_tracking_uri() -> str:
 
 
 def _configure_logging() -> None:
-    """Do from the project's subfolders what Kedro does in its root only."""
+    """Do from the project's subfolders what Kedro does in its root only, and log warnings at their level."""
+    logging.captureWarnings(True)
     file = (find_root() or Path()) / "conf/logging.yml"
     if "KEDRO_LOGGING_CONFIG" not in os.environ and file.is_file():
         LOGGING.configure(yaml.safe_load(file.read_text()))
