@@ -15,6 +15,7 @@ from typing import Any
 
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
+from kedro.runner import AbstractRunner
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from sqlalchemy import Engine
 
@@ -32,11 +33,13 @@ class Project:
     def engine(self) -> Engine:
         return open_database(f"sqlite:///{self.root}/data/dosvotos.db")
 
-    def run(self, env: str, *pipelines: str, **params: dict[str, Any]) -> None:
+    def run(
+        self, env: str, *pipelines: str, runner: AbstractRunner | None = None, **params: dict[str, Any]
+    ) -> None:
         """Run pipelines (all up to the proposal without a name) in this process, as of a fixed moment."""
         params["data_acquisition"] = {"as_of": AS_OF, **params.get("data_acquisition", {})}
         with inside(self.root), KedroSession.create(self.root, env=env, runtime_params=params) as session:
-            session.run(pipeline_names=list(pipelines) or None)
+            session.run(pipeline_names=list(pipelines) or None, runner=runner)
 
     def command(self, *words: str, folder: str = ".", **environment: str) -> subprocess.CompletedProcess[str]:
         """Run ``kedro`` or ``dosvotos`` as a person would in a folder of the project."""

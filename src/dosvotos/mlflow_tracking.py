@@ -82,15 +82,26 @@ def set_up_store(context: KedroContext) -> Any:
     if uri.startswith(_WEB):
         for name, value in _SHORT_WAITS.items():
             os.environ.setdefault(name, value)
-        config.setup(context)
+        _set_up(config, context)
         return config
     locks = context.project_path / LOCKS
     locks.mkdir(parents=True, exist_ok=True)
     with FileLock(locks / "tracking.lock"):  # two first runs would both make the tables
         artifacts = config.tracking.experiment.create_experiment_kwargs.artifact_location
         _adopt_artifacts(Path(uri.removeprefix("sqlite:///")), context.project_path, artifacts)
-        config.setup(context)
+        _set_up(config, context)
     return config
+
+
+def _set_up(config: Any, context: KedroContext) -> None:
+    """Do so without the trace MLflow leaves in the environment: the next project would follow it."""
+    name = "MLFLOW_TRACKING_URI"
+    given = os.environ.get(name)
+    config.setup(context)
+    if given is None:
+        os.environ.pop(name, None)
+    else:
+        os.environ[name] = given
 
 
 def open_run(name: str, root: Path, params: Mapping[str, Any], tags: Mapping[str, str]) -> None:
