@@ -63,7 +63,7 @@ def seconds_of_a_run(env: str, params: dict[str, str]) -> float:
 
 
 def seconds_of_a_tick(folder: Path, env: str) -> float:
-    """One ``kedro run --pipelines inference`` in a project that has an approved model and a tick behind it."""
+    """One ``kedro run --pipelines inference`` where a model is approved and a tick was before."""
     command = [str(Path(sys.executable).with_name("kedro")), "run", "--pipelines", "inference", "--env", env]
     settings = {**os.environ, "DO_NOT_TRACK": "true"}
     for _ in range(2):
@@ -73,14 +73,14 @@ def seconds_of_a_tick(folder: Path, env: str) -> float:
 
 
 def approve(url: str) -> None:
-    """Give the newest proposal its second vote; a REJECT counts as a REVIEW here, so that any model serves."""
+    """Give the newest proposal its second vote; a REJECT counts as a REVIEW, so that any model serves."""
     engine = open_database(url)
     with writing(engine) as connection:
         proposal = list_proposals(connection)[0]
         change = update(promotion_proposals).where(promotion_proposals.c.id == proposal.id)
         if proposal.recommendation == "REJECT":
             connection.execute(change.values(recommendation="REVIEW"))
-    vote = Vote("APPROVE", "benchmark", "to time a tick", single_user=True)
+    vote = Vote("APPROVE", "benchmark", "approved to time a tick in a benchmark", single_user=True)
     decide(engine, proposal.id, vote, pd.Timestamp.now("UTC"))
 
 
