@@ -16,10 +16,17 @@ import tempfile
 import time
 from pathlib import Path
 
+import pandas as pd
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 from rich.console import Console
 from rich.table import Table
+from sqlalchemy import update
+
+from dosvotos.database.connection import open_database, writing
+from dosvotos.database.registry import list_proposals
+from dosvotos.database.tables import promotion_proposals
+from dosvotos.promotion.decision import Vote, decide
 
 ROOT = Path(__file__).resolve().parents[1]
 REAL_DATA = ROOT.parent / "shared" / "data"
@@ -55,8 +62,30 @@ def seconds_of_a_run(env: str, params: dict[str, str]) -> float:
         return time.perf_counter() - started
 
 
+def seconds_of_a_tick(folder: Path, env: str) -> float:
+    """One ``kedro run --pipelines inference`` where a model is approved and a tick was before."""
+    command = [str(Path(sys.executable).with_name("kedro")), "run", "--pipelines", "inference", "--env", env]
+    settings = {**os.environ, "DO_NOT_TRACK": "true"}
+    for _ in range(2):
+        started = time.perf_counter()
+        subprocess.run(command, cwd=folder, env=settings, capture_output=True, check=True)
+    return time.perf_counter() - started
+
+
+def approve(url: str) -> None:
+    """Give the newest proposal its second vote; a REJECT counts as a REVIEW, so that any model serves."""
+    engine = open_database(url)
+    with writing(engine) as connection:
+        proposal = list_proposals(connection)[0]
+        change = update(promotion_proposals).where(promotion_proposals.c.id == proposal.id)
+        if proposal.recommendation == "REJECT":
+            connection.execute(change.values(recommendation="REVIEW"))
+    vote = Vote("APPROVE", "benchmark", "approved to time a tick in a benchmark", single_user=True)
+    decide(engine, proposal.id, vote, pd.Timestamp.now("UTC"))
+
+
 def seconds_by_layer(env: str) -> dict[str, float]:
-    """Each layer on its own, in one process and an empty folder."""
+    """Each layer on its own, in one process and an empty folder; then a tick as a person types it."""
     seconds, before = {}, Path.cwd()
     with tempfile.TemporaryDirectory() as folder:
         root = project_folder(Path(folder))
@@ -67,6 +96,8 @@ def seconds_by_layer(env: str) -> dict[str, float]:
             with contextlib.redirect_stdout(io.StringIO()), KedroSession.create(root, env=env) as session:
                 session.run(pipeline_names=[layer])
             seconds[layer] = time.perf_counter() - started
+        approve(f"sqlite:///{root}/data/dosvotos.db")
+        seconds["tick_seconds"] = seconds_of_a_tick(root, env)
         os.chdir(before)
     return seconds
 

@@ -11,6 +11,7 @@ import uvicorn
 
 from dosvotos.database.connection import database_url, open_database
 from dosvotos.errors import DosVotosError
+from dosvotos.project import enter_root
 from streamlit_app.app import create_app
 from streamlit_app.security import refuse_unsafe_host
 
@@ -19,6 +20,7 @@ def main() -> int:
     """Start the server, or say in one line why it must not start."""
     options = _parser().parse_args()
     try:
+        enter_root()
         refuse_unsafe_host(options.host)
         app = create_app()
         open_database(database_url())

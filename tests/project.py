@@ -13,11 +13,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import mlflow
-import pytest
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
-from kedro_mlflow.framework.hooks.mlflow_hook import mlflow_hook
+from kedro.runner import AbstractRunner
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from sqlalchemy import Engine
 
@@ -35,23 +33,31 @@ class Project:
     def engine(self) -> Engine:
         return open_database(f"sqlite:///{self.root}/data/dosvotos.db")
 
-    def run(self, env: str, *pipelines: str, **params: dict[str, Any]) -> None:
+    def run(
+        self, env: str, *pipelines: str, runner: AbstractRunner | None = None, **params: dict[str, Any]
+    ) -> None:
         """Run pipelines (all up to the proposal without a name) in this process, as of a fixed moment."""
         params["data_acquisition"] = {"as_of": AS_OF, **params.get("data_acquisition", {})}
-        with (
-            inside(self.root),
-            _own_store(self.root),
-            _no_run_left_open(),
-            KedroSession.create(self.root, env=env, runtime_params=params) as session,
-        ):
-            session.run(pipeline_names=list(pipelines) or None)
+        with inside(self.root), KedroSession.create(self.root, env=env, runtime_params=params) as session:
+            session.run(pipeline_names=list(pipelines) or None, runner=runner)
 
-    def command(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Run ``kedro`` or ``dosvotos`` as a person would."""
+    def command(self, *words: str, folder: str = ".", **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run ``kedro`` or ``dosvotos`` as a person would in a folder of the project."""
+        process = self.start(*words, folder=folder, **environment)
+        stdout, stderr = process.communicate()
+        return subprocess.CompletedProcess(words, process.returncode, stdout, stderr)
+
+    def start(self, *words: str, folder: str = ".", **environment: str) -> subprocess.Popen[str]:
+        """Start such a program, whose output is piped."""
         program = Path(sys.executable).with_name(words[0])
-        settings = {**os.environ, "DO_NOT_TRACK": "true", "COLUMNS": "300", **environment}
-        return subprocess.run(
-            [program, *words[1:]], cwd=self.root, env=settings, capture_output=True, text=True, check=False
+        settings = {**os.environ, "DO_NOT_TRACK": "true", **environment}
+        return subprocess.Popen(
+            [program, *words[1:]],
+            cwd=self.root / folder,
+            env=settings,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
 
 
@@ -95,25 +101,6 @@ def _empty_store() -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         SqlAlchemyStore(f"sqlite:///{folder}/mlflow.db", folder)
         return Path(folder, "mlflow.db").read_bytes()
-
-
-@contextmanager
-def _own_store(folder: Path) -> Iterator[None]:
-    """MLflow's store by its whole path: MLflow keeps connections by name; a relative one is everybody's."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/data/mlflow.db")
-        yield
-
-
-@contextmanager
-def _no_run_left_open() -> Iterator[None]:
-    """Each session its own run: kedro-mlflow reopens an earlier session's in a pipeline without tracking."""
-    try:
-        yield
-    finally:
-        mlflow_hook.run_id = None
-        while mlflow.active_run():
-            mlflow.end_run()
 
 
 @contextmanager

@@ -4,13 +4,15 @@ import json
 import re
 from typing import NamedTuple
 
-import mlflow
 import pandas as pd
 import pytest
+import yaml
+from kedro.framework.session import KedroSession
 from mlflow import MlflowClient
 from sqlalchemy import select
 
-from dosvotos.contracts.experiment import ExperimentContract
+from dosvotos import mlflow_tracking
+from dosvotos.contracts.experiment import ExperimentContract, flatten
 from dosvotos.contracts.features import FEATURE_ORDER_HASH
 from dosvotos.contracts.records import BacktestRecord, DatasetRecord, TrainingRecord
 from dosvotos.database.connection import reading
@@ -24,7 +26,6 @@ from dosvotos.lineage.chain import Seen, seen_splits
 from dosvotos.lineage.vote import chain_of
 from dosvotos.market.dataset import SPLITS
 from dosvotos.pipelines.promotion.nodes import find_data_hashes, verify_chain
-from dosvotos.pipelines.tracking import log_training
 from dosvotos.policy.bundle import Bundle, open_bundle
 from dosvotos.promotion.audit import find_breaks, read_audit_log
 from dosvotos.promotion.criteria import chain_text
@@ -128,6 +129,19 @@ def test_mlflow_holds_curves_parameters_tags_and_files(project):
     assert run.info.artifact_uri.startswith(f"file://{project.root}/data/mlflow/")
 
 
+def test_mlflow_holds_the_experiment_s_own_parameters_and_the_test_s_figures_in_one_run(project):
+    client = MlflowClient(f"sqlite:///{project.root}/data/mlflow.db")
+    experiment = client.get_experiment_by_name("smoke")
+    (run,) = client.search_runs([experiment.experiment_id])
+    stated = flatten(yaml.safe_load((project.root / "conf/smoke/parameters.yml").read_text()))
+    assert set(run.data.params) == {
+        *stated, "data_acquisition.as_of", "experiment.name", "experiment.version", "experiment.instrument"
+    }  # fmt: skip
+    results = json.loads((project.root / "data/08_reporting/smoke/backtest_results_smoke.json").read_text())
+    assert run.data.metrics["test_sharpe_ratio"] == results["metrics"]["sharpe_ratio"]
+    assert (run.info.status, run.data.tags["env"]) == ("FINISHED", "smoke")
+
+
 def test_each_of_several_seeds_has_a_run_below_the_training_s(project):
     one = TrainingRecord.model_validate(records(project)[RECORDS[1]])
     other = one.seeds[0].model_copy(update={"seed": 7, "best_val_reward": one.best_val_reward - 0.1})
@@ -136,20 +150,22 @@ def test_each_of_several_seeds_has_a_run_below_the_training_s(project):
     contract = ExperimentContract.model_validate_json(folder.read_text())
     kept = Validation("phase_2", 4096, 0.02, 0.5, 9, 1.0, {"pnl": 1.0}, {"value_loss": 0.3})
     curves = {42: [kept], 7: [kept._replace(val_return=-0.08)]}
-    mlflow.set_tracking_uri(f"sqlite:///{project.root}/data/mlflow.db")
-    mlflow.set_experiment("smoke")
-    with mlflow.start_run() as parent:
-        log_training(contract, both, curves, "<html></html>", project.root / one.model_path)
-    client = MlflowClient()
-    children = client.search_runs(
-        [parent.info.experiment_id], f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'"
-    )
+    metrics = {"seeds": [{"seed": s, "curve": [point._asdict() for point in c]} for s, c in curves.items()]}
+    with KedroSession.create(project.root, env="smoke") as session:
+        assert mlflow_tracking.connect(session.load_context())
+    mlflow_tracking.open_run("seeds", project.root, {"a": 1}, {})
+    parent = mlflow_tracking.active_run_id()
+    mlflow_tracking.log_training(contract, both, metrics, "<html></html>", project.root / one.model_path)
+    mlflow_tracking.close_run("FINISHED")
+    client = MlflowClient(f"sqlite:///{project.root}/data/mlflow.db")
+    experiment = client.get_run(parent).info.experiment_id
+    children = client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{parent}'")
     found = {
         run.info.run_name: (run.data.metrics["val_return"], run.data.tags["candidate"], run.info.status)
         for run in children
     }
     assert found == {"seed 42": (0.02, "true", "FINISHED"), "seed 7": (-0.08, "false", "FINISHED")}
-    whole = client.get_run(parent.info.run_id).data
+    whole = client.get_run(parent).data
     assert whole.metrics["val_return_worst"] == other.best_val_reward
     assert whole.metrics["val_return_deviation"] == pytest.approx(0.1 / 2**0.5)
     assert whole.tags["seeds"] == "42, 7"

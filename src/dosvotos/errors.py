@@ -8,6 +8,14 @@ class DosVotosError(Exception):
     """Base class: anything the console shows as a message instead of a traceback."""
 
 
+class ProjectError(DosVotosError):
+    """The working folder is in no project."""
+
+
+class SelectionError(DosVotosError):
+    """A run asks for a pipeline, node, tag or runner that is not there."""
+
+
 class ParameterError(DosVotosError):
     """A parameter is unknown, missing or breaks a rule."""
 

@@ -1,24 +1,42 @@
-"""What happens around every run: parameters checked as a whole, one task at a time, stale data reported."""
+"""What happens around every run: parameters and names checked, one task at a time, MLflow, stale data."""
 
-import logging
-from collections.abc import Collection, Generator
+import os
+from collections.abc import Callable, Collection, Iterable
+from difflib import get_close_matches
+from functools import cached_property, wraps
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
+from kedro.framework.project import pipelines
+from kedro.framework.session import KedroServiceSession, KedroSession
 from kedro.io import CatalogProtocol, DataCatalog
 from kedro.pipeline import Pipeline
+from kedro.pipeline.node import Node
+from kedro.runner import ParallelRunner
 
+from dosvotos import mlflow_tracking
 from dosvotos.contracts.parameters import read_parameters
 from dosvotos.contracts.records import AcquisitionRecord
-from dosvotos.errors import ParameterError, RunLockedError, StaleDataError
-from dosvotos.pipelines.data_acquisition.summary import describe_overdue
+from dosvotos.database.connection import absolute_url
+from dosvotos.errors import ParameterError, RunLockedError, SelectionError, StaleDataError
 
-_LOCKS = Path("data/.locks")
 _ACQUISITION = "acquisition_record"
+_TRAINING = "training_record"
+_BACKTEST = "backtest_results"
 _WHOLE_CONFIGURATION = {"base", None}
+
+
+class Context(KedroContext):
+    """Kedro's context, in which MLflow is set up when somebody asks for it, such as ``kedro mlflow ui``."""
+
+    @cached_property
+    def mlflow(self) -> Any:
+        """kedro-mlflow's configuration; its hook would set it up, and wait for a server, in every run."""
+        return mlflow_tracking.set_up_store(self)
 
 
 class ParameterHooks:
@@ -27,8 +45,9 @@ class ParameterHooks:
     @hook_impl(tryfirst=True)
     def after_context_created(self, context: KedroContext) -> None:
         """Refuse an unknown key, a broken rule, or an environment that borrows another one's name."""
-        logging.getLogger("kedro_mlflow").setLevel(logging.ERROR)  # it sets its own level
-        parameters = read_parameters(context.config_loader["parameters"])
+        tree = context.config_loader["parameters"]
+        context.config_loader["parameters"] = tree  # read once: Kedro would read and merge all files again
+        parameters = read_parameters(tree)
         environment = context.env
         if environment not in _WHOLE_CONFIGURATION and parameters.experiment.name != environment:
             raise ParameterError(
@@ -50,15 +69,98 @@ class CatalogHooks:
             catalog[name].bind_feed(read.feed)
 
 
-class TrackingHooks:
-    """Lets one process at a time set up the tracking store, which two first runs would both create."""
+class RunHooks:
+    """Lets one process at a time work on a run name, in the project's root; other names do not wait."""
 
-    @hook_impl(wrapper=True)
-    def after_context_created(self) -> Generator[None, Any, Any]:
-        """Hold the store's lock while the hooks inside, kedro-mlflow's among them, do their part."""
-        _LOCKS.mkdir(parents=True, exist_ok=True)
-        with FileLock(_LOCKS / "tracking.lock"):
-            return (yield)
+    def __init__(self) -> None:
+        self._root = Path()
+        self._lock: FileLock | None = None
+        self._came_from: Path | None = None
+
+    @hook_impl(tryfirst=True)
+    def after_context_created(self, context: KedroContext) -> None:
+        """Count the database's path from the project's root, and keep the root for the nodes."""
+        self._root = context.project_path
+        credentials = context.config_loader["credentials"]
+        credentials["database"]["url"] = absolute_url(credentials["database"]["url"], self._root)
+        context.config_loader["credentials"] = credentials
+
+    @hook_impl(tryfirst=True)
+    def before_pipeline_run(self, run_params: dict[str, Any]) -> None:
+        """Take the run's lock or refuse, before another hook opens anything for the run."""
+        name, locks = _run_name(run_params), self._root / mlflow_tracking.LOCKS
+        locks.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(locks / f"{name}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            raise RunLockedError(
+                f"run {name!r} is at work in another process; wait for it, or give this one a name of its "
+                "own with --params run_name=..."
+            ) from error
+        self._lock, self._came_from = lock, Path.cwd()
+        os.chdir(self._root)
+
+    @hook_impl
+    def after_pipeline_run(self) -> None:
+        """Release the lock and go back to the folder the run was started from."""
+        self.release()
+
+    def release(self) -> None:
+        """Do so once; a run that holds nothing is left as it is."""
+        if self._lock is not None and self._came_from is not None:
+            os.chdir(self._came_from)
+            self._lock.release()
+            self._lock = None
+
+
+class MlflowHooks:
+    """Opens an MLflow run for a training and logs it and its backtest; other pipelines import no MLflow."""
+
+    __name__ = "mlflow_hook"  # Kedro loads no plugin's hooks under a name that is taken: kedro-mlflow's
+
+    _context: KedroContext
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        """Keep what says where MLflow is and what the experiment states."""
+        self._context = context
+
+    @hook_impl
+    def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline) -> None:
+        """Connect if there is anything to log, and end what an earlier process of this name left open."""
+        context, outputs = self._context, pipeline.all_outputs()
+        root, name = context.project_path, _run_name(run_params)
+        died = mlflow_tracking.left_open(name, root)
+        if not (died or {_TRAINING, _BACKTEST} & outputs) or not mlflow_tracking.connect(context):
+            return
+        if died:
+            mlflow_tracking.end_dead_run(name, root)
+        if _TRAINING in outputs:
+            folder = Path(context.config_loader.conf_source) / str(context.env)
+            runtime = run_params.get("runtime_params") or {}
+            stated = mlflow_tracking.stated_parameters(folder, runtime, context.config_loader["parameters"])
+            tags = {"env": str(context.env), "pipelines": ", ".join(run_params["pipeline_names"] or ("all",))}
+            mlflow_tracking.open_run(name, root, stated, tags)
+
+    @hook_impl
+    def after_node_run(self, node: Node, inputs: dict[str, Any], outputs: dict[str, Any]) -> None:
+        """Log what L3 reports, and what L4 found to the run of the training it is about."""
+        if node.name == "report_training":
+            mlflow_tracking.log_training(
+                inputs["experiment_contract"],
+                inputs[_TRAINING],
+                inputs["training_metrics"],
+                outputs["training_report"],
+                self._context.project_path / inputs[_TRAINING].model_path,
+            )
+        if _BACKTEST in outputs:
+            mlflow_tracking.log_backtest(inputs[_TRAINING].mlflow_run_id, outputs[_BACKTEST]["metrics"])
+
+    @hook_impl
+    def after_pipeline_run(self) -> None:
+        """End the run."""
+        mlflow_tracking.close_run("FINISHED")
 
 
 class FreshnessHooks:
@@ -69,50 +171,82 @@ class FreshnessHooks:
         """Raise StaleDataError, which the command line reports with exit code 3."""
         if _ACQUISITION not in pipeline.all_outputs():
             return
+        from dosvotos.pipelines.data_acquisition.summary import describe_overdue
+
         record: AcquisitionRecord = catalog.load(_ACQUISITION)
         if record.source == "live" and record.overdue:
             raise StaleDataError(describe_overdue(record))
 
 
-class LockHooks:
-    """Lets one process at a time work on a run name; ticks and experiments do not block each other."""
+class LeftOut:
+    """Takes the name of a plugin's hooks, so that a run that has no use for the plugin does not import it."""
 
-    def __init__(self) -> None:
-        self._lock: FileLock | None = None
+    def __init__(self, name: str) -> None:
+        self.__name__ = name
 
-    @hook_impl(tryfirst=True)
-    def before_pipeline_run(self, run_params: dict[str, Any]) -> None:
-        """Take the run's lock or refuse, before another hook opens anything for the run."""
-        name = _task_name(run_params)
-        _LOCKS.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(_LOCKS / f"{name}.lock")
+
+def guard_runs(run_hooks: RunHooks) -> None:
+    """Let every session refuse a selection it cannot run, and clean up whatever ends its run.
+
+    Kedro tells its hooks of no KeyboardInterrupt, such as Ctrl-C or a kernel's stop button, and of no error
+    that another hook raises before the first node.
+    """
+
+    def clean_up(status: str) -> None:
+        mlflow_tracking.close_run(status)
+        run_hooks.release()
+
+    for session in (KedroSession, KedroServiceSession):
+        session.run = _guarded(session.run, clean_up)
+
+
+def _guarded(run: Callable[..., Any], clean_up: Callable[[str], None]) -> Callable[..., Any]:
+    parameters = signature(run)
+
+    @wraps(run)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
         try:
-            lock.acquire(timeout=0)
-        except Timeout as error:
-            raise RunLockedError(
-                f"run {name!r} is at work in another process; wait for it, or give this one a name of its "
-                "own with --params run_name=..."
-            ) from error
-        self._lock = lock
+            _check_selection(parameters.bind(*args, **kwargs).arguments)
+            return run(*args, **kwargs)
+        except BaseException as error:
+            clean_up("FAILED" if isinstance(error, Exception) else "KILLED")
+            raise
 
-    @hook_impl
-    def after_pipeline_run(self) -> None:
-        """Release the lock."""
-        self._release()
-
-    @hook_impl
-    def on_pipeline_error(self) -> None:
-        """Release the lock after a failure."""
-        self._release()
-
-    def _release(self) -> None:
-        if self._lock is not None:
-            self._lock.release()
-            self._lock = None
+    return guarded
 
 
-def _task_name(run_params: dict[str, Any]) -> str:
+def _check_selection(asked: dict[str, Any]) -> None:
+    """Refuse, in one line, names that are not there and a runner that cannot work."""
+    if isinstance(asked.get("runner"), ParallelRunner):
+        raise SelectionError(
+            "ParallelRunner: nodes share database handles and a run's lock, which no other process can take "
+            "over; use SequentialRunner (the default) or ThreadRunner"
+        )
+    single = asked.get("pipeline_name")
+    names = [single] if single else asked.get("pipeline_names") or ["__default__"]
+    for name in names:
+        if name not in pipelines:
+            raise SelectionError(_unknown("pipeline", name, [name for name in pipelines if name[0] != "_"]))
+    whole = sum((pipelines[name] for name in names), Pipeline([]))
+    nodes, tags = {node.name for node in whole.nodes}, {tag for node in whole.nodes for tag in node.tags}
+    for options, kind, known in (
+        (("node_names", "from_nodes", "to_nodes"), "node", nodes),
+        (("tags",), "tag", tags),
+        (("from_inputs", "to_outputs"), "dataset", whole.datasets()),
+    ):
+        for name in (name for option in options for name in asked.get(option) or ()):
+            if name not in known:
+                raise SelectionError(_unknown(kind, name, known))
+
+
+def _unknown(kind: str, name: str, known: Iterable[str]) -> str:
+    if near := get_close_matches(name, list(known)):
+        return f"unknown {kind} {name!r}; did you mean {' or '.join(map(repr, near))}?"
+    return f"unknown {kind} {name!r}; there are: {', '.join(sorted(known))}"
+
+
+def _run_name(run_params: dict[str, Any]) -> str:
     given = run_params.get("runtime_params") or {}
     name = str(given.get("run_name") or run_params.get("env") or "demo")
-    pipelines: Collection[str] = run_params.get("pipeline_names") or ()
-    return f"{name}-inference" if list(pipelines) == ["inference"] else name
+    asked: Collection[str] = run_params.get("pipeline_names") or ()
+    return f"{name}-inference" if list(asked) == ["inference"] else name

@@ -1,23 +1,35 @@
 """The six pipelines, singly, and ``__default__``: L0 to the promotion proposal."""
 
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+
 from kedro.pipeline import Pipeline
 
-from dosvotos.pipelines import backtest, data_acquisition, dataset, inference, promotion, training
+TO_THE_PROPOSAL = ("data_acquisition", "dataset", "training", "backtest", "promotion")
+LAYERS = (*TO_THE_PROPOSAL, "inference")
 
 
-def register_pipelines() -> dict[str, Pipeline]:
-    """Name the pipelines as users type them; ``lineage`` is all six in one picture, for kedro-viz."""
-    pipelines = {
-        "data_acquisition": data_acquisition.create_pipeline(),
-        "dataset": dataset.create_pipeline(),
-        "training": training.create_pipeline(),
-        "backtest": backtest.create_pipeline(),
-        "promotion": promotion.create_pipeline(),
-        "inference": inference.create_pipeline(),
-    }
-    to_the_proposal = [pipeline for name, pipeline in pipelines.items() if name != "inference"]
-    return {
-        **pipelines,
-        "__default__": sum(to_the_proposal, Pipeline([])),
-        "lineage": sum(pipelines.values(), Pipeline([])),
-    }
+class PipelinesByName(Mapping[str, Pipeline]):
+    """Pipelines that are imported when they are asked for: a tick does without what training needs."""
+
+    def __init__(self, parts: Mapping[str, tuple[str, ...]]) -> None:
+        self._parts = parts
+
+    def __getitem__(self, name: str) -> Pipeline:
+        """The pipeline, or the sum of its parts."""
+        modules = (import_module(f"dosvotos.pipelines.{part}") for part in self._parts[name])
+        return sum((module.create_pipeline() for module in modules), Pipeline([]))
+
+    def __iter__(self) -> Iterator[str]:
+        """The names, as users type them."""
+        return iter(self._parts)
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._parts)
+
+
+def register_pipelines() -> PipelinesByName:
+    """Name the pipelines; ``lineage`` is all six in one picture, for kedro-viz."""
+    singly = {name: (name,) for name in LAYERS}
+    return PipelinesByName({**singly, "__default__": TO_THE_PROPOSAL, "lineage": LAYERS})

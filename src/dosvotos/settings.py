@@ -1,12 +1,29 @@
 """Kedro's settings: how configuration is found and merged, and which hooks run."""
 
+import logging
 import os
+import sys
 from datetime import UTC, datetime
+from pathlib import Path
+
+import yaml
+from kedro.framework.cli import cli as kedro_cli
+from kedro.framework.project import LOGGING
 
 from dosvotos.config_loader import StrictConfigLoader
-from dosvotos.hooks import CatalogHooks, FreshnessHooks, LockHooks, ParameterHooks, TrackingHooks
+from dosvotos.hooks import (
+    CatalogHooks,
+    Context,
+    FreshnessHooks,
+    LeftOut,
+    MlflowHooks,
+    ParameterHooks,
+    RunHooks,
+    guard_runs,
+)
+from dosvotos.project import find_root
 
-HOOKS = (ParameterHooks(), CatalogHooks(), TrackingHooks(), LockHooks(), FreshnessHooks())
+_VIZ = ("kedro-dataset-stats", "pipeline-run-hook")
 
 
 def _now() -> str:
@@ -16,6 +33,30 @@ def _now() -> str:
 def _mlflow_tracking_uri() -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///data/mlflow.db"
 
+
+def _configure_logging() -> None:
+    """Do from the project's subfolders what Kedro does in its root only, and log warnings at their level."""
+    logging.captureWarnings(True)
+    file = (find_root() or Path()) / "conf/logging.yml"
+    if "KEDRO_LOGGING_CONFIG" not in os.environ and file.is_file():
+        LOGGING.configure(yaml.safe_load(file.read_text()))
+
+
+def _plugins_left_out() -> tuple[LeftOut, ...]:
+    """``kedro run`` needs no plugin's commands, and a tick no statistics for kedro-viz: they cost seconds."""
+    if sys.argv[1:2] != ["run"]:
+        return ()
+    kedro_cli.load_entry_points = lambda name: []
+    tick = any(word.rpartition("=")[2] == "inference" for word in sys.argv)
+    return tuple(map(LeftOut, _VIZ)) if tick else ()
+
+
+_configure_logging()
+
+CONTEXT_CLASS = Context
+_RUN_HOOKS = RunHooks()
+HOOKS = (ParameterHooks(), CatalogHooks(), _RUN_HOOKS, MlflowHooks(), FreshnessHooks(), *_plugins_left_out())
+guard_runs(_RUN_HOOKS)
 
 CONFIG_LOADER_CLASS = StrictConfigLoader
 CONFIG_LOADER_ARGS = {

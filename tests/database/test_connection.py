@@ -6,7 +6,15 @@ import psutil
 import pytest
 from sqlalchemy import create_engine, insert, select, text
 
-from dosvotos.database.connection import connect, open_database, reading, schema_versions, upgrade, writing
+from dosvotos.database.connection import (
+    connect,
+    open_database,
+    open_existing,
+    reading,
+    schema_versions,
+    upgrade,
+    writing,
+)
 from dosvotos.database.tables import ledger_genesis
 from dosvotos.errors import DatabaseError
 from tests.conftest import ensure_running
@@ -65,7 +73,36 @@ def test_a_file_that_is_no_database_is_one_message(tmp_path):
         open_database(f"sqlite:///{tmp_path}/not.db")
 
 
-def test_a_relative_path_is_the_file_of_the_folder_one_works_in(tmp_path, monkeypatch):
+def test_a_relative_path_counts_from_the_project_s_root(tmp_path, monkeypatch):
+    (tmp_path / "pyproject.toml").write_text("[tool.kedro]\n")
+    (tmp_path / "src/deep").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "src/deep")
+    assert open_database("sqlite:///data/x.db").url.database == f"{tmp_path}/data/x.db"
+
+
+def test_a_database_made_anew_is_not_written_by_the_engine_of_the_old_one(tmp_path):
+    url = f"sqlite:///{tmp_path}/a.db"
+    with writing(open_database(url)) as connection:
+        connection.execute(insert(ledger_genesis).values(id="old", created_at=datetime.now(UTC)))
+    for file in tmp_path.iterdir():
+        file.unlink()
+    with reading(open_database(url)) as connection:
+        assert connection.execute(select(ledger_genesis.c.id)).all() == []
+
+
+def test_a_proof_s_database_is_neither_made_nor_upgraded(tmp_path):
+    url = f"sqlite:///{tmp_path}/a.db"
+    with pytest.raises(DatabaseError, match=r"a\.db does not exist; nothing was made in its place"):
+        open_existing(url)
+    assert list(tmp_path.iterdir()) == []
+    connect(url).connect().close()
+    with pytest.raises(DatabaseError, match="schema is empty"):
+        open_existing(url)
+    open_database(url)
+    assert open_existing(url).url == open_database(url).url
+
+
+def test_outside_a_project_a_relative_path_is_the_file_of_the_folder_one_works_in(tmp_path, monkeypatch):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         monkeypatch.chdir(tmp_path / name)

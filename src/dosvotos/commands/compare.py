@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
-from rich.console import Console
-from rich.table import Table
 from sqlalchemy import Engine, Row
 
 from dosvotos.backtest.compare import Comparison, Contestant, compare
+from dosvotos.console import open_console, plain_table
 from dosvotos.contracts.experiment import ExperimentContract
 from dosvotos.database.connection import reading
 from dosvotos.database.contracts import ContractBook
@@ -55,15 +54,15 @@ def write_comparison(engine: Engine, experiments: Sequence[str], folder: Path, i
 
 def print_comparison(written: Written) -> None:
     """Print the A/B table and the paired evidence."""
-    comparison, console = written.comparison, Console()
+    comparison, console = written.comparison, open_console()
     window = f"{comparison.first_session} to {comparison.last_session}, {comparison.sessions} sessions"
-    sides = Table(window, *comparison.experiments, box=None)
+    sides = plain_table(window, *comparison.experiments)
     for column in sides.columns[1:]:
         column.justify = "right"
     for row in figure_rows(comparison):
         sides.add_row(*row)
     console.print(sides)
-    pairs = Table("a - b", "Sharpe difference", "90% interval", "a beats b", box=None)
+    pairs = plain_table("a - b", "Sharpe difference", "90% interval", "a beats b")
     for row in pair_rows(comparison):
         pairs.add_row(*row)
     console.print(pairs)

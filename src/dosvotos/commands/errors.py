@@ -9,15 +9,16 @@ from kedro.config import MissingConfigException
 from kedro.io import DatasetError
 from kedro.validation.exceptions import ParameterValidationError
 from omegaconf.errors import OmegaConfBaseException
-from rich.console import Console
 from yaml import YAMLError
 
+from dosvotos.console import open_console
 from dosvotos.errors import DosVotosError, StaleDataError
+from dosvotos.project import find_root
 
 EXIT_ERROR = 1
 EXIT_STALE = 3
 _NO_FOLDER = "Given configuration path either does not exist"
-_UNKNOWN_PIPELINE = "Failed to find the pipeline named"
+_KEDRO_S_OWN = ("Pipeline contains no nodes", "Pipeline does not contain", "module 'kedro.runner' has no")
 _READABLE = (ParameterValidationError, OmegaConfBaseException, YAMLError)
 
 
@@ -35,7 +36,7 @@ def message_of(error: BaseException) -> str | None:
     for cause in chain:
         if isinstance(cause, MissingConfigException):
             return _missing_configuration(cause)
-        if isinstance(cause, _READABLE) or str(cause).startswith(_UNKNOWN_PIPELINE):
+        if isinstance(cause, _READABLE) or str(cause).startswith(_KEDRO_S_OWN):
             return str(cause)
     if isinstance(error, DatasetError):
         return str(error)
@@ -44,7 +45,7 @@ def message_of(error: BaseException) -> str | None:
 
 def show(message: str) -> None:
     """Print one error message on standard error, unwrapped and without markup."""
-    Console(stderr=True, soft_wrap=True, highlight=False).print("error:", message, markup=False)
+    open_console(stderr=True).print("error:", message, markup=False, soft_wrap=True)
 
 
 def _report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
@@ -62,7 +63,8 @@ def exit_code(error: BaseException) -> int:
 
 
 def _missing_configuration(error: MissingConfigException) -> str:
-    known = sorted({path.parent.name for path in Path("conf").glob("*/globals.yml")} - {"base"})
+    conf = (find_root() or Path()) / "conf"
+    known = sorted({path.parent.name for path in conf.glob("*/globals.yml")} - {"base"})
     if _NO_FOLDER not in str(error):
         return str(error)
     name = str(error).rsplit("/", 1)[-1]

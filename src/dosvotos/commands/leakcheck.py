@@ -6,16 +6,16 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 import pandas as pd
-from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
 from dosvotos.commands.likeness import experiment_parameters
+from dosvotos.console import open_console, plain_table
 from dosvotos.contracts.experiment import ExperimentContract
 from dosvotos.contracts.features import FEATURE_VARIABLES, SOURCES_BY_FEATURE, TECHNICAL_FEATURES
 from dosvotos.contracts.parameters import Parameters
-from dosvotos.database.connection import database_url, open_database
+from dosvotos.database.connection import database_url, open_existing
 from dosvotos.database.contracts import ContractBook
 from dosvotos.database.market_data import StoredMarket
 from dosvotos.errors import ParameterError
@@ -38,7 +38,6 @@ INPUTS_BY_FEATURE: Final = {
     "time_normalized": (CLOCK,),
 }
 """The inputs of each column that L2 computes, and no others."""
-_PIPE_WIDTH: Final = 10_000
 
 
 class StoredExperiment(NamedTuple):
@@ -77,7 +76,7 @@ def load_experiment(parameters: Parameters) -> StoredExperiment:
     DataError
         If no bars, or no observations that features need, are stored.
     """
-    engine = open_database(database_url())
+    engine = open_existing(database_url())
     bar_table, macro_tables = StoredMarket(engine, parameters.experiment.instrument, parameters.feed).tables
     contract = freeze_contract(parameters, ContractBook(engine), bar_table)
     return StoredExperiment(contract, MarketHistory(*select_history(contract, bar_table, macro_tables)))
@@ -114,16 +113,16 @@ def run_leakcheck(env: str, features: str | None, n_probes: int, seed: int) -> L
     contract, history = load_experiment(experiment_parameters(env))
     pipeline = dataset_pipeline(contract) if features is None else import_pipeline(features, contract)
     variables = contract.parameters.macro_variables.variables
-    with Progress(transient=True, console=Console(stderr=True)) as progress:
+    with Progress(transient=True, console=open_console(stderr=True)) as progress:
         task = progress.add_task("probing", total=n_probes)
         return check_leaks(
             pipeline, history, variables, n_probes, seed, on_probe=lambda: progress.advance(task)
         )
 
 
-def print_report(report: LeakReport, console: Console | None = None) -> None:
+def print_report(report: LeakReport) -> None:
     """Print a table of the features, then each finding; no name, date or number is cut at any width."""
-    console = console or _console()
+    console = open_console()
     console.print(_feature_table(report))
     for finding in report.findings():
         count = f" ({finding.n_probes} probes)" if finding.n_probes > 1 else ""
@@ -137,16 +136,8 @@ def print_report(report: LeakReport, console: Console | None = None) -> None:
     console.print(conclusion(report), markup=False, soft_wrap=True)
 
 
-def _console() -> Console:
-    """Return a console on standard output that does not take a pipe or file for 80 columns wide."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=_PIPE_WIDTH)
-
-
 def _feature_table(report: LeakReport) -> Table:
-    table = Table()
-    for name in ("feature", "verdict", "probes", "moved by"):
-        table.add_column(name, overflow="fold", no_wrap=name in ("verdict", "probes"))
+    table = plain_table("feature", "verdict", "probes", "moved by")
     for feature in report.features:
         style = "green" if feature.verdict == "clean" else "red" if feature.findings else "yellow"
         verdict = Text(feature.verdict, style)

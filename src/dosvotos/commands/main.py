@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import click
 
@@ -13,22 +13,40 @@ from dosvotos.database.connection import (
     connect,
     database_url,
     open_database,
+    open_existing,
     reading,
     schema_versions,
     upgrade,
 )
 from dosvotos.files import write_file
 from dosvotos.leakage.check import DEFAULT_PROBES
+from dosvotos.project import enter_root
 from dosvotos.promotion.audit import find_breaks, read_audit_log
 from dosvotos.reports.leakcheck import render_leakcheck
 
 REPORTS: Final = Path("data/08_reporting")
 
 
+class TypedPath(click.Path):
+    """A path as a person types it, from the folder they are in, which may lie anywhere in the project."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Count a typed path from where the command was started, and a default from the project's root."""
+        started_in = ctx.find_object(Path) if ctx is not None and isinstance(value, str) else None
+        return super().convert(started_in / value if started_in else value, param, ctx)
+
+
 @click.group()
 @click.version_option(package_name="dosvotos")
-def cli() -> None:
+@click.pass_context
+def cli(ctx: click.Context) -> None:
     """Dos Votos: no model trades until two votes agree. Pipelines run with 'kedro run'."""
+    ctx.obj = Path.cwd()
+    if "--help" not in sys.argv:
+        enter_root()
 
 
 @cli.group()
@@ -56,7 +74,7 @@ def audit() -> None:
 @audit.command("verify")
 def audit_verify() -> None:
     """Check that no row of the audit log was changed, removed or reordered."""
-    with reading(open_database(database_url())) as connection:
+    with reading(open_existing(database_url())) as connection:
         rows = read_audit_log(connection)
     breaks = find_breaks(rows)
     for line in breaks:
@@ -69,10 +87,10 @@ def audit_verify() -> None:
 @cli.command()
 @click.option(
     "--data",
-    type=click.Path(path_type=Path),
+    type=TypedPath(),
     help="Folder of usdcop_5m and macro_* files; without it the published statistics are the real market.",
 )
-@click.option("--out", type=click.Path(path_type=Path), default=LIKENESS_PAGE, show_default=True)
+@click.option("--out", type=TypedPath(), default=LIKENESS_PAGE, show_default=True)
 @click.option("--env", default="demo", show_default=True, help="Experiment whose sample market is shown.")
 @click.option(
     "--edge", type=float, default=0.0, show_default=True, help="Planted in the market that is shown."
@@ -93,12 +111,13 @@ def likeness(data: Path | None, out: Path, env: str, edge: float) -> None:
 )
 @click.option("--probes", type=click.IntRange(min=1), default=DEFAULT_PROBES, show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--html", type=click.Path(path_type=Path), help="Write the report as a page.")
-@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the report as JSON.")
+@click.option("--html", type=TypedPath(), help="Write the report as a page.")
+@click.option("--json", "json_file", type=TypedPath(), help="Write the report as JSON.")
 def leakcheck(
     env: str, features: str | None, probes: int, seed: int, html: Path | None, json_file: Path | None
 ) -> None:
     """Show that no feature sees the future, on your data; exit code 1 if one does."""
+    sys.path.insert(0, str(click.get_current_context().find_object(Path)))  # own features lie where one is
     report = run_leakcheck(env, features, probes, seed)
     if html is not None:
         write_file(html, render_leakcheck(report).encode())
@@ -112,14 +131,14 @@ def leakcheck(
 @cli.command()
 @click.argument("experiments", nargs=-1, metavar="EXP_A EXP_B ...")
 @click.option("--intersect", is_flag=True, help="Compare only the sessions whose bars are the same in all.")
-@click.option("--out", type=click.Path(path_type=Path), default=REPORTS, show_default=True, help="Folder.")
+@click.option("--out", type=TypedPath(), default=REPORTS, show_default=True, help="Folder.")
 def compare(experiments: tuple[str, ...], intersect: bool, out: Path) -> None:
     """Set experiments beside each other over their latest proposals."""
     if len(experiments) < 2 or len(set(experiments)) < len(experiments):
         raise click.UsageError("name at least two experiments, each once")
     from dosvotos.commands.compare import print_comparison, write_comparison
 
-    written = write_comparison(open_database(database_url()), experiments, out, intersect)
+    written = write_comparison(open_existing(database_url()), experiments, out, intersect)
     print_comparison(written)
     click.echo(f"see {written.page} and {written.data.name}")
 
@@ -143,7 +162,7 @@ def pack(proposal_id: int) -> None:
     """Write a proposal's validation pack again, with the votes and further tests it has by now."""
     from dosvotos.reports.validation_pack import write_pack
 
-    click.echo(f"see {write_pack(open_database(database_url()), proposal_id)}")
+    click.echo(f"see {write_pack(open_existing(database_url()), proposal_id)}")
 
 
 def main() -> None:

@@ -7,13 +7,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event, exc, make_url
+from sqlalchemy import Connection, Engine, create_engine, event, exc, inspect, make_url, text
 
 from dosvotos.errors import DatabaseError
+from dosvotos.project import find_root
 
 URL_VARIABLE = "DOSVOTOS_DATABASE_URL"
 DEFAULT_URL = "sqlite:///data/dosvotos.db"
@@ -35,17 +32,38 @@ def open_database(url: str) -> Engine:
     DatabaseError
         If the URL is malformed, the server cannot be reached or its schema is not this version's.
     """
-    return _open(_absolute(url))
+    url = absolute_url(url)
+    if (file := _file_of(url)) and not file.exists():
+        _open.cache_clear()  # an engine of a file that is gone would go on writing into it
+    return _open(url)
+
+
+def open_existing(url: str) -> Engine:
+    """Connect to a database that a proof is about: it is neither made nor upgraded.
+
+    Raises
+    ------
+    DatabaseError
+        If there is no such database or its schema is not this version's.
+    """
+    engine = make_engine(absolute_url(url))
+    file = _file_of(str(engine.url))
+    if file and not file.exists():
+        raise DatabaseError(f"database {file} does not exist; nothing was made in its place")
+    return _of_today(engine)
 
 
 @cache
 def _open(url: str) -> Engine:
     engine = connect(url)
+    if engine.dialect.name == "sqlite" and (versions := schema_versions(engine))[0] != versions[1]:
+        upgrade(engine)
+    return _of_today(engine)
+
+
+def _of_today(engine: Engine) -> Engine:
     present, wanted = schema_versions(engine)
     if present == wanted:
-        return engine
-    if engine.dialect.name == "sqlite":
-        upgrade(engine)
         return engine
     raise DatabaseError(
         f"database {engine.url.render_as_string()}: schema is {present or 'empty'}, this version needs "
@@ -53,16 +71,26 @@ def _open(url: str) -> Engine:
     )
 
 
-def _absolute(url: str) -> str:
-    """A SQLite file's place in full: the same relative path is another file from another folder."""
+def absolute_url(url: str, root: Path | None = None) -> str:
+    """Write a SQLite file's path in full, counted from the project's root or, outside any, from here."""
+    file = _file_of(url)
+    return f"sqlite:///{(root or find_root() or Path.cwd()) / file}" if file else url
+
+
+def _file_of(url: str) -> Path | None:
     name = url.removeprefix("sqlite:///")
-    if name == url or name in ("", ":memory:"):
-        return url
-    return f"sqlite:///{Path(name).absolute()}"
+    return None if name == url or name in ("", ":memory:") else Path(name)
 
 
 def connect(url: str) -> Engine:
-    """Make an engine without looking at the schema; passwords never reach its messages."""
+    """Make an engine, and a SQLite file's folder, without looking at the schema."""
+    if file := _file_of(url):
+        file.parent.mkdir(parents=True, exist_ok=True)
+    return make_engine(url)
+
+
+def make_engine(url: str) -> Engine:
+    """Make an engine that has not connected yet; passwords never reach its messages."""
     try:
         parsed = make_url(url)
     except exc.ArgumentError as error:
@@ -70,8 +98,6 @@ def connect(url: str) -> Engine:
             f"{URL_VARIABLE}: not a database URL; expected sqlite:/// or postgresql://"
         ) from error
     if parsed.get_backend_name() == "sqlite":
-        if parsed.database:
-            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
         engine = create_engine(parsed, connect_args={"timeout": 30})
         _prepare_sqlite(engine)
         return engine
@@ -83,12 +109,17 @@ def connect(url: str) -> Engine:
 def schema_versions(engine: Engine) -> tuple[str | None, str | None]:
     """Schema revision found in the database and the one this code needs."""
     with reading(engine) as connection:
-        present = MigrationContext.configure(connection).get_current_revision()
-    return present, ScriptDirectory(str(_MIGRATIONS)).get_current_head()
+        present = None
+        if inspect(connection).has_table("alembic_version"):
+            present = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return present, max(file.name for file in _MIGRATIONS.glob("versions/0*.py")).partition("_")[0]
 
 
 def upgrade(engine: Engine) -> None:
     """Bring the schema to this version in one transaction."""
+    from alembic import command  # not needed by the many runs that find the schema as it must be
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS))
     with writing(engine) as connection:

@@ -20,7 +20,6 @@ from dosvotos.datasets.models import ProductionModel
 from dosvotos.lineage.chain import check_candidate, check_contract, check_dataset, check_split
 from dosvotos.market.calendar import session_dates
 from dosvotos.market.splits import Split, splits_of
-from dosvotos.pipelines.tracking import log_backtest
 from dosvotos.policy.bundle import Bundle
 from dosvotos.promotion.criteria import Improvement, improvement_over
 
@@ -62,7 +61,6 @@ def backtest_candidate(
     """Run the served policy over the test window, beside strategies without skill."""
     window = _test(contract)
     report = run_backtest(candidate.policy, test, window.sessions(), contract.parameters)
-    log_backtest(report["metrics"])
     return {
         "model_id": training.model_id,
         "model_hash": training.model_hash,

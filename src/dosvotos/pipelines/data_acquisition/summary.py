@@ -3,9 +3,8 @@
 from collections.abc import Iterator
 
 import pandas as pd
-from rich.console import Console
-from rich.table import Table
 
+from dosvotos.console import open_console, plain_table
 from dosvotos.contracts.records import AcquisitionRecord, BarState, SeriesState
 from dosvotos.hashing import short
 
@@ -14,11 +13,10 @@ _MINUTE = "%Y-%m-%d %H:%M"
 
 def print_acquisition(record: AcquisitionRecord, findings: pd.DataFrame) -> None:
     """Print one row for the bars and one a variable, then whatever was put aside or went wrong."""
-    console = Console()
-    table = Table(
+    console = open_console()
+    table = plain_table(
         "variable", "source", "last observation", "published, UTC", "age, days", "rows", "new", "findings",
         title=f"L0 {record.instrument} from {record.source}, {record.extraction_timestamp:{_MINUTE}} UTC",
-        box=None,
     )  # fmt: skip
     for column in table.columns[4:7]:
         column.justify = "right"
@@ -27,11 +25,11 @@ def print_acquisition(record: AcquisitionRecord, findings: pd.DataFrame) -> None
         high = series.priority == "HIGH"
         table.add_row(f"[bold]{series.variable}[/]" if high else series.variable, *_series_cells(series))
     console.print(table)
-    for line in _quarantine_lines(findings):
-        console.print(line, style="yellow", markup=False, highlight=False)
+    for line in _finding_lines(findings):
+        console.print(line, style="yellow", markup=False)
     for subject, notes in [("bars", record.bars.notes), *((s.variable, s.notes) for s in record.series)]:
         for note in notes:
-            console.print(f"{subject}: {note}", style="dim", markup=False, highlight=False)
+            console.print(f"{subject}: {note}", style="dim", markup=False)
     console.print(
         f"extraction {short(record.extraction_hash)}, source {short(record.source_hash)}\n", style="dim"
     )
@@ -59,7 +57,8 @@ def _why(notes: tuple[str, ...]) -> str:
 
 
 def _bar_cells(bars: BarState) -> list[str]:
-    found = f"[red]{bars.missing_session} is missing[/]" if bars.missing_session else _findings(bars)
+    missing = f"[red]{bars.missing_session} is missing[/]" if bars.missing_session else ""
+    found = ", ".join(filter(None, (missing, _findings(bars))))
     last = f"{bars.last_bar:{_MINUTE}}" if bars.last_bar else "-"
     return [bars.source or "-", last, last, "", f"{bars.bars:,}", f"{bars.new:,}", found]
 
@@ -87,8 +86,8 @@ def _findings(state: BarState | SeriesState) -> str:
     return ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
 
 
-def _quarantine_lines(findings: pd.DataFrame) -> Iterator[str]:
-    """One line a rule and subject, with its first example."""
-    put_aside = findings[findings["severity"] == "quarantined"]
-    for (subject, rule), rows in put_aside.groupby(["subject", "rule"]):
-        yield f"{subject}: {len(rows):,} quarantined by {rule}, such as: {rows['detail'].iloc[0]}"
+def _finding_lines(findings: pd.DataFrame) -> Iterator[str]:
+    """One line a rule and subject with its first example: what is quarantined, and what the bars are like."""
+    shown = findings[(findings["severity"] == "quarantined") | (findings["subject"] == "bars")]
+    for (subject, rule, severity), rows in shown.groupby(["subject", "rule", "severity"]):
+        yield f"{subject}: {len(rows):,} {severity} by {rule}, such as: {rows['detail'].iloc[0]}"

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
 from sqlalchemy import Row
 
+from dosvotos.console import open_console, plain_table
 from dosvotos.formats import Formats
 from dosvotos.hashing import short
 
@@ -29,7 +29,7 @@ _SHOWN_HASHES = (
 
 def print_summary(proposal: Row[Any], results: dict[str, Any]) -> None:
     """Print recommendation, metrics, criteria, lineage and the next step."""
-    console = Console()
+    console = open_console()
     colour = _COLOURS[proposal.recommendation]
     console.print()
     console.print(
@@ -37,6 +37,7 @@ def print_summary(proposal: Row[Any], results: dict[str, Any]) -> None:
             f"[bold {colour}]{proposal.recommendation}[/]  {proposal.reason}",
             title=f"promotion proposal {proposal.id}: {proposal.experiment_name}",
             subtitle=proposal.model_id,
+            expand=False,
         )
     )
     console.print(_metrics(results))
@@ -51,7 +52,7 @@ def print_summary(proposal: Row[Any], results: dict[str, Any]) -> None:
 
 
 def _metrics(results: dict[str, Any]) -> Table:
-    table = Table("out of sample", results["test_period"], "always long", "always short", box=None)
+    table = plain_table("out of sample", results["test_period"], "always long", "always short")
     columns = [results["metrics"], results["naive"]["always_long"], results["naive"]["always_short"]]
     for label, name, form in (
         ("Sharpe ratio", "sharpe_ratio", "{:.2f}"),
@@ -75,7 +76,7 @@ def _stress(stress: dict[str, Any]) -> Table:
     cases += [
         (f"filled {case['bars']} bar(s) later", case["metrics"]) for case in stress["delays"] if case["bars"]
     ]
-    table = Table("the same decisions", "Sharpe ratio", "total return", box=None)
+    table = plain_table("the same decisions", "Sharpe ratio", "total return")
     for label, metrics in cases:
         sharpe = "-" if metrics["sharpe_ratio"] is None else f"{metrics['sharpe_ratio']:.2f}"
         table.add_row(label, sharpe, f"{metrics['total_return']:+.1%}")
@@ -85,7 +86,7 @@ def _stress(stress: dict[str, Any]) -> Table:
 
 
 def _criteria(proposal: Row[Any]) -> Table:
-    table = Table("criterion", "result", box=None)
+    table = plain_table("criterion", "result")
     for name, text in proposal.criteria_results.items():
         colour = "green" if text.startswith("PASS") else "red" if text.startswith("FAIL") else "yellow"
         table.add_row(name, f"[{colour}]{text}[/]")
@@ -94,7 +95,7 @@ def _criteria(proposal: Row[Any]) -> Table:
 
 def _evidence(evidence: dict[str, Any]) -> Table:
     """What the window proves, with its intervals and with what it could have shown at all."""
-    table = Table("evidence", "", box=None)
+    table = plain_table("evidence", "")
     look = (
         f"look {evidence['looks']} at this window" if evidence["looks"] > 1 else "first look at this window"
     )
@@ -120,7 +121,7 @@ def _evidence(evidence: dict[str, Any]) -> Table:
 
 
 def _lineage(proposal: Row[Any]) -> Table:
-    table = Table("lineage", "", box=None)
+    table = plain_table("lineage", "")
     for name in _SHOWN_HASHES:
         table.add_row(name, short(proposal.lineage[name]))
     return table

@@ -17,7 +17,7 @@ from dosvotos.datasets.models import TrainedModel
 from dosvotos.hashing import short
 from dosvotos.lineage.chain import check_contract, check_dataset, check_split
 from dosvotos.market.normalization import NormStats
-from dosvotos.pipelines.tracking import active_run_id, log_training
+from dosvotos.mlflow_tracking import active_run_id
 from dosvotos.pipelines.training.progress import training_progress
 from dosvotos.policy.bundle import Bundle
 from dosvotos.training.results import Validation, spread_of
@@ -144,22 +144,8 @@ def report_training(contract: ExperimentContract, record: TrainingRecord, metric
     """Draw how the seeds learned."""
     from dosvotos.reports.training import render_training
 
-    return render_training(contract, record, _curves(metrics))
-
-
-def log_training_to_mlflow(
-    contract: ExperimentContract,
-    record: TrainingRecord,
-    candidate: Bundle,
-    metrics: dict[str, Any],
-    report: str,
-) -> None:
-    """Log the training to the active MLflow run, if there is one."""
-    log_training(contract, record, _curves(metrics), report, candidate.folder)
-
-
-def _curves(metrics: dict[str, Any]) -> dict[int, list[Validation]]:
-    return {seed["seed"]: [Validation(**point) for point in seed["curve"]] for seed in metrics["seeds"]}
+    curves = {seed["seed"]: [Validation(**point) for point in seed["curve"]] for seed in metrics["seeds"]}
+    return render_training(contract, record, curves)
 
 
 def _summary(record: TrainingRecord) -> str:

@@ -5,7 +5,6 @@ from kedro.pipeline import Pipeline
 from dosvotos.pipelines.named import named_node
 from dosvotos.pipelines.training.nodes import (
     delete_checkpoints,
-    log_training_to_mlflow,
     report_training,
     seal_training,
     train_policy,
@@ -51,17 +50,6 @@ def create_pipeline() -> Pipeline:
                 report_training,
                 ["experiment_contract", "training_record", "training_metrics"],
                 "training_report",
-            ),
-            named_node(
-                log_training_to_mlflow,
-                [
-                    "experiment_contract",
-                    "training_record",
-                    "candidate_model",
-                    "training_metrics",
-                    "training_report",
-                ],
-                None,
             ),
         ],
         tags="L3",

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from dosvotos.console import open_console
 from dosvotos.training.results import Standing
 
 logger = logging.getLogger(__name__)
@@ -20,7 +21,7 @@ def training_progress(
     seeds: tuple[int, ...], console: Console | None = None, clock: Callable[[], float] = time.monotonic
 ) -> Iterator[Callable[[Standing], None]]:
     """Show every rollout of every seed that the callable is told about."""
-    console = console or Console()
+    console = console or open_console()
     if not console.is_terminal:
         yield _Lines(clock)
         return

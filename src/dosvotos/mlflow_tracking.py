@@ -1,0 +1,336 @@
+"""MLflow, where it is installed and answers: what a training shows beside its record."""
+
+import logging
+import os
+import sqlite3
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+from filelock import FileLock
+from kedro.framework.context import KedroContext
+
+from dosvotos.contracts.experiment import ExperimentContract, flatten
+from dosvotos.contracts.records import TrainingRecord
+from dosvotos.database.connection import absolute_url
+from dosvotos.training.results import Validation, spread_of
+
+LOCKS: Final = Path("data/.locks")
+logger = logging.getLogger(__name__)
+
+_ANSWER_SECONDS = 1.0
+_SHORT_WAITS = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
+_WEB = ("http://", "https://")
+_MAX_PARAM = 500
+_MAX_BATCH = 1000
+_ALWAYS_SHOWN = ("experiment.name", "experiment.version", "experiment.instrument")
+
+
+@dataclass
+class Tracking:
+    """What the process has open at MLflow."""
+
+    client: Any = None
+    """``MlflowClient``, or None while nothing is tracked."""
+    experiment_id: str = ""
+    run_id: str | None = None
+    """The run that is open; a backtest alone writes into its training's and opens none."""
+    note: Path = Path()
+    """By this file the next start knows of the run if this process dies."""
+
+
+_tracking = Tracking()
+
+
+def active_run_id() -> str | None:
+    """Id of the MLflow run that is open, or None without MLflow or with its server out of reach."""
+    return _tracking.run_id
+
+
+def connect(context: KedroContext) -> bool:
+    """Set up MLflow as mlflow.yml says; without it, or when it does not answer, nothing is tracked.
+
+    A server is asked whether it is there before anything waits for it, and no lock is held meanwhile.
+    """
+    _tracking.client, _tracking.run_id = None, None
+    if find_spec("kedro_mlflow") is None:
+        return False
+    uri = _tracking_uri(context)
+    if not _answers(uri):
+        logger.warning("MLflow does not answer at %s; this run goes on without it", uri)
+        return False
+    with _without_mlflow_on_failure():
+        config = set_up_store(context)
+        _tracking.experiment_id = config.tracking.experiment._experiment.experiment_id
+        _tracking.client = config.server._mlflow_client
+    return _tracking.client is not None
+
+
+def set_up_store(context: KedroContext) -> Any:
+    """kedro-mlflow's configuration, paths counted from the project's root, store and experiment made."""
+    from kedro_mlflow.config.kedro_mlflow_config import KedroMlflowConfig
+
+    logging.getLogger("kedro_mlflow").setLevel(logging.ERROR)  # it sets its own level
+    config = KedroMlflowConfig.model_validate(context.config_loader["mlflow"])
+    uri = config.server.mlflow_tracking_uri = _tracking_uri(context)
+    if uri.startswith(_WEB):
+        for name, value in _SHORT_WAITS.items():
+            os.environ.setdefault(name, value)
+        _set_up(config, context)
+        return config
+    locks = context.project_path / LOCKS
+    locks.mkdir(parents=True, exist_ok=True)
+    with FileLock(locks / "tracking.lock"):  # two first runs would both make the tables
+        artifacts = config.tracking.experiment.create_experiment_kwargs.artifact_location
+        _adopt_artifacts(Path(uri.removeprefix("sqlite:///")), context.project_path, artifacts)
+        _set_up(config, context)
+    return config
+
+
+def _set_up(config: Any, context: KedroContext) -> None:
+    """Do so without the trace MLflow leaves in the environment: the next project would follow it."""
+    name = "MLFLOW_TRACKING_URI"
+    given = os.environ.get(name)
+    config.setup(context)
+    if given is None:
+        os.environ.pop(name, None)
+    else:
+        os.environ[name] = given
+
+
+def open_run(name: str, root: Path, params: Mapping[str, Any], tags: Mapping[str, str]) -> None:
+    """Open a run."""
+    with _without_mlflow_on_failure() as client:
+        run = client.create_run(_tracking.experiment_id, run_name=name, tags=dict(tags))
+        _tracking.run_id = run.info.run_id
+        _tracking.note = _note(name, root)
+        _tracking.note.write_text(f"{run.info.run_id}\n{root}")
+        _log_params(client, run.info.run_id, params)
+
+
+def close_run(status: str) -> None:
+    """End the open run, if there is one, as FINISHED, FAILED or KILLED."""
+    if _tracking.client is not None and _tracking.run_id is not None:
+        with _without_mlflow_on_failure() as client:
+            client.set_terminated(_tracking.run_id, status)
+            _tracking.note.unlink(missing_ok=True)
+    _tracking.client, _tracking.run_id = None, None
+
+
+def left_open(name: str, root: Path) -> bool:
+    """Whether the last tracked run of this name died before it ended."""
+    return _note(name, root).is_file()
+
+
+def end_dead_run(name: str, root: Path) -> None:
+    """Mark as KILLED the run whose process died; another machine's is left alone."""
+    run_id, _, home = _note(name, root).read_text().partition("\n")
+    with _without_mlflow_on_failure() as client:
+        if home == str(root) or not client.tracking_uri.startswith(_WEB):
+            client.set_terminated(run_id, "KILLED")
+        _note(name, root).unlink(missing_ok=True)
+
+
+def _note(name: str, root: Path) -> Path:
+    return root / LOCKS / f"{name}.mlflow"
+
+
+def _tracking_uri(context: KedroContext) -> str:
+    server = context.config_loader["mlflow"]["server"]
+    return absolute_url(server["mlflow_tracking_uri"], context.project_path)
+
+
+def _answers(uri: str) -> bool:
+    """Whether anything at a server's address replies within a second; a file needs no asking."""
+    if not uri.startswith(_WEB):
+        return True
+    import httpx
+
+    try:
+        httpx.get(uri, timeout=_ANSWER_SECONDS, verify=False)  # asks for a sign of life and sends nothing
+    except httpx.HTTPError:
+        return False
+    return True
+
+
+@contextmanager
+def _without_mlflow_on_failure() -> Iterator[Any]:
+    """Give the client; whatever goes wrong with it ends the tracking, never the run."""
+    try:
+        yield _tracking.client
+    except Exception as error:
+        logger.warning("MLflow: %s; this run goes on without it", str(error).partition("\n")[0])
+        _tracking.client = None
+
+
+def _adopt_artifacts(database: Path, root: Path, artifacts: str | None) -> None:
+    """Let a copied or moved project's store name its own artifact folder: MLflow keeps whole paths."""
+    if not artifacts or Path(artifacts).is_absolute() or not database.is_relative_to(root):
+        return
+    if not database.is_file() or "://" in artifacts:
+        return
+    here = (root / artifacts).as_uri()
+    with closing(sqlite3.connect(database, timeout=30)) as connection, connection:
+        tables = connection.execute("SELECT name FROM sqlite_master WHERE name = 'experiments'")
+        elsewhere = tables.fetchone() and connection.execute(
+            "SELECT DISTINCT artifact_location FROM experiments "
+            "WHERE artifact_location LIKE ? AND artifact_location <> ?",
+            (f"file://%/{artifacts}", here),
+        )
+        for (old,) in elsewhere.fetchall() if elsewhere else ():
+            connection.execute(
+                "UPDATE experiments SET artifact_location = ? WHERE artifact_location = ?", (here, old)
+            )
+            connection.execute(
+                "UPDATE runs SET artifact_uri = ? || substr(artifact_uri, ?) WHERE artifact_uri LIKE ?",
+                (here, len(old) + 1, f"{old}/%"),
+            )
+
+
+def stated_parameters(
+    folder: Path, runtime: Mapping[str, Any], resolved: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What an experiment says of its own, in its folder and by --params, with the values it resolves to.
+
+    Parameters
+    ----------
+    folder : Path
+        The experiment's folder in conf/.
+    runtime : mapping
+        The run's own parameters, nested.
+    resolved : mapping
+        All parameters, nested.
+    """
+    names = dict.fromkeys((*_ALWAYS_SHOWN, *flatten(dict(runtime))))
+    for file in sorted(folder.rglob("*.yml")):
+        if any(part.startswith("parameters") for part in file.relative_to(folder).parts):
+            names |= flatten(yaml.safe_load(file.read_text()) or {})
+    values = flatten(dict(resolved))
+    return {name: values[name] for name in names if name in values}
+
+
+def _log_params(client: Any, run_id: str, params: Mapping[str, Any]) -> None:
+    from mlflow.entities import Param
+
+    client.log_batch(run_id, params=[Param(name, str(value)[:_MAX_PARAM]) for name, value in params.items()])
+
+
+def log_training(
+    contract: ExperimentContract,
+    record: TrainingRecord,
+    metrics: Mapping[str, Any],
+    report: str,
+    bundle: Path,
+) -> None:
+    """Log a training to the open run: hashes, the candidate's curves, and the files.
+
+    Of several seeds each has a run of its own below it, so that MLflow draws a figure's curves together.
+    """
+    if _tracking.client is None or _tracking.run_id is None:
+        return
+    run_id = _tracking.run_id
+    curves = {seed["seed"]: [Validation(**point) for point in seed["curve"]] for seed in metrics["seeds"]}
+    with _without_mlflow_on_failure() as client:
+        _log_figures(client, run_id, curves[record.seed], _spread(record), _tags(contract, record))
+        client.log_text(run_id, report, "training_report.html")
+        client.log_text(run_id, record.model_dump_json(indent=2), "training_record.json")
+        client.log_artifacts(run_id, str(bundle), "bundle")
+        for seed in record.seeds if len(record.seeds) > 1 else ():
+            tags = {
+                "mlflow.parentRunId": run_id,
+                "seed": str(seed.seed),
+                "engine": record.engine,
+                "model_hash": seed.model_hash,
+                "candidate": str(seed.seed == record.seed).lower(),
+            }
+            child = client.create_run(_tracking.experiment_id, run_name=f"seed {seed.seed}").info.run_id
+            best = {"best_val_return": seed.best_val_reward}
+            _log_figures(client, child, curves[seed.seed], best, tags)
+            client.set_terminated(child)
+
+
+def log_backtest(run_id: str | None, metrics: Mapping[str, Any]) -> None:
+    """Log the out-of-sample figures that are defined to the training's run."""
+    if _tracking.client is None or run_id is None:
+        return
+    found = {f"test_{name}": float(value) for name, value in metrics.items() if value is not None}
+    with _without_mlflow_on_failure() as client:
+        _log_figures(client, run_id, (), found, {})
+
+
+def _tags(contract: ExperimentContract, record: TrainingRecord) -> dict[str, str]:
+    tags = {
+        "contract_id": f"{contract.contract_id} {contract.contract_version}",
+        "config_hash": record.config_hash,
+        "reward_config_hash": record.reward_config_hash,
+        "dataset_hash": record.dataset_hash,
+        "model_hash": record.model_hash,
+        "manifest_hash": record.manifest_hash,
+        "model_id": record.model_id,
+        "engine": record.engine,
+        "seed": str(record.seed),
+        "seeds": ", ".join(str(seed.seed) for seed in record.seeds),
+    }
+    commit = git_commit()
+    return {**tags, "git_commit": commit} if commit else tags
+
+
+def git_commit() -> str | None:
+    """The commit of the project's folder, marked where files differ from it; None outside git."""
+    try:
+        found = subprocess.run(
+            ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=10,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return found.stdout.strip() or None
+
+
+def _spread(record: TrainingRecord) -> dict[str, float]:
+    returns = [seed.best_val_reward for seed in record.seeds]
+    spread = {f"val_return_{n}": v for n, v in spread_of(returns)._asdict().items() if v is not None}
+    return {"best_val_return": record.best_val_reward, **spread}
+
+
+def _log_figures(
+    client: Any,
+    run_id: str,
+    curve: Sequence[Validation],
+    figures: Mapping[str, float],
+    tags: Mapping[str, str],
+) -> None:
+    """All in few calls: each costs the store a transaction."""
+    from mlflow.entities import Metric, RunTag
+
+    now = int(time.time() * 1000)
+    points = [Metric(name, value, now, 0) for name, value in figures.items()] + [
+        Metric(name, value, now, validation.timesteps)
+        for validation in curve
+        for name, value in _figures(validation).items()
+    ]
+    client.log_batch(run_id, tags=[RunTag(name, value) for name, value in tags.items()])
+    for first in range(0, len(points), _MAX_BATCH):
+        client.log_batch(run_id, metrics=points[first : first + _MAX_BATCH])
+
+
+def _figures(validation: Validation) -> dict[str, float]:
+    figures = {
+        "val_return": validation.val_return,
+        "val_exposure": validation.val_exposure,
+        "val_trades": float(validation.val_trades),
+        **{f"reward/{name}": value for name, value in (validation.reward_components or {}).items()},
+        **{f"train/{name}": value for name, value in validation.losses.items()},
+    }
+    if validation.episode_reward is not None:
+        figures["episode_reward"] = validation.episode_reward
+    return figures

@@ -1,0 +1,37 @@
+"""The project's root, from which every relative path counts: database, bundles, reports, locks, MLflow."""
+
+import os
+from pathlib import Path
+
+from dosvotos.errors import ProjectError
+
+_MARK = "[tool.kedro]"
+
+
+def find_root() -> Path | None:
+    """The project around the working folder, found upward by its pyproject.toml as Kedro does, or None."""
+    here = Path.cwd()
+    return next((folder for folder in (here, *here.parents) if _is_project(folder)), None)
+
+
+def enter_root() -> Path:
+    """Make the project's root the working folder and return it.
+
+    Raises
+    ------
+    ProjectError
+        If the working folder is in no project.
+    """
+    root = find_root()
+    if root is None:
+        raise ProjectError(
+            f"{Path.cwd()} is in no Dos Votos project: neither it nor a folder above it holds a "
+            f"pyproject.toml with {_MARK}; change into the project's folder"
+        )
+    os.chdir(root)
+    return root
+
+
+def _is_project(folder: Path) -> bool:
+    file = folder / "pyproject.toml"
+    return file.is_file() and _MARK in file.read_text(encoding="utf-8")
