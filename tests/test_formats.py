@@ -1,6 +1,8 @@
+from datetime import UTC, date, datetime
+
 import pytest
 
-from dosvotos.formats import Formats
+from dosvotos.formats import CHANCE, COUNT, PERCENT, RATIO, Formats
 
 
 @pytest.mark.parametrize(
@@ -35,3 +37,31 @@ def test_no_chance_is_written_as_certain(chance, digits, text):
 @pytest.mark.parametrize(("fraction", "text"), [(0.005, "0.5%"), (0.00005, "0.005%"), (0.000333, "0.033%")])
 def test_a_small_share_keeps_the_digits_that_count(fraction, text):
     assert Formats("en").small_percent(fraction) == text
+
+
+@pytest.mark.parametrize(
+    ("found", "needed", "form", "written"),
+    [
+        (0.499999, 0.5, RATIO, ("0.499999", "0.500000")),
+        (0.1 + 0.2, 0.3, RATIO, ("0.30000000000000004", "0.30000000000000000")),
+        (0.4649999, 0.465, PERCENT, ("46.49999%", "46.50000%")),
+        (4.0649, 0.5, RATIO, ("4.06", "0.50")),
+        (12_345, 50, COUNT, ("12,345", "50")),
+        (0.5, 0.5, RATIO, ("0.50", "0.50")),
+        (None, 0.5, RATIO, ("\u2013", "0.50")),
+    ],
+)
+def test_two_figures_are_written_alike_only_if_they_are_equal(found, needed, form, written):
+    assert Formats("en").distinct(found, needed, form) == written
+
+
+def test_dates_plurals_and_marks_follow_the_language():
+    en, es = Formats("en"), Formats("es")
+    day, moment = date(2025, 7, 1), datetime(2025, 7, 1, 13, tzinfo=UTC)
+    assert (en.date(day), es.date(day)) == ("Jul 1, 2025", "1 jul 2025")
+    assert (en.months()[0], es.months()[0], en.date(None)) == ("Jan", "ene", "\u2013")
+    assert es.moment(moment, "America/Bogota") == "2025-07-01 08:00" and en.moment(None) == "\u2013"
+    assert en.plural(1, "seed", "seeds") == "1 seed" and en.plural(0, "seed", "seeds") == "0 seeds"
+    assert es.plural(1_000_000, "sesión", "sesiones") == "1.000.000 sesiones"
+    assert (en.separators, es.separators) == (".,", ",.")
+    assert en.number(float("nan")) == "\u2013" and en.write(0.9999, CHANCE) == "> 99.9%"

@@ -91,8 +91,7 @@ def _stress(stressed: dict[str, Stress]) -> _Part | None:
         cases = sorted(stress.costs, key=lambda case: case.cost_bps)
         drawn.add_scatter(
             x=[case.cost_bps for case in cases], y=[case.metrics.sharpe_ratio for case in cases],
-            name=escape(name), mode="lines+markers",
-            hovertemplate="%{x:.1f} bps a side<br>Sharpe %{y:.2f}",
+            name=escape(name), mode="lines+markers", hovertemplate="%{x:.1f} bps a side<br>Sharpe %{y:.2f}",
         )  # fmt: skip
     drawn.update_xaxes(title="cost, bps a side").update_yaxes(title="Sharpe ratio")
     return _Part(drawn, _side_by_side("Sharpe ratio at", stressed, _stress_cells))
@@ -115,9 +114,8 @@ def _cuts(parts: dict[str, Cuts]) -> _Part | None:
     drawn = figure()
     for name, cuts in parts.items():
         regimes = cuts.by_volatility
-        drawn.add_bar(
-            x=[cut.name for cut in regimes], y=[cut.sharpe_ratio for cut in regimes], name=escape(name)
-        )
+        sharpes = [cut.sharpe_ratio for cut in regimes]
+        drawn.add_bar(x=[cut.name for cut in regimes], y=sharpes, name=escape(name))
     drawn.update_layout(barmode="group", showlegend=True).update_yaxes(title="Sharpe ratio")
     return _Part(drawn, _side_by_side("Sharpe ratio, return", parts, _cut_cells))
 

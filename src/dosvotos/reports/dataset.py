@@ -76,7 +76,8 @@ def render_dataset(
 def _splits(record: DatasetRecord) -> Table:
     rows = [
         {
-            "split": name, "first session": part.first_session, "last session": part.last_session,
+            "split": name, "first session": pd.Timestamp(part.first_session),
+            "last session": pd.Timestamp(part.last_session),
             "sessions": part.sessions, "without a complete row": part.uncovered_sessions, "bars": part.bars,
             "bars a session": part.bars / part.sessions, "complete rows": part.complete_rows,
             "share": part.complete_rows / part.bars,

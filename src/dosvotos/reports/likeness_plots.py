@@ -99,8 +99,7 @@ def _regimes(sample: MarketStatistics, real: MarketStatistics | None, known: Fig
             level = known[f"daily.regimes.{name}"]
             drawn.add_hline(
                 level, line=line(BLUE, dash="dash"), annotation_position="top left",
-                annotation_bgcolor="rgba(255,255,255,0.85)",
-                annotation_text=f"real, {text}: {level:g}%",
+                annotation_text=f"real, {text}: {level:g}%", annotation_bgcolor="rgba(255,255,255,0.85)",
             )  # fmt: skip
     return drawn.update_yaxes(rangemode="tozero", title="%").update_layout(showlegend=True)
 
@@ -122,12 +121,11 @@ def _correlations(sample: MarketStatistics, real: MarketStatistics | None) -> An
     titles = ("real", "sample", "sample less real")
     drawn = subplots(1, 3, titles, height=430, horizontal_spacing=0.08)
     panels = ((left, 1, None), (right, 1, 0.63), (right - left, 0.3, 1.0))
-    for column, (values, limit, place) in enumerate(panels, start=1):
+    for column, (values, limit, bar_x) in enumerate(panels, start=1):
         drawn.add_heatmap(
             z=values.to_numpy(), x=labels, y=labels, zmin=-limit, zmax=limit, row=1, col=column,
-            colorscale=DIVERGING,
-            showscale=place is not None, colorbar={"x": place or 1.0, "thickness": 10},
-            hovertemplate="%{y}, %{x}: %{z:.2f}<extra></extra>",
+            colorscale=DIVERGING, showscale=bar_x is not None,
+            colorbar={"x": bar_x or 1.0, "thickness": 10}, hovertemplate="%{y}, %{x}: %{z:.2f}<extra></extra>",
         )  # fmt: skip
     drawn.update_xaxes(tickangle=-60, tickfont_size=9, automargin=True)
     return drawn.update_yaxes(autorange="reversed", tickfont_size=9)

@@ -148,7 +148,7 @@ def _calendar(bars: pd.DataFrame, as_of: pd.Timestamp) -> _Drawn | None:
     calendar = session_calendar(pd.DatetimeIndex(bars.index), as_of)
     if calendar.empty:
         return None
-    days = calendar["kind"].value_counts().to_dict()
+    days: dict[Any, int] = calendar["kind"].value_counts().to_dict()
     counted = {kind: f"{kind} ({EN.number(days.get(kind, 0), 0)})" for kind in KINDS}
     return _Drawn(
         _heatmap(calendar),

@@ -10,7 +10,7 @@ from dosvotos.hashing import short
 from dosvotos.reports.figures import BLUE, COLOURS, INK, SMALL_PRINT, figure, line
 from dosvotos.reports.rendering import render
 from dosvotos.reports.tables import EN, Table, rows_table, table
-from dosvotos.training.results import LOSSES, MIN_SEEDS, Spread, Validation, spread_of
+from dosvotos.training.results import LOSSES, MIN_SEEDS, Validation, spread_of
 from dosvotos.training.reward import COMPONENTS, weights_in
 
 Curves = Mapping[int, Sequence[Validation]]
@@ -42,7 +42,6 @@ def render_training(contract: ExperimentContract, record: TrainingRecord, curves
     """
     shown = {seed: curves[seed] for seed in _candidate_last(record)}
     returns = [seed.best_val_reward for seed in record.seeds]
-    spread = spread_of(returns)
     return render(
         "training",
         contract=contract,
@@ -50,8 +49,8 @@ def render_training(contract: ExperimentContract, record: TrainingRecord, curves
         n_seeds=len(returns),
         n_positive=sum(value > 0 for value in returns),
         MIN_SEEDS=MIN_SEEDS,
-        spread=spread,
-        tiles=_tiles(record, kept_validation(shown[record.seed]), spread),
+        spread=spread_of(returns),
+        kept=kept_validation(shown[record.seed]),
         val_return=_over_time(shown, record.seed, "val_return", ".0%"),
         val_exposure=_over_time(shown, record.seed, "val_exposure", ".0%"),
         val_trades=_over_time(shown, record.seed, "val_trades", ",d"),
@@ -74,23 +73,6 @@ def kept_validation(curve: Sequence[Validation]) -> Validation:
 def _candidate_last(record: TrainingRecord) -> list[int]:
     """The candidate's line lies above the others."""
     return sorted((seed.seed for seed in record.seeds), key=lambda seed: seed == record.seed)
-
-
-def _tiles(record: TrainingRecord, kept: Validation, spread: Spread) -> list[tuple[str, str]]:
-    over_seeds = [
-        ("mean of the seeds", EN.write(spread.mean, _RETURN)),
-        ("standard deviation", EN.percent(spread.deviation, 2)),
-        ("worst", EN.write(spread.worst, _RETURN)),
-    ]
-    return [
-        ("candidate's net return on val", EN.write(record.best_val_reward, _RETURN)),
-        *(over_seeds if spread.deviation is not None else ()),
-        ("seed of the candidate", str(record.seed)),
-        ("trades on val", EN.number(kept.val_trades, 0)),
-        ("exposure on val", EN.write(kept.val_exposure, _SHARE)),
-        ("steps of the candidate", EN.number(record.timesteps, 0)),
-        ("seconds of training", EN.number(record.training_duration_seconds, 0)),
-    ]
 
 
 def _over_time(curves: Curves, candidate: int, name: str, form: str) -> Any:

@@ -1,0 +1,14 @@
+from dosvotos.backtest.metrics import Metrics
+from dosvotos.reports.metrics import METRICS, RESULTS
+
+
+def test_every_metric_of_a_backtest_has_its_row():
+    assert {metric.key for metric in RESULTS} == Metrics.model_fields.keys() - {"ruined"}
+    assert [*METRICS][: len(RESULTS)] == [metric.key for metric in RESULTS]
+
+
+def test_a_metric_is_written_by_its_unit_in_each_language():
+    drawdown, trades = METRICS["max_drawdown"], METRICS["total_trades"]
+    assert (drawdown.write(0.05337), drawdown.write(0.05337, "es")) == ("5.3%", "5,3\u00a0%")
+    assert (trades.write(12_345), trades.label("es")) == ("12,345", "Operaciones")
+    assert METRICS["sharpe_ratio"].write(None) == "\u2013"
