@@ -2,23 +2,20 @@
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict
 
+from dosvotos.contracts.records import Record
 from dosvotos.market.accounting import Account
 from dosvotos.market.calendar import SESSIONS_PER_YEAR, session_dates
 
 
-class Metrics(BaseModel):
-    """Figures of one account; None where the figure is not defined."""
+class SpecifiedMetrics(Record):
+    """The specification's figures, which proposals of every version have; None where one is not defined."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(extra="ignore")
 
     sharpe_ratio: float | None
     """Annual, from daily net returns; None without variance."""
-    sortino_ratio: float | None
-    """Annual, against the root mean square of the losses; None without a losing session."""
-    calmar_ratio: float | None
-    """Compound return a year over the largest drawdown; None without a drawdown."""
     max_drawdown: float
     """Largest fall from a peak on 5-minute marks, a positive fraction; the start is a peak."""
     win_rate: float | None
@@ -26,6 +23,17 @@ class Metrics(BaseModel):
     total_trades: int
     avg_trade_pnl: float | None
     """In the account's currency."""
+
+
+class Metrics(SpecifiedMetrics):
+    """All figures of one account."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    sortino_ratio: float | None
+    """Annual, against the root mean square of the losses; None without a losing session."""
+    calmar_ratio: float | None
+    """Compound return a year over the largest drawdown; None without a drawdown."""
     total_return: float
     worst_day: float
     """Lowest return of a session."""

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Engine, Row, and_, insert, select, update
 
 from dosvotos.contracts.experiment import ExperimentContract
+from dosvotos.contracts.records import LedgerGenesis
 from dosvotos.database.connection import reading, writing
 from dosvotos.database.tables import ledger_genesis, oos_trials
 from dosvotos.market.splits import splits_of
@@ -64,11 +65,11 @@ class TrialLedger:
         with reading(self.engine) as connection:
             return list(connection.execute(query).all())
 
-    def genesis(self) -> dict[str, str]:
+    def genesis(self) -> LedgerGenesis:
         """Id and birth of the ledger."""
         with reading(self.engine) as connection:
             row = _genesis(connection)
-        return {"id": row.id, "created_at": row.created_at.isoformat()}
+        return LedgerGenesis(id=row.id, created_at=row.created_at.isoformat())
 
     def _same(self, look: Look) -> Any:
         t = oos_trials

@@ -1,6 +1,6 @@
 """Models and proposals: what the two votes are about."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Row, and_, insert, select, update
@@ -14,6 +14,8 @@ from dosvotos.database.tables import (
 from dosvotos.errors import UnknownProposalError
 
 OPEN_STATES = ("PENDING_APPROVAL", "MORE_TESTS_REQUESTED")
+VALID_FOR = timedelta(days=30)
+"""How long a proposal waits for its second vote."""
 
 
 def find_model(connection: Connection, model_id: str) -> Row[Any] | None:
@@ -85,10 +87,21 @@ def get_proposal(connection: Connection, proposal_id: int) -> Row[Any]:
     return row
 
 
-def expire_proposals(connection: Connection, made_before: datetime) -> None:
-    """Close proposals nobody voted on in time."""
+def state_of(proposal: Row[Any], now: datetime) -> str:
+    """A proposal's state: an open one that nobody voted on in time has expired, stored so or not."""
+    overdue = proposal.status in OPEN_STATES and proposal.created_at < now - VALID_FOR
+    return "EXPIRED" if overdue else str(proposal.status)
+
+
+def is_open(proposal: Row[Any], now: datetime) -> bool:
+    """Whether a proposal can still be voted on."""
+    return state_of(proposal, now) in OPEN_STATES
+
+
+def expire_proposals(connection: Connection, now: datetime) -> None:
+    """Store EXPIRED for proposals nobody voted on in time."""
     t = promotion_proposals
-    old = t.c.status.in_(OPEN_STATES) & (t.c.created_at < made_before)
+    old = t.c.status.in_(OPEN_STATES) & (t.c.created_at < now - VALID_FOR)
     connection.execute(update(t).where(old).values(status="EXPIRED"))
 
 

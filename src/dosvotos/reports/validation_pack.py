@@ -4,25 +4,37 @@ Every figure enters the page through `Facts.cell`, which reads it from the recor
 writes the path beside it: nothing here computes one.
 """
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import pandas as pd
 from markupsafe import Markup, escape
+from pydantic import BaseModel
 from sqlalchemy import Engine
 
+from dosvotos.backtest.production import ComparisonReport
+from dosvotos.backtest.report import BacktestReport
+from dosvotos.contracts.experiment import ExperimentContract
+from dosvotos.contracts.records import BacktestRecord, ChainRecord, DatasetRecord, TrainingRecord
 from dosvotos.database.connection import reading
 from dosvotos.database.registry import get_model, get_proposal
 from dosvotos.database.requests import list_requests
-from dosvotos.errors import LineageError
 from dosvotos.files import write_file
 from dosvotos.promotion.audit import read_audit_log
-from dosvotos.promotion.registration import check_reports
+from dosvotos.promotion.report_files import check_reports, read_report
 from dosvotos.reports import pages
 
 PACK_FILE: Final = "validation_pack.html"
+RECORDS: Final[dict[str, type[BaseModel]]] = {
+    "contract": ExperimentContract,
+    "dataset": DatasetRecord,
+    "training": TrainingRecord,
+    "backtest": BacktestRecord,
+    "chain": ChainRecord,
+    "results": BacktestReport,
+    "comparison": ComparisonReport,
+}
 _METRICS: Final = {
     "sharpe_ratio": ("Sharpe ratio", ".2f"),
     "sortino_ratio": ("Sortino ratio", ".2f"),
@@ -139,29 +151,13 @@ def gather(engine: Engine, proposal_id: int) -> dict[str, Any]:
         proposal = get_proposal(connection, proposal_id)
         model = get_model(connection, proposal.model_id)
         votes = [row for row in read_audit_log(connection) if row.proposal_id == proposal_id]
-        further = list_requests(connection, proposal_id)
+        requests = list_requests(connection, proposal_id)
     check_reports(proposal)
-    name = proposal.experiment_name
-    files = {
-        "contract": "experiment_contract.json",
-        "dataset": f"DS_{name}_lineage.json",
-        "training": "training_record.json",
-        "backtest": "backtest_record.json",
-        "chain": "chain_record.json",
-        "results": f"backtest_results_{name}.json",
-        "comparison": f"comparison_report_{name}.json",
-    }
-    if absent := sorted(set(files.values()) - set(proposal.report_files)):
-        raise LineageError(
-            f"proposal {proposal_id} has no {', '.join(absent)}: an older version made it; run the backtest "
-            "and promotion pipelines again"
-        )
-    folder = Path(proposal.report_folder)
     return {
         "promotion_proposals": _json_like(proposal._mapping),
         "model_registry": _json_like(model._mapping),
-        **{record: json.loads((folder / file).read_bytes()) for record, file in files.items()},
-        "backtest_requests": [_json_like(row._mapping) for row in further],
+        **{name: read_report(proposal, record).model_dump(mode="json") for name, record in RECORDS.items()},
+        "backtest_requests": [_json_like(row._mapping) for row in requests],
         "approval_audit_log": [_json_like(row._mapping) for row in votes],
     }
 
@@ -187,7 +183,7 @@ def render_pack(tree: Mapping[str, Any]) -> str:
         _stress(facts),
         _charts(tree),
         _evidence(facts),
-        _further(facts),
+        _extra_backtests(facts),
         _lineage(facts),
         _second_votes(facts),
         style=_STYLE,
@@ -407,10 +403,10 @@ def _evidence_words(name: str) -> tuple[str, str]:
     return _EVIDENCE.get(name, (name.replace("_", " "), ""))
 
 
-def _further(facts: Facts) -> Markup:
+def _extra_backtests(facts: Facts) -> Markup:
     places = _places(facts, "backtest_requests")
     if not places:
-        return pages.section("Further tests", "None was asked for.")
+        return pages.section("Extra backtests", "None was asked for.")
     rows = []
     for n in places:
         row = f"backtest_requests.{n}"
@@ -429,16 +425,16 @@ def _further(facts: Facts) -> Markup:
             )
         )
     columns = ("from", "to", "sample", "state", "Sharpe ratio", "return", "drawdown", "trades", "field")
-    return pages.section("Further tests", _table(rows, columns))
+    return pages.section("Extra backtests", _table(rows, columns))
 
 
 def _lineage(facts: Facts) -> Markup:
     rows = []
     for n in _places(facts, "chain.links"):
         link = f"chain.links.{n}"
-        names = ("record", "field", "said", "where", "found")
+        names = ("record", "field", "recorded", "source", "recomputed")
         rows.append((*(facts.cell(f"{link}.{name}") for name in names), _source(link)))
-    columns = ("record", "says of", "value", "looked at", "found", "field")
+    columns = ("record", "field named", "recorded", "source", "recomputed", "field")
     return pages.section("Lineage, from the data to the vote", _table(rows, columns))
 
 

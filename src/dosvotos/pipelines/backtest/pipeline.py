@@ -6,6 +6,7 @@ from dosvotos.pipelines.backtest.nodes import (
     backtest_candidate,
     backtest_production,
     compare_with_production,
+    log_backtest_to_mlflow,
     open_test,
     seal_backtest,
 )
@@ -25,7 +26,7 @@ def create_pipeline() -> Pipeline:
                     "test",
                     "trial_ledger",
                     "experiment_contracts",
-                    "parameters",
+                    "experiment_parameters",
                 ],
                 "opened_test",
                 name="open_test",
@@ -44,10 +45,17 @@ def create_pipeline() -> Pipeline:
             ),
             node(
                 backtest_production,
-                ["experiment_contract", "training_record", "production_model", "opened_test"],
+                [
+                    "experiment_contract",
+                    "dataset_record",
+                    "training_record",
+                    "production_model",
+                    "opened_test",
+                ],
                 "production_backtest",
                 name="backtest_production",
             ),
+            node(log_backtest_to_mlflow, "backtest_results", None, name="log_backtest_to_mlflow"),
             node(
                 compare_with_production,
                 ["experiment_contract", "backtest_results", "production_backtest"],
