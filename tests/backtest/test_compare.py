@@ -14,7 +14,7 @@ from dosvotos.market.calendar import session_dates
 from dosvotos.reports.comparison import render_comparison
 from tests.backtest.windows import sessions, split_rows
 from tests.conftest import parameters_of
-from tests.desk import tiny_policy
+from tests.proposal_fixtures import tiny_policy
 
 ROWS = split_rows(40)
 SIM = "USD/COP.SIM"

@@ -13,8 +13,8 @@ from dosvotos.live.state import Market, follow
 from dosvotos.market.calendar import BAR, in_session
 from dosvotos.market.features import SOURCES, MarketHistory, market_features
 from tests.conftest import parameters_of
-from tests.desk import INSTRUMENT
 from tests.live.markets import simulated
+from tests.proposal_fixtures import INSTRUMENT
 
 FEED = "market"
 DXY, FED_FUNDS = MACRO_SOURCES["dxy"], FINANCING_SOURCES["fed_funds"]

@@ -20,8 +20,8 @@ from dosvotos.live.tick import (
 from dosvotos.market.features import MarketHistory, bar_arrays, market_features, news_of
 from dosvotos.market.stream import FeatureStream
 from tests.conftest import parameters_of
-from tests.desk import INSTRUMENT, tiny_policy
 from tests.live.markets import simulated
+from tests.proposal_fixtures import INSTRUMENT, tiny_policy
 
 BAR = datetime(2026, 11, 20, 17, 55, tzinfo=UTC)
 

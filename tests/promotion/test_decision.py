@@ -16,7 +16,7 @@ from dosvotos.errors import (
 from dosvotos.promotion import decision
 from dosvotos.promotion.audit import find_breaks, read_audit_log
 from dosvotos.promotion.decision import Vote, decide
-from tests.desk import INSTRUMENT, Desk
+from tests.proposal_fixtures import INSTRUMENT, Desk
 
 NOTES = "read the curve, twice, and slept on it"
 

@@ -10,7 +10,7 @@ from sqlalchemy import update
 from dosvotos.database.connection import writing
 from dosvotos.database.tables import promotion_proposals
 from streamlit_app import queries
-from tests.desk import Desk, as_an_older_version
+from tests.proposal_fixtures import Desk, as_an_older_version
 
 pytestmark = pytest.mark.slow
 

@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from dosvotos.commands.jobs import work_off
+from dosvotos.commands.jobs import run_queued
 from dosvotos.database.connection import writing
 from dosvotos.database.tables import model_registry
 from streamlit_app.i18n import LANGUAGES, Translator
-from tests.desk import Desk
+from tests.proposal_fixtures import Desk
 from tests.streamlit_app.test_api import assert_problem
 from tests.streamlit_app.test_pages import (  # noqa: F401
     no_component_scan,
@@ -30,7 +30,7 @@ def ask(client: Any, proposal_id: int, period: dict[str, str] = UNSEEN) -> Any:
 
 
 def work(desk: Desk) -> None:
-    work_off(desk.engine, lambda _: None)
+    run_queued(desk.engine, lambda _: None)
 
 
 def test_a_further_backtest_is_asked_for_worked_off_and_read(client, any_desk: Desk):

@@ -12,7 +12,7 @@ import streamlit_app
 from dosvotos.database.connection import writing
 from dosvotos.promotion.decision import Vote, decide
 from streamlit_app.i18n import LANGUAGES, Translator
-from tests.desk import INSTRUMENT, Desk, as_an_older_version
+from tests.proposal_fixtures import INSTRUMENT, Desk, as_an_older_version
 
 pytestmark = pytest.mark.slow
 
