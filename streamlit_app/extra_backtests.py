@@ -51,7 +51,7 @@ def _request(row: queries.Record) -> None:
             st.badge(t(f"extra.{row.status}"), color=_COLOURS[row.status])
             st.badge(t(f"sample.{row.sample}"), color="red" if row.sample == "IN-SAMPLE" else "gray")
             asked = t(
-                "further.asked",
+                "extra.asked",
                 id=row.id,
                 first=row.start_date,
                 last=row.end_date,

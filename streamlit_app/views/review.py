@@ -13,7 +13,7 @@ from dosvotos.database.registry import OPEN_STATES, VALID_FOR, is_open, state_of
 from dosvotos.errors import LineageError, UnknownProposalError
 from dosvotos.formats import MISSING
 from dosvotos.hashing import short
-from dosvotos.promotion.criteria import CriterionResult
+from dosvotos.promotion.criteria import CriterionResult, name_links
 from dosvotos.promotion.evidence import Evidence
 from dosvotos.promotion.proposal import ProposalLineage, stored_criteria, stored_evidence
 from dosvotos.promotion.reasons import write_criterion
@@ -232,37 +232,30 @@ def _criteria(proposal: queries.Record) -> None:
     st.subheader(t("review.criteria"))
     with st.container(border=True, key="criteria", gap="xsmall"):
         criteria = stored_criteria(proposal)
-        for criterion in criteria or ():
-            _criterion(criterion.name, _answer(criterion), criterion.verdict)
-        if criteria is None:
-            for name, text in proposal.criteria_results.items():
-                _criterion(name, str(text))
-
-
-def _criterion(name: str, answer: str, verdict: str | None = None) -> None:
-    """Show a criterion in a row; one of an older proposal as it is stored, without a verdict's badge."""
-    badge, label, figures = st.columns([1, 2, 4], vertical_alignment="center")
-    if verdict:
-        badge.badge(t(f"criterion.{verdict}"), color=COLOURS[verdict])
-    with label:
-        plain(t.label("criterion", name), "body", f"criterion-{name}")
-    with figures:
-        plain(answer, "small", f"result-{name}")
+        rows = [(one.name, _answer(one), one.verdict) for one in criteria or ()]
+        if criteria is None:  # an older proposal's texts are shown as they are stored, without a badge
+            rows = [(name, str(text), None) for name, text in proposal.criteria_results.items()]
+        for index, (name, answer, verdict) in enumerate(rows):
+            badge, label, figures = st.columns([1, 2, 4], vertical_alignment="center")
+            if verdict:
+                badge.badge(t(f"criterion.{verdict}"), color=COLOURS[verdict])
+            with label:
+                plain(t.label("criterion", name), "body", f"criterion-{index}")
+            with figures:
+                plain(answer, "small", f"result-{index}")
 
 
 def _answer(criterion: CriterionResult) -> str:
     """Write a criterion's figures as its reader's language does."""
     if criterion.name == "lineage":
-        broken = [f"{link.record}: {link.field}, {link.source}" for link in criterion.broken]
-        return "; ".join(broken) or t("criterion.links", links=f.number(criterion.found, 0))
-    if criterion.not_compared == "undefined" or (criterion.found is None and not criterion.not_compared):
-        return t("criterion.undefined")
-    if criterion.not_compared:
+        return name_links(criterion.broken) or t("criterion.links", links=f.number(criterion.found, 0))
+    if criterion.not_compared in ("not_applicable", "not_comparable"):
         return t(f"comparison.{criterion.not_compared}")
+    if criterion.found is None:
+        return t("criterion.undefined")
     if criterion.interval_90:
         low, high = (f.number(bound) for bound in criterion.interval_90)
         return t("criterion.improved", sharpe=f.percent(criterion.found, signed=True), low=low, high=high)
-    assert criterion.found is not None
     found, needed = write_criterion(criterion.name, criterion.found, criterion.needed, f)
     return f"{found} {criterion.sign} {needed}"
 

@@ -121,7 +121,7 @@ def test_what_cannot_be_judged_is_an_error_and_changes_nothing(desk):
     row = desk.proposal(proposal_id)
     record = desk.root / row.report_folder / "training_record.json"
     record.write_bytes(record.read_bytes() + b" ")
-    with pytest.raises(LineageError, match=r"training_record\.json: expected SHA-256"):
+    with pytest.raises(LineageError, match=r"training_record\.json: altered"):
         decide_verified(desk.engine, proposal_id, APPROVE, NOW)
     record.unlink()
     with pytest.raises(LineageError, match=r"training_record\.json: missing"):

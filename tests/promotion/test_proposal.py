@@ -118,7 +118,8 @@ def test_a_criterion_of_another_kind_is_quoted_in_the_reason():
     broken = lineage_criterion(chain_of("0f"))
     reason = said(recommend([broken], IMPROVEMENTS["reached"], evidence_of()))
     assert reason == (
-        "Rejected: its lineage is broken: dataset record: acquisition_hash is 0f, the bars stored aaaaaaaaaaaa."
+        "Rejected: its lineage is broken: dataset record: acquisition_hash is 0f, the bars stored "
+        "aaaaaaaaaaaa."
     )
 
 

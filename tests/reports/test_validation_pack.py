@@ -28,7 +28,7 @@ def desk(engine, tmp_path, monkeypatch) -> Desk:
 
 @pytest.fixture
 def proposal_id(desk) -> int:
-    """A proposal with a production model before it, a further test and a vote."""
+    """A proposal with a production model before it, an extra backtest and a vote."""
     first = desk.propose("one", 1)
     decide(desk.engine, first, Vote("APPROVE", "bob"), NOW)
     made = desk.propose("two", 2, baseline_model_id=desk.proposal(first).model_id)
@@ -86,7 +86,7 @@ def test_it_holds_all_that_a_validator_asks_for(desk, proposal_id):
     assert page.xpath("//h2/text()") == [
         "The first vote", "Limits", "Model card", "Data", "Result on the test window",
         "Other costs, later fills, and the result in parts", "Charts",
-        "Evidence against luck, and the looks at this window", "Further tests",
+        "Evidence against luck, and the looks at this window", "Extra backtests",
         "Lineage, from the data to the vote", "Votes of people",
     ]  # fmt: skip
     named = {cell.get("data-field") for cell in page.xpath("//*[@data-field]")}

@@ -106,7 +106,7 @@ def criterion_text(criterion: CriterionResult) -> str:
 
 def _inside(criterion: CriterionResult) -> str:
     if criterion.name == "lineage":
-        return _broken_links(criterion.broken) or f"{criterion.found} links from L0 to L4 hold"
+        return name_links(criterion.broken) or f"{criterion.found} links from L0 to L4 hold"
     if criterion.not_compared:
         return _NOT_COMPARED[criterion.not_compared]
     if criterion.found is None:
@@ -132,13 +132,14 @@ def _criterion(name: str, found: int | float | None, sign: Sign, needed: int | f
 
 def _reason(criterion: CriterionResult) -> Reason:
     if criterion.name == "lineage":
-        return Reason(code="lineage", figures={"said": _broken_links(criterion.broken)})
+        return Reason(code="lineage", figures={"said": name_links(criterion.broken)})
     if criterion.found is None:
         return Reason(code=_UNDEFINED[criterion.name])
     return Reason(code=criterion.name, figures={"found": criterion.found, "needed": criterion.needed})
 
 
-def _broken_links(links: Sequence[LinkRecord]) -> str:
+def name_links(links: Sequence[LinkRecord]) -> str:
+    """Write links with both of their values, as a proposal names those that do not hold."""
     return "; ".join(
         f"{link.record}: {link.field} is {short(link.recorded)}, {link.source} {short(link.recomputed)}"
         for link in links
