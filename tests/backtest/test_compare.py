@@ -154,7 +154,7 @@ def test_the_page_shows_every_section_and_escapes_names(a, b):
         assert words in page
     assert "3 models have looked at these sessions" in page
     assert "<b>'s" not in page and "&lt;b&gt;" in page
-    assert f"{a.results['metrics']['sharpe_ratio']:.2f}" in page
+    assert f"{a.report.metrics.sharpe_ratio:.2f}" in page
 
 
 def test_the_page_of_an_intersection_says_that_the_figures_are_others(a):
