@@ -53,13 +53,6 @@ class ComparisonReport(Record):
     baseline_equity_curve: Curve | None = None
 
 
-class Improvement(Record):
-    """Relative gains over another account on the same bars; None where one is not defined."""
-
-    sharpe: float | None
-    drawdown: float | None
-
-
 def make_comparison(
     report: BacktestReport, production: ProductionBacktest, threshold: float, settings: EvidenceParams
 ) -> ComparisonReport:
@@ -91,21 +84,22 @@ def make_comparison(
         settings.bootstrap_replications,
         settings.seed,
     )
-    improvement = improvement_over(report.metrics, production.metrics)
+    sharpe, drawdown = improvements(report.metrics, production.metrics)
+    clear = interval is not None and interval[0] > 0
     return ComparisonReport(
         **about,
         baseline_metrics=production.metrics,
         sharpe_difference=_difference(report.metrics.sharpe_ratio, production.metrics.sharpe_ratio),
-        sharpe_improvement=improvement.sharpe,
-        drawdown_improvement=improvement.drawdown,
+        sharpe_improvement=sharpe,
+        drawdown_improvement=drawdown,
         interval_90=interval,
-        reached=is_reached(improvement, interval, threshold),
+        reached=clear and sharpe is not None and sharpe > threshold,
         baseline_equity_curve=production.equity_curve,
     )
 
 
-def improvement_over(new: SpecifiedMetrics, old: SpecifiedMetrics) -> Improvement:
-    """Relate a candidate's Sharpe ratio and drawdown to those of the production model.
+def improvements(new: SpecifiedMetrics, old: SpecifiedMetrics) -> tuple[float | None, float | None]:
+    """Relative gains in Sharpe ratio and drawdown; None where one is not defined.
 
     Notes
     -----
@@ -116,14 +110,8 @@ def improvement_over(new: SpecifiedMetrics, old: SpecifiedMetrics) -> Improvemen
         drawdown = (old.max_drawdown - new.max_drawdown) / old.max_drawdown
     difference = _difference(new.sharpe_ratio, old.sharpe_ratio)
     if difference is None or old.sharpe_ratio is None:
-        return Improvement(sharpe=None, drawdown=drawdown)
-    return Improvement(sharpe=difference / max(abs(old.sharpe_ratio), _MIN_OLD_SHARPE), drawdown=drawdown)
-
-
-def is_reached(improvement: Improvement, interval_90: tuple[float, float] | None, threshold: float) -> bool:
-    """Whether a gain exceeds the threshold and the interval of the Sharpe difference lies above 0."""
-    clear = interval_90 is not None and interval_90[0] > 0
-    return improvement.sharpe is not None and improvement.sharpe > threshold and clear
+        return None, drawdown
+    return difference / max(abs(old.sharpe_ratio), _MIN_OLD_SHARPE), drawdown
 
 
 def _difference(new: float | None, old: float | None) -> float | None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Engine, Row, and_, insert, select, update
+from sqlalchemy import Engine, Row, and_, insert, select, update
 
 from dosvotos.contracts.experiment import ExperimentContract
 from dosvotos.contracts.records import LedgerGenesis
@@ -68,14 +68,10 @@ class TrialLedger:
     def genesis(self) -> LedgerGenesis:
         """Id and birth of the ledger."""
         with reading(self.engine) as connection:
-            row = _genesis(connection)
+            row = connection.execute(select(ledger_genesis)).one()
         return LedgerGenesis(id=row.id, created_at=row.created_at.isoformat())
 
     def _same(self, look: Look) -> Any:
         t = oos_trials
         columns = {**look._asdict(), "instrument": self.instrument}
         return and_(*(t.c[name] == value for name, value in columns.items()))
-
-
-def _genesis(connection: Connection) -> Row[Any]:
-    return connection.execute(select(ledger_genesis)).one()

@@ -43,9 +43,7 @@ class CriterionResult(Record):
     """Of the lineage: the links that do not hold."""
 
 
-def hard_criteria(
-    metrics: SpecifiedMetrics, wanted: SuccessCriteriaParams
-) -> tuple[CriterionResult, CriterionResult, CriterionResult, CriterionResult]:
+def hard_criteria(metrics: SpecifiedMetrics, wanted: SuccessCriteriaParams) -> tuple[CriterionResult, ...]:
     """The specification's four criteria; a figure that is not defined fails."""
     return (
         _criterion("min_sharpe", metrics.sharpe_ratio, ">", wanted.min_sharpe),
