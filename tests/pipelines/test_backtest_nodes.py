@@ -13,7 +13,7 @@ from dosvotos.database.ledger import TrialLedger, look_of
 from dosvotos.errors import InSampleError, LineageError
 from dosvotos.hashing import combine, digest_frame
 from dosvotos.market.calendar import session_bar_times
-from dosvotos.pipelines.backtest.nodes import open_test
+from dosvotos.pipelines.backtest.nodes import backtest_candidate, open_test
 from dosvotos.policy.bundle import Bundle
 from tests.conftest import parameters_of
 from tests.market_factory import INSTRUMENT, PERIODS, layers_behind
@@ -89,3 +89,13 @@ def test_a_broken_link_is_no_look_either(door):
     with pytest.raises(LineageError, match="norm_stats"):
         opened(rows_of("2025-07-01"), norm_stats_hash="0" * 64)
     assert looks() == []
+
+
+def test_an_opened_window_gives_nothing_to_a_model_without_a_look(door, tmp_path):
+    ledger = TrialLedger(connect(f"sqlite:///{tmp_path}/books.db"), INSTRUMENT)
+    contract = make_contract(parameters_of(), date(2026, 7, 31), "alice")
+    layers = layers_behind(contract, CANDIDATE, "a" * 64, "model", None)
+    with pytest.raises(LineageError, match=r"no look of model [0-9a-f]{12} at 2025-07-01 to .*open_test"):
+        backtest_candidate(
+            contract, layers.dataset, layers.training, CANDIDATE, rows_of("2025-07-01"), ledger
+        )

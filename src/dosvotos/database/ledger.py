@@ -11,6 +11,8 @@ from dosvotos.contracts.experiment import ExperimentContract
 from dosvotos.contracts.records import LedgerGenesis
 from dosvotos.database.connection import reading, writing
 from dosvotos.database.tables import ledger_genesis, oos_trials
+from dosvotos.errors import LineageError
+from dosvotos.hashing import short
 from dosvotos.market.splits import splits_of
 
 
@@ -45,6 +47,21 @@ class TrialLedger:
             if connection.execute(select(oos_trials.c.id).where(self._same(look))).first() is None:
                 row = {**look._asdict(), "instrument": self.instrument, "opened_at": now}
                 connection.execute(insert(oos_trials).values(**row, experiment_name=experiment_name))
+
+    def require(self, look: Look) -> None:
+        """Refuse to go on without a look's row.
+
+        Raises
+        ------
+        LineageError
+            If the look was never written.
+        """
+        with reading(self.engine) as connection:
+            if connection.execute(select(oos_trials.c.id).where(self._same(look))).first() is None:
+                raise LineageError(
+                    f"trial ledger: no look of model {short(look.model_hash)} at {look.window_start} to "
+                    f"{look.window_end}; run the backtest pipeline from open_test"
+                )
 
     def store(self, look: Look, daily_returns: dict[str, float]) -> None:
         """Attach a look's daily returns (by ISO date) once; later calls change nothing."""

@@ -54,8 +54,10 @@ def backtest_candidate(
     training: TrainingRecord,
     candidate: Bundle,
     test: pd.DataFrame,
+    ledger: TrialLedger,
 ) -> BacktestReport:
     """Run the served policy over the opened test window, beside strategies without skill."""
+    ledger.require(look_of(contract, training.model_hash))
     check_split(dataset, "test", test)
     window = _test(contract)
     result = run_backtest(candidate.policy, test, window.sessions(), contract.parameters)

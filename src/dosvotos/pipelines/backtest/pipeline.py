@@ -39,6 +39,7 @@ def create_pipeline() -> Pipeline:
                     "training_record",
                     "candidate_model",
                     "opened_test",
+                    "trial_ledger",
                 ],
                 "backtest_results",
                 name="backtest_candidate",
