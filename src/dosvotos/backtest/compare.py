@@ -141,7 +141,7 @@ def compare(contestants: Sequence[Contestant], intersect: bool = False) -> Compa
 
 
 def contract_differences(contracts: Mapping[str, ExperimentContract]) -> tuple[ContractDifference, ...]:
-    """Parameters that differ, by full name in order; name and description of the experiments are left out."""
+    """List parameters that differ, by full name in order, but the experiments' names and descriptions."""
     flat = {name: flatten(contract.frozen_config) for name, contract in contracts.items()}
     for name, contract in contracts.items():
         flat[name]["date_ranges.test.end"] = contract.test_end.isoformat()
@@ -167,7 +167,7 @@ def _window(one: Contestant) -> np.ndarray:
 
 
 def _common_sessions(contestants: Sequence[Contestant], windows: Sequence[np.ndarray]) -> np.ndarray:
-    """Sessions of all windows in which every model saw the same bars at the same closes."""
+    """Find the sessions of all windows in which every model saw the same bars at the same closes."""
     common = set(windows[0].tolist()).intersection(*(window.tolist() for window in windows[1:]))
     first, *others = (one.closes for one in contestants)
     for other in others:

@@ -53,7 +53,7 @@ def cut_returns(returns: np.ndarray, sessions: np.ndarray, volatility: np.ndarra
 
 
 def session_volatility(tape: Tape, sessions: np.ndarray) -> np.ndarray:
-    """How much the market moved within each session, as a standard deviation of its whole return.
+    """Estimate each session's volatility, the standard deviation of its return.
 
     Parameters
     ----------

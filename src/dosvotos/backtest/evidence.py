@@ -49,7 +49,7 @@ class Shape(NamedTuple):
 
 
 def deflated_sharpe_ratio(shape: Shape, sharpes: np.ndarray, n_looks: int) -> float | None:
-    """Probability that the true Sharpe ratio exceeds what the luckiest of all looks would show.
+    """Compute the probability that the true Sharpe ratio exceeds what the luckiest of all looks would show.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def shape_of(returns: np.ndarray) -> Shape | None:
 
 
 def probabilistic_sharpe_ratio(returns: np.ndarray, benchmark: float = 0.0) -> float | None:
-    """Probability that the true Sharpe ratio exceeds a benchmark.
+    """Compute the probability that the true Sharpe ratio exceeds a benchmark.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ def probabilistic_sharpe_ratio(returns: np.ndarray, benchmark: float = 0.0) -> f
 
 
 def probability_above(shape: Shape, benchmark: float) -> float | None:
-    """The probabilistic Sharpe ratio of returns of a shape; None where its variance is not positive."""
+    """Compute the probabilistic Sharpe ratio from moments; None where its variance is not positive."""
     variance = shape.variance(shape.sharpe)
     if variance <= 0:
         return None
@@ -110,7 +110,7 @@ def probability_above(shape: Shape, benchmark: float) -> float | None:
 
 
 def luckiest_sharpe(n_looks: int, variance: float) -> float:
-    """Sharpe ratio expected of the best of several looks without skill.
+    """Compute the Sharpe ratio expected of the best of several looks without skill.
 
     Parameters
     ----------
@@ -130,7 +130,7 @@ def luckiest_sharpe(n_looks: int, variance: float) -> float:
 
 
 def min_track_record(shape: Shape, confidence: float, benchmark: float = 0.0) -> float | None:
-    """Sessions after which the same Sharpe ratio would exceed a benchmark (a day) with a probability.
+    """Count the sessions after which this Sharpe ratio exceeds a benchmark (a day) with a probability.
 
     None where it does not exceed the benchmark, so that no length would do. Bailey and Lopez de Prado (2012).
     """
@@ -141,7 +141,7 @@ def min_track_record(shape: Shape, confidence: float, benchmark: float = 0.0) ->
 
 
 def power(shape: Shape, true_sharpe: float, min_psr: float) -> float | None:
-    """Probability that a model of a true annual Sharpe ratio would show a PSR of `min_psr` in such a window.
+    """Compute how probably a model of a true annual Sharpe ratio shows a PSR of `min_psr` in such a window.
 
     Parameters
     ----------
@@ -229,7 +229,7 @@ def _spa_and_step(
 
 
 def _superior(means: np.ndarray, drawn: np.ndarray, size: float) -> np.ndarray:
-    """Which series StepM finds better than doing nothing: the clear ones leave, the rest is judged again."""
+    """Find the series better than doing nothing, by StepM: remove the clear ones, judge the rest again."""
     superior = np.zeros(len(means), dtype=bool)
     while not superior.all():
         bound = np.percentile(drawn[:, ~superior].max(axis=1), 100 * (1 - size))
@@ -241,7 +241,7 @@ def _superior(means: np.ndarray, drawn: np.ndarray, size: float) -> np.ndarray:
 
 
 def _poor_mean(scaled: np.ndarray, block: int) -> np.ndarray:
-    """Mean below which a series is too poor to matter in Hansen's consistent p-value, shape (n_series,)."""
+    """Compute the means below which series do not matter in Hansen's consistent p-value, (n_series,)."""
     n = len(scaled)
     lags, stay = np.arange(n), 1 - 1 / block  # chance that the next session belongs to the same block
     kernel = (1 - lags / n) * stay**lags + lags / n * stay ** (n - lags)
@@ -255,7 +255,7 @@ def _poor_mean(scaled: np.ndarray, block: int) -> np.ndarray:
 def resampled_intervals(
     returns: np.ndarray, replications: int, seed: int, size: float = 0.90
 ) -> dict[str, Interval] | None:
-    """Intervals of annual Sharpe ratio, total return and largest fall; None without variance.
+    """Estimate intervals of annual Sharpe ratio, total return and largest fall; None without variance.
 
     Parameters
     ----------
@@ -303,7 +303,7 @@ def _figures(windows: np.ndarray) -> dict[str, np.ndarray]:
 def sharpe_difference_interval(
     new: np.ndarray, old: np.ndarray, replications: int, seed: int, size: float = 0.90
 ) -> tuple[float, float] | None:
-    """Interval of the difference of two annual Sharpe ratios on the same sessions, paired.
+    """Estimate the interval of the difference of two annual Sharpe ratios on the same sessions, paired.
 
     Stationary bootstrap, percentile interval; None if either has no variance.
     """
@@ -316,7 +316,7 @@ def sharpe_difference_interval(
 
 
 def sharpe_difference_draws(new: np.ndarray, old: np.ndarray, replications: int, seed: int) -> np.ndarray:
-    """Differences of two annual Sharpe ratios on resampled sessions, paired, shape (replications,)."""
+    """Draw differences of two annual Sharpe ratios on resampled sessions, paired, shape (replications,)."""
     from arch.bootstrap import StationaryBootstrap
 
     pairs = np.column_stack([new, old])
@@ -340,7 +340,7 @@ def _block_size(returns: pd.Series) -> int:
 
 @lru_cache(maxsize=16)
 def _resampled(n_sessions: int, block: int, replications: int, seed: int) -> np.ndarray:
-    """Which sessions each resampled window holds, in their order, shape (replications, n_sessions)."""
+    """Draw the sessions of each resampled window, in their order, shape (replications, n_sessions)."""
     from arch.bootstrap import StationaryBootstrap
 
     bootstrap = StationaryBootstrap(block, np.arange(n_sessions), seed=seed)

@@ -73,7 +73,7 @@ def measure(account: Account, times: pd.DatetimeIndex, sessions: np.ndarray) -> 
 
 
 def daily_returns(equity: np.ndarray, times: pd.DatetimeIndex, sessions: np.ndarray) -> np.ndarray:
-    """Simple return of every scheduled session, shape (n_sessions,), the first against the starting balance.
+    """Compute the simple return of every scheduled session, shape (n_sessions,), the first against the starting balance.
 
     A session without bars returns 0.
     """
@@ -87,7 +87,7 @@ def daily_returns(equity: np.ndarray, times: pd.DatetimeIndex, sessions: np.ndar
 
 
 def sharpe_ratio(returns: np.ndarray) -> float | None:
-    """Mean over standard deviation (ddof 1) of daily returns x sqrt(245); None without variance."""
+    """Divide mean by standard deviation (ddof 1) of daily returns x sqrt(245); None without variance."""
     if len(returns) < 2:
         return None
     spread = returns.std(ddof=1)
@@ -95,7 +95,7 @@ def sharpe_ratio(returns: np.ndarray) -> float | None:
 
 
 def sortino_ratio(returns: np.ndarray) -> float | None:
-    """Mean of daily returns over the root mean square of the losing ones, all days counted, x sqrt(245)."""
+    """Compute mean over root mean square of losses, all daily returns counted, x sqrt(245)."""
     if len(returns) < 2 or not (returns < 0).any():
         return None
     downside = np.sqrt(np.mean(np.minimum(returns, 0.0) ** 2))
@@ -103,12 +103,12 @@ def sortino_ratio(returns: np.ndarray) -> float | None:
 
 
 def annual_return(total_return: float, n_sessions: int) -> float:
-    """Return a year of 245 sessions that compounds to a total over a number of sessions."""
+    """Compute the return a year of 245 sessions that compounds to a total over a number of sessions."""
     return float((1 + total_return) ** (SESSIONS_PER_YEAR / n_sessions) - 1)
 
 
 def drawdowns(equity: np.ndarray) -> np.ndarray:
-    """Fall from the running peak at each mark, positive fractions of shape (n_bars,)."""
+    """Compute the fall from the running peak at each mark, positive fractions of shape (n_bars,)."""
     result: np.ndarray = 1 - equity / np.maximum.accumulate(equity)
     return result
 

@@ -17,7 +17,7 @@ class Naive(Record):
 
 
 def random_traders(positions: np.ndarray, n_traders: int, seed: int) -> np.ndarray:
-    """Targets of traders with a strategy's own holding spells in random order.
+    """Draw targets of traders with a strategy's own holding spells in random order.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def random_sharpe_percentile(
     percentile: float,
     financed: bool = False,
 ) -> float | None:
-    """Percentile of the net Sharpe ratios of many traders; None if no trader's is defined."""
+    """Compute a percentile of the net Sharpe ratios of many traders; None if no trader's is defined."""
     sharpes = []
     for one in targets:
         equity = run_account(tape, one, cost, capital, financed).equity

@@ -99,7 +99,7 @@ def make_comparison(
 
 
 def improvements(new: SpecifiedMetrics, old: SpecifiedMetrics) -> tuple[float | None, float | None]:
-    """Relative gains in Sharpe ratio and drawdown; None where one is not defined.
+    """Compute relative gains in Sharpe ratio and drawdown; None where one is not defined.
 
     Notes
     -----

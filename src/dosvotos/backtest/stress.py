@@ -78,12 +78,12 @@ def stress(tape: Tape, targets: np.ndarray, sessions: np.ndarray, trading: Tradi
 
 
 def delayed(targets: np.ndarray, n_bars: int) -> np.ndarray:
-    """The same targets, each so many existing bars later; flat until then."""
+    """Shift targets by so many existing bars; flat until then."""
     return np.concatenate([np.zeros(n_bars, targets.dtype), targets])[: len(targets)]
 
 
 def break_even_bps(tape: Tape, targets: np.ndarray, capital: float, financed: bool) -> float | None:
-    """Cost a side, in basis points, at which a sequence of targets neither gains nor loses.
+    """Find the cost a side, in basis points, at which a sequence of targets neither gains nor loses.
 
     None if it gains nothing without costs.
 

@@ -26,7 +26,7 @@ class Look(NamedTuple):
 
 
 def look_of(contract: ExperimentContract, model_hash: str) -> Look:
-    """The look of a model at its contract's test window."""
+    """Make the look of a model at its contract's test window."""
     parameters = contract.parameters
     test = splits_of(parameters)["test"]
     return Look(parameters.feed, model_hash, test.first, test.last)
@@ -71,7 +71,7 @@ class TrialLedger:
             connection.execute(update(t).where(open_look).values(daily_returns=daily_returns))
 
     def overlapping(self, look: Look) -> list[Row[Any]]:
-        """Every look at a window that shares a day with this one, itself included, oldest first."""
+        """List every look at a window that shares a day with this one, itself included, oldest first."""
         t = oos_trials
         query = (
             select(t)
@@ -83,7 +83,7 @@ class TrialLedger:
             return list(connection.execute(query).all())
 
     def genesis(self) -> LedgerGenesis:
-        """Id and birth of the ledger."""
+        """Read the ledger's id and birth."""
         with reading(self.engine) as connection:
             row = connection.execute(select(ledger_genesis)).one()
         return LedgerGenesis(id=row.id, created_at=row.created_at.isoformat())

@@ -45,7 +45,7 @@ def add_request(engine: Engine, request: dict[str, Any]) -> int:
 
 
 def get_request(connection: Connection, request_id: int) -> Row[Any]:
-    """A request by its id.
+    """Get a request by its id.
 
     Raises
     ------
@@ -59,7 +59,7 @@ def get_request(connection: Connection, request_id: int) -> Row[Any]:
 
 
 def list_requests(connection: Connection, proposal_id: int) -> list[Row[Any]]:
-    """A proposal's requests, newest first."""
+    """List a proposal's requests, newest first."""
     t = backtest_requests
     query = select(t).where(t.c.proposal_id == proposal_id).order_by(t.c.id.desc())
     return list(connection.execute(query).all())

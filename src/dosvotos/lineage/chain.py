@@ -106,7 +106,7 @@ def chain_records(
     backtest: BacktestRecord,
     report: BacktestReport,
 ) -> dict[str, dict[str, Any]]:
-    """Fields of the layers' records on the way to a vote, in the layers' order, by the record's name."""
+    """Gather the fields of the layers' records on the way to a vote, in the layers' order, by the record's name."""
     return {
         "contract": contract.model_dump(),
         "dataset record": {**dataset.model_dump(), "test_dataset_hash": dataset.splits["test"].digest},
@@ -144,7 +144,7 @@ def check_chain(
 
 
 def contract_hashes(registered: ExperimentContract) -> dict[str, Recomputed]:
-    """Hashes of the contract in the database, by field."""
+    """Take the hashes of the contract in the database, by field."""
     fields = ("config_hash", "feature_order_hash", "reward_config_hash")
     source = "the contract in the database"
     return {name: Recomputed(value=getattr(registered, name), source=source) for name in fields}
@@ -166,7 +166,7 @@ def split_hashes(splits: Mapping[str, pd.DataFrame]) -> dict[str, Recomputed]:
 
 
 def bundle_hashes(bundle: Bundle) -> dict[str, Recomputed]:
-    """Hashes of the model's files, by field."""
+    """Take the hashes of the model's files, by field."""
     hashes = {
         "manifest_hash": bundle.manifest_hash,
         "model_hash": bundle.policy.digest,

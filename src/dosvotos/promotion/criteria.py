@@ -44,7 +44,7 @@ class CriterionResult(Record):
 
 
 def hard_criteria(metrics: SpecifiedMetrics, wanted: SuccessCriteriaParams) -> tuple[CriterionResult, ...]:
-    """The specification's four criteria; a figure that is not defined fails."""
+    """Judge the specification's four criteria; a figure that is not defined fails."""
     return (
         _criterion("min_sharpe", metrics.sharpe_ratio, ">", wanted.min_sharpe),
         _criterion("max_drawdown", metrics.max_drawdown, "<", wanted.max_drawdown),
@@ -54,7 +54,7 @@ def hard_criteria(metrics: SpecifiedMetrics, wanted: SuccessCriteriaParams) -> t
 
 
 def lineage_criterion(chain: ChainRecord) -> CriterionResult:
-    """The unbroken chain from L0 to L4 as a criterion."""
+    """Judge the chain from L0 to L4, which must be unbroken."""
     n_links, n_broken = len(chain.links), len(chain.broken)
     return CriterionResult(
         name="lineage",
@@ -67,7 +67,7 @@ def lineage_criterion(chain: ChainRecord) -> CriterionResult:
 
 
 def improvement_criterion(comparison: ComparisonReport, threshold: float) -> CriterionResult:
-    """The improvement over production as a criterion, which stops a PROMOTE but rejects nothing."""
+    """Judge the improvement over production, which may stop a PROMOTE but rejects nothing."""
     found = comparison.sharpe_improvement
     verdict: Verdict = "PASS" if comparison.reached else "NOT REACHED"
     not_compared: NotCompared | None = None if comparison.status == "compared" else comparison.status
@@ -85,12 +85,12 @@ def improvement_criterion(comparison: ComparisonReport, threshold: float) -> Cri
 
 
 def is_passed(criteria: Iterable[CriterionResult]) -> bool:
-    """Whether no criterion fails."""
+    """Tell whether no criterion fails."""
     return all(criterion.verdict != "FAIL" for criterion in criteria)
 
 
 def failure_reasons(criteria: Iterable[CriterionResult]) -> tuple[Reason, ...]:
-    """Why criteria fail, one reason each."""
+    """Give the reasons why criteria fail, one reason each."""
     return tuple(_reason(criterion) for criterion in criteria if criterion.verdict == "FAIL")
 
 

@@ -168,7 +168,7 @@ def level_at(settings: EvidenceParams, n_looks: int) -> float:
 
 
 def _stored_series(model_hash: str, returns: pd.Series, looks: Sequence[Row[Any]]) -> pd.DataFrame:
-    """Daily returns of every look that covers the window's sessions, the candidate's own first."""
+    """Gather daily returns of every look that covers the window's sessions, the candidate's own first."""
     series, days = {model_hash: returns.to_list()}, returns.index.to_list()
     for row in looks:
         stored = row.daily_returns or {}

@@ -185,12 +185,12 @@ def make_proposal(
 
 
 def stored_criteria(row: Row[Any]) -> tuple[CriterionResult, ...] | None:
-    """The criteria in a proposal's row; None where it has the specification's strings only."""
+    """Read the criteria in a proposal's row; None where it has the specification's strings only."""
     return tuple(map(CriterionResult.model_validate, row.criteria)) if row.criteria else None
 
 
 def stored_evidence(row: Row[Any]) -> Evidence | None:
-    """The evidence in a proposal's row; None where an older version wrote other fields."""
+    """Read the evidence in a proposal's row; None where an older version wrote other fields."""
     try:
         return Evidence.model_validate(row.evidence)
     except ValidationError:

@@ -67,7 +67,7 @@ class ProposalRegistry:
             add_proposal(connection, row)
 
     def current(self, model_id: str) -> Row[Any]:
-        """The newest proposal of a model.
+        """Find the newest proposal of a model.
 
         Raises
         ------
@@ -126,6 +126,6 @@ class ProposalRegistry:
 
 
 def _records(new: NewProposal) -> tuple[BaseModel, ...]:
-    """What the report files hold."""
+    """List what the report files hold."""
     layers = (getattr(new.layers, name) for name in LayerRecords.model_fields)
     return (*layers, new.report, new.comparison, new.proposal)

@@ -35,12 +35,12 @@ FILE_NAMES: Final[dict[type[BaseModel], str]] = {
 
 
 def report_files(records: Iterable[BaseModel], experiment: str) -> dict[str, bytes]:
-    """The files of some records, by name."""
+    """Write records as their files' contents, by file name."""
     return {FILE_NAMES[type(one)].format(experiment=experiment): to_json_bytes(one) for one in records}
 
 
 def to_json_bytes(record: BaseModel) -> bytes:
-    """A record as its file holds it."""
+    """Write a record as its file holds it."""
     return (record.model_dump_json(indent=2) + "\n").encode()
 
 

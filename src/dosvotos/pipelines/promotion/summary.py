@@ -76,7 +76,7 @@ def _metrics(report: BacktestReport) -> Table:
 
 
 def _stress(stress: Stress) -> Table:
-    """The same decisions at other costs and with later fills, and where the gain is used up."""
+    """Tabulate the same decisions at other costs and with later fills, and where the gain is used up."""
     cases = [(f"{case.cost_bps:.1f} bps a side", case.metrics) for case in stress.costs]
     cases += [(f"filled {case.bars} bar(s) later", case.metrics) for case in stress.delays if case.bars]
     table = Table("the same decisions", "Sharpe ratio", "total return", box=None)
@@ -98,7 +98,7 @@ def _criteria(proposal: Row[Any]) -> Table:
 
 
 def _evidence(evidence: Evidence) -> Table:
-    """What the window proves, with its intervals and with what it could have shown at all."""
+    """Tabulate what the window proves, with its intervals and with what it could have shown at all."""
     table = Table("evidence", "", box=None)
     look = f"look {evidence.looks} at this window" if evidence.looks > 1 else "first look at this window"
     table.add_row("looks", f"{look}, {evidence.prior_trials} declared; {evidence.seeds}")
