@@ -232,7 +232,7 @@ def _criteria(proposal: queries.Record) -> None:
     st.subheader(t("review.criteria"))
     with st.container(border=True, key="criteria", gap="xsmall"):
         criteria = stored_criteria(proposal)
-        rows = [(one.name, _answer(one), one.verdict) for one in criteria or ()]
+        rows: list[tuple[str, str, str | None]] = [(c.name, _answer(c), c.verdict) for c in criteria or ()]
         if criteria is None:  # an older proposal's texts are shown as they are stored, without a badge
             rows = [(name, str(text), None) for name, text in proposal.criteria_results.items()]
         for index, (name, answer, verdict) in enumerate(rows):

@@ -73,7 +73,7 @@ def measure(account: Account, times: pd.DatetimeIndex, sessions: np.ndarray) -> 
 
 
 def daily_returns(equity: np.ndarray, times: pd.DatetimeIndex, sessions: np.ndarray) -> np.ndarray:
-    """Compute the simple return of every scheduled session, shape (n_sessions,), the first against the starting balance.
+    """Compute simple returns of the scheduled sessions, (n_sessions,), the first from the starting balance.
 
     A session without bars returns 0.
     """
@@ -87,7 +87,7 @@ def daily_returns(equity: np.ndarray, times: pd.DatetimeIndex, sessions: np.ndar
 
 
 def sharpe_ratio(returns: np.ndarray) -> float | None:
-    """Divide mean by standard deviation (ddof 1) of daily returns x sqrt(245); None without variance."""
+    """Compute mean over standard deviation (ddof 1) of daily returns x sqrt(245); None without variance."""
     if len(returns) < 2:
         return None
     spread = returns.std(ddof=1)

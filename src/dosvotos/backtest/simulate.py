@@ -58,6 +58,7 @@ def _batch_targets(policy: ServedPolicy, batch: pd.DataFrame, held: int) -> np.n
     clock = batch["time_normalized"].to_numpy(float)
     actions = np.full((len(batch), len(TARGETS)), _UNKNOWN, dtype=np.int8)
     actions[~np.isfinite(features).all(axis=1)] = TARGETS
+    path: np.ndarray
     path, unknown = _follow(actions, held)
     while unknown.any():
         before = np.concatenate([[held], path[:-1]])

@@ -106,7 +106,7 @@ def chain_records(
     backtest: BacktestRecord,
     report: BacktestReport,
 ) -> dict[str, dict[str, Any]]:
-    """Gather the fields of the layers' records on the way to a vote, in the layers' order, by the record's name."""
+    """Gather the fields of the layers' records, in the layers' order, by the record's name."""
     return {
         "contract": contract.model_dump(),
         "dataset record": {**dataset.model_dump(), "test_dataset_hash": dataset.splits["test"].digest},
