@@ -29,17 +29,18 @@ from rich.table import Table
 from scipy import stats
 
 from dosvotos.backtest.evidence import family_test, probabilistic_sharpe_ratio
-from dosvotos.backtest.metrics import daily_returns, measure, sharpe_ratio
-from dosvotos.backtest.naive import random_sharpe_percentile, random_traders
+from dosvotos.backtest.metrics import Metrics, daily_returns, measure, sharpe_ratio
+from dosvotos.backtest.naive import Naive, random_sharpe_percentile, random_traders
+from dosvotos.backtest.report import BacktestReport
 from dosvotos.contracts.experiment import ExperimentContract, make_contract
 from dosvotos.contracts.parameters import Parameters, SampleMarketParams, read_parameters
-from dosvotos.contracts.records import SplitRecord
+from dosvotos.contracts.records import DatasetRecord, LayerRecords, LedgerGenesis, SplitRecord, TrainingRecord
 from dosvotos.market.accounting import Account, Tape, run_account
 from dosvotos.market.calendar import SESSIONS_PER_YEAR, scheduled_sessions, session_dates
 from dosvotos.promotion import evidence as evidence_module
-from dosvotos.promotion.criteria import Improvement, hard_criteria, passed
-from dosvotos.promotion.evidence import Evidence, weigh
-from dosvotos.promotion.proposal import judge
+from dosvotos.promotion.criteria import CriterionResult, hard_criteria, is_passed
+from dosvotos.promotion.evidence import Evidence, make_evidence
+from dosvotos.promotion.proposal import recommend
 from dosvotos.simulation.market import FIRST_SESSION, simulate_market
 from dosvotos.sources.checks import check_market
 from dosvotos.sources.files import read_folder
@@ -56,7 +57,14 @@ LOOKS = (1, 20, 100)
 # a look with less cannot be in a superior set of size 0.05: its mean would have to exceed the 95% quantile of
 # a maximum over means that hold its own
 LEAST_PSR = 0.90
-NO_PRODUCTION = Improvement("not_applicable", None, None, None, None)
+NO_PRODUCTION = CriterionResult(
+    name="improvement",
+    found=None,
+    sign=">",
+    needed=0.05,
+    verdict="NOT APPLICABLE",
+    not_compared="not_applicable",
+)
 
 
 @cache
@@ -100,8 +108,8 @@ class Window(NamedTuple):
     tape: Tape
     sessions: np.ndarray
     test: SplitRecord
-    always_long: dict[str, Any]
-    always_short: dict[str, Any]
+    always_long: Metrics
+    always_short: Metrics
 
 
 class Market(NamedTuple):
@@ -138,7 +146,7 @@ class Market(NamedTuple):
             missing_by_feature={}, missing_by_reason={},
         )  # fmt: skip
         long, short = (
-            measure(run_account(tape, np.full(n_bars, side), 0.0, CAPITAL), times, sessions).model_dump()
+            measure(run_account(tape, np.full(n_bars, side), 0.0, CAPITAL), times, sessions)
             for side in (1, -1)
         )
         return Window(tape, sessions, test, long, short)
@@ -198,7 +206,7 @@ def look_at(window: Window, targets: np.ndarray, name: str) -> Look:
 # ---- the vote
 
 
-class CheckedRows(NamedTuple):
+class Judged(NamedTuple):
     """What the vote makes of one look; parts that were not needed are None."""
 
     criteria: bool
@@ -209,50 +217,49 @@ class CheckedRows(NamedTuple):
     promoted: bool
 
 
-def check_delivery(window: Window, looks: list[Look], seed: int, every_part: bool = False) -> CheckedRows:
+def check_delivery(window: Window, looks: list[Look], seed: int, every_part: bool = False) -> Judged:
     """Vote on the last look, all of them in the ledger."""
     own = looks[-1]
     wanted = parameters().quality_thresholds.success_criteria
     if own.sharpe <= wanted.min_sharpe and not every_part:
-        return CheckedRows(False, False, False, None, False)
-    metrics = measure(own.account, window.tape.times, window.sessions).model_dump()
+        return Judged(False, False, False, None, False)
+    metrics = measure(own.account, window.tape.times, window.sessions)
     criteria = hard_criteria(metrics, wanted)
-    results = {
-        "model_hash": own.row.model_hash,
-        "metrics": metrics,
-        "daily_returns": own.row.daily_returns,
-        "naive": {
-            "always_long": window.always_long,
-            "always_short": window.always_short,
-            "random_sharpe_p95": None,
-        },
-    }
+    naive = Naive(always_long=window.always_long, always_short=window.always_short, random_sharpe_p95=None)
+    report = BacktestReport.model_construct(  # of a report only what the vote reads
+        model_hash=own.row.model_hash, metrics=metrics, daily_returns=own.row.daily_returns, naive=naive
+    )
     if own.psr < LEAST_PSR and not every_part:
-        return CheckedRows(passed(criteria), False, False, None, False)
-    evidence = evidence_of(window, results, looks)
+        return Judged(is_passed(criteria), False, False, None, False)
+    evidence = evidence_of(window, report, looks)
     if not evidence.luck_excluded and not every_part:
-        return CheckedRows(passed(criteria), False, luck_at_a_flat_level(evidence, looks), None, False)
+        return Judged(is_passed(criteria), False, luck_at_a_flat_level(evidence, looks), None, False)
     settings = parameters().evidence
     rivals = random_traders(own.account.position, settings.n_random_traders, seed)
-    results["naive"]["random_sharpe_p95"] = random_sharpe_percentile(
+    random_sharpe = random_sharpe_percentile(
         window.tape, window.sessions, rivals, 0.0, CAPITAL, settings.naive_percentile
     )
-    evidence = evidence_of(window, results, looks)
-    verdict = judge(criteria, NO_PRODUCTION, evidence)
+    naive = naive.model_copy(update={"random_sharpe_p95": random_sharpe})
+    evidence = evidence_of(window, report.model_copy(update={"naive": naive}), looks)
+    voted = recommend(criteria, NO_PRODUCTION, evidence)
     flat = luck_at_a_flat_level(evidence, looks)
-    return CheckedRows(
-        passed(criteria),
+    return Judged(
+        is_passed(criteria),
         evidence.luck_excluded,
         flat,
         evidence.beats_naive,
-        verdict.recommendation == "PROMOTE",
+        voted.recommendation == "PROMOTE",
     )
 
 
-def evidence_of(window: Window, results: dict[str, Any], looks: list[Look]) -> Evidence:
+def evidence_of(window: Window, report: BacktestReport, looks: list[Look]) -> Evidence:
     rows = [look.row for look in looks]
-    genesis = {"id": "benchmark", "created_at": NOW}
-    return weigh(contract(), window.test, "simulated", (), results, rows, genesis)
+    layers = LayerRecords.model_construct(
+        contract=contract(),
+        dataset=DatasetRecord.model_construct(splits={"test": window.test}, point_in_time="simulated"),
+        training=TrainingRecord.model_construct(seeds=()),
+    )
+    return make_evidence(layers, report, rows, LedgerGenesis(id="benchmark", created_at=NOW))
 
 
 def luck_at_a_flat_level(evidence: Evidence, looks: list[Look]) -> bool:
@@ -281,11 +288,11 @@ class Task(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What became of a task: one `CheckedRows` a look without skill, in order, and the edge's own."""
+    """What became of a task: one `Judged` a look without skill, in order, and the edge's own."""
 
     task: Task
-    nulls: list[CheckedRows]
-    edge: CheckedRows | None
+    nulls: list[Judged]
+    edge: Judged | None
     edge_psr: float | None
     edge_sharpe: float | None
 
@@ -354,7 +361,7 @@ def share(values: Iterable[bool]) -> Share:
     return Share(sum(counted), len(counted))
 
 
-PARTS: dict[str, Callable[[CheckedRows], bool]] = {
+PARTS: dict[str, Callable[[Judged], bool]] = {
     "criteria": lambda one: one.criteria,
     "luck_flat": lambda one: one.luck_flat,
     "luck": lambda one: one.luck,

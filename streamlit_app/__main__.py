@@ -38,7 +38,7 @@ def main() -> int:
 
 @contextmanager
 def _worker() -> Iterator[None]:
-    """Let a child process work off the further backtests people ask for; it ends with this one."""
+    """Let a child process run the extra backtests people ask for; it ends with this one."""
     worker = subprocess.Popen([sys.executable, "-m", "dosvotos.commands.main", "jobs", "--watch"])
     try:
         yield

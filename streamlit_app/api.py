@@ -11,46 +11,23 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 import dosvotos
-from dosvotos.backtest.cuts import Cuts
-from dosvotos.backtest.stress import Stress
+from dosvotos.backtest.report import BacktestReport, ExtraBacktestReport
 from dosvotos.backtest.window import Sample
 from dosvotos.database.connection import schema_versions
-from dosvotos.errors import (
-    BundleError,
-    ContractError,
-    DatabaseError,
-    DataError,
-    DecisionConflictError,
-    DecisionError,
-    DosVotosError,
-    LineageError,
-    RequestError,
-    UnknownProposalError,
-    UnknownRequestError,
-)
+from dosvotos.database.registry import state_of
+from dosvotos.errors import DosVotosError, LineageError
 from dosvotos.lineage.vote import decide_verified
-from dosvotos.promotion.decision import MAX_NOTES, Decision, state_of
-from dosvotos.promotion.identity import current_user
-from dosvotos.promotion.more_tests import read_further, request_backtest
+from dosvotos.promotion.criteria import CriterionResult
+from dosvotos.promotion.decision import MAX_NOTES, Decision
+from dosvotos.promotion.extra_backtests import request_backtest
 from dosvotos.promotion.reasons import Reason
+from dosvotos.promotion.report_files import read_extra_backtest, read_report
+from dosvotos.users import current_user
 from streamlit_app import queries
 from streamlit_app.identity import cast_vote, is_current_user
-from streamlit_app.problems import MEDIA_TYPE, problem
-from streamlit_app.reports import Trade, read_backtest
+from streamlit_app.problems import MEDIA_TYPE, problem, refusal_of
 from streamlit_app.security import API_PATH
 
-_STATUS_OF_ERROR: dict[type[DosVotosError], int] = {
-    UnknownProposalError: 404,
-    UnknownRequestError: 404,
-    RequestError: 422,
-    DecisionConflictError: 409,
-    DecisionError: 422,
-    BundleError: 409,
-    LineageError: 409,
-    ContractError: 409,
-    DataError: 409,
-    DatabaseError: 503,
-}
 _MAX_ID = 2**31 - 1
 ProposalId = Annotated[int, Path(alias="id", ge=1, le=_MAX_ID)]
 router = APIRouter()
@@ -87,21 +64,6 @@ class Experiment(BaseModel):
     created_at: datetime
 
 
-class BacktestResults(BaseModel):
-    """The series behind a proposal: time (ISO, UTC) and value of each bar, and every trade.
-
-    `cuts` (by month, year and volatility) and `stress` (other costs and delays) are null in older proposals.
-    """
-
-    test_period: str
-    sample: Sample
-    cuts: Cuts | None
-    stress: Stress | None
-    equity_curve: list[tuple[str, float]]
-    drawdown_series: list[tuple[str, float]]
-    trades: list[Trade]
-
-
 class ExperimentDetail(Experiment):
     """A proposal with all it stands on."""
 
@@ -112,14 +74,16 @@ class ExperimentDetail(Experiment):
     metrics: dict[str, Any]
     vs_baseline: dict[str, Any] | None
     criteria_results: dict[str, Any]
+    criteria: list[CriterionResult] | None
+    """`criteria_results` as figures; null in proposals made before there were records."""
     evidence: dict[str, Any]
     lineage: dict[str, Any]
     reviewer: str | None
     reviewer_notes: str | None
     approved_at: datetime | None
-    backtest_results: BacktestResults | None
+    backtest_results: BacktestReport | None
     report_problem: str | None
-    """Why there are no backtest results: the file is missing or altered."""
+    """Why there are no backtest results: the file is missing, altered or another version's."""
 
 
 class VoteRequest(BaseModel):
@@ -142,7 +106,7 @@ class VoteResult(BaseModel):
 
 
 class PeriodRequest(BaseModel):
-    """The sessions a further backtest is about, both included: any whose bars are stored."""
+    """The sessions an extra backtest is about, both included: any whose bars are stored."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -151,25 +115,25 @@ class PeriodRequest(BaseModel):
 
 
 class Requested(BaseModel):
-    """A further backtest that waits for its worker, or was asked for before."""
+    """An extra backtest that waits for its worker, or was asked for before."""
 
     backtest_id: int
     status: str
 
 
-class FurtherBacktest(Requested):
-    """A further backtest; IN-SAMPLE where the period touches what the model was trained or chosen on."""
+class ExtraBacktest(Requested):
+    """An extra backtest; IN-SAMPLE where the period touches what the model was trained or chosen on."""
 
     proposal_id: int
     start_date: date
     end_date: date
-    sample: Literal["OUT-OF-SAMPLE", "IN-SAMPLE"]
+    sample: Sample
     requested_by: str
     requested_at: datetime
     finished_at: datetime | None
     metrics: dict[str, Any] | None
     result_hash: str | None
-    backtest_results: BacktestResults | None
+    backtest_results: ExtraBacktestReport | None
     trouble: str | None
     """Why it failed, or why its results cannot be shown."""
 
@@ -214,7 +178,7 @@ def get_experiment(proposal_id: ProposalId) -> ExperimentDetail:
     row = queries.proposal(proposal_id)
     results, trouble = None, None
     try:
-        results = BacktestResults.model_validate(read_backtest(row).model_dump())
+        results = read_report(row, BacktestReport)
     except LineageError as error:
         trouble = str(error)
     return ExperimentDetail(
@@ -224,17 +188,17 @@ def get_experiment(proposal_id: ProposalId) -> ExperimentDetail:
 
 @router.post("/experiments/{id}/approve")
 def vote(proposal_id: ProposalId, request: VoteRequest) -> VoteResult:
-    """Cast the second vote: approve (to production or shadow), reject, or ask for more tests."""
+    """Cast the second vote: approve (to production or shadow), reject, or ask for extra backtests."""
     if request.reviewer is not None and not is_current_user(request.reviewer):
         raise HTTPException(403, "reviewer: a vote counts for its authenticated person only")
     cast = cast_vote(request.decision, request.notes, request.promote_to_production)
-    outcome = decide_verified(queries.engine(), proposal_id, cast, datetime.now(UTC))
-    return VoteResult(model_id=outcome.model_id, new_stage=outcome.new_stage)
+    result = decide_verified(queries.engine(), proposal_id, cast, datetime.now(UTC))
+    return VoteResult(model_id=result.model_id, new_stage=result.new_stage)
 
 
 @router.post("/experiments/{id}/backtest", status_code=202)
-def request_more(proposal_id: ProposalId, request: PeriodRequest) -> Requested:
-    """Ask for a further backtest of the proposal's model; the same period again is the same request."""
+def request_extra_backtest(proposal_id: ProposalId, request: PeriodRequest) -> Requested:
+    """Ask for an extra backtest of the proposal's model; the same period again is the same request."""
     backtest_id = request_backtest(
         queries.engine(),
         proposal_id,
@@ -243,20 +207,20 @@ def request_more(proposal_id: ProposalId, request: PeriodRequest) -> Requested:
         current_user(),
         datetime.now(UTC),
     )
-    return Requested(backtest_id=backtest_id, status=queries.further_test(backtest_id).status)
+    return Requested(backtest_id=backtest_id, status=queries.extra_backtest(backtest_id).status)
 
 
 @router.get("/backtests/{id}")
-def get_backtest(backtest_id: ProposalId) -> FurtherBacktest:
-    """Give a further backtest: how far it is and, once done, its result."""
-    row = queries.further_test(backtest_id)
+def get_backtest(backtest_id: ProposalId) -> ExtraBacktest:
+    """Give an extra backtest: how far it is and, once done, its result."""
+    row = queries.extra_backtest(backtest_id)
     results, trouble = None, row.problem
     if row.status == "done":
         try:
-            results = BacktestResults.model_validate(read_further(row), extra="ignore")
+            results = read_extra_backtest(row)
         except LineageError as error:
             trouble = str(error)
-    return FurtherBacktest(**row._mapping, backtest_id=row.id, backtest_results=results, trouble=trouble)
+    return ExtraBacktest(**row._mapping, backtest_id=row.id, backtest_results=results, trouble=trouble)
 
 
 @router.get("/signals")
@@ -295,10 +259,7 @@ def _fields(row: queries.Record, now: datetime) -> dict[str, Any]:
 
 
 def _refused(_: Request, error: Exception) -> Response:
-    for kind, status in _STATUS_OF_ERROR.items():
-        if isinstance(error, kind):
-            return problem(status, str(error))
-    raise error
+    return problem(refusal_of(error).status, str(error))
 
 
 def _invalid(_: Request, error: Exception) -> Response:

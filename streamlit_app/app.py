@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse
 from starlette.routing import Mount, Route
 
-from dosvotos.promotion.identity import current_user
+from dosvotos.users import current_user
 from streamlit_app.api import create_api
 from streamlit_app.security import API_PATH, ApiBodies, LocalOnly, refuse_unsafe_settings
 

@@ -1,7 +1,7 @@
 """Who votes. This version knows one way: the person who runs the process, in single-user mode."""
 
 from dosvotos.promotion.decision import Decision, Vote
-from dosvotos.promotion.identity import current_user, same_person
+from dosvotos.users import current_user, same_person
 
 
 def is_current_user(name: str) -> bool:

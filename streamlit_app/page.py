@@ -5,6 +5,7 @@ from typing import Any, Final, Literal
 
 import streamlit as st
 
+from dosvotos.backtest.metrics import SpecifiedMetrics
 from dosvotos.formats import Formats, Language
 from dosvotos.promotion.reasons import Reason, explanation
 from streamlit_app import queries
@@ -80,8 +81,8 @@ def first_vote(proposal: queries.Record, state: str) -> None:
     t = translator()
     recommendation = proposal.recommendation
     with st.container(horizontal=True, vertical_alignment="center"):
-        said = t("review.recommends", recommendation=t(f"recommendation.{recommendation}"))
-        st.badge(said, color=COLOURS[recommendation])
+        recommended = t("review.recommends", recommendation=t(f"recommendation.{recommendation}"))
+        st.badge(recommended, color=COLOURS[recommendation])
         st.badge(t(f"status.{state}"), color=COLOURS.get(state, "gray"))
         share = formats().percent(proposal.confidence, 0)
         plain(t("proposals.confidence", share=share), "small", f"confidence-{proposal.id}")
@@ -89,8 +90,9 @@ def first_vote(proposal: queries.Record, state: str) -> None:
 
 
 def _reason(proposal: queries.Record, language: Language) -> str:
-    """Write what decided; as the record has it where that holds no codes, as before there were any."""
+    """Write what decided, from the codes in the row; the stored sentence where an older row has none."""
     if not proposal.reasons:
         return str(proposal.reason)
     reasons = [Reason.model_validate(reason) for reason in proposal.reasons]
-    return explanation(proposal.recommendation, proposal.metrics, reasons, language)
+    metrics = SpecifiedMetrics.model_validate(proposal.metrics)
+    return explanation(proposal.recommendation, metrics, reasons, language)

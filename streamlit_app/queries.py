@@ -13,12 +13,12 @@ from dosvotos.database.registry import (
     list_models,
     list_proposals,
     production_model,
+    state_of,
 )
 from dosvotos.database.requests import get_request, list_requests
 from dosvotos.database.signals import latest_signals
 from dosvotos.database.tables import STAGES
 from dosvotos.promotion.audit import read_audit_log
-from dosvotos.promotion.decision import state_of
 
 Record = Row[Any]
 
@@ -40,14 +40,14 @@ def proposal(proposal_id: int) -> Record:
         return get_proposal(connection, proposal_id)
 
 
-def further_tests(proposal_id: int) -> list[Record]:
-    """List the further backtests of a proposal, newest first."""
+def extra_backtests(proposal_id: int) -> list[Record]:
+    """List the extra backtests of a proposal, newest first."""
     with reading(engine()) as connection:
         return list_requests(connection, proposal_id)
 
 
-def further_test(request_id: int) -> Record:
-    """Find a further backtest by its id; raises UnknownRequestError."""
+def extra_backtest(request_id: int) -> Record:
+    """Find an extra backtest by its id; raises UnknownRequestError."""
     with reading(engine()) as connection:
         return get_request(connection, request_id)
 

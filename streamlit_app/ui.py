@@ -5,7 +5,7 @@ from pathlib import Path
 import streamlit as st
 
 from dosvotos.errors import DatabaseError
-from dosvotos.promotion.identity import current_user
+from dosvotos.users import current_user
 from streamlit_app import queries
 from streamlit_app.i18n import LANGUAGES, Translator
 from streamlit_app.page import LANGUAGE_KEY, now, plain, translator

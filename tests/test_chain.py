@@ -12,9 +12,10 @@ from mlflow import MlflowClient
 from sqlalchemy import select
 
 from dosvotos import mlflow_tracking
+from dosvotos.backtest.report import BacktestReport
 from dosvotos.contracts.experiment import ExperimentContract, flatten
 from dosvotos.contracts.features import FEATURE_ORDER_HASH
-from dosvotos.contracts.records import BacktestRecord, DatasetRecord, TrainingRecord
+from dosvotos.contracts.records import BacktestRecord, DataHashes, DatasetRecord, TrainingRecord
 from dosvotos.database.connection import reading
 from dosvotos.database.contracts import ContractBook
 from dosvotos.database.ledger import Look, TrialLedger
@@ -22,13 +23,13 @@ from dosvotos.database.market_data import StoredMarket
 from dosvotos.database.registry import list_proposals
 from dosvotos.database.tables import experiment_contracts, model_registry, trading_signals
 from dosvotos.errors import ContractError, DosVotosError, LineageError
-from dosvotos.lineage.chain import Seen, seen_splits
-from dosvotos.lineage.vote import chain_of
+from dosvotos.lineage.chain import split_hashes
+from dosvotos.lineage.vote import verify_proposal
 from dosvotos.market.dataset import SPLITS
-from dosvotos.pipelines.promotion.nodes import find_data_hashes, verify_chain
+from dosvotos.pipelines.promotion.nodes import recompute_data_hashes, verify_chain
 from dosvotos.policy.bundle import Bundle, open_bundle
 from dosvotos.promotion.audit import find_breaks, read_audit_log
-from dosvotos.promotion.criteria import chain_text
+from dosvotos.promotion.criteria import criterion_text, lineage_criterion
 from dosvotos.promotion.decision import Vote, decide
 from dosvotos.training.results import Validation
 from tests.conftest import parameters_of
@@ -225,7 +226,7 @@ def test_the_proposal_carries_the_records_and_every_link_holds(project):
     } < (row.report_files.keys())
     assert re.fullmatch(r"PASS \(\d\d links from L0 to L4 hold\)", row.criteria_results["lineage"])
     with inside(project.root):
-        assert chain_of(project.engine, row).broken == ()
+        assert verify_proposal(project.engine, row).broken == ()
 
 
 def test_a_link_broken_after_the_backtest_is_a_reject_until_it_holds_again(project):
@@ -252,7 +253,7 @@ class Layers(NamedTuple):
     dataset: DatasetRecord
     training: TrainingRecord
     backtest: BacktestRecord
-    results: dict
+    results: BacktestReport
     candidate: Bundle
     splits: dict[str, pd.DataFrame]
 
@@ -269,26 +270,27 @@ def layers(project) -> Layers:
         DatasetRecord.model_validate_json(read(RECORDS[0])),
         training,
         BacktestRecord.model_validate_json(read(RECORDS[2])),
-        json.loads(read("data/08_reporting/smoke/backtest_results_smoke.json")),
+        BacktestReport.model_validate_json(read("data/08_reporting/smoke/backtest_results_smoke.json")),
         open_bundle(project.root / training.model_path, training.manifest_hash),
         {name: pd.read_parquet(project.root / folder / f"DS_smoke_{name}.parquet") for name in SPLITS},
     )
 
 
 @pytest.fixture(scope="module")
-def data_hashes(project, layers) -> dict[str, Seen]:
+def data_hashes(project, layers) -> DataHashes:
     books = (
         ContractBook(project.engine),
         *StoredMarket(project.engine, "USD/COP.SIM", layers.contract.parameters.feed).tables,
     )
-    return find_data_hashes(layers.contract, *books, *layers.splits.values(), layers.backtest)
+    return recompute_data_hashes(layers.contract, *books, *layers.splits.values(), layers.backtest)
 
 
-def broken(layers: Layers, hashes: dict[str, Seen]) -> list[str]:
+def broken(layers: Layers, hashes: DataHashes) -> list[str]:
     """The criterion's parts that name a broken link."""
     *records, candidate, splits = layers
     chain, _ = verify_chain(*records, candidate, splits["test"], hashes)
-    return chain_text(chain).removeprefix("FAIL (").removesuffix(")").split("; ") if chain.broken else []
+    text = criterion_text(lineage_criterion(chain))
+    return text.removeprefix("FAIL (").removesuffix(")").split("; ") if chain.broken else []
 
 
 ZEROS = "0" * 64
@@ -300,7 +302,7 @@ EDITS = {
         backtest=old.backtest.model_copy(update={"promotion_decision": "PROMOTE"})
     ),
     "backtest results: backtest_hash is 000000000000, the hash of the account run": lambda old: old._replace(
-        results={**old.results, "backtest_hash": ZEROS}
+        results=old.results.model_copy(update={"backtest_hash": ZEROS})
     ),
     "training record: model_hash is 000000000000, the model bundle's": lambda old: old._replace(
         training=old.training.model_copy(update={"model_hash": ZEROS})
@@ -327,7 +329,8 @@ def test_each_link_is_named_alone_when_it_alone_is_broken(layers, data_hashes, n
 def test_an_edited_split_breaks_every_record_that_names_the_dataset(layers, data_hashes):
     edited = layers.splits["train"].copy()
     edited.iloc[100, edited.columns.get_loc("rsi_9")] += 1e-9
-    found = broken(layers, {**data_hashes, **seen_splits({**layers.splits, "train": edited})})
+    hashes = {**data_hashes.fields, **split_hashes({**layers.splits, "train": edited})}
+    found = broken(layers, DataHashes(fields=hashes))
     records = [text.partition(":")[0] for text in found]
     assert records == ["dataset record", "training record", "backtest record"]
 

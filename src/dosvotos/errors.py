@@ -61,11 +61,11 @@ class UnknownProposalError(DecisionError):
 
 
 class UnknownRequestError(DosVotosError):
-    """The id of a further backtest that does not exist."""
+    """The id of an extra backtest that does not exist."""
 
 
 class RequestError(DosVotosError):
-    """A further backtest that cannot be made as it was asked for."""
+    """An extra backtest that cannot be made as it was asked for."""
 
 
 class DatabaseError(DosVotosError):

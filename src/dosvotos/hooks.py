@@ -155,7 +155,9 @@ class MlflowHooks:
                 self._context.project_path / inputs[_TRAINING].model_path,
             )
         if _BACKTEST in outputs:
-            mlflow_tracking.log_backtest(inputs[_TRAINING].mlflow_run_id, outputs[_BACKTEST]["metrics"])
+            mlflow_tracking.log_backtest(
+                inputs[_TRAINING].mlflow_run_id, outputs[_BACKTEST].metrics.model_dump()
+            )
 
     @hook_impl
     def after_pipeline_run(self) -> None:

@@ -3,6 +3,7 @@
 import pandas as pd
 import streamlit as st
 
+from dosvotos.backtest.metrics import SpecifiedMetrics
 from streamlit_app import queries
 from streamlit_app.page import empty, formats, numeric, plain, translator
 from streamlit_app.times import day_in_bogota, in_bogota
@@ -32,6 +33,10 @@ def _card(row: queries.Record) -> None:
         plain(t("models.since", instrument=row.instrument, since=in_bogota(row.promoted_at)), "small", row.id)
 
 
+def _sharpe_ratio(row: queries.Record) -> float | None:
+    return SpecifiedMetrics.model_validate(row.metrics).sharpe_ratio if row.metrics else None
+
+
 def _table(rows: list[queries.Record]) -> pd.DataFrame:
     return pd.DataFrame(
         [
@@ -39,7 +44,7 @@ def _table(rows: list[queries.Record]) -> pd.DataFrame:
                 t("column.stage"): ("● " if row.stage == "production" else "") + t(f"stage.{row.stage}"),
                 t("column.model"): row.model_id,
                 t("column.instrument"): row.instrument,
-                t("metric.sharpe_ratio"): f.number((row.metrics or {}).get("sharpe_ratio")),
+                t("metric.sharpe_ratio"): f.number(_sharpe_ratio(row)),
                 t("column.trained_by"): row.trained_by,
                 t("column.created"): day_in_bogota(row.created_at),
                 t("column.promoted"): day_in_bogota(row.promoted_at),

@@ -1,18 +1,18 @@
 """The proposals: what waits for a vote, and what was decided."""
 
-import re
-
 import pandas as pd
 import streamlit as st
 
-from dosvotos.database.registry import OPEN_STATES
-from dosvotos.promotion.decision import VALID_FOR, state_of
+from dosvotos.backtest.metrics import SpecifiedMetrics
+from dosvotos.backtest.production import ComparisonReport
+from dosvotos.database.registry import OPEN_STATES, VALID_FOR, state_of
+from dosvotos.errors import LineageError
+from dosvotos.promotion.report_files import read_report
 from streamlit_app import queries
 from streamlit_app.page import empty, first_vote, formats, now, numeric, plain, translator
 from streamlit_app.times import in_bogota
 
 _REVIEW = "views/review.py"
-_CHANGE = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?%")
 
 
 def show() -> None:
@@ -47,22 +47,32 @@ def _card(row: queries.Record, state: str) -> None:
 
 
 def _figures(row: queries.Record) -> None:
-    metrics, changes = row.metrics, row.vs_baseline or {}
+    metrics, (sharpe_change, drawdown_change) = SpecifiedMetrics.model_validate(row.metrics), _changes(row)
     figures = {
-        "sharpe_ratio": (f.number(metrics.get("sharpe_ratio")), changes.get("sharpe_improvement")),
-        "max_drawdown": (f.percent(metrics.get("max_drawdown")), changes.get("drawdown_improvement")),
-        "win_rate": (f.percent(metrics.get("win_rate")), None),
-        "total_trades": (f.number(metrics.get("total_trades"), 0), None),
+        "sharpe_ratio": (f.number(metrics.sharpe_ratio), sharpe_change),
+        "max_drawdown": (f.percent(metrics.max_drawdown), drawdown_change),
+        "win_rate": (f.percent(metrics.win_rate), None),
+        "total_trades": (f.number(metrics.total_trades, 0), None),
     }
-    for place, (name, (value, change)) in zip(st.columns(4), figures.items(), strict=True):
-        shown = change if change and _CHANGE.fullmatch(change) else None
+    for column, (name, (value, change)) in zip(st.columns(4), figures.items(), strict=True):
+        shown = None if change is None else f.percent(change, 0, signed=True)
         beside = t("proposals.vs_production") if shown else None
-        place.metric(t(f"metric.{name}"), value, shown, delta_description=beside)
+        column.metric(t(f"metric.{name}"), value, shown, delta_description=beside)
+
+
+def _changes(row: queries.Record) -> tuple[float | None, float | None]:
+    """Read by how much Sharpe ratio and drawdown are better than production's; None where that is unknown."""
+    try:
+        comparison = read_report(row, ComparisonReport)
+    except LineageError:
+        return None, None
+    return comparison.sharpe_improvement, comparison.drawdown_improvement
 
 
 def _closed_table(rows: list[queries.Record], states: dict[int, str]) -> None:
     st.subheader(t("proposals.closed"))
     st.caption(t("proposals.closed_hint"))
+    metrics = {row.id: SpecifiedMetrics.model_validate(row.metrics) for row in rows}
     table = pd.DataFrame(
         [
             {
@@ -71,8 +81,8 @@ def _closed_table(rows: list[queries.Record], states: dict[int, str]) -> None:
                 t("column.recommendation"): t(f"recommendation.{row.recommendation}"),
                 t("column.status"): t(f"status.{states[row.id]}"),
                 t("column.reviewer"): row.reviewer or "",
-                t("metric.sharpe_ratio"): f.number(row.metrics.get("sharpe_ratio")),
-                t("metric.max_drawdown"): f.percent(row.metrics.get("max_drawdown")),
+                t("metric.sharpe_ratio"): f.number(metrics[row.id].sharpe_ratio),
+                t("metric.max_drawdown"): f.percent(metrics[row.id].max_drawdown),
                 t("column.created"): in_bogota(row.created_at),
             }
             for row in rows

@@ -1,23 +1,29 @@
 """One proposal: what L4 found, what stands behind it, and the vote."""
 
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import pandas as pd
 import streamlit as st
 
-from dosvotos.database.registry import OPEN_STATES
+from dosvotos.backtest.metrics import SpecifiedMetrics
+from dosvotos.backtest.production import ComparisonReport
+from dosvotos.backtest.report import BacktestReport
+from dosvotos.database.registry import OPEN_STATES, VALID_FOR, is_open, state_of
 from dosvotos.errors import LineageError, UnknownProposalError
 from dosvotos.formats import MISSING
 from dosvotos.hashing import short
-from dosvotos.promotion.criteria import figures_of, links_of
-from dosvotos.promotion.decision import VALID_FOR, state_of
+from dosvotos.promotion.criteria import CriterionResult, name_links
+from dosvotos.promotion.evidence import Evidence
+from dosvotos.promotion.proposal import ProposalLineage, stored_criteria, stored_evidence
+from dosvotos.promotion.reasons import write_criterion
+from dosvotos.promotion.report_files import read_report
 from dosvotos.reports.validation_pack import make_pack
 from streamlit_app import charts, queries
-from streamlit_app.ballot import show_ballot
-from streamlit_app.further import show_further_tests
+from streamlit_app.extra_backtests import show_extra_backtests
 from streamlit_app.page import COLOURS, first_vote, formats, now, plain, translator, what_was_done
-from streamlit_app.reports import Backtest, Comparison, Metrics, read_backtest, read_comparison
 from streamlit_app.times import in_bogota
+from streamlit_app.vote_form import show_vote_form
 
 _PERCENT = -1
 # the figures in the order of the table, with their digits
@@ -36,7 +42,6 @@ _DIGITS = {
     "exposure": _PERCENT,
     "turnover": 2,
 }
-_CRITERIA_DIGITS = {"min_sharpe": 2, "max_drawdown": _PERCENT, "min_win_rate": _PERCENT, "min_trades": 0}
 _LAYERS = {
     "acquisition": ("acquisition_hash",),
     "features": ("feature_order_hash",),
@@ -50,8 +55,8 @@ _MORE_NAMES = ("test_period", "mlflow_run_id", "baseline_model_id")
 class _Reports(NamedTuple):
     """The files of one proposal, checked."""
 
-    backtest: Backtest
-    comparison: Comparison
+    backtest: BacktestReport
+    comparison: ComparisonReport
 
 
 def show() -> None:
@@ -66,17 +71,17 @@ def show() -> None:
     _votes(proposal)
     reports = _reports(proposal)
     _metrics(proposal, reports)
-    _criteria(proposal, reports)
+    _criteria(proposal)
     if reports:
         _charts(*reports)
         _stress(reports.backtest)
         _cuts(reports.backtest)
-    _evidence(proposal.evidence)
-    _lineage(proposal.lineage)
+    _evidence(stored_evidence(proposal))
+    _lineage(ProposalLineage.model_validate(proposal.lineage))
     if reports:
         _pack(proposal)
-    show_further_tests(proposal, is_open=state_of(proposal, now()) in OPEN_STATES)
-    show_ballot(proposal, is_open=state_of(proposal, now()) in OPEN_STATES)
+    show_extra_backtests(proposal, is_open(proposal, now()))
+    show_vote_form(proposal, is_open(proposal, now()))
 
 
 def _find() -> queries.Record | None:
@@ -115,7 +120,7 @@ def _recommendation(proposal: queries.Record) -> None:
         first_vote(proposal, state)
         if state in OPEN_STATES:
             st.markdown(f"[{t('review.to_vote')}](#vote)")
-    if (edge := proposal.lineage.get("planted_edge")) and edge > 0:
+    if edge := ProposalLineage.model_validate(proposal.lineage).planted_edge:
         st.warning(t("review.planted", edge=f.number(edge)), icon=":material/science:")
     if state == "SUPERSEDED":
         st.info(t("review.superseded"))
@@ -137,7 +142,7 @@ def _votes(proposal: queries.Record) -> None:
 
 def _reports(proposal: queries.Record) -> _Reports | None:
     try:
-        return _Reports(read_backtest(proposal), read_comparison(proposal))
+        return _Reports(read_report(proposal, BacktestReport), read_report(proposal, ComparisonReport))
     except LineageError as error:
         st.error(t("review.files_altered"))
         plain(error, "small", "altered")
@@ -147,7 +152,7 @@ def _reports(proposal: queries.Record) -> _Reports | None:
 def _metrics(proposal: queries.Record, reports: _Reports | None) -> None:
     st.subheader(t("review.metrics"))
     if reports is None:
-        _accounts({"this_model": proposal.metrics})
+        _accounts({"this_model": SpecifiedMetrics.model_validate(proposal.metrics)})
         return
     backtest, comparison = reports
     _window(backtest)
@@ -160,7 +165,7 @@ def _metrics(proposal: queries.Record, reports: _Reports | None) -> None:
             "always_short": backtest.naive.always_short,
         }
     )
-    if backtest.metrics.get("ruined"):
+    if backtest.metrics.ruined:
         st.error(t("review.ruined"))
     sentences = _against_production(comparison) + _against_chance(backtest)
     if backtest.financing_note:
@@ -168,7 +173,7 @@ def _metrics(proposal: queries.Record, reports: _Reports | None) -> None:
     plain("\n".join(f"• {sentence}" for sentence in sentences), "body", "comparison")
 
 
-def _window(backtest: Backtest) -> None:
+def _window(backtest: BacktestReport) -> None:
     """Show the window and whether the model had seen it; one it had seen proves nothing."""
     seen = backtest.sample == "IN-SAMPLE"
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -179,17 +184,17 @@ def _window(backtest: Backtest) -> None:
         st.error(t("review.in_sample"))
 
 
-def _accounts(accounts: dict[str, Metrics | None]) -> None:
+def _accounts(accounts: Mapping[str, SpecifiedMetrics | None]) -> None:
     """Show the figures of accounts side by side, a column each."""
     columns = {
-        t(f"account.{name}"): [_figure(metric, metrics.get(metric)) for metric in _DIGITS]
+        t(f"account.{name}"): [_figure(metric, getattr(metrics, metric, None)) for metric in _DIGITS]
         for name, metrics in accounts.items()
         if metrics
     }
     st.table(pd.DataFrame(columns, index=[t(f"metric.{metric}") for metric in _DIGITS]), border="horizontal")
 
 
-def _other_financing(backtest: Backtest) -> dict[str, Metrics | None]:
+def _other_financing(backtest: BacktestReport) -> dict[str, SpecifiedMetrics | None]:
     """Give the result with financing beside the one without, whichever of the two was voted on."""
     if backtest.metrics == backtest.metrics_with_financing:
         return {"without_financing": backtest.metrics_without_financing}
@@ -197,14 +202,11 @@ def _other_financing(backtest: Backtest) -> dict[str, Metrics | None]:
 
 
 def _figure(metric: str, value: float | None) -> str:
-    return _written(value, _DIGITS[metric])
-
-
-def _written(value: float | None, digits: int) -> str:
+    digits = _DIGITS[metric]
     return f.percent(value) if digits == _PERCENT else f.number(value, digits)
 
 
-def _against_production(comparison: Comparison) -> list[str]:
+def _against_production(comparison: ComparisonReport) -> list[str]:
     if comparison.status != "compared":
         return [t(f"comparison.{comparison.status}")]
     sharpe = f.percent(comparison.sharpe_improvement, signed=True)
@@ -217,7 +219,7 @@ def _against_production(comparison: Comparison) -> list[str]:
     return sentences
 
 
-def _against_chance(backtest: Backtest) -> list[str]:
+def _against_chance(backtest: BacktestReport) -> list[str]:
     sentences = []
     if backtest.naive.random_sharpe_p95 is not None:
         sentences.append(t("review.random", sharpe=f.number(backtest.naive.random_sharpe_p95)))
@@ -226,43 +228,39 @@ def _against_chance(backtest: Backtest) -> list[str]:
     return sentences
 
 
-def _criteria(proposal: queries.Record, reports: _Reports | None) -> None:
+def _criteria(proposal: queries.Record) -> None:
     st.subheader(t("review.criteria"))
     with st.container(border=True, key="criteria", gap="xsmall"):
-        for index, (name, result) in enumerate(proposal.criteria_results.items()):
-            verdict = str(result).partition(" (")[0]
+        criteria = stored_criteria(proposal)
+        rows: list[tuple[str, str, str | None]] = [(c.name, _answer(c), c.verdict) for c in criteria or ()]
+        if criteria is None:  # an older proposal's texts are shown as they are stored, without a badge
+            rows = [(name, str(text), None) for name, text in proposal.criteria_results.items()]
+        for index, (name, answer, verdict) in enumerate(rows):
             badge, label, figures = st.columns([1, 2, 4], vertical_alignment="center")
-            if verdict in ("PASS", "FAIL", "NOT REACHED", "NOT APPLICABLE"):
+            if verdict:
                 badge.badge(t(f"criterion.{verdict}"), color=COLOURS[verdict])
             with label:
                 plain(t.label("criterion", name), "body", f"criterion-{index}")
             with figures:
-                plain(_answer(name, str(result), reports), "small", f"result-{index}")
+                plain(answer, "small", f"result-{index}")
 
 
-def _answer(name: str, result: str, reports: _Reports | None) -> str:
-    """Write a criterion's figures as its reader does; what has no form of its own, as the record has it."""
-    if (figures := figures_of(result)) and name in _CRITERIA_DIGITS:
-        found, needed = (_written(value, _CRITERIA_DIGITS[name]) for value in (figures.found, figures.needed))
-        return f"{found} {figures.sign} {needed}"
-    if name == "lineage" and (links := links_of(result)):
-        return t("criterion.links", links=f.number(links, 0))
-    if name == "improvement" and reports:
-        return _improvement(reports.comparison)
-    return result.partition(" (")[2].removesuffix(")") or result
-
-
-def _improvement(comparison: Comparison) -> str:
-    if comparison.status != "compared":
-        return t(f"comparison.{comparison.status}")
-    if not comparison.interval_90:
+def _answer(criterion: CriterionResult) -> str:
+    """Write a criterion's figures as its reader's language does."""
+    if criterion.name == "lineage":
+        return name_links(criterion.broken) or t("criterion.links", links=f.number(criterion.found, 0))
+    if criterion.not_compared in ("not_applicable", "not_comparable"):
+        return t(f"comparison.{criterion.not_compared}")
+    if criterion.found is None:
         return t("criterion.undefined")
-    low, high = (f.number(bound) for bound in comparison.interval_90)
-    sharpe = f.percent(comparison.sharpe_improvement, signed=True)
-    return t("criterion.improved", sharpe=sharpe, low=low, high=high)
+    if criterion.interval_90:
+        low, high = (f.number(bound) for bound in criterion.interval_90)
+        return t("criterion.improved", sharpe=f.percent(criterion.found, signed=True), low=low, high=high)
+    found, needed = write_criterion(criterion.name, criterion.found, criterion.needed, f)
+    return f"{found} {criterion.sign} {needed}"
 
 
-def _charts(backtest: Backtest, comparison: Comparison) -> None:
+def _charts(backtest: BacktestReport, comparison: ComparisonReport) -> None:
     st.subheader(t("review.charts"))
     marks, pnl = f.separators, [trade.pnl for trade in backtest.trades]
     names = (t("account.this_model"), t("account.production"))
@@ -272,33 +270,27 @@ def _charts(backtest: Backtest, comparison: Comparison) -> None:
         "trades": charts.trade_chart(pnl, t("chart.losses"), t("chart.gains"), marks),
         "monthly": charts.monthly_chart(backtest.daily_returns, marks),
     }
-    places = [*st.columns(2), *st.columns(2)]
-    for place, (name, figure) in zip(places, figures.items(), strict=True):
-        with place:
+    columns = [*st.columns(2), *st.columns(2)]
+    for column, (name, figure) in zip(columns, figures.items(), strict=True):
+        with column:
             st.markdown(f"**{t(f'chart.{name}')}**")
             st.plotly_chart(figure, config={"displayModeBar": False}, key=name, alt=t(f"chart.{name}"))
 
 
-def _stress(backtest: Backtest) -> None:
+def _stress(backtest: BacktestReport) -> None:
     st.subheader(t("review.stress"))
-    if backtest.stress is None:
-        st.caption(t("review.older"))
-        return
     costs = {
         t(f"cost.{case.name}", bps=f.number(case.cost_bps, 1)): case.metrics for case in backtest.stress.costs
     }
     delays = {t(f"delay.{case.bars}"): case.metrics for case in backtest.stress.delays if case.bars}
-    _brief(t("stress.case"), {name: metrics.model_dump() for name, metrics in {**costs, **delays}.items()})
+    _brief(t("stress.case"), {**costs, **delays})
     even = backtest.stress.break_even_bps
-    said = t("stress.never") if even is None else t("stress.break_even", bps=f.number(even, 1))
-    plain(said, "body", "break-even")
+    sentence = t("stress.never") if even is None else t("stress.break_even", bps=f.number(even, 1))
+    plain(sentence, "body", "break-even")
 
 
-def _cuts(backtest: Backtest) -> None:
+def _cuts(backtest: BacktestReport) -> None:
     st.subheader(t("review.cuts"))
-    if backtest.cuts is None:
-        st.caption(t("review.older"))
-        return
     cuts = backtest.cuts
     parts = {cut.name: cut for cut in cuts.by_year}
     parts |= {t(f"regime.{cut.name}"): cut for cut in cuts.by_volatility}
@@ -312,69 +304,70 @@ def _cuts(backtest: Backtest) -> None:
     st.caption(t("cuts.hint"))
 
 
-def _brief(what: str, accounts: dict[str, Metrics]) -> None:
+def _brief(what: str, accounts: Mapping[str, SpecifiedMetrics]) -> None:
     """Show accounts with their few decisive figures, a row each."""
     shown = ("sharpe_ratio", "total_return", "max_drawdown", "total_trades")
     columns = {
-        t(f"metric.{metric}"): [_figure(metric, metrics.get(metric)) for metrics in accounts.values()]
+        t(f"metric.{metric}"): [_figure(metric, getattr(metrics, metric)) for metrics in accounts.values()]
         for metric in shown
     }
     st.table(pd.DataFrame(columns, index=pd.Index(list(accounts), name=what)), border="horizontal")
 
 
-def _positive_seeds(evidence: dict[str, Any]) -> str:
-    val_returns = evidence.get("val_returns") or {}
-    if not val_returns:
-        return str(evidence.get("seeds"))
-    n_positive = sum(value > 0 for value in val_returns.values())
-    return t("evidence.seeds_value", positive=n_positive, seeds=len(val_returns))
-
-
-def _evidence(evidence: dict[str, Any]) -> None:
+def _evidence(evidence: Evidence | None) -> None:
     st.subheader(t("review.evidence"))
-    ledger = evidence.get("ledger") or {}
-    born = (ledger.get("created_at") or MISSING)[:10]
-    answers = {
-        "passed": _yes_no(evidence.get("passed")),
-        "luck_excluded": _yes_no(evidence.get("luck_excluded")),
-        "looks": t("evidence.looks_value", looks=evidence.get("looks"), prior=evidence.get("prior_trials")),
-        "psr": f.chance(evidence.get("psr")),
-        "deflated_sharpe": f.chance(evidence.get("deflated_sharpe")),
+    if evidence is None:
+        st.caption(t("review.older"))
+        return
+    with st.container(border=True, key="evidence", gap="xsmall"):
+        for name, answer in _answers(evidence).items():
+            question, column = st.columns([3, 4], vertical_alignment="center")
+            question.markdown(t(f"evidence.{name}"))
+            with column:
+                plain(answer, "body", f"evidence-{name}")
+    if evidence.notes:
+        plain("\n".join(f"• {note}" for note in evidence.notes), "small", "evidence-notes")
+    _intervals(evidence)
+    _power(evidence)
+    _seeds(evidence)
+
+
+def _answers(evidence: Evidence) -> dict[str, str]:
+    """Write what the evidence says, by question."""
+    spa, ledger = evidence.spa_p_value, evidence.ledger
+    return {
+        "passed": _yes_no(evidence.passed),
+        "luck_excluded": _yes_no(evidence.luck_excluded),
+        "looks": t("evidence.looks_value", looks=evidence.looks, prior=evidence.prior_trials),
+        "psr": f.chance(evidence.psr),
+        "deflated_sharpe": f.chance(evidence.deflated_sharpe),
         "min_track_record": t(
             "evidence.record_value",
-            needed=f.number(evidence.get("min_track_record"), 0),
-            sessions=f.number(evidence.get("sessions"), 0),
+            needed=f.number(evidence.min_track_record, 0),
+            sessions=f.number(evidence.sessions, 0),
         ),
-        "spa_p_value": t(
-            "evidence.spa_value",
-            found=f.number(evidence.get("spa_p_value"), 4),
-            needed=f.number(evidence.get("level"), 4),
-        )
-        if evidence.get("spa_p_value") is not None
-        else MISSING,
-        "in_superior_set": _yes_no(evidence.get("in_superior_set")),
-        "beats_naive": _yes_no(evidence.get("beats_naive")),
-        "covered": _yes_no(evidence.get("covered")),
+        "spa_p_value": MISSING
+        if spa is None
+        else t("evidence.spa_value", found=f.number(spa, 4), needed=f.number(evidence.level, 4)),
+        "in_superior_set": _yes_no(evidence.in_superior_set),
+        "beats_naive": _yes_no(evidence.beats_naive),
+        "covered": _yes_no(evidence.covered),
         "seeds": _positive_seeds(evidence),
-        "point_in_time": t.label("evidence", str(evidence.get("point_in_time"))),
-        "ledger": t("evidence.ledger_value", id=short(ledger.get("id")), since=born),
+        "point_in_time": t.label("evidence", evidence.point_in_time),
+        "ledger": t("evidence.ledger_value", id=short(ledger.id), since=ledger.created_at[:10]),
     }
-    with st.container(border=True, key="evidence", gap="xsmall"):
-        for name, answer in answers.items():
-            question, place = st.columns([3, 4], vertical_alignment="center")
-            question.markdown(t(f"evidence.{name}"))
-            with place:
-                plain(answer, "body", f"evidence-{name}")
-    if notes := evidence.get("notes"):
-        plain("\n".join(f"• {note}" for note in notes), "small", "evidence-notes")
-    _intervals(evidence.get("intervals_90"))
-    _power(evidence.get("power"))
-    _seeds(evidence.get("val_returns"))
 
 
-def _intervals(intervals: dict[str, list[float]] | None) -> None:
+def _positive_seeds(evidence: Evidence) -> str:
+    if not evidence.val_returns:
+        return evidence.seeds
+    n_positive = sum(value > 0 for value in evidence.val_returns.values())
+    return t("evidence.seeds_value", positive=n_positive, seeds=len(evidence.val_returns))
+
+
+def _intervals(evidence: Evidence) -> None:
     """Show what resampled windows make of the figures."""
-    if not intervals:
+    if not (intervals := evidence.intervals_90):
         return
     st.caption(t("evidence.intervals_hint"))
     names = ("sharpe_ratio", "total_return", "max_drawdown")
@@ -384,24 +377,24 @@ def _intervals(intervals: dict[str, list[float]] | None) -> None:
     st.table(pd.DataFrame(rows, index=labels, columns=columns), border="horizontal")
 
 
-def _power(power: dict[str, float | None] | None) -> None:
+def _power(evidence: Evidence) -> None:
     """Show what a window of this length could have shown at all."""
-    if not power:
+    if not evidence.power:
         return
     st.caption(t("evidence.power_hint"))
     shown = {
         t("evidence.true_sharpe", sharpe=f.number(float(sharpe), 0)): [f.chance(chance)]
-        for sharpe, chance in power.items()
+        for sharpe, chance in evidence.power.items()
     }
     st.table(pd.DataFrame(shown, index=[t("evidence.power")]), border="horizontal")
 
 
-def _seeds(val_returns: dict[str, float] | None) -> None:
+def _seeds(evidence: Evidence) -> None:
     """Show how far the contract's seeds lie apart, where there is more than one."""
-    if not val_returns or len(val_returns) < 2:
+    if len(evidence.val_returns) < 2:
         return
     st.caption(t("evidence.seeds_hint"))
-    shown = {seed: [f.percent(value, signed=True)] for seed, value in val_returns.items()}
+    shown = {seed: [f.percent(value, signed=True)] for seed, value in evidence.val_returns.items()}
     st.table(pd.DataFrame(shown, index=[t("evidence.val_return")]), border="horizontal")
 
 
@@ -409,20 +402,20 @@ def _yes_no(value: bool | None) -> str:
     return MISSING if value is None else t("evidence.yes" if value else "evidence.no")
 
 
-def _lineage(lineage: dict[str, Any]) -> None:
+def _lineage(lineage: ProposalLineage) -> None:
     st.subheader(t("review.lineage"))
     st.caption(t("review.lineage_hint"))
-    for place, (layer, hashes) in zip(st.columns(len(_LAYERS)), _LAYERS.items(), strict=True):
-        with place, st.container(border=True, height="stretch", gap="xsmall"):
+    for column, (layer, hashes) in zip(st.columns(len(_LAYERS)), _LAYERS.items(), strict=True):
+        with column, st.container(border=True, height="stretch", gap="xsmall"):
             st.markdown(f"**{t(f'lineage.{layer}')}**")
             for name in hashes:
                 plain(t(f"lineage.{name}"), "small", f"lineage-{name}")
-                plain(short(lineage.get(name)), "hash", f"lineage-{name}")
+                plain(short(getattr(lineage, name)), "hash", f"lineage-{name}")
     shown = [*(name for names in _LAYERS.values() for name in names), *_MORE_NAMES]
     with st.expander(t("review.full_hashes")):
         full = {
             t("column.name"): [t(f"lineage.{name}") for name in shown],
-            t("column.hash"): [str(lineage.get(name) or MISSING) for name in shown],
+            t("column.hash"): [str(getattr(lineage, name) or MISSING) for name in shown],
         }
         st.dataframe(pd.DataFrame(full), hide_index=True)
 

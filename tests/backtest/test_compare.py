@@ -14,7 +14,8 @@ from dosvotos.market.calendar import session_dates
 from dosvotos.reports.comparison import render_comparison
 from tests.backtest.windows import sessions, split_rows
 from tests.conftest import parameters_of
-from tests.desk import tiny_policy
+from tests.proposal_fixtures import tiny_policy
+from tests.report_factory import report_of
 
 ROWS = split_rows(40)
 SIM = "USD/COP.SIM"
@@ -35,9 +36,9 @@ def contestant(
     parameters = parameters_of(evidence=evidence, **changes)
     contract = make_contract(parameters, days[-1].astype(object), "ana")
     window = rows[np.isin(session_dates(pd.DatetimeIndex(rows.index)), days)]
-    report = run_backtest(tiny_policy(seed), window, days, contract.parameters)
-    results = {"model_hash": f"{seed}" * 64, "sample": "OUT-OF-SAMPLE", **report}
-    return Contestant(name, seed, f"{name}_{seed}", contract, window["close"], results)
+    result = run_backtest(tiny_policy(seed), window, days, contract.parameters)
+    report = report_of(**dict(result), model_hash=f"{seed}" * 64, experiment_name=name)
+    return Contestant(name, seed, f"{name}_{seed}", contract, window["close"], report)
 
 
 @pytest.fixture(scope="module")
@@ -53,17 +54,15 @@ def b() -> Contestant:
 
 
 def daily(one: Contestant) -> np.ndarray:
-    return np.array(list(one.results["daily_returns"].values()))
+    return np.array(list(one.report.daily_returns.values()))
 
 
 def test_figures_and_pairs_are_those_of_the_two_backtests(a, b):
     found = compare([a, b])
     assert (found.sessions, found.intersected, found.left_out) == (40, False, {"a": 0, "b": 0})
-    assert found.entries[1].metrics == b.results["metrics"]
-    assert found.entries[0].stress.model_dump(mode="json") == a.results["stress"]
-    assert found.entries[0].equity[str(sessions(40)[-1])] == pytest.approx(
-        1 + a.results["metrics"]["total_return"]
-    )
+    assert found.entries[1].metrics == dict(b.report.metrics)
+    assert found.entries[0].stress == a.report.stress
+    assert found.entries[0].equity[str(sessions(40)[-1])] == pytest.approx(1 + a.report.metrics.total_return)
     (pair,) = found.pairs
     assert pair.sharpe_difference == pytest.approx(sharpe_ratio(daily(a)) - sharpe_ratio(daily(b)))
     settings = a.contract.parameters.evidence
@@ -85,8 +84,8 @@ def test_a_model_against_itself_is_a_tie(a):
 
 
 def test_a_clear_winner_beats_the_other_nearly_always(a):
-    better = {day: value + 0.004 for day, value in a.results["daily_returns"].items()}
-    winner = a._replace(name="winner", results={**a.results, "daily_returns": better})
+    better = {day: value + 0.004 for day, value in a.report.daily_returns.items()}
+    winner = a._replace(name="winner", report=a.report.model_copy(update={"daily_returns": better}))
     (pair,) = compare([winner, a]).pairs
     assert pair.probability_a_beats_b > 0.99 and pair.interval_90[0] > 0
 
@@ -109,11 +108,11 @@ def test_an_intersection_is_measured_again_and_says_what_is_left_out(a):
     entry = found.entries[0]
     assert entry.metrics["sharpe_ratio"] == pytest.approx(sharpe_ratio(daily(a)[10:]))
     assert entry.metrics["total_return"] == pytest.approx(np.prod(1 + daily(a)[10:]) - 1)
-    equity = np.array([value for _, value in a.results["equity_curve"]])[10 * 60 - 1 :]
+    equity = np.array([value for _, value in a.report.equity_curve])[10 * 60 - 1 :]
     assert entry.metrics["max_drawdown"] == pytest.approx(drawdowns(equity).max(), abs=1e-6)
     assert entry.stress is None and "total_trades" not in entry.metrics
     whole = found.entries[1]
-    assert whole.metrics["max_drawdown"] == pytest.approx(later.results["metrics"]["max_drawdown"], abs=1e-6)
+    assert whole.metrics["max_drawdown"] == pytest.approx(later.report.metrics.max_drawdown, abs=1e-6)
 
 
 def test_a_session_with_another_close_is_not_the_same_bars(a):
@@ -155,7 +154,7 @@ def test_the_page_shows_every_section_and_escapes_names(a, b):
         assert words in page
     assert "3 models have looked at these sessions" in page
     assert "<b>'s" not in page and "&lt;b&gt;" in page
-    assert f"{a.results['metrics']['sharpe_ratio']:.2f}" in page
+    assert f"{a.report.metrics.sharpe_ratio:.2f}" in page
 
 
 def test_the_page_of_an_intersection_says_that_the_figures_are_others(a):

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.desk import Desk, open_desk
+from tests.proposal_fixtures import Desk, open_desk
 from tests.streamlit_app.serving import serving
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="the package playwright is not installed")

@@ -44,9 +44,9 @@ def propose(engine: Engine, one) -> None:
     parameters, instrument = one.contract.parameters, one.contract.parameters.experiment.instrument
     ContractBook(engine).store(one.contract)
     BarTable(engine, instrument, parameters.feed).store(bars(), NOW)
-    TrialLedger(engine, instrument).record(look_of(one.contract, one.results["model_hash"]), one.name, NOW)
+    TrialLedger(engine, instrument).record(look_of(one.contract, one.report.model_hash), one.name, NOW)
     files = {
-        f"backtest_results_{one.name}.json": json.dumps(one.results).encode(),
+        f"backtest_results_{one.name}.json": one.report.model_dump_json().encode(),
         "experiment_contract.json": one.contract.model_dump_json().encode(),
     }
     folder = Path("reports") / one.name
@@ -55,11 +55,12 @@ def propose(engine: Engine, one) -> None:
         (folder / name).write_bytes(content)
     model = {
         "model_id": one.model_id, "instrument": instrument, "experiment_name": one.name, "model_path": "x",
-        "model_hash": one.results["model_hash"], "manifest_hash": "m", "trained_by": "ana", "created_at": NOW,
+        "model_hash": one.report.model_hash, "manifest_hash": "m", "trained_by": "ana", "created_at": NOW,
     }  # fmt: skip
     proposal = {
         "model_id": one.model_id, "instrument": instrument, "experiment_name": one.name,
-        "recommendation": "PROMOTE", "reason": "r", "metrics": one.results["metrics"], "criteria_results": {},
+        "recommendation": "PROMOTE", "reason": "r", "metrics": one.report.metrics.model_dump(),
+        "criteria_results": {},
         "evidence": {}, "requires_human_approval": True,
         "lineage": {"config_hash": one.contract.config_hash}, "report_folder": str(folder),
         "report_files": {name: digest_bytes(content) for name, content in files.items()},
@@ -88,7 +89,7 @@ def test_the_table_is_printed_and_page_and_json_are_written(engine, contestants)
     before = n_looks(engine)
     done = run("a", "b")
     assert done.exit_code == 0, done.output
-    sharpe = [f"{one.results['metrics']['sharpe_ratio']:.2f}" for one in contestants[:2]]
+    sharpe = [f"{one.report.metrics.sharpe_ratio:.2f}" for one in contestants[:2]]
     line = next(line for line in done.output.splitlines() if "Sharpe ratio" in line)
     assert line.split()[-2:] == sharpe
     found = json.loads(Path("data/08_reporting/comparison_a_vs_b.json").read_text())
@@ -134,8 +135,8 @@ def test_altered_results_are_refused(engine):
 
 
 def test_a_result_without_a_look_in_the_ledger_is_refused(engine, contestants):
-    extra = contestants[1]._replace(name="b2", model_id="b2", results={**contestants[1].results})
-    extra.results["model_hash"] = "9" * 64
+    report = contestants[1].report.model_copy(update={"model_hash": "9" * 64})
+    extra = contestants[1]._replace(name="b2", model_id="b2", report=report)
     propose(engine, extra._replace(name="unseen", contract=contestant("unseen", 2).contract))
     with writing(engine) as connection:
         connection.exec_driver_sql("DROP TRIGGER oos_trials_no_delete")

@@ -16,10 +16,10 @@ from dosvotos.commands.main import cli
 from dosvotos.database.connection import reading
 from dosvotos.database.requests import get_request, list_requests
 from dosvotos.errors import DataError
-from dosvotos.promotion import more_tests
-from dosvotos.promotion.more_tests import request_backtest
+from dosvotos.promotion import extra_backtests
+from dosvotos.promotion.extra_backtests import request_backtest
 from tests.conftest import ROOT
-from tests.desk import Desk, open_desk
+from tests.proposal_fixtures import Desk, open_desk
 
 NOW = datetime.now(UTC)
 # a worker whose work never ends, and whose claim lasts two seconds
@@ -28,9 +28,9 @@ import time
 from datetime import timedelta
 from dosvotos.commands import jobs
 from dosvotos.database.connection import database_url, open_database
-from dosvotos.promotion import more_tests
-more_tests.run_request = lambda *_: print("working", flush=True) or time.sleep(600)
-jobs.work_off(open_database(database_url()), print, timedelta(seconds=2))
+from dosvotos.promotion import extra_backtests
+extra_backtests.run_request = lambda *_: print("working", flush=True) or time.sleep(600)
+jobs.run_queued(open_database(database_url()), print, timedelta(seconds=2))
 """
 
 
@@ -72,49 +72,49 @@ def test_everything_that_waits_is_worked_off_and_stands_beside_the_proposal(desk
     proposal_id = desk.propose()
     made = [ask(desk, proposal_id, first) for first in (1, 2)]
     done = CliRunner().invoke(cli, ["jobs"])
-    assert done.exit_code == 0 and "2 further backtest(s) worked off" in done.output
+    assert done.exit_code == 0 and "2 extra backtest(s) run" in done.output
     for request_id in made:
         found = row(desk, request_id)
         assert found.status == "done" and Path(found.result_file).is_file()
         assert found.result_file.startswith(desk.proposal(proposal_id).report_folder)
-    assert "0 further" in CliRunner().invoke(cli, ["jobs"]).output
+    assert "0 extra" in CliRunner().invoke(cli, ["jobs"]).output
 
 
 def test_a_test_that_cannot_be_made_says_why_and_the_next_one_is_made(desk, monkeypatch):
     proposal_id = desk.propose()
     first, second = ask(desk, proposal_id, 1), ask(desk, proposal_id, 2)
-    real = more_tests.run_request
+    real = extra_backtests.run_request
 
     def refuse_first(engine, request, now):
         if request.id == first:
             raise DataError("macro: no observation of dxy")
         return real(engine, request, now)
 
-    monkeypatch.setattr(more_tests, "run_request", refuse_first)
-    jobs.work_off(desk.engine, lambda _: None)
+    monkeypatch.setattr(extra_backtests, "run_request", refuse_first)
+    jobs.run_queued(desk.engine, lambda _: None)
     assert (row(desk, first).status, row(desk, first).problem) == ("failed", "macro: no observation of dxy")
     assert row(desk, second).status == "done"
 
 
 def test_a_defect_of_ours_fails_the_request_and_is_not_hidden(desk, monkeypatch):
     request_id = ask(desk, desk.propose())
-    monkeypatch.setattr(more_tests, "run_request", lambda *_: 1 / 0)
+    monkeypatch.setattr(extra_backtests, "run_request", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        jobs.work_off(desk.engine, lambda _: None)
+        jobs.run_queued(desk.engine, lambda _: None)
     assert row(desk, request_id).problem == "an unexpected ZeroDivisionError"
 
 
 def test_a_claim_is_renewed_for_as_long_as_the_work_goes_on(desk, monkeypatch):
     request_id = ask(desk, desk.propose())
-    real, stolen = more_tests.run_request, []
+    real, stolen = extra_backtests.run_request, []
 
     def slow(engine, request, now):
         time.sleep(0.6)
-        stolen.append(jobs.work_off(engine, lambda _: None))
+        stolen.append(jobs.run_queued(engine, lambda _: None))
         return real(engine, request, now)
 
-    monkeypatch.setattr(more_tests, "run_request", slow)
-    jobs.work_off(desk.engine, lambda _: None, timedelta(seconds=0.4))
+    monkeypatch.setattr(extra_backtests, "run_request", slow)
+    jobs.run_queued(desk.engine, lambda _: None, timedelta(seconds=0.4))
     assert stolen == [0] and row(desk, request_id).claims == 1 and row(desk, request_id).status == "done"
 
 
@@ -123,12 +123,12 @@ def test_after_kill_9_the_request_waits_out_its_claim_and_is_made_by_another(des
     request_id = ask(desk, desk.propose())
     worker = start("-c", STUCK)
     assert "backtest 1" in worker.stdout.readline() and "working" in worker.stdout.readline()
-    assert jobs.work_off(desk.engine, lambda _: None) == 0
+    assert jobs.run_queued(desk.engine, lambda _: None) == 0
     worker.send_signal(signal.SIGKILL)
     worker.wait()
     assert row(desk, request_id).status == "running"
     deadline = time.monotonic() + 20
-    while jobs.work_off(desk.engine, lambda _: None) == 0:
+    while jobs.run_queued(desk.engine, lambda _: None) == 0:
         assert time.monotonic() < deadline
         time.sleep(0.1)
     found = row(desk, request_id)

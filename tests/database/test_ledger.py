@@ -1,6 +1,7 @@
 """What counts as a look at an out-of-sample window."""
 
 from datetime import UTC, date, datetime
+from pathlib import Path
 
 import pytest
 
@@ -8,8 +9,12 @@ from dosvotos.contracts.experiment import make_contract
 from dosvotos.contracts.records import SplitRecord
 from dosvotos.database.connection import connect, upgrade
 from dosvotos.database.ledger import Look, TrialLedger, look_of
-from dosvotos.promotion.evidence import weigh
+from dosvotos.policy.bundle import Bundle
+from dosvotos.promotion.evidence import make_evidence
 from tests.conftest import parameters_of
+from tests.market_factory import layers_behind
+from tests.proposal_fixtures import tiny_policy
+from tests.report_factory import report_of
 
 NOW = datetime(2026, 1, 31, 23, tzinfo=UTC)
 LATER = datetime(2026, 2, 28, 23, tzinfo=UTC)
@@ -38,11 +43,12 @@ def looks_counted(ledger: TrialLedger, one: Look, prior_trials: int = 0) -> int:
         path="x", digest="d", first_session="a", last_session="b", sessions=21, uncovered_sessions=0,
         bars=1260, complete_rows=1260, missing_by_feature={}, missing_by_reason={},
     )  # fmt: skip
-    nothing = {"sharpe_ratio": 0.0}
-    naive = {"always_long": nothing, "always_short": nothing, "random_sharpe_p95": 0.0}
-    results = {"model_hash": one.model_hash, "metrics": nothing, "daily_returns": DAYS, "naive": naive}
-    found = weigh(contract, test, "simulated", (), results, ledger.overlapping(one), ledger.genesis())
-    return found.looks
+    layers = layers_behind(contract, Bundle(Path("x"), "f" * 64, tiny_policy(1)), "a" * 64, "demo_1", None)
+    layers = layers.model_copy(
+        update={"dataset": layers.dataset.model_copy(update={"splits": {"test": test}})}
+    )
+    report = report_of(daily_returns=DAYS, model_hash=one.model_hash)
+    return make_evidence(layers, report, ledger.overlapping(one), ledger.genesis()).looks
 
 
 def test_a_run_that_fails_after_its_look_still_counts(ledger: TrialLedger):
@@ -104,4 +110,4 @@ def test_the_ledger_keeps_its_id_and_birth(ledger: TrialLedger):
     born = ledger.genesis()
     ledger.record(look("second"), "demo", LATER)
     assert ledger.genesis() == born
-    assert born["created_at"] == NOW.isoformat() and len(born["id"]) == 36
+    assert born.created_at == NOW.isoformat() and len(born.id) == 36

@@ -1,4 +1,4 @@
-"""The queue of further backtests, on both databases."""
+"""The queue of extra backtests, on both databases."""
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +9,7 @@ import pytest
 from dosvotos.database.connection import connect, reading
 from dosvotos.database.requests import (
     MAX_CLAIMS,
-    Result,
+    ExtraBacktestResult,
     add_request,
     claim_request,
     fail_request,
@@ -19,11 +19,11 @@ from dosvotos.database.requests import (
     renew_claim,
 )
 from dosvotos.errors import UnknownRequestError
-from tests.desk import Desk
+from tests.proposal_fixtures import Desk
 
 NOW = datetime(2026, 8, 3, tzinfo=UTC)
 LEASE = timedelta(minutes=2)
-RESULT = Result("reports/further/x.json", "a" * 64, {"sharpe_ratio": 1.5})
+RESULT = ExtraBacktestResult("reports/extra/x.json", "a" * 64, {"sharpe_ratio": 1.5})
 
 
 @pytest.fixture

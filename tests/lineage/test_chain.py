@@ -11,7 +11,7 @@ from dosvotos.errors import LineageError
 from dosvotos.hashing import combine, digest_frame
 from dosvotos.lineage.chain import check_candidate, check_contract, check_dataset, check_split
 from dosvotos.policy.bundle import Bundle
-from tests.desk import tiny_policy
+from tests.proposal_fixtures import tiny_policy
 
 POLICY = tiny_policy(1)
 ROWS = pd.DataFrame({"close": [1.0, 2.0]}, index=pd.date_range("2025-07-01", periods=2, tz="UTC"))

@@ -10,9 +10,9 @@ from dosvotos.database.connection import writing
 from dosvotos.database.tables import model_registry, promotion_proposals
 from dosvotos.errors import BundleError, DecisionError, LineageError
 from dosvotos.hashing import digest_bytes
-from dosvotos.lineage.vote import chain_of, decide_verified
+from dosvotos.lineage.vote import decide_verified, verify_proposal
 from dosvotos.promotion.decision import Vote
-from tests.desk import Desk
+from tests.proposal_fixtures import Desk
 
 NOW = datetime.now(UTC)
 APPROVE = Vote("APPROVE", "bob", "the curve was read twice")
@@ -26,7 +26,7 @@ def desk(engine, tmp_path, monkeypatch) -> Desk:
 
 def test_a_whole_chain_is_approved(desk):
     proposal_id = desk.propose()
-    chain = chain_of(desk.engine, desk.proposal(proposal_id))
+    chain = verify_proposal(desk.engine, desk.proposal(proposal_id))
     assert chain.broken == ()
     assert {link.field for link in chain.links} >= {
         "acquisition_hash", "config_hash", "dataset_hash", "test_dataset_hash", "model_hash", "backtest_hash",
@@ -121,7 +121,7 @@ def test_what_cannot_be_judged_is_an_error_and_changes_nothing(desk):
     row = desk.proposal(proposal_id)
     record = desk.root / row.report_folder / "training_record.json"
     record.write_bytes(record.read_bytes() + b" ")
-    with pytest.raises(LineageError, match=r"training_record\.json: expected SHA-256"):
+    with pytest.raises(LineageError, match=r"training_record\.json: altered"):
         decide_verified(desk.engine, proposal_id, APPROVE, NOW)
     record.unlink()
     with pytest.raises(LineageError, match=r"training_record\.json: missing"):

@@ -15,8 +15,8 @@ from dosvotos.market.features import MarketHistory, market_features
 from dosvotos.market.features.definition import VARIABLES
 from dosvotos.market.microseconds import moment_to_microseconds
 from tests.conftest import parameters_of
-from tests.desk import INSTRUMENT
 from tests.live.markets import simulated
+from tests.proposal_fixtures import INSTRUMENT
 
 FEED = "market"
 DXY, FED_FUNDS = MACRO_SOURCES["dxy"], FINANCING_SOURCES["fed_funds"]

@@ -21,8 +21,8 @@ from dosvotos.market.features import MarketHistory, market_features
 from dosvotos.market.features.inputs import bar_arrays, publication_arrays
 from dosvotos.market.stream import FeatureStream
 from tests.conftest import parameters_of
-from tests.desk import INSTRUMENT, tiny_policy
 from tests.live.markets import simulated
+from tests.proposal_fixtures import INSTRUMENT, tiny_policy
 
 BAR = datetime(2026, 11, 20, 17, 55, tzinfo=UTC)
 

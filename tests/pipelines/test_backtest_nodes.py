@@ -7,20 +7,18 @@ import pandas as pd
 import pytest
 
 from dosvotos.contracts.experiment import make_contract
-from dosvotos.contracts.records import DatasetRecord, TrainingRecord
 from dosvotos.database.connection import connect, upgrade
 from dosvotos.database.contracts import ContractBook
 from dosvotos.database.ledger import TrialLedger, look_of
 from dosvotos.errors import InSampleError, LineageError
 from dosvotos.hashing import combine, digest_frame
 from dosvotos.market.calendar import session_bar_times
-from dosvotos.pipelines.backtest.nodes import open_test
+from dosvotos.pipelines.backtest.nodes import backtest_candidate, open_test
 from dosvotos.policy.bundle import Bundle
-from tests.conftest import parameter_tree, parameters_of
-from tests.desk import tiny_policy
-from tests.laid import INSTRUMENT, PERIODS, records_behind
+from tests.conftest import parameters_of
+from tests.market_factory import INSTRUMENT, PERIODS, layers_behind
+from tests.proposal_fixtures import tiny_policy
 
-NAME = "demo"
 CANDIDATE = Bundle(Path("bundle"), "f" * 64, tiny_policy(1))
 
 
@@ -37,18 +35,15 @@ def door(tmp_path):
     contract = make_contract(parameters_of(), date(2026, 7, 31), "alice")
     book, ledger = ContractBook(engine), TrialLedger(engine, INSTRUMENT)
     book.store(contract)
-    records = records_behind(contract, CANDIDATE, "a" * 64, "model", None)
-    laid = DatasetRecord.model_validate(records[f"DS_{NAME}_lineage.json"])
-    trained = TrainingRecord.model_validate(records["training_record.json"])
+    layers = layers_behind(contract, CANDIDATE, "a" * 64, "model", None)
 
     def opened(rows: pd.DataFrame, **changes: dict[str, str]) -> pd.DataFrame:
-        test = laid.splits["test"].model_copy(update={"digest": digest_frame(rows)})
-        splits = {**laid.splits, "test": test}
+        test = layers.dataset.splits["test"].model_copy(update={"digest": digest_frame(rows)})
+        splits = {**layers.dataset.splits, "test": test}
         whole = combine(split.digest for split in splits.values())
-        dataset = laid.model_copy(update={"splits": splits, "dataset_hash": whole, **changes})
-        training = trained.model_copy(update={"dataset_hash": whole})
-        tree = parameter_tree()
-        return open_test(contract, dataset, training, CANDIDATE, rows, ledger, book, tree)
+        dataset = layers.dataset.model_copy(update={"splits": splits, "dataset_hash": whole, **changes})
+        training = layers.training.model_copy(update={"dataset_hash": whole})
+        return open_test(contract, dataset, training, CANDIDATE, rows, ledger, book, parameters_of())
 
     look = look_of(contract, CANDIDATE.policy.digest)
     yield opened, lambda: ledger.overlapping(look)
@@ -94,3 +89,13 @@ def test_a_broken_link_is_no_look_either(door):
     with pytest.raises(LineageError, match="norm_stats"):
         opened(rows_of("2025-07-01"), norm_stats_hash="0" * 64)
     assert looks() == []
+
+
+def test_an_opened_window_gives_nothing_to_a_model_without_a_look(door, tmp_path):
+    ledger = TrialLedger(connect(f"sqlite:///{tmp_path}/books.db"), INSTRUMENT)
+    contract = make_contract(parameters_of(), date(2026, 7, 31), "alice")
+    layers = layers_behind(contract, CANDIDATE, "a" * 64, "model", None)
+    with pytest.raises(LineageError, match=r"no look of model [0-9a-f]{12} at 2025-07-01 to .*open_test"):
+        backtest_candidate(
+            contract, layers.dataset, layers.training, CANDIDATE, rows_of("2025-07-01"), ledger
+        )

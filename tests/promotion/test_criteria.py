@@ -3,24 +3,29 @@ import pytest
 from dosvotos.contracts.parameters import SuccessCriteriaParams
 from dosvotos.contracts.records import ChainRecord, LinkRecord
 from dosvotos.promotion.criteria import (
-    Improvement,
-    chain_text,
-    figures_of,
+    CriterionResult,
+    criterion_text,
+    failure_reasons,
     hard_criteria,
-    improvement_over,
-    improvement_text,
-    links_of,
-    passed,
+    improvement_criterion,
+    is_passed,
+    lineage_criterion,
 )
+from tests.report_factory import comparison_of, metrics_of, report_of
 
 WANTED = SuccessCriteriaParams(
     min_sharpe=0.5, max_drawdown=0.15, min_win_rate=0.45, min_trades=50, improvement_threshold=0.05
 )
 GOOD = {"sharpe_ratio": 1.2, "max_drawdown": 0.12, "win_rate": 0.55, "total_trades": 120}
+COMPARED = {"status": "compared", "interval_90": (0.05, 0.55), "sharpe_improvement": 0.333, "reached": True}
+
+
+def hard(**changes: float | None) -> dict[str, CriterionResult]:
+    return {result.name: result for result in hard_criteria(metrics_of(**{**GOOD, **changes}), WANTED)}
 
 
 def test_the_specification_s_example_reads_as_written_there():
-    assert hard_criteria(GOOD, WANTED) == {
+    assert {name: criterion_text(result) for name, result in hard().items()} == {
         "min_sharpe": "PASS (1.2 > 0.5)",
         "max_drawdown": "PASS (0.12 < 0.15)",
         "min_win_rate": "PASS (0.55 > 0.45)",
@@ -40,79 +45,79 @@ def test_the_specification_s_example_reads_as_written_there():
     ],
 )
 def test_a_value_at_its_threshold_or_undefined_fails(figure, value, name, text):
-    results = hard_criteria({**GOOD, figure: value}, WANTED)
-    assert results[name] == text
-    assert not passed(results)
-    assert passed(hard_criteria(GOOD, WANTED))
-
-
-def compare(new: float | None, old: float | None, interval, drawdowns=(0.12, 0.15)) -> Improvement:
-    return improvement_over(
-        {"sharpe_ratio": new, "max_drawdown": drawdowns[0]},
-        {"sharpe_ratio": old, "max_drawdown": drawdowns[1]},
-        interval,
-        0.05,
-    )
-
-
-def test_improvement_by_hand():
-    result = compare(1.2, 0.9, (0.05, 0.55))
-    assert result.sharpe == pytest.approx(1 / 3)
-    assert result.drawdown == pytest.approx(0.2)
-    assert result.reached is True
-
-
-def test_a_small_old_sharpe_does_not_inflate_the_improvement():
-    assert compare(0.5, 0.01, (0.1, 0.9)).sharpe == pytest.approx(4.9)
-    assert compare(0.5, -0.2, (0.1, 0.9)).sharpe == pytest.approx(3.5)
+    results = hard(**{figure: value})
+    assert criterion_text(results[name]) == text
+    assert not is_passed(results.values()) and is_passed(hard().values())
 
 
 @pytest.mark.parametrize(
-    ("new", "old", "interval"),
+    ("figure", "value", "name", "text"),
     [
-        (0.94, 0.9, (0.01, 0.1)),
-        (1.2, 0.9, (-0.01, 0.6)),
-        (1.2, 0.9, None),
-        (1.2, None, None),
-        (None, 0.9, None),
+        ("sharpe_ratio", 0.499999, "min_sharpe", "FAIL (0.499999 <= 0.5)"),
+        ("sharpe_ratio", 0.5000004, "min_sharpe", "PASS (0.5000004 > 0.5)"),
+        ("max_drawdown", 0.15000001, "max_drawdown", "FAIL (0.15000001 >= 0.15)"),
+        ("total_trades", 12_345, "min_trades", "PASS (12345 > 50)"),
+        ("sharpe_ratio", 1.92344, "min_sharpe", "PASS (1.923 > 0.5)"),
     ],
 )
-def test_improvement_below_the_threshold_or_within_luck_is_not_reached(new, old, interval):
-    assert compare(new, old, interval).reached is False
+def test_two_different_figures_never_read_the_same(figure, value, name, text):
+    assert criterion_text(hard(**{figure: value})[name]) == text
 
 
-def test_no_old_drawdown_leaves_its_improvement_undefined():
-    assert compare(1.2, 0.9, None, (0.1, 0.0)).drawdown is None
+def test_a_failure_carries_its_unrounded_figures():
+    (reason,) = failure_reasons(hard(sharpe_ratio=0.499999).values())
+    assert (reason.code, reason.figures) == ("min_sharpe", {"found": 0.499999, "needed": 0.5})
 
 
-def test_the_improvement_says_why_it_does_not_count():
-    assert improvement_text(Improvement("not_applicable", None, None, None, None), 0.05).startswith(
-        "NOT APPL"
-    )
-    assert "train or val" in improvement_text(Improvement("not_comparable", None, None, None, None), 0.05)
-    assert improvement_text(compare(1.2, 0.9, (0.05, 0.55)), 0.05) == (
-        "PASS (+33.3% > 5%; 90% interval of the difference 0.05 to 0.55)"
-    )
+def improvement(**changes) -> CriterionResult:
+    return improvement_criterion(comparison_of(report_of(), **{**COMPARED, **changes}), 0.05)
 
 
-def test_figures_and_links_are_read_back_from_what_was_written():
-    written = hard_criteria(
-        {"sharpe_ratio": 1.0, "max_drawdown": 0.2, "win_rate": None, "total_trades": 51}, WANTED
-    )
-    assert {name: figures_of(text) for name, text in written.items()} == {
-        "min_sharpe": (1.0, ">", 0.5),
-        "max_drawdown": (0.2, ">=", 0.15),
-        "min_win_rate": None,
-        "min_trades": (51.0, ">", 50.0),
-    }
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({}, "PASS (+33.3% > 5.0%; 90% interval of the difference 0.05 to 0.55)"),
+        (
+            {"sharpe_improvement": 0.05000001, "reached": False},
+            "NOT REACHED (+5.000001% > 5.000000%; 90% interval of the difference 0.05 to 0.55)",
+        ),
+        (
+            {"sharpe_improvement": -0.02, "reached": False},
+            "NOT REACHED (-2.0% <= 5.0%; 90% interval of the difference 0.05 to 0.55)",
+        ),
+        ({"status": "not_applicable"}, "NOT APPLICABLE (no production model)"),
+        (
+            {"status": "not_comparable", "reached": None},
+            "NOT REACHED (the window touches the production model's train or val)",
+        ),
+        (
+            {"sharpe_improvement": None, "interval_90": None, "reached": False},
+            "NOT REACHED (a Sharpe ratio is undefined)",
+        ),
+    ],
+)
+def test_the_improvement_says_why_it_does_not_count(changes, text):
+    assert criterion_text(improvement(**changes)) == text
 
 
-def test_the_links_are_counted_only_if_all_hold():
-    links = [
+def test_the_lineage_counts_its_links_and_names_those_that_do_not_hold():
+    links = tuple(
         LinkRecord(
-            record="dataset record", field="config_hash", said="ab", where="the contract's", found=found
+            record="dataset record",
+            field="config_hash",
+            recorded="ab",
+            source="the contract",
+            recomputed=value,
         )
-        for found in ("ab", "ab", "cd")
-    ]
-    assert links_of(chain_text(ChainRecord(links=tuple(links[:2])))) == 2
-    assert links_of(chain_text(ChainRecord(links=tuple(links)))) is None
+        for value in ("ab", "ab", "cd")
+    )
+    whole, broken = (lineage_criterion(ChainRecord(links=some)) for some in (links[:2], links))
+    assert (whole.found, whole.needed, whole.verdict) == (2, 2, "PASS")
+    assert (broken.found, broken.needed, broken.broken) == (2, 3, links[2:])
+    assert criterion_text(whole) == "PASS (2 links from L0 to L4 hold)"
+    assert criterion_text(broken) == "FAIL (dataset record: config_hash is ab, the contract cd)"
+
+
+def test_a_criterion_survives_its_json():
+    for result in (*hard(win_rate=None).values(), improvement()):
+        assert CriterionResult.model_validate_json(result.model_dump_json()) == result

@@ -1,15 +1,22 @@
 """What L4 makes of a result: luck at the first look and at later ones, naive strategies, coverage."""
 
 from datetime import date
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from dosvotos.backtest.naive import Naive
+from dosvotos.backtest.report import BacktestReport
 from dosvotos.contracts.experiment import make_contract
-from dosvotos.contracts.records import SeedRecord, SplitRecord
-from dosvotos.promotion.evidence import weigh
+from dosvotos.contracts.records import LedgerGenesis, SeedRecord, SplitRecord
+from dosvotos.policy.bundle import Bundle
+from dosvotos.promotion.evidence import Evidence, make_evidence
 from tests.conftest import parameters_of
+from tests.market_factory import layers_behind
+from tests.proposal_fixtures import tiny_policy
+from tests.report_factory import metrics_of, report_of
 
 DAYS = [str(day) for day in np.arange("2025-07-01", "2026-02-01", dtype="datetime64[D]")]
 
@@ -19,18 +26,18 @@ def returns(mean: float, seed: int = 1) -> dict[str, float]:
     return dict(zip(DAYS, (draws - draws.mean() + mean).tolist(), strict=True))
 
 
-def result(mean: float, sharpe: float = 2.0, **naive: float | None) -> dict:
+def result(mean: float, sharpe: float | None = 2.0, **naive: float | None) -> BacktestReport:
     beaten = {"always_long": -0.5, "always_short": 0.5, "random_sharpe_p95": 1.0, **naive}
-    return {
-        "model_hash": "own",
-        "metrics": {"sharpe_ratio": sharpe},
-        "daily_returns": returns(mean),
-        "naive": {
-            "always_long": {"sharpe_ratio": beaten["always_long"]},
-            "always_short": {"sharpe_ratio": beaten["always_short"]},
-            "random_sharpe_p95": beaten["random_sharpe_p95"],
-        },
-    }
+    return report_of(
+        metrics_of(sharpe_ratio=sharpe),
+        returns(mean),
+        model_hash="own",
+        naive=Naive(
+            always_long=metrics_of(sharpe_ratio=beaten["always_long"]),
+            always_short=metrics_of(sharpe_ratio=beaten["always_short"]),
+            random_sharpe_p95=beaten["random_sharpe_p95"],
+        ),
+    )
 
 
 def look(name: str, series: dict[str, float] | None) -> SimpleNamespace:
@@ -45,12 +52,12 @@ def seed_record(seed: int, val_return: float) -> SeedRecord:
 
 
 def evidence(
-    results: dict,
+    report: BacktestReport,
     *others: SimpleNamespace,
     uncovered: int = 0,
     prior_trials: int = 0,
     on_val: tuple[float, ...] = (0.1,),
-):
+) -> Evidence:
     contract = make_contract(parameters_of(evidence={"prior_trials": prior_trials}), date(2026, 1, 31), "ana")
     test = SplitRecord(
         path="x", digest="d", first_session="a", last_session="b", sessions=100,
@@ -59,7 +66,11 @@ def evidence(
     )  # fmt: skip
     looks = [look("own", None), *others]
     seeds = [seed_record(*numbered) for numbered in enumerate(on_val)]
-    return weigh(contract, test, "simulated", seeds, results, looks, {"id": "x", "created_at": "y"})
+    layers = layers_behind(contract, Bundle(Path("x"), "f" * 64, tiny_policy(1)), "a" * 64, "demo_1", None)
+    dataset = layers.dataset.model_copy(update={"splits": {"test": test}})
+    training = layers.training.model_copy(update={"seeds": tuple(seeds)})
+    layers = layers.model_copy(update={"dataset": dataset, "training": training})
+    return make_evidence(layers, report, looks, LedgerGenesis(id="x", created_at="y"))
 
 
 def test_a_first_look_is_judged_by_its_probabilistic_sharpe_ratio():
@@ -124,7 +135,7 @@ def test_a_proposal_shows_what_the_window_could_have_shown():
 
 
 def test_returns_that_do_not_vary_prove_nothing():
-    still = {**result(0.0), "daily_returns": dict.fromkeys(DAYS, 0.0)}
+    still = result(0.0).model_copy(update={"daily_returns": dict.fromkeys(DAYS, 0.0)})
     found = evidence(still)
     assert (found.psr, found.deflated_sharpe, found.min_track_record, found.intervals_90) == (None,) * 4
     assert found.power == {"1": None, "2": None, "3": None}
@@ -177,3 +188,10 @@ def test_three_of_five_seeds_positive_on_val_are_enough_and_two_are_named():
 def test_fewer_than_five_seeds_are_not_asked_for_their_share(n: int, said: str):
     found = evidence(result(0.001), on_val=(-0.1,) * n)
     assert found.passed and found.positive_seeds is None and found.seeds == said
+
+
+def test_its_json_says_what_is_missing_in_words_and_is_read_back():
+    found = evidence(result(0.0001))
+    written = found.model_dump(mode="json")
+    assert (written["passed"], written["notes"]) == (False, list(found.notes))
+    assert Evidence.model_validate(written) == found

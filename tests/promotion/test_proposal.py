@@ -1,41 +1,52 @@
 import itertools
 from datetime import date
+from pathlib import Path
 
 import pytest
 
 from dosvotos.contracts.experiment import make_contract
-from dosvotos.contracts.records import ChainRecord, LinkRecord
-from dosvotos.promotion.criteria import Improvement
-from dosvotos.promotion.evidence import Evidence
-from dosvotos.promotion.proposal import Verdict, judge, make_proposal
+from dosvotos.contracts.parameters import SuccessCriteriaParams
+from dosvotos.contracts.records import ChainRecord, LayerRecords, LinkRecord
+from dosvotos.policy.bundle import Bundle
+from dosvotos.promotion.criteria import hard_criteria, improvement_criterion, lineage_criterion
+from dosvotos.promotion.proposal import Recommended, make_proposal, recommend
 from dosvotos.promotion.reasons import Reason, explanation
-from tests.findings import findings_of, metrics_of
+from tests.market_factory import layers_behind
+from tests.proposal_fixtures import tiny_policy
+from tests.report_factory import comparison_of, evidence_of, metrics_of, report_of
 
-PASSING = {"min_sharpe": "PASS (1.2 > 0.5)", "min_trades": "PASS (120 > 50)"}
-FAILING = {"min_sharpe": "FAIL (0.2 <= 0.5)", "min_trades": "PASS (120 > 50)"}
+WANTED = SuccessCriteriaParams(
+    min_sharpe=0.5, max_drawdown=0.15, min_win_rate=0.45, min_trades=50, improvement_threshold=0.05
+)
+REPORT = report_of(metrics_of(sharpe_ratio=1.2, max_drawdown=0.12, win_rate=0.55, total_trades=120))
+COMPARISONS = {
+    "reached": {"status": "compared", "sharpe_improvement": 0.33, "interval_90": (0.1, 0.6), "reached": True},
+    "missed": {
+        "status": "compared",
+        "sharpe_improvement": 0.01,
+        "interval_90": (-0.1, 0.6),
+        "reached": False,
+    },
+    "not_applicable": {"status": "not_applicable"},
+    "not_comparable": {"status": "not_comparable"},
+}
 IMPROVEMENTS = {
-    "reached": Improvement("compared", 0.33, 0.2, (0.1, 0.6), True),
-    "missed": Improvement("compared", 0.01, 0.2, (-0.1, 0.6), False),
-    "not_applicable": Improvement("not_applicable", None, None, None, None),
-    "not_comparable": Improvement("not_comparable", None, None, None, None),
+    name: improvement_criterion(comparison_of(REPORT, **fields), 0.05) for name, fields in COMPARISONS.items()
 }
 
 
+def criteria(**changes: float | None):
+    return hard_criteria(REPORT.metrics.model_copy(update=changes), WANTED)
+
+
+PASSING, FAILING = criteria(), criteria(sharpe_ratio=0.2)
 RESULT = "Sharpe 1.20, 120 trades. "
 ALWAYS_SHORT = Reason(code="naive", figures={"own": 1.2, "rivals": {"always_short": 1.9}})
 
 
-def evidence(*missing: Reason) -> Evidence:
-    return Evidence(
-        looks=1, prior_trials=0, psr=0.97, luck_excluded=not missing, beats_naive=True, seeds="one seed",
-        point_in_time="simulated", covered=True, ledger={"id": "x", "created_at": "y"}, missing=missing,
-    )  # fmt: skip
-
-
-def said(verdict: Verdict) -> str:
-    """The verdict's sentence behind the result's."""
-    metrics = {"sharpe_ratio": 1.2, "total_trades": 120}
-    return explanation(verdict.recommendation, metrics, verdict.reasons).removeprefix(RESULT)
+def said(voted: Recommended) -> str:
+    """The vote's sentence behind the result's."""
+    return explanation(voted.recommendation, REPORT.metrics, voted.reasons).removeprefix(RESULT)
 
 
 def expected(hard: bool, improvement: str, complete: bool) -> str:
@@ -49,26 +60,26 @@ def expected(hard: bool, improvement: str, complete: bool) -> str:
     ("hard", "improvement", "complete"), itertools.product([True, False], IMPROVEMENTS, [True, False])
 )
 def test_every_row_of_the_decision_table(hard, improvement, complete):
-    found = judge(
+    found = recommend(
         PASSING if hard else FAILING,
         IMPROVEMENTS[improvement],
-        evidence() if complete else evidence(ALWAYS_SHORT),
+        evidence_of() if complete else evidence_of(ALWAYS_SHORT),
     )
     assert found.recommendation == expected(hard, improvement, complete)
 
 
 @pytest.mark.parametrize(
-    ("criteria", "improvement", "missing", "sentence"),
+    ("hard", "improvement", "missing", "sentence"),
     [
         (
-            {"min_sharpe": "FAIL (0.2 <= 0.5)", "max_drawdown": "FAIL (0.1812 >= 0.15)"},
+            criteria(sharpe_ratio=0.2, max_drawdown=0.1812),
             "reached",
             (),
             "Rejected: its Sharpe ratio is 0.20, and more than 0.50 is needed; it fell 18.1% from its "
-            "peak, and less than 15% is allowed.",
+            "peak, and less than 15.0% is allowed.",
         ),
         (
-            {"min_win_rate": "FAIL (undefined, needs > 0.45)", "min_trades": "FAIL (0 <= 50)"},
+            criteria(win_rate=None, total_trades=0),
             "reached",
             (),
             "Rejected: it closed no trade, so it has no win rate; it made 0 trades, and more than 50 are "
@@ -99,19 +110,22 @@ def test_every_row_of_the_decision_table(hard, improvement, complete):
         ),
     ],
 )
-def test_the_reason_is_a_sentence_with_its_figures(criteria, improvement, missing, sentence):
-    assert said(judge(criteria, IMPROVEMENTS[improvement], evidence(*missing))) == sentence
+def test_the_reason_is_a_sentence_with_its_figures(hard, improvement, missing, sentence):
+    assert said(recommend(hard, IMPROVEMENTS[improvement], evidence_of(*missing))) == sentence
 
 
 def test_a_criterion_of_another_kind_is_quoted_in_the_reason():
-    broken = {"lineage": "FAIL (dataset_record: dataset_hash is 0f, found 1a)"}
-    reason = said(judge(broken, IMPROVEMENTS["reached"], evidence()))
-    assert reason == "Rejected: its lineage is broken: dataset_record: dataset_hash is 0f, found 1a."
+    broken = lineage_criterion(chain_of("0f"))
+    reason = said(recommend([broken], IMPROVEMENTS["reached"], evidence_of()))
+    assert reason == (
+        "Rejected: its lineage is broken: dataset record: acquisition_hash is 0f, the bars stored "
+        "aaaaaaaaaaaa."
+    )
 
 
 def test_at_a_later_look_the_reason_gives_the_familys_probability():
-    later = evidence().model_copy(update={"looks": 4, "spa_p_value": 0.0031, "in_superior_set": True})
-    reason = said(judge(PASSING, IMPROVEMENTS["not_applicable"], later))
+    later = evidence_of().model_copy(update={"looks": 4, "spa_p_value": 0.0031, "in_superior_set": True})
+    reason = said(recommend(PASSING, IMPROVEMENTS["not_applicable"], later))
     assert reason == (
         "It passes the criteria, and luck is unlikely: the best of 4 models without skill would do as "
         "well with a probability of 0.31%. It beats the naive strategies. There is no production model to "
@@ -119,25 +133,31 @@ def test_at_a_later_look_the_reason_gives_the_familys_probability():
     )
 
 
-FINDINGS = findings_of(metrics_of(sharpe_ratio=1.2, max_drawdown=0.12, win_rate=0.55, total_trades=120))
-
-
-def chain_of(said: str = "a" * 64) -> ChainRecord:
+def chain_of(recorded: str = "a" * 64) -> ChainRecord:
     link = LinkRecord(
-        record="dataset record", field="acquisition_hash", said=said, found="a" * 64, where="the bars stored"
+        record="dataset record",
+        field="acquisition_hash",
+        recorded=recorded,
+        recomputed="a" * 64,
+        source="the bars stored",
     )
     return ChainRecord(links=(link,))
 
 
-def proposal_of(parameters, lineage, chain=chain_of()):  # noqa: B008
+def layers_of(parameters, recorded: str = "a" * 64, run: str | None = None) -> LayerRecords:
     contract = make_contract(parameters, date(2026, 7, 31), "ana")
-    return make_proposal(
-        contract, "demo_1", FINDINGS, IMPROVEMENTS["not_applicable"], evidence(), lineage, chain
-    )
+    layers = layers_behind(contract, Bundle(Path("x"), "f" * 64, tiny_policy(1)), "a" * 64, "demo_1", None)
+    training = layers.training.model_copy(update={"mlflow_run_id": run})
+    return layers.model_copy(update={"training": training, "chain": chain_of(recorded)})
+
+
+def proposal_of(parameters, recorded: str = "a" * 64, run: str | None = None, report=REPORT):
+    layers = layers_of(parameters, recorded, run)
+    return make_proposal(layers, report, comparison_of(report), evidence_of())
 
 
 def test_a_proposal_has_the_specification_s_fields_and_always_asks_a_person(parameters):
-    made = proposal_of(parameters, {"model_hash": "a", "mlflow_run_id": None}).model_dump()
+    made = proposal_of(parameters).model_dump()
     assert {
         "model_id", "experiment_name", "recommendation", "confidence", "reason", "metrics", "vs_baseline",
         "criteria_results", "requires_human_approval", "status", "lineage",
@@ -150,7 +170,7 @@ def test_a_proposal_has_the_specification_s_fields_and_always_asks_a_person(para
 
 
 def test_a_proposal_says_what_it_would_be_at_other_costs_delays_and_times(parameters):
-    made = proposal_of(parameters, {"model_hash": "a", "mlflow_run_id": None}).model_dump(mode="json")
+    made = proposal_of(parameters).model_dump(mode="json")
     assert [case["name"] for case in made["findings"]["stress"]["costs"]] == [
         "none",
         "stated",
@@ -164,17 +184,15 @@ def test_a_proposal_says_what_it_would_be_at_other_costs_delays_and_times(parame
 
 
 def test_the_mlflow_run_is_no_part_of_what_a_proposal_says(parameters):
-    one = proposal_of(parameters, {"model_hash": "a", "mlflow_run_id": "r1"})
-    other = proposal_of(parameters, {"model_hash": "a", "mlflow_run_id": "r2"})
-    changed = proposal_of(parameters, {"model_hash": "b", "mlflow_run_id": "r1"})
+    one, other = (proposal_of(parameters, run=run) for run in ("r1", "r2"))
+    changed = proposal_of(parameters, run="r1", report=REPORT.model_copy(update={"oracle_sharpe": 4.0}))
     assert one.content_hash == other.content_hash != changed.content_hash
 
 
 def test_a_broken_chain_is_a_reject_that_names_the_link(parameters):
-    lineage = {"model_hash": "a", "mlflow_run_id": None}
-    made = proposal_of(parameters, lineage, chain_of("b" * 64))
+    made = proposal_of(parameters, "b" * 64)
     assert (made.recommendation, made.confidence) == ("REJECT", 0.90)
     text = "FAIL (dataset record: acquisition_hash is bbbbbbbbbbbb, the bars stored aaaaaaaaaaaa)"
     assert made.criteria_results["lineage"] == text
     assert "lineage" in made.reason and text.removeprefix("FAIL (").removesuffix(")") in made.reason
-    assert proposal_of(parameters, lineage).criteria_results["lineage"] == "PASS (1 links from L0 to L4 hold)"
+    assert proposal_of(parameters).criteria_results["lineage"] == "PASS (1 links from L0 to L4 hold)"

@@ -7,6 +7,7 @@ import pytest
 
 from dosvotos.formats import Language
 from dosvotos.promotion.reasons import Reason, _texts, explanation, sentence
+from tests.report_factory import metrics_of
 
 FIGURES = {
     "min_sharpe": {"found": 0.2, "needed": 0.5},
@@ -25,7 +26,7 @@ FIGURES = {
     "passes_among_many": {"looks": 4, "p_value": 0.0},
     "improves": {"sharpe": 0.333},
 }
-METRICS = {"sharpe_ratio": 1.204, "total_trades": 1204}
+METRICS = metrics_of(sharpe_ratio=1.204, total_trades=1204)
 
 
 @pytest.mark.parametrize("code", _texts()["reason"])
@@ -48,9 +49,16 @@ def test_a_rejection_lists_what_failed():
         "Sharpe 1.20, 1,204 trades. Rejected: it made 12 trades, and more than 50 are needed to judge it; "
         "its lineage is broken: dataset record: config_hash is {ab}, the contract's cd."
     )
-    assert explanation("REJECT", {"sharpe_ratio": None, "total_trades": 0}, reasons[:1], "es") == (
+    assert explanation("REJECT", metrics_of(sharpe_ratio=None, total_trades=0), reasons[:1], "es") == (
         "Sharpe no definido, 0 operaciones. Rechazado: hizo 12 operaciones, y se necesitan más de 50 para "
         "juzgarlo."
+    )
+
+
+def test_a_figure_just_beside_its_threshold_reads_differently():
+    close = Reason(code="max_drawdown", figures={"found": 0.1500004, "needed": 0.15})
+    assert "cayó 15,00004\u00a0% desde su máximo, y se permite menos de 15,00000\u00a0%" in sentence(
+        close, "es"
     )
 
 

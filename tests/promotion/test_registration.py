@@ -8,30 +8,29 @@ from dosvotos.database.connection import reading, writing
 from dosvotos.database.registry import expire_proposals, list_proposals
 from dosvotos.hashing import digest_bytes
 from dosvotos.policy.bundle import write_bundle
+from dosvotos.promotion.criteria import lineage_criterion
 from dosvotos.promotion.decision import Vote, decide, veto
-from dosvotos.promotion.registration import ProposalBook, Submission
-from tests.desk import INSTRUMENT, tiny_policy
-from tests.lineage.test_chain import contract, dataset, training  # noqa: F401
-from tests.promotion.test_proposal import proposal_of
+from dosvotos.promotion.registration import NewProposal, ProposalRegistry
+from tests.promotion.test_proposal import REPORT, chain_of, layers_of, proposal_of
+from tests.proposal_fixtures import INSTRUMENT, tiny_policy
+from tests.report_factory import comparison_of
 
 NOW = datetime(2026, 8, 3, tzinfo=UTC)
 
 
 @pytest.fixture
-def submit(engine, tmp_path, monkeypatch, parameters, dataset, training):  # noqa: F811
-    """Submit a proposal whose lineage names a baseline; return all proposals, newest first."""
+def submit(engine, tmp_path, monkeypatch, parameters):
+    """Submit a proposal with some Sharpe ratio of the oracle; return all proposals, newest first."""
     monkeypatch.chdir(tmp_path)
     bundle = write_bundle(tmp_path / "models", tiny_policy(1), {})
-    training = training.model_copy(
-        update={"model_id": "demo_1", "model_path": str(bundle.folder), "manifest_hash": bundle.manifest_hash}
-    )
-    book = ProposalBook(engine, INSTRUMENT, "reports")
+    registry = ProposalRegistry(engine, INSTRUMENT, "reports")
 
-    def submitted(baseline: str | None = None, run: str = "r1") -> list:
-        lineage = {"model_hash": training.model_hash, "baseline_model_id": baseline, "mlflow_run_id": run}
-        proposal = proposal_of(parameters, lineage)
-        reports = {"promotion_proposal_demo.json": {"baseline": baseline}}
-        book.store(Submission(proposal, training, dataset, reports, NOW))
+    def submitted(oracle: float | None = None, run: str = "r1") -> list:
+        layers, report = layers_of(parameters, run=run), REPORT.model_copy(update={"oracle_sharpe": oracle})
+        trained = {"model_path": str(bundle.folder), "manifest_hash": bundle.manifest_hash}
+        layers = layers.model_copy(update={"training": layers.training.model_copy(update=trained)})
+        proposal = proposal_of(parameters, run=run, report=report)
+        registry.store(NewProposal(proposal, layers, report, comparison_of(report), NOW))
         with reading(engine) as connection:
             return list_proposals(connection)
 
@@ -45,20 +44,21 @@ def test_the_same_proposal_again_is_found_not_made(submit):
 
 def test_its_files_stand_in_a_folder_of_their_own_and_are_hashed(submit, tmp_path):
     (row,) = submit()
-    ((name, digest),) = row.report_files.items()
-    assert digest_bytes((tmp_path / row.report_folder / name).read_bytes()) == digest
+    assert len(row.report_files) == 8
+    for name, digest in row.report_files.items():
+        assert digest_bytes((tmp_path / row.report_folder / name).read_bytes()) == digest
     assert row.report_folder.startswith("reports/demo_1/")
 
 
 def test_a_proposal_with_other_content_supersedes_the_open_one(submit):
     submit()
-    assert [row.status for row in submit(baseline="another")] == ["PENDING_APPROVAL", "SUPERSEDED"]
+    assert [row.status for row in submit(oracle=4.0)] == ["PENDING_APPROVAL", "SUPERSEDED"]
 
 
 def test_an_expired_proposal_may_be_made_again(submit):
     submit()
     with writing(submit.engine) as connection:
-        expire_proposals(connection, NOW + timedelta(days=31))
+        expire_proposals(connection, NOW + timedelta(days=61))
     assert [row.status for row in submit()] == ["PENDING_APPROVAL", "EXPIRED"]
 
 
@@ -79,7 +79,7 @@ def test_a_rejected_proposal_is_not_made_again_unchanged(submit):
 
 def test_after_a_veto_for_a_broken_chain_the_same_proposal_is_made_again(submit):
     (row,) = submit()
-    veto(submit.engine, row.id, "FAIL (dataset record: acquisition_hash is 0, the stored bars 1)")
+    veto(submit.engine, row.id, lineage_criterion(chain_of("0" * 64)))
     assert [(r.recommendation, r.status) for r in submit()] == [
         ("PROMOTE", "PENDING_APPROVAL"),
         ("REJECT", "SUPERSEDED"),

@@ -8,14 +8,14 @@ import pytest
 from click.testing import CliRunner
 from lxml import html
 
-from dosvotos.commands.jobs import work_off
+from dosvotos.commands.jobs import run_queued
 from dosvotos.commands.main import cli
 from dosvotos.errors import LineageError, UnknownProposalError
 from dosvotos.promotion.decision import Vote, decide
-from dosvotos.promotion.more_tests import request_backtest
+from dosvotos.promotion.extra_backtests import request_backtest
 from dosvotos.reports.validation_pack import PACK_FILE, gather, make_pack, write_pack
-from tests.desk import Desk
-from tests.promotion.test_more_tests import BOTH
+from tests.promotion.test_extra_backtests import BOTH
+from tests.proposal_fixtures import Desk
 
 NOW = datetime.now(UTC)
 
@@ -28,12 +28,12 @@ def desk(engine, tmp_path, monkeypatch) -> Desk:
 
 @pytest.fixture
 def proposal_id(desk) -> int:
-    """A proposal with a production model before it, a further test and a vote."""
+    """A proposal with a production model before it, an extra backtest and a vote."""
     first = desk.propose("one", 1)
     decide(desk.engine, first, Vote("APPROVE", "bob"), NOW)
     made = desk.propose("two", 2, baseline_model_id=desk.proposal(first).model_id)
     request_backtest(desk.engine, made, *BOTH, "bob", NOW)
-    work_off(desk.engine, lambda _: None)
+    run_queued(desk.engine, lambda _: None)
     decide(desk.engine, made, Vote("REQUEST_MORE_TESTS", "bob", "what about <June>?"), NOW)
     return made
 

@@ -12,7 +12,7 @@ from sqlalchemy import create_engine, text
 from dosvotos.database.connection import connect, upgrade
 from streamlit_app.app import create_app
 from tests.conftest import ensure_running
-from tests.desk import Desk, open_desk
+from tests.proposal_fixtures import Desk, open_desk
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # Starlette asks for httpx2, which nothing else here needs

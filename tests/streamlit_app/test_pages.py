@@ -9,10 +9,13 @@ from sqlalchemy import text
 from streamlit.testing.v1 import AppTest
 
 import streamlit_app
+from dosvotos.contracts.records import LedgerGenesis
 from dosvotos.database.connection import writing
 from dosvotos.promotion.decision import Vote, decide
+from dosvotos.promotion.reasons import Reason
 from streamlit_app.i18n import LANGUAGES, Translator
-from tests.desk import INSTRUMENT, Desk, as_an_older_version
+from tests.proposal_fixtures import INSTRUMENT, Desk, as_an_older_version
+from tests.report_factory import evidence_of
 
 pytestmark = pytest.mark.slow
 
@@ -22,6 +25,7 @@ HOSTILE = (
     "<img src=http://evil.test/a.png> ![x](http://evil.test/b.png) [c](javascript:evil.test) **evil.test** "
     ":red[evil.test] $evil.test$"
 )
+BROKEN = {"record": HOSTILE, "field": HOSTILE, "recorded": "a", "recomputed": "b", "source": HOSTILE}
 PLAIN_ELEMENTS = ("text", "arrow_data_frame", "dataframe", "text_area")
 
 
@@ -189,8 +193,14 @@ def test_a_proposal_shows_other_costs_later_fills_and_its_parts(open_page, desk:
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_proposal_of_an_older_version_is_shown_and_says_what_it_lacks(open_page, desk: Desk, language: str):
     at = open_page("review", language, desk.propose(results=as_an_older_version))
-    assert said(at).count(Translator(language)("review.older")) == 2
-    assert len(at.table) == 4 and len(at.get("plotly_chart")) == 4  # the model's figures, luck's two, seeds
+    assert Translator(language)("review.files_altered") in said(at)
+    assert "written by another version, see cuts" in said(at)
+    assert len(at.table) == 4 and not at.get("plotly_chart")  # the model's figures, luck's two, seeds
+
+
+def test_an_older_proposals_criteria_and_evidence_are_shown_as_far_as_they_can_be_read(open_page, desk: Desk):
+    page = said(open_page("review", proposal_id=desk.propose(criteria=None, evidence={"passed": True})))
+    assert "PASS (1.923 > 0.5)" in page and Translator("en")("review.older") in page
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -246,7 +256,7 @@ def test_an_approval_can_be_cancelled(open_page, desk: Desk):
     assert t("vote.approve") in [button.label for button in at.button]
 
 
-@pytest.mark.parametrize(("button", "done"), [("reject", "rejected"), ("more_tests", "more_tests")])
+@pytest.mark.parametrize(("button", "done"), [("reject", "rejected"), ("extra_backtests", "extra_backtests")])
 def test_turning_down_takes_one(open_page, desk: Desk, button: str, done: str):
     at, t = open_page("review", proposal_id=desk.propose()), Translator("en")
     at.text_area[0].input("not convinced")
@@ -261,7 +271,7 @@ def test_a_veto_offers_no_approval(open_page, desk: Desk):
     assert t("vote.veto") in said(at)
     labels = [button.label for button in at.button]
     assert t("vote.approve") not in labels
-    assert {t("vote.reject"), t("vote.more_tests")} <= set(labels)
+    assert {t("vote.reject"), t("vote.extra_backtests")} <= set(labels)
     assert not at.radio
 
 
@@ -333,19 +343,29 @@ def test_what_people_and_files_say_is_plain_text_everywhere(open_page, desk: Des
         "reason": HOSTILE,
         "reasons": [{"code": "lineage", "figures": {"said": HOSTILE}}],
         "criteria_results": {f"min_{HOSTILE}": f"PASS ({HOSTILE})", "other": HOSTILE},
-        "evidence": {
-            "seeds": HOSTILE,
-            "point_in_time": HOSTILE,
-            "notes": [HOSTILE],
-            "ledger": {"id": HOSTILE},
-        },
+        "criteria": [
+            {"name": HOSTILE, "found": None, "sign": ">", "needed": 0, "verdict": "PASS"},
+            {"name": "lineage", "found": 0, "sign": "<", "needed": 1, "verdict": "FAIL", "broken": [BROKEN]},
+        ],
+        "evidence": evidence_of(
+            Reason(code="uncovered", figures={"uncovered": 1, "sessions": 2, "features": [HOSTILE]}),
+            seeds=HOSTILE,
+            point_in_time=HOSTILE,
+            ledger=LedgerGenesis(id=HOSTILE, created_at=HOSTILE),
+        ).model_dump(mode="json"),
         "vs_baseline": {"sharpe_improvement": HOSTILE},
     }
     decided = desk.propose("decided", 1, trained_by=HOSTILE)
     vote(desk, decided, "REJECT", HOSTILE)
     waiting = desk.propose("waiting", 2, **hostile)
+    older = desk.propose("older", 3, **{**hostile, "criteria": None, "evidence": {"seeds": HOSTILE}})
     desk.signal(20, HOSTILE)
-    for page, proposal_id in [*((page, None) for page in PAGES), ("review", decided), ("review", waiting)]:
+    for page, proposal_id in [
+        *((page, None) for page in PAGES),
+        ("review", decided),
+        ("review", waiting),
+        ("review", older),
+    ]:
         assert_plain(open_page(page, proposal_id=proposal_id))
 
 

@@ -14,7 +14,7 @@ from dosvotos.errors import DosVotosError
 from streamlit_app import __main__, security
 from streamlit_app.api import create_api
 from streamlit_app.identity import current_user
-from tests.desk import Desk
+from tests.proposal_fixtures import Desk
 from tests.streamlit_app.conftest import TestClient
 
 GOOD_HOSTS = ["localhost", "localhost:8501", "LOCALHOST:8501", "127.0.0.1:8501", "[::1]:8501", "127.0.0.1"]

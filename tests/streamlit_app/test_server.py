@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.desk import Desk, open_desk
+from tests.proposal_fixtures import Desk, open_desk
 from tests.streamlit_app.serving import serving
 
 pytestmark = pytest.mark.slow

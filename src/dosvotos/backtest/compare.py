@@ -1,4 +1,4 @@
-"""Several models on the same bars: figures side by side, and what is left of their differences by chance."""
+"""The A/B table: models on the same bars, and how sure their differences are."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date
@@ -7,14 +7,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict
 
 from dosvotos.backtest.cuts import Cuts
 from dosvotos.backtest.evidence import sharpe_difference_draws
 from dosvotos.backtest.metrics import annual_return, drawdowns, sharpe_ratio, sortino_ratio
-from dosvotos.backtest.report import findings_of
+from dosvotos.backtest.report import BacktestReport
 from dosvotos.backtest.stress import Stress
 from dosvotos.contracts.experiment import ExperimentContract, flatten
+from dosvotos.contracts.records import Record
 from dosvotos.errors import ParameterError
 from dosvotos.market.calendar import session_dates
 from dosvotos.market.splits import splits_of
@@ -33,15 +33,10 @@ class Contestant(NamedTuple):
     contract: ExperimentContract
     closes: pd.Series
     """Of the test window's bars; index bar open, UTC."""
-    results: Mapping[str, Any]
-    """The backtest's report."""
+    report: BacktestReport
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Entry(_Part):
+class Entry(Record):
     """One model's side of the table."""
 
     name: str
@@ -59,7 +54,7 @@ class Entry(_Part):
     """By month, year and volatility regime; None over an intersection."""
 
 
-class Pair(_Part):
+class Pair(Record):
     """Two models on the same sessions."""
 
     a: str
@@ -72,7 +67,7 @@ class Pair(_Part):
     """Share of the replications in which a's Sharpe ratio is the higher; a tie counts half."""
 
 
-class ContractDifference(_Part):
+class ContractDifference(Record):
     """A parameter that the contracts do not share."""
 
     parameter: str
@@ -80,7 +75,7 @@ class ContractDifference(_Part):
     """By experiment; ``absent`` where a contract has none."""
 
 
-class Comparison(_Part):
+class Comparison(Record):
     """The A/B table."""
 
     instrument: str
@@ -99,7 +94,7 @@ class Comparison(_Part):
 
 
 def compare(contestants: Sequence[Contestant], intersect: bool = False) -> Comparison:
-    """Set models beside each other.
+    """Compare models session by session.
 
     Parameters
     ----------
@@ -146,7 +141,7 @@ def compare(contestants: Sequence[Contestant], intersect: bool = False) -> Compa
 
 
 def contract_differences(contracts: Mapping[str, ExperimentContract]) -> tuple[ContractDifference, ...]:
-    """Parameters that differ, by full name in order; name and description of the experiments are left out."""
+    """List parameters that differ, by full name in order, but the experiments' names and descriptions."""
     flat = {name: flatten(contract.frozen_config) for name, contract in contracts.items()}
     for name, contract in contracts.items():
         flat[name]["date_ranges.test.end"] = contract.test_end.isoformat()
@@ -163,8 +158,8 @@ def contract_differences(contracts: Mapping[str, ExperimentContract]) -> tuple[C
 def _check_instruments(contestants: Sequence[Contestant]) -> None:
     traded = {one.name: one.contract.parameters.experiment.instrument for one in contestants}
     if len(set(traded.values())) > 1:
-        said = ", ".join(f"{name} trades {instrument}" for name, instrument in traded.items())
-        raise ParameterError(f"compare: models of one instrument only; {said}")
+        listed = ", ".join(f"{name} trades {instrument}" for name, instrument in traded.items())
+        raise ParameterError(f"compare: models of one instrument only; {listed}")
 
 
 def _window(one: Contestant) -> np.ndarray:
@@ -172,7 +167,7 @@ def _window(one: Contestant) -> np.ndarray:
 
 
 def _common_sessions(contestants: Sequence[Contestant], windows: Sequence[np.ndarray]) -> np.ndarray:
-    """Sessions of all windows in which every model saw the same bars at the same closes."""
+    """Find the sessions of all windows in which every model saw the same bars at the same closes."""
     common = set(windows[0].tolist()).intersection(*(window.tolist() for window in windows[1:]))
     first, *others = (one.closes for one in contestants)
     for other in others:
@@ -183,12 +178,12 @@ def _common_sessions(contestants: Sequence[Contestant], windows: Sequence[np.nda
 
 
 def _other_bars(contestants: Sequence[Contestant], windows: Sequence[np.ndarray], n_common: int) -> str:
-    said = ", ".join(
+    listed = ", ".join(
         f"{one.name} was tested on {window[0]} to {window[-1]}"
         for one, window in zip(contestants, windows, strict=True)
     )
     return (
-        f"compare: the bars differ: {said}; {n_common} sessions have the same bars in all of them, which "
+        f"compare: the bars differ: {listed}; {n_common} sessions have the same bars in all of them, which "
         "--intersect compares"
     )
 
@@ -198,30 +193,29 @@ def _names(contestants: Sequence[Contestant]) -> str:
 
 
 def _returns(one: Contestant, sessions: np.ndarray) -> np.ndarray:
-    daily = one.results["daily_returns"]
+    daily = one.report.daily_returns
     return np.array([daily[day] for day in sessions.astype(str)])
 
 
 def _entry(one: Contestant, sessions: np.ndarray, returns: np.ndarray, whole: bool) -> Entry:
-    findings = findings_of(one.results) if whole else None
-    metrics = one.results["metrics"] if findings else _measured(one, sessions, returns)
+    report = one.report
     return Entry(
         name=one.name,
         proposal_id=one.proposal_id,
         model_id=one.model_id,
-        model_hash=one.results["model_hash"],
-        sample=one.results["sample"],
-        metrics=dict(metrics),
+        model_hash=report.model_hash,
+        sample=report.sample,
+        metrics=dict(report.metrics) if whole else _measured(one, sessions, returns),
         equity=dict(zip(sessions.astype(str).tolist(), np.cumprod(1 + returns).tolist(), strict=True)),
-        stress=findings.stress if findings else None,
-        cuts=findings.cuts if findings else None,
+        stress=report.stress if whole else None,
+        cuts=report.cuts if whole else None,
     )
 
 
 def _measured(one: Contestant, sessions: np.ndarray, returns: np.ndarray) -> dict[str, float | None]:
-    """What some of a window's sessions give: their daily returns, and the marks within them chained."""
-    times = pd.DatetimeIndex(pd.to_datetime([time for time, _ in one.results["equity_curve"]], utc=True))
-    equity = np.array([value for _, value in one.results["equity_curve"]])
+    """Measure some of a window's sessions: their daily returns, and the marks within them chained."""
+    times = pd.DatetimeIndex(pd.to_datetime([time for time, _ in one.report.equity_curve], utc=True))
+    equity = np.array([value for _, value in one.report.equity_curve])
     before = np.concatenate([[one.contract.parameters.trading.initial_capital], equity[:-1]])
     growth = np.divide(equity, before, out=np.ones_like(equity), where=before > 0)
     kept = np.isin(session_dates(times), sessions)

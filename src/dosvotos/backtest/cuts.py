@@ -1,9 +1,9 @@
 """One result in parts: by month, by year, by how much the market moved, and without its best days."""
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
 
 from dosvotos.backtest.metrics import sharpe_ratio
+from dosvotos.contracts.records import Record
 from dosvotos.market.accounting import Tape
 from dosvotos.market.calendar import BARS_PER_SESSION, session_dates
 
@@ -12,10 +12,8 @@ REGIMES = ("calm", "usual", "volatile")
 """Thirds of a window's sessions, by realised volatility."""
 
 
-class Cut(BaseModel):
+class Cut(Record):
     """Some of a window's sessions, taken by themselves."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: str
     sessions: int
@@ -24,10 +22,8 @@ class Cut(BaseModel):
     sharpe_ratio: float | None
 
 
-class Cuts(BaseModel):
+class Cuts(Record):
     """A result in parts; those of each tuple hold every session once, so their returns compound to all."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     by_month: tuple[Cut, ...]
     by_year: tuple[Cut, ...]
@@ -57,7 +53,7 @@ def cut_returns(returns: np.ndarray, sessions: np.ndarray, volatility: np.ndarra
 
 
 def session_volatility(tape: Tape, sessions: np.ndarray) -> np.ndarray:
-    """How much the market moved within each session, as a standard deviation of its whole return.
+    """Estimate each session's volatility, the standard deviation of its return.
 
     Parameters
     ----------
@@ -72,9 +68,9 @@ def session_volatility(tape: Tape, sessions: np.ndarray) -> np.ndarray:
     days = session_dates(tape.times)
     within = days[1:] == days[:-1]
     moves = np.diff(np.log(tape.close))[within]
-    place = np.searchsorted(sessions, days[1:][within])
-    count = np.bincount(place, minlength=len(sessions))
-    squares = np.bincount(place, weights=moves**2, minlength=len(sessions))
+    session = np.searchsorted(sessions, days[1:][within])
+    count = np.bincount(session, minlength=len(sessions))
+    squares = np.bincount(session, weights=moves**2, minlength=len(sessions))
     known = count > 0
     volatility = np.full(len(sessions), np.nan)
     volatility[known] = np.sqrt(squares[known] / count[known] * BARS_PER_SESSION)

@@ -13,20 +13,20 @@ from scipy import linalg, stats
 from dosvotos.backtest.metrics import sharpe_ratio
 from dosvotos.market.calendar import SESSIONS_PER_YEAR
 
-_NO_SPREAD = 1e-15
+_NO_VARIANCE = 1e-15
 _MIN_SESSIONS = 3
 _MIN_SESSIONS_FOR_BLOCKS = 10
 
 
 class FamilyTest(NamedTuple):
-    """What a look among many proves."""
+    """SPA and StepM of one look among several."""
 
     spa_p_value: float
     in_superior_set: bool
 
 
 class Interval(NamedTuple):
-    """A figure of the window and what resampled windows make of it."""
+    """A figure of the window, and its interval over resampled windows."""
 
     found: float
     low: float
@@ -34,7 +34,7 @@ class Interval(NamedTuple):
 
 
 class Shape(NamedTuple):
-    """How a series of daily returns is made; everything the probabilistic Sharpe ratio asks."""
+    """Moments of daily returns that the probabilistic Sharpe ratio needs."""
 
     n_sessions: int
     sharpe: float
@@ -49,7 +49,7 @@ class Shape(NamedTuple):
 
 
 def deflated_sharpe_ratio(shape: Shape, sharpes: np.ndarray, n_looks: int) -> float | None:
-    """Probability that the true Sharpe ratio exceeds what the luckiest of all looks would show.
+    """Compute the probability that the true Sharpe ratio exceeds what the luckiest of all looks would show.
 
     Parameters
     ----------
@@ -71,15 +71,15 @@ def deflated_sharpe_ratio(shape: Shape, sharpes: np.ndarray, n_looks: int) -> fl
 
 
 def shape_of(returns: np.ndarray) -> Shape | None:
-    """The shape of daily net returns of shape (n_sessions,); None without variance."""
-    if len(returns) < _MIN_SESSIONS or (spread := returns.std(ddof=1)) <= _NO_SPREAD:
+    """Describe daily net returns of shape (n_sessions,); None without variance."""
+    if len(returns) < _MIN_SESSIONS or (spread := returns.std(ddof=1)) <= _NO_VARIANCE:
         return None
     skew, kurtosis = stats.skew(returns), stats.kurtosis(returns, fisher=False)
     return Shape(len(returns), float(returns.mean() / spread), float(skew), float(kurtosis))
 
 
 def probabilistic_sharpe_ratio(returns: np.ndarray, benchmark: float = 0.0) -> float | None:
-    """Probability that the true Sharpe ratio exceeds a benchmark.
+    """Compute the probability that the true Sharpe ratio exceeds a benchmark.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ def probabilistic_sharpe_ratio(returns: np.ndarray, benchmark: float = 0.0) -> f
 
 
 def probability_above(shape: Shape, benchmark: float) -> float | None:
-    """The probabilistic Sharpe ratio of returns of a shape; None where its variance is not positive."""
+    """Compute the probabilistic Sharpe ratio from moments; None where its variance is not positive."""
     variance = shape.variance(shape.sharpe)
     if variance <= 0:
         return None
@@ -110,7 +110,7 @@ def probability_above(shape: Shape, benchmark: float) -> float | None:
 
 
 def luckiest_sharpe(n_looks: int, variance: float) -> float:
-    """Sharpe ratio expected of the best of several looks without skill.
+    """Compute the Sharpe ratio expected of the best of several looks without skill.
 
     Parameters
     ----------
@@ -130,7 +130,7 @@ def luckiest_sharpe(n_looks: int, variance: float) -> float:
 
 
 def min_track_record(shape: Shape, confidence: float, benchmark: float = 0.0) -> float | None:
-    """Sessions after which the same Sharpe ratio would exceed a benchmark (a day) with a probability.
+    """Count the sessions after which this Sharpe ratio exceeds a benchmark (a day) with a probability.
 
     None where it does not exceed the benchmark, so that no length would do. Bailey and Lopez de Prado (2012).
     """
@@ -141,7 +141,7 @@ def min_track_record(shape: Shape, confidence: float, benchmark: float = 0.0) ->
 
 
 def power(shape: Shape, true_sharpe: float, min_psr: float) -> float | None:
-    """Probability that a model of a true annual Sharpe ratio would show a PSR of `min_psr` in such a window.
+    """Compute how probably a model of a true annual Sharpe ratio shows a PSR of `min_psr` in such a window.
 
     Parameters
     ----------
@@ -204,9 +204,9 @@ def family_test(
     counts as none; a window of fewer than three sessions proves nothing at all.
     """
     spread = series.std(ddof=1)
-    if len(series) < _MIN_SESSIONS or not spread[candidate] > _NO_SPREAD:
+    if len(series) < _MIN_SESSIONS or not spread[candidate] > _NO_VARIANCE:
         return FamilyTest(1.0, False)
-    moving = series.loc[:, spread > _NO_SPREAD]
+    moving = series.loc[:, spread > _NO_VARIANCE]
     scaled = (moving / spread[moving.columns]).to_numpy()
     multiplicity = max(n_looks, scaled.shape[1]) / scaled.shape[1]
     own = moving.columns.get_loc(candidate)
@@ -222,32 +222,32 @@ def _spa_and_step(
     scaled: np.ndarray, shares: np.ndarray, block: int, size: float
 ) -> tuple[float, np.ndarray]:
     """SPA's consistent p-value and StepM's superior set, bool of shape (n_series,)."""
-    found = scaled.mean(axis=0)
+    means = scaled.mean(axis=0)
     drawn = shares @ scaled
-    drawn -= np.where(found >= _hopeless(scaled, block), found, 0.0)
-    return float((drawn.max(axis=1) > found.max()).mean()), _superior(found, drawn, size)
+    drawn -= np.where(means >= _poor_mean(scaled, block), means, 0.0)
+    return float((drawn.max(axis=1) > means.max()).mean()), _superior(means, drawn, size)
 
 
-def _superior(found: np.ndarray, drawn: np.ndarray, size: float) -> np.ndarray:
-    """Which series StepM finds better than doing nothing: the clear ones leave, the rest is judged again."""
-    superior = np.zeros(len(found), dtype=bool)
+def _superior(means: np.ndarray, drawn: np.ndarray, size: float) -> np.ndarray:
+    """Find the series better than doing nothing, by StepM: remove the clear ones, judge the rest again."""
+    superior = np.zeros(len(means), dtype=bool)
     while not superior.all():
         bound = np.percentile(drawn[:, ~superior].max(axis=1), 100 * (1 - size))
-        better = ~superior & (found > bound)
+        better = ~superior & (means > bound)
         if not better.any():
             break
         superior |= better
     return superior
 
 
-def _hopeless(scaled: np.ndarray, block: int) -> np.ndarray:
-    """Mean below which a series is too poor to matter in Hansen's consistent p-value, shape (n_series,)."""
+def _poor_mean(scaled: np.ndarray, block: int) -> np.ndarray:
+    """Compute the means below which series do not matter in Hansen's consistent p-value, (n_series,)."""
     n = len(scaled)
-    lags, going_on = np.arange(n), 1 - 1 / block
-    kernel = (1 - lags / n) * going_on**lags + lags / n * going_on ** (n - lags)
+    lags, stay = np.arange(n), 1 - 1 / block  # chance that the next session belongs to the same block
+    kernel = (1 - lags / n) * stay**lags + lags / n * stay ** (n - lags)
     kernel[0] = 1.0
-    apart = scaled - scaled.mean(axis=0)
-    variance = (apart * (linalg.toeplitz(kernel) @ apart)).sum(axis=0) / n
+    centred = scaled - scaled.mean(axis=0)
+    variance = (centred * (linalg.toeplitz(kernel) @ centred)).sum(axis=0) / n
     result: np.ndarray = -np.sqrt(variance / n * 2 * np.log(np.log(n)))
     return result
 
@@ -255,7 +255,7 @@ def _hopeless(scaled: np.ndarray, block: int) -> np.ndarray:
 def resampled_intervals(
     returns: np.ndarray, replications: int, seed: int, size: float = 0.90
 ) -> dict[str, Interval] | None:
-    """Intervals of annual Sharpe ratio, total return and largest fall; None without variance.
+    """Estimate intervals of annual Sharpe ratio, total return and largest fall; None without variance.
 
     Parameters
     ----------
@@ -277,18 +277,19 @@ def resampled_intervals(
         return None
     block = _block_size(pd.Series(returns))
     windows = returns[_resampled(len(returns), block, replications, seed)]
-    found, drawn = _figures(returns[None]), _figures(windows)
+    observed, drawn = _figures(returns[None]), _figures(windows)
     tails = [(1 - size) / 2, (1 + size) / 2]
     bounds = {name: np.nanquantile(values, tails) for name, values in drawn.items()}
     return {
-        name: Interval(float(found[name][0]), float(low), float(high)) for name, (low, high) in bounds.items()
+        name: Interval(float(observed[name][0]), float(low), float(high))
+        for name, (low, high) in bounds.items()
     }
 
 
 def _figures(windows: np.ndarray) -> dict[str, np.ndarray]:
     spread = windows.std(axis=1, ddof=1)
     daily = np.divide(
-        windows.mean(axis=1), spread, out=np.full(len(windows), np.nan), where=spread > _NO_SPREAD
+        windows.mean(axis=1), spread, out=np.full(len(windows), np.nan), where=spread > _NO_VARIANCE
     )
     equity = np.cumprod(1 + windows, axis=1)
     peak = np.maximum(np.maximum.accumulate(equity, axis=1), 1.0)
@@ -302,25 +303,20 @@ def _figures(windows: np.ndarray) -> dict[str, np.ndarray]:
 def sharpe_difference_interval(
     new: np.ndarray, old: np.ndarray, replications: int, seed: int, size: float = 0.90
 ) -> tuple[float, float] | None:
-    """Interval of the difference of two annual Sharpe ratios on the same sessions, paired.
+    """Estimate the interval of the difference of two annual Sharpe ratios on the same sessions, paired.
 
     Stationary bootstrap, percentile interval; None if either has no variance.
     """
     if sharpe_ratio(new) is None or sharpe_ratio(old) is None:
         return None
-    from arch.bootstrap import StationaryBootstrap
-
-    pairs = np.column_stack([new, old])
-    bootstrap = StationaryBootstrap(_block_size(pd.Series(new - old)), pairs, seed=seed)
-    low, high = bootstrap.conf_int(_difference, reps=replications, method="percentile", size=size)
-    return float(low[0]), float(high[0])
+    draws = sharpe_difference_draws(new, old, replications, seed)
+    tail = (1 - size) / 2
+    low, high = np.percentile(draws, [100 * tail, 100 * (1 - tail)])
+    return float(low), float(high)
 
 
 def sharpe_difference_draws(new: np.ndarray, old: np.ndarray, replications: int, seed: int) -> np.ndarray:
-    """Differences of two annual Sharpe ratios on resampled sessions, paired, shape (replications,).
-
-    The stationary bootstrap of `sharpe_difference_interval`, replication by replication.
-    """
+    """Draw differences of two annual Sharpe ratios on resampled sessions, paired, shape (replications,)."""
     from arch.bootstrap import StationaryBootstrap
 
     pairs = np.column_stack([new, old])
@@ -337,14 +333,14 @@ def _difference(pairs: np.ndarray) -> np.ndarray:
 def _block_size(returns: pd.Series) -> int:
     from arch.bootstrap import optimal_block_length
 
-    if len(returns) < _MIN_SESSIONS_FOR_BLOCKS or not returns.std(ddof=1) > _NO_SPREAD:
+    if len(returns) < _MIN_SESSIONS_FOR_BLOCKS or not returns.std(ddof=1) > _NO_VARIANCE:
         return 1
     return max(1, round(float(optimal_block_length(returns)["stationary"].iloc[0])))
 
 
 @lru_cache(maxsize=16)
 def _resampled(n_sessions: int, block: int, replications: int, seed: int) -> np.ndarray:
-    """Which sessions each resampled window holds, in their order, shape (replications, n_sessions)."""
+    """Draw the sessions of each resampled window, in their order, shape (replications, n_sessions)."""
     from arch.bootstrap import StationaryBootstrap
 
     bootstrap = StationaryBootstrap(block, np.arange(n_sessions), seed=seed)
@@ -355,6 +351,6 @@ def _resampled(n_sessions: int, block: int, replications: int, seed: int) -> np.
 def _shares(n_sessions: int, block: int, replications: int, seed: int) -> np.ndarray:
     """Each session's share in each resampled window, shape (replications, n_sessions); rows sum to 1."""
     sessions = _resampled(n_sessions, block, replications, seed)
-    places = sessions + n_sessions * np.arange(replications)[:, None]
-    counts = np.bincount(places.ravel(), minlength=replications * n_sessions)
+    indices = sessions + n_sessions * np.arange(replications)[:, None]
+    counts = np.bincount(indices.ravel(), minlength=replications * n_sessions)
     return counts.reshape(replications, n_sessions) / n_sessions

@@ -2,23 +2,20 @@
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict
 
+from dosvotos.contracts.records import Record
 from dosvotos.market.accounting import Account
 from dosvotos.market.calendar import SESSIONS_PER_YEAR, session_dates
 
 
-class Metrics(BaseModel):
-    """Figures of one account; None where the figure is not defined."""
+class SpecifiedMetrics(Record):
+    """The specification's figures, which proposals of every version have; None where one is not defined."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(extra="ignore")
 
     sharpe_ratio: float | None
     """Annual, from daily net returns; None without variance."""
-    sortino_ratio: float | None
-    """Annual, against the root mean square of the losses; None without a losing session."""
-    calmar_ratio: float | None
-    """Compound return a year over the largest drawdown; None without a drawdown."""
     max_drawdown: float
     """Largest fall from a peak on 5-minute marks, a positive fraction; the start is a peak."""
     win_rate: float | None
@@ -26,6 +23,17 @@ class Metrics(BaseModel):
     total_trades: int
     avg_trade_pnl: float | None
     """In the account's currency."""
+
+
+class Metrics(SpecifiedMetrics):
+    """All figures of one account."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    sortino_ratio: float | None
+    """Annual, against the root mean square of the losses; None without a losing session."""
+    calmar_ratio: float | None
+    """Compound return a year over the largest drawdown; None without a drawdown."""
     total_return: float
     worst_day: float
     """Lowest return of a session."""
@@ -65,7 +73,7 @@ def measure(account: Account, times: pd.DatetimeIndex, sessions: np.ndarray) -> 
 
 
 def daily_returns(equity: np.ndarray, times: pd.DatetimeIndex, sessions: np.ndarray) -> np.ndarray:
-    """Simple return of every scheduled session, shape (n_sessions,), the first against the starting balance.
+    """Compute simple returns of the scheduled sessions, (n_sessions,), the first from the starting balance.
 
     A session without bars returns 0.
     """
@@ -79,7 +87,7 @@ def daily_returns(equity: np.ndarray, times: pd.DatetimeIndex, sessions: np.ndar
 
 
 def sharpe_ratio(returns: np.ndarray) -> float | None:
-    """Mean over standard deviation (ddof 1) of daily returns x sqrt(245); None without variance."""
+    """Compute mean over standard deviation (ddof 1) of daily returns x sqrt(245); None without variance."""
     if len(returns) < 2:
         return None
     spread = returns.std(ddof=1)
@@ -87,7 +95,7 @@ def sharpe_ratio(returns: np.ndarray) -> float | None:
 
 
 def sortino_ratio(returns: np.ndarray) -> float | None:
-    """Mean of daily returns over the root mean square of the losing ones, all days counted, x sqrt(245)."""
+    """Compute mean over root mean square of losses, all daily returns counted, x sqrt(245)."""
     if len(returns) < 2 or not (returns < 0).any():
         return None
     downside = np.sqrt(np.mean(np.minimum(returns, 0.0) ** 2))
@@ -95,12 +103,12 @@ def sortino_ratio(returns: np.ndarray) -> float | None:
 
 
 def annual_return(total_return: float, n_sessions: int) -> float:
-    """Return a year of 245 sessions that compounds to a total over a number of sessions."""
+    """Compute the return a year of 245 sessions that compounds to a total over a number of sessions."""
     return float((1 + total_return) ** (SESSIONS_PER_YEAR / n_sessions) - 1)
 
 
 def drawdowns(equity: np.ndarray) -> np.ndarray:
-    """Fall from the running peak at each mark, positive fractions of shape (n_bars,)."""
+    """Compute the fall from the running peak at each mark, positive fractions of shape (n_bars,)."""
     result: np.ndarray = 1 - equity / np.maximum.accumulate(equity)
     return result
 

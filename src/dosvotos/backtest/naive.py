@@ -1,16 +1,14 @@
 """Strategies without skill that a model must beat: always long, always short, and traders at random."""
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
 
 from dosvotos.backtest.metrics import Metrics, daily_returns, sharpe_ratio
+from dosvotos.contracts.records import Record
 from dosvotos.market.accounting import Tape, run_account
 
 
-class Naive(BaseModel):
+class Naive(Record):
     """What strategies without skill made of a window at the same costs."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     always_long: Metrics
     always_short: Metrics
@@ -19,7 +17,7 @@ class Naive(BaseModel):
 
 
 def random_traders(positions: np.ndarray, n_traders: int, seed: int) -> np.ndarray:
-    """Targets of traders with a strategy's own holding spells in random order.
+    """Draw targets of traders with a strategy's own holding spells in random order.
 
     Parameters
     ----------
@@ -48,9 +46,9 @@ def random_traders(positions: np.ndarray, n_traders: int, seed: int) -> np.ndarr
 def _reordered(spells: list[np.ndarray], random: np.random.Generator) -> np.ndarray:
     mixed = list(spells)
     for first in (0, 1):
-        places = range(first, len(spells), 2)
-        for place, chosen in zip(places, random.permutation(len(places)), strict=True):
-            mixed[place] = spells[first + 2 * int(chosen)]
+        indices = range(first, len(spells), 2)
+        for index, chosen in zip(indices, random.permutation(len(indices)), strict=True):
+            mixed[index] = spells[first + 2 * int(chosen)]
     path = np.concatenate(mixed)
     return np.roll(path, random.integers(len(path)))
 
@@ -64,7 +62,7 @@ def random_sharpe_percentile(
     percentile: float,
     financed: bool = False,
 ) -> float | None:
-    """Percentile of the net Sharpe ratios of many traders; None if no trader's is defined."""
+    """Compute a percentile of the net Sharpe ratios of many traders; None if no trader's is defined."""
     sharpes = []
     for one in targets:
         equity = run_account(tape, one, cost, capital, financed).equity

@@ -1,85 +1,127 @@
-"""One account written down: figures, curves and trades, JSON-like."""
-
-from collections.abc import Mapping
-from typing import Any
+"""A backtest as a record: the figures, curves and trades of ``backtest_results_{exp}.json``."""
 
 import numpy as np
-import pandas as pd
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dosvotos.backtest.cuts import Cuts, cut_returns, session_volatility
 from dosvotos.backtest.metrics import Metrics, daily_returns, drawdowns, measure
 from dosvotos.backtest.naive import Naive
 from dosvotos.backtest.stress import Stress
 from dosvotos.backtest.window import Sample
-from dosvotos.errors import LineageError
+from dosvotos.contracts.records import Record
 from dosvotos.hashing import digest_arrays
 from dosvotos.market.accounting import Account, Tape
 
+Curve = tuple[tuple[str, float], ...]
+"""A point a bar: its open (ISO, UTC) and a value at its close."""
 
-class Findings(BaseModel):
-    """What a backtest found, without its curves: the part of a report that a proposal repeats."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+class Trade(Record):
+    """A closed round trip; times are the opens (ISO, UTC) of the bars that filled it."""
+
+    entry_time: str
+    exit_time: str
+    direction: int
+    """1 long, -1 short."""
+    units: float
+    entry_price: float
+    exit_price: float
+    pnl: float
+    """Net of both fees, in the account's currency."""
+
+
+class AccountReport(Record):
+    """One account written down."""
+
+    metrics: Metrics
+    cuts: Cuts
+    equity_curve: Curve
+    """In the account's currency."""
+    drawdown_series: Curve
+    """Fall from the peak, a positive fraction."""
+    trades: tuple[Trade, ...]
+    daily_returns: dict[str, float]
+    """Net, of every scheduled session, by Bogota date."""
+
+
+class BacktestResult(AccountReport):
+    """A policy's account over a window, beside other costs, later fills and strategies without skill."""
+
+    backtest_hash: str
+    metrics_without_financing: Metrics
+    metrics_with_financing: Metrics | None
+    """None where a policy rate is unknown; `financing_note` says when."""
+    financing_note: str | None
+    stress: Stress
+    naive: Naive
+    oracle_sharpe: float | None
+    """Of someone who knew the sample market's planted edge; None in other markets."""
+
+
+class BacktestReport(BacktestResult):
+    """L4: a backtest and whose it is."""
+
+    model_id: str
+    model_hash: str
+    experiment_name: str
+    test_period: str
+    """``2025-07-01 to 2026-07-31``, Bogota sessions."""
+    sample: Sample
+
+
+class ExtraBacktestReport(BacktestReport):
+    """An extra backtest that a person asked for."""
+
+    backtest_id: int
+    proposal_id: int
+    data_as_of: str
+    """When it was asked for (ISO): the moment whose data it uses."""
+    test_dataset_hash: str
+
+
+class BacktestFigures(Record):
+    """What a proposal repeats of a report: all but curves and trades."""
 
     sample: Sample
     metrics: Metrics
     metrics_without_financing: Metrics
     metrics_with_financing: Metrics | None
-    """None where a policy rate is unknown; `financing_note` says when."""
     financing_note: str | None
     cuts: Cuts
     stress: Stress
     naive: Naive
 
 
-def findings_of(results: Mapping[str, Any]) -> Findings:
-    """Take the findings out of a stored report.
-
-    Raises
-    ------
-    LineageError
-        If the report was written by another version.
-    """
-    try:
-        return Findings.model_validate(results)
-    except ValidationError as error:
-        wrong = ".".join(str(part) for part in error.errors()[0]["loc"])
-        raise LineageError(
-            f"backtest_results: written by another version, see {wrong}; run the backtest pipeline again"
-        ) from error
+def figures_of(report: BacktestReport) -> BacktestFigures:
+    """Copy a report's figures."""
+    return BacktestFigures(**{name: getattr(report, name) for name in BacktestFigures.model_fields})
 
 
-def account_report(account: Account, tape: Tape, sessions: np.ndarray) -> dict[str, Any]:
-    """Metrics, cuts, equity and drawdown at every close, trades and daily returns (by ISO date)."""
+def account_report(account: Account, tape: Tape, sessions: np.ndarray) -> AccountReport:
+    """Measure an account over its scheduled sessions (``datetime64[D]``)."""
     times = [time.isoformat() for time in tape.times]
     returns = daily_returns(account.equity, tape.times, sessions)
-    cuts = cut_returns(returns, sessions, session_volatility(tape, sessions))
-    return {
-        "metrics": measure(account, tape.times, sessions).model_dump(),
-        "cuts": cuts.model_dump(mode="json"),
-        "equity_curve": _pairs(times, account.equity.round(2)),
-        "drawdown_series": _pairs(times, drawdowns(account.equity).round(6)),
-        "trades": _trades(account.trades, times),
-        "daily_returns": dict(zip(sessions.astype(str).tolist(), returns.tolist(), strict=True)),
-    }
+    return AccountReport(
+        metrics=measure(account, tape.times, sessions),
+        cuts=cut_returns(returns, sessions, session_volatility(tape, sessions)),
+        equity_curve=_curve(times, account.equity.round(2)),
+        drawdown_series=_curve(times, drawdowns(account.equity).round(6)),
+        trades=_trades(account, times),
+        daily_returns=dict(zip(sessions.astype(str).tolist(), returns.tolist(), strict=True)),
+    )
 
 
 def account_digest(account: Account) -> str:
-    """Hash of an account's course."""
+    """Hash an account's course."""
     return digest_arrays({"equity": account.equity, "position": account.position, "fees": account.fees})
 
 
-def _pairs(times: list[str], values: np.ndarray) -> list[list[Any]]:
-    return [[time, value] for time, value in zip(times, values.tolist(), strict=True)]
+def _curve(times: list[str], values: np.ndarray) -> Curve:
+    return tuple(zip(times, values.tolist(), strict=True))
 
 
-def _trades(trades: pd.DataFrame, times: list[str]) -> list[dict[str, Any]]:
-    return [
-        {
-            "entry_time": times[trade["entry_bar"]],
-            "exit_time": times[trade["exit_bar"]],
-            **{name: trade[name] for name in ("direction", "units", "entry_price", "exit_price", "pnl")},
-        }
-        for trade in trades.to_dict("records")
-    ]
+def _trades(account: Account, times: list[str]) -> tuple[Trade, ...]:
+    bars = np.array(times)
+    filled = {name: bars[account.trades[f"{name}_bar"]] for name in ("entry", "exit")}
+    table = account.trades.drop(columns=["entry_bar", "exit_bar"])
+    table = table.assign(entry_time=filled["entry"], exit_time=filled["exit"])
+    return tuple(map(Trade.model_validate, table.to_dict("records")))

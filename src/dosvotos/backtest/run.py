@@ -1,13 +1,11 @@
 """A whole backtest: a policy over one window, beside other costs, later fills and naive strategies."""
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
 from dosvotos.backtest.metrics import Metrics, measure
 from dosvotos.backtest.naive import Naive, random_sharpe_percentile, random_traders
-from dosvotos.backtest.report import account_digest, account_report
+from dosvotos.backtest.report import BacktestResult, account_digest, account_report
 from dosvotos.backtest.simulate import policy_targets, tape_of
 from dosvotos.backtest.stress import stress
 from dosvotos.contracts.parameters import Parameters
@@ -19,8 +17,8 @@ from dosvotos.simulation.oracle import oracle_targets
 
 def run_backtest(
     policy: ServedPolicy, rows: pd.DataFrame, sessions: np.ndarray, parameters: Parameters
-) -> dict[str, Any]:
-    """Run the served policy over a window with all that a proposal says about it.
+) -> BacktestResult:
+    """Run the served policy over a window, and what a proposal sets beside it.
 
     Parameters
     ----------
@@ -31,24 +29,21 @@ def run_backtest(
         The window's scheduled sessions.
     parameters : Parameters
         The experiment's, for costs, financing and the random traders.
-
-    Returns
-    -------
-    dict, JSON-like
-        As `account_report`, with ``backtest_hash``, both financings, ``stress``, ``naive`` and the sample
-        market's ``oracle_sharpe``.
     """
     tape = tape_of(rows)
     targets = policy_targets(policy, rows)
     account = trade(tape, targets, parameters)
-    return {
-        "backtest_hash": account_digest(account),
-        **account_report(account, tape, sessions),
-        **_both_financings(tape, targets, parameters, sessions),
-        "stress": stress(tape, targets, sessions, parameters.trading).model_dump(mode="json"),
-        "naive": _naive(account, tape, parameters, sessions),
-        "oracle_sharpe": _oracle_sharpe(tape, rows, parameters, sessions),
-    }
+    with_financing, financing_note = _financed(tape, targets, parameters, sessions)
+    return BacktestResult(
+        **dict(account_report(account, tape, sessions)),
+        backtest_hash=account_digest(account),
+        metrics_without_financing=measure(trade(tape, targets, parameters, False), tape.times, sessions),
+        metrics_with_financing=with_financing,
+        financing_note=financing_note,
+        stress=stress(tape, targets, sessions, parameters.trading),
+        naive=_naive(account, tape, parameters, sessions),
+        oracle_sharpe=_oracle_sharpe(tape, rows, parameters, sessions),
+    )
 
 
 def trade(tape: Tape, targets: np.ndarray, parameters: Parameters, financed: bool | None = None) -> Account:
@@ -58,24 +53,17 @@ def trade(tape: Tape, targets: np.ndarray, parameters: Parameters, financed: boo
     return run_account(tape, targets, trading.costs.per_side, trading.initial_capital, accrues)
 
 
-def _both_financings(
+def _financed(
     tape: Tape, targets: np.ndarray, parameters: Parameters, sessions: np.ndarray
-) -> dict[str, Any]:
-    def measured(financed: bool) -> dict[str, Any]:
-        return measure(trade(tape, targets, parameters, financed), tape.times, sessions).model_dump()
-
+) -> tuple[Metrics | None, str | None]:
+    """Measure the targets with financing; None, and why, where a policy rate is unknown."""
     try:
-        with_financing, note = measured(True), None
+        return measure(trade(tape, targets, parameters, True), tape.times, sessions), None
     except DataError as error:
-        with_financing, note = None, str(error)
-    return {
-        "metrics_without_financing": measured(False),
-        "metrics_with_financing": with_financing,
-        "financing_note": note,
-    }
+        return None, str(error)
 
 
-def _naive(account: Account, tape: Tape, parameters: Parameters, sessions: np.ndarray) -> dict[str, Any]:
+def _naive(account: Account, tape: Tape, parameters: Parameters, sessions: np.ndarray) -> Naive:
     trading, evidence = parameters.trading, parameters.evidence
 
     def always(side: int) -> Metrics:
@@ -91,8 +79,7 @@ def _naive(account: Account, tape: Tape, parameters: Parameters, sessions: np.nd
         evidence.naive_percentile,
         trading.financing == "policy_rates",
     )
-    naive = Naive(always_long=always(1), always_short=always(-1), random_sharpe_p95=random_sharpe)
-    return naive.model_dump()
+    return Naive(always_long=always(1), always_short=always(-1), random_sharpe_p95=random_sharpe)
 
 
 def _oracle_sharpe(

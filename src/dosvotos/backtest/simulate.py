@@ -14,7 +14,7 @@ _UNKNOWN = 2
 
 
 def tape_of(rows: pd.DataFrame) -> Tape:
-    """The tape of a dataset split: index bar open (UTC), columns close and policy_rate_difference."""
+    """Make the tape of a dataset split: index bar open (UTC), columns close and policy_rate_difference."""
     return Tape(
         times=pd.DatetimeIndex(rows.index),
         close=rows["close"].to_numpy(float),
@@ -38,48 +38,54 @@ def policy_targets(policy: ServedPolicy, rows: pd.DataFrame) -> np.ndarray:
 
     Notes
     -----
-    What the policy answers depends on the position it holds, which is known only once it has answered before.
-    So a batch of bars is answered for a guessed path of positions, the path is walked with the answers, and
-    bars it then reaches with a position not asked about are asked again, until none is left. Each answer is
-    the forward pass's own, so a wrong guess costs time and nothing else.
+    An action depends on the position held, which is known only once the action before is. So a batch of bars
+    is evaluated for a guessed path of positions, the path is followed with those actions, and bars it then
+    reaches with a position not evaluated are evaluated again, until none is left. Each action is the forward
+    pass's own, so a wrong guess costs time and nothing else.
     """
     targets = np.empty(len(rows), dtype=np.int8)
     held = 0
     for first in range(0, len(rows), _BATCH_BARS):
         batch = rows.iloc[first : first + _BATCH_BARS]
-        features = batch[list(MARKET_FEATURES)].to_numpy(float)
-        clock = batch["time_normalized"].to_numpy(float)
-        answers = np.full((len(batch), len(TARGETS)), _UNKNOWN, dtype=np.int8)
-        answers[~np.isfinite(features).all(axis=1)] = TARGETS
-        path, asked = _walk(answers, held)
-        while asked.any():
-            before = np.concatenate([[held], path[:-1]])
-            places = np.flatnonzero(asked)
-            for some in np.split(places, range(_CACHED_ROWS, len(places), _CACHED_ROWS)):
-                observations = policy.observe(features[some], before[some].astype(float), clock[some])
-                answers[some, before[some] + 1] = policy.logits(observations).argmax(axis=1) - 1
-            path, asked = _walk(answers, held)
+        path = _batch_targets(policy, batch, held)
         targets[first : first + len(batch)] = path
         held = int(path[-1])
     return targets
 
 
-@njit()
-def _walk(answers: np.ndarray, held: int) -> tuple[np.ndarray, np.ndarray]:
-    """Follow the answers from a position: targets, and the bars whose answer is not known.
+def _batch_targets(policy: ServedPolicy, batch: pd.DataFrame, held: int) -> np.ndarray:
+    features = batch[list(MARKET_FEATURES)].to_numpy(float)
+    clock = batch["time_normalized"].to_numpy(float)
+    actions = np.full((len(batch), len(TARGETS)), _UNKNOWN, dtype=np.int8)
+    actions[~np.isfinite(features).all(axis=1)] = TARGETS
+    path: np.ndarray
+    path, unknown = _follow(actions, held)
+    while unknown.any():
+        before = np.concatenate([[held], path[:-1]])
+        indices = np.flatnonzero(unknown)
+        for some in np.split(indices, range(_CACHED_ROWS, len(indices), _CACHED_ROWS)):
+            observations = policy.observe(features[some], before[some].astype(float), clock[some])
+            actions[some, before[some] + 1] = policy.logits(observations).argmax(axis=1) - 1
+        path, unknown = _follow(actions, held)
+    return path
 
-    Where it is not, the answer for another position is the guess, or, with none, that the target stays.
+
+@njit()
+def _follow(actions: np.ndarray, held: int) -> tuple[np.ndarray, np.ndarray]:
+    """Follow actions, shape (n_bars, 3) by position held, from a position: targets, and bars without one.
+
+    Where the action is not known, that for another position is the guess, or, with none, the target stays.
     """
-    path = np.empty(len(answers), dtype=np.int8)
-    asked = np.zeros(len(answers), dtype=np.bool_)
-    for t in range(len(answers)):
-        answer = answers[t, held + 1]
-        if answer == _UNKNOWN:
-            asked[t] = True
-            answer = held
-            for other in answers[t]:
+    path = np.empty(len(actions), dtype=np.int8)
+    unknown = np.zeros(len(actions), dtype=np.bool_)
+    for t in range(len(actions)):
+        action = actions[t, held + 1]
+        if action == _UNKNOWN:
+            unknown[t] = True
+            action = held
+            for other in actions[t]:
                 if other != _UNKNOWN:
-                    answer = other
-        held = answer
+                    action = other
+        held = action
         path[t] = held
-    return path, asked
+    return path, unknown

@@ -3,11 +3,11 @@
 from functools import partial
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
 from scipy.optimize import brentq
 
 from dosvotos.backtest.metrics import Metrics, measure
 from dosvotos.contracts.parameters import CostsParams, TradingParams
+from dosvotos.contracts.records import Record
 from dosvotos.market.accounting import Tape, run_account
 
 WIDE_SPREAD_BPS = 75.0
@@ -17,10 +17,8 @@ DELAYS = (0, 1, 2)
 _BPS = 10_000
 
 
-class CostCase(BaseModel):
+class CostCase(Record):
     """The result at one cost."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     """``none``, ``stated``, ``double`` or ``wide``: a spread of 75 bps, slippage and commission as stated."""
@@ -29,20 +27,16 @@ class CostCase(BaseModel):
     metrics: Metrics
 
 
-class DelayCase(BaseModel):
+class DelayCase(Record):
     """The result with fills that come later."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     bars: int
     """Existing bars beyond the next one, whose close is the fill of a backtest."""
     metrics: Metrics
 
 
-class Stress(BaseModel):
+class Stress(Record):
     """How much of a result other costs and later fills leave; the decisions stay those of the backtest."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     costs: tuple[CostCase, ...]
     break_even_bps: float | None
@@ -84,12 +78,12 @@ def stress(tape: Tape, targets: np.ndarray, sessions: np.ndarray, trading: Tradi
 
 
 def delayed(targets: np.ndarray, n_bars: int) -> np.ndarray:
-    """The same targets, each so many existing bars later; flat until then."""
+    """Shift targets by so many existing bars; flat until then."""
     return np.concatenate([np.zeros(n_bars, targets.dtype), targets])[: len(targets)]
 
 
 def break_even_bps(tape: Tape, targets: np.ndarray, capital: float, financed: bool) -> float | None:
-    """Cost a side, in basis points, at which a sequence of targets neither gains nor loses.
+    """Find the cost a side, in basis points, at which a sequence of targets neither gains nor loses.
 
     None if it gains nothing without costs.
 

@@ -13,7 +13,7 @@ _SEEN = {"train": "trained", "val": "chosen"}
 
 
 def seen_splits(first: date, last: date, date_ranges: Mapping[str, str]) -> tuple[str, ...]:
-    """The splits of training and selection that share a day with a window.
+    """Name the splits of training and selection that share a day with a window.
 
     Parameters
     ----------
@@ -26,12 +26,12 @@ def seen_splits(first: date, last: date, date_ranges: Mapping[str, str]) -> tupl
 
 
 def sample_of(first: date, last: date, date_ranges: Mapping[str, str]) -> Sample:
-    """What to label a backtest over a window with, wherever it shows."""
+    """Label a backtest's window, for wherever the result shows."""
     return "IN-SAMPLE" if seen_splits(first, last, date_ranges) else "OUT-OF-SAMPLE"
 
 
 def touches_unseen(sessions: np.ndarray, date_ranges: Mapping[str, str]) -> bool:
-    """Whether any of some sessions (``datetime64[D]``) lies outside of training and selection."""
+    """Tell whether any of some sessions (``datetime64[D]``) lies outside of training and selection."""
     unseen = np.ones(len(sessions), dtype=bool)
     for name in _SEEN:
         start, end = (np.datetime64(day) for day in date_ranges[name].split(" to "))

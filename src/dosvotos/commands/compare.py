@@ -9,6 +9,7 @@ import pandas as pd
 from sqlalchemy import Engine, Row
 
 from dosvotos.backtest.compare import Comparison, Contestant, compare
+from dosvotos.backtest.report import BacktestReport
 from dosvotos.console import open_console, plain_table
 from dosvotos.contracts.experiment import ExperimentContract
 from dosvotos.database.connection import reading
@@ -20,7 +21,7 @@ from dosvotos.errors import LineageError, ParameterError
 from dosvotos.files import write_file
 from dosvotos.market.dataset import select_bars
 from dosvotos.market.splits import splits_of
-from dosvotos.promotion.registration import check_reports
+from dosvotos.promotion.report_files import read_report
 from dosvotos.reports.comparison import figure_rows, pair_rows, render_comparison
 
 
@@ -76,10 +77,8 @@ def print_comparison(written: Written) -> None:
 
 def _contestant(engine: Engine, name: str) -> Contestant:
     row = _latest(engine, name)
-    check_reports(row)
-    results = _report(row, f"backtest_results_{name}.json")
-    contract = _contract(engine, row)
-    return Contestant(name, row.id, row.model_id, contract, _closes(engine, row, contract), results)
+    contract, report = _contract(engine, row), read_report(row, BacktestReport)
+    return Contestant(name, row.id, row.model_id, contract, _closes(engine, row, contract), report)
 
 
 def _latest(engine: Engine, name: str) -> Row[Any]:
@@ -95,15 +94,8 @@ def _latest(engine: Engine, name: str) -> Row[Any]:
     return of_name[0]
 
 
-def _report(row: Row[Any], name: str) -> Any:
-    if name not in row.report_files:
-        raise LineageError(f"proposal {row.id} has no {name}; run the backtest and promotion pipelines again")
-    return json.loads((Path(row.report_folder) / name).read_bytes())
-
-
 def _contract(engine: Engine, row: Row[Any]) -> ExperimentContract:
-    file = _report(row, "experiment_contract.json")
-    contract = ContractBook(engine).registered(ExperimentContract.model_validate(file))
+    contract = ContractBook(engine).registered(read_report(row, ExperimentContract))
     if contract is None or contract.config_hash != row.lineage["config_hash"]:
         raise LineageError(f"proposal {row.id}: its contract is not in this database")
     return contract
@@ -125,7 +117,7 @@ def _looks(engine: Engine, contestants: Sequence[Contestant]) -> int:
     """
     seen = set()
     for one in contestants:
-        look = look_of(one.contract, one.results["model_hash"])
+        look = look_of(one.contract, one.report.model_hash)
         ledger = TrialLedger(engine, one.contract.parameters.experiment.instrument)
         rows = ledger.overlapping(look)
         if look.model_hash not in {row.model_hash for row in rows}:

@@ -1,4 +1,4 @@
-"""``dosvotos jobs``: works off the further backtests that people asked for."""
+"""``dosvotos jobs``: run the extra backtests that people asked for."""
 
 import os
 import threading
@@ -18,29 +18,30 @@ LEASE: Final = timedelta(minutes=2)
 """How long a claim holds without being renewed; a worker renews it four times as often."""
 POLL_SECONDS: Final = 1.0
 
-Say = Callable[[str], None]
+Echo = Callable[[str], None]
+"""Tells what happens, as ``click.echo`` does."""
 
 
-def work_off(engine: Engine, say: Say, lease: timedelta = LEASE) -> int:
-    """Work until nothing waits; gives the number of requests that were done or failed."""
+def run_queued(engine: Engine, echo: Echo, lease: timedelta = LEASE) -> int:
+    """Run extra backtests until none waits; gives the number of those done or failed."""
     worker, worked = f"{os.getpid()}-{uuid.uuid4().hex[:12]}", 0
     while (request := claim_request(engine, worker, _now(), lease)) is not None:
-        say(f"backtest {request.id}: {request.start_date} to {request.end_date}, {request.sample}")
-        say(f"backtest {request.id}: {_work(engine, request, worker, lease)}")
+        echo(f"backtest {request.id}: {request.start_date} to {request.end_date}, {request.sample}")
+        echo(f"backtest {request.id}: {_work(engine, request, worker, lease)}")
         worked += 1
     return worked
 
 
-def watch(engine: Engine, say: Say) -> None:
-    """Work off requests as they come, until the process that started this one is gone."""
+def watch(engine: Engine, echo: Echo) -> None:
+    """Run extra backtests as they are asked for, until the process that started this one is gone."""
     parent = os.getppid()
     while os.getppid() == parent:
-        work_off(engine, say)
+        run_queued(engine, echo)
         time.sleep(POLL_SECONDS)
 
 
 def _work(engine: Engine, request: Row[Any], worker: str, lease: timedelta) -> str:
-    from dosvotos.promotion.more_tests import run_request
+    from dosvotos.promotion.extra_backtests import run_request
 
     with _claim_kept(engine, request.id, worker, lease):
         try:

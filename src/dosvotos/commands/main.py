@@ -146,20 +146,20 @@ def compare(experiments: tuple[str, ...], intersect: bool, out: Path) -> None:
 @cli.command()
 @click.option("--watch", is_flag=True, help="Stay, and work off requests as they come; the app does so.")
 def jobs(watch: bool) -> None:
-    """Work off the further backtests that people asked for in the app or by its API."""
+    """Run the extra backtests that people asked for in the app or by its API."""
     from dosvotos.commands import jobs as worker
 
     engine = open_database(database_url())
     if watch:
         worker.watch(engine, click.echo)
         return
-    click.echo(f"{worker.work_off(engine, click.echo)} further backtest(s) worked off")
+    click.echo(f"{worker.run_queued(engine, click.echo)} extra backtest(s) run")
 
 
 @cli.command()
 @click.argument("proposal_id", type=int)
 def pack(proposal_id: int) -> None:
-    """Write a proposal's validation pack again, with the votes and further tests it has by now."""
+    """Write a proposal's validation pack again, with the votes and extra backtests it has by now."""
     from dosvotos.reports.validation_pack import write_pack
 
     click.echo(f"see {write_pack(open_existing(database_url()), proposal_id)}")

@@ -1,14 +1,36 @@
 """One record a layer: what it made, from what, by hash. Records are the hand-over between pipelines."""
 
-from typing import Literal
+from typing import Literal, TypeVar
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import AliasChoices, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from dosvotos.contracts.experiment import ExperimentContract
+from dosvotos.errors import LineageError
+
+Model = TypeVar("Model", bound=BaseModel)
 
 
 class Record(BaseModel):
     """An immutable record; hashes are SHA-256, 64 hexadecimal digits."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def parse_record(model: type[Model], content: bytes, name: str) -> Model:
+    """Parse a record's JSON.
+
+    Raises
+    ------
+    LineageError
+        Naming the first field that is not as this version writes it.
+    """
+    try:
+        return model.model_validate_json(content)
+    except ValidationError as error:
+        field = ".".join(str(part) for part in error.errors()[0]["loc"]) or "its JSON"
+        raise LineageError(
+            f"{name}: written by another version, see {field}; run the backtest and promotion pipelines again"
+        ) from error
 
 
 class FetchOutcome(Record):
@@ -209,25 +231,43 @@ class BacktestRecord(Record):
     promotion_decision: str
 
 
+class Recomputed(Record):
+    """L4: a value computed again from the thing itself."""
+
+    value: str
+    source: str
+    """What it was computed from, as ``the hash of the split files``."""
+
+
+class DataHashes(Record):
+    """L4: contract, history and splits hashed again before the chain is verified."""
+
+    fields: dict[str, Recomputed]
+    """By the name the layers' records give the hash."""
+
+
 class LinkRecord(Record):
-    """L4: one link of the chain, what a record says of a thing and what was found."""
+    """L4: one link of the chain: the value a record holds, and the same value computed again.
+
+    Files of older runs call them ``said``, ``found`` and ``where``.
+    """
 
     record: str
-    """Who says it, as ``dataset record``."""
+    """Which record, as ``dataset record``."""
     field: str
-    said: str
-    found: str
-    where: str
-    """What was looked at, as ``the bars and observations stored``."""
+    recorded: str = Field(validation_alias=AliasChoices("recorded", "said"))
+    recomputed: str = Field(validation_alias=AliasChoices("recomputed", "found"))
+    source: str = Field(validation_alias=AliasChoices("source", "where"))
+    """What `recomputed` was computed from, as ``the hash of the split files``."""
 
     @property
     def holds(self) -> bool:
-        """Whether the record says what was found."""
-        return self.said == self.found
+        """Whether both values are the same."""
+        return self.recorded == self.recomputed
 
 
 class ChainRecord(Record):
-    """L4: the chain from L0 to L4, each link looked at before the vote."""
+    """L4: the chain from L0 to L4, each link verified before the vote."""
 
     links: tuple[LinkRecord, ...]
 
@@ -235,6 +275,23 @@ class ChainRecord(Record):
     def broken(self) -> tuple[LinkRecord, ...]:
         """The links that do not hold."""
         return tuple(link for link in self.links if not link.holds)
+
+
+class LayerRecords(Record):
+    """L4: what the layers recorded on the way to a proposal."""
+
+    contract: ExperimentContract
+    dataset: DatasetRecord
+    training: TrainingRecord
+    backtest: BacktestRecord
+    chain: ChainRecord
+
+
+class LedgerGenesis(Record):
+    """L4: the trial ledger's identity."""
+
+    id: str
+    created_at: str
 
 
 class InferenceRecord(Record):

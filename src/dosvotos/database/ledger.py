@@ -5,11 +5,14 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Engine, Row, and_, insert, select, update
+from sqlalchemy import Engine, Row, and_, insert, select, update
 
 from dosvotos.contracts.experiment import ExperimentContract
+from dosvotos.contracts.records import LedgerGenesis
 from dosvotos.database.connection import reading, writing
 from dosvotos.database.tables import ledger_genesis, oos_trials
+from dosvotos.errors import LineageError
+from dosvotos.hashing import short
 from dosvotos.market.splits import splits_of
 
 
@@ -23,7 +26,7 @@ class Look(NamedTuple):
 
 
 def look_of(contract: ExperimentContract, model_hash: str) -> Look:
-    """The look of a model at its contract's test window."""
+    """Make the look of a model at its contract's test window."""
     parameters = contract.parameters
     test = splits_of(parameters)["test"]
     return Look(parameters.feed, model_hash, test.first, test.last)
@@ -45,6 +48,21 @@ class TrialLedger:
                 row = {**look._asdict(), "instrument": self.instrument, "opened_at": now}
                 connection.execute(insert(oos_trials).values(**row, experiment_name=experiment_name))
 
+    def require(self, look: Look) -> None:
+        """Refuse to go on without a look's row.
+
+        Raises
+        ------
+        LineageError
+            If the look was never written.
+        """
+        with reading(self.engine) as connection:
+            if connection.execute(select(oos_trials.c.id).where(self._same(look))).first() is None:
+                raise LineageError(
+                    f"trial ledger: no look of model {short(look.model_hash)} at {look.window_start} to "
+                    f"{look.window_end}; run the backtest pipeline from open_test"
+                )
+
     def store(self, look: Look, daily_returns: dict[str, float]) -> None:
         """Attach a look's daily returns (by ISO date) once; later calls change nothing."""
         t = oos_trials
@@ -53,7 +71,7 @@ class TrialLedger:
             connection.execute(update(t).where(open_look).values(daily_returns=daily_returns))
 
     def overlapping(self, look: Look) -> list[Row[Any]]:
-        """Every look at a window that shares a day with this one, itself included, oldest first."""
+        """List every look at a window that shares a day with this one, itself included, oldest first."""
         t = oos_trials
         query = (
             select(t)
@@ -64,17 +82,13 @@ class TrialLedger:
         with reading(self.engine) as connection:
             return list(connection.execute(query).all())
 
-    def genesis(self) -> dict[str, str]:
-        """Id and birth of the ledger."""
+    def genesis(self) -> LedgerGenesis:
+        """Read the ledger's id and birth."""
         with reading(self.engine) as connection:
-            row = _genesis(connection)
-        return {"id": row.id, "created_at": row.created_at.isoformat()}
+            row = connection.execute(select(ledger_genesis)).one()
+        return LedgerGenesis(id=row.id, created_at=row.created_at.isoformat())
 
     def _same(self, look: Look) -> Any:
         t = oos_trials
         columns = {**look._asdict(), "instrument": self.instrument}
         return and_(*(t.c[name] == value for name, value in columns.items()))
-
-
-def _genesis(connection: Connection) -> Row[Any]:
-    return connection.execute(select(ledger_genesis)).one()

@@ -1,6 +1,6 @@
-"""Models and proposals: what the two votes are about."""
+"""Models and proposals in the database: stages, states, and the instrument's production model."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Row, and_, insert, select, update
@@ -14,39 +14,41 @@ from dosvotos.database.tables import (
 from dosvotos.errors import UnknownProposalError
 
 OPEN_STATES = ("PENDING_APPROVAL", "MORE_TESTS_REQUESTED")
+VALID_FOR = timedelta(days=30)
+"""How long a proposal waits for its second vote."""
 
 
 def find_model(connection: Connection, model_id: str) -> Row[Any] | None:
-    """A registered model by its id."""
+    """Find a registered model by its id."""
     query = select(model_registry).where(model_registry.c.model_id == model_id)
     return connection.execute(query).one_or_none()
 
 
 def get_model(connection: Connection, model_id: str) -> Row[Any]:
-    """A registered model that must exist."""
+    """Get a registered model that must exist."""
     return connection.execute(select(model_registry).where(model_registry.c.model_id == model_id)).one()
 
 
 def list_models(connection: Connection) -> list[Row[Any]]:
-    """All registered models, newest first."""
+    """List all registered models, newest first."""
     return list(connection.execute(select(model_registry).order_by(model_registry.c.id.desc())).all())
 
 
 def production_model(connection: Connection, instrument: str) -> Row[Any] | None:
-    """The instrument's production model, if it has one."""
+    """Find the instrument's production model, if it has one."""
     t = model_registry
     query = select(t).where(t.c.instrument == instrument, t.c.stage == "production")
     return connection.execute(query).one_or_none()
 
 
 def epoch_of(connection: Connection, instrument: str) -> int:
-    """How often the instrument's production model has changed."""
+    """Count how often the instrument's production model has changed."""
     query = select(instruments.c.epoch).where(instruments.c.instrument == instrument)
     return connection.execute(query).scalar_one_or_none() or 0
 
 
 def lock_instrument(connection: Connection, instrument: str) -> Row[Any]:
-    """The instrument's head row, locked until the transaction ends; made on first use."""
+    """Lock the instrument's head row until the transaction ends; make it on first use."""
     t = instruments
     query = select(t).where(t.c.instrument == instrument).with_for_update()
     row = connection.execute(query).one_or_none()
@@ -65,14 +67,14 @@ def add_model(connection: Connection, model: dict[str, Any]) -> None:
 
 
 def latest_proposal(connection: Connection, model_id: str) -> Row[Any] | None:
-    """The newest proposal of a model."""
+    """Find the newest proposal of a model."""
     t = promotion_proposals
     query = select(t).where(t.c.model_id == model_id).order_by(t.c.id.desc()).limit(1)
     return connection.execute(query).one_or_none()
 
 
 def get_proposal(connection: Connection, proposal_id: int) -> Row[Any]:
-    """A proposal by its id.
+    """Get a proposal by its id.
 
     Raises
     ------
@@ -85,15 +87,26 @@ def get_proposal(connection: Connection, proposal_id: int) -> Row[Any]:
     return row
 
 
-def expire_proposals(connection: Connection, made_before: datetime) -> None:
-    """Close proposals nobody voted on in time."""
+def state_of(proposal: Row[Any], now: datetime) -> str:
+    """Give a proposal's state: an open one that nobody voted on in time has expired, stored so or not."""
+    overdue = proposal.status in OPEN_STATES and proposal.created_at < now - VALID_FOR
+    return "EXPIRED" if overdue else str(proposal.status)
+
+
+def is_open(proposal: Row[Any], now: datetime) -> bool:
+    """Tell whether a proposal can still be voted on."""
+    return state_of(proposal, now) in OPEN_STATES
+
+
+def expire_proposals(connection: Connection, now: datetime) -> None:
+    """Store EXPIRED for proposals nobody voted on in time."""
     t = promotion_proposals
-    old = t.c.status.in_(OPEN_STATES) & (t.c.created_at < made_before)
+    old = t.c.status.in_(OPEN_STATES) & (t.c.created_at < now - VALID_FOR)
     connection.execute(update(t).where(old).values(status="EXPIRED"))
 
 
 def list_proposals(connection: Connection) -> list[Row[Any]]:
-    """All proposals, newest first."""
+    """List all proposals, newest first."""
     query = select(promotion_proposals).order_by(promotion_proposals.c.id.desc())
     return list(connection.execute(query).all())
 

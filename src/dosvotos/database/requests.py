@@ -1,4 +1,4 @@
-"""The queue of further backtests: each request is worked on by one worker at a time.
+"""The queue of extra backtests: each request is worked on by one worker at a time.
 
 A worker claims a request for a while and renews its claim as it works. When it dies its claim runs out, and
 the request is anybody's again.
@@ -17,8 +17,8 @@ MAX_CLAIMS = 3
 """A request whose workers died this often is not tried again."""
 
 
-class Result(NamedTuple):
-    """What a finished request leaves."""
+class ExtraBacktestResult(NamedTuple):
+    """What a finished request leaves: its file, the file's SHA-256, and the metrics for the row."""
 
     file: str
     digest: str
@@ -45,7 +45,7 @@ def add_request(engine: Engine, request: dict[str, Any]) -> int:
 
 
 def get_request(connection: Connection, request_id: int) -> Row[Any]:
-    """A request by its id.
+    """Get a request by its id.
 
     Raises
     ------
@@ -59,7 +59,7 @@ def get_request(connection: Connection, request_id: int) -> Row[Any]:
 
 
 def list_requests(connection: Connection, proposal_id: int) -> list[Row[Any]]:
-    """A proposal's requests, newest first."""
+    """List a proposal's requests, newest first."""
     t = backtest_requests
     query = select(t).where(t.c.proposal_id == proposal_id).order_by(t.c.id.desc())
     return list(connection.execute(query).all())
@@ -85,7 +85,9 @@ def renew_claim(engine: Engine, request_id: int, worker: str, now: datetime, lea
     return _change(engine, request_id, worker, {"claimed_until": now + lease})
 
 
-def finish_request(engine: Engine, request_id: int, worker: str, result: Result, now: datetime) -> bool:
+def finish_request(
+    engine: Engine, request_id: int, worker: str, result: ExtraBacktestResult, now: datetime
+) -> bool:
     """Enter the result; False, and nothing is entered, if the claim is another's by now."""
     values = {"result_file": result.file, "result_hash": result.digest, "metrics": result.metrics}
     return _change(engine, request_id, worker, {**values, "status": "done", "finished_at": now})

@@ -212,6 +212,7 @@ promotion_proposals = Table(
     Column("metrics", _json(), nullable=False),
     Column("vs_baseline", _json()),
     Column("criteria_results", _json(), nullable=False),
+    Column("criteria", _json()),
     Column("evidence", _json(), nullable=False),
     Column("status", String(24), nullable=False, server_default="PENDING_APPROVAL", index=True),
     Column("requires_human_approval", Boolean, nullable=False),
@@ -271,7 +272,7 @@ backtest_requests = Table(
     CheckConstraint("start_date <= end_date", name="dates_in_order"),
     CheckConstraint("(status = 'done') = (result_hash IS NOT NULL)", name="done_has_result"),
 )
-"""Further backtests that people asked for; a running one belongs to its claimant until `claimed_until`."""
+"""Extra backtests that people asked for; a running one belongs to its claimant until `claimed_until`."""
 
 ledger_genesis = Table(
     "ledger_genesis",

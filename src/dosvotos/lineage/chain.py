@@ -1,14 +1,15 @@
-"""Checks that each layer works on exactly what the layer before it made.
+"""Verify that each layer works on exactly what the layer before it made.
 
 Before test is opened a broken link is an error: nothing may be judged. From then on the vote names it, as a
 failed criterion.
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 
+from dosvotos.backtest.report import BacktestReport
 from dosvotos.contracts.experiment import ExperimentContract
 from dosvotos.contracts.features import FEATURE_ORDER_HASH
 from dosvotos.contracts.records import (
@@ -16,6 +17,7 @@ from dosvotos.contracts.records import (
     ChainRecord,
     DatasetRecord,
     LinkRecord,
+    Recomputed,
     TrainingRecord,
 )
 from dosvotos.database.history import history_hash
@@ -41,13 +43,6 @@ _LINKED = (
 )
 
 
-class Seen(NamedTuple):
-    """A value taken from a thing itself."""
-
-    found: str
-    where: str
-
-
 def check_split(record: DatasetRecord, name: str, rows: pd.DataFrame) -> None:
     """Refuse a split that is not the one its record names."""
     split = record.splits[name]
@@ -59,18 +54,26 @@ def check_contract(contract: ExperimentContract, registered: ExperimentContract 
 
     The hash inside the file covers its parameters; the test's end and the data's moment stand beside it.
     """
-    if registered is None:
-        raise LineageError(
-            f"{contract.contract_id} version {contract.contract_version}: not in this database; run "
-            "'kedro run --pipelines dataset' first"
-        )
+    present = require_registered(contract, registered)
     for field in type(contract).model_fields:
-        expected, found = getattr(registered, field), getattr(contract, field)
+        expected, found = getattr(present, field), getattr(contract, field)
         if expected != found:
             raise LineageError(
                 f"{contract.contract_id} version {contract.contract_version}: {field} is {expected} in the "
                 f"database, {found} in the run's experiment_contract.json; run the dataset layer again"
             )
+
+
+def require_registered(
+    contract: ExperimentContract, registered: ExperimentContract | None
+) -> ExperimentContract:
+    """Refuse a contract that the database does not hold."""
+    if registered is None:
+        raise LineageError(
+            f"{contract.contract_id} version {contract.contract_version}: not in this database; run "
+            "'kedro run --pipelines dataset' first"
+        )
+    return registered
 
 
 def check_dataset(contract: ExperimentContract, record: DatasetRecord, norm_stats: NormStats) -> None:
@@ -101,68 +104,75 @@ def chain_records(
     dataset: DatasetRecord,
     training: TrainingRecord,
     backtest: BacktestRecord,
-    results: Mapping[str, Any],
+    report: BacktestReport,
 ) -> dict[str, dict[str, Any]]:
-    """What the layers say on the way to a vote, in their order, by the record that says it."""
+    """Gather the fields of the layers' records, in the layers' order, by the record's name."""
     return {
         "contract": contract.model_dump(),
         "dataset record": {**dataset.model_dump(), "test_dataset_hash": dataset.splits["test"].digest},
         "training record": training.model_dump(),
         "backtest record": backtest.model_dump(),
-        "backtest results": {name: results[name] for name in ("model_hash", "backtest_hash")},
+        "backtest results": {"model_hash": report.model_hash, "backtest_hash": report.backtest_hash},
     }
 
 
-def check_chain(records: Mapping[str, Mapping[str, Any]], found: Mapping[str, Seen]) -> ChainRecord:
-    """Look at every link from the data to the vote.
+def check_chain(
+    records: Mapping[str, Mapping[str, Any]], recomputed: Mapping[str, Recomputed]
+) -> ChainRecord:
+    """Compare every linked field of every record, from the data to the vote.
 
     Parameters
     ----------
     records : mapping of mappings
         Each record's fields by the record's name, in the order of the layers.
-    found : mapping of Seen
-        Values taken from the things themselves, by field. Of a field that is not among them, the first record
-        that names it says what the later ones must say.
+    recomputed : mapping of Recomputed
+        By field. Where a field was not computed again, the first record that has it stands for it.
     """
-    seen, links = dict(found), []
+    known, links = dict(recomputed), []
     for name, record in records.items():
         for field in (field for field in _LINKED if field in record):
-            if field in seen:
-                link = LinkRecord(record=name, field=field, said=record[field], **seen[field]._asdict())
-                links.append(link)
+            if field in known:
+                value, source = known[field].value, known[field].source
+                links.append(
+                    LinkRecord(
+                        record=name, field=field, recorded=record[field], recomputed=value, source=source
+                    )
+                )
             else:
-                seen[field] = Seen(record[field], f"the {name}")
+                known[field] = Recomputed(value=record[field], source=f"the {name}")
     return ChainRecord(links=tuple(links))
 
 
-def seen_contract(registered: ExperimentContract) -> dict[str, Seen]:
-    """What the contract in the database stands for."""
+def contract_hashes(registered: ExperimentContract) -> dict[str, Recomputed]:
+    """Take the hashes of the contract in the database, by field."""
     fields = ("config_hash", "feature_order_hash", "reward_config_hash")
-    return {name: Seen(getattr(registered, name), "the contract in the database") for name in fields}
+    source = "the contract in the database"
+    return {name: Recomputed(value=getattr(registered, name), source=source) for name in fields}
 
 
-def seen_history(history: MarketHistory) -> dict[str, Seen]:
-    """What the stored bars and observations hash to."""
-    return {"acquisition_hash": Seen(history_hash(history), "the hash of the bars and observations stored")}
+def history_hashes(history: MarketHistory) -> dict[str, Recomputed]:
+    """Hash the stored bars and observations."""
+    source = "the hash of the bars and observations stored"
+    return {"acquisition_hash": Recomputed(value=history_hash(history), source=source)}
 
 
-def seen_splits(splits: Mapping[str, pd.DataFrame]) -> dict[str, Seen]:
-    """What the files of train, val and test, in this order, hash to."""
+def split_hashes(splits: Mapping[str, pd.DataFrame]) -> dict[str, Recomputed]:
+    """Hash train, val and test, given in this order."""
     digests = {name: digest_frame(rows) for name, rows in splits.items()}
     return {
-        "dataset_hash": Seen(combine(digests.values()), "the hash of the split files"),
-        "test_dataset_hash": Seen(digests["test"], "the hash of the test file"),
+        "dataset_hash": Recomputed(value=combine(digests.values()), source="the hash of the split files"),
+        "test_dataset_hash": Recomputed(value=digests["test"], source="the hash of the test file"),
     }
 
 
-def seen_bundle(bundle: Bundle) -> dict[str, Seen]:
-    """What the model's files are."""
+def bundle_hashes(bundle: Bundle) -> dict[str, Recomputed]:
+    """Take the hashes of the model's files, by field."""
     hashes = {
         "manifest_hash": bundle.manifest_hash,
         "model_hash": bundle.policy.digest,
         "norm_stats_hash": bundle.policy.norm_stats.digest,
     }
-    return {name: Seen(digest, "the model bundle's") for name, digest in hashes.items()}
+    return {name: Recomputed(value=digest, source="the model bundle's") for name, digest in hashes.items()}
 
 
 def _same(what: str, expected: str, found: str) -> None:

@@ -41,13 +41,13 @@ def append_audit_row(connection: Connection, entry: dict[str, Any], now: datetim
 
 
 def read_audit_log(connection: Connection) -> list[Row[Any]]:
-    """All rows in their sequence."""
+    """Read all rows in their sequence."""
     query = select(approval_audit_log).order_by(approval_audit_log.c.id)
     return list(connection.execute(query).all())
 
 
 def find_breaks(rows: list[Row[Any]]) -> list[str]:
-    """Say where the chain does not hold; empty for a whole log."""
+    """Name the rows at which the chain does not hold; empty for an intact log."""
     breaks, previous = [], None
     for sequence, row in enumerate(rows, start=1):
         digest = chain_digest(previous, sequence, _content(row._mapping, row.created_at))

@@ -1,144 +1,151 @@
-"""The first vote's questions, each answered with its figures."""
+"""The first vote's criteria, each answered with its figures."""
 
-import re
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Literal
 
+import numpy as np
+
+from dosvotos.backtest.metrics import SpecifiedMetrics
+from dosvotos.backtest.production import ComparisonReport
 from dosvotos.contracts.parameters import SuccessCriteriaParams
-from dosvotos.contracts.records import ChainRecord
+from dosvotos.contracts.records import ChainRecord, LinkRecord, Record
 from dosvotos.hashing import short
-from dosvotos.promotion.reasons import Reason
+from dosvotos.promotion.reasons import Reason, apart
 
-_MIN_OLD_SHARPE = 0.10
-_COMPARED = re.compile(r"(?:PASS|FAIL) \((\S+) (>|<|<=|>=) (\S+)\)")
-_LINKS = re.compile(r"PASS \((\d+) links from L0 to L4 hold\)")
+Sign = Literal[">", "<", ">=", "<=", "="]
+Verdict = Literal["PASS", "FAIL", "NOT REACHED", "NOT APPLICABLE"]
+NotCompared = Literal["not_applicable", "not_comparable", "undefined"]
+
+_FAILED_SIGN: dict[Sign, Sign] = {">": "<=", "<": ">="}
 _UNDEFINED = {"min_sharpe": "no_sharpe", "min_win_rate": "no_trade"}
+_NOT_COMPARED = {
+    "not_applicable": "no production model",
+    "not_comparable": "the window touches the production model's train or val",
+    "undefined": "a Sharpe ratio is undefined",
+}
 
 
-class Figures(NamedTuple):
-    """A criterion's two figures, and how they compare."""
+class CriterionResult(Record):
+    """One criterion's answer."""
 
-    found: float
-    sign: str
-    needed: float
-
-
-class Improvement(NamedTuple):
-    """How a candidate compares with the production model on the same bars."""
-
-    status: str
-    """``not_applicable``, ``not_comparable`` or ``compared``."""
-    sharpe: float | None
-    drawdown: float | None
-    interval_90: tuple[float, float] | None
-    reached: bool | None
-
-
-def hard_criteria(metrics: Mapping[str, Any], wanted: SuccessCriteriaParams) -> dict[str, str]:
-    """The specification's four criteria as ``PASS (1.2 > 0.5)`` or ``FAIL (...)``; undefined figures fail."""
-    return {
-        "min_sharpe": _above(metrics["sharpe_ratio"], wanted.min_sharpe),
-        "max_drawdown": _below(metrics["max_drawdown"], wanted.max_drawdown),
-        "min_win_rate": _above(metrics["win_rate"], wanted.min_win_rate),
-        "min_trades": _above(metrics["total_trades"], wanted.min_trades),
-    }
+    name: str
+    found: int | float | None
+    """Of the lineage the links that hold; None where the figure is not defined."""
+    sign: Sign
+    """How `found` compares with `needed`; where it is not defined, how it would have to."""
+    needed: int | float
+    verdict: Verdict
+    interval_90: tuple[float, float] | None = None
+    """Of the improvement: the paired interval of the difference of Sharpe ratios."""
+    not_compared: NotCompared | None = None
+    """Of the improvement: why there is none."""
+    broken: tuple[LinkRecord, ...] = ()
+    """Of the lineage: the links that do not hold."""
 
 
-def chain_text(chain: ChainRecord) -> str:
-    """The unbroken chain from L0 to L4 as a criterion; every link that does not hold is named."""
-    if not chain.broken:
-        return f"PASS ({len(chain.links)} links from L0 to L4 hold)"
-    said = (
-        f"{link.record}: {link.field} is {short(link.said)}, {link.where} {short(link.found)}"
-        for link in chain.broken
+def hard_criteria(metrics: SpecifiedMetrics, wanted: SuccessCriteriaParams) -> tuple[CriterionResult, ...]:
+    """Judge the specification's four criteria; a figure that is not defined fails."""
+    return (
+        _criterion("min_sharpe", metrics.sharpe_ratio, ">", wanted.min_sharpe),
+        _criterion("max_drawdown", metrics.max_drawdown, "<", wanted.max_drawdown),
+        _criterion("min_win_rate", metrics.win_rate, ">", wanted.min_win_rate),
+        _criterion("min_trades", metrics.total_trades, ">", wanted.min_trades),
     )
-    return f"FAIL ({'; '.join(said)})"
 
 
-def figures_of(text: str) -> Figures | None:
-    """The figures in a criterion's result; None where it compares none."""
-    found = _COMPARED.fullmatch(text)
-    return Figures(float(found[1]), found[2], float(found[3])) if found else None
+def lineage_criterion(chain: ChainRecord) -> CriterionResult:
+    """Judge the chain from L0 to L4, which must be unbroken."""
+    n_links, n_broken = len(chain.links), len(chain.broken)
+    return CriterionResult(
+        name="lineage",
+        found=n_links - n_broken,
+        sign="<" if n_broken else "=",
+        needed=n_links,
+        verdict="FAIL" if n_broken else "PASS",
+        broken=chain.broken,
+    )
 
 
-def links_of(text: str) -> int | None:
-    """How many links of the chain hold, if all do."""
-    found = _LINKS.fullmatch(text)
-    return int(found[1]) if found else None
+def improvement_criterion(comparison: ComparisonReport, threshold: float) -> CriterionResult:
+    """Judge the improvement over production, which may stop a PROMOTE but rejects nothing."""
+    found = comparison.sharpe_improvement
+    verdict: Verdict = "PASS" if comparison.reached else "NOT REACHED"
+    not_compared: NotCompared | None = None if comparison.status == "compared" else comparison.status
+    if not_compared is None and (found is None or comparison.interval_90 is None):
+        not_compared = "undefined"
+    return CriterionResult(
+        name="improvement",
+        found=found,
+        sign="<=" if found is not None and found <= threshold else ">",
+        needed=threshold,
+        verdict="NOT APPLICABLE" if not_compared == "not_applicable" else verdict,
+        interval_90=comparison.interval_90,
+        not_compared=not_compared,
+    )
 
 
-def passed(results: Mapping[str, str]) -> bool:
-    """Whether no criterion fails."""
-    return not any(text.startswith("FAIL") for text in results.values())
+def is_passed(criteria: Iterable[CriterionResult]) -> bool:
+    """Tell whether no criterion fails."""
+    return all(criterion.verdict != "FAIL" for criterion in criteria)
 
 
-def failures(results: Mapping[str, str]) -> tuple[Reason, ...]:
-    """Why criteria fail, one reason each."""
-    return tuple(_failure(name, text) for name, text in results.items() if text.startswith("FAIL"))
+def failure_reasons(criteria: Iterable[CriterionResult]) -> tuple[Reason, ...]:
+    """Give the reasons why criteria fail, one reason each."""
+    return tuple(_reason(criterion) for criterion in criteria if criterion.verdict == "FAIL")
 
 
-def _failure(name: str, text: str) -> Reason:
-    if figures := figures_of(text):
-        return Reason(code=name, figures={"found": figures.found, "needed": figures.needed})
-    if text.startswith("FAIL (undefined"):
-        return Reason(code=_UNDEFINED[name])
-    return Reason(code=name, figures={"said": text.removeprefix("FAIL (").removesuffix(")")})
+def criterion_text(criterion: CriterionResult) -> str:
+    """Write a criterion as the specification does: ``PASS (1.2 > 0.5)``.
 
-
-def improvement_over(
-    new: Mapping[str, Any],
-    old: Mapping[str, Any],
-    interval_90: tuple[float, float] | None,
-    threshold: float,
-) -> Improvement:
-    """Compare a candidate's metrics with the production model's on the same bars.
-
-    Notes
-    -----
-    ``sharpe = (new - old) / max(|old|, 0.10)``; ``drawdown = (old - new) / old``, None if the old one is 0.
-    Reached when the Sharpe improvement exceeds the threshold and the paired 90% interval of the difference
-    lies above 0.
+    Figures get as many digits as tell them apart.
     """
-    new_sharpe, old_sharpe = new["sharpe_ratio"], old["sharpe_ratio"]
-    old_drawdown = old["max_drawdown"]
-    drawdown = (old_drawdown - new["max_drawdown"]) / old_drawdown if old_drawdown > 0 else None
-    if new_sharpe is None or old_sharpe is None:
-        return Improvement("compared", None, drawdown, interval_90, False)
-    sharpe = (new_sharpe - old_sharpe) / max(abs(old_sharpe), _MIN_OLD_SHARPE)
-    clear = interval_90 is not None and interval_90[0] > 0
-    return Improvement("compared", sharpe, drawdown, interval_90, sharpe > threshold and clear)
+    return f"{criterion.verdict} ({_inside(criterion)})"
 
 
-def improvement_text(improvement: Improvement, threshold: float) -> str:
-    """The improvement criterion in the criteria's form."""
-    if improvement.status == "not_applicable":
-        return "NOT APPLICABLE (no production model)"
-    if improvement.status == "not_comparable":
-        return "NOT REACHED (the window touches the production model's train or val)"
-    if improvement.sharpe is None:
-        return "NOT REACHED (a Sharpe ratio is undefined)"
-    low, high = improvement.interval_90 or (float("nan"), float("nan"))
-    word = "PASS" if improvement.reached else "NOT REACHED"
-    sign = ">" if improvement.sharpe > threshold else "<="
-    return (
-        f"{word} ({improvement.sharpe:+.1%} {sign} {threshold:.0%}; 90% interval of the difference "
-        f"{low:.2f} to {high:.2f})"
+def _inside(criterion: CriterionResult) -> str:
+    if criterion.name == "lineage":
+        return name_links(criterion.broken) or f"{criterion.found} links from L0 to L4 hold"
+    if criterion.not_compared:
+        return _NOT_COMPARED[criterion.not_compared]
+    if criterion.found is None:
+        return f"undefined, needs {criterion.sign} {_plain(criterion.needed, 4)}"
+    if criterion.interval_90 is None:
+        found, needed = apart(criterion.found, criterion.needed, _plain, 4)
+        return f"{found} {criterion.sign} {needed}"
+    found, needed = apart(criterion.found, criterion.needed, lambda value, n: f"{value:.{n}%}", 1)
+    plus, (low, high) = "+" if criterion.found > 0 else "", criterion.interval_90
+    return f"{plus}{found} {criterion.sign} {needed}; 90% interval of the difference {low:.2f} to {high:.2f}"
+
+
+def _criterion(name: str, found: int | float | None, sign: Sign, needed: int | float) -> CriterionResult:
+    passes = found is not None and (found > needed if sign == ">" else found < needed)
+    return CriterionResult(
+        name=name,
+        found=found,
+        sign=sign if passes or found is None else _FAILED_SIGN[sign],
+        needed=needed,
+        verdict="PASS" if passes else "FAIL",
     )
 
 
-def _above(value: float | None, threshold: float) -> str:
-    if value is None:
-        return f"FAIL (undefined, needs > {threshold:.4g})"
-    return (
-        f"PASS ({value:.4g} > {threshold:.4g})"
-        if value > threshold
-        else f"FAIL ({value:.4g} <= {threshold:.4g})"
+def _reason(criterion: CriterionResult) -> Reason:
+    if criterion.name == "lineage":
+        return Reason(code="lineage", figures={"said": name_links(criterion.broken)})
+    if criterion.found is None:
+        return Reason(code=_UNDEFINED[criterion.name])
+    return Reason(code=criterion.name, figures={"found": criterion.found, "needed": criterion.needed})
+
+
+def name_links(links: Sequence[LinkRecord]) -> str:
+    """Write links with both of their values, as a proposal names those that do not hold."""
+    return "; ".join(
+        f"{link.record}: {link.field} is {short(link.recorded)}, {link.source} {short(link.recomputed)}"
+        for link in links
     )
 
 
-def _below(value: float, threshold: float) -> str:
-    return (
-        f"PASS ({value:.4g} < {threshold:.4g})"
-        if value < threshold
-        else f"FAIL ({value:.4g} >= {threshold:.4g})"
-    )
+def _plain(value: int | float, digits: int) -> str:
+    """Write a figure with significant digits and no exponent."""
+    if isinstance(value, int):
+        return str(value)
+    return np.format_float_positional(value, precision=digits, unique=False, fractional=False, trim="-")

@@ -1,17 +1,19 @@
 """The second vote: one transaction that promotes, archives and writes the audit row, or changes nothing."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import Connection, Engine, Row, update
 
+from dosvotos.backtest.metrics import SpecifiedMetrics
 from dosvotos.database.connection import writing
 from dosvotos.database.registry import (
     OPEN_STATES,
     expire_proposals,
     get_model,
     get_proposal,
+    is_open,
     lock_instrument,
     production_model,
 )
@@ -19,15 +21,14 @@ from dosvotos.database.tables import instruments, model_registry, promotion_prop
 from dosvotos.errors import DecisionConflictError, DecisionError
 from dosvotos.policy.bundle import open_bundle
 from dosvotos.promotion.audit import append_audit_row
-from dosvotos.promotion.criteria import failures
-from dosvotos.promotion.identity import same_person
+from dosvotos.promotion.criteria import CriterionResult, criterion_text, failure_reasons
 from dosvotos.promotion.proposal import CONFIDENCE
 from dosvotos.promotion.reasons import explanation
-from dosvotos.promotion.registration import check_reports
+from dosvotos.promotion.report_files import check_reports
+from dosvotos.users import same_person
 
 MIN_REVIEW_NOTES = 20
 MAX_NOTES = 4_000
-VALID_FOR = timedelta(days=30)
 
 Decision = Literal["APPROVE", "REJECT", "REQUEST_MORE_TESTS"]
 
@@ -45,7 +46,7 @@ class Vote(NamedTuple):
     """Whether a person may approve a model they trained; the approval is then marked."""
 
 
-class Outcome(NamedTuple):
+class DecisionResult(NamedTuple):
     """What a vote did."""
 
     model_id: str
@@ -53,7 +54,7 @@ class Outcome(NamedTuple):
     status: str
 
 
-def decide(engine: Engine, proposal_id: int, vote: Vote, now: datetime) -> Outcome:
+def decide(engine: Engine, proposal_id: int, vote: Vote, now: datetime) -> DecisionResult:
     """Carry out a person's vote.
 
     Raises
@@ -70,42 +71,38 @@ def decide(engine: Engine, proposal_id: int, vote: Vote, now: datetime) -> Outco
     if "\x00" in vote.notes:
         raise DecisionError("notes: plain text only, found a NUL character")
     with writing(engine) as connection:
-        expire_proposals(connection, now - VALID_FOR)
+        expire_proposals(connection, now)
     with writing(engine) as connection:
         head = lock_instrument(connection, get_proposal(connection, proposal_id).instrument)
         proposal = get_proposal(connection, proposal_id)
         model = get_model(connection, proposal.model_id)
-        _check_open(proposal)
+        _check_open(proposal, now)
         if vote.decision == "APPROVE":
             return _approve(connection, proposal, model, head.epoch, vote, now)
         return _turn_down(connection, proposal, model, head.epoch, vote, now)
 
 
-def veto(engine: Engine, proposal_id: int, broken: str) -> None:
-    """Make an open proposal a REJECT, its chain being broken; `broken` is the criterion's text."""
+def veto(engine: Engine, proposal_id: int, lineage: CriterionResult) -> None:
+    """Make an open proposal a REJECT, its lineage having failed."""
     t = promotion_proposals
     with writing(engine) as connection:
         proposal = get_proposal(connection, proposal_id)
-        reasons = failures({"lineage": broken})
+        reasons = failure_reasons([lineage])
+        others = [result for result in proposal.criteria or () if result["name"] != lineage.name]
         values = {
             "recommendation": "REJECT",
             "confidence": CONFIDENCE["REJECT"],
-            "reason": explanation("REJECT", proposal.metrics, reasons),
+            "reason": explanation("REJECT", SpecifiedMetrics.model_validate(proposal.metrics), reasons),
             "reasons": [reason.model_dump(mode="json") for reason in reasons],
-            "criteria_results": {**proposal.criteria_results, "lineage": broken},
+            "criteria_results": {**proposal.criteria_results, lineage.name: criterion_text(lineage)},
+            "criteria": [*others, lineage.model_dump(mode="json")] if proposal.criteria else None,
         }
         still_open = (t.c.id == proposal_id) & t.c.status.in_(OPEN_STATES)
         connection.execute(update(t).where(still_open).values(values))
 
 
-def state_of(proposal: Row[Any], now: datetime) -> str:
-    """A proposal's state as a vote would find it: one that nobody voted on in time has expired."""
-    overdue = proposal.status in OPEN_STATES and proposal.created_at < now - VALID_FOR
-    return "EXPIRED" if overdue else str(proposal.status)
-
-
-def _check_open(proposal: Row[Any]) -> None:
-    if proposal.status not in OPEN_STATES:
+def _check_open(proposal: Row[Any], now: datetime) -> None:
+    if not is_open(proposal, now):
         raise DecisionConflictError(
             f"proposal {proposal.id} of {proposal.created_at:%Y-%m-%d} is {proposal.status}: it can no "
             "longer be voted on"
@@ -114,7 +111,7 @@ def _check_open(proposal: Row[Any]) -> None:
 
 def _approve(
     connection: Connection, proposal: Row[Any], model: Row[Any], epoch: int, vote: Vote, now: datetime
-) -> Outcome:
+) -> DecisionResult:
     _check_may_approve(proposal, model, vote)
     current = production_model(connection, proposal.instrument)
     current_id = current.model_id if current else None
@@ -133,7 +130,7 @@ def _approve(
         _set_stage(connection, model.model_id, stage)
     _close(connection, proposal, vote, "APPROVED", now)
     _audit(connection, proposal, vote, current_id, stage, model.trained_by, epoch, now)
-    return Outcome(model.model_id, stage, "APPROVED")
+    return DecisionResult(model.model_id, stage, "APPROVED")
 
 
 def _check_may_approve(proposal: Row[Any], model: Row[Any], vote: Vote) -> None:
@@ -164,13 +161,13 @@ def _swap_production(connection: Connection, proposal: Row[Any], now: datetime, 
 
 def _turn_down(
     connection: Connection, proposal: Row[Any], model: Row[Any], epoch: int, vote: Vote, now: datetime
-) -> Outcome:
+) -> DecisionResult:
     status = "REJECTED" if vote.decision == "REJECT" else "MORE_TESTS_REQUESTED"
     current = production_model(connection, proposal.instrument)
     _close(connection, proposal, vote, status, None)
     current_id = current.model_id if current else None
     _audit(connection, proposal, vote, current_id, model.stage, model.trained_by, epoch, now)
-    return Outcome(model.model_id, model.stage, status)
+    return DecisionResult(model.model_id, model.stage, status)
 
 
 def _set_stage(connection: Connection, model_id: str, stage: str) -> None:

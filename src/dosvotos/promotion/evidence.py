@@ -1,11 +1,11 @@
-"""What a window proves beyond the criteria: against luck, against strategies without skill, and how fully."""
+"""What a backtest proves beyond the criteria: against luck, naive strategies, bad seeds and missing data."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict, computed_field
 from sqlalchemy import Row
 
 from dosvotos.backtest.evidence import (
@@ -20,9 +20,9 @@ from dosvotos.backtest.evidence import (
     resampled_intervals,
     shape_of,
 )
-from dosvotos.contracts.experiment import ExperimentContract
+from dosvotos.backtest.report import BacktestReport
 from dosvotos.contracts.parameters import EvidenceParams
-from dosvotos.contracts.records import SeedRecord, SplitRecord
+from dosvotos.contracts.records import LayerRecords, LedgerGenesis, Record, SeedRecord, SplitRecord
 from dosvotos.promotion.reasons import Reason, sentence
 from dosvotos.training.results import MIN_SEEDS
 
@@ -30,10 +30,13 @@ TRUE_SHARPES = (1, 2, 3)
 """Annual; for each, the chance that the window would have shown it."""
 
 
-class Evidence(BaseModel):
-    """What the window proves beyond the criteria."""
+class Evidence(Record):
+    """What the window proves beyond the criteria.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    Its JSON also has `passed` and `notes`, which are not read back but follow from `missing`.
+    """
+
+    model_config = ConfigDict(extra="ignore")
 
     looks: int
     """Distinct models that have seen this window, this one and declared prior trials included."""
@@ -64,98 +67,98 @@ class Evidence(BaseModel):
     point_in_time: str
     covered: bool
     """Whether enough test sessions have a complete row."""
-    ledger: dict[str, str]
+    ledger: LedgerGenesis
     missing: tuple[Reason, ...]
     """What a person has to judge; empty when the evidence is complete."""
 
+    @computed_field  # type: ignore[prop-decorator]
     @property
     def passed(self) -> bool:
         """Whether nothing is missing."""
         return not self.missing
 
+    @computed_field  # type: ignore[prop-decorator]
     @property
     def notes(self) -> tuple[str, ...]:
         """What is missing, in words."""
         return tuple(map(sentence, self.missing))
 
 
-def weigh(
-    contract: ExperimentContract,
-    test: SplitRecord,
-    point_in_time: str,
-    seeds: Sequence[SeedRecord],
-    results: dict[str, Any],
-    looks: Sequence[Row[Any]],
-    ledger: dict[str, str],
+def make_evidence(
+    layers: LayerRecords, report: BacktestReport, looks: Sequence[Row[Any]], ledger: LedgerGenesis
 ) -> Evidence:
-    """Weigh a backtest.
+    """Assess what a backtest proves.
 
     Parameters
     ----------
-    contract : ExperimentContract
-    test : SplitRecord
-    point_in_time : str
-        What the dataset's vintages prove.
-    seeds : sequence of SeedRecord
-        Every seed of the contract.
-    results : dict
-        The backtest's report: model_hash, metrics, daily_returns (by ISO date) and naive.
+    layers : LayerRecords
+        For the contract's rules, the seeds, the test split's coverage and what its vintages prove.
+    report : BacktestReport
     looks : sequence of rows of oos_trials
         Every look at an overlapping window, this one included.
-    ledger : dict
-        The ledger's id and birth.
+    ledger : LedgerGenesis
     """
-    parameters = contract.parameters
+    parameters, seeds = layers.contract.parameters, layers.training.seeds
     settings = parameters.evidence
-    returns = pd.Series(results["daily_returns"], dtype=float)
-    shape = shape_of(returns.to_numpy())
-    psr = probability_above(shape, 0.0) if shape else None
-    series = _stored_series(results["model_hash"], returns, looks)
-    n_looks = len({row.model_hash for row in looks} | {results["model_hash"]}) + settings.prior_trials
-    family = _family(settings, results["model_hash"], series, n_looks) if n_looks > 1 else None
-    if family is None:
-        excluded = psr is not None and psr >= settings.min_psr
-    else:
-        excluded = family.spa_p_value <= level_at(settings, n_looks) and family.in_superior_set
-    beats = _beats_naive(results)
-    uncovered = test.uncovered_sessions / test.sessions
-    covered = uncovered <= parameters.quality_thresholds.max_uncovered_sessions
-    n_positive = sum(seed.best_val_reward > 0 for seed in seeds)
-    share = n_positive / len(seeds) if len(seeds) >= MIN_SEEDS else None
-    missing = [] if excluded else [_luck(settings, psr, n_looks, family)]
-    missing += [] if beats else [_naive(results)]
-    if share is not None and share < settings.min_positive_seeds:
-        figures = {"positive": n_positive, "seeds": len(seeds), "needed": settings.min_positive_seeds}
-        missing.append(Reason(code="seeds", figures=figures))
-    missing += [] if covered else [_uncovered(test)]
+    returns = pd.Series(report.daily_returns, dtype=float)
+    n_looks = len({row.model_hash for row in looks} | {report.model_hash}) + settings.prior_trials
+    luck = _assess_luck(settings, report.model_hash, returns, looks, n_looks)
+    naive = _missing_naive(report)
+    tolerated = parameters.quality_thresholds.max_uncovered_sessions
+    uncovered = _missing_coverage(layers.dataset.splits["test"], tolerated)
+    missing = (*luck.missing, *naive, *_missing_seeds(seeds, settings), *uncovered)
     return Evidence(
         looks=n_looks,
         prior_trials=settings.prior_trials,
-        psr=psr,
-        deflated_sharpe=_deflated(shape, series, n_looks),
-        sessions=len(returns),
-        min_track_record=_sessions_needed(shape, settings.min_psr),
-        power={
-            str(sharpe): power(shape, sharpe, settings.min_psr) if shape else None for sharpe in TRUE_SHARPES
-        },
-        intervals_90=resampled_intervals(returns.to_numpy(), settings.bootstrap_replications, settings.seed),
-        level=level_at(settings, n_looks) if family else None,
-        spa_p_value=family.spa_p_value if family else None,
-        in_superior_set=family.in_superior_set if family else None,
-        luck_excluded=excluded,
-        beats_naive=beats,
-        seeds="one seed" if len(seeds) == 1 else f"{n_positive} of {len(seeds)} seeds positive on val",
+        **luck.figures,
+        luck_excluded=not luck.missing,
+        beats_naive=not naive,
+        seeds=_seeds_in_words(seeds),
         val_returns={str(seed.seed): seed.best_val_reward for seed in seeds},
-        positive_seeds=share,
-        point_in_time=point_in_time,
-        covered=covered,
+        positive_seeds=_positive(seeds) / len(seeds) if len(seeds) >= MIN_SEEDS else None,
+        point_in_time=layers.dataset.point_in_time,
+        covered=not uncovered,
         ledger=ledger,
-        missing=tuple(missing),
+        missing=missing,
     )
 
 
+class _Luck(NamedTuple):
+    """What luck leaves of a result."""
+
+    figures: dict[str, Any]
+    """Fields of `Evidence`."""
+    missing: tuple[Reason, ...]
+    """Why luck is not excluded."""
+
+
+def _assess_luck(
+    settings: EvidenceParams, model_hash: str, returns: pd.Series, looks: Sequence[Row[Any]], n_looks: int
+) -> _Luck:
+    shape = shape_of(returns.to_numpy())
+    psr = probability_above(shape, 0.0) if shape else None
+    series = _stored_series(model_hash, returns, looks)
+    family = _family(settings, model_hash, series, n_looks) if n_looks > 1 else None
+    figures = {
+        "psr": psr,
+        "deflated_sharpe": _deflated(shape, series, n_looks),
+        "sessions": len(returns),
+        "min_track_record": _sessions_needed(shape, settings.min_psr),
+        "power": {
+            str(sharpe): power(shape, sharpe, settings.min_psr) if shape else None for sharpe in TRUE_SHARPES
+        },
+        "intervals_90": resampled_intervals(
+            returns.to_numpy(), settings.bootstrap_replications, settings.seed
+        ),
+        "level": level_at(settings, n_looks) if family else None,
+        "spa_p_value": family.spa_p_value if family else None,
+        "in_superior_set": family.in_superior_set if family else None,
+    }
+    return _Luck(figures, _missing_luck(settings, psr, n_looks, family))
+
+
 def level_at(settings: EvidenceParams, n_looks: int) -> float:
-    """Level of SPA and StepM at a later look: it shrinks with the looks, so that all of them spend little.
+    """Divide the level of SPA and StepM by the looks, so that all looks together spend little of it.
 
     The k-th of k looks alike is found superior by luck with about a k-th of the level. Were the level the
     same at each, those chances would add up without end, as 1 + 1/2 + 1/3 ...; divided by k they add up to
@@ -165,7 +168,7 @@ def level_at(settings: EvidenceParams, n_looks: int) -> float:
 
 
 def _stored_series(model_hash: str, returns: pd.Series, looks: Sequence[Row[Any]]) -> pd.DataFrame:
-    """Daily returns of every look that covers the window's sessions, the candidate's own first."""
+    """Gather daily returns of every look that covers the window's sessions, the candidate's own first."""
     series, days = {model_hash: returns.to_list()}, returns.index.to_list()
     for row in looks:
         stored = row.daily_returns or {}
@@ -191,45 +194,58 @@ def _sessions_needed(shape: Shape | None, min_psr: float) -> int | None:
     return None if needed is None else int(np.ceil(needed))
 
 
-def _rivals(results: dict[str, Any]) -> dict[str, float | None]:
-    naive = results["naive"]
-    return {
-        "flat": 0.0,
-        "always_long": naive["always_long"]["sharpe_ratio"],
-        "always_short": naive["always_short"]["sharpe_ratio"],
-        "random": naive["random_sharpe_p95"],
-    }
-
-
-def _beats_naive(results: dict[str, Any]) -> bool:
-    own = results["metrics"]["sharpe_ratio"]
-    return own is not None and all(other is None or own > other for other in _rivals(results).values())
-
-
-def _naive(results: dict[str, Any]) -> Reason:
-    own = results["metrics"]["sharpe_ratio"]
-    if own is None:
-        return Reason(code="beats_nothing")
-    better = {name: other for name, other in _rivals(results).items() if other is not None and own <= other}
-    return Reason(code="naive", figures={"own": own, "rivals": better})
-
-
-def _luck(settings: EvidenceParams, psr: float | None, looks: int, family: FamilyTest | None) -> Reason:
+def _missing_luck(
+    settings: EvidenceParams, psr: float | None, looks: int, family: FamilyTest | None
+) -> tuple[Reason, ...]:
+    """Say why luck is not excluded, by the first look's rule or among several; empty if it is."""
+    if family is None and psr is None:
+        return (Reason(code="no_variation"),)
     if family is None:
-        if psr is None:
-            return Reason(code="no_variation")
-        return Reason(code="luck", figures={"psr": psr, "needed": settings.min_psr})
-    level = level_at(settings, looks)
-    if family.spa_p_value > level:
+        luck = Reason(code="luck", figures={"psr": psr, "needed": settings.min_psr})
+        return () if psr is not None and psr >= settings.min_psr else (luck,)
+    if family.spa_p_value > (level := level_at(settings, looks)):
         figures = {"looks": looks, "p_value": family.spa_p_value, "level": level}
-        return Reason(code="luck_of_many", figures=figures)
-    return Reason(code="others_stand_out", figures={"looks": looks})
+        return (Reason(code="luck_of_many", figures=figures),)
+    return () if family.in_superior_set else (Reason(code="others_stand_out", figures={"looks": looks}),)
 
 
-def _uncovered(test: SplitRecord) -> Reason:
+def _missing_naive(report: BacktestReport) -> tuple[Reason, ...]:
+    """Name the strategies without skill that are not beaten; empty if all are."""
+    own, naive = report.metrics.sharpe_ratio, report.naive
+    rivals = {
+        "flat": 0.0,
+        "always_long": naive.always_long.sharpe_ratio,
+        "always_short": naive.always_short.sharpe_ratio,
+        "random": naive.random_sharpe_p95,
+    }
+    if own is None:
+        return (Reason(code="beats_nothing"),)
+    better = {name: sharpe for name, sharpe in rivals.items() if sharpe is not None and own <= sharpe}
+    return (Reason(code="naive", figures={"own": own, "rivals": better}),) if better else ()
+
+
+def _missing_seeds(seeds: Sequence[SeedRecord], settings: EvidenceParams) -> tuple[Reason, ...]:
+    n_positive, needed = _positive(seeds), settings.min_positive_seeds
+    if len(seeds) < MIN_SEEDS or n_positive / len(seeds) >= needed:
+        return ()
+    figures = {"positive": n_positive, "seeds": len(seeds), "needed": needed}
+    return (Reason(code="seeds", figures=figures),)
+
+
+def _missing_coverage(test: SplitRecord, tolerated: float) -> tuple[Reason, ...]:
+    if test.uncovered_sessions / test.sessions <= tolerated:
+        return ()
     figures = {
         "uncovered": test.uncovered_sessions,
         "sessions": test.sessions,
         "features": list(test.missing_by_feature),
     }
-    return Reason(code="uncovered", figures=figures)
+    return (Reason(code="uncovered", figures=figures),)
+
+
+def _positive(seeds: Sequence[SeedRecord]) -> int:
+    return sum(seed.best_val_reward > 0 for seed in seeds)
+
+
+def _seeds_in_words(seeds: Sequence[SeedRecord]) -> str:
+    return "one seed" if len(seeds) == 1 else f"{_positive(seeds)} of {len(seeds)} seeds positive on val"

@@ -1,44 +1,74 @@
 """The first vote: criteria, improvement and evidence become one recommendation, for a person to confirm."""
 
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import ValidationError
+from sqlalchemy import Row
 
 from dosvotos.backtest.metrics import Metrics
-from dosvotos.backtest.report import Findings
-from dosvotos.contracts.experiment import ExperimentContract
-from dosvotos.contracts.records import ChainRecord
+from dosvotos.backtest.production import ComparisonReport
+from dosvotos.backtest.report import BacktestFigures, BacktestReport, figures_of
+from dosvotos.contracts.records import LayerRecords, Record
 from dosvotos.hashing import digest_json
 from dosvotos.promotion.criteria import (
-    Improvement,
-    chain_text,
-    failures,
+    CriterionResult,
+    criterion_text,
+    failure_reasons,
     hard_criteria,
-    improvement_text,
-    passed,
+    improvement_criterion,
+    is_passed,
+    lineage_criterion,
 )
 from dosvotos.promotion.evidence import Evidence
 from dosvotos.promotion.reasons import Reason, explanation
+
+Recommendation = Literal["PROMOTE", "REVIEW", "REJECT"]
 
 CONFIDENCE = {"PROMOTE": 0.85, "REVIEW": 0.60, "REJECT": 0.90}
 """The specification's label of each rule; the probability is ``evidence.psr``."""
 
 
-class Verdict(NamedTuple):
+class Recommended(NamedTuple):
     """L4's vote."""
 
-    recommendation: Literal["PROMOTE", "REVIEW", "REJECT"]
+    recommendation: Recommendation
     reasons: tuple[Reason, ...]
 
 
-class PromotionProposal(BaseModel):
-    """What L4 puts before a person; the specification's fields and the evidence."""
+class ProposalLineage(Record):
+    """What a proposal rests on, from the data to the vote."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    acquisition_hash: str
+    dataset_hash: str
+    config_hash: str
+    feature_order_hash: str
+    norm_stats_hash: str
+    model_hash: str
+    manifest_hash: str
+    reward_config_hash: str
+    backtest_hash: str
+    test_dataset_hash: str
+    test_period: str
+    baseline_model_id: str | None
+    """The production model then."""
+    mlflow_run_id: str | None
+    planted_edge: float | None
+    """Of a sample market that has one."""
+    oracle_sharpe: float | None
+    promotion_decision: str = "PENDING_APPROVAL"
+
+
+class PromotionProposal(Record):
+    """What L4 puts before a person; the specification's fields and the evidence.
+
+    `vs_baseline` and `criteria_results` are the specification's strings, written here for those who read the
+    files; programs read the comparison report and `criteria`.
+    """
 
     model_id: str
     experiment_name: str
-    recommendation: Literal["PROMOTE", "REVIEW", "REJECT"]
+    recommendation: Recommendation
     confidence: float
     reason: str
     reasons: tuple[Reason, ...]
@@ -46,48 +76,56 @@ class PromotionProposal(BaseModel):
     metrics: Metrics
     vs_baseline: dict[str, str | None] | None
     criteria_results: dict[str, str]
-    evidence: dict[str, Any]
+    criteria: tuple[CriterionResult, ...] = ()
+    """Empty in files of proposals made before there were records."""
+    evidence: Evidence
     requires_human_approval: Literal[True] = True
     status: Literal["PENDING_APPROVAL"] = "PENDING_APPROVAL"
-    lineage: dict[str, Any]
-    findings: Findings
+    lineage: ProposalLineage
+    findings: BacktestFigures
     """The result at other costs, delays and financing, and in parts."""
 
     @property
     def content_hash(self) -> str:
-        """Hash of what the proposal says; the MLflow run, which differs each time, stands beside it."""
-        content = self.model_dump(mode="json")
+        """Hash of what the proposal says.
+
+        Outside it are the MLflow run, which differs each time, and `criteria`, which says no more than
+        `criteria_results`.
+        """
+        content = self.model_dump(mode="json", exclude={"criteria"})
         content["lineage"].pop("mlflow_run_id")
         return digest_json(content)
 
 
-def judge(criteria: dict[str, str], improvement: Improvement, evidence: Evidence) -> Verdict:
+def recommend(
+    criteria: Sequence[CriterionResult], improvement: CriterionResult, evidence: Evidence
+) -> Recommended:
     """Apply the decision table.
 
     A failed hard criterion is REJECT; all hard criteria passed, improvement reached or not applicable and
     evidence complete is PROMOTE; anything between is REVIEW, with what is missing.
     """
-    if not passed(criteria):
-        return Verdict("REJECT", failures(criteria))
+    if not is_passed(criteria):
+        return Recommended("REJECT", failure_reasons(criteria))
     if missing := (*_not_improved(improvement), *evidence.missing):
-        return Verdict("REVIEW", missing)
+        return Recommended("REVIEW", missing)
     against = (
         Reason(code="no_production")
-        if improvement.status == "not_applicable"
-        else Reason(code="improves", figures={"sharpe": improvement.sharpe})
+        if improvement.verdict == "NOT APPLICABLE"
+        else Reason(code="improves", figures={"sharpe": improvement.found})
     )
-    return Verdict("PROMOTE", (_not_luck(evidence), Reason(code="beats_naive"), against))
+    return Recommended("PROMOTE", (_not_luck(evidence), Reason(code="beats_naive"), against))
 
 
-def _not_improved(improvement: Improvement) -> tuple[Reason, ...]:
-    if improvement.status == "not_comparable":
-        return (Reason(code="not_comparable"),)
-    if improvement.reached is not False:
+def _not_improved(improvement: CriterionResult) -> tuple[Reason, ...]:
+    if improvement.verdict != "NOT REACHED":
         return ()
-    if improvement.sharpe is None or improvement.interval_90 is None:
+    if improvement.not_compared == "not_comparable":
+        return (Reason(code="not_comparable"),)
+    if improvement.interval_90 is None or improvement.not_compared:
         return (Reason(code="improvement_undefined"),)
     low, high = improvement.interval_90
-    return (Reason(code="not_better", figures={"sharpe": improvement.sharpe, "low": low, "high": high}),)
+    return (Reason(code="not_better", figures={"sharpe": improvement.found, "low": low, "high": high}),)
 
 
 def _not_luck(evidence: Evidence) -> Reason:
@@ -97,49 +135,74 @@ def _not_luck(evidence: Evidence) -> Reason:
     return Reason(code="passes_among_many", figures=figures)
 
 
-def make_proposal(
-    contract: ExperimentContract,
-    model_id: str,
-    findings: Findings,
-    improvement: Improvement,
-    evidence: Evidence,
-    lineage: dict[str, Any],
-    chain: ChainRecord,
-) -> PromotionProposal:
-    """Put the first vote together."""
-    wanted = contract.parameters.quality_thresholds.success_criteria
-    metrics = findings.metrics
-    criteria = {**hard_criteria(metrics.model_dump(), wanted), "lineage": chain_text(chain)}
-    verdict = judge(criteria, improvement, evidence)
-    return PromotionProposal(
-        model_id=model_id,
-        experiment_name=contract.experiment_name,
-        recommendation=verdict.recommendation,
-        confidence=CONFIDENCE[verdict.recommendation],
-        reason=explanation(verdict.recommendation, metrics.model_dump(), verdict.reasons),
-        reasons=verdict.reasons,
-        metrics=metrics,
-        vs_baseline=_vs_baseline(improvement),
-        criteria_results={
-            **criteria,
-            "improvement": improvement_text(improvement, wanted.improvement_threshold),
-        },
-        evidence={
-            **evidence.model_dump(mode="json"),
-            "passed": evidence.passed,
-            "notes": evidence.notes,
-        },
-        lineage={**lineage, "promotion_decision": "PENDING_APPROVAL"},
-        findings=findings,
+def lineage_of(layers: LayerRecords, report: BacktestReport) -> ProposalLineage:
+    """Gather what the layers' records say a proposal rests on."""
+    contract, dataset, training, backtest = layers.contract, layers.dataset, layers.training, layers.backtest
+    edge = contract.parameters.sample_market.edge
+    return ProposalLineage(
+        acquisition_hash=dataset.acquisition_hash,
+        dataset_hash=dataset.dataset_hash,
+        config_hash=contract.config_hash,
+        feature_order_hash=dataset.feature_order_hash,
+        norm_stats_hash=dataset.norm_stats_hash,
+        model_hash=training.model_hash,
+        manifest_hash=training.manifest_hash,
+        reward_config_hash=contract.reward_config_hash,
+        backtest_hash=backtest.backtest_hash,
+        test_dataset_hash=backtest.test_dataset_hash,
+        test_period=backtest.test_period,
+        baseline_model_id=backtest.baseline_model_id,
+        mlflow_run_id=training.mlflow_run_id,
+        planted_edge=edge if dataset.point_in_time == "simulated" and edge > 0 else None,
+        oracle_sharpe=report.oracle_sharpe,
     )
 
 
-def _vs_baseline(improvement: Improvement) -> dict[str, str | None] | None:
-    if improvement.status != "compared":
+def make_proposal(
+    layers: LayerRecords, report: BacktestReport, comparison: ComparisonReport, evidence: Evidence
+) -> PromotionProposal:
+    """Put criteria, improvement, evidence and lineage together into L4's vote."""
+    wanted = layers.contract.parameters.quality_thresholds.success_criteria
+    hard = (*hard_criteria(report.metrics, wanted), lineage_criterion(layers.chain))
+    improvement = improvement_criterion(comparison, wanted.improvement_threshold)
+    recommendation, reasons = recommend(hard, improvement, evidence)
+    criteria = (*hard, improvement)
+    return PromotionProposal(
+        model_id=report.model_id,
+        experiment_name=report.experiment_name,
+        recommendation=recommendation,
+        confidence=CONFIDENCE[recommendation],
+        reason=explanation(recommendation, report.metrics, reasons),
+        reasons=reasons,
+        metrics=report.metrics,
+        vs_baseline=_vs_baseline(comparison),
+        criteria_results={criterion.name: criterion_text(criterion) for criterion in criteria},
+        criteria=criteria,
+        evidence=evidence,
+        lineage=lineage_of(layers, report),
+        findings=figures_of(report),
+    )
+
+
+def stored_criteria(row: Row[Any]) -> tuple[CriterionResult, ...] | None:
+    """Read the criteria in a proposal's row; None where it has the specification's strings only."""
+    return tuple(map(CriterionResult.model_validate, row.criteria)) if row.criteria else None
+
+
+def stored_evidence(row: Row[Any]) -> Evidence | None:
+    """Read the evidence in a proposal's row; None where an older version wrote other fields."""
+    try:
+        return Evidence.model_validate(row.evidence)
+    except ValidationError:
+        return None
+
+
+def _vs_baseline(comparison: ComparisonReport) -> dict[str, str | None] | None:
+    if comparison.status != "compared":
         return None
     return {
-        "sharpe_improvement": _percent(improvement.sharpe),
-        "drawdown_improvement": _percent(improvement.drawdown),
+        "sharpe_improvement": _percent(comparison.sharpe_improvement),
+        "drawdown_improvement": _percent(comparison.drawdown_improvement),
     }
 
 

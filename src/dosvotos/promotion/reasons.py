@@ -11,15 +11,22 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict
 
+from dosvotos.backtest.metrics import SpecifiedMetrics
+from dosvotos.contracts.records import Record
 from dosvotos.formats import Formats, Language
 
+_CRITERIA = {
+    "min_sharpe": ("number", 2),
+    "max_drawdown": ("percent", 1),
+    "min_win_rate": ("percent", 1),
+    "min_trades": ("number", 0),
+}
+"""Kind and least digits of a criterion's two figures."""
 
-class Reason(BaseModel):
+
+class Reason(Record):
     """One thing that decided, or that a person has to judge."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     code: str
     figures: dict[str, Any] = {}
@@ -27,31 +34,44 @@ class Reason(BaseModel):
 
 
 def sentence(reason: Reason, language: Language = "en") -> str:
-    """A reason in words: a clause, or after PROMOTE a sentence."""
+    """Write a reason: a clause, or after PROMOTE a sentence."""
     return _writer(language).write(f"reason.{reason.code}", **reason.figures)
 
 
 def explanation(
-    recommendation: str, metrics: Mapping[str, Any], reasons: Iterable[Reason], language: Language = "en"
+    recommendation: str, metrics: SpecifiedMetrics, reasons: Iterable[Reason], language: Language = "en"
 ) -> str:
-    """What L4 found and why it votes as it does.
+    """Say what L4 found and why it votes as it does.
 
     Parameters
     ----------
     recommendation : str
         PROMOTE, REVIEW or REJECT.
-    metrics : mapping
-        Of which ``sharpe_ratio`` (None if undefined) and ``total_trades`` are told.
+    metrics : SpecifiedMetrics
+        Of which the Sharpe ratio and the number of trades are named.
     reasons : iterable of Reason
     language : {"en", "es"}
     """
-    writer, sharpe, trades = _writer(language), metrics["sharpe_ratio"], metrics["total_trades"]
-    found = "undefined" if sharpe is None else "defined"
-    result = writer.write(f"result.{found}", sharpe=sharpe, trades=trades)
-    said = [sentence(reason, language) for reason in reasons]
+    writer, sharpe = _writer(language), metrics.sharpe_ratio
+    key = "result.undefined" if sharpe is None else "result.defined"
+    result = writer.write(key, sharpe=sharpe, trades=metrics.total_trades)
+    sentences = [sentence(reason, language) for reason in reasons]
     if recommendation == "PROMOTE":
-        return " ".join([result, *said])
-    return f"{result} {writer.write(f'recommendation.{recommendation}', said='; '.join(said))}"
+        return " ".join([result, *sentences])
+    return f"{result} {writer.write(f'recommendation.{recommendation}', said='; '.join(sentences))}"
+
+
+def apart(found: float, needed: float, write: Callable[[float, int], str], digits: int) -> tuple[str, str]:
+    """Write two figures with at least so many digits, and as many as tell different ones apart."""
+    while found != needed and write(found, digits) == write(needed, digits):
+        digits += 1
+    return write(found, digits), write(needed, digits)
+
+
+def write_criterion(name: str, found: float, needed: float, formats: Formats) -> tuple[str, str]:
+    """Write a hard criterion's two figures in a language, so that different ones read differently."""
+    kind, digits = _CRITERIA[name]
+    return apart(found, needed, getattr(formats, kind), digits)
 
 
 class _Writer(string.Formatter):
@@ -76,6 +96,9 @@ class _Writer(string.Formatter):
 
     def write(self, key: str, **figures: Any) -> str:
         family, _, name = key.partition(".")
+        if name in _CRITERIA:
+            shown = write_criterion(name, figures["found"], figures["needed"], self._formats)
+            figures = dict(zip(("found", "needed"), shown, strict=True))
         return self.format(_texts()[family][name][self._language], **figures)
 
     def format_field(self, value: Any, format_spec: str) -> str:
@@ -86,8 +109,8 @@ class _Writer(string.Formatter):
         return chance.replace(">", more).replace("<", less)
 
     def _rivals(self, sharpes: Mapping[str, float]) -> str:
-        said = [f"{self.write(f'rival.{name}')} ({self._formats.number(s)})" for name, s in sharpes.items()]
-        return f" {self.write('word.or')} ".join(said)
+        rivals = [f"{self.write(f'rival.{name}')} ({self._formats.number(s)})" for name, s in sharpes.items()]
+        return f" {self.write('word.or')} ".join(rivals)
 
 
 @cache

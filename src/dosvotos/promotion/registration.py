@@ -1,35 +1,37 @@
-"""A proposal enters the books: its files together, its model in staging, one open row an experiment."""
+"""Register proposals: report files together, the model in staging, one open proposal an experiment."""
 
-import json
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pydantic import BaseModel
 from sqlalchemy import Engine, Row
 
-from dosvotos.contracts.records import DatasetRecord, TrainingRecord
+from dosvotos.backtest.production import ComparisonReport
+from dosvotos.backtest.report import BacktestReport
+from dosvotos.contracts.records import LayerRecords
 from dosvotos.database.connection import reading, writing
 from dosvotos.database.registry import add_model, add_proposal, find_model, latest_proposal
-from dosvotos.errors import DosVotosError, LineageError
+from dosvotos.errors import DosVotosError
 from dosvotos.files import write_folder
 from dosvotos.hashing import digest_bytes, short
 from dosvotos.promotion.proposal import PromotionProposal
+from dosvotos.promotion.report_files import report_files
 
 
-class Submission(NamedTuple):
+class NewProposal(NamedTuple):
     """All that is registered at once."""
 
     proposal: PromotionProposal
-    training: TrainingRecord
-    dataset: DatasetRecord
-    reports: dict[str, Any]
-    """The report files' contents, JSON-like, by file name."""
-    now: datetime
+    layers: LayerRecords
+    report: BacktestReport
+    comparison: ComparisonReport
+    created_at: datetime
 
 
 @dataclass(frozen=True)
-class ProposalBook:
+class ProposalRegistry:
     """The proposals of one instrument.
 
     Attributes
@@ -44,28 +46,28 @@ class ProposalBook:
     instrument: str
     folder: str
 
-    def store(self, submission: Submission) -> None:
+    def store(self, new: NewProposal) -> None:
         """Register a proposal, unless the same one stands already or its model is in production.
 
         A proposal that expired, or that a person approved to shadow only, may be made again.
         """
-        if self._standing(submission) is not None:
+        if self._standing(new) is not None:
             return
-        proposal = submission.proposal
+        proposal = new.proposal
         folder = (
             Path(self.folder)
             / proposal.model_id
-            / f"{submission.now:%Y%m%dT%H%M%S}_{short(proposal.content_hash)}"
+            / f"{new.created_at:%Y%m%dT%H%M%S}_{short(proposal.content_hash)}"
         )
-        files = {n: to_json_bytes(content) for n, content in submission.reports.items()}
+        files = report_files(_records(new), proposal.experiment_name)
         write_folder(folder, files)
         with writing(self.engine) as connection:
-            add_model(connection, self._model_row(submission))
-            row = self._proposal_row(submission, files, str(folder))
+            add_model(connection, self._model_row(new))
+            row = self._proposal_row(new, files, str(folder))
             add_proposal(connection, row)
 
     def current(self, model_id: str) -> Row[Any]:
-        """The newest proposal of a model.
+        """Find the newest proposal of a model.
 
         Raises
         ------
@@ -78,8 +80,8 @@ class ProposalBook:
             raise DosVotosError(f"{model_id}: no proposal stands; run the promotion pipeline")
         return row
 
-    def _standing(self, submission: Submission) -> Row[Any] | None:
-        proposal = submission.proposal
+    def _standing(self, new: NewProposal) -> Row[Any] | None:
+        proposal = new.proposal
         with reading(self.engine) as connection:
             model = find_model(connection, proposal.model_id)
             latest = latest_proposal(connection, proposal.model_id)
@@ -90,8 +92,8 @@ class ProposalBook:
         unchanged = same and latest.recommendation == proposal.recommendation and not used_up
         return latest if unchanged or model.stage == "production" else None
 
-    def _model_row(self, submission: Submission) -> dict[str, Any]:
-        proposal, training, dataset, *_ = submission
+    def _model_row(self, new: NewProposal) -> dict[str, Any]:
+        proposal, training, dataset = new.proposal, new.layers.training, new.layers.dataset
         return {
             "model_id": proposal.model_id,
             "instrument": self.instrument,
@@ -106,39 +108,24 @@ class ProposalBook:
             "dataset_hash": training.dataset_hash,
             "trained_by": training.trained_by,
             "metrics": proposal.metrics.model_dump(),
-            "lineage": {**proposal.lineage, "date_ranges": dataset.date_ranges},
-            "created_at": submission.now,
+            "lineage": {**proposal.lineage.model_dump(), "date_ranges": dataset.date_ranges},
+            "created_at": new.created_at,
         }
 
-    def _proposal_row(self, submission: Submission, files: dict[str, bytes], folder: str) -> dict[str, Any]:
-        """The row; the findings stand in the report files, whose hashes it holds."""
-        proposal = submission.proposal
+    def _proposal_row(self, new: NewProposal, files: dict[str, bytes], folder: str) -> dict[str, Any]:
+        """The row; the figures of `findings` stand in the report files, whose hashes it holds."""
+        proposal = new.proposal
         return {
             **proposal.model_dump(mode="json", exclude={"findings"}),
             "instrument": self.instrument,
             "report_folder": folder,
             "report_files": {name: digest_bytes(content) for name, content in files.items()},
             "content_hash": proposal.content_hash,
-            "created_at": submission.now,
+            "created_at": new.created_at,
         }
 
 
-def check_reports(proposal: Row[Any]) -> None:
-    """Refuse a proposal whose report files are missing or altered.
-
-    Raises
-    ------
-    LineageError
-        Naming the file.
-    """
-    for name, digest in proposal.report_files.items():
-        path = Path(proposal.report_folder) / name
-        if not path.is_file():
-            raise LineageError(f"{path}: missing; run the backtest and promotion pipelines again")
-        if (found := digest_bytes(path.read_bytes())) != digest:
-            raise LineageError(f"{path}: expected SHA-256 {digest}, found {found}")
-
-
-def to_json_bytes(content: Any) -> bytes:
-    """A report as its file holds it."""
-    return (json.dumps(content, indent=2, allow_nan=False) + "\n").encode()
+def _records(new: NewProposal) -> tuple[BaseModel, ...]:
+    """List what the report files hold."""
+    layers = (getattr(new.layers, name) for name in LayerRecords.model_fields)
+    return (*layers, new.report, new.comparison, new.proposal)

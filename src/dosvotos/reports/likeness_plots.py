@@ -125,7 +125,8 @@ def _correlations(sample: MarketStatistics, real: MarketStatistics | None) -> An
         drawn.add_heatmap(
             z=values.to_numpy(), x=labels, y=labels, zmin=-limit, zmax=limit, row=1, col=column,
             colorscale=DIVERGING, showscale=bar_x is not None,
-            colorbar={"x": bar_x or 1.0, "thickness": 10}, hovertemplate="%{y}, %{x}: %{z:.2f}<extra></extra>",
+            colorbar={"x": bar_x or 1.0, "thickness": 10},
+            hovertemplate="%{y}, %{x}: %{z:.2f}<extra></extra>",
         )  # fmt: skip
     drawn.update_xaxes(tickangle=-60, tickfont_size=9, automargin=True)
     return drawn.update_yaxes(autorange="reversed", tickfont_size=9)

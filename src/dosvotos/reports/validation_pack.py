@@ -4,28 +4,40 @@ Every figure enters the page through `Facts.cell`, which reads it from the recor
 names the path beside it: nothing here computes one.
 """
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from markupsafe import escape
+from pydantic import BaseModel
 from sqlalchemy import Engine
 
+from dosvotos.backtest.production import ComparisonReport
+from dosvotos.backtest.report import BacktestReport
+from dosvotos.contracts.experiment import ExperimentContract
+from dosvotos.contracts.records import BacktestRecord, ChainRecord, DatasetRecord, TrainingRecord
 from dosvotos.database.connection import reading
 from dosvotos.database.registry import get_model, get_proposal
 from dosvotos.database.requests import list_requests
-from dosvotos.errors import LineageError
 from dosvotos.files import write_file
 from dosvotos.formats import CHANCE, COUNT, MISSING, Form
 from dosvotos.promotion.audit import read_audit_log
-from dosvotos.promotion.registration import check_reports
+from dosvotos.promotion.report_files import check_reports, read_report
 from dosvotos.reports.figures import BAD, BLUE, MUTED, figure, line
 from dosvotos.reports.metrics import METRICS, RESULTS
 from dosvotos.reports.rendering import render
 from dosvotos.reports.tables import EN, Cell, Table, rows_table
 
 PACK_FILE: Final = "validation_pack.html"
+RECORDS: Final[dict[str, type[BaseModel]]] = {
+    "contract": ExperimentContract,
+    "dataset": DatasetRecord,
+    "training": TrainingRecord,
+    "backtest": BacktestRecord,
+    "chain": ChainRecord,
+    "results": BacktestReport,
+    "comparison": ComparisonReport,
+}
 _P_VALUE: Final = Form(4)
 _EVIDENCE: Final[Mapping[str, tuple[str, Form | None]]] = {
     "looks": ("looks at this window", COUNT),
@@ -142,29 +154,13 @@ def gather(engine: Engine, proposal_id: int) -> dict[str, Any]:
         proposal = get_proposal(connection, proposal_id)
         model = get_model(connection, proposal.model_id)
         votes = [row for row in read_audit_log(connection) if row.proposal_id == proposal_id]
-        further = list_requests(connection, proposal_id)
+        requests = list_requests(connection, proposal_id)
     check_reports(proposal)
-    name = proposal.experiment_name
-    files = {
-        "contract": "experiment_contract.json",
-        "dataset": f"DS_{name}_lineage.json",
-        "training": "training_record.json",
-        "backtest": "backtest_record.json",
-        "chain": "chain_record.json",
-        "results": f"backtest_results_{name}.json",
-        "comparison": f"comparison_report_{name}.json",
-    }
-    if absent := sorted(set(files.values()) - set(proposal.report_files)):
-        raise LineageError(
-            f"proposal {proposal_id} has no {', '.join(absent)}: an older version made it; run the backtest "
-            "and promotion pipelines again"
-        )
-    folder = Path(proposal.report_folder)
     return {
         "promotion_proposals": _json_like(proposal._mapping),
         "model_registry": _json_like(model._mapping),
-        **{record: json.loads((folder / file).read_bytes()) for record, file in files.items()},
-        "backtest_requests": [_json_like(row._mapping) for row in further],
+        **{name: read_report(proposal, record).model_dump(mode="json") for name, record in RECORDS.items()},
+        "backtest_requests": [_json_like(row._mapping) for row in requests],
         "approval_audit_log": [_json_like(row._mapping) for row in votes],
     }
 

@@ -1,18 +1,16 @@
 """Nodes of L4's backtest."""
 
 import logging
-from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from dosvotos.backtest.evidence import sharpe_difference_interval
-from dosvotos.backtest.report import account_report
+from dosvotos.backtest.production import ComparisonReport, ProductionBacktest, make_comparison
+from dosvotos.backtest.report import BacktestReport, account_report
 from dosvotos.backtest.run import run_backtest, trade
 from dosvotos.backtest.simulate import policy_targets, tape_of
 from dosvotos.backtest.window import refuse_in_sample, sample_of, seen_splits
 from dosvotos.contracts.experiment import ExperimentContract, check_unchanged
-from dosvotos.contracts.parameters import read_parameters
+from dosvotos.contracts.parameters import Parameters
 from dosvotos.contracts.records import BacktestRecord, DatasetRecord, TrainingRecord
 from dosvotos.database.contracts import ContractBook
 from dosvotos.database.ledger import Look, TrialLedger, look_of
@@ -21,7 +19,6 @@ from dosvotos.lineage.chain import check_candidate, check_contract, check_datase
 from dosvotos.market.calendar import session_dates
 from dosvotos.market.splits import Split, splits_of
 from dosvotos.policy.bundle import Bundle
-from dosvotos.promotion.criteria import Improvement, improvement_over
 
 logger = logging.getLogger(__name__)
 
@@ -34,19 +31,18 @@ def open_test(
     test: pd.DataFrame,
     ledger: TrialLedger,
     book: ContractBook,
-    parameters: dict[str, Any],
+    parameters: Parameters,
 ) -> pd.DataFrame:
-    """Verify the chain up to here and write the look into the ledger; only then is test handed on."""
+    """Verify the chain up to here and write the look into the ledger; only then hand test on."""
     check_contract(contract, book.registered(contract))
-    present = read_parameters(parameters)
-    check_unchanged(contract, present)
+    check_unchanged(contract, parameters)
     check_dataset(contract, dataset, candidate.policy.norm_stats)
     check_candidate(dataset, training, candidate, contract)
     check_split(dataset, "test", test)
     days = session_dates(pd.DatetimeIndex(test.index))
     refuse_in_sample(days[0].astype(object), days[-1].astype(object), dataset.date_ranges)
     ledger.record(
-        look_of(contract, training.model_hash), contract.experiment_name, present.data_acquisition.as_of
+        look_of(contract, training.model_hash), contract.experiment_name, parameters.data_acquisition.as_of
     )
     return test
 
@@ -57,79 +53,63 @@ def backtest_candidate(
     training: TrainingRecord,
     candidate: Bundle,
     test: pd.DataFrame,
-) -> dict[str, Any]:
-    """Run the served policy over the test window, beside strategies without skill."""
+    ledger: TrialLedger,
+) -> BacktestReport:
+    """Run the served policy over the opened test window, beside strategies without skill."""
+    ledger.require(look_of(contract, training.model_hash))
+    check_split(dataset, "test", test)
     window = _test(contract)
-    report = run_backtest(candidate.policy, test, window.sessions(), contract.parameters)
-    return {
-        "model_id": training.model_id,
-        "model_hash": training.model_hash,
-        "experiment_name": contract.experiment_name,
-        "test_period": f"{window.first} to {window.last}",
-        "sample": sample_of(window.first, window.last, dataset.date_ranges),
-        **report,
-    }
+    result = run_backtest(candidate.policy, test, window.sessions(), contract.parameters)
+    return BacktestReport(
+        **dict(result),
+        model_id=training.model_id,
+        model_hash=training.model_hash,
+        experiment_name=contract.experiment_name,
+        test_period=f"{window.first} to {window.last}",
+        sample=sample_of(window.first, window.last, dataset.date_ranges),
+    )
 
 
 def backtest_production(
     contract: ExperimentContract,
+    dataset: DatasetRecord,
     training: TrainingRecord,
     production: ProductionModel | None,
     test: pd.DataFrame,
-) -> dict[str, Any]:
+) -> ProductionBacktest:
     """Run the production model over the same bars with the same costs and financing.
 
     There is nothing to run without a production model, or when the candidate is that model itself.
     """
-    if production is None or production.row.model_hash == training.model_hash:
-        return {"status": "not_applicable", "model_id": production.row.model_id if production else None}
-    window = _test(contract)
-    if seen_splits(window.first, window.last, production.row.lineage["date_ranges"]):
-        return {"status": "not_comparable", "model_id": production.row.model_id}
+    if production is None:
+        return ProductionBacktest(status="not_applicable", model_id=None)
+    model, window = production.row, _test(contract)
+    if model.model_hash == training.model_hash:
+        return ProductionBacktest(status="not_applicable", model_id=model.model_id)
+    if seen_splits(window.first, window.last, model.lineage["date_ranges"]):
+        return ProductionBacktest(status="not_comparable", model_id=model.model_id)
+    check_split(dataset, "test", test)
     tape = tape_of(test)
     account = trade(tape, policy_targets(production.bundle.policy, test), contract.parameters)
     report = account_report(account, tape, window.sessions())
-    return {"status": "compared", "model_id": production.row.model_id, **report}
+    return ProductionBacktest(status="compared", model_id=model.model_id, **dict(report))
 
 
 def compare_with_production(
-    contract: ExperimentContract, results: dict[str, Any], production: dict[str, Any]
-) -> dict[str, Any]:
-    """Set the candidate beside the production model, with the paired difference and its interval."""
-    evidence = contract.parameters.evidence
-    improvement = Improvement(production["status"], None, None, None, None)
-    if production["status"] == "compared":
-        interval = sharpe_difference_interval(
-            np.array(list(results["daily_returns"].values())),
-            np.array(list(production["daily_returns"].values())),
-            evidence.bootstrap_replications,
-            evidence.seed,
-        )
-        threshold = contract.parameters.quality_thresholds.success_criteria.improvement_threshold
-        improvement = improvement_over(results["metrics"], production["metrics"], interval, threshold)
-    return {
-        "model_id": results["model_id"],
-        "experiment_name": results["experiment_name"],
-        "test_period": results["test_period"],
-        "baseline_model_id": production["model_id"],
-        "status": improvement.status,
-        "metrics": results["metrics"],
-        "baseline_metrics": production.get("metrics"),
-        "sharpe_difference": _difference(results["metrics"], production.get("metrics")),
-        "sharpe_improvement": improvement.sharpe,
-        "drawdown_improvement": improvement.drawdown,
-        "interval_90": list(improvement.interval_90) if improvement.interval_90 else None,
-        "reached": improvement.reached,
-        "baseline_equity_curve": production.get("equity_curve"),
-    }
+    contract: ExperimentContract, report: BacktestReport, production: ProductionBacktest
+) -> ComparisonReport:
+    """Compare the candidate with the production model, the paired difference and its interval included."""
+    parameters = contract.parameters
+    threshold = parameters.quality_thresholds.success_criteria.improvement_threshold
+    return make_comparison(report, production, threshold, parameters.evidence)
 
 
 def seal_backtest(
     contract: ExperimentContract,
     dataset: DatasetRecord,
     training: TrainingRecord,
-    results: dict[str, Any],
-    comparison: dict[str, Any],
+    report: BacktestReport,
+    comparison: ComparisonReport,
 ) -> tuple[BacktestRecord, tuple[Look, dict[str, float]]]:
     """Record the backtest and hand its daily returns to the ledger."""
     record = BacktestRecord(
@@ -138,30 +118,20 @@ def seal_backtest(
         model_hash=training.model_hash,
         dataset_hash=dataset.dataset_hash,
         test_dataset_hash=dataset.splits["test"].digest,
-        backtest_hash=results["backtest_hash"],
-        test_period=results["test_period"],
-        baseline_model_id=comparison["baseline_model_id"],
+        backtest_hash=report.backtest_hash,
+        test_period=report.test_period,
+        baseline_model_id=comparison.baseline_model_id,
         promotion_decision="PENDING_APPROVAL",
     )
-    metrics = results["metrics"]
+    metrics = report.metrics
     logger.info(
-        "L4 %s: %s trades, drawdown %.1f%%, %s",
+        "L4 %s: %s trades, drawdown %.1f%%, Sharpe %s",
         record.test_period,
-        metrics["total_trades"],
-        100 * metrics["max_drawdown"],
-        f"Sharpe {metrics['sharpe_ratio']:.2f}"
-        if metrics["sharpe_ratio"] is not None
-        else "Sharpe undefined",
+        metrics.total_trades,
+        100 * metrics.max_drawdown,
+        "undefined" if metrics.sharpe_ratio is None else f"{metrics.sharpe_ratio:.2f}",
     )
-    return record, (look_of(contract, training.model_hash), results["daily_returns"])
-
-
-def _difference(new: dict[str, Any], old: dict[str, Any] | None) -> float | None:
-    """Difference of two Sharpe ratios; None where one is not defined."""
-    if old is None or new["sharpe_ratio"] is None or old["sharpe_ratio"] is None:
-        return None
-    difference: float = new["sharpe_ratio"] - old["sharpe_ratio"]
-    return difference
+    return record, (look_of(contract, training.model_hash), report.daily_returns)
 
 
 def _test(contract: ExperimentContract) -> Split:

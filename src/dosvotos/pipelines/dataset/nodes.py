@@ -32,7 +32,7 @@ from dosvotos.market.features import MarketHistory
 from dosvotos.market.missing import missing_reasons
 from dosvotos.market.normalization import NormStats, fit_norm_stats
 from dosvotos.market.splits import splits_of
-from dosvotos.promotion.identity import current_user
+from dosvotos.users import current_user
 
 logger = logging.getLogger(__name__)
 

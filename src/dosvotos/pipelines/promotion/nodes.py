@@ -1,39 +1,44 @@
 """Nodes of L4's vote."""
 
-from typing import Any
-
 import pandas as pd
 
-from dosvotos.backtest.report import account_digest, findings_of
+from dosvotos.backtest.production import ComparisonReport
+from dosvotos.backtest.report import BacktestReport, account_digest
 from dosvotos.backtest.run import trade
 from dosvotos.backtest.simulate import policy_targets, tape_of
 from dosvotos.contracts.experiment import ExperimentContract, check_unchanged
-from dosvotos.contracts.parameters import read_parameters
-from dosvotos.contracts.records import BacktestRecord, ChainRecord, DatasetRecord, TrainingRecord
+from dosvotos.contracts.parameters import Parameters
+from dosvotos.contracts.records import (
+    BacktestRecord,
+    ChainRecord,
+    DataHashes,
+    DatasetRecord,
+    LayerRecords,
+    Recomputed,
+    TrainingRecord,
+)
 from dosvotos.database.contracts import ContractBook
 from dosvotos.database.history import stored_history
 from dosvotos.database.ledger import TrialLedger, look_of
 from dosvotos.database.market_data import BarTable, MacroTables
 from dosvotos.lineage.chain import (
-    Seen,
+    bundle_hashes,
     chain_records,
     check_chain,
     check_contract,
-    seen_bundle,
-    seen_contract,
-    seen_history,
-    seen_splits,
+    contract_hashes,
+    history_hashes,
+    split_hashes,
 )
-from dosvotos.pipelines.promotion.summary import print_summary
+from dosvotos.pipelines.promotion.summary import print_proposal
 from dosvotos.policy.bundle import Bundle
-from dosvotos.promotion.criteria import Improvement
-from dosvotos.promotion.evidence import Evidence, weigh
+from dosvotos.promotion.evidence import Evidence, make_evidence
 from dosvotos.promotion.proposal import PromotionProposal, make_proposal
-from dosvotos.promotion.registration import ProposalBook, Submission
+from dosvotos.promotion.registration import NewProposal, ProposalRegistry
 from dosvotos.reports.validation_pack import write_pack
 
 
-def find_data_hashes(
+def recompute_data_hashes(
     contract: ExperimentContract,
     book: ContractBook,
     bar_table: BarTable,
@@ -42,7 +47,7 @@ def find_data_hashes(
     val: pd.DataFrame,
     test: pd.DataFrame,
     backtest: BacktestRecord,
-) -> dict[str, Seen]:
+) -> DataHashes:
     """Hash contract, history and splits again: the history as the database has it, the splits' files.
 
     `backtest` is here so that this comes after it: test is read by nobody before its look is written down.
@@ -53,7 +58,8 @@ def find_data_hashes(
         contract.parameters, bar_table, macro_tables, contract.data_as_of, contract.test_end
     )
     splits = {"train": train, "val": val, "test": test}
-    return {**seen_contract(contract), **seen_history(history), **seen_splits(splits)}
+    hashes = {**contract_hashes(contract), **history_hashes(history), **split_hashes(splits)}
+    return DataHashes(fields=hashes)
 
 
 def verify_chain(
@@ -61,121 +67,59 @@ def verify_chain(
     dataset: DatasetRecord,
     training: TrainingRecord,
     backtest: BacktestRecord,
-    results: dict[str, Any],
+    report: BacktestReport,
     candidate: Bundle,
     test: pd.DataFrame,
-    data_hashes: dict[str, Seen],
-) -> tuple[ChainRecord, dict[str, Any]]:
-    """Look at every link from L0 to here, the backtest's account run again; and gather the records."""
+    data_hashes: DataHashes,
+) -> tuple[ChainRecord, LayerRecords]:
+    """Compare every link from L0 to here, the account run again, and gather the layers' records."""
     account = trade(tape_of(test), policy_targets(candidate.policy, test), contract.parameters)
-    found = {
-        **data_hashes,
-        **seen_bundle(candidate),
-        "backtest_hash": Seen(account_digest(account), "the hash of the account run again"),
-        "promotion_decision": Seen("PENDING_APPROVAL", "before any vote"),
+    recomputed = {
+        **data_hashes.fields,
+        **bundle_hashes(candidate),
+        "backtest_hash": Recomputed(
+            value=account_digest(account), source="the hash of the account run again"
+        ),
+        "promotion_decision": Recomputed(value="PENDING_APPROVAL", source="before any vote"),
     }
-    chain = check_chain(chain_records(contract, dataset, training, backtest, results), found)
-    records = {
-        "experiment_contract.json": contract,
-        f"DS_{contract.experiment_name}_lineage.json": dataset,
-        "training_record.json": training,
-        "backtest_record.json": backtest,
-        "chain_record.json": chain,
-    }
-    return chain, {name: record.model_dump(mode="json") for name, record in records.items()}
-
-
-def weigh_evidence(
-    contract: ExperimentContract,
-    dataset: DatasetRecord,
-    training: TrainingRecord,
-    backtest: BacktestRecord,
-    results: dict[str, Any],
-    ledger: TrialLedger,
-) -> Evidence:
-    """Ask what luck, strategies without skill, other seeds and missing data leave of the result."""
-    looks = ledger.overlapping(look_of(contract, backtest.model_hash))
-    return weigh(
-        contract,
-        dataset.splits["test"],
-        dataset.point_in_time,
-        training.seeds,
-        results,
-        looks,
-        ledger.genesis(),
+    chain = check_chain(chain_records(contract, dataset, training, backtest, report), recomputed)
+    layers = LayerRecords(
+        contract=contract, dataset=dataset, training=training, backtest=backtest, chain=chain
     )
+    return chain, layers
+
+
+def assess_evidence(layers: LayerRecords, report: BacktestReport, ledger: TrialLedger) -> Evidence:
+    """Assess what luck, strategies without skill, other seeds and missing data leave of the result."""
+    looks = ledger.overlapping(look_of(layers.contract, layers.backtest.model_hash))
+    return make_evidence(layers, report, looks, ledger.genesis())
 
 
 def propose_promotion(
-    contract: ExperimentContract,
-    dataset: DatasetRecord,
-    training: TrainingRecord,
-    backtest: BacktestRecord,
-    results: dict[str, Any],
-    comparison: dict[str, Any],
-    evidence: Evidence,
-    chain: ChainRecord,
+    layers: LayerRecords, report: BacktestReport, comparison: ComparisonReport, evidence: Evidence
 ) -> PromotionProposal:
     """Put criteria, improvement, evidence and lineage together into L4's vote."""
-    interval = comparison["interval_90"]
-    improvement = Improvement(
-        comparison["status"],
-        comparison["sharpe_improvement"],
-        comparison["drawdown_improvement"],
-        (interval[0], interval[1]) if interval else None,
-        comparison["reached"],
-    )
-    edge = contract.parameters.sample_market.edge
-    simulated = dataset.point_in_time == "simulated"
-    lineage = {
-        "acquisition_hash": dataset.acquisition_hash,
-        "dataset_hash": dataset.dataset_hash,
-        "config_hash": contract.config_hash,
-        "feature_order_hash": dataset.feature_order_hash,
-        "norm_stats_hash": dataset.norm_stats_hash,
-        "model_hash": training.model_hash,
-        "manifest_hash": training.manifest_hash,
-        "reward_config_hash": contract.reward_config_hash,
-        "backtest_hash": backtest.backtest_hash,
-        "test_dataset_hash": backtest.test_dataset_hash,
-        "test_period": backtest.test_period,
-        "baseline_model_id": backtest.baseline_model_id,
-        "mlflow_run_id": training.mlflow_run_id,
-        "planted_edge": edge if simulated and edge > 0 else None,
-        "oracle_sharpe": results["oracle_sharpe"],
-    }
-    findings = findings_of(results)
-    return make_proposal(contract, training.model_id, findings, improvement, evidence, lineage, chain)
+    return make_proposal(layers, report, comparison, evidence)
 
 
 def submit_proposal(
     proposal: PromotionProposal,
-    training: TrainingRecord,
-    dataset: DatasetRecord,
-    results: dict[str, Any],
-    comparison: dict[str, Any],
-    contract: ExperimentContract,
-    records: dict[str, Any],
-    parameters: dict[str, Any],
-) -> tuple[Submission]:
-    """Hand the proposal and its report files to the books."""
-    present = read_parameters(parameters)
-    check_unchanged(contract, present)
-    name = contract.experiment_name
-    reports = {
-        f"backtest_results_{name}.json": results,
-        f"comparison_report_{name}.json": comparison,
-        f"promotion_proposal_{name}.json": proposal.model_dump(mode="json"),
-        **records,
-    }
-    return (Submission(proposal, training, dataset, reports, present.data_acquisition.as_of),)
+    layers: LayerRecords,
+    report: BacktestReport,
+    comparison: ComparisonReport,
+    parameters: Parameters,
+) -> tuple[NewProposal]:
+    """Hand the proposal and every layer's record to the registry."""
+    check_unchanged(layers.contract, parameters)
+    new = NewProposal(proposal, layers, report, comparison, parameters.data_acquisition.as_of)
+    return (new,)
 
 
-def write_validation_pack(proposal: PromotionProposal, book: ProposalBook) -> None:
+def write_validation_pack(proposal: PromotionProposal, registry: ProposalRegistry) -> None:
     """Write the page a person prints and reads, beside the proposal's files."""
-    write_pack(book.engine, book.current(proposal.model_id).id)
+    write_pack(registry.engine, registry.current(proposal.model_id).id)
 
 
-def announce(proposal: PromotionProposal, results: dict[str, Any], book: ProposalBook) -> None:
-    """Print the proposal as it stands in the books, and what to do next."""
-    print_summary(book.current(proposal.model_id), results)
+def print_summary(proposal: PromotionProposal, report: BacktestReport, registry: ProposalRegistry) -> None:
+    """Print the proposal as it is registered, and what to do next."""
+    print_proposal(registry.current(proposal.model_id), report)

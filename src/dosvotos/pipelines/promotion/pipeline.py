@@ -3,22 +3,22 @@
 from kedro.pipeline import Pipeline, node
 
 from dosvotos.pipelines.promotion.nodes import (
-    announce,
-    find_data_hashes,
+    assess_evidence,
+    print_summary,
     propose_promotion,
+    recompute_data_hashes,
     submit_proposal,
     verify_chain,
-    weigh_evidence,
     write_validation_pack,
 )
 
 
 def create_pipeline() -> Pipeline:
-    """L4, second half: chain and evidence -> proposal -> the books."""
+    """L4, second half: chain and evidence -> proposal -> registry."""
     return Pipeline(
         [
             node(
-                find_data_hashes,
+                recompute_data_hashes,
                 [
                     "experiment_contract",
                     "experiment_contracts",
@@ -30,7 +30,7 @@ def create_pipeline() -> Pipeline:
                     "backtest_record",
                 ],
                 "data_hashes",
-                name="find_data_hashes",
+                name="recompute_data_hashes",
             ),
             node(
                 verify_chain,
@@ -48,30 +48,14 @@ def create_pipeline() -> Pipeline:
                 name="verify_chain",
             ),
             node(
-                weigh_evidence,
-                [
-                    "experiment_contract",
-                    "dataset_record",
-                    "training_record",
-                    "backtest_record",
-                    "backtest_results",
-                    "oos_trials",
-                ],
+                assess_evidence,
+                ["layer_records", "backtest_results", "oos_trials"],
                 "evidence",
-                name="weigh_evidence",
+                name="assess_evidence",
             ),
             node(
                 propose_promotion,
-                [
-                    "experiment_contract",
-                    "dataset_record",
-                    "training_record",
-                    "backtest_record",
-                    "backtest_results",
-                    "comparison_report",
-                    "evidence",
-                    "chain_record",
-                ],
+                ["layer_records", "backtest_results", "comparison_report", "evidence"],
                 "promotion_proposal",
                 name="propose_promotion",
             ),
@@ -79,13 +63,10 @@ def create_pipeline() -> Pipeline:
                 submit_proposal,
                 [
                     "promotion_proposal",
-                    "training_record",
-                    "dataset_record",
+                    "layer_records",
                     "backtest_results",
                     "comparison_report",
-                    "experiment_contract",
-                    "layer_records",
-                    "parameters",
+                    "experiment_parameters",
                 ],
                 "promotion_proposals",
                 name="submit_proposal",
@@ -97,10 +78,10 @@ def create_pipeline() -> Pipeline:
                 name="write_validation_pack",
             ),
             node(
-                announce,
+                print_summary,
                 ["promotion_proposal", "backtest_results", "promotion_proposals"],
                 None,
-                name="announce",
+                name="print_summary",
             ),
         ],
         tags="L4",

@@ -6,12 +6,17 @@ from rich.panel import Panel
 from rich.table import Table
 from sqlalchemy import Row
 
+from dosvotos.backtest.report import BacktestReport
+from dosvotos.backtest.stress import Stress
 from dosvotos.console import open_console, plain_table
 from dosvotos.formats import Formats
 from dosvotos.hashing import short
+from dosvotos.promotion.evidence import Evidence
+from dosvotos.promotion.proposal import stored_criteria, stored_evidence
 
 _FORMATS = Formats("en")
 _COLOURS = {"PROMOTE": "green", "REVIEW": "yellow", "REJECT": "red"}
+_VERDICT_COLOURS = {"PASS": "green", "FAIL": "red"}
 _INTERVALS = {
     "sharpe_ratio": ("Sharpe ratio", "{:.2f}"),
     "total_return": ("total return", "{:+.1%}"),
@@ -27,9 +32,9 @@ _SHOWN_HASHES = (
 )
 
 
-def print_summary(proposal: Row[Any], results: dict[str, Any]) -> None:
-    """Print recommendation, metrics, criteria, lineage and the next step."""
-    console = open_console()
+def print_proposal(proposal: Row[Any], report: BacktestReport) -> None:
+    """Print recommendation, metrics, criteria, evidence, lineage and the next step."""
+    console, evidence = open_console(), stored_evidence(proposal)
     colour = _COLOURS[proposal.recommendation]
     console.print()
     console.print(
@@ -40,20 +45,21 @@ def print_summary(proposal: Row[Any], results: dict[str, Any]) -> None:
             expand=False,
         )
     )
-    console.print(_metrics(results))
-    console.print(_stress(results["stress"]))
+    console.print(_metrics(report))
+    console.print(_stress(report.stress))
     console.print(_criteria(proposal))
-    console.print(_evidence(proposal.evidence))
+    if evidence:
+        console.print(_evidence(evidence))
     console.print(_lineage(proposal))
-    for line in _remarks(proposal):
+    for line in _remarks(proposal, evidence):
         console.print(line, style="dim")
     console.print(f"status: {proposal.status}")
     console.print(f"next: {_next_step(proposal)}\n", style="bold")
 
 
-def _metrics(results: dict[str, Any]) -> Table:
-    table = plain_table("out of sample", results["test_period"], "always long", "always short")
-    columns = [results["metrics"], results["naive"]["always_long"], results["naive"]["always_short"]]
+def _metrics(report: BacktestReport) -> Table:
+    table = plain_table("out of sample", report.test_period, "always long", "always short")
+    columns = (report.metrics, report.naive.always_long, report.naive.always_short)
     for label, name, form in (
         ("Sharpe ratio", "sharpe_ratio", "{:.2f}"),
         ("Sortino ratio", "sortino_ratio", "{:.2f}"),
@@ -65,57 +71,53 @@ def _metrics(results: dict[str, Any]) -> Table:
         ("average trade, USD", "avg_trade_pnl", "{:+,.2f}"),
         ("total return", "total_return", "{:+.1%}"),
     ):
-        shown = ["-" if column[name] is None else form.format(column[name]) for column in columns]
-        table.add_row(label, *shown)
+        values = [getattr(column, name) for column in columns]
+        table.add_row(label, *("-" if value is None else form.format(value) for value in values))
     return table
 
 
-def _stress(stress: dict[str, Any]) -> Table:
-    """The same decisions at other costs and with later fills, and where the gain is used up."""
-    cases = [(f"{case['cost_bps']:.1f} bps a side", case["metrics"]) for case in stress["costs"]]
-    cases += [
-        (f"filled {case['bars']} bar(s) later", case["metrics"]) for case in stress["delays"] if case["bars"]
-    ]
+def _stress(stress: Stress) -> Table:
+    """Tabulate the same decisions at other costs and with later fills, and where the gain is used up."""
+    cases = [(f"{case.cost_bps:.1f} bps a side", case.metrics) for case in stress.costs]
+    cases += [(f"filled {case.bars} bar(s) later", case.metrics) for case in stress.delays if case.bars]
     table = plain_table("the same decisions", "Sharpe ratio", "total return")
     for label, metrics in cases:
-        sharpe = "-" if metrics["sharpe_ratio"] is None else f"{metrics['sharpe_ratio']:.2f}"
-        table.add_row(label, sharpe, f"{metrics['total_return']:+.1%}")
-    even = stress["break_even_bps"]
+        sharpe = "-" if metrics.sharpe_ratio is None else f"{metrics.sharpe_ratio:.2f}"
+        table.add_row(label, sharpe, f"{metrics.total_return:+.1%}")
+    even = stress.break_even_bps
     table.add_row("gain used up at", "never a gain" if even is None else f"{even:.1f} bps a side")
     return table
 
 
 def _criteria(proposal: Row[Any]) -> Table:
     table = plain_table("criterion", "result")
+    verdicts = {criterion.name: criterion.verdict for criterion in stored_criteria(proposal) or ()}
     for name, text in proposal.criteria_results.items():
-        colour = "green" if text.startswith("PASS") else "red" if text.startswith("FAIL") else "yellow"
+        colour = _VERDICT_COLOURS.get(verdicts[name], "yellow") if name in verdicts else "default"
         table.add_row(name, f"[{colour}]{text}[/]")
     return table
 
 
-def _evidence(evidence: dict[str, Any]) -> Table:
-    """What the window proves, with its intervals and with what it could have shown at all."""
+def _evidence(evidence: Evidence) -> Table:
+    """Tabulate what the window proves, with its intervals and with what it could have shown at all."""
     table = plain_table("evidence", "")
-    look = (
-        f"look {evidence['looks']} at this window" if evidence["looks"] > 1 else "first look at this window"
-    )
-    table.add_row("looks", f"{look}, {evidence['prior_trials']} declared; {evidence['seeds']}")
-    ledger = evidence["ledger"]
-    table.add_row("trial ledger", f"{short(ledger['id'])}, since {ledger['created_at'][:10]}")
-    table.add_row("true Sharpe ratio above 0", _FORMATS.chance(evidence["psr"]))
-    table.add_row("above the luckiest of all looks", _FORMATS.chance(evidence["deflated_sharpe"]))
-    if evidence["spa_p_value"] is not None:
-        member = "in" if evidence["in_superior_set"] else "not in"
-        asked = f"at most {evidence['level']:.4f} needed, {member} the superior set"
-        table.add_row("SPA p-value", f"{evidence['spa_p_value']:.4f} ({asked})")
-    needed = evidence["min_track_record"]
+    look = f"look {evidence.looks} at this window" if evidence.looks > 1 else "first look at this window"
+    table.add_row("looks", f"{look}, {evidence.prior_trials} declared; {evidence.seeds}")
+    table.add_row("trial ledger", f"{short(evidence.ledger.id)}, since {evidence.ledger.created_at[:10]}")
+    table.add_row("true Sharpe ratio above 0", _FORMATS.chance(evidence.psr))
+    table.add_row("above the luckiest of all looks", _FORMATS.chance(evidence.deflated_sharpe))
+    if evidence.spa_p_value is not None:
+        member = "in" if evidence.in_superior_set else "not in"
+        asked = f"at most {evidence.level:.4f} needed, {member} the superior set"
+        table.add_row("SPA p-value", f"{evidence.spa_p_value:.4f} ({asked})")
+    needed = evidence.min_track_record
     record = "none is long enough" if needed is None else f"{needed:,} sessions"
-    table.add_row("record needed", f"{record}; the window has {evidence['sessions']:,}")
-    for name, (label, form) in _INTERVALS.items():
-        if intervals := evidence["intervals_90"]:
-            found, low, high = (form.format(value) for value in intervals[name])
-            table.add_row(label, f"{found} ({low} to {high}, 90%)")
-    shown = ", ".join(f"{sharpe}: {_FORMATS.chance(chance)}" for sharpe, chance in evidence["power"].items())
+    table.add_row("record needed", f"{record}; the window has {evidence.sessions:,}")
+    for name, interval in (evidence.intervals_90 or {}).items():
+        label, form = _INTERVALS[name]
+        found, low, high = map(form.format, interval)
+        table.add_row(label, f"{found} ({low} to {high}, 90%)")
+    shown = ", ".join(f"{sharpe}: {_FORMATS.chance(chance)}" for sharpe, chance in evidence.power.items())
     table.add_row("window would show a true Sharpe of", shown)
     return table
 
@@ -127,15 +129,15 @@ def _lineage(proposal: Row[Any]) -> Table:
     return table
 
 
-def _remarks(proposal: Row[Any]) -> list[str]:
-    lines = [f"evidence missing: {note}." for note in proposal.evidence["notes"]]
+def _remarks(proposal: Row[Any], evidence: Evidence | None) -> list[str]:
+    lines = [f"evidence missing: {note}." for note in (evidence.notes if evidence else ())]
     if (edge := proposal.lineage["planted_edge"]) is not None:
         lines.append(
             f"The sample market's edge ({edge}) is planted and generous; real markets are not like this. "
             f"Someone who knew it and was flat overnight would have had Sharpe "
             f"{proposal.lineage['oracle_sharpe']:.2f}."
         )
-    if proposal.evidence["point_in_time"] == "unproven":
+    if evidence and evidence.point_in_time == "unproven":
         lines.append("point in time: unproven, the macro data are final vintages.")
     return lines
 

@@ -25,5 +25,5 @@ def current_user() -> str:
 
 
 def same_person(one: str, other: str) -> bool:
-    """Whether two names are one person's, whatever their case and outer spaces."""
+    """Tell whether two names are one person's, whatever their case and outer spaces."""
     return one.strip().casefold() == other.strip().casefold()

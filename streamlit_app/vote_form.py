@@ -7,21 +7,14 @@ from typing import NamedTuple
 
 import streamlit as st
 
-from dosvotos.errors import (
-    BundleError,
-    ContractError,
-    DatabaseError,
-    DataError,
-    DecisionConflictError,
-    DecisionError,
-    LineageError,
-)
+from dosvotos.errors import DosVotosError
 from dosvotos.lineage.vote import decide_verified
 from dosvotos.promotion.decision import MAX_NOTES, MIN_REVIEW_NOTES, Decision
-from dosvotos.promotion.identity import current_user
+from dosvotos.users import current_user
 from streamlit_app import queries
 from streamlit_app.identity import cast_vote
 from streamlit_app.page import now, plain, translator
+from streamlit_app.problems import refusal_of
 
 _PRODUCTION, _SHADOW = "to_production", "to_shadow"
 
@@ -34,15 +27,15 @@ class _Draft(NamedTuple):
 
 
 class _Answer(NamedTuple):
-    """What came of a click: a text of ours, and the reason as the domain words it."""
+    """What a click led to: a text of ours, and the reason as the domain words it."""
 
     key: str
     accepted: bool
     reason: str = ""
 
 
-def show_ballot(proposal: queries.Record, is_open: bool) -> None:
-    """Show what came of the last click, and for an open proposal the form or the confirmation."""
+def show_vote_form(proposal: queries.Record, is_open: bool) -> None:
+    """Show what the last click led to, and for an open proposal the form or the confirmation."""
     t = translator()
     answer = st.session_state.pop(f"vote-answer-{proposal.id}", None)
     if not (is_open or answer):
@@ -83,7 +76,7 @@ def _form(proposal: queries.Record) -> None:
                 )
             st.form_submit_button(t("vote.reject"), on_click=_turn_down, args=[proposal, "REJECT"])
             st.form_submit_button(
-                t("vote.more_tests"), on_click=_turn_down, args=[proposal, "REQUEST_MORE_TESTS"]
+                t("vote.extra_backtests"), on_click=_turn_down, args=[proposal, "REQUEST_MORE_TESTS"]
             )
 
 
@@ -134,7 +127,7 @@ def _approve(proposal: queries.Record, draft: _Draft) -> None:
 
 
 def _turn_down(proposal: queries.Record, decision: Decision) -> None:
-    done = "vote.done_rejected" if decision == "REJECT" else "vote.done_more_tests"
+    done = "vote.done_rejected" if decision == "REJECT" else "vote.done_extra_backtests"
     _vote(proposal, decision, _Draft(_notes(proposal), to_production=False), done)
 
 
@@ -146,16 +139,8 @@ def _vote(proposal: queries.Record, decision: Decision, draft: _Draft, done: str
     cast = cast_vote(decision, draft.notes, draft.to_production)
     try:
         decide_verified(queries.engine(), proposal.id, cast, now())
-    except DecisionConflictError as error:
-        _answer(proposal, _Answer("vote.conflict", False, str(error)))
-    except (DecisionError, ContractError, DataError) as error:
-        _answer(proposal, _Answer("vote.refused", False, str(error)))
-    except BundleError as error:
-        _answer(proposal, _Answer("vote.altered_model", False, str(error)))
-    except LineageError as error:
-        _answer(proposal, _Answer("vote.altered_reports", False, str(error)))
-    except DatabaseError as error:
-        _answer(proposal, _Answer("app.database_unavailable", False, str(error)))
+    except DosVotosError as error:
+        _answer(proposal, _Answer(refusal_of(error).text, False, str(error)))
     else:
         _answer(proposal, _Answer(done, True))
 

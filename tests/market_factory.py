@@ -1,7 +1,6 @@
-"""The records of every layer behind a proposal, laid out so that each link of the chain holds."""
+"""A small stored market and the records of every layer behind a proposal on it."""
 
 from datetime import date, datetime
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,7 +8,13 @@ from sqlalchemy import Engine
 
 from dosvotos.contracts.experiment import ExperimentContract, make_contract
 from dosvotos.contracts.features import FEATURE_ORDER_HASH, MACRO_SOURCES
-from dosvotos.contracts.records import BacktestRecord, DatasetRecord, SplitRecord, TrainingRecord
+from dosvotos.contracts.records import (
+    BacktestRecord,
+    DatasetRecord,
+    LayerRecords,
+    SplitRecord,
+    TrainingRecord,
+)
 from dosvotos.database.contracts import ContractBook
 from dosvotos.database.history import history_hash, stored_history
 from dosvotos.database.market_data import StoredMarket
@@ -18,6 +23,7 @@ from dosvotos.lineage.chain import chain_records, check_chain
 from dosvotos.market.calendar import scheduled_sessions, session_bar_times
 from dosvotos.policy.bundle import Bundle
 from tests.conftest import parameters_of
+from tests.report_factory import report_of
 
 INSTRUMENT = "USD/COP.SIM"
 SESSIONS = scheduled_sessions(date(2025, 6, 24), date(2025, 7, 8))
@@ -30,15 +36,15 @@ PERIODS = {
 }
 
 
-def lay_contract(engine: Engine, experiment: str) -> ExperimentContract:
-    """An experiment's contract, in the books."""
+def store_contract(engine: Engine, experiment: str) -> ExperimentContract:
+    """Make an experiment's contract and store it."""
     contract = make_contract(parameters_of(experiment={"name": experiment}), date(2026, 7, 31), "alice")
     ContractBook(engine).store(contract)
     return contract
 
 
-def lay_market(engine: Engine, contract: ExperimentContract) -> str:
-    """Ten sessions of bars and a year of each variable behind features; gives the hash of what is stored."""
+def store_market(engine: Engine, contract: ExperimentContract) -> str:
+    """Store ten sessions of bars and a year of each variable behind features; gives the history's hash."""
     parameters = contract.parameters
     bars, macro = StoredMarket(engine, INSTRUMENT, parameters.feed).tables
     if bars.state(contract.data_as_of) is None:
@@ -47,10 +53,10 @@ def lay_market(engine: Engine, contract: ExperimentContract) -> str:
     return history_hash(stored_history(parameters, bars, macro, contract.data_as_of, contract.test_end))
 
 
-def records_behind(
+def layers_behind(
     contract: ExperimentContract, bundle: Bundle, acquisition_hash: str, model_id: str, baseline: str | None
-) -> dict[str, Any]:
-    """The records of L2 to L4 by their file's name."""
+) -> LayerRecords:
+    """What the layers would have recorded, so that every link holds."""
     name, policy = contract.experiment_name, bundle.policy
     split = SplitRecord(
         path="x", digest=digest_json("test"), first_session="2025-07-01", last_session="2026-07-31",
@@ -79,15 +85,9 @@ def records_behind(
         test_dataset_hash=split.digest, backtest_hash=digest_json("backtest"), test_period=PERIODS["test"],
         baseline_model_id=baseline, promotion_decision="PENDING_APPROVAL",
     )  # fmt: skip
-    records = {
-        "experiment_contract.json": contract,
-        f"DS_{name}_lineage.json": dataset,
-        "training_record.json": training,
-        "backtest_record.json": backtest,
-    }
-    chain = check_chain(chain_records(contract, dataset, training, backtest, backtest.model_dump()), {})
-    records["chain_record.json"] = chain
-    return {file: record.model_dump(mode="json") for file, record in records.items()}
+    report = report_of(model_hash=policy.digest, backtest_hash=backtest.backtest_hash)
+    chain = check_chain(chain_records(contract, dataset, training, backtest, report), {})
+    return LayerRecords(contract=contract, dataset=dataset, training=training, backtest=backtest, chain=chain)
 
 
 def _bars() -> pd.DataFrame:

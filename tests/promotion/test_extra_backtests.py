@@ -1,4 +1,4 @@
-"""Further backtests on a desk with ten sessions of stored bars, the first three of them in val."""
+"""Extra backtests on a desk with ten sessions of stored bars, the first three of them in val."""
 
 import json
 from datetime import UTC, date, datetime, timedelta
@@ -18,12 +18,13 @@ from dosvotos.database.requests import get_request
 from dosvotos.errors import BundleError, DecisionConflictError, LineageError, RequestError
 from dosvotos.market.dataset import feature_rows
 from dosvotos.market.splits import Split
-from dosvotos.promotion import more_tests
+from dosvotos.promotion import extra_backtests
 from dosvotos.promotion.decision import Vote, decide
-from dosvotos.promotion.more_tests import read_further, request_backtest, run_request
+from dosvotos.promotion.extra_backtests import request_backtest, run_request
+from dosvotos.promotion.report_files import read_extra_backtest
 from tests.conftest import parameters_of
-from tests.desk import INSTRUMENT, Desk, tiny_policy
-from tests.laid import PERIODS
+from tests.market_factory import PERIODS
+from tests.proposal_fixtures import INSTRUMENT, Desk, tiny_policy
 
 NOW = datetime.now(UTC)
 UNSEEN = (date(2025, 7, 1), date(2025, 7, 8))
@@ -69,8 +70,8 @@ def test_the_result_is_that_of_the_policy_on_features_of_the_same_definition(des
     rows = split.take(feature_rows(history, contract.parameters))
     expected = run_backtest(tiny_policy(2), rows, split.sessions(), contract.parameters)
     assert found["metrics"]["total_trades"] > 0 and found["metrics"]["sharpe_ratio"] is not None
-    assert found["metrics"] == json.loads(json.dumps(expected["metrics"]))
-    assert found["backtest_hash"] == expected["backtest_hash"]
+    assert found["metrics"] == expected.metrics.model_dump()
+    assert found["backtest_hash"] == expected.backtest_hash
     assert found["test_period"] == "2025-07-01 to 2025-07-08"
 
 
@@ -107,7 +108,7 @@ def test_the_look_is_written_before_the_period_is_opened(desk, monkeypatch):
         assert len(looks(desk)) == 1
         raise RuntimeError("stop here")
 
-    monkeypatch.setattr(more_tests, "stored_history", opened)
+    monkeypatch.setattr(extra_backtests, "stored_history", opened)
     with pytest.raises(RuntimeError, match="stop here"):
         run_request(desk.engine, request, NOW)
 
@@ -125,11 +126,11 @@ def test_an_altered_result_file_is_not_read(desk):
     request = ask(desk, desk.propose())
     result = run_request(desk.engine, request, NOW)
     row = pd.Series({"result_file": result.file, "result_hash": result.digest})
-    assert read_further(row)["metrics"] == result.metrics
+    assert read_extra_backtest(row).metrics.model_dump() == result.metrics
     path = desk.root / result.file
     path.write_bytes(path.read_bytes() + b" ")
     with pytest.raises(LineageError, match="altered"):
-        read_further(row)
+        read_extra_backtest(row)
 
 
 @pytest.mark.parametrize(
@@ -146,7 +147,7 @@ def test_a_period_that_cannot_be_tested_is_refused_at_once(desk, period, message
         ask(desk, desk.propose(), period)
 
 
-def test_further_tests_are_for_proposals_that_can_be_voted_on(desk):
+def test_extra_backtests_are_for_proposals_that_can_be_voted_on(desk):
     waiting, closed = desk.propose("one"), desk.propose("two", 2)
     decide(desk.engine, waiting, Vote("REQUEST_MORE_TESTS", "ana"), NOW)
     decide(desk.engine, closed, Vote("REJECT", "ana"), NOW)

@@ -1,15 +1,15 @@
-"""Further tests over REST and on the review page."""
+"""Extra backtests over REST and on the review page."""
 
 from typing import Any
 
 import pytest
 from sqlalchemy import update
 
-from dosvotos.commands.jobs import work_off
+from dosvotos.commands.jobs import run_queued
 from dosvotos.database.connection import writing
 from dosvotos.database.tables import model_registry
 from streamlit_app.i18n import LANGUAGES, Translator
-from tests.desk import Desk
+from tests.proposal_fixtures import Desk
 from tests.streamlit_app.test_api import assert_problem
 from tests.streamlit_app.test_pages import (  # noqa: F401
     no_component_scan,
@@ -30,10 +30,10 @@ def ask(client: Any, proposal_id: int, period: dict[str, str] = UNSEEN) -> Any:
 
 
 def work(desk: Desk) -> None:
-    work_off(desk.engine, lambda _: None)
+    run_queued(desk.engine, lambda _: None)
 
 
-def test_a_further_backtest_is_asked_for_worked_off_and_read(client, any_desk: Desk):
+def test_an_extra_backtest_is_asked_for_run_and_read(client, any_desk: Desk):
     proposal_id = any_desk.propose(seed=2)
     asked = ask(client, proposal_id)
     assert (asked.status_code, asked.json()) == (202, {"backtest_id": 1, "status": "queued"})
@@ -85,7 +85,7 @@ def test_unknown_and_closed_ones_are_problems(client, desk: Desk):
 def test_an_altered_result_is_not_shown(client, desk: Desk):
     ask(client, desk.propose())
     work(desk)
-    (path,) = desk.root.glob("data/08_reporting/*/*/further/*.json")
+    (path,) = desk.root.glob("data/08_reporting/*/*/extra/*.json")
     path.write_bytes(path.read_bytes() + b" ")
     found = client.get("/api/backtests/1").json()
     assert found["backtest_results"] is None and "altered" in found["trouble"]
@@ -95,30 +95,30 @@ def test_an_altered_result_is_not_shown(client, desk: Desk):
 def test_the_page_takes_a_request_and_shows_its_result(open_page, desk: Desk, language):  # noqa: F811
     proposal_id, t = desk.propose(seed=2), Translator(language)
     at = open_page("review", language, proposal_id)
-    assert t("further.none") in said(at)
+    assert t("extra.none") in said(at)
     for place, day in zip(at.date_input, ("2025-06-24", "2025-07-08"), strict=True):
         place.set_value(day)
-    press(at, t("further.ask"))
-    assert t("further.accepted", id=1) in said(at) and t("further.queued") in said(at)
+    press(at, t("extra.ask"))
+    assert t("extra.accepted", id=1) in said(at) and t("extra.queued") in said(at)
     work(desk)
     at = open_page("review", language, proposal_id)
-    assert t("further.done") in said(at) and t("sample.IN-SAMPLE") in said(at)
-    assert t("further.seen") in "\n".join(warning.value for warning in at.warning)
+    assert t("extra.done") in said(at) and t("sample.IN-SAMPLE") in said(at)
+    assert t("extra.seen") in "\n".join(warning.value for warning in at.warning)
     assert t("metric.total_return") in [metric.label for metric in at.metric]
 
 
 def test_the_page_says_why_a_period_is_refused(open_page, desk: Desk):  # noqa: F811
-    at = press(open_page("review", "en", desk.propose()), "Request this test")
+    at = press(open_page("review", "en", desk.propose()), "Request this backtest")
     assert "goes beyond the whole sessions stored, 2025-06-24 to 2025-07-08" in said(at)
 
 
-def test_a_closed_proposal_shows_its_tests_and_no_form(open_page, client, desk: Desk):  # noqa: F811
+def test_a_closed_proposal_shows_its_extra_backtests_and_no_form(open_page, client, desk: Desk):  # noqa: F811
     proposal_id = desk.propose()
     ask(client, proposal_id)
     work(desk)
     vote(desk, proposal_id, "REJECT")
     at = open_page("review", "en", proposal_id)
-    assert "Further tests" in said(at) and not at.date_input
+    assert "Extra backtests" in said(at) and not at.date_input
 
 
 def test_an_approval_over_a_broken_chain_is_a_veto_that_names_the_link(client, desk: Desk):

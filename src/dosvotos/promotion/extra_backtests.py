@@ -1,6 +1,5 @@
-"""Further backtests of a proposal's model: asked for by a person, worked off beside the vote."""
+"""Extra backtests of a proposal's model: asked for by a person, run by a worker beside the vote."""
 
-import json
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import pandas as pd
 from sqlalchemy import Engine, Row
 
+from dosvotos.backtest.report import ExtraBacktestReport
 from dosvotos.backtest.run import run_backtest
 from dosvotos.backtest.window import sample_of, touches_unseen
 from dosvotos.contracts.experiment import ExperimentContract
@@ -16,8 +16,8 @@ from dosvotos.database.contracts import ContractBook
 from dosvotos.database.history import stored_history
 from dosvotos.database.ledger import Look, TrialLedger
 from dosvotos.database.market_data import BarTable, StoredMarket
-from dosvotos.database.registry import OPEN_STATES, get_model, get_proposal
-from dosvotos.database.requests import Result, add_request
+from dosvotos.database.registry import get_model, get_proposal, is_open, state_of
+from dosvotos.database.requests import ExtraBacktestResult, add_request
 from dosvotos.errors import DecisionConflictError, LineageError, RequestError
 from dosvotos.files import write_file
 from dosvotos.hashing import digest_bytes, digest_frame
@@ -25,13 +25,13 @@ from dosvotos.market.calendar import LAST_SLOT, session_dates, slots
 from dosvotos.market.dataset import feature_rows
 from dosvotos.market.splits import Split
 from dosvotos.policy.bundle import open_bundle
-from dosvotos.promotion.registration import to_json_bytes
+from dosvotos.promotion.report_files import to_json_bytes
 
 
 def request_backtest(
     engine: Engine, proposal_id: int, first: date, last: date, requested_by: str, now: datetime
 ) -> int:
-    """Queue a further backtest of a proposal's model; gives its id.
+    """Queue an extra backtest of a proposal's model; gives its id.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def request_backtest(
     requested_by : str
         The authenticated person.
     now : datetime, timezone-aware
-        The test will use the data as they were known now.
+        The backtest will use the data as they were known now.
 
     Raises
     ------
@@ -54,10 +54,10 @@ def request_backtest(
     with reading(engine) as connection:
         proposal = get_proposal(connection, proposal_id)
         model = get_model(connection, proposal.model_id)
-    if proposal.status not in OPEN_STATES:
+    if not is_open(proposal, now):
         raise DecisionConflictError(
-            f"proposal {proposal_id} is {proposal.status}: further tests are for proposals that can still be "
-            "voted on"
+            f"proposal {proposal_id} is {state_of(proposal, now)}: extra backtests are for proposals that "
+            "can still be voted on"
         )
     _check_period(engine, proposal, _contract_of(engine, proposal), first, last, now)
     return add_request(
@@ -73,8 +73,8 @@ def request_backtest(
     )
 
 
-def run_request(engine: Engine, request: Row[Any], now: datetime) -> Result:
-    """Make a further backtest and write its results beside the proposal's files.
+def run_request(engine: Engine, request: Row[Any], now: datetime) -> ExtraBacktestResult:
+    """Run an extra backtest and write its report beside the proposal's files.
 
     The model's bundle is verified, and a period with sessions the model has not seen is a look in the trial
     ledger before its rows are made. Features come from the same definition, on the data as known when it was
@@ -90,8 +90,8 @@ def run_request(engine: Engine, request: Row[Any], now: datetime) -> Result:
         model = get_model(connection, proposal.model_id)
     contract = _contract_of(engine, proposal)
     bundle = open_bundle(Path(model.model_path), model.manifest_hash)
-    split = Split("further test", request.start_date, request.end_date)
-    look = _look(contract, model.model_hash, split)
+    split = Split("extra backtest", request.start_date, request.end_date)
+    look = Look(contract.parameters.feed, model.model_hash, split.first, split.last)
     ledger = TrialLedger(engine, proposal.instrument)
     is_look = touches_unseen(split.sessions(), model.lineage["date_ranges"])
     if is_look:
@@ -100,44 +100,25 @@ def run_request(engine: Engine, request: Row[Any], now: datetime) -> Result:
     bars, macro = StoredMarket(engine, proposal.instrument, parameters.feed).tables
     history = stored_history(parameters, bars, macro, request.requested_at, request.end_date)
     rows = split.take(feature_rows(history, parameters))
-    report = run_backtest(bundle.policy, rows, split.sessions(), parameters)
+    result = run_backtest(bundle.policy, rows, split.sessions(), parameters)
     if is_look:
-        ledger.store(look, report["daily_returns"])
-    results = {
-        "backtest_id": request.id,
-        "proposal_id": proposal.id,
-        "model_id": proposal.model_id,
-        "model_hash": model.model_hash,
-        "experiment_name": proposal.experiment_name,
-        "test_period": f"{split.first} to {split.last}",
-        "sample": request.sample,
-        "data_as_of": request.requested_at.isoformat(),
-        "test_dataset_hash": digest_frame(rows),
-        **report,
-    }
-    path = Path(proposal.report_folder) / "further" / _file_name(request, split)
-    content = to_json_bytes(results)
+        ledger.store(look, result.daily_returns)
+    report = ExtraBacktestReport(
+        **dict(result),
+        backtest_id=request.id,
+        proposal_id=proposal.id,
+        model_id=proposal.model_id,
+        model_hash=model.model_hash,
+        experiment_name=proposal.experiment_name,
+        test_period=f"{split.first} to {split.last}",
+        sample=request.sample,
+        data_as_of=request.requested_at.isoformat(),
+        test_dataset_hash=digest_frame(rows),
+    )
+    path = Path(proposal.report_folder) / "extra" / _file_name(request, split)
+    content = to_json_bytes(report)
     write_file(path, content)
-    return Result(str(path), digest_bytes(content), report["metrics"])
-
-
-def read_further(request: Row[Any]) -> dict[str, Any]:
-    """The results of a request that is done, checked against the hash in its row.
-
-    Raises
-    ------
-    LineageError
-        If the file is missing or altered.
-    """
-    path = Path(request.result_file)
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise LineageError(f"{path}: cannot be read: {error.strerror}") from error
-    if (found := digest_bytes(content)) != request.result_hash:
-        raise LineageError(f"{path}: altered; expected SHA-256 {request.result_hash}, found {found}")
-    results: dict[str, Any] = json.loads(content)
-    return results
+    return ExtraBacktestResult(str(path), digest_bytes(content), report.metrics.model_dump())
 
 
 def _file_name(request: Row[Any], split: Split) -> str:
@@ -153,10 +134,6 @@ def _contract_of(engine: Engine, proposal: Row[Any]) -> ExperimentContract:
             f"config_hash {proposal.lineage['config_hash']}"
         )
     return contract
-
-
-def _look(contract: ExperimentContract, model_hash: str, split: Split) -> Look:
-    return Look(contract.parameters.feed, model_hash, split.first, split.last)
 
 
 def _check_period(
