@@ -57,11 +57,11 @@ class Desk:
         planted_edge = changes.pop("planted_edge", 0.45)
         baseline = changes.pop("baseline_model_id", None)
         bundle = write_bundle(self.root / "data/06_models", tiny_policy(seed), {"config.yaml": b"seed: 1\n"})
-        model_id = f"{experiment}_{bundle.policy.digest[:12]}"
+        model_id = f"{experiment}_{bundle.policy.model_hash[:12]}"
         backtest = changes.pop("results", dict)(_backtest(model_id, experiment, seed, self.n_sessions))
         contract = lay_contract(self.engine, experiment)
         records = records_behind(contract, bundle, lay_market(self.engine, contract), model_id, baseline)
-        backtest |= {"model_hash": bundle.policy.digest, "backtest_hash": digest_json("backtest")}
+        backtest |= {"model_hash": bundle.policy.model_hash, "backtest_hash": digest_json("backtest")}
         lineage = _lineage(records, planted_edge)
         recommendation = changes.get("recommendation", "PROMOTE")
         proposed = {"model_id": model_id, "recommendation": recommendation, "lineage": lineage}
@@ -102,7 +102,7 @@ class Desk:
             "instrument": INSTRUMENT,
             "experiment_name": experiment,
             "model_path": str(bundle.folder.relative_to(self.root)),
-            "model_hash": bundle.policy.digest,
+            "model_hash": bundle.policy.model_hash,
             "manifest_hash": bundle.manifest_hash,
             "feature_order_hash": FEATURE_ORDER_HASH,
             "trained_by": trained_by,

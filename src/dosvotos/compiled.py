@@ -19,9 +19,8 @@ SOURCES: Final = (
     "market/accounting.py",
     "market/alignment.py",
     "market/features.py",
-    "market/logarithm.py",
+    "numerics.py",
     "policy/forward.py",
-    "policy/hyperbolic.py",
     "training/episodes.py",
     "training/kernel.py",
 )

@@ -28,7 +28,7 @@ BAR = datetime(2026, 11, 20, 17, 55, tzinfo=UTC)
 
 def served(epoch: int = 0) -> Served:
     policy = tiny_policy(1)
-    return Served("demo_1", policy.digest, epoch, policy)
+    return Served("demo_1", policy.model_hash, epoch, policy)
 
 
 def features(age_minutes: float = 0.0, **missing: float) -> LiveFeatures:

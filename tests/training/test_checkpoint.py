@@ -16,13 +16,13 @@ from dosvotos.contracts.parameters import Parameters
 from dosvotos.hashing import digest_bytes
 from dosvotos.training.checkpoint import Checkpoint
 from dosvotos.training.ppo import train
-from dosvotos.training.results import Standing, TrainingResult
+from dosvotos.training.results import TrainingProgress, TrainingResult
 from tests.conftest import ROOT
-from tests.training.markets import (
+from tests.training.short_training import (
     ROLLOUT,
     SEED,
+    norm_stats,
     small_parameters,
-    statistics,
     train_rows,
     val_rows,
 )
@@ -39,20 +39,20 @@ def course(engine: str = "fast", patience: int = 99) -> Parameters:
 
 
 def checkpoint_in(folder: Path, parameters: Parameters, seed: int = SEED) -> Checkpoint:
-    return Checkpoint.of(folder, parameters, seed, (train_rows(), val_rows()), statistics())
+    return Checkpoint.for_seed(folder, parameters, seed, (train_rows(), val_rows()), norm_stats())
 
 
 def run(parameters: Parameters, folder: Path | None = None, stop_after: int | None = None) -> TrainingResult:
     """Train to the end, or until so many reports were heard."""
     heard = []
 
-    def hear(told: Standing) -> None:
+    def hear(told: TrainingProgress) -> None:
         heard.append(told)
         if len(heard) == stop_after:
             raise InterruptedTrainingError
 
     checkpoint = checkpoint_in(folder, parameters) if folder else None
-    return train(parameters, SEED, train_rows(), val_rows(), statistics(), hear, checkpoint)
+    return train(parameters, SEED, train_rows(), val_rows(), norm_stats(), hear, checkpoint)
 
 
 @cache
@@ -61,7 +61,7 @@ def whole(engine: str, patience: int = 99) -> TrainingResult:
 
 
 def assert_same(result: TrainingResult, expected: TrainingResult) -> None:
-    assert result.policy.digest == expected.policy.digest
+    assert result.policy.model_hash == expected.policy.model_hash
     assert digest_bytes(result.sb3_zip) == digest_bytes(expected.sb3_zip)
     assert result.curve == expected.curve
     assert (result.timesteps, result.best_val_return) == (expected.timesteps, expected.best_val_return)
@@ -90,9 +90,9 @@ def test_a_training_interrupted_at_every_turn_ends_the_same(tmp_path: Path):
 @pytest.mark.parametrize("engine", ["fast", "sb3"])
 def test_a_training_that_was_over_is_taken_up_without_a_step_more(engine: str, tmp_path: Path):
     run(course(engine), tmp_path)
-    heard: list[Standing] = []
+    heard: list[TrainingProgress] = []
     checkpoint = checkpoint_in(tmp_path, course(engine))
-    again = train(course(engine), SEED, train_rows(), val_rows(), statistics(), heard.append, checkpoint)
+    again = train(course(engine), SEED, train_rows(), val_rows(), norm_stats(), heard.append, checkpoint)
     assert_same(again, whole(engine))
     assert heard == []
 
@@ -115,7 +115,7 @@ def test_checkpoints_change_nothing(tmp_path: Path):
 def test_seconds_before_the_interruption_count(tmp_path: Path):
     with pytest.raises(InterruptedTrainingError):
         run(course(), tmp_path, stop_after=9)
-    saved = checkpoint_in(tmp_path, course()).load().rest["course"]["seconds"]
+    saved = checkpoint_in(tmp_path, course()).load().values["course"]["seconds"]
     assert run(course(), tmp_path).duration_seconds > saved > 0
 
 
@@ -145,7 +145,7 @@ def test_a_checkpoint_of_other_data_is_not_taken_up(tmp_path: Path):
     edited = train_rows().copy()
     edited.iloc[5, 0] += 1e-9
     for rows in ((edited, val_rows()), (train_rows(), train_rows())):
-        assert Checkpoint.of(tmp_path, small_parameters(), SEED, rows, statistics()).load() is None
+        assert Checkpoint.for_seed(tmp_path, small_parameters(), SEED, rows, norm_stats()).load() is None
 
 
 def test_the_other_seeds_of_a_contract_play_no_part_in_a_seed_s_checkpoint(tmp_path: Path):

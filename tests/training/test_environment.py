@@ -18,16 +18,16 @@ from dosvotos.training.environment import MarketEnv, MarketVecEnv, MarketVectorE
 from dosvotos.training.episodes import Episodes, MarketTape, market_tape
 from dosvotos.training.reward import COMPONENTS, RewardWeights
 from tests.policy.policies import random_policy
-from tests.training.markets import rows_of, statistics
+from tests.training.short_training import norm_stats, signal_rows
 
 NET = RewardWeights(pnl=1.0, transaction_cost=1.0, drawdown=0.0)
 COST = 3.5e-4
 POSITION = FEATURE_ORDER.index("position")
-ROWS = rows_of(5, date(2024, 1, 2), 12)
+ROWS = signal_rows(5, date(2024, 1, 2), 12)
 
 
 def tape_of(rows: pd.DataFrame = ROWS, episode_bars: int = 60) -> MarketTape:
-    return market_tape(rows, statistics(), episode_bars)
+    return market_tape(rows, norm_stats(), episode_bars)
 
 
 def environment(
@@ -155,10 +155,10 @@ def test_ruin_ends_an_episode_and_is_no_time_limit():
 
 
 def test_observations_are_the_served_policys_own():
-    rows = rows_of(6, date(2024, 1, 2), 8, missing=0.1)
+    rows = signal_rows(6, date(2024, 1, 2), 8, missing=0.1)
     tape = tape_of(rows)
     complete = rows.dropna(subset=list(MARKET_FEATURES))
-    policy = ServedPolicy(random_policy().tensors, statistics())
+    policy = ServedPolicy(random_policy().tensors, norm_stats())
     env = environment(tape, seed=1)
     observations, random = env.reset(), np.random.default_rng(1)
     position = np.zeros(4)
@@ -192,7 +192,7 @@ def test_each_step_shows_the_next_row_until_the_episode_ends():
 
 
 def test_episodes_begin_where_a_session_does():
-    rows = rows_of(7, date(2024, 1, 2), 12, missing=0.2)
+    rows = signal_rows(7, date(2024, 1, 2), 12, missing=0.2)
     complete = rows.dropna(subset=list(MARKET_FEATURES))
     days = session_dates(pd.DatetimeIndex(complete.index))
     firsts = [i for i in range(len(days)) if i == 0 or days[i] != days[i - 1]]
@@ -210,7 +210,7 @@ def test_the_longest_episode_that_fits_uses_the_very_last_close():
 
 
 def test_a_tape_holds_the_complete_rows_only():
-    rows = rows_of(8, date(2024, 1, 2), 5, missing=0.3)
+    rows = signal_rows(8, date(2024, 1, 2), 5, missing=0.3)
     complete = rows.dropna(subset=list(MARKET_FEATURES))
     tape = tape_of(rows)
     assert 0 < len(complete) < len(rows)
@@ -349,12 +349,12 @@ def test_sb3_takes_it_as_it_is():
 
 def test_a_position_held_overnight_is_rewarded_with_its_financing():
     rows = ROWS.assign(policy_rate_difference=-7.3)
-    plain = market_tape(rows, statistics(), 60)
-    financed = market_tape(rows, statistics(), 60, financed=True)
+    plain = market_tape(rows, norm_stats(), 60)
+    financed = market_tape(rows, norm_stats(), 60, financed=True)
     results = []
     for tape in (plain, financed):
         episodes = Episodes(tape, 1, 60, 0.0, RewardWeights(1.0, 0.0, 0.0))
-        episodes.account.row[:] = tape.starts[0] + 58
+        episodes.accounts.row[:] = tape.starts[0] + 58
         results.append(float(episodes.step(np.array([2])).rewards[0]))
     days = (rows.index[60].date() - rows.index[59].date()).days
     assert results[1] - results[0] == pytest.approx(-0.073 / 365 * days, rel=1e-3)
@@ -363,7 +363,7 @@ def test_a_position_held_overnight_is_rewarded_with_its_financing():
 def test_an_unknown_rate_refuses_a_financed_training():
     rows = ROWS.assign(policy_rate_difference=np.nan)
     with pytest.raises(DataError, match="financing: fed funds or TPM is unknown"):
-        market_tape(rows, statistics(), 60, financed=True)
+        market_tape(rows, norm_stats(), 60, financed=True)
 
 
 # ---- components of the reward
@@ -377,7 +377,7 @@ EVERY = RewardWeights(
 def test_each_component_by_hand():
     close = [100, 100, 110, 99, 99, 99, 99]
     episodes = Episodes(hand_made(close), 1, 5, cost=0.01, weights=EVERY)
-    episodes.begin([0])
+    episodes.reset([0])
     steps = [episodes.step(np.array([action])) for action in (2, 0, 1)]
     # long at 100 for a fee and marked at 110; flipped at 110 for two fees and marked at 99; flat at 99
     first = 1 - 0.01 + 0.1

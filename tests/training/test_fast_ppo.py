@@ -24,8 +24,8 @@ from dosvotos.training.environment import MarketVecEnv
 from dosvotos.training.episodes import market_tape
 from dosvotos.training.fast_ppo import FastPPO
 from dosvotos.training.reward import RewardWeights
-from dosvotos.training.threads import pin_threads
-from tests.training.markets import statistics, train_rows
+from dosvotos.training.threads import use_one_thread
+from tests.training.short_training import norm_stats, train_rows
 
 NET = RewardWeights(pnl=1000.0, transaction_cost=1000.0, drawdown=0.0)
 SMALL: dict[str, Any] = {"n_steps": 32, "batch_size": 32, "n_epochs": 2, "policy_kwargs": {"net_arch": [16]}}
@@ -57,7 +57,7 @@ def noise(n_envs: int = 4, **settings: int) -> DummyVecEnv:
 
 
 def market(n_envs: int = 8, seed: int = 3) -> MarketVecEnv:
-    tape = market_tape(train_rows(), statistics(), episode_bars=60)
+    tape = market_tape(train_rows(), norm_stats(), episode_bars=60)
     return MarketVecEnv(tape, n_envs, 60, 1e-4, NET, seed)
 
 
@@ -127,7 +127,7 @@ def rolled_out(monkeypatch: pytest.MonkeyPatch, env: Any = None, **settings: Any
     stock._n_updates = fast._n_updates
     fast._current_progress_remaining = stock._current_progress_remaining = 0.4
     draws = np.random.default_rng()
-    draws.bit_generator.state = fast._random.bit_generator.state
+    draws.bit_generator.state = fast._rng.bit_generator.state
     monkeypatch.setattr(np.random, "permutation", draws.permutation)
     return fast, stock
 
@@ -367,7 +367,7 @@ def test_torch_and_blas_keep_to_one_thread():
     torch.set_num_threads(2)
     small()
     assert torch.get_num_threads() == 1
-    assert pin_threads() == (1, 1)
+    assert use_one_thread() == (1, 1)
 
 
 # ---- save and load

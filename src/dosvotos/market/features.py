@@ -30,7 +30,8 @@ from dosvotos.market.alignment import (
     window_of,
 )
 from dosvotos.market.calendar import BAR, LAST_SLOT, slots
-from dosvotos.market.logarithm import BLOCK, logarithms, room_for_logs
+from dosvotos.numerics import BLOCK, logarithms
+from dosvotos.numerics import log_workspace as room_for_logs
 
 RSI_PERIOD = 9
 ATR_PERIOD = 10

@@ -9,7 +9,7 @@ from typing import Any
 
 from dosvotos.contracts.experiment import ExperimentContract, flatten
 from dosvotos.contracts.records import TrainingRecord
-from dosvotos.training.results import Validation, spread_of
+from dosvotos.training.results import Validation, summarize_returns
 
 _MAX_PARAM = 500
 _MAX_BATCH = 1000
@@ -96,7 +96,7 @@ def git_commit() -> str | None:
 
 def _spread(record: TrainingRecord) -> dict[str, float]:
     returns = [seed.best_val_reward for seed in record.seeds]
-    spread = {f"val_return_{n}": v for n, v in spread_of(returns)._asdict().items() if v is not None}
+    spread = {f"val_return_{n}": v for n, v in summarize_returns(returns)._asdict().items() if v is not None}
     return {"best_val_return": record.best_val_reward, **spread}
 
 

@@ -24,8 +24,10 @@ from dosvotos.reports.pages import (
     tiles,
     verdict,
 )
-from dosvotos.training.results import LOSSES, MIN_SEEDS, Validation, spread_of
-from dosvotos.training.reward import COMPONENTS, weights_in
+from dosvotos.training.results import LOSSES, MIN_SEEDS, Validation
+from dosvotos.training.results import summarize_returns as spread_of
+from dosvotos.training.reward import COMPONENTS
+from dosvotos.training.reward import phase_weights as weights_in
 
 Curves = Mapping[int, Sequence[Validation]]
 """Each seed's validations in time order."""

@@ -20,8 +20,8 @@ from dosvotos.market.normalization import NormStats
 from dosvotos.pipelines.tracking import active_run_id, log_training
 from dosvotos.pipelines.training.progress import training_progress
 from dosvotos.policy.bundle import Bundle
-from dosvotos.training.results import Validation, spread_of
-from dosvotos.training.seeds import best_of, cores, train_seeds
+from dosvotos.training.results import Validation, summarize_returns
+from dosvotos.training.seeds import available_cores, select_candidate, train_seeds
 
 logger = logging.getLogger(__name__)
 
@@ -54,9 +54,9 @@ def train_policy(
     parameters = contract.parameters
     with training_progress(parameters.training.seeds) as show:
         results = train_seeds(
-            parameters, splits["train"], splits["val"], norm_stats, checkpoints, show, cores()
+            parameters, splits["train"], splits["val"], norm_stats, checkpoints, show, available_cores()
         )
-    candidate = best_of(results)
+    candidate = select_candidate(results)
     metrics = {
         "engine": parameters.training.engine,
         "seed": candidate.seed,
@@ -66,11 +66,11 @@ def train_policy(
         "timesteps": candidate.timesteps,
         "torch_threads": candidate.torch_threads,
         "blas_threads": candidate.blas_threads,
-        "val": spread_of([result.best_val_return for result in results])._asdict(),
+        "val": summarize_returns([result.best_val_return for result in results])._asdict(),
         "seeds": [
             {
                 "seed": result.seed,
-                "model_hash": result.policy.digest,
+                "model_hash": result.policy.model_hash,
                 "best_val_reward": result.best_val_return,
                 "best_reward": result.best_episode_reward,
                 "timesteps": result.timesteps,
@@ -98,7 +98,7 @@ def seal_training(
     checkpoints: Path,
 ) -> TrainingRecord:
     """Record the candidate, every seed, and what they were made from; the checkpoints have served."""
-    model_hash, durations = candidate.policy.digest, metrics["duration_seconds"]
+    model_hash, durations = candidate.policy.model_hash, metrics["duration_seconds"]
     names = ("seed", "model_hash", "best_val_reward", "best_reward", "timesteps")
     seeds = tuple(
         SeedRecord(**{n: seed[n] for n in names}, duration_seconds=durations[str(seed["seed"])])
@@ -145,7 +145,7 @@ def report_training(
 
 def _summary(record: TrainingRecord) -> str:
     returns = [seed.best_val_reward for seed in record.seeds]
-    spread, seconds = spread_of(returns), record.training_duration_seconds
+    spread, seconds = summarize_returns(returns), record.training_duration_seconds
     if spread.deviation is None:
         return f"{record.timesteps:,} steps in {seconds:.0f} s, best val return {record.best_val_reward:+.2%}"
     return (
