@@ -263,17 +263,17 @@ def test_patience_counts_in_the_last_phase_only():
     assert result.timesteps == 7 * ROLLOUT
 
 
-def test_progress_hears_of_every_rollout():
-    heard = []
-    train(small_parameters(n_epochs=1), SEED, train_rows(), val_rows(), norm_stats(), heard.append)
+def test_progress_is_reported_after_every_rollout():
+    reports = []
+    train(small_parameters(n_epochs=1), SEED, train_rows(), val_rows(), norm_stats(), reports.append)
     total = sum(phase[1] for phase in TWO_PHASES)
-    rollouts = [(told.phase, told.done) for told in heard if told.val_return is None or told.done]
+    rollouts = [(report.phase, report.done) for report in reports if report.val_return is None or report.done]
     assert list(dict.fromkeys(rollouts)) == [
         (phase, ROLLOUT * n) for n, phase in enumerate(["free"] * 2 + ["final"] * 4, start=1)
     ]
-    assert {(told.seed, told.total) for told in heard} == {(SEED, total)}
-    assert heard[0].val_return is None and heard[-1].val_return is not None
-    assert heard[-1].episode_reward is not None
+    assert {(report.seed, report.total) for report in reports} == {(SEED, total)}
+    assert reports[0].val_return is None and reports[-1].val_return is not None
+    assert reports[-1].episode_reward is not None
 
 
 def test_a_short_training_finds_a_strong_edge():

@@ -34,8 +34,10 @@ def with_seeds(*seeds: int, phases: tuple[Phase, ...] = SHORT, **changes: float)
     return parameters.model_copy(update={"training": parameters.training.model_copy(update={"seeds": seeds})})
 
 
-def trained(parameters: Parameters, folder: Path, workers: int, hear=lambda _: None) -> list[TrainingResult]:
-    return train_seeds(parameters, train_rows(), val_rows(), norm_stats(), folder, hear, workers)
+def trained(
+    parameters: Parameters, folder: Path, workers: int, progress=lambda _: None
+) -> list[TrainingResult]:
+    return train_seeds(parameters, train_rows(), val_rows(), norm_stats(), folder, progress, workers)
 
 
 @cache
@@ -62,16 +64,16 @@ def test_seeds_one_after_the_other_are_each_the_model_it_is_alone(tmp_path: Path
 
 @pytest.mark.slow
 def test_seeds_beside_each_other_are_each_the_model_it_is_alone_in_the_contract_s_order(tmp_path: Path):
-    heard: list[TrainingProgress] = []
-    results = trained(with_seeds(142, 7, 42), tmp_path, 2, heard.append)
+    reports: list[TrainingProgress] = []
+    results = trained(with_seeds(142, 7, 42), tmp_path, 2, reports.append)
     assert [result.seed for result in results] == [142, 7, 42]
     for result in results:
         assert result.policy.model_hash == alone(result.seed).policy.model_hash
         assert result.sb3_zip == alone(result.seed).sb3_zip
         assert result.curve == alone(result.seed).curve
         assert (result.torch_threads, result.blas_threads) == (1, 1)
-    assert {told.seed for told in heard} == {7, 42, 142}
-    assert max(told.done for told in heard) == 3 * ROLLOUT
+    assert {report.seed for report in reports} == {7, 42, 142}
+    assert max(report.done for report in reports) == 3 * ROLLOUT
     assert children() == []
 
 
@@ -85,7 +87,7 @@ def test_the_candidate_is_the_best_on_val_and_of_equal_ones_the_first(tmp_path: 
     assert select_candidate(results) is results[0]
 
 
-def test_the_spread_of_seeds_by_hand():
+def test_mean_deviation_and_worst_of_the_seeds_by_hand():
     assert summarize_returns([0.01, 0.04, -0.02]) == pytest.approx((0.01, 0.03, -0.02))
     assert summarize_returns([0.05]) == (0.05, None, 0.05)
 
@@ -99,10 +101,10 @@ def test_a_seed_that_diverges_is_named(tmp_path: Path):
 
 
 def test_processes_give_the_seeds_in_any_number_and_tell_all_of_them():
-    heard: list[TrainingProgress] = []
-    results = train_in_processes(fake_training.train, (3, 1, 2), heard.append, workers=2)
+    reports: list[TrainingProgress] = []
+    results = train_in_processes(fake_training.train, (3, 1, 2), reports.append, workers=2)
     assert {seed: result.timesteps for seed, result in results.items()} == {1: 1, 2: 2, 3: 3}
-    assert sorted(told.seed for told in heard) == [1, 2, 3]
+    assert sorted(report.seed for report in reports) == [1, 2, 3]
     assert children() == []
 
 

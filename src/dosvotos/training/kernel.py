@@ -474,11 +474,8 @@ def clip_grad_norm(gradients: np.ndarray, max_norm: float) -> None:
 def adam_step(parameters: np.ndarray, gradients: np.ndarray, adam: AdamState, step: int) -> None:
     """Change the parameters by Adam's `step`-th step, counted from 1."""
     exp_avg, exp_avg_sq, eps = adam.exp_avg, adam.exp_avg_sq, np.float32(adam.eps)
-    weight_1, beta_2, weight_2 = (
-        np.float32(1 - adam.beta_1),
-        np.float32(adam.beta_2),
-        np.float32(1 - adam.beta_2),
-    )
+    weight_1, weight_2 = np.float32(1 - adam.beta_1), np.float32(1 - adam.beta_2)
+    beta_2 = np.float32(adam.beta_2)
     step_size = np.float32(adam.learning_rate / (1 - adam.beta_1**step))
     bias_correction_2 = np.float32(np.sqrt(1 - adam.beta_2**step))
     for k in range(len(parameters)):
