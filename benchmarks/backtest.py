@@ -41,7 +41,7 @@ from dosvotos.market.accounting import Tape, run_account
 from dosvotos.market.normalization import fit_norm_stats
 from dosvotos.policy.forward import ServedPolicy
 from dosvotos.training.ppo import train
-from dosvotos.training.threads import pin_threads
+from dosvotos.training.threads import use_one_thread
 
 COST, CAPITAL, MILLION, BATCH, SEED = 3.5e-4, 100_000.0, 1_000_000, 1024, 0
 
@@ -171,7 +171,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="fewer rounds and bars")
     quick = parser.parse_args().quick
     warnings.filterwarnings("ignore", category=UserWarning)
-    threads = pin_threads()
+    threads = use_one_thread()
     rows = planted_rows(EASY, 1, 500 if quick else 1500)[0]
     model, policy = trained(rows, planted_rows(EASY, 2, 120)[0], 65_536 if quick else 400_000)
     some = rows.iloc[: 1500 if quick else 6000]

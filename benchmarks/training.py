@@ -42,8 +42,8 @@ from dosvotos.training.environment import MarketVecEnv
 from dosvotos.training.episodes import MarketTape, market_tape
 from dosvotos.training.fast_ppo import FastPPO
 from dosvotos.training.ppo import train
-from dosvotos.training.reward import weights_in
-from dosvotos.training.threads import pin_threads
+from dosvotos.training.reward import phase_weights
+from dosvotos.training.threads import use_one_thread
 
 N_ENVS, EPISODE_BARS, N_FEATURES = 64, 300, 15
 SB3_DEFAULTS = {"batch_size": 64, "n_epochs": 10}
@@ -103,7 +103,7 @@ class ZeroCostVecEnv(VecEnv):
 
 def market_env(tape: MarketTape, parameters: Parameters) -> MarketVecEnv:
     """The project's own environment under the last phase's reward."""
-    weights = weights_in(parameters.curriculum.phases[-1], parameters.reward)
+    weights = phase_weights(parameters.curriculum.phases[-1], parameters.reward)
     return MarketVecEnv(tape, N_ENVS, EPISODE_BARS, parameters.trading.costs.per_side, weights, seed=0)
 
 
@@ -129,7 +129,7 @@ def max_weight_difference(tape: MarketTape, parameters: Parameters) -> float:
 
     def train_both() -> None:
         nonlocal draws
-        draws.bit_generator.state = fast._random.bit_generator.state
+        draws.bit_generator.state = fast._rng.bit_generator.state
         stock.rollout_buffer = copy.deepcopy(fast.rollout_buffer)
         FastPPO.train(fast)
         np.random.permutation = draws.permutation
@@ -194,7 +194,7 @@ def main() -> None:
         "identical": (model(FastPPO, market_env(tape, parameters), **batched), 8 * rollout),
         "recommended": (model(FastPPO, market_env(tape, parameters), **RECOMMENDED), 4 * 8192),
     }
-    threads = pin_threads()
+    threads = use_one_thread()
     for trained, _ in engines.values():
         trained.learn(trained.n_steps * trained.n_envs, log_interval=None)
     measured = pd.DataFrame(

@@ -72,7 +72,7 @@ def layers_behind(
         splits={"train": split, "val": split, "test": split},
     )  # fmt: skip
     training = TrainingRecord(
-        experiment_name=name, model_id=model_id, model_hash=policy.digest, model_path=str(bundle.folder),
+        experiment_name=name, model_id=model_id, model_hash=policy.model_hash, model_path=str(bundle.folder),
         manifest_hash=bundle.manifest_hash, dataset_hash=dataset.dataset_hash,
         config_hash=contract.config_hash, reward_config_hash=contract.reward_config_hash,
         curriculum_final_phase="phase_3", training_duration_seconds=12.5, timesteps=400000,
@@ -81,11 +81,12 @@ def layers_behind(
         mlflow_run_id=None,
     )  # fmt: skip
     backtest = BacktestRecord(
-        experiment_name=name, model_id=model_id, model_hash=policy.digest, dataset_hash=dataset.dataset_hash,
-        test_dataset_hash=split.digest, backtest_hash=digest_json("backtest"), test_period=PERIODS["test"],
+        experiment_name=name, model_id=model_id, model_hash=policy.model_hash,
+        dataset_hash=dataset.dataset_hash, test_dataset_hash=split.digest,
+        backtest_hash=digest_json("backtest"), test_period=PERIODS["test"],
         baseline_model_id=baseline, promotion_decision="PENDING_APPROVAL",
     )  # fmt: skip
-    report = report_of(model_hash=policy.digest, backtest_hash=backtest.backtest_hash)
+    report = report_of(model_hash=policy.model_hash, backtest_hash=backtest.backtest_hash)
     chain = check_chain(chain_records(contract, dataset, training, backtest, report), {})
     return LayerRecords(contract=contract, dataset=dataset, training=training, backtest=backtest, chain=chain)
 

@@ -56,7 +56,7 @@ class Desk:
         planted_edge = changes.pop("planted_edge", 0.45)
         baseline = changes.pop("baseline_model_id", None)
         bundle = write_bundle(self.root / "data/06_models", tiny_policy(seed), {"config.yaml": b"seed: 1\n"})
-        model_id = f"{experiment}_{bundle.policy.digest[:12]}"
+        model_id = f"{experiment}_{bundle.policy.model_hash[:12]}"
         contract = store_contract(self.engine, experiment)
         layers = layers_behind(contract, bundle, store_market(self.engine, contract), model_id, baseline)
         report = _report(layers, seed, self.n_sessions)
@@ -92,7 +92,7 @@ class Desk:
             "instrument": INSTRUMENT,
             "experiment_name": experiment,
             "model_path": str(bundle.folder.relative_to(self.root)),
-            "model_hash": bundle.policy.digest,
+            "model_hash": bundle.policy.model_hash,
             "manifest_hash": bundle.manifest_hash,
             "feature_order_hash": FEATURE_ORDER_HASH,
             "trained_by": trained_by,

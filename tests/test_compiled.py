@@ -52,7 +52,7 @@ def inner():
 """
 OUTER = """
 from dosvotos.compiled import njit
-from dosvotos.market.logarithm import inner
+from dosvotos.numerics import inner
 @njit()
 def outer():
     return inner()
@@ -76,7 +76,7 @@ def test_a_change_in_another_file_reaches_what_was_compiled_before(tmp_path):
         (tmp_path / "dosvotos" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "dosvotos" / name).touch()
     shutil.copy(PACKAGE / "compiled.py", tmp_path / "dosvotos")
-    inner = tmp_path / "dosvotos/market/logarithm.py"
+    inner = tmp_path / "dosvotos/numerics.py"
     (tmp_path / "dosvotos/market/features.py").write_text(OUTER, encoding="utf-8")
     inner.write_text(INNER.format(answer=1), encoding="utf-8")
     assert [answered(tmp_path), answered(tmp_path)] == [["1", "0"], ["1", "1"]]

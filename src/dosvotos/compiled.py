@@ -21,9 +21,8 @@ SOURCES: Final = (
     "market/features/definition.py",
     "market/features/inputs.py",
     "market/features/kernel.py",
-    "market/logarithm.py",
+    "numerics.py",
     "policy/forward.py",
-    "policy/hyperbolic.py",
     "training/episodes.py",
     "training/kernel.py",
 )

@@ -19,7 +19,7 @@ from kedro.framework.context import KedroContext
 from dosvotos.contracts.experiment import ExperimentContract, flatten
 from dosvotos.contracts.records import TrainingRecord
 from dosvotos.database.connection import absolute_url
-from dosvotos.training.results import Validation, spread_of
+from dosvotos.training.results import Validation, summarize_returns
 
 LOCKS: Final = Path("data/.locks")
 logger = logging.getLogger(__name__)
@@ -298,7 +298,7 @@ def git_commit() -> str | None:
 
 def _spread(record: TrainingRecord) -> dict[str, float]:
     returns = [seed.best_val_reward for seed in record.seeds]
-    spread = {f"val_return_{n}": v for n, v in spread_of(returns)._asdict().items() if v is not None}
+    spread = {f"val_return_{n}": v for n, v in summarize_returns(returns)._asdict().items() if v is not None}
     return {"best_val_return": record.best_val_reward, **spread}
 
 

@@ -42,7 +42,7 @@ def dataset(contract) -> DatasetRecord:
 @pytest.fixture
 def training(contract) -> TrainingRecord:
     return TrainingRecord(
-        experiment_name="demo", model_id="m", model_hash=POLICY.digest, model_path="x",
+        experiment_name="demo", model_id="m", model_hash=POLICY.model_hash, model_path="x",
         manifest_hash="f" * 64, dataset_hash=combine([digest_frame(ROWS)]), config_hash=contract.config_hash,
         reward_config_hash="r", curriculum_final_phase="p", training_duration_seconds=1.0, timesteps=1,
         best_val_reward=0.0, best_reward=0.0, engine="fast", seed=1, seeds=(), torch_threads=1,

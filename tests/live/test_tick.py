@@ -29,7 +29,7 @@ BAR = datetime(2026, 11, 20, 17, 55, tzinfo=UTC)
 
 def served_model(epoch: int = 0) -> ServedModel:
     policy = tiny_policy(1)
-    return ServedModel("demo_1", policy.digest, epoch, policy)
+    return ServedModel("demo_1", policy.model_hash, epoch, policy)
 
 
 def features(age_minutes: float = 0.0, **missing: float) -> LiveFeatures:

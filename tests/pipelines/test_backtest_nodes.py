@@ -45,7 +45,7 @@ def door(tmp_path):
         training = layers.training.model_copy(update={"dataset_hash": whole})
         return open_test(contract, dataset, training, CANDIDATE, rows, ledger, book, parameters_of())
 
-    look = look_of(contract, CANDIDATE.policy.digest)
+    look = look_of(contract, CANDIDATE.policy.model_hash)
     yield opened, lambda: ledger.overlapping(look)
     engine.dispose()
 
@@ -54,7 +54,7 @@ def test_a_window_of_its_own_is_a_look_before_it_is_handed_on(door):
     opened, looks = door
     rows = rows_of("2025-07-01", "2025-07-02")
     assert opened(rows) is rows
-    assert [look.model_hash for look in looks()] == [CANDIDATE.policy.digest]
+    assert [look.model_hash for look in looks()] == [CANDIDATE.policy.model_hash]
     assert looks()[0].daily_returns is None, "the look stands before anything came of it"
     opened(rows)
     assert len(looks()) == 1, "the same model at the same window is the same look"

@@ -80,7 +80,7 @@ def test_training_trains_on_verified_data_and_leaves_no_checkpoint(at):
     catalog = at("training")
     run("training", catalog)
     record, candidate = catalog.load("training_record"), catalog.load("candidate_model")
-    assert record.model_hash == candidate.policy.digest and record.timesteps == 2048
+    assert record.model_hash == candidate.policy.model_hash and record.timesteps == 2048
     assert record.dataset_hash == catalog.load("dataset_record").dataset_hash
     assert not catalog.load("training_checkpoints").exists()
     assert record.model_hash[:12] in catalog.load("training_report")

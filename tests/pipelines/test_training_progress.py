@@ -6,10 +6,10 @@ import logging
 from rich.console import Console
 
 from dosvotos.pipelines.training.progress import training_progress
-from dosvotos.training.results import Standing
+from dosvotos.training.results import TrainingProgress
 
 
-def shown(*told: Standing, seeds: tuple[int, ...]) -> str:
+def shown(*told: TrainingProgress, seeds: tuple[int, ...]) -> str:
     console = Console(file=io.StringIO(), force_terminal=True, width=160)
     with training_progress(seeds, console) as show:
         for standing in told:
@@ -17,7 +17,7 @@ def shown(*told: Standing, seeds: tuple[int, ...]) -> str:
     return console.file.getvalue()
 
 
-def lines(caplog, *told: tuple[float, Standing]) -> list[str]:
+def lines(caplog, *told: tuple[float, TrainingProgress]) -> list[str]:
     moments = iter([moment for moment, _ in told])
     with (
         caplog.at_level(logging.INFO, "dosvotos"),
@@ -30,8 +30,8 @@ def lines(caplog, *told: tuple[float, Standing]) -> list[str]:
 
 def test_a_terminal_sees_a_line_a_seed_and_one_of_all():
     text = shown(
-        Standing(7, "phase_1", 250, 1000, None, None),
-        Standing(42, "phase_2", 500, 1000, 1.5, -0.02),
+        TrainingProgress(7, "phase_1", 250, 1000, None, None),
+        TrainingProgress(42, "phase_2", 500, 1000, 1.5, -0.02),
         seeds=(7, 42, 99),
     )
     last = text[text.rindex("seed 7 phase_1") :]
@@ -42,18 +42,18 @@ def test_a_terminal_sees_a_line_a_seed_and_one_of_all():
 
 
 def test_one_seed_needs_no_line_of_all_and_whole_rollouts_do_not_pass_the_end():
-    text = shown(Standing(7, "phase_3", 1040, 1000, 1.0, 0.1), seeds=(7,))
+    text = shown(TrainingProgress(7, "phase_3", 1040, 1000, 1.0, 0.1), seeds=(7,))
     assert "1 seeds" not in text and "1,000/1,000" in text
 
 
 def test_elsewhere_a_line_comes_every_quarter_of_a_minute(caplog):
     found = lines(
         caplog,
-        (100.0, Standing(7, "phase_1", 1_000, 10_000, None, None)),
-        (110.0, Standing(7, "phase_1", 2_000, 10_000, None, None)),
-        (120.0, Standing(7, "phase_2", 3_000, 10_000, 2.0, 0.031)),
-        (130.0, Standing(7, "phase_2", 4_000, 10_000, 2.0, 0.031)),
-        (136.0, Standing(7, "phase_2", 5_000, 10_000, 2.0, 0.031)),
+        (100.0, TrainingProgress(7, "phase_1", 1_000, 10_000, None, None)),
+        (110.0, TrainingProgress(7, "phase_1", 2_000, 10_000, None, None)),
+        (120.0, TrainingProgress(7, "phase_2", 3_000, 10_000, 2.0, 0.031)),
+        (130.0, TrainingProgress(7, "phase_2", 4_000, 10_000, 2.0, 0.031)),
+        (136.0, TrainingProgress(7, "phase_2", 5_000, 10_000, 2.0, 0.031)),
     )
     assert found == [  # by hand: 2,000 steps in 20 s, 7,000 left; then 4,000 in 36 s, 5,000 left
         "L3 seed 7 phase_2: 3,000 of 10,000 steps, 100 steps/s, reward +2.00, val +3.10%, at most 70 s left",
@@ -64,7 +64,7 @@ def test_elsewhere_a_line_comes_every_quarter_of_a_minute(caplog):
 def test_a_training_gone_on_with_counts_its_speed_from_there(caplog):
     (line,) = lines(
         caplog,
-        (0.0, Standing(7, "phase_2", 9_000, 10_000, None, None)),
-        (20.0, Standing(7, "phase_2", 9_400, 10_000, None, None)),
+        (0.0, TrainingProgress(7, "phase_2", 9_000, 10_000, None, None)),
+        (20.0, TrainingProgress(7, "phase_2", 9_400, 10_000, None, None)),
     )
     assert "20 steps/s" in line and "at most 30 s left" in line

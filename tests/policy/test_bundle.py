@@ -45,7 +45,7 @@ def reseal(sealed: Bundle, tmp_path: Path) -> Reseal:
         old = {path.name: path.read_bytes() for path in sealed.folder.iterdir() if path.name != MANIFEST}
         content = {name: data for name, data in {**old, **files}.items() if data is not None}
         entries = {n: {"size": len(c), "sha256": digest_bytes(c)} for n, c in content.items()}
-        true = {"format": 1, "model_hash": sealed.policy.digest, "files": entries}
+        true = {"format": 1, "model_hash": sealed.policy.model_hash, "files": entries}
         manifest_bytes = canonical_json({**true, **manifest}).encode()
         folder = tmp_path / digest_bytes(manifest_bytes)
         folder.mkdir()
@@ -72,7 +72,7 @@ def assert_refused(folder: Path, manifest_hash: str) -> None:
 def test_a_bundle_gives_back_the_policy_to_the_last_bit(sealed: Bundle):
     policy = random_policy()
     read = open_bundle(sealed.folder, sealed.manifest_hash)
-    assert read.policy.digest == policy.digest and read.policy.norm_stats == policy.norm_stats
+    assert read.policy.model_hash == policy.model_hash and read.policy.norm_stats == policy.norm_stats
     for name, tensor in policy.tensors.items():
         assert read.policy.tensors[name].dtype == np.float32
         assert read.policy.tensors[name].tobytes() == tensor.tobytes()
@@ -89,7 +89,7 @@ def test_the_folder_is_named_by_its_manifest_and_the_manifest_lists_every_file(s
     for name, entry in manifest["files"].items():
         content = (sealed.folder / name).read_bytes()
         assert entry == {"size": len(content), "sha256": digest_bytes(content)}
-    assert manifest["model_hash"] == random_policy().digest
+    assert manifest["model_hash"] == random_policy().model_hash
 
 
 def test_the_same_content_finds_its_folder_again_and_writes_nothing(sealed: Bundle):
@@ -114,7 +114,7 @@ def test_other_content_of_any_kind_is_another_folder(sealed: Bundle):
 @pytest.mark.parametrize("hidden", [(1,), (64, 64), (8, 8, 8, 8)])
 def test_any_network_the_parameters_allow_makes_the_trip(tmp_path: Path, hidden: tuple[int, ...]):
     policy = random_policy(2, hidden)
-    assert write_bundle(tmp_path, policy, {}).policy.digest == policy.digest
+    assert write_bundle(tmp_path, policy, {}).policy.model_hash == policy.model_hash
 
 
 def test_a_write_that_breaks_off_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -158,7 +158,7 @@ def test_a_file_that_is_shorter_longer_empty_or_gone_is_noticed(sealed: Bundle, 
     path.unlink()
     assert_refused(sealed.folder, sealed.manifest_hash)
     path.write_bytes(content)
-    assert open_bundle(sealed.folder, sealed.manifest_hash).policy.digest == sealed.policy.digest
+    assert open_bundle(sealed.folder, sealed.manifest_hash).policy.model_hash == sealed.policy.model_hash
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -215,7 +215,7 @@ def test_a_file_over_the_limit_is_refused_before_it_is_read_whole(sealed: Bundle
 
 
 def test_the_resealed_original_opens(reseal: Reseal):
-    assert open_bundle(*reseal({})).policy.digest == random_policy().digest
+    assert open_bundle(*reseal({})).policy.model_hash == random_policy().model_hash
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
@@ -223,7 +223,7 @@ def test_the_resealed_original_opens(reseal: Reseal):
 def test_tensors_that_are_not_finite_are_refused(reseal: Reseal, name: str, bad: float):
     policy = random_policy()
     policy.tensors[name].reshape(-1)[-1] = bad
-    folder, manifest_hash = reseal(tensors_of(policy), model_hash=policy.digest)
+    folder, manifest_hash = reseal(tensors_of(policy), model_hash=policy.model_hash)
     with pytest.raises(BundleError, match="finite"):
         open_bundle(folder, manifest_hash)
 
@@ -257,7 +257,7 @@ def wrong_tensors() -> dict[str, dict[str, np.ndarray]]:
 @pytest.mark.parametrize("tensors", wrong_tensors().values(), ids=wrong_tensors().keys())
 def test_tensors_of_another_shape_or_kind_are_refused(reseal: Reseal, tensors: dict[str, np.ndarray]):
     policy = ServedPolicy(tensors, norm_stats())
-    assert_refused(*reseal({"policy.safetensors": save_tensors(tensors)}, model_hash=policy.digest))
+    assert_refused(*reseal({"policy.safetensors": save_tensors(tensors)}, model_hash=policy.model_hash))
 
 
 def test_weights_that_are_not_the_ones_of_the_model_hash_are_refused(reseal: Reseal):

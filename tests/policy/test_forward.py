@@ -130,17 +130,17 @@ def test_no_rows_give_no_answers():
 def test_the_model_hash_covers_every_bit_name_and_shape_of_the_tensors_and_nothing_else():
     policy = random_policy(5)
     reordered = ServedPolicy(dict(reversed(policy.tensors.items())), norm_stats(9))
-    assert reordered.digest == policy.digest and len(policy.digest) == 64
+    assert reordered.model_hash == policy.model_hash and len(policy.model_hash) == 64
     big_endian = {name: t.astype(">f4") for name, t in policy.tensors.items()}
-    assert ServedPolicy(big_endian, policy.norm_stats).digest == policy.digest
+    assert ServedPolicy(big_endian, policy.norm_stats).model_hash == policy.model_hash
     for name, tensor in policy.tensors.items():
         bits = tensor.copy()
         bits.reshape(-1).view(np.uint32)[-1] ^= 1
-        assert ServedPolicy({**policy.tensors, name: bits}, policy.norm_stats).digest != policy.digest
+        assert ServedPolicy({**policy.tensors, name: bits}, policy.norm_stats).model_hash != policy.model_hash
         flat = {**policy.tensors, name: tensor.reshape(1, *tensor.shape)}
-        assert ServedPolicy(flat, policy.norm_stats).digest != policy.digest
+        assert ServedPolicy(flat, policy.norm_stats).model_hash != policy.model_hash
     renamed = {("x" + name): tensor for name, tensor in policy.tensors.items()}
-    assert ServedPolicy(renamed, policy.norm_stats).digest != policy.digest
+    assert ServedPolicy(renamed, policy.norm_stats).model_hash != policy.model_hash
 
 
 def test_statistics_of_another_train_are_another_observation():

@@ -16,13 +16,13 @@ from dosvotos.contracts.parameters import Parameters
 from dosvotos.hashing import digest_bytes
 from dosvotos.training.checkpoint import Checkpoint
 from dosvotos.training.ppo import train
-from dosvotos.training.results import Standing, TrainingResult
+from dosvotos.training.results import TrainingProgress, TrainingResult
 from tests.conftest import ROOT
-from tests.training.markets import (
+from tests.training.short_training import (
     ROLLOUT,
     SEED,
+    norm_stats,
     small_parameters,
-    statistics,
     train_rows,
     val_rows,
 )
@@ -32,36 +32,36 @@ class InterruptedTrainingError(Exception):
     pass
 
 
-def course(engine: str = "fast", patience: int = 99) -> Parameters:
+def several_phases(engine: str = "fast", patience: int = 99) -> Parameters:
     """Several phases, several validations a phase, a rollout between validations."""
     phases = (("free", 3 * ROLLOUT, 0.0, 0.0), ("half", 2 * ROLLOUT, 0.5, 0.5), ("final", 7 * ROLLOUT, 1, 1))
     return small_parameters(phases=phases, evaluation_rollouts=2, patience=patience, engine=engine)
 
 
 def checkpoint_in(folder: Path, parameters: Parameters, seed: int = SEED) -> Checkpoint:
-    return Checkpoint.of(folder, parameters, seed, (train_rows(), val_rows()), statistics())
+    return Checkpoint.for_seed(folder, parameters, seed, (train_rows(), val_rows()), norm_stats())
 
 
 def run(parameters: Parameters, folder: Path | None = None, stop_after: int | None = None) -> TrainingResult:
-    """Train to the end, or until so many reports were heard."""
-    heard = []
+    """Train to the end, or until `stop_after` progress reports."""
+    reports = []
 
-    def hear(told: Standing) -> None:
-        heard.append(told)
-        if len(heard) == stop_after:
+    def report(progress: TrainingProgress) -> None:
+        reports.append(progress)
+        if len(reports) == stop_after:
             raise InterruptedTrainingError
 
     checkpoint = checkpoint_in(folder, parameters) if folder else None
-    return train(parameters, SEED, train_rows(), val_rows(), statistics(), hear, checkpoint)
+    return train(parameters, SEED, train_rows(), val_rows(), norm_stats(), report, checkpoint)
 
 
 @cache
 def whole(engine: str, patience: int = 99) -> TrainingResult:
-    return run(course(engine, patience))
+    return run(several_phases(engine, patience))
 
 
 def assert_same(result: TrainingResult, expected: TrainingResult) -> None:
-    assert result.policy.digest == expected.policy.digest
+    assert result.policy.model_hash == expected.policy.model_hash
     assert digest_bytes(result.sb3_zip) == digest_bytes(expected.sb3_zip)
     assert result.curve == expected.curve
     assert (result.timesteps, result.best_val_return) == (expected.timesteps, expected.best_val_return)
@@ -72,15 +72,15 @@ def assert_same(result: TrainingResult, expected: TrainingResult) -> None:
 @pytest.mark.parametrize("reports", [1, 6, 13])
 def test_wherever_a_training_is_interrupted_it_ends_the_same(engine: str, reports: int, tmp_path: Path):
     with pytest.raises(InterruptedTrainingError):
-        run(course(engine), tmp_path, stop_after=reports)
+        run(several_phases(engine), tmp_path, stop_after=reports)
     np.random.seed(1)  # noqa: NPY002  draws made elsewhere in between
-    assert_same(run(course(engine), tmp_path), whole(engine))
+    assert_same(run(several_phases(engine), tmp_path), whole(engine))
 
 
 def test_a_training_interrupted_at_every_turn_ends_the_same(tmp_path: Path):
     for _ in range(40):
         try:
-            result = run(course(), tmp_path, stop_after=4)
+            result = run(several_phases(), tmp_path, stop_after=4)
         except InterruptedTrainingError:
             continue
         break
@@ -89,12 +89,14 @@ def test_a_training_interrupted_at_every_turn_ends_the_same(tmp_path: Path):
 
 @pytest.mark.parametrize("engine", ["fast", "sb3"])
 def test_a_training_that_was_over_is_taken_up_without_a_step_more(engine: str, tmp_path: Path):
-    run(course(engine), tmp_path)
-    heard: list[Standing] = []
-    checkpoint = checkpoint_in(tmp_path, course(engine))
-    again = train(course(engine), SEED, train_rows(), val_rows(), statistics(), heard.append, checkpoint)
+    run(several_phases(engine), tmp_path)
+    reports: list[TrainingProgress] = []
+    checkpoint = checkpoint_in(tmp_path, several_phases(engine))
+    again = train(
+        several_phases(engine), SEED, train_rows(), val_rows(), norm_stats(), reports.append, checkpoint
+    )
     assert_same(again, whole(engine))
-    assert heard == []
+    assert reports == []
 
 
 def test_patience_goes_on_where_it_was(tmp_path: Path):
@@ -109,17 +111,17 @@ def test_patience_goes_on_where_it_was(tmp_path: Path):
 
 
 def test_checkpoints_change_nothing(tmp_path: Path):
-    assert_same(run(course(), tmp_path), whole("fast"))
+    assert_same(run(several_phases(), tmp_path), whole("fast"))
 
 
 def test_seconds_before_the_interruption_count(tmp_path: Path):
     with pytest.raises(InterruptedTrainingError):
-        run(course(), tmp_path, stop_after=9)
-    saved = checkpoint_in(tmp_path, course()).load().rest["course"]["seconds"]
-    assert run(course(), tmp_path).duration_seconds > saved > 0
+        run(several_phases(), tmp_path, stop_after=9)
+    saved = checkpoint_in(tmp_path, several_phases()).load().values["course"]["seconds"]
+    assert run(several_phases(), tmp_path).duration_seconds > saved > 0
 
 
-# ---- what is not gone on with
+# ---- checkpoints that are not restored
 
 
 @pytest.mark.parametrize(
@@ -145,7 +147,7 @@ def test_a_checkpoint_of_other_data_is_not_taken_up(tmp_path: Path):
     edited = train_rows().copy()
     edited.iloc[5, 0] += 1e-9
     for rows in ((edited, val_rows()), (train_rows(), train_rows())):
-        assert Checkpoint.of(tmp_path, small_parameters(), SEED, rows, statistics()).load() is None
+        assert Checkpoint.for_seed(tmp_path, small_parameters(), SEED, rows, norm_stats()).load() is None
 
 
 def test_the_other_seeds_of_a_contract_play_no_part_in_a_seed_s_checkpoint(tmp_path: Path):
@@ -157,15 +159,15 @@ def test_the_other_seeds_of_a_contract_play_no_part_in_a_seed_s_checkpoint(tmp_p
 
 def test_a_damaged_checkpoint_is_not_taken_up_and_the_log_says_so(tmp_path: Path, caplog):
     with pytest.raises(InterruptedTrainingError):
-        run(course(), tmp_path, stop_after=9)
-    path = checkpoint_in(tmp_path, course()).path
+        run(several_phases(), tmp_path, stop_after=9)
+    path = checkpoint_in(tmp_path, several_phases()).path
     content = path.read_bytes()
     for damaged in (content[:-1], content[:40], b"", content[:-1] + bytes([content[-1] ^ 1])):
         path.write_bytes(damaged)
         caplog.clear()
-        assert checkpoint_in(tmp_path, course()).load() is None
+        assert checkpoint_in(tmp_path, several_phases()).load() is None
         assert "this seed begins anew" in caplog.text
-    assert_same(run(course(), tmp_path), whole("fast"))
+    assert_same(run(several_phases(), tmp_path), whole("fast"))
 
 
 def test_nothing_in_a_checkpoint_is_pickled(tmp_path: Path):
@@ -186,7 +188,7 @@ def test_a_killed_process_leaves_what_another_one_ends_with_the_same_model(
 ):
     command = [sys.executable, "-W", "ignore", "-m", "tests.training.test_checkpoint", engine, str(tmp_path)]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    place = checkpoint_in(tmp_path, course(engine)).path
+    place = checkpoint_in(tmp_path, several_phases(engine)).path
     while not place.exists():
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.01)
@@ -195,11 +197,11 @@ def test_a_killed_process_leaves_what_another_one_ends_with_the_same_model(
     process.wait(timeout=30)
     assert process.returncode != 0 and b"done" not in process.stdout.read()
     assert [path.name for path in tmp_path.iterdir() if not path.name.startswith(".")] == [place.name]
-    assert_same(run(course(engine), tmp_path), whole(engine))
+    assert_same(run(several_phases(engine), tmp_path), whole(engine))
 
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background job has ignored
-    run(course(sys.argv[1]), Path(sys.argv[2]))
+    run(several_phases(sys.argv[1]), Path(sys.argv[2]))
     time.sleep(30)  # long enough to be killed, whatever the speed
     print("done")

@@ -1,10 +1,4 @@
 import copy
-import io
-import json
-import subprocess
-import sys
-import zipfile
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import gymnasium as gym
@@ -14,109 +8,27 @@ import torch
 from stable_baselines3 import PPO
 from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.logger import configure
 from stable_baselines3.common.policies import ActorCriticPolicy
-from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
+from stable_baselines3.common.vec_env import VecNormalize
 from torch import nn
 
 from dosvotos.errors import ParameterError
-from dosvotos.training.environment import MarketVecEnv
-from dosvotos.training.episodes import market_tape
 from dosvotos.training.fast_ppo import FastPPO
-from dosvotos.training.reward import RewardWeights
-from dosvotos.training.threads import pin_threads
-from tests.training.markets import statistics, train_rows
-
-NET = RewardWeights(pnl=1000.0, transaction_cost=1000.0, drawdown=0.0)
-SMALL: dict[str, Any] = {"n_steps": 32, "batch_size": 32, "n_epochs": 2, "policy_kwargs": {"net_arch": [16]}}
-
-
-class Noise(gym.Env):
-    """Random observations; the reward favours action 1; episodes end by ruin or by the time limit."""
-
-    def __init__(self, n_features: int = 5, n_actions: int = 3) -> None:
-        self.observation_space = gym.spaces.Box(-9, 9, (n_features,), np.float32)
-        self.action_space = gym.spaces.Discrete(n_actions)
-
-    def reset(self, *, seed: int | None = None, options: dict | None = None):
-        super().reset(seed=seed)
-        self._age = 0
-        return self._observation(), {}
-
-    def step(self, action: int):
-        self._age += 1
-        reward = float(self.np_random.normal() + (action == 1))
-        return self._observation(), reward, self.np_random.random() < 0.05, self._age >= 9, {}
-
-    def _observation(self) -> np.ndarray:
-        return np.clip(self.np_random.normal(size=self.observation_space.shape), -9, 9).astype(np.float32)
-
-
-def noise(n_envs: int = 4, **settings: int) -> DummyVecEnv:
-    return DummyVecEnv([lambda: Noise(**settings)] * n_envs)
-
-
-def market(n_envs: int = 8, seed: int = 3) -> MarketVecEnv:
-    tape = market_tape(train_rows(), statistics(), episode_bars=60)
-    return MarketVecEnv(tape, n_envs, 60, 1e-4, NET, seed)
-
-
-def small(env: Any = None, engine: type[PPO] = FastPPO, seed: int | None = 0, **settings: Any) -> PPO:
-    model = engine("MlpPolicy", env or noise(), seed=seed, device="cpu", **{**SMALL, **settings})
-    model.set_logger(configure(None, []))
-    return model
-
-
-class Watcher(BaseCallback):
-    """Keeps what SB3 shows a callback."""
-
-    def __init__(self, stop_after: int | None = None) -> None:
-        super().__init__()
-        self.steps, self.calls, self.shown = 0, [], []
-        self._stop_after = stop_after
-
-    def _on_step(self) -> bool:
-        self.steps += 1
-        self.calls.append("step")
-        keys = ("actions", "clipped_actions", "values", "log_probs", "rewards", "dones", "infos", "new_obs")
-        self.shown.append({k: copy.deepcopy(self.locals[k]) for k in (*keys, "obs_tensor", "n_steps")})
-        return self.steps != self._stop_after
-
-    def _on_rollout_start(self) -> None:
-        self.calls.append("start")
-
-    def _on_rollout_end(self) -> None:
-        self.calls.append("end")
-
-
-def parameters_of(model: PPO) -> dict[str, np.ndarray]:
-    return {name: tensor.detach().numpy().copy() for name, tensor in model.policy.state_dict().items()}
-
-
-def steps_of(model: PPO) -> float:
-    steps = {s["step"].item() for s in model.policy.optimizer.state_dict()["state"].values()}
-    assert len(steps) == 1
-    return steps.pop()
-
-
-def largest_difference(one: PPO, other: PPO) -> float:
-    left, right = parameters_of(one), parameters_of(other)
-    return max(float(np.abs(left[name] - right[name]).max()) for name in left)
-
-
-def assert_same_to_the_last_bit(one: PPO, other: PPO) -> None:
-    left, right = one.get_parameters(), other.get_parameters()
-    for name, tensor in left["policy"].items():
-        assert torch.equal(tensor, right["policy"][name]), name
-    moments = left["policy.optimizer"]["state"], right["policy.optimizer"]["state"]
-    assert moments[0].keys() == moments[1].keys() != set()
-    for place, state in moments[0].items():
-        for name, tensor in state.items():
-            assert torch.equal(tensor, moments[1][place][name]), (place, name)
+from tests.training.fast_ppo_models import (
+    Noise,
+    RecordingCallback,
+    assert_same_to_the_last_bit,
+    largest_difference,
+    market,
+    noise,
+    parameters_of,
+    small,
+    steps_of,
+)
 
 
 def rolled_out(monkeypatch: pytest.MonkeyPatch, env: Any = None, **settings: Any) -> tuple[FastPPO, PPO]:
-    """A fast model after a rollout, and a stock one with the same weights, moments, buffer and draws."""
+    """Return a fast model after a rollout, and a stock one with equal weights, moments, buffer and draws."""
     fast, stock = small(env, **settings), small(env, PPO, **settings)
     fast.learn(2 * fast.n_steps * fast.n_envs)
     fast.rollout_buffer.reset()
@@ -127,7 +39,7 @@ def rolled_out(monkeypatch: pytest.MonkeyPatch, env: Any = None, **settings: Any
     stock._n_updates = fast._n_updates
     fast._current_progress_remaining = stock._current_progress_remaining = 0.4
     draws = np.random.default_rng()
-    draws.bit_generator.state = fast._random.bit_generator.state
+    draws.bit_generator.state = fast._rng.bit_generator.state
     monkeypatch.setattr(np.random, "permutation", draws.permutation)
     return fast, stock
 
@@ -203,8 +115,8 @@ def test_an_update_that_target_kl_ends_counts_its_epochs_and_steps_like_sb3(monk
 def test_a_rollout_of_the_same_actions_is_sb3s(monkeypatch):
     fast, stock = small(), small(engine=PPO)
     stock.set_parameters(copy.deepcopy(fast.get_parameters()))
-    fast.learn(4 * 32, callback=(seen := Watcher()))
-    actions = iter(torch.from_numpy(shown["actions"]) for shown in seen.shown)
+    fast.learn(4 * 32, callback=(recorder := RecordingCallback()))
+    actions = iter(torch.from_numpy(shown["actions"]) for shown in recorder.shown)
     buffers = {}
 
     def sb3_forward(observations: torch.Tensor, deterministic: bool = False) -> Any:
@@ -217,8 +129,8 @@ def test_a_rollout_of_the_same_actions_is_sb3s(monkeypatch):
         monkeypatch.setattr(model, "train", lambda m=model: buffers.update({m: m.rollout_buffer}))
         model.set_parameters(copy.deepcopy(stock.get_parameters()))
         model.set_random_seed(1)
-    fast.learn(4 * 32, callback=(seen := Watcher()))
-    actions = iter([torch.from_numpy(shown["actions"]) for shown in seen.shown])
+    fast.learn(4 * 32, callback=(recorder := RecordingCallback()))
+    actions = iter([torch.from_numpy(shown["actions"]) for shown in recorder.shown])
     stock.learn(4 * 32)
     ours, theirs = buffers[fast], buffers[stock]
     assert ours.episode_starts.sum() > 8, "episodes ended"
@@ -248,11 +160,11 @@ def test_it_predicts_and_evaluates_as_the_policy_that_sb3_sees():
 def test_a_callback_sees_every_step_as_sb3_shows_it():
     shown = {}
     for engine in (FastPPO, PPO):
-        model, seen = small(market(), engine), Watcher()
-        model.learn(2 * 256, callback=seen)
-        assert seen.calls == (["start"] + ["step"] * 32 + ["end"]) * 2
+        model, recorder = small(market(), engine), RecordingCallback()
+        model.learn(2 * 256, callback=recorder)
+        assert recorder.calls == (["start"] + ["step"] * 32 + ["end"]) * 2
         assert model.num_timesteps == 512
-        shown[engine] = seen.shown
+        shown[engine] = recorder.shown
     for ours, theirs in zip(shown[FastPPO], shown[PPO], strict=True):
         assert ours["n_steps"] == theirs["n_steps"]
         for name in ("actions", "clipped_actions", "rewards", "dones", "new_obs", "obs_tensor"):
@@ -277,7 +189,7 @@ def test_a_callback_finds_the_filled_buffer_and_may_stop_at_any_step():
     small(market()).learn(512, callback=Reader())
     model = small(market())
     before = parameters_of(model)
-    model.learn(512, callback=Watcher(stop_after=40))
+    model.learn(512, callback=RecordingCallback(stop_after=40))
     assert model.num_timesteps == 40 * 8
     assert any((before[name] != after).any() for name, after in parameters_of(model).items())
 
@@ -291,9 +203,9 @@ def test_weights_that_a_callback_puts_in_place_are_the_ones_that_act_and_learn()
             bias = self.model.policy.action_net.bias
             bias.data = torch.tensor([-50.0, 50.0, -50.0])  # another tensor, not the engine's view
 
-    model, seen = small(learning_rate=1e-9), Watcher()
-    model.learn(2 * 128, callback=[Swapper(), seen])
-    assert all((shown["actions"] == 1).all() for shown in seen.shown)
+    model, recorder = small(learning_rate=1e-9), RecordingCallback()
+    model.learn(2 * 128, callback=[Swapper(), recorder])
+    assert all((shown["actions"] == 1).all() for shown in recorder.shown)
     assert model.policy.action_net.bias.detach().numpy() == pytest.approx([-50, 50, -50])
 
 
@@ -327,130 +239,6 @@ def test_any_box_and_discrete_environment_will_do(kind):
     model = small(env)
     model.learn(2 * model.n_steps * model.n_envs)
     assert model._n_updates == 4 and all(np.isfinite(w).all() for w in parameters_of(model).values())
-
-
-# ---- the same again
-
-
-def trained(seed: int = 0) -> FastPPO:
-    model = small(market(), seed=seed)
-    model.learn(4 * 256)
-    return model
-
-
-def test_a_seed_gives_the_same_weights_to_the_last_bit():
-    assert_same_to_the_last_bit(trained(), trained())
-    assert largest_difference(trained(), trained(seed=1)) > 1e-3
-
-
-def test_global_draws_of_others_change_nothing():
-    class Disturber(BaseCallback):
-        def _on_step(self) -> bool:
-            np.random.rand(3)  # noqa: NPY002  the global generator is the point
-            torch.rand(3)
-            return True
-
-    disturbed = small(market())
-    disturbed.learn(4 * 256, callback=Disturber())
-    assert_same_to_the_last_bit(trained(), disturbed)
-
-
-def test_threads_beside_each_other_give_the_same_weights():
-    models = [small(market(), seed=seed) for seed in (0, 1, 0)]
-    with ThreadPoolExecutor(len(models)) as threads:
-        list(threads.map(lambda model: model.learn(4 * 256), models))
-    for model, seed in zip(models, (0, 1, 0), strict=True):
-        assert_same_to_the_last_bit(model, trained(seed))
-
-
-def test_torch_and_blas_keep_to_one_thread():
-    torch.set_num_threads(2)
-    small()
-    assert torch.get_num_threads() == 1
-    assert pin_threads() == (1, 1)
-
-
-# ---- save and load
-
-
-def saved(model: PPO) -> io.BytesIO:
-    file = io.BytesIO()
-    model.save(file)
-    file.seek(0)
-    return file
-
-
-def test_saved_loaded_and_trained_on_is_the_uninterrupted_training():
-    whole = small(market())
-    whole.learn(2 * 256)
-    file, env_state = saved(whole), whole.env.episodes.state()
-    whole.learn(3 * 256, reset_num_timesteps=False)
-
-    env = market(seed=99)
-    resumed = FastPPO.load(file, env=env, force_reset=False)
-    env.episodes.restore(json.loads(json.dumps(env_state)))
-    resumed.set_logger(configure(None, []))
-    assert resumed.num_timesteps == 2 * 256
-    resumed.learn(3 * 256, reset_num_timesteps=False)
-    assert_same_to_the_last_bit(whole, resumed)
-    assert resumed._n_updates == whole._n_updates
-
-
-def test_sb3_can_train_on_what_the_fast_engine_saved_and_the_other_way_round():
-    file = saved(trained())
-    stock = PPO.load(file, env=market(), device="cpu")
-    stock.set_logger(configure(None, []))
-    stock.learn(256, reset_num_timesteps=False)
-    assert steps_of(stock) == 8 * (4 + 1) * 2
-    fast = FastPPO.load(saved(stock), env=market())
-    assert_same_to_the_last_bit(fast, stock)
-    fast.set_logger(configure(None, []))
-    fast.learn(256, reset_num_timesteps=False)
-    assert fast.num_timesteps == 6 * 256
-
-
-def test_the_saved_file_opens_where_dosvotos_is_not_installed(tmp_path):
-    model = trained()
-    model.save(tmp_path / "model.zip")
-    observations = np.random.default_rng(0).normal(size=(300, 15)).astype(np.float32)
-    np.save(tmp_path / "observations.npy", observations)
-    script = (
-        "import sys; sys.modules['dosvotos'] = None\n"  # any import of it now fails
-        "import numpy as np; from stable_baselines3 import PPO\n"
-        "model = PPO.load('model.zip', device='cpu')\n"
-        "assert type(model) is PPO\n"
-        "np.save('actions.npy', model.predict(np.load('observations.npy'), deterministic=True)[0])"
-    )
-    subprocess.run([sys.executable, "-W", "ignore", "-c", script], cwd=tmp_path, check=True, env={})
-    elsewhere = np.load(tmp_path / "actions.npy")
-    assert np.array_equal(elsewhere, model.predict(observations, deterministic=True)[0])
-    assert len(set(elsewhere)) > 1
-
-
-def test_the_saved_file_holds_no_buffer_and_nothing_of_ours():
-    with zipfile.ZipFile(saved(trained())) as files:
-        data = files.read("data")
-        size = sum(info.file_size for info in files.infolist())
-    assert not {"rollout_buffer", "_weights", "_random", "env"} & json.loads(data).keys()
-    assert b"dosvotos" not in data
-    n_parameters = 15 * 16 * 2 + 16 * 2 + 16 * 3 + 3 + 16 + 1
-    assert size < 4 * 3 * n_parameters + 90_000
-
-
-def test_parameters_of_another_model_are_taken_over_whole():
-    teacher, pupil = trained(), small(market(), seed=5)
-    pupil.learn(256)
-    pupil.set_parameters(copy.deepcopy(teacher.get_parameters()))
-    assert_same_to_the_last_bit(teacher, pupil)
-    untouched = copy.deepcopy(teacher.get_parameters())
-    pupil.train()
-    assert largest_difference(teacher, pupil) > 0
-    assert all(torch.equal(untouched["policy"][n], t) for n, t in teacher.policy.state_dict().items())
-    fresh = small(market(), seed=6)
-    pupil.set_parameters(fresh.get_parameters())  # an optimiser that has not stepped yet
-    pupil.rollout_buffer = copy.deepcopy(teacher.rollout_buffer)
-    pupil.train()
-    assert steps_of(pupil) == 16
 
 
 # ---- what is refused

@@ -26,20 +26,20 @@ from dosvotos.training.ppo import new_model, train
 from dosvotos.training.results import TrainingResult
 from dosvotos.training.reward import COMPONENTS, RewardWeights
 from tests.conftest import ROOT, parameter_tree
-from tests.training.markets import (
+from tests.training.short_training import (
     ROLLOUT,
     SEED,
     SMALL,
     TWO_PHASES,
+    norm_stats,
     small_parameters,
-    statistics,
     train_rows,
     val_rows,
 )
 
 
 def trained(parameters: Parameters, seed: int = SEED) -> TrainingResult:
-    return train(parameters, seed, train_rows(), val_rows(), statistics())
+    return train(parameters, seed, train_rows(), val_rows(), norm_stats())
 
 
 @cache
@@ -68,7 +68,7 @@ def observations(policy: ServedPolicy) -> np.ndarray:
 def test_the_same_seed_gives_the_same_model_to_the_last_bit():
     again = trained(small_parameters())
     assert len(again.curve) == 6
-    assert again.policy.digest == small().policy.digest
+    assert again.policy.model_hash == small().policy.model_hash
     assert again.sb3_zip == small().sb3_zip
     assert again.curve == small().curve and again.best_episode_reward == small().best_episode_reward
 
@@ -76,18 +76,18 @@ def test_the_same_seed_gives_the_same_model_to_the_last_bit():
 def test_stock_sb3_gives_the_same_model_again_too():
     short = small_parameters(engine="sb3", phases=(("final", 2 * ROLLOUT, 1.0, 1.0),))
     once, again = trained(short), trained(short)
-    assert again.policy.digest == once.policy.digest and again.sb3_zip == once.sb3_zip
+    assert again.policy.model_hash == once.policy.model_hash and again.sb3_zip == once.sb3_zip
 
 
 @pytest.mark.campaign
 @pytest.mark.slow
 def test_processes_beside_each_other_give_the_same_model_and_the_same_zip():
     # the zip's hash stands in the manifest and the manifest's in the proposal: a rerun must find both
-    command = [sys.executable, "-W", "ignore", "-m", "tests.training.markets"]
+    command = [sys.executable, "-W", "ignore", "-m", "tests.training.short_training"]
     beside = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     hashes = [process.communicate()[0].split() for process in beside]
     assert [process.returncode for process in beside] == [0, 0]
-    assert hashes == [[small().policy.digest, digest_bytes(small().sb3_zip)]] * 2
+    assert hashes == [[small().policy.model_hash, digest_bytes(small().sb3_zip)]] * 2
 
 
 def test_the_zip_does_not_know_what_else_the_process_has_done():
@@ -104,7 +104,7 @@ def test_the_zip_names_no_place_in_memory():
 def test_another_seed_gives_another_model():
     short = small_parameters(phases=(("final", ROLLOUT, 1.0, 1.0),))
     other, same_length = trained(short, seed=43), trained(short)
-    assert other.policy.digest != same_length.policy.digest
+    assert other.policy.model_hash != same_length.policy.model_hash
 
 
 def test_sb3s_zip_has_fixed_times_and_no_state_of_the_last_run():
@@ -171,7 +171,7 @@ def test_either_engine_leaves_a_model_that_sb3_opens_and_the_served_policy_repea
 
 
 def test_both_engines_are_sb3s_ppo_and_begin_with_the_same_weights():
-    env = MarketVecEnv(market_tape(train_rows(), statistics(), 60), 8, 60, 0.0, RewardWeights(1, 0, 0), 1)
+    env = MarketVecEnv(market_tape(train_rows(), norm_stats(), 60), 8, 60, 0.0, RewardWeights(1, 0, 0), 1)
     models = {name: new_model(env, small_parameters(engine=name).training, SEED) for name in ("fast", "sb3")}
     assert {name: type(model) for name, model in models.items()} == {"fast": FastPPO, "sb3": PPO}
     assert all(isinstance(model, PPO) for model in models.values())
@@ -235,7 +235,7 @@ def test_validation_accrues_financing_where_the_experiment_does():
         update={"trading": plain.trading.model_copy(update={"financing": "policy_rates"})}
     )
     rows = val_rows().assign(policy_rate_difference=-50.0)
-    result = train(financed, SEED, train_rows(), rows, statistics())
+    result = train(financed, SEED, train_rows(), rows, norm_stats())
     account = run_account(
         tape_of(rows),
         policy_targets(result.policy, rows),
@@ -263,17 +263,17 @@ def test_patience_counts_in_the_last_phase_only():
     assert result.timesteps == 7 * ROLLOUT
 
 
-def test_progress_hears_of_every_rollout():
-    heard = []
-    train(small_parameters(n_epochs=1), SEED, train_rows(), val_rows(), statistics(), heard.append)
+def test_progress_is_reported_after_every_rollout():
+    reports = []
+    train(small_parameters(n_epochs=1), SEED, train_rows(), val_rows(), norm_stats(), reports.append)
     total = sum(phase[1] for phase in TWO_PHASES)
-    rollouts = [(told.phase, told.done) for told in heard if told.val_return is None or told.done]
+    rollouts = [(report.phase, report.done) for report in reports if report.val_return is None or report.done]
     assert list(dict.fromkeys(rollouts)) == [
         (phase, ROLLOUT * n) for n, phase in enumerate(["free"] * 2 + ["final"] * 4, start=1)
     ]
-    assert {(told.seed, told.total) for told in heard} == {(SEED, total)}
-    assert heard[0].val_return is None and heard[-1].val_return is not None
-    assert heard[-1].episode_reward is not None
+    assert {(report.seed, report.total) for report in reports} == {(SEED, total)}
+    assert reports[0].val_return is None and reports[-1].val_return is not None
+    assert reports[-1].episode_reward is not None
 
 
 def test_a_short_training_finds_a_strong_edge():
@@ -295,9 +295,9 @@ def test_an_episode_too_long_for_train_names_its_parameter():
 
 def test_a_val_that_can_judge_no_policy_is_refused_before_training():
     with pytest.raises(DataError, match="val: no row of 600 has all features"):
-        train(small_parameters(), SEED, train_rows(), val_rows().assign(rsi_9=np.nan), statistics())
+        train(small_parameters(), SEED, train_rows(), val_rows().assign(rsi_9=np.nan), norm_stats())
     with pytest.raises(DataError, match="val: every close must be a positive number"):
-        train(small_parameters(), SEED, train_rows(), val_rows().assign(close=np.nan), statistics())
+        train(small_parameters(), SEED, train_rows(), val_rows().assign(close=np.nan), norm_stats())
 
 
 @pytest.mark.parametrize("engine", ["fast", "sb3"])

@@ -13,15 +13,15 @@ import pytest
 from dosvotos.contracts.parameters import Parameters
 from dosvotos.errors import DataError, TrainingError
 from dosvotos.training.ppo import train
-from dosvotos.training.results import Standing, TrainingResult, spread_of
-from dosvotos.training.seeds import best_of, train_beside, train_seeds
+from dosvotos.training.results import TrainingProgress, TrainingResult, summarize_returns
+from dosvotos.training.seeds import select_candidate, train_in_processes, train_seeds
 from tests.conftest import ROOT
-from tests.training import stand_in
-from tests.training.markets import (
+from tests.training import fake_training
+from tests.training.short_training import (
     ROLLOUT,
     Phase,
+    norm_stats,
     small_parameters,
-    statistics,
     train_rows,
     val_rows,
 )
@@ -34,13 +34,15 @@ def with_seeds(*seeds: int, phases: tuple[Phase, ...] = SHORT, **changes: float)
     return parameters.model_copy(update={"training": parameters.training.model_copy(update={"seeds": seeds})})
 
 
-def trained(parameters: Parameters, folder: Path, workers: int, hear=lambda _: None) -> list[TrainingResult]:
-    return train_seeds(parameters, train_rows(), val_rows(), statistics(), folder, hear, workers)
+def trained(
+    parameters: Parameters, folder: Path, workers: int, progress=lambda _: None
+) -> list[TrainingResult]:
+    return train_seeds(parameters, train_rows(), val_rows(), norm_stats(), folder, progress, workers)
 
 
 @cache
 def alone(seed: int) -> TrainingResult:
-    return train(with_seeds(seed), seed, train_rows(), val_rows(), statistics())
+    return train(with_seeds(seed), seed, train_rows(), val_rows(), norm_stats())
 
 
 def children() -> list:
@@ -54,40 +56,40 @@ def test_seeds_one_after_the_other_are_each_the_model_it_is_alone(tmp_path: Path
     results = trained(with_seeds(7, 142, 42), tmp_path, workers=1)
     assert [result.seed for result in results] == [7, 142, 42]
     for result in results:
-        assert result.policy.digest == alone(result.seed).policy.digest
+        assert result.policy.model_hash == alone(result.seed).policy.model_hash
         assert result.sb3_zip == alone(result.seed).sb3_zip
         assert result.curve == alone(result.seed).curve
-    assert len({result.policy.digest for result in results}) == 3
+    assert len({result.policy.model_hash for result in results}) == 3
 
 
 @pytest.mark.slow
 def test_seeds_beside_each_other_are_each_the_model_it_is_alone_in_the_contract_s_order(tmp_path: Path):
-    heard: list[Standing] = []
-    results = trained(with_seeds(142, 7, 42), tmp_path, 2, heard.append)
+    reports: list[TrainingProgress] = []
+    results = trained(with_seeds(142, 7, 42), tmp_path, 2, reports.append)
     assert [result.seed for result in results] == [142, 7, 42]
     for result in results:
-        assert result.policy.digest == alone(result.seed).policy.digest
+        assert result.policy.model_hash == alone(result.seed).policy.model_hash
         assert result.sb3_zip == alone(result.seed).sb3_zip
         assert result.curve == alone(result.seed).curve
         assert (result.torch_threads, result.blas_threads) == (1, 1)
-    assert {told.seed for told in heard} == {7, 42, 142}
-    assert max(told.done for told in heard) == 3 * ROLLOUT
+    assert {report.seed for report in reports} == {7, 42, 142}
+    assert max(report.done for report in reports) == 3 * ROLLOUT
     assert children() == []
 
 
 def test_the_candidate_is_the_best_on_val_and_of_equal_ones_the_first(tmp_path: Path):
     results = trained(with_seeds(7, 142, 42), tmp_path, workers=1)
-    best = best_of(results)
+    best = select_candidate(results)
     assert best.best_val_return == max(result.best_val_return for result in results)
     best.best_val_return = min(result.best_val_return for result in results)
     for result in results:
         result.best_val_return = best.best_val_return
-    assert best_of(results) is results[0]
+    assert select_candidate(results) is results[0]
 
 
-def test_the_spread_of_seeds_by_hand():
-    assert spread_of([0.01, 0.04, -0.02]) == pytest.approx((0.01, 0.03, -0.02))
-    assert spread_of([0.05]) == (0.05, None, 0.05)
+def test_mean_deviation_and_worst_of_the_seeds_by_hand():
+    assert summarize_returns([0.01, 0.04, -0.02]) == pytest.approx((0.01, 0.03, -0.02))
+    assert summarize_returns([0.05]) == (0.05, None, 0.05)
 
 
 # ---- what goes wrong
@@ -99,36 +101,40 @@ def test_a_seed_that_diverges_is_named(tmp_path: Path):
 
 
 def test_processes_give_the_seeds_in_any_number_and_tell_all_of_them():
-    heard: list[Standing] = []
-    results = train_beside(stand_in.train, (3, 1, 2), heard.append, workers=2)
+    reports: list[TrainingProgress] = []
+    results = train_in_processes(fake_training.train, (3, 1, 2), reports.append, workers=2)
     assert {seed: result.timesteps for seed, result in results.items()} == {1: 1, 2: 2, 3: 3}
-    assert sorted(told.seed for told in heard) == [1, 2, 3]
+    assert sorted(report.seed for report in reports) == [1, 2, 3]
     assert children() == []
 
 
 @pytest.mark.parametrize(
     ("seed", "error", "said"),
     [
-        (stand_in.DIVERGES, DataError, "training diverged"),
-        (stand_in.FAILS, RuntimeError, f"training of seed {stand_in.FAILS}:\n.*ZeroDivisionError"),
+        (fake_training.DIVERGES, DataError, "training diverged"),
+        (fake_training.FAILS, RuntimeError, f"training of seed {fake_training.FAILS}:\n.*ZeroDivisionError"),
         (
-            stand_in.IS_KILLED,
+            fake_training.IS_KILLED,
             TrainingError,
-            rf"training\.seeds: the process of seed {stand_in.IS_KILLED} was ended by SIGKILL.*out of memory "
-            r"perhaps\? .*goes on from its last validation",
+            rf"training\.seeds: the process of seed {fake_training.IS_KILLED} was ended by SIGKILL.*"
+            r"out of memory perhaps\? .*goes on from its last validation",
         ),
-        (stand_in.LEAVES, TrainingError, rf"process of seed {stand_in.LEAVES} ended with exit code 3"),
+        (
+            fake_training.EXITS,
+            TrainingError,
+            rf"process of seed {fake_training.EXITS} ended with exit code 3",
+        ),
     ],
 )
 def test_what_ends_one_seed_is_told_with_its_name_and_ends_the_others(seed: int, error: type, said: str):
     with pytest.raises(error, match=f"(?s){said}"):
-        train_beside(stand_in.train, (stand_in.ENDLESS, seed), lambda _: None, workers=2)
+        train_in_processes(fake_training.train, (fake_training.ENDLESS, seed), lambda _: None, workers=2)
     assert children() == []
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_without_its_parent_no_process_goes_on(how: signal.Signals):
-    command = [sys.executable, "-m", "tests.training.stand_in"]
+    command = [sys.executable, "-m", "tests.training.fake_training"]
     parent = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert parent.stdout is not None
     pids = [int(word) for word in parent.stdout.readline().split()]

@@ -55,7 +55,7 @@ class CandidateModelDataset(AbstractDataset[TrainedModel, Bundle]):
         """Write the bundle, then point at it."""
         bundle = write_bundle(self._folder, data.policy, data.files)
         write_file(self._folder / data.zip_name, data.files["model.zip"])
-        self._pointer.save({"manifest_hash": bundle.manifest_hash, "model_hash": data.policy.digest})
+        self._pointer.save({"manifest_hash": bundle.manifest_hash, "model_hash": data.policy.model_hash})
 
     def _describe(self) -> dict[str, Any]:
         return {"folder": str(self._folder)}

@@ -95,7 +95,7 @@ def check_candidate(
     _same("training record: config_hash", contract.config_hash, training.config_hash)
     _same("training record: dataset_hash", dataset.dataset_hash, training.dataset_hash)
     _same(f"{candidate.folder}: manifest", training.manifest_hash, candidate.manifest_hash)
-    _same(f"{candidate.folder}: policy", training.model_hash, candidate.policy.digest)
+    _same(f"{candidate.folder}: policy", training.model_hash, candidate.policy.model_hash)
     _same(f"{candidate.folder}: norm_stats", dataset.norm_stats_hash, candidate.policy.norm_stats.digest)
 
 
@@ -169,7 +169,7 @@ def bundle_hashes(bundle: Bundle) -> dict[str, Recomputed]:
     """Take the hashes of the model's files, by field."""
     hashes = {
         "manifest_hash": bundle.manifest_hash,
-        "model_hash": bundle.policy.digest,
+        "model_hash": bundle.policy.model_hash,
         "norm_stats_hash": bundle.policy.norm_stats.digest,
     }
     return {name: Recomputed(value=digest, source="the model bundle's") for name, digest in hashes.items()}

@@ -1,4 +1,4 @@
-"""The model bundle: an immutable folder named by its manifest's hash; nothing in it is ever unpickled.
+"""Model bundles: immutable folders named by their manifest's hash, from which nothing is unpickled.
 
 Every file is read once, checked against the manifest and parsed from memory.
 """
@@ -28,7 +28,7 @@ _FORMAT = 1
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle whose every byte was checked."""
+    """A bundle that was read and verified."""
 
     folder: Path
     manifest_hash: str
@@ -36,14 +36,14 @@ class Bundle:
 
 
 def write_bundle(parent: Path, policy: ServedPolicy, other_files: dict[str, bytes]) -> Bundle:
-    """Write a bundle under `parent`, complete or not at all; the same content finds its folder again.
+    """Write a bundle under `parent` atomically; if the same content exists, return that bundle.
 
     Parameters
     ----------
     parent : Path
     policy : ServedPolicy
     other_files : dict of bytes
-        Further files by name, for people and other programs: config, reward, metrics, SB3's zip.
+        Further files by name, not read back: config, reward, metrics, SB3's zip.
     """
     files = {
         **other_files,
@@ -53,7 +53,7 @@ def write_bundle(parent: Path, policy: ServedPolicy, other_files: dict[str, byte
         "features.json": _json({"order": list(FEATURE_ORDER), "hash": FEATURE_ORDER_HASH}),
     }
     entries = {n: {"size": len(c), "sha256": digest_bytes(c)} for n, c in sorted(files.items())}
-    manifest = canonical_json({"format": _FORMAT, "model_hash": policy.digest, "files": entries}).encode()
+    manifest = canonical_json({"format": _FORMAT, "model_hash": policy.model_hash, "files": entries}).encode()
     folder = parent / digest_bytes(manifest)
     _check_tensors(folder, policy.tensors)
     if not folder.exists():
@@ -62,7 +62,7 @@ def write_bundle(parent: Path, policy: ServedPolicy, other_files: dict[str, byte
 
 
 def open_bundle(folder: Path, manifest_hash: str) -> Bundle:
-    """Read a bundle and check it against the hash of its manifest.
+    """Read a bundle and verify it against the hash of its manifest.
 
     Raises
     ------
@@ -70,9 +70,9 @@ def open_bundle(folder: Path, manifest_hash: str) -> Bundle:
         If a file is missing, added, altered, too large, or not of this version.
     """
     manifest_bytes = _read(folder / MANIFEST)
-    found = digest_bytes(manifest_bytes)
-    if found != manifest_hash:
-        raise BundleError(f"{folder / MANIFEST}: expected SHA-256 {manifest_hash}, found {found}")
+    actual_hash = digest_bytes(manifest_bytes)
+    if actual_hash != manifest_hash:
+        raise BundleError(f"{folder / MANIFEST}: expected SHA-256 {manifest_hash}, found {actual_hash}")
     try:
         manifest = _Manifest.model_validate_json(manifest_bytes)
         files = _read_listed(folder, manifest.files)
@@ -80,45 +80,45 @@ def open_bundle(folder: Path, manifest_hash: str) -> Bundle:
     except (KeyError, ValidationError, SafetensorError) as error:
         raise BundleError(f"{folder}: not a model bundle of this version: {error}") from error
     _check_tensors(folder, policy.tensors)
-    if policy.digest != manifest.model_hash:
-        raise BundleError(f"{folder}: model_hash {manifest.model_hash} expected, {policy.digest} found")
+    if policy.model_hash != manifest.model_hash:
+        raise BundleError(f"{folder}: model_hash {manifest.model_hash} expected, {policy.model_hash} found")
     return Bundle(folder, manifest_hash, policy)
 
 
-class _Part(BaseModel):
+class _StrictModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
-class _Entry(_Part):
+class _FileEntry(_StrictModel):
     size: int
     sha256: str
 
 
-class _Manifest(_Part):
+class _Manifest(_StrictModel):
     format: Literal[1]
     model_hash: str
-    files: dict[str, _Entry]
+    files: dict[str, _FileEntry]
 
 
-class _Settings(_Part):
+class _Settings(_StrictModel):
     format: Literal[1]
     activation: Literal["tanh"]
     targets: list[int]
 
     @field_validator("targets")
     @classmethod
-    def _ours(cls, targets: list[int]) -> list[int]:
+    def _check_targets(cls, targets: list[int]) -> list[int]:
         if targets != list(TARGETS):
             raise ValueError(f"targets must be {list(TARGETS)}")
         return targets
 
 
-class _Features(_Part):
+class _Features(_StrictModel):
     order: list[str]
     hash: str
 
     @model_validator(mode="after")
-    def _ours(self) -> Self:
+    def _check_order(self) -> Self:
         if self.hash != FEATURE_ORDER_HASH or self.order != list(FEATURE_ORDER):
             raise ValueError(f"feature_order_hash is {self.hash}, this version's is {FEATURE_ORDER_HASH}")
         return self
@@ -131,7 +131,7 @@ def _parse_policy(files: dict[str, bytes]) -> ServedPolicy:
     return ServedPolicy(load_tensors(files["policy.safetensors"]), norm_stats)
 
 
-def _read_listed(folder: Path, entries: dict[str, _Entry]) -> dict[str, bytes]:
+def _read_listed(folder: Path, entries: dict[str, _FileEntry]) -> dict[str, bytes]:
     present = {path.name for path in folder.iterdir()} - {MANIFEST}
     if present != entries.keys():
         raise BundleError(
@@ -141,9 +141,9 @@ def _read_listed(folder: Path, entries: dict[str, _Entry]) -> dict[str, bytes]:
     files = {}
     for name, entry in entries.items():
         files[name] = _read(folder / name)
-        found = digest_bytes(files[name])
-        if found != entry.sha256:
-            raise BundleError(f"{folder / name}: expected SHA-256 {entry.sha256}, found {found}")
+        actual_hash = digest_bytes(files[name])
+        if actual_hash != entry.sha256:
+            raise BundleError(f"{folder / name}: expected SHA-256 {entry.sha256}, found {actual_hash}")
     return files
 
 
@@ -166,9 +166,9 @@ def _check_tensors(folder: Path, tensors: dict[str, np.ndarray]) -> None:
         expected |= {f"hidden.{layer}.weight": (out, width), f"hidden.{layer}.bias": (out,)}
         width, layer = out, layer + 1
     expected |= {"action.weight": (len(TARGETS), width), "action.bias": (len(TARGETS),)}
-    found = {name: tensor.shape for name, tensor in tensors.items()}
-    if found != expected:
-        raise BundleError(f"{folder}: policy tensors must have shapes {expected}, have {found}")
+    shapes = {name: tensor.shape for name, tensor in tensors.items()}
+    if shapes != expected:
+        raise BundleError(f"{folder}: policy tensors must have shapes {expected}, have {shapes}")
     for name, tensor in tensors.items():
         if tensor.dtype != np.float32 or not np.isfinite(tensor).all():
             raise BundleError(f"{folder}: {name} must be finite float32, is {tensor.dtype}")

@@ -1,4 +1,4 @@
-"""The forward pass of an approved policy, float64 NumPy, the same function in L4 and in L5."""
+"""Inference of a trained policy in float64 NumPy: backtest (L4) and live (L5) call the same functions."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ import numpy as np
 from dosvotos.errors import BundleError
 from dosvotos.hashing import digest_arrays
 from dosvotos.market.normalization import NormStats
-from dosvotos.policy.hyperbolic import tanh_in_place
+from dosvotos.numerics import tanh_in_place
 
 TARGETS = (-1, 0, 1)
 """Target position of each action, in the order of the policy's outputs."""
@@ -15,7 +15,7 @@ TARGETS = (-1, 0, 1)
 
 @dataclass(frozen=True)
 class ServedPolicy:
-    """A tanh network from 15 features to three logits.
+    """A tanh network from an observation of 15 features to three logits.
 
     Attributes
     ----------
@@ -29,21 +29,21 @@ class ServedPolicy:
     norm_stats: NormStats
 
     @property
-    def digest(self) -> str:
-        """The model hash: sorted tensor names, dtypes, shapes and little-endian bytes."""
+    def model_hash(self) -> str:
+        """Hash of the tensors: sorted names, dtypes, shapes and little-endian bytes."""
         return digest_arrays(self.tensors)
 
     def observe(self, features: np.ndarray, positions: np.ndarray, times: np.ndarray) -> np.ndarray:
-        """Build observations (n, 15) from raw market features (n, 13), positions (n,) and clocks (n,)."""
+        """Build observations (n, 15) of market features (n, 13), positions (n,) and time_normalized (n,)."""
         return np.column_stack([self.norm_stats.apply(features), positions, times])
 
     def logits(self, observations: np.ndarray) -> np.ndarray:
-        """Unnormalised log-probabilities of the three targets, shape (n, 3).
+        """Compute the logits of the three targets, shape (n, 3).
 
         Raises
         ------
         BundleError
-            If an observation is not finite: a policy never guesses.
+            If an observation is not finite.
         """
         if not np.isfinite(observations).all():
             raise BundleError("policy: observations must be finite, found NaN or infinity")
@@ -54,11 +54,11 @@ class ServedPolicy:
         return self._affine("action", activations)
 
     def probabilities(self, observations: np.ndarray) -> np.ndarray:
-        """Probabilities of the three targets, shape (n, 3)."""
+        """Compute the probabilities of the three targets, shape (n, 3)."""
         logits = self.logits(observations)
         weights = np.exp(logits - logits.max(axis=1, keepdims=True))
-        shares: np.ndarray = weights / weights.sum(axis=1, keepdims=True)
-        return shares
+        probabilities: np.ndarray = weights / weights.sum(axis=1, keepdims=True)
+        return probabilities
 
     @property
     def _n_hidden(self) -> int:

@@ -10,8 +10,8 @@ from dosvotos.hashing import short
 from dosvotos.reports.figures import BLUE, COLOURS, INK, SMALL_PRINT, figure, line
 from dosvotos.reports.rendering import render
 from dosvotos.reports.tables import EN, Table, rows_table, table
-from dosvotos.training.results import LOSSES, MIN_SEEDS, Validation, spread_of
-from dosvotos.training.reward import COMPONENTS, weights_in
+from dosvotos.training.results import LOSSES, MIN_SEEDS, Validation, summarize_returns
+from dosvotos.training.reward import COMPONENTS, phase_weights
 
 Curves = Mapping[int, Sequence[Validation]]
 """Each seed's validations in time order."""
@@ -49,7 +49,7 @@ def render_training(contract: ExperimentContract, record: TrainingRecord, curves
         n_seeds=len(returns),
         n_positive=sum(value > 0 for value in returns),
         MIN_SEEDS=MIN_SEEDS,
-        spread=spread_of(returns),
+        spread=summarize_returns(returns),
         kept=kept_validation(shown[record.seed]),
         val_return=_over_time(shown, record.seed, "val_return", ".0%"),
         val_exposure=_over_time(shown, record.seed, "val_exposure", ".0%"),
@@ -155,7 +155,7 @@ def _phases(contract: ExperimentContract) -> Table:
     parameters = contract.parameters
     rows = []
     for phase in parameters.curriculum.phases:
-        weights = weights_in(phase, parameters.reward)._asdict()
+        weights = phase_weights(phase, parameters.reward)._asdict()
         words = {name.replace("_", " "): weight for name, weight in weights.items()}
         rows.append({"phase": phase.name, "steps": phase.timesteps, **words})
     return table(rows)

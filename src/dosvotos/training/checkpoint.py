@@ -1,7 +1,8 @@
-"""A training between two rollouts in one file, from which it goes on as if it had never stopped.
+"""Checkpoints: a training's whole state between two rollouts, in one file a seed.
 
-The file is safetensors with a JSON text in its header: nothing in it is unpickled. It is written whole or not
-at all, and read only by the training it was written by: `key` names everything that training depends on.
+A resumed training equals an uninterrupted one to the last bit. The file is safetensors with JSON in its
+header, so that nothing is unpickled. It is replaced atomically, and restored only if its `key`, a hash of all
+that the training depends on, is the same.
 """
 
 import json
@@ -31,34 +32,34 @@ logger = logging.getLogger(__name__)
 _LIBRARIES = ("numpy", "numba", "torch", "stable-baselines3")
 
 
-class State(NamedTuple):
-    """Arrays by name, and the rest, JSON-like."""
+class TrainingState(NamedTuple):
+    """The state of a training: arrays by name, and JSON values."""
 
     tensors: dict[str, np.ndarray]
-    rest: dict[str, Any]
+    values: dict[str, Any]
 
     @property
-    def digest(self) -> str:
-        """Hash of both."""
-        return combine([digest_arrays(self.tensors), digest_json(self.rest)])
+    def content_hash(self) -> str:
+        """Hash of arrays and values."""
+        return combine([digest_arrays(self.tensors), digest_json(self.values)])
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The place of one seed's state.
+    """The checkpoint file of one seed.
 
     Attributes
     ----------
     path : Path
     key : str
-        A state under another key belongs to another training and is not taken up.
+        Hash of all that the training depends on; a state with another key is not restored.
     """
 
     path: Path
     key: str
 
     @classmethod
-    def of(
+    def for_seed(
         cls,
         folder: Path,
         parameters: Parameters,
@@ -66,7 +67,7 @@ class Checkpoint:
         rows: tuple[pd.DataFrame, pd.DataFrame],
         norm_stats: NormStats,
     ) -> Self:
-        """The checkpoint of one seed on the rows of train and val."""
+        """Return the checkpoint of one seed, given the rows of train and val."""
         sections = {"reward", "curriculum", "trading", "training"}
         settings = parameters.model_dump(mode="json", include=sections)
         settings["training"]["seeds"] = [seed]
@@ -74,87 +75,87 @@ class Checkpoint:
         data = [*map(digest_frame, rows), norm_stats.digest]
         return cls(folder / f"seed_{seed}.safetensors", combine([digest_json([settings, code]), *data]))
 
-    def save(self, state: State) -> None:
-        """Replace the state."""
-        header = {"key": self.key, "digest": state.digest, "rest": canonical_json(state.rest)}
+    def save(self, state: TrainingState) -> None:
+        """Write the state, replacing the file atomically."""
+        header = {"key": self.key, "digest": state.content_hash, "rest": canonical_json(state.values)}
         write_file(self.path, save_tensors(state.tensors, metadata=header))
 
-    def load(self) -> State | None:
-        """The state; None when there is none that this training can go on with, which the log explains."""
+    def load(self) -> TrainingState | None:
+        """Read the state; None, and a reason in the log, if this training cannot resume from it."""
         if not self.path.is_file():
             return None
         try:
             with safe_open(self.path, framework="np") as file:
                 header = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            state = State(tensors, json.loads(header["rest"]))
+            state = TrainingState(tensors, json.loads(header["rest"]))
         except (SafetensorError, KeyError, ValueError) as error:
             logger.warning("%s cannot be read (%s): this seed begins anew", self.path, error)
             return None
         if header.get("key") != self.key:
             logger.info("%s is of another contract, dataset or version: this seed begins anew", self.path)
             return None
-        if header.get("digest") != state.digest:
+        if header.get("digest") != state.content_hash:
             logger.warning("%s was altered: this seed begins anew", self.path)
             return None
         return state
 
 
-def state_of(model: PPO, env: MarketVecEnv) -> State:
-    """All that the next rollouts and updates of a model depend on, taken between two rollouts."""
-    # SB3 draws its minibatches from NumPy's global generator
-    numpy_draws = np.random.get_state(legacy=False)  # noqa: NPY002
+def capture_state(model: PPO, env: MarketVecEnv) -> TrainingState:
+    """Capture all that the next rollouts and updates depend on; to be called between two rollouts."""
+    # SB3 permutes its minibatches with NumPy's global generator
+    numpy_state = np.random.get_state(legacy=False)  # noqa: NPY002
     tensors = {
         **{f"policy.{name}": tensor.numpy().copy() for name, tensor in model.policy.state_dict().items()},
-        **{name: tensor.numpy().copy() for name, tensor in _moments(model).items()},
+        **{name: tensor.numpy().copy() for name, tensor in _optimizer_tensors(model).items()},
         "episode_starts": np.asarray(model._last_episode_starts),
         "draws.torch": torch.get_rng_state().numpy().copy(),
-        "draws.numpy": numpy_draws["state"]["key"],
+        "draws.numpy": numpy_state["state"]["key"],
     }
-    rest = {
+    values = {
         "timesteps": model.num_timesteps,
         "updates": model._n_updates,
         "episodes": env.episodes.state(),
         "ended_episodes": [dict(episode) for episode in model.ep_info_buffer or ()],
-        "numpy_place": [numpy_draws["state"]["pos"], numpy_draws["has_gauss"], numpy_draws["gauss"]],
-        "fast_draws": model.draws if isinstance(model, FastPPO) else None,
+        "numpy_place": [numpy_state["state"]["pos"], numpy_state["has_gauss"], numpy_state["gauss"]],
+        "fast_draws": model.generator_state if isinstance(model, FastPPO) else None,
     }
-    return State(tensors, rest)
+    return TrainingState(tensors, values)
 
 
-def restore(model: PPO, env: MarketVecEnv, state: State) -> None:
-    """Put a new model and its environment where `state` was taken."""
-    tensors, rest = state
+def restore_state(model: PPO, env: MarketVecEnv, state: TrainingState) -> None:
+    """Restore a captured state into a new model and its environment."""
+    tensors, values = state
     model.policy.load_state_dict(
         {name: torch.from_numpy(tensors[f"policy.{name}"]) for name in model.policy.state_dict()}
     )
     if isinstance(model, FastPPO):
-        model.draws = rest["fast_draws"]
-    for name, tensor in _moments(model).items():
+        model.generator_state = values["fast_draws"]
+    for name, tensor in _optimizer_tensors(model).items():
         tensor.copy_(torch.from_numpy(tensors[name]))
-    env.episodes.restore(rest["episodes"])
+    env.episodes.restore(values["episodes"])
     model._last_obs, model._last_episode_starts = env.episodes.observe(), tensors["episode_starts"].copy()
-    model.num_timesteps, model._n_updates = rest["timesteps"], rest["updates"]
-    model.ep_info_buffer = deque(rest["ended_episodes"], maxlen=model._stats_window_size)
+    model.num_timesteps, model._n_updates = values["timesteps"], values["updates"]
+    model.ep_info_buffer = deque(values["ended_episodes"], maxlen=model._stats_window_size)
     model.ep_success_buffer = deque(maxlen=model._stats_window_size)  # the market's episodes have none
     torch.set_rng_state(torch.from_numpy(tensors["draws.torch"].copy()))
-    place, has_gauss, gauss = rest["numpy_place"]
-    key = {"key": tensors["draws.numpy"], "pos": place}
+    pos, has_gauss, gauss = values["numpy_place"]
+    key = {"key": tensors["draws.numpy"], "pos": pos}
     np.random.set_state(  # noqa: NPY002
         {"bit_generator": "MT19937", "state": key, "has_gauss": has_gauss, "gauss": gauss}
     )
 
 
-def _moments(model: PPO) -> dict[str, torch.Tensor]:
-    """Adam's own tensors by name; before its first step they are made, as zeros."""
+def _optimizer_tensors(model: PPO) -> dict[str, torch.Tensor]:
+    """Return Adam's own tensors by name, not copies; before the first step create them as zeros."""
     optimizer = model.policy.optimizer
-    moments: dict[str, torch.Tensor] = {}
+    tensors: dict[str, torch.Tensor] = {}
     if isinstance(model, FastPPO):
-        model.adopt_moments()
-    for place, parameter in enumerate(optimizer.param_groups[0]["params"]):
+        model.bind_moments()
+    for index, parameter in enumerate(optimizer.param_groups[0]["params"]):
         state = optimizer.state[parameter]
         if not state:
-            nothing = torch.zeros_like(parameter.data)
-            state.update(step=torch.tensor(0.0), exp_avg=nothing, exp_avg_sq=nothing.clone())
-        moments |= {f"adam.{place}.{name}": tensor for name, tensor in state.items()}
-    return moments
+            zeros = torch.zeros_like(parameter.data)
+            state.update(step=torch.tensor(0.0), exp_avg=zeros, exp_avg_sq=zeros.clone())
+        tensors |= {f"adam.{index}.{name}": tensor for name, tensor in state.items()}
+    return tensors

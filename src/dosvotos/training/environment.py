@@ -1,6 +1,6 @@
-"""The market's episodes under three interfaces: SB3's VecEnv, Gymnasium's VectorEnv and Gymnasium's Env.
+"""The market as SB3's VecEnv, Gymnasium's VectorEnv and Gymnasium's Env.
 
-All three take the same step; the same seed and actions give the same trajectories.
+All three step `Episodes`: the same seed and actions give the same trajectories.
 """
 
 from collections.abc import Sequence
@@ -20,18 +20,18 @@ from dosvotos.training.reward import COMPONENTS, RewardWeights
 
 
 def observation_space() -> gym.spaces.Box:
-    """Observations in FEATURE_ORDER, clipped as they are for the served policy."""
+    """Return the space of observations in FEATURE_ORDER, clipped as for the served policy."""
     limit = np.full(len(FEATURE_ORDER), CLIP, dtype=np.float32)
     return gym.spaces.Box(-limit, limit)
 
 
 def action_space() -> gym.spaces.Discrete:
-    """0 short, 1 flat, 2 long."""
+    """Return the space of actions: 0 short, 1 flat, 2 long."""
     return gym.spaces.Discrete(len(TARGETS))
 
 
 class MarketVecEnv(VecEnv):
-    """N episodes that step together, for stable-baselines3.
+    """The market as stable-baselines3's VecEnv.
 
     Parameters
     ----------
@@ -39,13 +39,13 @@ class MarketVecEnv(VecEnv):
         As `Episodes` takes them.
     n_envs : int
     seed : int
-        Draws the episodes' starts. The first episodes begin in their middle, so that resets spread; their
-        reward covers what was left of them.
+        Seeds the episodes' starts. The first episodes start in their middle, so that they do not all end at
+        once; their reward covers the rest of them.
 
     Notes
     -----
     An ended episode's ``infos[i]["episode"]`` holds its reward ``r``, its bars ``l`` and, as ``reward/pnl``
-    and so on, what each component added to ``r``.
+    and so on, the contribution of each component to ``r``.
     """
 
     render_mode = None
@@ -66,7 +66,7 @@ class MarketVecEnv(VecEnv):
 
     @property
     def weights(self) -> RewardWeights:
-        """Reward weights in force; may be replaced between phases."""
+        """Current reward weights; may be replaced between phases."""
         return self.episodes.weights
 
     @weights.setter
@@ -74,48 +74,48 @@ class MarketVecEnv(VecEnv):
         self.episodes.weights = weights
 
     def reset(self) -> np.ndarray:
-        """Begin all episodes, at staggered ages."""
-        return self.episodes.begin_all(staggered=True)
+        """Reset all episodes, staggered, and return their observations."""
+        return self.episodes.reset_all(staggered=True)
 
     def step_async(self, actions: np.ndarray) -> None:
-        """Take the actions: 0 short, 1 flat, 2 long."""
+        """Store the actions for `step_wait`: 0 short, 1 flat, 2 long."""
         self._actions = actions
 
     def step_wait(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict[str, Any]]]:
-        """Fill, mark and reward; ended episodes begin anew."""
+        """Step all episodes and reset those that ended; return observations, rewards, dones and infos."""
         step = self.episodes.step(self._actions)
         dones = step.terminated | step.truncated
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         if dones.any():
-            self._end(np.flatnonzero(dones), step.truncated, infos)
+            self._finish(np.flatnonzero(dones), step.truncated, infos)
         return self.episodes.observe(), step.rewards, dones, infos
 
-    def _end(self, ended: np.ndarray, truncated: np.ndarray, infos: list[dict[str, Any]]) -> None:
-        terminal, account = self.episodes.observe(), self.episodes.account
+    def _finish(self, ended: np.ndarray, truncated: np.ndarray, infos: list[dict[str, Any]]) -> None:
+        terminal, accounts = self.episodes.observe(), self.episodes.accounts
         for i in ended:
             infos[i] = {
                 "terminal_observation": terminal[i],
                 "TimeLimit.truncated": bool(truncated[i]),
                 "episode": {
-                    "r": float(account.returns[i].sum()),
-                    "l": int(account.age[i]),
+                    "r": float(accounts.returns[i].sum()),
+                    "l": int(accounts.age[i]),
                     "t": 0.0,
-                    **{f"reward/{name}": float(account.returns[i, k]) for k, name in enumerate(COMPONENTS)},
+                    **{f"reward/{name}": float(accounts.returns[i, k]) for k, name in enumerate(COMPONENTS)},
                 },
             }
-        self.episodes.begin(ended)
+        self.episodes.reset(ended)
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: there are no resources to close."""
 
     def seed(self, seed: int | None = None) -> Sequence[int | None]:
-        """Restart the draws of episode starts; SB3 passes its own seed here."""
+        """Seed the episodes' starts; SB3 passes its own seed here."""
         seeds = [None if seed is None else seed + i for i in range(self.num_envs)]
         self.episodes.seed(seeds)
         return seeds
 
     def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
-        """The attribute, once an episode."""
+        """Return the attribute once for each episode."""
         return [getattr(self, attr_name)] * len(list(self._get_indices(indices)))
 
     def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
@@ -127,17 +127,17 @@ class MarketVecEnv(VecEnv):
         return [getattr(self, method_name)(*args, **kwargs)]
 
     def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
-        """No episode is wrapped."""
+        """Return False for each episode."""
         return [False] * self.num_envs
 
     @property
     def unwrapped(self) -> Self:
-        """The environment itself."""
+        """Return the environment itself."""
         return self
 
 
 class MarketVectorEnv(gym.vector.VectorEnv):
-    """N episodes that step together, for Gymnasium; an ended episode begins anew within the same step.
+    """The market as Gymnasium's VectorEnv; an ended episode is reset within the same step.
 
     Parameters
     ----------
@@ -147,8 +147,8 @@ class MarketVectorEnv(gym.vector.VectorEnv):
 
     Notes
     -----
-    ``infos["reward"]`` holds what each component added to the step's rewards, arrays of shape (num_envs,).
-    ``reset(options={"staggered": True})`` begins the episodes in their middle, as `MarketVecEnv` does.
+    ``infos["reward"]`` holds each component's contribution to the rewards, arrays of shape (num_envs,).
+    ``reset(options={"staggered": True})`` starts the episodes in their middle, as `MarketVecEnv` does.
     """
 
     metadata = {"render_modes": [], "autoreset_mode": AutoresetMode.SAME_STEP}
@@ -165,17 +165,17 @@ class MarketVectorEnv(gym.vector.VectorEnv):
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Begin all episodes; `seed` seeds the i-th with ``seed + i``, a list each with its own."""
+        """Reset all episodes; an int `seed` seeds episode i with ``seed + i``, a list has one for each."""
         if isinstance(seed, int):
             seed = [seed + i for i in range(self.num_envs)]
         if seed is not None:
             self.episodes.seed(seed)
-        return self.episodes.begin_all(_staggered(options)), {}
+        return self.episodes.reset_all(_staggered(options)), {}
 
     def step(
         self, actions: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
-        """Fill, mark and reward; ended episodes begin anew, their last observation is ``final_obs``."""
+        """Step all episodes and reset those that ended; ``final_obs`` has their last observations."""
         step = self.episodes.step(np.asarray(actions))
         infos: dict[str, Any] = {"reward": dict(zip(COMPONENTS, step.contributions.T, strict=True))}
         ended = np.flatnonzero(step.terminated | step.truncated)
@@ -183,12 +183,12 @@ class MarketVectorEnv(gym.vector.VectorEnv):
             last = self.episodes.observe()
             for i in ended:
                 infos = self._add_info(infos, {"final_obs": last[i], "final_info": {}}, i)
-            self.episodes.begin(ended)
+            self.episodes.reset(ended)
         return self.episodes.observe(), step.rewards, step.terminated, step.truncated, infos
 
 
 class MarketEnv(gym.Env):
-    """One episode after the other, for Gymnasium.
+    """The market as Gymnasium's Env.
 
     Parameters
     ----------
@@ -197,8 +197,8 @@ class MarketEnv(gym.Env):
 
     Notes
     -----
-    ``info["reward"]`` holds what each component added to the step's reward. ``reset(options={"staggered":
-    True})`` begins the episode in its middle, as `MarketVecEnv` does with its first ones.
+    ``info["reward"]`` holds each component's contribution to the reward.
+    ``reset(options={"staggered": True})`` starts the episode in its middle.
     """
 
     metadata: dict[str, Any] = {"render_modes": []}
@@ -211,14 +211,14 @@ class MarketEnv(gym.Env):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Begin an episode at the start of a session."""
+        """Start an episode at the start of a session and return its observation."""
         super().reset(seed=seed)
         self._running = True
-        self.episodes.randoms = [self.np_random]
-        return self.episodes.begin_all(_staggered(options))[0], {}
+        self.episodes.generators = [self.np_random]
+        return self.episodes.reset_all(_staggered(options))[0], {}
 
     def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """Fill, mark and reward."""
+        """Take the action; return observation, reward, terminated, truncated and info."""
         if not self._running:
             raise gym.error.ResetNeeded("MarketEnv: the episode has ended or never begun; call reset() first")
         step = self.episodes.step(np.array([action]))

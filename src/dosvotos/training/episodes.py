@@ -1,7 +1,7 @@
-"""Episodes on the market that step together: the one step behind every environment.
+"""Batched market episodes: the step that every environment interface takes.
 
-One step decides at a bar's close, fills at the next bar's close and is rewarded with what the filled position
-earns until the close after, less the fees: the account's own marks and fills.
+An action decided at a bar's close is filled at the next bar's close; its reward is what the filled position
+earns until the close after, less fees, computed with the accounting of backtest and live.
 """
 
 from collections.abc import Sequence
@@ -25,22 +25,23 @@ _N_TARGETS = len(TARGETS)
 
 
 class MarketTape(NamedTuple):
-    """A training split ready for episodes: its complete rows in time order."""
+    """A training split as arrays: its complete rows in time order."""
 
     observations: np.ndarray
     """Normalised market features, shape (n_rows, 13), float32."""
     clock: np.ndarray
+    """time_normalized, float32; this and the next two of shape (n_rows,)."""
     close: np.ndarray
     overnight_yield: np.ndarray
-    """Financing a unit of notional held long into each row earns; zeros without financing."""
+    """Financing earned by a long unit of notional held into each row; zeros without financing."""
     starts: np.ndarray
-    """Rows at which a session begins and a whole episode fits."""
+    """Rows at which an episode may start: a session begins, and a whole episode fits."""
 
 
 def market_tape(
     rows: pd.DataFrame, norm_stats: NormStats, episode_bars: int, financed: bool = False
 ) -> MarketTape:
-    """Prepare a split for training; rows without all features are left out.
+    """Build the tape of a split from its complete rows.
 
     Raises
     ------
@@ -55,7 +56,7 @@ def market_tape(
     if len(starts) == 0:
         raise DataError(
             f"training.episode_bars: an episode of {episode_bars} bars does not fit into the "
-            f"{len(complete)} complete rows of train{_most_missing(rows)}"
+            f"{len(complete)} complete rows of train{_most_missing_feature(rows)}"
         )
     tape = tape_of(complete)
     return MarketTape(
@@ -68,12 +69,12 @@ def market_tape(
 
 
 def complete_rows(rows: pd.DataFrame, split: str) -> pd.DataFrame:
-    """Rows with all features.
+    """Select the rows that have all features.
 
     Raises
     ------
     DataError
-        If one of them holds infinity or no clock, or any close is not a positive number.
+        If one of them holds infinity or lacks time_normalized, or any close is not a positive number.
     """
     if not (np.isfinite(rows["close"]) & (rows["close"] > 0)).all():
         raise DataError(f"{split}: every close must be a positive number, found {rows['close'].min()}")
@@ -86,64 +87,65 @@ def complete_rows(rows: pd.DataFrame, split: str) -> pd.DataFrame:
     return complete
 
 
-def _most_missing(rows: pd.DataFrame) -> str:
+def _most_missing_feature(rows: pd.DataFrame) -> str:
     missing = rows[list(MARKET_FEATURES)].isna().sum()
     if not missing.any():
         return ""
     return f"; of its {len(rows)} rows {missing.max()} miss {missing.idxmax()}"
 
 
-class Account(NamedTuple):
-    """Where each episode stands; arrays of shape (n_episodes,) that steps change in place."""
+class Accounts(NamedTuple):
+    """The account of each episode; arrays of shape (n_episodes,) that steps change in place."""
 
     row: np.ndarray
-    """Of the tape."""
+    """Current row of the tape."""
     age: np.ndarray
-    """Decisions made; a staggered episode begins aged."""
+    """Steps since the start; a staggered episode starts above 0."""
     equity: np.ndarray
     peak: np.ndarray
     units: np.ndarray
+    """Position, signed, in units of the instrument."""
     returns: np.ndarray
-    """What each component has added to the reward, shape (n_episodes, 7) in the order of COMPONENTS."""
+    """Sum of each component's contributions, shape (n_episodes, 7) in the order of COMPONENTS."""
 
 
 class Step(NamedTuple):
-    """What one step brought each episode; arrays of shape (n_episodes,)."""
+    """The result of one step; arrays of shape (n_episodes,)."""
 
     rewards: np.ndarray
     """float32, the sum of the contributions."""
     contributions: np.ndarray
-    """What each component added to the reward, shape (n_episodes, 7) in the order of COMPONENTS."""
+    """Each component's part of the reward, shape (n_episodes, 7) in the order of COMPONENTS."""
     terminated: np.ndarray
-    """Ruined."""
+    """Whether the episode ended in ruin."""
     truncated: np.ndarray
-    """The episode has lasted its bars."""
+    """Whether the episode reached its number of bars."""
 
 
 class Episodes:
-    """N episodes that step together.
+    """A batch of episodes that step together.
 
     Parameters
     ----------
     tape : MarketTape
     n_episodes : int
     episode_bars : int
-        Decisions an episode lasts; reaching it truncates, ruin terminates.
+        Steps of an episode; reaching them truncates it, ruin terminates it.
     cost : float
-        Fraction of the traded notional paid a side.
+        Fee of each trade as a fraction of its notional.
     weights : RewardWeights
         May be replaced between steps.
 
     Notes
     -----
-    The draws of the i-th of N episodes seeded with `seed` are those of one episode seeded with `seed + i`.
+    Episode i of N seeded with `seed` starts where a single episode seeded with ``seed + i`` does.
     """
 
     def __init__(
         self, tape: MarketTape, n_episodes: int, episode_bars: int, cost: float, weights: RewardWeights
     ) -> None:
         self.weights = weights
-        self.account = Account(
+        self.accounts = Accounts(
             row=np.zeros(n_episodes, dtype=np.int64),
             age=np.zeros(n_episodes, dtype=np.int64),
             equity=np.ones(n_episodes),
@@ -151,77 +153,90 @@ class Episodes:
             units=np.zeros(n_episodes),
             returns=np.zeros((n_episodes, len(COMPONENTS))),
         )
-        self.randoms = [np.random.default_rng() for _ in range(n_episodes)]
-        self._tape, self._episode_bars, self._cost = tape, episode_bars, cost
-        self._table = np.zeros((len(tape.close), len(FEATURE_ORDER)), dtype=np.float32)
-        self._table[:, :_POSITION] = tape.observations
-        self._table[:, _POSITION + 1] = tape.clock
+        self.generators = [np.random.default_rng() for _ in range(n_episodes)]
+        self._starts, self._prices = tape.starts, _Prices(tape.close, tape.overnight_yield)
+        self._episode_bars, self._cost = episode_bars, cost
+        self._observations = np.zeros((len(tape.close), len(FEATURE_ORDER)), dtype=np.float32)
+        self._observations[:, :_POSITION] = tape.observations
+        self._observations[:, _POSITION + 1] = tape.clock
 
     def seed(self, seeds: Sequence[int | None]) -> None:
-        """Restart the draws of each episode's starts."""
-        self.randoms = [np.random.default_rng(seed) for seed in seeds]
+        """Seed the generator of each episode's starts."""
+        self.generators = [np.random.default_rng(seed) for seed in seeds]
 
-    def begin_all(self, staggered: bool) -> np.ndarray:
-        """Begin all episodes anew; staggered ones in their middle, so that later resets spread."""
-        self.begin(range(len(self.randoms)))
+    def reset_all(self, staggered: bool) -> np.ndarray:
+        """Reset all episodes; staggered ones start in their middle, so that they do not all end at once."""
+        self.reset(range(len(self.generators)))
         if staggered:
-            self.account.age[:] = [random.integers(self._episode_bars) for random in self.randoms]
-            self.account.row[:] += self.account.age
+            self.accounts.age[:] = [generator.integers(self._episode_bars) for generator in self.generators]
+            self.accounts.row[:] += self.accounts.age
         return self.observe()
 
-    def begin(self, which: Sequence[int] | np.ndarray) -> None:
-        """Begin the named episodes at the start of a session each."""
-        starts, account = self._tape.starts, self.account
-        for i in which:
-            account.row[i] = starts[self.randoms[i].integers(len(starts))]
-            account.age[i], account.units[i], account.returns[i] = 0, 0.0, 0.0
-            account.equity[i] = account.peak[i] = 1.0
+    def reset(self, indices: Sequence[int] | np.ndarray) -> None:
+        """Reset the episodes of the given indices, each to the start of a session."""
+        starts, accounts = self._starts, self.accounts
+        for i in indices:
+            accounts.row[i] = starts[self.generators[i].integers(len(starts))]
+            accounts.age[i], accounts.units[i], accounts.returns[i] = 0, 0.0, 0.0
+            accounts.equity[i] = accounts.peak[i] = 1.0
 
     def step(self, actions: np.ndarray) -> Step:
-        """Fill, mark and reward the actions: 0 short, 1 flat, 2 long.
+        """Fill the actions' positions, mark the accounts and compute rewards: 0 short, 1 flat, 2 long.
 
         Raises
         ------
         ValueError
-            If an action is none of the three.
+            If an action is not 0, 1 or 2.
         """
-        tape, rules = self._tape, (self._cost, self.weights.signed, self._episode_bars)
-        return Step(*_step(tape.close, tape.overnight_yield, self.account, actions, *rules))
+        rules = _StepRules(self._cost, self.weights.coefficients, self._episode_bars)
+        return Step(*_step(self._prices, self.accounts, actions, rules))
 
     def observe(self) -> np.ndarray:
-        """Observations of shape (n_episodes, 15), float32, as the served policy sees them."""
-        observations: np.ndarray = self._table[self.account.row]
-        observations[:, _POSITION] = np.sign(self.account.units)
+        """Return observations of shape (n_episodes, 15), float32, as the served policy gets them."""
+        observations: np.ndarray = self._observations[self.accounts.row]
+        observations[:, _POSITION] = np.sign(self.accounts.units)
         return observations
 
     def state(self) -> dict[str, Any]:
-        """All that the next steps depend on, JSON-like, for `restore`."""
-        account = {name: values.tolist() for name, values in self.account._asdict().items()}
-        return {"account": account, "randoms": [random.bit_generator.state for random in self.randoms]}
+        """Return everything that the next steps depend on, ready for JSON, for `restore`."""
+        account = {name: values.tolist() for name, values in self.accounts._asdict().items()}
+        return {
+            "account": account,
+            "randoms": [generator.bit_generator.state for generator in self.generators],
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on where `state` was taken, with as many episodes on the same tape."""
-        for name, values in self.account._asdict().items():
+        """Continue from a `state` of as many episodes on the same tape."""
+        for name, values in self.accounts._asdict().items():
             values[:] = state["account"][name]
-        for random, drawn in zip(self.randoms, state["randoms"], strict=True):
-            random.bit_generator.state = drawn
+        for generator, saved in zip(self.generators, state["randoms"], strict=True):
+            generator.bit_generator.state = saved
+
+
+class _Prices(NamedTuple):
+    """The tape's arrays that steps need."""
+
+    close: np.ndarray
+    overnight_yield: np.ndarray
+
+
+class _StepRules(NamedTuple):
+    cost: float
+    coefficients: np.ndarray
+    episode_bars: int
 
 
 @njit()
 def _step(
-    close: np.ndarray,
-    overnight_yield: np.ndarray,
-    account: Account,
-    actions: np.ndarray,
-    cost: float,
-    weights: np.ndarray,
-    episode_bars: int,
+    prices: _Prices, accounts: Accounts, actions: np.ndarray, rules: _StepRules
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Fill each target at the next close and mark it at the close after."""
+    """Fill each action's position at the next close, mark it at the close after; return `Step`'s fields."""
+    close, overnight_yield = prices
+    cost, weights, episode_bars = rules
     n = len(actions)
     rewards, contributions = np.empty(n, np.float32), np.empty((n, len(weights)))
     terminated, truncated = np.empty(n, np.bool_), np.empty(n, np.bool_)
-    row, age, equity, peak, units, returns = account
+    row, age, equity, peak, units, returns = accounts
     for i in range(n):
         if not 0 <= actions[i] < _N_TARGETS:
             raise ValueError("action: must be 0 (short), 1 (flat) or 2 (long)")

@@ -1,7 +1,7 @@
 """stable-baselines3's PPO with its arithmetic compiled: the same algorithm and files at many times the speed.
 
-What torch spends on each minibatch (graph, optimiser, dispatch) is most of stock training's time. Here the
-parameters and Adam's moments are views of flat arrays, and one compiled call makes a whole update. Everything
+Most of SB3's training time is torch's overhead on each minibatch (graph, optimiser, dispatch). Here torch's
+parameters and Adam's moments are views of flat arrays, and one compiled call runs a whole update. Everything
 else is SB3's own: buffer, callbacks, logger, schedules, save and load.
 """
 
@@ -22,25 +22,25 @@ from torch import nn
 
 from dosvotos.errors import ParameterError
 from dosvotos.training import kernel
-from dosvotos.training.threads import pin_threads
+from dosvotos.training.threads import use_one_thread
 
 
 class FastPPO(PPO):
     """PPO for Box observations, Discrete actions and tanh networks on one CPU thread.
 
-    Takes PPO's own arguments. `device` "auto" means the CPU. Setting it up gives torch and BLAS one thread
-    for the rest of the process.
+    It takes PPO's own arguments; `device` "auto" means the CPU. It sets torch and BLAS to one thread for the
+    rest of the process.
 
     Raises
     ------
     ParameterError
-        Naming the setting that the compiled arithmetic does not cover.
+        If a setting is not supported by the compiled arithmetic; the message names it.
 
     Notes
     -----
-    Actions and minibatches are drawn from one NumPy generator, which the saved file carries: a model that is
-    saved, loaded and trained on is the uninterrupted one, given an environment in the same state. Values come
-    from the same call as the actions. The saved file opens in plain ``PPO.load``.
+    One NumPy generator draws actions and minibatches, and its state is saved with the model: training that is
+    saved, loaded and continued equals uninterrupted training, given an environment in the same state. The
+    saved file also opens in plain ``PPO.load``.
     """
 
     _last_obs: np.ndarray
@@ -48,49 +48,49 @@ class FastPPO(PPO):
 
     def __init__(self, *arguments: Any, device: Any = "auto", **settings: Any) -> None:
         if settings.get("use_sde"):
-            _refuse("use_sde", "samples from the logits alone", True)
+            _raise_unsupported("use_sde", "samples from the logits alone", True)
         super().__init__(*arguments, device="cpu" if device == "auto" else device, **settings)
 
     def _setup_model(self) -> None:
-        resumed = self.__dict__.get("_random_state")
+        saved_state = self.__dict__.get("_random_state")
         _check_settings(self)
         super()._setup_model()
         _check_policy(self.policy)
-        pin_threads()
-        self._weights = _FlatWeights(self.policy)
-        if resumed is not None:
-            self._random.bit_generator.state = resumed
+        use_one_thread()
+        self._flat = _FlatParameters(self.policy)
+        if saved_state is not None:
+            self._rng.bit_generator.state = saved_state
 
     def set_random_seed(self, seed: int | None = None) -> None:
-        """Restart every draw: SB3's and torch's, the environment's, and those of actions and minibatches."""
+        """Seed SB3, torch, the environment, and the generator of actions and minibatches."""
         super().set_random_seed(seed)
-        self._random = np.random.default_rng(seed)
+        self._rng = np.random.default_rng(seed)
 
     @property
-    def draws(self) -> dict[str, Any]:
-        """State of the generator of actions and minibatches, JSON-like."""
-        return dict(self._random.bit_generator.state)
+    def generator_state(self) -> dict[str, Any]:
+        """State of the generator that draws actions and minibatches, ready for JSON."""
+        return dict(self._rng.bit_generator.state)
 
-    @draws.setter
-    def draws(self, state: dict[str, Any]) -> None:
-        self._random.bit_generator.state = state
+    @generator_state.setter
+    def generator_state(self, state: dict[str, Any]) -> None:
+        self._rng.bit_generator.state = state
 
-    def adopt_moments(self) -> None:
-        """Lay Adam's moments into the flat arrays, as an update does."""
-        self._weights.adopt_moments(self.policy.optimizer)
+    def bind_moments(self) -> None:
+        """Make Adam's moments views of the flat arrays, as an update does."""
+        self._flat.bind_moments(self.policy.optimizer)
 
     def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), "_weights", "_random"]
+        return [*super()._excluded_save_params(), "_flat", "_rng"]
 
     def save(self, *arguments: Any, **settings: Any) -> None:
-        """Save as SB3 does, with the state of the draws."""
-        self._random_state = self._random.bit_generator.state
+        """Save as SB3 does, with the generator's state."""
+        self._random_state = self._rng.bit_generator.state
         super().save(*arguments, **settings)
 
     def collect_rollouts(
         self, env: VecEnv, callback: BaseCallback, rollout_buffer: RolloutBuffer, n_rollout_steps: int
     ) -> bool:
-        """Fill the buffer as SB3 does, step by step, so that callbacks see what they are used to.
+        """Fill the buffer as SB3 does, step by step, with the callbacks and locals of SB3.
 
         Raises
         ------
@@ -101,8 +101,8 @@ class FastPPO(PPO):
         self.policy.set_training_mode(False)
         rollout_buffer.reset()
         callback.on_rollout_start()
-        self._weights.adopt_parameters()
-        n_steps = 0  # this and other locals bear SB3's names: callbacks look for them
+        self._flat.bind_parameters()
+        n_steps = 0  # callbacks read this and other locals by SB3's names
         while n_steps < n_rollout_steps:
             obs_tensor = torch.as_tensor(self._last_obs)
             actions, values, log_probs = self._act(obs_tensor.numpy())
@@ -115,52 +115,52 @@ class FastPPO(PPO):
             n_steps += 1
             if dones.any():
                 self._update_info_buffer(infos, dones)
-                self._add_values_after_time_limits(rewards, dones, infos)
-            _store(
+                self._bootstrap_truncated_rewards(rewards, dones, infos)
+            _add(
                 rollout_buffer, self._last_obs, actions, rewards, self._last_episode_starts, values, log_probs
             )
             self._last_obs, self._last_episode_starts = new_obs, dones
         values = torch.from_numpy(self._values(new_obs))
-        self._estimate_advantages(rollout_buffer, values.numpy(), dones)
+        self._compute_returns_and_advantage(rollout_buffer, values.numpy(), dones)
         callback.update_locals(locals())
         callback.on_rollout_end()
         return True
 
     def _act(self, observations: np.ndarray) -> tuple[np.ndarray, torch.Tensor, torch.Tensor]:
-        uniforms = self._random.random(len(observations))
-        weights = self._weights
+        uniforms = self._rng.random(len(observations))
+        flat = self._flat
         actions, values, log_probs = kernel.act(
-            weights.parameters, weights.towers, _rows(observations), uniforms
+            flat.parameters, flat.networks, _flatten(observations), uniforms
         )
         return actions, torch.from_numpy(values), torch.from_numpy(log_probs)
 
     def _values(self, observations: np.ndarray) -> np.ndarray:
         values: np.ndarray = kernel.evaluate(
-            self._weights.parameters, self._weights.towers, _rows(observations)
+            self._flat.parameters, self._flat.networks, _flatten(observations)
         )
         return values
 
-    def _add_values_after_time_limits(
+    def _bootstrap_truncated_rewards(
         self, rewards: np.ndarray, dones: np.ndarray, infos: list[dict[str, Any]]
     ) -> None:
-        cut = [
+        truncated = [
             i
             for i in np.flatnonzero(dones)
             if infos[i].get("terminal_observation") is not None and infos[i].get("TimeLimit.truncated", False)
         ]
-        if cut:
-            last = np.stack([infos[i]["terminal_observation"] for i in cut])
-            rewards[cut] += self.gamma * self._values(last)
+        if truncated:
+            last_observations = np.stack([infos[i]["terminal_observation"] for i in truncated])
+            rewards[truncated] += self.gamma * self._values(last_observations)
 
-    def _estimate_advantages(self, buffer: RolloutBuffer, last_values: np.ndarray, dones: np.ndarray) -> None:
+    def _compute_returns_and_advantage(
+        self, buffer: RolloutBuffer, last_values: np.ndarray, dones: np.ndarray
+    ) -> None:
         if not (np.isfinite(buffer.log_probs).all() and np.isfinite(buffer.rewards).all()):
-            self._refuse_divergence("an observation, a reward or the policy")
-        buffer.advantages = kernel.advantages_of(
-            buffer.rewards,
-            buffer.values,
-            buffer.episode_starts,
-            last_values,
-            dones.astype(np.float32),
+            self._raise_divergence("an observation, a reward or the policy")
+        buffer.advantages = kernel.compute_advantages(
+            kernel.Rollout(
+                buffer.rewards, buffer.values, buffer.episode_starts, last_values, dones.astype(np.float32)
+            ),
             buffer.gamma,
             buffer.gae_lambda,
         )
@@ -176,27 +176,27 @@ class FastPPO(PPO):
         """
         self.policy.set_training_mode(True)
         _check_trainable(self.policy)
-        optimizer, weights = self.policy.optimizer, self._weights
+        optimizer, flat = self.policy.optimizer, self._flat
         self._update_learning_rate(optimizer)
-        rules = self._rules()
-        samples = _samples(self.rollout_buffer)
+        settings = self._ppo_settings()
+        samples = _rollout_samples(self.rollout_buffer)
         n_samples = len(samples.actions)
-        order = np.array([self._random.permutation(n_samples) for _ in range(self.n_epochs)])
-        weights.adopt_parameters()
-        adam = weights.adopt_moments(optimizer)
-        report, n_epochs, n_steps = kernel.update(
-            weights.parameters, weights.towers, samples, order, rules, adam
+        order = np.array([self._rng.permutation(n_samples) for _ in range(self.n_epochs)])
+        flat.bind_parameters()
+        adam = flat.bind_moments(optimizer)
+        metrics, n_epochs, n_steps = kernel.update(
+            flat.parameters, flat.networks, samples, order, settings, adam
         )
-        weights.count_steps(optimizer, adam.steps + n_steps)
-        if not (np.isfinite(report).all() and np.isfinite(weights.parameters).all()):
-            self._refuse_divergence("the loss or the policy")
+        flat.set_step(optimizer, adam.step + n_steps)
+        if not (np.isfinite(metrics).all() and np.isfinite(flat.parameters).all()):
+            self._raise_divergence("the loss or the policy")
         self._n_updates += n_epochs
-        self._log(report, n_epochs, rules)
+        self._log(metrics, n_epochs, settings)
 
-    def _rules(self) -> kernel.Rules:
+    def _ppo_settings(self) -> kernel.PPOSettings:
         remaining = self._current_progress_remaining
         clip_vf, max_kl = self.clip_range_vf, self.target_kl
-        return kernel.Rules(
+        return kernel.PPOSettings(
             batch_size=self.batch_size,
             clip_range=float(self.clip_range(remaining)),
             clip_range_vf=np.inf if clip_vf is None else float(clip_vf(remaining)),
@@ -207,28 +207,28 @@ class FastPPO(PPO):
             target_kl=np.inf if max_kl is None else float(max_kl),
         )
 
-    def _log(self, report: np.ndarray, n_epochs: int, rules: kernel.Rules) -> None:
-        if self.verbose >= 1 and report[-1, kernel.APPROX_KL] > 1.5 * rules.target_kl:
-            kl = report[-1, kernel.APPROX_KL]
+    def _log(self, metrics: np.ndarray, n_epochs: int, settings: kernel.PPOSettings) -> None:
+        if self.verbose >= 1 and metrics[-1, kernel.APPROX_KL] > 1.5 * settings.target_kl:
+            kl = metrics[-1, kernel.APPROX_KL]
             print(f"Early stopping at step {n_epochs - 1} due to reaching max kl: {kl:.2f}")
-        buffer, record, means = self.rollout_buffer, self.logger.record, report.mean(axis=0)
+        buffer, record, means = self.rollout_buffer, self.logger.record, metrics.mean(axis=0)
         per_epoch = -(-buffer.buffer_size * buffer.n_envs // self.batch_size)
-        last_epoch = report[(n_epochs - 1) * per_epoch :]
+        last_epoch = metrics[(n_epochs - 1) * per_epoch :]
         record("train/entropy_loss", means[kernel.ENTROPY_LOSS])
         record("train/policy_gradient_loss", means[kernel.POLICY_LOSS])
         record("train/value_loss", means[kernel.VALUE_LOSS])
         record("train/approx_kl", last_epoch[:, kernel.APPROX_KL].mean())
         record("train/clip_fraction", means[kernel.CLIP_FRACTION])
-        record("train/loss", report[-1, kernel.LOSS])
+        record("train/loss", metrics[-1, kernel.LOSS])
         record(
             "train/explained_variance", explained_variance(buffer.values.flatten(), buffer.returns.flatten())
         )
         record("train/n_updates", self._n_updates, exclude="tensorboard")
-        record("train/clip_range", rules.clip_range)
+        record("train/clip_range", settings.clip_range)
         if self.clip_range_vf is not None:
-            record("train/clip_range_vf", rules.clip_range_vf)
+            record("train/clip_range_vf", settings.clip_range_vf)
 
-    def _refuse_divergence(self, what: str) -> NoReturn:
+    def _raise_divergence(self, what: str) -> NoReturn:
         rate = self.policy.optimizer.param_groups[0]["lr"]
         raise FloatingPointError(
             f"{what} is no longer finite after {self.num_timesteps:,} steps; look for NaN in observations "
@@ -236,80 +236,84 @@ class FastPPO(PPO):
         )
 
 
-class _FlatWeights:
-    """A policy's parameters and Adam's moments in flat arrays, of which torch's tensors become views."""
+class _FlatParameters:
+    """Keeps a policy's parameters and Adam's moments in flat arrays; torch's tensors become views of them."""
 
     def __init__(self, policy: ActorCriticPolicy) -> None:
         extractor = policy.mlp_extractor
-        towers = (
+        policy_layers, value_layers = (
             [*_linear_layers(extractor.policy_net), policy.action_net],
             [*_linear_layers(extractor.value_net), policy.value_net],
         )
-        self._places: list[tuple[torch.Tensor, slice]] = []
-        self.towers = kernel.Towers(*(np.array([self._place(layer) for layer in tower]) for tower in towers))
-        self.parameters, self._mean, self._square = np.zeros((3, self._size()), dtype=np.float32)
-        self.adopt_parameters()
+        self._slices: list[tuple[torch.Tensor, slice]] = []
+        self.networks = kernel.Networks(
+            *(np.array([self._append(layer) for layer in layers]) for layers in (policy_layers, value_layers))
+        )
+        self.parameters, self._exp_avg, self._exp_avg_sq = np.zeros((3, self._size()), dtype=np.float32)
+        self.bind_parameters()
 
-    def adopt_parameters(self) -> None:
-        """Take over tensors that torch has put in place of the views."""
-        for parameter, place in self._places:
-            parameter.data = _taken_over(parameter.data, self.parameters[place])
+    def bind_parameters(self) -> None:
+        """Make the policy's tensors views again where torch has replaced them; the values stay."""
+        for parameter, part in self._slices:
+            parameter.data = _view(parameter.data, self.parameters[part])
 
-    def adopt_moments(self, optimizer: torch.optim.Adam) -> kernel.Adam:
-        """Adam as the optimiser stands, its moments as views; none yet are zeros."""
-        for parameter, place in self._places:
+    def bind_moments(self, optimizer: torch.optim.Adam) -> kernel.AdamState:
+        """Make the optimiser's moments views and return its state; before the first step they are zeros."""
+        for parameter, part in self._slices:
             state = optimizer.state[parameter]
             if not state:
-                nothing = torch.zeros_like(parameter.data)
-                state.update(step=torch.tensor(0.0), exp_avg=nothing, exp_avg_sq=nothing)
-            state["exp_avg"] = _taken_over(state["exp_avg"], self._mean[place])
-            state["exp_avg_sq"] = _taken_over(state["exp_avg_sq"], self._square[place])
-        steps = {int(optimizer.state[parameter]["step"]) for parameter, _ in self._places}
+                zeros = torch.zeros_like(parameter.data)
+                state.update(step=torch.tensor(0.0), exp_avg=zeros, exp_avg_sq=zeros)
+            state["exp_avg"] = _view(state["exp_avg"], self._exp_avg[part])
+            state["exp_avg_sq"] = _view(state["exp_avg_sq"], self._exp_avg_sq[part])
+        steps = {int(optimizer.state[parameter]["step"]) for parameter, _ in self._slices}
         if len(steps) > 1:
             raise ParameterError(
                 f"policy.optimizer: all parameters must have made as many steps, found {steps}"
             )
         group = optimizer.param_groups[0]
         beta_1, beta_2 = group["betas"]
-        rate, epsilon = float(group["lr"]), float(group["eps"])
-        return kernel.Adam(self._mean, self._square, steps.pop(), rate, float(beta_1), float(beta_2), epsilon)
+        learning_rate, eps = float(group["lr"]), float(group["eps"])
+        return kernel.AdamState(
+            self._exp_avg, self._exp_avg_sq, steps.pop(), learning_rate, float(beta_1), float(beta_2), eps
+        )
 
-    def count_steps(self, optimizer: torch.optim.Adam, steps: int) -> None:
-        """Tell torch's optimiser how many steps were made in all."""
-        for parameter, _ in self._places:
-            optimizer.state[parameter]["step"].fill_(steps)
+    def set_step(self, optimizer: torch.optim.Adam, step: int) -> None:
+        """Set the number of steps that torch's optimiser has made."""
+        for parameter, _ in self._slices:
+            optimizer.state[parameter]["step"].fill_(step)
 
-    def _place(self, layer: nn.Linear) -> tuple[int, int, int, int]:
+    def _append(self, layer: nn.Linear) -> tuple[int, int, int, int]:
         weight = self._size()
-        self._places.append((layer.weight, slice(weight, weight + layer.weight.numel())))
+        self._slices.append((layer.weight, slice(weight, weight + layer.weight.numel())))
         bias = self._size()
-        self._places.append((layer.bias, slice(bias, bias + layer.bias.numel())))
+        self._slices.append((layer.bias, slice(bias, bias + layer.bias.numel())))
         return layer.in_features, layer.out_features, weight, bias
 
     def _size(self) -> int:
-        return self._places[-1][1].stop if self._places else 0
+        return self._slices[-1][1].stop if self._slices else 0
 
 
-def _taken_over(tensor: torch.Tensor, place: np.ndarray) -> torch.Tensor:
-    """The place as a tensor, with the tensor's values in it."""
-    view = torch.from_numpy(place).view_as(tensor)
+def _view(tensor: torch.Tensor, array: np.ndarray) -> torch.Tensor:
+    """Copy a tensor's values into an array and return that array as a tensor."""
+    view = torch.from_numpy(array).view_as(tensor)
     if view.data_ptr() != tensor.data_ptr():
         view.copy_(tensor)
     return view
 
 
-def _linear_layers(tower: nn.Sequential) -> list[nn.Linear]:
-    return [module for module in tower if isinstance(module, nn.Linear)]
+def _linear_layers(network: nn.Sequential) -> list[nn.Linear]:
+    return [module for module in network if isinstance(module, nn.Linear)]
 
 
-def _rows(observations: np.ndarray) -> np.ndarray:
-    """Observations as the kernel takes them: float32, one row each."""
+def _flatten(observations: np.ndarray) -> np.ndarray:
+    """Return observations as the kernel takes them: shape (n, n_inputs), float32, contiguous."""
     flat = observations.reshape(len(observations), -1)
     rows: np.ndarray = np.ascontiguousarray(flat, dtype=np.float32)
     return rows
 
 
-def _store(
+def _add(
     buffer: RolloutBuffer,
     observations: np.ndarray,
     actions: np.ndarray,
@@ -318,17 +322,17 @@ def _store(
     values: torch.Tensor,
     log_probs: torch.Tensor,
 ) -> None:
-    """The buffer's own ``add`` without its copies through torch."""
-    place = buffer.pos
-    buffer.observations[place], buffer.actions[place, :, 0] = observations, actions
-    buffer.rewards[place], buffer.episode_starts[place] = rewards, episode_starts
-    buffer.values[place], buffer.log_probs[place] = values.numpy(), log_probs.numpy()
+    """Add a step to the buffer as its own ``add`` does, without the copies through torch."""
+    pos = buffer.pos
+    buffer.observations[pos], buffer.actions[pos, :, 0] = observations, actions
+    buffer.rewards[pos], buffer.episode_starts[pos] = rewards, episode_starts
+    buffer.values[pos], buffer.log_probs[pos] = values.numpy(), log_probs.numpy()
     buffer.pos += 1
     buffer.full = buffer.pos == buffer.buffer_size
 
 
-def _samples(buffer: RolloutBuffer) -> kernel.Samples:
-    """The whole buffer in SB3's order of samples: all steps of one environment, then the next one's."""
+def _rollout_samples(buffer: RolloutBuffer) -> kernel.RolloutSamples:
+    """Return the whole buffer in SB3's order: all steps of one environment, then the next one's."""
     names = ("observations", "actions", "values", "log_probs", "advantages", "returns")
     if not buffer.generator_ready:
         for name in names:
@@ -336,57 +340,63 @@ def _samples(buffer: RolloutBuffer) -> kernel.Samples:
         buffer.generator_ready = True
     flat = [getattr(buffer, name).reshape(len(buffer.actions), -1) for name in names]
     observations, actions, *rest = flat
-    return kernel.Samples(
-        _rows(observations), actions[:, 0].astype(np.int64), *(part[:, 0].astype(np.float32) for part in rest)
+    return kernel.RolloutSamples(
+        _flatten(observations),
+        actions[:, 0].astype(np.int64),
+        *(part[:, 0].astype(np.float32) for part in rest),
     )
 
 
-# ---- what is covered
+# ---- unsupported settings
 
 
 def _check_settings(model: PPO) -> None:
     if model.device.type != "cpu":
-        _refuse("device", "computes on the CPU", model.device)
+        _raise_unsupported("device", "computes on the CPU", model.device)
     if not isinstance(model.observation_space, spaces.Box):
-        _refuse("observation_space", "takes a Box", model.observation_space)
+        _raise_unsupported("observation_space", "takes a Box", model.observation_space)
     if not isinstance(model.action_space, spaces.Discrete):
-        _refuse("action_space", "takes a Discrete", model.action_space)
+        _raise_unsupported("action_space", "takes a Discrete", model.action_space)
     if model.rollout_buffer_class not in (None, RolloutBuffer):
-        _refuse("rollout_buffer_class", "fills SB3's RolloutBuffer", model.rollout_buffer_class)
+        _raise_unsupported("rollout_buffer_class", "fills SB3's RolloutBuffer", model.rollout_buffer_class)
 
 
 def _check_policy(policy: ActorCriticPolicy) -> None:
     if type(policy) is not ActorCriticPolicy:
-        _refuse("policy", "computes SB3's MlpPolicy", type(policy))
+        _raise_unsupported("policy", "computes SB3's MlpPolicy", type(policy))
     if type(policy.features_extractor) is not FlattenExtractor:
-        _refuse("policy_kwargs.features_extractor_class", "flattens", type(policy.features_extractor))
+        _raise_unsupported(
+            "policy_kwargs.features_extractor_class", "flattens", type(policy.features_extractor)
+        )
     if policy.normalize_images and is_image_space(policy.observation_space):
-        _refuse("observation_space", "rescales no images", policy.observation_space)
+        _raise_unsupported("observation_space", "rescales no images", policy.observation_space)
     if type(policy.mlp_extractor) is not MlpExtractor:
-        _refuse("policy", "computes SB3's MlpExtractor", type(policy.mlp_extractor))
-    for tower in (policy.mlp_extractor.policy_net, policy.mlp_extractor.value_net):
-        for place, module in enumerate(tower):
-            if type(module) is not (nn.Linear, nn.Tanh)[place % 2]:
-                _refuse("policy_kwargs.activation_fn", "computes torch.nn.Tanh", type(module))
+        _raise_unsupported("policy", "computes SB3's MlpExtractor", type(policy.mlp_extractor))
+    for network in (policy.mlp_extractor.policy_net, policy.mlp_extractor.value_net):
+        for index, module in enumerate(network):
+            if type(module) is not (nn.Linear, nn.Tanh)[index % 2]:
+                _raise_unsupported("policy_kwargs.activation_fn", "computes torch.nn.Tanh", type(module))
     if {parameter.dtype for parameter in policy.parameters()} != {torch.float32}:
-        _refuse("policy", "computes in float32", {str(p.dtype) for p in policy.parameters()})
+        _raise_unsupported("policy", "computes in float32", {str(p.dtype) for p in policy.parameters()})
     if type(policy.optimizer) is not torch.optim.Adam:
-        _refuse("policy_kwargs.optimizer_class", "makes torch.optim.Adam's steps", type(policy.optimizer))
+        _raise_unsupported(
+            "policy_kwargs.optimizer_class", "makes torch.optim.Adam's steps", type(policy.optimizer)
+        )
     for name in ("weight_decay", "amsgrad", "maximize"):
         if value := policy.optimizer.param_groups[0][name]:
-            _refuse(f"policy_kwargs.optimizer_kwargs.{name}", "makes Adam's plain steps", value)
+            _raise_unsupported(f"policy_kwargs.optimizer_kwargs.{name}", "makes Adam's plain steps", value)
 
 
 def _check_trainable(policy: ActorCriticPolicy) -> None:
     if len(policy.optimizer.param_groups) > 1:
-        _refuse(
+        _raise_unsupported(
             "policy.optimizer", "steps all parameters alike", f"{len(policy.optimizer.param_groups)} groups"
         )
     if frozen := [name for name, parameter in policy.named_parameters() if not parameter.requires_grad]:
-        _refuse("requires_grad", "trains every parameter", f"{frozen} frozen")
+        _raise_unsupported("requires_grad", "trains every parameter", f"{frozen} frozen")
 
 
-def _refuse(setting: str, rule: str, found: Any) -> NoReturn:
+def _raise_unsupported(setting: str, rule: str, found: Any) -> NoReturn:
     raise ParameterError(
         f"{setting}: the fast engine {rule}, found {found}; take stable_baselines3.PPO itself for this "
         f"(training.engine: sb3)"

@@ -1,4 +1,4 @@
-"""Training: the curriculum's phases one after the other, validation by net return, the best policy kept."""
+"""Training of one seed: the curriculum's phases in order, validation by net return, the best policy kept."""
 
 import io
 import json
@@ -14,24 +14,24 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 
 from dosvotos.backtest.simulate import policy_targets, tape_of
-from dosvotos.contracts.parameters import Parameters, TrainingParams
+from dosvotos.contracts.parameters import CurriculumPhase, Parameters, TradingParams, TrainingParams
 from dosvotos.errors import DataError
 from dosvotos.market.accounting import run_account
 from dosvotos.market.normalization import NormStats
 from dosvotos.policy.forward import ServedPolicy
-from dosvotos.training.checkpoint import Checkpoint, State, restore, state_of
+from dosvotos.training.checkpoint import Checkpoint, TrainingState, capture_state, restore_state
 from dosvotos.training.environment import MarketVecEnv
 from dosvotos.training.episodes import complete_rows, market_tape
 from dosvotos.training.fast_ppo import FastPPO
-from dosvotos.training.results import LOSSES, Progress, Standing, TrainingResult, Validation
-from dosvotos.training.reward import COMPONENTS, weights_in
-from dosvotos.training.threads import pin_threads
+from dosvotos.training.results import LOSSES, ProgressCallback, TrainingProgress, TrainingResult, Validation
+from dosvotos.training.reward import COMPONENTS, phase_weights
+from dosvotos.training.threads import use_one_thread
 
 ENGINES: dict[str, type[PPO]] = {"fast": FastPPO, "sb3": PPO}
 logger = logging.getLogger(__name__)
 _FIXED_DATE = (2020, 1, 1, 0, 0, 0)
-_READ_BACK = {":type:", ":serialized:"}
-_VOLATILE = [
+_PICKLE_KEYS = {":type:", ":serialized:"}
+_EXCLUDED_FROM_ZIP = [
     "_last_obs",
     "_last_episode_starts",
     "_current_progress_remaining",
@@ -49,7 +49,7 @@ def train(
     train_rows: pd.DataFrame,
     val_rows: pd.DataFrame,
     norm_stats: NormStats,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
     checkpoint: Checkpoint | None = None,
 ) -> TrainingResult:
     """Train one seed of an experiment.
@@ -62,15 +62,15 @@ def train(
         Splits of L2: index bar open (UTC), raw MARKET_FEATURES, time_normalized, close.
     norm_stats : NormStats
     progress : callable, optional
-        Told about every rollout.
+        Called after every rollout and validation.
     checkpoint : Checkpoint, optional
-        Written at every validation; what stands there is gone on from.
+        Training resumes from it if it exists, and writes it at every validation.
 
     Returns
     -------
     TrainingResult
-        The kept policy is the best on val within the last phase, where costs are final. The same parameters
-        and data give the same policy on one CPU family, interrupted or not.
+        Its policy is the best on val within the last phase, where costs are final. The same parameters and
+        data give the same policy on one CPU family, interrupted or not.
 
     Raises
     ------
@@ -78,49 +78,58 @@ def train(
         If train is too short for an episode, val holds no complete row, or the loss or the policy stops being
         finite.
     """
-    threads = pin_threads()
-    settings = parameters.training
-    financed = parameters.trading.financing == "policy_rates"
-    tape = market_tape(train_rows, norm_stats, settings.episode_bars, financed)
+    threads = use_one_thread()
     phases = parameters.curriculum.phases
-    env = MarketVecEnv(
-        tape,
-        settings.hyperparameters.n_envs,
-        settings.episode_bars,
-        parameters.trading.costs.per_side,
-        weights_in(phases[0], parameters.reward),
-        seed,
-    )
-    model = new_model(env, settings, seed)
-    keeper = _BestPolicy(parameters, seed, val_rows, norm_stats, progress, checkpoint)
-    for place in range(keeper.go_on(model, env), len(phases)):
-        env.weights = weights_in(phases[place], parameters.reward)
-        keeper.begin(place, model.num_timesteps)
-        try:
-            model.learn(keeper.steps_left(model.num_timesteps), callback=keeper, reset_num_timesteps=False)
-        except FloatingPointError as error:
-            raise keeper.divergence() from error
-        except (ValueError, RuntimeError):  # torch refuses logits and probabilities that are not finite
-            keeper.refuse_divergence(served_policy(model, norm_stats))
-            raise
-    model.policy.load_state_dict(keeper.kept)
+    env = _new_env(parameters, seed, train_rows, norm_stats)
+    model = new_model(env, parameters.training, seed)
+    callback = _ValidationCallback(parameters, seed, val_rows, norm_stats, progress, checkpoint)
+    for index in range(callback.resume(model, env), len(phases)):
+        env.weights = phase_weights(phases[index], parameters.reward)
+        callback.start_phase(index, model.num_timesteps)
+        _learn_phase(model, callback)
+    model.policy.load_state_dict(callback.best_weights)
     return TrainingResult(
         seed=seed,
         policy=served_policy(model, norm_stats),
         sb3_zip=_sb3_zip(model),
-        curve=keeper.curve,
-        best_val_return=keeper.best_val_return,
-        best_episode_reward=keeper.best_episode_reward,
+        curve=callback.curve,
+        best_val_return=callback.best_val_return,
+        best_episode_reward=callback.best_episode_reward,
         final_phase=phases[-1].name,
         timesteps=int(model.num_timesteps),
         torch_threads=threads.torch,
         blas_threads=threads.blas,
-        duration_seconds=keeper.seconds,
+        duration_seconds=callback.seconds,
     )
 
 
+def _learn_phase(model: PPO, callback: "_ValidationCallback") -> None:
+    timesteps = callback.timesteps_left(model.num_timesteps)
+    try:
+        model.learn(timesteps, callback=callback, reset_num_timesteps=False)
+    except FloatingPointError as error:
+        raise callback.divergence_error() from error
+    except (ValueError, RuntimeError):  # torch raises on logits and probabilities that are not finite
+        callback.check_finite(model)
+        raise
+
+
+def _new_env(
+    parameters: Parameters, seed: int, train_rows: pd.DataFrame, norm_stats: NormStats
+) -> MarketVecEnv:
+    settings, trading = parameters.training, parameters.trading
+    tape = market_tape(train_rows, norm_stats, settings.episode_bars, _is_financed(trading))
+    n_envs, cost = settings.hyperparameters.n_envs, trading.costs.per_side
+    weights = phase_weights(parameters.curriculum.phases[0], parameters.reward)
+    return MarketVecEnv(tape, n_envs, settings.episode_bars, cost, weights, seed)
+
+
+def _is_financed(trading: TradingParams) -> bool:
+    return trading.financing == "policy_rates"
+
+
 def served_policy(model: PPO, norm_stats: NormStats) -> ServedPolicy:
-    """Take the policy network out of SB3: float32 tensors under the served policy's names."""
+    """Extract the policy network from SB3's model: float32 tensors under the served policy's names."""
     state = {name: tensor.detach().cpu().numpy().copy() for name, tensor in model.policy.state_dict().items()}
     tensors = {
         "action.weight": state["action_net.weight"],
@@ -131,14 +140,14 @@ def served_policy(model: PPO, norm_stats: NormStats) -> ServedPolicy:
         for name in state
         if name.startswith("mlp_extractor.policy_net.") and name.endswith(".weight")
     )
-    for place, layer in enumerate(layers):
+    for index, layer in enumerate(layers):
         for part in ("weight", "bias"):
-            tensors[f"hidden.{place}.{part}"] = state[f"mlp_extractor.policy_net.{layer}.{part}"]
+            tensors[f"hidden.{index}.{part}"] = state[f"mlp_extractor.policy_net.{layer}.{part}"]
     return ServedPolicy(tensors, norm_stats)
 
 
-class _BestPolicy(BaseCallback):
-    """Validates every few rollouts, keeps the last phase's best policy and stops when patience is out."""
+class _ValidationCallback(BaseCallback):
+    """Validates every few rollouts, keeps the last phase's best weights and stops when patience is out."""
 
     def __init__(
         self,
@@ -146,48 +155,52 @@ class _BestPolicy(BaseCallback):
         seed: int,
         val_rows: pd.DataFrame,
         norm_stats: NormStats,
-        progress: Progress | None,
+        progress: ProgressCallback | None,
         checkpoint: Checkpoint | None,
     ) -> None:
         super().__init__()
         if complete_rows(val_rows, "val").empty:
             raise DataError(f"val: no row of {len(val_rows)} has all features, so no policy can be judged")
         self._parameters, self._seed = parameters, seed
-        self._rows, self._tape, self._norm_stats = val_rows, tape_of(val_rows), norm_stats
+        self._val_rows, self._val_tape, self._norm_stats = val_rows, tape_of(val_rows), norm_stats
         self._progress, self._checkpoint = progress, checkpoint
         self._phases = parameters.curriculum.phases
-        self._total = sum(phase.timesteps for phase in self._phases)
+        self._total_timesteps = sum(phase.timesteps for phase in self._phases)
         self._started, self._seconds_before = time.perf_counter(), 0.0
         self._losses: list[dict[str, float]] = []
-        # the rest is the callback's part of a checkpoint
-        self._place, self._phase_end = -1, 0
-        self._rollouts, self._without_better = 0, 0
+        # what follows is saved in checkpoints
+        self._phase_index, self._phase_end = -1, 0
+        self._rollouts, self._no_improvement = 0, 0
         self.curve: list[Validation] = []
         self.best_val_return = -np.inf
         self.best_episode_reward: float | None = None
-        self.kept: dict[str, torch.Tensor] = {}
+        self.best_weights: dict[str, torch.Tensor] = {}
 
     @property
     def seconds(self) -> float:
-        """Spent on this training, before an interruption and since."""
+        """Seconds of training, those before an interruption included."""
         return self._seconds_before + time.perf_counter() - self._started
 
-    def begin(self, place: int, timesteps: int) -> None:
-        """Begin a phase, unless it is the one gone on with."""
-        if place == self._place:
-            return
-        self._place, self._phase_end = place, timesteps + self._phases[place].timesteps
-        self._rollouts, self._without_better, self.best_episode_reward = 0, 0, None
+    @property
+    def _phase(self) -> CurriculumPhase:
+        return self._phases[self._phase_index]
 
-    def steps_left(self, timesteps: int) -> int:
-        """Of the present phase."""
+    def start_phase(self, index: int, timesteps: int) -> None:
+        """Start a phase, unless training resumed within it."""
+        if index == self._phase_index:
+            return
+        self._phase_index, self._phase_end = index, timesteps + self._phases[index].timesteps
+        self._rollouts, self._no_improvement, self.best_episode_reward = 0, 0, None
+
+    def timesteps_left(self, timesteps: int) -> int:
+        """Return the timesteps left in the current phase."""
         return self._phase_end - timesteps
 
     def _on_step(self) -> bool:
-        return self._without_better < self._parameters.training.patience
+        return self._no_improvement < self._parameters.training.patience
 
     def _on_rollout_start(self) -> None:
-        self._note_losses()
+        self._record_losses()
         if self._rollouts and self._rollouts % self._parameters.training.evaluation_rollouts == 0:
             self._validate()
         self._rollouts += 1
@@ -196,68 +209,73 @@ class _BestPolicy(BaseCallback):
         if (reward := self._mean_reward()) is not None:
             best = self.best_episode_reward
             self.best_episode_reward = reward if best is None else max(best, reward)
-        self._tell()
+        self._report_progress()
 
     def _on_training_end(self) -> None:
-        self._note_losses()
+        self._record_losses()
         if self._on_step():
             self._validate()
 
-    def _note_losses(self) -> None:
-        found = self.logger.name_to_value
-        losses = {name: float(found[f"train/{name}"]) for name in LOSSES if f"train/{name}" in found}
+    def _record_losses(self) -> None:
+        logged = self.logger.name_to_value
+        losses = {name: float(logged[f"train/{name}"]) for name in LOSSES if f"train/{name}" in logged}
         self._losses += [losses] if losses else []
 
     def _validate(self) -> None:
         if self.curve and self.curve[-1].timesteps == self.model.num_timesteps:
-            return  # gone on with where it had just been validated
-        trading, policy = self._parameters.trading, served_policy(self.model, self._norm_stats)
-        self.refuse_divergence(policy)
-        targets = policy_targets(policy, self._rows)
-        financed = trading.financing == "policy_rates"
-        account = run_account(self._tape, targets, trading.costs.per_side, trading.initial_capital, financed)
-        val_return = float(account.equity[-1] / account.equity[0] - 1)
-        self.curve.append(
-            Validation(
-                phase=self._phases[self._place].name,
-                timesteps=int(self.model.num_timesteps),
-                val_return=val_return,
-                val_exposure=float((account.position != 0).mean()),
-                val_trades=len(account.trades),
-                episode_reward=self._mean_reward(),
-                reward_components=self._mean_components(),
-                losses={name: _mean(name, self._losses) or 0.0 for name in LOSSES} if self._losses else {},
-            )
-        )
+            return  # resumed from the checkpoint of this validation
+        self.check_finite(self.model)
+        validation = self._backtest_on_val(served_policy(self.model, self._norm_stats))
+        self.curve.append(validation)
         self._losses = []
-        if self._place == len(self._phases) - 1:
-            self._keep_if_better(val_return)
+        if self._phase_index == len(self._phases) - 1:
+            self._update_best(validation.val_return)
         if self._checkpoint is not None:
-            self._checkpoint.save(self._state())
-        self._tell()
+            self._checkpoint.save(self._checkpoint_state())
+        self._report_progress()
 
-    def refuse_divergence(self, policy: ServedPolicy) -> None:
+    def _backtest_on_val(self, policy: ServedPolicy) -> Validation:
+        trading, targets = self._parameters.trading, policy_targets(policy, self._val_rows)
+        cost, capital, financed = trading.costs.per_side, trading.initial_capital, _is_financed(trading)
+        account = run_account(self._val_tape, targets, cost, capital, financed)
+        return Validation(
+            phase=self._phase.name,
+            timesteps=int(self.model.num_timesteps),
+            val_return=float(account.equity[-1] / account.equity[0] - 1),
+            val_exposure=float((account.position != 0).mean()),
+            val_trades=len(account.trades),
+            episode_reward=self._mean_reward(),
+            reward_components=self._mean_components(),
+            losses={name: _mean(name, self._losses) or 0.0 for name in LOSSES} if self._losses else {},
+        )
+
+    def check_finite(self, model: PPO) -> None:
+        """Raise DataError if the policy network holds NaN or infinity."""
+        policy = served_policy(model, self._norm_stats)
         if not all(np.isfinite(tensor).all() for tensor in policy.tensors.values()):
-            raise self.divergence()
+            raise self.divergence_error()
 
-    def divergence(self) -> DataError:
-        rate = self._parameters.training.hyperparameters.learning_rate
+    def divergence_error(self) -> DataError:
+        """Return the error that names phase, seed and learning rate."""
+        phase, rate = self._phase.name, self._parameters.training.hyperparameters.learning_rate
         return DataError(
-            f"training diverged in {self._phases[self._place].name} with seed {self._seed}: the loss or the "
+            f"training diverged in {phase} with seed {self._seed}: the loss or the "
             f"policy is no longer finite; lower training.hyperparameters.learning_rate, now {rate}"
         )
 
-    def _keep_if_better(self, val_return: float) -> None:
-        self._without_better += 1
+    def _update_best(self, val_return: float) -> None:
+        self._no_improvement += 1
         if val_return > self.best_val_return:
-            self.kept = {name: tensor.clone() for name, tensor in self.model.policy.state_dict().items()}
-            self.best_val_return, self._without_better = val_return, 0
+            weights = self.model.policy.state_dict()
+            self.best_weights = {name: tensor.clone() for name, tensor in weights.items()}
+            self.best_val_return, self._no_improvement = val_return, 0
 
-    def _tell(self) -> None:
+    def _report_progress(self) -> None:
         if self._progress is not None:
-            phase, latest = self._phases[self._place].name, self.curve[-1].val_return if self.curve else None
-            done = int(self.model.num_timesteps)
-            self._progress(Standing(self._seed, phase, done, self._total, self._mean_reward(), latest))
+            done, total = int(self.model.num_timesteps), self._total_timesteps
+            val_return = self.curve[-1].val_return if self.curve else None
+            reward = self._mean_reward()
+            self._progress(TrainingProgress(self._seed, self._phase.name, done, total, reward, val_return))
 
     def _mean_reward(self) -> float | None:
         return _mean("r", self.model.ep_info_buffer or ())
@@ -267,44 +285,40 @@ class _BestPolicy(BaseCallback):
         means = {name: _mean(f"reward/{name}", episodes) for name in COMPONENTS}
         return {name: mean for name, mean in means.items() if mean is not None} or None
 
-    # ---- interrupted and gone on with
+    # ---- checkpoints
 
-    def go_on(self, model: PPO, env: MarketVecEnv) -> int:
-        """Take up the checkpoint, if there is one; the place of the phase to go on with."""
+    def resume(self, model: PPO, env: MarketVecEnv) -> int:
+        """Restore the checkpoint, if there is one; return the index of the phase to continue with."""
         state = self._checkpoint.load() if self._checkpoint is not None else None
         if state is None:
             return 0
-        restore(model, env, state)
-        course = state.rest["course"]
-        self._place, self._phase_end = course["place"], course["phase_end"]
-        self._rollouts, self._without_better = course["rollouts"], course["without_better"]
-        self.curve = [Validation(**validation) for validation in course["curve"]]
-        self.best_episode_reward = course["best_episode_reward"]
-        if self._kept_names(state):
-            self.best_val_return = course["best_val_return"]
-            self.kept = {n: torch.from_numpy(state.tensors[f"kept.{n}"]) for n in self._kept_names(state)}
-        self._seconds_before = course["seconds"]
+        restore_state(model, env, state)
+        progress = state.values["course"]
+        self._phase_index, self._phase_end = progress["place"], progress["phase_end"]
+        self._rollouts, self._no_improvement = progress["rollouts"], progress["without_better"]
+        self.curve = [Validation(**validation) for validation in progress["curve"]]
+        self.best_episode_reward = progress["best_episode_reward"]
+        if best := {name: t for name, t in state.tensors.items() if name.startswith("kept.")}:
+            self.best_val_return = progress["best_val_return"]
+            self.best_weights = {n.removeprefix("kept."): torch.from_numpy(t) for n, t in best.items()}
+        self._seconds_before = progress["seconds"]
         logger.info("L3 seed %s goes on from step %s", self._seed, f"{model.num_timesteps:,}")
-        return self._place
+        return self._phase_index
 
-    def _state(self) -> State:
-        tensors, rest = state_of(self.model, self.model.get_env())
-        course = {
-            "place": self._place,
+    def _checkpoint_state(self) -> TrainingState:
+        tensors, values = capture_state(self.model, self.model.get_env())
+        progress = {
+            "place": self._phase_index,
             "phase_end": self._phase_end,
             "rollouts": self._rollouts,
-            "without_better": self._without_better,
+            "without_better": self._no_improvement,
             "curve": [validation._asdict() for validation in self.curve],
             "best_episode_reward": self.best_episode_reward,
-            "best_val_return": self.best_val_return if self.kept else None,
+            "best_val_return": self.best_val_return if self.best_weights else None,
             "seconds": self.seconds,
         }
-        kept = {f"kept.{name}": tensor.numpy() for name, tensor in self.kept.items()}
-        return State({**tensors, **kept}, {**rest, "course": course})
-
-    @staticmethod
-    def _kept_names(state: State) -> list[str]:
-        return [name.removeprefix("kept.") for name in state.tensors if name.startswith("kept.")]
+        kept = {f"kept.{name}": tensor.numpy() for name, tensor in self.best_weights.items()}
+        return TrainingState({**tensors, **kept}, {**values, "course": progress})
 
 
 def _mean(key: str, episodes: Iterable[dict[str, float]]) -> float | None:
@@ -313,14 +327,14 @@ def _mean(key: str, episodes: Iterable[dict[str, float]]) -> float | None:
 
 
 def new_model(env: MarketVecEnv, settings: TrainingParams, seed: int) -> PPO:
-    """An untrained model of the chosen engine."""
-    chosen = settings.hyperparameters.model_dump()
-    hidden = list(chosen.pop("hidden_sizes"))
-    del chosen["n_envs"]
+    """Build an untrained model of the engine that the parameters choose."""
+    hyperparameters = settings.hyperparameters.model_dump()
+    hidden = list(hyperparameters.pop("hidden_sizes"))
+    del hyperparameters["n_envs"]
     return ENGINES[settings.engine](
         "MlpPolicy",
         env,
-        **chosen,
+        **hyperparameters,
         policy_kwargs={"net_arch": hidden},
         seed=seed,
         device="cpu",
@@ -329,13 +343,13 @@ def new_model(env: MarketVecEnv, settings: TrainingParams, seed: int) -> PPO:
 
 
 def _sb3_zip(model: PPO) -> bytes:
-    """SB3's file, the same bytes for the same policy: without times, and without what describes each pickle.
+    """Save in SB3's file format, with the same bytes for the same policy.
 
-    SB3 reads the pickles alone; the descriptions beside them show memory addresses and what else the process
-    has done with a class.
+    Dates are fixed, and of each pickled object only the pickle is kept, which is all that SB3 reads: the
+    description beside it contains memory addresses and depends on what else the process has done.
     """
     written = io.BytesIO()
-    model.save(written, exclude=_VOLATILE)
+    model.save(written, exclude=_EXCLUDED_FROM_ZIP)
     repacked = io.BytesIO()
     with zipfile.ZipFile(written) as source, zipfile.ZipFile(repacked, "w", zipfile.ZIP_DEFLATED) as target:
         for name in sorted(source.namelist()):
@@ -348,5 +362,5 @@ def _without_descriptions(data: bytes) -> bytes:
     fields = json.loads(data)
     for name, field in fields.items():
         if isinstance(field, dict) and ":serialized:" in field:
-            fields[name] = {key: field[key] for key in _READ_BACK & field.keys()}
+            fields[name] = {key: field[key] for key in _PICKLE_KEYS & field.keys()}
     return json.dumps(fields, sort_keys=True).encode()

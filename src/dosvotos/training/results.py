@@ -1,4 +1,4 @@
-"""What trainings tell while they run and leave behind, free of torch."""
+"""Records of a training's progress, validations and result; nothing here imports torch."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,37 +17,37 @@ LOSSES = (
     "clip_fraction",
     "explained_variance",
 )
-"""What is noted of every update, under stable-baselines3's names."""
+"""Figures logged for every update, under stable-baselines3's names."""
 
 MIN_SEEDS = 5
-"""Fewer say nothing of the share that ends above zero on val."""
+"""With fewer seeds, the share of them with a positive return on val is no evidence."""
 
 
-class Standing(NamedTuple):
-    """Where the training of one seed stands after a rollout."""
+class TrainingProgress(NamedTuple):
+    """How far the training of one seed is after a rollout."""
 
     seed: int
     phase: str
     done: int
-    """Steps."""
+    """Timesteps so far."""
     total: int
-    """Steps of all phases; whole rollouts may pass it, patience may end before it."""
+    """Timesteps of all phases; whole rollouts may exceed it, patience may end before it."""
     episode_reward: float | None
     """Mean reward of the latest training episodes."""
     val_return: float | None
-    """The latest."""
+    """Of the latest validation."""
 
 
-Progress = Callable[[Standing], None]
+ProgressCallback = Callable[[TrainingProgress], None]
 
 
 class Validation(NamedTuple):
-    """One look at val."""
+    """A validation: the figures of the policy's backtest on val, and of training since the last one."""
 
     phase: str
     timesteps: int
     val_return: float
-    """Net return on val under the final costs and financing, the same measure in every phase."""
+    """Net return on val under the final costs and financing, whatever the phase."""
     val_exposure: float
     """Share of val's bars with a position."""
     val_trades: int
@@ -55,19 +55,19 @@ class Validation(NamedTuple):
     episode_reward: float | None
     """Mean reward of the latest training episodes."""
     reward_components: dict[str, float] | None
-    """What each component added to it."""
+    """Mean sum of each reward component over these episodes; they add up to `episode_reward`."""
     losses: dict[str, float]
     """Means over the updates since the validation before, under stable-baselines3's names."""
 
 
 @dataclass
 class TrainingResult:
-    """What the training of one seed leaves behind."""
+    """The result of training one seed."""
 
     seed: int
     policy: ServedPolicy
     sb3_zip: bytes
-    """SB3's own file of the kept policy."""
+    """The best policy in SB3's file format."""
     curve: list[Validation]
     best_val_return: float
     best_episode_reward: float | None
@@ -76,21 +76,21 @@ class TrainingResult:
     timesteps: int
     torch_threads: int
     blas_threads: int | None
-    """None where the process's BLAS does not tell."""
+    """None where threadpoolctl knows no BLAS of the process."""
     duration_seconds: float
-    """Of work on it, interruptions left out."""
+    """Without the time between an interruption and its resumption."""
 
 
-class Spread(NamedTuple):
-    """Net returns on val over the seeds."""
+class ValReturnSummary(NamedTuple):
+    """Summary of the seeds' net returns on val."""
 
     mean: float
     deviation: float | None
-    """Standard deviation (ddof 1); None of one seed."""
+    """Standard deviation (ddof 1); None for a single seed."""
     worst: float
 
 
-def spread_of(val_returns: Sequence[float]) -> Spread:
-    """Mean, standard deviation and worst of the seeds' returns."""
+def summarize_returns(val_returns: Sequence[float]) -> ValReturnSummary:
+    """Return mean, standard deviation and worst of the seeds' returns on val."""
     deviation = float(np.std(val_returns, ddof=1)) if len(val_returns) > 1 else None
-    return Spread(float(np.mean(val_returns)), deviation, min(val_returns))
+    return ValReturnSummary(float(np.mean(val_returns)), deviation, min(val_returns))

@@ -1,4 +1,4 @@
-"""What a step of training is worth, component by component."""
+"""The reward's components and their weights in each curriculum phase."""
 
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ from dosvotos.contracts.parameters import CurriculumPhase, RewardParams
 
 
 class RewardWeights(NamedTuple):
-    """Weights in force, the reward's scale included; all but `pnl` are charged."""
+    """Weight of each reward component, scale included; all but `pnl` are penalties."""
 
     pnl: float
     transaction_cost: float
@@ -19,28 +19,28 @@ class RewardWeights(NamedTuple):
     turnover: float = 0.0
 
     @property
-    def signed(self) -> np.ndarray:
-        """What one unit of each component adds to the reward, shape (7,)."""
-        charged = -np.array(self, dtype=float)
-        charged[0] = self.pnl
-        return charged
+    def coefficients(self) -> np.ndarray:
+        """Factor of each component in the reward, shape (7,): `pnl` positive, penalties negative."""
+        coefficients = -np.array(self, dtype=float)
+        coefficients[0] = self.pnl
+        return coefficients
 
 
 COMPONENTS = RewardWeights._fields
-"""Columns of a step's components, each over the equity before the step:
+"""Names of the components, in the order of every array of them; of one step, relative to its initial equity:
 
-pnl               the step's gain before fees, as a fraction
+pnl               profit before fees, as a fraction
 transaction_cost  fees paid, as a fraction
-drawdown          growth of the episode's drawdown, as a fraction
-volatility        the square of the gain net of fees
+drawdown          increase of the episode's drawdown, as a fraction
+volatility        the square of the profit net of fees
 holding           1 for a bar with a position, else 0
 inactivity        1 for a bar without one, else 0
 turnover          positions traded: 0, 1, or 2 for a flip
 """
 
 
-def weights_in(phase: CurriculumPhase, reward: RewardParams) -> RewardWeights:
-    """The weights of one curriculum phase."""
+def phase_weights(phase: CurriculumPhase, reward: RewardParams) -> RewardWeights:
+    """Compute the reward weights of a curriculum phase."""
     return RewardWeights(
         pnl=reward.scale * reward.pnl,
         transaction_cost=reward.scale * reward.transaction_cost * phase.transaction_cost,

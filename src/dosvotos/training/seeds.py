@@ -1,4 +1,4 @@
-"""The seeds of one experiment beside each other: a process a core, each on one thread."""
+"""Training of an experiment's seeds in parallel: one process a core, each on one thread."""
 
 import multiprocessing
 import os
@@ -18,14 +18,14 @@ from dosvotos.contracts.parameters import Parameters
 from dosvotos.errors import DosVotosError, TrainingError
 from dosvotos.files import write_file
 from dosvotos.market.normalization import NormStats
-from dosvotos.training.results import Progress, Standing, TrainingResult
+from dosvotos.training.results import ProgressCallback, TrainingProgress, TrainingResult
 
-Train = Callable[[int, Progress], TrainingResult]
-_ROWS = ("train.parquet", "val.parquet")
+Train = Callable[[int, ProgressCallback], TrainingResult]
+_ROW_FILES = ("train.parquet", "val.parquet")
 
 
-def cores() -> int:
-    """Cores this process may use."""
+def available_cores() -> int:
+    """Count the cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -35,10 +35,10 @@ def train_seeds(
     val_rows: pd.DataFrame,
     norm_stats: NormStats,
     folder: Path,
-    progress: Progress,
+    progress: ProgressCallback,
     workers: int,
 ) -> list[TrainingResult]:
-    """Train every seed of an experiment.
+    """Train every seed of an experiment, in parallel processes if there are several workers.
 
     Parameters
     ----------
@@ -46,11 +46,11 @@ def train_seeds(
     train_rows, val_rows, norm_stats
         As `train` takes them.
     folder : Path
-        Where the checkpoints are: an interrupted call goes on from them. The caller removes it.
+        Holds the checkpoints, from which an interrupted call resumes. The caller removes it.
     progress : callable
-        Told about every rollout of every seed.
+        Called after every rollout and validation of every seed.
     workers : int
-        Processes beside each other; one worker is this process. The results do not depend on it.
+        Processes at a time; a single worker is this process. The results do not depend on it.
 
     Returns
     -------
@@ -60,45 +60,47 @@ def train_seeds(
     Raises
     ------
     DataError
-        As `train` does, naming the seed where it is one's alone.
+        As `train` does.
     TrainingError
-        If a seed's process ended before its training did. The others are ended too.
+        If a seed's process dies. The other processes are terminated.
     """
     seeds = parameters.training.seeds
     if min(workers, len(seeds)) <= 1:
-        task = _Task(parameters, (train_rows, val_rows), norm_stats, folder)
-        return [task.train(seed, progress) for seed in seeds]
-    for name, rows in zip(_ROWS, (train_rows, val_rows), strict=True):
+        training = _SeedTraining(parameters, (train_rows, val_rows), norm_stats, folder)
+        return [training.train(seed, progress) for seed in seeds]
+    for name, rows in zip(_ROW_FILES, (train_rows, val_rows), strict=True):
         write_file(folder / name, rows.to_parquet())
-    results = train_beside(_Task(parameters, None, norm_stats, folder).train, seeds, progress, workers)
+    results = train_in_processes(
+        _SeedTraining(parameters, None, norm_stats, folder).train, seeds, progress, workers
+    )
     return [results[seed] for seed in seeds]
 
 
-def best_of(results: list[TrainingResult]) -> TrainingResult:
-    """The candidate: the best on val, of equal ones the first."""
+def select_candidate(results: list[TrainingResult]) -> TrainingResult:
+    """Return the result with the best return on val, the first of equal ones."""
     return max(results, key=lambda result: result.best_val_return)
 
 
 @dataclass(frozen=True)
-class _Task:
-    """What every seed is trained on."""
+class _SeedTraining:
+    """The inputs that all seeds share; pickled for the worker processes."""
 
     parameters: Parameters
     rows: tuple[pd.DataFrame, pd.DataFrame] | None
-    """Of train and val; None when they lie in the folder, for processes to read."""
+    """Rows of train and val; None if the processes read them from the folder."""
     norm_stats: NormStats
     folder: Path
 
-    def train(self, seed: int, progress: Progress) -> TrainingResult:
+    def train(self, seed: int, progress: ProgressCallback) -> TrainingResult:
         from dosvotos.training.checkpoint import Checkpoint
         from dosvotos.training.ppo import train
 
         train_rows, val_rows = rows = self.rows or self._read()
-        checkpoint = Checkpoint.of(self.folder, self.parameters, seed, rows, self.norm_stats)
+        checkpoint = Checkpoint.for_seed(self.folder, self.parameters, seed, rows, self.norm_stats)
         return train(self.parameters, seed, train_rows, val_rows, self.norm_stats, progress, checkpoint)
 
     def _read(self) -> tuple[pd.DataFrame, pd.DataFrame]:
-        train_rows, val_rows = (pd.read_parquet(self.folder / name) for name in _ROWS)
+        train_rows, val_rows = (pd.read_parquet(self.folder / name) for name in _ROW_FILES)
         return train_rows, val_rows
 
 
@@ -107,58 +109,58 @@ class _Worker:
     process: BaseProcess
     connection: Connection
     seed: int | None
-    """At work on; None when there is nothing left to do."""
+    """The seed in training; None if there is none left."""
 
-    def give(self, seed: int | None) -> None:
+    def assign(self, seed: int | None) -> None:
         self.seed = seed
-        with suppress(BrokenPipeError):  # a dead process is found by the next look at its connection
+        with suppress(BrokenPipeError):  # the next receive finds the dead process
             self.connection.send(seed)
 
 
-def train_beside(
-    train: Train, seeds: tuple[int, ...], progress: Progress, workers: int
+def train_in_processes(
+    train: Train, seeds: tuple[int, ...], progress: ProgressCallback, workers: int
 ) -> dict[int, TrainingResult]:
-    """Train seeds in processes of their own, at most `workers` at a time; all end with this call."""
+    """Train seeds in at most `workers` processes at a time; none outlives this call."""
     waiting, results = iter(seeds), dict[int, TrainingResult]()
-    running = [_start(train, seed) for seed in islice(waiting, workers)]
+    pool = [_start_worker(train, seed) for seed in islice(waiting, workers)]
     try:
-        while at_work := {w.connection: w for w in running if w.seed is not None}:
-            for connection in wait(list(at_work)):
+        while busy := {w.connection: w for w in pool if w.seed is not None}:
+            for connection in wait(list(busy)):
                 assert isinstance(connection, Connection)
-                worker = at_work[connection]
-                message = _message_of(worker)
-                if isinstance(message, Standing):
+                worker = busy[connection]
+                message = _receive(worker)
+                if isinstance(message, TrainingProgress):
                     progress(message)
                 elif isinstance(message, TrainingResult):
                     results[message.seed] = message
-                    worker.give(next(waiting, None))
+                    worker.assign(next(waiting, None))
                 else:
                     raise message
     except BaseException:
-        for worker in running:
+        for worker in pool:
             worker.process.terminate()
         raise
     finally:
-        for worker in running:
+        for worker in pool:
             worker.process.join()
     return results
 
 
-def _start(train: Train, seed: int) -> _Worker:
+def _start_worker(train: Train, seed: int) -> _Worker:
     context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
+    parent_end, child_end = context.Pipe()
     name = f"training of seed {seed}"
-    process = context.Process(target=_work, args=(train, theirs), name=name, daemon=True)
+    process = context.Process(target=_run_worker, args=(train, child_end), name=name, daemon=True)
     process.start()
-    theirs.close()
-    worker = _Worker(process, ours, seed)
-    worker.give(seed)
+    child_end.close()
+    worker = _Worker(process, parent_end, seed)
+    worker.assign(seed)
     return worker
 
 
-def _message_of(worker: _Worker) -> Standing | TrainingResult | Exception:
+def _receive(worker: _Worker) -> TrainingProgress | TrainingResult | Exception:
     try:
-        message: Standing | TrainingResult | Exception = worker.connection.recv()
+        message: TrainingProgress | TrainingResult | Exception = worker.connection.recv()
     except (EOFError, ConnectionResetError):
         worker.process.join()
         code = worker.process.exitcode or 0
@@ -170,8 +172,8 @@ def _message_of(worker: _Worker) -> Standing | TrainingResult | Exception:
     return message
 
 
-def _work(train: Train, parent: Connection) -> None:
-    """Train the seeds the parent names, until it names none; it alone hears Ctrl-C, without it work ends."""
+def _run_worker(train: Train, parent: Connection) -> None:
+    """Train the seeds that the parent sends, until it sends None or dies; Ctrl-C is left to the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):
         while (seed := parent.recv()) is not None:

@@ -34,7 +34,7 @@ from dosvotos.market.features.definition import (
     Z_SCORE_ROW,
 )
 from dosvotos.market.features.inputs import BarArrays, PublicationArrays
-from dosvotos.market.logarithm import BLOCK, logarithms, room_for_logs
+from dosvotos.numerics import BLOCK, log_workspace, logarithms
 
 OK, INVALID_PRICE, BAR_NOT_LATER, PUBLICATION_NOT_LATER = range(4)
 """What `process_bars`, `process_bar` and `check` return as status."""
@@ -193,7 +193,7 @@ def _load_wilder(technical: np.ndarray) -> Wilder:
 @njit(error_model="numpy")
 def _write_log_returns(last_logs: np.ndarray, close: np.ndarray, rows: np.ndarray) -> None:
     """Write differences of the logarithms of closes; `last_logs` holds 48, NaN before the first bar."""
-    logs, buffer = np.empty(_LONGEST_RETURN + BLOCK), room_for_logs()
+    logs, buffer = np.empty(_LONGEST_RETURN + BLOCK), log_workspace()
     newest = logs[_LONGEST_RETURN:]
     logs[:_LONGEST_RETURN] = last_logs
     for start in range(0, len(close), BLOCK):

@@ -20,8 +20,8 @@ from dosvotos.market.normalization import NormStats
 from dosvotos.mlflow_tracking import active_run_id
 from dosvotos.pipelines.training.progress import training_progress
 from dosvotos.policy.bundle import Bundle
-from dosvotos.training.results import Validation, spread_of
-from dosvotos.training.seeds import best_of, cores, train_seeds
+from dosvotos.training.results import Validation, summarize_returns
+from dosvotos.training.seeds import available_cores, select_candidate, train_seeds
 
 logger = logging.getLogger(__name__)
 
@@ -61,8 +61,8 @@ def train_policy(
     check_split(record, "val", val)
     parameters = contract.parameters
     with training_progress(parameters.training.seeds) as show:
-        results = train_seeds(parameters, train, val, norm_stats, checkpoints, show, cores())
-    candidate = best_of(results)
+        results = train_seeds(parameters, train, val, norm_stats, checkpoints, show, available_cores())
+    candidate = select_candidate(results)
     metrics = {
         "engine": parameters.training.engine,
         "seed": candidate.seed,
@@ -72,11 +72,11 @@ def train_policy(
         "timesteps": candidate.timesteps,
         "torch_threads": candidate.torch_threads,
         "blas_threads": candidate.blas_threads,
-        "val": spread_of([result.best_val_return for result in results])._asdict(),
+        "val": summarize_returns([result.best_val_return for result in results])._asdict(),
         "seeds": [
             {
                 "seed": result.seed,
-                "model_hash": result.policy.digest,
+                "model_hash": result.policy.model_hash,
                 "best_val_reward": result.best_val_return,
                 "best_reward": result.best_episode_reward,
                 "timesteps": result.timesteps,
@@ -103,7 +103,7 @@ def seal_training(
     metrics: dict[str, Any],
 ) -> TrainingRecord:
     """Record the candidate, every seed, and what they were made from."""
-    model_hash, durations = candidate.policy.digest, metrics["duration_seconds"]
+    model_hash, durations = candidate.policy.model_hash, metrics["duration_seconds"]
     names = ("seed", "model_hash", "best_val_reward", "best_reward", "timesteps")
     seeds = tuple(
         SeedRecord(**{n: seed[n] for n in names}, duration_seconds=durations[str(seed["seed"])])
@@ -150,7 +150,7 @@ def report_training(contract: ExperimentContract, record: TrainingRecord, metric
 
 def _summary(record: TrainingRecord) -> str:
     returns = [seed.best_val_reward for seed in record.seeds]
-    spread, seconds = spread_of(returns), record.training_duration_seconds
+    spread, seconds = summarize_returns(returns), record.training_duration_seconds
     if spread.deviation is None:
         return f"{record.timesteps:,} steps in {seconds:.0f} s, best val return {record.best_val_reward:+.2%}"
     return (

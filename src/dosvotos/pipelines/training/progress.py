@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, Tex
 from rich.text import Text
 
 from dosvotos.console import open_console
-from dosvotos.training.results import Standing
+from dosvotos.training.results import TrainingProgress
 
 logger = logging.getLogger(__name__)
 LOG_EVERY_SECONDS = 15.0
@@ -19,7 +19,7 @@ LOG_EVERY_SECONDS = 15.0
 @contextmanager
 def training_progress(
     seeds: tuple[int, ...], console: Console | None = None, clock: Callable[[], float] = time.monotonic
-) -> Iterator[Callable[[Standing], None]]:
+) -> Iterator[Callable[[TrainingProgress], None]]:
     """Show every rollout of every seed that the callable is told about."""
     console = console or open_console()
     if not console.is_terminal:
@@ -48,7 +48,7 @@ class _Bars:
     def _add(self, description: str) -> TaskID:
         return self._progress.add_task(description, total=None, start=False, steps="", figures="")
 
-    def __call__(self, told: Standing) -> None:
+    def __call__(self, told: TrainingProgress) -> None:
         task, done = self._tasks[told.seed], min(told.done, told.total)
         self._progress.start_task(task)
         self._progress.update(
@@ -83,7 +83,7 @@ class _Lines:
         self._began: dict[int, tuple[float, int]] = {}
         self._last: dict[int, float] = {}
 
-    def __call__(self, told: Standing) -> None:
+    def __call__(self, told: TrainingProgress) -> None:
         now = self._clock()
         began, first = self._began.setdefault(told.seed, (now, told.done))
         if now - self._last.setdefault(told.seed, began) < LOG_EVERY_SECONDS:
@@ -102,6 +102,6 @@ class _Lines:
         )
 
 
-def _figures(told: Standing) -> str:
+def _figures(told: TrainingProgress) -> str:
     reward = "no episode has ended" if told.episode_reward is None else f"reward {told.episode_reward:+.2f}"
     return reward if told.val_return is None else f"{reward}, val {told.val_return:+.2%}"

@@ -1,4 +1,4 @@
-"""A small market whose next bars one feature announces, and short trainings on it.
+"""A small market in which one feature predicts the next return, and parameters of short trainings on it.
 
 Run as a module it trains once and prints the hashes, for the test that another process gives the same.
 """
@@ -38,10 +38,10 @@ Phase = tuple[str, int, float, float]
 TWO_PHASES: tuple[Phase, ...] = (("free", 2 * ROLLOUT, 0.0, 0.0), ("final", 4 * ROLLOUT, 1.0, 1.0))
 
 
-def rows_of(
+def signal_rows(
     seed: int, start: date, n_sessions: int, edge: float = 5e-4, missing: float = 0.0
 ) -> pd.DataFrame:
-    """Split rows: the sign of SIGNAL announces the drift from the next close to the one after."""
+    """Draw split rows; the sign of SIGNAL predicts the drift from the next close to the one after."""
     random = np.random.default_rng(seed)
     days = scheduled_sessions(start, date(2026, 12, 30))[:n_sessions]
     times = pd.DatetimeIndex([time for day in days for time in session_bar_times(day)])
@@ -57,16 +57,16 @@ def rows_of(
 
 @cache
 def train_rows() -> pd.DataFrame:
-    return rows_of(0, date(2024, 1, 2), 30)
+    return signal_rows(0, date(2024, 1, 2), 30)
 
 
 @cache
 def val_rows() -> pd.DataFrame:
-    return rows_of(1, date(2024, 3, 4), 10)
+    return signal_rows(1, date(2024, 3, 4), 10)
 
 
 @cache
-def statistics() -> NormStats:
+def norm_stats() -> NormStats:
     return fit_norm_stats(train_rows())
 
 
@@ -96,5 +96,5 @@ def small_parameters(
 if __name__ == "__main__":
     from dosvotos.training.ppo import train
 
-    result = train(small_parameters(), SEED, train_rows(), val_rows(), statistics())
-    print(result.policy.digest, digest_bytes(result.sb3_zip))
+    result = train(small_parameters(), SEED, train_rows(), val_rows(), norm_stats())
+    print(result.policy.model_hash, digest_bytes(result.sb3_zip))

@@ -1,0 +1,50 @@
+"""Market tapes and environments for the tests of episodes and of their interfaces."""
+
+from datetime import date
+
+import numpy as np
+import pandas as pd
+
+from dosvotos.contracts.features import FEATURE_ORDER
+from dosvotos.training.environment import MarketVecEnv
+from dosvotos.training.episodes import MarketTape, market_tape
+from dosvotos.training.reward import RewardWeights
+from tests.training.short_training import norm_stats, signal_rows
+
+NET = RewardWeights(pnl=1.0, transaction_cost=1.0, drawdown=0.0)
+COST = 3.5e-4
+POSITION = FEATURE_ORDER.index("position")
+ROWS = signal_rows(5, date(2024, 1, 2), 12)
+
+
+ALL_COMPONENTS = RewardWeights(
+    pnl=2.0, transaction_cost=3.0, drawdown=5.0, volatility=7.0, holding=0.01, inactivity=0.02, turnover=0.03
+)
+
+
+def tape_of(rows: pd.DataFrame = ROWS, episode_bars: int = 60) -> MarketTape:
+    return market_tape(rows, norm_stats(), episode_bars)
+
+
+def environment(
+    tape: MarketTape,
+    n_envs: int = 4,
+    episode_bars: int = 60,
+    cost: float = COST,
+    weights: RewardWeights = NET,
+    seed: int = 0,
+) -> MarketVecEnv:
+    return MarketVecEnv(tape, n_envs, episode_bars, cost, weights, seed)
+
+
+def rows_seen(tape: MarketTape, observations: np.ndarray) -> list[int]:
+    """Return the row of the tape that each observation shows."""
+    shown = observations[:, :13]
+    return [int(np.flatnonzero((tape.observations == one).all(axis=1))[0]) for one in shown]
+
+
+def hand_made(close: list[float]) -> MarketTape:
+    n = len(close)
+    marks = np.arange(n, dtype=np.float32)[:, None] * np.ones((1, 13), dtype=np.float32) / n
+    flat = np.zeros(n)
+    return MarketTape(marks, np.zeros(n, np.float32), np.array(close, dtype=float), flat, np.array([0]))
