@@ -3,6 +3,7 @@
 import copy
 import os
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -77,11 +78,15 @@ def variables(parameters: Parameters) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    """A PostgreSQL server of this test session's own; `ensure_running` before use."""
-    server = get_server(tmp_path_factory.mktemp("postgres"), start=False)
-    yield server
-    server.cleanup()
+def postgres_server() -> Iterator[PostgresServer]:
+    """A PostgreSQL server of this test session's own; `ensure_running` before use.
+
+    Its folder is not pytest's: that one any other pytest closes to the user PostgreSQL runs as under root.
+    """
+    with tempfile.TemporaryDirectory(prefix="postgres-", ignore_cleanup_errors=True) as folder:
+        server = get_server(folder, start=False)
+        yield server
+        server.cleanup()
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from dosvotos.reports.validation_pack import make_pack
 from dosvotos.simulation.statistics import market_statistics
 from tests.backtest.test_compare import contestant
 from tests.reports import test_dataset, test_quality, test_training, test_validation_pack
-from tests.simulation.markets import market
+from tests.simulation.market_factory import market
 
 CHROMIUM = Path("/usr/bin/chromium")
 TELEPHONE_PX = 390
