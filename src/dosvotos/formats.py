@@ -9,7 +9,6 @@ from datetime import date, datetime
 from typing import Literal, NamedTuple
 
 from babel.core import Locale
-from babel.dates import format_date, format_datetime, get_month_names, get_timezone
 from babel.numbers import format_decimal, format_percent
 
 Language = Literal["en", "es"]
@@ -95,16 +94,22 @@ class Formats(NamedTuple):
 
     def date(self, day: date | None) -> str:
         """Write a date, the month as a word."""
+        from babel.dates import format_date
+
         return MISSING if day is None else format_date(day, "medium", locale=self.language)
 
     def moment(self, moment: datetime | None, zone: str = "UTC") -> str:
         """Write a moment of a zone to the minute, in ISO's order, which sorts."""
         if moment is None:
             return MISSING
+        from babel.dates import format_datetime, get_timezone
+
         return format_datetime(moment, "yyyy-MM-dd HH:mm", tzinfo=get_timezone(zone), locale=self.language)
 
     def months(self) -> list[str]:
         """Abbreviated names of the months, January first."""
+        from babel.dates import get_month_names
+
         names = get_month_names("abbreviated", locale=self.language)
         return [names[month] for month in range(1, 13)]
 

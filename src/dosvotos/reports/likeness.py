@@ -49,7 +49,6 @@ _LABELS: Final = {
     **_each("daily.mean_by_dow_pct", "mean return of a {}, %", _DAYS),
     "factors.predictive_ols_lag1_on_session_return.R2": "a session on yesterday's factors: R squared",
 }
-_FACTORS: Final = "factors"
 _SLOTS: Final = "intraday.slot"
 _APART: Final = ("factors.std", "factors.ac1", "factors.usdcop", _SLOTS)
 """Figures that the page does not list one by one in its first table."""
@@ -79,16 +78,17 @@ def render_likeness(
         colours=plots.COLOURS,
         plots=plots.draw_likeness(sample, real, known),
         compared=compared,
-        slots=_starting(compared, _SLOTS),
-        of_factors=_starting(compared, _FACTORS),
+        slots=_count(compared, _SLOTS),
+        of_factors=_count(compared, "factors"),
         listed=_listed(row for row in compared if not row.name.startswith(_APART)),
         factors=_factors(sample.figures, known, compared),
         left_out=_left_out(sample.figures, known),
     )
 
 
-def _starting(compared: list[Comparison], prefix: str) -> list[Comparison]:
-    return [row for row in compared if row.name.startswith(prefix)]
+def _count(compared: list[Comparison], prefix: str) -> str:
+    inside = [row.inside for row in compared if row.name.startswith(prefix)]
+    return f"{sum(inside)} of {len(inside)} inside"
 
 
 def _listed(rows: Iterable[Comparison]) -> Table:

@@ -124,9 +124,8 @@ def _correlations(sample: MarketStatistics, real: MarketStatistics | None) -> An
     for column, (values, limit, bar_x) in enumerate(panels, start=1):
         drawn.add_heatmap(
             z=values.to_numpy(), x=labels, y=labels, zmin=-limit, zmax=limit, row=1, col=column,
-            colorscale=DIVERGING, showscale=bar_x is not None,
-            colorbar={"x": bar_x or 1.0, "thickness": 10},
-            hovertemplate="%{y}, %{x}: %{z:.2f}<extra></extra>",
+            colorscale=DIVERGING, hovertemplate="%{y}, %{x}: %{z:.2f}<extra></extra>",
+            showscale=bar_x is not None, colorbar={"x": bar_x or 1.0, "thickness": 10},
         )  # fmt: skip
     drawn.update_xaxes(tickangle=-60, tickfont_size=9, automargin=True)
     return drawn.update_yaxes(autorange="reversed", tickfont_size=9)

@@ -118,15 +118,11 @@ def render_quality(
 
 def _tiles(summary: pd.DataFrame, findings: pd.DataFrame) -> list[tuple[str, str]]:
     series = summary[summary["subject"] != BARS]
-    states: dict[Any, int] = series["state"].value_counts().to_dict()
-    severities: dict[Any, int] = findings["severity"].value_counts().to_dict() if len(findings) else {}
-    counts = {
-        "bars": summary["observations"].iloc[0],
-        "macro observations": series["observations"].sum(),
-        "variables": len(series),
-        **{f"variables {state}": states.get(state, 0) for state in (FRESH, STALE, ABSENT)},
-        **{f"findings {name}": severities.get(name, 0) for name in (QUARANTINED, REPORTED)},
-    }
+    bars, values = summary["observations"].iloc[0], series["observations"].sum()
+    counts = {"bars": bars, "macro observations": values, "variables": len(series)}
+    counts |= {f"variables {state}": (series["state"] == state).sum() for state in (FRESH, STALE, ABSENT)}
+    for severity in (QUARANTINED, REPORTED):
+        counts[f"findings {severity}"] = (findings["severity"] == severity).sum() if len(findings) else 0
     return [(name, EN.number(count, 0)) for name, count in counts.items()]
 
 

@@ -2,8 +2,8 @@
 
 from functools import cache
 from importlib.resources import files
+from typing import TYPE_CHECKING
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from dosvotos.formats import COUNT, MISSING, RATIO, Form
@@ -11,6 +11,9 @@ from dosvotos.hashing import short
 from dosvotos.reports.figures import to_html
 from dosvotos.reports.metrics import METRICS
 from dosvotos.reports.tables import EN, is_missing, number
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 
 def render(template: str, **view: object) -> str:
@@ -32,17 +35,19 @@ def render(template: str, **view: object) -> str:
 
 
 @cache
-def environment() -> Environment:
+def environment() -> "Environment":
     """Give the templates, with what they all can use."""
-    environment = Environment(
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    templates = Environment(
         loader=PackageLoader("dosvotos.reports"), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
-    environment.globals |= {"f": EN, "Form": Form, "COUNT": COUNT, "RATIO": RATIO, "METRICS": METRICS}
-    environment.globals |= {"MISSING": MISSING, "static": _static, "plotly_js": _plotly_js}
-    environment.filters |= {"plotly": to_html, "short": short, "significant": number}
-    environment.tests["missing"] = is_missing
-    return environment
+    templates.globals |= {"f": EN, "Form": Form, "COUNT": COUNT, "RATIO": RATIO, "METRICS": METRICS}
+    templates.globals |= {"MISSING": MISSING, "static": _static, "plotly_js": _plotly_js}
+    templates.filters |= {"plotly": to_html, "short": short, "significant": number}
+    templates.tests["missing"] = is_missing
+    return templates
 
 
 def _static(name: str) -> Markup:

@@ -38,27 +38,20 @@ RECORDS: Final[dict[str, type[BaseModel]]] = {
     "results": BacktestReport,
     "comparison": ComparisonReport,
 }
-_P_VALUE: Final = Form(4)
 _EVIDENCE: Final[Mapping[str, tuple[str, Form | None]]] = {
-    "looks": ("looks at this window", COUNT),
-    "prior_trials": ("of them declared", COUNT),
+    "looks": ("looks at this window", COUNT), "prior_trials": ("of them declared", COUNT),
     "psr": ("probability that the true Sharpe ratio is above 0", CHANCE),
     "deflated_sharpe": ("probability that it is above what the luckiest look would show", CHANCE),
     "sessions": ("sessions in the window", COUNT),
     "min_track_record": ("sessions this Sharpe ratio needs to be shown", COUNT),
-    "level": ("SPA and StepM, level at this look", _P_VALUE),
-    "spa_p_value": ("SPA, p-value", _P_VALUE),
-    "in_superior_set": ("in StepM's superior set", None),
-    "luck_excluded": ("luck excluded", None),
-    "beats_naive": ("beats the naive strategies", None),
-    "seeds": ("seeds", None),
+    "level": ("SPA and StepM, level at this look", Form(4)), "spa_p_value": ("SPA, p-value", Form(4)),
+    "in_superior_set": ("in StepM's superior set", None), "luck_excluded": ("luck excluded", None),
+    "beats_naive": ("beats the naive strategies", None), "seeds": ("seeds", None),
     "positive_seeds": ("share of seeds positive on val", Form(0, percent=True)),
-    "point_in_time": ("point in time", None),
-    "covered": ("enough sessions have a complete row", None),
-    "ledger.id": ("trial ledger", None),
-    "ledger.created_at": ("trial ledger begun", None),
+    "point_in_time": ("point in time", None), "covered": ("enough sessions have a complete row", None),
+    "ledger.id": ("trial ledger", None), "ledger.created_at": ("trial ledger begun", None),
     "passed": ("evidence complete", None),
-}
+}  # fmt: skip
 _BOUNDS: Final = ("found", "90% interval from", "90% interval to")
 _ACCOUNTS: Final = {
     "this model": "results.metrics",
