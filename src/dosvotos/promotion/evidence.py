@@ -1,7 +1,7 @@
 """What a backtest proves beyond the criteria: against luck, naive strategies, bad seeds and missing data."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -102,16 +102,16 @@ def make_evidence(
     settings = parameters.evidence
     returns = pd.Series(report.daily_returns, dtype=float)
     n_looks = len({row.model_hash for row in looks} | {report.model_hash}) + settings.prior_trials
-    luck = _assess_luck(settings, report.model_hash, returns, looks, n_looks)
+    figures, luck = _assess_luck(settings, report.model_hash, returns, looks, n_looks)
     naive = _missing_naive(report)
     tolerated = parameters.quality_thresholds.max_uncovered_sessions
     uncovered = _missing_coverage(layers.dataset.splits["test"], tolerated)
-    missing = (*luck.missing, *naive, *_missing_seeds(seeds, settings), *uncovered)
+    missing = (*luck, *naive, *_missing_seeds(seeds, settings), *uncovered)
     return Evidence(
         looks=n_looks,
         prior_trials=settings.prior_trials,
-        **luck.figures,
-        luck_excluded=not luck.missing,
+        **figures,
+        luck_excluded=not luck,
         beats_naive=not naive,
         seeds=_seeds_in_words(seeds),
         val_returns={str(seed.seed): seed.best_val_reward for seed in seeds},
@@ -123,18 +123,10 @@ def make_evidence(
     )
 
 
-class _Luck(NamedTuple):
-    """What luck leaves of a result."""
-
-    figures: dict[str, Any]
-    """Fields of `Evidence`."""
-    missing: tuple[Reason, ...]
-    """Why luck is not excluded."""
-
-
 def _assess_luck(
     settings: EvidenceParams, model_hash: str, returns: pd.Series, looks: Sequence[Row[Any]], n_looks: int
-) -> _Luck:
+) -> tuple[dict[str, Any], tuple[Reason, ...]]:
+    """Compute the fields of `Evidence` about luck, and why luck is not excluded."""
     shape = shape_of(returns.to_numpy())
     psr = probability_above(shape, 0.0) if shape else None
     series = _stored_series(model_hash, returns, looks)
@@ -154,7 +146,7 @@ def _assess_luck(
         "spa_p_value": family.spa_p_value if family else None,
         "in_superior_set": family.in_superior_set if family else None,
     }
-    return _Luck(figures, _missing_luck(settings, psr, n_looks, family))
+    return figures, _missing_luck(settings, psr, n_looks, family)
 
 
 def level_at(settings: EvidenceParams, n_looks: int) -> float:

@@ -10,6 +10,8 @@ from dosvotos.pipelines.backtest.nodes import (
     seal_backtest,
 )
 
+_RECORDS = ("experiment_contract", "dataset_record", "training_record")
+
 
 def create_pipeline() -> Pipeline:
     """L4, first half: the look is written down, then test is opened, run and compared."""
@@ -18,9 +20,7 @@ def create_pipeline() -> Pipeline:
             node(
                 open_test,
                 [
-                    "experiment_contract",
-                    "dataset_record",
-                    "training_record",
+                    *_RECORDS,
                     "candidate_model",
                     "test",
                     "trial_ledger",
@@ -32,26 +32,13 @@ def create_pipeline() -> Pipeline:
             ),
             node(
                 backtest_candidate,
-                [
-                    "experiment_contract",
-                    "dataset_record",
-                    "training_record",
-                    "candidate_model",
-                    "opened_test",
-                    "trial_ledger",
-                ],
+                [*_RECORDS, "candidate_model", "opened_test", "trial_ledger"],
                 "backtest_results",
                 name="backtest_candidate",
             ),
             node(
                 backtest_production,
-                [
-                    "experiment_contract",
-                    "dataset_record",
-                    "training_record",
-                    "production_model",
-                    "opened_test",
-                ],
+                [*_RECORDS, "production_model", "opened_test"],
                 "production_backtest",
                 name="backtest_production",
             ),
@@ -63,13 +50,7 @@ def create_pipeline() -> Pipeline:
             ),
             node(
                 seal_backtest,
-                [
-                    "experiment_contract",
-                    "dataset_record",
-                    "training_record",
-                    "backtest_results",
-                    "comparison_report",
-                ],
+                [*_RECORDS, "backtest_results", "comparison_report"],
                 ["backtest_record", "oos_trials"],
                 name="seal_backtest",
             ),
