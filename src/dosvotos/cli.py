@@ -1,6 +1,8 @@
 """Kedro's extension point: importing it makes every ``kedro`` command report mistakes without a traceback."""
 
+import os
 import sys
+from pathlib import Path
 
 import click
 
@@ -14,8 +16,9 @@ def cli() -> None:
     """Dos Votos adds no command to kedro's own; see ``dosvotos --help``."""
 
 
-def _show_mlflow_of_demo() -> None:
-    """Let ``kedro mlflow ui`` work without --env: its default, conf/local, is none of our experiments."""
+def _prepare_mlflow_ui() -> None:
+    """Let ``kedro mlflow ui`` work: its default --env is none of ours, and it looks for mlflow in PATH."""
+    os.environ["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
     from kedro_mlflow.framework.cli.cli import ui
 
     for option in ui.params:
@@ -24,4 +27,4 @@ def _show_mlflow_of_demo() -> None:
 
 
 if sys.argv[1:2] == ["mlflow"]:
-    _show_mlflow_of_demo()
+    _prepare_mlflow_ui()

@@ -14,11 +14,14 @@ class PipelinesByName(Mapping[str, Pipeline]):
 
     def __init__(self, parts: Mapping[str, tuple[str, ...]]) -> None:
         self._parts = parts
+        self._made: dict[str, Pipeline] = {}
 
     def __getitem__(self, name: str) -> Pipeline:
         """The pipeline, or the sum of its parts."""
-        modules = (import_module(f"dosvotos.pipelines.{part}") for part in self._parts[name])
-        return sum((module.create_pipeline() for module in modules), Pipeline([]))
+        if name not in self._made:
+            modules = [import_module(f"dosvotos.pipelines.{part}") for part in self._parts[name]]
+            self._made[name] = sum((module.create_pipeline() for module in modules), Pipeline([]))
+        return self._made[name]
 
     def __iter__(self) -> Iterator[str]:
         """The names, as users type them."""

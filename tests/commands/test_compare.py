@@ -33,6 +33,7 @@ def engine(tmp_path, monkeypatch, contestants) -> Engine:
     url = f"sqlite:///{tmp_path}/data/dosvotos.db"
     monkeypatch.setenv("DOSVOTOS_DATABASE_URL", url)
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "pyproject.toml").write_text("[tool.kedro]\n")
     engine = open_database(url)
     for one in contestants:
         propose(engine, one)

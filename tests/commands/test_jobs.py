@@ -39,6 +39,7 @@ def desk(tmp_path, monkeypatch) -> Desk:
     url = f"sqlite:///{tmp_path}/data/dosvotos.db"
     monkeypatch.setenv("DOSVOTOS_DATABASE_URL", url)
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "pyproject.toml").write_text("[tool.kedro]\n")
     with open_desk(url, tmp_path) as desk:
         yield desk
 

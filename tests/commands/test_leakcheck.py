@@ -25,7 +25,7 @@ def stored(tmp_path_factory) -> Project:
 def test_without_data_it_says_what_to_do(empty):
     done = empty.command("dosvotos", "leakcheck", "--env", "smoke")
     assert done.returncode == 1
-    assert "bars: none stored for USD/COP.SIM; run 'kedro run --pipelines data_acquisition'" in done.stderr
+    assert "data/dosvotos.db does not exist, and none was made; 'kedro run' makes it" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -92,7 +92,7 @@ def test_a_database_made_anew_is_not_written_by_the_engine_of_the_old_one(tmp_pa
 
 def test_a_proof_s_database_is_neither_made_nor_upgraded(tmp_path):
     url = f"sqlite:///{tmp_path}/a.db"
-    with pytest.raises(DatabaseError, match=r"a\.db does not exist; nothing was made in its place"):
+    with pytest.raises(DatabaseError, match=r"a\.db does not exist, and none was made"):
         open_existing(url)
     assert list(tmp_path.iterdir()) == []
     connect(url).connect().close()

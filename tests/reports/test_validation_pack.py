@@ -23,6 +23,7 @@ NOW = datetime.now(UTC)
 @pytest.fixture
 def desk(engine, tmp_path, monkeypatch) -> Desk:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "pyproject.toml").write_text("[tool.kedro]\n")
     return Desk(engine, tmp_path)
 
 

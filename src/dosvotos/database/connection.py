@@ -49,7 +49,7 @@ def open_existing(url: str) -> Engine:
     engine = make_engine(absolute_url(url))
     file = _file_of(str(engine.url))
     if file and not file.exists():
-        raise DatabaseError(f"database {file} does not exist; nothing was made in its place")
+        raise DatabaseError(f"database {file} does not exist, and none was made; 'kedro run' makes it")
     return _of_today(engine)
 
 
