@@ -200,12 +200,7 @@ def vote(proposal_id: ProposalId, request: VoteRequest) -> VoteResult:
 def request_extra_backtest(proposal_id: ProposalId, request: PeriodRequest) -> Requested:
     """Ask for an extra backtest of the proposal's model; the same period again is the same request."""
     backtest_id = request_backtest(
-        queries.engine(),
-        proposal_id,
-        request.start_date,
-        request.end_date,
-        current_user(),
-        datetime.now(UTC),
+        queries.engine(), proposal_id, request.start_date, request.end_date, current_user(), datetime.now(UTC)
     )
     return Requested(backtest_id=backtest_id, status=queries.extra_backtest(backtest_id).status)
 

@@ -82,8 +82,7 @@ def test_a_file_with_two_readings_names_itself_the_line_and_the_key(tmp_path, te
 
 
 @pytest.mark.parametrize(
-    "value",
-    ["'0300'", '"5:30"', "'yes'", "300", "0", "-1", "0.05", "1e-3", "1.0.0", "2025-01-01", "true"],
+    "value", ["'0300'", '"5:30"', "'yes'", "300", "0", "-1", "0.05", "1e-3", "1.0.0", "2025-01-01", "true"]
 )
 def test_what_has_one_reading_is_left_alone(tmp_path, value):
     (path := tmp_path / "parameters.yml").write_text(f"a: {value}\nb: [{value}]\n")

@@ -4,10 +4,7 @@ from dosvotos.contracts.acquisition import MacroVariable, SeriesSource
 from tests.conftest import ROOT
 
 DATA = ROOT / "docs/data.md"
-HEAD = [
-    "| variable | unit | source (else) | known | honest range | terms |",
-    "|---|---|---|---|---|---|",
-]
+HEAD = ["| variable | unit | source (else) | known | honest range | terms |", "|---|---|---|---|---|---|"]
 
 
 def _source(source: SeriesSource) -> str:

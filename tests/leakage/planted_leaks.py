@@ -195,10 +195,7 @@ PLANTS: dict[str, tuple[Plant, set[str]]] = {
     "each split scaled by itself": (scaling(each_by_itself), {"statistics"}),
     "splits that overlap": (scaling(overlapping), {"overlap"}),
     "rows split at random": (scaling(random_split), {"overlap"}),
-    "another series by mistake": (
-        after(lambda f, b, m: f.assign(embi_z=f["vix_z"])),
-        {"wired", "deaf"},
-    ),
+    "another series by mistake": (after(lambda f, b, m: f.assign(embi_z=f["vix_z"])), {"wired", "deaf"}),
     "a feature that ignores its data": (
         after(lambda f, b, m: f.assign(vix_z=f["time_normalized"])),
         {"deaf", "stale"},

@@ -80,10 +80,7 @@ def test_on_equal_publication_the_later_observation_wins_in_any_row_order():
 
 
 def test_an_older_observation_published_late_does_not_replace_the_newer_one():
-    rows = observations(
-        ("2024-07-02", "2024-07-02 22:00", 11.0),
-        ("2024-07-01", "2024-07-03 22:00", 10.0),
-    )
+    rows = observations(("2024-07-02", "2024-07-02 22:00", 11.0), ("2024-07-01", "2024-07-03 22:00", 10.0))
     history = known_history(rows, 5)
     seen = history.at(utc("2024-07-03 21:00", "2024-07-03 22:00"))
     assert seen.value.tolist() == [11.0, 11.0]

@@ -9,13 +9,7 @@ from dosvotos.contracts.parameters import Parameters
 from dosvotos.errors import DataError
 from dosvotos.hashing import digest_frame
 from dosvotos.market.calendar import BAR, session_bar_times
-from dosvotos.market.dataset import (
-    describe_split,
-    point_in_time,
-    resolve_test_end,
-    select_bars,
-    select_macro,
-)
+from dosvotos.market.dataset import describe_split, point_in_time, resolve_test_end, select_bars, select_macro
 from dosvotos.market.splits import Split
 from tests.conftest import parameters_of
 

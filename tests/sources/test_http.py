@@ -161,10 +161,7 @@ def test_a_provider_that_is_not_there_is_told(server):
 @pytest.mark.parametrize("status", [302, 400, 401, 403, 410, 422, 501])
 def test_what_will_not_pass_is_not_tried_again(server, status):
     server.answer("/data", Reply("no such thing", status=status), GOOD)
-    with (
-        client_of("cboe", server) as client,
-        pytest.raises(SourceError, match="no such thing") as raised,
-    ):
+    with client_of("cboe", server) as client, pytest.raises(SourceError, match="no such thing") as raised:
         client.get("/data", value_of)
     assert not isinstance(raised.value, NotPublishedError)
     assert len(server.calls) == 1

@@ -11,13 +11,7 @@ from dosvotos.database.tables import model_registry
 from streamlit_app.i18n import LANGUAGES, Translator
 from tests.proposal_fixtures import Desk
 from tests.streamlit_app.test_api import assert_problem
-from tests.streamlit_app.test_pages import (  # noqa: F401
-    no_component_scan,
-    open_page,
-    press,
-    said,
-    vote,
-)
+from tests.streamlit_app.test_pages import no_component_scan, open_page, press, said, vote  # noqa: F401
 
 pytestmark = pytest.mark.slow
 

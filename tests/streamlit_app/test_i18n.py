@@ -56,8 +56,7 @@ def test_every_text_is_used_and_every_key_in_the_code_exists():
 
 
 @pytest.mark.parametrize(
-    ("family", "names"),
-    [("stage", STAGES), ("status", PROPOSAL_STATES), ("recommendation", RECOMMENDATIONS)],
+    ("family", "names"), [("stage", STAGES), ("status", PROPOSAL_STATES), ("recommendation", RECOMMENDATIONS)]
 )
 def test_every_state_of_the_database_has_a_name(family: str, names: tuple[str, ...]):
     assert {f"{family}.{name}" for name in names} == {key for key in KEYS if key.startswith(f"{family}.")}

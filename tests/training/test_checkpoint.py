@@ -18,14 +18,7 @@ from dosvotos.training.checkpoint import Checkpoint
 from dosvotos.training.ppo import train
 from dosvotos.training.results import TrainingProgress, TrainingResult
 from tests.conftest import ROOT
-from tests.training.short_training import (
-    ROLLOUT,
-    SEED,
-    norm_stats,
-    small_parameters,
-    train_rows,
-    val_rows,
-)
+from tests.training.short_training import ROLLOUT, SEED, norm_stats, small_parameters, train_rows, val_rows
 
 
 class InterruptedTrainingError(Exception):

@@ -10,14 +10,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from dosvotos.training.environment import MarketEnv, MarketVectorEnv
 from dosvotos.training.episodes import MarketTape
 from dosvotos.training.reward import COMPONENTS, RewardWeights
-from tests.training.market_envs import (
-    ALL_COMPONENTS,
-    COST,
-    ROWS,
-    environment,
-    rows_seen,
-    tape_of,
-)
+from tests.training.market_envs import ALL_COMPONENTS, COST, ROWS, environment, rows_seen, tape_of
 
 # ---- what SB3 expects
 

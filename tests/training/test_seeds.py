@@ -17,14 +17,7 @@ from dosvotos.training.results import TrainingProgress, TrainingResult, summariz
 from dosvotos.training.seeds import select_candidate, train_in_processes, train_seeds
 from tests.conftest import ROOT
 from tests.training import fake_training
-from tests.training.short_training import (
-    ROLLOUT,
-    Phase,
-    norm_stats,
-    small_parameters,
-    train_rows,
-    val_rows,
-)
+from tests.training.short_training import ROLLOUT, Phase, norm_stats, small_parameters, train_rows, val_rows
 
 SHORT: tuple[Phase, ...] = (("free", ROLLOUT, 0.0, 0.0), ("final", 2 * ROLLOUT, 1.0, 1.0))
 

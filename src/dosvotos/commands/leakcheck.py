@@ -25,12 +25,7 @@ from dosvotos.leakage.probe_log import short_name
 from dosvotos.leakage.report import RULES, LeakReport
 from dosvotos.market.dataset import SPLITS
 from dosvotos.market.features import MarketHistory
-from dosvotos.pipelines.dataset.nodes import (
-    compute_features,
-    freeze_contract,
-    select_history,
-    split_dataset,
-)
+from dosvotos.pipelines.dataset.nodes import compute_features, freeze_contract, select_history, split_dataset
 
 INPUTS_BY_FEATURE: Final = {
     **dict.fromkeys((*TECHNICAL_FEATURES, "close"), (BARS,)),

@@ -7,14 +7,7 @@ from dosvotos.hashing import digest_json
 CONTRACT_ID: Final = "CTR-FEAT-001"
 VERSION: Final = "1.0.0"
 
-TECHNICAL_FEATURES: Final = (
-    "log_ret_5m",
-    "log_ret_1h",
-    "log_ret_4h",
-    "rsi_9",
-    "atr_pct",
-    "adx_14",
-)
+TECHNICAL_FEATURES: Final = ("log_ret_5m", "log_ret_1h", "log_ret_4h", "rsi_9", "atr_pct", "adx_14")
 MACRO_FEATURES: Final = (
     "dxy_z",
     "dxy_change_1d",
@@ -39,10 +32,7 @@ MACRO_SOURCES: Final = {
     "ust10y": "finc_bond_yield10y_usa_d_ust10y",
 }
 """The daily variables behind the macro features, by short name: those are required, the others optional."""
-FINANCING_SOURCES: Final = {
-    "fed_funds": "polr_fed_funds_usa_m_fedfunds",
-    "tpm": "polr_policy_rate_col_d_tpm",
-}
+FINANCING_SOURCES: Final = {"fed_funds": "polr_fed_funds_usa_m_fedfunds", "tpm": "polr_policy_rate_col_d_tpm"}
 """The two policy rates whose difference a position held overnight earns or pays, in percent a year."""
 FEATURE_VARIABLES: Final = {**MACRO_SOURCES, **FINANCING_SOURCES}
 """Every variable that a row of features is computed from, by short name."""

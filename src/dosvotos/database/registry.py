@@ -6,11 +6,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, and_, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from dosvotos.database.tables import (
-    instruments,
-    model_registry,
-    promotion_proposals,
-)
+from dosvotos.database.tables import instruments, model_registry, promotion_proposals
 from dosvotos.errors import UnknownProposalError
 
 OPEN_STATES = ("PENDING_APPROVAL", "MORE_TESTS_REQUESTED")

@@ -125,10 +125,7 @@ def _drop_bars(bars: pd.DataFrame, rng: Generator) -> pd.DataFrame:
 
 
 def _silence_variables(
-    macro: pd.DataFrame,
-    closes: pd.DatetimeIndex,
-    variables: Mapping[str, MacroVariable],
-    rng: Generator,
+    macro: pd.DataFrame, closes: pd.DatetimeIndex, variables: Mapping[str, MacroVariable], rng: Generator
 ) -> pd.DataFrame:
     """Drop the publications of a third of the variables for longer than their age limit."""
     silent = np.zeros(len(macro), bool)

@@ -12,13 +12,7 @@ from dosvotos.contracts.records import SplitRecord
 from dosvotos.errors import DataError
 from dosvotos.hashing import digest_frame
 from dosvotos.market.alignment import is_dated
-from dosvotos.market.calendar import (
-    BAR,
-    in_session,
-    last_complete_session,
-    scheduled_sessions,
-    session_dates,
-)
+from dosvotos.market.calendar import BAR, in_session, last_complete_session, scheduled_sessions, session_dates
 from dosvotos.market.features import MarketHistory, market_features
 from dosvotos.market.missing import count_reasons
 from dosvotos.market.splits import Split

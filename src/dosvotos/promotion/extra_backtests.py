@@ -137,12 +137,7 @@ def _contract_of(engine: Engine, proposal: Row[Any]) -> ExperimentContract:
 
 
 def _check_period(
-    engine: Engine,
-    proposal: Row[Any],
-    contract: ExperimentContract,
-    first: date,
-    last: date,
-    now: datetime,
+    engine: Engine, proposal: Row[Any], contract: ExperimentContract, first: date, last: date, now: datetime
 ) -> None:
     if last < first:
         raise RequestError(f"period: ends {last}, before it starts, {first}")

@@ -17,9 +17,7 @@ _MIN_ROUND_TRIPS: Final = 2
 
 
 def planted_signal(
-    dxy_change: np.ndarray | float,
-    brent_change: np.ndarray | float,
-    usdmxn_change: np.ndarray | float,
+    dxy_change: np.ndarray | float, brent_change: np.ndarray | float, usdmxn_change: np.ndarray | float
 ) -> np.ndarray:
     """Compute the signal s_d of a session, to which its planted drift is proportional.
 

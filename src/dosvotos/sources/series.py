@@ -32,9 +32,7 @@ class FetchedSeries(NamedTuple):
 
 
 def build_series(
-    observations: Iterable[tuple[date, float | None]],
-    description: str,
-    vintages: Iterable[str] | None = None,
+    observations: Iterable[tuple[date, float | None]], description: str, vintages: Iterable[str] | None = None
 ) -> FetchedSeries:
     """Build an answer from dated values, in time order; an observation without a value is left out."""
     frame = pd.DataFrame(list(observations), columns=["observation_date", "value"])

@@ -51,13 +51,7 @@ class MarketVecEnv(VecEnv):
     render_mode = None
 
     def __init__(
-        self,
-        tape: MarketTape,
-        n_envs: int,
-        episode_bars: int,
-        cost: float,
-        weights: RewardWeights,
-        seed: int,
+        self, tape: MarketTape, n_envs: int, episode_bars: int, cost: float, weights: RewardWeights, seed: int
     ) -> None:
         super().__init__(n_envs, observation_space(), action_space())
         self.episodes = Episodes(tape, n_envs, episode_bars, cost, weights)

@@ -131,10 +131,7 @@ def _is_financed(trading: TradingParams) -> bool:
 def served_policy(model: PPO, norm_stats: NormStats) -> ServedPolicy:
     """Extract the policy network from SB3's model: float32 tensors under the served policy's names."""
     state = {name: tensor.detach().cpu().numpy().copy() for name, tensor in model.policy.state_dict().items()}
-    tensors = {
-        "action.weight": state["action_net.weight"],
-        "action.bias": state["action_net.bias"],
-    }
+    tensors = {"action.weight": state["action_net.weight"], "action.bias": state["action_net.bias"]}
     layers = sorted(
         int(name.split(".")[2])
         for name in state

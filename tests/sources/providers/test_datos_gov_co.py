@@ -56,10 +56,7 @@ def test_the_sample_of_an_unknown_column_is_told():
 def test_the_session_is_the_one_whose_trades_the_rate_averages(shared_data):
     import pandas as pd
 
-    records = {
-        "2020-03-20": 4153.91,
-        "2022-11-05": 5061.21,
-    }  # two peaks, by their first day in force
+    records = {"2020-03-20": 4153.91, "2022-11-05": 5061.21}  # two peaks, by their first day in force
     bars = pd.read_parquet(shared_data / "usdcop_5m.parquet", columns=["timestamp", "close"])
     days = bars["timestamp"].dt.tz_convert("America/Bogota").dt.date
     series, _ = ask([row(day, str(rate)) for day, rate in records.items()], of=request("2020-01-01"))
@@ -108,10 +105,7 @@ def test_a_row_without_a_rate_is_left_out():
     [
         ([row(unidad="USD"), row("2026-01-15")], "expected one stated unidad, found \\['COP', 'USD'\\]"),
         ([row(unidad=...)], "expected one stated unidad, found \\['None'\\]"),
-        (
-            [row(valor=...)],
-            "expected a column 'valor', found \\['unidad', 'vigenciadesde'\\]",
-        ),
+        ([row(valor=...)], "expected a column 'valor', found \\['unidad', 'vigenciadesde'\\]"),
         ([row(vigenciadesde=..., fecha="x")], "expected rows with vigenciadesde, found"),
         ([row(vigenciadesde="16/01/2026")], "expected a time such as .*, found '16/01/2026'"),
         ([row(rate="3.688,46")], "2026-01-15: expected a number, found '3.688,46'"),

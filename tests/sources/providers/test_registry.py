@@ -7,13 +7,7 @@ import pytest
 
 from dosvotos.contracts.acquisition import BarProvider, Provider, WebProvider
 from dosvotos.sources.http import ProviderClient
-from dosvotos.sources.providers import (
-    DROP_IN,
-    MODULES,
-    bar_fetcher,
-    drop_in_fetcher,
-    series_fetcher,
-)
+from dosvotos.sources.providers import DROP_IN, MODULES, bar_fetcher, drop_in_fetcher, series_fetcher
 from dosvotos.sources.series import FetchedSeries, SeriesRequest
 
 PACKAGE = "dosvotos.sources.providers"

@@ -20,13 +20,7 @@ from dosvotos.database.history import history_hash, stored_history
 from dosvotos.database.market_data import BarTable, MacroTables
 from dosvotos.errors import ParameterError
 from dosvotos.hashing import combine, short
-from dosvotos.market.dataset import (
-    SPLITS,
-    describe_split,
-    feature_rows,
-    point_in_time,
-    resolve_test_end,
-)
+from dosvotos.market.dataset import SPLITS, describe_split, feature_rows, point_in_time, resolve_test_end
 from dosvotos.market.drift import feature_drift
 from dosvotos.market.features import MarketHistory
 from dosvotos.market.missing import missing_reasons

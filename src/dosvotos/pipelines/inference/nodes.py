@@ -53,9 +53,5 @@ def report_signal(record: InferenceRecord, book: SignalTable) -> None:
         else f"NO_SIGNAL ({row.reason_code})"
     )
     logger.info(
-        "L5 %s %s: %s, by %s",
-        row.instrument,
-        f"{row.timestamp:%Y-%m-%d %H:%M} UTC",
-        what,
-        row.model_id,
+        "L5 %s %s: %s, by %s", row.instrument, f"{row.timestamp:%Y-%m-%d %H:%M} UTC", what, row.model_id
     )

@@ -97,10 +97,7 @@ def train_policy(
 
 
 def seal_training(
-    contract: ExperimentContract,
-    dataset: DatasetRecord,
-    candidate: Bundle,
-    metrics: dict[str, Any],
+    contract: ExperimentContract, dataset: DatasetRecord, candidate: Bundle, metrics: dict[str, Any]
 ) -> TrainingRecord:
     """Record the candidate, every seed, and what they were made from."""
     model_hash, durations = candidate.policy.model_hash, metrics["duration_seconds"]

@@ -42,8 +42,7 @@ def upgrade() -> None:
         ),
         sa.CheckConstraint("start_date <= end_date", name=op.f("ck_backtest_requests_dates_in_order")),
         sa.CheckConstraint(
-            "(status = 'done') = (result_hash IS NOT NULL)",
-            name=op.f("ck_backtest_requests_done_has_result"),
+            "(status = 'done') = (result_hash IS NOT NULL)", name=op.f("ck_backtest_requests_done_has_result")
         ),
         sa.ForeignKeyConstraint(
             ["proposal_id"],
