@@ -1,11 +1,13 @@
 """Nothing of the console output is cut, in a pipe as on a terminal of 80 columns."""
 
 import io
+from itertools import pairwise
 
 import pandas as pd
 import pytest
 from rich.console import Console
 
+from dosvotos.commands import leakcheck
 from dosvotos.commands.leakcheck import print_report
 from dosvotos.leakage.report import FeatureReport, Finding, LeakReport
 
@@ -34,13 +36,16 @@ def test_a_pipe_gets_every_row_on_one_line(report, monkeypatch, capsys):
     assert lines[-1] == f"not clean: {FEATURE} (123456789 probes on 85,891 bars, seed 0)"
 
 
-def test_a_terminal_of_80_columns_folds_names_and_cuts_none(report):
+def test_a_terminal_of_80_columns_folds_names_and_cuts_none(report, monkeypatch):
     terminal = Console(file=io.StringIO(), width=80, force_terminal=True, color_system=None, highlight=False)
-    print_report(report, terminal)
+    monkeypatch.setattr(leakcheck, "open_console", lambda: terminal)
+    print_report(report)
     lines = terminal.file.getvalue().splitlines()
-    rows = [line.split("│")[1:-1] for line in lines if line.startswith("│")]
-    columns = zip(*rows, strict=True)
-    feature, verdict, probes, moved_by = ("".join(cells).replace(" ", "") for cells in columns)
+    starts = [lines[0].index(name) for name in ("feature", "verdict", "probes", "moved by")]
+    rows = lines[1 : next(i for i, line in enumerate(lines) if line.startswith("future: "))]
+    feature, verdict, probes, moved_by = (
+        "".join(row[start:end] for row in rows).replace(" ", "") for start, end in pairwise([*starts, None])
+    )
     assert (feature, verdict, probes) == (FEATURE, "future", "123456789")
     assert moved_by == ",".join(VARIABLES)
     assert f"  {DETAIL}" in lines

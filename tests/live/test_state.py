@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from dosvotos.contracts.features import FINANCING_SOURCES, MACRO_SOURCES
-from dosvotos.database.market_data import BarTable, MacroTables
+from dosvotos.database.market_data import BarTable, MacroTables, StoredMarket
 from dosvotos.live.state import MarketView, catch_up
 from dosvotos.market.calendar import BAR, in_session
 from dosvotos.market.features import MarketHistory, market_features
@@ -62,7 +62,7 @@ def market(variables):
 def feeder(engine, market) -> MarketFeeder:
     bars, macro = market
     start = len(bars) - 10 * 60 + 30
-    feeder = MarketFeeder(bars, macro, BarTable(engine, INSTRUMENT), MacroTables(engine, INSTRUMENT), start)
+    feeder = MarketFeeder(bars, macro, *StoredMarket(engine, INSTRUMENT, FEED).tables, start)
     now = feeder.close_time(start - 1)
     feeder.store_bars(bars.iloc[:start], now)
     feeder.store_macro(macro[macro["published_at"] <= now], now)
@@ -81,7 +81,7 @@ class Ticker:
         """Compare one tick's row with the batch; return whether features were rebuilt."""
         self.caplog.clear()
         feeder, wall = self.feeder, self.clock == "wall"
-        market = MarketView(feeder.table, feeder.macros, FEED, now, wall)
+        market = MarketView(feeder.table, feeder.macros, now, wall)
         with self.caplog.at_level(logging.INFO, "dosvotos.live.state"):
             stream, self.saved = catch_up(self.saved, self.parameters, market)
         bars = feeder.table.as_of(now)
@@ -155,7 +155,7 @@ def test_a_tick_reads_only_what_is_new(feeder, caplog, monkeypatch):
     now = feeder.close_time(feeder.start)
     feeder.store_bars(feeder.bars.iloc[[feeder.start]], now)
     monkeypatch.setattr(BarTable, "rows", counting)
-    market = MarketView(feeder.table, feeder.macros, FEED, now, False)
+    market = MarketView(feeder.table, feeder.macros, now, False)
     catch_up(ticker.saved, ticker.parameters, market)
     assert read == [1]
 
@@ -184,9 +184,9 @@ def test_an_earlier_as_of_another_scope_and_a_damaged_state_cause_a_rebuild(feed
 
 
 def test_an_empty_database_gives_an_empty_stream_and_then_a_full_one(engine, market, caplog):
-    empty = MarketFeeder(*market, BarTable(engine, INSTRUMENT), MacroTables(engine, INSTRUMENT), 0)
+    empty = MarketFeeder(*market, *StoredMarket(engine, INSTRUMENT, FEED).tables, 0)
     now = empty.close_time(119)
-    stream, saved = catch_up(None, parameters_of(), MarketView(empty.table, empty.macros, FEED, now, False))
+    stream, saved = catch_up(None, parameters_of(), MarketView(empty.table, empty.macros, now, False))
     assert stream.last_close_time == -np.inf
     empty.store_bars(empty.bars.iloc[:120], now)
     ticker = Ticker(empty, "market", caplog)

@@ -126,17 +126,17 @@ def test_a_second_run_asks_only_for_what_is_due_and_stores_only_what_is_new(fake
 
 
 def test_a_revision_is_a_new_row_known_from_its_fetch(fakes, tmp_path, engine):
-    macro, month = MacroTables(engine, "USD/COP"), date(2025, 10, 1)
+    macro, month = MacroTables(engine, "USD/COP", "market"), date(2025, 10, 1)
     before = fakes.truth(CPI)[month]
     revised = round(before * 1.004, 3)
     with settings_of(fakes, tmp_path) as settings:
         first = check_delivery(macro=fetch(fakes, settings, names=[CPI]).market.macro).macro
-        macro.store(first, "market", fakes.today)
+        macro.store(first, fakes.today)
         fakes.revise(CPI, month, revised)
         fakes.today += pd.Timedelta(days=1)
         again = check_delivery(macro=fetch(fakes, settings, names=[CPI]).market.macro).macro
-        assert macro.store(again, "market", fakes.today) == (0, 1, 0)
-    known = macro.as_of("market", fakes.today)
+        assert macro.store(again, fakes.today) == (0, 1, 0)
+    known = macro.as_of(fakes.today)
     october = known[known["observation_date"] == month]
     assert october["value"].tolist() == [before, revised]
     assert october["published_at"].tolist() == [pd.Timestamp("2025-11-15 13:30", tz="UTC"), fakes.today]

@@ -94,6 +94,7 @@ def _open(url: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Des
     monkeypatch.setenv("DOSVOTOS_DATABASE_URL", url)
     monkeypatch.setenv("DOSVOTOS_SINGLE_USER", "1")
     monkeypatch.setenv("DOSVOTOS_USER", "alice")
+    (root / "pyproject.toml").write_text("[tool.kedro]\n")
     monkeypatch.chdir(root)
     with open_desk(url, root) as desk:
         yield desk
