@@ -128,11 +128,15 @@ class MlflowHooks:
 
     @hook_impl
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline) -> None:
-        """Connect if there is anything to log, and end what an earlier process of this name left open."""
-        context, outputs = self._context, pipeline.all_outputs()
-        root, name = context.project_path, _run_name(run_params)
+        """Begin to connect, if there is anything to log or an earlier process of this name to end."""
+        outputs, root = pipeline.all_outputs(), self._context.project_path
+        if mlflow_tracking.left_open(_run_name(run_params), root) or {_TRAINING, _BACKTEST} & outputs:
+            mlflow_tracking.in_background(self._open, run_params, outputs)
+
+    def _open(self, run_params: dict[str, Any], outputs: set[str]) -> None:
+        context, root, name = self._context, self._context.project_path, _run_name(run_params)
         died = mlflow_tracking.left_open(name, root)
-        if not (died or {_TRAINING, _BACKTEST} & outputs) or not mlflow_tracking.connect(context):
+        if not mlflow_tracking.connect(context):
             return
         if died:
             mlflow_tracking.end_dead_run(name, root)
@@ -147,7 +151,8 @@ class MlflowHooks:
     def after_node_run(self, node: Node, inputs: dict[str, Any], outputs: dict[str, Any]) -> None:
         """Log what L3 reports, and what L4 found to the run of the training it is about."""
         if node.name == "report_training":
-            mlflow_tracking.log_training(
+            mlflow_tracking.in_background(
+                mlflow_tracking.log_training,
                 inputs["experiment_contract"],
                 inputs[_TRAINING],
                 inputs["training_metrics"],
@@ -155,9 +160,8 @@ class MlflowHooks:
                 self._context.project_path / inputs[_TRAINING].model_path,
             )
         if _BACKTEST in outputs:
-            mlflow_tracking.log_backtest(
-                inputs[_TRAINING].mlflow_run_id, outputs[_BACKTEST].metrics.model_dump()
-            )
+            run_id, metrics = inputs[_TRAINING].mlflow_run_id, outputs[_BACKTEST].metrics.model_dump()
+            mlflow_tracking.in_background(mlflow_tracking.log_backtest, run_id, metrics)
 
     @hook_impl
     def after_pipeline_run(self) -> None:

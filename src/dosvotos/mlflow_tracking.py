@@ -5,7 +5,8 @@ import os
 import sqlite3
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -46,10 +47,24 @@ class Tracking:
 
 
 _tracking = Tracking()
+_thread = ThreadPoolExecutor(1, "mlflow")
+_submitted: list[Future[None]] = []
+
+
+def in_background(work: Callable[..., None], *arguments: Any) -> None:
+    """Do MLflow's work beside the run's own, one call after the other: its import alone takes seconds."""
+    _submitted.append(_thread.submit(work, *arguments))
+
+
+def finish() -> None:
+    """Wait for the work in the background; raises what it raised."""
+    while _submitted:
+        _submitted.pop(0).result()
 
 
 def active_run_id() -> str | None:
     """Id of the MLflow run that is open, or None without MLflow or with its server out of reach."""
+    finish()
     return _tracking.run_id
 
 
@@ -116,6 +131,7 @@ def open_run(name: str, root: Path, params: Mapping[str, Any], tags: Mapping[str
 
 def close_run(status: str) -> None:
     """End the open run, if there is one, as FINISHED, FAILED or KILLED."""
+    finish()
     if _tracking.client is not None and _tracking.run_id is not None:
         with _without_mlflow_on_failure() as client:
             client.set_terminated(_tracking.run_id, status)

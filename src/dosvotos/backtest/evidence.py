@@ -331,11 +331,17 @@ def _difference(pairs: np.ndarray) -> np.ndarray:
 
 
 def _block_size(returns: pd.Series) -> int:
+    return _optimal_block(tuple(returns))
+
+
+@lru_cache(maxsize=64)
+def _optimal_block(returns: tuple[float, ...]) -> int:
     from arch.bootstrap import optimal_block_length
 
-    if len(returns) < _MIN_SESSIONS_FOR_BLOCKS or not returns.std(ddof=1) > _NO_VARIANCE:
+    values = np.array(returns)
+    if len(values) < _MIN_SESSIONS_FOR_BLOCKS or not values.std(ddof=1) > _NO_VARIANCE:
         return 1
-    return max(1, round(float(optimal_block_length(returns)["stationary"].iloc[0])))
+    return max(1, round(float(optimal_block_length(values)["stationary"].iloc[0])))
 
 
 @lru_cache(maxsize=16)
