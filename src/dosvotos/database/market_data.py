@@ -118,6 +118,14 @@ class BarTable(FeedTable):
         rows = self.rows(moment)
         return rows.drop_duplicates("timestamp", keep="last").set_index("timestamp")
 
+    def times(self, moment: datetime) -> pd.DatetimeIndex:
+        """Read only when the bars known at `moment` opened (UTC), in time order."""
+        with reading(self.engine) as connection:
+            known = self._known(usdcop_m5_ohlcv, moment)
+            return pd.DatetimeIndex(
+                _read(connection, usdcop_m5_ohlcv, known, ["timestamp"])["timestamp"].unique()
+            )
+
     def rows(self, moment: datetime, after: datetime | None = None) -> pd.DataFrame:
         """Read every row stored by `moment` of bars opened after `after`; a bar's last row counts."""
         wanted = self._known(usdcop_m5_ohlcv, moment)

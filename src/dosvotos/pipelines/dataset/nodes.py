@@ -40,8 +40,7 @@ def freeze_contract(parameters: Parameters, book: ContractBook, bar_table: BarTa
         return frozen
     if made:
         return next_fold(next(iter(made.values())), parameters, current_user())
-    bars = bar_table.as_of(parameters.data_acquisition.as_of)
-    test_end = resolve_test_end(parameters, pd.DatetimeIndex(bars.index))
+    test_end = resolve_test_end(parameters, bar_table.times(parameters.data_acquisition.as_of))
     return make_contract(parameters, test_end, current_user())
 
 
