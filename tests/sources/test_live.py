@@ -9,10 +9,10 @@ import yaml
 
 from dosvotos.contracts.acquisition import LiveParams, MacroVariable
 from dosvotos.database.market_data import MacroTables, StoredMarket
+from dosvotos.quality.findings import BARS
 from dosvotos.sources import providers
 from dosvotos.sources.checks import add_published_at
 from dosvotos.sources.live import LiveMarket, Watermarks, fetch_live
-from dosvotos.sources.raw_market import BARS
 from tests.checked_market import check_delivery
 from tests.conftest import ROOT
 from tests.sources.fake_providers import FIRST, FakeProviders
@@ -126,17 +126,17 @@ def test_a_second_run_asks_only_for_what_is_due_and_stores_only_what_is_new(fake
 
 
 def test_a_revision_is_a_new_row_known_from_its_fetch(fakes, tmp_path, engine):
-    macro, month = MacroTables(engine, "USD/COP"), date(2025, 10, 1)
+    macro, month = MacroTables(engine, "USD/COP", "market"), date(2025, 10, 1)
     before = fakes.truth(CPI)[month]
     revised = round(before * 1.004, 3)
     with settings_of(fakes, tmp_path) as settings:
         first = check_delivery(macro=fetch(fakes, settings, names=[CPI]).market.macro).macro
-        macro.store(first, "market", fakes.today)
+        macro.store(first, fakes.today)
         fakes.revise(CPI, month, revised)
         fakes.today += pd.Timedelta(days=1)
         again = check_delivery(macro=fetch(fakes, settings, names=[CPI]).market.macro).macro
-        assert macro.store(again, "market", fakes.today) == (0, 1, 0)
-    known = macro.as_of("market", fakes.today)
+        assert macro.store(again, fakes.today) == (0, 1, 0)
+    known = macro.as_of(fakes.today)
     october = known[known["observation_date"] == month]
     assert october["value"].tolist() == [before, revised]
     assert october["published_at"].tolist() == [pd.Timestamp("2025-11-15 13:30", tz="UTC"), fakes.today]
@@ -196,10 +196,7 @@ def test_a_defect_in_one_module_does_not_lose_another_s_data(fakes, tmp_path, mo
     def broken(request, client):
         raise KeyError("surprise")
 
-    real = providers.series_fetcher
-    monkeypatch.setattr(
-        "dosvotos.sources.live.series_fetcher", lambda name: broken if name == "cboe" else real(name)
-    )
+    monkeypatch.setattr(providers.provider_module("cboe"), "fetch", broken)
     with settings_of(fakes, tmp_path) as settings:
         live = fetch(fakes, settings, names=[VIX, TPM])
     assert outcome_of(live, VIX).notes[0] == "cboe: defect, KeyError: 'surprise'"

@@ -21,7 +21,7 @@ from dosvotos.market.calendar import (
     session_dates,
     slots,
 )
-from dosvotos.quality.findings import BARS, CheckedRows, QualityCheck
+from dosvotos.quality.findings import BARS, CheckedRows, QualityCheck, require_columns
 from dosvotos.quality.price_outliers import flag_outliers
 
 _PRICES: Final = ["open", "high", "low", "close"]
@@ -107,8 +107,7 @@ def last_ended_day(as_of: pd.Timestamp) -> np.datetime64:
 
 
 def _in_time_order(bars: pd.DataFrame) -> pd.DataFrame:
-    if missing := [name for name in _COLUMNS if name not in bars.columns]:
-        raise DataError(f"bars: column(s) {missing} are missing, found {list(bars.columns)}")
+    require_columns("bars", bars, _COLUMNS)
     if not isinstance(bars["timestamp"].dtype, pd.DatetimeTZDtype):
         raise DataError("bars: timestamps must carry their time zone, found naive ones")
     times = bars["timestamp"].dt.tz_convert("UTC").astype("datetime64[us, UTC]")

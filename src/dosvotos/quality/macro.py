@@ -6,9 +6,8 @@ import numpy as np
 import pandas as pd
 
 from dosvotos.contracts.parameters import MacroQualityParams
-from dosvotos.errors import DataError
 from dosvotos.market.calendar import closed_days_around
-from dosvotos.quality.findings import CheckedRows, QualityCheck
+from dosvotos.quality.findings import CheckedRows, QualityCheck, require_columns
 from dosvotos.quality.level_shifts import LEVEL_SHIFT, find_level_violations, segment_series, step_q99
 from dosvotos.quality.repeated_values import find_repeat_violations
 from dosvotos.quality.series import (
@@ -67,7 +66,9 @@ def check_macro(
     DataError
         For missing columns.
     """
-    rows = _in_order(observations)
+    require_columns("macro", observations, _COLUMNS)
+    order = ["variable", "observation_date", "vintage", "source", "value"]
+    rows = observations.sort_values(order, kind="stable", ignore_index=True)
     midnight = pd.to_datetime(rows["observation_date"]).dt.tz_localize("UTC")
     check = QualityCheck(rows, rows["variable"], midnight, rows["value"])
     _quarantine_unknown(check, variables)
@@ -91,13 +92,6 @@ def check_macro(
         _report_gaps(check, series, thresholds)
         _report_dates(check, series)
     return check.result()
-
-
-def _in_order(observations: pd.DataFrame) -> pd.DataFrame:
-    if missing := [name for name in _COLUMNS if name not in observations.columns]:
-        raise DataError(f"macro: column(s) {missing} are missing, found {list(observations.columns)}")
-    order = ["variable", "observation_date", "vintage", "source", "value"]
-    return observations.sort_values(order, kind="stable", ignore_index=True)
 
 
 # ---- rules of a single observation

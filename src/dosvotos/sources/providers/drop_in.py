@@ -8,7 +8,7 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -45,13 +45,6 @@ def fetch(request: SeriesRequest, folder: Path) -> FetchedSeries:
     """Read all values of a file, in its unit; the series is ``FILE:COLUMN``, or ``FILE`` with one column.
 
     Values before the request's start are returned too: a person may add history at any time.
-
-    Raises
-    ------
-    NotPublishedError
-        If the file is not there.
-    SourceError
-        If it cannot be read, or is ambiguous.
     """
     file, _, column = request.series.partition(":")
     context = f"drop-in file {folder / file}"
@@ -64,7 +57,8 @@ def fetch(request: SeriesRequest, folder: Path) -> FetchedSeries:
         )
     chosen = _column(_text(folder / file, context), column, context)
     dated = [(_period(written, request.frequency, context), raw) for written, raw in chosen.cells]
-    _refuse_repeated_dates((day for day, _ in dated), context)
+    if repeated := [day for day, times in Counter(day for day, _ in dated).items() if times > 1]:
+        raise SourceError(f"{context}: each day or period may stand once, {repeated[0]} stands more often")
     valued = [(day, raw) for day, raw in dated if raw]
     if not valued:
         raise SourceError(f"{context}: column {chosen.name!r} holds no value")
@@ -151,11 +145,6 @@ def _date(text: str, context: str) -> tuple[date, bool]:
     raise SourceError(
         f"{context}: expected a date as 2025-01-31, 31/01/2025, 2025-01 or ene-25, found {text!r}"
     )
-
-
-def _refuse_repeated_dates(days: Iterable[date], context: str) -> None:
-    if repeated := [day for day, times in Counter(days).items() if times > 1]:
-        raise SourceError(f"{context}: each day or period may stand once, {repeated[0]} stands more often")
 
 
 def _decimal_mark(texts: Sequence[str], separator: str, context: str) -> str:

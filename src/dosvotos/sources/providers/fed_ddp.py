@@ -56,9 +56,8 @@ class _Attributes(NamedTuple):
         try:
             multiplier = f"multiplier {float(self.multiplier):g}"
         except ValueError as error:
-            raise SourceError(
-                f"{context}: expected a number as multiplier, found {self.multiplier!r}"
-            ) from error
+            problem = f"expected a number as multiplier, found {self.multiplier!r}"
+            raise SourceError(f"{context}: {problem}") from error
         description, currency = " ".join(self.description.split()), f"currency {self.currency}"
         return ", ".join([description, self.unit, multiplier, currency, self.identifier])
 
@@ -70,13 +69,7 @@ class _Found(NamedTuple):
 
 
 def fetch(request: SeriesRequest, client: ProviderClient) -> FetchedSeries:
-    """Fetch values in the unit and multiplier that the description holds; the series is ``RELEASE/NAME``.
-
-    Raises
-    ------
-    SourceError
-        With the answers of the package and of the archive.
-    """
+    """Fetch values in the unit and multiplier that the description holds; the series is ``RELEASE/NAME``."""
     context = f"fed_ddp {request.series}"
     release, slash, name = request.series.partition("/")
     if not slash or "/" in name:

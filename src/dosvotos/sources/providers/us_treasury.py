@@ -5,7 +5,7 @@ from typing import Final
 
 from dosvotos.errors import NotPublishedError, SourceError
 from dosvotos.sources.http import ProviderClient, Response
-from dosvotos.sources.providers.dates import parse_us_date
+from dosvotos.sources.providers.dates import parse_date
 from dosvotos.sources.providers.parsing import find_column, parse_observations, read_csv_rows
 from dosvotos.sources.series import FetchedSeries, SeriesRequest, build_series
 
@@ -61,7 +61,7 @@ def _table(response: Response) -> list[list[str]]:
 
 
 def _day(text: str, year: int, context: str) -> date:
-    day = parse_us_date(text, context)
+    day = parse_date(text, "MM/DD/YYYY", context)
     if day.year != year:
         raise SourceError(f"{context}: the file of {year} holds {day}")
     return day
