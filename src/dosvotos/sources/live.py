@@ -31,9 +31,9 @@ from dosvotos.contracts.records import FetchOutcome
 from dosvotos.errors import SourceError
 from dosvotos.market.calendar import closed_days_around, in_session, published_at
 from dosvotos.quality.findings import BARS
+from dosvotos.quality.series import MONTHS_PER_PERIOD
 from dosvotos.sources.http import ProviderClient
 from dosvotos.sources.providers import DROP_IN, provider_module
-from dosvotos.sources.providers.dates import MONTHS_PER_PERIOD
 from dosvotos.sources.providers.parsing import normalize_text
 from dosvotos.sources.raw_market import BAR_COLUMNS, MACRO_COLUMNS, RawMarket
 from dosvotos.sources.series import FetchedSeries, SeriesRequest

@@ -6,11 +6,11 @@ from typing import Final, Literal
 
 from dosvotos.contracts.acquisition import Frequency
 from dosvotos.errors import SourceError
+from dosvotos.quality.series import MONTHS_PER_PERIOD
 from dosvotos.sources.providers.parsing import normalize_text
 
 CLOSED_AT_MOST: Final = timedelta(days=10)
 """No market stays closed longer: a longer range without any row is an error."""
-MONTHS_PER_PERIOD: Final[dict[Frequency, int]] = {"monthly": 1, "quarterly": 3}
 SPANISH_MONTHS: Final = ("ene", "feb", "mar", "abr", "may", "jun", "jul", "ago", "sep", "oct", "nov", "dic")
 
 _FULL_MONTHS: Final = (
