@@ -1,6 +1,7 @@
 """Nothing of the console output is cut, in a pipe as on a terminal of 80 columns."""
 
 import io
+from itertools import pairwise
 
 import pandas as pd
 import pytest
@@ -34,13 +35,15 @@ def test_a_pipe_gets_every_row_on_one_line(report, monkeypatch, capsys):
     assert lines[-1] == f"not clean: {FEATURE} (123456789 probes on 85,891 bars, seed 0)"
 
 
-def test_a_terminal_of_80_columns_folds_names_and_cuts_none(report):
+def test_a_terminal_of_80_columns_folds_names_and_cuts_none(report, monkeypatch):
     terminal = Console(file=io.StringIO(), width=80, force_terminal=True, color_system=None, highlight=False)
-    print_report(report, terminal)
+    monkeypatch.setattr("dosvotos.commands.leakcheck.open_console", lambda: terminal)
+    print_report(report)
     lines = terminal.file.getvalue().splitlines()
-    rows = [line.split("│")[1:-1] for line in lines if line.startswith("│")]
-    columns = zip(*rows, strict=True)
-    feature, verdict, probes, moved_by = ("".join(cells).replace(" ", "") for cells in columns)
+    edges = [lines[0].index(header) for header in ("feature", "verdict", "probes", "moved by")]
+    rows = lines[1 : lines.index("future: sees what was not yet known")]
+    columns = [[row[start:end].strip() for row in rows] for start, end in pairwise([*edges, 80])]
+    feature, verdict, probes, moved_by = map("".join, columns)
     assert (feature, verdict, probes) == (FEATURE, "future", "123456789")
     assert moved_by == ",".join(VARIABLES)
     assert f"  {DETAIL}" in lines

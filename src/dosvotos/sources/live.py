@@ -12,7 +12,7 @@ from datetime import date, timedelta
 from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, cast
+from typing import Literal, NamedTuple, cast
 
 import numpy as np
 import pandas as pd
@@ -277,8 +277,8 @@ def _is_known(
 
 
 def _no_observations() -> pd.DataFrame:
-    columns: dict[str, Any] = dict.fromkeys([*MACRO_COLUMNS, "vintage", "source"], pd.Series(dtype=object))
-    return pd.DataFrame(columns).astype({"value": float})
+    columns = [*MACRO_COLUMNS, "vintage", "source"]
+    return pd.DataFrame(columns=columns, dtype=object).astype({"value": float})
 
 
 def _no_bars() -> pd.DataFrame:

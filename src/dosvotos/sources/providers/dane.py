@@ -68,17 +68,15 @@ def fetch(request: SeriesRequest, client: ProviderClient) -> FetchedSeries:
     context = f"dane {request.series}"
     workbook = _WORKBOOKS.get(request.series)
     if workbook is None or request.frequency != "monthly":
-        raise SourceError(
-            f"{context}: no {request.frequency} series of DANE; the monthly ones are {list(_WORKBOOKS)}"
-        )
+        monthly = f"the monthly ones are {list(_WORKBOOKS)}"
+        raise SourceError(f"{context}: no {request.frequency} series of DANE; {monthly}")
     release, sheet = _newest(workbook, request.end, client, context)
     table = _table(sheet, workbook.column, context)
     observations = [(month, parse_number(cell, (), f"{context} {month}")) for month, cell in table.cells]
     last = max((month for month, value in observations if value is not None), default=None)
     if last != release:
-        raise SourceError(
-            f"{context}: expected the file of {_name(release)} to end with that month, it ends with {last}"
-        )
+        file = f"the file of {_name(release)}"
+        raise SourceError(f"{context}: expected {file} to end with that month, it ends with {last}")
     texts = (cell.strip() for row in table.other_rows for cell in row if isinstance(cell, str))
     kept = [(month, value) for month, value in observations if month >= request.start]
     return build_series(deduplicate(kept, context), "; ".join(filter(None, (sheet.title, *texts))))

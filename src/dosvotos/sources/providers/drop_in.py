@@ -80,15 +80,14 @@ def _column(text: str, name: str, context: str) -> _Column:
     first = next((line for line in text.splitlines() if line.strip()), "")
     separator = next((mark for mark in _SEPARATORS if mark in first), None)
     if separator is None:
-        raise SourceError(
-            f"{context}: expected a header such as fecha;{name or 'value'}, found {first[:80]!r}"
-        )
+        expected = f"a header such as fecha;{name or 'value'}"
+        raise SourceError(f"{context}: expected {expected}, found {first[:80]!r}")
     header, *body = _rows(text, separator, context)
     dates = [i for i, title in enumerate(header) if normalize_text(title) in _DATE_COLUMNS]
-    date_at = _only(dates, "date", header, context)
+    date_at = _require_one(dates, "date", header, context)
     values = [i for i, title in enumerate(header) if title and i != date_at]
     wanted = [i for i in values if normalize_text(header[i]) == normalize_text(name)] if name else values
-    value_at = _only(wanted, name or "value", header, context)
+    value_at = _require_one(wanted, name or "value", header, context)
     return _Column(header[value_at], separator, [(row[date_at], row[value_at]) for row in body])
 
 
@@ -106,7 +105,7 @@ def _rows(text: str, separator: str, context: str) -> list[list[str]]:
     return rows
 
 
-def _only(found: Sequence[int], name: str, header: Sequence[str], context: str) -> int:
+def _require_one(found: Sequence[int], name: str, header: Sequence[str], context: str) -> int:
     if len(found) != 1:
         raise SourceError(f"{context}: expected one {name} column, found columns {list(header)}")
     return found[0]
@@ -123,10 +122,8 @@ def _period(text: str, frequency: Frequency, context: str) -> date:
     ends = period_start(day + timedelta(days=1), frequency) != first
     ends_with_month = is_month and period_start(day + timedelta(days=31), frequency) != first
     if day != first and not ends and not ends_with_month:
-        raise SourceError(
-            f"{context}: expected a period's first or last day, as the variable is {frequency}, "
-            f"found {text!r}"
-        )
+        expected = f"a period's first or last day, as the variable is {frequency}"
+        raise SourceError(f"{context}: expected {expected}, found {text!r}")
     return first
 
 
@@ -142,9 +139,8 @@ def _date(text: str, context: str) -> tuple[date, bool]:
         raise SourceError(f"{context}: {text!r} is no date (day/month/year)") from error
     if month := parse_month(text):
         return month, True
-    raise SourceError(
-        f"{context}: expected a date as 2025-01-31, 31/01/2025, 2025-01 or ene-25, found {text!r}"
-    )
+    expected = "a date as 2025-01-31, 31/01/2025, 2025-01 or ene-25"
+    raise SourceError(f"{context}: expected {expected}, found {text!r}")
 
 
 def _decimal_mark(texts: Sequence[str], separator: str, context: str) -> str:
@@ -157,9 +153,8 @@ def _decimal_mark(texts: Sequence[str], separator: str, context: str) -> str:
     forms = _PLAIN_NUMBERS if separator == "," else _GROUPED_NUMBERS
     for text in texts:
         if not any(form.fullmatch(text) for form in forms.values()):
-            raise SourceError(
-                f"{context}: expected a number such as 1234.5, or 1234,5 between semicolons, found {text!r}"
-            )
+            expected = "a number such as 1234.5, or 1234,5 between semicolons"
+            raise SourceError(f"{context}: expected {expected}, found {text!r}")
     fitting = [mark for mark, form in forms.items() if all(map(form.fullmatch, texts))]
     if not fitting:
         raise SourceError(f"{context}: decimal points and decimal commas are mixed; write all numbers alike")

@@ -121,9 +121,8 @@ def _pages(
             return
         oldest = page.rows["label"].min().to_pydatetime()
         if oldest > end:
-            raise SourceError(
-                f"twelvedata {symbol} {interval}: asked for rows up to {end}, found none before {oldest}"
-            )
+            found = f"asked for rows up to {end}, found none before {oldest}"
+            raise SourceError(f"twelvedata {symbol} {interval}: {found}")
         end = oldest - _STEPS[interval]
 
 

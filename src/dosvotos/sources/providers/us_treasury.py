@@ -38,15 +38,15 @@ def fetch(request: SeriesRequest, client: ProviderClient) -> FetchedSeries:
 
 def _year(client: ProviderClient, year: int, end: date) -> list[list[str]] | None:
     """Header and rows of a year's file; None if it is missing in the first days of the year."""
-    begun = end - date(year, 1, 1) < _FIRST_DAYS
+    has_just_begun = end - date(year, 1, 1) < _FIRST_DAYS
     params = {"type": _CURVE, "field_tdr_date_value": str(year), "page": "", "_format": "csv"}
     try:
         rows = client.get(_PATH.format(year=year), _table, params)
     except NotPublishedError:
-        if begun:
+        if has_just_begun:
             return None
         raise
-    if len(rows) <= 1 and not begun:
+    if len(rows) <= 1 and not has_just_begun:
         raise SourceError(f"us_treasury: the file of {year} has no day")
     return rows
 
