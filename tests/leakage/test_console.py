@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from dosvotos.commands import leakcheck
 from dosvotos.commands.leakcheck import print_report
 from dosvotos.leakage.report import FeatureReport, Finding, LeakReport
 
@@ -38,14 +37,13 @@ def test_a_pipe_gets_every_row_on_one_line(report, monkeypatch, capsys):
 
 def test_a_terminal_of_80_columns_folds_names_and_cuts_none(report, monkeypatch):
     terminal = Console(file=io.StringIO(), width=80, force_terminal=True, color_system=None, highlight=False)
-    monkeypatch.setattr(leakcheck, "open_console", lambda: terminal)
+    monkeypatch.setattr("dosvotos.commands.leakcheck.open_console", lambda: terminal)
     print_report(report)
     lines = terminal.file.getvalue().splitlines()
-    starts = [lines[0].index(name) for name in ("feature", "verdict", "probes", "moved by")]
-    rows = lines[1 : next(i for i, line in enumerate(lines) if line.startswith("future: "))]
-    feature, verdict, probes, moved_by = (
-        "".join(row[start:end] for row in rows).replace(" ", "") for start, end in pairwise([*starts, None])
-    )
+    edges = [lines[0].index(header) for header in ("feature", "verdict", "probes", "moved by")]
+    rows = lines[1 : lines.index("future: sees what was not yet known")]
+    columns = [[row[start:end].strip() for row in rows] for start, end in pairwise([*edges, 80])]
+    feature, verdict, probes, moved_by = map("".join, columns)
     assert (feature, verdict, probes) == (FEATURE, "future", "123456789")
     assert moved_by == ",".join(VARIABLES)
     assert f"  {DETAIL}" in lines

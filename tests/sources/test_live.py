@@ -9,10 +9,10 @@ import yaml
 
 from dosvotos.contracts.acquisition import LiveParams, MacroVariable
 from dosvotos.database.market_data import MacroTables, StoredMarket
+from dosvotos.quality.findings import BARS
 from dosvotos.sources import providers
 from dosvotos.sources.checks import add_published_at
 from dosvotos.sources.live import LiveMarket, Watermarks, fetch_live
-from dosvotos.sources.raw_market import BARS
 from tests.checked_market import check_delivery
 from tests.conftest import ROOT
 from tests.sources.fake_providers import FIRST, FakeProviders
@@ -196,10 +196,7 @@ def test_a_defect_in_one_module_does_not_lose_another_s_data(fakes, tmp_path, mo
     def broken(request, client):
         raise KeyError("surprise")
 
-    real = providers.series_fetcher
-    monkeypatch.setattr(
-        "dosvotos.sources.live.series_fetcher", lambda name: broken if name == "cboe" else real(name)
-    )
+    monkeypatch.setattr(providers.provider_module("cboe"), "fetch", broken)
     with settings_of(fakes, tmp_path) as settings:
         live = fetch(fakes, settings, names=[VIX, TPM])
     assert outcome_of(live, VIX).notes[0] == "cboe: defect, KeyError: 'surprise'"

@@ -13,7 +13,7 @@ from dosvotos.errors import DataError
 from dosvotos.leakage import dataset_probes, future_probes, input_probes, publication_probes
 from dosvotos.leakage.perturbations import slice_history, stress_history
 from dosvotos.leakage.pipeline import BARS, CLOCK, FeaturePipeline, Features
-from dosvotos.leakage.probe_bars import BAR_CHOICES, Surroundings
+from dosvotos.leakage.probe_bars import BAR_CHOICES, ProbeContext
 from dosvotos.leakage.probe_log import Excerpt, ProbeLog
 from dosvotos.leakage.report import LeakReport
 from dosvotos.market.calendar import session_dates
@@ -128,16 +128,14 @@ class _ProbeRunner:
         starts = range(0, self._last_start + 1, max(1, self._excerpt_sessions // 3))
         fullness = [n_values[slice(*self._bounds(start))].mean() for start in starts]
         fullest = [starts[i] for i in np.argsort(fullness, kind="stable")[::-1][:_INPUT_EXCERPTS]]
-        has_values = dict.fromkeys(self._log.names, False)
+        has_values = np.zeros(len(self._log.names), bool)
         for start in fullest:
             excerpt = self._excerpt(self._slice(start))
             input_probes.change_inputs(self._log, excerpt, int(self._rng.integers(2**31)))
-            observed = np.isfinite(excerpt.baseline.values).any(axis=0)
-            for name, seen in zip(self._log.names, observed, strict=True):
-                has_values[name] |= bool(seen)
-            if all(has_values.values()):
+            has_values |= np.isfinite(excerpt.baseline.values).any(axis=0)
+            if has_values.all():
                 break
-        input_probes.check_inputs(self._log, has_values)
+        input_probes.check_inputs(self._log, dict(zip(self._log.names, has_values.tolist(), strict=True)))
 
     def probe(self, number: int) -> None:
         """Run the next probe of the schedule; each round of the schedule has its own excerpt."""
@@ -153,13 +151,12 @@ class _ProbeRunner:
             seed = int(rng.integers(2**31))
             future_probes.rewrite_future(log, excerpt, self._choose_bar(excerpt), seed)
         elif kind == "label":
-            input_probes.move_label(log, excerpt, rng)
+            input_probes.move_bar_time(log, excerpt, rng)
         elif kind == "publication":
             self._try_variables(kind, lambda v: publication_probes.move_publication(log, excerpt, v, rng))
         else:
-            days = {name: variable.ffill_max_days for name, variable in self._variables.items()}
-            expire = publication_probes.expire_value
-            self._try_variables(kind, lambda v: expire(log, excerpt, v, days[v], rng))
+            variables, expire = self._variables, publication_probes.expire_value
+            self._try_variables(kind, lambda v: expire(log, excerpt, v, variables[v].ffill_max_days, rng))
 
     def _try_variables(self, kind: str, probe: Callable[[str], bool]) -> None:
         """Probe the next variable that some feature uses and that fits; each kind has its own queue."""
@@ -201,13 +198,12 @@ class _ProbeRunner:
 
     def _choose_excerpt(self, number: int) -> None:
         """Choose an excerpt around the splits' ends first, then at the beginning, then anywhere."""
+        start = 0
         if number < len(self._split_ends):
             bar = self._history.bars.index.searchsorted(self._split_ends[number])
             session = int(np.searchsorted(self._session_starts, bar, side="right")) - 1
             start = min(max(0, session - self._excerpt_sessions // 2), self._last_start)
-        elif number == len(self._split_ends):
-            start = 0
-        else:
+        elif number > len(self._split_ends):
             start = int(self._rng.integers(self._last_start + 1))
         history = self._slice(start)
         self._plain = self._excerpt(history)
@@ -218,10 +214,10 @@ class _ProbeRunner:
         """Choose a bar of the next kind of bars that the excerpt has."""
         used = sorted({name for inputs in self._log.inputs.values() for name in inputs} - {BARS, CLOCK})
         limits = {name: self._variables[name].ffill_max_days for name in used if name in self._variables}
-        around = Surroundings(excerpt.history, limits, self._split_ends)
+        context = ProbeContext(excerpt.history, limits, self._split_ends)
         last = len(excerpt.history.bars) - 1
         for _ in BAR_CHOICES:
-            bars = next(self._bar_choices)(around, self._rng)
+            bars = next(self._bar_choices)(context, self._rng)
             bars = bars[(bars >= 0) & (bars < last)]
             if len(bars):
                 return int(self._rng.choice(bars))

@@ -46,7 +46,7 @@ def _compare_past(log: ProbeLog, excerpt: Excerpt, bar: int, perturb: Perturb, v
         log.add_note(f"no probe at {format_time(baseline.times[bar])}: {error}")
         return
     log.record_comparison(past)
-    for name, row, column in log.new_violations(moved, "future", last=True):
+    for name, row, column in log.new_violations(moved, "future", at=-1):
         cause = _find_cause(log, perturbed_values, len(events), row, column)
         before, after = (perturbed_values(first)[row, column] for first in (cause, cause + 1))
         event, time = events.iloc[cause], baseline.times[row]

@@ -61,7 +61,7 @@ def check_repeatability(log: ProbeLog, first: Features, second: Features) -> Non
 
 
 def check_extra_rows(log: ProbeLog, features: Features) -> None:
-    """Report rows without a bar."""
+    """Report feature rows whose time is that of no bar."""
     times = features.extra_times
     if len(times) == 0:
         return
@@ -70,13 +70,13 @@ def check_extra_rows(log: ProbeLog, features: Features) -> None:
         log.add_finding(name, "filled", times[0], detail, "bars laid on a full grid and filled")
 
 
-def move_label(log: ProbeLog, excerpt: Excerpt, rng: Generator) -> bool:
+def move_bar_time(log: ProbeLog, excerpt: Excerpt, rng: Generator) -> bool:
     """Give a bar the time of a missing one beside it; return False if no bar fits.
 
     No feature declared on bars alone may move: it must not fill missing bars.
     """
     history, baseline, times = excerpt.history, excerpt.baseline, excerpt.baseline.times
-    if not (choices := _movable_labels(history)):
+    if not (choices := _movable_bars(history)):
         return False
     bar, shift = choices[int(rng.integers(len(choices)))]
     labels = times.to_series().reset_index(drop=True)
@@ -101,7 +101,7 @@ def move_label(log: ProbeLog, excerpt: Excerpt, rng: Generator) -> bool:
     return True
 
 
-def _movable_labels(history: MarketHistory) -> list[tuple[int, pd.Timedelta]]:
+def _movable_bars(history: MarketHistory) -> list[tuple[int, pd.Timedelta]]:
     """Return the bars beside a missing one, away from publications and the warm-up, with the shift to it."""
     times = pd.DatetimeIndex(history.bars.index)
     slot, gap = slots(times), np.diff(times) > BAR

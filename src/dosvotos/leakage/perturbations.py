@@ -11,14 +11,14 @@ from dosvotos.contracts.acquisition import MacroVariable
 from dosvotos.market.calendar import BAR, LAST_SLOT, session_dates, slots
 from dosvotos.market.features import MarketHistory
 
-MACRO_LEAD: Final = pd.Timedelta(days=420)
+MACRO_WARMUP: Final = pd.Timedelta(days=420)
 """How far a slice's macro values reach back before its bars: z-scores need 252 business days."""
 INSTANT: Final = pd.Timedelta(microseconds=1)
 _PRICES: Final = ("open", "high", "low", "close")
 _BAR_NOISE, _MACRO_NOISE, _NEAR_ZERO = 0.01, 0.05, 0.01
 _DELAYED, _REVISED, _SILENT, _DROPPED = 0.3, 0.2, 1 / 3, 0.03
 """Shares of publications, variables and bars that stress affects."""
-_DAY: Final = pd.Timedelta(days=1)
+DAY: Final = pd.Timedelta(days=1)
 
 
 def close_times(bars: pd.DataFrame) -> pd.DatetimeIndex:
@@ -73,7 +73,7 @@ def slice_history(history: MarketHistory, start: int, stop: int) -> MarketHistor
     """Return the bars of rows `start` to before `stop`, and macro values from 420 days before them on."""
     bars = history.bars.iloc[start:stop]
     published = history.macro["published_at"]
-    begin, end = bars.index[0] - MACRO_LEAD, bars.index[-1] + BAR
+    begin, end = bars.index[0] - MACRO_WARMUP, bars.index[-1] + BAR
     return MarketHistory(bars, history.macro[(published > begin) & (published <= end)].reset_index(drop=True))
 
 
@@ -133,7 +133,7 @@ def _silence_variables(
     for name in np.unique(names):
         if name in variables and rng.random() < _SILENT:
             start = closes[int(rng.integers(len(closes)))]
-            end = start + (variables[name].ffill_max_days + 5) * _DAY
+            end = start + (variables[name].ffill_max_days + 5) * DAY
             silent |= (names == name) & ((published > start) & (published <= end)).to_numpy()
     return macro[~silent].reset_index(drop=True)
 

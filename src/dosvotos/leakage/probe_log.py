@@ -8,12 +8,12 @@ from typing import Final, NamedTuple
 import numpy as np
 import pandas as pd
 
-from dosvotos.contracts.features import FINANCING_SOURCES, MACRO_SOURCES
+from dosvotos.contracts.features import FEATURE_VARIABLES
 from dosvotos.leakage.pipeline import FeaturePipeline, Features
 from dosvotos.leakage.report import FeatureReport, Finding
 from dosvotos.market.features import MarketHistory
 
-_SHORT_NAMES: Final = {name: short.upper() for short, name in {**MACRO_SOURCES, **FINANCING_SOURCES}.items()}
+_SHORT_NAMES: Final = {name: short.upper() for short, name in FEATURE_VARIABLES.items()}
 _MAX_NOTES: Final = 5
 
 
@@ -70,17 +70,14 @@ class ProbeLog:
         for name in np.array(self.names)[moved.any(axis=0)]:
             self.inputs.setdefault(str(name), set()).add(source)
 
-    def new_violations(
-        self, mask: np.ndarray, rule: str, last: bool = False
-    ) -> Iterator[tuple[str, int, int]]:
-        """Yield name, first (or last) true row and column of each feature without a finding of the rule yet.
+    def new_violations(self, mask: np.ndarray, rule: str, at: int = 0) -> Iterator[tuple[str, int, int]]:
+        """Yield name, first true row (last if `at` is -1) and column of each feature new to a rule.
 
-        Of features that have one, count the probe in it.
+        Of features that have a finding of the rule, count the probe in it.
         """
         for column in np.flatnonzero(mask.any(axis=0)).tolist():
             if self.is_new(self.names[column], rule):
-                rows = np.flatnonzero(mask[:, column])
-                yield self.names[column], int(rows[-1 if last else 0]), column
+                yield self.names[column], int(np.flatnonzero(mask[:, column])[at]), column
 
     def is_new(self, subject: str, rule: str) -> bool:
         """Tell whether there is no finding of the rule yet; if there is, count the probe in it."""

@@ -6,14 +6,12 @@ import numpy as np
 import pandas as pd
 from numpy.random import Generator
 
-from dosvotos.leakage.perturbations import INSTANT, close_times, perturb_values
+from dosvotos.leakage.perturbations import DAY, INSTANT, close_times, perturb_values
 from dosvotos.leakage.pipeline import BARS, Features
 from dosvotos.leakage.probe_log import Excerpt, ProbeLog, short_name
 from dosvotos.leakage.report import format_change, format_duration, format_time
 from dosvotos.market.calendar import BAR
 from dosvotos.market.features import MarketHistory
-
-_DAY = pd.Timedelta(days=1)
 
 
 def move_publication(log: ProbeLog, excerpt: Excerpt, variable: str, rng: Generator) -> bool:
@@ -100,7 +98,7 @@ def _republish(history: MarketHistory, row: int, moment: pd.Timestamp | None) ->
 def _require_no_change(log: ProbeLog, published: Features, never: Features, last: int, event: str) -> None:
     """Report features that a publication changes up to the last bar that must not know it."""
     moved = log.differs(never.values[: last + 1], published.values[: last + 1])
-    for name, row, column in log.new_violations(moved, "future", last=True):
+    for name, row, column in log.new_violations(moved, "future", at=-1):
         time = published.times[row]
         change = format_change(never.values[row, column], published.values[row, column])
         bar = f"{format_time(time)}, which closes {format_time(time + BAR)},"
@@ -152,7 +150,7 @@ class _Silence(NamedTuple):
 
 def _silence(history: MarketHistory, variable: str, limit_days: int, rng: Generator) -> _Silence | None:
     closes, published = close_times(history.bars), history.macro["published_at"]
-    limit = limit_days * _DAY
+    limit = limit_days * DAY
     of_variable = (history.macro["variable"] == variable).to_numpy()
     close = closes[int(rng.integers(len(closes) // 3, len(closes)))]
     old = of_variable & (published <= close - limit - 2 * BAR).to_numpy()
@@ -160,7 +158,7 @@ def _silence(history: MarketHistory, variable: str, limit_days: int, rng: Genera
         return None
     last = published[old].max()
     later = of_variable & (published > last).to_numpy()
-    dropped = later & (published <= close + _DAY).to_numpy()
+    dropped = later & (published <= close + DAY).to_numpy()
     macro, following = history.macro[~dropped], published[later & ~dropped]
     end = following.min() if len(following) else closes[-1] + BAR
     old_rows = (macro["variable"] == variable).to_numpy() & (macro["published_at"] <= last).to_numpy()

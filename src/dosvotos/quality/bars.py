@@ -4,7 +4,7 @@ Prices are in COP per USD, times are bar opens.
 """
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 import pandas as pd
@@ -21,7 +21,7 @@ from dosvotos.market.calendar import (
     session_dates,
     slots,
 )
-from dosvotos.quality.findings import BARS, CheckedRows, QualityCheck
+from dosvotos.quality.findings import BARS, CheckedRows, QualityCheck, require_columns
 from dosvotos.quality.price_outliers import flag_outliers
 
 _PRICES: Final = ["open", "high", "low", "close"]
@@ -76,8 +76,7 @@ def check_bars(bars: pd.DataFrame, thresholds: BarQualityParams, as_of: pd.Times
 
 def flat_shares(bars: pd.DataFrame) -> pd.Series:
     """Return the share of bars with open = high = low = close, by source."""
-    shares: pd.Series = _is_flat(bars).groupby(bars["source"]).mean()
-    return shares
+    return cast(pd.Series, _is_flat(bars).groupby(bars["source"]).mean())
 
 
 def bars_per_session(bar_times: pd.DatetimeIndex, as_of: pd.Timestamp) -> pd.Series:
@@ -107,8 +106,7 @@ def last_ended_day(as_of: pd.Timestamp) -> np.datetime64:
 
 
 def _in_time_order(bars: pd.DataFrame) -> pd.DataFrame:
-    if missing := [name for name in _COLUMNS if name not in bars.columns]:
-        raise DataError(f"bars: column(s) {missing} are missing, found {list(bars.columns)}")
+    require_columns("bars", bars, _COLUMNS)
     if not isinstance(bars["timestamp"].dtype, pd.DatetimeTZDtype):
         raise DataError("bars: timestamps must carry their time zone, found naive ones")
     times = bars["timestamp"].dt.tz_convert("UTC").astype("datetime64[us, UTC]")
@@ -140,9 +138,8 @@ def _quarantine_impossible_prices(check: QualityCheck) -> None:
     check.quarantine("impossible_price", violates, detail)
     prices = check.rows[_PRICES].to_numpy(float)
     violates = (prices[:, 1] < prices.max(axis=1)) | (prices[:, 2] > prices.min(axis=1))
-    detail = [
-        f"open and close must lie between low and high, were {_format_ohlc(row)}" for row in prices[violates]
-    ]
+    must = "open and close must lie between low and high"
+    detail = [f"{must}, were {_format_ohlc(row)}" for row in prices[violates]]
     check.quarantine("close_outside_range", violates, detail)
 
 
@@ -158,9 +155,8 @@ def _quarantine_unscheduled(check: QualityCheck) -> None:
     off_grid = slots(times) < 0
     local = times[off_grid].tz_convert(BOGOTA)
     clock = (local.hour * 10_000 + local.minute * 100 + local.second).to_numpy()
-    detail = _describe_each(
-        clock, lambda c: f"opens at {_format_clock(c)} Bogota, not at 08:00, 08:05 ... 12:55"
-    )
+    must = "Bogota, not at 08:00, 08:05 ... 12:55"
+    detail = _describe_each(clock, lambda c: f"opens at {_format_clock(c)} {must}")
     check.quarantine("off_session", off_grid, detail)
     times = _times(check.rows)
     closed = ~in_session(times)
@@ -199,11 +195,9 @@ def _resolve_duplicates(check: QualityCheck, thresholds: BarQualityParams) -> No
 def _best_first(duplicates: pd.DataFrame, preferred_sources: tuple[str, ...]) -> pd.DataFrame:
     """Sort the bars of each instant by: a range, preferred source, source name, low prices."""
     rank = {name: i for i, name in enumerate(preferred_sources)}
-    keyed = duplicates.assign(
-        is_flat=_is_flat(duplicates), rank=duplicates["source"].map(rank).fillna(len(rank))
-    )
+    ranks = duplicates["source"].map(rank).fillna(len(rank))
     order = ["timestamp", "is_flat", "rank", "source", "close", "open", "high", "low", "volume"]
-    return keyed.sort_values(order)
+    return duplicates.assign(is_flat=_is_flat(duplicates), rank=ranks).sort_values(order)
 
 
 # ---- rules of a bar among its neighbours
@@ -303,8 +297,8 @@ def _consecutive(indices: np.ndarray) -> list[np.ndarray]:
 def _describe_each(values: np.ndarray, describe: Callable[[Any], str]) -> list[str]:
     """Return a sentence for each value; each distinct value is described once."""
     distinct, inverse = np.unique(values, return_inverse=True)
-    details: list[str] = np.array([describe(value) for value in distinct], dtype=object)[inverse].tolist()
-    return details
+    details = [describe(value) for value in distinct]
+    return [details[index] for index in inverse]
 
 
 def _format_clock(hhmmss: int) -> str:

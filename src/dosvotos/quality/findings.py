@@ -1,12 +1,15 @@
 """Findings of the quality rules, and the check that collects them while it quarantines rows."""
 
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from dosvotos.errors import DataError
+
 BARS: Final = "bars"
-"""Subject of a finding about bars; the subject of any other is its variable."""
+"""Subject of findings and fetch outcomes about bars; those about a macro variable carry its name."""
 QUARANTINED: Final = "quarantined"
 REPORTED: Final = "reported"
 FINDING_COLUMNS: Final = ("rule", "severity", "subject", "at", "value", "detail", "source")
@@ -28,6 +31,12 @@ class CheckedRows(NamedTuple):
     def quarantined(self) -> pd.DataFrame:
         """The findings of severity "quarantined", one a quarantined row."""
         return self.findings[self.findings["severity"] == QUARANTINED]
+
+
+def require_columns(what: str, frame: pd.DataFrame, columns: Iterable[str], hint: str = "") -> None:
+    """Raise DataError that names the columns a frame lacks."""
+    if missing := [name for name in columns if name not in frame]:
+        raise DataError(f"{what}: column(s) {missing} are missing, found {list(frame.columns)}{hint}")
 
 
 def no_findings() -> pd.DataFrame:
@@ -63,12 +72,11 @@ class QualityCheck:
 
     def quarantine(self, rule: str, violates: np.ndarray, detail: list[str]) -> None:
         """Remove the rows that violate a rule, with a finding "quarantined" for each."""
-        self._add(rule, QUARANTINED, violates, detail)
-        self.rows = self.rows[~violates]
+        self.flag(rule, violates, detail, "quarantine")
 
     def remove_duplicates(self, rule: str, violates: np.ndarray, detail: list[str]) -> None:
         """Remove rows whose equal is kept, with a finding "reported" for each: nothing is lost."""
-        self._add(rule, REPORTED, violates, detail)
+        self._add(rule, REPORTED, violates, detail, None)
         self.rows = self.rows[~violates]
 
     def flag(
@@ -92,19 +100,12 @@ class QualityCheck:
     def result(self) -> CheckedRows:
         """Return the rows left and all findings."""
         reports = pd.DataFrame(self._reports, columns=list(FINDING_COLUMNS))
-        parts = [part.astype(_DTYPES) for part in (reports, *self._row_findings)]
-        findings = pd.concat(parts, ignore_index=True)
-        return CheckedRows(
-            self.rows.reset_index(drop=True), findings.sort_values(_ORDER, kind="stable", ignore_index=True)
-        )
+        findings = pd.concat([part.astype(_DTYPES) for part in (reports, *self._row_findings)])
+        ordered = findings.sort_values(_ORDER, kind="stable", ignore_index=True)
+        return CheckedRows(self.rows.reset_index(drop=True), ordered)
 
     def _add(
-        self,
-        rule: str,
-        severity: str,
-        violates: np.ndarray,
-        detail: list[str],
-        value: pd.Series | None = None,
+        self, rule: str, severity: str, violates: np.ndarray, detail: list[str], value: pd.Series | None
     ) -> None:
         rows = self.rows[violates]
         if len(rows):

@@ -72,9 +72,8 @@ def segment_series(series: MacroSeries, thresholds: MacroQualityParams) -> list[
     segments = [Segment(start, end) for start, end in pairwise([0, *breaks.tolist(), len(index)])]
     if len(segments) == 1:
         return segments
-    reference = max(
-        range(len(segments)), key=lambda i: (_count_stored(series, segments[i]), segments[i].size)
-    )
+    ranks = [(_count_stored(series, segment), segment.size) for segment in segments]
+    reference = ranks.index(max(ranks))
     after = _classify_outwards(series, segments[reference:], thresholds, forward=True)
     before = _classify_outwards(series, segments[reference::-1], thresholds, forward=False)
     return [*reversed(before[1:]), *after]
@@ -134,10 +133,8 @@ def _classify_jump(
     if lasts and not (is_slip and ratio is not None):
         if n_steps <= (1.0 if ratio is not None else _UNREPORTED_STEPS):
             return "", ""
-        return (
-            LEVEL_SHIFT,
-            f"{found} and stays for {size} value(s), {n_steps:.1f} of the series' usual largest steps",
-        )
+        stays = f"stays for {size} value(s), {n_steps:.1f} of the series' usual largest steps"
+        return LEVEL_SHIFT, f"{found} and {stays}"
     if is_slip:
         return "decimal_slip", f"{found}: a decimal point lost"
     if size < lasting:

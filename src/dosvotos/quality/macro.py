@@ -6,9 +6,8 @@ import numpy as np
 import pandas as pd
 
 from dosvotos.contracts.parameters import MacroQualityParams
-from dosvotos.errors import DataError
 from dosvotos.market.calendar import closed_days_around
-from dosvotos.quality.findings import CheckedRows, QualityCheck
+from dosvotos.quality.findings import CheckedRows, QualityCheck, require_columns
 from dosvotos.quality.level_shifts import LEVEL_SHIFT, find_level_violations, segment_series, step_q99
 from dosvotos.quality.repeated_values import find_repeat_violations
 from dosvotos.quality.series import (
@@ -16,8 +15,8 @@ from dosvotos.quality.series import (
     MacroSeries,
     Variables,
     Violations,
-    build_series,
     format_ratio,
+    iter_series,
     latest_stored,
     log_ratio,
     period_of_rows,
@@ -67,7 +66,9 @@ def check_macro(
     DataError
         For missing columns.
     """
-    rows = _in_order(observations)
+    require_columns("macro", observations, _COLUMNS)
+    order = ["variable", "observation_date", "vintage", "source", "value"]
+    rows = observations.sort_values(order, kind="stable", ignore_index=True)
     midnight = pd.to_datetime(rows["observation_date"]).dt.tz_localize("UTC")
     check = QualityCheck(rows, rows["variable"], midnight, rows["value"])
     _quarantine_unknown(check, variables)
@@ -79,7 +80,7 @@ def check_macro(
     _resolve_duplicates(check, period)
     _quarantine_rewrites(check, variables, period, stored)
     while True:
-        every_series = list(build_series(check.rows, variables, period, stored))
+        every_series = list(iter_series(check.rows, variables, period, stored))
         violations = find_level_violations(every_series, thresholds)
         violations = violations or find_repeat_violations(every_series, thresholds)
         if not violations:
@@ -91,13 +92,6 @@ def check_macro(
         _report_gaps(check, series, thresholds)
         _report_dates(check, series)
     return check.result()
-
-
-def _in_order(observations: pd.DataFrame) -> pd.DataFrame:
-    if missing := [name for name in _COLUMNS if name not in observations.columns]:
-        raise DataError(f"macro: column(s) {missing} are missing, found {list(observations.columns)}")
-    order = ["variable", "observation_date", "vintage", "source", "value"]
-    return observations.sort_values(order, kind="stable", ignore_index=True)
 
 
 # ---- rules of a single observation
@@ -172,19 +166,17 @@ def _resolve_duplicates(check: QualityCheck, period: pd.Series) -> None:
     kept = ordered.drop_duplicates(key).set_index(key).reindex(pd.MultiIndex.from_frame(rows[key]))
     agrees = is_duplicate & (rows["value"].to_numpy(float) == kept["value"].to_numpy(float))
     disagrees = is_duplicate & ~agrees
-    detail = _describe_duplicates(rows, kept, agrees, "repeats")
-    check.remove_duplicates("duplicate_agrees", agrees, detail)
-    detail = _describe_duplicates(rows, kept, disagrees, "differs from")
-    check.quarantine("duplicate_disagrees", disagrees[~agrees], detail)
+    agreeing = _describe_duplicates(rows, kept, agrees, "repeats")
+    check.remove_duplicates("duplicate_agrees", agrees, agreeing)
+    disagreeing = _describe_duplicates(rows, kept, disagrees, "differs from")
+    check.quarantine("duplicate_disagrees", disagrees[~agrees], disagreeing)
 
 
 def _describe_duplicates(rows: pd.DataFrame, kept: pd.DataFrame, chosen: np.ndarray, verb: str) -> list[str]:
-    columns = (rows["value"], *(kept[name] for name in ("value", "observation_date", "vintage", "source")))
+    columns = kept[["value", "observation_date", "vintage", "source"]][chosen].itertuples(index=False)
     return [
         f"{value:g} {verb} {kept_value:g} of {day}, vintage {vintage}, from {source}, which is kept"
-        for value, kept_value, day, vintage, source in zip(
-            *(column.to_numpy()[chosen] for column in columns), strict=True
-        )
+        for value, (kept_value, day, vintage, source) in zip(rows["value"][chosen], columns, strict=True)
     ]
 
 
@@ -281,10 +273,8 @@ def _report_dates(check: QualityCheck, series: MacroSeries) -> None:
             detail = f"{series.value[index]:g} of {day:%Y-%m-%d}, a {day:%A}"
             _report(check, series, "weekend", index, series.value[index], detail)
     elif (later := days.day != 1).any():
-        detail = (
-            f"{later.sum()} value(s) are not dated on their period's first day, first "
-            f"{days[later][0]:%Y-%m-%d}"
-        )
+        what = f"{later.sum()} value(s) are not dated on their period's first day"
+        detail = f"{what}, first {days[later][0]:%Y-%m-%d}"
         _report(check, series, "period_date", int(new[later][0]), later.sum(), detail)
 
 

@@ -84,8 +84,8 @@ def _price_path(rows: pd.DataFrame) -> _PricePath:
     has_three = _shift(days.astype(float), _SIDE_CLOSES) == days.astype(float)
     return _PricePath(
         close=close,
-        before=np.where(has_three, _median_of_three(*before), before[0]),
-        after=_median_of_three(*(_shift(close, -k) for k in range(1, _SIDE_CLOSES + 1))),
+        before=np.where(has_three, np.median(before, axis=0), before[0]),
+        after=np.median([_shift(close, -k) for k in range(1, _SIDE_CLOSES + 1)], axis=0),
         sigma=_robust_sigma(move, slots(bar_times)),
         gap=gap,
         days=days,
@@ -142,15 +142,6 @@ def _describe(template: str, found: _Deviations, mask: np.ndarray, nearby: np.nd
     return [template.format(*figures) for figures in zip(*(c[mask] for c in columns), strict=True)]
 
 
-def _median_of_three(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
-    return np.asarray(np.maximum(np.minimum(a, b), np.minimum(np.maximum(a, b), c)))
-
-
 def _shift(values: np.ndarray, n_bars: int) -> np.ndarray:
     """Return the values `n_bars` before (after if negative); NaN beyond the ends."""
-    shifted = np.full(len(values), np.nan)
-    if n_bars > 0:
-        shifted[n_bars:] = values[:-n_bars]
-    else:
-        shifted[:n_bars] = values[-n_bars:]
-    return shifted
+    return pd.Series(values).shift(n_bars).to_numpy(float)

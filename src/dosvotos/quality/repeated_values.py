@@ -11,8 +11,8 @@ from dosvotos.quality.series import STORED, MacroSeries, Violation, Violations
 
 _MAX_DECIMALS: Final = 6
 _MIN_STEPS: Final = 20
-_NEARLY_ALL: Final = 0.95
-_HALF: Final = 0.5
+_DECIMALS_SHARE: Final = 0.95
+_MAX_REPEAT_SHARE: Final = 0.5
 """Share of repeats from which a series says nothing about copies."""
 
 Release = tuple[str, str, int]
@@ -119,7 +119,7 @@ def _find_further_copies(
 def _repeats(series: MacroSeries) -> np.ndarray:
     """Return the indices that repeat the value before; none if at least half of the series does."""
     repeats = np.diff(series.value) == 0
-    are_rare = repeats.any() and repeats.mean() < _HALF
+    are_rare = repeats.any() and repeats.mean() < _MAX_REPEAT_SHARE
     return np.flatnonzero(repeats) + 1 if are_rare else np.empty(0, dtype=int)
 
 
@@ -133,7 +133,7 @@ def _repeat_odds(values: np.ndarray) -> float:
 def _last_digit(values: np.ndarray) -> float:
     """Return the unit of the last decimal of nearly all values; a bad value may have more decimals."""
     scaled = (values * 10.0**n for n in range(_MAX_DECIMALS))
-    decimals = (n for n, v in enumerate(scaled) if (np.abs(v - np.rint(v)) < 1e-6).mean() >= _NEARLY_ALL)
+    decimals = (n for n, v in enumerate(scaled) if (np.abs(v - np.rint(v)) < 1e-6).mean() >= _DECIMALS_SHARE)
     return float(10.0 ** -next(decimals, _MAX_DECIMALS))
 
 

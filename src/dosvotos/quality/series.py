@@ -1,7 +1,7 @@
 """Macro series for the rules that compare a value with its neighbours: one value a day, month or quarter."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,7 @@ from dosvotos.contracts.acquisition import MacroVariable
 STORED: Final = -1
 _POWER_TOLERANCE: Final = 0.1
 """Distance in log10 within which a ratio counts as a power of ten."""
-_MONTHS_PER_PERIOD: Final = {"monthly": 1, "quarterly": 3}
+MONTHS_PER_PERIOD: Final = {"monthly": 1, "quarterly": 3}
 
 Variables = Mapping[str, MacroVariable]
 
@@ -45,14 +45,13 @@ class MacroSeries(NamedTuple):
 
     def first_day(self, index: int) -> np.datetime64:
         """Return the first day of the period at an index."""
-        day: np.datetime64 = first_days(self.period[[index]], self.variable.frequency)[0]
-        return day
+        return cast(np.datetime64, first_days(self.period[[index]], self.variable.frequency)[0])
 
 
-def build_series(
+def iter_series(
     rows: pd.DataFrame, variables: Variables, period: pd.Series, stored: pd.DataFrame
 ) -> Iterator[MacroSeries]:
-    """Build the series of each variable in `rows`; a row replaces the stored value of its period.
+    """Yield the series of each variable in `rows`; a row replaces the stored value of its period.
 
     Parameters
     ----------
@@ -77,10 +76,9 @@ def latest_stored(known: pd.DataFrame | None, variables: Variables) -> pd.DataFr
     if known is None or known.empty:
         return pd.DataFrame({"variable": [], "value": [], "source": [], "period": []})
     stored = known[known["variable"].isin(list(variables))].reset_index(drop=True)
-    latest = stored.assign(period=period_of_rows(stored, variables)).drop_duplicates(
-        ["variable", "period"], keep="last"
-    )
-    return latest.sort_values(["variable", "period"], ignore_index=True)
+    key = ["variable", "period"]
+    latest = stored.assign(period=period_of_rows(stored, variables)).drop_duplicates(key, keep="last")
+    return latest.sort_values(key, ignore_index=True)
 
 
 def period_of_rows(rows: pd.DataFrame, variables: Variables) -> pd.Series:
@@ -97,14 +95,14 @@ def period_numbers(days: np.ndarray, frequency: str) -> np.ndarray:
     """Return the days, months or quarters since 1970 that dates (datetime64[D]) lie in."""
     if frequency == "daily":
         return days.astype(np.int64)
-    return days.astype("datetime64[M]").astype(np.int64) // _MONTHS_PER_PERIOD[frequency]
+    return days.astype("datetime64[M]").astype(np.int64) // MONTHS_PER_PERIOD[frequency]
 
 
 def first_days(numbers: np.ndarray, frequency: str) -> np.ndarray:
     """Return the first day (datetime64[D]) of periods given by number."""
     if frequency == "daily":
         return numbers.astype("datetime64[D]")
-    months = numbers * _MONTHS_PER_PERIOD[frequency]
+    months = numbers * MONTHS_PER_PERIOD[frequency]
     return months.astype("datetime64[M]").astype("datetime64[D]")
 
 

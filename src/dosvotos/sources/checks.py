@@ -7,11 +7,10 @@ import pandas as pd
 
 from dosvotos.contracts.acquisition import MacroVariable, PublicationRule
 from dosvotos.contracts.parameters import QualityThresholdsParams
-from dosvotos.errors import DataError
 from dosvotos.market.alignment import is_dated
 from dosvotos.market.calendar import published_at
 from dosvotos.quality.bars import check_bars
-from dosvotos.quality.findings import CheckedRows, no_findings
+from dosvotos.quality.findings import CheckedRows, no_findings, require_columns
 from dosvotos.quality.macro import check_macro
 from dosvotos.sources.raw_market import BAR_COLUMNS, MACRO_COLUMNS, RawMarket
 
@@ -56,13 +55,11 @@ def check_market(
     -----
     Of several dated vintages of an observation the latest is checked; the earlier ones are kept if it is.
     """
-    _require_columns("bars", raw.bars, BAR_COLUMNS)
-    _require_columns("macro", raw.macro, MACRO_COLUMNS)
-    bars = (
-        check_bars(raw.bars, thresholds.bars, as_of)
-        if len(raw.bars)
-        else CheckedRows(raw.bars, no_findings())
-    )
+    require_columns("bars", raw.bars, BAR_COLUMNS)
+    require_columns("macro", raw.macro, MACRO_COLUMNS)
+    bars = CheckedRows(raw.bars, no_findings())
+    if len(raw.bars):
+        bars = check_bars(raw.bars, thresholds.bars, as_of)
     earlier = _earlier_vintages(raw.macro)
     latest = raw.macro[~earlier]
     macro = CheckedRows(latest, no_findings())
@@ -70,13 +67,9 @@ def check_market(
         macro = check_macro(latest, variables, thresholds.macro, as_of, known)
     earlier_kept = raw.macro[earlier & _keys(raw.macro).isin(_keys(macro.kept))]
     kept = pd.concat([part for part in (macro.kept, earlier_kept) if len(part)] or [latest])
-    findings = [part for part in (bars.findings, macro.findings) if len(part)]
     ordered = kept.sort_values(["variable", "observation_date", "vintage"], ignore_index=True)
-    return CheckedMarket(
-        bars.kept,
-        add_published_at(ordered, variables),
-        pd.concat(findings, ignore_index=True) if findings else no_findings(),
-    )
+    findings = pd.concat([bars.findings, macro.findings], ignore_index=True)
+    return CheckedMarket(bars.kept, add_published_at(ordered, variables), findings)
 
 
 def _earlier_vintages(macro: pd.DataFrame) -> pd.Series:
@@ -107,8 +100,3 @@ def _publications(rows: pd.DataFrame, rule: PublicationRule) -> pd.DatetimeIndex
     on_its_day = PublicationRule(rule="B+0", time=rule.time, zone=rule.zone)
     days = pd.to_datetime(rows["vintage"].where(dated, "1970-01-01"), format="%Y-%m-%d").dt.date
     return published.where(~dated, published_at(list(days), on_its_day))
-
-
-def _require_columns(part: str, frame: pd.DataFrame, columns: tuple[str, ...]) -> None:
-    if missing := [name for name in columns if name not in frame.columns]:
-        raise DataError(f"{part}: column(s) {missing} are missing, found {list(frame.columns)}")

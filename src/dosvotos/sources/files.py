@@ -12,6 +12,7 @@ from typing import Literal
 import pandas as pd
 
 from dosvotos.errors import DataError
+from dosvotos.quality.findings import require_columns
 from dosvotos.sources.raw_market import BAR_COLUMNS, MACRO_COLUMNS, RawMarket
 from dosvotos.sources.timestamps import resolve_timestamps
 
@@ -44,37 +45,30 @@ def read_folder(
     """
     if not folder.is_dir():
         raise DataError(f"data_acquisition.folder: {folder} is not a folder; correct the parameter")
-    bars_path = _find(folder, BARS_FILE)
+    [bars_path] = _find(folder, BARS_FILE)
     bars = _read(bars_path, BAR_COLUMNS)
     resolved = resolve_timestamps(bars["timestamp"], bars["close"], timezone, mixed_timezone, str(bars_path))
     if resolved.note:
         logger.warning(resolved.note)
     bars["timestamp"] = resolved.instants
-    present = [name for name in MACRO_FILES if name not in _OPTIONAL or _exists(folder, name)]
-    macro = pd.concat([_read_macro(_find(folder, name)) for name in present], ignore_index=True)
+    paths = [path for name in MACRO_FILES for path in _find(folder, name)]
+    macro = pd.concat(map(_read_macro, paths), ignore_index=True)
     return RawMarket(
         bars=bars[list(BAR_COLUMNS)].assign(source="files"),
         macro=macro[list(MACRO_COLUMNS)].assign(vintage="final", source="files"),
     )
 
 
-def _candidates(folder: Path, name: str) -> list[Path]:
-    return [path for suffix in ("parquet", "csv") if (path := folder / f"{name}.{suffix}").is_file()]
-
-
-def _exists(folder: Path, name: str) -> bool:
-    return bool(_candidates(folder, name))
-
-
-def _find(folder: Path, name: str) -> Path:
-    found = _candidates(folder, name)
-    if not found:
-        raise DataError(
-            f"data_acquisition.folder: {folder} has neither {name}.parquet nor {name}.csv; {_FORMAT}"
-        )
+def _find(folder: Path, name: str) -> list[Path]:
+    """Return the path of a file in a list; an empty list if an optional one is missing."""
+    parquet, csv = folder / f"{name}.parquet", folder / f"{name}.csv"
+    found = [path for path in (parquet, csv) if path.is_file()]
+    problem = f"data_acquisition.folder: {folder} has"
+    if not found and name not in _OPTIONAL:
+        raise DataError(f"{problem} neither {parquet.name} nor {csv.name}; {_FORMAT}")
     if len(found) > 1:
-        raise DataError(f"data_acquisition.folder: {folder} has both {name}.parquet and {name}.csv; keep one")
-    return found[0]
+        raise DataError(f"{problem} both {parquet.name} and {csv.name}; keep one")
+    return found
 
 
 def _read(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
@@ -82,8 +76,7 @@ def _read(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
         frame = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read as {path.suffix[1:]}: {error}; {_FORMAT}") from error
-    if missing := [name for name in columns if name not in frame.columns]:
-        raise DataError(f"{path}: column(s) {missing} are missing, found {list(frame.columns)}; {_FORMAT}")
+    require_columns(str(path), frame, columns, hint=f"; {_FORMAT}")
     return frame
 
 

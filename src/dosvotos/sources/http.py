@@ -217,9 +217,7 @@ class ProviderClient:
         if httpx.codes.is_success(status):
             return response
         retry_after = retry_after_seconds(headers)
-        refusal = None
-        if status < httpx.codes.INTERNAL_SERVER_ERROR and read_refusal is not None:
-            refusal = read_refusal(response.json_or_none())
+        refusal = read_refusal(response.json_or_none()) if read_refusal and status < 500 else None
         if refusal is not None:
             if isinstance(refusal, RetryableError) and refusal.retry_after is None:
                 refusal.retry_after = retry_after
@@ -278,12 +276,9 @@ class ProviderClient:
                     raise RetryableError(f"was still answering after {MAX_TIMEOUTS} timeouts")
         finally:
             stream.close()
-        content_type = stream.headers.get("content-type", "").lower()
-        response = Response(self._without_key(bytes(content)), content_type)
+        without_key = content.replace(self.key.encode(), b"***") if self.key else content
+        response = Response(bytes(without_key), stream.headers.get("content-type", "").lower())
         return self.raise_for_status(path, response, stream.status_code, stream.headers, read_refusal)
-
-    def _without_key(self, content: bytes) -> bytes:
-        return content.replace(self.key.encode(), b"***") if self.key else content
 
     def _retry_pause(self, error: Exception) -> bool | float:
         """Whether to try again, or after how many seconds."""

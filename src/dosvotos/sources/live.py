@@ -12,7 +12,7 @@ from datetime import date, timedelta
 from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, cast
+from typing import Literal, NamedTuple, cast
 
 import numpy as np
 import pandas as pd
@@ -30,10 +30,12 @@ from dosvotos.contracts.acquisition import (
 from dosvotos.contracts.records import FetchOutcome
 from dosvotos.errors import SourceError
 from dosvotos.market.calendar import closed_days_around, in_session, published_at
+from dosvotos.quality.findings import BARS
+from dosvotos.quality.series import MONTHS_PER_PERIOD
 from dosvotos.sources.http import ProviderClient
-from dosvotos.sources.providers import DROP_IN, bar_fetcher, drop_in_fetcher, series_fetcher
+from dosvotos.sources.providers import DROP_IN, provider_module
 from dosvotos.sources.providers.parsing import normalize_text
-from dosvotos.sources.raw_market import BAR_COLUMNS, BARS, MACRO_COLUMNS, RawMarket
+from dosvotos.sources.raw_market import BAR_COLUMNS, MACRO_COLUMNS, RawMarket
 from dosvotos.sources.series import FetchedSeries, SeriesRequest
 
 logger = logging.getLogger(__name__)
@@ -158,7 +160,7 @@ class _LiveRun:
         if self.stored.last_bar is not None:
             start = self.stored.last_bar - pd.Timedelta(days=self.settings.overlap_days.daily)
         client = self.client(source.provider)
-        bars = bar_fetcher(source.provider)(source.symbol, start, self.as_of, client)
+        bars = provider_module(source.provider).fetch_bars(source.symbol, start, self.as_of, client)
         self.bars[source.provider] = bars[list(BAR_COLUMNS)].assign(source=source.provider)
 
     def series_jobs(self, names: Sequence[str], which: Literal["primary", "fallback"]) -> list[_Job]:
@@ -177,11 +179,9 @@ class _LiveRun:
         start = _range_start(self.stored.last_observation.get(name), variable.frequency, self.settings)
         end = self.as_of.tz_convert(variable.publication.zone).date()
         request = SeriesRequest(source.series, variable.frequency, start, end, batch)
-        if provider in DROP_IN:
-            fetched = drop_in_fetcher(provider)(request, Path(self.settings.drop_in_folder))
-        else:
-            web = cast(WebProvider, provider)
-            fetched = series_fetcher(web)(request, self.client(web))
+        is_web = provider not in DROP_IN
+        origin = self.client(cast(WebProvider, provider)) if is_web else Path(self.settings.drop_in_folder)
+        fetched: FetchedSeries = provider_module(provider).fetch(request, origin)
         _check_description(name, source, fetched)
         known = fetched.observations[_is_known(fetched.observations, variable, provider, end, self.as_of)]
         if ahead := len(fetched.observations) - len(known):
@@ -251,10 +251,8 @@ def _next_observation(last: date, frequency: Frequency, rule: PublicationRule) -
         closed = closed_days_around(np.array([day]), rule.zone)
         following = np.busday_offset(day, 1, roll="backward", holidays=closed)
     else:
-        months = {"monthly": 1, "quarterly": 3}[frequency]
-        following = (day.astype("datetime64[M]") + months).astype("datetime64[D]")
-    found: date = following.astype(object)
-    return found
+        following = (day.astype("datetime64[M]") + MONTHS_PER_PERIOD[frequency]).astype("datetime64[D]")
+    return cast(date, following.astype(object))
 
 
 def _check_description(name: str, source: SeriesSource, fetched: FetchedSeries) -> None:
@@ -279,8 +277,8 @@ def _is_known(
 
 
 def _no_observations() -> pd.DataFrame:
-    columns: dict[str, Any] = dict.fromkeys([*MACRO_COLUMNS, "vintage", "source"], pd.Series(dtype=object))
-    return pd.DataFrame(columns).astype({"value": float})
+    columns = [*MACRO_COLUMNS, "vintage", "source"]
+    return pd.DataFrame(columns=columns, dtype=object).astype({"value": float})
 
 
 def _no_bars() -> pd.DataFrame:

@@ -6,8 +6,6 @@ import pandas as pd
 
 BAR_COLUMNS = ("timestamp", "open", "high", "low", "close", "volume")
 MACRO_COLUMNS = ("variable", "observation_date", "value")
-BARS = "bars"
-"""Subject of findings and fetch outcomes about the bars; those about a macro variable carry its name."""
 
 
 class RawMarket(NamedTuple):

@@ -7,7 +7,7 @@ zone, whose session is the window with the larger moves. An undecided day takes 
 these disagree, the file is refused.
 """
 
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple, cast
 
 import numpy as np
 import pandas as pd
@@ -125,11 +125,11 @@ def _parse(timestamps: pd.Series, timezone: str | None, context: str) -> tuple[p
                 f"{context}: data_acquisition.timezone {timezone!r} is for timestamps without a zone, but "
                 f"these carry one, first {timestamps.iloc[0]}; leave the parameter out"
             )
-        return _wall_clock(times, UTC), UTC
+        return _utc_wall_clock(times), UTC
     if timezone is None or timezone in _SESSION_OPENS:
         return times.astype("datetime64[us]"), timezone
     try:
-        return _wall_clock(times.dt.tz_localize(timezone), UTC), UTC
+        return _utc_wall_clock(times.dt.tz_localize(timezone)), UTC
     except ValueError as error:
         raise DataError(
             f"{context}: a timestamp does not exist once in {timezone}: {error}; write timestamps in UTC"
@@ -151,15 +151,14 @@ def _from_text(timestamps: pd.Series, context: str) -> pd.Series:
         raise DataError(f"{context}: timestamp: {reason}; write 2025-07-01T13:00:00+00:00") from error
 
 
-def _wall_clock(times: pd.Series, zone: str) -> pd.Series:
-    wall: pd.Series = times.dt.tz_convert(zone).dt.tz_localize(None).astype("datetime64[us]")
-    return wall
+def _utc_wall_clock(times: pd.Series) -> pd.Series:
+    return cast(pd.Series, times.dt.tz_convert(UTC).dt.tz_localize(None).astype("datetime64[us]"))
 
 
 def _to_utc(wall: pd.Series, zones: np.ndarray) -> pd.Series:
     """Convert wall clocks to instants; Bogota has no daylight saving time."""
-    instants: pd.Series = wall.where(zones != BOGOTA, wall + _BOGOTA_OFFSET).dt.tz_localize("UTC")
-    return instants.astype("datetime64[us, UTC]")
+    instants = wall.where(zones != BOGOTA, wall + _BOGOTA_OFFSET).dt.tz_localize("UTC")
+    return cast(pd.Series, instants.astype("datetime64[us, UTC]"))
 
 
 # ---- what sessions and prices show
@@ -250,8 +249,7 @@ def _has_conflicting_duplicates(rows: pd.DataFrame) -> pd.Series:
     repeated = rows[rows["wall"].duplicated(keep=False)]
     spread = repeated.groupby(["day", "wall"])["close"].agg(["min", "max"])
     difference = (spread["max"] / spread["min"] - 1) * 1e4 > _SAME_PRICE_BPS
-    many: pd.Series = difference.groupby("day").sum() >= _MIN_BARS
-    return many
+    return cast(pd.Series, difference.groupby("day").sum() >= _MIN_BARS)
 
 
 def _fill_from_neighbours(zone: pd.Series) -> pd.Series:
@@ -269,8 +267,7 @@ def _mean_abs_moves(rows: pd.DataFrame) -> pd.DataFrame:
     next_bar = ordered["wall"].diff() == pd.Timedelta(minutes=5)
     size = np.log(ordered["close"]).diff().abs().where(same & next_bar)
     moves = size.groupby([ordered["day"], ordered["window"]])
-    activity: pd.DataFrame = moves.mean().where(moves.count() >= _MIN_BARS - 1).unstack()
-    return activity
+    return cast(pd.DataFrame, moves.mean().where(moves.count() >= _MIN_BARS - 1).unstack())
 
 
 def _fills_sessions(rows: pd.DataFrame, zones: np.ndarray) -> bool:

@@ -7,16 +7,12 @@ import pytest
 
 from dosvotos.contracts.acquisition import BarProvider, Provider, WebProvider
 from dosvotos.sources.http import ProviderClient
-from dosvotos.sources.providers import DROP_IN, MODULES, bar_fetcher, drop_in_fetcher, series_fetcher
+from dosvotos.sources.providers import DROP_IN, MODULES, provider_module
 from dosvotos.sources.series import FetchedSeries, SeriesRequest
 
 PACKAGE = "dosvotos.sources.providers"
 SHARED = {"parsing", "dates", "bcrp_days"}
 ALL = [*get_args(WebProvider), *DROP_IN]
-
-
-def module_of(name):
-    return importlib.import_module(f"{PACKAGE}.{MODULES[name]}")
 
 
 def test_every_provider_of_the_contract_is_registered_and_no_other():
@@ -26,18 +22,23 @@ def test_every_provider_of_the_contract_is_registered_and_no_other():
 
 @pytest.mark.parametrize("name", get_args(WebProvider))
 def test_every_web_provider_fetches_a_series_with_a_client(name):
-    signature = inspect.signature(series_fetcher(name))
+    signature = inspect.signature(provider_module(name).fetch)
     assert [p.annotation for p in signature.parameters.values()] == [SeriesRequest, ProviderClient]
     assert signature.return_annotation is FetchedSeries
 
 
 @pytest.mark.parametrize("name", get_args(BarProvider))
 def test_every_bar_provider_fetches_bars(name):
-    assert list(inspect.signature(bar_fetcher(name)).parameters) == ["symbol", "start", "end", "client"]
+    assert list(inspect.signature(provider_module(name).fetch_bars).parameters) == [
+        "symbol",
+        "start",
+        "end",
+        "client",
+    ]
 
 
 def test_both_drop_in_providers_read_the_same_folder():
-    assert {drop_in_fetcher(name) for name in DROP_IN} == {module_of("manual_csv").fetch}
+    assert {provider_module(name).__name__ for name in DROP_IN} == {f"{PACKAGE}.drop_in"}
 
 
 def test_all_sources_of_the_40_variables_are_registered(variables):

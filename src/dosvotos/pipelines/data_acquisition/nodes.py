@@ -26,11 +26,12 @@ from dosvotos.database.quarantine import QuarantineTable
 from dosvotos.errors import DataError
 from dosvotos.hashing import combine, digest_frame
 from dosvotos.market.calendar import last_ended_session, session_dates
+from dosvotos.quality.findings import BARS
 from dosvotos.simulation.hazards import Defect, MarketWithDefects, inject_hazards
 from dosvotos.simulation.market import simulate_market
 from dosvotos.sources.checks import check_market
 from dosvotos.sources.files import read_folder
-from dosvotos.sources.raw_market import BARS, RawMarket
+from dosvotos.sources.raw_market import RawMarket
 
 logger = logging.getLogger(__name__)
 

@@ -49,13 +49,7 @@ class _Reply(BaseModel):
 
 
 def fetch(request: SeriesRequest, client: ProviderClient) -> FetchedSeries:
-    """Fetch monthly or quarterly values in the series' own unit; the series is the BLS id.
-
-    Raises
-    ------
-    SourceError
-        Also when the daily calls without a key are used up.
-    """
+    """Fetch monthly or quarterly values in the series' own unit; the series is the BLS id."""
     context = f"bls {request.series}"
     ids = _ids_of_call(request)
     dated: list[tuple[date, str | None]] = []
@@ -110,9 +104,7 @@ def _is_unknown(message: str) -> bool:
 
 
 def _first_day(row: _Observation, request: SeriesRequest, context: str) -> date:
-    months = _MONTHS.get(request.frequency, {})
+    months, frequency = _MONTHS.get(request.frequency, {}), request.frequency
     if row.period not in months:
-        raise SourceError(
-            f"{context}: expected a {request.frequency} period, found {row.period!r} in {row.year}"
-        )
+        raise SourceError(f"{context}: expected a {frequency} period, found {row.period!r} in {row.year}")
     return date(int(row.year), months[row.period], 1)

@@ -4,7 +4,7 @@ from typing import Final
 
 from dosvotos.errors import SourceError
 from dosvotos.sources.http import ProviderClient, Response
-from dosvotos.sources.providers.dates import parse_us_date
+from dosvotos.sources.providers.dates import parse_date
 from dosvotos.sources.providers.parsing import find_column, parse_observations, read_csv_rows
 from dosvotos.sources.series import FetchedSeries, SeriesRequest, build_series
 
@@ -17,7 +17,7 @@ def fetch(request: SeriesRequest, client: ProviderClient) -> FetchedSeries:
     context = f"cboe {request.series}"
     header, *days = client.get(_FOLDER + file, _table)
     at = find_column(header, column or "CLOSE", context)
-    dated = [(parse_us_date(cells[0], context), cells[at]) for cells in days]
+    dated = [(parse_date(cells[0], "MM/DD/YYYY", context), cells[at]) for cells in days]
     return build_series(parse_observations(dated, context, (), request.start), f"{file} {header[at]}")
 
 

@@ -8,6 +8,7 @@ import io
 import re
 import zipfile
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import date
 from functools import partial
 from typing import Final, NamedTuple
@@ -62,44 +63,32 @@ _WORKBOOKS: Final = {
 def fetch(request: SeriesRequest, client: ProviderClient) -> FetchedSeries:
     """Fetch monthly values in the sheet's unit; the series is ``IPC``, ``EXPORTACIONES`` or ``IMP``.
 
-    Raises
-    ------
-    NotPublishedError
-        If none of the last months has a file.
-    SourceError
-        Also if the newest file does not end with the month it is named after.
+    The newest file must end with the month it is named after.
     """
     context = f"dane {request.series}"
     workbook = _WORKBOOKS.get(request.series)
     if workbook is None or request.frequency != "monthly":
-        raise SourceError(
-            f"{context}: no {request.frequency} series of DANE; the monthly ones are {list(_WORKBOOKS)}"
-        )
+        monthly = f"the monthly ones are {list(_WORKBOOKS)}"
+        raise SourceError(f"{context}: no {request.frequency} series of DANE; {monthly}")
     release, sheet = _newest(workbook, request.end, client, context)
     table = _table(sheet, workbook.column, context)
     observations = [(month, parse_number(cell, (), f"{context} {month}")) for month, cell in table.cells]
     last = max((month for month, value in observations if value is not None), default=None)
     if last != release:
-        raise SourceError(
-            f"{context}: expected the file of {_name(release)} to end with that month, it ends with {last}"
-        )
-    stated = [
-        sheet.title,
-        *(cell.strip() for row in table.other_rows for cell in row if isinstance(cell, str)),
-    ]
+        file = f"the file of {_name(release)}"
+        raise SourceError(f"{context}: expected {file} to end with that month, it ends with {last}")
+    texts = (cell.strip() for row in table.other_rows for cell in row if isinstance(cell, str))
     kept = [(month, value) for month, value in observations if month >= request.start]
-    return build_series(deduplicate(kept, context), "; ".join(filter(None, stated)))
+    return build_series(deduplicate(kept, context), "; ".join(filter(None, (sheet.title, *texts))))
 
 
 def _newest(workbook: _Workbook, end: date, client: ProviderClient, context: str) -> tuple[date, _Sheet]:
     newest = end.year * 12 + end.month - 1
     releases = [date(n // 12, n % 12 + 1, 1) for n in range(newest, newest - _LOOK_BACK_MONTHS, -1)]
     for release in releases:
-        try:
+        with suppress(NotPublishedError):
             path = workbook.path.format(_name(release))
             return release, client.get(path, partial(_sheet, name=workbook.sheet, context=context))
-        except NotPublishedError:
-            continue
     months = f"from {_name(releases[-1])} to {_name(releases[0])}"
     raise NotPublishedError(f"{context}: no file {months} at {workbook.path.format('...')}")
 

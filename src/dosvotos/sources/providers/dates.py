@@ -1,14 +1,16 @@
 """Dates as providers and spreadsheets write them, Spanish or American, and the first day of a period."""
 
 import re
-from datetime import date, datetime
-from typing import Final
+from datetime import date, datetime, timedelta
+from typing import Final, Literal
 
 from dosvotos.contracts.acquisition import Frequency
 from dosvotos.errors import SourceError
+from dosvotos.quality.series import MONTHS_PER_PERIOD
 from dosvotos.sources.providers.parsing import normalize_text
 
-MONTHS_PER_PERIOD: Final[dict[Frequency, int]] = {"monthly": 1, "quarterly": 3}
+CLOSED_AT_MOST: Final = timedelta(days=10)
+"""No market stays closed longer: a longer range without any row is an error."""
 SPANISH_MONTHS: Final = ("ene", "feb", "mar", "abr", "may", "jun", "jul", "ago", "sep", "oct", "nov", "dic")
 
 _FULL_MONTHS: Final = (
@@ -19,6 +21,7 @@ _VARIANTS: Final = {"set": "sep", "setiembre": "septiembre"}
 _SHORT_DAY: Final = re.compile(r"(\d{2})\.?([A-Za-z]{3})\.?(\d{2})")
 _MONTH_AND_YEAR: Final = re.compile(r"([a-z]+)\.?(?:[-/ ]+| del? )?(\d{4}|\d{2})")
 _FIRST_SHORT_YEAR: Final = 70
+_FORMATS: Final = {"MM/DD/YYYY": "%m/%d/%Y", "YYYY-MM-DD": "%Y-%m-%d"}
 
 
 def period_start(day: date, frequency: Frequency) -> date:
@@ -27,12 +30,12 @@ def period_start(day: date, frequency: Frequency) -> date:
     return date(day.year, (day.month - 1) // months * months + 1, 1) if months else day
 
 
-def parse_us_date(text: str, context: str) -> date:
-    """Parse a date written MM/DD/YYYY, or raise SourceError that starts with `context`."""
+def parse_date(text: str, written: Literal["MM/DD/YYYY", "YYYY-MM-DD"], context: str) -> date:
+    """Parse a date written so, or raise SourceError that starts with `context`."""
     try:
-        return datetime.strptime(text, "%m/%d/%Y").date()
+        return datetime.strptime(text, _FORMATS[written]).date()
     except ValueError as error:
-        raise SourceError(f"{context}: expected a date MM/DD/YYYY, found {text!r}") from error
+        raise SourceError(f"{context}: expected a date {written}, found {text!r}") from error
 
 
 def parse_short_day(text: str, context: str) -> date:
@@ -67,6 +70,4 @@ def parse_month(text: str) -> date | None:
 
 def _full_year(digits: str) -> int:
     year = int(digits)
-    if len(digits) > 2:
-        return year
-    return year + (1900 if year >= _FIRST_SHORT_YEAR else 2000)
+    return year if len(digits) > 2 else year + (1900 if year >= _FIRST_SHORT_YEAR else 2000)

@@ -41,7 +41,7 @@ def fetch(request: SeriesRequest, client: ProviderClient) -> FetchedSeries:
 
 def _rows(request: SeriesRequest, resource: str, column: str, client: ProviderClient) -> list[_Row]:
     first, last = request.start + _LEAD, request.end + _LEAD
-    question = {
+    query = {
         "$select": f"{_IN_FORCE},{_UNIT},{column}",
         "$where": f"{_IN_FORCE} between '{first}T00:00:00' and '{last}T00:00:00'",
         "$order": _IN_FORCE,
@@ -53,7 +53,7 @@ def _rows(request: SeriesRequest, resource: str, column: str, client: ProviderCl
         page = client.get(
             f"/resource/{resource}.json",
             partial(_page, context=f"datos_gov_co {request.series}"),
-            {**question, "$offset": str(len(rows))},
+            {**query, "$offset": str(len(rows))},
             headers,
         )
         rows += page

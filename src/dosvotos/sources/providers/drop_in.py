@@ -8,7 +8,7 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -45,13 +45,6 @@ def fetch(request: SeriesRequest, folder: Path) -> FetchedSeries:
     """Read all values of a file, in its unit; the series is ``FILE:COLUMN``, or ``FILE`` with one column.
 
     Values before the request's start are returned too: a person may add history at any time.
-
-    Raises
-    ------
-    NotPublishedError
-        If the file is not there.
-    SourceError
-        If it cannot be read, or is ambiguous.
     """
     file, _, column = request.series.partition(":")
     context = f"drop-in file {folder / file}"
@@ -64,7 +57,8 @@ def fetch(request: SeriesRequest, folder: Path) -> FetchedSeries:
         )
     chosen = _column(_text(folder / file, context), column, context)
     dated = [(_period(written, request.frequency, context), raw) for written, raw in chosen.cells]
-    _refuse_repeated_dates((day for day, _ in dated), context)
+    if repeated := [day for day, times in Counter(day for day, _ in dated).items() if times > 1]:
+        raise SourceError(f"{context}: each day or period may stand once, {repeated[0]} stands more often")
     valued = [(day, raw) for day, raw in dated if raw]
     if not valued:
         raise SourceError(f"{context}: column {chosen.name!r} holds no value")
@@ -86,15 +80,14 @@ def _column(text: str, name: str, context: str) -> _Column:
     first = next((line for line in text.splitlines() if line.strip()), "")
     separator = next((mark for mark in _SEPARATORS if mark in first), None)
     if separator is None:
-        raise SourceError(
-            f"{context}: expected a header such as fecha;{name or 'value'}, found {first[:80]!r}"
-        )
+        expected = f"a header such as fecha;{name or 'value'}"
+        raise SourceError(f"{context}: expected {expected}, found {first[:80]!r}")
     header, *body = _rows(text, separator, context)
     dates = [i for i, title in enumerate(header) if normalize_text(title) in _DATE_COLUMNS]
-    date_at = _only(dates, "date", header, context)
+    date_at = _require_one(dates, "date", header, context)
     values = [i for i, title in enumerate(header) if title and i != date_at]
     wanted = [i for i in values if normalize_text(header[i]) == normalize_text(name)] if name else values
-    value_at = _only(wanted, name or "value", header, context)
+    value_at = _require_one(wanted, name or "value", header, context)
     return _Column(header[value_at], separator, [(row[date_at], row[value_at]) for row in body])
 
 
@@ -112,7 +105,7 @@ def _rows(text: str, separator: str, context: str) -> list[list[str]]:
     return rows
 
 
-def _only(found: Sequence[int], name: str, header: Sequence[str], context: str) -> int:
+def _require_one(found: Sequence[int], name: str, header: Sequence[str], context: str) -> int:
     if len(found) != 1:
         raise SourceError(f"{context}: expected one {name} column, found columns {list(header)}")
     return found[0]
@@ -129,10 +122,8 @@ def _period(text: str, frequency: Frequency, context: str) -> date:
     ends = period_start(day + timedelta(days=1), frequency) != first
     ends_with_month = is_month and period_start(day + timedelta(days=31), frequency) != first
     if day != first and not ends and not ends_with_month:
-        raise SourceError(
-            f"{context}: expected a period's first or last day, as the variable is {frequency}, "
-            f"found {text!r}"
-        )
+        expected = f"a period's first or last day, as the variable is {frequency}"
+        raise SourceError(f"{context}: expected {expected}, found {text!r}")
     return first
 
 
@@ -148,14 +139,8 @@ def _date(text: str, context: str) -> tuple[date, bool]:
         raise SourceError(f"{context}: {text!r} is no date (day/month/year)") from error
     if month := parse_month(text):
         return month, True
-    raise SourceError(
-        f"{context}: expected a date as 2025-01-31, 31/01/2025, 2025-01 or ene-25, found {text!r}"
-    )
-
-
-def _refuse_repeated_dates(days: Iterable[date], context: str) -> None:
-    if repeated := [day for day, times in Counter(days).items() if times > 1]:
-        raise SourceError(f"{context}: each day or period may stand once, {repeated[0]} stands more often")
+    expected = "a date as 2025-01-31, 31/01/2025, 2025-01 or ene-25"
+    raise SourceError(f"{context}: expected {expected}, found {text!r}")
 
 
 def _decimal_mark(texts: Sequence[str], separator: str, context: str) -> str:
@@ -168,9 +153,8 @@ def _decimal_mark(texts: Sequence[str], separator: str, context: str) -> str:
     forms = _PLAIN_NUMBERS if separator == "," else _GROUPED_NUMBERS
     for text in texts:
         if not any(form.fullmatch(text) for form in forms.values()):
-            raise SourceError(
-                f"{context}: expected a number such as 1234.5, or 1234,5 between semicolons, found {text!r}"
-            )
+            expected = "a number such as 1234.5, or 1234,5 between semicolons"
+            raise SourceError(f"{context}: expected {expected}, found {text!r}")
     fitting = [mark for mark, form in forms.items() if all(map(form.fullmatch, texts))]
     if not fitting:
         raise SourceError(f"{context}: decimal points and decimal commas are mixed; write all numbers alike")

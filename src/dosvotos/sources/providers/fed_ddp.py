@@ -56,9 +56,8 @@ class _Attributes(NamedTuple):
         try:
             multiplier = f"multiplier {float(self.multiplier):g}"
         except ValueError as error:
-            raise SourceError(
-                f"{context}: expected a number as multiplier, found {self.multiplier!r}"
-            ) from error
+            problem = f"expected a number as multiplier, found {self.multiplier!r}"
+            raise SourceError(f"{context}: {problem}") from error
         description, currency = " ".join(self.description.split()), f"currency {self.currency}"
         return ", ".join([description, self.unit, multiplier, currency, self.identifier])
 
@@ -70,13 +69,7 @@ class _Found(NamedTuple):
 
 
 def fetch(request: SeriesRequest, client: ProviderClient) -> FetchedSeries:
-    """Fetch values in the unit and multiplier that the description holds; the series is ``RELEASE/NAME``.
-
-    Raises
-    ------
-    SourceError
-        With the answers of the package and of the archive.
-    """
+    """Fetch values in the unit and multiplier that the description holds; the series is ``RELEASE/NAME``."""
     context = f"fed_ddp {request.series}"
     release, slash, name = request.series.partition("/")
     if not slash or "/" in name:
@@ -103,8 +96,8 @@ def _in_package(request: SeriesRequest, client: ProviderClient, release: str, na
         "from": f"{request.start:%m/%d/%Y}", "to": f"{last:%m/%d/%Y}",
         "filetype": "csv", "label": "include", "layout": "seriescolumn", "type": "package",
     }  # fmt: skip
-    rows = client.get("/datadownload/Output.aspx", _package, params)
-    named = [at for at, identifier in enumerate(rows[4]) if at and _is_that(identifier, release, name)]
+    rows = client.get("/datadownload/Output.aspx", _parse_package, params)
+    named = [at for at, identifier in enumerate(rows[4]) if at and _identifies(identifier, release, name)]
     if len(named) != 1:
         raise SourceError(f"expected one column identified as {release}/.../{name}, found {rows[4][1:]}")
     at = named[0]
@@ -116,7 +109,7 @@ def _in_package(request: SeriesRequest, client: ProviderClient, release: str, na
     return _Found(attributes, [(cells[0], cells[at]) for cells in rows[6:]])
 
 
-def _package(response: Response) -> list[list[str]]:
+def _parse_package(response: Response) -> list[list[str]]:
     if not response.content.strip():
         raise SourceError("an empty answer: the Data Download Program does not serve this package or range")
     rows = read_csv_rows(response)
@@ -126,16 +119,16 @@ def _package(response: Response) -> list[list[str]]:
     return rows
 
 
-def _is_that(identifier: str, release: str, name: str) -> bool:
+def _identifies(identifier: str, release: str, name: str) -> bool:
     """Whether ``H6/H6_M2/M2.M`` is release H6, name M2.M; the data set between them says no more."""
     first, *_, last = identifier.split("/")
     return (first, last) == (release, name)
 
 
 def _in_archive(client: ProviderClient, release: str, name: str) -> _Found:
-    content = client.get(f"/releases/{release.lower()}/data/FRB_{release.lower()}_xml.zip", _archive)
+    content = client.get(f"/releases/{release.lower()}/data/FRB_{release.lower()}_xml.zip", _check_archive)
     with zipfile.ZipFile(io.BytesIO(content)) as archive, archive.open(_data_member(archive)) as xml:
-        found = list(_series_called(name, release, xml))
+        found = list(_iter_series(name, release, xml))
     if not found:
         raise SourceError(f"no series {name} in the archive of {release}")
     if len({each.attributes[1:] for each in found}) > 1:
@@ -143,7 +136,7 @@ def _in_archive(client: ProviderClient, release: str, name: str) -> _Found:
     return _Found(found[0].attributes, [observation for each in found for observation in each.observations])
 
 
-def _archive(response: Response) -> bytes:
+def _check_archive(response: Response) -> bytes:
     """Check a ZIP archive, and give it back as it came: it holds every series of a release."""
     try:
         with zipfile.ZipFile(io.BytesIO(response.content)) as archive:
@@ -163,7 +156,7 @@ def _data_member(archive: zipfile.ZipFile) -> zipfile.ZipInfo:
     return members[0]
 
 
-def _series_called(name: str, release: str, xml: IO[bytes]) -> Iterator[_Found]:
+def _iter_series(name: str, release: str, xml: IO[bytes]) -> Iterator[_Found]:
     """Read the archive's SDMX as a stream: it is up to 130 MB."""
     from lxml import etree
 
@@ -180,10 +173,10 @@ def _series(element: Any, identifier: str) -> _Found:
     unit, multiplier, currency = (element.get(key, "") for key in ("UNIT", "UNIT_MULT", "CURRENCY"))
     texts = [found.text or "" for found in element.iterfind(".//{*}AnnotationText")]
     attributes = _Attributes("; ".join(texts), unit, multiplier, currency, identifier)
-    return _Found(attributes, [_observed(found) for found in element.iterfind("{*}Obs")])
+    return _Found(attributes, [_period_and_value(found) for found in element.iterfind("{*}Obs")])
 
 
-def _observed(element: Any) -> tuple[str, str]:
+def _period_and_value(element: Any) -> tuple[str, str]:
     status, period = element.get("OBS_STATUS", ""), element.get("TIME_PERIOD", "")
     if status != "A" and status not in _MISSING:
         raise SourceError(f"expected an OBS_STATUS of A, {sorted(_MISSING)}, found {status!r} in {period!r}")

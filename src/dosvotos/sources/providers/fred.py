@@ -6,7 +6,7 @@ their current values. FRED takes its key in the URL only; the client keeps URLs 
 
 import math
 from collections.abc import Mapping
-from datetime import date, datetime, timedelta
+from datetime import date
 from functools import partial
 from typing import Final
 
@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field
 from dosvotos.contracts.acquisition import Frequency
 from dosvotos.errors import SourceError
 from dosvotos.sources.http import Model, ProviderClient, Response, RetryableError, parse_model
+from dosvotos.sources.providers.dates import parse_date
 from dosvotos.sources.providers.parsing import deduplicate, parse_number
 from dosvotos.sources.series import FetchedSeries, SeriesRequest, build_series
 
@@ -23,11 +24,7 @@ PAGE: Final = 100_000
 """Most rows of one answer."""
 _MISSING: Final = frozenset({"."})
 _LETTER: Final[Mapping[Frequency, str]] = {"daily": "D", "monthly": "M", "quarterly": "Q"}
-_MAX_EMPTY_RANGE: Final[Mapping[Frequency, timedelta]] = {
-    "daily": timedelta(days=30),
-    "monthly": timedelta(days=180),
-    "quarterly": timedelta(days=300),
-}
+_MAX_EMPTY_DAYS: Final[Mapping[Frequency, int]] = {"daily": 30, "monthly": 180, "quarterly": 300}
 """A longer range without any row is an error, not a delay of publication."""
 
 
@@ -64,10 +61,6 @@ def fetch(request: SeriesRequest, client: ProviderClient) -> FetchedSeries:
     Each value of a monthly or quarterly series has its vintage, the day FRED first had it, and each revision
     is a row of its own; vintages after ``request.end`` are left out.
 
-    Raises
-    ------
-    SourceError
-
     Notes
     -----
     FRED allows 2,000 vintages a call, and a long series has more. No value is known before its period begins,
@@ -76,10 +69,9 @@ def fetch(request: SeriesRequest, client: ProviderClient) -> FetchedSeries:
     """
     context = f"fred {request.series}"
     described = _describe(request, client)
-    dated = [
-        (_day(row.date, context), _day(row.realtime_start, context), row) for row in _rows(request, client)
-    ]
-    if not dated and request.end - request.start > _MAX_EMPTY_RANGE[request.frequency]:
+    day_of = partial(parse_date, written="YYYY-MM-DD", context=context)
+    dated = [(day_of(row.date), day_of(row.realtime_start), row) for row in _rows(request, client)]
+    if not dated and (request.end - request.start).days > _MAX_EMPTY_DAYS[request.frequency]:
         raise SourceError(f"{context}: no observation from {request.start} to {request.end}")
     values = [(day, known, _value(row, f"{context} {day}")) for day, known, row in dated]
     if request.frequency == "daily":
@@ -89,13 +81,11 @@ def fetch(request: SeriesRequest, client: ProviderClient) -> FetchedSeries:
         if known <= day:
             raise SourceError(f"{context}: the value of {day} is dated {known}, not after its period began")
         if vintages.setdefault((day, known), value) != value:
-            raise SourceError(
-                f"{context}: {day} stands twice in the vintage of {known}, with different values"
-            )
+            twice = f"{day} stands twice in the vintage of {known}"
+            raise SourceError(f"{context}: {twice}, with different values")
     kept = {key: value for key, value in vintages.items() if key[1] <= request.end}
-    return build_series(
-        [(day, value) for (day, _), value in kept.items()], described, [f"{known}" for _, known in kept]
-    )
+    observations = [(day, value) for (day, _), value in kept.items()]
+    return build_series(observations, described, [f"{known}" for _, known in kept])
 
 
 def _describe(request: SeriesRequest, client: ProviderClient) -> str:
@@ -159,13 +149,6 @@ def _refusal(series: str, content: object) -> Exception | None:
         return RetryableError(f"answered with code {code}: {message}")
     hint = f"; check {KEY_VARIABLE}" if "api_key" in message else ""
     return SourceError(f"fred {series}: code {code}: {message}{hint}")
-
-
-def _day(text: str, context: str) -> date:
-    try:
-        return datetime.strptime(text, "%Y-%m-%d").date()
-    except ValueError as error:
-        raise SourceError(f"{context}: expected a date YYYY-MM-DD, found {text!r}") from error
 
 
 def _value(row: _Observation, where: str) -> float | None:

@@ -49,9 +49,8 @@ def read_csv_rows(response: Response) -> list[list[str]]:
         raise RetryableError("answered with an empty table")
     for row_number, cells in enumerate(rows, 1):
         if len(cells) != len(rows[0]):
-            raise RetryableError(
-                f"answered with half a table: row {row_number} has {len(cells)} of {len(rows[0])} cells"
-            )
+            row = f"row {row_number} has {len(cells)} of {len(rows[0])} cells"
+            raise RetryableError(f"answered with half a table: {row}")
     return rows
 
 
@@ -80,7 +79,6 @@ def deduplicate(observations: Iterable[Observation], context: str) -> list[Obser
         if value is not None and not math.isfinite(value):
             raise SourceError(f"{context}: expected a finite number on {day}, found {value}")
         if seen.setdefault(day, value) != value:
-            raise SourceError(
-                f"{context}: {day} stands twice, with {seen[day]} and with {value}; none is chosen"
-            )
+            twice = f"{day} stands twice, with {seen[day]} and with {value}"
+            raise SourceError(f"{context}: {twice}; none is chosen")
     return list(seen.items())

@@ -41,11 +41,6 @@ def fetch(request: SeriesRequest, client: ProviderClient) -> FetchedSeries:
     """Fetch values in the series' own unit; the series is its number, not that of its page on the portal.
 
     A monthly or quarterly value is dated by its period's first day, whichever day of it the portal uses.
-
-    Raises
-    ------
-    SourceError
-        Also if the answer is about another series or frequency, or a period has two values.
     """
     context = f"suameca {request.series}"
     records = client.get(_PATH, partial(_records, context=context), {"idSerie": request.series})
@@ -73,10 +68,8 @@ def _records(response: Response, context: str) -> list[_Record]:
 
 
 def _chosen(records: Sequence[_Record], request: SeriesRequest, context: str) -> _Record:
-    same = [record for record in records if str(record.id) == request.series]
-    fitting = [
-        record for record in same if normalize_text(record.frequency).startswith(_STATED[request.frequency])
-    ]
+    stated, same = _STATED[request.frequency], [r for r in records if str(r.id) == request.series]
+    fitting = [record for record in same if normalize_text(record.frequency).startswith(stated)]
     if len(fitting) != 1:
         found = [(record.id, record.name, record.frequency) for record in records]
         raise SourceError(f"{context}: expected one {request.frequency} series of this number, found {found}")

@@ -4,7 +4,7 @@ A free key has 8 credits a minute and 800 a day, and a call costs at least one. 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import date, datetime, timedelta
+from datetime import datetime, time, timedelta
 from functools import partial
 from typing import Any, Final, Literal, NamedTuple
 
@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from dosvotos.errors import NotPublishedError, SourceError
 from dosvotos.market.calendar import BAR
 from dosvotos.sources.http import ProviderClient, Response, RetryableError, parse_model
+from dosvotos.sources.providers.dates import CLOSED_AT_MOST
 from dosvotos.sources.providers.parsing import deduplicate, parse_number
 from dosvotos.sources.raw_market import BAR_COLUMNS
 from dosvotos.sources.series import FetchedSeries, SeriesRequest, build_series
@@ -22,8 +23,6 @@ from dosvotos.sources.series import FetchedSeries, SeriesRequest, build_series
 KEY_VARIABLE: Final = "TWELVEDATA_API_KEY"
 PAGE: Final = 5_000
 """Most rows of one answer."""
-CLOSED_AT_MOST: Final = timedelta(days=10)
-"""No market stays closed longer: a longer range without any row is an error."""
 _PATH: Final = "/time_series"
 _MINUTE: Final = 60.0
 _NO_DATA: Final = "no data is available on the specified dates"
@@ -50,7 +49,7 @@ class _Reply(BaseModel):
 class _Page(NamedTuple):
     description: str
     rows: pd.DataFrame
-    """label (naive), open, high, low, close, volume, newest first."""
+    """open, high, low, close, volume, label (naive), newest first."""
 
 
 class _NoTradesError(SourceError):
@@ -62,14 +61,10 @@ def fetch(request: SeriesRequest, client: ProviderClient) -> FetchedSeries:
 
     Nothing in the answer distinguishes the row of a day that is still open: the row of ``request.end`` is
     left out. Later rows are kept, for the caller to reject.
-
-    Raises
-    ------
-    SourceError
-        NotPublishedError if the range has no closed day.
     """
     context = f"twelvedata {request.series}"
-    pages = list(_pages(request.series, "1day", _midnight(request.start), _midnight(request.end), client))
+    start, end = (datetime.combine(day, time.min) for day in (request.start, request.end))
+    pages = list(_pages(request.series, "1day", start, end, client))
     rows = pd.concat([page.rows for page in pages]) if pages else _rows([], "1day", context)
     closes = zip(rows["label"].dt.date, rows["close"], strict=True)
     observations = deduplicate([(day, close) for day, close in closes if day != request.end], context)
@@ -79,33 +74,14 @@ def fetch(request: SeriesRequest, client: ProviderClient) -> FetchedSeries:
 
 
 def fetch_bars(symbol: str, start: pd.Timestamp, end: pd.Timestamp, client: ProviderClient) -> pd.DataFrame:
-    """Fetch the 5-minute bars that opened at or after `start` and closed by `end`.
+    """Fetch 5-minute bars of a symbol such as ``USD/COP``; volume is 0 where the answer has none.
 
-    Parameters
-    ----------
-    symbol : str
-        Twelve Data's symbol, such as ``USD/COP``.
-    start, end : Timestamp, timezone-aware
-    client : Client
-
-    Returns
-    -------
-    DataFrame
-        timestamp (bar open, ``datetime64[us, UTC]``, sorted, unique), open, high, low, close, volume (0 where
-        the provider states none, as of currencies). Empty where the market was closed all the time.
-
-    Raises
-    ------
-    SourceError
-
-    Notes
-    -----
     Pages of 5,000 bars are requested from the newest back, so that weekends cost no call. Timestamps carry no
     zone: UTC is requested, and a timestamp outside the range would show that the answer is in another.
     """
     context = f"twelvedata {symbol} 5min"
-    first, last = start.tz_convert("UTC").tz_localize(None), end.tz_convert("UTC").tz_localize(None)
-    last = last.floor(BAR) - BAR
+    first, finish = (moment.tz_convert("UTC").tz_localize(None) for moment in (start, end))
+    last = finish.floor(BAR) - BAR
     pages = _pages(symbol, "5min", first.to_pydatetime(), last.to_pydatetime(), client)
     rows = pd.concat([_rows([], "5min", context), *(page.rows for page in pages)], ignore_index=True)
     opens = pd.DatetimeIndex(rows["label"])
@@ -119,9 +95,8 @@ def fetch_bars(symbol: str, start: pd.Timestamp, end: pd.Timestamp, client: Prov
         raise SourceError(f"{context}: no bar from {start} to {end}; is the symbol still traded?")
     bars = rows.drop_duplicates().assign(timestamp=lambda kept: kept["label"].dt.tz_localize("UTC"))
     if (repeated := bars["timestamp"].duplicated()).any():
-        raise SourceError(
-            f"{context}: {bars['timestamp'][repeated].iloc[0]} stands twice, with different prices"
-        )
+        first_repeated = bars["timestamp"][repeated].iloc[0]
+        raise SourceError(f"{context}: {first_repeated} stands twice, with different prices")
     return bars.sort_values("timestamp", ignore_index=True)[list(BAR_COLUMNS)]
 
 
@@ -131,15 +106,14 @@ def _pages(
     """Yield pages from the newest back to `start`; a page that is not full is the last."""
     headers = {"Authorization": f"apikey {client.require_key(KEY_VARIABLE)}"}
     zone = {} if interval == "1day" else {"timezone": "UTC"}
+    parse = partial(_page, symbol, interval)
     while end >= start:
         params = {
             "symbol": symbol, "interval": interval, "outputsize": str(PAGE), "order": "DESC", **zone,
             "start_date": f"{start:{_FORMS['5min']}}", "end_date": f"{end:{_FORMS['5min']}}",
         }  # fmt: skip
         try:
-            page = client.get(
-                _PATH, partial(_page, symbol, interval), params, headers, partial(_refusal, symbol)
-            )
+            page = client.get(_PATH, parse, params, headers, partial(_refusal, symbol))
         except _NoTradesError:
             return
         yield page
@@ -147,9 +121,8 @@ def _pages(
             return
         oldest = page.rows["label"].min().to_pydatetime()
         if oldest > end:
-            raise SourceError(
-                f"twelvedata {symbol} {interval}: asked for rows up to {end}, found none before {oldest}"
-            )
+            found = f"asked for rows up to {end}, found none before {oldest}"
+            raise SourceError(f"twelvedata {symbol} {interval}: {found}")
         end = oldest - _STEPS[interval]
 
 
@@ -188,13 +161,12 @@ def _refusal(symbol: str, content: Any) -> Exception | None:
 def _rows(values: Sequence[Mapping[str, Any]], interval: str, context: str) -> pd.DataFrame:
     form = _FORMS[interval]
     try:
-        labels = pd.to_datetime([str(row.get("datetime")) for row in values], format=form)
+        labels = pd.to_datetime([str(row.get("datetime")) for row in values], format=form).as_unit("us")
     except ValueError as error:
         raise SourceError(f"{context}: expected a datetime like {form}: {error}") from error
-    columns: dict[str, Any] = {"label": pd.DatetimeIndex(labels).as_unit("us")}
-    for name in ("open", "high", "low", "close", "volume"):
-        columns[name] = np.array([_number(row, name, context) for row in values], dtype=float)
-    return pd.DataFrame(columns)
+    names = BAR_COLUMNS[1:]
+    numbers = [[_number(row, name, context) for name in names] for row in values]
+    return pd.DataFrame(numbers, columns=list(names), dtype=float).assign(label=labels)
 
 
 def _number(row: Mapping[str, Any], name: str, context: str) -> float:
@@ -205,7 +177,3 @@ def _number(row: Mapping[str, Any], name: str, context: str) -> float:
     if found is None or not np.isfinite(found):
         raise SourceError(f"{where}: expected a number, found {row.get(name)!r}")
     return found
-
-
-def _midnight(day: date) -> datetime:
-    return datetime(day.year, day.month, day.day)

@@ -30,16 +30,14 @@ def fetch(request: SeriesRequest, client: ProviderClient) -> FetchedSeries:
 def _table(response: Response) -> list[list[str]]:
     rows = read_csv_rows(response)
     if rows[0][:2] != ["Month", "YYYY"] or len(rows) == 1:
-        raise SourceError(
-            f"umich: expected a table that starts with 'Month', 'YYYY', with months, found {rows[0]}"
-        )
+        expected = "a table that starts with 'Month', 'YYYY', with months"
+        raise SourceError(f"umich: expected {expected}, found {rows[0]}")
     return rows
 
 
 def _first_day(cells: list[str], context: str) -> date:
     month, year = cells[:2]
     if month not in _MONTHS or not (len(year) == 4 and year.isdecimal()):
-        raise SourceError(
-            f"{context}: expected a month's English name and a year of 4 digits, found {month!r}, {year!r}"
-        )
+        expected = "a month's English name and a year of 4 digits"
+        raise SourceError(f"{context}: expected {expected}, found {month!r}, {year!r}")
     return date(int(year), _MONTHS.index(month) + 1, 1)

@@ -5,7 +5,7 @@ from typing import Final
 
 from dosvotos.errors import NotPublishedError, SourceError
 from dosvotos.sources.http import ProviderClient, Response
-from dosvotos.sources.providers.dates import parse_us_date
+from dosvotos.sources.providers.dates import parse_date
 from dosvotos.sources.providers.parsing import find_column, parse_observations, read_csv_rows
 from dosvotos.sources.series import FetchedSeries, SeriesRequest, build_series
 
@@ -38,15 +38,15 @@ def fetch(request: SeriesRequest, client: ProviderClient) -> FetchedSeries:
 
 def _year(client: ProviderClient, year: int, end: date) -> list[list[str]] | None:
     """Header and rows of a year's file; None if it is missing in the first days of the year."""
-    begun = end - date(year, 1, 1) < _FIRST_DAYS
+    has_just_begun = end - date(year, 1, 1) < _FIRST_DAYS
     params = {"type": _CURVE, "field_tdr_date_value": str(year), "page": "", "_format": "csv"}
     try:
         rows = client.get(_PATH.format(year=year), _table, params)
     except NotPublishedError:
-        if begun:
+        if has_just_begun:
             return None
         raise
-    if len(rows) <= 1 and not begun:
+    if len(rows) <= 1 and not has_just_begun:
         raise SourceError(f"us_treasury: the file of {year} has no day")
     return rows
 
@@ -61,7 +61,7 @@ def _table(response: Response) -> list[list[str]]:
 
 
 def _day(text: str, year: int, context: str) -> date:
-    day = parse_us_date(text, context)
+    day = parse_date(text, "MM/DD/YYYY", context)
     if day.year != year:
         raise SourceError(f"{context}: the file of {year} holds {day}")
     return day

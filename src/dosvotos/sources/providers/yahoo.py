@@ -9,8 +9,8 @@ against the client's limits, and every answer is checked before yfinance sees it
 import ssl
 import warnings
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
-from typing import Annotated, Any, Final, NamedTuple
+from datetime import date, datetime
+from typing import Annotated, Any, Final, NamedTuple, cast
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -21,19 +21,17 @@ from pydantic.alias_generators import to_camel
 from dosvotos.errors import NotPublishedError, SourceError
 from dosvotos.market.calendar import BAR
 from dosvotos.sources.http import MAX_BYTES, ProviderClient, Response, RetryableError, parse_model
+from dosvotos.sources.providers.dates import CLOSED_AT_MOST
 from dosvotos.sources.providers.parsing import deduplicate
 from dosvotos.sources.raw_market import BAR_COLUMNS
 from dosvotos.sources.series import FetchedSeries, SeriesRequest, build_series
 
 MAX_AGE: Final = pd.Timedelta(days=59)
 """Yahoo refuses 5-minute bars older than 60 days by its own clock; one day is a margin."""
-CLOSED_AT_MOST: Final = timedelta(days=10)
-"""No market stays closed longer: a longer range without any row is an error."""
 _PRICES: Final = ("Open", "High", "Low", "Close")
 _DAY_STARTS_BEFORE: Final = pd.Timedelta(hours=2)
 """Around a daylight saving change Yahoo's days begin at 22:00 or 23:00; yfinance allows for it too."""
 _BUSY: Final = frozenset({"Too Many Requests", "Internal Server Error", "Service Unavailable"})
-
 
 _Epoch = Annotated[int, Field(ge=0, lt=2**32)]
 
@@ -111,11 +109,6 @@ def fetch(request: SeriesRequest, client: ProviderClient) -> FetchedSeries:
     ``request.end``, or if by Yahoo's own times the last trade was on a later day, the current regular session
     begins on a later day, or the last trade was at or after the end of the day's regular session. Days after
     the last trade are left out: yfinance moves a last trade at 22:00 to the next day.
-
-    Raises
-    ------
-    SourceError
-        NotPublishedError if the range has no closed day.
     """
     begin = pd.Timestamp(request.start, tz="UTC") - pd.Timedelta(days=1)
     finish = pd.Timestamp(request.end, tz="UTC") + pd.Timedelta(days=1)
@@ -132,27 +125,10 @@ def fetch(request: SeriesRequest, client: ProviderClient) -> FetchedSeries:
 
 
 def fetch_bars(symbol: str, start: pd.Timestamp, end: pd.Timestamp, client: ProviderClient) -> pd.DataFrame:
-    """Fetch the 5-minute bars that opened at or after `start` and closed by `end`.
+    """Fetch 5-minute bars of at most the 59 days before `end`, such as those of symbol ``COP=X``.
 
-    Parameters
-    ----------
-    symbol : str
-        Yahoo's symbol, such as ``COP=X``.
-    start, end : Timestamp, timezone-aware
-        A start more than 59 days before the end is moved there.
-    client : Client
-
-    Returns
-    -------
-    DataFrame
-        timestamp (bar open, ``datetime64[us, UTC]``, sorted, unique), open, high, low, close, volume. Bars
-        without a price or off the 5-minute grid are left out, and so is the bar of the last trade, into which
-        yfinance merges Yahoo's live row. Empty where the market was closed all the time.
-
-    Raises
-    ------
-    SourceError
-        Also if `end` is so long ago that Yahoo no longer has 5-minute bars.
+    Bars without a price or off the 5-minute grid are left out, and so is the bar of the last trade, into
+    which yfinance merges Yahoo's live row. An `end` so long ago that Yahoo has no 5-minute bars is an error.
     """
     begin, finish = max(start, end - MAX_AGE).tz_convert("UTC"), end.tz_convert("UTC")
     nothing = pd.DataFrame(columns=[*_PRICES, "Volume"], index=pd.DatetimeIndex([], tz="UTC"), dtype=float)
@@ -167,8 +143,7 @@ def fetch_bars(symbol: str, start: pd.Timestamp, end: pd.Timestamp, client: Prov
     bars = _bars(frame.dropna(subset=list(_PRICES)))
     opens = bars["timestamp"]
     wanted = (opens >= begin) & (opens + BAR <= finish) & (opens == opens.dt.floor(BAR))
-    kept: pd.DataFrame = bars[wanted]
-    return kept.reset_index(drop=True)
+    return cast(pd.DataFrame, bars[wanted].reset_index(drop=True))
 
 
 def _history(
@@ -187,16 +162,9 @@ def _history(
         transport = _Transport(client, symbol, interval)
         history = PriceHistory(transport, symbol, tz="UTC", session=transport)
         try:
-            frame: pd.DataFrame = history.history(
-                interval=interval,
-                start=start,
-                end=end,
-                prepost=True,
-                actions=False,
-                auto_adjust=False,
-                keepna=True,
-                timeout=client.settings.timeout_seconds,
-            )
+            unadjusted = {"prepost": True, "actions": False, "auto_adjust": False, "keepna": True}
+            timeout = client.settings.timeout_seconds
+            frame = history.history(interval=interval, start=start, end=end, timeout=timeout, **unadjusted)
         except (YFException, LookupError, TypeError, ValueError) as error:
             problem = f"{type(error).__name__}: {error}"
             raise SourceError(f"yahoo {context}: yfinance cannot read the answer: {problem}") from error
@@ -279,12 +247,9 @@ def _check(content: Any, symbol: str, interval: str) -> _Meta:
         if len(values) != len(chart.timestamp):
             raise SourceError(f"{context}: {len(chart.timestamp)} times, but {len(values)} values of {name}")
     opens = pd.to_datetime(chart.timestamp, unit="s", utc=True)
-    labels = (
-        opens
-        if interval != "1d"
-        else (opens.tz_convert(zone).tz_localize(None) + _DAY_STARTS_BEFORE).normalize()
-    )
-    deduplicate(list(zip(labels, quote.close, strict=True))[:-1], context)  # the last may be a live row
+    if interval == "1d":
+        opens = (opens.tz_convert(zone).tz_localize(None) + _DAY_STARTS_BEFORE).normalize()
+    deduplicate(list(zip(opens, quote.close, strict=True))[:-1], context)  # the last may be a live row
     return meta
 
 
@@ -298,21 +263,16 @@ def _closed(day: date, end: date, meta: _Meta) -> bool:
         return False
     if day < max(end, traded.date()):
         return True
-    if meta.current_trading_period is None:
+    if (period := meta.current_trading_period) is None:
         return False
-    session = meta.current_trading_period.regular
+    session = period.regular
     begins, ends = (datetime.fromtimestamp(seconds, zone) for seconds in (session.start, session.end))
     return begins.date() > day or (begins.date() == day and traded >= ends)
 
 
 def _describe(meta: _Meta) -> str:
-    stated = {
-        "symbol": meta.symbol,
-        "type": meta.instrument_type,
-        "currency": meta.currency,
-        "exchange": meta.full_exchange_name,
-        "name": meta.long_name or meta.short_name,
-    }
+    stated = {"symbol": meta.symbol, "type": meta.instrument_type, "currency": meta.currency}
+    stated |= {"exchange": meta.full_exchange_name, "name": meta.long_name or meta.short_name}
     return "; ".join(f"{name} {value}" for name, value in stated.items() if value)
 
 
