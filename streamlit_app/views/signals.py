@@ -4,8 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from streamlit_app import charts, queries
-from streamlit_app.page import empty, formats, numeric, translator
-from streamlit_app.times import in_bogota
+from streamlit_app.page import empty, formats, in_bogota, numeric, translator
 
 _N_BARS = 200
 

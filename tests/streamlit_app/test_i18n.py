@@ -67,4 +67,4 @@ def test_a_missing_key_is_an_error_and_a_name_from_data_is_not():
     with pytest.raises(MissingTextError, match=r"es\.yml has no text 'review.nonsense'"):
         t("review.nonsense")
     assert t.label("criterion", "a_new_one") == "a_new_one"
-    assert t.label("criterion", "min_trades") == "Operaciones"
+    assert t.label("criterion", "lineage") == "Linaje intacto"
