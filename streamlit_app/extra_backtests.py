@@ -1,7 +1,5 @@
 """Extra backtests of a proposal on its page: requests, their results, and the form to ask for one."""
 
-from typing import Final, Literal
-
 import pandas as pd
 import streamlit as st
 
@@ -10,14 +8,7 @@ from dosvotos.promotion.extra_backtests import request_backtest
 from dosvotos.promotion.report_files import read_extra_backtest
 from dosvotos.users import current_user
 from streamlit_app import queries
-from streamlit_app.page import in_bogota, now, plain, translator, written
-
-_COLOURS: Final[dict[str, Literal["green", "red", "blue", "gray"]]] = {
-    "queued": "gray",
-    "running": "blue",
-    "done": "green",
-    "failed": "red",
-}
+from streamlit_app.page import COLOURS, in_bogota, now, plain, translator, written
 
 
 def show_extra_backtests(proposal: queries.Record, is_open: bool) -> None:
@@ -47,7 +38,7 @@ def _request(row: queries.Record) -> None:
     t = translator()
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.badge(t(f"extra.{row.status}"), color=_COLOURS[row.status])
+            st.badge(t(f"extra.{row.status}"), color=COLOURS[row.status])
             st.badge(t(f"sample.{row.sample}"), color="red" if row.sample == "IN-SAMPLE" else "gray")
             asked = t(
                 "extra.asked",

@@ -15,16 +15,12 @@ from streamlit_app.i18n import Translator
 
 LANGUAGE_KEY = "language"
 COLOURS: Final[dict[str, Literal["green", "orange", "red", "blue", "gray"]]] = {
-    "PROMOTE": "green",
-    "REVIEW": "orange",
-    "REJECT": "red",
-    "PASS": "green",
-    "FAIL": "red",
-    "NOT REACHED": "orange",
-    "NOT APPLICABLE": "gray",
-    "PENDING_APPROVAL": "blue",
-    "MORE_TESTS_REQUESTED": "blue",
-}
+    "PROMOTE": "green", "REVIEW": "orange", "REJECT": "red",
+    "PASS": "green", "FAIL": "red", "NOT REACHED": "orange", "NOT APPLICABLE": "gray",
+    "PENDING_APPROVAL": "blue", "MORE_TESTS_REQUESTED": "blue",
+    "queued": "gray", "running": "blue", "done": "green", "failed": "red",
+}  # fmt: skip
+"""Of recommendations, verdicts, open proposals and extra backtests."""
 
 
 def translator() -> Translator:

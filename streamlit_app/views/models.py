@@ -10,7 +10,7 @@ from streamlit_app.page import empty, in_bogota, numeric, plain, translator, wri
 
 def show() -> None:
     """Show production models first, then all models as a table."""
-    st.title(t("models.title"))
+    st.title(t("nav.models"))
     st.markdown(t("models.intro"))
     rows = queries.models()
     if not rows:

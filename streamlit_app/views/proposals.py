@@ -5,7 +5,7 @@ import streamlit as st
 
 from dosvotos.backtest.metrics import SpecifiedMetrics
 from dosvotos.backtest.production import ComparisonReport
-from dosvotos.database.registry import OPEN_STATES, VALID_FOR, state_of
+from dosvotos.database.registry import VALID_FOR, state_of
 from dosvotos.errors import LineageError
 from dosvotos.promotion.report_files import read_report
 from streamlit_app import queries
@@ -22,24 +22,22 @@ def show() -> None:
     if not rows:
         empty(t("proposals.empty"), t("proposals.empty_next"))
         return
-    states = {row.id: state_of(row, moment) for row in rows}
-    waiting = [row for row in rows if states[row.id] in OPEN_STATES]
+    waiting = queries.open_proposals(rows, moment)
     if not waiting:
         st.info(t("proposals.none_open"))
-    for row in sorted(waiting, key=lambda row: OPEN_STATES.index(states[row.id])):
-        _card(row, states[row.id])
-    closed = [row for row in rows if states[row.id] not in OPEN_STATES]
-    if closed:
-        _closed_table(closed, states)
+    for row in waiting:
+        _card(row)
+    if closed := [row for row in rows if row not in waiting]:
+        _closed_table(closed)
 
 
-def _card(row: queries.Record, state: str) -> None:
+def _card(row: queries.Record) -> None:
     with st.container(border=True):
         with st.container(gap="xxsmall"):
             plain(row.experiment_name, "name", row.id)
             made, until = in_bogota(row.created_at), in_bogota(row.created_at + VALID_FOR)
             plain(t("proposals.made", id=row.id, created=made, until=until), "small", row.id)
-        first_vote(row, state)
+        first_vote(row, state_of(row, moment))
         _figures(row)
         with st.container(key=f"open-{row.id}"):
             st.page_link(_REVIEW, label=t("proposals.open"), query_params={"id": str(row.id)})
@@ -62,7 +60,7 @@ def _changes(row: queries.Record) -> list[float | None]:
     return [comparison.sharpe_improvement, comparison.drawdown_improvement, None, None]
 
 
-def _closed_table(rows: list[queries.Record], states: dict[int, str]) -> None:
+def _closed_table(rows: list[queries.Record]) -> None:
     st.subheader(t("proposals.closed"))
     st.caption(t("proposals.closed_hint"))
     shown = ("sharpe_ratio", "max_drawdown")
@@ -72,7 +70,7 @@ def _closed_table(rows: list[queries.Record], states: dict[int, str]) -> None:
                 t("column.id"): row.id,
                 t("column.experiment"): row.experiment_name,
                 t("column.recommendation"): t(f"recommendation.{row.recommendation}"),
-                t("column.status"): t(f"status.{states[row.id]}"),
+                t("column.status"): t(f"status.{state_of(row, moment)}"),
                 t("column.reviewer"): row.reviewer or "",
                 **written(SpecifiedMetrics.model_validate(row.metrics), *shown),
                 t("column.created"): in_bogota(row.created_at),

@@ -89,15 +89,12 @@ def _find() -> queries.Record | None:
         try:
             return queries.proposal(int(wanted) if wanted.isdecimal() and len(wanted) < 10 else 0)
         except UnknownProposalError:
-            st.title(t("review.title"))
+            st.title(t("nav.review"))
             st.error(t("review.unknown"))
             return None
-    rows = queries.proposals()
-    for state in OPEN_STATES:
-        for row in rows:
-            if state_of(row, now()) == state:
-                return row
-    st.title(t("review.title"))
+    if waiting := queries.open_proposals(queries.proposals(), now()):
+        return waiting[0]
+    st.title(t("nav.review"))
     st.info(t("review.nothing"))
     return None
 
@@ -273,14 +270,16 @@ def _charts(backtest: BacktestReport, comparison: ComparisonReport) -> None:
 
 def _stress(backtest: BacktestReport) -> None:
     st.subheader(t("review.stress"))
-    costs = {
-        t(f"cost.{case.name}", bps=f.number(case.cost_bps, 1)): case.metrics for case in backtest.stress.costs
-    }
-    delays = {t(f"delay.{case.bars}"): case.metrics for case in backtest.stress.delays if case.bars}
-    _brief(t("stress.case"), {**costs, **delays})
-    even = backtest.stress.break_even_bps
-    sentence = t("stress.never") if even is None else t("stress.break_even", bps=f.number(even, 1))
-    plain(sentence, "body", "break-even")
+    cost, stress = METRICS["cost_bps"], backtest.stress
+    costs = {t(f"cost.{c.name}", bps=cost.write(c.cost_bps, t.language)): c.metrics for c in stress.costs}
+    delays = {t(f"delay.{case.bars}"): case.metrics for case in stress.delays if case.bars}
+    cases = {**costs, **delays}
+    shown = ("sharpe_ratio", "total_return", "max_drawdown", "total_trades")
+    rows = [written(metrics, *shown) for metrics in cases.values()]
+    st.table(pd.DataFrame(rows, index=pd.Index(list(cases), name=t("stress.case"))), border="horizontal")
+    even = METRICS["break_even_bps"].write(stress.break_even_bps, t.language)
+    never = stress.break_even_bps is None
+    plain(t("stress.never") if never else t("stress.break_even", bps=even), "body", "break-even")
 
 
 def _cuts(backtest: BacktestReport) -> None:
@@ -295,15 +294,6 @@ def _cuts(backtest: BacktestReport) -> None:
     ]
     st.table(pd.DataFrame(rows, index=pd.Index(list(parts), name=t("cuts.part"))), border="horizontal")
     st.caption(t("cuts.hint"))
-
-
-def _brief(what: str, accounts: Mapping[str, SpecifiedMetrics]) -> None:
-    """Show accounts with their few decisive figures, a row each."""
-    rows = [
-        written(metrics, "sharpe_ratio", "total_return", "max_drawdown", "total_trades")
-        for metrics in accounts.values()
-    ]
-    st.table(pd.DataFrame(rows, index=pd.Index(list(accounts), name=what)), border="horizontal")
 
 
 def _evidence(evidence: Evidence | None) -> None:
