@@ -23,7 +23,7 @@ _SHOWN_HASHES = (
 
 
 def print_proposal(proposal: Row[Any], report: BacktestReport) -> None:
-    """Print recommendation, metrics, criteria, evidence, lineage and the next step."""
+    """Print a registered proposal: recommendation, metrics, criteria, evidence, lineage and the next step."""
     console, evidence = open_console(), stored_evidence(proposal)
     colour = _COLOURS[proposal.recommendation]
     console.print()
