@@ -22,9 +22,9 @@ from dosvotos.promotion.decision import MAX_NOTES, Decision
 from dosvotos.promotion.extra_backtests import request_backtest
 from dosvotos.promotion.reasons import Reason
 from dosvotos.promotion.report_files import read_extra_backtest, read_report
-from dosvotos.users import current_user
+from dosvotos.users import current_user, same_person
 from streamlit_app import queries
-from streamlit_app.identity import cast_vote, is_current_user
+from streamlit_app.identity import cast_vote
 from streamlit_app.problems import MEDIA_TYPE, problem, refusal_of
 from streamlit_app.security import API_PATH
 
@@ -189,7 +189,7 @@ def get_experiment(proposal_id: ProposalId) -> ExperimentDetail:
 @router.post("/experiments/{id}/approve")
 def vote(proposal_id: ProposalId, request: VoteRequest) -> VoteResult:
     """Cast the second vote: approve (to production or shadow), reject, or ask for extra backtests."""
-    if request.reviewer is not None and not is_current_user(request.reviewer):
+    if request.reviewer is not None and not same_person(request.reviewer, current_user()):
         raise HTTPException(403, "reviewer: a vote counts for its authenticated person only")
     cast = cast_vote(request.decision, request.notes, request.promote_to_production)
     result = decide_verified(queries.engine(), proposal_id, cast, datetime.now(UTC))

@@ -29,20 +29,12 @@ def create_app() -> st.App:
         _UI,
         routes=[
             Mount(API_PATH, app=create_api()),
-            Route(API_PATH, _to_docs),
-            Route("/experiments/pending", _to_proposals),
+            Route(API_PATH, RedirectResponse(f"{API_PATH}/docs"), methods=["GET"]),
+            Route("/experiments/pending", RedirectResponse("/"), methods=["GET"]),
             Route("/experiments/{proposal_id:int}/review", _to_review),
         ],
         middleware=[Middleware(LocalOnly), Middleware(ApiBodies)],
     )
-
-
-async def _to_docs(_: Request) -> RedirectResponse:
-    return RedirectResponse(f"{API_PATH}/docs")
-
-
-async def _to_proposals(_: Request) -> RedirectResponse:
-    return RedirectResponse("/")
 
 
 async def _to_review(request: Request) -> RedirectResponse:

@@ -111,10 +111,8 @@ def signal_chart(
 
 def monthly_returns(daily_returns: dict[str, float]) -> dict[str, float]:
     """Compound daily returns to months, by ``YYYY-MM``."""
-    months: dict[str, float] = {}
-    for day in sorted(daily_returns):
-        months[day[:7]] = (1 + months.get(day[:7], 0.0)) * (1 + daily_returns[day]) - 1
-    return months
+    growth = 1 + pd.Series(daily_returns, dtype=float)
+    return dict(growth.groupby(growth.index.str[:7]).prod() - 1)
 
 
 def thin(values: np.ndarray, limit: int) -> np.ndarray:

@@ -1,7 +1,5 @@
 """Extra backtests of a proposal on its page: requests, their results, and the form to ask for one."""
 
-from typing import Final, Literal
-
 import pandas as pd
 import streamlit as st
 
@@ -10,15 +8,7 @@ from dosvotos.promotion.extra_backtests import request_backtest
 from dosvotos.promotion.report_files import read_extra_backtest
 from dosvotos.users import current_user
 from streamlit_app import queries
-from streamlit_app.page import formats, now, plain, translator
-from streamlit_app.times import in_bogota
-
-_COLOURS: Final[dict[str, Literal["green", "red", "blue", "gray"]]] = {
-    "queued": "gray",
-    "running": "blue",
-    "done": "green",
-    "failed": "red",
-}
+from streamlit_app.page import COLOURS, in_bogota, now, plain, translator, written
 
 
 def show_extra_backtests(proposal: queries.Record, is_open: bool) -> None:
@@ -48,7 +38,7 @@ def _request(row: queries.Record) -> None:
     t = translator()
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.badge(t(f"extra.{row.status}"), color=_COLOURS[row.status])
+            st.badge(t(f"extra.{row.status}"), color=COLOURS[row.status])
             st.badge(t(f"sample.{row.sample}"), color="red" if row.sample == "IN-SAMPLE" else "gray")
             asked = t(
                 "extra.asked",
@@ -68,22 +58,16 @@ def _request(row: queries.Record) -> None:
 
 
 def _result(row: queries.Record) -> None:
-    t, f = translator(), formats()
+    t = translator()
     try:
         metrics = read_extra_backtest(row).metrics
     except LineageError as error:
         st.error(t("extra.altered"))
         plain(error, "small", f"extra-altered-{row.id}")
         return
-    shown = {
-        "sharpe_ratio": f.number(metrics.sharpe_ratio),
-        "total_return": f.percent(metrics.total_return),
-        "max_drawdown": f.percent(metrics.max_drawdown),
-        "win_rate": f.percent(metrics.win_rate),
-        "total_trades": f.number(metrics.total_trades, 0),
-    }
-    for column, (name, figure) in zip(st.columns(len(shown)), shown.items(), strict=True):
-        column.metric(t(f"metric.{name}"), figure)
+    shown = written(metrics, "sharpe_ratio", "total_return", "max_drawdown", "win_rate", "total_trades")
+    for column, (label, figure) in zip(st.columns(len(shown)), shown.items(), strict=True):
+        column.metric(label, figure)
 
 
 def _form(proposal: queries.Record) -> None:

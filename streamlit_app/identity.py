@@ -1,12 +1,7 @@
 """Who votes. This version knows one way: the person who runs the process, in single-user mode."""
 
 from dosvotos.promotion.decision import Decision, Vote
-from dosvotos.users import current_user, same_person
-
-
-def is_current_user(name: str) -> bool:
-    """Tell whether a claimed name is the authenticated person's, whatever its case and outer spaces."""
-    return same_person(name, current_user())
+from dosvotos.users import current_user
 
 
 def cast_vote(decision: Decision, notes: str, to_production: bool) -> Vote:

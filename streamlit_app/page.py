@@ -7,22 +7,20 @@ import streamlit as st
 
 from dosvotos.backtest.metrics import SpecifiedMetrics
 from dosvotos.formats import Formats, Language
+from dosvotos.market.calendar import BOGOTA
 from dosvotos.promotion.reasons import Reason, explanation
+from dosvotos.reports.metrics import write_metrics
 from streamlit_app import queries
 from streamlit_app.i18n import Translator
 
 LANGUAGE_KEY = "language"
 COLOURS: Final[dict[str, Literal["green", "orange", "red", "blue", "gray"]]] = {
-    "PROMOTE": "green",
-    "REVIEW": "orange",
-    "REJECT": "red",
-    "PASS": "green",
-    "FAIL": "red",
-    "NOT REACHED": "orange",
-    "NOT APPLICABLE": "gray",
-    "PENDING_APPROVAL": "blue",
-    "MORE_TESTS_REQUESTED": "blue",
-}
+    "PROMOTE": "green", "REVIEW": "orange", "REJECT": "red",
+    "PASS": "green", "FAIL": "red", "NOT REACHED": "orange", "NOT APPLICABLE": "gray",
+    "PENDING_APPROVAL": "blue", "MORE_TESTS_REQUESTED": "blue",
+    "queued": "gray", "running": "blue", "done": "green", "failed": "red",
+}  # fmt: skip
+"""Of recommendations, verdicts, open proposals and extra backtests."""
 
 
 def translator() -> Translator:
@@ -33,6 +31,16 @@ def translator() -> Translator:
 def formats() -> Formats:
     """Give the number formats of the language chosen in the sidebar."""
     return Formats(st.session_state[LANGUAGE_KEY])
+
+
+def written(account: object, *keys: str) -> dict[str, str]:
+    """Write metrics of an account in that language, by their labels; those it does not have are missing."""
+    return write_metrics(account, keys, st.session_state[LANGUAGE_KEY])
+
+
+def in_bogota(moment: datetime | None) -> str:
+    """Write a moment as Bogota's date and time, to the minute."""
+    return formats().moment(moment, BOGOTA)
 
 
 def now() -> datetime:

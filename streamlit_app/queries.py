@@ -1,13 +1,14 @@
 """What the pages and the API read from the database."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar, TypeVarTuple
 
-from sqlalchemy import Engine, Row
+from sqlalchemy import Connection, Engine, Row
 
 from dosvotos.database.connection import database_url, open_database, reading
 from dosvotos.database.registry import (
+    OPEN_STATES,
     get_model,
     get_proposal,
     list_models,
@@ -21,6 +22,8 @@ from dosvotos.database.tables import STAGES
 from dosvotos.promotion.audit import read_audit_log
 
 Record = Row[Any]
+_Result = TypeVar("_Result")
+_Arguments = TypeVarTuple("_Arguments")
 
 
 def engine() -> Engine:
@@ -28,61 +31,62 @@ def engine() -> Engine:
     return open_database(database_url())
 
 
+def _read(query: Callable[[Connection, *_Arguments], _Result], *arguments: *_Arguments) -> _Result:
+    with reading(engine()) as connection:
+        return query(connection, *arguments)
+
+
 def proposals() -> list[Record]:
     """List all proposals, newest first."""
-    with reading(engine()) as connection:
-        return list_proposals(connection)
+    return _read(list_proposals)
 
 
 def proposal(proposal_id: int) -> Record:
     """Find a proposal by its id; raises UnknownProposalError."""
-    with reading(engine()) as connection:
-        return get_proposal(connection, proposal_id)
+    return _read(get_proposal, proposal_id)
 
 
 def extra_backtests(proposal_id: int) -> list[Record]:
     """List the extra backtests of a proposal, newest first."""
-    with reading(engine()) as connection:
-        return list_requests(connection, proposal_id)
+    return _read(list_requests, proposal_id)
 
 
 def extra_backtest(request_id: int) -> Record:
     """Find an extra backtest by its id; raises UnknownRequestError."""
-    with reading(engine()) as connection:
-        return get_request(connection, request_id)
+    return _read(get_request, request_id)
 
 
 def model(model_id: str) -> Record:
     """Find a registered model."""
-    with reading(engine()) as connection:
-        return get_model(connection, model_id)
+    return _read(get_model, model_id)
 
 
 def models() -> list[Record]:
     """List all models, those in production first, then shadow, staging and archived; each newest first."""
     order = ("production", "shadow", *(stage for stage in STAGES if stage not in ("production", "shadow")))
-    with reading(engine()) as connection:
-        rows = list_models(connection)
-    return sorted(rows, key=lambda row: order.index(row.stage))
+    return sorted(_read(list_models), key=lambda row: order.index(row.stage))
 
 
 def production_id(instrument: str) -> str | None:
     """Name the instrument's production model."""
-    with reading(engine()) as connection:
-        current = production_model(connection, instrument)
+    current = _read(production_model, instrument)
     return current.model_id if current else None
 
 
 def signals(limit: int) -> list[Record]:
     """List the newest signals, newest first."""
-    with reading(engine()) as connection:
-        return latest_signals(connection, limit)
+    return _read(latest_signals, limit)
 
 
 def audit_log() -> list[Record]:
     """List all votes, oldest first."""
-    with reading(engine()) as connection:
-        return read_audit_log(connection)
+    return _read(read_audit_log)
+
+
+def open_proposals(rows: Sequence[Record], now: datetime) -> list[Record]:
+    """Choose the proposals that can be voted on, those nobody has voted on yet first."""
+    states = {row.id: state_of(row, now) for row in rows}
+    return [row for state in OPEN_STATES for row in rows if states[row.id] == state]
 
 
 def count_pending(rows: Sequence[Record], now: datetime) -> int:

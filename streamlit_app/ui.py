@@ -39,11 +39,6 @@ def _switch_language() -> None:
         st.session_state[LANGUAGE_KEY] = chosen
 
 
-def _banner(t: Translator) -> None:
-    with st.container(key="banner"):
-        plain(t("app.banner", user=current_user()), "small", "banner")
-
-
 def _count_pending(t: Translator) -> int:
     try:
         return queries.count_pending(queries.proposals(), now())
@@ -68,5 +63,6 @@ def _pages(t: Translator, pending: int) -> list[st.Page]:
 st.set_page_config(page_title="Dos Votos", page_icon=str(_HERE / "icon.svg"), layout="wide")
 st.html(_HERE / "style.css")
 texts = _choose_language()
-_banner(texts)
+with st.container(key="banner"):
+    plain(texts("app.banner", user=current_user()), "small", "banner")
 st.navigation(_pages(texts, _count_pending(texts))).run()

@@ -61,7 +61,7 @@ def _form(proposal: queries.Record) -> None:
         st.warning(t("vote.review_notes", minimum=MIN_REVIEW_NOTES))
     with st.form(f"vote-{proposal.id}"):
         what_for = t("vote.notes_help", maximum=MAX_NOTES)
-        st.text_area(t("vote.notes"), max_chars=MAX_NOTES, help=what_for, key=f"vote-notes-{proposal.id}")
+        st.text_area(t("column.notes"), max_chars=MAX_NOTES, help=what_for, key=f"vote-notes-{proposal.id}")
         if not vetoed:
             st.radio(
                 t("vote.target"),

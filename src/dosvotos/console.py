@@ -10,14 +10,14 @@ _UNBOUNDED: Final = 10_000
 
 
 def open_console(stderr: bool = False) -> Console:
-    """A terminal at its width; a pipe, a file or cron's mail as wide as the text, whatever COLUMNS says."""
+    """Open a stream: a terminal at its width; a pipe or a file as wide as the text, whatever COLUMNS says."""
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() else _UNBOUNDED
     return Console(stderr=stderr, width=width, highlight=False)
 
 
 def plain_table(*headers: str, title: str | None = None) -> Table:
-    """A table without lines, whose cells go on in the next line where the terminal is too narrow."""
+    """Give a table without lines, whose cells go on in the next line where the terminal is too narrow."""
     table = Table(*headers, title=title, title_justify="left", box=None)
     for column in table.columns:
         column.overflow = "fold"

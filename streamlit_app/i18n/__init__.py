@@ -2,17 +2,13 @@
 
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import yaml
 
 from dosvotos.formats import Language
 
 LANGUAGES: Final[dict[Language, str]] = {"en": "English", "es": "Español"}
-
-
-class MissingTextError(KeyError):
-    """A page asks for a text its language does not have."""
 
 
 class Translator:
@@ -23,12 +19,10 @@ class Translator:
         self._texts = texts(language)
 
     def __call__(self, key: str, **values: object) -> str:
-        """Give the text of a key, its placeholders filled; a missing key is an error.
+        """Give the text of a key, its placeholders filled; a missing key is a KeyError.
 
         Most texts end up as Markdown: fill in what people or files say only where plain text is shown.
         """
-        if key not in self._texts:
-            raise MissingTextError(f"{self.language}.yml has no text {key!r}")
         return self._texts[key].format(**values)
 
     def label(self, family: str, name: str) -> str:
@@ -39,13 +33,5 @@ class Translator:
 @cache
 def texts(language: Language) -> dict[str, str]:
     """Read every text of a language, by its dotted key."""
-    content = (Path(__file__).parent / f"{language}.yml").read_text(encoding="utf-8")
-    return dict(_flatten(yaml.safe_load(content)))
-
-
-def _flatten(tree: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    pairs: list[tuple[str, str]] = []
-    for key, value in tree.items():
-        name = f"{prefix}{key}"
-        pairs += _flatten(value, f"{name}.") if isinstance(value, dict) else [(name, str(value))]
-    return pairs
+    families = yaml.safe_load((Path(__file__).parent / f"{language}.yml").read_text(encoding="utf-8"))
+    return {f"{family}.{name}": text for family, named in families.items() for name, text in named.items()}

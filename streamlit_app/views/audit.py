@@ -6,8 +6,7 @@ import streamlit as st
 from dosvotos.hashing import short
 from dosvotos.promotion.audit import find_breaks
 from streamlit_app import queries
-from streamlit_app.page import empty, plain, translator, what_was_done
-from streamlit_app.times import in_bogota
+from streamlit_app.page import empty, in_bogota, plain, translator, what_was_done
 
 
 def show() -> None:

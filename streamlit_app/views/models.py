@@ -5,13 +5,12 @@ import streamlit as st
 
 from dosvotos.backtest.metrics import SpecifiedMetrics
 from streamlit_app import queries
-from streamlit_app.page import empty, formats, numeric, plain, translator
-from streamlit_app.times import day_in_bogota, in_bogota
+from streamlit_app.page import empty, in_bogota, numeric, plain, translator, written
 
 
 def show() -> None:
     """Show production models first, then all models as a table."""
-    st.title(t("models.title"))
+    st.title(t("nav.models"))
     st.markdown(t("models.intro"))
     rows = queries.models()
     if not rows:
@@ -24,7 +23,7 @@ def show() -> None:
     for row in in_production:
         _card(row)
     st.subheader(t("models.all"))
-    st.dataframe(_table(rows), hide_index=True, column_config=numeric(t("metric.sharpe_ratio")))
+    st.dataframe(_table(rows), hide_index=True, column_config=numeric(*written(None, "sharpe_ratio")))
 
 
 def _card(row: queries.Record) -> None:
@@ -33,8 +32,8 @@ def _card(row: queries.Record) -> None:
         plain(t("models.since", instrument=row.instrument, since=in_bogota(row.promoted_at)), "small", row.id)
 
 
-def _sharpe_ratio(row: queries.Record) -> float | None:
-    return SpecifiedMetrics.model_validate(row.metrics).sharpe_ratio if row.metrics else None
+def _metrics(row: queries.Record) -> SpecifiedMetrics | None:
+    return SpecifiedMetrics.model_validate(row.metrics) if row.metrics else None
 
 
 def _table(rows: list[queries.Record]) -> pd.DataFrame:
@@ -44,16 +43,16 @@ def _table(rows: list[queries.Record]) -> pd.DataFrame:
                 t("column.stage"): ("● " if row.stage == "production" else "") + t(f"stage.{row.stage}"),
                 t("column.model"): row.model_id,
                 t("column.instrument"): row.instrument,
-                t("metric.sharpe_ratio"): f.number(_sharpe_ratio(row)),
+                **written(_metrics(row), "sharpe_ratio"),
                 t("column.trained_by"): row.trained_by,
-                t("column.created"): day_in_bogota(row.created_at),
-                t("column.promoted"): day_in_bogota(row.promoted_at),
-                t("column.archived"): day_in_bogota(row.archived_at),
+                t("column.created"): in_bogota(row.created_at)[:10],
+                t("column.promoted"): in_bogota(row.promoted_at)[:10],
+                t("column.archived"): in_bogota(row.archived_at)[:10],
             }
             for row in rows
         ]
     )
 
 
-t, f = translator(), formats()
+t = translator()
 show()

@@ -5,12 +5,11 @@ import streamlit as st
 
 from dosvotos.backtest.metrics import SpecifiedMetrics
 from dosvotos.backtest.production import ComparisonReport
-from dosvotos.database.registry import OPEN_STATES, VALID_FOR, state_of
+from dosvotos.database.registry import VALID_FOR, state_of
 from dosvotos.errors import LineageError
 from dosvotos.promotion.report_files import read_report
 from streamlit_app import queries
-from streamlit_app.page import empty, first_vote, formats, now, numeric, plain, translator
-from streamlit_app.times import in_bogota
+from streamlit_app.page import empty, first_vote, formats, in_bogota, now, numeric, plain, translator, written
 
 _REVIEW = "views/review.py"
 
@@ -23,66 +22,57 @@ def show() -> None:
     if not rows:
         empty(t("proposals.empty"), t("proposals.empty_next"))
         return
-    states = {row.id: state_of(row, moment) for row in rows}
-    waiting = [row for row in rows if states[row.id] in OPEN_STATES]
+    waiting = queries.open_proposals(rows, moment)
     if not waiting:
         st.info(t("proposals.none_open"))
-    for row in sorted(waiting, key=lambda row: OPEN_STATES.index(states[row.id])):
-        _card(row, states[row.id])
-    closed = [row for row in rows if states[row.id] not in OPEN_STATES]
-    if closed:
-        _closed_table(closed, states)
+    for row in waiting:
+        _card(row)
+    if closed := [row for row in rows if row not in waiting]:
+        _closed_table(closed)
 
 
-def _card(row: queries.Record, state: str) -> None:
+def _card(row: queries.Record) -> None:
     with st.container(border=True):
         with st.container(gap="xxsmall"):
             plain(row.experiment_name, "name", row.id)
             made, until = in_bogota(row.created_at), in_bogota(row.created_at + VALID_FOR)
             plain(t("proposals.made", id=row.id, created=made, until=until), "small", row.id)
-        first_vote(row, state)
+        first_vote(row, state_of(row, moment))
         _figures(row)
         with st.container(key=f"open-{row.id}"):
             st.page_link(_REVIEW, label=t("proposals.open"), query_params={"id": str(row.id)})
 
 
 def _figures(row: queries.Record) -> None:
-    metrics, (sharpe_change, drawdown_change) = SpecifiedMetrics.model_validate(row.metrics), _changes(row)
-    figures = {
-        "sharpe_ratio": (f.number(metrics.sharpe_ratio), sharpe_change),
-        "max_drawdown": (f.percent(metrics.max_drawdown), drawdown_change),
-        "win_rate": (f.percent(metrics.win_rate), None),
-        "total_trades": (f.number(metrics.total_trades, 0), None),
-    }
-    for column, (name, (value, change)) in zip(st.columns(4), figures.items(), strict=True):
+    metrics = SpecifiedMetrics.model_validate(row.metrics)
+    figures = written(metrics, "sharpe_ratio", "max_drawdown", "win_rate", "total_trades")
+    for column, (label, figure), change in zip(st.columns(4), figures.items(), _changes(row), strict=True):
         shown = None if change is None else f.percent(change, 0, signed=True)
-        beside = t("proposals.vs_production") if shown else None
-        column.metric(t(f"metric.{name}"), value, shown, delta_description=beside)
+        column.metric(label, figure, shown, delta_description=t("proposals.vs_production") if shown else None)
 
 
-def _changes(row: queries.Record) -> tuple[float | None, float | None]:
-    """Read by how much Sharpe ratio and drawdown are better than production's; None where that is unknown."""
+def _changes(row: queries.Record) -> list[float | None]:
+    """Read by how much the card's figures are better than production's; None where that is unknown."""
     try:
         comparison = read_report(row, ComparisonReport)
     except LineageError:
-        return None, None
-    return comparison.sharpe_improvement, comparison.drawdown_improvement
+        return [None] * 4
+    return [comparison.sharpe_improvement, comparison.drawdown_improvement, None, None]
 
 
-def _closed_table(rows: list[queries.Record], states: dict[int, str]) -> None:
+def _closed_table(rows: list[queries.Record]) -> None:
     st.subheader(t("proposals.closed"))
     st.caption(t("proposals.closed_hint"))
-    metrics = {row.id: SpecifiedMetrics.model_validate(row.metrics) for row in rows}
+    shown = ("sharpe_ratio", "max_drawdown")
     table = pd.DataFrame(
         [
             {
                 t("column.id"): row.id,
                 t("column.experiment"): row.experiment_name,
                 t("column.recommendation"): t(f"recommendation.{row.recommendation}"),
-                t("column.status"): t(f"status.{states[row.id]}"),
+                t("column.status"): t(f"status.{state_of(row, moment)}"),
                 t("column.reviewer"): row.reviewer or "",
-                t("metric.sharpe_ratio"): f.number(metrics[row.id].sharpe_ratio),
-                t("metric.max_drawdown"): f.percent(metrics[row.id].max_drawdown),
+                **written(SpecifiedMetrics.model_validate(row.metrics), *shown),
                 t("column.created"): in_bogota(row.created_at),
             }
             for row in rows
@@ -91,7 +81,7 @@ def _closed_table(rows: list[queries.Record], states: dict[int, str]) -> None:
     chosen = st.dataframe(
         table,
         hide_index=True,
-        column_config=numeric(t("metric.sharpe_ratio"), t("metric.max_drawdown")),
+        column_config=numeric(*written(None, *shown)),
         on_select="rerun",
         selection_mode="single-row",
         key="closed-proposals",

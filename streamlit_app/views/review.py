@@ -18,30 +18,30 @@ from dosvotos.promotion.evidence import Evidence
 from dosvotos.promotion.proposal import ProposalLineage, stored_criteria, stored_evidence
 from dosvotos.promotion.reasons import write_criterion
 from dosvotos.promotion.report_files import read_report
+from dosvotos.reports.metrics import INTERVALS, METRICS, RESULTS
 from dosvotos.reports.validation_pack import make_pack
 from streamlit_app import charts, queries
 from streamlit_app.extra_backtests import show_extra_backtests
-from streamlit_app.page import COLOURS, first_vote, formats, now, plain, translator, what_was_done
-from streamlit_app.times import in_bogota
+from streamlit_app.page import (
+    COLOURS,
+    first_vote,
+    formats,
+    in_bogota,
+    now,
+    plain,
+    translator,
+    what_was_done,
+    written,
+)
 from streamlit_app.vote_form import show_vote_form
 
-_PERCENT = -1
-# the figures in the order of the table, with their digits
-_DIGITS = {
-    "sharpe_ratio": 2,
-    "sortino_ratio": 2,
-    "calmar_ratio": 2,
-    "total_return": _PERCENT,
-    "max_drawdown": _PERCENT,
-    "worst_day": _PERCENT,
-    "total_trades": 0,
-    "win_rate": _PERCENT,
-    "profit_factor": 2,
-    "avg_trade_pnl": 2,
-    "average_holding_bars": 1,
-    "exposure": _PERCENT,
-    "turnover": 2,
+_CRITERIA = {
+    "min_sharpe": METRICS["sharpe_ratio"],
+    "max_drawdown": METRICS["max_drawdown"],
+    "min_win_rate": METRICS["win_rate"],
+    "min_trades": METRICS["total_trades"],
 }
+"""The criteria that are about one metric."""
 _LAYERS = {
     "acquisition": ("acquisition_hash",),
     "features": ("feature_order_hash",),
@@ -89,15 +89,12 @@ def _find() -> queries.Record | None:
         try:
             return queries.proposal(int(wanted) if wanted.isdecimal() and len(wanted) < 10 else 0)
         except UnknownProposalError:
-            st.title(t("review.title"))
+            st.title(t("nav.review"))
             st.error(t("review.unknown"))
             return None
-    rows = queries.proposals()
-    for state in OPEN_STATES:
-        for row in rows:
-            if state_of(row, now()) == state:
-                return row
-    st.title(t("review.title"))
+    if waiting := queries.open_proposals(queries.proposals(), now()):
+        return waiting[0]
+    st.title(t("nav.review"))
     st.info(t("review.nothing"))
     return None
 
@@ -186,12 +183,9 @@ def _window(backtest: BacktestReport) -> None:
 
 def _accounts(accounts: Mapping[str, SpecifiedMetrics | None]) -> None:
     """Show the figures of accounts side by side, a column each."""
-    columns = {
-        t(f"account.{name}"): [_figure(metric, getattr(metrics, metric, None)) for metric in _DIGITS]
-        for name, metrics in accounts.items()
-        if metrics
-    }
-    st.table(pd.DataFrame(columns, index=[t(f"metric.{metric}") for metric in _DIGITS]), border="horizontal")
+    keys = [metric.key for metric in RESULTS]
+    columns = {t(f"account.{name}"): written(metrics, *keys) for name, metrics in accounts.items() if metrics}
+    st.table(pd.DataFrame(columns), border="horizontal")
 
 
 def _other_financing(backtest: BacktestReport) -> dict[str, SpecifiedMetrics | None]:
@@ -199,11 +193,6 @@ def _other_financing(backtest: BacktestReport) -> dict[str, SpecifiedMetrics | N
     if backtest.metrics == backtest.metrics_with_financing:
         return {"without_financing": backtest.metrics_without_financing}
     return {"with_financing": backtest.metrics_with_financing}
-
-
-def _figure(metric: str, value: float | None) -> str:
-    digits = _DIGITS[metric]
-    return f.percent(value) if digits == _PERCENT else f.number(value, digits)
 
 
 def _against_production(comparison: ComparisonReport) -> list[str]:
@@ -236,11 +225,13 @@ def _criteria(proposal: queries.Record) -> None:
         if criteria is None:  # an older proposal's texts are shown as they are stored, without a badge
             rows = [(name, str(text), None) for name, text in proposal.criteria_results.items()]
         for index, (name, answer, verdict) in enumerate(rows):
-            badge, label, figures = st.columns([1, 2, 4], vertical_alignment="center")
+            badge, name_column, figures = st.columns([1, 2, 4], vertical_alignment="center")
             if verdict:
                 badge.badge(t(f"criterion.{verdict}"), color=COLOURS[verdict])
-            with label:
-                plain(t.label("criterion", name), "body", f"criterion-{index}")
+            with name_column:
+                metric = _CRITERIA.get(name)
+                label = metric.label(t.language) if metric else t.label("criterion", name)
+                plain(label, "body", f"criterion-{index}")
             with figures:
                 plain(answer, "small", f"result-{index}")
 
@@ -279,14 +270,16 @@ def _charts(backtest: BacktestReport, comparison: ComparisonReport) -> None:
 
 def _stress(backtest: BacktestReport) -> None:
     st.subheader(t("review.stress"))
-    costs = {
-        t(f"cost.{case.name}", bps=f.number(case.cost_bps, 1)): case.metrics for case in backtest.stress.costs
-    }
-    delays = {t(f"delay.{case.bars}"): case.metrics for case in backtest.stress.delays if case.bars}
-    _brief(t("stress.case"), {**costs, **delays})
-    even = backtest.stress.break_even_bps
-    sentence = t("stress.never") if even is None else t("stress.break_even", bps=f.number(even, 1))
-    plain(sentence, "body", "break-even")
+    cost, stress = METRICS["cost_bps"], backtest.stress
+    costs = {t(f"cost.{c.name}", bps=cost.write(c.cost_bps, t.language)): c.metrics for c in stress.costs}
+    delays = {t(f"delay.{case.bars}"): case.metrics for case in stress.delays if case.bars}
+    cases = {**costs, **delays}
+    shown = ("sharpe_ratio", "total_return", "max_drawdown", "total_trades")
+    rows = [written(metrics, *shown) for metrics in cases.values()]
+    st.table(pd.DataFrame(rows, index=pd.Index(list(cases), name=t("stress.case"))), border="horizontal")
+    even = METRICS["break_even_bps"].write(stress.break_even_bps, t.language)
+    never = stress.break_even_bps is None
+    plain(t("stress.never") if never else t("stress.break_even", bps=even), "body", "break-even")
 
 
 def _cuts(backtest: BacktestReport) -> None:
@@ -295,23 +288,12 @@ def _cuts(backtest: BacktestReport) -> None:
     parts = {cut.name: cut for cut in cuts.by_year}
     parts |= {t(f"regime.{cut.name}"): cut for cut in cuts.by_volatility}
     parts[t("cuts.without_best_days")] = cuts.without_best_days
-    table = {
-        t("cuts.sessions"): [f.number(cut.sessions, 0) for cut in parts.values()],
-        t("metric.total_return"): [f.percent(cut.total_return) for cut in parts.values()],
-        t("metric.sharpe_ratio"): [f.number(cut.sharpe_ratio) for cut in parts.values()],
-    }
-    st.table(pd.DataFrame(table, index=pd.Index(list(parts), name=t("cuts.part"))), border="horizontal")
+    rows = [
+        {t("cuts.sessions"): f.number(cut.sessions, 0), **written(cut, "total_return", "sharpe_ratio")}
+        for cut in parts.values()
+    ]
+    st.table(pd.DataFrame(rows, index=pd.Index(list(parts), name=t("cuts.part"))), border="horizontal")
     st.caption(t("cuts.hint"))
-
-
-def _brief(what: str, accounts: Mapping[str, SpecifiedMetrics]) -> None:
-    """Show accounts with their few decisive figures, a row each."""
-    shown = ("sharpe_ratio", "total_return", "max_drawdown", "total_trades")
-    columns = {
-        t(f"metric.{metric}"): [_figure(metric, getattr(metrics, metric)) for metrics in accounts.values()]
-        for metric in shown
-    }
-    st.table(pd.DataFrame(columns, index=pd.Index(list(accounts), name=what)), border="horizontal")
 
 
 def _evidence(evidence: Evidence | None) -> None:
@@ -370,11 +352,12 @@ def _intervals(evidence: Evidence) -> None:
     if not (intervals := evidence.intervals_90):
         return
     st.caption(t("evidence.intervals_hint"))
-    names = ("sharpe_ratio", "total_return", "max_drawdown")
-    rows = [[_figure(name, value) for value in intervals[name]] for name in names]
+    rows = {
+        metric.label(t.language): [metric.write(bound, t.language) for bound in intervals[name]]
+        for name, metric in INTERVALS.items()
+    }
     columns = [t(f"evidence.{name}") for name in ("found", "low", "high")]
-    labels = [t("metric.sharpe_ratio"), t("metric.total_return"), t("evidence.closing_drawdown")]
-    st.table(pd.DataFrame(rows, index=labels, columns=columns), border="horizontal")
+    st.table(pd.DataFrame.from_dict(rows, orient="index", columns=columns), border="horizontal")
 
 
 def _power(evidence: Evidence) -> None:

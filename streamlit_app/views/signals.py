@@ -4,15 +4,14 @@ import pandas as pd
 import streamlit as st
 
 from streamlit_app import charts, queries
-from streamlit_app.page import empty, formats, numeric, translator
-from streamlit_app.times import in_bogota
+from streamlit_app.page import empty, formats, in_bogota, numeric, translator
 
 _N_BARS = 200
 
 
 def show() -> None:
     """Chart signal and confidence, then reasons for missing signals, and the rows."""
-    st.title(t("signals.title"))
+    st.title(t("nav.signals"))
     rows = queries.signals(_N_BARS)
     if not rows:
         empty(t("signals.empty"), t("signals.empty_next"))
@@ -21,7 +20,7 @@ def show() -> None:
     instruments = sorted({row.instrument for row in rows})
     chosen = instruments[0]
     if len(instruments) > 1:
-        chosen = st.selectbox(t("signals.instrument"), instruments)
+        chosen = st.selectbox(t("column.instrument"), instruments)
     rows = [row for row in rows if row.instrument == chosen]
     _chart(rows[::-1])
     _missing(rows)
@@ -39,7 +38,7 @@ def _chart(rows: list[queries.Record]) -> None:
         (t("column.signal"), t("column.confidence")),
         f.separators,
     )
-    st.plotly_chart(figure, config={"displayModeBar": False}, key="signals", alt=t("signals.title"))
+    st.plotly_chart(figure, config={"displayModeBar": False}, key="signals", alt=t("nav.signals"))
 
 
 def _missing(rows: list[queries.Record]) -> None:

@@ -1,5 +1,7 @@
+from types import SimpleNamespace
+
 from dosvotos.backtest.metrics import Metrics
-from dosvotos.reports.metrics import METRICS, RESULTS
+from dosvotos.reports.metrics import METRICS, RESULTS, write_metrics
 
 
 def test_every_metric_of_a_backtest_has_its_row():
@@ -11,4 +13,9 @@ def test_a_metric_is_written_by_its_unit_in_each_language():
     drawdown, trades = METRICS["max_drawdown"], METRICS["total_trades"]
     assert (drawdown.write(0.05337), drawdown.write(0.05337, "es")) == ("5.3%", "5,3\u00a0%")
     assert (trades.write(12_345), trades.label("es")) == ("12,345", "Operaciones")
-    assert METRICS["sharpe_ratio"].write(None) == "\u2013"
+    keys = ("sharpe_ratio", "max_drawdown", "turnover")
+    assert write_metrics(SimpleNamespace(sharpe_ratio=1204.5, max_drawdown=None), keys, "es") == {
+        "Índice de Sharpe": "1.204,50",
+        "Caída máxima": "\u2013",
+        "Puntas por sesión": "\u2013",
+    }

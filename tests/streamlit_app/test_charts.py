@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from streamlit_app import charts
-from streamlit_app.times import day_in_bogota, in_bogota
+from dosvotos.formats import Formats
+from streamlit_app import charts, page
 
 
 def test_thinning_keeps_first_last_and_every_extreme_of_a_long_series():
@@ -78,8 +78,7 @@ def test_missing_signals_break_the_line():
     assert not confidence.connectgaps
 
 
-def test_times_are_bogotas():
-    moment = datetime(2025, 7, 1, 3, 30, tzinfo=UTC)
-    assert in_bogota(moment) == "2025-06-30 22:30"
-    assert day_in_bogota(moment) == "2025-06-30"
-    assert in_bogota(None) == day_in_bogota(None) == "\u2013"
+def test_times_are_bogotas(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(page, "formats", lambda: Formats("es"))
+    assert page.in_bogota(datetime(2025, 7, 1, 3, 30, tzinfo=UTC)) == "2025-06-30 22:30"
+    assert page.in_bogota(None) == "\u2013"

@@ -8,6 +8,7 @@ from sqlalchemy import update
 from dosvotos.commands.jobs import run_queued
 from dosvotos.database.connection import writing
 from dosvotos.database.tables import model_registry
+from dosvotos.reports.metrics import METRICS
 from streamlit_app.i18n import LANGUAGES, Translator
 from tests.proposal_fixtures import Desk
 from tests.streamlit_app.test_api import assert_problem
@@ -98,7 +99,7 @@ def test_the_page_takes_a_request_and_shows_its_result(open_page, desk: Desk, la
     at = open_page("review", language, proposal_id)
     assert t("extra.done") in said(at) and t("sample.IN-SAMPLE") in said(at)
     assert t("extra.seen") in "\n".join(warning.value for warning in at.warning)
-    assert t("metric.total_return") in [metric.label for metric in at.metric]
+    assert METRICS["total_return"].label(language) in [metric.label for metric in at.metric]
 
 
 def test_the_page_says_why_a_period_is_refused(open_page, desk: Desk):  # noqa: F811

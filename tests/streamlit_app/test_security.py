@@ -252,6 +252,7 @@ def test_pages_forbid_anything_from_elsewhere(client: TestClient, desk: Desk):
 def _start(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     """Run the command; it would block if it did not refuse."""
     monkeypatch.setattr(sys, "argv", ["streamlit_app", *arguments])
+    monkeypatch.setattr(__main__, "enter_root", Path.cwd)  # the desk's folder is in no project
     monkeypatch.setattr(__main__.uvicorn.Server, "run", lambda *_, **__: pytest.fail("the server started"))
     return __main__.main()
 

@@ -28,7 +28,7 @@ def install_excepthook() -> None:
 
 
 def message_of(error: BaseException) -> str | None:
-    """The message for an error a user can mend, or None for a defect of ours."""
+    """Write the message for an error a user can mend; None for a defect of ours."""
     chain = list(_causes(error))
     for cause in chain:
         if isinstance(cause, DosVotosError):
@@ -58,7 +58,7 @@ def _report(kind: type[BaseException], error: BaseException, trace: TracebackTyp
 
 
 def exit_code(error: BaseException) -> int:
-    """3 for a run that finished on stale data, else 1."""
+    """Return 3 for a run that finished on stale data, else 1."""
     return EXIT_STALE if isinstance(error, StaleDataError) else EXIT_ERROR
 
 

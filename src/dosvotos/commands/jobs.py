@@ -23,7 +23,7 @@ Echo = Callable[[str], None]
 
 
 def run_queued(engine: Engine, echo: Echo, lease: timedelta = LEASE) -> int:
-    """Run extra backtests until none waits; gives the number of those done or failed."""
+    """Run extra backtests until none waits, and count those done or failed."""
     worker, worked = f"{os.getpid()}-{uuid.uuid4().hex[:12]}", 0
     while (request := claim_request(engine, worker, _now(), lease)) is not None:
         echo(f"backtest {request.id}: {request.start_date} to {request.end_date}, {request.sample}")

@@ -2,8 +2,9 @@
 
 import importlib
 import sys
+from functools import partial
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 import pandas as pd
 from rich.progress import Progress
@@ -19,6 +20,7 @@ from dosvotos.database.connection import database_url, open_existing
 from dosvotos.database.contracts import ContractBook
 from dosvotos.database.market_data import StoredMarket
 from dosvotos.errors import ParameterError
+from dosvotos.formats import MISSING
 from dosvotos.leakage.check import check_leaks
 from dosvotos.leakage.pipeline import BARS, CLOCK, Dataset, FeaturePipeline, pipeline_from_function
 from dosvotos.leakage.probe_log import short_name
@@ -35,18 +37,8 @@ INPUTS_BY_FEATURE: Final = {
 """The inputs of each column that L2 computes, and no others."""
 
 
-class StoredExperiment(NamedTuple):
-    """An experiment's contract and the history it works on."""
-
-    contract: ExperimentContract
-    history: MarketHistory
-
-
 def dataset_pipeline(contract: ExperimentContract) -> FeaturePipeline:
     """Return L2's own nodes as the pipeline under test."""
-
-    def features(bars: pd.DataFrame, macro: pd.DataFrame) -> pd.DataFrame:
-        return compute_features(contract, bars, macro)
 
     def dataset(frame: pd.DataFrame) -> Dataset:
         *splits, norm_stats = split_dataset(contract, frame)
@@ -60,11 +52,13 @@ def dataset_pipeline(contract: ExperimentContract) -> FeaturePipeline:
         return Dataset(rows, scaled, stats)
 
     embargo = contract.parameters.splits.embargo_sessions
-    return FeaturePipeline(f"of {contract.contract_id}", features, dataset, embargo, INPUTS_BY_FEATURE)
+    return FeaturePipeline(
+        f"of {contract.contract_id}", partial(compute_features, contract), dataset, embargo, INPUTS_BY_FEATURE
+    )
 
 
-def load_experiment(parameters: Parameters) -> StoredExperiment:
-    """Load what L2 would work on now: the experiment's contract, or the one its first run would make.
+def load_experiment(parameters: Parameters) -> tuple[ExperimentContract, MarketHistory]:
+    """Load an experiment's contract, or the one its first run would make, and the history L2 works on now.
 
     Raises
     ------
@@ -74,7 +68,7 @@ def load_experiment(parameters: Parameters) -> StoredExperiment:
     engine = open_existing(database_url())
     bar_table, macro_tables = StoredMarket(engine, parameters.experiment.instrument, parameters.feed).tables
     contract = freeze_contract(parameters, ContractBook(engine), bar_table)
-    return StoredExperiment(contract, MarketHistory(*select_history(contract, bar_table, macro_tables)))
+    return contract, MarketHistory(*select_history(contract, bar_table, macro_tables))
 
 
 def import_pipeline(reference: str, contract: ExperimentContract) -> FeaturePipeline:
@@ -136,7 +130,7 @@ def _feature_table(report: LeakReport) -> Table:
     for feature in report.features:
         style = "green" if feature.verdict == "clean" else "red" if feature.findings else "yellow"
         verdict = Text(feature.verdict, style)
-        moved_by = ", ".join(map(short_name, feature.inputs)) or "-"
+        moved_by = ", ".join(map(short_name, feature.inputs)) or MISSING
         table.add_row(Text(feature.feature), verdict, f"{feature.probes}", Text(moved_by))
     return table
 

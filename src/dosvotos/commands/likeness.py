@@ -40,14 +40,11 @@ def write_likeness(parameters: Parameters, data: Path | None, page: Path, edge: 
     from dosvotos.simulation.statistics import market_statistics
 
     real = None if data is None else _read_simulated_years(data)
-    content = {
-        **parameters.sample_market.model_dump(),
-        "start": FIRST_SESSION,
-        "edge": edge,
-        "hazards": "none",
-    }
-    sample = SampleMarketParams.model_validate(content)
-    until = pd.Timestamp(parameters.data_acquisition.as_of) if real is None else _end(real)
+    shown = {"start": FIRST_SESSION, "edge": edge, "hazards": "none"}
+    sample = SampleMarketParams.model_validate({**parameters.sample_market.model_dump(), **shown})
+    until = pd.Timestamp(parameters.data_acquisition.as_of)
+    if real is not None:
+        until = real.bars["timestamp"].max() + pd.Timedelta(days=1)
     market = simulate_market(sample, parameters.macro_variables.variables, until)
     measured = market_statistics(market.bars, market.macro)
     measured_real = None if real is None else market_statistics(real.bars, real.macro)
@@ -67,8 +64,3 @@ def _read_simulated_years(folder: Path) -> RawMarket:
     raw = read_folder(folder)
     bars = raw.bars[raw.bars["timestamp"] >= pd.Timestamp(FIRST_SESSION, tz="UTC")]
     return RawMarket(bars, raw.macro[raw.macro["observation_date"] >= FIRST_SESSION])
-
-
-def _end(real: RawMarket) -> pd.Timestamp:
-    last: pd.Timestamp = real.bars["timestamp"].max()
-    return last + pd.Timedelta(days=1)

@@ -1,5 +1,6 @@
 """What metrics are called and how they are written: one table for console, pages, pack and app."""
 
+from collections.abc import Iterable
 from typing import Final, Literal, NamedTuple
 
 from dosvotos.formats import Form, Formats, Language
@@ -66,3 +67,18 @@ METRICS: Final = {
     )
 }
 """Every metric by its key."""
+
+INTERVALS: Final = {
+    "sharpe_ratio": METRICS["sharpe_ratio"],
+    "total_return": METRICS["total_return"],
+    "max_drawdown": METRICS["max_drawdown"]._replace(
+        en="Maximum drawdown, session ends", es="Caída máxima, cierres de sesión"
+    ),
+}
+"""The metrics of which the evidence gives intervals; their drawdown is between session ends."""
+
+
+def write_metrics(account: object, keys: Iterable[str], language: Language = "en") -> dict[str, str]:
+    """Write metrics that are attributes of an account, by their labels; one it does not have is missing."""
+    metrics = [METRICS[key] for key in keys]
+    return {m.label(language): m.write(getattr(account, m.key, None), language) for m in metrics}

@@ -24,7 +24,7 @@ from dosvotos.formats import CHANCE, COUNT, MISSING, Form
 from dosvotos.promotion.audit import read_audit_log
 from dosvotos.promotion.report_files import check_reports, read_report
 from dosvotos.reports.figures import BAD, BLUE, MUTED, figure, line
-from dosvotos.reports.metrics import METRICS, RESULTS
+from dosvotos.reports.metrics import INTERVALS, RESULTS
 from dosvotos.reports.rendering import render
 from dosvotos.reports.tables import EN, Cell, Table, rows_table
 
@@ -216,8 +216,7 @@ def _evidence_words(name: str) -> tuple[str, Form | None]:
         return f"return on val of seed {rest}", Form(2, percent=True)
     if head == "intervals_90" and rest:
         key, _, bound = rest.rpartition(".")
-        words = "Drawdown between session ends" if key == "max_drawdown" else METRICS[key].label()
-        return f"{words}, {_BOUNDS[int(bound)]}", METRICS[key].form
+        return f"{INTERVALS[key].label()}, {_BOUNDS[int(bound)]}", INTERVALS[key].form
     return _EVIDENCE.get(name, (name.replace("_", " "), None))
 
 

@@ -6,6 +6,7 @@ import pandas as pd
 
 from dosvotos.console import open_console, plain_table
 from dosvotos.contracts.records import AcquisitionRecord, BarState, SeriesState
+from dosvotos.formats import MISSING
 from dosvotos.hashing import short
 
 _MINUTE = "%Y-%m-%d %H:%M"
@@ -36,7 +37,7 @@ def print_acquisition(record: AcquisitionRecord, findings: pd.DataFrame) -> None
 
 
 def describe_overdue(record: AcquisitionRecord) -> str:
-    """What is too old, for how long, and why nothing newer came."""
+    """Say what is too old for a signal, for how long, and why nothing newer came."""
     states = {series.variable: series for series in record.series}
     lines = [f"L0 stored all that came, but {len(record.overdue)} source(s) are too old for a signal:"]
     for subject in record.overdue:
@@ -46,9 +47,8 @@ def describe_overdue(record: AcquisitionRecord) -> str:
             age = f", {series.age_days:.1f} days old, limit {series.limit_days}" if series.age_days else ""
             lines.append(f"  - {subject}: last {last}{age}; {_why(series.notes)}")
         else:
-            lines.append(
-                f"  - bars: session {record.bars.missing_session} is missing; {_why(record.bars.notes)}"
-            )
+            missing = record.bars.missing_session
+            lines.append(f"  - bars: session {missing} is missing; {_why(record.bars.notes)}")
     return "\n".join(lines)
 
 
@@ -59,17 +59,17 @@ def _why(notes: tuple[str, ...]) -> str:
 def _bar_cells(bars: BarState) -> list[str]:
     missing = f"[red]{bars.missing_session} is missing[/]" if bars.missing_session else ""
     found = ", ".join(filter(None, (missing, _findings(bars))))
-    last = f"{bars.last_bar:{_MINUTE}}" if bars.last_bar else "-"
-    return [bars.source or "-", last, last, "", f"{bars.bars:,}", f"{bars.new:,}", found]
+    last = f"{bars.last_bar:{_MINUTE}}" if bars.last_bar else MISSING
+    return [bars.source or MISSING, last, last, "", f"{bars.bars:,}", f"{bars.new:,}", found]
 
 
 def _series_cells(series: SeriesState) -> list[str]:
-    age = "-" if series.age_days is None else f"{series.age_days:.1f} of {series.limit_days}"
+    age = MISSING if series.age_days is None else f"{series.age_days:.1f} of {series.limit_days}"
     colour = "red" if series.priority == "HIGH" else "yellow"
     return [
-        series.source or "-",
-        series.last_observation or "-",
-        f"{pd.Timestamp(series.published_at):{_MINUTE}}" if series.published_at else "-",
+        series.source or MISSING,
+        series.last_observation or MISSING,
+        f"{pd.Timestamp(series.published_at):{_MINUTE}}" if series.published_at else MISSING,
         f"[{colour}]{age}[/]" if series.stale else age,
         f"{series.rows:,}",
         f"{series.new:,}",
@@ -78,11 +78,8 @@ def _series_cells(series: SeriesState) -> list[str]:
 
 
 def _findings(state: BarState | SeriesState) -> str:
-    counts = {
-        "quarantined": state.findings.quarantined,
-        "reported": state.findings.reported,
-        "note(s)": len(state.notes),
-    }
+    quarantined, reported = state.findings.quarantined, state.findings.reported
+    counts = {"quarantined": quarantined, "reported": reported, "note(s)": len(state.notes)}
     return ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
 
 

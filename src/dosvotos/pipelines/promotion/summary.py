@@ -9,31 +9,21 @@ from sqlalchemy import Row
 from dosvotos.backtest.report import BacktestReport
 from dosvotos.backtest.stress import Stress
 from dosvotos.console import open_console, plain_table
-from dosvotos.formats import Formats
 from dosvotos.hashing import short
 from dosvotos.promotion.evidence import Evidence
 from dosvotos.promotion.proposal import stored_criteria, stored_evidence
+from dosvotos.reports.metrics import INTERVALS, METRICS, RESULTS, write_metrics
+from dosvotos.reports.tables import EN
 
-_FORMATS = Formats("en")
 _COLOURS = {"PROMOTE": "green", "REVIEW": "yellow", "REJECT": "red"}
 _VERDICT_COLOURS = {"PASS": "green", "FAIL": "red"}
-_INTERVALS = {
-    "sharpe_ratio": ("Sharpe ratio", "{:.2f}"),
-    "total_return": ("total return", "{:+.1%}"),
-    "max_drawdown": ("drawdown, session ends", "{:.1%}"),
-}
 _SHOWN_HASHES = (
-    "acquisition_hash",
-    "config_hash",
-    "dataset_hash",
-    "model_hash",
-    "test_dataset_hash",
-    "backtest_hash",
-)
+    "acquisition_hash", "config_hash", "dataset_hash", "model_hash", "test_dataset_hash", "backtest_hash",
+)  # fmt: skip
 
 
 def print_proposal(proposal: Row[Any], report: BacktestReport) -> None:
-    """Print recommendation, metrics, criteria, evidence, lineage and the next step."""
+    """Print a registered proposal: recommendation, metrics, criteria, evidence, lineage and the next step."""
     console, evidence = open_console(), stored_evidence(proposal)
     colour = _COLOURS[proposal.recommendation]
     console.print()
@@ -59,33 +49,22 @@ def print_proposal(proposal: Row[Any], report: BacktestReport) -> None:
 
 def _metrics(report: BacktestReport) -> Table:
     table = plain_table("out of sample", report.test_period, "always long", "always short")
-    columns = (report.metrics, report.naive.always_long, report.naive.always_short)
-    for label, name, form in (
-        ("Sharpe ratio", "sharpe_ratio", "{:.2f}"),
-        ("Sortino ratio", "sortino_ratio", "{:.2f}"),
-        ("Calmar ratio", "calmar_ratio", "{:.2f}"),
-        ("max drawdown", "max_drawdown", "{:.1%}"),
-        ("win rate", "win_rate", "{:.1%}"),
-        ("profit factor", "profit_factor", "{:.2f}"),
-        ("trades", "total_trades", "{:,}"),
-        ("average trade, USD", "avg_trade_pnl", "{:+,.2f}"),
-        ("total return", "total_return", "{:+.1%}"),
-    ):
-        values = [getattr(column, name) for column in columns]
-        table.add_row(label, *("-" if value is None else form.format(value) for value in values))
+    accounts = (report.metrics, report.naive.always_long, report.naive.always_short)
+    for metric in RESULTS:
+        table.add_row(metric.label(), *(metric.write(getattr(account, metric.key)) for account in accounts))
     return table
 
 
 def _stress(stress: Stress) -> Table:
     """Tabulate the same decisions at other costs and with later fills, and where the gain is used up."""
-    cases = [(f"{case.cost_bps:.1f} bps a side", case.metrics) for case in stress.costs]
+    names, cost, even = ("sharpe_ratio", "total_return"), METRICS["cost_bps"], METRICS["break_even_bps"]
+    table = plain_table("the same decisions", *(METRICS[name].label() for name in names))
+    cases = [(f"{cost.write(case.cost_bps)} bps a side", case.metrics) for case in stress.costs]
     cases += [(f"filled {case.bars} bar(s) later", case.metrics) for case in stress.delays if case.bars]
-    table = plain_table("the same decisions", "Sharpe ratio", "total return")
     for label, metrics in cases:
-        sharpe = "-" if metrics.sharpe_ratio is None else f"{metrics.sharpe_ratio:.2f}"
-        table.add_row(label, sharpe, f"{metrics.total_return:+.1%}")
-    even = stress.break_even_bps
-    table.add_row("gain used up at", "never a gain" if even is None else f"{even:.1f} bps a side")
+        table.add_row(label, *write_metrics(metrics, names).values())
+    used_up = "never a gain" if stress.break_even_bps is None else even.write(stress.break_even_bps)
+    table.add_row(even.label(), used_up)
     return table
 
 
@@ -104,20 +83,20 @@ def _evidence(evidence: Evidence) -> Table:
     look = f"look {evidence.looks} at this window" if evidence.looks > 1 else "first look at this window"
     table.add_row("looks", f"{look}, {evidence.prior_trials} declared; {evidence.seeds}")
     table.add_row("trial ledger", f"{short(evidence.ledger.id)}, since {evidence.ledger.created_at[:10]}")
-    table.add_row("true Sharpe ratio above 0", _FORMATS.chance(evidence.psr))
-    table.add_row("above the luckiest of all looks", _FORMATS.chance(evidence.deflated_sharpe))
+    table.add_row("true Sharpe ratio above 0", EN.chance(evidence.psr))
+    table.add_row("above the luckiest of all looks", EN.chance(evidence.deflated_sharpe))
     if evidence.spa_p_value is not None:
         member = "in" if evidence.in_superior_set else "not in"
-        asked = f"at most {evidence.level:.4f} needed, {member} the superior set"
-        table.add_row("SPA p-value", f"{evidence.spa_p_value:.4f} ({asked})")
+        asked = f"at most {EN.number(evidence.level, 4)} needed, {member} the superior set"
+        table.add_row("SPA p-value", f"{EN.number(evidence.spa_p_value, 4)} ({asked})")
     needed = evidence.min_track_record
     record = "none is long enough" if needed is None else f"{needed:,} sessions"
     table.add_row("record needed", f"{record}; the window has {evidence.sessions:,}")
     for name, interval in (evidence.intervals_90 or {}).items():
-        label, form = _INTERVALS[name]
-        found, low, high = map(form.format, interval)
-        table.add_row(label, f"{found} ({low} to {high}, 90%)")
-    shown = ", ".join(f"{sharpe}: {_FORMATS.chance(chance)}" for sharpe, chance in evidence.power.items())
+        metric = INTERVALS[name]
+        found, low, high = map(metric.write, interval)
+        table.add_row(metric.label(), f"{found} ({low} to {high}, 90%)")
+    shown = ", ".join(f"{sharpe}: {EN.chance(chance)}" for sharpe, chance in evidence.power.items())
     table.add_row("window would show a true Sharpe of", shown)
     return table
 
@@ -134,8 +113,8 @@ def _remarks(proposal: Row[Any], evidence: Evidence | None) -> list[str]:
     if (edge := proposal.lineage["planted_edge"]) is not None:
         lines.append(
             f"The sample market's edge ({edge}) is planted and generous; real markets are not like this. "
-            f"Someone who knew it and was flat overnight would have had Sharpe "
-            f"{proposal.lineage['oracle_sharpe']:.2f}."
+            "Someone who knew it and was flat overnight would have had Sharpe "
+            f"{METRICS['sharpe_ratio'].write(proposal.lineage['oracle_sharpe'])}."
         )
     if evidence and evidence.point_in_time == "unproven":
         lines.append("point in time: unproven, the macro data are final vintages.")
