@@ -45,9 +45,7 @@ def scheduled_sessions(start: date, end: date) -> np.ndarray:
 
 def session_dates(bar_times: pd.DatetimeIndex) -> np.ndarray:
     """Return the Bogota date of each bar, ``datetime64[D]`` of shape (n_bars,)."""
-    days = _local_microseconds(bar_times) // US_PER_DAY
-    dates: np.ndarray = days.astype("datetime64[D]")
-    return dates
+    return (_local_microseconds(bar_times) // US_PER_DAY).astype("datetime64[D]")
 
 
 def slots(bar_times: pd.DatetimeIndex) -> np.ndarray:
@@ -55,8 +53,7 @@ def slots(bar_times: pd.DatetimeIndex) -> np.ndarray:
 
     Counts minutes since the open, not bars present. A label off the five-minute grid is off session.
     """
-    since_midnight = _local_microseconds(bar_times) % US_PER_DAY
-    since_open = since_midnight - _OPEN_MINUTE * US_PER_MINUTE
+    since_open = _local_microseconds(bar_times) % US_PER_DAY - _OPEN_MINUTE * US_PER_MINUTE
     index, off_grid = np.divmod(since_open, US_PER_BAR)
     return np.where((index >= 0) & (index < BARS_PER_SESSION) & (off_grid == 0), index, -1)
 

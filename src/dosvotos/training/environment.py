@@ -15,7 +15,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from dosvotos.contracts.features import FEATURE_ORDER
 from dosvotos.market.normalization import CLIP
 from dosvotos.policy.forward import TARGETS
-from dosvotos.training.episodes import Episodes, MarketTape
+from dosvotos.training.episodes import Episodes, TrainingArrays
 from dosvotos.training.reward import COMPONENTS, RewardWeights
 
 
@@ -35,7 +35,7 @@ class MarketVecEnv(VecEnv):
 
     Parameters
     ----------
-    tape, episode_bars, cost, weights
+    data, episode_bars, cost, weights
         As `Episodes` takes them.
     n_envs : int
     seed : int
@@ -51,10 +51,16 @@ class MarketVecEnv(VecEnv):
     render_mode = None
 
     def __init__(
-        self, tape: MarketTape, n_envs: int, episode_bars: int, cost: float, weights: RewardWeights, seed: int
+        self,
+        data: TrainingArrays,
+        n_envs: int,
+        episode_bars: int,
+        cost: float,
+        weights: RewardWeights,
+        seed: int,
     ) -> None:
         super().__init__(n_envs, observation_space(), action_space())
-        self.episodes = Episodes(tape, n_envs, episode_bars, cost, weights)
+        self.episodes = Episodes(data, n_envs, episode_bars, cost, weights)
         self._actions = np.zeros(n_envs, dtype=np.int64)
         self.seed(seed)
 
@@ -135,7 +141,7 @@ class MarketVectorEnv(gym.vector.VectorEnv):
 
     Parameters
     ----------
-    tape, episode_bars, cost, weights
+    data, episode_bars, cost, weights
         As `Episodes` takes them.
     num_envs : int
 
@@ -148,13 +154,13 @@ class MarketVectorEnv(gym.vector.VectorEnv):
     metadata = {"render_modes": [], "autoreset_mode": AutoresetMode.SAME_STEP}
 
     def __init__(
-        self, tape: MarketTape, num_envs: int, episode_bars: int, cost: float, weights: RewardWeights
+        self, data: TrainingArrays, num_envs: int, episode_bars: int, cost: float, weights: RewardWeights
     ) -> None:
         self.num_envs = num_envs
         self.single_observation_space, self.single_action_space = observation_space(), action_space()
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
-        self.episodes = Episodes(tape, num_envs, episode_bars, cost, weights)
+        self.episodes = Episodes(data, num_envs, episode_bars, cost, weights)
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
@@ -186,7 +192,7 @@ class MarketEnv(gym.Env):
 
     Parameters
     ----------
-    tape, episode_bars, cost, weights
+    data, episode_bars, cost, weights
         As `Episodes` takes them.
 
     Notes
@@ -197,9 +203,9 @@ class MarketEnv(gym.Env):
 
     metadata: dict[str, Any] = {"render_modes": []}
 
-    def __init__(self, tape: MarketTape, episode_bars: int, cost: float, weights: RewardWeights) -> None:
+    def __init__(self, data: TrainingArrays, episode_bars: int, cost: float, weights: RewardWeights) -> None:
         self.observation_space, self.action_space = observation_space(), action_space()
-        self.episodes = Episodes(tape, 1, episode_bars, cost, weights)
+        self.episodes = Episodes(data, 1, episode_bars, cost, weights)
         self._running = False
 
     def reset(

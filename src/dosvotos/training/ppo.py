@@ -13,15 +13,15 @@ import torch
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 
-from dosvotos.backtest.simulate import policy_targets, tape_of
+from dosvotos.backtest.simulate import policy_targets
 from dosvotos.contracts.parameters import CurriculumPhase, Parameters, TradingParams, TrainingParams
 from dosvotos.errors import DataError
-from dosvotos.market.accounting import run_account
+from dosvotos.market.accounting import Tape, run_account
 from dosvotos.market.normalization import NormStats
 from dosvotos.policy.forward import ServedPolicy
 from dosvotos.training.checkpoint import Checkpoint, TrainingState, capture_state, restore_state
 from dosvotos.training.environment import MarketVecEnv
-from dosvotos.training.episodes import complete_rows, market_tape
+from dosvotos.training.episodes import complete_rows, training_arrays
 from dosvotos.training.fast_ppo import FastPPO
 from dosvotos.training.results import LOSSES, ProgressCallback, TrainingProgress, TrainingResult, Validation
 from dosvotos.training.reward import COMPONENTS, phase_weights
@@ -118,10 +118,10 @@ def _new_env(
     parameters: Parameters, seed: int, train_rows: pd.DataFrame, norm_stats: NormStats
 ) -> MarketVecEnv:
     settings, trading = parameters.training, parameters.trading
-    tape = market_tape(train_rows, norm_stats, settings.episode_bars, _is_financed(trading))
+    data = training_arrays(train_rows, norm_stats, settings.episode_bars, _is_financed(trading))
     n_envs, cost = settings.hyperparameters.n_envs, trading.costs.per_side
     weights = phase_weights(parameters.curriculum.phases[0], parameters.reward)
-    return MarketVecEnv(tape, n_envs, settings.episode_bars, cost, weights, seed)
+    return MarketVecEnv(data, n_envs, settings.episode_bars, cost, weights, seed)
 
 
 def _is_financed(trading: TradingParams) -> bool:
@@ -159,7 +159,7 @@ class _ValidationCallback(BaseCallback):
         if complete_rows(val_rows, "val").empty:
             raise DataError(f"val: no row of {len(val_rows)} has all features, so no policy can be judged")
         self._parameters, self._seed = parameters, seed
-        self._val_rows, self._val_tape, self._norm_stats = val_rows, tape_of(val_rows), norm_stats
+        self._val_rows, self._val_tape, self._norm_stats = val_rows, Tape.from_rows(val_rows), norm_stats
         self._progress, self._checkpoint = progress, checkpoint
         self._phases = parameters.curriculum.phases
         self._total_timesteps = sum(phase.timesteps for phase in self._phases)

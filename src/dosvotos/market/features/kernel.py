@@ -342,11 +342,8 @@ def _write_variable(
         if first_bar[i] > written:
             _write_known(macro.summary, variable, close_time, written, first_bar[i], rows)
             written = first_bar[i]
-        day, value, expires = (
-            publications.day[i],
-            publications.value[i],
-            publications.published_at[i] + max_age,
-        )
+        day, value = publications.day[i], publications.value[i]
+        expires = publications.published_at[i] + max_age
         bounds = insert_observation(macro, variable, bounds, day, value, expires)
         if k + 1 == end or first_bar[order[k + 1]] > written:
             update_summary(macro, variable, bounds, with_z_score, with_change, buffer)
