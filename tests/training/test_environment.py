@@ -44,8 +44,8 @@ def test_the_vecenv_interface_answers():
     env = environment(training_data(), n_envs=3)
     assert env.get_attr("num_envs") == [3, 3, 3] and env.get_attr("num_envs", [1]) == [3]
     assert env.env_is_wrapped(object) == [False] * 3
-    env.set_attr("weights", RewardWeights(1, 2, 3))
-    assert env.weights == RewardWeights(1, 2, 3)
+    env.set_attr("render_mode", "human")
+    assert env.render_mode == "human"
     assert env.unwrapped is env
     env.close()
 

@@ -245,11 +245,11 @@ def test_an_episodes_return_is_the_sum_of_its_rewards():
 
 @given(episode_bars=st.integers(2, 700), seed=st.integers(0, 99))
 @settings(max_examples=20, deadline=None)
-def test_no_episode_ever_looks_past_the_tape(episode_bars: int, seed: int):
+def test_no_episode_ever_looks_past_its_data(episode_bars: int, seed: int):
     data = training_data(ROWS, episode_bars)
     env = environment(data, n_envs=4, episode_bars=episode_bars, seed=seed)
     beyond = np.append(data.close, [np.nan, np.nan])
-    env.episodes._prices = env.episodes._prices._replace(close=beyond)
+    env.episodes._data = data._replace(close=beyond)
     env.reset()
     for _ in range(min(3 * episode_bars, 800)):
         _, rewards, _, _ = env.step(np.full(4, 2))
@@ -272,7 +272,7 @@ def test_weights_can_change_between_phases():
     env = environment(data, n_envs=1, weights=RewardWeights(0, 1, 0), cost=0.01)
     env.reset()
     assert env.step(np.array([2]))[1][0] == pytest.approx(-0.01)
-    env.weights = RewardWeights(0, 100, 0)
+    env.episodes.weights = RewardWeights(0, 100, 0)
     assert env.step(np.array([0]))[1][0] == pytest.approx(-2.0, rel=0.02)
 
 

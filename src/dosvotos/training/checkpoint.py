@@ -45,18 +45,12 @@ class TrainingState(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Checkpoint:
-    """The checkpoint file of one seed.
-
-    Attributes
-    ----------
-    path : Path
-    key : str
-        Hash of all that the training depends on; a state with another key is not restored.
-    """
+class CheckpointFile:
+    """The checkpoint file of one seed."""
 
     path: Path
     key: str
+    """Hash of all that the training depends on; a state with another key is not restored."""
 
     @classmethod
     def for_seed(
@@ -67,7 +61,7 @@ class Checkpoint:
         rows: tuple[pd.DataFrame, pd.DataFrame],
         norm_stats: NormStats,
     ) -> Self:
-        """Return the checkpoint of one seed, given the rows of train and val."""
+        """Return the checkpoint file of one seed, given the rows of train and val."""
         sections = {"reward", "curriculum", "trading", "training"}
         settings = parameters.model_dump(mode="json", include=sections)
         settings["training"]["seeds"] = [seed]

@@ -4,7 +4,7 @@ All three step `Episodes`: the same seed and actions give the same trajectories.
 """
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -31,7 +31,7 @@ def action_space() -> gym.spaces.Discrete:
 
 
 class MarketVecEnv(VecEnv):
-    """The market as stable-baselines3's VecEnv.
+    """The market as stable-baselines3's VecEnv; an ended episode is reset within the same step.
 
     Parameters
     ----------
@@ -63,15 +63,6 @@ class MarketVecEnv(VecEnv):
         self.episodes = Episodes(data, n_envs, episode_bars, cost, weights)
         self._actions = np.zeros(n_envs, dtype=np.int64)
         self.seed(seed)
-
-    @property
-    def weights(self) -> RewardWeights:
-        """Current reward weights; may be replaced between phases."""
-        return self.episodes.weights
-
-    @weights.setter
-    def weights(self, weights: RewardWeights) -> None:
-        self.episodes.weights = weights
 
     def reset(self) -> np.ndarray:
         """Reset all episodes, staggered, and return their observations."""
@@ -130,23 +121,11 @@ class MarketVecEnv(VecEnv):
         """Return False for each episode."""
         return [False] * self.num_envs
 
-    @property
-    def unwrapped(self) -> Self:
-        """Return the environment itself."""
-        return self
-
 
 class MarketVectorEnv(gym.vector.VectorEnv):
-    """The market as Gymnasium's VectorEnv; an ended episode is reset within the same step.
+    """The market as Gymnasium's VectorEnv, made of what `Episodes` takes.
 
-    Parameters
-    ----------
-    data, episode_bars, cost, weights
-        As `Episodes` takes them.
-    num_envs : int
-
-    Notes
-    -----
+    An ended episode is reset within the same step.
     ``infos["reward"]`` holds each component's contribution to the rewards, arrays of shape (num_envs,).
     ``reset(options={"staggered": True})`` starts the episodes in their middle, as `MarketVecEnv` does.
     """
@@ -188,15 +167,8 @@ class MarketVectorEnv(gym.vector.VectorEnv):
 
 
 class MarketEnv(gym.Env):
-    """The market as Gymnasium's Env.
+    """The market as Gymnasium's Env, made of what `Episodes` takes.
 
-    Parameters
-    ----------
-    data, episode_bars, cost, weights
-        As `Episodes` takes them.
-
-    Notes
-    -----
     ``info["reward"]`` holds each component's contribution to the reward.
     ``reset(options={"staggered": True})`` starts the episode in its middle.
     """

@@ -153,7 +153,7 @@ class Episodes:
             returns=np.zeros((n_episodes, len(COMPONENTS))),
         )
         self.generators = [np.random.default_rng() for _ in range(n_episodes)]
-        self._starts, self._prices = data.starts, _Prices(data.close, data.overnight_yield)
+        self._data = data
         self._episode_bars, self._cost = episode_bars, cost
         self._observations = np.zeros((len(data.close), len(FEATURE_ORDER)), dtype=np.float32)
         self._observations[:, :_POSITION] = data.observations
@@ -173,7 +173,7 @@ class Episodes:
 
     def reset(self, indices: Sequence[int] | np.ndarray) -> None:
         """Reset the episodes of the given indices, each to the start of a session."""
-        starts, accounts = self._starts, self.accounts
+        starts, accounts = self._data.starts, self.accounts
         for i in indices:
             accounts.row[i] = starts[self.generators[i].integers(len(starts))]
             accounts.age[i], accounts.units[i], accounts.returns[i] = 0, 0.0, 0.0
@@ -187,8 +187,8 @@ class Episodes:
         ValueError
             If an action is not 0, 1 or 2.
         """
-        rules = _StepRules(self._cost, self.weights.coefficients, self._episode_bars)
-        return Step(*_step(self._prices, self.accounts, actions, rules))
+        prices, coefficients = (self._data.close, self._data.overnight_yield), self.weights.coefficients
+        return Step(*_step(prices, self.accounts, actions, self._cost, coefficients, self._episode_bars))
 
     def observe(self) -> np.ndarray:
         """Return observations of shape (n_episodes, 15), float32, as the served policy gets them."""
@@ -198,9 +198,8 @@ class Episodes:
 
     def state(self) -> dict[str, Any]:
         """Return everything that the next steps depend on, ready for JSON, for `restore`."""
-        account = {name: values.tolist() for name, values in self.accounts._asdict().items()}
         return {
-            "account": account,
+            "account": {name: values.tolist() for name, values in self.accounts._asdict().items()},
             "randoms": [generator.bit_generator.state for generator in self.generators],
         }
 
@@ -212,27 +211,17 @@ class Episodes:
             generator.bit_generator.state = saved
 
 
-class _Prices(NamedTuple):
-    """The data's arrays that steps need."""
-
-    close: np.ndarray
-    overnight_yield: np.ndarray
-
-
-class _StepRules(NamedTuple):
-    cost: float
-    coefficients: np.ndarray
-    episode_bars: int
-
-
 @njit()
 def _step(
-    prices: _Prices, accounts: Accounts, actions: np.ndarray, rules: _StepRules
+    prices: tuple[np.ndarray, np.ndarray],
+    accounts: Accounts,
+    actions: np.ndarray,
+    cost: float,
+    weights: np.ndarray,
+    episode_bars: int,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Fill each action's position at the next close, mark it at the close after; return `Step`'s fields."""
-    close, overnight_yield = prices
-    cost, weights, episode_bars = rules
-    n = len(actions)
+    (close, overnight_yield), n = prices, len(actions)
     rewards, contributions = np.empty(n, np.float32), np.empty((n, len(weights)))
     terminated, truncated = np.empty(n, np.bool_), np.empty(n, np.bool_)
     row, age, equity, peak, units, returns = accounts

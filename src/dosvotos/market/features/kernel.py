@@ -109,7 +109,7 @@ def process_bars(
 
 @njit(error_model="numpy")
 def process_bar(
-    technical: np.ndarray, summary: np.ndarray, bar: tuple[int, float, float, float, float], row: np.ndarray
+    technical: np.ndarray, summary: np.ndarray, bar: tuple[float, ...], row: np.ndarray
 ) -> tuple[int, int]:
     """As `process_bars`, of one bar without publications into `row` of shape (15,).
 
@@ -135,8 +135,7 @@ def check(state: FeatureState, bars: BarArrays, publications: PublicationArrays)
     last_close_time, published_at = state.technical[_LAST_CLOSE_TIME], publications.published_at
     if len(published_at) > 0 and published_at[0] <= last_close_time:
         return PUBLICATION_NOT_LATER, 0
-    status, index = _check_bars(last_close_time, bars)
-    return status, index
+    return _check_bars(last_close_time, bars)
 
 
 @njit(**NO_ALLOCATION)
