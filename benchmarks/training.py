@@ -129,7 +129,7 @@ def max_weight_difference(data: TrainingArrays, parameters: Parameters) -> float
 
     def train_both() -> None:
         nonlocal draws
-        draws.bit_generator.state = fast._rng.bit_generator.state
+        draws.bit_generator.state = fast.generator.bit_generator.state
         stock.rollout_buffer = copy.deepcopy(fast.rollout_buffer)
         FastPPO.train(fast)
         np.random.permutation = draws.permutation

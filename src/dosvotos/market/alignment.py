@@ -157,8 +157,7 @@ def insert_observation(
     """
     first, end = bounds
     if first < end and day <= macro.days[variable, end - 1]:
-        first, end = _insert_before_last(macro, variable, first, end, day, value, expires)
-        return first, end
+        return _insert_before_last(macro, variable, first, end, day, value, expires)
     if end == _CAPACITY:
         first, end = 0, _move_to_front(macro, variable, first)
     macro.days[variable, end], macro.values[variable, end] = day, value

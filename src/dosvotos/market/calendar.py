@@ -71,7 +71,7 @@ def in_session(bar_times: pd.DatetimeIndex) -> np.ndarray:
     if len(bar_times) == 0:
         return np.zeros(0, dtype=bool)
     days = session_dates(bar_times)
-    closed = closed_days("CO", _year(days.min()), _year(days.max()))
+    closed = closed_days_around(np.array([days.min(), days.max()]), BOGOTA)
     return np.is_busday(days, holidays=closed) & (slots(bar_times) >= 0)
 
 
@@ -103,7 +103,8 @@ def published_at(observation_dates: Sequence[date], rule: PublicationRule) -> pd
     days = np.asarray(observation_dates, dtype="datetime64[D]")
     if len(days) == 0:
         return pd.DatetimeIndex([], tz="UTC")
-    kind, shift, day = _parse_rule(rule.rule)
+    period, _, day = rule.rule.partition(":")
+    kind, shift = period[0], int(period[2:])
     closed = closed_days_around(days, rule.zone)
     if kind == "B":
         released = days if shift == 0 else np.busday_offset(days, shift, roll="backward", holidays=closed)
@@ -156,21 +157,11 @@ def _local_microseconds(bar_times: pd.DatetimeIndex) -> np.ndarray:
     return to_microseconds(bar_times.tz_convert(BOGOTA).tz_localize(None))
 
 
-def _year(day: np.datetime64) -> int:
-    return int(day.astype("datetime64[Y]").astype(int)) + 1970
-
-
 def _banks_closing_day(year: int, closed: set[date]) -> date:
     day = date(year, 12, 31)
     while day.weekday() >= 5 or day in closed:
         day -= timedelta(days=1)
     return day
-
-
-def _parse_rule(rule: str) -> tuple[str, int, str]:
-    head, _, day = rule.partition(":")
-    kind, _, shift = head.partition("+")
-    return kind, int(shift), day
 
 
 def _months_after_period(days: np.ndarray, kind: str, shift: int) -> np.ndarray:

@@ -11,16 +11,11 @@ from dosvotos.market.alignment import Z_WINDOW, known_at, weekday_observations
 from dosvotos.market.calendar import BAR
 from dosvotos.market.features import MarketHistory
 
-WARM_UP: Final = "warm_up"
-"""Too few bars before this one."""
-UNPUBLISHED: Final = "unpublished"
-"""Nothing of the variable was published yet."""
-AGED_OUT: Final = "aged_out"
-"""The last value known was older than its limit."""
-TOO_SHORT: Final = "too_short"
-"""Fewer values known than the feature needs."""
-UNDEFINED: Final = "undefined"
-"""Enough values, but no spread between them, or the last two too far apart."""
+WARM_UP: Final = "warm_up"  # too few bars before this one
+UNPUBLISHED: Final = "unpublished"  # nothing of the variable was published yet
+AGED_OUT: Final = "aged_out"  # the last value known was older than its limit
+TOO_SHORT: Final = "too_short"  # fewer values known than the feature needs
+UNDEFINED: Final = "undefined"  # enough values, but no spread between them, or the last two too far apart
 
 _VALUES_NEEDED: Final = {"_z": Z_WINDOW, "_change_1d": 2}
 

@@ -43,11 +43,6 @@ class Checkpoint(NamedTuple):
     row: np.ndarray
     """COLUMNS of that bar, shape (15,)."""
 
-    @property
-    def last_close_time(self) -> float:
-        """When that bar closed, microseconds UTC; minus infinity before the first."""
-        return self.state.last_close_time
-
     def copy(self) -> "Checkpoint":
         """Copy it, sharing no memory."""
         return Checkpoint(self.state.copy(), self.row.copy())
@@ -172,12 +167,12 @@ class FeatureStream:
         LateDataError
             If no checkpoint is that old; the stream is as before.
         """
-        if not self._checkpoints or self._checkpoints[0].last_close_time >= before:
+        if not self._checkpoints or self._checkpoints[0].state.last_close_time >= before:
             raise LateDataError(
                 f"features: {to_timestamp(before)} lies before the oldest of "
                 f"{len(self._checkpoints)} checkpoints; rebuild them from all stored bars"
             )
-        while (checkpoint := self._checkpoints.pop()).last_close_time >= before:
+        while (checkpoint := self._checkpoints.pop()).state.last_close_time >= before:
             continue
         self._set_to(checkpoint)
 
@@ -218,7 +213,7 @@ class FeatureStream:
 
     def _set_to(self, checkpoint: Checkpoint) -> None:
         self._state, self.row = checkpoint
-        self.last_close_time = checkpoint.last_close_time
+        self.last_close_time = self._state.last_close_time
 
     def _begins_session(self, close_time: int) -> bool:
         """Whether a bar lies in a later session than the last one; no session crosses midnight UTC."""

@@ -149,7 +149,7 @@ class MarketVectorEnv(gym.vector.VectorEnv):
             seed = [seed + i for i in range(self.num_envs)]
         if seed is not None:
             self.episodes.seed(seed)
-        return self.episodes.reset_all(_staggered(options)), {}
+        return self.episodes.reset_all((options or {}).get("staggered", False)), {}
 
     def step(
         self, actions: np.ndarray
@@ -187,7 +187,7 @@ class MarketEnv(gym.Env):
         super().reset(seed=seed)
         self._running = True
         self.episodes.generators = [self.np_random]
-        return self.episodes.reset_all(_staggered(options))[0], {}
+        return self.episodes.reset_all((options or {}).get("staggered", False))[0], {}
 
     def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Take the action; return observation, reward, terminated, truncated and info."""
@@ -198,7 +198,3 @@ class MarketEnv(gym.Env):
         terminated, truncated = bool(step.terminated[0]), bool(step.truncated[0])
         self._running = not (terminated or truncated)
         return self.episodes.observe()[0], float(step.rewards[0]), terminated, truncated, info
-
-
-def _staggered(options: dict[str, Any] | None) -> bool:
-    return bool((options or {}).get("staggered", False))

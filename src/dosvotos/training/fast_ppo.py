@@ -43,6 +43,8 @@ class FastPPO(PPO):
     saved file also opens in plain ``PPO.load``.
     """
 
+    generator: np.random.Generator
+    """Draws actions and minibatches."""
     _last_obs: np.ndarray
     _last_episode_starts: np.ndarray
 
@@ -58,32 +60,23 @@ class FastPPO(PPO):
         use_one_thread()
         self._flat = _FlatParameters(self.policy)
         if saved_state is not None:
-            self._rng.bit_generator.state = saved_state
+            self.generator.bit_generator.state = saved_state
 
     def set_random_seed(self, seed: int | None = None) -> None:
         """Seed SB3, torch, the environment, and the generator of actions and minibatches."""
         super().set_random_seed(seed)
-        self._rng = np.random.default_rng(seed)
-
-    @property
-    def generator_state(self) -> dict[str, Any]:
-        """State of the generator that draws actions and minibatches, ready for JSON."""
-        return dict(self._rng.bit_generator.state)
-
-    @generator_state.setter
-    def generator_state(self, state: dict[str, Any]) -> None:
-        self._rng.bit_generator.state = state
+        self.generator = np.random.default_rng(seed)
 
     def bind_moments(self) -> None:
         """Make Adam's moments views of the flat arrays, as an update does."""
         self._flat.bind_moments(self.policy.optimizer)
 
     def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), "_flat", "_rng"]
+        return [*super()._excluded_save_params(), "_flat", "generator"]
 
     def save(self, *arguments: Any, **settings: Any) -> None:
         """Save as SB3 does, with the generator's state."""
-        self._random_state = self._rng.bit_generator.state
+        self._random_state = self.generator.bit_generator.state
         super().save(*arguments, **settings)
 
     def collect_rollouts(
@@ -126,7 +119,7 @@ class FastPPO(PPO):
         return True
 
     def _act(self, observations: np.ndarray) -> tuple[np.ndarray, torch.Tensor, torch.Tensor]:
-        flat, uniforms, inputs = self._flat, self._rng.random(len(observations)), _flatten(observations)
+        flat, uniforms, inputs = self._flat, self.generator.random(len(observations)), _flatten(observations)
         actions, values, log_probs = kernel.act(flat.parameters, flat.networks, inputs, uniforms)
         return actions, torch.from_numpy(values), torch.from_numpy(log_probs)
 
@@ -166,7 +159,7 @@ class FastPPO(PPO):
         settings = self._ppo_settings()
         samples = _rollout_samples(self.rollout_buffer)
         n_samples = len(samples.actions)
-        order = np.array([self._rng.permutation(n_samples) for _ in range(self.n_epochs)])
+        order = np.array([self.generator.permutation(n_samples) for _ in range(self.n_epochs)])
         flat.bind_parameters()
         adam = flat.bind_moments(optimizer)
         metrics, n_epochs, n_steps = kernel.update(

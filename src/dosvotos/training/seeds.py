@@ -70,9 +70,8 @@ def train_seeds(
         return [training.train(seed, progress) for seed in seeds]
     for name, rows in zip(_ROW_FILES, (train_rows, val_rows), strict=True):
         write_file(folder / name, rows.to_parquet())
-    results = train_in_processes(
-        _SeedTraining(parameters, None, norm_stats, folder).train, seeds, progress, workers
-    )
+    train = _SeedTraining(parameters, None, norm_stats, folder).train
+    results = train_in_processes(train, seeds, progress, workers)
     return [results[seed] for seed in seeds]
 
 
