@@ -35,7 +35,7 @@ from rich.console import Console
 from rich.table import Table
 from stable_baselines3 import PPO
 
-from dosvotos.backtest.simulate import policy_targets, tape_of
+from dosvotos.backtest.simulate import policy_targets
 from dosvotos.contracts.features import FEATURE_ORDER, MARKET_FEATURES
 from dosvotos.market.accounting import Tape, run_account
 from dosvotos.market.normalization import fit_norm_stats
@@ -146,7 +146,7 @@ def peak_mib(policy: ServedPolicy, rows: pd.DataFrame) -> float:
 
 def equity_difference_vectorbt(rows: pd.DataFrame, targets: np.ndarray) -> float:
     """Furthest our equity lies from vectorbt's, through the tests' own peers."""
-    tape = tape_of(rows)
+    tape = Tape.from_rows(rows)
     case = {
         "close": tape.close.tolist(),
         "targets": targets.tolist(),

@@ -23,10 +23,10 @@ from kedro.config import OmegaConfigLoader
 from rich.console import Console
 from rich.table import Table
 
-from dosvotos.backtest.simulate import policy_targets, tape_of
+from dosvotos.backtest.simulate import policy_targets
 from dosvotos.contracts.features import MARKET_FEATURES
 from dosvotos.contracts.parameters import Parameters, read_parameters
-from dosvotos.market.accounting import run_account
+from dosvotos.market.accounting import Tape, run_account
 from dosvotos.market.calendar import scheduled_sessions, session_bar_times
 from dosvotos.market.normalization import fit_norm_stats
 from dosvotos.settings import CONFIG_LOADER_ARGS
@@ -120,7 +120,7 @@ def oracle_targets(market: Market, signal: np.ndarray) -> np.ndarray:
 
 def growth(rows: pd.DataFrame, targets: np.ndarray, cost_bps: float) -> float:
     """Logarithm of what an account that follows the targets has grown by."""
-    equity = run_account(tape_of(rows), targets, cost_bps / 10_000, 100_000.0).equity
+    equity = run_account(Tape.from_rows(rows), targets, cost_bps / 10_000, 100_000.0).equity
     return float(np.log(equity[-1] / equity[0]))
 
 

@@ -39,7 +39,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from dosvotos.contracts.parameters import Parameters
 from dosvotos.market.normalization import fit_norm_stats
 from dosvotos.training.environment import MarketVecEnv
-from dosvotos.training.episodes import MarketTape, market_tape
+from dosvotos.training.episodes import TrainingArrays, training_arrays
 from dosvotos.training.fast_ppo import FastPPO
 from dosvotos.training.ppo import train
 from dosvotos.training.reward import phase_weights
@@ -50,17 +50,17 @@ SB3_DEFAULTS = {"batch_size": 64, "n_epochs": 10}
 RECOMMENDED = {"n_steps": 128, "batch_size": 256, "n_epochs": 4}
 
 
-def anytrading_env(tape: MarketTape) -> gym.Env:
+def anytrading_env(data: TrainingArrays) -> gym.Env:
     """gym-anytrading on the same closes and features."""
     os.environ.setdefault("MPLBACKEND", "Agg")
     from gym_anytrading.envs import ForexEnv
 
     class FeatureEnv(ForexEnv):
         def _process_data(self) -> tuple[np.ndarray, np.ndarray]:
-            padding = np.zeros((len(tape.close), N_FEATURES - tape.observations.shape[1]), np.float32)
-            return tape.close, np.hstack([tape.observations, padding])
+            padding = np.zeros((len(data.close), N_FEATURES - data.observations.shape[1]), np.float32)
+            return data.close, np.hstack([data.observations, padding])
 
-    return FeatureEnv(df=pd.DataFrame({"Close": tape.close}), window_size=1, frame_bound=(1, len(tape.close)))
+    return FeatureEnv(df=pd.DataFrame({"Close": data.close}), window_size=1, frame_bound=(1, len(data.close)))
 
 
 class ZeroCostVecEnv(VecEnv):
@@ -101,10 +101,10 @@ class ZeroCostVecEnv(VecEnv):
         return [False] * N_ENVS
 
 
-def market_env(tape: MarketTape, parameters: Parameters) -> MarketVecEnv:
+def market_env(data: TrainingArrays, parameters: Parameters) -> MarketVecEnv:
     """The project's own environment under the last phase's reward."""
     weights = phase_weights(parameters.curriculum.phases[-1], parameters.reward)
-    return MarketVecEnv(tape, N_ENVS, EPISODE_BARS, parameters.trading.costs.per_side, weights, seed=0)
+    return MarketVecEnv(data, N_ENVS, EPISODE_BARS, parameters.trading.costs.per_side, weights, seed=0)
 
 
 def model(engine: type[PPO], env: Any, **settings: Any) -> PPO:
@@ -120,16 +120,16 @@ def cpu_seconds_a_step(model: PPO, n_steps: int) -> float:
     return (time.process_time() - started) / (model.num_timesteps - before)
 
 
-def max_weight_difference(tape: MarketTape, parameters: Parameters) -> float:
+def max_weight_difference(data: TrainingArrays, parameters: Parameters) -> float:
     """After 320 minibatches of both engines' own ``train`` from the same weights, rollout and order."""
-    env, schedule = market_env(tape, parameters), {"n_steps": 32, **SB3_DEFAULTS}
+    env, schedule = market_env(data, parameters), {"n_steps": 32, **SB3_DEFAULTS}
     fast, stock = model(FastPPO, env, **schedule), model(PPO, env, **schedule)
     stock.set_parameters(copy.deepcopy(fast.get_parameters()))
     draws, drawn = np.random.default_rng(), np.random.permutation  # SB3 draws from the latter
 
     def train_both() -> None:
         nonlocal draws
-        draws.bit_generator.state = fast._rng.bit_generator.state
+        draws.bit_generator.state = fast.generator.bit_generator.state
         stock.rollout_buffer = copy.deepcopy(fast.rollout_buffer)
         FastPPO.train(fast)
         np.random.permutation = draws.permutation
@@ -152,12 +152,12 @@ def seconds_of_a_training(parameters: Parameters, rows: dict[str, pd.DataFrame])
 def one_rollout() -> None:
     """All that is compiled, in one rollout; prints the CPU seconds the first takes beyond the second."""
     parameters, rows = parameters_for(EASY, 0), planted_rows(EASY, 0, 20)[0]
-    tape = market_tape(rows, fit_norm_stats(rows), EPISODE_BARS)
+    data = training_arrays(rows, fit_norm_stats(rows), EPISODE_BARS)
     model(PPO, ZeroCostVecEnv(), **RECOMMENDED)
     seconds = []
     for _ in range(2):
         started = time.process_time()
-        model(FastPPO, market_env(tape, parameters), **RECOMMENDED).learn(N_ENVS * 128, log_interval=None)
+        model(FastPPO, market_env(data, parameters), **RECOMMENDED).learn(N_ENVS * 128, log_interval=None)
         seconds.append(time.process_time() - started)
     print(seconds[0] - seconds[1])
 
@@ -185,14 +185,14 @@ def main() -> None:
     warnings.filterwarnings("ignore", category=UserWarning)
     rows = {"train": planted_rows(EASY, 1, 490)[0], "val": planted_rows(EASY, 2, 120)[0]}
     parameters = parameters_for(EASY, seed=0)
-    tape = market_tape(rows["train"], fit_norm_stats(rows["train"]), EPISODE_BARS)
+    data = training_arrays(rows["train"], fit_norm_stats(rows["train"]), EPISODE_BARS)
     rollout, rounds = (1024, 5) if quick else (2048, 9)
     batched = {"n_steps": rollout // N_ENVS, **SB3_DEFAULTS}
     engines: dict[str, tuple[PPO, int]] = {
-        "gym-anytrading": (model(PPO, anytrading_env(tape), n_steps=rollout, **SB3_DEFAULTS), rollout),
+        "gym-anytrading": (model(PPO, anytrading_env(data), n_steps=rollout, **SB3_DEFAULTS), rollout),
         "zero cost": (model(PPO, ZeroCostVecEnv(), **batched), rollout),
-        "identical": (model(FastPPO, market_env(tape, parameters), **batched), 8 * rollout),
-        "recommended": (model(FastPPO, market_env(tape, parameters), **RECOMMENDED), 4 * 8192),
+        "identical": (model(FastPPO, market_env(data, parameters), **batched), 8 * rollout),
+        "recommended": (model(FastPPO, market_env(data, parameters), **RECOMMENDED), 4 * 8192),
     }
     threads = use_one_thread()
     for trained, _ in engines.values():
@@ -211,7 +211,7 @@ def main() -> None:
         "vs_zero_cost_limit": round(ratio("zero cost", "identical"), 1),
         "seconds_400k": round(float(np.median([wall for wall, _ in trainings])), 2),
         "cpu_seconds_400k": round(float(np.median([cpu for _, cpu in trainings])), 2),
-        "max_weight_difference": max_weight_difference(tape, parameters),
+        "max_weight_difference": max_weight_difference(data, parameters),
     }
     if not quick:
         figures |= {name: round(seconds, 2) for name, seconds in seconds_to_compile().items()}

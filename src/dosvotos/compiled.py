@@ -8,7 +8,7 @@ therefore named by a hash of all these files.
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar, cast
 
 import numba
 from numba.core import config
@@ -29,16 +29,17 @@ SOURCES: Final = (
 """Files with compiled functions, and files whose constants they use."""
 
 _PACKAGE = Path(__file__).parent
+F = TypeVar("F", bound=Callable[..., Any])
 
 
-def njit(**options: Any) -> Callable[[Callable[..., Any]], Any]:
+def njit(**options: Any) -> Callable[[F], F]:
     """Compile as ``numba.njit(cache=True)`` does, its cache beside the sources or in NUMBA_CACHE_DIR."""
 
-    def compiled(function: Callable[..., Any]) -> Any:
+    def compiled(function: F) -> F:
         chosen = config.CACHE_DIR
         config.CACHE_DIR = str(Path(chosen or _PACKAGE / "__pycache__") / _CACHE)
         try:
-            return numba.njit(cache=True, **options)(function)
+            return cast(F, numba.njit(cache=True, **options)(function))
         finally:
             config.CACHE_DIR = chosen
 

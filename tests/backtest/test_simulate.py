@@ -5,9 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dosvotos.backtest import simulate
-from dosvotos.backtest.simulate import policy_targets, tape_of
+from dosvotos.backtest.simulate import policy_targets
 from dosvotos.contracts.features import FEATURE_ORDER, MARKET_FEATURES
-from dosvotos.market.accounting import run_account
+from dosvotos.market.accounting import Tape, run_account
 from dosvotos.policy.forward import ServedPolicy
 from tests.backtest.windows import split_rows
 from tests.policy.policies import norm_stats, random_policy
@@ -154,7 +154,7 @@ def test_every_split_starts_flat():
 def test_the_position_the_policy_sees_is_the_one_the_account_holds():
     policy, rows = random_policy(9, (8,), 2.0), split_rows(3, 9, missing=0.3)
     targets = policy_targets(policy, rows)
-    account = run_account(tape_of(rows), targets, 3.5e-4, 1e5)
+    account = run_account(Tape.from_rows(rows), targets, 3.5e-4, 1e5)
     complete = rows[list(MARKET_FEATURES)].notna().all(axis=1).to_numpy()
     for t in np.flatnonzero(complete[:-1]):
         row = rows.iloc[t]
@@ -168,7 +168,7 @@ def test_the_position_the_policy_sees_is_the_one_the_account_holds():
 
 def test_a_tape_is_the_rows_times_closes_and_rates():
     rows = split_rows(1, 2)
-    tape = tape_of(rows)
+    tape = Tape.from_rows(rows)
     assert tape.times.equals(rows.index)
     assert tape.close.tolist() == rows["close"].tolist()
     assert tape.rate_difference.tolist() == rows["policy_rate_difference"].tolist()

@@ -10,7 +10,7 @@ from dosvotos.contracts.acquisition import MacroVariable
 from dosvotos.contracts.experiment import ExperimentContract
 from dosvotos.contracts.features import MACRO_SOURCES
 from dosvotos.leakage.pipeline import Dataset, FeaturePipeline
-from dosvotos.market.alignment import known_history
+from dosvotos.market.alignment import known_at
 from dosvotos.market.calendar import BAR, scheduled_sessions, session_bar_times, session_dates
 from dosvotos.market.features import MarketHistory, market_features
 
@@ -80,7 +80,7 @@ def latest_vintage(macro: Frame) -> Frame:
 
 def full_sample_z(features: Frame, bars: Frame, macro: Frame) -> Frame:
     dxy = macro[macro["variable"] == DXY]
-    now = known_history(dxy, 5).at(pd.DatetimeIndex(bars.index) + BAR).value
+    now = known_at(dxy, 5, pd.DatetimeIndex(bars.index) + BAR).value
     return features.assign(dxy_z=(now - dxy["value"].mean()) / dxy["value"].std())
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dosvotos.market.alignment import Known, known_history
+from dosvotos.market.alignment import Known, known_at
 
 NAN = float("nan")
 
@@ -39,7 +39,7 @@ def daily(values: np.ndarray, start: str = "2022-01-03", hour: int = 22) -> pd.D
 
 
 def value_at(rows: pd.DataFrame, *stamps: str, max_age_days: int = 5) -> list[float]:
-    return known_history(rows, max_age_days).at(utc(*stamps)).value.tolist()
+    return known_at(rows, max_age_days, utc(*stamps)).value.tolist()
 
 
 def assert_equal(found: Known, expected: Known) -> None:
@@ -67,22 +67,21 @@ def test_a_value_is_visible_from_the_very_microsecond_of_its_publication():
 
 
 def test_the_zone_of_an_instant_plays_no_part():
-    history = known_history(observations(("2024-07-01", "2024-07-01 22:00", 10.0)), 5)
-    seen = history.at(pd.DatetimeIndex(["2024-07-01 17:00", "2024-07-01 16:59"], tz="America/Bogota"))
+    instants = pd.DatetimeIndex(["2024-07-01 17:00", "2024-07-01 16:59"], tz="America/Bogota")
+    seen = known_at(observations(("2024-07-01", "2024-07-01 22:00", 10.0)), 5, instants)
     np.testing.assert_equal(seen.value, [10.0, NAN])
 
 
 def test_on_equal_publication_the_later_observation_wins_in_any_row_order():
     friday, monday = ("2024-07-05", "2024-07-08 22:00", 1.0), ("2024-07-08", "2024-07-08 22:00", 1.5)
     for rows in (observations(friday, monday), observations(monday, friday)):
-        seen = known_history(rows, 5).at(utc("2024-07-08 22:00"))
+        seen = known_at(rows, 5, utc("2024-07-08 22:00"))
         assert (seen.value[0], seen.change[0]) == (1.5, 0.5)
 
 
 def test_an_older_observation_published_late_does_not_replace_the_newer_one():
     rows = observations(("2024-07-02", "2024-07-02 22:00", 11.0), ("2024-07-01", "2024-07-03 22:00", 10.0))
-    history = known_history(rows, 5)
-    seen = history.at(utc("2024-07-03 21:00", "2024-07-03 22:00"))
+    seen = known_at(rows, 5, utc("2024-07-03 21:00", "2024-07-03 22:00"))
     assert seen.value.tolist() == [11.0, 11.0]
     np.testing.assert_allclose(seen.change, [NAN, 0.1])
 
@@ -94,7 +93,7 @@ def test_a_revision_replaces_its_own_value_from_its_publication_on_and_never_bef
         ("2024-07-01", "2024-07-03 12:00", 8.8),
         ("2024-07-02", "2024-07-03 18:00", 13.2),
     )
-    seen = known_history(rows, 5).at(utc("2024-07-03 11:59", "2024-07-03 12:00", "2024-07-03 18:00"))
+    seen = known_at(rows, 5, utc("2024-07-03 11:59", "2024-07-03 12:00", "2024-07-03 18:00"))
     assert seen.value.tolist() == [11.0, 11.0, 13.2]
     np.testing.assert_allclose(seen.change, [0.1, 0.25, 0.5])
 
@@ -117,7 +116,7 @@ def test_an_aged_value_takes_its_z_score_and_change_along():
     rows = daily(np.arange(260.0) + 100)
     last = rows["published_at"].iloc[-1]
     at_limit = pd.DatetimeIndex([last + pd.Timedelta(days=5), last + pd.Timedelta(days=5, seconds=1)])
-    seen = known_history(rows, 5).at(at_limit)
+    seen = known_at(rows, 5, at_limit)
     for column in (seen.value, seen.z_score, seen.change):
         assert np.isfinite(column[0]) and np.isnan(column[1])
 
@@ -137,7 +136,7 @@ def test_a_revision_of_the_latest_value_renews_its_age_but_one_of_an_older_value
 def test_the_z_score_equals_pandas_rolling_window_of_252():
     values = 100 * np.exp(np.cumsum(np.random.default_rng(1).normal(0, 0.01, 700)))
     rows = daily(values)
-    seen = known_history(rows, 5).at(pd.DatetimeIndex(rows["published_at"]))
+    seen = known_at(rows, 5, pd.DatetimeIndex(rows["published_at"]))
     rolling = pd.Series(values).rolling(252)
     expected = (pd.Series(values) - rolling.mean()) / rolling.std(ddof=1)
     np.testing.assert_allclose(seen.z_score, expected, rtol=1e-9, atol=1e-9)
@@ -148,14 +147,14 @@ def test_a_z_score_by_hand():
     # 251 zeros and a 252: mean 1, sum of squares 252 x 251, so std = sqrt(252) and z = 251 / sqrt(252)
     values = np.concatenate([np.zeros(251), [252.0]])
     rows = daily(values)
-    seen = known_history(rows, 5).at(pd.DatetimeIndex(rows["published_at"][-1:]))
+    seen = known_at(rows, 5, pd.DatetimeIndex(rows["published_at"][-1:]))
     assert seen.z_score[0] == pytest.approx(251 / np.sqrt(252), rel=1e-12)
 
 
 @pytest.mark.parametrize("constant", [0.0, 250.0, 0.1, 1.1, 4.33, 4.6, 17.01, 103.27])
 def test_a_variable_without_spread_has_no_z_score(constant: float):
     rows = daily(np.full(252, constant))
-    seen = known_history(rows, 5).at(pd.DatetimeIndex(rows["published_at"][-1:]))
+    seen = known_at(rows, 5, pd.DatetimeIndex(rows["published_at"][-1:]))
     assert np.isnan(seen.z_score[0])
 
 
@@ -172,17 +171,17 @@ def test_a_variable_without_spread_has_no_z_score(constant: float):
 )
 def test_a_change_over_more_than_five_business_days_is_missing(before: str, after: str, known: bool):
     rows = observations((before, f"{before} 22:00", 100.0), (after, f"{after} 22:00", 101.0))
-    change = known_history(rows, 5).at(utc(f"{after} 22:00")).change[0]
+    change = known_at(rows, 5, utc(f"{after} 22:00")).change[0]
     assert change == pytest.approx(0.01) if known else np.isnan(change)
 
 
 def test_the_first_value_and_one_after_zero_have_no_change():
     rows = observations(("2024-07-01", "2024-07-01 22:00", 0.0), ("2024-07-02", "2024-07-02 22:00", 1.0))
-    assert np.isnan(known_history(rows, 5).at(utc("2024-07-01 22:00", "2024-07-02 22:00")).change).all()
+    assert np.isnan(known_at(rows, 5, utc("2024-07-01 22:00", "2024-07-02 22:00")).change).all()
 
 
 def test_nothing_published_is_nothing_known():
-    seen = known_history(daily(np.zeros(0)), 5).at(utc("2024-07-01 22:00"))
+    seen = known_at(daily(np.zeros(0)), 5, utc("2024-07-01 22:00"))
     assert np.isnan([seen.value, seen.z_score, seen.change]).all()
 
 
@@ -245,7 +244,7 @@ def test_every_instant_sees_what_a_replay_of_all_earlier_publications_gives(rows
     edges = pd.DatetimeIndex(rows["published_at"].sample(min(6, len(rows)), random_state=seed))
     instants = spread.append(edges).append(edges - pd.Timedelta(microseconds=1))
     instants = instants.append(edges + pd.Timedelta(days=max_age_days))
-    assert_equal(known_history(rows, max_age_days).at(instants), replayed(rows, max_age_days, instants))
+    assert_equal(known_at(rows, max_age_days, instants), replayed(rows, max_age_days, instants))
 
 
 @given(hours=st.integers(1, 200), index=st.integers(0, 29))
@@ -258,7 +257,7 @@ def test_moving_one_publication_moves_exactly_the_instants_between_its_two_momen
     after = before + pd.Timedelta(hours=hours)
     moved.loc[index, "published_at"] = after
     instants = pd.date_range(rows["published_at"].min(), periods=24 * 52, freq="h", tz="UTC")
-    left, right = (known_history(r, 1000).at(instants) for r in (rows, moved))
+    left, right = (known_at(r, 1000, instants) for r in (rows, moved))
     between = (instants >= before) & (instants < after)
     for one, other in ((left.value, right.value), (left.change, right.change)):
         np.testing.assert_array_equal(one[~between], other[~between])

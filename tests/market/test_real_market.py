@@ -9,10 +9,9 @@ import pytest
 import talib
 
 from dosvotos.backtest.metrics import measure
-from dosvotos.backtest.simulate import tape_of
 from dosvotos.contracts.features import MACRO_SOURCES, MARKET_FEATURES
 from dosvotos.contracts.records import SplitRecord
-from dosvotos.market.accounting import run_account
+from dosvotos.market.accounting import Tape, run_account
 from dosvotos.market.calendar import BAR, scheduled_sessions, session_dates, slots
 from dosvotos.market.dataset import describe_split, resolve_test_end, select_bars, select_macro
 from dosvotos.market.features import MarketHistory, market_features
@@ -50,13 +49,13 @@ def real(shared_data: Path) -> RealMarket:
 
 
 def described(real: RealMarket, name: str) -> SplitRecord:
-    rows = real.splits[name].take(real.features)
+    rows = real.splits[name].select(real.features)
     return describe_split(real.splits[name], rows, missing_reasons(rows, real.history, VARIABLES), "x")
 
 
 def test_so_many_bars_lie_in_a_session_and_in_each_split(real: RealMarket):
     assert len(real.features) == 85_891
-    rows = {name: split.take(real.features) for name, split in real.splits.items()}
+    rows = {name: split.select(real.features) for name, split in real.splits.items()}
     assert {name: len(taken) for name, taken in rows.items()} == {
         "train": 28_960,
         "val": 7_108,
@@ -78,8 +77,8 @@ def test_what_is_missing_in_test_is_brent_alone(real: RealMarket):
 
 
 def test_always_long_over_test_has_the_known_sharpe_and_drawdown(real: RealMarket):
-    rows = real.splits["test"].take(real.features)
-    tape, sessions = tape_of(rows), real.splits["test"].sessions()
+    rows = real.splits["test"].select(real.features)
+    tape, sessions = Tape.from_rows(rows), real.splits["test"].sessions()
     account = run_account(tape, np.ones(len(rows)), COST, 1e5)
     metrics = measure(account, tape.times, sessions)
     assert metrics.sharpe_ratio == pytest.approx(-1.570, abs=5e-4)

@@ -120,9 +120,9 @@ def test_a_split_takes_the_rows_of_its_bogota_days_with_both_ends():
     days = ("2024-07-02", "2024-07-03", "2024-07-04")
     times = pd.DatetimeIndex([time for day in days for time in session_bar_times(np.datetime64(day))])
     rows = pd.DataFrame({"close": np.arange(180.0)}, index=times)
-    rows_of_split = Split("val", date(2024, 7, 3), date(2024, 7, 3)).take(rows)
+    rows_of_split = Split("val", date(2024, 7, 3), date(2024, 7, 3)).select(rows)
     assert rows_of_split["close"].tolist() == list(range(60, 120))
-    whole = Split("val", date(2024, 7, 1), date(2024, 7, 5)).take(rows)
+    whole = Split("val", date(2024, 7, 1), date(2024, 7, 5)).select(rows)
     assert whole.equals(rows)
 
 
@@ -130,13 +130,13 @@ def test_an_evening_bar_belongs_to_bogotas_day():
     rows = pd.DataFrame(
         {"close": [1.0]}, index=pd.DatetimeIndex(["2024-07-03 20:00"], tz="America/Bogota").tz_convert("UTC")
     )
-    assert len(Split("val", date(2024, 7, 3), date(2024, 7, 3)).take(rows)) == 1
+    assert len(Split("val", date(2024, 7, 3), date(2024, 7, 3)).select(rows)) == 1
 
 
 def test_a_split_without_bars_is_an_error_with_its_name_and_dates():
     rows = pd.DataFrame({"close": np.arange(60.0)}, index=session_bar_times(np.datetime64("2024-07-02")))
     with pytest.raises(DataError, match="test: no bars between 2024-07-03 and 2024-07-05"):
-        Split("test", date(2024, 7, 3), date(2024, 7, 5)).take(rows)
+        Split("test", date(2024, 7, 3), date(2024, 7, 5)).select(rows)
 
 
 # ---- fold by fold

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 
 from dosvotos.contracts.features import MACRO_SOURCES
-from dosvotos.market.alignment import known_history, weekday_observations
+from dosvotos.market.alignment import known_at, weekday_observations
 from dosvotos.market.calendar import BAR, session_bar_times
-from dosvotos.market.visibility import ages, first_visible
+from dosvotos.market.visibility import first_visible, staleness
 from tests.market.test_missing import macro
 
 BARS = pd.DatetimeIndex(
@@ -45,7 +45,7 @@ def test_what_comes_after_the_last_bar_is_seen_by_none():
 
 def test_ages_are_shares_of_the_limit(variables):
     limit = variables[MACRO_SOURCES["vix"]].ffill_max_days
-    share = ages(values("2024-06-28 13:00", "2024-07-02 10:00"), BARS, variables)["vix"]
+    share = staleness(values("2024-06-28 13:00", "2024-07-02 10:00"), BARS, variables)["vix"]
     at = pd.Timestamp("2024-07-02 08:00", tz="America/Bogota")
     assert share[at] * limit == (3 * 24 + 19 + 5 / 60) / 24
     assert share[pd.Timestamp("2024-07-02 09:55", tz="America/Bogota")] == 0
@@ -57,15 +57,15 @@ def test_a_share_above_one_is_a_missing_value(variables):
     times = pd.DatetimeIndex(
         [t for d in ("2024-01-02", "2024-01-03") for t in session_bar_times(np.datetime64(d))]
     )
-    share = ages(observed, times, variables)
+    share = staleness(observed, times, variables)
     for short, name in MACRO_SOURCES.items():
-        history = known_history(weekday_observations(observed, name), variables[name].ffill_max_days)
-        missing = np.isnan(history.at(times + BAR).value)
+        rows, max_age_days = weekday_observations(observed, name), variables[name].ffill_max_days
+        missing = np.isnan(known_at(rows, max_age_days, times + BAR).value)
         assert np.array_equal(missing, ~(share[short] <= 1).to_numpy())
     assert (share["brent"] > 1).any() and (share["brent"] <= 1).any()
 
 
 def test_before_the_first_publication_there_is_no_age(variables):
-    share = ages(values("2024-07-02 10:00"), BARS, variables)
+    share = staleness(values("2024-07-02 10:00"), BARS, variables)
     assert share["vix"].isna().sum() == 23
     assert share["dxy"].isna().all()

@@ -67,7 +67,7 @@ def test_the_result_is_that_of_the_policy_on_features_of_the_same_definition(des
     bars, macro = StoredMarket(desk.engine, INSTRUMENT, parameters_of().feed).tables
     history = stored_history(contract.parameters, bars, macro, NOW, date(2025, 12, 31))
     split = Split("x", *UNSEEN)
-    rows = split.take(feature_rows(history, contract.parameters))
+    rows = split.select(feature_rows(history, contract.parameters))
     expected = run_backtest(tiny_policy(2), rows, split.sessions(), contract.parameters)
     assert found["metrics"]["total_trades"] > 0 and found["metrics"]["sharpe_ratio"] is not None
     assert found["metrics"] == expected.metrics.model_dump()

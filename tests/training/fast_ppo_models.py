@@ -12,7 +12,7 @@ from stable_baselines3.common.logger import configure
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from dosvotos.training.environment import MarketVecEnv
-from dosvotos.training.episodes import market_tape
+from dosvotos.training.episodes import training_arrays
 from dosvotos.training.fast_ppo import FastPPO
 from dosvotos.training.reward import RewardWeights
 from tests.training.short_training import norm_stats, train_rows
@@ -47,8 +47,8 @@ def noise(n_envs: int = 4, **settings: int) -> DummyVecEnv:
 
 
 def market(n_envs: int = 8, seed: int = 3) -> MarketVecEnv:
-    tape = market_tape(train_rows(), norm_stats(), episode_bars=60)
-    return MarketVecEnv(tape, n_envs, 60, 1e-4, NET, seed)
+    data = training_arrays(train_rows(), norm_stats(), episode_bars=60)
+    return MarketVecEnv(data, n_envs, 60, 1e-4, NET, seed)
 
 
 def small(env: Any = None, engine: type[PPO] = FastPPO, seed: int | None = 0, **settings: Any) -> PPO:

@@ -7,7 +7,7 @@ import pandas as pd
 
 from dosvotos.contracts.features import FEATURE_ORDER
 from dosvotos.training.environment import MarketVecEnv
-from dosvotos.training.episodes import MarketTape, market_tape
+from dosvotos.training.episodes import TrainingArrays, training_arrays
 from dosvotos.training.reward import RewardWeights
 from tests.training.short_training import norm_stats, signal_rows
 
@@ -22,29 +22,29 @@ ALL_COMPONENTS = RewardWeights(
 )
 
 
-def tape_of(rows: pd.DataFrame = ROWS, episode_bars: int = 60) -> MarketTape:
-    return market_tape(rows, norm_stats(), episode_bars)
+def training_data(rows: pd.DataFrame = ROWS, episode_bars: int = 60) -> TrainingArrays:
+    return training_arrays(rows, norm_stats(), episode_bars)
 
 
 def environment(
-    tape: MarketTape,
+    data: TrainingArrays,
     n_envs: int = 4,
     episode_bars: int = 60,
     cost: float = COST,
     weights: RewardWeights = NET,
     seed: int = 0,
 ) -> MarketVecEnv:
-    return MarketVecEnv(tape, n_envs, episode_bars, cost, weights, seed)
+    return MarketVecEnv(data, n_envs, episode_bars, cost, weights, seed)
 
 
-def rows_seen(tape: MarketTape, observations: np.ndarray) -> list[int]:
-    """Return the row of the tape that each observation shows."""
+def rows_seen(data: TrainingArrays, observations: np.ndarray) -> list[int]:
+    """Return the row of the data that each observation shows."""
     shown = observations[:, :13]
-    return [int(np.flatnonzero((tape.observations == one).all(axis=1))[0]) for one in shown]
+    return [int(np.flatnonzero((data.observations == one).all(axis=1))[0]) for one in shown]
 
 
-def hand_made(close: list[float]) -> MarketTape:
+def hand_made(close: list[float]) -> TrainingArrays:
     n = len(close)
     marks = np.arange(n, dtype=np.float32)[:, None] * np.ones((1, 13), dtype=np.float32) / n
     flat = np.zeros(n)
-    return MarketTape(marks, np.zeros(n, np.float32), np.array(close, dtype=float), flat, np.array([0]))
+    return TrainingArrays(marks, np.zeros(n, np.float32), np.array(close, dtype=float), flat, np.array([0]))

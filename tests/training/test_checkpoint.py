@@ -14,7 +14,7 @@ import pytest
 
 from dosvotos.contracts.parameters import Parameters
 from dosvotos.hashing import digest_bytes
-from dosvotos.training.checkpoint import Checkpoint
+from dosvotos.training.checkpoint import CheckpointFile
 from dosvotos.training.ppo import train
 from dosvotos.training.results import TrainingProgress, TrainingResult
 from tests.conftest import ROOT
@@ -31,8 +31,8 @@ def several_phases(engine: str = "fast", patience: int = 99) -> Parameters:
     return small_parameters(phases=phases, evaluation_rollouts=2, patience=patience, engine=engine)
 
 
-def checkpoint_in(folder: Path, parameters: Parameters, seed: int = SEED) -> Checkpoint:
-    return Checkpoint.for_seed(folder, parameters, seed, (train_rows(), val_rows()), norm_stats())
+def checkpoint_in(folder: Path, parameters: Parameters, seed: int = SEED) -> CheckpointFile:
+    return CheckpointFile.for_seed(folder, parameters, seed, (train_rows(), val_rows()), norm_stats())
 
 
 def run(parameters: Parameters, folder: Path | None = None, stop_after: int | None = None) -> TrainingResult:
@@ -140,7 +140,7 @@ def test_a_checkpoint_of_other_data_is_not_taken_up(tmp_path: Path):
     edited = train_rows().copy()
     edited.iloc[5, 0] += 1e-9
     for rows in ((edited, val_rows()), (train_rows(), train_rows())):
-        assert Checkpoint.for_seed(tmp_path, small_parameters(), SEED, rows, norm_stats()).load() is None
+        assert CheckpointFile.for_seed(tmp_path, small_parameters(), SEED, rows, norm_stats()).load() is None
 
 
 def test_the_other_seeds_of_a_contract_play_no_part_in_a_seed_s_checkpoint(tmp_path: Path):

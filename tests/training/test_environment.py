@@ -8,15 +8,15 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import VecEnv
 
 from dosvotos.training.environment import MarketEnv, MarketVectorEnv
-from dosvotos.training.episodes import MarketTape
+from dosvotos.training.episodes import TrainingArrays
 from dosvotos.training.reward import COMPONENTS, RewardWeights
-from tests.training.market_envs import ALL_COMPONENTS, COST, ROWS, environment, rows_seen, tape_of
+from tests.training.market_envs import ALL_COMPONENTS, COST, ROWS, environment, rows_seen, training_data
 
 # ---- what SB3 expects
 
 
 def test_shapes_and_kinds_are_those_of_the_spaces():
-    env = environment(tape_of(), n_envs=3)
+    env = environment(training_data(), n_envs=3)
     assert isinstance(env, VecEnv) and env.num_envs == 3
     assert env.observation_space.shape == (15,) and env.action_space.n == 3
     observations = env.reset()
@@ -33,7 +33,7 @@ def test_shapes_and_kinds_are_those_of_the_spaces():
 
 
 def test_an_observation_handed_out_is_not_written_to_later():
-    env = environment(tape_of())
+    env = environment(training_data())
     first = env.reset()
     kept = first.copy()
     env.step(np.ones(4, dtype=int))
@@ -41,17 +41,17 @@ def test_an_observation_handed_out_is_not_written_to_later():
 
 
 def test_the_vecenv_interface_answers():
-    env = environment(tape_of(), n_envs=3)
+    env = environment(training_data(), n_envs=3)
     assert env.get_attr("num_envs") == [3, 3, 3] and env.get_attr("num_envs", [1]) == [3]
     assert env.env_is_wrapped(object) == [False] * 3
-    env.set_attr("weights", RewardWeights(1, 2, 3))
-    assert env.weights == RewardWeights(1, 2, 3)
+    env.set_attr("render_mode", "human")
+    assert env.render_mode == "human"
     assert env.unwrapped is env
     env.close()
 
 
 def test_sb3_takes_it_as_it_is():
-    env = environment(tape_of(), n_envs=2)
+    env = environment(training_data(), n_envs=2)
     model = PPO("MlpPolicy", env, n_steps=8, batch_size=8, n_epochs=1, device="cpu")
     assert model.get_env() is env
     model.learn(16)
@@ -62,18 +62,18 @@ def test_sb3_takes_it_as_it_is():
 
 
 def gymnasium_env(
-    tape: MarketTape, episode_bars: int = 60, weights: RewardWeights = ALL_COMPONENTS
+    data: TrainingArrays, episode_bars: int = 60, weights: RewardWeights = ALL_COMPONENTS
 ) -> MarketEnv:
-    return MarketEnv(tape, episode_bars, COST, weights)
+    return MarketEnv(data, episode_bars, COST, weights)
 
 
 @given(seed=st.integers(0, 2**16), episode_bars=st.integers(2, 90))
 @settings(max_examples=8, deadline=None)
 def test_the_three_interfaces_give_the_same_trajectories(seed: int, episode_bars: int):
-    tape, n_envs = tape_of(ROWS, episode_bars), 3
-    vec = environment(tape, n_envs, episode_bars, weights=ALL_COMPONENTS, seed=seed)
-    vector = MarketVectorEnv(tape, n_envs, episode_bars, COST, ALL_COMPONENTS)
-    singles = [gymnasium_env(tape, episode_bars) for _ in range(n_envs)]
+    data, n_envs = training_data(ROWS, episode_bars), 3
+    vec = environment(data, n_envs, episode_bars, weights=ALL_COMPONENTS, seed=seed)
+    vector = MarketVectorEnv(data, n_envs, episode_bars, COST, ALL_COMPONENTS)
+    singles = [gymnasium_env(data, episode_bars) for _ in range(n_envs)]
     staggered = {"staggered": True}
     shown = [vec.reset(), vector.reset(seed=seed, options=staggered)[0]]
     shown.append(np.array([env.reset(seed=seed + i, options=staggered)[0] for i, env in enumerate(singles)]))
@@ -102,25 +102,25 @@ def test_the_three_interfaces_give_the_same_trajectories(seed: int, episode_bars
 def test_gymnasiums_checker_finds_nothing(recwarn: pytest.WarningsRecorder):
     from gymnasium.utils.env_checker import check_env
 
-    check_env(gymnasium_env(tape_of()), skip_render_check=True)
+    check_env(gymnasium_env(training_data()), skip_render_check=True)
     assert [str(w.message) for w in recwarn if "market" in str(w.message).lower()] == []
 
 
 def test_sb3s_checker_finds_nothing(recwarn: pytest.WarningsRecorder):
     from stable_baselines3.common.env_checker import check_env
 
-    check_env(gymnasium_env(tape_of()), warn=True)
+    check_env(gymnasium_env(training_data()), warn=True)
     assert [str(w.message) for w in recwarn] == []
 
 
 def test_gymnasiums_own_vector_of_single_environments_agrees_with_the_batched_one():
     from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
-    tape = tape_of()
+    data = training_data()
     theirs = SyncVectorEnv(
-        [lambda: gymnasium_env(tape)] * 4, autoreset_mode=AutoresetMode.SAME_STEP, copy=True
+        [lambda: gymnasium_env(data)] * 4, autoreset_mode=AutoresetMode.SAME_STEP, copy=True
     )
-    ours = MarketVectorEnv(tape, 4, 60, COST, ALL_COMPONENTS)
+    ours = MarketVectorEnv(data, 4, 60, COST, ALL_COMPONENTS)
     assert ours.observation_space == theirs.observation_space and ours.action_space == theirs.action_space
     shown = ours.reset(seed=8)[0], theirs.reset(seed=8)[0]
     random = np.random.default_rng(8)
@@ -136,16 +136,16 @@ def test_gymnasiums_own_vector_of_single_environments_agrees_with_the_batched_on
 
 
 def test_an_episode_under_gymnasium_begins_at_a_session_unless_it_is_staggered():
-    tape, env = tape_of(), gymnasium_env(tape_of())
-    assert all(rows_seen(tape, env.reset(seed=i)[0][None])[0] in tape.starts for i in range(5))
-    middles = [rows_seen(tape, env.reset(seed=i, options={"staggered": True})[0][None])[0] for i in range(5)]
-    assert not set(middles) <= set(tape.starts.tolist())
+    data, env = training_data(), gymnasium_env(training_data())
+    assert all(rows_seen(data, env.reset(seed=i)[0][None])[0] in data.starts for i in range(5))
+    middles = [rows_seen(data, env.reset(seed=i, options={"staggered": True})[0][None])[0] for i in range(5)]
+    assert not set(middles) <= set(data.starts.tolist())
 
 
 def test_an_ended_episode_under_gymnasium_takes_no_step():
     from gymnasium.error import ResetNeeded
 
-    env = gymnasium_env(tape_of(ROWS, 2), episode_bars=2)
+    env = gymnasium_env(training_data(ROWS, 2), episode_bars=2)
     with pytest.raises(ResetNeeded):
         env.step(1)
     env.reset(seed=0)
@@ -155,13 +155,13 @@ def test_an_ended_episode_under_gymnasium_takes_no_step():
 
 
 def test_episodes_go_on_from_a_state_that_was_written_as_json():
-    tape, random = tape_of(), np.random.default_rng(9)
-    env = environment(tape, weights=ALL_COMPONENTS, seed=9)
+    data, random = training_data(), np.random.default_rng(9)
+    env = environment(data, weights=ALL_COMPONENTS, seed=9)
     env.reset()
     for _ in range(70):
         env.step(random.integers(0, 3, 4))
     written = json.dumps(env.episodes.state())
-    other = environment(tape, weights=ALL_COMPONENTS, seed=10)
+    other = environment(data, weights=ALL_COMPONENTS, seed=10)
     other.reset()
     other.episodes.restore(json.loads(written))
     for _ in range(130):

@@ -12,7 +12,7 @@ from dosvotos.market.accounting import Account, Tape, run_account
 from dosvotos.market.calendar import session_dates
 from dosvotos.policy.forward import ServedPolicy
 from dosvotos.training.environment import MarketVecEnv
-from dosvotos.training.episodes import Episodes, MarketTape, market_tape
+from dosvotos.training.episodes import Episodes, TrainingArrays, training_arrays
 from dosvotos.training.reward import COMPONENTS, RewardWeights
 from tests.policy.policies import random_policy
 from tests.training.market_envs import (
@@ -23,14 +23,14 @@ from tests.training.market_envs import (
     environment,
     hand_made,
     rows_seen,
-    tape_of,
+    training_data,
 )
 from tests.training.short_training import norm_stats, signal_rows
 
 
-def account_over(tape: MarketTape, first: int, targets: np.ndarray, cost: float) -> Account:
+def account_over(data: TrainingArrays, first: int, targets: np.ndarray, cost: float) -> Account:
     """Run the account on an episode's bars: its decisions, then the closes that fill and mark the last."""
-    close = tape.close[first : first + len(targets) + 2]
+    close = data.close[first : first + len(targets) + 2]
     times = pd.date_range("2024-07-02 13:00", periods=len(close), freq="5min", tz="UTC")
     unused = np.zeros(len(close))
     return run_account(Tape(times, close, unused), np.append(targets, [0, 0]), cost, 1.0)
@@ -42,9 +42,9 @@ def account_over(tape: MarketTape, first: int, targets: np.ndarray, cost: float)
 @given(seed=st.integers(0, 2**16), cost=st.sampled_from([0.0, COST, 0.00375]), lazy=st.floats(0, 0.95))
 @settings(max_examples=15, deadline=None)
 def test_an_episodes_equity_is_the_accounts_on_the_same_bars_and_targets(seed: int, cost: float, lazy: float):
-    tape = tape_of()
-    env, random = environment(tape, n_envs=3, cost=cost, seed=seed), np.random.default_rng(seed)
-    first = rows_seen(tape, env.reset())
+    data = training_data()
+    env, random = environment(data, n_envs=3, cost=cost, seed=seed), np.random.default_rng(seed)
+    first = rows_seen(data, env.reset())
     actions, rewards, running = [], [], np.ones(3, dtype=bool)
     length = np.zeros(3, dtype=int)
     before = random.integers(0, 3, 3)
@@ -58,7 +58,7 @@ def test_an_episodes_equity_is_the_accounts_on_the_same_bars_and_targets(seed: i
         running &= ~dones
     for i in range(3):
         targets = np.array(actions)[: length[i], i] - 1
-        account = account_over(tape, first[i], targets, cost)
+        account = account_over(data, first[i], targets, cost)
         # after decision k the episode stands at the close two bars on, before that close's own fill
         marked = (account.equity + account.fees)[2:]
         grown = np.cumprod(1 + np.array(rewards, dtype=float)[: length[i], i])
@@ -67,16 +67,16 @@ def test_an_episodes_equity_is_the_accounts_on_the_same_bars_and_targets(seed: i
 
 
 def test_pnl_and_fees_are_fractions_of_the_equity_before_the_step():
-    tape = tape_of()
+    data = training_data()
     actions = np.random.default_rng(1).integers(0, 3, 60)
     parts = {}
     for name, weights in (("pnl", (1, 0, 0)), ("fees", (0, 1, 0))):
-        env = environment(tape, n_envs=1, cost=0.00375, weights=RewardWeights(*weights), seed=3)
-        first = rows_seen(tape, env.reset())[0]
+        env = environment(data, n_envs=1, cost=0.00375, weights=RewardWeights(*weights), seed=3)
+        first = rows_seen(data, env.reset())[0]
         steps = [env.step(np.array([action])) for action in actions]
         done = [bool(step[2][0]) for step in steps].index(True) + 1
         parts[name] = np.array([step[1][0] for step in steps], dtype=float)[:done]
-    account = account_over(tape, first, actions[: len(parts["pnl"])] - 1, 0.00375)
+    account = account_over(data, first, actions[: len(parts["pnl"])] - 1, 0.00375)
     before = np.concatenate([[1.0], (account.equity + account.fees)[2:-1]])
     fees = account.fees[1:-1]
     gross = (account.equity + account.fees)[2:] - before + fees
@@ -130,14 +130,14 @@ def test_ruin_ends_an_episode_and_is_no_time_limit():
 
 def test_observations_are_the_served_policys_own():
     rows = signal_rows(6, date(2024, 1, 2), 8, missing=0.1)
-    tape = tape_of(rows)
+    data = training_data(rows)
     complete = rows.dropna(subset=list(MARKET_FEATURES))
     policy = ServedPolicy(random_policy().tensors, norm_stats())
-    env = environment(tape, seed=1)
+    env = environment(data, seed=1)
     observations, random = env.reset(), np.random.default_rng(1)
     position = np.zeros(4)
     for _ in range(150):
-        shown = complete.iloc[rows_seen(tape, observations)]
+        shown = complete.iloc[rows_seen(data, observations)]
         expected = policy.observe(
             shown[list(MARKET_FEATURES)].to_numpy(), position, shown["time_normalized"].to_numpy()
         )
@@ -148,18 +148,18 @@ def test_observations_are_the_served_policys_own():
 
 
 def test_each_step_shows_the_next_row_until_the_episode_ends():
-    tape = tape_of()
-    env = environment(tape, seed=2)
-    rows = rows_seen(tape, env.reset())
+    data = training_data()
+    env = environment(data, seed=2)
+    rows = rows_seen(data, env.reset())
     for _ in range(200):
         observations, _, dones, infos = env.step(np.ones(4, dtype=int))
         terminal = [info.get("terminal_observation") for info in infos]
         shown = rows_seen(
-            tape, np.array([o if t is None else t for o, t in zip(observations, terminal, strict=True)])
+            data, np.array([o if t is None else t for o, t in zip(observations, terminal, strict=True)])
         )
         assert shown == [row + 1 for row in rows]
-        rows = rows_seen(tape, observations)
-        assert all(rows[i] in tape.starts for i in np.flatnonzero(dones))
+        rows = rows_seen(data, observations)
+        assert all(rows[i] in data.starts for i in np.flatnonzero(dones))
 
 
 # ---- episodes
@@ -172,26 +172,26 @@ def test_episodes_begin_where_a_session_does():
     firsts = [i for i in range(len(days)) if i == 0 or days[i] != days[i - 1]]
     for episode_bars in (2, 60, 300):
         fits = [i for i in firsts if i + episode_bars + 2 <= len(complete)]
-        assert tape_of(rows, episode_bars).starts.tolist() == fits
+        assert training_data(rows, episode_bars).starts.tolist() == fits
 
 
 def test_the_longest_episode_that_fits_uses_the_very_last_close():
     n_rows = len(ROWS)
-    tape = tape_of(ROWS, n_rows - 2)
-    assert tape.starts.tolist() == [0]
+    data = training_data(ROWS, n_rows - 2)
+    assert data.starts.tolist() == [0]
     with pytest.raises(DataError, match=r"training\.episode_bars.*719.*720"):
-        tape_of(ROWS, n_rows - 1)
+        training_data(ROWS, n_rows - 1)
 
 
 def test_a_tape_holds_the_complete_rows_only():
     rows = signal_rows(8, date(2024, 1, 2), 5, missing=0.3)
     complete = rows.dropna(subset=list(MARKET_FEATURES))
-    tape = tape_of(rows)
+    data = training_data(rows)
     assert 0 < len(complete) < len(rows)
-    assert tape.close.tolist() == complete["close"].tolist()
-    assert np.isfinite(tape.observations).all() and np.abs(tape.observations).max() <= 5
+    assert data.close.tolist() == complete["close"].tolist()
+    assert np.isfinite(data.observations).all() and np.abs(data.observations).max() <= 5
     with pytest.raises(DataError, match="0 complete rows of train; of its 300 rows 300 miss vix_z"):
-        tape_of(rows.assign(vix_z=np.nan))
+        training_data(rows.assign(vix_z=np.nan))
 
 
 @pytest.mark.parametrize(
@@ -207,13 +207,13 @@ def test_what_no_episode_can_use_is_refused_by_name(column: str, value: float, s
     rows = ROWS.copy()
     rows.iloc[100, rows.columns.get_loc(column)] = value
     with pytest.raises(DataError, match=said):
-        tape_of(rows)
+        training_data(rows)
 
 
 def test_an_episode_lasts_its_bars_and_ends_by_the_time_limit():
-    tape = tape_of()
-    env = environment(tape, n_envs=5, seed=3)
-    assert not np.isin(rows_seen(tape, env.reset()), tape.starts).any()
+    data = training_data()
+    env = environment(data, n_envs=5, seed=3)
+    assert not np.isin(rows_seen(data, env.reset()), data.starts).any()
     ends: dict[int, list[int]] = {i: [] for i in range(5)}
     for step in range(1, 201):
         observations, _, dones, infos = env.step(np.full(5, 2))
@@ -232,7 +232,7 @@ def test_an_episode_lasts_its_bars_and_ends_by_the_time_limit():
 
 
 def test_an_episodes_return_is_the_sum_of_its_rewards():
-    env = environment(tape_of(), n_envs=2, seed=4)
+    env = environment(training_data(), n_envs=2, seed=4)
     env.reset()
     sums, random = np.zeros(2), np.random.default_rng(4)
     for _ in range(150):
@@ -245,11 +245,11 @@ def test_an_episodes_return_is_the_sum_of_its_rewards():
 
 @given(episode_bars=st.integers(2, 700), seed=st.integers(0, 99))
 @settings(max_examples=20, deadline=None)
-def test_no_episode_ever_looks_past_the_tape(episode_bars: int, seed: int):
-    tape = tape_of(ROWS, episode_bars)
-    env = environment(tape, n_envs=4, episode_bars=episode_bars, seed=seed)
-    beyond = np.append(tape.close, [np.nan, np.nan])
-    env.episodes._prices = env.episodes._prices._replace(close=beyond)
+def test_no_episode_ever_looks_past_its_data(episode_bars: int, seed: int):
+    data = training_data(ROWS, episode_bars)
+    env = environment(data, n_envs=4, episode_bars=episode_bars, seed=seed)
+    beyond = np.append(data.close, [np.nan, np.nan])
+    env.episodes._data = data._replace(close=beyond)
     env.reset()
     for _ in range(min(3 * episode_bars, 800)):
         _, rewards, _, _ = env.step(np.full(4, 2))
@@ -257,33 +257,33 @@ def test_no_episode_ever_looks_past_the_tape(episode_bars: int, seed: int):
 
 
 def test_a_seed_decides_the_episodes_and_sb3_may_set_it_again():
-    tape = tape_of()
+    data = training_data()
     shown = {}
     for seed in (1, 2):
-        env = environment(tape, seed=seed)
-        shown[seed] = rows_seen(tape, env.reset())
+        env = environment(data, seed=seed)
+        shown[seed] = rows_seen(data, env.reset())
         env.seed(seed)
-        assert rows_seen(tape, env.reset()) == shown[seed]
+        assert rows_seen(data, env.reset()) == shown[seed]
     assert shown[1] != shown[2]
 
 
 def test_weights_can_change_between_phases():
-    tape = tape_of()
-    env = environment(tape, n_envs=1, weights=RewardWeights(0, 1, 0), cost=0.01)
+    data = training_data()
+    env = environment(data, n_envs=1, weights=RewardWeights(0, 1, 0), cost=0.01)
     env.reset()
     assert env.step(np.array([2]))[1][0] == pytest.approx(-0.01)
-    env.weights = RewardWeights(0, 100, 0)
+    env.episodes.weights = RewardWeights(0, 100, 0)
     assert env.step(np.array([0]))[1][0] == pytest.approx(-2.0, rel=0.02)
 
 
 def test_a_position_held_overnight_is_rewarded_with_its_financing():
     rows = ROWS.assign(policy_rate_difference=-7.3)
-    plain = market_tape(rows, norm_stats(), 60)
-    financed = market_tape(rows, norm_stats(), 60, financed=True)
+    plain = training_arrays(rows, norm_stats(), 60)
+    financed = training_arrays(rows, norm_stats(), 60, financed=True)
     results = []
-    for tape in (plain, financed):
-        episodes = Episodes(tape, 1, 60, 0.0, RewardWeights(1.0, 0.0, 0.0))
-        episodes.accounts.row[:] = tape.starts[0] + 58
+    for data in (plain, financed):
+        episodes = Episodes(data, 1, 60, 0.0, RewardWeights(1.0, 0.0, 0.0))
+        episodes.accounts.row[:] = data.starts[0] + 58
         results.append(float(episodes.step(np.array([2])).rewards[0]))
     days = (rows.index[60].date() - rows.index[59].date()).days
     assert results[1] - results[0] == pytest.approx(-0.073 / 365 * days, rel=1e-3)
@@ -292,7 +292,7 @@ def test_a_position_held_overnight_is_rewarded_with_its_financing():
 def test_an_unknown_rate_refuses_a_financed_training():
     rows = ROWS.assign(policy_rate_difference=np.nan)
     with pytest.raises(DataError, match="financing: fed funds or TPM is unknown"):
-        market_tape(rows, norm_stats(), 60, financed=True)
+        training_arrays(rows, norm_stats(), 60, financed=True)
 
 
 # ---- components of the reward
@@ -328,7 +328,7 @@ def test_each_component_by_hand():
 
 
 def test_an_episode_tells_what_each_component_added_to_its_return():
-    env = environment(tape_of(), n_envs=3, weights=ALL_COMPONENTS, seed=6)
+    env = environment(training_data(), n_envs=3, weights=ALL_COMPONENTS, seed=6)
     env.reset()
     random, ended = np.random.default_rng(6), []
     for _ in range(130):
@@ -345,7 +345,7 @@ def test_an_episode_tells_what_each_component_added_to_its_return():
 
 def test_an_action_that_is_none_of_the_three_is_refused():
     for wrong in (-1, 3):
-        env = environment(tape_of(), n_envs=2)
+        env = environment(training_data(), n_envs=2)
         env.reset()
         with pytest.raises(ValueError, match=r"action: must be 0 \(short\), 1 \(flat\) or 2 \(long\)"):
             env.step(np.array([1, wrong]))

@@ -39,7 +39,7 @@ def rolled_out(monkeypatch: pytest.MonkeyPatch, env: Any = None, **settings: Any
     stock._n_updates = fast._n_updates
     fast._current_progress_remaining = stock._current_progress_remaining = 0.4
     draws = np.random.default_rng()
-    draws.bit_generator.state = fast._rng.bit_generator.state
+    draws.bit_generator.state = fast.generator.bit_generator.state
     monkeypatch.setattr(np.random, "permutation", draws.permutation)
     return fast, stock
 

@@ -12,15 +12,15 @@ from gymnasium import spaces
 from stable_baselines3 import PPO
 from stable_baselines3.common.buffers import RolloutBuffer
 
-from dosvotos.backtest.simulate import policy_targets, tape_of
+from dosvotos.backtest.simulate import policy_targets
 from dosvotos.contracts.features import MARKET_FEATURES
 from dosvotos.contracts.parameters import Parameters, read_parameters
 from dosvotos.errors import DataError, ParameterError
 from dosvotos.hashing import digest_bytes
-from dosvotos.market.accounting import run_account
+from dosvotos.market.accounting import Tape, run_account
 from dosvotos.policy.forward import ServedPolicy
 from dosvotos.training.environment import MarketVecEnv
-from dosvotos.training.episodes import market_tape
+from dosvotos.training.episodes import training_arrays
 from dosvotos.training.fast_ppo import FastPPO
 from dosvotos.training.ppo import new_model, train
 from dosvotos.training.results import TrainingResult
@@ -50,7 +50,7 @@ def small() -> TrainingResult:
 def val_return(policy: ServedPolicy, parameters: Parameters) -> float:
     rows, trading = val_rows(), parameters.trading
     account = run_account(
-        tape_of(rows), policy_targets(policy, rows), trading.costs.per_side, trading.initial_capital
+        Tape.from_rows(rows), policy_targets(policy, rows), trading.costs.per_side, trading.initial_capital
     )
     return account.equity[-1] / trading.initial_capital - 1
 
@@ -171,7 +171,7 @@ def test_either_engine_leaves_a_model_that_sb3_opens_and_the_served_policy_repea
 
 
 def test_both_engines_are_sb3s_ppo_and_begin_with_the_same_weights():
-    env = MarketVecEnv(market_tape(train_rows(), norm_stats(), 60), 8, 60, 0.0, RewardWeights(1, 0, 0), 1)
+    env = MarketVecEnv(training_arrays(train_rows(), norm_stats(), 60), 8, 60, 0.0, RewardWeights(1, 0, 0), 1)
     models = {name: new_model(env, small_parameters(engine=name).training, SEED) for name in ("fast", "sb3")}
     assert {name: type(model) for name, model in models.items()} == {"fast": FastPPO, "sb3": PPO}
     assert all(isinstance(model, PPO) for model in models.values())
@@ -237,7 +237,7 @@ def test_validation_accrues_financing_where_the_experiment_does():
     rows = val_rows().assign(policy_rate_difference=-50.0)
     result = train(financed, SEED, train_rows(), rows, norm_stats())
     account = run_account(
-        tape_of(rows),
+        Tape.from_rows(rows),
         policy_targets(result.policy, rows),
         financed.trading.costs.per_side,
         financed.trading.initial_capital,

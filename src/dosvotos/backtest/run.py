@@ -6,7 +6,7 @@ import pandas as pd
 from dosvotos.backtest.metrics import Metrics, measure
 from dosvotos.backtest.naive import Naive, random_sharpe_percentile, random_traders
 from dosvotos.backtest.report import BacktestResult, account_digest, account_report
-from dosvotos.backtest.simulate import policy_targets, tape_of
+from dosvotos.backtest.simulate import policy_targets
 from dosvotos.backtest.stress import stress
 from dosvotos.contracts.parameters import Parameters
 from dosvotos.errors import DataError
@@ -30,7 +30,7 @@ def run_backtest(
     parameters : Parameters
         The experiment's, for costs, financing and the random traders.
     """
-    tape = tape_of(rows)
+    tape = Tape.from_rows(rows)
     targets = policy_targets(policy, rows)
     account = trade(tape, targets, parameters)
     with_financing, financing_note = _financed(tape, targets, parameters, sessions)

@@ -5,21 +5,11 @@ import pandas as pd
 
 from dosvotos.compiled import njit
 from dosvotos.contracts.features import MARKET_FEATURES
-from dosvotos.market.accounting import Tape
 from dosvotos.policy.forward import TARGETS, ServedPolicy
 
 _BATCH_BARS = 4096
 _CACHED_ROWS = 1024  # whose activations stay in the processor's cache
 _UNKNOWN = 2
-
-
-def tape_of(rows: pd.DataFrame) -> Tape:
-    """Make the tape of a dataset split: index bar open (UTC), columns close and policy_rate_difference."""
-    return Tape(
-        times=pd.DatetimeIndex(rows.index),
-        close=rows["close"].to_numpy(float),
-        rate_difference=rows["policy_rate_difference"].to_numpy(float),
-    )
 
 
 def policy_targets(policy: ServedPolicy, rows: pd.DataFrame) -> np.ndarray:

@@ -125,7 +125,7 @@ def pipeline_from_function(
     splits = splits_of(parameters)
 
     def dataset(frame: pd.DataFrame) -> Dataset:
-        rows = {name: split.take(frame) for name, split in splits.items()}
+        rows = {name: split.select(frame) for name, split in splits.items()}
         train = rows["train"].dropna()
         stats = pd.DataFrame({"mean": train.mean(), "std": train.std(ddof=1)})
         scaled = {name: (part - stats["mean"]) / stats["std"] for name, part in rows.items()}

@@ -21,7 +21,7 @@ class SignalTable:
     instrument: str
 
     def position_at(self, timestamp: datetime) -> float:
-        """The last target signalled before a bar: -1, 0 or 1, and 0 before the first signal."""
+        """Return the last target signalled before a bar: -1, 0 or 1, and 0 before the first signal."""
         with reading(self.engine) as connection:
             return held_before(connection, self.instrument, timestamp)
 
@@ -47,7 +47,7 @@ class SignalTable:
             add_signal(connection, row, {**features, "created_at": now})
 
     def at(self, timestamp: datetime) -> Row[Any]:
-        """The row of one bar; LookupError if it has none."""
+        """Return the row of one bar; LookupError if it has none."""
         with reading(self.engine) as connection:
             row = find_signal(connection, self.instrument, timestamp)
         if row is None:

@@ -31,9 +31,8 @@ class MarketView(NamedTuple):
     @property
     def scope(self) -> str:
         """What a state was computed from; one of another scope is rebuilt."""
-        return (
-            f"{self.bars.instrument} {self.bars.feed} {'as fetched' if self.as_fetched else 'as published'}"
-        )
+        known = "as fetched" if self.as_fetched else "as published"
+        return f"{self.bars.instrument} {self.bars.feed} {known}"
 
 
 class Watermark(NamedTuple):
@@ -76,10 +75,7 @@ def _empty_stream(parameters: Parameters) -> FeatureStream:
 
 
 def _add_rows_since(watermark: Watermark, stream: FeatureStream, market: MarketView) -> Watermark:
-    """Feed rows stored since the last tick.
-
-    If one is older than the last bar, first roll back to the checkpoint before it.
-    """
+    """Add rows stored since the last tick; if one is late, first roll back to the checkpoint before it."""
     read_at = to_timestamp(watermark.read_at)
     if watermark.scope != market.scope:
         raise LineageError(f"feature state: is of {watermark.scope}, needed is {market.scope}")
@@ -108,9 +104,9 @@ def _roll_back(stream: FeatureStream, watermark: Watermark, market: MarketView) 
 
 
 def _late_rows(stream: FeatureStream, read_at: pd.Timestamp, market: MarketView) -> list[int]:
-    """Find rows stored after `read_at` that lie before the stream's last bar.
+    """List the close of the oldest late bar and the publication of each late value, microseconds UTC.
 
-    The result is the close of the oldest such bar and the publication of each such value, microseconds UTC.
+    Late is what was stored after `read_at` and lies at or before the stream's last bar.
     """
     if (last_close := _last_close(stream)) is None:
         return []

@@ -113,16 +113,15 @@ def decide_tick(
 
 
 def feature_vector(features: LiveFeatures, position: float) -> np.ndarray:
-    """The 15 raw features in FEATURE_ORDER."""
+    """Return the 15 raw features in FEATURE_ORDER."""
     return np.concatenate([features.market, [position, features.time_normalized]])
 
 
 def feature_row(features: LiveFeatures, record: InferenceRecord) -> dict[str, Any]:
-    """The row of inference_features_5m; a missing feature is NULL."""
+    """Return the row of inference_features_5m; a missing feature is NULL."""
     values = feature_vector(features, record.position)
-    named = {n: None if np.isnan(v) else float(v) for n, v in zip(FEATURE_ORDER, values, strict=True)}
     return {
-        **named,
+        **{n: None if np.isnan(v) else float(v) for n, v in zip(FEATURE_ORDER, values, strict=True)},
         "instrument": record.instrument,
         "timestamp": record.timestamp,
         "feature_order_hash": FEATURE_ORDER_HASH,

@@ -5,7 +5,7 @@ the traded notional. Design, sections 3 and 9.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 import pandas as pd
@@ -33,6 +33,12 @@ class Tape:
     times: pd.DatetimeIndex
     close: np.ndarray
     rate_difference: np.ndarray
+
+    @classmethod
+    def from_rows(cls, rows: pd.DataFrame) -> Self:
+        """Take times, ``close`` and ``policy_rate_difference`` from the rows of a dataset split."""
+        close, rate_difference = (rows[n].to_numpy(float) for n in ("close", "policy_rate_difference"))
+        return cls(pd.DatetimeIndex(rows.index), close, rate_difference)
 
     def overnight_yield(self) -> np.ndarray:
         """Compute the financing that one unit of notional held long earns into each bar, shape (n_bars,).

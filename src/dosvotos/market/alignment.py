@@ -24,12 +24,10 @@ _CAPACITY = 2 * Z_WINDOW
 _LANES, _THIRD = Z_WINDOW // 7, Z_WINDOW // 21
 _ORDINAL_OF_1970 = date(1970, 1, 1).toordinal()
 
-_DATED = r"^\d{4}-\d\d-\d\d$"
-
 
 def is_dated(vintage: pd.Series) -> pd.Series:
     """Mask the vintages that are days on which the vendor published the value; others are words."""
-    return vintage.astype("str").str.match(_DATED).astype(bool)
+    return vintage.astype("str").str.match(r"^\d{4}-\d\d-\d\d$").astype(bool)
 
 
 def weekday_observations(macro: pd.DataFrame, name: str) -> pd.DataFrame:
@@ -78,29 +76,8 @@ class Known:
     change: np.ndarray
 
 
-@dataclass(frozen=True)
-class KnownHistory:
-    """What was known of one variable after each publication; arrays of shape (n_publications,)."""
-
-    published: np.ndarray
-    """Sorted ``datetime64[us]``, UTC."""
-    expires: np.ndarray
-    """Instant after which the value counts as missing."""
-    value: np.ndarray
-    z_score: np.ndarray
-    change: np.ndarray
-
-    def at(self, instants: pd.DatetimeIndex) -> Known:
-        """Look up what was known at each instant: the last publication at or before it, unless aged out."""
-        moments = to_microseconds(instants).astype("datetime64[us]")
-        last = np.searchsorted(self.published, moments, side="right") - 1
-        visible = last >= 0
-        visible[visible] = moments[visible] <= self.expires[last[visible]]
-        return Known(*(_pick(a, last, visible) for a in (self.value, self.z_score, self.change)))
-
-
-def known_history(observations: pd.DataFrame, max_age_days: int) -> KnownHistory:
-    """Compute what was known of one variable after each of its publications.
+def known_at(observations: pd.DataFrame, max_age_days: int, instants: pd.DatetimeIndex) -> Known:
+    """Compute what was known of one variable at each instant.
 
     Parameters
     ----------
@@ -109,10 +86,7 @@ def known_history(observations: pd.DataFrame, max_age_days: int) -> KnownHistory
         same observation_date.
     max_age_days : int
         Days after its publication at which a value counts as missing.
-
-    Returns
-    -------
-    KnownHistory
+    instants : DatetimeIndex of shape (n,)
 
     Raises
     ------
@@ -128,11 +102,13 @@ def known_history(observations: pd.DataFrame, max_age_days: int) -> KnownHistory
     published, days, values, _ = sort_publications(observations)
     summaries, max_age = np.empty((len(values), 6)), max_age_days * US_PER_DAY
     _replay(empty_macro_state(1), published, days, values, max_age, z_score_buffer(), summaries)
-    return KnownHistory(
-        published.astype("datetime64[us]"),
-        summaries[:, EXPIRES].astype("int64").astype("datetime64[us]"),
-        *(summaries[:, column] for column in (VALUE, Z_SCORE, CHANGE)),
-    )
+    moments = to_microseconds(instants)
+    last = np.searchsorted(published, moments, side="right") - 1
+    visible = last >= 0
+    visible[visible] = moments[visible] <= summaries[last[visible], EXPIRES]
+    known = np.full((3, len(moments)), np.nan)
+    known[:, visible] = summaries[last[visible]][:, [VALUE, Z_SCORE, CHANGE]].T
+    return Known(*known)
 
 
 def sort_publications(observations: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -181,8 +157,7 @@ def insert_observation(
     """
     first, end = bounds
     if first < end and day <= macro.days[variable, end - 1]:
-        first, end = _insert_before_last(macro, variable, first, end, day, value, expires)
-        return first, end
+        return _insert_before_last(macro, variable, first, end, day, value, expires)
     if end == _CAPACITY:
         first, end = 0, _move_to_front(macro, variable, first)
     macro.days[variable, end], macro.values[variable, end] = day, value
@@ -310,15 +285,8 @@ def _z_score(window: np.ndarray, sums: np.ndarray) -> float:
     return z_score
 
 
-def _pick(states: np.ndarray, last: np.ndarray, visible: np.ndarray) -> np.ndarray:
-    picked = np.full(len(last), np.nan)
-    picked[visible] = states[last[visible]]
-    return picked
-
-
 def _days(dates: pd.Series) -> np.ndarray:
     """Days since 1970 of dates or of midnights; NumPy takes ten times as long over date objects."""
     if dates.dtype != object:
         return dates.to_numpy("datetime64[D]").astype("int64")
-    ordinals = np.fromiter(map(date.toordinal, dates.tolist()), np.int64, len(dates))
-    return ordinals - _ORDINAL_OF_1970
+    return np.fromiter(map(date.toordinal, dates.tolist()), np.int64, len(dates)) - _ORDINAL_OF_1970

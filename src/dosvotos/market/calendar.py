@@ -45,9 +45,7 @@ def scheduled_sessions(start: date, end: date) -> np.ndarray:
 
 def session_dates(bar_times: pd.DatetimeIndex) -> np.ndarray:
     """Return the Bogota date of each bar, ``datetime64[D]`` of shape (n_bars,)."""
-    days = _local_microseconds(bar_times) // US_PER_DAY
-    dates: np.ndarray = days.astype("datetime64[D]")
-    return dates
+    return (_local_microseconds(bar_times) // US_PER_DAY).astype("datetime64[D]")
 
 
 def slots(bar_times: pd.DatetimeIndex) -> np.ndarray:
@@ -55,8 +53,7 @@ def slots(bar_times: pd.DatetimeIndex) -> np.ndarray:
 
     Counts minutes since the open, not bars present. A label off the five-minute grid is off session.
     """
-    since_midnight = _local_microseconds(bar_times) % US_PER_DAY
-    since_open = since_midnight - _OPEN_MINUTE * US_PER_MINUTE
+    since_open = _local_microseconds(bar_times) % US_PER_DAY - _OPEN_MINUTE * US_PER_MINUTE
     index, off_grid = np.divmod(since_open, US_PER_BAR)
     return np.where((index >= 0) & (index < BARS_PER_SESSION) & (off_grid == 0), index, -1)
 
@@ -74,7 +71,7 @@ def in_session(bar_times: pd.DatetimeIndex) -> np.ndarray:
     if len(bar_times) == 0:
         return np.zeros(0, dtype=bool)
     days = session_dates(bar_times)
-    closed = closed_days("CO", _year(days.min()), _year(days.max()))
+    closed = closed_days_around(np.array([days.min(), days.max()]), BOGOTA)
     return np.is_busday(days, holidays=closed) & (slots(bar_times) >= 0)
 
 
@@ -106,7 +103,8 @@ def published_at(observation_dates: Sequence[date], rule: PublicationRule) -> pd
     days = np.asarray(observation_dates, dtype="datetime64[D]")
     if len(days) == 0:
         return pd.DatetimeIndex([], tz="UTC")
-    kind, shift, day = _parse_rule(rule.rule)
+    period, _, day = rule.rule.partition(":")
+    kind, shift = period[0], int(period[2:])
     closed = closed_days_around(days, rule.zone)
     if kind == "B":
         released = days if shift == 0 else np.busday_offset(days, shift, roll="backward", holidays=closed)
@@ -159,21 +157,11 @@ def _local_microseconds(bar_times: pd.DatetimeIndex) -> np.ndarray:
     return to_microseconds(bar_times.tz_convert(BOGOTA).tz_localize(None))
 
 
-def _year(day: np.datetime64) -> int:
-    return int(day.astype("datetime64[Y]").astype(int)) + 1970
-
-
 def _banks_closing_day(year: int, closed: set[date]) -> date:
     day = date(year, 12, 31)
     while day.weekday() >= 5 or day in closed:
         day -= timedelta(days=1)
     return day
-
-
-def _parse_rule(rule: str) -> tuple[str, int, str]:
-    head, _, day = rule.partition(":")
-    kind, _, shift = head.partition("+")
-    return kind, int(shift), day
 
 
 def _months_after_period(days: np.ndarray, kind: str, shift: int) -> np.ndarray:

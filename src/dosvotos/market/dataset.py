@@ -59,9 +59,8 @@ def select_macro(macro: pd.DataFrame, bars: pd.DataFrame, variables: MacroVariab
         If a variable behind a feature has no observation at all.
     """
     published = macro["published_at"] <= bars.index.max() + BAR
-    kept: pd.DataFrame = macro[published & macro["variable"].isin(list(variables.variables))].reset_index(
-        drop=True
-    )
+    wanted = published & macro["variable"].isin(list(variables.variables))
+    kept: pd.DataFrame = macro[wanted].reset_index(drop=True)
     if absent := sorted(set(MACRO_SOURCES.values()) - set(kept["variable"])):
         raise DataError(f"macro: no observation of {absent}, which features need")
     return kept
@@ -69,10 +68,8 @@ def select_macro(macro: pd.DataFrame, bars: pd.DataFrame, variables: MacroVariab
 
 def feature_rows(history: MarketHistory, parameters: Parameters) -> pd.DataFrame:
     """Compute a dataset's rows, one for each session bar: columns of `market_features`, and ``close``."""
-    features = market_features(
-        history, parameters.macro_variables.variables, parameters.features.range_source
-    )
-    return features.assign(close=history.bars["close"])
+    variables, range_source = parameters.macro_variables.variables, parameters.features.range_source
+    return market_features(history, variables, range_source).assign(close=history.bars["close"])
 
 
 def point_in_time(macro: pd.DataFrame) -> str:

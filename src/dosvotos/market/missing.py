@@ -7,20 +7,15 @@ import pandas as pd
 
 from dosvotos.contracts.acquisition import MacroVariable
 from dosvotos.contracts.features import MACRO_SOURCES, MARKET_FEATURES, SOURCES_BY_FEATURE
-from dosvotos.market.alignment import Z_WINDOW, known_history, weekday_observations
+from dosvotos.market.alignment import Z_WINDOW, known_at, weekday_observations
 from dosvotos.market.calendar import BAR
 from dosvotos.market.features import MarketHistory
 
-WARM_UP: Final = "warm_up"
-"""Too few bars before this one."""
-UNPUBLISHED: Final = "unpublished"
-"""Nothing of the variable was published yet."""
-AGED_OUT: Final = "aged_out"
-"""The last value known was older than its limit."""
-TOO_SHORT: Final = "too_short"
-"""Fewer values known than the feature needs."""
-UNDEFINED: Final = "undefined"
-"""Enough values, but no spread between them, or the last two too far apart."""
+WARM_UP: Final = "warm_up"  # too few bars before this one
+UNPUBLISHED: Final = "unpublished"  # nothing of the variable was published yet
+AGED_OUT: Final = "aged_out"  # the last value known was older than its limit
+TOO_SHORT: Final = "too_short"  # fewer values known than the feature needs
+UNDEFINED: Final = "undefined"  # enough values, but no spread between them, or the last two too far apart
 
 _VALUES_NEEDED: Final = {"_z": Z_WINDOW, "_change_1d": 2}
 
@@ -77,9 +72,8 @@ def _reasons_of_variable(
 ) -> np.ndarray:
     first_published = observations.groupby("observation_date")["published_at"].min().sort_values()
     n_known = np.searchsorted(first_published.to_numpy(), close_times.to_numpy(), side="right")
-    fresh = np.isfinite(known_history(observations, max_age_days).at(close_times).value)
+    fresh = np.isfinite(known_at(observations, max_age_days, close_times).value)
     needed = next((n for end, n in _VALUES_NEEDED.items() if feature.endswith(end)), 0)
     conditions = [n_known == 0, ~fresh, n_known < needed]
     otherwise = "" if needed == 0 else UNDEFINED
-    reasons: np.ndarray = np.select(conditions, [UNPUBLISHED, AGED_OUT, TOO_SHORT], otherwise).astype(object)
-    return reasons
+    return np.select(conditions, [UNPUBLISHED, AGED_OUT, TOO_SHORT], otherwise).astype(object)

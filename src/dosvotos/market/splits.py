@@ -22,7 +22,7 @@ class Split(NamedTuple):
         """List the scheduled sessions, ``datetime64[D]``."""
         return scheduled_sessions(self.first, self.last)
 
-    def take(self, rows: pd.DataFrame) -> pd.DataFrame:
+    def select(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Select the rows (index: bar open, UTC) whose session lies in the split.
 
         Raises
@@ -89,11 +89,8 @@ def make_splits(dates: DateRangesParams, test_end: date, settings: SplitsParams)
         "test": Split("test", dates.test.start, test_end),
     }
     ranges = stated if settings.mode == "single" else _fold(stated, settings)
-    return {
-        "train": _without_embargo(ranges["train"], settings.embargo_sessions),
-        "val": _without_embargo(ranges["val"], settings.embargo_sessions),
-        "test": _without_embargo(ranges["test"], 0),
-    }
+    embargoed = {name: _without_embargo(ranges[name], settings.embargo_sessions) for name in ("train", "val")}
+    return {**embargoed, "test": _without_embargo(ranges["test"], 0)}
 
 
 def _fold(stated: dict[str, Split], settings: SplitsParams) -> dict[str, Split]:

@@ -43,11 +43,6 @@ class Checkpoint(NamedTuple):
     row: np.ndarray
     """COLUMNS of that bar, shape (15,)."""
 
-    @property
-    def last_close_time(self) -> float:
-        """When that bar closed, microseconds UTC; minus infinity before the first."""
-        return self.state.last_close_time
-
     def copy(self) -> "Checkpoint":
         """Copy it, sharing no memory."""
         return Checkpoint(self.state.copy(), self.row.copy())
@@ -77,12 +72,16 @@ class FeatureStream:
     bit. Checkpoints are kept of the ends of the last 5 sessions.
     """
 
+    row: np.ndarray
+    """COLUMNS of the last bar, shape (15,); NaN before the first."""
+    last_close_time: float
+    """When the last bar closed, microseconds UTC; minus infinity before the first."""
+
     def __init__(self, variables: Mapping[str, MacroVariable], range_source: RangeSource = "close") -> None:
         self._max_ages = max_ages(variables)
         self.range_source = range_source
         self._checkpoints: deque[Checkpoint] = deque(maxlen=CHECKPOINTS)
-        self._state, self._row = empty_state(), np.full(len(COLUMNS), np.nan)
-        self._last_close_time = self._state.last_close_time
+        self._set_to(Checkpoint(empty_state(), np.full(len(COLUMNS), np.nan)))
 
     @property
     def definition(self) -> str:
@@ -96,16 +95,6 @@ class FeatureStream:
                 "range_source": self.range_source,
             }
         )
-
-    @property
-    def last_close_time(self) -> float:
-        """When the last bar closed, microseconds UTC; minus infinity before the first."""
-        return self._last_close_time
-
-    @property
-    def row(self) -> np.ndarray:
-        """COLUMNS of the last bar, shape (15,); NaN before the first."""
-        return self._row
 
     def add_bar(
         self,
@@ -143,10 +132,10 @@ class FeatureStream:
         bar = Bar(close_time, high, low, close, slot(opened) / LAST_SLOT)
         if self._begins_session(close_time):
             check_order(self._state, bar.as_arrays(), publications)
-            self._keep_checkpoint()
-        self._row = update_features_by_bar(self._state, bar, publications, self._max_ages)
-        self._last_close_time = close_time
-        return self._row
+            self._checkpoints.append(self._now().copy())
+        self.row = update_features_by_bar(self._state, bar, publications, self._max_ages)
+        self.last_close_time = close_time
+        return self.row
 
     def add_bars(self, bars: BarArrays, publications: PublicationArrays = NO_PUBLICATIONS) -> np.ndarray:
         """Compute the features of any number of bars, as `add_bar` of one; result of shape (15, n_bars).
@@ -154,15 +143,14 @@ class FeatureStream:
         If a bar or a publication is refused, none is added.
         """
         check_order(self._state, bars, publications)
-        parts = [np.empty((len(COLUMNS), 0))]
-        first = 0
+        parts, first = [np.empty((len(COLUMNS), 0))], 0
         for start, stop in pairwise(self._cuts(bars.close_time)):
             if self._begins_session(bars.close_time[start]):
-                self._keep_checkpoint()
+                self._checkpoints.append(self._now().copy())
             part = BarArrays(*(array[start:stop] for array in bars))
             parts.append(update_features(self._state, part, publications.select(first), self._max_ages))
             first = int(np.searchsorted(publications.published_at, part.close_time[-1], side="right"))
-            self._last_close_time, self._row = int(part.close_time[-1]), parts[-1][:, -1].copy()
+            self.last_close_time, self.row = int(part.close_time[-1]), parts[-1][:, -1].copy()
         return parts[-1] if len(parts) <= 2 else np.hstack(parts)
 
     def roll_back(self, before: float) -> None:
@@ -179,12 +167,12 @@ class FeatureStream:
         LateDataError
             If no checkpoint is that old; the stream is as before.
         """
-        if not self._checkpoints or self._checkpoints[0].last_close_time >= before:
+        if not self._checkpoints or self._checkpoints[0].state.last_close_time >= before:
             raise LateDataError(
                 f"features: {to_timestamp(before)} lies before the oldest of "
                 f"{len(self._checkpoints)} checkpoints; rebuild them from all stored bars"
             )
-        while (checkpoint := self._checkpoints.pop()).last_close_time >= before:
+        while (checkpoint := self._checkpoints.pop()).state.last_close_time >= before:
             continue
         self._set_to(checkpoint)
 
@@ -218,30 +206,23 @@ class FeatureStream:
         ]
         self._set_to(now)
         self._checkpoints = deque(checkpoints, maxlen=CHECKPOINTS)
-        watermark: dict[str, Any] = header["watermark"]
-        return watermark
+        return dict(header["watermark"])
 
     def _now(self) -> Checkpoint:
-        return Checkpoint(self._state, self._row)
+        return Checkpoint(self._state, self.row)
 
     def _set_to(self, checkpoint: Checkpoint) -> None:
-        self._state, self._row = checkpoint
-        self._last_close_time = checkpoint.last_close_time
-
-    def _keep_checkpoint(self) -> None:
-        self._checkpoints.append(self._now().copy())
+        self._state, self.row = checkpoint
+        self.last_close_time = self._state.last_close_time
 
     def _begins_session(self, close_time: int) -> bool:
         """Whether a bar lies in a later session than the last one; no session crosses midnight UTC."""
-        return close_time // US_PER_DAY != self._last_close_time // US_PER_DAY
+        return close_time // US_PER_DAY != self.last_close_time // US_PER_DAY
 
     def _cuts(self, close_time: np.ndarray) -> list[int]:
         """Indices at which to stop for a checkpoint: where the last sessions begin, as many as are kept."""
-        if len(close_time) <= 1:
-            return [0, len(close_time)][: len(close_time) + 1]
-        days = close_time // US_PER_DAY
-        begins = np.flatnonzero(days[1:] != days[:-1]) + 1
-        return [0, *begins[-CHECKPOINTS:].tolist(), len(close_time)]
+        begins = np.flatnonzero(np.diff(close_time // US_PER_DAY)) + 1
+        return [0, *begins[-CHECKPOINTS:].tolist(), len(close_time)] if len(close_time) else [0]
 
 
 _HEADER = "header"

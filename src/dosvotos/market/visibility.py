@@ -42,7 +42,7 @@ def first_visible(macro: pd.DataFrame, bar_times: pd.DatetimeIndex) -> pd.DataFr
     )
 
 
-def ages(
+def staleness(
     macro: pd.DataFrame, bar_times: pd.DatetimeIndex, variables: dict[str, MacroVariable]
 ) -> pd.DataFrame:
     """Compute the age of each variable's newest value at each bar's close, as a share of its limit.

@@ -6,10 +6,10 @@ Every file is read once, checked against the manifest and parsed from memory.
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
@@ -28,7 +28,7 @@ _FORMAT = 1
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle that was read and verified."""
+    """A model bundle that was read and verified."""
 
     folder: Path
     manifest_hash: str
@@ -47,10 +47,9 @@ def write_bundle(parent: Path, policy: ServedPolicy, other_files: dict[str, byte
     """
     files = {
         **other_files,
+        **_CONSTANT_FILES,
         "policy.safetensors": save_tensors(policy.tensors),
-        "policy.json": _json({"format": _FORMAT, "activation": "tanh", "targets": list(TARGETS)}),
         "norm_stats.json": _json(policy.norm_stats.model_dump(mode="json")),
-        "features.json": _json({"order": list(FEATURE_ORDER), "hash": FEATURE_ORDER_HASH}),
     }
     entries = {n: {"size": len(c), "sha256": digest_bytes(c)} for n, c in sorted(files.items())}
     manifest = canonical_json({"format": _FORMAT, "model_hash": policy.model_hash, "files": entries}).encode()
@@ -75,9 +74,8 @@ def open_bundle(folder: Path, manifest_hash: str) -> Bundle:
         raise BundleError(f"{folder / MANIFEST}: expected SHA-256 {manifest_hash}, found {actual_hash}")
     try:
         manifest = _Manifest.model_validate_json(manifest_bytes)
-        files = _read_listed(folder, manifest.files)
-        policy = _parse_policy(files)
-    except (KeyError, ValidationError, SafetensorError) as error:
+        policy = _parse_policy(_read_listed(folder, manifest.files))
+    except (KeyError, ValueError, SafetensorError) as error:
         raise BundleError(f"{folder}: not a model bundle of this version: {error}") from error
     _check_tensors(folder, policy.tensors)
     if policy.model_hash != manifest.model_hash:
@@ -100,33 +98,21 @@ class _Manifest(_StrictModel):
     files: dict[str, _FileEntry]
 
 
-class _Settings(_StrictModel):
-    format: Literal[1]
-    activation: Literal["tanh"]
-    targets: list[int]
-
-    @field_validator("targets")
-    @classmethod
-    def _check_targets(cls, targets: list[int]) -> list[int]:
-        if targets != list(TARGETS):
-            raise ValueError(f"targets must be {list(TARGETS)}")
-        return targets
+def _json(value: Any) -> bytes:
+    return (json.dumps(value, indent=2, sort_keys=True) + "\n").encode()
 
 
-class _Features(_StrictModel):
-    order: list[str]
-    hash: str
-
-    @model_validator(mode="after")
-    def _check_order(self) -> Self:
-        if self.hash != FEATURE_ORDER_HASH or self.order != list(FEATURE_ORDER):
-            raise ValueError(f"feature_order_hash is {self.hash}, this version's is {FEATURE_ORDER_HASH}")
-        return self
+_CONSTANT_FILES = {
+    "policy.json": _json({"format": _FORMAT, "activation": "tanh", "targets": list(TARGETS)}),
+    "features.json": _json({"order": list(FEATURE_ORDER), "hash": FEATURE_ORDER_HASH}),
+}
+"""Files that are the same in every bundle of this version."""
 
 
 def _parse_policy(files: dict[str, bytes]) -> ServedPolicy:
-    _Settings.model_validate_json(files["policy.json"])
-    _Features.model_validate_json(files["features.json"])
+    for name, content in _CONSTANT_FILES.items():
+        if files[name] != content:
+            raise ValueError(f"{name} must be {content!r}, is {files[name][:2000]!r}")
     norm_stats = NormStats.model_validate_json(files["norm_stats.json"])
     return ServedPolicy(load_tensors(files["policy.safetensors"]), norm_stats)
 
@@ -172,7 +158,3 @@ def _check_tensors(folder: Path, tensors: dict[str, np.ndarray]) -> None:
     for name, tensor in tensors.items():
         if tensor.dtype != np.float32 or not np.isfinite(tensor).all():
             raise BundleError(f"{folder}: {name} must be finite float32, is {tensor.dtype}")
-
-
-def _json(value: Any) -> bytes:
-    return (json.dumps(value, indent=2, sort_keys=True) + "\n").encode()

@@ -15,17 +15,11 @@ TARGETS = (-1, 0, 1)
 
 @dataclass(frozen=True)
 class ServedPolicy:
-    """A tanh network from an observation of 15 features to three logits.
-
-    Attributes
-    ----------
-    tensors : dict of ndarray, float32
-        ``hidden.{i}.weight`` (out, in), ``hidden.{i}.bias`` (out,), ``action.weight`` (3, in) and
-        ``action.bias`` (3,), as stored in the bundle.
-    norm_stats : NormStats
-    """
+    """A tanh network from an observation of 15 features to three logits."""
 
     tensors: dict[str, np.ndarray]
+    """float32: ``hidden.{i}.weight`` (out, in), ``hidden.{i}.bias`` (out,), ``action.weight`` (3, in) and
+    ``action.bias`` (3,), as stored in the bundle."""
     norm_stats: NormStats
 
     @property
@@ -47,8 +41,8 @@ class ServedPolicy:
         """
         if not np.isfinite(observations).all():
             raise BundleError("policy: observations must be finite, found NaN or infinity")
-        activations = observations
-        for layer in range(self._n_hidden):
+        activations, n_hidden = observations, sum(name.startswith("hidden.") for name in self.tensors) // 2
+        for layer in range(n_hidden):
             activations = self._affine(f"hidden.{layer}", activations)
             tanh_in_place(activations)
         return self._affine("action", activations)
@@ -59,10 +53,6 @@ class ServedPolicy:
         weights = np.exp(logits - logits.max(axis=1, keepdims=True))
         probabilities: np.ndarray = weights / weights.sum(axis=1, keepdims=True)
         return probabilities
-
-    @property
-    def _n_hidden(self) -> int:
-        return sum(name.startswith("hidden.") for name in self.tensors) // 2
 
     def _affine(self, layer: str, inputs: np.ndarray) -> np.ndarray:
         weight = self.tensors[f"{layer}.weight"].astype(np.float64)

@@ -99,7 +99,7 @@ def run_request(engine: Engine, request: Row[Any], now: datetime) -> ExtraBackte
     parameters = contract.parameters
     bars, macro = StoredMarket(engine, proposal.instrument, parameters.feed).tables
     history = stored_history(parameters, bars, macro, request.requested_at, request.end_date)
-    rows = split.take(feature_rows(history, parameters))
+    rows = split.select(feature_rows(history, parameters))
     result = run_backtest(bundle.policy, rows, split.sessions(), parameters)
     if is_look:
         ledger.store(look, result.daily_returns)

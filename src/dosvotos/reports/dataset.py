@@ -15,7 +15,7 @@ from dosvotos.formats import PERCENT, RATIO, Form
 from dosvotos.market.calendar import BAR, BOGOTA, session_dates
 from dosvotos.market.drift import SLIGHT, STRONG, feature_drift
 from dosvotos.market.normalization import CLIP, NormStats
-from dosvotos.market.visibility import ages, first_visible
+from dosvotos.market.visibility import first_visible, staleness
 from dosvotos.reports.figures import BLUE, DIVERGING, GRID, MUTED, NEAR, figure, line, subplots
 from dosvotos.reports.rendering import render
 from dosvotos.reports.tables import EN, Cell, Table, rows_table, table
@@ -66,7 +66,7 @@ def render_dataset(
         histograms=_histograms(train, val, norm_stats),
         close_pairs=_close_pairs(correlation),
         correlation=_heatmap(correlation),
-        visibility=_visibility(seen, ages(macro, bar_times, variables), variables),
+        visibility=_visibility(seen, staleness(macro, bar_times, variables), variables),
         timeline=_timeline(seen, bar_times),
         hashes=_hashes(record),
         limits=_LIMITS,

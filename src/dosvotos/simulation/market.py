@@ -17,7 +17,7 @@ from dosvotos.contracts.acquisition import MacroVariable
 from dosvotos.contracts.features import MACRO_SOURCES
 from dosvotos.contracts.parameters import SampleMarketParams
 from dosvotos.errors import ParameterError
-from dosvotos.market.alignment import known_history
+from dosvotos.market.alignment import known_at
 from dosvotos.market.calendar import (
     BAR,
     BARS_PER_SESSION,
@@ -123,8 +123,8 @@ def _visible_signal(
     first_closes: pd.DatetimeIndex,
 ) -> np.ndarray:
     names = [MACRO_SOURCES[short_name] for short_name in SIGNAL_WEIGHTS]
-    histories = [known_history(observed[name], variables[name].ffill_max_days) for name in names]
-    return planted_signal(*(history.at(first_closes).change for history in histories))
+    known = [known_at(observed[name], variables[name].ffill_max_days, first_closes) for name in names]
+    return planted_signal(*(variable.change for variable in known))
 
 
 def _observations_by_variable(

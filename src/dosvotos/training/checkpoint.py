@@ -45,18 +45,12 @@ class TrainingState(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Checkpoint:
-    """The checkpoint file of one seed.
-
-    Attributes
-    ----------
-    path : Path
-    key : str
-        Hash of all that the training depends on; a state with another key is not restored.
-    """
+class CheckpointFile:
+    """The checkpoint file of one seed."""
 
     path: Path
     key: str
+    """Hash of all that the training depends on; a state with another key is not restored."""
 
     @classmethod
     def for_seed(
@@ -67,7 +61,7 @@ class Checkpoint:
         rows: tuple[pd.DataFrame, pd.DataFrame],
         norm_stats: NormStats,
     ) -> Self:
-        """Return the checkpoint of one seed, given the rows of train and val."""
+        """Return the checkpoint file of one seed, given the rows of train and val."""
         sections = {"reward", "curriculum", "trading", "training"}
         settings = parameters.model_dump(mode="json", include=sections)
         settings["training"]["seeds"] = [seed]
@@ -118,7 +112,7 @@ def capture_state(model: PPO, env: MarketVecEnv) -> TrainingState:
         "episodes": env.episodes.state(),
         "ended_episodes": [dict(episode) for episode in model.ep_info_buffer or ()],
         "numpy_place": [numpy_state["state"]["pos"], numpy_state["has_gauss"], numpy_state["gauss"]],
-        "fast_draws": model.generator_state if isinstance(model, FastPPO) else None,
+        "fast_draws": model.generator.bit_generator.state if isinstance(model, FastPPO) else None,
     }
     return TrainingState(tensors, values)
 
@@ -130,7 +124,7 @@ def restore_state(model: PPO, env: MarketVecEnv, state: TrainingState) -> None:
         {name: torch.from_numpy(tensors[f"policy.{name}"]) for name in model.policy.state_dict()}
     )
     if isinstance(model, FastPPO):
-        model.generator_state = values["fast_draws"]
+        model.generator.bit_generator.state = values["fast_draws"]
     for name, tensor in _optimizer_tensors(model).items():
         tensor.copy_(torch.from_numpy(tensors[name]))
     env.episodes.restore(values["episodes"])

@@ -4,7 +4,7 @@ All three step `Episodes`: the same seed and actions give the same trajectories.
 """
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -15,7 +15,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from dosvotos.contracts.features import FEATURE_ORDER
 from dosvotos.market.normalization import CLIP
 from dosvotos.policy.forward import TARGETS
-from dosvotos.training.episodes import Episodes, MarketTape
+from dosvotos.training.episodes import Episodes, TrainingArrays
 from dosvotos.training.reward import COMPONENTS, RewardWeights
 
 
@@ -31,11 +31,11 @@ def action_space() -> gym.spaces.Discrete:
 
 
 class MarketVecEnv(VecEnv):
-    """The market as stable-baselines3's VecEnv.
+    """The market as stable-baselines3's VecEnv; an ended episode is reset within the same step.
 
     Parameters
     ----------
-    tape, episode_bars, cost, weights
+    data, episode_bars, cost, weights
         As `Episodes` takes them.
     n_envs : int
     seed : int
@@ -51,21 +51,18 @@ class MarketVecEnv(VecEnv):
     render_mode = None
 
     def __init__(
-        self, tape: MarketTape, n_envs: int, episode_bars: int, cost: float, weights: RewardWeights, seed: int
+        self,
+        data: TrainingArrays,
+        n_envs: int,
+        episode_bars: int,
+        cost: float,
+        weights: RewardWeights,
+        seed: int,
     ) -> None:
         super().__init__(n_envs, observation_space(), action_space())
-        self.episodes = Episodes(tape, n_envs, episode_bars, cost, weights)
+        self.episodes = Episodes(data, n_envs, episode_bars, cost, weights)
         self._actions = np.zeros(n_envs, dtype=np.int64)
         self.seed(seed)
-
-    @property
-    def weights(self) -> RewardWeights:
-        """Current reward weights; may be replaced between phases."""
-        return self.episodes.weights
-
-    @weights.setter
-    def weights(self, weights: RewardWeights) -> None:
-        self.episodes.weights = weights
 
     def reset(self) -> np.ndarray:
         """Reset all episodes, staggered, and return their observations."""
@@ -124,23 +121,11 @@ class MarketVecEnv(VecEnv):
         """Return False for each episode."""
         return [False] * self.num_envs
 
-    @property
-    def unwrapped(self) -> Self:
-        """Return the environment itself."""
-        return self
-
 
 class MarketVectorEnv(gym.vector.VectorEnv):
-    """The market as Gymnasium's VectorEnv; an ended episode is reset within the same step.
+    """The market as Gymnasium's VectorEnv, made of what `Episodes` takes.
 
-    Parameters
-    ----------
-    tape, episode_bars, cost, weights
-        As `Episodes` takes them.
-    num_envs : int
-
-    Notes
-    -----
+    An ended episode is reset within the same step.
     ``infos["reward"]`` holds each component's contribution to the rewards, arrays of shape (num_envs,).
     ``reset(options={"staggered": True})`` starts the episodes in their middle, as `MarketVecEnv` does.
     """
@@ -148,13 +133,13 @@ class MarketVectorEnv(gym.vector.VectorEnv):
     metadata = {"render_modes": [], "autoreset_mode": AutoresetMode.SAME_STEP}
 
     def __init__(
-        self, tape: MarketTape, num_envs: int, episode_bars: int, cost: float, weights: RewardWeights
+        self, data: TrainingArrays, num_envs: int, episode_bars: int, cost: float, weights: RewardWeights
     ) -> None:
         self.num_envs = num_envs
         self.single_observation_space, self.single_action_space = observation_space(), action_space()
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
-        self.episodes = Episodes(tape, num_envs, episode_bars, cost, weights)
+        self.episodes = Episodes(data, num_envs, episode_bars, cost, weights)
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
@@ -164,7 +149,7 @@ class MarketVectorEnv(gym.vector.VectorEnv):
             seed = [seed + i for i in range(self.num_envs)]
         if seed is not None:
             self.episodes.seed(seed)
-        return self.episodes.reset_all(_staggered(options)), {}
+        return self.episodes.reset_all((options or {}).get("staggered", False)), {}
 
     def step(
         self, actions: np.ndarray
@@ -182,24 +167,17 @@ class MarketVectorEnv(gym.vector.VectorEnv):
 
 
 class MarketEnv(gym.Env):
-    """The market as Gymnasium's Env.
+    """The market as Gymnasium's Env, made of what `Episodes` takes.
 
-    Parameters
-    ----------
-    tape, episode_bars, cost, weights
-        As `Episodes` takes them.
-
-    Notes
-    -----
     ``info["reward"]`` holds each component's contribution to the reward.
     ``reset(options={"staggered": True})`` starts the episode in its middle.
     """
 
     metadata: dict[str, Any] = {"render_modes": []}
 
-    def __init__(self, tape: MarketTape, episode_bars: int, cost: float, weights: RewardWeights) -> None:
+    def __init__(self, data: TrainingArrays, episode_bars: int, cost: float, weights: RewardWeights) -> None:
         self.observation_space, self.action_space = observation_space(), action_space()
-        self.episodes = Episodes(tape, 1, episode_bars, cost, weights)
+        self.episodes = Episodes(data, 1, episode_bars, cost, weights)
         self._running = False
 
     def reset(
@@ -209,7 +187,7 @@ class MarketEnv(gym.Env):
         super().reset(seed=seed)
         self._running = True
         self.episodes.generators = [self.np_random]
-        return self.episodes.reset_all(_staggered(options))[0], {}
+        return self.episodes.reset_all((options or {}).get("staggered", False))[0], {}
 
     def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Take the action; return observation, reward, terminated, truncated and info."""
@@ -220,7 +198,3 @@ class MarketEnv(gym.Env):
         terminated, truncated = bool(step.terminated[0]), bool(step.truncated[0])
         self._running = not (terminated or truncated)
         return self.episodes.observe()[0], float(step.rewards[0]), terminated, truncated, info
-
-
-def _staggered(options: dict[str, Any] | None) -> bool:
-    return bool((options or {}).get("staggered", False))

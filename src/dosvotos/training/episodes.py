@@ -10,11 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from dosvotos.backtest.simulate import tape_of
 from dosvotos.compiled import njit
 from dosvotos.contracts.features import FEATURE_ORDER, MARKET_FEATURES
 from dosvotos.errors import DataError
-from dosvotos.market.accounting import RUIN_SHARE, fill, mark
+from dosvotos.market.accounting import RUIN_SHARE, Tape, fill, mark
 from dosvotos.market.calendar import session_dates
 from dosvotos.market.normalization import NormStats
 from dosvotos.policy.forward import TARGETS
@@ -24,7 +23,7 @@ _POSITION = FEATURE_ORDER.index("position")
 _N_TARGETS = len(TARGETS)
 
 
-class MarketTape(NamedTuple):
+class TrainingArrays(NamedTuple):
     """A training split as arrays: its complete rows in time order."""
 
     observations: np.ndarray
@@ -38,10 +37,10 @@ class MarketTape(NamedTuple):
     """Rows at which an episode may start: a session begins, and a whole episode fits."""
 
 
-def market_tape(
+def training_arrays(
     rows: pd.DataFrame, norm_stats: NormStats, episode_bars: int, financed: bool = False
-) -> MarketTape:
-    """Build the tape of a split from its complete rows.
+) -> TrainingArrays:
+    """Build the arrays of a split from its complete rows.
 
     Raises
     ------
@@ -58,8 +57,8 @@ def market_tape(
             f"training.episode_bars: an episode of {episode_bars} bars does not fit into the "
             f"{len(complete)} complete rows of train{_most_missing_feature(rows)}"
         )
-    tape = tape_of(complete)
-    return MarketTape(
+    tape = Tape.from_rows(complete)
+    return TrainingArrays(
         observations=norm_stats.apply(complete[list(MARKET_FEATURES)].to_numpy(float)).astype(np.float32),
         clock=complete["time_normalized"].to_numpy(np.float32),
         close=tape.close,
@@ -98,7 +97,7 @@ class Accounts(NamedTuple):
     """The account of each episode; arrays of shape (n_episodes,) that steps change in place."""
 
     row: np.ndarray
-    """Current row of the tape."""
+    """Current row of the training data."""
     age: np.ndarray
     """Steps since the start; a staggered episode starts above 0."""
     equity: np.ndarray
@@ -127,7 +126,7 @@ class Episodes:
 
     Parameters
     ----------
-    tape : MarketTape
+    data : TrainingArrays
     n_episodes : int
     episode_bars : int
         Steps of an episode; reaching them truncates it, ruin terminates it.
@@ -142,7 +141,7 @@ class Episodes:
     """
 
     def __init__(
-        self, tape: MarketTape, n_episodes: int, episode_bars: int, cost: float, weights: RewardWeights
+        self, data: TrainingArrays, n_episodes: int, episode_bars: int, cost: float, weights: RewardWeights
     ) -> None:
         self.weights = weights
         self.accounts = Accounts(
@@ -154,11 +153,11 @@ class Episodes:
             returns=np.zeros((n_episodes, len(COMPONENTS))),
         )
         self.generators = [np.random.default_rng() for _ in range(n_episodes)]
-        self._starts, self._prices = tape.starts, _Prices(tape.close, tape.overnight_yield)
+        self._data = data
         self._episode_bars, self._cost = episode_bars, cost
-        self._observations = np.zeros((len(tape.close), len(FEATURE_ORDER)), dtype=np.float32)
-        self._observations[:, :_POSITION] = tape.observations
-        self._observations[:, _POSITION + 1] = tape.clock
+        self._observations = np.zeros((len(data.close), len(FEATURE_ORDER)), dtype=np.float32)
+        self._observations[:, :_POSITION] = data.observations
+        self._observations[:, _POSITION + 1] = data.clock
 
     def seed(self, seeds: Sequence[int | None]) -> None:
         """Seed the generator of each episode's starts."""
@@ -174,7 +173,7 @@ class Episodes:
 
     def reset(self, indices: Sequence[int] | np.ndarray) -> None:
         """Reset the episodes of the given indices, each to the start of a session."""
-        starts, accounts = self._starts, self.accounts
+        starts, accounts = self._data.starts, self.accounts
         for i in indices:
             accounts.row[i] = starts[self.generators[i].integers(len(starts))]
             accounts.age[i], accounts.units[i], accounts.returns[i] = 0, 0.0, 0.0
@@ -188,8 +187,8 @@ class Episodes:
         ValueError
             If an action is not 0, 1 or 2.
         """
-        rules = _StepRules(self._cost, self.weights.coefficients, self._episode_bars)
-        return Step(*_step(self._prices, self.accounts, actions, rules))
+        prices, coefficients = (self._data.close, self._data.overnight_yield), self.weights.coefficients
+        return Step(*_step(prices, self.accounts, actions, self._cost, coefficients, self._episode_bars))
 
     def observe(self) -> np.ndarray:
         """Return observations of shape (n_episodes, 15), float32, as the served policy gets them."""
@@ -199,41 +198,30 @@ class Episodes:
 
     def state(self) -> dict[str, Any]:
         """Return everything that the next steps depend on, ready for JSON, for `restore`."""
-        account = {name: values.tolist() for name, values in self.accounts._asdict().items()}
         return {
-            "account": account,
+            "account": {name: values.tolist() for name, values in self.accounts._asdict().items()},
             "randoms": [generator.bit_generator.state for generator in self.generators],
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Continue from a `state` of as many episodes on the same tape."""
+        """Continue from a `state` of as many episodes on the same data."""
         for name, values in self.accounts._asdict().items():
             values[:] = state["account"][name]
         for generator, saved in zip(self.generators, state["randoms"], strict=True):
             generator.bit_generator.state = saved
 
 
-class _Prices(NamedTuple):
-    """The tape's arrays that steps need."""
-
-    close: np.ndarray
-    overnight_yield: np.ndarray
-
-
-class _StepRules(NamedTuple):
-    cost: float
-    coefficients: np.ndarray
-    episode_bars: int
-
-
 @njit()
 def _step(
-    prices: _Prices, accounts: Accounts, actions: np.ndarray, rules: _StepRules
+    prices: tuple[np.ndarray, np.ndarray],
+    accounts: Accounts,
+    actions: np.ndarray,
+    cost: float,
+    weights: np.ndarray,
+    episode_bars: int,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Fill each action's position at the next close, mark it at the close after; return `Step`'s fields."""
-    close, overnight_yield = prices
-    cost, weights, episode_bars = rules
-    n = len(actions)
+    (close, overnight_yield), n = prices, len(actions)
     rewards, contributions = np.empty(n, np.float32), np.empty((n, len(weights)))
     terminated, truncated = np.empty(n, np.bool_), np.empty(n, np.bool_)
     row, age, equity, peak, units, returns = accounts

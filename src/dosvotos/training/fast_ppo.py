@@ -43,12 +43,13 @@ class FastPPO(PPO):
     saved file also opens in plain ``PPO.load``.
     """
 
+    generator: np.random.Generator
+    """Draws actions and minibatches."""
     _last_obs: np.ndarray
     _last_episode_starts: np.ndarray
 
     def __init__(self, *arguments: Any, device: Any = "auto", **settings: Any) -> None:
-        if settings.get("use_sde"):
-            _raise_unsupported("use_sde", "samples from the logits alone", True)
+        _require(not settings.get("use_sde"), "use_sde", "samples from the logits alone", True)
         super().__init__(*arguments, device="cpu" if device == "auto" else device, **settings)
 
     def _setup_model(self) -> None:
@@ -59,32 +60,23 @@ class FastPPO(PPO):
         use_one_thread()
         self._flat = _FlatParameters(self.policy)
         if saved_state is not None:
-            self._rng.bit_generator.state = saved_state
+            self.generator.bit_generator.state = saved_state
 
     def set_random_seed(self, seed: int | None = None) -> None:
         """Seed SB3, torch, the environment, and the generator of actions and minibatches."""
         super().set_random_seed(seed)
-        self._rng = np.random.default_rng(seed)
-
-    @property
-    def generator_state(self) -> dict[str, Any]:
-        """State of the generator that draws actions and minibatches, ready for JSON."""
-        return dict(self._rng.bit_generator.state)
-
-    @generator_state.setter
-    def generator_state(self, state: dict[str, Any]) -> None:
-        self._rng.bit_generator.state = state
+        self.generator = np.random.default_rng(seed)
 
     def bind_moments(self) -> None:
         """Make Adam's moments views of the flat arrays, as an update does."""
         self._flat.bind_moments(self.policy.optimizer)
 
     def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), "_flat", "_rng"]
+        return [*super()._excluded_save_params(), "_flat", "generator"]
 
     def save(self, *arguments: Any, **settings: Any) -> None:
         """Save as SB3 does, with the generator's state."""
-        self._random_state = self._rng.bit_generator.state
+        self._random_state = self.generator.bit_generator.state
         super().save(*arguments, **settings)
 
     def collect_rollouts(
@@ -127,29 +119,19 @@ class FastPPO(PPO):
         return True
 
     def _act(self, observations: np.ndarray) -> tuple[np.ndarray, torch.Tensor, torch.Tensor]:
-        uniforms = self._rng.random(len(observations))
-        flat = self._flat
-        actions, values, log_probs = kernel.act(
-            flat.parameters, flat.networks, _flatten(observations), uniforms
-        )
+        flat, uniforms, inputs = self._flat, self.generator.random(len(observations)), _flatten(observations)
+        actions, values, log_probs = kernel.act(flat.parameters, flat.networks, inputs, uniforms)
         return actions, torch.from_numpy(values), torch.from_numpy(log_probs)
 
     def _values(self, observations: np.ndarray) -> np.ndarray:
-        values: np.ndarray = kernel.evaluate(
-            self._flat.parameters, self._flat.networks, _flatten(observations)
-        )
-        return values
+        return kernel.evaluate(self._flat.parameters, self._flat.networks, _flatten(observations))
 
     def _bootstrap_truncated_rewards(
         self, rewards: np.ndarray, dones: np.ndarray, infos: list[dict[str, Any]]
     ) -> None:
-        truncated = [
-            i
-            for i in np.flatnonzero(dones)
-            if infos[i].get("terminal_observation") is not None and infos[i].get("TimeLimit.truncated", False)
-        ]
-        if truncated:
-            last_observations = np.stack([infos[i]["terminal_observation"] for i in truncated])
+        ended = {i: infos[i] for i in np.flatnonzero(dones) if "terminal_observation" in infos[i]}
+        if truncated := [i for i, info in ended.items() if info.get("TimeLimit.truncated", False)]:
+            last_observations = np.stack([ended[i]["terminal_observation"] for i in truncated])
             rewards[truncated] += self.gamma * self._values(last_observations)
 
     def _compute_returns_and_advantage(
@@ -157,13 +139,9 @@ class FastPPO(PPO):
     ) -> None:
         if not (np.isfinite(buffer.log_probs).all() and np.isfinite(buffer.rewards).all()):
             self._raise_divergence("an observation, a reward or the policy")
-        buffer.advantages = kernel.compute_advantages(
-            kernel.Rollout(
-                buffer.rewards, buffer.values, buffer.episode_starts, last_values, dones.astype(np.float32)
-            ),
-            buffer.gamma,
-            buffer.gae_lambda,
-        )
+        last = (last_values, dones.astype(np.float32))
+        rollout = kernel.Rollout(buffer.rewards, buffer.values, buffer.episode_starts, *last)
+        buffer.advantages = kernel.compute_advantages(rollout, buffer.gamma, buffer.gae_lambda)
         buffer.returns = buffer.advantages + buffer.values
 
     def train(self) -> None:
@@ -181,7 +159,7 @@ class FastPPO(PPO):
         settings = self._ppo_settings()
         samples = _rollout_samples(self.rollout_buffer)
         n_samples = len(samples.actions)
-        order = np.array([self._rng.permutation(n_samples) for _ in range(self.n_epochs)])
+        order = np.array([self.generator.permutation(n_samples) for _ in range(self.n_epochs)])
         flat.bind_parameters()
         adam = flat.bind_moments(optimizer)
         metrics, n_epochs, n_steps = kernel.update(
@@ -208,8 +186,8 @@ class FastPPO(PPO):
         )
 
     def _log(self, metrics: np.ndarray, n_epochs: int, settings: kernel.PPOSettings) -> None:
-        if self.verbose >= 1 and metrics[-1, kernel.APPROX_KL] > 1.5 * settings.target_kl:
-            kl = metrics[-1, kernel.APPROX_KL]
+        kl = metrics[-1, kernel.APPROX_KL]
+        if self.verbose >= 1 and kl > 1.5 * settings.target_kl:
             print(f"Early stopping at step {n_epochs - 1} due to reaching max kl: {kl:.2f}")
         buffer, record, means = self.rollout_buffer, self.logger.record, metrics.mean(axis=0)
         per_epoch = -(-buffer.buffer_size * buffer.n_envs // self.batch_size)
@@ -220,9 +198,8 @@ class FastPPO(PPO):
         record("train/approx_kl", last_epoch[:, kernel.APPROX_KL].mean())
         record("train/clip_fraction", means[kernel.CLIP_FRACTION])
         record("train/loss", metrics[-1, kernel.LOSS])
-        record(
-            "train/explained_variance", explained_variance(buffer.values.flatten(), buffer.returns.flatten())
-        )
+        explained = explained_variance(buffer.values.flatten(), buffer.returns.flatten())
+        record("train/explained_variance", explained)
         record("train/n_updates", self._n_updates, exclude="tensorboard")
         record("train/clip_range", settings.clip_range)
         if self.clip_range_vf is not None:
@@ -241,15 +218,13 @@ class _FlatParameters:
 
     def __init__(self, policy: ActorCriticPolicy) -> None:
         extractor = policy.mlp_extractor
-        policy_layers, value_layers = (
-            [*_linear_layers(extractor.policy_net), policy.action_net],
-            [*_linear_layers(extractor.value_net), policy.value_net],
-        )
+        policy_layers = [*linear_layers(extractor.policy_net), policy.action_net]
+        value_layers = [*linear_layers(extractor.value_net), policy.value_net]
         self._slices: list[tuple[torch.Tensor, slice]] = []
-        self.networks = kernel.Networks(
-            *(np.array([self._append(layer) for layer in layers]) for layers in (policy_layers, value_layers))
-        )
-        self.parameters, self._exp_avg, self._exp_avg_sq = np.zeros((3, self._size()), dtype=np.float32)
+        policy_table, value_table = map(self._append_layers, (policy_layers, value_layers))
+        self.networks = kernel.Networks(policy_table, value_table)
+        n_parameters = self._slices[-1][1].stop
+        self.parameters, self._exp_avg, self._exp_avg_sq = np.zeros((3, n_parameters), dtype=np.float32)
         self.bind_parameters()
 
     def bind_parameters(self) -> None:
@@ -283,15 +258,16 @@ class _FlatParameters:
         for parameter, _ in self._slices:
             optimizer.state[parameter]["step"].fill_(step)
 
-    def _append(self, layer: nn.Linear) -> tuple[int, int, int, int]:
-        weight = self._size()
-        self._slices.append((layer.weight, slice(weight, weight + layer.weight.numel())))
-        bias = self._size()
-        self._slices.append((layer.bias, slice(bias, bias + layer.bias.numel())))
-        return layer.in_features, layer.out_features, weight, bias
-
-    def _size(self) -> int:
-        return self._slices[-1][1].stop if self._slices else 0
+    def _append_layers(self, layers: list[nn.Linear]) -> np.ndarray:
+        """Append the slices of a network's layers; return its table."""
+        rows = []
+        for layer in layers:
+            weight = self._slices[-1][1].stop if self._slices else 0
+            bias = weight + layer.weight.numel()
+            self._slices.append((layer.weight, slice(weight, bias)))
+            self._slices.append((layer.bias, slice(bias, bias + layer.bias.numel())))
+            rows.append((layer.in_features, layer.out_features, weight, bias))
+        return np.array(rows)
 
 
 def _view(tensor: torch.Tensor, array: np.ndarray) -> torch.Tensor:
@@ -302,15 +278,14 @@ def _view(tensor: torch.Tensor, array: np.ndarray) -> torch.Tensor:
     return view
 
 
-def _linear_layers(network: nn.Sequential) -> list[nn.Linear]:
+def linear_layers(network: nn.Sequential) -> list[nn.Linear]:
+    """List a network's linear layers, from inputs to outputs."""
     return [module for module in network if isinstance(module, nn.Linear)]
 
 
 def _flatten(observations: np.ndarray) -> np.ndarray:
     """Return observations as the kernel takes them: shape (n, n_inputs), float32, contiguous."""
-    flat = observations.reshape(len(observations), -1)
-    rows: np.ndarray = np.ascontiguousarray(flat, dtype=np.float32)
-    return rows
+    return np.ascontiguousarray(observations.reshape(len(observations), -1), dtype=np.float32)
 
 
 def _add(
@@ -351,53 +326,46 @@ def _rollout_samples(buffer: RolloutBuffer) -> kernel.RolloutSamples:
 
 
 def _check_settings(model: PPO) -> None:
-    if model.device.type != "cpu":
-        _raise_unsupported("device", "computes on the CPU", model.device)
-    if not isinstance(model.observation_space, spaces.Box):
-        _raise_unsupported("observation_space", "takes a Box", model.observation_space)
-    if not isinstance(model.action_space, spaces.Discrete):
-        _raise_unsupported("action_space", "takes a Discrete", model.action_space)
-    if model.rollout_buffer_class not in (None, RolloutBuffer):
-        _raise_unsupported("rollout_buffer_class", "fills SB3's RolloutBuffer", model.rollout_buffer_class)
+    observations, actions, buffer = model.observation_space, model.action_space, model.rollout_buffer_class
+    _require(model.device.type == "cpu", "device", "computes on the CPU", model.device)
+    _require(isinstance(observations, spaces.Box), "observation_space", "takes a Box", observations)
+    _require(isinstance(actions, spaces.Discrete), "action_space", "takes a Discrete", actions)
+    plain = buffer in (None, RolloutBuffer)
+    _require(plain, "rollout_buffer_class", "fills SB3's RolloutBuffer", buffer)
 
 
 def _check_policy(policy: ActorCriticPolicy) -> None:
-    if type(policy) is not ActorCriticPolicy:
-        _raise_unsupported("policy", "computes SB3's MlpPolicy", type(policy))
-    if type(policy.features_extractor) is not FlattenExtractor:
-        _raise_unsupported(
-            "policy_kwargs.features_extractor_class", "flattens", type(policy.features_extractor)
-        )
-    if policy.normalize_images and is_image_space(policy.observation_space):
-        _raise_unsupported("observation_space", "rescales no images", policy.observation_space)
-    if type(policy.mlp_extractor) is not MlpExtractor:
-        _raise_unsupported("policy", "computes SB3's MlpExtractor", type(policy.mlp_extractor))
-    for network in (policy.mlp_extractor.policy_net, policy.mlp_extractor.value_net):
+    _require(type(policy) is ActorCriticPolicy, "policy", "computes SB3's MlpPolicy", type(policy))
+    features = type(policy.features_extractor)
+    _require(features is FlattenExtractor, "policy_kwargs.features_extractor_class", "flattens", features)
+    images = policy.normalize_images and is_image_space(policy.observation_space)
+    _require(not images, "observation_space", "rescales no images", policy.observation_space)
+    extractor = policy.mlp_extractor
+    _require(type(extractor) is MlpExtractor, "policy", "computes SB3's MlpExtractor", type(extractor))
+    for network in (extractor.policy_net, extractor.value_net):
         for index, module in enumerate(network):
-            if type(module) is not (nn.Linear, nn.Tanh)[index % 2]:
-                _raise_unsupported("policy_kwargs.activation_fn", "computes torch.nn.Tanh", type(module))
-    if {parameter.dtype for parameter in policy.parameters()} != {torch.float32}:
-        _raise_unsupported("policy", "computes in float32", {str(p.dtype) for p in policy.parameters()})
-    if type(policy.optimizer) is not torch.optim.Adam:
-        _raise_unsupported(
-            "policy_kwargs.optimizer_class", "makes torch.optim.Adam's steps", type(policy.optimizer)
-        )
+            expected = type(module) is (nn.Linear, nn.Tanh)[index % 2]
+            _require(expected, "policy_kwargs.activation_fn", "computes torch.nn.Tanh", type(module))
+    dtypes = {str(parameter.dtype) for parameter in policy.parameters()}
+    _require(dtypes == {"torch.float32"}, "policy", "computes in float32", dtypes)
+    adam = type(policy.optimizer)
+    steps = "makes torch.optim.Adam's steps"
+    _require(adam is torch.optim.Adam, "policy_kwargs.optimizer_class", steps, adam)
     for name in ("weight_decay", "amsgrad", "maximize"):
-        if value := policy.optimizer.param_groups[0][name]:
-            _raise_unsupported(f"policy_kwargs.optimizer_kwargs.{name}", "makes Adam's plain steps", value)
+        value = policy.optimizer.param_groups[0][name]
+        _require(not value, f"policy_kwargs.optimizer_kwargs.{name}", "makes Adam's plain steps", value)
 
 
 def _check_trainable(policy: ActorCriticPolicy) -> None:
-    if len(policy.optimizer.param_groups) > 1:
-        _raise_unsupported(
-            "policy.optimizer", "steps all parameters alike", f"{len(policy.optimizer.param_groups)} groups"
+    n_groups = len(policy.optimizer.param_groups)
+    _require(n_groups == 1, "policy.optimizer", "steps all parameters alike", f"{n_groups} groups")
+    frozen = [name for name, parameter in policy.named_parameters() if not parameter.requires_grad]
+    _require(not frozen, "requires_grad", "trains every parameter", f"{frozen} frozen")
+
+
+def _require(supported: bool, setting: str, rule: str, found: Any) -> None:
+    if not supported:
+        raise ParameterError(
+            f"{setting}: the fast engine {rule}, found {found}; take stable_baselines3.PPO itself for this "
+            f"(training.engine: sb3)"
         )
-    if frozen := [name for name, parameter in policy.named_parameters() if not parameter.requires_grad]:
-        _raise_unsupported("requires_grad", "trains every parameter", f"{frozen} frozen")
-
-
-def _raise_unsupported(setting: str, rule: str, found: Any) -> NoReturn:
-    raise ParameterError(
-        f"{setting}: the fast engine {rule}, found {found}; take stable_baselines3.PPO itself for this "
-        f"(training.engine: sb3)"
-    )

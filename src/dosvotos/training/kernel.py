@@ -127,8 +127,7 @@ def act(
 def evaluate(parameters: np.ndarray, networks: Networks, observations: np.ndarray) -> np.ndarray:
     """Compute the values of observations (n, n_inputs), shape (n,), float32."""
     activations = allocate_activations(networks.value, len(observations))
-    values: np.ndarray = forward(parameters, networks.value, observations, activations)[:, 0].copy()
-    return values
+    return forward(parameters, networks.value, observations, activations)[:, 0].copy()
 
 
 @njit(**FAST_MATH)

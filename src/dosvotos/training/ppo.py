@@ -13,16 +13,17 @@ import torch
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 
-from dosvotos.backtest.simulate import policy_targets, tape_of
-from dosvotos.contracts.parameters import CurriculumPhase, Parameters, TradingParams, TrainingParams
+from dosvotos.backtest.run import trade
+from dosvotos.backtest.simulate import policy_targets
+from dosvotos.contracts.parameters import CurriculumPhase, Parameters, TrainingParams
 from dosvotos.errors import DataError
-from dosvotos.market.accounting import run_account
+from dosvotos.market.accounting import Tape
 from dosvotos.market.normalization import NormStats
 from dosvotos.policy.forward import ServedPolicy
-from dosvotos.training.checkpoint import Checkpoint, TrainingState, capture_state, restore_state
+from dosvotos.training.checkpoint import CheckpointFile, TrainingState, capture_state, restore_state
 from dosvotos.training.environment import MarketVecEnv
-from dosvotos.training.episodes import complete_rows, market_tape
-from dosvotos.training.fast_ppo import FastPPO
+from dosvotos.training.episodes import complete_rows, training_arrays
+from dosvotos.training.fast_ppo import FastPPO, linear_layers
 from dosvotos.training.results import LOSSES, ProgressCallback, TrainingProgress, TrainingResult, Validation
 from dosvotos.training.reward import COMPONENTS, phase_weights
 from dosvotos.training.threads import use_one_thread
@@ -50,7 +51,7 @@ def train(
     val_rows: pd.DataFrame,
     norm_stats: NormStats,
     progress: ProgressCallback | None = None,
-    checkpoint: Checkpoint | None = None,
+    checkpoint: CheckpointFile | None = None,
 ) -> TrainingResult:
     """Train one seed of an experiment.
 
@@ -63,7 +64,7 @@ def train(
     norm_stats : NormStats
     progress : callable, optional
         Called after every rollout and validation.
-    checkpoint : Checkpoint, optional
+    checkpoint : CheckpointFile, optional
         Training resumes from it if it exists, and writes it at every validation.
 
     Returns
@@ -84,9 +85,8 @@ def train(
     model = new_model(env, parameters.training, seed)
     callback = _ValidationCallback(parameters, seed, val_rows, norm_stats, progress, checkpoint)
     for index in range(callback.resume(model, env), len(phases)):
-        env.weights = phase_weights(phases[index], parameters.reward)
-        callback.start_phase(index, model.num_timesteps)
-        _learn_phase(model, callback)
+        env.episodes.weights = phase_weights(phases[index], parameters.reward)
+        _learn(model, callback.start_phase(index, model.num_timesteps), callback)
     model.policy.load_state_dict(callback.best_weights)
     return TrainingResult(
         seed=seed,
@@ -103,8 +103,7 @@ def train(
     )
 
 
-def _learn_phase(model: PPO, callback: "_ValidationCallback") -> None:
-    timesteps = callback.timesteps_left(model.num_timesteps)
+def _learn(model: PPO, timesteps: int, callback: "_ValidationCallback") -> None:
     try:
         model.learn(timesteps, callback=callback, reset_num_timesteps=False)
     except FloatingPointError as error:
@@ -118,28 +117,22 @@ def _new_env(
     parameters: Parameters, seed: int, train_rows: pd.DataFrame, norm_stats: NormStats
 ) -> MarketVecEnv:
     settings, trading = parameters.training, parameters.trading
-    tape = market_tape(train_rows, norm_stats, settings.episode_bars, _is_financed(trading))
+    financed = trading.financing == "policy_rates"
+    data = training_arrays(train_rows, norm_stats, settings.episode_bars, financed)
     n_envs, cost = settings.hyperparameters.n_envs, trading.costs.per_side
     weights = phase_weights(parameters.curriculum.phases[0], parameters.reward)
-    return MarketVecEnv(tape, n_envs, settings.episode_bars, cost, weights, seed)
-
-
-def _is_financed(trading: TradingParams) -> bool:
-    return trading.financing == "policy_rates"
+    return MarketVecEnv(data, n_envs, settings.episode_bars, cost, weights, seed)
 
 
 def served_policy(model: PPO, norm_stats: NormStats) -> ServedPolicy:
     """Extract the policy network from SB3's model: float32 tensors under the served policy's names."""
-    state = {name: tensor.detach().cpu().numpy().copy() for name, tensor in model.policy.state_dict().items()}
-    tensors = {"action.weight": state["action_net.weight"], "action.bias": state["action_net.bias"]}
-    layers = sorted(
-        int(name.split(".")[2])
-        for name in state
-        if name.startswith("mlp_extractor.policy_net.") and name.endswith(".weight")
-    )
-    for index, layer in enumerate(layers):
-        for part in ("weight", "bias"):
-            tensors[f"hidden.{index}.{part}"] = state[f"mlp_extractor.policy_net.{layer}.{part}"]
+    hidden = linear_layers(model.policy.mlp_extractor.policy_net)
+    layers = {f"hidden.{i}": layer for i, layer in enumerate(hidden)} | {"action": model.policy.action_net}
+    tensors = {
+        f"{name}.{part}": tensor.cpu().numpy().copy()
+        for name, layer in layers.items()
+        for part, tensor in layer.state_dict().items()
+    }
     return ServedPolicy(tensors, norm_stats)
 
 
@@ -153,13 +146,13 @@ class _ValidationCallback(BaseCallback):
         val_rows: pd.DataFrame,
         norm_stats: NormStats,
         progress: ProgressCallback | None,
-        checkpoint: Checkpoint | None,
+        checkpoint: CheckpointFile | None,
     ) -> None:
         super().__init__()
         if complete_rows(val_rows, "val").empty:
             raise DataError(f"val: no row of {len(val_rows)} has all features, so no policy can be judged")
         self._parameters, self._seed = parameters, seed
-        self._val_rows, self._val_tape, self._norm_stats = val_rows, tape_of(val_rows), norm_stats
+        self._val_rows, self._val_tape, self._norm_stats = val_rows, Tape.from_rows(val_rows), norm_stats
         self._progress, self._checkpoint = progress, checkpoint
         self._phases = parameters.curriculum.phases
         self._total_timesteps = sum(phase.timesteps for phase in self._phases)
@@ -182,15 +175,11 @@ class _ValidationCallback(BaseCallback):
     def _phase(self) -> CurriculumPhase:
         return self._phases[self._phase_index]
 
-    def start_phase(self, index: int, timesteps: int) -> None:
-        """Start a phase, unless training resumed within it."""
-        if index == self._phase_index:
-            return
-        self._phase_index, self._phase_end = index, timesteps + self._phases[index].timesteps
-        self._rollouts, self._no_improvement, self.best_episode_reward = 0, 0, None
-
-    def timesteps_left(self, timesteps: int) -> int:
-        """Return the timesteps left in the current phase."""
+    def start_phase(self, index: int, timesteps: int) -> int:
+        """Start a phase, unless training resumed within it; return the timesteps left in it."""
+        if index != self._phase_index:
+            self._phase_index, self._phase_end = index, timesteps + self._phases[index].timesteps
+            self._rollouts, self._no_improvement, self.best_episode_reward = 0, 0, None
         return self._phase_end - timesteps
 
     def _on_step(self) -> bool:
@@ -232,9 +221,7 @@ class _ValidationCallback(BaseCallback):
         self._report_progress()
 
     def _backtest_on_val(self, policy: ServedPolicy) -> Validation:
-        trading, targets = self._parameters.trading, policy_targets(policy, self._val_rows)
-        cost, capital, financed = trading.costs.per_side, trading.initial_capital, _is_financed(trading)
-        account = run_account(self._val_tape, targets, cost, capital, financed)
+        account = trade(self._val_tape, policy_targets(policy, self._val_rows), self._parameters)
         return Validation(
             phase=self._phase.name,
             timesteps=int(self.model.num_timesteps),
@@ -325,18 +312,10 @@ def _mean(key: str, episodes: Iterable[dict[str, float]]) -> float | None:
 
 def new_model(env: MarketVecEnv, settings: TrainingParams, seed: int) -> PPO:
     """Build an untrained model of the engine that the parameters choose."""
-    hyperparameters = settings.hyperparameters.model_dump()
-    hidden = list(hyperparameters.pop("hidden_sizes"))
-    del hyperparameters["n_envs"]
-    return ENGINES[settings.engine](
-        "MlpPolicy",
-        env,
-        **hyperparameters,
-        policy_kwargs={"net_arch": hidden},
-        seed=seed,
-        device="cpu",
-        verbose=0,
-    )
+    hyperparameters = settings.hyperparameters.model_dump(exclude={"hidden_sizes", "n_envs"})
+    policy = {"net_arch": list(settings.hyperparameters.hidden_sizes)}
+    engine = ENGINES[settings.engine]
+    return engine("MlpPolicy", env, **hyperparameters, policy_kwargs=policy, seed=seed, device="cpu")
 
 
 def _sb3_zip(model: PPO) -> bytes:

@@ -70,9 +70,8 @@ def train_seeds(
         return [training.train(seed, progress) for seed in seeds]
     for name, rows in zip(_ROW_FILES, (train_rows, val_rows), strict=True):
         write_file(folder / name, rows.to_parquet())
-    results = train_in_processes(
-        _SeedTraining(parameters, None, norm_stats, folder).train, seeds, progress, workers
-    )
+    train = _SeedTraining(parameters, None, norm_stats, folder).train
+    results = train_in_processes(train, seeds, progress, workers)
     return [results[seed] for seed in seeds]
 
 
@@ -92,16 +91,13 @@ class _SeedTraining:
     folder: Path
 
     def train(self, seed: int, progress: ProgressCallback) -> TrainingResult:
-        from dosvotos.training.checkpoint import Checkpoint
+        from dosvotos.training.checkpoint import CheckpointFile
         from dosvotos.training.ppo import train
 
-        train_rows, val_rows = rows = self.rows or self._read()
-        checkpoint = Checkpoint.for_seed(self.folder, self.parameters, seed, rows, self.norm_stats)
+        train_rows, val_rows = self.rows or (pd.read_parquet(self.folder / name) for name in _ROW_FILES)
+        rows = (train_rows, val_rows)
+        checkpoint = CheckpointFile.for_seed(self.folder, self.parameters, seed, rows, self.norm_stats)
         return train(self.parameters, seed, train_rows, val_rows, self.norm_stats, progress, checkpoint)
-
-    def _read(self) -> tuple[pd.DataFrame, pd.DataFrame]:
-        train_rows, val_rows = (pd.read_parquet(self.folder / name) for name in _ROW_FILES)
-        return train_rows, val_rows
 
 
 @dataclass

@@ -109,7 +109,7 @@ def process_bars(
 
 @njit(error_model="numpy")
 def process_bar(
-    technical: np.ndarray, summary: np.ndarray, bar: tuple[int, float, float, float, float], row: np.ndarray
+    technical: np.ndarray, summary: np.ndarray, bar: tuple[float, ...], row: np.ndarray
 ) -> tuple[int, int]:
     """As `process_bars`, of one bar without publications into `row` of shape (15,).
 
@@ -135,8 +135,7 @@ def check(state: FeatureState, bars: BarArrays, publications: PublicationArrays)
     last_close_time, published_at = state.technical[_LAST_CLOSE_TIME], publications.published_at
     if len(published_at) > 0 and published_at[0] <= last_close_time:
         return PUBLICATION_NOT_LATER, 0
-    status, index = _check_bars(last_close_time, bars)
-    return status, index
+    return _check_bars(last_close_time, bars)
 
 
 @njit(**NO_ALLOCATION)
@@ -342,11 +341,8 @@ def _write_variable(
         if first_bar[i] > written:
             _write_known(macro.summary, variable, close_time, written, first_bar[i], rows)
             written = first_bar[i]
-        day, value, expires = (
-            publications.day[i],
-            publications.value[i],
-            publications.published_at[i] + max_age,
-        )
+        day, value = publications.day[i], publications.value[i]
+        expires = publications.published_at[i] + max_age
         bounds = insert_observation(macro, variable, bounds, day, value, expires)
         if k + 1 == end or first_bar[order[k + 1]] > written:
             update_summary(macro, variable, bounds, with_z_score, with_change, buffer)

@@ -7,7 +7,7 @@ import pandas as pd
 from dosvotos.backtest.production import ComparisonReport, ProductionBacktest, make_comparison
 from dosvotos.backtest.report import BacktestReport, account_report
 from dosvotos.backtest.run import run_backtest, trade
-from dosvotos.backtest.simulate import policy_targets, tape_of
+from dosvotos.backtest.simulate import policy_targets
 from dosvotos.backtest.window import refuse_in_sample, sample_of, seen_splits
 from dosvotos.contracts.experiment import ExperimentContract, check_unchanged
 from dosvotos.contracts.parameters import Parameters
@@ -16,6 +16,7 @@ from dosvotos.database.contracts import ContractBook
 from dosvotos.database.ledger import Look, TrialLedger, look_of
 from dosvotos.datasets.models import ProductionModel
 from dosvotos.lineage.chain import check_candidate, check_contract, check_dataset, check_split
+from dosvotos.market.accounting import Tape
 from dosvotos.market.calendar import session_dates
 from dosvotos.market.splits import Split, splits_of
 from dosvotos.policy.bundle import Bundle
@@ -89,7 +90,7 @@ def backtest_production(
     if seen_splits(window.first, window.last, model.lineage["date_ranges"]):
         return ProductionBacktest(status="not_comparable", model_id=model.model_id)
     check_split(dataset, "test", test)
-    tape = tape_of(test)
+    tape = Tape.from_rows(test)
     account = trade(tape, policy_targets(production.bundle.policy, test), contract.parameters)
     report = account_report(account, tape, window.sessions())
     return ProductionBacktest(status="compared", model_id=model.model_id, **dict(report))

@@ -73,7 +73,7 @@ def split_dataset(
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, NormStats]:
     """Cut train, val and test with an embargo between them; fit the statistics on train alone."""
     splits = splits_of(contract.parameters)
-    train, val, test = (splits[name].take(features) for name in SPLITS)
+    train, val, test = (splits[name].select(features) for name in SPLITS)
     return train, val, test, fit_norm_stats(train)
 
 

@@ -5,7 +5,7 @@ import pandas as pd
 from dosvotos.backtest.production import ComparisonReport
 from dosvotos.backtest.report import BacktestReport, account_digest
 from dosvotos.backtest.run import trade
-from dosvotos.backtest.simulate import policy_targets, tape_of
+from dosvotos.backtest.simulate import policy_targets
 from dosvotos.contracts.experiment import ExperimentContract, check_unchanged
 from dosvotos.contracts.parameters import Parameters
 from dosvotos.contracts.records import (
@@ -30,6 +30,7 @@ from dosvotos.lineage.chain import (
     history_hashes,
     split_hashes,
 )
+from dosvotos.market.accounting import Tape
 from dosvotos.pipelines.promotion.summary import print_proposal
 from dosvotos.policy.bundle import Bundle
 from dosvotos.promotion.evidence import Evidence, make_evidence
@@ -73,7 +74,7 @@ def verify_chain(
     data_hashes: DataHashes,
 ) -> tuple[ChainRecord, LayerRecords]:
     """Compare every link from L0 to here, the account run again, and gather the layers' records."""
-    account = trade(tape_of(test), policy_targets(candidate.policy, test), contract.parameters)
+    account = trade(Tape.from_rows(test), policy_targets(candidate.policy, test), contract.parameters)
     recomputed = {
         **data_hashes.fields,
         **bundle_hashes(candidate),
