@@ -15,7 +15,7 @@ from dosvotos.contracts.records import (
     SplitRecord,
     TrainingRecord,
 )
-from dosvotos.database.contracts import ContractBook
+from dosvotos.database.contracts import ContractRegistry
 from dosvotos.database.history import history_hash, stored_history
 from dosvotos.database.market_data import StoredMarket
 from dosvotos.hashing import digest_json
@@ -39,7 +39,7 @@ PERIODS = {
 def store_contract(engine: Engine, experiment: str) -> ExperimentContract:
     """Make an experiment's contract and store it."""
     contract = make_contract(parameters_of(experiment={"name": experiment}), date(2026, 7, 31), "alice")
-    ContractBook(engine).store(contract)
+    ContractRegistry(engine).store(contract)
     return contract
 
 

@@ -10,7 +10,7 @@ from dosvotos.backtest.report import BacktestReport
 from dosvotos.contracts.experiment import ExperimentContract
 from dosvotos.contracts.records import BacktestRecord, ChainRecord, DatasetRecord, TrainingRecord
 from dosvotos.database.connection import reading
-from dosvotos.database.contracts import ContractBook
+from dosvotos.database.contracts import ContractRegistry
 from dosvotos.database.history import stored_history
 from dosvotos.database.market_data import StoredMarket
 from dosvotos.database.registry import get_model, get_proposal, is_open
@@ -75,7 +75,7 @@ def verify_proposal(engine: Engine, proposal: Row[Any]) -> ChainRecord:
     records["proposal's file"] = {**file.lineage.model_dump(), "recommendation": file.recommendation}
     records["proposal"] = {**proposal.lineage, "recommendation": proposal.recommendation}
     records["model registry"] = {k: v for k, v in model._mapping.items() if v is not None}
-    registered = require_registered(contract, ContractBook(engine).registered(contract))
+    registered = require_registered(contract, ContractRegistry(engine).registered(contract))
     history = stored_history(
         registered.parameters,
         *StoredMarket(engine, proposal.instrument, registered.parameters.feed).tables,

@@ -17,7 +17,7 @@ from dosvotos.contracts.records import (
     Recomputed,
     TrainingRecord,
 )
-from dosvotos.database.contracts import ContractBook
+from dosvotos.database.contracts import ContractRegistry
 from dosvotos.database.history import stored_history
 from dosvotos.database.ledger import TrialLedger, look_of
 from dosvotos.database.market_data import BarTable, MacroTables
@@ -40,7 +40,7 @@ from dosvotos.reports.validation_pack import write_pack
 
 def recompute_data_hashes(
     contract: ExperimentContract,
-    book: ContractBook,
+    contracts: ContractRegistry,
     bar_table: BarTable,
     macro_tables: MacroTables,
     train: pd.DataFrame,
@@ -52,7 +52,7 @@ def recompute_data_hashes(
 
     `backtest` is here so that this comes after it: test is read by nobody before its look is written down.
     """
-    registered = book.registered(contract)
+    registered = contracts.registered(contract)
     check_contract(contract, registered)
     history = stored_history(
         contract.parameters, bar_table, macro_tables, contract.data_as_of, contract.test_end
