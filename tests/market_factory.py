@@ -19,7 +19,7 @@ from dosvotos.database.contracts import ContractRegistry
 from dosvotos.database.history import history_hash, stored_history
 from dosvotos.database.market_data import StoredMarket
 from dosvotos.hashing import digest_json
-from dosvotos.lineage.chain import chain_records, check_chain
+from dosvotos.lineage.chain import chain_records, compare_links
 from dosvotos.market.calendar import scheduled_sessions, session_bar_times
 from dosvotos.policy.bundle import Bundle
 from tests.conftest import parameters_of
@@ -87,7 +87,7 @@ def layers_behind(
         baseline_model_id=baseline, promotion_decision="PENDING_APPROVAL",
     )  # fmt: skip
     report = report_of(model_hash=policy.model_hash, backtest_hash=backtest.backtest_hash)
-    chain = check_chain(chain_records(contract, dataset, training, backtest, report), {})
+    chain = compare_links(chain_records(contract, dataset, training, backtest, report), {})
     return LayerRecords(contract=contract, dataset=dataset, training=training, backtest=backtest, chain=chain)
 
 

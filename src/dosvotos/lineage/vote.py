@@ -17,7 +17,7 @@ from dosvotos.database.registry import get_model, get_proposal, is_open
 from dosvotos.lineage.chain import (
     bundle_hashes,
     chain_records,
-    check_chain,
+    compare_links,
     contract_hashes,
     history_hashes,
     require_registered,
@@ -84,4 +84,4 @@ def verify_proposal(engine: Engine, proposal: Row[Any]) -> ChainRecord:
     )
     bundle = open_bundle(Path(model.model_path), model.manifest_hash)
     recomputed = {**contract_hashes(registered), **history_hashes(history), **bundle_hashes(bundle)}
-    return check_chain(records, recomputed)
+    return compare_links(records, recomputed)

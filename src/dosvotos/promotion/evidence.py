@@ -218,19 +218,14 @@ def _missing_seeds(seeds: Sequence[SeedRecord], settings: EvidenceParams) -> tup
     n_positive, needed = _positive(seeds), settings.min_positive_seeds
     if len(seeds) < MIN_SEEDS or n_positive / len(seeds) >= needed:
         return ()
-    figures = {"positive": n_positive, "seeds": len(seeds), "needed": needed}
-    return (Reason(code="seeds", figures=figures),)
+    return (Reason(code="seeds", figures={"positive": n_positive, "seeds": len(seeds), "needed": needed}),)
 
 
 def _missing_coverage(test: SplitRecord, tolerated: float) -> tuple[Reason, ...]:
     if test.uncovered_sessions / test.sessions <= tolerated:
         return ()
-    figures = {
-        "uncovered": test.uncovered_sessions,
-        "sessions": test.sessions,
-        "features": list(test.missing_by_feature),
-    }
-    return (Reason(code="uncovered", figures=figures),)
+    counts = {"uncovered": test.uncovered_sessions, "sessions": test.sessions}
+    return (Reason(code="uncovered", figures={**counts, "features": list(test.missing_by_feature)}),)
 
 
 def _positive(seeds: Sequence[SeedRecord]) -> int:

@@ -24,8 +24,8 @@ from dosvotos.database.market_data import BarTable, MacroTables
 from dosvotos.lineage.chain import (
     bundle_hashes,
     chain_records,
-    check_chain,
     check_contract,
+    compare_links,
     contract_hashes,
     history_hashes,
     split_hashes,
@@ -82,7 +82,7 @@ def verify_chain(
         ),
         "promotion_decision": Recomputed(value="PENDING_APPROVAL", source="before any vote"),
     }
-    chain = check_chain(chain_records(contract, dataset, training, backtest, report), recomputed)
+    chain = compare_links(chain_records(contract, dataset, training, backtest, report), recomputed)
     layers = LayerRecords(
         contract=contract, dataset=dataset, training=training, backtest=backtest, chain=chain
     )
@@ -117,9 +117,9 @@ def submit_proposal(
 
 def write_validation_pack(proposal: PromotionProposal, registry: ProposalRegistry) -> None:
     """Write the page a person prints and reads, beside the proposal's files."""
-    write_pack(registry.engine, registry.current(proposal.model_id).id)
+    write_pack(registry.engine, registry.latest(proposal.model_id).id)
 
 
 def print_summary(proposal: PromotionProposal, report: BacktestReport, registry: ProposalRegistry) -> None:
     """Print the proposal as it is registered, and what to do next."""
-    print_proposal(registry.current(proposal.model_id), report)
+    print_proposal(registry.latest(proposal.model_id), report)
