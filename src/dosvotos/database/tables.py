@@ -1,4 +1,4 @@
-"""Every table of the house; the Alembic migrations build exactly these.
+"""Every table of the database; the Alembic migrations build exactly these.
 
 Times are timezone-aware UTC. Append-only tables refuse UPDATE and DELETE by trigger.
 """

@@ -58,7 +58,7 @@ def check_contract(contract: ExperimentContract, registered: ExperimentContract 
 def require_registered(
     contract: ExperimentContract, registered: ExperimentContract | None
 ) -> ExperimentContract:
-    """Refuse a contract that the database does not hold."""
+    """Take the contract as the database holds it; refuse one that it does not hold."""
     if registered is None:
         raise LineageError(
             f"{contract.contract_id} version {contract.contract_version}: not in this database; run "

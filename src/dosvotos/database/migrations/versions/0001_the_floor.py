@@ -1,4 +1,4 @@
-"""The floor: every table the chain from data to signal needs."""
+"""The first schema: every table the chain from data to signal needs."""
 
 import sqlalchemy as sa
 from alembic import op
