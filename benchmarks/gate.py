@@ -28,7 +28,7 @@ from rich.progress import track
 from rich.table import Table
 from scipy import stats
 
-from dosvotos.backtest.evidence import family_test, probabilistic_sharpe_ratio
+from dosvotos.backtest.evidence import family_test, moments_of, probabilistic_sharpe_ratio
 from dosvotos.backtest.metrics import Metrics, daily_returns, measure, sharpe_ratio
 from dosvotos.backtest.naive import Naive, random_sharpe_percentile, random_traders
 from dosvotos.backtest.report import BacktestReport
@@ -200,7 +200,9 @@ def look_at(window: Window, targets: np.ndarray, name: str) -> Look:
     returns = daily_returns(account.equity, window.tape.times, window.sessions)
     by_day = dict(zip(window.sessions.astype(str).tolist(), returns.tolist(), strict=True))
     row = SimpleNamespace(model_hash=name, daily_returns=by_day)
-    return Look(row, account, probabilistic_sharpe_ratio(returns) or 0.0, sharpe_ratio(returns) or 0.0)
+    moments = moments_of(returns)
+    psr = probabilistic_sharpe_ratio(moments) if moments else None
+    return Look(row, account, psr or 0.0, sharpe_ratio(returns) or 0.0)
 
 
 # ---- the vote

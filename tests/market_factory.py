@@ -15,11 +15,11 @@ from dosvotos.contracts.records import (
     SplitRecord,
     TrainingRecord,
 )
-from dosvotos.database.contracts import ContractBook
+from dosvotos.database.contracts import ContractRegistry
 from dosvotos.database.history import history_hash, stored_history
 from dosvotos.database.market_data import StoredMarket
 from dosvotos.hashing import digest_json
-from dosvotos.lineage.chain import chain_records, check_chain
+from dosvotos.lineage.chain import chain_records, compare_links
 from dosvotos.market.calendar import scheduled_sessions, session_bar_times
 from dosvotos.policy.bundle import Bundle
 from tests.conftest import parameters_of
@@ -39,7 +39,7 @@ PERIODS = {
 def store_contract(engine: Engine, experiment: str) -> ExperimentContract:
     """Make an experiment's contract and store it."""
     contract = make_contract(parameters_of(experiment={"name": experiment}), date(2026, 7, 31), "alice")
-    ContractBook(engine).store(contract)
+    ContractRegistry(engine).store(contract)
     return contract
 
 
@@ -87,7 +87,7 @@ def layers_behind(
         baseline_model_id=baseline, promotion_decision="PENDING_APPROVAL",
     )  # fmt: skip
     report = report_of(model_hash=policy.model_hash, backtest_hash=backtest.backtest_hash)
-    chain = check_chain(chain_records(contract, dataset, training, backtest, report), {})
+    chain = compare_links(chain_records(contract, dataset, training, backtest, report), {})
     return LayerRecords(contract=contract, dataset=dataset, training=training, backtest=backtest, chain=chain)
 
 

@@ -17,7 +17,7 @@ from dosvotos.contracts.experiment import ExperimentContract, flatten
 from dosvotos.contracts.features import FEATURE_ORDER_HASH
 from dosvotos.contracts.records import BacktestRecord, DataHashes, DatasetRecord, TrainingRecord
 from dosvotos.database.connection import reading
-from dosvotos.database.contracts import ContractBook
+from dosvotos.database.contracts import ContractRegistry
 from dosvotos.database.ledger import Look, TrialLedger
 from dosvotos.database.market_data import StoredMarket
 from dosvotos.database.registry import list_proposals
@@ -279,7 +279,7 @@ def layers(project) -> Layers:
 @pytest.fixture(scope="module")
 def data_hashes(project, layers) -> DataHashes:
     books = (
-        ContractBook(project.engine),
+        ContractRegistry(project.engine),
         *StoredMarket(project.engine, "USD/COP.SIM", layers.contract.parameters.feed).tables,
     )
     return recompute_data_hashes(layers.contract, *books, *layers.splits.values(), layers.backtest)

@@ -12,7 +12,7 @@ import yaml
 
 from dosvotos.contracts.features import MARKET_FEATURES
 from dosvotos.database.connection import connect, upgrade
-from dosvotos.database.contracts import ContractBook
+from dosvotos.database.contracts import ContractRegistry
 from dosvotos.errors import ContractError, LineageError, ParameterError
 from dosvotos.pipelines.dataset.pipeline import create_pipeline
 from tests.conftest import AS_OF
@@ -127,7 +127,7 @@ def test_folds_of_one_experiment_share_its_data_and_nothing_else(made, tmp_path)
     project.run("folds", "dataset", splits={"fold": 2}, run_name="folds_fold2", data_acquisition=later)
     one, two = lineage(project, "folds", "folds"), lineage(project, "folds_fold2", "folds")
     assert one["acquisition_hash"] == two["acquisition_hash"] == lineage(made)["acquisition_hash"]
-    first, second = ContractBook(project.engine).made_of("folds", "1.0.0").values()
+    first, second = ContractRegistry(project.engine).of_experiment("folds", "1.0.0").values()
     assert (first.data_as_of, first.test_end) == (second.data_as_of, second.test_end)
     assert one["date_ranges"]["test"].split(" to ")[1] < two["date_ranges"]["test"].split(" to ")[0]
     assert [two["splits"][name]["sessions"] for name in ("train", "val")] == [

@@ -7,16 +7,15 @@ from scipy import optimize, stats
 
 from dosvotos.backtest.evidence import (
     FamilyTest,
-    Shape,
+    Moments,
     deflated_sharpe_ratio,
+    expected_max_sharpe,
     family_test,
-    luckiest_sharpe,
     min_track_record,
+    moments_of,
     power,
     probabilistic_sharpe_ratio,
-    probability_above,
     resampled_intervals,
-    shape_of,
     sharpe_difference_interval,
 )
 from dosvotos.backtest.metrics import sharpe_ratio
@@ -32,6 +31,11 @@ def with_sharpe(shape: np.ndarray, sharpe: float) -> np.ndarray:
     return 0.01 * (unit + sharpe)
 
 
+def psr_of(returns: np.ndarray, benchmark: float = 0.0) -> float | None:
+    moments = moments_of(returns)
+    return probabilistic_sharpe_ratio(moments, benchmark) if moments else None
+
+
 def normal_scores(n: int) -> np.ndarray:
     return stats.norm.ppf((np.arange(n) + 0.5) / n)
 
@@ -43,7 +47,7 @@ def test_psr_by_hand():
     # four returns -1, 1, 1, 3: mean 1, std (ddof 1) sqrt(8/3); no skew, kurtosis (16 + 16) / 4 / 2^2 = 2
     sharpe = 1 / np.sqrt(8 / 3)
     z = sharpe * np.sqrt(3) / np.sqrt(1 + (2 - 1) / 4 * sharpe**2)
-    found = probabilistic_sharpe_ratio(np.array([-1.0, 1.0, 1.0, 3.0]))
+    found = psr_of(np.array([-1.0, 1.0, 1.0, 3.0]))
     assert found == pytest.approx(stats.norm.cdf(z), rel=1e-12)
 
 
@@ -59,7 +63,7 @@ def test_psr_of_the_papers_hedge_fund():
         return [stats.skew(returns) + 2.448, stats.kurtosis(returns, fisher=False) - 10.164]
 
     returns = with_sharpe(warped(optimize.root(misses, [0.59, 1.14]).x), 0.458)
-    assert probabilistic_sharpe_ratio(returns) == pytest.approx(0.913, abs=5e-4)
+    assert psr_of(returns) == pytest.approx(0.913, abs=5e-4)
 
 
 def test_skewness_and_fat_tails_lower_it_and_normal_returns_give_the_normal_formula():
@@ -67,14 +71,14 @@ def test_skewness_and_fat_tails_lower_it_and_normal_returns_give_the_normal_form
     normal = with_sharpe(normal_scores(n), sharpe)
     kurtosis = stats.kurtosis(normal, fisher=False)
     z = sharpe * np.sqrt(n - 1) / np.sqrt(1 + (kurtosis - 1) / 4 * sharpe**2)
-    assert probabilistic_sharpe_ratio(normal) == pytest.approx(stats.norm.cdf(z))
-    assert probabilistic_sharpe_ratio(normal) == pytest.approx(
+    assert psr_of(normal) == pytest.approx(stats.norm.cdf(z))
+    assert psr_of(normal) == pytest.approx(
         stats.norm.cdf(sharpe * np.sqrt(n) / np.sqrt(1 + sharpe**2 / 2)), abs=2e-3
     )
     crashes = with_sharpe(-np.exp(normal_scores(n)), sharpe)
     jumps = with_sharpe(np.exp(normal_scores(n)), sharpe)
     tails = with_sharpe(stats.t(3).ppf((np.arange(n) + 0.5) / n), sharpe)
-    psr = probabilistic_sharpe_ratio
+    psr = psr_of
     assert psr(crashes) < psr(normal) < psr(jumps)
     assert psr(tails) < psr(normal)
 
@@ -85,12 +89,12 @@ def test_psr_is_about_the_share_of_bootstrap_samples_above_the_benchmark(sharpe:
     returns = with_sharpe(-random.gamma(3, 1, 300), sharpe)
     samples = returns[random.integers(0, 300, (4000, 300))]
     ratios = samples.mean(axis=1) / samples.std(axis=1, ddof=1)
-    assert probabilistic_sharpe_ratio(returns) == pytest.approx((ratios > 0).mean(), abs=0.04)
+    assert psr_of(returns) == pytest.approx((ratios > 0).mean(), abs=0.04)
 
 
 def test_psr_is_uniform_where_nothing_is_known():
     random = np.random.default_rng(2)
-    found = [probabilistic_sharpe_ratio(random.normal(0, 0.01, 145)) for _ in range(800)]
+    found = [psr_of(random.normal(0, 0.01, 145)) for _ in range(800)]
     assert stats.kstest(found, "uniform").pvalue > 0.01
     assert np.mean(np.array(found) >= 0.95) == pytest.approx(0.05, abs=0.02)
 
@@ -100,20 +104,20 @@ def test_psr_is_uniform_where_nothing_is_known():
 def test_psr_falls_with_its_benchmark_and_is_a_half_at_the_estimate(benchmark: float, seed: int):
     returns = np.random.default_rng(seed).normal(5e-4, 0.01, 145)
     estimate = returns.mean() / returns.std(ddof=1)
-    assert probabilistic_sharpe_ratio(returns, estimate) == pytest.approx(0.5)
-    below = probabilistic_sharpe_ratio(returns, benchmark - 0.05)
-    assert below > probabilistic_sharpe_ratio(returns, benchmark)
+    assert psr_of(returns, estimate) == pytest.approx(0.5)
+    below = psr_of(returns, benchmark - 0.05)
+    assert below > psr_of(returns, benchmark)
     assert 0 <= below <= 1
 
 
 def test_psr_knows_no_unit():
     returns = np.random.default_rng(3).normal(1e-3, 0.01, 145)
-    assert probabilistic_sharpe_ratio(returns * 7) == pytest.approx(probabilistic_sharpe_ratio(returns))
+    assert psr_of(returns * 7) == pytest.approx(psr_of(returns))
 
 
 @pytest.mark.parametrize("returns", [[], [0.01], [0.01, 0.02], [0.0] * 145, [0.002] * 145])
 def test_psr_without_variance_is_null(returns: list[float]):
-    assert probabilistic_sharpe_ratio(np.array(returns)) is None
+    assert psr_of(np.array(returns)) is None
 
 
 # ---- deflated Sharpe ratio, track record, power
@@ -122,24 +126,24 @@ def test_psr_without_variance_is_null(returns: list[float]):
 def test_the_deflated_sharpe_ratio_of_the_papers_example():
     # Bailey and Lopez de Prado (2014): 1,250 days with an annual Sharpe ratio of 2.5 (250 days a year),
     # skewness -3, kurtosis 10; the trials' annual Sharpe ratios have variance 1/2
-    strategy, variance = Shape(1250, 2.5 / np.sqrt(250), -3, 10), 0.5 / 250
-    assert luckiest_sharpe(100, variance) == pytest.approx(0.1132, abs=5e-5)
-    assert probability_above(strategy, luckiest_sharpe(100, variance)) == pytest.approx(0.9004, abs=5e-5)
-    assert probability_above(strategy, luckiest_sharpe(46, variance)) == pytest.approx(0.9505, abs=5e-5)
+    strategy, variance = Moments(1250, 2.5 / np.sqrt(250), -3, 10), 0.5 / 250
     normal = strategy._replace(skew=0, kurtosis=3)
-    assert probability_above(normal, luckiest_sharpe(88, variance)) == pytest.approx(0.9505, abs=5e-5)
+    assert expected_max_sharpe(100, variance) == pytest.approx(0.1132, abs=5e-5)
+    for moments, n_looks, wanted in ((strategy, 100, 0.9004), (strategy, 46, 0.9505), (normal, 88, 0.9505)):
+        found = probabilistic_sharpe_ratio(moments, expected_max_sharpe(n_looks, variance))
+        assert found == pytest.approx(wanted, abs=5e-5)
 
 
 def test_the_luckiest_of_many_is_the_mean_maximum_of_normal_draws():
     draws = np.random.default_rng(1).normal(0, 0.3, (20_000, 50)).max(axis=1)
-    assert luckiest_sharpe(50, 0.09) == pytest.approx(draws.mean(), rel=0.02)
-    assert luckiest_sharpe(1, 0.09) == 0.0
+    assert expected_max_sharpe(50, 0.09) == pytest.approx(draws.mean(), rel=0.02)
+    assert expected_max_sharpe(1, 0.09) == 0.0
 
 
 def test_more_looks_deflate_more_and_a_single_look_not_at_all():
-    shape, sharpes = Shape(145, 0.15, 0, 3), np.array([0.15, 0.02, -0.05])
+    shape, sharpes = Moments(145, 0.15, 0, 3), np.array([0.15, 0.02, -0.05])
     found = [deflated_sharpe_ratio(shape, sharpes, n_looks) for n_looks in (1, 3, 30)]
-    assert found[0] == probability_above(shape, 0.0)
+    assert found[0] == probabilistic_sharpe_ratio(shape, 0.0)
     assert found[0] > found[1] > found[2]
     assert deflated_sharpe_ratio(shape, sharpes[:1], 5) is None
 
@@ -150,7 +154,7 @@ def test_more_looks_deflate_more_and_a_single_look_not_at_all():
 )
 def test_the_track_record_of_the_papers_example(a_year: int, skew: float, kurtosis: float, years: float):
     # Bailey and Lopez de Prado (2012): an annual Sharpe ratio of 2 to be shown above 1 with 95%
-    shape = Shape(1, 2 / np.sqrt(a_year), skew, kurtosis)
+    shape = Moments(1, 2 / np.sqrt(a_year), skew, kurtosis)
     needed = min_track_record(shape, 0.95, 1 / np.sqrt(a_year))
     assert needed / a_year == pytest.approx(years, abs=5e-3)
 
@@ -158,24 +162,24 @@ def test_the_track_record_of_the_papers_example(a_year: int, skew: float, kurtos
 @given(sharpe=st.floats(0.05, 0.3), skew=st.floats(-1, 1), kurtosis=st.floats(3, 8))
 @settings(max_examples=50, deadline=None)
 def test_at_the_minimum_track_record_psr_is_what_was_asked(sharpe: float, skew: float, kurtosis: float):
-    shape = Shape(100, sharpe, skew, kurtosis)
+    shape = Moments(100, sharpe, skew, kurtosis)
     needed = min_track_record(shape, 0.95)
-    assert probability_above(shape._replace(n_sessions=needed), 0.0) == pytest.approx(0.95)
+    assert probabilistic_sharpe_ratio(shape._replace(n_sessions=needed), 0.0) == pytest.approx(0.95)
     assert min_track_record(shape._replace(sharpe=-sharpe), 0.95) is None
 
 
 def test_power_is_the_share_of_simulated_windows_that_pass():
     # 145 days of normal returns at a true annual Sharpe ratio of 3: about 0.73
-    random, shape = np.random.default_rng(4), Shape(145, 0.1, 0, 3)
+    random, shape = np.random.default_rng(4), Moments(145, 0.1, 0, 3)
     windows = random.normal(3 / np.sqrt(245), 1, (400, 145))
-    passed = np.mean([probabilistic_sharpe_ratio(window) >= 0.95 for window in windows])
+    passed = np.mean([psr_of(window) >= 0.95 for window in windows])
     assert power(shape, 3, 0.95) == pytest.approx(passed, abs=0.06)
     assert power(shape, 0, 0.95) == pytest.approx(0.05, abs=0.005)
     assert power(shape._replace(n_sessions=490), 3, 0.95) == pytest.approx(0.99, abs=0.01)
 
 
 def test_power_is_unknown_where_the_tails_are_too_fat():
-    assert power(Shape(10, 0.1, 0, 60), 3, 0.95) is None
+    assert power(Moments(10, 0.1, 0, 60), 3, 0.95) is None
 
 
 # ---- intervals
@@ -202,7 +206,7 @@ def test_intervals_agree_with_arch():
 
 def test_returns_that_do_not_vary_have_no_intervals_and_no_shape():
     assert resampled_intervals(np.full(145, 0.001), 100, 1) is None
-    assert shape_of(np.zeros(145)) is None
+    assert moments_of(np.zeros(145)) is None
 
 
 # ---- a family of looks

@@ -11,7 +11,7 @@ from sqlalchemy import Engine, func, select
 
 from dosvotos.commands.main import cli
 from dosvotos.database.connection import open_database, reading, writing
-from dosvotos.database.contracts import ContractBook
+from dosvotos.database.contracts import ContractRegistry
 from dosvotos.database.ledger import TrialLedger, look_of
 from dosvotos.database.market_data import BarTable
 from dosvotos.database.registry import add_model, add_proposal
@@ -43,7 +43,7 @@ def engine(tmp_path, monkeypatch, contestants) -> Engine:
 def propose(engine: Engine, one) -> None:
     """Put a contestant into the books as L4 would."""
     parameters, instrument = one.contract.parameters, one.contract.parameters.experiment.instrument
-    ContractBook(engine).store(one.contract)
+    ContractRegistry(engine).store(one.contract)
     BarTable(engine, instrument, parameters.feed).store(bars(), NOW)
     TrialLedger(engine, instrument).record(look_of(one.contract, one.report.model_hash), one.name, NOW)
     files = {

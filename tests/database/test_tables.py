@@ -8,7 +8,7 @@ from sqlalchemy.exc import DBAPIError, StatementError
 
 from dosvotos.contracts.experiment import make_contract
 from dosvotos.database.connection import reading, writing
-from dosvotos.database.contracts import ContractBook
+from dosvotos.database.contracts import ContractRegistry
 from dosvotos.database.ledger import Look, TrialLedger
 from dosvotos.database.tables import experiment_contracts, metadata, oos_trials
 
@@ -54,7 +54,7 @@ def test_the_migrations_build_exactly_the_tables(engine):
 
 
 def test_contracts_are_append_only_by_trigger(engine, parameters):
-    ContractBook(engine).store(make_contract(parameters, date(2026, 7, 31), "ana"))
+    ContractRegistry(engine).store(make_contract(parameters, date(2026, 7, 31), "ana"))
     for change in (update(experiment_contracts).values(trained_by="bob"), delete(experiment_contracts)):
         with pytest.raises(DBAPIError, match="append-only"), writing(engine) as connection:
             connection.execute(change)

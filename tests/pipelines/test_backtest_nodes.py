@@ -8,7 +8,7 @@ import pytest
 
 from dosvotos.contracts.experiment import make_contract
 from dosvotos.database.connection import connect, upgrade
-from dosvotos.database.contracts import ContractBook
+from dosvotos.database.contracts import ContractRegistry
 from dosvotos.database.ledger import TrialLedger, look_of
 from dosvotos.errors import InSampleError, LineageError
 from dosvotos.hashing import combine, digest_frame
@@ -33,8 +33,8 @@ def door(tmp_path):
     engine = connect(f"sqlite:///{tmp_path}/books.db")
     upgrade(engine)
     contract = make_contract(parameters_of(), date(2026, 7, 31), "alice")
-    book, ledger = ContractBook(engine), TrialLedger(engine, INSTRUMENT)
-    book.store(contract)
+    contracts, ledger = ContractRegistry(engine), TrialLedger(engine, INSTRUMENT)
+    contracts.store(contract)
     layers = layers_behind(contract, CANDIDATE, "a" * 64, "model", None)
 
     def opened(rows: pd.DataFrame, **changes: dict[str, str]) -> pd.DataFrame:
@@ -43,7 +43,7 @@ def door(tmp_path):
         whole = combine(split.digest for split in splits.values())
         dataset = layers.dataset.model_copy(update={"splits": splits, "dataset_hash": whole, **changes})
         training = layers.training.model_copy(update={"dataset_hash": whole})
-        return open_test(contract, dataset, training, CANDIDATE, rows, ledger, book, parameters_of())
+        return open_test(contract, dataset, training, CANDIDATE, rows, ledger, contracts, parameters_of())
 
     look = look_of(contract, CANDIDATE.policy.model_hash)
     yield opened, lambda: ledger.overlapping(look)

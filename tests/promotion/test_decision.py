@@ -169,7 +169,7 @@ def test_reports_edited_or_removed_since_l4_are_not_approved(desk, damage):
     assert untouched(desk, proposal_id)
 
 
-@pytest.mark.parametrize("step", ["_swap_production", "_close", "_audit"])
+@pytest.mark.parametrize("step", ["_set_stage", "_close", "append_audit_row"])
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_fault_at_any_step_leaves_all_as_it_was_and_a_retry_completes(desk, monkeypatch, step, when):
     current = decide(desk.engine, desk.propose("one", 1), vote(), now())

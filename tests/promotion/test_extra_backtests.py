@@ -9,7 +9,7 @@ import pytest
 from dosvotos.backtest.run import run_backtest
 from dosvotos.backtest.window import touches_unseen
 from dosvotos.database.connection import reading
-from dosvotos.database.contracts import ContractBook
+from dosvotos.database.contracts import ContractRegistry
 from dosvotos.database.history import stored_history
 from dosvotos.database.ledger import Look, TrialLedger
 from dosvotos.database.market_data import BarTable, StoredMarket
@@ -63,7 +63,7 @@ def results_of(desk: Desk, request) -> tuple[dict, str]:
 
 def test_the_result_is_that_of_the_policy_on_features_of_the_same_definition(desk):
     found, _ = results_of(desk, ask(desk, desk.propose(seed=2)))
-    contract = ContractBook(desk.engine).made_of("demo", "1.0.0")["CTR-EXP-demo"]
+    contract = ContractRegistry(desk.engine).of_experiment("demo", "1.0.0")["CTR-EXP-demo"]
     bars, macro = StoredMarket(desk.engine, INSTRUMENT, parameters_of().feed).tables
     history = stored_history(contract.parameters, bars, macro, NOW, date(2025, 12, 31))
     split = Split("x", *UNSEEN)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from dosvotos.backtest.cuts import Cuts
-from dosvotos.backtest.evidence import sharpe_difference_draws
+from dosvotos.backtest.evidence import INTERVAL, sharpe_difference_draws
 from dosvotos.backtest.metrics import annual_return, drawdowns, sharpe_ratio, sortino_ratio
 from dosvotos.backtest.report import BacktestReport
 from dosvotos.backtest.stress import Stress
@@ -19,7 +19,6 @@ from dosvotos.errors import ParameterError
 from dosvotos.market.calendar import session_dates
 from dosvotos.market.splits import splits_of
 
-INTERVAL = 0.90
 ABSENT = "absent"
 
 
@@ -109,17 +108,17 @@ def compare(contestants: Sequence[Contestant], intersect: bool = False) -> Compa
         If the instruments differ; if the bars differ and `intersect` is off, or nothing is left.
     """
     _check_instruments(contestants)
-    windows = [_window(one) for one in contestants]
+    windows = [splits_of(one.contract.parameters)["test"].sessions() for one in contestants]
     common = _common_sessions(contestants, windows)
     left_out = {one.name: len(window) - len(common) for one, window in zip(contestants, windows, strict=True)}
     whole = not any(left_out.values())
     if not whole and not intersect:
-        raise ParameterError(_other_bars(contestants, windows, len(common)))
+        raise ParameterError(_describe_windows(contestants, windows, len(common)))
     if len(common) < 2:
-        raise ParameterError(
-            f"compare: {_names(contestants)} share {len(common)} sessions with the same bars"
-        )
-    returns = {one.name: _returns(one, common) for one in contestants}
+        names = ", ".join(left_out)
+        raise ParameterError(f"compare: {names} share {len(common)} sessions with the same bars")
+    days = common.astype(str)
+    returns = {one.name: np.array([one.report.daily_returns[day] for day in days]) for one in contestants}
     settings = contestants[0].contract.parameters.evidence
     return Comparison(
         instrument=contestants[0].contract.parameters.experiment.instrument,
@@ -162,10 +161,6 @@ def _check_instruments(contestants: Sequence[Contestant]) -> None:
         raise ParameterError(f"compare: models of one instrument only; {listed}")
 
 
-def _window(one: Contestant) -> np.ndarray:
-    return splits_of(one.contract.parameters)["test"].sessions()
-
-
 def _common_sessions(contestants: Sequence[Contestant], windows: Sequence[np.ndarray]) -> np.ndarray:
     """Find the sessions of all windows in which every model saw the same bars at the same closes."""
     common = set(windows[0].tolist()).intersection(*(window.tolist() for window in windows[1:]))
@@ -177,7 +172,7 @@ def _common_sessions(contestants: Sequence[Contestant], windows: Sequence[np.nda
     return np.array(sorted(common), dtype="datetime64[D]")
 
 
-def _other_bars(contestants: Sequence[Contestant], windows: Sequence[np.ndarray], n_common: int) -> str:
+def _describe_windows(contestants: Sequence[Contestant], windows: Sequence[np.ndarray], n_common: int) -> str:
     listed = ", ".join(
         f"{one.name} was tested on {window[0]} to {window[-1]}"
         for one, window in zip(contestants, windows, strict=True)
@@ -188,15 +183,6 @@ def _other_bars(contestants: Sequence[Contestant], windows: Sequence[np.ndarray]
     )
 
 
-def _names(contestants: Sequence[Contestant]) -> str:
-    return ", ".join(one.name for one in contestants)
-
-
-def _returns(one: Contestant, sessions: np.ndarray) -> np.ndarray:
-    daily = one.report.daily_returns
-    return np.array([daily[day] for day in sessions.astype(str)])
-
-
 def _entry(one: Contestant, sessions: np.ndarray, returns: np.ndarray, whole: bool) -> Entry:
     report = one.report
     return Entry(
@@ -205,14 +191,14 @@ def _entry(one: Contestant, sessions: np.ndarray, returns: np.ndarray, whole: bo
         model_id=one.model_id,
         model_hash=report.model_hash,
         sample=report.sample,
-        metrics=dict(report.metrics) if whole else _measured(one, sessions, returns),
+        metrics=dict(report.metrics) if whole else _measure_sessions(one, sessions, returns),
         equity=dict(zip(sessions.astype(str).tolist(), np.cumprod(1 + returns).tolist(), strict=True)),
         stress=report.stress if whole else None,
         cuts=report.cuts if whole else None,
     )
 
 
-def _measured(one: Contestant, sessions: np.ndarray, returns: np.ndarray) -> dict[str, float | None]:
+def _measure_sessions(one: Contestant, sessions: np.ndarray, returns: np.ndarray) -> dict[str, float | None]:
     """Measure some of a window's sessions: their daily returns, and the marks within them chained."""
     times = pd.DatetimeIndex(pd.to_datetime([time for time, _ in one.report.equity_curve], utc=True))
     equity = np.array([value for _, value in one.report.equity_curve])

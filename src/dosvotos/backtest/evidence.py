@@ -13,6 +13,8 @@ from scipy import linalg, stats
 from dosvotos.backtest.metrics import sharpe_ratio
 from dosvotos.market.calendar import SESSIONS_PER_YEAR
 
+INTERVAL = 0.90
+"""Share of the resampled windows within an interval."""
 _NO_VARIANCE = 1e-15
 _MIN_SESSIONS = 3
 _MIN_SESSIONS_FOR_BLOCKS = 10
@@ -33,8 +35,8 @@ class Interval(NamedTuple):
     high: float
 
 
-class Shape(NamedTuple):
-    """Moments of daily returns that the probabilistic Sharpe ratio needs."""
+class Moments(NamedTuple):
+    """What the probabilistic Sharpe ratio needs of daily returns."""
 
     n_sessions: int
     sharpe: float
@@ -44,16 +46,16 @@ class Shape(NamedTuple):
     """Not the excess: 3 for normal returns."""
 
     def variance(self, sharpe: float) -> float:
-        """Variance of an estimated Sharpe ratio times (n - 1), where the true one is `sharpe`."""
+        """Compute the variance of an estimated Sharpe ratio times (n - 1), where the true one is `sharpe`."""
         return 1 - self.skew * sharpe + (self.kurtosis - 1) / 4 * sharpe**2
 
 
-def deflated_sharpe_ratio(shape: Shape, sharpes: np.ndarray, n_looks: int) -> float | None:
+def deflated_sharpe_ratio(moments: Moments, sharpes: np.ndarray, n_looks: int) -> float | None:
     """Compute the probability that the true Sharpe ratio exceeds what the luckiest of all looks would show.
 
     Parameters
     ----------
-    shape : Shape
+    moments : Moments
         Of the candidate's returns.
     sharpes : ndarray of shape (n_series,), daily
         Of every look whose series is stored, the candidate's included.
@@ -67,49 +69,35 @@ def deflated_sharpe_ratio(shape: Shape, sharpes: np.ndarray, n_looks: int) -> fl
     if n_looks > 1 and len(sharpes) < 2:
         return None
     variance = float(sharpes.var(ddof=1)) if n_looks > 1 else 0.0
-    return probability_above(shape, luckiest_sharpe(n_looks, variance))
+    return probabilistic_sharpe_ratio(moments, expected_max_sharpe(n_looks, variance))
 
 
-def shape_of(returns: np.ndarray) -> Shape | None:
+def moments_of(returns: np.ndarray) -> Moments | None:
     """Describe daily net returns of shape (n_sessions,); None without variance."""
     if len(returns) < _MIN_SESSIONS or (spread := returns.std(ddof=1)) <= _NO_VARIANCE:
         return None
     skew, kurtosis = stats.skew(returns), stats.kurtosis(returns, fisher=False)
-    return Shape(len(returns), float(returns.mean() / spread), float(skew), float(kurtosis))
+    return Moments(len(returns), float(returns.mean() / spread), float(skew), float(kurtosis))
 
 
-def probabilistic_sharpe_ratio(returns: np.ndarray, benchmark: float = 0.0) -> float | None:
-    """Compute the probability that the true Sharpe ratio exceeds a benchmark.
+def probabilistic_sharpe_ratio(moments: Moments, benchmark: float = 0.0) -> float | None:
+    """Compute the probability that the true Sharpe ratio exceeds a benchmark (a day).
 
-    Parameters
-    ----------
-    returns : ndarray of shape (n_sessions,), daily net returns
-    benchmark : float
-        Sharpe ratio a day, not annualised.
-
-    Returns
-    -------
-    float in [0, 1], or None without variance
+    None where the estimate's variance is not positive.
 
     Notes
     -----
     Bailey and Lopez de Prado (2012): the estimate's standard error allows for skewness and (non-excess)
     kurtosis.
     """
-    shape = shape_of(returns)
-    return None if shape is None else probability_above(shape, benchmark)
-
-
-def probability_above(shape: Shape, benchmark: float) -> float | None:
-    """Compute the probabilistic Sharpe ratio from moments; None where its variance is not positive."""
-    variance = shape.variance(shape.sharpe)
+    variance = moments.variance(moments.sharpe)
     if variance <= 0:
         return None
-    z = (shape.sharpe - benchmark) * np.sqrt(shape.n_sessions - 1) / np.sqrt(variance)
+    z = (moments.sharpe - benchmark) * np.sqrt(moments.n_sessions - 1) / np.sqrt(variance)
     return float(stats.norm.cdf(z))
 
 
-def luckiest_sharpe(n_looks: int, variance: float) -> float:
+def expected_max_sharpe(n_looks: int, variance: float) -> float:
     """Compute the Sharpe ratio expected of the best of several looks without skill.
 
     Parameters
@@ -129,23 +117,23 @@ def luckiest_sharpe(n_looks: int, variance: float) -> float:
     return float(np.sqrt(variance) * ((1 - np.euler_gamma) * best + np.euler_gamma * next_best))
 
 
-def min_track_record(shape: Shape, confidence: float, benchmark: float = 0.0) -> float | None:
+def min_track_record(moments: Moments, confidence: float, benchmark: float = 0.0) -> float | None:
     """Count the sessions after which this Sharpe ratio exceeds a benchmark (a day) with a probability.
 
     None where it does not exceed the benchmark, so that no length would do. Bailey and Lopez de Prado (2012).
     """
-    if shape.sharpe <= benchmark:
+    if moments.sharpe <= benchmark:
         return None
     z = stats.norm.ppf(confidence)
-    return float(1 + shape.variance(shape.sharpe) * (z / (shape.sharpe - benchmark)) ** 2)
+    return float(1 + moments.variance(moments.sharpe) * (z / (moments.sharpe - benchmark)) ** 2)
 
 
-def power(shape: Shape, true_sharpe: float, min_psr: float) -> float | None:
+def power(moments: Moments, true_sharpe: float, min_psr: float) -> float | None:
     """Compute how probably a model of a true annual Sharpe ratio shows a PSR of `min_psr` in such a window.
 
     Parameters
     ----------
-    shape : Shape
+    moments : Moments
         Gives the window's length and the returns' skewness and kurtosis.
     true_sharpe : float
         Annual.
@@ -159,16 +147,16 @@ def power(shape: Shape, true_sharpe: float, min_psr: float) -> float | None:
     Notes
     -----
     The PSR's own normal approximation, no simulation: estimates of a true Sharpe ratio s scatter around it
-    with variance ``shape.variance(s) / (n - 1)``; the lowest estimate that passes solves a quadratic.
+    with variance ``moments.variance(s) / (n - 1)``; the lowest estimate that passes solves a quadratic.
     """
-    n, z = shape.n_sessions - 1, stats.norm.ppf(min_psr)
+    n, z = moments.n_sessions - 1, stats.norm.ppf(min_psr)
     # x^2 (n - 1) = z^2 variance(x)
-    square, linear = n - z**2 * (shape.kurtosis - 1) / 4, z**2 * shape.skew
+    square, linear = n - z**2 * (moments.kurtosis - 1) / 4, z**2 * moments.skew
     daily = true_sharpe / np.sqrt(SESSIONS_PER_YEAR)
-    if square <= 0 or shape.variance(daily) <= 0:
+    if square <= 0 or moments.variance(daily) <= 0:
         return None
     needed = (-linear + np.sqrt(linear**2 + 4 * square * z**2)) / (2 * square)
-    return float(stats.norm.cdf((daily - needed) * np.sqrt(n / shape.variance(daily))))
+    return float(stats.norm.cdf((daily - needed) * np.sqrt(n / moments.variance(daily))))
 
 
 def family_test(
@@ -212,18 +200,18 @@ def family_test(
     own = moving.columns.get_loc(candidate)
     p_value, superior = 0.0, True
     for block in {1, _block_size(series[candidate])}:
-        shares = _shares(len(scaled), block, replications, seed)
-        p_by_block, in_set = _spa_and_step(scaled, shares, block, size / multiplicity)
+        weights = _session_weights(len(scaled), block, replications, seed)
+        p_by_block, in_set = _spa_and_step(scaled, weights, block, size / multiplicity)
         p_value, superior = max(p_value, p_by_block), superior and bool(in_set[own])
     return FamilyTest(min(1.0, p_value * multiplicity), superior)
 
 
 def _spa_and_step(
-    scaled: np.ndarray, shares: np.ndarray, block: int, size: float
+    scaled: np.ndarray, weights: np.ndarray, block: int, size: float
 ) -> tuple[float, np.ndarray]:
-    """SPA's consistent p-value and StepM's superior set, bool of shape (n_series,)."""
+    """Compute SPA's consistent p-value and StepM's superior set, bool of shape (n_series,)."""
     means = scaled.mean(axis=0)
-    drawn = shares @ scaled
+    drawn = weights @ scaled
     drawn -= np.where(means >= _poor_mean(scaled, block), means, 0.0)
     return float((drawn.max(axis=1) > means.max()).mean()), _superior(means, drawn, size)
 
@@ -252,16 +240,13 @@ def _poor_mean(scaled: np.ndarray, block: int) -> np.ndarray:
     return result
 
 
-def resampled_intervals(
-    returns: np.ndarray, replications: int, seed: int, size: float = 0.90
-) -> dict[str, Interval] | None:
-    """Estimate intervals of annual Sharpe ratio, total return and largest fall; None without variance.
+def resampled_intervals(returns: np.ndarray, replications: int, seed: int) -> dict[str, Interval] | None:
+    """Estimate 90% intervals of annual Sharpe ratio, total return and largest fall; None without variance.
 
     Parameters
     ----------
     returns : ndarray of shape (n_sessions,), daily net returns
     replications, seed : int
-    size : float
 
     Returns
     -------
@@ -273,12 +258,12 @@ def resampled_intervals(
     Stationary bootstrap, percentile intervals. Returns are daily, so the fall is between session ends and no
     larger than the one on 5-minute marks.
     """
-    if shape_of(returns) is None:
+    if moments_of(returns) is None:
         return None
     block = _block_size(pd.Series(returns))
-    windows = returns[_resampled(len(returns), block, replications, seed)]
+    windows = returns[_resampled_sessions(len(returns), block, replications, seed)]
     observed, drawn = _figures(returns[None]), _figures(windows)
-    tails = [(1 - size) / 2, (1 + size) / 2]
+    tails = [(1 - INTERVAL) / 2, (1 + INTERVAL) / 2]
     bounds = {name: np.nanquantile(values, tails) for name, values in drawn.items()}
     return {
         name: Interval(float(observed[name][0]), float(low), float(high))
@@ -301,16 +286,16 @@ def _figures(windows: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def sharpe_difference_interval(
-    new: np.ndarray, old: np.ndarray, replications: int, seed: int, size: float = 0.90
+    new: np.ndarray, old: np.ndarray, replications: int, seed: int
 ) -> tuple[float, float] | None:
-    """Estimate the interval of the difference of two annual Sharpe ratios on the same sessions, paired.
+    """Estimate the 90% interval of the difference of two annual Sharpe ratios on the same sessions, paired.
 
     Stationary bootstrap, percentile interval; None if either has no variance.
     """
     if sharpe_ratio(new) is None or sharpe_ratio(old) is None:
         return None
     draws = sharpe_difference_draws(new, old, replications, seed)
-    tail = (1 - size) / 2
+    tail = (1 - INTERVAL) / 2
     low, high = np.percentile(draws, [100 * tail, 100 * (1 - tail)])
     return float(low), float(high)
 
@@ -345,7 +330,7 @@ def _optimal_block(returns: tuple[float, ...]) -> int:
 
 
 @lru_cache(maxsize=16)
-def _resampled(n_sessions: int, block: int, replications: int, seed: int) -> np.ndarray:
+def _resampled_sessions(n_sessions: int, block: int, replications: int, seed: int) -> np.ndarray:
     """Draw the sessions of each resampled window, in their order, shape (replications, n_sessions)."""
     from arch.bootstrap import StationaryBootstrap
 
@@ -354,9 +339,9 @@ def _resampled(n_sessions: int, block: int, replications: int, seed: int) -> np.
 
 
 @lru_cache(maxsize=16)
-def _shares(n_sessions: int, block: int, replications: int, seed: int) -> np.ndarray:
-    """Each session's share in each resampled window, shape (replications, n_sessions); rows sum to 1."""
-    sessions = _resampled(n_sessions, block, replications, seed)
+def _session_weights(n_sessions: int, block: int, replications: int, seed: int) -> np.ndarray:
+    """Compute sessions' shares of resampled windows, shape (replications, n_sessions); rows sum to 1."""
+    sessions = _resampled_sessions(n_sessions, block, replications, seed)
     indices = sessions + n_sessions * np.arange(replications)[:, None]
     counts = np.bincount(indices.ravel(), minlength=replications * n_sessions)
     return counts.reshape(replications, n_sessions) / n_sessions

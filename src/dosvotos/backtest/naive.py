@@ -63,9 +63,7 @@ def random_sharpe_percentile(
     financed: bool = False,
 ) -> float | None:
     """Compute a percentile of the net Sharpe ratios of many traders; None if no trader's is defined."""
-    sharpes = []
-    for one in targets:
-        equity = run_account(tape, one, cost, capital, financed).equity
-        sharpes.append(sharpe_ratio(daily_returns(equity, tape.times, sessions)))
+    equities = (run_account(tape, one, cost, capital, financed).equity for one in targets)
+    sharpes = [sharpe_ratio(daily_returns(equity, tape.times, sessions)) for equity in equities]
     defined = [sharpe for sharpe in sharpes if sharpe is not None]
     return float(np.percentile(defined, percentile)) if defined else None

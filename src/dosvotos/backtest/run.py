@@ -47,7 +47,7 @@ def run_backtest(
 
 
 def trade(tape: Tape, targets: np.ndarray, parameters: Parameters, financed: bool | None = None) -> Account:
-    """Trade targets at an experiment's costs, with its financing unless stated."""
+    """Run targets' account at an experiment's costs; `financed`, where given, overrides its financing."""
     trading = parameters.trading
     accrues = trading.financing == "policy_rates" if financed is None else financed
     return run_account(tape, targets, trading.costs.per_side, trading.initial_capital, accrues)

@@ -1,7 +1,5 @@
 """The same decisions at other costs and with later fills."""
 
-from functools import partial
-
 import numpy as np
 from scipy.optimize import brentq
 
@@ -54,10 +52,6 @@ def stress(tape: Tape, targets: np.ndarray, sessions: np.ndarray, trading: Tradi
         What the policy decided: it does not learn of the cost, and as in L5 it takes its orders for filled.
     sessions : ndarray of shape (n_sessions,), datetime64[D]
     trading : TradingParams
-
-    Returns
-    -------
-    Stress
     """
     financed = trading.financing == "policy_rates"
 
@@ -92,11 +86,10 @@ def break_even_bps(tape: Tape, targets: np.ndarray, capital: float, financed: bo
     The root of the net total return, not of the Sharpe ratio: a higher cost always lowers the former, each
     trade's factor being linear in it, so there is one root. At a cost of the whole notional nothing is left.
     """
-    gain = partial(_total_return, tape, targets, capital, financed)
+
+    def gain(cost: float) -> float:
+        return float(run_account(tape, targets, cost, capital, financed).equity[-1] / capital - 1)
+
     if gain(0.0) <= 0.0:
         return None
     return float(brentq(gain, 0.0, 1.0, xtol=1e-9)) * _BPS
-
-
-def _total_return(tape: Tape, targets: np.ndarray, capital: float, financed: bool, cost: float) -> float:
-    return float(run_account(tape, targets, cost, capital, financed).equity[-1] / capital - 1)

@@ -26,7 +26,7 @@ def seen_splits(first: date, last: date, date_ranges: Mapping[str, str]) -> tupl
 
 
 def sample_of(first: date, last: date, date_ranges: Mapping[str, str]) -> Sample:
-    """Label a backtest's window, for wherever the result shows."""
+    """Label a window IN-SAMPLE if it shares a day with train or val, else OUT-OF-SAMPLE."""
     return "IN-SAMPLE" if seen_splits(first, last, date_ranges) else "OUT-OF-SAMPLE"
 
 

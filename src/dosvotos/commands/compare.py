@@ -13,7 +13,7 @@ from dosvotos.backtest.report import BacktestReport
 from dosvotos.console import open_console, plain_table
 from dosvotos.contracts.experiment import ExperimentContract
 from dosvotos.database.connection import reading
-from dosvotos.database.contracts import ContractBook
+from dosvotos.database.contracts import ContractRegistry
 from dosvotos.database.ledger import TrialLedger, look_of
 from dosvotos.database.market_data import BarTable
 from dosvotos.database.registry import list_proposals
@@ -95,7 +95,7 @@ def _latest(engine: Engine, name: str) -> Row[Any]:
 
 
 def _contract(engine: Engine, row: Row[Any]) -> ExperimentContract:
-    contract = ContractBook(engine).registered(read_report(row, ExperimentContract))
+    contract = ContractRegistry(engine).registered(read_report(row, ExperimentContract))
     if contract is None or contract.config_hash != row.lineage["config_hash"]:
         raise LineageError(f"proposal {row.id}: its contract is not in this database")
     return contract

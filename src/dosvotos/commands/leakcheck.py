@@ -17,7 +17,7 @@ from dosvotos.contracts.experiment import ExperimentContract
 from dosvotos.contracts.features import FEATURE_VARIABLES, SOURCES_BY_FEATURE, TECHNICAL_FEATURES
 from dosvotos.contracts.parameters import Parameters
 from dosvotos.database.connection import database_url, open_existing
-from dosvotos.database.contracts import ContractBook
+from dosvotos.database.contracts import ContractRegistry
 from dosvotos.database.market_data import StoredMarket
 from dosvotos.errors import ParameterError
 from dosvotos.formats import MISSING
@@ -67,7 +67,7 @@ def load_experiment(parameters: Parameters) -> tuple[ExperimentContract, MarketH
     """
     engine = open_existing(database_url())
     bar_table, macro_tables = StoredMarket(engine, parameters.experiment.instrument, parameters.feed).tables
-    contract = freeze_contract(parameters, ContractBook(engine), bar_table)
+    contract = freeze_contract(parameters, ContractRegistry(engine), bar_table)
     return contract, MarketHistory(*select_history(contract, bar_table, macro_tables))
 
 

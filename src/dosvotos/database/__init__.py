@@ -1,1 +1,1 @@
-"""The database: tables, connections and the few questions the house asks of them."""
+"""The database: its tables, its connections, and every query on them."""

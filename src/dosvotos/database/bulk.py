@@ -26,8 +26,8 @@ def insert_frame(connection: Connection, table: Table, frame: pd.DataFrame) -> N
 
 def read_frame(connection: Connection, query: Select[Any]) -> pd.DataFrame:
     """Read a query over one table's columns; times as ``datetime64[us, UTC]``, dates as ``datetime.date``."""
-    columns = list(query.selected_columns)
-    if connection.dialect.name == "sqlite":  # text becomes times column by column, not value by value
+    columns, is_sqlite = list(query.selected_columns), connection.dialect.name == "sqlite"
+    if is_sqlite:  # text becomes times column by column, not value by value
         text = [type_coerce(c, String).label(c.name) if _is_time(c) else c for c in columns]
         query = query.with_only_columns(*text)
     rows = connection.execute(query).all()
@@ -35,19 +35,16 @@ def read_frame(connection: Connection, query: Select[Any]) -> pd.DataFrame:
     frame = pd.DataFrame({c.name: pd.Series(v) for c, v in zip(columns, values, strict=True)})
     for column in columns:
         if isinstance(column.type, UTCDateTime):
-            times = pd.to_datetime(frame[column.name], utc=True, format=_format(connection))
+            written = "%Y-%m-%d %H:%M:%S.%f" if is_sqlite else None
+            times = pd.to_datetime(frame[column.name], utc=True, format=written)
             frame[column.name] = times.astype("datetime64[us, UTC]")
-        elif _is_time(column) and connection.dialect.name == "sqlite":
+        elif _is_time(column) and is_sqlite:
             frame[column.name] = pd.to_datetime(frame[column.name], format="%Y-%m-%d").dt.date
     return frame
 
 
 def _is_time(column: Any) -> bool:
     return isinstance(column.type, UTCDateTime | Date)
-
-
-def _format(connection: Connection) -> str | None:
-    return "%Y-%m-%d %H:%M:%S.%f" if connection.dialect.name == "sqlite" else None
 
 
 def _quoted(name: str) -> str:

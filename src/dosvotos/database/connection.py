@@ -18,7 +18,7 @@ _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 def database_url() -> str:
-    """The configured database, by default a SQLite file under data/."""
+    """Read the configured database's URL, by default of a SQLite file under data/."""
     return os.environ.get(URL_VARIABLE) or DEFAULT_URL
 
 
@@ -39,7 +39,7 @@ def open_database(url: str) -> Engine:
 
 
 def open_existing(url: str) -> Engine:
-    """Connect to a database that a proof is about: it is neither made nor upgraded.
+    """Connect to a database that must exist as it is: it is neither made nor upgraded.
 
     Raises
     ------
@@ -107,7 +107,7 @@ def make_engine(url: str) -> Engine:
 
 
 def schema_versions(engine: Engine) -> tuple[str | None, str | None]:
-    """Schema revision found in the database and the one this code needs."""
+    """Read the schema revision of the database, and name the one this code needs."""
     with reading(engine) as connection:
         present = None
         if inspect(connection).has_table("alembic_version"):
@@ -129,7 +129,7 @@ def upgrade(engine: Engine) -> None:
 
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
-    """One transaction that may write; on SQLite it takes the write lock at its start."""
+    """Open a transaction that may write; on SQLite it takes the write lock at its start."""
     try:
         with engine.execution_options(writes=True).begin() as connection:
             yield connection
@@ -139,7 +139,7 @@ def writing(engine: Engine) -> Iterator[Connection]:
 
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
-    """One consistent view of the database."""
+    """Open one consistent view of the database."""
     try:
         with engine.connect() as connection:
             yield connection

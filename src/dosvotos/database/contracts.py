@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import Engine, insert, select
+from sqlalchemy import ColumnElement, Engine, insert, select
 
 from dosvotos.contracts.experiment import ExperimentContract
 from dosvotos.database.connection import reading, writing
@@ -11,35 +11,32 @@ from dosvotos.errors import ContractError
 
 
 @dataclass(frozen=True)
-class ContractBook:
-    """Every frozen contract of this database."""
+class ContractRegistry:
+    """The frozen experiment contracts of a database."""
 
     engine: Engine
 
-    def made_of(self, name: str, version: str) -> dict[str, ExperimentContract]:
+    def of_experiment(self, name: str, version: str) -> dict[str, ExperimentContract]:
         """Read the contracts of an experiment's name and version by contract_id: one, or one a fold."""
         t = experiment_contracts
-        query = select(t).where(t.c.experiment_name == name, t.c.experiment_version == version)
-        with reading(self.engine) as connection:
-            rows = connection.execute(query.order_by(t.c.id)).all()
-        made = (ExperimentContract(**{k: v for k, v in row._mapping.items() if k != "id"}) for row in rows)
-        return {contract.contract_id: contract for contract in made}
+        found = self._read(t.c.experiment_name == name, t.c.experiment_version == version)
+        return {contract.contract_id: contract for contract in found}
+
+    def of_hash(self, name: str, config_hash: str) -> ExperimentContract | None:
+        """Find an experiment's first contract by its parameters' hash, whatever its version."""
+        t = experiment_contracts
+        return next(iter(self._read(t.c.experiment_name == name, t.c.config_hash == config_hash)), None)
 
     def registered(self, contract: ExperimentContract) -> ExperimentContract | None:
         """Find the stored contract of the same contract_id and version, or None."""
-        made = self.made_of(contract.experiment_name, contract.experiment_version)
-        return made.get(contract.contract_id)
+        found = self.of_experiment(contract.experiment_name, contract.experiment_version)
+        return found.get(contract.contract_id)
 
-    def of_hash(self, name: str, config_hash: str) -> ExperimentContract | None:
-        """Find an experiment's contract by its parameters' hash, whatever its version."""
-        t = experiment_contracts
-        query = select(t.c.experiment_version).where(
-            t.c.experiment_name == name, t.c.config_hash == config_hash
-        )
+    def _read(self, *conditions: ColumnElement[bool]) -> list[ExperimentContract]:
+        query = select(experiment_contracts).where(*conditions).order_by(experiment_contracts.c.id)
         with reading(self.engine) as connection:
-            version = connection.execute(query.order_by(t.c.id)).scalar()
-        made = self.made_of(name, version).values() if version else ()
-        return next((contract for contract in made if contract.config_hash == config_hash), None)
+            rows = connection.execute(query).all()
+        return [ExperimentContract(**{k: v for k, v in row._mapping.items() if k != "id"}) for row in rows]
 
     def store(self, contract: ExperimentContract) -> None:
         """Write a contract; the same one again changes nothing.

@@ -29,5 +29,5 @@ def stored_history(
 
 
 def history_hash(history: MarketHistory) -> str:
-    """Hash of bars and observations: the dataset's acquisition_hash."""
+    """Hash bars and observations: the dataset's acquisition_hash."""
     return combine([digest_frame(history.bars), digest_frame(history.macro)])

@@ -1,7 +1,7 @@
 """Bars and macro observations, append-only: a changed value is a new row, so the past can be asked again."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from datetime import UTC, date, datetime
 from typing import Any, ClassVar, NamedTuple
 
@@ -104,7 +104,8 @@ class BarTable(FeedTable):
         columns = ["timestamp", *self._values, "source", "fetched_at"]
         counts = [Stored(0, 0, 0)]
         with writing(self.engine) as connection:
-            for part in _parts(ordered):
+            for start in range(0, len(ordered), _CHUNK):
+                part = ordered.iloc[start : start + _CHUNK]
                 span = table.c.timestamp.between(part["timestamp"].iloc[0], part["timestamp"].iloc[-1])
                 known = _read(connection, table, self._own(table) & span, columns)
                 batch = part.assign(
@@ -134,14 +135,13 @@ class BarTable(FeedTable):
         with reading(self.engine) as connection:
             return _read(connection, usdcop_m5_ohlcv, wanted, ["timestamp", *self._values, "source"])
 
-    def settled(self, moment: datetime, until: datetime) -> int:
+    def count_until(self, moment: datetime, until: datetime) -> int:
         """Count the rows stored by `moment` of bars opened at or before `until`."""
         table = usdcop_m5_ohlcv
-        wanted = self._known(table, moment) & (table.c.timestamp <= until)
         with reading(self.engine) as connection:
-            return int(connection.execute(select(func.count()).select_from(table).where(wanted)).scalar_one())
+            return _count(connection, table, self._known(table, moment) & (table.c.timestamp <= until))
 
-    def late(self, since: datetime, moment: datetime, until: datetime) -> datetime | None:
+    def earliest_late_bar(self, since: datetime, moment: datetime, until: datetime) -> datetime | None:
         """Find the earliest bar opened at or before `until` that was stored after `since` and by `moment`."""
         table = usdcop_m5_ohlcv
         late = (table.c.timestamp <= until) & (table.c.fetched_at > since)
@@ -201,7 +201,7 @@ class MacroTables(FeedTable):
         frequency after the other. Where a vendor's dated vintages of an observation are stored, they alone
         count. With `as_fetched` a value counts as published no earlier than it was fetched, as live needs it.
         """
-        return current(self.rows(moment, as_fetched=as_fetched))
+        return prefer_dated(self.rows(moment, as_fetched=as_fetched))
 
     def rows(
         self,
@@ -212,7 +212,7 @@ class MacroTables(FeedTable):
     ) -> pd.DataFrame:
         """Read every row stored by `moment`, of some variables or published after `after` alone.
 
-        Undated values that dated vintages replace are there too; `current` leaves them out.
+        Undated values that dated vintages replace are there too; `prefer_dated` leaves them out.
         """
         columns = [
             "variable", "observation_date", "published_at", "fetched_at", "value", "vintage", "source",
@@ -231,18 +231,18 @@ class MacroTables(FeedTable):
             rows["published_at"] = rows[["published_at", "fetched_at"]].max(axis=1)
         return rows
 
-    def settled(self, moment: datetime, variables: Collection[str], until: datetime, as_fetched: bool) -> int:
+    def count_until(
+        self, moment: datetime, variables: Collection[str], until: datetime, as_fetched: bool
+    ) -> int:
         """Count the rows stored by `moment` that were published at or before `until`."""
-        found = 0
+        n_rows = 0
         with reading(self.engine) as connection:
             for table in macro_indicators.values():
                 wanted = self._known(table, moment) & table.c.variable.in_(variables)
-                wanted &= _published_by(table, until, as_fetched)
-                query = select(func.count()).select_from(table).where(wanted)
-                found += int(connection.execute(query).scalar_one())
-        return found
+                n_rows += _count(connection, table, wanted & _published_by(table, until, as_fetched))
+        return n_rows
 
-    def dated(self, moment: datetime) -> set[str]:
+    def dated_variables(self, moment: datetime) -> set[str]:
         """Name the variables of which vintages that the vendor dates were stored by `moment`."""
         found: set[str] = set()
         with reading(self.engine) as connection:
@@ -282,12 +282,13 @@ class StoredMarket(NamedTuple):
         return BarTable(*self), MacroTables(*self)
 
 
-def current(rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows of `MacroTables.rows` that count: where an observation has dated vintages, they alone."""
+def prefer_dated(rows: pd.DataFrame) -> pd.DataFrame:
+    """Leave out undated values of observations that have dated vintages, from `MacroTables.rows`."""
     dated = _revision_key(rows) != ""
     if not dated.any():
         return rows
-    replaced = ~dated & _keys(rows).isin(_keys(rows[dated]))
+    keys = pd.MultiIndex.from_frame(rows[["variable", "observation_date"]])
+    replaced = ~dated & keys.isin(keys[dated])
     return rows[~replaced].reset_index(drop=True)
 
 
@@ -296,22 +297,13 @@ def _published_by(table: Table, moment: datetime, as_fetched: bool) -> ColumnEle
     return published & (table.c.fetched_at <= moment) if as_fetched else published
 
 
-def _parts(rows: pd.DataFrame) -> Iterator[pd.DataFrame]:
-    for start in range(0, len(rows), _CHUNK):
-        yield rows.iloc[start : start + _CHUNK]
-
-
 def _total(counts: list[Stored]) -> Stored:
     return Stored(*map(sum, zip(*counts, strict=True)))
 
 
 def _revision_key(rows: pd.DataFrame) -> pd.Series:
-    """The vintage where the vendor dates it, else empty: undated values revise one another."""
+    """Take the vintage where the vendor dates it, else an empty string: undated values revise one another."""
     return rows["vintage"].astype("str").where(is_dated(rows["vintage"]), "")
-
-
-def _keys(rows: pd.DataFrame) -> pd.MultiIndex:
-    return pd.MultiIndex.from_frame(rows[["variable", "observation_date"]])
 
 
 def _known_from(rows: pd.DataFrame, known: pd.DataFrame, keys: list[str], now: pd.Timestamp) -> pd.Series:
@@ -326,6 +318,10 @@ def _read(
     return read_frame(connection, query)
 
 
+def _count(connection: Connection, table: Table, wanted: ColumnElement[bool]) -> int:
+    return int(connection.execute(select(func.count()).select_from(table).where(wanted)).scalar_one())
+
+
 def _append(
     connection: Connection,
     table: Table,
@@ -337,9 +333,8 @@ def _append(
     latest = known.drop_duplicates(keys, keep="last")[[*keys, *values, "source", "fetched_at"]]
     both = rows.merge(latest, how="left", on=keys, suffixes=("", "_known"), indicator=True)
     is_new = (both["_merge"] == "left_only").to_numpy()
-    differs = ~is_new & (both[values].to_numpy() != both[[f"{v}_known" for v in values]].to_numpy()).any(
-        axis=1
-    )
+    changed = both[values].to_numpy() != both[[f"{v}_known" for v in values]].to_numpy()
+    differs = ~is_new & changed.any(axis=1)
     same_source = (both["source"] == both["source_known"]).to_numpy(bool)
     revised = differs & same_source
     if (too_early := revised & (both["fetched_at"] <= both["fetched_at_known"]).to_numpy()).any():

@@ -18,27 +18,21 @@ class QuarantineTable(FeedTable):
     """The findings about one instrument's data of a feed; each is written once."""
 
     def store(self, findings: pd.DataFrame, found_at: datetime) -> int:
-        """Append the findings that are not known yet.
+        """Append the findings that are not known yet; gives their number.
 
         Parameters
         ----------
         findings : DataFrame
             rule, severity, subject, at (UTC), value (NaN where there is none), source, detail.
         found_at : datetime, timezone-aware
-
-        Returns
-        -------
-        int
-            New findings.
         """
-        digests = [digest_json(_as_json(row)) for row in findings[_CONTENT].itertuples(index=False)]
+        digests = [digest_json(list(map(str, row))) for row in findings[_CONTENT].itertuples(index=False)]
         rows = findings.assign(
             instrument=self.instrument, feed=self.feed, finding=digests, found_at=pd.Timestamp(found_at)
         ).drop_duplicates("finding")
         with writing(self.engine) as connection:
-            known = read_frame(
-                connection, select(data_quarantine.c.finding).where(self._own(data_quarantine))
-            )
+            query = select(data_quarantine.c.finding).where(self._own(data_quarantine))
+            known = read_frame(connection, query)
             fresh = rows[~rows["finding"].isin(known["finding"])]
             if len(fresh):
                 insert_frame(connection, data_quarantine, fresh)
@@ -54,7 +48,3 @@ class QuarantineTable(FeedTable):
         query = select(*columns).where(wanted).order_by(data_quarantine.c.at, data_quarantine.c.finding)
         with reading(self.engine) as connection:
             return read_frame(connection, query)
-
-
-def _as_json(row: tuple[object, ...]) -> list[str]:
-    return [str(value) for value in row]

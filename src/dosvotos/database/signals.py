@@ -15,7 +15,7 @@ def find_signal(connection: Connection, instrument: str, timestamp: datetime) ->
     return connection.execute(query).one_or_none()
 
 
-def held_before(connection: Connection, instrument: str, timestamp: datetime) -> float:
+def position_before(connection: Connection, instrument: str, timestamp: datetime) -> float:
     """Find the model's own position at a bar: the last target signalled before it, 0 at the start.
 
     NO_SIGNAL leaves the target unchanged.

@@ -1,4 +1,4 @@
-"""Every table of the house; the Alembic migrations build exactly these.
+"""Every table of the database; the Alembic migrations build exactly these.
 
 Times are timezone-aware UTC. Append-only tables refuse UPDATE and DELETE by trigger.
 """
@@ -6,27 +6,7 @@ Times are timezone-aware UTC. Append-only tables refuse UPDATE and DELETE by tri
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import (
-    JSON,
-    Boolean,
-    CheckConstraint,
-    Column,
-    Date,
-    DateTime,
-    Dialect,
-    Float,
-    ForeignKey,
-    Index,
-    Integer,
-    MetaData,
-    Numeric,
-    String,
-    Table,
-    Text,
-    TypeDecorator,
-    UniqueConstraint,
-    text,
-)
+import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 
 from dosvotos.contracts.features import FEATURE_ORDER
@@ -43,7 +23,7 @@ PROPOSAL_STATES = (
 )
 REQUEST_STATES = ("queued", "running", "done", "failed")
 
-metadata = MetaData(
+metadata = sa.MetaData(
     naming_convention={
         "ix": "ix_%(column_0_N_label)s",
         "uq": "uq_%(table_name)s_%(column_0_N_name)s",
@@ -54,13 +34,13 @@ metadata = MetaData(
 )
 
 
-class UTCDateTime(TypeDecorator[datetime]):
+class UTCDateTime(sa.TypeDecorator[datetime]):
     """A timezone-aware instant, stored in UTC; naive values are refused."""
 
-    impl = DateTime(timezone=True)
+    impl = sa.DateTime(timezone=True)
     cache_ok = True
 
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
         """Convert to UTC on the way in."""
         if value is None:
             return None
@@ -68,7 +48,7 @@ class UTCDateTime(TypeDecorator[datetime]):
             raise ValueError(f"naive timestamp {value!r}: the database takes timezone-aware times only")
         return value.astimezone(UTC)
 
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+    def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
         """Label as UTC on the way out; SQLite keeps no zone."""
         if value is None:
             return None
@@ -76,258 +56,258 @@ class UTCDateTime(TypeDecorator[datetime]):
 
 
 def _json() -> Any:
-    return JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+    return sa.JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 
 
-def _one_of(column: str, values: tuple[str, ...], name: str) -> CheckConstraint:
+def _one_of(column: str, values: tuple[str, ...], name: str) -> sa.CheckConstraint:
     listed = ", ".join(f"'{value}'" for value in values)
-    return CheckConstraint(f"{column} IN ({listed})", name=name)
+    return sa.CheckConstraint(f"{column} IN ({listed})", name=name)
 
 
-experiment_contracts = Table(
+experiment_contracts = sa.Table(
     "experiment_contracts",
     metadata,
-    Column("id", Integer, primary_key=True),
-    Column("contract_id", String(255), nullable=False),
-    Column("contract_version", String(50), nullable=False),
-    Column("experiment_name", String(255), nullable=False),
-    Column("experiment_version", String(50), nullable=False),
-    Column("config_hash", String(64), nullable=False),
-    Column("feature_order_hash", String(64), nullable=False),
-    Column("reward_config_hash", String(64)),
-    Column("components", _json(), nullable=False),
-    Column("frozen_config", _json(), nullable=False),
-    Column("test_end", Date, nullable=False),
-    Column("data_as_of", UTCDateTime, nullable=False),
-    Column("trained_by", String(255), nullable=False),
-    Column("created_at", UTCDateTime, nullable=False),
-    UniqueConstraint("contract_id", "contract_version"),
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("contract_id", sa.String(255), nullable=False),
+    sa.Column("contract_version", sa.String(50), nullable=False),
+    sa.Column("experiment_name", sa.String(255), nullable=False),
+    sa.Column("experiment_version", sa.String(50), nullable=False),
+    sa.Column("config_hash", sa.String(64), nullable=False),
+    sa.Column("feature_order_hash", sa.String(64), nullable=False),
+    sa.Column("reward_config_hash", sa.String(64)),
+    sa.Column("components", _json(), nullable=False),
+    sa.Column("frozen_config", _json(), nullable=False),
+    sa.Column("test_end", sa.Date, nullable=False),
+    sa.Column("data_as_of", UTCDateTime, nullable=False),
+    sa.Column("trained_by", sa.String(255), nullable=False),
+    sa.Column("created_at", UTCDateTime, nullable=False),
+    sa.UniqueConstraint("contract_id", "contract_version"),
 )
 
-usdcop_m5_ohlcv = Table(
+usdcop_m5_ohlcv = sa.Table(
     "usdcop_m5_ohlcv",
     metadata,
-    Column("instrument", String(20), primary_key=True),
-    Column("feed", String(64), primary_key=True),
-    Column("timestamp", UTCDateTime, primary_key=True),
-    Column("fetched_at", UTCDateTime, primary_key=True),
-    Column("open", Float, nullable=False),
-    Column("high", Float, nullable=False),
-    Column("low", Float, nullable=False),
-    Column("close", Float, nullable=False),
-    Column("volume", Float, nullable=False),
-    Column("source", String(64), nullable=False),
+    sa.Column("instrument", sa.String(20), primary_key=True),
+    sa.Column("feed", sa.String(64), primary_key=True),
+    sa.Column("timestamp", UTCDateTime, primary_key=True),
+    sa.Column("fetched_at", UTCDateTime, primary_key=True),
+    sa.Column("open", sa.Float, nullable=False),
+    sa.Column("high", sa.Float, nullable=False),
+    sa.Column("low", sa.Float, nullable=False),
+    sa.Column("close", sa.Float, nullable=False),
+    sa.Column("volume", sa.Float, nullable=False),
+    sa.Column("source", sa.String(64), nullable=False),
 )
 
 
-def _macro_table(frequency: str) -> Table:
-    return Table(
+def _macro_table(frequency: str) -> sa.Table:
+    return sa.Table(
         f"macro_indicators_{frequency}",
         metadata,
-        Column("instrument", String(20), primary_key=True),
-        Column("feed", String(64), primary_key=True),
-        Column("variable", String(64), primary_key=True),
-        Column("observation_date", Date, primary_key=True),
-        Column("vintage", String(32), primary_key=True),
-        Column("fetched_at", UTCDateTime, primary_key=True),
-        Column("value", Float, nullable=False),
-        Column("published_at", UTCDateTime, nullable=False),
-        Column("source", String(64), nullable=False),
+        sa.Column("instrument", sa.String(20), primary_key=True),
+        sa.Column("feed", sa.String(64), primary_key=True),
+        sa.Column("variable", sa.String(64), primary_key=True),
+        sa.Column("observation_date", sa.Date, primary_key=True),
+        sa.Column("vintage", sa.String(32), primary_key=True),
+        sa.Column("fetched_at", UTCDateTime, primary_key=True),
+        sa.Column("value", sa.Float, nullable=False),
+        sa.Column("published_at", UTCDateTime, nullable=False),
+        sa.Column("source", sa.String(64), nullable=False),
     )
 
 
 macro_indicators = {name: _macro_table(name) for name in ("daily", "monthly", "quarterly")}
 
-data_quarantine = Table(
+data_quarantine = sa.Table(
     "data_quarantine",
     metadata,
-    Column("instrument", String(20), primary_key=True),
-    Column("feed", String(64), primary_key=True),
-    Column("finding", String(64), primary_key=True),
-    Column("rule", String(64), nullable=False),
-    Column("severity", String(16), nullable=False),
-    Column("subject", String(64), nullable=False),
-    Column("at", UTCDateTime, nullable=False),
-    Column("value", Float),
-    Column("source", String(64), nullable=False),
-    Column("detail", Text, nullable=False),
-    Column("found_at", UTCDateTime, nullable=False),
+    sa.Column("instrument", sa.String(20), primary_key=True),
+    sa.Column("feed", sa.String(64), primary_key=True),
+    sa.Column("finding", sa.String(64), primary_key=True),
+    sa.Column("rule", sa.String(64), nullable=False),
+    sa.Column("severity", sa.String(16), nullable=False),
+    sa.Column("subject", sa.String(64), nullable=False),
+    sa.Column("at", UTCDateTime, nullable=False),
+    sa.Column("value", sa.Float),
+    sa.Column("source", sa.String(64), nullable=False),
+    sa.Column("detail", sa.Text, nullable=False),
+    sa.Column("found_at", UTCDateTime, nullable=False),
     _one_of("severity", ("quarantined", "reported"), "severity_known"),
 )
 """What is wrong or odd in the data that came: `at` is the bar's open, or midnight UTC of the observation;
 `finding` hashes the content, so that the same finding is written once."""
 
-instruments = Table(
+instruments = sa.Table(
     "instruments",
     metadata,
-    Column("instrument", String(20), primary_key=True),
-    Column("epoch", Integer, nullable=False),
-    Column("production_model_id", String(255)),
+    sa.Column("instrument", sa.String(20), primary_key=True),
+    sa.Column("epoch", sa.Integer, nullable=False),
+    sa.Column("production_model_id", sa.String(255)),
 )
 """The head row of each instrument: locked by whoever changes its production model; the epoch only rises."""
 
-model_registry = Table(
+model_registry = sa.Table(
     "model_registry",
     metadata,
-    Column("id", Integer, primary_key=True),
-    Column("model_id", String(255), nullable=False, unique=True),
-    Column("instrument", String(20), nullable=False),
-    Column("experiment_name", String(255), nullable=False),
-    Column("model_path", String(512), nullable=False),
-    Column("model_hash", String(64), nullable=False),
-    Column("manifest_hash", String(64), nullable=False),
-    Column("norm_stats_path", String(512)),
-    Column("norm_stats_hash", String(64)),
-    Column("config_hash", String(64)),
-    Column("feature_order_hash", String(64)),
-    Column("dataset_hash", String(64)),
-    Column("trained_by", String(255), nullable=False),
-    Column("stage", String(20), nullable=False, server_default="staging"),
-    Column("metrics", _json()),
-    Column("lineage", _json()),
-    Column("created_at", UTCDateTime, nullable=False),
-    Column("promoted_at", UTCDateTime),
-    Column("archived_at", UTCDateTime),
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("model_id", sa.String(255), nullable=False, unique=True),
+    sa.Column("instrument", sa.String(20), nullable=False),
+    sa.Column("experiment_name", sa.String(255), nullable=False),
+    sa.Column("model_path", sa.String(512), nullable=False),
+    sa.Column("model_hash", sa.String(64), nullable=False),
+    sa.Column("manifest_hash", sa.String(64), nullable=False),
+    sa.Column("norm_stats_path", sa.String(512)),
+    sa.Column("norm_stats_hash", sa.String(64)),
+    sa.Column("config_hash", sa.String(64)),
+    sa.Column("feature_order_hash", sa.String(64)),
+    sa.Column("dataset_hash", sa.String(64)),
+    sa.Column("trained_by", sa.String(255), nullable=False),
+    sa.Column("stage", sa.String(20), nullable=False, server_default="staging"),
+    sa.Column("metrics", _json()),
+    sa.Column("lineage", _json()),
+    sa.Column("created_at", UTCDateTime, nullable=False),
+    sa.Column("promoted_at", UTCDateTime),
+    sa.Column("archived_at", UTCDateTime),
     _one_of("stage", STAGES, "stage_known"),
-    Index(
+    sa.Index(
         "uq_model_registry_one_production",
         "instrument",
         unique=True,
-        sqlite_where=text("stage = 'production'"),
-        postgresql_where=text("stage = 'production'"),
+        sqlite_where=sa.text("stage = 'production'"),
+        postgresql_where=sa.text("stage = 'production'"),
     ),
 )
 
-promotion_proposals = Table(
+promotion_proposals = sa.Table(
     "promotion_proposals",
     metadata,
-    Column("id", Integer, primary_key=True),
-    Column("model_id", String(255), ForeignKey("model_registry.model_id"), nullable=False),
-    Column("instrument", String(20), nullable=False),
-    Column("experiment_name", String(255), nullable=False, index=True),
-    Column("recommendation", String(20), nullable=False),
-    Column("confidence", Numeric(5, 4, asdecimal=False)),
-    Column("reason", Text, nullable=False),
-    Column("reasons", _json()),
-    Column("metrics", _json(), nullable=False),
-    Column("vs_baseline", _json()),
-    Column("criteria_results", _json(), nullable=False),
-    Column("criteria", _json()),
-    Column("evidence", _json(), nullable=False),
-    Column("status", String(24), nullable=False, server_default="PENDING_APPROVAL", index=True),
-    Column("requires_human_approval", Boolean, nullable=False),
-    Column("reviewer", String(255)),
-    Column("reviewer_notes", Text),
-    Column("approved_at", UTCDateTime),
-    Column("lineage", _json(), nullable=False),
-    Column("report_folder", String(512), nullable=False),
-    Column("report_files", _json(), nullable=False),
-    Column("content_hash", String(64), nullable=False),
-    Column("created_at", UTCDateTime, nullable=False),
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("model_id", sa.String(255), sa.ForeignKey("model_registry.model_id"), nullable=False),
+    sa.Column("instrument", sa.String(20), nullable=False),
+    sa.Column("experiment_name", sa.String(255), nullable=False, index=True),
+    sa.Column("recommendation", sa.String(20), nullable=False),
+    sa.Column("confidence", sa.Numeric(5, 4, asdecimal=False)),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("reasons", _json()),
+    sa.Column("metrics", _json(), nullable=False),
+    sa.Column("vs_baseline", _json()),
+    sa.Column("criteria_results", _json(), nullable=False),
+    sa.Column("criteria", _json()),
+    sa.Column("evidence", _json(), nullable=False),
+    sa.Column("status", sa.String(24), nullable=False, server_default="PENDING_APPROVAL", index=True),
+    sa.Column("requires_human_approval", sa.Boolean, nullable=False),
+    sa.Column("reviewer", sa.String(255)),
+    sa.Column("reviewer_notes", sa.Text),
+    sa.Column("approved_at", UTCDateTime),
+    sa.Column("lineage", _json(), nullable=False),
+    sa.Column("report_folder", sa.String(512), nullable=False),
+    sa.Column("report_files", _json(), nullable=False),
+    sa.Column("content_hash", sa.String(64), nullable=False),
+    sa.Column("created_at", UTCDateTime, nullable=False),
     _one_of("recommendation", RECOMMENDATIONS, "recommendation_known"),
     _one_of("status", PROPOSAL_STATES, "status_known"),
-    CheckConstraint("requires_human_approval", name="human_approval"),
+    sa.CheckConstraint("requires_human_approval", name="human_approval"),
 )
 
-approval_audit_log = Table(
+approval_audit_log = sa.Table(
     "approval_audit_log",
     metadata,
-    Column("id", Integer, primary_key=True, autoincrement=False),
-    Column("action", String(50), nullable=False),
-    Column("model_id", String(255), nullable=False),
-    Column("proposal_id", Integer, ForeignKey("promotion_proposals.id")),
-    Column("reviewer", String(255), nullable=False),
-    Column("notes", Text),
-    Column("previous_production_model", String(255)),
-    Column("new_stage", String(20), nullable=False),
-    Column("self_approved", Boolean, nullable=False),
-    Column("epoch", Integer, nullable=False),
-    Column("previous_hash", String(64)),
-    Column("row_hash", String(64), nullable=False, unique=True),
-    Column("created_at", UTCDateTime, nullable=False),
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("action", sa.String(50), nullable=False),
+    sa.Column("model_id", sa.String(255), nullable=False),
+    sa.Column("proposal_id", sa.Integer, sa.ForeignKey("promotion_proposals.id")),
+    sa.Column("reviewer", sa.String(255), nullable=False),
+    sa.Column("notes", sa.Text),
+    sa.Column("previous_production_model", sa.String(255)),
+    sa.Column("new_stage", sa.String(20), nullable=False),
+    sa.Column("self_approved", sa.Boolean, nullable=False),
+    sa.Column("epoch", sa.Integer, nullable=False),
+    sa.Column("previous_hash", sa.String(64)),
+    sa.Column("row_hash", sa.String(64), nullable=False, unique=True),
+    sa.Column("created_at", UTCDateTime, nullable=False),
 )
 """The second votes, each row carrying the hash of the row before it; `id` is the sequence."""
 
-backtest_requests = Table(
+backtest_requests = sa.Table(
     "backtest_requests",
     metadata,
-    Column("id", Integer, primary_key=True),
-    Column("proposal_id", Integer, ForeignKey("promotion_proposals.id"), nullable=False, index=True),
-    Column("start_date", Date, nullable=False),
-    Column("end_date", Date, nullable=False),
-    Column("sample", String(16), nullable=False),
-    Column("status", String(16), nullable=False, server_default="queued", index=True),
-    Column("requested_by", String(255), nullable=False),
-    Column("requested_at", UTCDateTime, nullable=False),
-    Column("claims", Integer, nullable=False, server_default="0"),
-    Column("claimed_by", String(64)),
-    Column("claimed_until", UTCDateTime),
-    Column("finished_at", UTCDateTime),
-    Column("problem", Text),
-    Column("result_file", String(512)),
-    Column("result_hash", String(64)),
-    Column("metrics", _json()),
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("proposal_id", sa.Integer, sa.ForeignKey("promotion_proposals.id"), nullable=False, index=True),
+    sa.Column("start_date", sa.Date, nullable=False),
+    sa.Column("end_date", sa.Date, nullable=False),
+    sa.Column("sample", sa.String(16), nullable=False),
+    sa.Column("status", sa.String(16), nullable=False, server_default="queued", index=True),
+    sa.Column("requested_by", sa.String(255), nullable=False),
+    sa.Column("requested_at", UTCDateTime, nullable=False),
+    sa.Column("claims", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("claimed_by", sa.String(64)),
+    sa.Column("claimed_until", UTCDateTime),
+    sa.Column("finished_at", UTCDateTime),
+    sa.Column("problem", sa.Text),
+    sa.Column("result_file", sa.String(512)),
+    sa.Column("result_hash", sa.String(64)),
+    sa.Column("metrics", _json()),
     _one_of("status", REQUEST_STATES, "status_known"),
     _one_of("sample", ("OUT-OF-SAMPLE", "IN-SAMPLE"), "sample_known"),
-    CheckConstraint("start_date <= end_date", name="dates_in_order"),
-    CheckConstraint("(status = 'done') = (result_hash IS NOT NULL)", name="done_has_result"),
+    sa.CheckConstraint("start_date <= end_date", name="dates_in_order"),
+    sa.CheckConstraint("(status = 'done') = (result_hash IS NOT NULL)", name="done_has_result"),
 )
 """Extra backtests that people asked for; a running one belongs to its claimant until `claimed_until`."""
 
-ledger_genesis = Table(
+ledger_genesis = sa.Table(
     "ledger_genesis",
     metadata,
-    Column("id", String(36), primary_key=True),
-    Column("created_at", UTCDateTime, nullable=False),
+    sa.Column("id", sa.String(36), primary_key=True),
+    sa.Column("created_at", UTCDateTime, nullable=False),
 )
 
-oos_trials = Table(
+oos_trials = sa.Table(
     "oos_trials",
     metadata,
-    Column("id", Integer, primary_key=True),
-    Column("instrument", String(20), nullable=False),
-    Column("feed", String(64), nullable=False),
-    Column("experiment_name", String(255), nullable=False),
-    Column("model_hash", String(64), nullable=False),
-    Column("window_start", Date, nullable=False),
-    Column("window_end", Date, nullable=False),
-    Column("opened_at", UTCDateTime, nullable=False),
-    Column("daily_returns", _json()),
-    UniqueConstraint("instrument", "feed", "model_hash", "window_start", "window_end"),
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("instrument", sa.String(20), nullable=False),
+    sa.Column("feed", sa.String(64), nullable=False),
+    sa.Column("experiment_name", sa.String(255), nullable=False),
+    sa.Column("model_hash", sa.String(64), nullable=False),
+    sa.Column("window_start", sa.Date, nullable=False),
+    sa.Column("window_end", sa.Date, nullable=False),
+    sa.Column("opened_at", UTCDateTime, nullable=False),
+    sa.Column("daily_returns", _json()),
+    sa.UniqueConstraint("instrument", "feed", "model_hash", "window_start", "window_end"),
 )
 """Every look at an out-of-sample window, written before the window is opened; its returns follow once."""
 
-inference_features_5m = Table(
+inference_features_5m = sa.Table(
     "inference_features_5m",
     metadata,
-    Column("instrument", String(20), primary_key=True),
-    Column("timestamp", UTCDateTime, primary_key=True),
-    *(Column(name, Float) for name in FEATURE_ORDER),
-    Column("feature_order_hash", String(64), nullable=False),
-    Column("feature_hash", String(64), nullable=False),
-    Column("created_at", UTCDateTime, nullable=False),
+    sa.Column("instrument", sa.String(20), primary_key=True),
+    sa.Column("timestamp", UTCDateTime, primary_key=True),
+    *(sa.Column(name, sa.Float) for name in FEATURE_ORDER),
+    sa.Column("feature_order_hash", sa.String(64), nullable=False),
+    sa.Column("feature_hash", sa.String(64), nullable=False),
+    sa.Column("created_at", UTCDateTime, nullable=False),
 )
 
-trading_signals = Table(
+trading_signals = sa.Table(
     "trading_signals",
     metadata,
-    Column("instrument", String(20), primary_key=True),
-    Column("timestamp", UTCDateTime, primary_key=True),
-    Column("inference_id", String(64), nullable=False),
-    Column("status", String(16), nullable=False),
-    Column("reason_code", String(32)),
-    Column("model_id", String(255)),
-    Column("model_hash", String(64)),
-    Column("epoch", Integer, nullable=False),
-    Column("signal", Float),
-    Column("confidence", Float),
-    Column("position", Float, nullable=False),
-    Column("feature_hash", String(64)),
-    Column("inference_latency_ms", Float, nullable=False),
-    Column("created_at", UTCDateTime, nullable=False),
+    sa.Column("instrument", sa.String(20), primary_key=True),
+    sa.Column("timestamp", UTCDateTime, primary_key=True),
+    sa.Column("inference_id", sa.String(64), nullable=False),
+    sa.Column("status", sa.String(16), nullable=False),
+    sa.Column("reason_code", sa.String(32)),
+    sa.Column("model_id", sa.String(255)),
+    sa.Column("model_hash", sa.String(64)),
+    sa.Column("epoch", sa.Integer, nullable=False),
+    sa.Column("signal", sa.Float),
+    sa.Column("confidence", sa.Float),
+    sa.Column("position", sa.Float, nullable=False),
+    sa.Column("feature_hash", sa.String(64)),
+    sa.Column("inference_latency_ms", sa.Float, nullable=False),
+    sa.Column("created_at", UTCDateTime, nullable=False),
     _one_of("status", ("SIGNAL", "NO_SIGNAL"), "status_known"),
-    CheckConstraint("signal >= -1 AND signal <= 1", name="signal_range"),
-    CheckConstraint(
+    sa.CheckConstraint("signal >= -1 AND signal <= 1", name="signal_range"),
+    sa.CheckConstraint(
         "(status = 'SIGNAL') = (signal IS NOT NULL AND reason_code IS NULL)", name="signal_or_reason"
     ),
 )

@@ -28,19 +28,10 @@ from dosvotos.market.normalization import NormStats
 from dosvotos.policy.bundle import Bundle
 
 _LINKED = (
-    "config_hash",
-    "feature_order_hash",
-    "reward_config_hash",
-    "acquisition_hash",
-    "norm_stats_hash",
-    "dataset_hash",
-    "test_dataset_hash",
-    "model_hash",
-    "manifest_hash",
-    "backtest_hash",
-    "promotion_decision",
-    "recommendation",
-)
+    "config_hash", "feature_order_hash", "reward_config_hash", "acquisition_hash", "norm_stats_hash",
+    "dataset_hash", "test_dataset_hash", "model_hash", "manifest_hash", "backtest_hash",
+    "promotion_decision", "recommendation",
+)  # fmt: skip
 
 
 def check_split(record: DatasetRecord, name: str, rows: pd.DataFrame) -> None:
@@ -67,7 +58,7 @@ def check_contract(contract: ExperimentContract, registered: ExperimentContract 
 def require_registered(
     contract: ExperimentContract, registered: ExperimentContract | None
 ) -> ExperimentContract:
-    """Refuse a contract that the database does not hold."""
+    """Take the contract as the database holds it; refuse one that it does not hold."""
     if registered is None:
         raise LineageError(
             f"{contract.contract_id} version {contract.contract_version}: not in this database; run "
@@ -116,7 +107,7 @@ def chain_records(
     }
 
 
-def check_chain(
+def compare_links(
     records: Mapping[str, Mapping[str, Any]], recomputed: Mapping[str, Recomputed]
 ) -> ChainRecord:
     """Compare every linked field of every record, from the data to the vote.
@@ -133,11 +124,8 @@ def check_chain(
         for field in (field for field in _LINKED if field in record):
             if field in known:
                 value, source = known[field].value, known[field].source
-                links.append(
-                    LinkRecord(
-                        record=name, field=field, recorded=record[field], recomputed=value, source=source
-                    )
-                )
+                link = {"record": name, "field": field, "recorded": record[field]}
+                links.append(LinkRecord(**link, recomputed=value, source=source))
             else:
                 known[field] = Recomputed(value=record[field], source=f"the {name}")
     return ChainRecord(links=tuple(links))
@@ -146,33 +134,33 @@ def check_chain(
 def contract_hashes(registered: ExperimentContract) -> dict[str, Recomputed]:
     """Take the hashes of the contract in the database, by field."""
     fields = ("config_hash", "feature_order_hash", "reward_config_hash")
-    source = "the contract in the database"
-    return {name: Recomputed(value=getattr(registered, name), source=source) for name in fields}
+    return _recomputed("the contract in the database", {name: getattr(registered, name) for name in fields})
 
 
 def history_hashes(history: MarketHistory) -> dict[str, Recomputed]:
     """Hash the stored bars and observations."""
     source = "the hash of the bars and observations stored"
-    return {"acquisition_hash": Recomputed(value=history_hash(history), source=source)}
+    return _recomputed(source, {"acquisition_hash": history_hash(history)})
 
 
 def split_hashes(splits: Mapping[str, pd.DataFrame]) -> dict[str, Recomputed]:
     """Hash train, val and test, given in this order."""
     digests = {name: digest_frame(rows) for name, rows in splits.items()}
     return {
-        "dataset_hash": Recomputed(value=combine(digests.values()), source="the hash of the split files"),
-        "test_dataset_hash": Recomputed(value=digests["test"], source="the hash of the test file"),
+        **_recomputed("the hash of the split files", {"dataset_hash": combine(digests.values())}),
+        **_recomputed("the hash of the test file", {"test_dataset_hash": digests["test"]}),
     }
 
 
 def bundle_hashes(bundle: Bundle) -> dict[str, Recomputed]:
     """Take the hashes of the model's files, by field."""
-    hashes = {
-        "manifest_hash": bundle.manifest_hash,
-        "model_hash": bundle.policy.model_hash,
-        "norm_stats_hash": bundle.policy.norm_stats.digest,
-    }
-    return {name: Recomputed(value=digest, source="the model bundle's") for name, digest in hashes.items()}
+    policy = bundle.policy
+    hashes = {"model_hash": policy.model_hash, "norm_stats_hash": policy.norm_stats.digest}
+    return _recomputed("the model bundle's", {"manifest_hash": bundle.manifest_hash, **hashes})
+
+
+def _recomputed(source: str, hashes: Mapping[str, str]) -> dict[str, Recomputed]:
+    return {field: Recomputed(value=value, source=source) for field, value in hashes.items()}
 
 
 def _same(what: str, expected: str, found: str) -> None:

@@ -10,14 +10,14 @@ from dosvotos.backtest.report import BacktestReport
 from dosvotos.contracts.experiment import ExperimentContract
 from dosvotos.contracts.records import BacktestRecord, ChainRecord, DatasetRecord, TrainingRecord
 from dosvotos.database.connection import reading
-from dosvotos.database.contracts import ContractBook
+from dosvotos.database.contracts import ContractRegistry
 from dosvotos.database.history import stored_history
 from dosvotos.database.market_data import StoredMarket
 from dosvotos.database.registry import get_model, get_proposal, is_open
 from dosvotos.lineage.chain import (
     bundle_hashes,
     chain_records,
-    check_chain,
+    compare_links,
     contract_hashes,
     history_hashes,
     require_registered,
@@ -75,7 +75,7 @@ def verify_proposal(engine: Engine, proposal: Row[Any]) -> ChainRecord:
     records["proposal's file"] = {**file.lineage.model_dump(), "recommendation": file.recommendation}
     records["proposal"] = {**proposal.lineage, "recommendation": proposal.recommendation}
     records["model registry"] = {k: v for k, v in model._mapping.items() if v is not None}
-    registered = require_registered(contract, ContractBook(engine).registered(contract))
+    registered = require_registered(contract, ContractRegistry(engine).registered(contract))
     history = stored_history(
         registered.parameters,
         *StoredMarket(engine, proposal.instrument, registered.parameters.feed).tables,
@@ -84,4 +84,4 @@ def verify_proposal(engine: Engine, proposal: Row[Any]) -> ChainRecord:
     )
     bundle = open_bundle(Path(model.model_path), model.manifest_hash)
     recomputed = {**contract_hashes(registered), **history_hashes(history), **bundle_hashes(bundle)}
-    return check_chain(records, recomputed)
+    return compare_links(records, recomputed)

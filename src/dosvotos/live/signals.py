@@ -9,7 +9,7 @@ from sqlalchemy import Engine, Row
 from dosvotos.contracts.records import InferenceRecord
 from dosvotos.database.connection import reading, writing
 from dosvotos.database.registry import lock_instrument
-from dosvotos.database.signals import add_signal, find_signal, held_before
+from dosvotos.database.signals import add_signal, find_signal, position_before
 from dosvotos.errors import DecisionConflictError
 
 
@@ -23,7 +23,7 @@ class SignalTable:
     def position_at(self, timestamp: datetime) -> float:
         """Return the last target signalled before a bar: -1, 0 or 1, and 0 before the first signal."""
         with reading(self.engine) as connection:
-            return held_before(connection, self.instrument, timestamp)
+            return position_before(connection, self.instrument, timestamp)
 
     def store(self, record: InferenceRecord, features: dict[str, Any], now: datetime) -> None:
         """Write a bar's signal and features; a bar that has its row already keeps it.

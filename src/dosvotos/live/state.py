@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from dosvotos.contracts.parameters import Parameters
-from dosvotos.database.market_data import BarTable, MacroTables, current
+from dosvotos.database.market_data import BarTable, MacroTables, prefer_dated
 from dosvotos.errors import LateDataError, LineageError
 from dosvotos.market.calendar import BAR, in_session
 from dosvotos.market.features.definition import VARIABLES
@@ -111,7 +111,7 @@ def _late_rows(stream: FeatureStream, read_at: pd.Timestamp, market: MarketView)
     if (last_close := _last_close(stream)) is None:
         return []
     moments = []
-    if (opened := market.bars.late(read_at, market.now, last_close - BAR)) is not None:
+    if (opened := market.bars.earliest_late_bar(read_at, market.now, last_close - BAR)) is not None:
         moments.append(moment_to_microseconds(opened + BAR))
     rows = market.macro.rows(market.now, VARIABLES, as_fetched=market.as_fetched)
     rows = rows[(rows["fetched_at"] > read_at) & (rows["published_at"] <= last_close)]
@@ -129,7 +129,7 @@ def _add_rows(stream: FeatureStream, market: MarketView, bar_rows: int, macro_ro
         _refuse_dated_vintages(macro, market)
     latest = bars.drop_duplicates("timestamp", keep="last").set_index("timestamp")
     session = latest[in_session(pd.DatetimeIndex(latest.index))]
-    stream.add_bars(bar_arrays(session, stream.range_source), publication_arrays(current(macro)))
+    stream.add_bars(bar_arrays(session, stream.range_source), publication_arrays(prefer_dated(macro)))
     if (last_close := _last_close(stream)) is not None:
         bar_rows += int((bars["timestamp"] <= last_close - BAR).sum())
         macro_rows += int((macro["published_at"] <= last_close).sum())
@@ -141,8 +141,8 @@ def _count_rows(stream: FeatureStream, market: MarketView) -> tuple[int, int]:
     if (last_close := _last_close(stream)) is None:
         return 0, 0
     return (
-        market.bars.settled(market.now, last_close - BAR),
-        market.macro.settled(market.now, VARIABLES, last_close, market.as_fetched),
+        market.bars.count_until(market.now, last_close - BAR),
+        market.macro.count_until(market.now, VARIABLES, last_close, market.as_fetched),
     )
 
 
@@ -153,5 +153,5 @@ def _last_close(stream: FeatureStream) -> pd.Timestamp | None:
 
 def _refuse_dated_vintages(rows: pd.DataFrame, market: MarketView) -> None:
     """Raise if a vendor's dated vintages may replace values already added: only a rebuild gets them right."""
-    if len(rows) and (dated := sorted(set(rows["variable"]) & market.macro.dated(market.now))):
+    if len(rows) and (dated := sorted(set(rows["variable"]) & market.macro.dated_variables(market.now))):
         raise LateDataError(f"macro: {', '.join(dated)} has dated vintages, which replace earlier values")

@@ -9,16 +9,9 @@ from dosvotos.database.tables import approval_audit_log
 from dosvotos.hashing import chain_digest
 
 _HASHED = (
-    "action",
-    "model_id",
-    "proposal_id",
-    "reviewer",
-    "notes",
-    "previous_production_model",
-    "new_stage",
-    "self_approved",
-    "epoch",
-)
+    "action", "model_id", "proposal_id", "reviewer", "notes", "previous_production_model", "new_stage",
+    "self_approved", "epoch",
+)  # fmt: skip
 
 
 def append_audit_row(connection: Connection, entry: dict[str, Any], now: datetime) -> None:

@@ -10,7 +10,7 @@ from dosvotos.backtest.production import ComparisonReport
 from dosvotos.contracts.parameters import SuccessCriteriaParams
 from dosvotos.contracts.records import ChainRecord, LinkRecord, Record
 from dosvotos.hashing import short
-from dosvotos.promotion.reasons import Reason, apart
+from dosvotos.promotion.reasons import Reason, format_distinct
 
 Sign = Literal[">", "<", ">=", "<=", "="]
 Verdict = Literal["PASS", "FAIL", "NOT REACHED", "NOT APPLICABLE"]
@@ -99,10 +99,10 @@ def criterion_text(criterion: CriterionResult) -> str:
 
     Figures get as many digits as tell them apart.
     """
-    return f"{criterion.verdict} ({_inside(criterion)})"
+    return f"{criterion.verdict} ({_figures_text(criterion)})"
 
 
-def _inside(criterion: CriterionResult) -> str:
+def _figures_text(criterion: CriterionResult) -> str:
     if criterion.name == "lineage":
         return name_links(criterion.broken) or f"{criterion.found} links from L0 to L4 hold"
     if criterion.not_compared:
@@ -110,9 +110,9 @@ def _inside(criterion: CriterionResult) -> str:
     if criterion.found is None:
         return f"undefined, needs {criterion.sign} {_plain(criterion.needed, 4)}"
     if criterion.interval_90 is None:
-        found, needed = apart(criterion.found, criterion.needed, _plain, 4)
+        found, needed = format_distinct(criterion.found, criterion.needed, _plain, 4)
         return f"{found} {criterion.sign} {needed}"
-    found, needed = apart(criterion.found, criterion.needed, lambda value, n: f"{value:.{n}%}", 1)
+    found, needed = format_distinct(criterion.found, criterion.needed, lambda value, n: f"{value:.{n}%}", 1)
     plus, (low, high) = "+" if criterion.found > 0 else "", criterion.interval_90
     return f"{plus}{found} {criterion.sign} {needed}; 90% interval of the difference {low:.2f} to {high:.2f}"
 

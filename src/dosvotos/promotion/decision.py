@@ -31,6 +31,11 @@ MIN_REVIEW_NOTES = 20
 MAX_NOTES = 4_000
 
 Decision = Literal["APPROVE", "REJECT", "REQUEST_MORE_TESTS"]
+_STATUSES: dict[Decision, str] = {
+    "APPROVE": "APPROVED",
+    "REJECT": "REJECTED",
+    "REQUEST_MORE_TESTS": "MORE_TESTS_REQUESTED",
+}
 
 
 class Vote(NamedTuple):
@@ -73,13 +78,7 @@ def decide(engine: Engine, proposal_id: int, vote: Vote, now: datetime) -> Decis
     with writing(engine) as connection:
         expire_proposals(connection, now)
     with writing(engine) as connection:
-        head = lock_instrument(connection, get_proposal(connection, proposal_id).instrument)
-        proposal = get_proposal(connection, proposal_id)
-        model = get_model(connection, proposal.model_id)
-        _check_open(proposal, now)
-        if vote.decision == "APPROVE":
-            return _approve(connection, proposal, model, head.epoch, vote, now)
-        return _turn_down(connection, proposal, model, head.epoch, vote, now)
+        return _carry_out(connection, proposal_id, vote, now)
 
 
 def veto(engine: Engine, proposal_id: int, lineage: CriterionResult) -> None:
@@ -101,6 +100,35 @@ def veto(engine: Engine, proposal_id: int, lineage: CriterionResult) -> None:
         connection.execute(update(t).where(still_open).values(values))
 
 
+def _carry_out(connection: Connection, proposal_id: int, vote: Vote, now: datetime) -> DecisionResult:
+    head = lock_instrument(connection, get_proposal(connection, proposal_id).instrument)
+    proposal = get_proposal(connection, proposal_id)
+    model = get_model(connection, proposal.model_id)
+    production = production_model(connection, proposal.instrument)
+    production_id = production.model_id if production else None
+    stage, epoch, approves = model.stage, head.epoch, vote.decision == "APPROVE"
+    _check_open(proposal, now)
+    if approves:
+        _check_may_approve(proposal, model, production_id, vote)
+        stage = "production" if vote.promote_to_production else "shadow"
+        epoch += stage == "production"
+        _set_stage(connection, proposal, stage, epoch, now)
+    _close(connection, proposal, vote, now)
+    entry = {
+        "action": vote.decision,
+        "model_id": proposal.model_id,
+        "proposal_id": proposal.id,
+        "reviewer": vote.reviewer,
+        "notes": vote.notes,
+        "previous_production_model": production_id,
+        "new_stage": stage,
+        "self_approved": approves and same_person(vote.reviewer, model.trained_by),
+        "epoch": epoch,
+    }
+    append_audit_row(connection, entry, now)
+    return DecisionResult(model.model_id, stage, _STATUSES[vote.decision])
+
+
 def _check_open(proposal: Row[Any], now: datetime) -> None:
     if not is_open(proposal, now):
         raise DecisionConflictError(
@@ -109,31 +137,7 @@ def _check_open(proposal: Row[Any], now: datetime) -> None:
         )
 
 
-def _approve(
-    connection: Connection, proposal: Row[Any], model: Row[Any], epoch: int, vote: Vote, now: datetime
-) -> DecisionResult:
-    _check_may_approve(proposal, model, vote)
-    current = production_model(connection, proposal.instrument)
-    current_id = current.model_id if current else None
-    if proposal.lineage["baseline_model_id"] != current_id:
-        raise DecisionConflictError(
-            f"proposal {proposal.id} was compared with {proposal.lineage['baseline_model_id']}, but "
-            f"production is now {current_id}; run the backtest and promotion pipelines again"
-        )
-    open_bundle(Path(model.model_path), model.manifest_hash)
-    check_reports(proposal)
-    stage = "production" if vote.promote_to_production else "shadow"
-    if stage == "production":
-        epoch += 1
-        _swap_production(connection, proposal, now, epoch)
-    else:
-        _set_stage(connection, model.model_id, stage)
-    _close(connection, proposal, vote, "APPROVED", now)
-    _audit(connection, proposal, vote, current_id, stage, model.trained_by, epoch, now)
-    return DecisionResult(model.model_id, stage, "APPROVED")
-
-
-def _check_may_approve(proposal: Row[Any], model: Row[Any], vote: Vote) -> None:
+def _check_may_approve(proposal: Row[Any], model: Row[Any], production_id: str | None, vote: Vote) -> None:
     if proposal.recommendation == "REJECT":
         raise DecisionError(
             f"proposal {proposal.id}: L4 recommends REJECT, which is a veto: {proposal.reason}"
@@ -145,68 +149,34 @@ def _check_may_approve(proposal: Row[Any], model: Row[Any], vote: Vote) -> None:
         )
     if same_person(vote.reviewer, model.trained_by) and not vote.single_user:
         raise DecisionError(f"{vote.reviewer} trained {model.model_id} and may not approve it")
+    if proposal.lineage["baseline_model_id"] != production_id:
+        raise DecisionConflictError(
+            f"proposal {proposal.id} was compared with {proposal.lineage['baseline_model_id']}, but "
+            f"production is now {production_id}; run the backtest and promotion pipelines again"
+        )
+    open_bundle(Path(model.model_path), model.manifest_hash)
+    check_reports(proposal)
 
 
-def _swap_production(connection: Connection, proposal: Row[Any], now: datetime, epoch: int) -> None:
-    t = model_registry
+def _set_stage(connection: Connection, proposal: Row[Any], stage: str, epoch: int, now: datetime) -> None:
+    """Give the proposal's model its stage; a new production model replaces the instrument's."""
+    t, chosen = model_registry, model_registry.c.model_id == proposal.model_id
+    if stage != "production":
+        connection.execute(update(t).where(chosen).values(stage=stage))
+        return
     old = (t.c.instrument == proposal.instrument) & (t.c.stage == "production")
     connection.execute(update(t).where(old).values(stage="archived", archived_at=now))
-    new = t.c.model_id == proposal.model_id
-    connection.execute(update(t).where(new).values(stage="production", promoted_at=now))
-    head = instruments.c.instrument == proposal.instrument
-    connection.execute(
-        update(instruments).where(head).values(epoch=epoch, production_model_id=proposal.model_id)
-    )
+    connection.execute(update(t).where(chosen).values(stage="production", promoted_at=now))
+    head = update(instruments).where(instruments.c.instrument == proposal.instrument)
+    connection.execute(head.values(epoch=epoch, production_model_id=proposal.model_id))
 
 
-def _turn_down(
-    connection: Connection, proposal: Row[Any], model: Row[Any], epoch: int, vote: Vote, now: datetime
-) -> DecisionResult:
-    status = "REJECTED" if vote.decision == "REJECT" else "MORE_TESTS_REQUESTED"
-    current = production_model(connection, proposal.instrument)
-    _close(connection, proposal, vote, status, None)
-    current_id = current.model_id if current else None
-    _audit(connection, proposal, vote, current_id, model.stage, model.trained_by, epoch, now)
-    return DecisionResult(model.model_id, model.stage, status)
-
-
-def _set_stage(connection: Connection, model_id: str, stage: str) -> None:
-    chosen = model_registry.c.model_id == model_id
-    connection.execute(update(model_registry).where(chosen).values(stage=stage))
-
-
-def _close(
-    connection: Connection, proposal: Row[Any], vote: Vote, status: str, approved_at: datetime | None
-) -> None:
+def _close(connection: Connection, proposal: Row[Any], vote: Vote, now: datetime) -> None:
     values = {
-        "status": status,
+        "status": _STATUSES[vote.decision],
         "reviewer": vote.reviewer,
         "reviewer_notes": vote.notes,
-        "approved_at": approved_at,
+        "approved_at": now if vote.decision == "APPROVE" else None,
     }
     t = promotion_proposals
     connection.execute(update(t).where(t.c.id == proposal.id).values(values))
-
-
-def _audit(
-    connection: Connection,
-    proposal: Row[Any],
-    vote: Vote,
-    previous: str | None,
-    new_stage: str,
-    trained_by: str,
-    epoch: int,
-    now: datetime,
-) -> None:
-    entry = {
-        "action": vote.decision,
-        "model_id": proposal.model_id,
-        "proposal_id": proposal.id,
-        "reviewer": vote.reviewer,
-        "notes": vote.notes,
-        "previous_production_model": previous,
-        "new_stage": new_stage,
-        "self_approved": vote.decision == "APPROVE" and same_person(vote.reviewer, trained_by),
-        "epoch": epoch,
-    }
-    append_audit_row(connection, entry, now)

@@ -11,14 +11,14 @@ from sqlalchemy import Row
 from dosvotos.backtest.evidence import (
     FamilyTest,
     Interval,
-    Shape,
+    Moments,
     deflated_sharpe_ratio,
     family_test,
     min_track_record,
+    moments_of,
     power,
-    probability_above,
+    probabilistic_sharpe_ratio,
     resampled_intervals,
-    shape_of,
 )
 from dosvotos.backtest.report import BacktestReport
 from dosvotos.contracts.parameters import EvidenceParams
@@ -127,18 +127,16 @@ def _assess_luck(
     settings: EvidenceParams, model_hash: str, returns: pd.Series, looks: Sequence[Row[Any]], n_looks: int
 ) -> tuple[dict[str, Any], tuple[Reason, ...]]:
     """Compute the fields of `Evidence` about luck, and why luck is not excluded."""
-    shape = shape_of(returns.to_numpy())
-    psr = probability_above(shape, 0.0) if shape else None
+    moments = moments_of(returns.to_numpy())
+    psr = probabilistic_sharpe_ratio(moments) if moments else None
     series = _stored_series(model_hash, returns, looks)
     family = _family(settings, model_hash, series, n_looks) if n_looks > 1 else None
     figures = {
         "psr": psr,
-        "deflated_sharpe": _deflated(shape, series, n_looks),
+        "deflated_sharpe": _deflated(moments, series, n_looks),
         "sessions": len(returns),
-        "min_track_record": _sessions_needed(shape, settings.min_psr),
-        "power": {
-            str(sharpe): power(shape, sharpe, settings.min_psr) if shape else None for sharpe in TRUE_SHARPES
-        },
+        "min_track_record": _sessions_needed(moments, settings.min_psr),
+        "power": {str(s): power(moments, s, settings.min_psr) if moments else None for s in TRUE_SHARPES},
         "intervals_90": resampled_intervals(
             returns.to_numpy(), settings.bootstrap_replications, settings.seed
         ),
@@ -174,15 +172,15 @@ def _family(settings: EvidenceParams, model_hash: str, series: pd.DataFrame, n_l
     return family_test(model_hash, series, n_looks, level, settings.bootstrap_replications, settings.seed)
 
 
-def _deflated(shape: Shape | None, series: pd.DataFrame, n_looks: int) -> float | None:
-    if shape is None:
+def _deflated(moments: Moments | None, series: pd.DataFrame, n_looks: int) -> float | None:
+    if moments is None:
         return None
-    shapes = [shape_of(series[name].to_numpy()) for name in series]
-    return deflated_sharpe_ratio(shape, np.array([one.sharpe for one in shapes if one]), n_looks)
+    all_moments = [moments_of(series[name].to_numpy()) for name in series]
+    return deflated_sharpe_ratio(moments, np.array([one.sharpe for one in all_moments if one]), n_looks)
 
 
-def _sessions_needed(shape: Shape | None, min_psr: float) -> int | None:
-    needed = min_track_record(shape, min_psr) if shape else None
+def _sessions_needed(moments: Moments | None, min_psr: float) -> int | None:
+    needed = min_track_record(moments, min_psr) if moments else None
     return None if needed is None else int(np.ceil(needed))
 
 
@@ -220,19 +218,14 @@ def _missing_seeds(seeds: Sequence[SeedRecord], settings: EvidenceParams) -> tup
     n_positive, needed = _positive(seeds), settings.min_positive_seeds
     if len(seeds) < MIN_SEEDS or n_positive / len(seeds) >= needed:
         return ()
-    figures = {"positive": n_positive, "seeds": len(seeds), "needed": needed}
-    return (Reason(code="seeds", figures=figures),)
+    return (Reason(code="seeds", figures={"positive": n_positive, "seeds": len(seeds), "needed": needed}),)
 
 
 def _missing_coverage(test: SplitRecord, tolerated: float) -> tuple[Reason, ...]:
     if test.uncovered_sessions / test.sessions <= tolerated:
         return ()
-    figures = {
-        "uncovered": test.uncovered_sessions,
-        "sessions": test.sessions,
-        "features": list(test.missing_by_feature),
-    }
-    return (Reason(code="uncovered", figures=figures),)
+    counts = {"uncovered": test.uncovered_sessions, "sessions": test.sessions}
+    return (Reason(code="uncovered", figures={**counts, "features": list(test.missing_by_feature)}),)
 
 
 def _positive(seeds: Sequence[SeedRecord]) -> int:

@@ -12,7 +12,7 @@ from dosvotos.backtest.run import run_backtest
 from dosvotos.backtest.window import sample_of, touches_unseen
 from dosvotos.contracts.experiment import ExperimentContract
 from dosvotos.database.connection import reading
-from dosvotos.database.contracts import ContractBook
+from dosvotos.database.contracts import ContractRegistry
 from dosvotos.database.history import stored_history
 from dosvotos.database.ledger import Look, TrialLedger
 from dosvotos.database.market_data import BarTable, StoredMarket
@@ -127,7 +127,7 @@ def _file_name(request: Row[Any], split: Split) -> str:
 
 
 def _contract_of(engine: Engine, proposal: Row[Any]) -> ExperimentContract:
-    contract = ContractBook(engine).of_hash(proposal.experiment_name, proposal.lineage["config_hash"])
+    contract = ContractRegistry(engine).of_hash(proposal.experiment_name, proposal.lineage["config_hash"])
     if contract is None:
         raise LineageError(
             f"proposal {proposal.id}: no contract of {proposal.experiment_name} in this database has its "

@@ -61,7 +61,9 @@ def explanation(
     return f"{result} {writer.write(f'recommendation.{recommendation}', said='; '.join(sentences))}"
 
 
-def apart(found: float, needed: float, write: Callable[[float, int], str], digits: int) -> tuple[str, str]:
+def format_distinct(
+    found: float, needed: float, write: Callable[[float, int], str], digits: int
+) -> tuple[str, str]:
     """Write two figures with at least so many digits, and as many as tell different ones apart."""
     while found != needed and write(found, digits) == write(needed, digits):
         digits += 1
@@ -71,7 +73,7 @@ def apart(found: float, needed: float, write: Callable[[float, int], str], digit
 def write_criterion(name: str, found: float, needed: float, formats: Formats) -> tuple[str, str]:
     """Write a hard criterion's two figures in a language, so that different ones read differently."""
     kind, digits = _CRITERIA[name]
-    return apart(found, needed, getattr(formats, kind), digits)
+    return format_distinct(found, needed, getattr(formats, kind), digits)
 
 
 class _Writer(string.Formatter):

@@ -51,22 +51,18 @@ class ProposalRegistry:
 
         A proposal that expired, or that a person approved to shadow only, may be made again.
         """
-        if self._standing(new) is not None:
+        if self._stands(new):
             return
         proposal = new.proposal
-        folder = (
-            Path(self.folder)
-            / proposal.model_id
-            / f"{new.created_at:%Y%m%dT%H%M%S}_{short(proposal.content_hash)}"
-        )
+        name = f"{new.created_at:%Y%m%dT%H%M%S}_{short(proposal.content_hash)}"
+        folder = Path(self.folder) / proposal.model_id / name
         files = report_files(_records(new), proposal.experiment_name)
         write_folder(folder, files)
         with writing(self.engine) as connection:
             add_model(connection, self._model_row(new))
-            row = self._proposal_row(new, files, str(folder))
-            add_proposal(connection, row)
+            add_proposal(connection, self._proposal_row(new, files, str(folder)))
 
-    def current(self, model_id: str) -> Row[Any]:
+    def latest(self, model_id: str) -> Row[Any]:
         """Find the newest proposal of a model.
 
         Raises
@@ -80,17 +76,18 @@ class ProposalRegistry:
             raise DosVotosError(f"{model_id}: no proposal stands; run the promotion pipeline")
         return row
 
-    def _standing(self, new: NewProposal) -> Row[Any] | None:
+    def _stands(self, new: NewProposal) -> bool:
+        """Tell whether the same proposal stands already, or its model is in production."""
         proposal = new.proposal
         with reading(self.engine) as connection:
             model = find_model(connection, proposal.model_id)
             latest = latest_proposal(connection, proposal.model_id)
         if latest is None or model is None:
-            return None
+            return False
         used_up = latest.status == "EXPIRED" or (latest.status == "APPROVED" and model.stage == "shadow")
         same = latest.content_hash == proposal.content_hash
         unchanged = same and latest.recommendation == proposal.recommendation and not used_up
-        return latest if unchanged or model.stage == "production" else None
+        return unchanged or model.stage == "production"
 
     def _model_row(self, new: NewProposal) -> dict[str, Any]:
         proposal, training, dataset = new.proposal, new.layers.training, new.layers.dataset
@@ -113,7 +110,7 @@ class ProposalRegistry:
         }
 
     def _proposal_row(self, new: NewProposal, files: dict[str, bytes], folder: str) -> dict[str, Any]:
-        """The row; the figures of `findings` stand in the report files, whose hashes it holds."""
+        """Make the row; the figures of `findings` stand in the report files, whose hashes it holds."""
         proposal = new.proposal
         return {
             **proposal.model_dump(mode="json", exclude={"findings"}),

@@ -1,1 +1,1 @@
-"""Alembic's migrations, the same for SQLite and PostgreSQL."""
+"""Alembic's migrations, upwards only (the way back is a backup), the same for SQLite and PostgreSQL."""

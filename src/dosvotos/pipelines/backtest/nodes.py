@@ -12,7 +12,7 @@ from dosvotos.backtest.window import refuse_in_sample, sample_of, seen_splits
 from dosvotos.contracts.experiment import ExperimentContract, check_unchanged
 from dosvotos.contracts.parameters import Parameters
 from dosvotos.contracts.records import BacktestRecord, DatasetRecord, TrainingRecord
-from dosvotos.database.contracts import ContractBook
+from dosvotos.database.contracts import ContractRegistry
 from dosvotos.database.ledger import Look, TrialLedger, look_of
 from dosvotos.datasets.models import ProductionModel
 from dosvotos.lineage.chain import check_candidate, check_contract, check_dataset, check_split
@@ -31,11 +31,11 @@ def open_test(
     candidate: Bundle,
     test: pd.DataFrame,
     ledger: TrialLedger,
-    book: ContractBook,
+    contracts: ContractRegistry,
     parameters: Parameters,
 ) -> pd.DataFrame:
     """Verify the chain up to here and write the look into the ledger; only then hand test on."""
-    check_contract(contract, book.registered(contract))
+    check_contract(contract, contracts.registered(contract))
     check_unchanged(contract, parameters)
     check_dataset(contract, dataset, candidate.policy.norm_stats)
     check_candidate(dataset, training, candidate, contract)

@@ -15,7 +15,7 @@ from dosvotos.contracts.experiment import (
 from dosvotos.contracts.features import FEATURE_ORDER_HASH
 from dosvotos.contracts.parameters import Parameters
 from dosvotos.contracts.records import DatasetRecord, SplitRecord
-from dosvotos.database.contracts import ContractBook
+from dosvotos.database.contracts import ContractRegistry
 from dosvotos.database.history import history_hash, stored_history
 from dosvotos.database.market_data import BarTable, MacroTables
 from dosvotos.errors import ParameterError
@@ -31,10 +31,12 @@ from dosvotos.users import current_user
 logger = logging.getLogger(__name__)
 
 
-def freeze_contract(parameters: Parameters, book: ContractBook, bar_table: BarTable) -> ExperimentContract:
+def freeze_contract(
+    parameters: Parameters, contracts: ContractRegistry, bar_table: BarTable
+) -> ExperimentContract:
     """Make the experiment's contract, or find the one made before and refuse any difference."""
     _refuse_shared_folder(parameters)
-    made = book.made_of(parameters.experiment.name, parameters.experiment.version)
+    made = contracts.of_experiment(parameters.experiment.name, parameters.experiment.version)
     if (frozen := made.get(contract_id_of(parameters))) is not None:
         check_unchanged(frozen, parameters)
         return frozen

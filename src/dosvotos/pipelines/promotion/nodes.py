@@ -17,15 +17,15 @@ from dosvotos.contracts.records import (
     Recomputed,
     TrainingRecord,
 )
-from dosvotos.database.contracts import ContractBook
+from dosvotos.database.contracts import ContractRegistry
 from dosvotos.database.history import stored_history
 from dosvotos.database.ledger import TrialLedger, look_of
 from dosvotos.database.market_data import BarTable, MacroTables
 from dosvotos.lineage.chain import (
     bundle_hashes,
     chain_records,
-    check_chain,
     check_contract,
+    compare_links,
     contract_hashes,
     history_hashes,
     split_hashes,
@@ -41,7 +41,7 @@ from dosvotos.reports.validation_pack import write_pack
 
 def recompute_data_hashes(
     contract: ExperimentContract,
-    book: ContractBook,
+    contracts: ContractRegistry,
     bar_table: BarTable,
     macro_tables: MacroTables,
     train: pd.DataFrame,
@@ -53,7 +53,7 @@ def recompute_data_hashes(
 
     `backtest` is here so that this comes after it: test is read by nobody before its look is written down.
     """
-    registered = book.registered(contract)
+    registered = contracts.registered(contract)
     check_contract(contract, registered)
     history = stored_history(
         contract.parameters, bar_table, macro_tables, contract.data_as_of, contract.test_end
@@ -83,7 +83,7 @@ def verify_chain(
         ),
         "promotion_decision": Recomputed(value="PENDING_APPROVAL", source="before any vote"),
     }
-    chain = check_chain(chain_records(contract, dataset, training, backtest, report), recomputed)
+    chain = compare_links(chain_records(contract, dataset, training, backtest, report), recomputed)
     layers = LayerRecords(
         contract=contract, dataset=dataset, training=training, backtest=backtest, chain=chain
     )
@@ -118,9 +118,9 @@ def submit_proposal(
 
 def write_validation_pack(proposal: PromotionProposal, registry: ProposalRegistry) -> None:
     """Write the page a person prints and reads, beside the proposal's files."""
-    write_pack(registry.engine, registry.current(proposal.model_id).id)
+    write_pack(registry.engine, registry.latest(proposal.model_id).id)
 
 
 def print_summary(proposal: PromotionProposal, report: BacktestReport, registry: ProposalRegistry) -> None:
     """Print the proposal as it is registered, and what to do next."""
-    print_proposal(registry.current(proposal.model_id), report)
+    print_proposal(registry.latest(proposal.model_id), report)

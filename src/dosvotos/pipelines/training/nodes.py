@@ -12,7 +12,7 @@ import yaml
 from dosvotos.contracts.experiment import ExperimentContract, check_unchanged, reward_config
 from dosvotos.contracts.parameters import Parameters
 from dosvotos.contracts.records import DatasetRecord, SeedRecord, TrainingRecord
-from dosvotos.database.contracts import ContractBook
+from dosvotos.database.contracts import ContractRegistry
 from dosvotos.datasets.models import TrainedModel
 from dosvotos.hashing import short
 from dosvotos.lineage.chain import check_contract, check_dataset, check_split
@@ -32,11 +32,11 @@ def verify_dataset(
     train: pd.DataFrame,
     val: pd.DataFrame,
     norm_stats: NormStats,
-    book: ContractBook,
+    contracts: ContractRegistry,
     parameters: Parameters,
 ) -> pd.DataFrame:
     """Let only the contract's own, unaltered dataset through: train and val, by ``split`` in the index."""
-    check_contract(contract, book.registered(contract))
+    check_contract(contract, contracts.registered(contract))
     check_unchanged(contract, parameters)
     check_dataset(contract, record, norm_stats)
     check_split(record, "train", train)

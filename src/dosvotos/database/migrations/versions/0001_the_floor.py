@@ -1,16 +1,13 @@
-"""The floor: every table the chain from data to signal needs."""
+"""The first schema: every table the chain from data to signal needs."""
 
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
 from dosvotos.database.migrations.triggers import refuse
-from dosvotos.errors import DatabaseError
 
 revision = "0001"
 down_revision = None
-branch_labels = None
-depends_on = None
 
 JSON = sa.JSON().with_variant(postgresql.JSONB(), "postgresql")
 APPEND_ONLY = ("experiment_contracts", "approval_audit_log")
@@ -34,7 +31,7 @@ def upgrade() -> None:
 def _contracts() -> None:
     op.create_table(
         "experiment_contracts",
-        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("id", sa.Integer(), primary_key=True),
         sa.Column("contract_id", sa.String(length=255), nullable=False),
         sa.Column("contract_version", sa.String(length=50), nullable=False),
         sa.Column("experiment_name", sa.String(length=255), nullable=False),
@@ -48,67 +45,50 @@ def _contracts() -> None:
         sa.Column("data_as_of", sa.DateTime(timezone=True), nullable=False),
         sa.Column("trained_by", sa.String(length=255), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_experiment_contracts")),
-        sa.UniqueConstraint(
-            "contract_id",
-            "contract_version",
-            name=op.f("uq_experiment_contracts_contract_id_contract_version"),
-        ),
+        sa.UniqueConstraint("contract_id", "contract_version"),
     )
 
 
 def _market_data() -> None:
     op.create_table(
         "usdcop_m5_ohlcv",
-        sa.Column("instrument", sa.String(length=20), nullable=False),
-        sa.Column("feed", sa.String(length=64), nullable=False),
-        sa.Column("timestamp", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("fetched_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("instrument", sa.String(length=20), primary_key=True),
+        sa.Column("feed", sa.String(length=64), primary_key=True),
+        sa.Column("timestamp", sa.DateTime(timezone=True), primary_key=True),
+        sa.Column("fetched_at", sa.DateTime(timezone=True), primary_key=True),
         sa.Column("open", sa.Float(), nullable=False),
         sa.Column("high", sa.Float(), nullable=False),
         sa.Column("low", sa.Float(), nullable=False),
         sa.Column("close", sa.Float(), nullable=False),
         sa.Column("volume", sa.Float(), nullable=False),
         sa.Column("source", sa.String(length=64), nullable=False),
-        sa.PrimaryKeyConstraint(
-            "instrument", "feed", "timestamp", "fetched_at", name=op.f("pk_usdcop_m5_ohlcv")
-        ),
     )
     for frequency in ("daily", "monthly", "quarterly"):
         op.create_table(
             f"macro_indicators_{frequency}",
-            sa.Column("instrument", sa.String(length=20), nullable=False),
-            sa.Column("feed", sa.String(length=64), nullable=False),
-            sa.Column("variable", sa.String(length=64), nullable=False),
-            sa.Column("observation_date", sa.Date(), nullable=False),
-            sa.Column("fetched_at", sa.DateTime(timezone=True), nullable=False),
+            sa.Column("instrument", sa.String(length=20), primary_key=True),
+            sa.Column("feed", sa.String(length=64), primary_key=True),
+            sa.Column("variable", sa.String(length=64), primary_key=True),
+            sa.Column("observation_date", sa.Date(), primary_key=True),
+            sa.Column("fetched_at", sa.DateTime(timezone=True), primary_key=True),
             sa.Column("value", sa.Float(), nullable=False),
             sa.Column("published_at", sa.DateTime(timezone=True), nullable=False),
             sa.Column("vintage", sa.String(length=32), nullable=False),
             sa.Column("source", sa.String(length=64), nullable=False),
-            sa.PrimaryKeyConstraint(
-                "instrument",
-                "feed",
-                "variable",
-                "observation_date",
-                "fetched_at",
-                name=op.f(f"pk_macro_indicators_{frequency}"),
-            ),
         )
 
 
 def _registry() -> None:
     op.create_table(
         "instruments",
-        sa.Column("instrument", sa.String(length=20), nullable=False),
+        sa.Column("instrument", sa.String(length=20), primary_key=True),
         sa.Column("epoch", sa.Integer(), nullable=False),
         sa.Column("production_model_id", sa.String(length=255), nullable=True),
-        sa.PrimaryKeyConstraint("instrument", name=op.f("pk_instruments")),
     )
     op.create_table(
         "model_registry",
-        sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("model_id", sa.String(length=255), nullable=False),
+        sa.Column("id", sa.Integer(), primary_key=True),
+        sa.Column("model_id", sa.String(length=255), nullable=False, unique=True),
         sa.Column("instrument", sa.String(length=20), nullable=False),
         sa.Column("experiment_name", sa.String(length=255), nullable=False),
         sa.Column("model_path", sa.String(length=512), nullable=False),
@@ -126,33 +106,27 @@ def _registry() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("promoted_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("archived_at", sa.DateTime(timezone=True), nullable=True),
-        sa.CheckConstraint(
-            "stage IN ('staging', 'shadow', 'production', 'archived')",
-            name=op.f("ck_model_registry_stage_known"),
-        ),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_model_registry")),
-        sa.UniqueConstraint("model_id", name=op.f("uq_model_registry_model_id")),
+        sa.CheckConstraint("stage IN ('staging', 'shadow', 'production', 'archived')", name="stage_known"),
     )
-    with op.batch_alter_table("model_registry", schema=None) as batch_op:
-        batch_op.create_index(
-            "uq_model_registry_one_production",
-            ["instrument"],
-            unique=True,
-            sqlite_where=sa.text("stage = 'production'"),
-            postgresql_where=sa.text("stage = 'production'"),
-        )
+    op.create_index(
+        "uq_model_registry_one_production",
+        "model_registry",
+        ["instrument"],
+        unique=True,
+        sqlite_where=sa.text("stage = 'production'"),
+        postgresql_where=sa.text("stage = 'production'"),
+    )
 
 
 def _ledger() -> None:
     op.create_table(
         "ledger_genesis",
-        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("id", sa.String(length=36), primary_key=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_ledger_genesis")),
     )
     op.create_table(
         "oos_trials",
-        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("id", sa.Integer(), primary_key=True),
         sa.Column("instrument", sa.String(length=20), nullable=False),
         sa.Column("feed", sa.String(length=64), nullable=False),
         sa.Column("experiment_name", sa.String(length=255), nullable=False),
@@ -161,33 +135,24 @@ def _ledger() -> None:
         sa.Column("window_end", sa.Date(), nullable=False),
         sa.Column("opened_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("daily_returns", JSON, nullable=True),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_oos_trials")),
-        sa.UniqueConstraint(
-            "instrument",
-            "feed",
-            "model_hash",
-            "window_start",
-            "window_end",
-            name=op.f("uq_oos_trials_instrument_feed_model_hash_window_start_window_end"),
-        ),
+        sa.UniqueConstraint("instrument", "feed", "model_hash", "window_start", "window_end"),
     )
 
 
 def _signals() -> None:
     op.create_table(
         "inference_features_5m",
-        sa.Column("instrument", sa.String(length=20), nullable=False),
-        sa.Column("timestamp", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("instrument", sa.String(length=20), primary_key=True),
+        sa.Column("timestamp", sa.DateTime(timezone=True), primary_key=True),
         *(sa.Column(name, sa.Float(), nullable=True) for name in FEATURES),
         sa.Column("feature_order_hash", sa.String(length=64), nullable=False),
         sa.Column("feature_hash", sa.String(length=64), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-        sa.PrimaryKeyConstraint("instrument", "timestamp", name=op.f("pk_inference_features_5m")),
     )
     op.create_table(
         "trading_signals",
-        sa.Column("instrument", sa.String(length=20), nullable=False),
-        sa.Column("timestamp", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("instrument", sa.String(length=20), primary_key=True),
+        sa.Column("timestamp", sa.DateTime(timezone=True), primary_key=True),
         sa.Column("inference_id", sa.String(length=64), nullable=False),
         sa.Column("status", sa.String(length=16), nullable=False),
         sa.Column("reason_code", sa.String(length=32), nullable=True),
@@ -201,22 +166,22 @@ def _signals() -> None:
         sa.Column("inference_latency_ms", sa.Float(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.CheckConstraint(
-            "(status = 'SIGNAL') = (signal IS NOT NULL AND reason_code IS NULL)",
-            name=op.f("ck_trading_signals_signal_or_reason"),
+            "(status = 'SIGNAL') = (signal IS NOT NULL AND reason_code IS NULL)", name="signal_or_reason"
         ),
-        sa.CheckConstraint("status IN ('SIGNAL', 'NO_SIGNAL')", name=op.f("ck_trading_signals_status_known")),
-        sa.CheckConstraint("signal >= -1 AND signal <= 1", name=op.f("ck_trading_signals_signal_range")),
-        sa.PrimaryKeyConstraint("instrument", "timestamp", name=op.f("pk_trading_signals")),
+        sa.CheckConstraint("status IN ('SIGNAL', 'NO_SIGNAL')", name="status_known"),
+        sa.CheckConstraint("signal >= -1 AND signal <= 1", name="signal_range"),
     )
 
 
 def _proposals() -> None:
     op.create_table(
         "promotion_proposals",
-        sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("model_id", sa.String(length=255), nullable=False),
+        sa.Column("id", sa.Integer(), primary_key=True),
+        sa.Column(
+            "model_id", sa.String(length=255), sa.ForeignKey("model_registry.model_id"), nullable=False
+        ),
         sa.Column("instrument", sa.String(length=20), nullable=False),
-        sa.Column("experiment_name", sa.String(length=255), nullable=False),
+        sa.Column("experiment_name", sa.String(length=255), nullable=False, index=True),
         sa.Column("recommendation", sa.String(length=20), nullable=False),
         sa.Column("confidence", sa.Numeric(precision=5, scale=4, asdecimal=False), nullable=True),
         sa.Column("reason", sa.Text(), nullable=False),
@@ -224,7 +189,9 @@ def _proposals() -> None:
         sa.Column("vs_baseline", JSON, nullable=True),
         sa.Column("criteria_results", JSON, nullable=False),
         sa.Column("evidence", JSON, nullable=False),
-        sa.Column("status", sa.String(length=24), server_default="PENDING_APPROVAL", nullable=False),
+        sa.Column(
+            "status", sa.String(length=24), server_default="PENDING_APPROVAL", nullable=False, index=True
+        ),
         sa.Column("requires_human_approval", sa.Boolean(), nullable=False),
         sa.Column("reviewer", sa.String(length=255), nullable=True),
         sa.Column("reviewer_notes", sa.Text(), nullable=True),
@@ -234,36 +201,22 @@ def _proposals() -> None:
         sa.Column("report_files", JSON, nullable=False),
         sa.Column("content_hash", sa.String(length=64), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-        sa.CheckConstraint(
-            "recommendation IN ('PROMOTE', 'REVIEW', 'REJECT')",
-            name=op.f("ck_promotion_proposals_recommendation_known"),
-        ),
+        sa.CheckConstraint("recommendation IN ('PROMOTE', 'REVIEW', 'REJECT')", name="recommendation_known"),
         sa.CheckConstraint(
             "status IN ('PENDING_APPROVAL', 'MORE_TESTS_REQUESTED', 'APPROVED', 'REJECTED', 'SUPERSEDED', 'EXPIRED')",
-            name=op.f("ck_promotion_proposals_status_known"),
+            name="status_known",
         ),
-        sa.CheckConstraint("requires_human_approval", name=op.f("ck_promotion_proposals_human_approval")),
-        sa.ForeignKeyConstraint(
-            ["model_id"],
-            ["model_registry.model_id"],
-            name=op.f("fk_promotion_proposals_model_id_model_registry"),
-        ),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_promotion_proposals")),
+        sa.CheckConstraint("requires_human_approval", name="human_approval"),
     )
-    with op.batch_alter_table("promotion_proposals", schema=None) as batch_op:
-        batch_op.create_index(
-            batch_op.f("ix_promotion_proposals_experiment_name"), ["experiment_name"], unique=False
-        )
-        batch_op.create_index(batch_op.f("ix_promotion_proposals_status"), ["status"], unique=False)
 
 
 def _audit_log() -> None:
     op.create_table(
         "approval_audit_log",
-        sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("id", sa.Integer(), autoincrement=False, primary_key=True),
         sa.Column("action", sa.String(length=50), nullable=False),
         sa.Column("model_id", sa.String(length=255), nullable=False),
-        sa.Column("proposal_id", sa.Integer(), nullable=True),
+        sa.Column("proposal_id", sa.Integer(), sa.ForeignKey("promotion_proposals.id"), nullable=True),
         sa.Column("reviewer", sa.String(length=255), nullable=False),
         sa.Column("notes", sa.Text(), nullable=True),
         sa.Column("previous_production_model", sa.String(length=255), nullable=True),
@@ -271,15 +224,8 @@ def _audit_log() -> None:
         sa.Column("self_approved", sa.Boolean(), nullable=False),
         sa.Column("epoch", sa.Integer(), nullable=False),
         sa.Column("previous_hash", sa.String(length=64), nullable=True),
-        sa.Column("row_hash", sa.String(length=64), nullable=False),
+        sa.Column("row_hash", sa.String(length=64), nullable=False, unique=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["proposal_id"],
-            ["promotion_proposals.id"],
-            name=op.f("fk_approval_audit_log_proposal_id_promotion_proposals"),
-        ),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_approval_audit_log")),
-        sa.UniqueConstraint("row_hash", name=op.f("uq_approval_audit_log_row_hash")),
     )
 
 
@@ -288,7 +234,3 @@ _TRIAL_CHANGED = " OR ".join(
     ["OLD.daily_returns IS NOT NULL", "OLD.opened_at <> NEW.opened_at"]
     + [f"OLD.{name} <> NEW.{name}" for name in _TRIAL_COLUMNS]
 )
-
-
-def downgrade() -> None:
-    raise DatabaseError("revision 0001 is the first schema; to go back, restore a backup")

@@ -3,12 +3,9 @@
 from alembic import op
 
 from dosvotos.database.migrations.triggers import refuse
-from dosvotos.errors import DatabaseError
 
 revision = "0002"
 down_revision = "0001"
-branch_labels = None
-depends_on = None
 
 MACRO = ("macro_indicators_daily", "macro_indicators_monthly", "macro_indicators_quarterly")
 KEY = ["instrument", "feed", "variable", "observation_date", "vintage", "fetched_at"]
@@ -22,9 +19,3 @@ def upgrade() -> None:
     for table in ("usdcop_m5_ohlcv", *MACRO):
         refuse(table, "UPDATE")
         refuse(table, "DELETE")
-
-
-def downgrade() -> None:
-    raise DatabaseError(
-        "revision 0002 keeps vintages that 0001 has no place for; to go back, restore a backup"
-    )

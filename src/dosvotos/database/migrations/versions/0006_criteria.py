@@ -4,21 +4,11 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-from dosvotos.errors import DatabaseError
-
 revision = "0006"
 down_revision = "0005"
-branch_labels = None
-depends_on = None
 
 JSON = sa.JSON(none_as_null=True).with_variant(postgresql.JSONB(none_as_null=True), "postgresql")
 
 
 def upgrade() -> None:
     op.add_column("promotion_proposals", sa.Column("criteria", JSON, nullable=True))
-
-
-def downgrade() -> None:
-    raise DatabaseError(
-        "revision 0006 keeps criteria that 0005 has no place for; to go back, restore a backup"
-    )
