@@ -93,11 +93,7 @@ class RunHooks:
 
     @hook_impl
     def after_pipeline_run(self) -> None:
-        """Release the lock and go back to the folder the run was started from."""
-        self.release()
-
-    def release(self) -> None:
-        """Do so once; a run that holds nothing is left as it is."""
+        """Release the lock and go back to the folder the run was started from, if it holds one."""
         self._held.close()
 
 
@@ -187,7 +183,7 @@ def _guarded(run: Callable[..., Any], run_hooks: RunHooks) -> Callable[..., Any]
             return run(*args, **kwargs)
         except BaseException as error:
             mlflow_tracking.close_run("FAILED" if isinstance(error, Exception) else "KILLED")
-            run_hooks.release()
+            run_hooks.after_pipeline_run()
             raise
 
     return guarded

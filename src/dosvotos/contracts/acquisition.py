@@ -13,7 +13,7 @@ from pydantic import (
     model_validator,
 )
 
-from dosvotos.contracts.features import FINANCING_SOURCES, MACRO_SOURCES
+from dosvotos.contracts.features import FEATURE_VARIABLES
 from dosvotos.contracts.section import ClockTime, Day, Instant, Items, Section, Version
 
 Frequency = Literal["daily", "monthly", "quarterly"]
@@ -116,16 +116,12 @@ class MacroVariablesParams(Section):
 
     @model_validator(mode="after")
     def _features_covered(self) -> Self:
-        needed = {**MACRO_SOURCES, **FINANCING_SOURCES}.values()
+        needed = FEATURE_VARIABLES.values()
         if missing := sorted(set(needed) - set(self.variables)):
             raise ValueError(f"variables needed by features are missing: {missing}")
         if loose := sorted(name for name in needed if self.variables[name].priority != "HIGH"):
             raise ValueError(f"variables needed by features must have priority HIGH: {loose}")
         return self
-
-    def of(self, frequency: Frequency) -> dict[str, MacroVariable]:
-        """Variables of one frequency, by name."""
-        return {n: v for n, v in self.variables.items() if v.frequency == frequency}
 
 
 class ProviderParams(Section):

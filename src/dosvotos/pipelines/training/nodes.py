@@ -101,9 +101,12 @@ def seal_training(
 ) -> TrainingRecord:
     """Record the candidate, every seed, and what they were made from."""
     model_hash, durations = candidate.policy.model_hash, metrics["duration_seconds"]
-    names = ("seed", "model_hash", "best_val_reward", "best_reward", "timesteps")
+    figures = ("seed", "best_val_reward", "best_reward", "timesteps")
     seeds = tuple(
-        SeedRecord(**{n: seed[n] for n in names}, duration_seconds=durations[str(seed["seed"])])
+        SeedRecord(
+            **{name: seed[name] for name in (*figures, "model_hash")},
+            duration_seconds=durations[str(seed["seed"])],
+        )
         for seed in metrics["seeds"]
     )
     record = TrainingRecord(
@@ -117,14 +120,8 @@ def seal_training(
         reward_config_hash=contract.reward_config_hash,
         curriculum_final_phase=metrics["final_phase"],
         training_duration_seconds=round(sum(durations.values()), 3),
-        timesteps=metrics["timesteps"],
-        best_val_reward=metrics["best_val_reward"],
-        best_reward=metrics["best_reward"],
-        engine=metrics["engine"],
-        seed=metrics["seed"],
+        **{name: metrics[name] for name in (*figures, "engine", "torch_threads", "blas_threads")},
         seeds=seeds,
-        torch_threads=metrics["torch_threads"],
-        blas_threads=metrics["blas_threads"],
         trained_by=contract.trained_by,
         mlflow_run_id=active_run_id(),
     )
