@@ -77,8 +77,9 @@ def test_only_what_says_so_is_kept_in_memory():
     )
     used = {dataset for pipeline in PIPELINES.values() for dataset in pipeline.datasets()}
     kept = {name for name in used if "Memory" in (catalog.get_type(name) or "Memory")}
-    own = {name for name in kept if not name.startswith("params:")} - {"parameters"}
-    assert own == {"experiment_parameters", "live_features"}
+    assert {name for name in kept if not name.startswith("params:")} - {"parameters"} == {
+        "experiment_parameters", "live_features",
+    }  # fmt: skip
 
 
 def test_folders_and_layers_are_written_once():

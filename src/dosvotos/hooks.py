@@ -130,17 +130,13 @@ class MlflowHooks:
     def after_node_run(self, node: Node, inputs: dict[str, Any], outputs: dict[str, Any]) -> None:
         """Log what L3 reports, and what L4 found to the run of the training it is about."""
         if node.name == "report_training":
-            mlflow_tracking.log_training(
-                inputs["experiment_contract"],
-                inputs[_TRAINING],
-                inputs["training_metrics"],
-                outputs["training_report"],
-                self._context.project_path / inputs[_TRAINING].model_path,
-            )
+            contract, record = inputs["experiment_contract"], inputs[_TRAINING]
+            metrics, page = inputs["training_metrics"], outputs["training_report"]
+            bundle = self._context.project_path / record.model_path
+            mlflow_tracking.log_training(contract, record, metrics, page, bundle)
         if _BACKTEST in outputs:
-            mlflow_tracking.log_backtest(
-                inputs[_TRAINING].mlflow_run_id, outputs[_BACKTEST].metrics.model_dump()
-            )
+            run_id, metrics = inputs[_TRAINING].mlflow_run_id, outputs[_BACKTEST].metrics
+            mlflow_tracking.log_backtest(run_id, metrics.model_dump())
 
     @hook_impl
     def after_pipeline_run(self) -> None:

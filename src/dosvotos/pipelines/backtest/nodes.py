@@ -124,13 +124,9 @@ def seal_backtest(
         promotion_decision="PENDING_APPROVAL",
     )
     metrics = report.metrics
-    logger.info(
-        "L4 %s: %s trades, drawdown %.1f%%, Sharpe %s",
-        record.test_period,
-        metrics.total_trades,
-        100 * metrics.max_drawdown,
-        "undefined" if metrics.sharpe_ratio is None else f"{metrics.sharpe_ratio:.2f}",
-    )
+    sharpe = "undefined" if metrics.sharpe_ratio is None else f"{metrics.sharpe_ratio:.2f}"
+    found = f"{metrics.total_trades} trades, drawdown {metrics.max_drawdown:.1%}, Sharpe {sharpe}"
+    logger.info("L4 %s: %s", record.test_period, found)
     return record, (look_of(contract, training.model_hash), report.daily_returns)
 
 

@@ -26,7 +26,7 @@ from dosvotos.database.quarantine import QuarantineTable
 from dosvotos.errors import DataError
 from dosvotos.hashing import combine, digest_frame
 from dosvotos.market.calendar import last_ended_session, session_dates
-from dosvotos.simulation.hazards import Defect, MarketWithDefects, inject_hazards
+from dosvotos.simulation.hazards import MarketWithDefects, inject_hazards
 from dosvotos.simulation.market import simulate_market
 from dosvotos.sources.checks import check_market
 from dosvotos.sources.files import read_folder
@@ -58,7 +58,7 @@ def fetch_market(
             delivery.bars.assign(source="sample"), delivery.macro.assign(vintage="simulated", source="sample")
         )
         outcomes = _all_from("sample", macro)
-        injected = _tell_injected(delivery)
+        injected = _count_injected(delivery)
     fetched = FetchRecord(
         source=acquisition.source,
         feed=stored.feed,
@@ -91,17 +91,15 @@ def _fetch_live(
     return fetched.market, fetched.outcomes
 
 
-def _tell_injected(delivery: MarketWithDefects) -> tuple[InjectedDefects, ...]:
-    """Count the defects put in, and log a line a kind: nobody mistakes them for the market's own."""
-    events = pd.DataFrame(delivery.defects, columns=list(Defect._fields))
-    told = []
-    for hazard, own in events.groupby("hazard", sort=False):
-        told.append(InjectedDefects(hazard=str(hazard), events=len(own), rows=int(own["rows"].sum())))
-        logger.info(
-            "L0 sample market: %s put in on purpose, %d event(s), %d row(s)",
-            hazard, told[-1].events, told[-1].rows,
-        )  # fmt: skip
-    return tuple(told)
+def _count_injected(delivery: MarketWithDefects) -> tuple[InjectedDefects, ...]:
+    """Count the defects put in by kind, and log them: nobody mistakes them for the market's own."""
+    rows: dict[str, list[int]] = {}
+    for defect in delivery.defects:
+        rows.setdefault(defect.hazard, []).append(defect.rows)
+    for hazard, own in rows.items():
+        size = f"{len(own)} event(s), {sum(own)} row(s)"
+        logger.info("L0 sample market: %s put in on purpose, %s", hazard, size)
+    return tuple(InjectedDefects(hazard=name, events=len(own), rows=sum(own)) for name, own in rows.items())
 
 
 def _all_from(source: str, macro: MacroVariablesParams) -> list[FetchOutcome]:

@@ -74,12 +74,11 @@ def verify_chain(
 ) -> tuple[ChainRecord, LayerRecords]:
     """Compare every link from L0 to here, the account run again, and gather the layers' records."""
     account = trade(tape_of(test), policy_targets(candidate.policy, test), contract.parameters)
+    digest = account_digest(account)
     recomputed = {
         **data_hashes.fields,
         **bundle_hashes(candidate),
-        "backtest_hash": Recomputed(
-            value=account_digest(account), source="the hash of the account run again"
-        ),
+        "backtest_hash": Recomputed(value=digest, source="the hash of the account run again"),
         "promotion_decision": Recomputed(value="PENDING_APPROVAL", source="before any vote"),
     }
     chain = check_chain(chain_records(contract, dataset, training, backtest, report), recomputed)

@@ -90,16 +90,9 @@ class _Lines:
             return
         self._last[told.seed] = now
         speed = max(told.done - first, 1) / (now - began)
-        logger.info(
-            "L3 seed %s %s: %s of %s steps, %s steps/s, %s, at most %.0f s left",
-            told.seed,
-            told.phase,
-            f"{told.done:,}",
-            f"{told.total:,}",
-            f"{speed:,.0f}",
-            _figures(told),
-            max(told.total - told.done, 0) / speed,
-        )
+        steps = f"{told.done:,} of {told.total:,} steps, {speed:,.0f} steps/s"
+        left = f"at most {max(told.total - told.done, 0) / speed:.0f} s left"
+        logger.info("L3 seed %s %s: %s, %s, %s", told.seed, told.phase, steps, _figures(told), left)
 
 
 def _figures(told: TrainingProgress) -> str:
