@@ -133,7 +133,7 @@ def has_dead_run(name: str, root: Path) -> bool:
 
 
 def end_dead_run(name: str, root: Path) -> None:
-    """End that run as KILLED, unless it is on a server and another copy of the project opened it."""
+    """End a dead run as KILLED, unless it is on a server and another copy of the project opened it."""
     marker = _marker(name, root)
     run_id, _, home = marker.read_text().partition("\n")
     with _without_mlflow_on_failure() as client:
@@ -199,7 +199,7 @@ def _adopt_artifacts(database: Path, root: Path, artifacts: str | None) -> None:
 
 
 def own_parameters(folder: Path, runtime: Mapping[str, Any], resolved: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of the `resolved` parameters that the experiment's `folder` in conf/ or --params set, flat."""
+    """Flatten those of the `resolved` parameters that the experiment's `folder` or --params set."""
     names = dict.fromkeys((*_ALWAYS_SHOWN, *flatten(dict(runtime))))
     for file in sorted(folder.rglob("*.yml")):
         if any(part.startswith("parameters") for part in file.relative_to(folder).parts):

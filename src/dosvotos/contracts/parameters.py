@@ -445,10 +445,6 @@ def _fields_at(path: tuple[str | int, ...]) -> list[str]:
     model: Any = Parameters
     for part in path:
         fields = getattr(model, "model_fields", {})
-        model = fields[part].annotation if part in fields else _member_model(model)
+        members = (a for a in get_args(model) if isinstance(a, type) and issubclass(a, Section))
+        model = fields[part].annotation if part in fields else next(members, None)
     return list(getattr(model, "model_fields", {}))
-
-
-def _member_model(container: Any) -> Any:
-    members = [a for a in get_args(container) if isinstance(a, type) and issubclass(a, Section)]
-    return members[0] if members else None

@@ -17,7 +17,7 @@ from dosvotos.database.ledger import Look, TrialLedger, look_of
 from dosvotos.datasets.models import ProductionModel
 from dosvotos.lineage.chain import check_candidate, check_contract, check_dataset, check_split
 from dosvotos.market.calendar import session_dates
-from dosvotos.market.splits import Split, splits_of
+from dosvotos.market.splits import splits_of
 from dosvotos.policy.bundle import Bundle
 
 logger = logging.getLogger(__name__)
@@ -30,11 +30,11 @@ def open_test(
     candidate: Bundle,
     test: pd.DataFrame,
     ledger: TrialLedger,
-    book: ContractBook,
+    contracts: ContractBook,
     parameters: Parameters,
 ) -> pd.DataFrame:
     """Verify the chain up to here and write the look into the ledger; only then hand test on."""
-    check_contract(contract, book.registered(contract))
+    check_contract(contract, contracts.registered(contract))
     check_unchanged(contract, parameters)
     check_dataset(contract, dataset, candidate.policy.norm_stats)
     check_candidate(dataset, training, candidate, contract)
@@ -58,7 +58,7 @@ def backtest_candidate(
     """Run the served policy over the opened test window, beside strategies without skill."""
     ledger.require(look_of(contract, training.model_hash))
     check_split(dataset, "test", test)
-    window = _test(contract)
+    window = splits_of(contract.parameters)["test"]
     result = run_backtest(candidate.policy, test, window.sessions(), contract.parameters)
     return BacktestReport(
         **dict(result),
@@ -83,7 +83,7 @@ def backtest_production(
     """
     if production is None:
         return ProductionBacktest(status="not_applicable", model_id=None)
-    model, window = production.row, _test(contract)
+    model, window = production.row, splits_of(contract.parameters)["test"]
     if model.model_hash == training.model_hash:
         return ProductionBacktest(status="not_applicable", model_id=model.model_id)
     if seen_splits(window.first, window.last, model.lineage["date_ranges"]):
@@ -128,7 +128,3 @@ def seal_backtest(
     found = f"{metrics.total_trades} trades, drawdown {metrics.max_drawdown:.1%}, Sharpe {sharpe}"
     logger.info("L4 %s: %s", record.test_period, found)
     return record, (look_of(contract, training.model_hash), report.daily_returns)
-
-
-def _test(contract: ExperimentContract) -> Split:
-    return splits_of(contract.parameters)["test"]

@@ -124,7 +124,8 @@ def judge_market(
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Quarantine what breaks a rule of quality; date the publication of every observation kept."""
     now = pd.Timestamp(fetched.fetched_at)
-    known = stored.tables[1].as_of(now)
+    _, macro_tables = stored.tables
+    known = macro_tables.as_of(now)
     checked = check_market(RawMarket(raw_bars, raw_macro), macro.variables, thresholds, now, known)
     return checked.bars, checked.macro, checked.findings
 
@@ -228,9 +229,7 @@ def _series_states(
 
 @contextmanager
 def _progress_bar(variables: int) -> Iterator[Any]:
-    columns = (
-        TextColumn("L0 {task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-    )  # fmt: skip
+    columns = TextColumn("L0 {task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     with Progress(*columns) as progress:
         task = progress.add_task("fetching", total=None)
         done: set[str] = set()

@@ -31,10 +31,12 @@ from dosvotos.users import current_user
 logger = logging.getLogger(__name__)
 
 
-def freeze_contract(parameters: Parameters, book: ContractBook, bar_table: BarTable) -> ExperimentContract:
+def freeze_contract(
+    parameters: Parameters, contracts: ContractBook, bar_table: BarTable
+) -> ExperimentContract:
     """Make the experiment's contract, or find the one made before and refuse any difference."""
     _refuse_shared_folder(parameters)
-    made = book.made_of(parameters.experiment.name, parameters.experiment.version)
+    made = contracts.made_of(parameters.experiment.name, parameters.experiment.version)
     if (frozen := made.get(contract_id_of(parameters))) is not None:
         check_unchanged(frozen, parameters)
         return frozen
@@ -120,7 +122,7 @@ def seal_dataset(
 
 def report_dataset(
     contract: ExperimentContract,
-    sealed: DatasetRecord,
+    dataset: DatasetRecord,
     train: pd.DataFrame,
     val: pd.DataFrame,
     norm_stats: NormStats,
@@ -130,11 +132,11 @@ def report_dataset(
     from dosvotos.reports.dataset import render_dataset
 
     variables = contract.parameters.macro_variables.variables
-    page = render_dataset(sealed, train, val, norm_stats, macro, variables)
+    page = render_dataset(dataset, train, val, norm_stats, macro, variables)
     return page, feature_drift(train, val, norm_stats)
 
 
-def register_contract(contract: ExperimentContract, sealed: DatasetRecord) -> tuple[ExperimentContract]:
+def register_contract(contract: ExperimentContract, dataset: DatasetRecord) -> tuple[ExperimentContract]:
     """Store the contract once its dataset stands: from here on it is immutable."""
-    logger.info("L2 dataset %s under contract %s", short(sealed.dataset_hash), short(contract.config_hash))
+    logger.info("L2 dataset %s under contract %s", short(dataset.dataset_hash), short(contract.config_hash))
     return (contract,)

@@ -40,7 +40,7 @@ from dosvotos.reports.validation_pack import write_pack
 
 def recompute_data_hashes(
     contract: ExperimentContract,
-    book: ContractBook,
+    contracts: ContractBook,
     bar_table: BarTable,
     macro_tables: MacroTables,
     train: pd.DataFrame,
@@ -52,8 +52,7 @@ def recompute_data_hashes(
 
     `backtest` is here so that this comes after it: test is read by nobody before its look is written down.
     """
-    registered = book.registered(contract)
-    check_contract(contract, registered)
+    check_contract(contract, contracts.registered(contract))
     history = stored_history(
         contract.parameters, bar_table, macro_tables, contract.data_as_of, contract.test_end
     )
@@ -110,8 +109,7 @@ def submit_proposal(
 ) -> tuple[NewProposal]:
     """Hand the proposal and every layer's record to the registry."""
     check_unchanged(layers.contract, parameters)
-    new = NewProposal(proposal, layers, report, comparison, parameters.data_acquisition.as_of)
-    return (new,)
+    return (NewProposal(proposal, layers, report, comparison, parameters.data_acquisition.as_of),)
 
 
 def write_validation_pack(proposal: PromotionProposal, registry: ProposalRegistry) -> None:

@@ -28,25 +28,25 @@ logger = logging.getLogger(__name__)
 
 def verify_dataset(
     contract: ExperimentContract,
-    record: DatasetRecord,
+    dataset: DatasetRecord,
     train: pd.DataFrame,
     val: pd.DataFrame,
     norm_stats: NormStats,
-    book: ContractBook,
+    contracts: ContractBook,
     parameters: Parameters,
 ) -> pd.DataFrame:
     """Let only the contract's own, unaltered dataset through: train and val, by ``split`` in the index."""
-    check_contract(contract, book.registered(contract))
+    check_contract(contract, contracts.registered(contract))
     check_unchanged(contract, parameters)
-    check_dataset(contract, record, norm_stats)
-    check_split(record, "train", train)
-    check_split(record, "val", val)
+    check_dataset(contract, dataset, norm_stats)
+    check_split(dataset, "train", train)
+    check_split(dataset, "val", val)
     return pd.concat({"train": train, "val": val}, names=["split"])
 
 
 def train_policy(
     contract: ExperimentContract,
-    record: DatasetRecord,
+    dataset: DatasetRecord,
     splits: pd.DataFrame,
     norm_stats: NormStats,
     checkpoints: Path,
@@ -56,9 +56,9 @@ def train_policy(
     The splits are checked against the record again: a run may begin here, on what an earlier one verified.
     """
     train, val = (pd.DataFrame(splits.loc[name]) for name in ("train", "val"))
-    check_dataset(contract, record, norm_stats)
-    check_split(record, "train", train)
-    check_split(record, "val", val)
+    check_dataset(contract, dataset, norm_stats)
+    check_split(dataset, "train", train)
+    check_split(dataset, "val", val)
     parameters = contract.parameters
     with training_progress(parameters.training.seeds) as show:
         results = train_seeds(parameters, train, val, norm_stats, checkpoints, show, available_cores())
