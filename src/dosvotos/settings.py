@@ -18,14 +18,6 @@ from dosvotos.project import find_root
 _VIZ_HOOKS = ("kedro-dataset-stats", "pipeline-run-hook")
 
 
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _mlflow_tracking_uri() -> str:
-    return os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///data/mlflow.db"
-
-
 def _configure_logging() -> None:
     """Do from the project's subfolders what Kedro does in its root only, and log warnings at their level."""
     logging.captureWarnings(True)
@@ -59,5 +51,8 @@ CONFIG_LOADER_ARGS = {
     "default_run_env": "demo",
     "config_patterns": {"mlflow": ["mlflow*", "mlflow*/**"]},
     "merge_strategy": {"parameters": "soft", "globals": "soft", "mlflow": "soft"},
-    "custom_resolvers": {"now": _now, "mlflow_tracking_uri": _mlflow_tracking_uri},
+    "custom_resolvers": {
+        "now": lambda: datetime.now(UTC).isoformat(timespec="seconds"),
+        "mlflow_tracking_uri": lambda: os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///data/mlflow.db",
+    },
 }

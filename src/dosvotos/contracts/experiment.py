@@ -142,8 +142,7 @@ def next_fold(contract: ExperimentContract, parameters: Parameters, trained_by: 
     ContractError
         If anything but the fold differs.
     """
-    same_fold = {"fold": contract.parameters.splits.fold}
-    splits = parameters.splits.model_copy(update=same_fold)
+    splits = parameters.splits.model_copy(update={"fold": contract.parameters.splits.fold})
     check_unchanged(contract, parameters.model_copy(update={"splits": splits}))
     return make_contract(parameters, contract.test_end, trained_by, contract.data_as_of)
 

@@ -83,8 +83,7 @@ def _fetch_live(
     now = acquisition.as_of
     bar_table, macro_tables = stored.tables
     bars, series = bar_table.state(now), macro_tables.state(now)
-    last = {name: state.last_observation for name, state in series.items()}
-    marks = Watermarks(bars and bars.last, last)
+    marks = Watermarks(bars and bars.last, {name: state.last_observation for name, state in series.items()})
     plain_keys = {name: key.get_secret_value() for name, key in keys.items()}
     with _progress_bar(len(macro.variables)) as advance:
         fetched = fetch_live(macro.variables, acquisition.live, plain_keys, marks, pd.Timestamp(now), advance)

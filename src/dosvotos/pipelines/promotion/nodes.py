@@ -57,8 +57,7 @@ def recompute_data_hashes(
         contract.parameters, bar_table, macro_tables, contract.data_as_of, contract.test_end
     )
     splits = {"train": train, "val": val, "test": test}
-    hashes = {**contract_hashes(contract), **history_hashes(history), **split_hashes(splits)}
-    return DataHashes(fields=hashes)
+    return DataHashes(fields=contract_hashes(contract) | history_hashes(history) | split_hashes(splits))
 
 
 def verify_chain(

@@ -102,11 +102,9 @@ def seal_training(
     """Record the candidate, every seed, and what they were made from."""
     model_hash, durations = candidate.policy.model_hash, metrics["duration_seconds"]
     figures = ("seed", "best_val_reward", "best_reward", "timesteps")
+    names = (*figures, "model_hash")
     seeds = tuple(
-        SeedRecord(
-            **{name: seed[name] for name in (*figures, "model_hash")},
-            duration_seconds=durations[str(seed["seed"])],
-        )
+        SeedRecord(**{n: seed[n] for n in names}, duration_seconds=durations[str(seed["seed"])])
         for seed in metrics["seeds"]
     )
     record = TrainingRecord(

@@ -20,7 +20,7 @@ LOG_EVERY_SECONDS = 15.0
 def training_progress(
     seeds: tuple[int, ...], console: Console | None = None, clock: Callable[[], float] = time.monotonic
 ) -> Iterator[Callable[[TrainingProgress], None]]:
-    """Give a callable that shows the latest progress of a seed."""
+    """Give a callable that shows a seed's latest progress."""
     console = console or open_console()
     if not console.is_terminal:
         yield _Lines(clock)
@@ -96,7 +96,6 @@ class _Lines:
 
 
 def _figures(latest: TrainingProgress) -> str:
-    reward = (
-        "no episode has ended" if latest.episode_reward is None else f"reward {latest.episode_reward:+.2f}"
-    )
-    return reward if latest.val_return is None else f"{reward}, val {latest.val_return:+.2%}"
+    reward, val = latest.episode_reward, latest.val_return
+    figures = "no episode has ended" if reward is None else f"reward {reward:+.2f}"
+    return figures if val is None else f"{figures}, val {val:+.2%}"
