@@ -58,9 +58,8 @@ def combine(digests: Iterable[str]) -> str:
 
 def chain_digest(previous: str | None, sequence: int, content: Any) -> str:
     """Hash one row of an append-only log together with the hash of the row before it."""
-    return digest_json(
-        {"version": 1, "sequence": sequence, "previous": previous or _NO_DIGEST_YET, "content": content}
-    )
+    link = {"version": 1, "sequence": sequence, "previous": previous or _NO_DIGEST_YET, "content": content}
+    return digest_json(link)
 
 
 def short(digest: str | None) -> str:

@@ -1,7 +1,7 @@
 """What happens around every run: parameters and names checked, one task at a time, MLflow, stale data."""
 
-import os
 from collections.abc import Callable, Collection, Iterable
+from contextlib import ExitStack, chdir
 from difflib import get_close_matches
 from functools import cached_property, wraps
 from inspect import signature
@@ -27,7 +27,6 @@ from dosvotos.errors import ParameterError, RunLockedError, SelectionError, Stal
 _ACQUISITION = "acquisition_record"
 _TRAINING = "training_record"
 _BACKTEST = "backtest_results"
-_WHOLE_CONFIGURATION = {"base", None}
 
 
 class Context(KedroContext):
@@ -36,33 +35,27 @@ class Context(KedroContext):
     @cached_property
     def mlflow(self) -> Any:
         """kedro-mlflow's configuration; its hook would set it up, and wait for a server, in every run."""
-        return mlflow_tracking.set_up_store(self)
+        return mlflow_tracking.set_up_mlflow(self)
 
 
 class ParameterHooks:
-    """Validates the whole parameter tree before a node runs, whichever pipelines were asked for."""
+    """Validates the whole parameter tree before a node runs, and puts it into the catalog."""
 
     @hook_impl(tryfirst=True)
     def after_context_created(self, context: KedroContext) -> None:
         """Refuse an unknown key, a broken rule, or an environment that borrows another one's name."""
         tree = context.config_loader["parameters"]
         context.config_loader["parameters"] = tree  # read once: Kedro would read and merge all files again
-        parameters = read_parameters(tree)
-        environment = context.env
-        if environment not in _WHOLE_CONFIGURATION and parameters.experiment.name != environment:
+        name, environment = read_parameters(tree).experiment.name, context.env
+        if environment not in ("base", None) and name != environment:
             raise ParameterError(
-                f"experiment.name: must be its folder's name, {environment!r}, was "
-                f"{parameters.experiment.name!r}; write 'experiment: {environment}' into "
-                f"conf/{environment}/globals.yml"
+                f"experiment.name: must be its folder's name, {environment!r}, was {name!r}; write "
+                f"'experiment: {environment}' into conf/{environment}/globals.yml"
             )
-
-
-class CatalogHooks:
-    """Puts into the catalog what its YAML cannot read: the validated parameters, and the feed they name."""
 
     @hook_impl
     def after_catalog_created(self, catalog: DataCatalog, parameters: dict[str, Any]) -> None:
-        """Save `experiment_parameters`, and bind the tables to their feed."""
+        """Save `experiment_parameters`, and bind the tables to the feed they name, which no YAML can read."""
         read = read_parameters(parameters["parameters"])
         catalog.save("experiment_parameters", read)
         for name in catalog.filter(type_regex="TableDataset$"):
@@ -74,8 +67,7 @@ class RunHooks:
 
     def __init__(self) -> None:
         self._root = Path()
-        self._lock: FileLock | None = None
-        self._came_from: Path | None = None
+        self._held = ExitStack()
 
     @hook_impl(tryfirst=True)
     def after_context_created(self, context: KedroContext) -> None:
@@ -90,28 +82,19 @@ class RunHooks:
         """Take the run's lock or refuse, before another hook opens anything for the run."""
         name, locks = _run_name(run_params), self._root / mlflow_tracking.LOCKS
         locks.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(locks / f"{name}.lock")
         try:
-            lock.acquire(timeout=0)
+            self._held.enter_context(FileLock(locks / f"{name}.lock", timeout=0))
         except Timeout as error:
             raise RunLockedError(
                 f"run {name!r} is at work in another process; wait for it, or give this one a name of its "
                 "own with --params run_name=..."
             ) from error
-        self._lock, self._came_from = lock, Path.cwd()
-        os.chdir(self._root)
+        self._held.enter_context(chdir(self._root))
 
     @hook_impl
     def after_pipeline_run(self) -> None:
-        """Release the lock and go back to the folder the run was started from."""
-        self.release()
-
-    def release(self) -> None:
-        """Do so once; a run that holds nothing is left as it is."""
-        if self._lock is not None and self._came_from is not None:
-            os.chdir(self._came_from)
-            self._lock.release()
-            self._lock = None
+        """Release the lock and go back to the folder the run was started from, if it holds one."""
+        self._held.close()
 
 
 class MlflowHooks:
@@ -130,12 +113,12 @@ class MlflowHooks:
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline) -> None:
         """Begin to connect, if there is anything to log or an earlier process of this name to end."""
         outputs, root = pipeline.all_outputs(), self._context.project_path
-        if mlflow_tracking.left_open(_run_name(run_params), root) or {_TRAINING, _BACKTEST} & outputs:
+        if mlflow_tracking.has_dead_run(_run_name(run_params), root) or {_TRAINING, _BACKTEST} & outputs:
             mlflow_tracking.in_background(self._open, run_params, outputs)
 
     def _open(self, run_params: dict[str, Any], outputs: set[str]) -> None:
         context, root, name = self._context, self._context.project_path, _run_name(run_params)
-        died = mlflow_tracking.left_open(name, root)
+        died = mlflow_tracking.has_dead_run(name, root)
         if not mlflow_tracking.connect(context):
             return
         if died:
@@ -143,22 +126,18 @@ class MlflowHooks:
         if _TRAINING in outputs:
             folder = Path(context.config_loader.conf_source) / str(context.env)
             runtime = run_params.get("runtime_params") or {}
-            stated = mlflow_tracking.stated_parameters(folder, runtime, context.config_loader["parameters"])
+            own = mlflow_tracking.own_parameters(folder, runtime, context.config_loader["parameters"])
             tags = {"env": str(context.env), "pipelines": ", ".join(run_params["pipeline_names"] or ("all",))}
-            mlflow_tracking.open_run(name, root, stated, tags)
+            mlflow_tracking.open_run(name, root, own, tags)
 
     @hook_impl
     def after_node_run(self, node: Node, inputs: dict[str, Any], outputs: dict[str, Any]) -> None:
         """Log what L3 reports, and what L4 found to the run of the training it is about."""
         if node.name == "report_training":
-            mlflow_tracking.in_background(
-                mlflow_tracking.log_training,
-                inputs["experiment_contract"],
-                inputs[_TRAINING],
-                inputs["training_metrics"],
-                outputs["training_report"],
-                self._context.project_path / inputs[_TRAINING].model_path,
-            )
+            contract, record = inputs["experiment_contract"], inputs[_TRAINING]
+            metrics, page = inputs["training_metrics"], outputs["training_report"]
+            bundle, log = self._context.project_path / record.model_path, mlflow_tracking.log_training
+            mlflow_tracking.in_background(log, contract, record, metrics, page, bundle)
         if _BACKTEST in outputs:
             run_id, metrics = inputs[_TRAINING].mlflow_run_id, outputs[_BACKTEST].metrics.model_dump()
             mlflow_tracking.in_background(mlflow_tracking.log_backtest, run_id, metrics)
@@ -184,29 +163,17 @@ class FreshnessHooks:
             raise StaleDataError(describe_overdue(record))
 
 
-class LeftOut:
-    """Takes the name of a plugin's hooks, so that a run that has no use for the plugin does not import it."""
-
-    def __init__(self, name: str) -> None:
-        self.__name__ = name
-
-
 def guard_runs(run_hooks: RunHooks) -> None:
     """Let every session refuse a selection it cannot run, and clean up whatever ends its run.
 
     Kedro tells its hooks of no KeyboardInterrupt, such as Ctrl-C or a kernel's stop button, and of no error
     that another hook raises before the first node.
     """
-
-    def clean_up(status: str) -> None:
-        mlflow_tracking.close_run(status)
-        run_hooks.release()
-
     for session in (KedroSession, KedroServiceSession):
-        session.run = _guarded(session.run, clean_up)
+        session.run = _guarded(session.run, run_hooks)
 
 
-def _guarded(run: Callable[..., Any], clean_up: Callable[[str], None]) -> Callable[..., Any]:
+def _guarded(run: Callable[..., Any], run_hooks: RunHooks) -> Callable[..., Any]:
     parameters = signature(run)
 
     @wraps(run)
@@ -215,7 +182,8 @@ def _guarded(run: Callable[..., Any], clean_up: Callable[[str], None]) -> Callab
             _check_selection(parameters.bind(*args, **kwargs).arguments)
             return run(*args, **kwargs)
         except BaseException as error:
-            clean_up("FAILED" if isinstance(error, Exception) else "KILLED")
+            mlflow_tracking.close_run("FAILED" if isinstance(error, Exception) else "KILLED")
+            run_hooks.after_pipeline_run()
             raise
 
     return guarded
@@ -230,29 +198,26 @@ def _check_selection(asked: dict[str, Any]) -> None:
         )
     single = asked.get("pipeline_name")
     names = [single] if single else asked.get("pipeline_names") or ["__default__"]
-    for name in names:
-        if name not in pipelines:
-            raise SelectionError(_unknown("pipeline", name, [name for name in pipelines if name[0] != "_"]))
+    _check_known("pipeline", names, pipelines)
     whole = sum((pipelines[name] for name in names), Pipeline([]))
-    nodes, tags = {node.name for node in whole.nodes}, {tag for node in whole.nodes for tag in node.tags}
-    for options, kind, known in (
-        (("node_names", "from_nodes", "to_nodes"), "node", nodes),
-        (("tags",), "tag", tags),
-        (("from_inputs", "to_outputs"), "dataset", whole.datasets()),
-    ):
-        for name in (name for option in options for name in asked.get(option) or ()):
-            if name not in known:
-                raise SelectionError(_unknown(kind, name, known))
+    nodes = {node.name for node in whole.nodes}
+    for option in ("node_names", "from_nodes", "to_nodes"):
+        _check_known("node", asked.get(option), nodes)
+    _check_known("tag", asked.get("tags"), {tag for node in whole.nodes for tag in node.tags})
+    for option in ("from_inputs", "to_outputs"):
+        _check_known("dataset", asked.get(option), whole.datasets())
 
 
-def _unknown(kind: str, name: str, known: Iterable[str]) -> str:
-    if near := get_close_matches(name, list(known)):
-        return f"unknown {kind} {name!r}; did you mean {' or '.join(map(repr, near))}?"
-    return f"unknown {kind} {name!r}; there are: {', '.join(sorted(known))}"
+def _check_known(kind: str, names: Iterable[str] | None, known: Collection[str]) -> None:
+    for name in names or ():
+        if name not in known:
+            public = sorted(one for one in known if not one.startswith("_"))
+            near = " or ".join(map(repr, get_close_matches(name, public)))
+            hint = f"did you mean {near}?" if near else f"there are: {', '.join(public)}"
+            raise SelectionError(f"unknown {kind} {name!r}; {hint}")
 
 
 def _run_name(run_params: dict[str, Any]) -> str:
     given = run_params.get("runtime_params") or {}
     name = str(given.get("run_name") or run_params.get("env") or "demo")
-    asked: Collection[str] = run_params.get("pipeline_names") or ()
-    return f"{name}-inference" if list(asked) == ["inference"] else name
+    return f"{name}-inference" if list(run_params.get("pipeline_names") or ()) == ["inference"] else name

@@ -30,6 +30,10 @@ _SHORT_WAITS = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIM
 _WEB = ("http://", "https://")
 _MAX_PARAM = 500
 _MAX_BATCH = 1000
+_TAGS_OF_RECORD = (
+    "config_hash", "reward_config_hash", "dataset_hash", "model_hash", "manifest_hash", "model_id", "engine",
+    "seed",
+)  # fmt: skip
 _ALWAYS_SHOWN = ("experiment.name", "experiment.version", "experiment.instrument")
 
 
@@ -42,8 +46,8 @@ class Tracking:
     experiment_id: str = ""
     run_id: str | None = None
     """The run that is open; a backtest alone writes into its training's and opens none."""
-    note: Path = Path()
-    """By this file the next start knows of the run if this process dies."""
+    marker: Path = Path()
+    """The file that tells the next start of the run, should this process die."""
 
 
 _tracking = Tracking()
@@ -81,13 +85,13 @@ def connect(context: KedroContext) -> bool:
         logger.warning("MLflow does not answer at %s; this run goes on without it", uri)
         return False
     with _without_mlflow_on_failure():
-        config = set_up_store(context)
+        config = set_up_mlflow(context)
         _tracking.experiment_id = config.tracking.experiment._experiment.experiment_id
         _tracking.client = config.server._mlflow_client
     return _tracking.client is not None
 
 
-def set_up_store(context: KedroContext) -> Any:
+def set_up_mlflow(context: KedroContext) -> Any:
     """kedro-mlflow's configuration, paths counted from the project's root, store and experiment made."""
     from kedro_mlflow.config.kedro_mlflow_config import KedroMlflowConfig
 
@@ -109,24 +113,24 @@ def set_up_store(context: KedroContext) -> Any:
 
 
 def _set_up(config: Any, context: KedroContext) -> None:
-    """Do so without the trace MLflow leaves in the environment: the next project would follow it."""
+    """Make client and experiment, but leave MLflow's address as it was: the next project would follow it."""
     name = "MLFLOW_TRACKING_URI"
-    given = os.environ.get(name)
+    given = {name: os.environ[name]} if name in os.environ else {}
     config.setup(context)
-    if given is None:
-        os.environ.pop(name, None)
-    else:
-        os.environ[name] = given
+    os.environ.pop(name, None)
+    os.environ.update(given)
 
 
 def open_run(name: str, root: Path, params: Mapping[str, Any], tags: Mapping[str, str]) -> None:
-    """Open a run."""
+    """Open a run and log its parameters."""
+    from mlflow.entities import Param
+
+    cut = [Param(key, str(value)[:_MAX_PARAM]) for key, value in params.items()]
     with _without_mlflow_on_failure() as client:
-        run = client.create_run(_tracking.experiment_id, run_name=name, tags=dict(tags))
-        _tracking.run_id = run.info.run_id
-        _tracking.note = _note(name, root)
-        _tracking.note.write_text(f"{run.info.run_id}\n{root}")
-        _log_params(client, run.info.run_id, params)
+        run_id = client.create_run(_tracking.experiment_id, run_name=name, tags=dict(tags)).info.run_id
+        _tracking.run_id, _tracking.marker = run_id, _marker(name, root)
+        _tracking.marker.write_text(f"{run_id}\n{root}")
+        client.log_batch(run_id, params=cut)
 
 
 def close_run(status: str) -> None:
@@ -135,25 +139,26 @@ def close_run(status: str) -> None:
     if _tracking.client is not None and _tracking.run_id is not None:
         with _without_mlflow_on_failure() as client:
             client.set_terminated(_tracking.run_id, status)
-            _tracking.note.unlink(missing_ok=True)
+            _tracking.marker.unlink(missing_ok=True)
     _tracking.client, _tracking.run_id = None, None
 
 
-def left_open(name: str, root: Path) -> bool:
-    """Whether the last tracked run of this name died before it ended."""
-    return _note(name, root).is_file()
+def has_dead_run(name: str, root: Path) -> bool:
+    """Whether the process of the last tracked run of this name died before the run ended."""
+    return _marker(name, root).is_file()
 
 
 def end_dead_run(name: str, root: Path) -> None:
-    """Mark as KILLED the run whose process died; another machine's is left alone."""
-    run_id, _, home = _note(name, root).read_text().partition("\n")
+    """End a dead run as KILLED, unless it is on a server and another copy of the project opened it."""
+    marker = _marker(name, root)
+    run_id, _, home = marker.read_text().partition("\n")
     with _without_mlflow_on_failure() as client:
         if home == str(root) or not client.tracking_uri.startswith(_WEB):
             client.set_terminated(run_id, "KILLED")
-        _note(name, root).unlink(missing_ok=True)
+        marker.unlink(missing_ok=True)
 
 
-def _note(name: str, root: Path) -> Path:
+def _marker(name: str, root: Path) -> Path:
     return root / LOCKS / f"{name}.mlflow"
 
 
@@ -187,54 +192,36 @@ def _without_mlflow_on_failure() -> Iterator[Any]:
 
 def _adopt_artifacts(database: Path, root: Path, artifacts: str | None) -> None:
     """Let a copied or moved project's store name its own artifact folder: MLflow keeps whole paths."""
-    if not artifacts or Path(artifacts).is_absolute() or not database.is_relative_to(root):
+    if not artifacts or Path(artifacts).is_absolute() or "://" in artifacts:
         return
-    if not database.is_file() or "://" in artifacts:
+    if not database.is_relative_to(root) or not database.is_file():
         return
     here = (root / artifacts).as_uri()
     with closing(sqlite3.connect(database, timeout=30)) as connection, connection:
-        tables = connection.execute("SELECT name FROM sqlite_master WHERE name = 'experiments'")
-        elsewhere = tables.fetchone() and connection.execute(
+        execute = connection.execute
+        if not execute("SELECT name FROM sqlite_master WHERE name = 'experiments'").fetchone():
+            return
+        elsewhere = execute(
             "SELECT DISTINCT artifact_location FROM experiments "
             "WHERE artifact_location LIKE ? AND artifact_location <> ?",
             (f"file://%/{artifacts}", here),
         )
-        for (old,) in elsewhere.fetchall() if elsewhere else ():
-            connection.execute(
-                "UPDATE experiments SET artifact_location = ? WHERE artifact_location = ?", (here, old)
-            )
-            connection.execute(
+        for (old,) in elsewhere.fetchall():
+            execute("UPDATE experiments SET artifact_location = ? WHERE artifact_location = ?", (here, old))
+            execute(
                 "UPDATE runs SET artifact_uri = ? || substr(artifact_uri, ?) WHERE artifact_uri LIKE ?",
                 (here, len(old) + 1, f"{old}/%"),
             )
 
 
-def stated_parameters(
-    folder: Path, runtime: Mapping[str, Any], resolved: Mapping[str, Any]
-) -> dict[str, Any]:
-    """What an experiment says of its own, in its folder and by --params, with the values it resolves to.
-
-    Parameters
-    ----------
-    folder : Path
-        The experiment's folder in conf/.
-    runtime : mapping
-        The run's own parameters, nested.
-    resolved : mapping
-        All parameters, nested.
-    """
+def own_parameters(folder: Path, runtime: Mapping[str, Any], resolved: Mapping[str, Any]) -> dict[str, Any]:
+    """Flatten those of the `resolved` parameters that the experiment's `folder` or --params set."""
     names = dict.fromkeys((*_ALWAYS_SHOWN, *flatten(dict(runtime))))
     for file in sorted(folder.rglob("*.yml")):
         if any(part.startswith("parameters") for part in file.relative_to(folder).parts):
             names |= flatten(yaml.safe_load(file.read_text()) or {})
     values = flatten(dict(resolved))
     return {name: values[name] for name in names if name in values}
-
-
-def _log_params(client: Any, run_id: str, params: Mapping[str, Any]) -> None:
-    from mlflow.entities import Param
-
-    client.log_batch(run_id, params=[Param(name, str(value)[:_MAX_PARAM]) for name, value in params.items()])
 
 
 def log_training(
@@ -244,9 +231,9 @@ def log_training(
     report: str,
     bundle: Path,
 ) -> None:
-    """Log a training to the open run: hashes, the candidate's curves, and the files.
+    """Log a training to the open run: hashes, the candidate's curves, files, and of several seeds a run each.
 
-    Of several seeds each has a run of its own below it, so that MLflow draws a figure's curves together.
+    In runs of their own below it MLflow draws the seeds' curves of one figure together.
     """
     if _tracking.client is None or _tracking.run_id is None:
         return
@@ -275,38 +262,26 @@ def log_backtest(run_id: str | None, metrics: Mapping[str, Any]) -> None:
     """Log the out-of-sample figures that are defined to the training's run."""
     if _tracking.client is None or run_id is None:
         return
-    found = {f"test_{name}": float(value) for name, value in metrics.items() if value is not None}
+    defined = {f"test_{name}": float(value) for name, value in metrics.items() if value is not None}
     with _without_mlflow_on_failure() as client:
-        _log_figures(client, run_id, (), found, {})
+        _log_figures(client, run_id, (), defined, {})
 
 
 def _tags(contract: ExperimentContract, record: TrainingRecord) -> dict[str, str]:
     tags = {
         "contract_id": f"{contract.contract_id} {contract.contract_version}",
-        "config_hash": record.config_hash,
-        "reward_config_hash": record.reward_config_hash,
-        "dataset_hash": record.dataset_hash,
-        "model_hash": record.model_hash,
-        "manifest_hash": record.manifest_hash,
-        "model_id": record.model_id,
-        "engine": record.engine,
-        "seed": str(record.seed),
+        **{name: str(getattr(record, name)) for name in _TAGS_OF_RECORD},
         "seeds": ", ".join(str(seed.seed) for seed in record.seeds),
     }
-    commit = git_commit()
+    commit = _git_commit()
     return {**tags, "git_commit": commit} if commit else tags
 
 
-def git_commit() -> str | None:
+def _git_commit() -> str | None:
     """The commit of the project's folder, marked where files differ from it; None outside git."""
+    command = ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
     try:
-        found = subprocess.run(
-            ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"],
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=10,
-        )
+        found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
     except (OSError, subprocess.SubprocessError):
         return None
     return found.stdout.strip() or None

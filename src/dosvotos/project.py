@@ -11,7 +11,11 @@ _MARK = "[tool.kedro]"
 def find_root() -> Path | None:
     """The project around the working folder, found upward by its pyproject.toml as Kedro does, or None."""
     here = Path.cwd()
-    return next((folder for folder in (here, *here.parents) if _is_project(folder)), None)
+    for folder in (here, *here.parents):
+        file = folder / "pyproject.toml"
+        if file.is_file() and _MARK in file.read_text(encoding="utf-8"):
+            return folder
+    return None
 
 
 def enter_root() -> Path:
@@ -30,8 +34,3 @@ def enter_root() -> Path:
         )
     os.chdir(root)
     return root
-
-
-def _is_project(folder: Path) -> bool:
-    file = folder / "pyproject.toml"
-    return file.is_file() and _MARK in file.read_text(encoding="utf-8")

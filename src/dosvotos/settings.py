@@ -5,33 +5,17 @@ import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from types import ModuleType
 
 import yaml
 from kedro.framework.cli import cli as kedro_cli
 from kedro.framework.project import LOGGING
 
 from dosvotos.config_loader import StrictConfigLoader
-from dosvotos.hooks import (
-    CatalogHooks,
-    Context,
-    FreshnessHooks,
-    LeftOut,
-    MlflowHooks,
-    ParameterHooks,
-    RunHooks,
-    guard_runs,
-)
+from dosvotos.hooks import Context, FreshnessHooks, MlflowHooks, ParameterHooks, RunHooks, guard_runs
 from dosvotos.project import find_root
 
-_VIZ = ("kedro-dataset-stats", "pipeline-run-hook")
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _mlflow_tracking_uri() -> str:
-    return os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///data/mlflow.db"
+_VIZ_HOOKS = ("kedro-dataset-stats", "pipeline-run-hook")
 
 
 def _configure_logging() -> None:
@@ -42,20 +26,23 @@ def _configure_logging() -> None:
         LOGGING.configure(yaml.safe_load(file.read_text()))
 
 
-def _plugins_left_out() -> tuple[LeftOut, ...]:
-    """``kedro run`` needs no plugin's commands, and a tick no statistics for kedro-viz: they cost seconds."""
+def _plugins_left_out() -> tuple[ModuleType, ...]:
+    """Leave out what costs seconds: ``kedro run`` needs no plugin's commands, a tick no kedro-viz statistics.
+
+    Kedro loads no plugin's hooks under a name that is taken; empty modules take them.
+    """
     if sys.argv[1:2] != ["run"]:
         return ()
     kedro_cli.load_entry_points = lambda name: []
     tick = any(word.rpartition("=")[2] == "inference" for word in sys.argv)
-    return tuple(map(LeftOut, _VIZ)) if tick else ()
+    return tuple(map(ModuleType, _VIZ_HOOKS)) if tick else ()
 
 
 _configure_logging()
 
 CONTEXT_CLASS = Context
 _RUN_HOOKS = RunHooks()
-HOOKS = (ParameterHooks(), CatalogHooks(), _RUN_HOOKS, MlflowHooks(), FreshnessHooks(), *_plugins_left_out())
+HOOKS = (ParameterHooks(), _RUN_HOOKS, MlflowHooks(), FreshnessHooks(), *_plugins_left_out())
 guard_runs(_RUN_HOOKS)
 
 CONFIG_LOADER_CLASS = StrictConfigLoader
@@ -64,5 +51,8 @@ CONFIG_LOADER_ARGS = {
     "default_run_env": "demo",
     "config_patterns": {"mlflow": ["mlflow*", "mlflow*/**"]},
     "merge_strategy": {"parameters": "soft", "globals": "soft", "mlflow": "soft"},
-    "custom_resolvers": {"now": _now, "mlflow_tracking_uri": _mlflow_tracking_uri},
+    "custom_resolvers": {
+        "now": lambda: datetime.now(UTC).isoformat(timespec="seconds"),
+        "mlflow_tracking_uri": lambda: os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///data/mlflow.db",
+    },
 }

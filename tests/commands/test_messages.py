@@ -29,7 +29,7 @@ def stored(tmp_path_factory) -> Project:
         (["--params", "training.sead=3"], "training.sead: unknown parameter; did you mean 'seeds'?"),
         (["--pipelines", "trainin"], "unknown pipeline 'trainin'; did you mean 'training'?"),
         (["--nodes", "train_polcy"], "unknown node 'train_polcy'; did you mean 'train_policy'?"),
-        (["--from-nodes", "x", "--pipelines", "training"], "unknown node 'x'; there are: report_training, "),
+        (["--from-nodes", "x", "--pipelines", "training"], "unknown node 'x'; there are: delete_ch"),
         (["--tags", "L9"], "unknown tag 'L9'; there are: L0, L2, L3, L4"),
         (["--to-outputs", "evidenc"], "unknown dataset 'evidenc'; did you mean 'evidence'?"),
         (["--runner", "ParallelRunner"], "use SequentialRunner (the default) or ThreadRunner"),

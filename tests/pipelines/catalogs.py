@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from dosvotos.config_loader import StrictConfigLoader
 from dosvotos.contracts.parameters import Parameters
 from dosvotos.database.connection import connect, upgrade
-from dosvotos.hooks import CatalogHooks
+from dosvotos.hooks import ParameterHooks
 from dosvotos.settings import CONFIG_LOADER_ARGS
 from tests.conftest import ROOT
 
@@ -48,7 +48,7 @@ def memory_catalog(parameters: Parameters, folder: Path) -> DataCatalog:
     catalog["parameters"] = parameters.model_dump()
     catalog["provider_keys"] = MemoryDataset({})
     catalog["last_feature_state"] = MemoryDataset(None)
-    CatalogHooks().after_catalog_created(catalog, {"parameters": parameters.model_dump()})
+    ParameterHooks().after_catalog_created(catalog, {"parameters": parameters.model_dump()})
     return catalog
 
 

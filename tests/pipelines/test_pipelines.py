@@ -119,7 +119,7 @@ def test_promotion_puts_one_proposal_into_the_books(at):
     with reading(book.engine) as connection:
         rows = list_proposals(connection)
     assert [row.model_id for row in rows] == [proposal.model_id]
-    assert proposal.lineage["dataset_hash"] == catalog.load("dataset_record").dataset_hash
+    assert proposal.lineage.dataset_hash == catalog.load("dataset_record").dataset_hash
 
 
 def test_inference_needs_an_approved_model_and_writes_one_signal(at):

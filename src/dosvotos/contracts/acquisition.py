@@ -4,16 +4,16 @@ from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
+    AfterValidator,
     Field,
     NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
-    field_validator,
     model_validator,
 )
 
-from dosvotos.contracts.features import FINANCING_SOURCES, MACRO_SOURCES
+from dosvotos.contracts.features import FEATURE_VARIABLES
 from dosvotos.contracts.section import ClockTime, Day, Instant, Items, Section, Version
 
 Frequency = Literal["daily", "monthly", "quarterly"]
@@ -25,6 +25,18 @@ WebProvider = Literal[
 Provider = WebProvider | Literal["fedesarrollo", "manual_csv"]
 
 
+def _known_zone(zone: str) -> str:
+    try:
+        ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise ValueError(f"{zone!r} is no time zone") from error
+    return zone
+
+
+Zone = Annotated[str, AfterValidator(_known_zone)]
+"""Name of an IANA time zone."""
+
+
 class PublicationRule(Section):
     """When an observation becomes known.
 
@@ -34,12 +46,7 @@ class PublicationRule(Section):
 
     rule: Annotated[str, Field(pattern=r"^(B\+\d{1,2}|[MQ]\+[1-9]:B?D[1-9]\d?)$")]
     time: ClockTime
-    zone: str
-
-    @field_validator("zone")
-    @classmethod
-    def _known(cls, zone: str) -> str:
-        return _known_zone(zone)
+    zone: Zone
 
 
 class SeriesSource(Section):
@@ -109,16 +116,12 @@ class MacroVariablesParams(Section):
 
     @model_validator(mode="after")
     def _features_covered(self) -> Self:
-        needed = {**MACRO_SOURCES, **FINANCING_SOURCES}.values()
+        needed = FEATURE_VARIABLES.values()
         if missing := sorted(set(needed) - set(self.variables)):
             raise ValueError(f"variables needed by features are missing: {missing}")
         if loose := sorted(name for name in needed if self.variables[name].priority != "HIGH"):
             raise ValueError(f"variables needed by features must have priority HIGH: {loose}")
         return self
-
-    def of(self, frequency: Frequency) -> dict[str, MacroVariable]:
-        """Variables of one frequency, by name."""
-        return {n: v for n, v in self.variables.items() if v.frequency == frequency}
 
 
 class ProviderParams(Section):
@@ -172,7 +175,7 @@ class DataAcquisitionParams(Section):
     source: Literal["sample", "files", "live"]
     folder: str | None = None
     """Folder of ``usdcop_5m`` and ``macro_*`` files, parquet or CSV; needed by ``source: files``."""
-    timezone: str | None = None
+    timezone: Zone | None = None
     """IANA zone in which a file's stamps without a zone are written."""
     mixed_timezone: Literal["refuse", "detect"] = "refuse"
     """What to do with a file whose stamps change their zone without saying so."""
@@ -180,16 +183,3 @@ class DataAcquisitionParams(Section):
     """What counts as now."""
     live: LiveParams | None = None
     """Needed by ``source: live``."""
-
-    @field_validator("timezone")
-    @classmethod
-    def _known_timezone(cls, zone: str | None) -> str | None:
-        return None if zone is None else _known_zone(zone)
-
-
-def _known_zone(zone: str) -> str:
-    try:
-        ZoneInfo(zone)
-    except (ZoneInfoNotFoundError, ValueError) as error:
-        raise ValueError(f"{zone!r} is no time zone") from error
-    return zone

@@ -122,9 +122,11 @@ def check_unchanged(contract: ExperimentContract, parameters: Parameters) -> Non
     present = hashed_config(parameters)
     if digest_json(present) == contract.config_hash:
         return
+    frozen, now = flatten(contract.frozen_config), flatten(present)
     changes = "\n".join(
-        f"  - {name}: frozen {frozen!r}, now {now!r}"
-        for name, frozen, now in _differences(contract.frozen_config, present)
+        f"  - {name}: frozen {frozen.get(name, 'absent')!r}, now {now.get(name, 'absent')!r}"
+        for name in sorted(frozen.keys() | now.keys())
+        if frozen.get(name, "absent") != now.get(name, "absent")
     )
     raise ContractError(
         f"{contract.contract_id} version {contract.contract_version} is frozen and its parameters "
@@ -140,8 +142,7 @@ def next_fold(contract: ExperimentContract, parameters: Parameters, trained_by: 
     ContractError
         If anything but the fold differs.
     """
-    same_fold = {"fold": contract.parameters.splits.fold}
-    splits = parameters.splits.model_copy(update=same_fold)
+    splits = parameters.splits.model_copy(update={"fold": contract.parameters.splits.fold})
     check_unchanged(contract, parameters.model_copy(update={"splits": splits}))
     return make_contract(parameters, contract.test_end, trained_by, contract.data_as_of)
 
@@ -153,13 +154,3 @@ def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         name = f"{prefix}{key}"
         flat.update(flatten(value, f"{name}.") if isinstance(value, dict) else {name: value})
     return flat
-
-
-def _differences(frozen: dict[str, Any], present: dict[str, Any]) -> list[tuple[str, Any, Any]]:
-    before, after = flatten(frozen), flatten(present)
-    names = sorted(before.keys() | after.keys())
-    return [
-        (name, before.get(name, "absent"), after.get(name, "absent"))
-        for name in names
-        if before.get(name, "absent") != after.get(name, "absent")
-    ]

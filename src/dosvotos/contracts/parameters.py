@@ -79,23 +79,9 @@ class SampleMarketParams(Section):
         return f"sample-{short(digest_json(content))}"
 
 
-class Period(Section):
-    """A closed range of Bogota sessions."""
+class OpenPeriod(Section):
+    """A range of Bogota sessions; an open end becomes the last complete session when the contract is made."""
 
-    start: Day
-    end: Day
-
-    @model_validator(mode="after")
-    def _in_order(self) -> Self:
-        if self.end < self.start:
-            raise ValueError(f"end {self.end} lies before start {self.start}")
-        return self
-
-
-class TestPeriod(Section):
-    """The out-of-sample range; an open end becomes the last complete session when the contract is made."""
-
-    __test__ = False
     start: Day
     end: Day | None = None
 
@@ -106,13 +92,19 @@ class TestPeriod(Section):
         return self
 
 
+class Period(OpenPeriod):
+    """A closed range of Bogota sessions."""
+
+    end: Day
+
+
 class DateRangesParams(Section):
     """CTR-DATE-001: train, val and test, in this order and apart."""
 
     version: Version
     train: Period
     val: Period
-    test: TestPeriod
+    test: OpenPeriod
 
     @model_validator(mode="after")
     def _apart(self) -> Self:
@@ -453,10 +445,6 @@ def _fields_at(path: tuple[str | int, ...]) -> list[str]:
     model: Any = Parameters
     for part in path:
         fields = getattr(model, "model_fields", {})
-        model = fields[part].annotation if part in fields else _member_model(model)
+        members = (a for a in get_args(model) if isinstance(a, type) and issubclass(a, Section))
+        model = fields[part].annotation if part in fields else next(members, None)
     return list(getattr(model, "model_fields", {}))
-
-
-def _member_model(container: Any) -> Any:
-    members = [a for a in get_args(container) if isinstance(a, type) and issubclass(a, Section)]
-    return members[0] if members else None

@@ -66,7 +66,7 @@ class FetchRecord(Record):
 
 
 class FindingCount(Record):
-    """L0: how many rows of this delivery were put aside, and what is odd about the rest."""
+    """L0: how many findings of this delivery were quarantined, and how many reported."""
 
     quarantined: int = 0
     reported: int = 0

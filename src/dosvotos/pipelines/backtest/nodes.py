@@ -18,7 +18,7 @@ from dosvotos.datasets.models import ProductionModel
 from dosvotos.lineage.chain import check_candidate, check_contract, check_dataset, check_split
 from dosvotos.market.accounting import Tape
 from dosvotos.market.calendar import session_dates
-from dosvotos.market.splits import Split, splits_of
+from dosvotos.market.splits import splits_of
 from dosvotos.policy.bundle import Bundle
 
 logger = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ def backtest_candidate(
     """Run the served policy over the opened test window, beside strategies without skill."""
     ledger.require(look_of(contract, training.model_hash))
     check_split(dataset, "test", test)
-    window = _test(contract)
+    window = splits_of(contract.parameters)["test"]
     result = run_backtest(candidate.policy, test, window.sessions(), contract.parameters)
     return BacktestReport(
         **dict(result),
@@ -84,7 +84,7 @@ def backtest_production(
     """
     if production is None:
         return ProductionBacktest(status="not_applicable", model_id=None)
-    model, window = production.row, _test(contract)
+    model, window = production.row, splits_of(contract.parameters)["test"]
     if model.model_hash == training.model_hash:
         return ProductionBacktest(status="not_applicable", model_id=model.model_id)
     if seen_splits(window.first, window.last, model.lineage["date_ranges"]):
@@ -125,15 +125,7 @@ def seal_backtest(
         promotion_decision="PENDING_APPROVAL",
     )
     metrics = report.metrics
-    logger.info(
-        "L4 %s: %s trades, drawdown %.1f%%, Sharpe %s",
-        record.test_period,
-        metrics.total_trades,
-        100 * metrics.max_drawdown,
-        "undefined" if metrics.sharpe_ratio is None else f"{metrics.sharpe_ratio:.2f}",
-    )
+    sharpe = "undefined" if metrics.sharpe_ratio is None else f"{metrics.sharpe_ratio:.2f}"
+    found = f"{metrics.total_trades} trades, drawdown {metrics.max_drawdown:.1%}, Sharpe {sharpe}"
+    logger.info("L4 %s: %s", record.test_period, found)
     return record, (look_of(contract, training.model_hash), report.daily_returns)
-
-
-def _test(contract: ExperimentContract) -> Split:
-    return splits_of(contract.parameters)["test"]

@@ -27,7 +27,7 @@ from dosvotos.errors import DataError
 from dosvotos.hashing import combine, digest_frame
 from dosvotos.market.calendar import last_ended_session, session_dates
 from dosvotos.quality.findings import BARS
-from dosvotos.simulation.hazards import Defect, MarketWithDefects, inject_hazards
+from dosvotos.simulation.hazards import MarketWithDefects, inject_hazards
 from dosvotos.simulation.market import simulate_market
 from dosvotos.sources.checks import check_market
 from dosvotos.sources.files import read_folder
@@ -59,7 +59,7 @@ def fetch_market(
             delivery.bars.assign(source="sample"), delivery.macro.assign(vintage="simulated", source="sample")
         )
         outcomes = _all_from("sample", macro)
-        injected = _tell_injected(delivery)
+        injected = _count_injected(delivery)
     fetched = FetchRecord(
         source=acquisition.source,
         feed=stored.feed,
@@ -84,25 +84,22 @@ def _fetch_live(
     now = acquisition.as_of
     bar_table, macro_tables = stored.tables
     bars, series = bar_table.state(now), macro_tables.state(now)
-    last = {name: state.last_observation for name, state in series.items()}
-    marks = Watermarks(bars and bars.last, last)
+    marks = Watermarks(bars and bars.last, {name: state.last_observation for name, state in series.items()})
     plain_keys = {name: key.get_secret_value() for name, key in keys.items()}
     with _progress_bar(len(macro.variables)) as advance:
         fetched = fetch_live(macro.variables, acquisition.live, plain_keys, marks, pd.Timestamp(now), advance)
     return fetched.market, fetched.outcomes
 
 
-def _tell_injected(delivery: MarketWithDefects) -> tuple[InjectedDefects, ...]:
-    """Count the defects put in, and log a line a kind: nobody mistakes them for the market's own."""
-    events = pd.DataFrame(delivery.defects, columns=list(Defect._fields))
-    told = []
-    for hazard, own in events.groupby("hazard", sort=False):
-        told.append(InjectedDefects(hazard=str(hazard), events=len(own), rows=int(own["rows"].sum())))
-        logger.info(
-            "L0 sample market: %s put in on purpose, %d event(s), %d row(s)",
-            hazard, told[-1].events, told[-1].rows,
-        )  # fmt: skip
-    return tuple(told)
+def _count_injected(delivery: MarketWithDefects) -> tuple[InjectedDefects, ...]:
+    """Count the defects put in by kind, and log them: nobody mistakes them for the market's own."""
+    rows: dict[str, list[int]] = {}
+    for defect in delivery.defects:
+        rows.setdefault(defect.hazard, []).append(defect.rows)
+    for hazard, own in rows.items():
+        size = f"{len(own)} event(s), {sum(own)} row(s)"
+        logger.info("L0 sample market: %s put in on purpose, %s", hazard, size)
+    return tuple(InjectedDefects(hazard=name, events=len(own), rows=sum(own)) for name, own in rows.items())
 
 
 def _all_from(source: str, macro: MacroVariablesParams) -> list[FetchOutcome]:
@@ -127,7 +124,8 @@ def judge_market(
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Quarantine what breaks a rule of quality; date the publication of every observation kept."""
     now = pd.Timestamp(fetched.fetched_at)
-    known = stored.tables[1].as_of(now)
+    _, macro_tables = stored.tables
+    known = macro_tables.as_of(now)
     checked = check_market(RawMarket(raw_bars, raw_macro), macro.variables, thresholds, now, known)
     return checked.bars, checked.macro, checked.findings
 
@@ -231,9 +229,7 @@ def _series_states(
 
 @contextmanager
 def _progress_bar(variables: int) -> Iterator[Any]:
-    columns = (
-        TextColumn("L0 {task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-    )  # fmt: skip
+    columns = TextColumn("L0 {task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     with Progress(*columns) as progress:
         task = progress.add_task("fetching", total=None)
         done: set[str] = set()

@@ -2,74 +2,66 @@
 
 from kedro.pipeline import Pipeline
 
-from dosvotos.pipelines.data_acquisition.nodes import (
-    fetch_market,
-    judge_market,
-    report_quality,
-    seal_acquisition,
-    store_market,
-)
+from dosvotos.pipelines.data_acquisition import nodes
 from dosvotos.pipelines.data_acquisition.summary import print_acquisition
 from dosvotos.pipelines.named import named_node
 
 
 def create_pipeline() -> Pipeline:
     """L0: source -> judged bars and observations -> database, and a page about their quality."""
-    return Pipeline(
-        [
-            named_node(
-                fetch_market,
-                [
-                    "params:data_acquisition",
-                    "params:sample_market",
-                    "params:macro_variables",
-                    "stored_market",
-                    "provider_keys",
-                ],
-                ["raw_bars", "raw_macro", "fetch_record"],
-            ),
-            named_node(
-                judge_market,
-                [
-                    "raw_bars",
-                    "raw_macro",
-                    "fetch_record",
-                    "params:macro_variables",
-                    "params:quality_thresholds",
-                    "stored_market",
-                ],
-                ["checked_bars", "checked_macro", "data_findings"],
-            ),
-            named_node(
-                store_market,
-                ["checked_bars", "checked_macro", "data_findings", "fetch_record"],
-                ["usdcop_m5_ohlcv", "macro_indicators", "data_quarantine"],
-            ),
-            named_node(
-                report_quality,
-                [
-                    "fetch_record",
-                    "usdcop_m5_ohlcv",
-                    "macro_indicators",
-                    "data_quarantine",
-                    "params:macro_variables",
-                ],
-                ["data_quality_report", "data_quality_summary"],
-            ),
-            named_node(
-                seal_acquisition,
-                [
-                    "checked_bars",
-                    "checked_macro",
-                    "data_findings",
-                    "fetch_record",
-                    "usdcop_m5_ohlcv",
-                    "macro_indicators",
-                    "params:macro_variables",
-                ],
-                "acquisition_record",
-            ),
-            named_node(print_acquisition, ["acquisition_record", "data_findings"], None),
-        ],
-        tags="L0",
-    )
+    layer = [
+        named_node(
+            nodes.fetch_market,
+            [
+                "params:data_acquisition",
+                "params:sample_market",
+                "params:macro_variables",
+                "stored_market",
+                "provider_keys",
+            ],
+            ["raw_bars", "raw_macro", "fetch_record"],
+        ),
+        named_node(
+            nodes.judge_market,
+            [
+                "raw_bars",
+                "raw_macro",
+                "fetch_record",
+                "params:macro_variables",
+                "params:quality_thresholds",
+                "stored_market",
+            ],
+            ["checked_bars", "checked_macro", "data_findings"],
+        ),
+        named_node(
+            nodes.store_market,
+            ["checked_bars", "checked_macro", "data_findings", "fetch_record"],
+            ["usdcop_m5_ohlcv", "macro_indicators", "data_quarantine"],
+        ),
+        named_node(
+            nodes.report_quality,
+            [
+                "fetch_record",
+                "usdcop_m5_ohlcv",
+                "macro_indicators",
+                "data_quarantine",
+                "params:macro_variables",
+            ],
+            ["data_quality_report", "data_quality_summary"],
+        ),
+        named_node(
+            nodes.seal_acquisition,
+            [
+                "checked_bars",
+                "checked_macro",
+                "data_findings",
+                "fetch_record",
+                "usdcop_m5_ohlcv",
+                "macro_indicators",
+                "params:macro_variables",
+            ],
+            "acquisition_record",
+        ),
+        named_node(print_acquisition, ["acquisition_record", "data_findings"], None),
+    ]
+    return Pipeline(layer, tags="L0")

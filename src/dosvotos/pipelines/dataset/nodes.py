@@ -121,7 +121,7 @@ def seal_dataset(
 
 def report_dataset(
     contract: ExperimentContract,
-    sealed: DatasetRecord,
+    dataset: DatasetRecord,
     train: pd.DataFrame,
     val: pd.DataFrame,
     norm_stats: NormStats,
@@ -131,11 +131,11 @@ def report_dataset(
     from dosvotos.reports.dataset import render_dataset
 
     variables = contract.parameters.macro_variables.variables
-    page = render_dataset(sealed, train, val, norm_stats, macro, variables)
+    page = render_dataset(dataset, train, val, norm_stats, macro, variables)
     return page, feature_drift(train, val, norm_stats)
 
 
-def register_contract(contract: ExperimentContract, sealed: DatasetRecord) -> tuple[ExperimentContract]:
+def register_contract(contract: ExperimentContract, dataset: DatasetRecord) -> tuple[ExperimentContract]:
     """Store the contract once its dataset stands: from here on it is immutable."""
-    logger.info("L2 dataset %s under contract %s", short(sealed.dataset_hash), short(contract.config_hash))
+    logger.info("L2 dataset %s under contract %s", short(dataset.dataset_hash), short(contract.config_hash))
     return (contract,)

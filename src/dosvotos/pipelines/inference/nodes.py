@@ -26,27 +26,27 @@ def compute_live_features(
 
 
 def infer_signal(
-    features: LiveFeatures, production: ProductionModel | None, book: SignalTable, parameters: Parameters
+    features: LiveFeatures, production: ProductionModel | None, signals: SignalTable, parameters: Parameters
 ) -> tuple[tuple[InferenceRecord, dict[str, Any], datetime], InferenceRecord]:
     """Let the approved model decide on the latest bar."""
     if production is None:
         raise DosVotosError(
-            f"{book.instrument} has no production model yet; approve a proposal first (make app)"
+            f"{signals.instrument} has no production model yet; approve a proposal first (make app)"
         )
     row, bundle, epoch = production
     record = decide_tick(
         features,
         ServedModel(row.model_id, row.model_hash, epoch, bundle.policy),
-        book.position_at(features.timestamp),
+        signals.position_at(features.timestamp),
         parameters.inference,
-        book.instrument,
+        signals.instrument,
     )
     return (record, feature_row(features, record), parameters.data_acquisition.as_of), record
 
 
-def report_signal(record: InferenceRecord, book: SignalTable) -> None:
+def report_signal(record: InferenceRecord, signals: SignalTable) -> None:
     """Log the row of trading_signals for the bar."""
-    row = book.at(record.timestamp)
+    row = signals.at(record.timestamp)
     what = (
         f"target {row.signal:+.0f} with confidence {row.confidence:.0%}"
         if row.status == "SIGNAL"

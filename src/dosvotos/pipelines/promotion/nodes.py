@@ -53,14 +53,12 @@ def recompute_data_hashes(
 
     `backtest` is here so that this comes after it: test is read by nobody before its look is written down.
     """
-    registered = contracts.registered(contract)
-    check_contract(contract, registered)
+    check_contract(contract, contracts.registered(contract))
     history = stored_history(
         contract.parameters, bar_table, macro_tables, contract.data_as_of, contract.test_end
     )
     splits = {"train": train, "val": val, "test": test}
-    hashes = {**contract_hashes(contract), **history_hashes(history), **split_hashes(splits)}
-    return DataHashes(fields=hashes)
+    return DataHashes(fields=contract_hashes(contract) | history_hashes(history) | split_hashes(splits))
 
 
 def verify_chain(
@@ -75,12 +73,11 @@ def verify_chain(
 ) -> tuple[ChainRecord, LayerRecords]:
     """Compare every link from L0 to here, the account run again, and gather the layers' records."""
     account = trade(Tape.from_rows(test), policy_targets(candidate.policy, test), contract.parameters)
+    digest = account_digest(account)
     recomputed = {
         **data_hashes.fields,
         **bundle_hashes(candidate),
-        "backtest_hash": Recomputed(
-            value=account_digest(account), source="the hash of the account run again"
-        ),
+        "backtest_hash": Recomputed(value=digest, source="the hash of the account run again"),
         "promotion_decision": Recomputed(value="PENDING_APPROVAL", source="before any vote"),
     }
     chain = compare_links(chain_records(contract, dataset, training, backtest, report), recomputed)
@@ -112,8 +109,7 @@ def submit_proposal(
 ) -> tuple[NewProposal]:
     """Hand the proposal and every layer's record to the registry."""
     check_unchanged(layers.contract, parameters)
-    new = NewProposal(proposal, layers, report, comparison, parameters.data_acquisition.as_of)
-    return (new,)
+    return (NewProposal(proposal, layers, report, comparison, parameters.data_acquisition.as_of),)
 
 
 def write_validation_pack(proposal: PromotionProposal, registry: ProposalRegistry) -> None:

@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 def verify_dataset(
     contract: ExperimentContract,
-    record: DatasetRecord,
+    dataset: DatasetRecord,
     train: pd.DataFrame,
     val: pd.DataFrame,
     norm_stats: NormStats,
@@ -38,15 +38,15 @@ def verify_dataset(
     """Let only the contract's own, unaltered dataset through: train and val, by ``split`` in the index."""
     check_contract(contract, contracts.registered(contract))
     check_unchanged(contract, parameters)
-    check_dataset(contract, record, norm_stats)
-    check_split(record, "train", train)
-    check_split(record, "val", val)
+    check_dataset(contract, dataset, norm_stats)
+    check_split(dataset, "train", train)
+    check_split(dataset, "val", val)
     return pd.concat({"train": train, "val": val}, names=["split"])
 
 
 def train_policy(
     contract: ExperimentContract,
-    record: DatasetRecord,
+    dataset: DatasetRecord,
     splits: pd.DataFrame,
     norm_stats: NormStats,
     checkpoints: Path,
@@ -56,9 +56,9 @@ def train_policy(
     The splits are checked against the record again: a run may begin here, on what an earlier one verified.
     """
     train, val = (pd.DataFrame(splits.loc[name]) for name in ("train", "val"))
-    check_dataset(contract, record, norm_stats)
-    check_split(record, "train", train)
-    check_split(record, "val", val)
+    check_dataset(contract, dataset, norm_stats)
+    check_split(dataset, "train", train)
+    check_split(dataset, "val", val)
     parameters = contract.parameters
     with training_progress(parameters.training.seeds) as show:
         results = train_seeds(parameters, train, val, norm_stats, checkpoints, show, available_cores())
@@ -101,7 +101,8 @@ def seal_training(
 ) -> TrainingRecord:
     """Record the candidate, every seed, and what they were made from."""
     model_hash, durations = candidate.policy.model_hash, metrics["duration_seconds"]
-    names = ("seed", "model_hash", "best_val_reward", "best_reward", "timesteps")
+    figures = ("seed", "best_val_reward", "best_reward", "timesteps")
+    names = (*figures, "model_hash")
     seeds = tuple(
         SeedRecord(**{n: seed[n] for n in names}, duration_seconds=durations[str(seed["seed"])])
         for seed in metrics["seeds"]
@@ -117,14 +118,8 @@ def seal_training(
         reward_config_hash=contract.reward_config_hash,
         curriculum_final_phase=metrics["final_phase"],
         training_duration_seconds=round(sum(durations.values()), 3),
-        timesteps=metrics["timesteps"],
-        best_val_reward=metrics["best_val_reward"],
-        best_reward=metrics["best_reward"],
-        engine=metrics["engine"],
-        seed=metrics["seed"],
+        **{name: metrics[name] for name in (*figures, "engine", "torch_threads", "blas_threads")},
         seeds=seeds,
-        torch_threads=metrics["torch_threads"],
-        blas_threads=metrics["blas_threads"],
         trained_by=contract.trained_by,
         mlflow_run_id=active_run_id(),
     )

@@ -3,54 +3,46 @@
 from kedro.pipeline import Pipeline
 
 from dosvotos.pipelines.named import named_node
-from dosvotos.pipelines.training.nodes import (
-    delete_checkpoints,
-    report_training,
-    seal_training,
-    train_policy,
-    verify_dataset,
-)
+from dosvotos.pipelines.training import nodes
 
 
 def create_pipeline() -> Pipeline:
     """L3: verified dataset -> candidate model, its record and a report."""
-    return Pipeline(
-        [
-            named_node(
-                verify_dataset,
-                [
-                    "experiment_contract",
-                    "dataset_record",
-                    "train",
-                    "val",
-                    "norm_stats",
-                    "experiment_contracts",
-                    "experiment_parameters",
-                ],
+    layer = [
+        named_node(
+            nodes.verify_dataset,
+            [
+                "experiment_contract",
+                "dataset_record",
+                "train",
+                "val",
+                "norm_stats",
+                "experiment_contracts",
+                "experiment_parameters",
+            ],
+            "verified_splits",
+        ),
+        named_node(
+            nodes.train_policy,
+            [
+                "experiment_contract",
+                "dataset_record",
                 "verified_splits",
-            ),
-            named_node(
-                train_policy,
-                [
-                    "experiment_contract",
-                    "dataset_record",
-                    "verified_splits",
-                    "norm_stats",
-                    "training_checkpoints",
-                ],
-                ["candidate_model", "training_metrics"],
-            ),
-            named_node(
-                seal_training,
-                ["experiment_contract", "dataset_record", "candidate_model", "training_metrics"],
-                "training_record",
-            ),
-            named_node(delete_checkpoints, ["training_record", "training_checkpoints"], None),
-            named_node(
-                report_training,
-                ["experiment_contract", "training_record", "training_metrics"],
-                "training_report",
-            ),
-        ],
-        tags="L3",
-    )
+                "norm_stats",
+                "training_checkpoints",
+            ],
+            ["candidate_model", "training_metrics"],
+        ),
+        named_node(
+            nodes.seal_training,
+            ["experiment_contract", "dataset_record", "candidate_model", "training_metrics"],
+            "training_record",
+        ),
+        named_node(nodes.delete_checkpoints, ["training_record", "training_checkpoints"], None),
+        named_node(
+            nodes.report_training,
+            ["experiment_contract", "training_record", "training_metrics"],
+            "training_report",
+        ),
+    ]
+    return Pipeline(layer, tags="L3")

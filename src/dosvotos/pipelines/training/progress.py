@@ -20,7 +20,7 @@ LOG_EVERY_SECONDS = 15.0
 def training_progress(
     seeds: tuple[int, ...], console: Console | None = None, clock: Callable[[], float] = time.monotonic
 ) -> Iterator[Callable[[TrainingProgress], None]]:
-    """Show every rollout of every seed that the callable is told about."""
+    """Give a callable that shows a seed's latest progress."""
     console = console or open_console()
     if not console.is_terminal:
         yield _Lines(clock)
@@ -48,21 +48,21 @@ class _Bars:
     def _add(self, description: str) -> TaskID:
         return self._progress.add_task(description, total=None, start=False, steps="", figures="")
 
-    def __call__(self, told: TrainingProgress) -> None:
-        task, done = self._tasks[told.seed], min(told.done, told.total)
+    def __call__(self, latest: TrainingProgress) -> None:
+        task, done = self._tasks[latest.seed], min(latest.done, latest.total)
         self._progress.start_task(task)
         self._progress.update(
             task,
-            description=f"seed {told.seed} {told.phase}",
+            description=f"seed {latest.seed} {latest.phase}",
             completed=done,
-            total=told.total,
-            steps=f"{done:,}/{told.total:,}",
-            figures=_figures(told),
+            total=latest.total,
+            steps=f"{done:,}/{latest.total:,}",
+            figures=_figures(latest),
         )
         if self._whole is not None:
             self._progress.start_task(self._whole)
             whole = sum(self._progress.tasks[one].completed for one in self._tasks.values())
-            total = told.total * len(self._tasks)
+            total = latest.total * len(self._tasks)
             steps = f"{whole:,.0f}/{total:,}"
             self._progress.update(self._whole, completed=whole, total=total, steps=steps)
 
@@ -83,25 +83,19 @@ class _Lines:
         self._began: dict[int, tuple[float, int]] = {}
         self._last: dict[int, float] = {}
 
-    def __call__(self, told: TrainingProgress) -> None:
+    def __call__(self, latest: TrainingProgress) -> None:
         now = self._clock()
-        began, first = self._began.setdefault(told.seed, (now, told.done))
-        if now - self._last.setdefault(told.seed, began) < LOG_EVERY_SECONDS:
+        began, first = self._began.setdefault(latest.seed, (now, latest.done))
+        if now - self._last.setdefault(latest.seed, began) < LOG_EVERY_SECONDS:
             return
-        self._last[told.seed] = now
-        speed = max(told.done - first, 1) / (now - began)
-        logger.info(
-            "L3 seed %s %s: %s of %s steps, %s steps/s, %s, at most %.0f s left",
-            told.seed,
-            told.phase,
-            f"{told.done:,}",
-            f"{told.total:,}",
-            f"{speed:,.0f}",
-            _figures(told),
-            max(told.total - told.done, 0) / speed,
-        )
+        self._last[latest.seed] = now
+        speed = max(latest.done - first, 1) / (now - began)
+        steps = f"{latest.done:,} of {latest.total:,} steps, {speed:,.0f} steps/s"
+        left = f"at most {max(latest.total - latest.done, 0) / speed:.0f} s left"
+        logger.info("L3 seed %s %s: %s, %s, %s", latest.seed, latest.phase, steps, _figures(latest), left)
 
 
-def _figures(told: TrainingProgress) -> str:
-    reward = "no episode has ended" if told.episode_reward is None else f"reward {told.episode_reward:+.2f}"
-    return reward if told.val_return is None else f"{reward}, val {told.val_return:+.2%}"
+def _figures(latest: TrainingProgress) -> str:
+    reward, val = latest.episode_reward, latest.val_return
+    figures = "no episode has ended" if reward is None else f"reward {reward:+.2f}"
+    return figures if val is None else f"{figures}, val {val:+.2%}"
