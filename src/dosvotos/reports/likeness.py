@@ -6,7 +6,7 @@ from typing import Any, Final
 from dosvotos.reports import likeness_plots as plots
 from dosvotos.reports.rendering import render
 from dosvotos.reports.tables import EN, Cell, Table, table
-from dosvotos.simulation.likeness import LEFT_OUT, Comparison, compare
+from dosvotos.simulation.likeness import LEFT_OUT, ComparedFigure, compare_figures
 from dosvotos.simulation.statistics import ABS_LAGS, VOLATILITY_LAGS, MarketStatistics, published_figures
 
 
@@ -70,7 +70,7 @@ def render_likeness(
         What is compared, for the head of the page.
     """
     known = {**published_figures(), **(real.figures if real else {})}
-    compared = compare(sample.figures, real.figures if real else None)
+    compared = compare_figures(sample.figures, real.figures if real else None)
     return render(
         "likeness",
         sample_name=sample_name,
@@ -86,12 +86,12 @@ def render_likeness(
     )
 
 
-def _count(compared: list[Comparison], prefix: str) -> str:
+def _count(compared: list[ComparedFigure], prefix: str) -> str:
     inside = [row.inside for row in compared if row.name.startswith(prefix)]
     return f"{sum(inside)} of {len(inside)} inside"
 
 
-def _listed(rows: Iterable[Comparison]) -> Table:
+def _listed(rows: Iterable[ComparedFigure]) -> Table:
     cells = [
         {
             "statistic": _LABELS.get(row.name, row.name), "real": _number(row.real),
@@ -103,7 +103,9 @@ def _listed(rows: Iterable[Comparison]) -> Table:
     return table(cells, right=("real", "sample", "tolerance"))
 
 
-def _factors(sample: Mapping[str, float], known: Mapping[str, float], compared: list[Comparison]) -> Table:
+def _factors(
+    sample: Mapping[str, float], known: Mapping[str, float], compared: list[ComparedFigure]
+) -> Table:
     outside = {row.name for row in compared if not row.inside}
     rows = []
     for name in plots.factor_names(sample, known):

@@ -8,7 +8,7 @@ import numpy as np
 
 from dosvotos.reports.figures import BAD, BLUE, DIVERGING, MUTED, figure, line, subplots
 from dosvotos.simulation.calibration import SPOT, measured_statistics
-from dosvotos.simulation.likeness import STEPPING, compare
+from dosvotos.simulation.likeness import STEPPING, compare_figures
 from dosvotos.simulation.statistics import VOLATILITY_LAGS, MarketStatistics, published_correlation
 
 COLOURS: Final = {"real": BLUE, "sample": BAD}
@@ -134,7 +134,7 @@ def _correlations(sample: MarketStatistics, real: MarketStatistics | None) -> An
 def _betas(sample: Figures, known: Figures) -> Any:
     """Move of USD/COP with one standard deviation of each factor, the tolerance as whiskers."""
     names = [name for name in factor_names(sample, known) if name not in STEPPING]
-    tolerance = {row.name: row.tolerance for row in compare(sample, known)}
+    tolerance = {row.name: row.tolerance for row in compare_figures(sample, known)}
     keys = [f"factors.usdcop_corr.{name}" for name in names]
     spots = known["daily.cc_std_pct"], sample["daily.cc_std_pct"]
     real, simulated = (
