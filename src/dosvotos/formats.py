@@ -1,11 +1,11 @@
-"""Numbers, dates and plurals as a language writes them, from Babel's (CLDR's) rules.
+"""Numbers and plurals as a language writes them, from Babel's (CLDR's) rules.
 
 Spanish is ``es`` and not ``es_CO``: both write 1.234,5, but ``es`` sets the space before the percent sign
-that the Academy asks for, and writes the month in a date as a word, which no reader can take for the day.
+that the Academy asks for.
 """
 
 import math
-from datetime import date, datetime
+from datetime import UTC, datetime
 from typing import Literal, NamedTuple
 
 from babel.core import Locale
@@ -92,26 +92,9 @@ class Formats(NamedTuple):
                 return pair
             form = form._replace(digits=form.digits + 1)
 
-    def date(self, day: date | None) -> str:
-        """Write a date, the month as a word."""
-        from babel.dates import format_date
-
-        return MISSING if day is None else format_date(day, "medium", locale=self.language)
-
-    def moment(self, moment: datetime | None, zone: str = "UTC") -> str:
-        """Write a moment of a zone to the minute, in ISO's order, which sorts."""
-        if moment is None:
-            return MISSING
-        from babel.dates import format_datetime, get_timezone
-
-        return format_datetime(moment, "yyyy-MM-dd HH:mm", tzinfo=get_timezone(zone), locale=self.language)
-
-    def months(self) -> list[str]:
-        """Abbreviated names of the months, January first."""
-        from babel.dates import get_month_names
-
-        names = get_month_names("abbreviated", locale=self.language)
-        return [names[month] for month in range(1, 13)]
+    def moment(self, moment: datetime | None) -> str:
+        """Write a moment, timezone-aware, in UTC to the minute; in ISO's order, which sorts."""
+        return MISSING if moment is None else f"{moment.astimezone(UTC):%Y-%m-%d %H:%M}"
 
     def plural(self, n: int, one: str, other: str) -> str:
         """Write a count and its noun, in the number that the language gives it."""

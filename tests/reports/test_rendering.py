@@ -8,7 +8,7 @@ import pytest
 from dosvotos.formats import PERCENT
 from dosvotos.reports.figures import figure
 from dosvotos.reports.rendering import environment, render
-from dosvotos.reports.tables import Cell, Column, number, table
+from dosvotos.reports.tables import Cell, Column, significant_digits, table
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(1)> & \"x\" 'y'"
 BLANK = """{% extends "base.html.j2" %}{% block kind %}blank{% endblock %}
@@ -74,7 +74,7 @@ def test_an_empty_table_keeps_its_head():
     [(np.nan, "\u2013"), (0.0, "0"), (4012.5, "4,012.50"), (1.23456789, "1.2346"), (-1e-7, "-1e-07")],
 )
 def test_numbers_have_five_digits(value, shown):
-    assert number(value) == shown
+    assert significant_digits(value) == shown
 
 
 def test_only_a_page_with_figures_carries_plotly_and_only_once():

@@ -1,11 +1,8 @@
 """What metrics are called and how they are written: one table for console, pages, pack and app."""
 
-from typing import Final, Literal, NamedTuple
+from typing import Final, NamedTuple
 
-from dosvotos.formats import Form, Formats, Language
-
-Unit = Literal["ratio", "percent", "count", "money", "bars", "sides a session", "bps"]
-Better = Literal["higher", "lower", "neither"]
+from dosvotos.formats import COUNT, PERCENT, RATIO, Form, Formats, Language
 
 
 class Metric(NamedTuple):
@@ -15,18 +12,12 @@ class Metric(NamedTuple):
     """Its name in the records."""
     en: str
     es: str
-    unit: Unit
-    digits: int
-    better: Better
+    form: Form
+    """How its values are written."""
 
     def label(self, language: Language = "en") -> str:
-        """What a reader calls it."""
+        """Give the name that pages show."""
         return self.es if language == "es" else self.en
-
-    @property
-    def form(self) -> Form:
-        """How its values are written."""
-        return Form(self.digits, percent=self.unit == "percent")
 
     def write(self, value: float | None, language: Language = "en") -> str:
         """Write one of its values."""
@@ -34,35 +25,25 @@ class Metric(NamedTuple):
 
 
 RESULTS: Final = (
-    Metric("sharpe_ratio", "Sharpe ratio", "Índice de Sharpe", "ratio", 2, "higher"),
-    Metric("sortino_ratio", "Sortino ratio", "Índice de Sortino", "ratio", 2, "higher"),
-    Metric("calmar_ratio", "Calmar ratio", "Índice de Calmar", "ratio", 2, "higher"),
-    Metric("total_return", "Total return", "Retorno total", "percent", 1, "higher"),
-    Metric("max_drawdown", "Maximum drawdown", "Caída máxima", "percent", 1, "lower"),
-    Metric("worst_day", "Worst day", "Peor día", "percent", 2, "higher"),
-    Metric("win_rate", "Win rate", "Operaciones ganadoras", "percent", 1, "higher"),
-    Metric("profit_factor", "Profit factor", "Factor de ganancia", "ratio", 2, "higher"),
-    Metric("total_trades", "Trades", "Operaciones", "count", 0, "neither"),
-    Metric("avg_trade_pnl", "Average trade (USD)", "Operación media (USD)", "money", 2, "higher"),
-    Metric("average_holding_bars", "Average holding (bars)", "Tenencia media (barras)", "bars", 1, "neither"),
-    Metric("exposure", "Time in the market", "Tiempo en el mercado", "percent", 1, "neither"),
-    Metric("turnover", "Sides traded a session", "Puntas por sesión", "sides a session", 2, "lower"),
+    Metric("sharpe_ratio", "Sharpe ratio", "Índice de Sharpe", RATIO),
+    Metric("sortino_ratio", "Sortino ratio", "Índice de Sortino", RATIO),
+    Metric("calmar_ratio", "Calmar ratio", "Índice de Calmar", RATIO),
+    Metric("total_return", "Total return", "Retorno total", PERCENT),
+    Metric("max_drawdown", "Maximum drawdown", "Caída máxima", PERCENT),
+    Metric("worst_day", "Worst day", "Peor día", Form(2, percent=True)),
+    Metric("win_rate", "Win rate", "Operaciones ganadoras", PERCENT),
+    Metric("profit_factor", "Profit factor", "Factor de ganancia", RATIO),
+    Metric("total_trades", "Trades", "Operaciones", COUNT),
+    Metric("avg_trade_pnl", "Average trade (USD)", "Operación media (USD)", Form(2)),
+    Metric("average_holding_bars", "Average holding (bars)", "Tenencia media (barras)", Form(1)),
+    Metric("exposure", "Time in the market", "Tiempo en el mercado", PERCENT),
+    Metric("turnover", "Sides traded a session", "Puntas por sesión", Form(2)),
 )
 """A backtest's metrics, in the order of every table."""
 
-METRICS: Final = {
-    metric.key: metric
-    for metric in (
-        *RESULTS,
-        Metric("cost_bps", "Cost (bps a side)", "Costo (pb por lado)", "bps", 1, "lower"),
-        Metric(
-            "break_even_bps",
-            "Break-even cost (bps a side)",
-            "Costo de equilibrio (pb por lado)",
-            "bps",
-            1,
-            "higher",
-        ),
-    )
-}
+_COSTS: Final = (
+    Metric("cost_bps", "Cost (bps a side)", "Costo (pb por lado)", Form(1)),
+    Metric("break_even_bps", "Break-even cost (bps a side)", "Costo de equilibrio (pb por lado)", Form(1)),
+)
+METRICS: Final = {metric.key: metric for metric in (*RESULTS, *_COSTS)}
 """Every metric by its key."""
