@@ -283,8 +283,8 @@ def test_empty_tables_of_the_database_are_empty_inputs(variables, tmp_path):
 
     engine = connect(f"sqlite:///{tmp_path}/empty.db")
     upgrade(engine)
-    tables = (table(engine, "USD/COP") for table in (BarTable, MacroTables, QuarantineTable))
-    frames = [table.as_of("market", NOON) for table in tables]
+    tables = (table(engine, "USD/COP", "market") for table in (BarTable, MacroTables, QuarantineTable))
+    frames = [table.as_of(NOON) for table in tables]
     assert render_quality(*frames, variables, NOON) == render_quality(*EMPTY, variables, NOON)
     engine.dispose()
 
