@@ -176,7 +176,7 @@ def _rule_text(rule: PublicationRule) -> str:
 
 
 def _timeline(seen: pd.DataFrame, bar_times: pd.DatetimeIndex) -> Any:
-    """When each value was published, and when a bar first saw it, over the last sessions."""
+    """Draw when each value was published, and when a bar first saw it, over the last sessions."""
     days = session_dates(bar_times)
     shown = np.unique(days)[-_SESSIONS_SHOWN - 1 :]
     recent = seen[session_dates(pd.DatetimeIndex(seen["bar"])) > shown[0]]
@@ -184,8 +184,7 @@ def _timeline(seen: pd.DataFrame, bar_times: pd.DatetimeIndex) -> Any:
     for day in shown[1:]:
         bars = bar_times[days == day].tz_convert(BOGOTA).tz_localize(None)
         drawn.add_vrect(x0=bars[0], x1=bars[-1] + BAR, fillcolor=CAUTION, opacity=0.25, line_width=0)
-    published = _bogota(recent["published_at"])
-    visible = _bogota(recent["bar"]) + BAR
+    published, visible = _bogota(recent["published_at"]), _bogota(recent["bar"]) + BAR
     gap = pd.Series([pd.NaT] * len(recent))
     drawn.add_scatter(
         x=np.column_stack([published, visible, gap]).ravel(), y=np.repeat(recent["variable"].to_numpy(), 3),

@@ -188,7 +188,7 @@ def _label_calendar(drawn: Any, first_year: int, n_years: int) -> Any:
 
 
 def _weeks_into_year(days: pd.DatetimeIndex) -> np.ndarray:
-    """Number of Mondays since the year began, the one of its first day left out."""
+    """Count the Mondays since the year began, the one of its first day left out."""
     new_year = days.to_numpy("datetime64[Y]").astype("datetime64[D]")
     weekday = (new_year.astype(int) + 3) % 7
     weeks: np.ndarray = (days.dayofyear.to_numpy() - 1 + weekday) // 7
@@ -223,7 +223,7 @@ def _flat_figure(bars: pd.DataFrame) -> Any:
 
 
 def _rules(findings: pd.DataFrame) -> list[_Rule]:
-    """Rules that found something: those that quarantine first, then by how much they found."""
+    """List the rules that found something: those that quarantine first, then by their number of findings."""
     if findings.empty:
         return []
     grouped = findings.sort_values("at", kind="stable").groupby(["rule", "severity"])
