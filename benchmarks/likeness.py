@@ -23,7 +23,7 @@ from dosvotos.contracts.parameters import SampleMarketParams
 from dosvotos.market.accounting import Tape, run_account
 from dosvotos.market.calendar import session_dates
 from dosvotos.market.features import MarketHistory, market_features
-from dosvotos.simulation.likeness import Comparison, compare
+from dosvotos.simulation.likeness import ComparedFigure, compare_figures
 from dosvotos.simulation.market import FIRST_SESSION, SimulatedMarket, simulate_market
 from dosvotos.simulation.oracle import oracle_targets
 from dosvotos.simulation.statistics import market_statistics
@@ -46,8 +46,8 @@ def simulated(seed: int, edge: float, variables: Variables) -> SimulatedMarket:
     return simulate_market(SampleMarketParams(seed=seed, start=FIRST_SESSION, edge=edge), variables, END)
 
 
-def compared(seed: int, edge: float, variables: Variables) -> list[Comparison]:
-    return compare(market_statistics(*simulated(seed, edge, variables)).figures)
+def compared(seed: int, edge: float, variables: Variables) -> list[ComparedFigure]:
+    return compare_figures(market_statistics(*simulated(seed, edge, variables)).figures)
 
 
 def oracle_sharpes(seed: int, variables: Variables) -> list[float]:
@@ -75,7 +75,7 @@ def demo_seconds(variables: Variables) -> float:
     return min(seconds)
 
 
-def likeness_table(runs: list[list[Comparison]]) -> Table:
+def likeness_table(runs: list[list[ComparedFigure]]) -> Table:
     table = Table("figure", "published", "mean", "spread", "tolerance", "asked for", "seeds inside")
     for rows in zip(*runs, strict=True):
         sample, first = np.array([row.sample for row in rows]), rows[0]

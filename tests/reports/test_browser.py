@@ -79,7 +79,7 @@ def test_a_leak_check_fits(fits):
     moment = dt.datetime(2026, 7, 31, 18, tzinfo=dt.UTC)
     inputs = ("finc_bond_yield10y_col_d_col10y", "finc_bond_yield10y_usa_d_ust10y")
     finding = Finding(
-        subject="rate_spread", rule="future", at=moment, words="It moved.", hint="shift", times=2
+        subject="rate_spread", rule="future", at=moment, detail="It moved.", hint="shift", n_probes=2
     )
     features = (FeatureReport(feature="rate_spread", probes=9, inputs=inputs, findings=(finding,)),)
     report = LeakReport(

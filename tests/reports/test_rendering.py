@@ -1,3 +1,4 @@
+import datetime as dt
 import re
 
 import jinja2
@@ -6,9 +7,11 @@ import pandas as pd
 import pytest
 
 from dosvotos.formats import PERCENT
+from dosvotos.leakage.report import FeatureReport, Finding, LeakReport
 from dosvotos.reports.figures import figure
+from dosvotos.reports.leakcheck import render_leakcheck
 from dosvotos.reports.rendering import environment, render
-from dosvotos.reports.tables import Cell, Column, number, table
+from dosvotos.reports.tables import Cell, Column, significant_digits, table
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(1)> & \"x\" 'y'"
 BLANK = """{% extends "base.html.j2" %}{% block kind %}blank{% endblock %}
@@ -74,7 +77,7 @@ def test_an_empty_table_keeps_its_head():
     [(np.nan, "\u2013"), (0.0, "0"), (4012.5, "4,012.50"), (1.23456789, "1.2346"), (-1e-7, "-1e-07")],
 )
 def test_numbers_have_five_digits(value, shown):
-    assert number(value) == shown
+    assert significant_digits(value) == shown
 
 
 def test_only_a_page_with_figures_carries_plotly_and_only_once():
@@ -97,3 +100,17 @@ def test_a_template_that_shows_what_its_view_does_not_hold_is_an_error():
         page("{{ forgotten }}")
     with pytest.raises(jinja2.UndefinedError):
         render("leakcheck")
+
+
+def test_a_leak_check_s_page_tells_each_finding_and_its_probes():
+    moment = dt.datetime(2026, 7, 31, 18, tzinfo=dt.UTC)
+    finding = Finding(subject="vix_z", rule="future", at=moment, detail="It moved.", hint="shift", n_probes=2)
+    features = (FeatureReport(feature="vix_z", probes=1200, inputs=("bars",), findings=(finding,)),)
+    page = render_leakcheck(
+        LeakReport(
+            pipeline="p", seed=0, bars=66_960, first_bar=moment, last_bar=moment, probes={"replay": 9},
+            features=features, dataset=(),
+        )
+    )  # fmt: skip
+    for shown in ("Not clean.", "<p>It moved.</p>", "looks like: shift", "found by 2 probes", ">1,200<"):
+        assert shown in page

@@ -13,7 +13,7 @@ from dosvotos.commands.main import cli
 from dosvotos.errors import LineageError, UnknownProposalError
 from dosvotos.promotion.decision import Vote, decide
 from dosvotos.promotion.extra_backtests import request_backtest
-from dosvotos.reports.validation_pack import PACK_FILE, gather, make_pack, write_pack
+from dosvotos.reports.validation_pack import PACK_FILE, make_pack, read_records, write_pack
 from tests.promotion.test_extra_backtests import BOTH
 from tests.proposal_fixtures import Desk
 
@@ -66,7 +66,7 @@ def reads_as(shown: str, value: Any) -> bool:
 
 
 def test_every_figure_equals_its_record_s_field(desk, proposal_id):
-    tree = gather(desk.engine, proposal_id)
+    tree = read_records(desk.engine, proposal_id)
     cells = html.fromstring(make_pack(desk.engine, proposal_id)).xpath("//*[@data-field]")
     assert len(cells) > 250
     for cell in cells:
@@ -94,7 +94,7 @@ def test_it_holds_all_that_a_validator_asks_for(desk, proposal_id):
         "Lineage, from the data to the vote", "Votes of people",
     ]  # fmt: skip
     named = {cell.get("data-field") for cell in page.xpath("//*[@data-field]")}
-    tree = gather(desk.engine, proposal_id)
+    tree = read_records(desk.engine, proposal_id)
     for record, parts in {
         "results.metrics": tree["results"]["metrics"].keys() - {"ruined"},
         "promotion_proposals.criteria_results": tree["promotion_proposals"]["criteria_results"],

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dosvotos.reports.likeness import render_likeness
-from dosvotos.simulation.likeness import LEFT_OUT, TOLERANCES, Comparison, Tolerance, compare
+from dosvotos.simulation.likeness import LEFT_OUT, TOLERANCES, ComparedFigure, Tolerance, compare_figures
 from dosvotos.simulation.statistics import MarketStatistics, market_statistics, published_figures
 from tests.simulation.market_factory import market
 
@@ -16,18 +16,18 @@ PUBLISHED = published_figures()
 def test_a_tolerance_is_a_share_or_a_distance():
     assert Tolerance(0.1, relative=True).of(-8.0) == pytest.approx(0.8)
     assert Tolerance(0.1, relative=False).of(-8.0) == 0.1
-    assert Comparison("x", 1.0, 1.1, 0.11).inside and not Comparison("x", 1.0, 0.8, 0.11).inside
+    assert ComparedFigure("x", 1.0, 1.1, 0.11).inside and not ComparedFigure("x", 1.0, 0.8, 0.11).inside
 
 
 def test_the_published_figures_lie_inside_and_others_do_not():
-    assert all(row.inside for row in compare(PUBLISHED))
+    assert all(row.inside for row in compare_figures(PUBLISHED))
     shifted = {name: value * 2 + 30 for name, value in PUBLISHED.items()}
-    assert not any(row.inside for row in compare(shifted))
+    assert not any(row.inside for row in compare_figures(shifted))
 
 
 def test_every_published_figure_is_compared_or_left_out_for_a_reason():
     """The rest are what a figure is made of, not figures of their own."""
-    compared = {row.name for row in compare(PUBLISHED)}
+    compared = {row.name for row in compare_figures(PUBLISHED)}
     assert set(TOLERANCES) <= compared and not compared & set(LEFT_OUT)
     rest = {re.sub(r"\.[^.]*$", "", name) for name in set(PUBLISHED) - compared - set(LEFT_OUT)}
     by_year = {"intraday.ar1_by_year", "daily.std_by_year", "daily.drift_by_year_pct"}
@@ -44,7 +44,7 @@ def test_every_published_figure_is_compared_or_left_out_for_a_reason():
 
 
 def test_a_measured_figure_takes_the_published_ones_place():
-    rows = {row.name: row for row in compare(PUBLISHED, {"daily.cc_std_pct": 0.5})}
+    rows = {row.name: row for row in compare_figures(PUBLISHED, {"daily.cc_std_pct": 0.5})}
     assert rows["daily.cc_std_pct"].real == 0.5 and not rows["daily.cc_std_pct"].inside
     assert rows["daily.intraday_std_pct"].inside
 
@@ -81,7 +81,7 @@ def first_table(page: str) -> dict[str, list[str]]:
 
 @pytest.mark.slow
 def test_the_table_shows_both_markets_and_the_verdict(page: str, measured: MarketStatistics):
-    rows = compare(measured.figures)
+    rows = compare_figures(measured.figures)
     assert f"<b>{sum(row.inside for row in rows)} of {len(rows)}</b>" in page
     table = first_table(page)
     real, sample, tolerance, inside = table["close to close: standard deviation, %"]
@@ -101,5 +101,5 @@ def test_a_figure_outside_is_said_to_be(measured: MarketStatistics):
 
 @pytest.mark.slow
 def test_the_sample_is_inside_nearly_everywhere(measured: MarketStatistics):
-    rows = compare(measured.figures)
+    rows = compare_figures(measured.figures)
     assert np.mean([row.inside for row in rows]) > 0.97

@@ -22,7 +22,7 @@ from dosvotos.files import write_file
 from dosvotos.market.dataset import select_bars
 from dosvotos.market.splits import splits_of
 from dosvotos.promotion.report_files import read_report
-from dosvotos.reports.comparison import figure_rows, pair_rows, render_comparison
+from dosvotos.reports.comparison import metric_rows, pair_rows, render_comparison
 
 
 class Written(NamedTuple):
@@ -60,7 +60,7 @@ def print_comparison(written: Written) -> None:
     sides = plain_table(window, *comparison.experiments)
     for column in sides.columns[1:]:
         column.justify = "right"
-    for row in figure_rows(comparison):
+    for row in metric_rows(comparison):
         sides.add_row(*row)
     console.print(sides)
     pairs = plain_table("a - b", "Sharpe difference", "90% interval", "a beats b")

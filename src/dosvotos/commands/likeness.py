@@ -35,7 +35,7 @@ def experiment_parameters(env: str) -> Parameters:
 def write_likeness(parameters: Parameters, data: Path | None, page: Path, edge: float) -> tuple[int, int]:
     """Measure both markets, write the page, and count the figures inside their tolerance and all of them."""
     from dosvotos.reports.likeness import render_likeness
-    from dosvotos.simulation.likeness import compare
+    from dosvotos.simulation.likeness import compare_figures
     from dosvotos.simulation.market import FIRST_SESSION, simulate_market
     from dosvotos.simulation.statistics import market_statistics
 
@@ -52,7 +52,7 @@ def write_likeness(parameters: Parameters, data: Path | None, page: Path, edge: 
     real_name = "published statistics of 2020 to 2026" if data is None else f"the files in {data}"
     html = render_likeness(measured, name, measured_real, real_name)
     write_file(page, html.encode())
-    rows = compare(measured.figures, None if measured_real is None else measured_real.figures)
+    rows = compare_figures(measured.figures, None if measured_real is None else measured_real.figures)
     return sum(row.inside for row in rows), len(rows)
 
 

@@ -1,7 +1,7 @@
 """The A/B table as a page for people."""
 
-from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from markupsafe import escape
 
@@ -13,8 +13,6 @@ from dosvotos.reports.figures import MUTED, figure, line
 from dosvotos.reports.metrics import METRICS, RESULTS
 from dosvotos.reports.rendering import render
 from dosvotos.reports.tables import EN, Table, rows_table
-
-_T = TypeVar("_T")
 
 
 class _Part(NamedTuple):
@@ -40,7 +38,7 @@ def render_comparison(comparison: Comparison, looks: int) -> str:
         "comparison",
         comparison=comparison,
         looks=looks,
-        metrics=rows_table(figure_rows(comparison), ["metric", *names], right=names),
+        metrics=rows_table(metric_rows(comparison), ["metric", *names], right=names),
         pairs=rows_table(pair_rows(comparison), chance, right=chance[1:]),
         equity=_equity(comparison),
         stress=_stress({entry.name: entry.stress for entry in comparison.entries if entry.stress}),
@@ -49,7 +47,7 @@ def render_comparison(comparison: Comparison, looks: int) -> str:
     )
 
 
-def figure_rows(comparison: Comparison) -> list[tuple[str, ...]]:
+def metric_rows(comparison: Comparison) -> list[tuple[str, ...]]:
     """Write the metrics, a row a metric and a column a model; those no model has are left out."""
     return [
         (metric.label(), *(metric.write(entry.metrics.get(metric.key)) for entry in comparison.entries))
@@ -94,7 +92,8 @@ def _stress(stressed: dict[str, Stress]) -> _Part | None:
             name=escape(name), mode="lines+markers", hovertemplate="%{x:.1f} bps a side<br>Sharpe %{y:.2f}",
         )  # fmt: skip
     drawn.update_xaxes(title="cost, bps a side").update_yaxes(title="Sharpe ratio")
-    return _Part(drawn, _side_by_side("Sharpe ratio at", stressed, _stress_cells))
+    cells = {name: _stress_cells(stress) for name, stress in stressed.items()}
+    return _Part(drawn, _side_by_side("Sharpe ratio at", cells))
 
 
 def _stress_cells(stress: Stress) -> dict[str, str]:
@@ -117,7 +116,8 @@ def _cuts(parts: dict[str, Cuts]) -> _Part | None:
         sharpes = [cut.sharpe_ratio for cut in regimes]
         drawn.add_bar(x=[cut.name for cut in regimes], y=sharpes, name=escape(name))
     drawn.update_layout(barmode="group", showlegend=True).update_yaxes(title="Sharpe ratio")
-    return _Part(drawn, _side_by_side("Sharpe ratio, return", parts, _cut_cells))
+    cells = {name: _cut_cells(cuts) for name, cuts in parts.items()}
+    return _Part(drawn, _side_by_side("Sharpe ratio, return", cells))
 
 
 def _cut_cells(cuts: Cuts) -> dict[str, str]:
@@ -128,9 +128,8 @@ def _cut_cells(cuts: Cuts) -> dict[str, str]:
     }
 
 
-def _side_by_side(head: str, found: dict[str, _T], cells_of: Callable[[_T], dict[str, str]]) -> Table:
-    """Table of several models' named figures, in the first one's order."""
-    columns = [cells_of(one) for one in found.values()]
-    names = list(dict.fromkeys(name for column in columns for name in column))
-    rows = [(name, *(column.get(name, MISSING) for column in columns)) for name in names]
-    return rows_table(rows, [head, *found], right=list(found))
+def _side_by_side(head: str, models: Mapping[str, Mapping[str, str]]) -> Table:
+    """Table with a column a model and a row a figure, in the first model's order."""
+    names = dict.fromkeys(name for cells in models.values() for name in cells)
+    rows = [(name, *(cells.get(name, MISSING) for cells in models.values())) for name in names]
+    return rows_table(rows, [head, *models], right=list(models))

@@ -3,6 +3,7 @@
 Of test the page knows its record alone, which is coverage and hashes: its rows are not among the inputs.
 """
 
+from itertools import combinations
 from typing import Any, Final
 
 import numpy as np
@@ -16,17 +17,20 @@ from dosvotos.market.calendar import BAR, BOGOTA, session_dates
 from dosvotos.market.drift import SLIGHT, STRONG, feature_drift
 from dosvotos.market.normalization import CLIP, NormStats
 from dosvotos.market.visibility import first_visible, staleness
-from dosvotos.reports.figures import BLUE, DIVERGING, GRID, MUTED, NEAR, figure, line, subplots
+from dosvotos.reports.figures import BLUE, CAUTION, DIVERGING, GRID, MUTED, figure, line, subplots
 from dosvotos.reports.rendering import render
 from dosvotos.reports.tables import EN, Cell, Table, rows_table, table
 
-_SPLIT_COLOURS: Final = {"train": BLUE, "val": NEAR, "test": MUTED}
+_SPLIT_COLOURS: Final = {"train": BLUE, "val": CAUTION, "test": MUTED}
 _BINS: Final = 50
 _COLUMNS: Final = 4
 _SESSIONS_SHOWN: Final = 8
-_CLOSE: Final = 0.8
-"""Correlation from which two features are named as saying much the same."""
-_LIMITS: Final = {"slight": SLIGHT, "strong": STRONG, "clip": CLIP, "close": _CLOSE, "shown": _SESSIONS_SHOWN}
+_HIGH_CORRELATION: Final = 0.8
+"""Absolute correlation from which two features are named as saying much the same."""
+_LIMITS: Final = {
+    "slight": SLIGHT, "strong": STRONG, "clip": CLIP, "correlation": _HIGH_CORRELATION,
+    "sessions": _SESSIONS_SHOWN,
+}  # fmt: skip
 
 
 def render_dataset(
@@ -64,7 +68,7 @@ def render_dataset(
         drift=_drift(drift),
         strong=drift.loc[drift["psi"] > STRONG, "feature"].tolist(),
         histograms=_histograms(train, val, norm_stats),
-        close_pairs=_close_pairs(correlation),
+        correlated_pairs=_correlated_pairs(correlation),
         correlation=_heatmap(correlation),
         visibility=_visibility(seen, staleness(macro, bar_times, variables), variables),
         timeline=_timeline(seen, bar_times),
@@ -136,13 +140,9 @@ def _histograms(train: pd.DataFrame, val: pd.DataFrame, norm_stats: NormStats) -
     return drawn.update_layout(legend={"y": 1.04})
 
 
-def _close_pairs(correlation: pd.DataFrame) -> list[str]:
-    values: np.ndarray = correlation.to_numpy(float)
-    pairs = np.argwhere(np.triu(np.abs(values) >= _CLOSE, 1))
-    return [
-        f"{MARKET_FEATURES[i]} and {MARKET_FEATURES[j]} ({EN.number(values[i, j], signed=True)})"
-        for i, j in pairs
-    ]
+def _correlated_pairs(correlation: pd.DataFrame) -> list[str]:
+    pairs = [(a, b, correlation.loc[a, b]) for a, b in combinations(correlation, 2)]
+    return [f"{a} and {b} ({EN.number(r, signed=True)})" for a, b, r in pairs if abs(r) >= _HIGH_CORRELATION]
 
 
 def _heatmap(correlation: pd.DataFrame) -> Any:
@@ -160,7 +160,7 @@ def _visibility(seen: pd.DataFrame, shares: pd.DataFrame, variables: dict[str, M
         own, limit = seen[seen["variable"] == name], variables[full].ffill_max_days
         age = shares[name] * limit
         rows.append({
-            "variable": full, "published": _in_words(variables[full].publication), "values": len(own),
+            "variable": full, "published": _rule_text(variables[full].publication), "values": len(own),
             "seen first at the open": float((own["slot"] == 0).mean()) if len(own) else np.nan,
             "median wait, hours": own["waited"].median(), "median age, days": age.median(),
             "greatest age, days": age.max(), "limit, days": limit,
@@ -171,21 +171,20 @@ def _visibility(seen: pd.DataFrame, shares: pd.DataFrame, variables: dict[str, M
     return table(rows, forms)
 
 
-def _in_words(rule: PublicationRule) -> str:
+def _rule_text(rule: PublicationRule) -> str:
     return f"{rule.rule}, {rule.time:%H:%M} {rule.zone.split('/')[-1].replace('_', ' ')}"
 
 
 def _timeline(seen: pd.DataFrame, bar_times: pd.DatetimeIndex) -> Any:
-    """When each value was published, and when a bar first saw it, over the last sessions."""
+    """Draw when each value was published, and when a bar first saw it, over the last sessions."""
     days = session_dates(bar_times)
     shown = np.unique(days)[-_SESSIONS_SHOWN - 1 :]
     recent = seen[session_dates(pd.DatetimeIndex(seen["bar"])) > shown[0]]
     drawn = figure(height=340)
     for day in shown[1:]:
         bars = bar_times[days == day].tz_convert(BOGOTA).tz_localize(None)
-        drawn.add_vrect(x0=bars[0], x1=bars[-1] + BAR, fillcolor=NEAR, opacity=0.25, line_width=0)
-    published = _bogota(recent["published_at"])
-    visible = _bogota(recent["bar"]) + BAR
+        drawn.add_vrect(x0=bars[0], x1=bars[-1] + BAR, fillcolor=CAUTION, opacity=0.25, line_width=0)
+    published, visible = _bogota(recent["published_at"]), _bogota(recent["bar"]) + BAR
     gap = pd.Series([pd.NaT] * len(recent))
     drawn.add_scatter(
         x=np.column_stack([published, visible, gap]).ravel(), y=np.repeat(recent["variable"].to_numpy(), 3),

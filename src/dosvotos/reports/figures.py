@@ -6,7 +6,7 @@ from typing import Any, Final
 from markupsafe import Markup
 
 GOOD: Final = "#2f7f79"
-NEAR: Final = "#d9a441"
+CAUTION: Final = "#d9a441"
 BAD: Final = "#c0563b"
 BLUE: Final = "#1f5f8b"
 VIOLET: Final = "#7a5c93"
@@ -14,7 +14,7 @@ MUTED: Final = "#9aa7b3"
 INK: Final = "#1c2733"
 SMALL_PRINT: Final = "#5a6875"
 GRID: Final = "#e6eaee"
-COLOURS: Final = (BLUE, BAD, GOOD, NEAR, VIOLET, MUTED)
+COLOURS: Final = (BLUE, BAD, GOOD, CAUTION, VIOLET, MUTED)
 """Of lines and bars beside each other, in order; they stay apart for colour-blind readers."""
 DIVERGING: Final = [[0, BAD], [0.5, "#ffffff"], [1, BLUE]]
 """Of a heatmap whose middle is zero."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from dosvotos.reports.figures import BAD, BLUE, DIVERGING, MUTED, figure, line, subplots
 from dosvotos.simulation.calibration import SPOT, measured_statistics
-from dosvotos.simulation.likeness import STEPPING, compare
+from dosvotos.simulation.likeness import STEPPING, compare_figures
 from dosvotos.simulation.statistics import VOLATILITY_LAGS, MarketStatistics, published_correlation
 
 COLOURS: Final = {"real": BLUE, "sample": BAD}
@@ -23,18 +23,19 @@ def draw_likeness(sample: MarketStatistics, real: MarketStatistics | None, known
     """Draw every plot, by its name; `known` are the real market's figures, measured or published."""
     measured, simulated = measured_statistics(), sample.figures
     nights = sample.overnight["scaled"].to_numpy(), real.overnight["scaled"].to_numpy() if real else None
+    returns = real.autocorrelation if real else measured["autocorrelation_1_12"]
     sizes = real.abs_autocorrelation if real else measured["abs_autocorrelation_1_12"]
     weekdays = [f"daily.std_by_dow.{day}" for day in range(5)]
     gaps = [f"daily.overnight_std_pct.{gap}" for gap in NIGHTS]
     return {
         "returns": _tails(sample.standardised, real.standardised if real else None, measured["return_size"]),
         "slots": _by_slot(sample, known),
-        "memory": _memory(sample, real.autocorrelation if real else measured["autocorrelation_1_12"]),
-        "size_memory": _lines(_LAGS, sizes, sample.abs_autocorrelation, "bars later"),
+        "autocorrelation": _autocorrelation(sample, returns),
+        "abs_autocorrelation": _lines(_LAGS, sizes, sample.abs_autocorrelation, "bars later"),
         "regimes": _regimes(sample, real, known),
-        "volatility_memory": _volatility_memory(simulated, known),
-        "weekdays": _labelled(WEEKDAYS, weekdays, simulated, known),
-        "nights": _labelled(tuple(NIGHTS.values()), gaps, simulated, known),
+        "volatility_autocorrelation": _volatility_autocorrelation(simulated, known),
+        "weekdays": _labelled_bars(WEEKDAYS, weekdays, simulated, known),
+        "nights": _labelled_bars(tuple(NIGHTS.values()), gaps, simulated, known),
         "night_tails": _tails(*nights, measured["night_size"]),
         "correlations": _correlations(sample, real),
         "betas": _betas(simulated, known),
@@ -42,22 +43,17 @@ def draw_likeness(sample: MarketStatistics, real: MarketStatistics | None, known
 
 
 def factor_names(sample: Figures, known: Figures) -> list[str]:
-    """The daily variables besides USD/COP that both markets know, in the published order."""
-    return [
-        name
-        for name in published_correlation().index
-        if name != SPOT and f"factors.std.{name}" in sample and f"factors.std.{name}" in known
-    ]
+    """List the daily variables besides USD/COP that both markets know, in the published order."""
+    names = (name for name in published_correlation().index if name != SPOT)
+    return [name for name in names if f"factors.std.{name}" in sample and f"factors.std.{name}" in known]
 
 
 def _tails(sizes: np.ndarray, real: np.ndarray | None, published: Sequence[float]) -> Any:
-    """Share of values with a larger size; the real market's published points, or its values where given."""
+    """Draw the share of values with a larger size; of the real market its values, or the published points."""
     drawn, grid = figure(), np.linspace(0, 8, 161)
     if real is None:
-        shares = measured_statistics()["share_larger"]
-        drawn.add_scatter(
-            x=published, y=shares, name="real", mode="markers", marker={"color": BLUE, "size": 10}
-        )
+        shares, dots = measured_statistics()["share_larger"], {"color": BLUE, "size": 10}
+        drawn.add_scatter(x=published, y=shares, name="real", mode="markers", marker=dots)
     else:
         drawn.add_scatter(x=grid, y=_share_larger(real, grid), name="real", line=line(BLUE))
     drawn.add_scatter(x=grid, y=_share_larger(sizes, grid), name="sample", line=line(BAD))
@@ -73,8 +69,8 @@ def _by_slot(sample: MarketStatistics, known: Figures) -> Any:
     return _lines(slots, real, sample.slot_volatility, "slot (five minutes each)", [0, 2.1])
 
 
-def _memory(sample: MarketStatistics, real: Sequence[float] | np.ndarray) -> Any:
-    """Autocorrelation of returns, with the band of chance."""
+def _autocorrelation(sample: MarketStatistics, real: Sequence[float] | np.ndarray) -> Any:
+    """Draw the autocorrelation of returns, with the band of chance."""
     drawn = _bars(_LAGS, real, sample.autocorrelation)
     chance = 1.96 / np.sqrt(len(sample.standardised))
     drawn.add_hrect(-chance, chance, fillcolor=MUTED, opacity=0.25, line_width=0)
@@ -83,17 +79,15 @@ def _memory(sample: MarketStatistics, real: Sequence[float] | np.ndarray) -> Any
 
 
 def _regimes(sample: MarketStatistics, real: MarketStatistics | None, known: Figures) -> Any:
-    """Trailing volatility, its highest quarter strong; without real prices the published levels of both."""
+    """Draw trailing volatility, its highest quarter bold; without real prices their published levels."""
     drawn = figure(height=360)
     for name, market in (("real", real), ("sample", sample)):
         if market is None:
             continue
         trailing, thin = market.daily["trailing_std_pct"], line(COLOURS[name], 0.9)
-        strong = trailing.where(market.daily["high"])
+        strong, bold = trailing.where(market.daily["high"]), thin | {"width": 3}
         drawn.add_scatter(x=trailing.index, y=trailing, name=name, line=thin, opacity=0.7)
-        drawn.add_scatter(
-            x=strong.index, y=strong, showlegend=False, hoverinfo="skip", line=thin | {"width": 3}
-        )
+        drawn.add_scatter(x=strong.index, y=strong, showlegend=False, hoverinfo="skip", line=bold)
     if real is None:
         for name, text in (("std_high_pct", "volatile quarter"), ("std_low_pct", "other days")):
             level = known[f"daily.regimes.{name}"]
@@ -104,8 +98,8 @@ def _regimes(sample: MarketStatistics, real: MarketStatistics | None, known: Fig
     return drawn.update_yaxes(rangemode="tozero", title="%").update_layout(showlegend=True)
 
 
-def _volatility_memory(sample: Figures, known: Figures) -> Any:
-    """Autocorrelation of sessions' volatility."""
+def _volatility_autocorrelation(sample: Figures, known: Figures) -> Any:
+    """Draw the autocorrelation of sessions' volatility."""
     names = [f"intraday.sigma5_log_ac.{lag}" for lag in VOLATILITY_LAGS]
     real, simulated = ([figures[name] for name in names] for figures in (known, sample))
     drawn = _lines(VOLATILITY_LAGS, real, simulated, "sessions later", [0, 0.6])
@@ -113,7 +107,7 @@ def _volatility_memory(sample: Figures, known: Figures) -> Any:
 
 
 def _correlations(sample: MarketStatistics, real: MarketStatistics | None) -> Any:
-    """Correlations of daily changes in both markets, and their difference."""
+    """Draw the correlations of daily changes in both markets, and their difference."""
     wanted = published_correlation() if real is None else real.correlation
     names = [name for name in published_correlation().index if name in wanted and name in sample.correlation]
     labels = [_short(name) for name in names]
@@ -132,16 +126,15 @@ def _correlations(sample: MarketStatistics, real: MarketStatistics | None) -> An
 
 
 def _betas(sample: Figures, known: Figures) -> Any:
-    """Move of USD/COP with one standard deviation of each factor, the tolerance as whiskers."""
+    """Draw the move of USD/COP with one standard deviation of each factor, the tolerance as whiskers."""
     names = [name for name in factor_names(sample, known) if name not in STEPPING]
-    tolerance = {row.name: row.tolerance for row in compare(sample, known)}
+    tolerance = {row.name: row.tolerance for row in compare_figures(sample, known)}
     keys = [f"factors.usdcop_corr.{name}" for name in names]
-    spots = known["daily.cc_std_pct"], sample["daily.cc_std_pct"]
-    real, simulated = (
-        [figures[key] * spot for key in keys] for figures, spot in zip((known, sample), spots, strict=True)
+    real, simulated, whiskers = (
+        [figures[key] * market["daily.cc_std_pct"] for key in keys]
+        for figures, market in ((known, known), (sample, sample), (tolerance, known))
     )
     drawn = _bars([_short(name) for name in names], real, simulated)
-    whiskers = [tolerance[key] * spots[0] for key in keys]
     drawn.data[0].error_y = {"type": "data", "array": whiskers, "color": MUTED, "thickness": 1}
     return drawn.update_yaxes(title="%")
 
@@ -161,7 +154,7 @@ def _bars(x: Sequence[object], real: Any, sample: Any) -> Any:
     return drawn
 
 
-def _labelled(labels: Sequence[str], names: list[str], sample: Figures, known: Figures) -> Any:
+def _labelled_bars(labels: Sequence[str], names: list[str], sample: Figures, known: Figures) -> Any:
     real, simulated = ([figures.get(name) for name in names] for figures in (known, sample))
     return _bars(labels, real, simulated).update_traces(texttemplate="%{y:.2f}")
 

@@ -24,7 +24,7 @@ from dosvotos.quality.freshness import (
     session_calendar,
     summary_table,
 )
-from dosvotos.reports.figures import BAD, GOOD, GRID, NEAR, VIOLET, figure
+from dosvotos.reports.figures import BAD, CAUTION, GOOD, GRID, VIOLET, figure
 from dosvotos.reports.rendering import render
 from dosvotos.reports.sparklines import HEIGHT, WIDTH, Sparkline, sparklines
 from dosvotos.reports.tables import EN, Table, table
@@ -38,12 +38,11 @@ _NEAR_SHARE: Final = 0.75
 """Share of its limit from which an age counts as near it."""
 _REACH: Final = 1.5
 """Largest share of the limit that the bar of an age shows."""
-_KIND_COLOURS: Final = dict(zip(KINDS, (GOOD, "#9ccac4", "#f0d58a", NEAR, BAD, GRID, VIOLET), strict=True))
+_KIND_COLOURS: Final = dict(zip(KINDS, (GOOD, "#9ccac4", "#f0d58a", CAUTION, BAD, GRID, VIOLET), strict=True))
 _AGE_COLOURS: Final = {
-    f"below {_NEAR_SHARE:.0%} of the limit": GOOD,
-    f"{_NEAR_SHARE:.0%} to 100% of it": NEAR,
+    f"below {_NEAR_SHARE:.0%} of the limit": GOOD, f"{_NEAR_SHARE:.0%} to 100% of it": CAUTION,
     "past it": BAD,
-}
+}  # fmt: skip
 _NO_AXIS: Final = {"showgrid": False, "zeroline": False, "showline": False, "ticks": ""}
 
 
@@ -134,7 +133,7 @@ def _series(row: Any, line: Sparkline | None) -> _Series:
         origin=row.priority if absent else f"{row.priority} from {_clip(row.source, 40)}",
         sparkline=line,
         age_width=100 * min(used, _REACH) / _REACH,
-        colour=BAD if row.state == STALE else NEAR if used >= _NEAR_SHARE else GOOD,
+        colour=BAD if row.state == STALE else CAUTION if used >= _NEAR_SHARE else GOOD,
     )
 
 
@@ -177,8 +176,8 @@ def _heatmap(calendar: pd.DataFrame) -> Any:
 def _label_calendar(drawn: Any, first_year: int, n_years: int) -> Any:
     months = pd.date_range(f"{first_year}-01-01", periods=12, freq="MS")
     drawn.update_xaxes(
-        tickvals=_weeks_into_year(months).tolist(), ticktext=EN.months(), side="top", range=[-0.5, 53.5],
-        **_NO_AXIS,
+        tickvals=_weeks_into_year(months).tolist(), ticktext=months.strftime("%b").tolist(), side="top",
+        range=[-0.5, 53.5], **_NO_AXIS,
     )  # fmt: skip
     drawn.update_yaxes(
         tickvals=[8 * year + 3 for year in range(n_years)],
@@ -189,7 +188,7 @@ def _label_calendar(drawn: Any, first_year: int, n_years: int) -> Any:
 
 
 def _weeks_into_year(days: pd.DatetimeIndex) -> np.ndarray:
-    """Number of Mondays since the year began, the one of its first day left out."""
+    """Count the Mondays since the year began, the one of its first day left out."""
     new_year = days.to_numpy("datetime64[Y]").astype("datetime64[D]")
     weekday = (new_year.astype(int) + 3) % 7
     weeks: np.ndarray = (days.dayofyear.to_numpy() - 1 + weekday) // 7
@@ -199,11 +198,8 @@ def _weeks_into_year(days: pd.DatetimeIndex) -> np.ndarray:
 def _flat_bars(bars: pd.DataFrame) -> _Drawn | None:
     if bars.empty:
         return None
-    shares, sizes = flat_shares(bars), bars["source"].value_counts().to_dict()
-    rows = [
-        {"source": _clip(source), "bars": sizes[source], "flat": share}
-        for source, share in shares.to_dict().items()
-    ]
+    shares, sizes = flat_shares(bars), bars["source"].value_counts()
+    rows = [{"source": _clip(name), "bars": sizes[name], "flat": share} for name, share in shares.items()]
     return _Drawn(_flat_figure(bars) if shares.any() else None, table=table(rows, {"flat": PERCENT}))
 
 
@@ -227,7 +223,7 @@ def _flat_figure(bars: pd.DataFrame) -> Any:
 
 
 def _rules(findings: pd.DataFrame) -> list[_Rule]:
-    """Rules that found something: those that quarantine first, then by how much they found."""
+    """List the rules that found something: those that quarantine first, then by their number of findings."""
     if findings.empty:
         return []
     grouped = findings.sort_values("at", kind="stable").groupby(["rule", "severity"])

@@ -10,7 +10,7 @@ from dosvotos.formats import COUNT, MISSING, RATIO, Form
 from dosvotos.hashing import short
 from dosvotos.reports.figures import to_html
 from dosvotos.reports.metrics import METRICS
-from dosvotos.reports.tables import EN, is_missing, number
+from dosvotos.reports.tables import EN, is_missing, significant_digits
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -45,7 +45,7 @@ def environment() -> "Environment":
     )  # fmt: skip
     templates.globals |= {"f": EN, "Form": Form, "COUNT": COUNT, "RATIO": RATIO, "METRICS": METRICS}
     templates.globals |= {"MISSING": MISSING, "static": _static, "plotly_js": _plotly_js}
-    templates.filters |= {"plotly": to_html, "short": short, "significant": number}
+    templates.filters |= {"plotly": to_html, "short": short, "significant": significant_digits}
     templates.tests["missing"] = is_missing
     return templates
 

@@ -30,7 +30,7 @@ def sparklines(
     variables: Mapping[str, MacroVariable],
     as_of: pd.Timestamp,
 ) -> dict[str, Sparkline]:
-    """Draw the closes, and each variable's values.
+    """Draw the closes and each variable's values, a line each by its name.
 
     Parameters
     ----------

@@ -58,7 +58,8 @@ def table(
     right : collection of str
         Columns set to the right although they hold more than numbers.
     """
-    columns = _columns(rows)
+    cells = pd.DataFrame(rows, dtype=object)
+    columns = {str(name): cells[name].tolist() for name in cells}
     shown = [[_cell(v, (forms or {}).get(name)) for v in values] for name, values in columns.items()]
     heads = (Column(name, _css(values, name in right)) for name, values in columns.items())
     return Table(tuple(heads), tuple(zip(*shown, strict=True)))
@@ -69,17 +70,11 @@ def rows_table(rows: Iterable[Sequence[Any]], columns: Sequence[str], right: Col
     return table(pd.DataFrame(list(rows), columns=list(columns), dtype=object), right=right)
 
 
-def number(value: float) -> str:
+def significant_digits(value: float) -> str:
     """Write five significant digits, or two decimals from a thousand on; a dash for NaN."""
     if np.isnan(value):
         return MISSING
     return EN.number(value) if abs(value) >= 1000 else f"{value:.5g}"
-
-
-def _columns(rows: pd.DataFrame | Sequence[Mapping[str, object]]) -> dict[str, list[Any]]:
-    if isinstance(rows, pd.DataFrame):
-        return {str(name): rows[name].tolist() for name in rows}
-    return {name: [row[name] for row in rows] for name in rows[0]} if rows else {}
 
 
 def _is_number(value: object) -> bool:
@@ -109,7 +104,7 @@ def _text(value: Any, form: Form | None) -> str:
         return "yes" if value else "no"
     if _is_number(value):
         form = COUNT if form is None and isinstance(value, int) else form
-        return EN.write(value, form) if form else number(value)
+        return EN.write(value, form) if form else significant_digits(value)
     if isinstance(value, pd.Timestamp):
         return EN.moment(value) if value.tzinfo else f"{value:%Y-%m-%d}"
     return str(value)

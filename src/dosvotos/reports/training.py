@@ -40,7 +40,8 @@ def render_training(contract: ExperimentContract, record: TrainingRecord, curves
     record : TrainingRecord
     curves : mapping of seed to validations
     """
-    shown = {seed: curves[seed] for seed in _candidate_last(record)}
+    in_order = sorted((seed.seed for seed in record.seeds), key=lambda seed: seed == record.seed)
+    shown = {seed: curves[seed] for seed in in_order}  # the candidate's line lies above the others
     returns = [seed.best_val_reward for seed in record.seeds]
     return render(
         "training",
@@ -65,18 +66,13 @@ def render_training(contract: ExperimentContract, record: TrainingRecord, curves
 
 
 def kept_validation(curve: Sequence[Validation]) -> Validation:
-    """The validation whose policy was kept: the first best of the last phase."""
+    """Return the validation whose policy was kept: the first best of the last phase."""
     last = [validation for validation in curve if validation.phase == curve[-1].phase]
     return max(last, key=lambda validation: validation.val_return)
 
 
-def _candidate_last(record: TrainingRecord) -> list[int]:
-    """The candidate's line lies above the others."""
-    return sorted((seed.seed for seed in record.seeds), key=lambda seed: seed == record.seed)
-
-
 def _over_time(curves: Curves, candidate: int, name: str, form: str) -> Any:
-    """Draw a field of every seed's validations, and the kept policy's."""
+    """Draw a field of every seed's validations, that of the kept policy marked."""
     drawn = _lines(figure(), curves, candidate, lambda validation: getattr(validation, name))
     kept = kept_validation(curves[candidate])
     drawn.update_traces(mode="lines+markers", marker_size=5)
@@ -93,25 +89,26 @@ def _loss(curves: Curves, candidate: int, name: str) -> Any:
 
 
 def _lines(drawn: Any, curves: Curves, candidate: int, value_of: Callable[[Validation], float | None]) -> Any:
-    """Draw what validations have, a line a seed, over the phases."""
+    """Draw a value of the validations, a line a seed, over the phases; None is left out."""
     _shade(drawn, curves)
     for i, (seed, curve) in enumerate(curves.items()):
         points = [(v.timesteps, value_of(v)) for v in curve if value_of(v) is not None]
-        own = seed == candidate
+        is_candidate = seed == candidate
         drawn.add_scatter(
             x=[steps for steps, _ in points], y=[value for _, value in points], mode="lines",
-            name=f"seed {seed}" + (", candidate" if own and len(curves) > 1 else ""), line=_seed_line(i, own),
+            name=f"seed {seed}" + (", candidate" if is_candidate and len(curves) > 1 else ""),
+            line=_seed_line(i, is_candidate),
         )  # fmt: skip
     return drawn
 
 
-def _seed_line(i: int, own: bool) -> dict[str, Any]:
-    others = [colour for colour in (*COLOURS[1:], *_COMPONENT_COLOURS[5:]) if colour != BLUE]
-    return line(BLUE, 3) if own else line(others[i % len(others)], 1.3)
+def _seed_line(i: int, is_candidate: bool) -> dict[str, Any]:
+    others = (*COLOURS[1:], *_COMPONENT_COLOURS[5:])
+    return line(BLUE, 3) if is_candidate else line(others[i % len(others)], 1.3)
 
 
 def _shade(drawn: Any, curves: Curves) -> None:
-    """The phases behind the lines, each to its longest seed's end."""
+    """Shade the phases behind the lines, each to the end of its longest seed."""
     longest = max(curves.values(), key=lambda curve: curve[-1].timesteps)
     start = 0
     for i, phase in enumerate(dict.fromkeys(validation.phase for validation in longest)):
@@ -172,13 +169,10 @@ def _lineage(contract: ExperimentContract, record: TrainingRecord) -> Table:
     facts = {
         "model id": record.model_id,
         **{name.replace("_", " "): getattr(record, name) for name in hashes},
-        "feature order hash": contract.feature_order_hash,
-        "engine": record.engine,
-        "torch threads": record.torch_threads,
-        "BLAS threads": record.blas_threads,
-        "trained by": record.trained_by,
-        "data as of": f"{EN.moment(contract.data_as_of)} UTC",
+        "feature order hash": contract.feature_order_hash, "engine": record.engine,
+        "torch threads": record.torch_threads, "BLAS threads": record.blas_threads,
+        "trained by": record.trained_by, "data as of": f"{EN.moment(contract.data_as_of)} UTC",
         "MLflow run": record.mlflow_run_id,
-    }
+    }  # fmt: skip
     rows = [(name, None if value is None else str(value)) for name, value in facts.items()]
     return rows_table(rows, ["", "value"])

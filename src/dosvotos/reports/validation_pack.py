@@ -64,7 +64,7 @@ _ACCOUNTS: Final = {
 _ALARMING: Final = "IN-SAMPLE"
 
 Field = tuple[str, str] | tuple[str, str, Form | None]
-"""Words, and a path or the end of one; then the form of a number, without which it has all its digits."""
+"""A label, and a path or the end of one; then the form of a number, without which it has all its digits."""
 
 
 class Facts:
@@ -79,7 +79,7 @@ class Facts:
     def __init__(self, tree: Mapping[str, Any]) -> None:
         self._tree = tree
 
-    def at(self, path: str) -> Any:
+    def value(self, path: str) -> Any:
         """Give the value of a field, as ``results.metrics.sharpe_ratio``; None where it has none."""
         value: Any = self._tree
         for part in path.split("."):
@@ -88,7 +88,7 @@ class Facts:
 
     def cell(self, path: str, form: Form | None = None) -> Cell:
         """Write a field's value, its path beside it."""
-        value = self.at(path)
+        value = self.value(path)
         if value is None:
             text = MISSING
         elif isinstance(value, bool):
@@ -97,32 +97,32 @@ class Facts:
             text = EN.write(value, form) if form else str(value)
         return Cell(text, bad=value == _ALARMING, field=path)
 
-    def rows(self, fields: Iterable[Field]) -> Table:
-        """Give a table of words, value and path."""
-        rows = [(words, self.cell(path, *form), _path(path)) for words, path, *form in fields]
+    def table(self, fields: Iterable[Field]) -> Table:
+        """Give a table of labels, values and paths."""
+        rows = [(label, self.cell(path, *form), _path(path)) for label, path, *form in fields]
         return rows_table(rows, ["", "value", "field"])
 
-    def records(self, lists: Iterable[str], columns: Sequence[Field]) -> Table:
-        """Give a table of the records in lists: a row a record, its path last, a column a field below it."""
+    def records_table(self, lists: Iterable[str], columns: Sequence[Field]) -> Table:
+        """Give a table of the records in lists: a row a record, its path last, a column a field of it."""
         rows = [
             (*(self.cell(f"{record}.{name}", *form) for _, name, *form in columns), _path(record))
             for path in lists
-            for record in self.items(path)
+            for record in self.item_paths(path)
         ]
-        right = [words for words, _, *form in columns if form]
-        return rows_table(rows, [*(words for words, *_ in columns), "field"], right=right)
+        right = [label for label, _, *form in columns if form]
+        return rows_table(rows, [*(label for label, *_ in columns), "field"], right=right)
 
-    def items(self, path: str) -> list[str]:
+    def item_paths(self, path: str) -> list[str]:
         """Give the paths of a list's items."""
-        return [f"{path}.{n}" for n in range(len(self.at(path) or ()))]
+        return [f"{path}.{n}" for n in range(len(self.value(path) or ()))]
 
     def fields(self, path: str) -> list[Field]:
         """Give the fields of a record under their own names."""
-        return [(name, f"{path}.{name}") for name in self.at(path)]
+        return [(name, f"{path}.{name}") for name in self.value(path)]
 
 
 def write_pack(engine: Engine, proposal_id: int) -> Path:
-    """Write a proposal's pack beside its files, over the one there; gives its path.
+    """Write a proposal's pack beside its files, over the one there, and return its path.
 
     Raises
     ------
@@ -138,11 +138,11 @@ def write_pack(engine: Engine, proposal_id: int) -> Path:
 
 def make_pack(engine: Engine, proposal_id: int) -> str:
     """Draw a proposal's pack as the records stand now, votes and all; raises as `write_pack`."""
-    return render_pack(gather(engine, proposal_id))
+    return render_pack(read_records(engine, proposal_id))
 
 
-def gather(engine: Engine, proposal_id: int) -> dict[str, Any]:
-    """All records behind a proposal, JSON-like, by name; the files are checked against their hashes."""
+def read_records(engine: Engine, proposal_id: int) -> dict[str, Any]:
+    """Return all records behind a proposal, JSON-like, by name; checks the files against their hashes."""
     with reading(engine) as connection:
         proposal = get_proposal(connection, proposal_id)
         model = get_model(connection, proposal.model_id)
@@ -159,7 +159,7 @@ def gather(engine: Engine, proposal_id: int) -> dict[str, Any]:
 
 
 def render_pack(tree: Mapping[str, Any]) -> str:
-    """Draw the pack from the records that `gather` gives."""
+    """Draw the pack from what `read_records` returns."""
     facts = Facts(tree)
     return render(
         "validation_pack", facts=facts, metrics=_metrics(facts), evidence=_evidence(facts),
@@ -168,8 +168,8 @@ def render_pack(tree: Mapping[str, Any]) -> str:
 
 
 def _metrics(facts: Facts) -> Table:
-    """Give the metrics of each account there is, their paths in the last row."""
-    accounts = {words: path for words, path in _ACCOUNTS.items() if facts.at(path)}
+    """Give the metrics of each account there is, a column an account, its path in the last row."""
+    accounts = {label: path for label, path in _ACCOUNTS.items() if facts.value(path)}
     rows = [
         (metric.label(), *(facts.cell(f"{path}.{metric.key}", metric.form) for path in accounts.values()))
         for metric in RESULTS
@@ -200,15 +200,13 @@ def _drawdown(tree: Mapping[str, Any]) -> Any:
 
 def _evidence(facts: Facts) -> list[Field]:
     path = "promotion_proposals.evidence"
-    fields: list[Field] = []
-    for name in _leaves(facts.at(path)):
-        if not name.startswith(("notes", "missing")):  # told among the limits
-            words, form = _evidence_words(name)
-            fields.append((words, f"{path}.{name}", form))
-    return fields
+    names = (name for name in _leaves(facts.value(path)) if not name.startswith(("notes", "missing")))
+    described = ((name, *_describe_evidence(name)) for name in names)
+    return [(label, f"{path}.{name}", form) for name, label, form in described]
 
 
-def _evidence_words(name: str) -> tuple[str, Form | None]:
+def _describe_evidence(name: str) -> tuple[str, Form | None]:
+    """Give the label and the form of a field of the evidence."""
     head, _, rest = name.partition(".")
     if head == "power":
         return f"chance to pass if the true Sharpe ratio is {rest}", CHANCE
@@ -225,7 +223,7 @@ def _path(path: str) -> Cell:
 
 
 def _leaves(tree: Mapping[Any, Any], prefix: str = "") -> Iterable[str]:
-    """Names of all values below a record."""
+    """Yield the dotted names of all values below a record."""
     for name, value in tree.items():
         below = dict(enumerate(value)) if isinstance(value, list) else value
         if isinstance(below, dict):
@@ -235,11 +233,9 @@ def _leaves(tree: Mapping[Any, Any], prefix: str = "") -> Iterable[str]:
 
 
 def _session_ends(points: Sequence[Sequence[Any]]) -> dict[str, float]:
-    """The last value of each day, by ISO date; sessions end before midnight UTC."""
+    """Return the last value of each day, by ISO date; sessions end before midnight UTC."""
     return {str(escape(time[:10])): value for time, value in points}
 
 
 def _json_like(row: Mapping[Any, Any]) -> dict[str, Any]:
-    return {
-        str(name): value.isoformat() if hasattr(value, "isoformat") else value for name, value in row.items()
-    }
+    return {str(name): v.isoformat() if hasattr(v, "isoformat") else v for name, v in row.items()}

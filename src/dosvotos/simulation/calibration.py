@@ -188,8 +188,7 @@ def response_per_lag(lagged_response: LaggedResponse, std_ratio: float) -> float
 
 def real_statistics() -> dict[str, Any]:
     """Return the real market's published statistics under their published names."""
-    real: dict[str, Any] = _content()["real"]
-    return real
+    return dict(_content()["real"])
 
 
 def measured_statistics() -> dict[str, list[float]]:
@@ -198,13 +197,17 @@ def measured_statistics() -> dict[str, list[float]]:
     ``return_size`` and ``night_size``, in standard deviations, which the shares ``share_larger`` exceed;
     ``autocorrelation_1_12`` and ``abs_autocorrelation_1_12`` of 5-minute returns.
     """
-    measured: dict[str, list[float]] = _content()["measured"]
-    return measured
+    return dict(_content()["measured"])
 
 
 def _content() -> dict[str, Any]:
+    """Content of the file, with the columns of its correlation matrix named."""
     text = files("dosvotos.simulation").joinpath("calibration.json").read_text("utf-8")
     content: dict[str, Any] = json.loads(text)
+    factors = content["real"]["factors"]
+    factors["corr"] = {
+        name: dict(zip(factors["corr"], row, strict=True)) for name, row in factors["corr"].items()
+    }
     return content
 
 
@@ -227,9 +230,7 @@ def _read_prices(real: Mapping[str, Any], fitted: Mapping[str, Any], chosen: Map
         bursts=Bursts(**fitted["bursts"]),
         jumps=Jumps(**fitted["jumps"]),
         volatility=Volatility(
-            regimes["high_vol_share"],
-            regimes["mean_spell_high_days"],
-            regimes["mean_spell_low_days"],
+            regimes["high_vol_share"], regimes["mean_spell_high_days"], regimes["mean_spell_low_days"],
             **fitted["volatility"],
         ),
         weekday_factors=weekdays / np.sqrt((weekdays**2).mean()),
@@ -238,7 +239,7 @@ def _read_prices(real: Mapping[str, Any], fitted: Mapping[str, Any], chosen: Map
         zero_share=intraday["zero_return_share"],
         wick_shape=fitted["wicks"]["gamma_shape"],
         wick_over_sigma=fitted["wicks"]["over_sigma"],
-    )
+    )  # fmt: skip
 
 
 def _read_factors(real: Mapping[str, Any], fitted: Mapping[str, Any], chosen: Mapping[str, Any]) -> Factors:
@@ -283,8 +284,7 @@ def _change_responses(persistence: np.ndarray, momentum: np.ndarray, n_steps: in
 
 
 def _correlation(content: Mapping[str, Mapping[str, float]], names: list[str]) -> np.ndarray:
-    frame = pd.DataFrame(content).loc[names, names]
-    return frame.to_numpy(float)
+    return pd.DataFrame(content).loc[names, names].to_numpy(float)
 
 
 def _read_walks(section: Mapping[str, Any]) -> dict[str, MeanRevertingWalk]:

@@ -97,7 +97,7 @@ def simulate_market(
 
 
 def _first_opens(sessions: np.ndarray) -> pd.DatetimeIndex:
-    """UTC open of each session's first bar; Bogota has no daylight saving time."""
+    """Return the open of each session's first bar, UTC; Bogota has no daylight saving time."""
     midnights = pd.DatetimeIndex(sessions).tz_localize(BOGOTA).tz_convert("UTC").as_unit("us")
     return midnights + (session_bar_times(sessions[0])[0] - midnights[0])
 
@@ -105,9 +105,8 @@ def _first_opens(sessions: np.ndarray) -> pd.DatetimeIndex:
 def _bars(first_opens: pd.DatetimeIndex, prices: np.ndarray, noise: SessionNoise) -> pd.DataFrame:
     offsets = BAR * np.tile(np.arange(BARS_PER_SESSION), len(first_opens))
     times = first_opens.repeat(BARS_PER_SESSION) + offsets
-    columns = bar_columns(prices, noise.wicks)
-    frame = pd.DataFrame({"timestamp": times} | {name: v.ravel() for name, v in columns.items()})
-    return frame.assign(volume=0)
+    columns = {name: values.ravel() for name, values in bar_columns(prices, noise.wicks).items()}
+    return pd.DataFrame({"timestamp": times, **columns, "volume": 0})
 
 
 def _add_drift(moves: np.ndarray, signal: np.ndarray, edge: float) -> np.ndarray:
@@ -131,11 +130,8 @@ def _observations_by_variable(
     levels: Mapping[str, pd.Series], variables: Mapping[str, MacroVariable]
 ) -> dict[str, pd.DataFrame]:
     """Observations with `published_at` of each known variable; daily ones on their open days only."""
-    return {
-        name: _observations(name, series, variables[name])
-        for name, series in levels.items()
-        if name in variables
-    }
+    known = [name for name in levels if name in variables]
+    return {name: _observations(name, levels[name], variables[name]) for name in known}
 
 
 def _observations(name: str, series: pd.Series, variable: MacroVariable) -> pd.DataFrame:
@@ -143,14 +139,9 @@ def _observations(name: str, series: pd.Series, variable: MacroVariable) -> pd.D
     if variable.frequency == "daily":
         seen = np.is_busday(days, holidays=closed_days_around(days, variable.publication.zone))
         series, days = series[seen], days[seen]
-    return pd.DataFrame(
-        {
-            "variable": name,
-            "observation_date": days,
-            "published_at": published_at(days.tolist(), variable.publication),
-            "value": series.to_numpy().round(_DECIMALS),
-        }
-    )
+    moments, values = published_at(days.tolist(), variable.publication), series.to_numpy().round(_DECIMALS)
+    columns = {"variable": name, "observation_date": days, "published_at": moments, "value": values}
+    return pd.DataFrame(columns)
 
 
 def _published_by(until: pd.Timestamp, macro: pd.DataFrame, start: date) -> pd.DataFrame:

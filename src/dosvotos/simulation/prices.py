@@ -131,10 +131,8 @@ def _draw(seed: int, sessions: np.ndarray, prices: Prices) -> _Draws:
 def _draw_session(rng: np.random.Generator, prices: Prices) -> tuple[Any, ...]:
     """One session's draws in the order of `_Draws`; no first or last close is stale or bounced."""
     n = BARS_PER_SESSION
-    gap, bars = (
-        rng.standard_t(prices.overnight_distribution.t_dof),
-        rng.standard_t(prices.bar_distribution.t_dof, n),
-    )
+    gap = rng.standard_t(prices.overnight_distribution.t_dof)
+    bars = rng.standard_t(prices.bar_distribution.t_dof, n)
     bursts = rng.standard_normal((2, n))
     slow, session = rng.standard_normal(2)
     regime, jumps, close_kind = rng.random(), rng.random(n), rng.random(n)
@@ -196,12 +194,10 @@ def _bar_moves(innovations: np.ndarray, offsets: np.ndarray, prices: Prices, std
     A bar's innovation continues in the bars 2 to 9 later, or is partly reversed by them for a ratio below 1.
     The first bar, part of the overnight move, has no such response.
     """
-    moves = innovations.copy()
-    for lag in range(2, 2 + prices.lagged_response.n_lags):
-        moves[:, 1 + lag :] += response_per_lag(prices.lagged_response, std_ratio) * innovations[:, 1:-lag]
-    moves[:, 1:] *= (
-        std_ratio * prices.session_std / session_std(prices.slot_std[1:], prices.lagged_response, std_ratio)
-    )
+    moves, response = innovations.copy(), prices.lagged_response
+    for lag in range(2, 2 + response.n_lags):
+        moves[:, 1 + lag :] += response_per_lag(response, std_ratio) * innovations[:, 1:-lag]
+    moves[:, 1:] *= std_ratio * prices.session_std / session_std(prices.slot_std[1:], response, std_ratio)
     return moves + np.diff(offsets, prepend=0.0)
 
 

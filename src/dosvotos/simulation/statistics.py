@@ -4,13 +4,13 @@ They follow the conventions of the real market's published statistics in ``calib
 figures of two markets are comparable.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pandas as pd
 
+from dosvotos.contracts.experiment import flatten
 from dosvotos.errors import DataError
 from dosvotos.market.calendar import BARS_PER_SESSION, in_session, session_dates, slots
 from dosvotos.simulation.calibration import SPOT, real_statistics
@@ -130,8 +130,8 @@ def published_figures() -> dict[str, float]:
     intraday["abs_acf"] = dict(zip(map(str, ABS_LAGS), autocorrelation, strict=True))
     lagged = factors.pop("usdcop_lag_corr")
     factors["usdcop_corr"] = {name: values[0] for name, values in lagged.items()}
-    parts = {"intraday": intraday, "daily": daily, "factors": factors}
-    return {name: float(value) for name, value in _flat(parts).items() if not isinstance(value, str)}
+    flat = flatten({"intraday": intraday, "daily": daily, "factors": factors})
+    return {name: float(value) for name, value in flat.items() if not isinstance(value, str)}
 
 
 def published_correlation() -> pd.DataFrame:
@@ -147,16 +147,13 @@ def daily_changes(macro: pd.DataFrame) -> pd.DataFrame:
     kinds = real_statistics()["factors"]["kind"]
     days = pd.DatetimeIndex(macro["observation_date"])
     wanted = macro[macro["variable"].isin(kinds) & (days.day_of_week < 5)]
-    values = wanted.assign(day=pd.DatetimeIndex(wanted["observation_date"])).pivot(
-        index="day", columns="variable", values="value"
-    )
+    days = pd.DatetimeIndex(wanted["observation_date"], name="day")
+    values = wanted.set_index(days).pivot(columns="variable", values="value")
     changes = {}
     for name in values:
         observed = values[name].dropna()
-        if kinds[name].startswith("log"):
-            changes[name] = np.log(observed[observed > 0]).diff() * _PERCENT
-        else:
-            changes[name] = observed.diff()
+        is_log = kinds[name].startswith("log")
+        changes[name] = np.log(observed[observed > 0]).diff() * _PERCENT if is_log else observed.diff()
     return pd.DataFrame(changes)
 
 
@@ -181,11 +178,8 @@ def fit_student_t(values: np.ndarray) -> tuple[float, float]:
 def _closes(bars: pd.DataFrame) -> pd.DataFrame:
     """Closes by session and slot, NaN where a bar is missing."""
     times = pd.DatetimeIndex(bars["timestamp"])
-    inside = in_session(times)
-    shown = pd.DataFrame(
-        {"day": session_dates(times), "slot": slots(times), "close": bars["close"].to_numpy(float)}
-    )[inside]
-    table = shown.pivot(index="day", columns="slot", values="close")
+    shown = bars[["close"]].astype(float).assign(day=session_dates(times), slot=slots(times))
+    table = shown[in_session(times)].pivot(index="day", columns="slot", values="close")
     return table.reindex(columns=range(BARS_PER_SESSION))
 
 
@@ -233,9 +227,7 @@ def _range_figures(bars: pd.DataFrame) -> dict[str, float]:
     """Range, body and wicks of the session bars that are not flat."""
     times = pd.DatetimeIndex(bars["timestamp"])
     shown = bars[in_session(times) & (bars["high"] > bars["low"]).to_numpy()]
-    opened, high, low, close = (
-        np.log(shown[name].to_numpy(float)) for name in ("open", "high", "low", "close")
-    )
+    opened, high, low, close = np.log(shown[["open", "high", "low", "close"]].to_numpy(float).T)
     span = high - low
     sound = span < _MAX_RANGE
     if sound.sum() < _MIN_SESSIONS * BARS_PER_SESSION / 10:
@@ -305,15 +297,14 @@ def _daily_figures(daily: pd.DataFrame, overnight: pd.DataFrame) -> dict[str, fl
 def _factor_figures(changes: pd.DataFrame) -> dict[str, float]:
     if SPOT not in changes:
         return {}
-    spot = changes[SPOT]
+    spot, known = changes[SPOT], changes[changes[SPOT].notna()]
     others = [name for name in changes if name != SPOT]
     return {
         **{f"factors.std.{name}": changes[name].std() for name in changes},
         **{f"factors.ac1.{name}": changes[name].dropna().autocorr(1) for name in changes},
         **{f"factors.usdcop_corr.{name}": spot.corr(changes[name]) for name in others},
         **{
-            f"factors.usdcop_beta_lag0_pct.{name}": spot.cov(changes[name])
-            / changes[name][spot.notna()].var()
+            f"factors.usdcop_beta_lag0_pct.{name}": spot.cov(changes[name]) / known[name].var()
             for name in others
         },
         **_regression(changes),
@@ -328,14 +319,10 @@ def _regression(changes: pd.DataFrame) -> dict[str, float]:
     coefficients, residuals = _least_squares(rows[:, 0], rows[:, 1:])
     per_unit = np.where([name in ("embi", "col10y") for name in MULTI_FACTORS], 1 / _PERCENT, 1.0)
     units = {"embi": "embi_per_bp", "col10y": "col10y_per_pp"}
-    return {
-        **{
-            f"factors.multi_ols_lag0.{units.get(name, name)}": weight
-            for name, weight in zip(MULTI_FACTORS, coefficients * per_unit, strict=True)
-        },
-        "factors.multi_ols_lag0.R2": 1 - residuals.var() / rows[:, 0].var(),
-        "factors.multi_ols_lag0.resid_std_pct": residuals.std(),
-    }
+    names = [units.get(name, name) for name in MULTI_FACTORS]
+    figures = dict(zip(names, coefficients * per_unit, strict=True))
+    figures |= {"R2": 1 - residuals.var() / rows[:, 0].var(), "resid_std_pct": residuals.std()}
+    return {f"factors.multi_ols_lag0.{name}": figure for name, figure in figures.items()}
 
 
 def _predictive_r2(changes: pd.DataFrame, sessions: pd.Series) -> dict[str, float]:
@@ -344,16 +331,15 @@ def _predictive_r2(changes: pd.DataFrame, sessions: pd.Series) -> dict[str, floa
     if not set(names) <= set(changes):
         return {}
     rows = pd.merge_asof(
-        sessions.rename("session").to_frame(),
+        sessions.to_frame(),
         changes[names].dropna(),
         left_index=True,
         right_index=True,
         allow_exact_matches=False,
     ).dropna()
-    _, residuals = _least_squares(rows["session"].to_numpy(), rows[names].to_numpy())
-    return {
-        "factors.predictive_ols_lag1_on_session_return.R2": 1 - residuals.var() / rows["session"].var(ddof=0)
-    }
+    _, residuals = _least_squares(rows[sessions.name].to_numpy(), rows[names].to_numpy())
+    r2 = 1 - residuals.var() / rows[sessions.name].var(ddof=0)
+    return {"factors.predictive_ols_lag1_on_session_return.R2": r2}
 
 
 def _least_squares(target: np.ndarray, regressors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -361,13 +347,3 @@ def _least_squares(target: np.ndarray, regressors: np.ndarray) -> tuple[np.ndarr
     design = np.column_stack([np.ones(len(regressors)), regressors])
     coefficients, *_ = np.linalg.lstsq(design, target, rcond=None)
     return coefficients[1:], target - design @ coefficients
-
-
-def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in content.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{name}.")
-        else:
-            flat[prefix + name] = value
-    return flat

@@ -64,9 +64,8 @@ def inject_hazards(
         for hazard in filter(BAR_HAZARDS.__contains__, chosen):
             BAR_HAZARDS[hazard](bar_editor, half.target_sessions(seed), half.generator(seed, hazard))
         for hazard in filter(DAILY_HAZARDS.__contains__, chosen):
-            DAILY_HAZARDS[hazard](
-                macro_editor, half.target_weekdays(seed)[hazard], half.generator(seed, hazard)
-            )
+            weekdays = half.target_weekdays(seed)[hazard]
+            DAILY_HAZARDS[hazard](macro_editor, weekdays, half.generator(seed, hazard))
     today = pd.Timestamp(bars["timestamp"].iloc[-1]).tz_convert(BOGOTA).date()
     for hazard in filter(SERIES_HAZARDS.__contains__, chosen):
         SERIES_HAZARDS[hazard](macro_editor, np.random.default_rng([seed, SEED_KEY]), today)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from dosvotos.contracts.parameters import Hazard
-from dosvotos.market.calendar import BAR, BARS_PER_SESSION, session_bar_times, session_dates
+from dosvotos.market.calendar import BAR, BARS_PER_SESSION, BOGOTA, session_dates
 from dosvotos.simulation.hazards.schedule import Defect, TargetSessions, by_name
 
 _PRICES: Final = ("open", "high", "low", "close")
@@ -68,9 +68,8 @@ class BarEditor:
 
     def to_frame(self) -> pd.DataFrame:
         """Return the edited bars, ordered by label, with a fresh index."""
-        kept = self._clean.assign(timestamp=pd.DatetimeIndex(self.labels).tz_localize("UTC"), **self.prices)[
-            ~self._removed
-        ]
+        labels = pd.DatetimeIndex(self.labels).tz_localize("UTC")
+        kept = self._clean.assign(timestamp=labels, **self.prices)[~self._removed]
         together = pd.concat([kept, *self._added]).astype({"timestamp": self._clean["timestamp"].dtype})
         return together.sort_values("timestamp", kind="stable", ignore_index=True)
 
@@ -130,9 +129,8 @@ def _weekend_bars(bars: BarEditor, targets: TargetSessions, rng: np.random.Gener
 
 def _holiday_quotes(bars: BarEditor, targets: TargetSessions, rng: np.random.Generator) -> None:
     moves = 3e-4 * rng.standard_normal(BARS_PER_SESSION) * (rng.random(BARS_PER_SESSION) < 0.1)
-    _quote_closed_day(
-        bars, "holiday_quotes", targets.holiday, np.exp(moves.cumsum()), "a closed day, mostly flat"
-    )
+    path = np.exp(moves.cumsum())
+    _quote_closed_day(bars, "holiday_quotes", targets.holiday, path, "a closed day, mostly flat")
 
 
 def _sparse_session(bars: BarEditor, targets: TargetSessions, rng: np.random.Generator) -> None:
@@ -167,13 +165,11 @@ def _close_spike(bars: BarEditor, targets: TargetSessions, rng: np.random.Genera
     if len(rows):
         bars.prices["close"][rows[0]] = np.round(bars.prices["close"][rows[0]] * np.exp(move), _DECIMALS)
         bars.prices["open"][rows[1]] = bars.prices["close"][rows[0]]
-        for name, values in _widen_high_low(
-            {name: values[rows] for name, values in bars.prices.items()}
-        ).items():
+        spiked = {name: values[rows] for name, values in bars.prices.items()}
+        for name, values in _widen_high_low(spiked).items():
             bars.prices[name][rows] = values
-    bars.record(
-        "close_spike", bars.labels[rows[:1]], f"close jumps by {move:+.2%} and is back in the next bar"
-    )
+    description = f"close jumps by {move:+.2%} and is back in the next bar"
+    bars.record("close_spike", bars.labels[rows[:1]], description)
 
 
 def _quote_closed_day(
@@ -188,8 +184,8 @@ def _quote_closed_day(
 
 def _bar_opens(day: np.datetime64, first_open: str, n_bars: int) -> np.ndarray:
     """UTC opens of consecutive bars from a Bogota clock time on, ``datetime64[us]``."""
-    opened = session_bar_times(day)[0] + (pd.Timedelta(f"{first_open}:00") - pd.Timedelta("08:00:00"))
-    return pd.date_range(opened, periods=n_bars, freq=BAR).tz_localize(None).to_numpy("datetime64[us]")
+    opened = pd.Timestamp(f"{day} {first_open}", tz=BOGOTA).tz_convert("UTC").tz_localize(None)
+    return pd.date_range(opened, periods=n_bars, freq=BAR).to_numpy("datetime64[us]")
 
 
 def _bars_from_closes(closes: np.ndarray) -> dict[str, np.ndarray]:

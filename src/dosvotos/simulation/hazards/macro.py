@@ -50,10 +50,7 @@ class MacroEditor:
         self._clean = clean.reset_index(drop=True)
         self.dates = clean["observation_date"].to_numpy("datetime64[D]")
         self.values = clean["value"].to_numpy(float, copy=True)
-        self._rows: dict[str, np.ndarray] = {
-            str(name): np.asarray(rows)
-            for name, rows in clean.groupby("variable", sort=False).indices.items()
-        }
+        self._rows = dict(clean.groupby("variable", sort=False).indices)
         self._removed = np.zeros(len(clean), dtype=bool)
         self._added: list[pd.DataFrame] = []
         self.defects: list[Defect] = []
@@ -83,10 +80,9 @@ class MacroEditor:
         """Return the edited observations by variable and observation date, with a fresh index."""
         kept = self._clean.assign(value=self.values)[~self._removed]
         together = pd.concat([kept, *self._added])
-        order = {name: index for index, name in enumerate(self._rows)}
-        together = together.assign(_order=together["variable"].map(order))
-        in_order = together.sort_values(["_order", "observation_date"], kind="stable", ignore_index=True)
-        return in_order.drop(columns="_order")
+        order = together["variable"].map(list(self._rows).index)
+        in_order = together.assign(order=order).sort_values(["order", "observation_date"], kind="stable")
+        return in_order.drop(columns="order").reset_index(drop=True)
 
 
 def _decimal_comma(macro: MacroEditor, weekdays: np.ndarray, rng: np.random.Generator) -> None:
@@ -112,10 +108,9 @@ def _macro_hole(macro: MacroEditor, weekdays: np.ndarray, rng: np.random.Generat
     for variable in _WITH_HOLES:
         rows = macro.rows(variable, days)
         known = macro.dates[macro.rows(variable)]
-        if not (np.any(known < days[0]) and np.any(known > days[-1])):
-            continue
-        macro.remove(rows)
-        macro.record("macro_hole", variable, macro.dates[rows], "no observation for weeks")
+        if np.any(known < days[0]) and np.any(known > days[-1]):
+            macro.remove(rows)
+            macro.record("macro_hole", variable, macro.dates[rows], "no observation for weeks")
 
 
 def _weekend_observations(macro: MacroEditor, weekdays: np.ndarray, rng: np.random.Generator) -> None:
@@ -151,9 +146,8 @@ def _fabricated_tail(macro: MacroEditor, rng: np.random.Generator, today: date) 
         if len(unpublished):
             macro.add(int(last_kept), unpublished, np.full(len(unpublished), macro.values[last_kept]))
         dates = np.concatenate([macro.dates[tail], unpublished])
-        macro.record(
-            "fabricated_tail", str(variable), dates, f"carried forward from {macro.dates[last_kept]}"
-        )
+        description = f"carried forward from {macro.dates[last_kept]}"
+        macro.record("fabricated_tail", str(variable), dates, description)
 
 
 def _future_observation(macro: MacroEditor, rng: np.random.Generator, today: date) -> None:
@@ -161,9 +155,8 @@ def _future_observation(macro: MacroEditor, rng: np.random.Generator, today: dat
     if len(rows):
         dated = np.busday_offset(macro.dates[rows[-1:]] + 365, 0, roll="forward")
         macro.add(int(rows[-1]), dated, macro.values[rows[-1:]])
-        macro.record(
-            "future_observation", _VIX, dated, f"the value of {macro.dates[rows[-1]]} under next year's date"
-        )
+        description = f"the value of {macro.dates[rows[-1]]} under next year's date"
+        macro.record("future_observation", _VIX, dated, description)
 
 
 def _nan_padding(macro: MacroEditor, rng: np.random.Generator, today: date) -> None:
@@ -182,4 +175,6 @@ def _draw_window(weekdays: np.ndarray, n_days: int, rng: np.random.Generator) ->
 
 
 DAILY_HAZARDS: Final = by_name(_decimal_comma, _wrong_instrument, _macro_hole, _weekend_observations)
+"""Hazards of daily variables, each in every half-year."""
 SERIES_HAZARDS: Final = by_name(_repeated_monthly, _fabricated_tail, _future_observation, _nan_padding)
+"""Hazards of a variable's whole history, each once a market."""

@@ -27,7 +27,6 @@ _PART_WEEKDAYS: Final = 40
 _STREAMS: Final[tuple[str, ...]] = (*HAZARDS, "sessions", "weekdays")
 """What is drawn; the index of an entry is part of its generator's seed."""
 
-
 Edit = TypeVar("Edit", bound=Callable[..., None])
 
 
