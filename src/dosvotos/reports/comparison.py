@@ -15,7 +15,7 @@ from dosvotos.reports.rendering import render
 from dosvotos.reports.tables import EN, Table, rows_table
 
 
-class _Part(NamedTuple):
+class _Chart(NamedTuple):
     """A figure and its table."""
 
     figure: Any
@@ -81,7 +81,7 @@ def _equity(comparison: Comparison) -> Any:
     return drawn.add_hline(1.0, line=line(MUTED, 1, dash="dot"))
 
 
-def _stress(stressed: dict[str, Stress]) -> _Part | None:
+def _stress(stressed: dict[str, Stress]) -> _Chart | None:
     if not stressed:
         return None
     drawn = figure()
@@ -93,7 +93,7 @@ def _stress(stressed: dict[str, Stress]) -> _Part | None:
         )  # fmt: skip
     drawn.update_xaxes(title="cost, bps a side").update_yaxes(title="Sharpe ratio")
     cells = {name: _stress_cells(stress) for name, stress in stressed.items()}
-    return _Part(drawn, _side_by_side("Sharpe ratio at", cells))
+    return _Chart(drawn, _side_by_side("Sharpe ratio at", cells))
 
 
 def _stress_cells(stress: Stress) -> dict[str, str]:
@@ -107,7 +107,7 @@ def _stress_cells(stress: Stress) -> dict[str, str]:
     return {**costs, **delays, even.label(): even.write(stress.break_even_bps)}
 
 
-def _cuts(parts: dict[str, Cuts]) -> _Part | None:
+def _cuts(parts: dict[str, Cuts]) -> _Chart | None:
     if not parts:
         return None
     drawn = figure()
@@ -117,7 +117,7 @@ def _cuts(parts: dict[str, Cuts]) -> _Part | None:
         drawn.add_bar(x=[cut.name for cut in regimes], y=sharpes, name=escape(name))
     drawn.update_layout(barmode="group", showlegend=True).update_yaxes(title="Sharpe ratio")
     cells = {name: _cut_cells(cuts) for name, cuts in parts.items()}
-    return _Part(drawn, _side_by_side("Sharpe ratio, return", cells))
+    return _Chart(drawn, _side_by_side("Sharpe ratio, return", cells))
 
 
 def _cut_cells(cuts: Cuts) -> dict[str, str]:

@@ -58,7 +58,7 @@ class _Series(NamedTuple):
     colour: str
 
 
-class _Drawn(NamedTuple):
+class _Chart(NamedTuple):
     """A figure, and its legend or its table."""
 
     figure: Any
@@ -97,8 +97,7 @@ def render_quality(
     summary = summary_table(bars, observations, findings, variables, as_of)
     overdue = summary[(summary["priority"] == "HIGH") & (summary["state"] != FRESH)]
     lines = sparklines(bars, known_values(observations, as_of), variables, as_of)
-    order = summary["priority"].map({name: rank for rank, name in enumerate(_PRIORITIES)})
-    by_priority = summary.iloc[order.argsort(kind="stable")]
+    ranked = summary.sort_values("priority", key=lambda names: names.map(_PRIORITIES.index), kind="stable")
     return render(
         "quality",
         as_of=as_of,
@@ -106,7 +105,7 @@ def render_quality(
         overdue=[f"{row.subject} ({row.state})" for row in overdue.itertuples()],
         age_colours=_AGE_COLOURS,
         limit_left=100 / _REACH,
-        series=[_series(row, lines.get(str(row.subject))) for row in by_priority.itertuples()],
+        series=[_series(row, lines.get(str(row.subject))) for row in ranked.itertuples()],
         has_bars=len(bars) > 0,
         calendar=_calendar(bars, as_of),
         flat_bars=_flat_bars(bars),
@@ -137,15 +136,12 @@ def _series(row: Any, line: Sparkline | None) -> _Series:
     )
 
 
-def _calendar(bars: pd.DataFrame, as_of: pd.Timestamp) -> _Drawn | None:
-    if bars.empty:
-        return None
-    calendar = session_calendar(pd.DatetimeIndex(bars.index), as_of)
-    if calendar.empty:
+def _calendar(bars: pd.DataFrame, as_of: pd.Timestamp) -> _Chart | None:
+    if bars.empty or (calendar := session_calendar(pd.DatetimeIndex(bars.index), as_of)).empty:
         return None
     days: dict[Any, int] = calendar["kind"].value_counts().to_dict()
     counted = {kind: f"{kind} ({EN.number(days.get(kind, 0), 0)})" for kind in KINDS}
-    return _Drawn(
+    return _Chart(
         _heatmap(calendar),
         colours={counted[kind]: colour for kind, colour in _KIND_COLOURS.items()},
         span=f"{calendar.index[0]:%Y-%m-%d} to {calendar.index[-1]:%Y-%m-%d}",
@@ -195,12 +191,12 @@ def _weeks_into_year(days: pd.DatetimeIndex) -> np.ndarray:
     return weeks
 
 
-def _flat_bars(bars: pd.DataFrame) -> _Drawn | None:
+def _flat_bars(bars: pd.DataFrame) -> _Chart | None:
     if bars.empty:
         return None
     shares, sizes = flat_shares(bars), bars["source"].value_counts()
     rows = [{"source": _clip(name), "bars": sizes[name], "flat": share} for name, share in shares.items()]
-    return _Drawn(_flat_figure(bars) if shares.any() else None, table=table(rows, {"flat": PERCENT}))
+    return _Chart(_flat_figure(bars) if shares.any() else None, table=table(rows, {"flat": PERCENT}))
 
 
 def _flat_figure(bars: pd.DataFrame) -> Any:

@@ -89,7 +89,9 @@ def simulate_market(
     observed = _observations_by_variable(levels, variables)
     first_opens = _first_opens(sessions)
     signal = _visible_signal(observed, variables, first_opens + BAR)
-    prices = session_prices(_add_drift(noise.moves, signal, params.edge), noise.stale)
+    moves = noise.moves.copy()
+    moves[:, 2:] += drift_per_bar(signal, params.edge)[:, None]
+    prices = session_prices(moves, noise.stale)
     bars = _bars(first_opens, prices, noise)
     spot = _observations_by_variable({SPOT: pd.Series(prices[:, -1], index=sessions)}, variables)
     macro = pd.concat([*observed.values(), *spot.values()])
@@ -109,18 +111,12 @@ def _bars(first_opens: pd.DatetimeIndex, prices: np.ndarray, noise: SessionNoise
     return pd.DataFrame({"timestamp": times, **columns, "volume": 0})
 
 
-def _add_drift(moves: np.ndarray, signal: np.ndarray, edge: float) -> np.ndarray:
-    """Add the planted drift to the log moves of slots 1 to 59, shape (n_sessions, 61)."""
-    drifting = moves.copy()
-    drifting[:, 2:] += drift_per_bar(signal, edge)[:, None]
-    return drifting
-
-
 def _visible_signal(
     observed: Mapping[str, pd.DataFrame],
     variables: Mapping[str, MacroVariable],
     first_closes: pd.DatetimeIndex,
 ) -> np.ndarray:
+    """Signal of each session, from the changes visible when its first bar closes."""
     names = [MACRO_SOURCES[short_name] for short_name in SIGNAL_WEIGHTS]
     known = [known_at(observed[name], variables[name].ffill_max_days, first_closes) for name in names]
     return planted_signal(*(variable.change for variable in known))

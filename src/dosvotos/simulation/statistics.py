@@ -331,12 +331,9 @@ def _predictive_r2(changes: pd.DataFrame, sessions: pd.Series) -> dict[str, floa
     if not set(names) <= set(changes):
         return {}
     rows = pd.merge_asof(
-        sessions.to_frame(),
-        changes[names].dropna(),
-        left_index=True,
-        right_index=True,
+        sessions.to_frame(), changes[names].dropna(), left_index=True, right_index=True,
         allow_exact_matches=False,
-    ).dropna()
+    ).dropna()  # fmt: skip
     _, residuals = _least_squares(rows[sessions.name].to_numpy(), rows[names].to_numpy())
     r2 = 1 - residuals.var() / rows[sessions.name].var(ddof=0)
     return {"factors.predictive_ols_lag1_on_session_return.R2": r2}
