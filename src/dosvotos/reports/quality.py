@@ -195,7 +195,9 @@ def _flat_bars(bars: pd.DataFrame) -> _Chart | None:
     if bars.empty:
         return None
     shares, sizes = flat_shares(bars), bars["source"].value_counts()
-    rows = [{"source": _clip(name), "bars": sizes[name], "flat": share} for name, share in shares.items()]
+    rows = [
+        {"source": _clip(name), "bars": sizes[str(name)], "flat": share} for name, share in shares.items()
+    ]
     return _Chart(_flat_figure(bars) if shares.any() else None, table=table(rows, {"flat": PERCENT}))
 
 
