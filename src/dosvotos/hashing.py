@@ -80,7 +80,7 @@ def _column_bytes(column: pd.Series) -> tuple[str, bytes]:
         values[np.isnan(values)] = np.nan
         return "real", values.tobytes()
     if pd.api.types.infer_dtype(column, skipna=True) in {"string", "date"}:  # each value is written once
-        codes, values = pd.factorize(column)
-        texts = [*map(str, values), None]
+        codes, distinct = pd.factorize(column)
+        texts = [*map(str, distinct), None]
         return "text", canonical_json([texts[code] for code in codes]).encode()
     return "text", canonical_json([None if pd.isna(v) else str(v) for v in column]).encode()

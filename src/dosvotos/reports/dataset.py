@@ -141,7 +141,8 @@ def _histograms(train: pd.DataFrame, val: pd.DataFrame, norm_stats: NormStats) -
 
 
 def _correlated_pairs(correlation: pd.DataFrame) -> list[str]:
-    pairs = [(a, b, float(correlation.at[a, b])) for a, b in combinations(map(str, correlation), 2)]
+    names, values = list(map(str, correlation)), correlation.to_numpy(float)
+    pairs = [(names[i], names[j], values[i, j]) for i, j in combinations(range(len(names)), 2)]
     return [f"{a} and {b} ({EN.number(r, signed=True)})" for a, b, r in pairs if abs(r) >= _HIGH_CORRELATION]
 
 
