@@ -4,7 +4,7 @@ Prices are in COP per USD, times are bar opens.
 """
 
 from collections.abc import Callable
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -76,7 +76,7 @@ def check_bars(bars: pd.DataFrame, thresholds: BarQualityParams, as_of: pd.Times
 
 def flat_shares(bars: pd.DataFrame) -> pd.Series:
     """Return the share of bars with open = high = low = close, by source."""
-    return cast(pd.Series, _is_flat(bars).groupby(bars["source"]).mean())
+    return _is_flat(bars).groupby(bars["source"]).mean()
 
 
 def bars_per_session(bar_times: pd.DatetimeIndex, as_of: pd.Timestamp) -> pd.Series:
