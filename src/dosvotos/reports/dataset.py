@@ -3,7 +3,6 @@
 Of test the page knows its record alone, which is coverage and hashes: its rows are not among the inputs.
 """
 
-from itertools import combinations
 from typing import Any, Final
 
 import numpy as np
@@ -141,9 +140,10 @@ def _histograms(train: pd.DataFrame, val: pd.DataFrame, norm_stats: NormStats) -
 
 
 def _correlated_pairs(correlation: pd.DataFrame) -> list[str]:
-    names, values = list(map(str, correlation)), correlation.to_numpy(float)
-    pairs = [(names[i], names[j], values[i, j]) for i, j in combinations(range(len(names)), 2)]
-    return [f"{a} and {b} ({EN.number(r, signed=True)})" for a, b, r in pairs if abs(r) >= _HIGH_CORRELATION]
+    values: np.ndarray = correlation.to_numpy(float)
+    pairs = np.argwhere(np.triu(np.abs(values) >= _HIGH_CORRELATION, 1))
+    named = ((MARKET_FEATURES[i], MARKET_FEATURES[j], values[i, j]) for i, j in pairs)
+    return [f"{a} and {b} ({EN.number(r, signed=True)})" for a, b, r in named]
 
 
 def _heatmap(correlation: pd.DataFrame) -> Any:

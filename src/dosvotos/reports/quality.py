@@ -194,11 +194,9 @@ def _weeks_into_year(days: pd.DatetimeIndex) -> np.ndarray:
 def _flat_bars(bars: pd.DataFrame) -> _Chart | None:
     if bars.empty:
         return None
-    shares, sizes = flat_shares(bars), bars["source"].value_counts()
-    rows = [
-        {"source": _clip(name), "bars": sizes[str(name)], "flat": share} for name, share in shares.items()
-    ]
-    return _Chart(_flat_figure(bars) if shares.any() else None, table=table(rows, {"flat": PERCENT}))
+    shares, sizes = flat_shares(bars).to_dict(), bars["source"].value_counts().to_dict()
+    rows = [{"source": _clip(name), "bars": sizes[name], "flat": share} for name, share in shares.items()]
+    return _Chart(_flat_figure(bars) if any(shares.values()) else None, table=table(rows, {"flat": PERCENT}))
 
 
 def _flat_figure(bars: pd.DataFrame) -> Any:

@@ -57,7 +57,7 @@ class MacroEditor:
 
     def rows(self, variable: str, days: np.ndarray | None = None) -> np.ndarray:
         """Row numbers of a variable in time order, all or those observed on given days."""
-        rows = np.asarray(self._rows.get(variable, []), dtype=np.int64)
+        rows = np.asarray(self._rows.get(variable, ()), dtype=np.int64)
         in_order: np.ndarray = rows[np.argsort(self.dates[rows], kind="stable")]
         return in_order if days is None else in_order[np.isin(self.dates[in_order], days)]
 
