@@ -289,7 +289,7 @@ def _cuts(backtest: BacktestReport) -> None:
     parts |= {t(f"regime.{cut.name}"): cut for cut in cuts.by_volatility}
     parts[t("cuts.without_best_days")] = cuts.without_best_days
     rows = [
-        {t("cuts.sessions"): f.number(cut.sessions, 0), **written(cut, "total_return", "sharpe_ratio")}
+        {t("cuts.sessions"): f.number(cut.sessions, 0), **written(cut, "sharpe_ratio", "total_return")}
         for cut in parts.values()
     ]
     st.table(pd.DataFrame(rows, index=pd.Index(list(parts), name=t("cuts.part"))), border="horizontal")
