@@ -1,4 +1,4 @@
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 
 import pytest
 
@@ -57,9 +57,8 @@ def test_two_figures_are_written_alike_only_if_they_are_equal(found, needed, for
 
 def test_dates_plurals_and_marks_follow_the_language():
     en, es = Formats("en"), Formats("es")
-    day, moment = date(2025, 7, 1), datetime(2025, 7, 1, 13, tzinfo=UTC)
-    assert (en.date(day), es.date(day)) == ("Jul 1, 2025", "1 jul 2025")
-    assert (en.months()[0], es.months()[0], en.date(None)) == ("Jan", "ene", "\u2013")
+    moment = datetime(2025, 7, 1, 13, tzinfo=UTC)
+    assert (en.months()[0], es.months()[0], en.moment(None)) == ("Jan", "ene", "\u2013")
     assert es.moment(moment, "America/Bogota") == "2025-07-01 08:00" and en.moment(None) == "\u2013"
     assert en.plural(1, "seed", "seeds") == "1 seed" and en.plural(0, "seed", "seeds") == "0 seeds"
     assert es.plural(1_000_000, "sesión", "sesiones") == "1.000.000 sesiones"

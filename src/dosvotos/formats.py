@@ -5,7 +5,7 @@ that the Academy asks for, and writes the month in a date as a word, which no re
 """
 
 import math
-from datetime import date, datetime
+from datetime import datetime
 from typing import Literal, NamedTuple
 
 from babel.core import Locale
@@ -91,12 +91,6 @@ class Formats(NamedTuple):
             if pair[0] != pair[1] or found == needed or form.digits >= _MOST_DIGITS:
                 return pair
             form = form._replace(digits=form.digits + 1)
-
-    def date(self, day: date | None) -> str:
-        """Write a date, the month as a word."""
-        from babel.dates import format_date
-
-        return MISSING if day is None else format_date(day, "medium", locale=self.language)
 
     def moment(self, moment: datetime | None, zone: str = "UTC") -> str:
         """Write a moment of a zone to the minute, in ISO's order, which sorts."""

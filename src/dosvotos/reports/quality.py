@@ -172,7 +172,7 @@ def _heatmap(calendar: pd.DataFrame) -> Any:
 def _label_calendar(drawn: Any, first_year: int, n_years: int) -> Any:
     months = pd.date_range(f"{first_year}-01-01", periods=12, freq="MS")
     drawn.update_xaxes(
-        tickvals=_weeks_into_year(months).tolist(), ticktext=months.strftime("%b").tolist(), side="top",
+        tickvals=_weeks_into_year(months).tolist(), ticktext=EN.months(), side="top",
         range=[-0.5, 53.5], **_NO_AXIS,
     )  # fmt: skip
     drawn.update_yaxes(
