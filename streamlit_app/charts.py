@@ -112,7 +112,7 @@ def signal_chart(
 def monthly_returns(daily_returns: dict[str, float]) -> dict[str, float]:
     """Compound daily returns to months, by ``YYYY-MM``."""
     growth = 1 + pd.Series(daily_returns, dtype=float)
-    return dict(growth.groupby(growth.index.str[:7]).prod() - 1)
+    return dict(growth.groupby(growth.index.astype(str).str[:7]).prod() - 1)
 
 
 def thin(values: np.ndarray, limit: int) -> np.ndarray:

@@ -21,7 +21,7 @@ from kedro.runner import ParallelRunner
 from dosvotos import mlflow_tracking
 from dosvotos.contracts.parameters import read_parameters
 from dosvotos.contracts.records import AcquisitionRecord
-from dosvotos.database.connection import absolute_url
+from dosvotos.database.connection import absolute_url, open_database
 from dosvotos.errors import ParameterError, RunLockedError, SelectionError, StaleDataError
 
 _ACQUISITION = "acquisition_record"
@@ -111,9 +111,15 @@ class MlflowHooks:
 
     @hook_impl
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline) -> None:
-        """Begin to connect, if there is anything to log or an earlier process of this name to end."""
-        outputs, root = pipeline.all_outputs(), self._context.project_path
-        if mlflow_tracking.has_dead_run(_run_name(run_params), root) or {_TRAINING, _BACKTEST} & outputs:
+        """Begin to connect, if there is anything to log or an earlier process of this name to end.
+
+        The project's database is upgraded before: Alembic runs one migration at a time in a process, and
+        MLflow may have its own to run.
+        """
+        outputs, context = pipeline.all_outputs(), self._context
+        died = mlflow_tracking.has_dead_run(_run_name(run_params), context.project_path)
+        if died or {_TRAINING, _BACKTEST} & outputs:
+            open_database(context.config_loader["credentials"]["database"]["url"])
             mlflow_tracking.in_background(self._open, run_params, outputs)
 
     def _open(self, run_params: dict[str, Any], outputs: set[str]) -> None:

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine, text
+from streamlit import config
 
 from dosvotos.database.connection import connect, upgrade
 from streamlit_app.app import create_app
-from tests.conftest import ensure_running
+from tests.conftest import ROOT, ensure_running
 from tests.proposal_fixtures import Desk, open_desk
 
 with warnings.catch_warnings():
@@ -25,6 +26,8 @@ ORIGIN = "http://localhost:8501"
 def app() -> object:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DOSVOTOS_SINGLE_USER", "1")
+        patch.chdir(ROOT)
+        config.get_config_options(force_reparse=True)  # a page's test may have read it in its own folder
         return create_app()
 
 
