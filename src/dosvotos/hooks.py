@@ -188,8 +188,10 @@ def _guarded(run: Callable[..., Any], run_hooks: RunHooks) -> Callable[..., Any]
             _check_selection(parameters.bind(*args, **kwargs).arguments)
             return run(*args, **kwargs)
         except BaseException as error:
-            mlflow_tracking.close_run("FAILED" if isinstance(error, Exception) else "KILLED")
-            run_hooks.after_pipeline_run()
+            try:
+                mlflow_tracking.close_run("FAILED" if isinstance(error, Exception) else "KILLED")
+            finally:  # a second Ctrl-C, while MLflow is waited for, leaves no lock behind
+                run_hooks.after_pipeline_run()
             raise
 
     return guarded

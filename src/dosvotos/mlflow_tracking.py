@@ -61,9 +61,10 @@ def in_background(work: Callable[..., None], *arguments: Any) -> None:
 
 
 def finish() -> None:
-    """Wait for the work in the background; raises what it raised."""
+    """Wait for the work in the background; a failure in it ends the tracking, never the run."""
     while _submitted:
-        _submitted.pop(0).result()
+        with _without_mlflow_on_failure():
+            _submitted.pop(0).result()
 
 
 def active_run_id() -> str | None:

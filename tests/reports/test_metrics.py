@@ -19,3 +19,9 @@ def test_a_metric_is_written_by_its_unit_in_each_language():
         "Caída máxima": "\u2013",
         "Puntas por sesión": "\u2013",
     }
+
+
+def test_the_best_value_is_the_higher_or_the_lower_as_its_metric_says():
+    assert METRICS["sharpe_ratio"].best([1.2, None, 3.1]) == 3.1
+    assert METRICS["max_drawdown"].best([0.05, 0.12]) == 0.05
+    assert METRICS["exposure"].best([0.2, 0.9]) is None and METRICS["win_rate"].best([None]) is None

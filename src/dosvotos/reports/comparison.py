@@ -12,7 +12,7 @@ from dosvotos.formats import MISSING
 from dosvotos.reports.figures import MUTED, figure, line
 from dosvotos.reports.metrics import METRICS, RESULTS
 from dosvotos.reports.rendering import render
-from dosvotos.reports.tables import EN, Table, rows_table
+from dosvotos.reports.tables import EN, Cell, Table, rows_table
 
 
 class _Chart(NamedTuple):
@@ -38,7 +38,7 @@ def render_comparison(comparison: Comparison, looks: int) -> str:
         "comparison",
         comparison=comparison,
         looks=looks,
-        metrics=rows_table(metric_rows(comparison), ["metric", *names], right=names),
+        metrics=rows_table(_metric_cells(comparison), ["metric", *names], right=names),
         pairs=rows_table(pair_rows(comparison), chance, right=chance[1:]),
         equity=_equity(comparison),
         stress=_stress({entry.name: entry.stress for entry in comparison.entries if entry.stress}),
@@ -49,11 +49,18 @@ def render_comparison(comparison: Comparison, looks: int) -> str:
 
 def metric_rows(comparison: Comparison) -> list[tuple[str, ...]]:
     """Write the metrics, a row a metric and a column a model; those no model has are left out."""
-    return [
-        (metric.label(), *(metric.write(entry.metrics.get(metric.key)) for entry in comparison.entries))
-        for metric in RESULTS
-        if any(metric.key in entry.metrics for entry in comparison.entries)
-    ]
+    return [(label, *(cell.text for cell in cells)) for label, *cells in _metric_cells(comparison)]
+
+
+def _metric_cells(comparison: Comparison) -> list[Any]:
+    rows = []
+    for metric in RESULTS:
+        values = [entry.metrics.get(metric.key) for entry in comparison.entries]
+        if any(metric.key in entry.metrics for entry in comparison.entries):
+            best = metric.best(values)
+            cells = (Cell(metric.write(v), best=v is not None and v == best) for v in values)
+            rows.append((metric.label(), *cells))
+    return rows
 
 
 def pair_rows(comparison: Comparison) -> list[tuple[str, str, str, str]]:

@@ -29,6 +29,13 @@ class Metric(NamedTuple):
         """How its values are written."""
         return Form(self.digits, percent=self.unit == "percent")
 
+    def best(self, values: Iterable[float | None]) -> float | None:
+        """Return the best of several values; None without any, or where neither way is better."""
+        known = [value for value in values if value is not None]
+        if not known or self.better == "neither":
+            return None
+        return max(known) if self.better == "higher" else min(known)
+
     def write(self, value: float | None, language: Language = "en") -> str:
         """Write one of its values."""
         return Formats(language).write(value, self.form)

@@ -20,6 +20,8 @@ class Cell(NamedTuple):
     text: str
     bad: bool = False
     """Whether it asks for attention."""
+    best: bool = False
+    """Whether it is the best of its row."""
     field: str = ""
     """Path of the record's field that it shows."""
     is_path: bool = False

@@ -22,7 +22,7 @@ _LOSS_NAMES: Final = {
     "loss": ("Loss", "policy loss + value loss x vf_coef + entropy loss x ent_coef"),
     "policy_gradient_loss": ("Policy loss", "below zero while updates find something to gain"),
     "value_loss": ("Value loss", "squared error of the values; jumps where a phase changes the reward"),
-    "entropy_loss": ("Entropy loss", "minus the entropy: -1.1 acts at random, 0 never doubts"),
+    "entropy_loss": ("Entropy loss", "minus the entropy: -1.1 is a random policy, 0 a deterministic one"),
     "approx_kl": ("Approximate KL", "how far an update moves the policy; usual below 0.02"),
     "clip_fraction": ("Clip fraction", "share of samples whose change was clipped; usual below 0.2"),
     "explained_variance": ("Explained variance", "of the returns by the values; 1 is perfect, 0 none"),
