@@ -19,9 +19,9 @@ from dosvotos.errors import DosVotosError, LineageError
 from dosvotos.lineage.vote import decide_verified
 from dosvotos.promotion.criteria import CriterionResult
 from dosvotos.promotion.decision import MAX_NOTES, Decision
+from dosvotos.promotion.dossier import read_extra_backtest, read_report
 from dosvotos.promotion.extra_backtests import request_backtest
 from dosvotos.promotion.reasons import Reason
-from dosvotos.promotion.report_files import read_extra_backtest, read_report
 from dosvotos.users import current_user, same_person
 from streamlit_app import queries
 from streamlit_app.identity import cast_vote

@@ -4,8 +4,8 @@ import pandas as pd
 import streamlit as st
 
 from dosvotos.errors import DosVotosError, LineageError
+from dosvotos.promotion.dossier import read_extra_backtest
 from dosvotos.promotion.extra_backtests import request_backtest
-from dosvotos.promotion.report_files import read_extra_backtest
 from dosvotos.users import current_user
 from streamlit_app import queries
 from streamlit_app.page import COLOURS, in_bogota, now, plain, translator, written

@@ -36,9 +36,11 @@ PERIODS = {
 }
 
 
-def store_contract(engine: Engine, experiment: str) -> ExperimentContract:
-    """Make an experiment's contract and store it."""
-    contract = make_contract(parameters_of(experiment={"name": experiment}), date(2026, 7, 31), "alice")
+def store_contract(engine: Engine, experiment: str, trained_by: str = "alice") -> ExperimentContract:
+    """Make an experiment's contract and store it, unless it stands."""
+    contract = make_contract(parameters_of(experiment={"name": experiment}), date(2026, 7, 31), trained_by)
+    if (found := ContractRegistry(engine).registered(contract)) is not None:
+        return found
     ContractRegistry(engine).store(contract)
     return contract
 
@@ -49,7 +51,7 @@ def store_market(engine: Engine, contract: ExperimentContract) -> str:
     bars, macro = StoredMarket(engine, INSTRUMENT, parameters.feed).tables
     if bars.state(contract.data_as_of) is None:
         bars.store(_bars(), STORED_AT)
-        macro.store(_macro(), STORED_AT)
+        macro.store(macro_observations("2025-07-07"), STORED_AT)
     return history_hash(stored_history(parameters, bars, macro, contract.data_as_of, contract.test_end))
 
 
@@ -77,7 +79,7 @@ def layers_behind(
         config_hash=contract.config_hash, reward_config_hash=contract.reward_config_hash,
         curriculum_final_phase="phase_3", training_duration_seconds=12.5, timesteps=400000,
         best_val_reward=0.11, best_reward=1.2, engine="fast", seed=42, seeds=(), torch_threads=1,
-        blas_threads=1, trained_by="alice",
+        blas_threads=1, trained_by=contract.trained_by,
         mlflow_run_id=None,
     )  # fmt: skip
     backtest = BacktestRecord(
@@ -98,8 +100,9 @@ def _bars() -> pd.DataFrame:
     return pd.DataFrame({"timestamp": times, **prices, "volume": 0.0, "source": "simulator"})
 
 
-def _macro() -> pd.DataFrame:
-    days = pd.bdate_range("2024-06-03", "2025-07-07")
+def macro_observations(last: str) -> pd.DataFrame:
+    """A year and more of each variable behind features, published the evening of their day."""
+    days = pd.bdate_range("2024-04-01", last)
     rng = np.random.default_rng(6)
     parts = [
         pd.DataFrame(

@@ -10,27 +10,27 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sqlalchemy import Engine
+from sqlalchemy import Engine, update
 
-from dosvotos.backtest.metrics import SpecifiedMetrics
 from dosvotos.backtest.report import BacktestReport, Trade
-from dosvotos.contracts.features import FEATURE_ORDER, FEATURE_ORDER_HASH, MARKET_FEATURES
+from dosvotos.contracts.features import FEATURE_ORDER, MARKET_FEATURES
 from dosvotos.contracts.records import LayerRecords, LedgerGenesis
 from dosvotos.database.connection import open_database, reading, writing
 from dosvotos.database.registry import add_model, add_proposal, get_model, get_proposal, list_proposals
 from dosvotos.database.signals import add_signal
-from dosvotos.files import write_folder
-from dosvotos.hashing import digest_bytes, digest_json
+from dosvotos.database.tables import promotion_proposals
 from dosvotos.market.calendar import BOGOTA, scheduled_sessions
 from dosvotos.market.normalization import NormStats
 from dosvotos.policy.bundle import write_bundle
 from dosvotos.policy.forward import ServedPolicy
 from dosvotos.promotion.audit import read_audit_log
+from dosvotos.promotion.dossier import dossier_files, write_dossier
 from dosvotos.promotion.evidence import Evidence
 from dosvotos.promotion.proposal import make_proposal
 from dosvotos.promotion.reasons import Reason, explanation
-from dosvotos.promotion.report_files import report_files
-from tests.market_factory import INSTRUMENT, PERIODS, layers_behind, store_contract, store_market
+from dosvotos.promotion.registration import NewProposal, model_columns, proposal_columns, records_of
+from tests.market_factory import INSTRUMENT, layers_behind, store_contract, store_market
+from tests.recomputable_proposals import propose_recomputable
 from tests.report_factory import comparison_of, evidence_of, metrics_of, report_of
 
 START = 100_000.0
@@ -51,58 +51,57 @@ class Desk:
     n_sessions: int = 4
 
     def propose(self, experiment: str = "demo", seed: int = 1, **changes: Any) -> int:
-        """Register a model with its bundle and propose it; `changes` replace columns of the proposal."""
-        trained_by = changes.pop("trained_by", "alice")
+        """Register a model with its bundle and propose it, with made-up figures.
+
+        `changes` replace the recommendation and its confidence, or columns of the row alone. What an approval
+        would compute again is not there: see `propose_recomputable`.
+        """
         planted_edge = changes.pop("planted_edge", 0.45)
         baseline = changes.pop("baseline_model_id", None)
+        results = changes.pop("results", None)
+        trained_by = changes.pop("trained_by", "alice")
         bundle = write_bundle(self.root / "data/06_models", tiny_policy(seed), {"config.yaml": b"seed: 1\n"})
         model_id = f"{experiment}_{bundle.policy.model_hash[:12]}"
-        contract = store_contract(self.engine, experiment)
+        contract = store_contract(self.engine, experiment, trained_by)
         layers = layers_behind(contract, bundle, store_market(self.engine, contract), model_id, baseline)
+        path = {"model_path": str(bundle.folder.relative_to(self.root))}
+        layers = layers.model_copy(update={"training": layers.training.model_copy(update=path)})
         report = _report(layers, seed, self.n_sessions)
-        comparison, now = comparison_of(report, baseline), datetime.now(UTC)
+        comparison, now = comparison_of(report, baseline), changes.pop("created_at", datetime.now(UTC))
         made = make_proposal(layers, report, comparison, _evidence(now))
+        of_record = {n: changes.pop(n) for n in ("recommendation", "confidence") if n in changes}
         proposed = made.model_copy(
             update={
-                "recommendation": changes.get("recommendation", "PROMOTE"),
+                "recommendation": "PROMOTE",
+                "confidence": 0.85,
                 "reason": explanation("PROMOTE", report.metrics, REASONS),
                 "reasons": REASONS,
                 "lineage": made.lineage.model_copy(update={"planted_edge": planted_edge}),
+                **of_record,
             }
         )
-        records = (getattr(layers, name) for name in LayerRecords.model_fields)
-        files = report_files((*records, report, comparison, proposed), experiment)
-        written = changes.pop("results", dict)(report.model_dump(mode="json"))
-        files[f"backtest_results_{experiment}.json"] = json.dumps(written).encode()
-        folder = Path("data/08_reporting") / experiment / model_id
-        write_folder(self.root / folder, files)
-        lineage = proposed.lineage.model_dump()
-        proposal = {
-            **proposed.model_dump(mode="json", exclude={"findings"}),
-            "confidence": 0.85,
-            "metrics": report.metrics.model_dump(include=set(SpecifiedMetrics.model_fields)),
-            "instrument": INSTRUMENT,
-            "report_folder": str(folder),
-            "report_files": {name: digest_bytes(content) for name, content in files.items()},
-            "content_hash": digest_json(lineage),
-            "created_at": now,
-        }
-        model = {
-            "model_id": model_id,
-            "instrument": INSTRUMENT,
-            "experiment_name": experiment,
-            "model_path": str(bundle.folder.relative_to(self.root)),
-            "model_hash": bundle.policy.model_hash,
-            "manifest_hash": bundle.manifest_hash,
-            "feature_order_hash": FEATURE_ORDER_HASH,
-            "trained_by": trained_by,
-            "metrics": report.metrics.model_dump(),
-            "lineage": {**lineage, "date_ranges": PERIODS},
-            "created_at": now,
-        }
+        new = NewProposal(proposed, layers, report, comparison, now)
+        records = records_of(new)
+        files = dossier_files(records, experiment)
+        name = f"backtest_results_{experiment}.json"
+        if results is not None:
+            files[name] = json.dumps(results(json.loads(files[name]))).encode()
+        folder, dossier_hash = write_dossier(self.root / "data/08_reporting" / experiment / model_id, files)
+        columns = proposal_columns(records, INSTRUMENT, folder.relative_to(self.root), dossier_hash)
         with writing(self.engine) as connection:
-            add_model(connection, model)
-            return add_proposal(connection, {**proposal, **changes})
+            add_model(connection, {**model_columns(new, INSTRUMENT), "created_at": now})
+            return add_proposal(connection, {**columns, **changes})
+
+    def propose_recomputable(self, experiment: str = "demo", seed: int = 1, **of_contract: Any) -> int:
+        """Register a proposal that an approval can compute again."""
+        now = datetime.now(UTC)
+        return propose_recomputable(self.engine, self.root, experiment, seed, now, **of_contract)
+
+    def change(self, proposal_id: int, **columns: Any) -> None:
+        """Change columns of a proposal by SQL, as someone with the database at hand would."""
+        t = promotion_proposals
+        with writing(self.engine) as connection:
+            connection.execute(update(t).where(t.c.id == proposal_id).values(**columns))
 
     def signal(self, n_bars: int, model_id: str, instrument: str = INSTRUMENT) -> None:
         """Store signals of the last bars, every tenth of them missing."""

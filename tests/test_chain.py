@@ -4,6 +4,7 @@ import json
 import re
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
@@ -12,25 +13,24 @@ from mlflow import MlflowClient
 from sqlalchemy import select
 
 from dosvotos import mlflow_tracking
-from dosvotos.backtest.report import BacktestReport
+from dosvotos.contracts.differences import record_link
 from dosvotos.contracts.experiment import ExperimentContract, flatten
 from dosvotos.contracts.features import FEATURE_ORDER_HASH
-from dosvotos.contracts.records import BacktestRecord, DataHashes, DatasetRecord, TrainingRecord
+from dosvotos.contracts.records import TrainingRecord
 from dosvotos.database.connection import reading
-from dosvotos.database.contracts import ContractRegistry
 from dosvotos.database.ledger import Look, TrialLedger
-from dosvotos.database.market_data import StoredMarket
 from dosvotos.database.registry import list_proposals
 from dosvotos.database.tables import experiment_contracts, model_registry, trading_signals
 from dosvotos.errors import ContractError, DosVotosError, LineageError
-from dosvotos.lineage.chain import split_hashes
-from dosvotos.lineage.vote import verify_proposal
+from dosvotos.lineage.chain import RECORD_NAMES, split_file_hashes
+from dosvotos.lineage.recompute import PipelineRecords
+from dosvotos.lineage.vote import decide_verified, verify_proposal
 from dosvotos.market.dataset import SPLITS
-from dosvotos.pipelines.promotion.nodes import recompute_data_hashes, verify_chain
+from dosvotos.pipelines.promotion.nodes import verify_chain
 from dosvotos.policy.bundle import Bundle, open_bundle
 from dosvotos.promotion.audit import find_breaks, read_audit_log
 from dosvotos.promotion.criteria import criterion_text, lineage_criterion
-from dosvotos.promotion.decision import Vote, decide
+from dosvotos.promotion.decision import Vote
 from dosvotos.training.results import Validation
 from tests.conftest import parameters_of
 from tests.project import Project, inside, new_project
@@ -226,7 +226,7 @@ def test_the_proposal_carries_the_records_and_every_link_holds(project):
     } < (row.report_files.keys())
     assert re.fullmatch(r"PASS \(\d\d links from L0 to L4 hold\)", row.criteria_results["lineage"])
     with inside(project.root):
-        assert verify_proposal(project.engine, row).broken == ()
+        assert verify_proposal(project.engine, row).chain.broken == ()
 
 
 def test_a_link_broken_after_the_backtest_is_a_reject_until_it_holds_again(project):
@@ -239,100 +239,114 @@ def test_a_link_broken_after_the_backtest_is_a_reject_until_it_holds_again(proje
         path.write_bytes(original)
     row = proposals(project)[0]
     text = row.criteria_results["lineage"]
-    assert text.startswith("FAIL (dataset record: acquisition_hash is 000000000000, the hash of the bars and")
+    assert text.startswith("FAIL (dataset record: acquisition_hash is 000000000000, the stored rows")
     assert row.recommendation == "REJECT"
     assert text.removeprefix("FAIL (").removesuffix(")") in row.reason
     project.run("smoke", "promotion")
     assert proposals(project)[0].criteria_results["lineage"].startswith("PASS")
 
 
-class Layers(NamedTuple):
+class Verified(NamedTuple):
     """What verify_chain is given."""
 
     contract: ExperimentContract
-    dataset: DatasetRecord
-    training: TrainingRecord
-    backtest: BacktestRecord
-    results: BacktestReport
+    recorded: PipelineRecords
+    recomputed: PipelineRecords
     candidate: Bundle
-    splits: dict[str, pd.DataFrame]
+    split_files: dict[str, dict[str, str]]
 
 
 @pytest.fixture(scope="module")
-def layers(project) -> Layers:
+def verified(project) -> Verified:
     def read(path: str) -> bytes:
         return (project.root / path).read_bytes()
 
-    training = TrainingRecord.model_validate_json(read(RECORDS[1]))
     folder = "data/05_model_input/smoke"
-    return Layers(
+    recorded = PipelineRecords.model_validate_json(read("data/07_model_output/smoke/pipeline_records.json"))
+    recomputed = PipelineRecords.model_validate_json(
+        read("data/07_model_output/smoke/recomputed_records.json")
+    )
+    splits = {name: pd.read_parquet(project.root / folder / f"DS_smoke_{name}.parquet") for name in SPLITS}
+    return Verified(
         ExperimentContract.model_validate_json(read(f"{folder}/experiment_contract.json")),
-        DatasetRecord.model_validate_json(read(RECORDS[0])),
-        training,
-        BacktestRecord.model_validate_json(read(RECORDS[2])),
-        BacktestReport.model_validate_json(read("data/08_reporting/smoke/backtest_results_smoke.json")),
-        open_bundle(project.root / training.model_path, training.manifest_hash),
-        {name: pd.read_parquet(project.root / folder / f"DS_smoke_{name}.parquet") for name in SPLITS},
+        recorded,
+        recomputed,
+        open_bundle(project.root / recorded.training.model_path, recorded.training.manifest_hash),
+        split_file_hashes(splits),
     )
 
 
-@pytest.fixture(scope="module")
-def data_hashes(project, layers) -> DataHashes:
-    books = (
-        ContractRegistry(project.engine),
-        *StoredMarket(project.engine, "USD/COP.SIM", layers.contract.parameters.feed).tables,
-    )
-    return recompute_data_hashes(layers.contract, *books, *layers.splits.values(), layers.backtest)
-
-
-def broken(layers: Layers, hashes: DataHashes) -> list[str]:
+def broken(verified: Verified) -> list[str]:
     """The criterion's parts that name a broken link."""
-    *records, candidate, splits = layers
-    chain, _ = verify_chain(*records, candidate, splits["test"], hashes)
+    chain, _ = verify_chain(*verified)
     text = criterion_text(lineage_criterion(chain))
     return text.removeprefix("FAIL (").removesuffix(")").split("; ") if chain.broken else []
 
 
 ZEROS = "0" * 64
 EDITS = {
-    "backtest record: test_dataset_hash is 000000000000, the hash of the test file": lambda old: old._replace(
-        backtest=old.backtest.model_copy(update={"test_dataset_hash": ZEROS})
-    ),
-    "backtest record: promotion_decision is PROMOTE, before any vote": lambda old: old._replace(
-        backtest=old.backtest.model_copy(update={"promotion_decision": "PROMOTE"})
-    ),
-    "backtest results: backtest_hash is 000000000000, the hash of the account run": lambda old: old._replace(
-        results=old.results.model_copy(update={"backtest_hash": ZEROS})
-    ),
-    "training record: model_hash is 000000000000, the model bundle's": lambda old: old._replace(
-        training=old.training.model_copy(update={"model_hash": ZEROS})
-    ),
-    "training record: dataset_hash is 000000000000, the hash of the split files": lambda old: old._replace(
-        training=old.training.model_copy(update={"dataset_hash": ZEROS})
-    ),
-    "dataset record: norm_stats_hash is 000000000000, the model bundle's": lambda old: old._replace(
-        dataset=old.dataset.model_copy(update={"norm_stats_hash": ZEROS})
-    ),
-    "dataset record: config_hash is 000000000000, the contract in the database": lambda old: old._replace(
-        dataset=old.dataset.model_copy(update={"config_hash": ZEROS})
-    ),
+    "backtest record: test_dataset_hash is 000000000000, test made again": ("backtest", "test_dataset_hash"),
+    "backtest results: backtest_hash is 000000000000, the account run again": ("report", "backtest_hash"),
+    "training record: model_hash is 000000000000, the model bundle's": ("training", "model_hash"),
+    "training record: dataset_hash is 000000000000, the dataset made again": ("training", "dataset_hash"),
+    "dataset record: norm_stats_hash is 000000000000, the model bundle's": ("dataset", "norm_stats_hash"),
+    "dataset record: config_hash is 000000000000, the contract in the database": ("dataset", "config_hash"),
 }
 
 
 @pytest.mark.parametrize("named", EDITS)
-def test_each_link_is_named_alone_when_it_alone_is_broken(layers, data_hashes, named):
-    assert broken(layers, data_hashes) == []
-    (text,) = broken(EDITS[named](layers), data_hashes)
-    assert text.startswith(named)
+def test_each_link_is_named_first_when_it_is_broken(verified, named):
+    assert broken(verified) == []
+    record, field = EDITS[named]
+    edited = getattr(verified.recorded, record).model_copy(update={field: ZEROS})
+    found = broken(verified._replace(recorded=verified.recorded.model_copy(update={record: edited})))
+    assert found[0].startswith(named) and len(found) == 2  # the hash, and the whole record
 
 
-def test_an_edited_split_breaks_every_record_that_names_the_dataset(layers, data_hashes):
-    edited = layers.splits["train"].copy()
-    edited.iloc[100, edited.columns.get_loc("rsi_9")] += 1e-9
-    hashes = {**data_hashes.fields, **split_hashes({**layers.splits, "train": edited})}
-    found = broken(layers, DataHashes(fields=hashes))
-    records = [text.partition(":")[0] for text in found]
-    assert records == ["dataset record", "training record", "backtest record"]
+def test_an_edited_split_file_is_named(verified, project):
+    path = project.root / "data/05_model_input/smoke/DS_smoke_train.parquet"
+    splits = {n: pd.read_parquet(path.with_name(f"DS_smoke_{n}.parquet")) for n in SPLITS}
+    splits["train"].iloc[100, splits["train"].columns.get_loc("rsi_9")] += 1e-9
+    (found,) = broken(verified._replace(split_files=split_file_hashes(splits)))
+    assert found.startswith("split files: dataset_hash is ")
+
+
+def leaves(tree, path=()):
+    """The path of every value of a JSON tree."""
+    items = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
+    found = [leaf for key, below in items for leaf in leaves(below, (*path, key))]
+    return found or [path]
+
+
+def edited_at(tree, path):
+    """The same tree with another value of the same kind at a path."""
+    key, *rest = path
+    copy = dict(tree) if isinstance(tree, dict) else list(tree)
+    old = copy[key]
+    if rest:
+        copy[key] = edited_at(old, rest)
+    elif isinstance(old, bool):
+        copy[key] = not old
+    elif isinstance(old, int):
+        copy[key] = old + 1
+    elif isinstance(old, float):
+        copy[key] = old * (1 + 1e-7) + 1e-9
+    else:
+        copy[key] = f"{old}x" if isinstance(old, str) else "x"
+    return copy
+
+
+def test_every_edit_of_a_recorded_value_breaks_the_chain_and_is_named(verified):
+    random, missed = np.random.default_rng(16), []
+    for field, name in RECORD_NAMES.items():
+        content = getattr(verified.recorded, field).content
+        paths = [path for path in leaves(content) if path]
+        chosen = random.permutation(len(paths))[:150]
+        for path in (paths[index] for index in chosen):
+            link = record_link(name, edited_at(content, path), getattr(verified.recomputed, field).content)
+            if link.holds or link.field != ".".join(map(str, path)):
+                missed.append((name, path))
+    assert missed == []
 
 
 def test_without_an_approved_model_inference_says_what_to_do(project):
@@ -344,12 +358,8 @@ def test_without_an_approved_model_inference_says_what_to_do(project):
 def test_approval_leaves_one_production_model_and_inference_serves_it(project, monkeypatch):
     monkeypatch.chdir(project.root)
     proposal = proposals(project)[0]
-    with project.engine.begin() as connection:  # smoke's model is a REJECT; L4's vote is not under test here
-        connection.exec_driver_sql(
-            f"UPDATE promotion_proposals SET recommendation='REVIEW' WHERE id={proposal.id}"
-        )
     vote = Vote("APPROVE", "ana", "approved to see a signal in a test", single_user=True)
-    outcome = decide(project.engine, proposal.id, vote, pd.Timestamp("2026-11-21", tz="UTC"))
+    outcome = decide_verified(project.engine, proposal.id, vote, pd.Timestamp("2026-11-21", tz="UTC"))
     stages = [row.stage for row in rows(project, model_registry)]
     assert stages.count("production") == 1
     with reading(project.engine) as connection:

@@ -7,7 +7,7 @@ from dosvotos.backtest.metrics import SpecifiedMetrics
 from dosvotos.backtest.production import ComparisonReport
 from dosvotos.database.registry import VALID_FOR, state_of
 from dosvotos.errors import LineageError
-from dosvotos.promotion.report_files import read_report
+from dosvotos.promotion.dossier import read_report
 from streamlit_app import queries
 from streamlit_app.page import empty, first_vote, formats, in_bogota, now, numeric, plain, translator, written
 

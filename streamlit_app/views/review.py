@@ -14,10 +14,10 @@ from dosvotos.errors import LineageError, UnknownProposalError
 from dosvotos.formats import MISSING
 from dosvotos.hashing import short
 from dosvotos.promotion.criteria import CriterionResult, name_links
+from dosvotos.promotion.dossier import read_report
 from dosvotos.promotion.evidence import Evidence
 from dosvotos.promotion.proposal import ProposalLineage, stored_criteria, stored_evidence
 from dosvotos.promotion.reasons import write_criterion
-from dosvotos.promotion.report_files import read_report
 from dosvotos.reports.metrics import INTERVALS, METRICS, RESULTS
 from dosvotos.reports.validation_pack import make_pack
 from streamlit_app import charts, queries

@@ -73,7 +73,7 @@ def open_page(browser: Any, address: str) -> Iterator[Any]:
 
 
 def test_a_person_approves_and_the_model_is_in_production(open_page: Any, desk: Desk):
-    proposal_id = desk.propose("demo", 1, trained_by="bob")
+    proposal_id = desk.propose_recomputable("demo", 1, trained_by="bob")
     desk.signal(60, "demo")
     page = open_page("/")
     expect = sync_api.expect

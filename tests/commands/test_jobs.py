@@ -77,7 +77,8 @@ def test_everything_that_waits_is_worked_off_and_stands_beside_the_proposal(desk
     for request_id in made:
         found = row(desk, request_id)
         assert found.status == "done" and Path(found.result_file).is_file()
-        assert found.result_file.startswith(desk.proposal(proposal_id).report_folder)
+        folder = Path(desk.proposal(proposal_id).report_folder).parent / "extra" / str(request_id)
+        assert Path(found.result_file).parent == folder
     assert "0 extra" in CliRunner().invoke(cli, ["jobs"]).output
 
 

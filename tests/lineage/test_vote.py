@@ -1,21 +1,33 @@
-"""The chain is looked at again before an approval."""
+"""What an approval computes again, and what happens when something is not what was computed."""
 
 import json
-from datetime import UTC, datetime
+import shutil
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
-from sqlalchemy import text, update
+from sqlalchemy import JSON, Table, select, text, update
 
-from dosvotos.database.connection import writing
-from dosvotos.database.tables import model_registry, promotion_proposals
-from dosvotos.errors import BundleError, DecisionError, LineageError
-from dosvotos.hashing import digest_bytes
-from dosvotos.lineage.vote import decide_verified, verify_proposal
-from dosvotos.promotion.decision import Vote
+from dosvotos.database.connection import reading, writing
+from dosvotos.database.registry import get_model
+from dosvotos.database.tables import instruments, model_registry, promotion_proposals
+from dosvotos.errors import BundleError, DecisionConflictError, DecisionError, DosVotosError, LineageError
+from dosvotos.lineage.vote import decide_verified, restore_dossiers, verify_proposal
+from dosvotos.promotion.agreement import records_in
+from dosvotos.promotion.decision import Vote, decide
+from dosvotos.promotion.dossier import Dossier, dossier_files, write_dossier
+from dosvotos.promotion.registration import STATUS_COLUMNS, proposal_columns
 from tests.proposal_fixtures import Desk
 
-NOW = datetime.now(UTC)
 APPROVE = Vote("APPROVE", "bob", "the curve was read twice")
+
+
+SQLITE = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+"""For tests of what is computed, which no database changes."""
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
 
 
 @pytest.fixture
@@ -24,126 +36,256 @@ def desk(engine, tmp_path, monkeypatch) -> Desk:
     return Desk(engine, tmp_path)
 
 
-def test_a_whole_chain_is_approved(desk):
-    proposal_id = desk.propose()
-    chain = verify_proposal(desk.engine, desk.proposal(proposal_id))
-    assert chain.broken == ()
-    assert {link.field for link in chain.links} >= {
-        "acquisition_hash", "config_hash", "dataset_hash", "test_dataset_hash", "model_hash", "backtest_hash",
-        "promotion_decision", "recommendation",
+def approve(desk: Desk, proposal_id: int) -> str:
+    return decide_verified(desk.engine, proposal_id, APPROVE, now()).new_stage
+
+
+def is_unapproved(desk: Desk) -> bool:
+    return not desk.votes() and "production" not in desk.stages().values()
+
+
+def latest(desk: Desk):
+    with reading(desk.engine) as connection:
+        return connection.execute(
+            select(promotion_proposals).order_by(promotion_proposals.c.id.desc()).limit(1)
+        ).one()
+
+
+def test_a_proposal_that_is_what_it_says_is_approved(desk):
+    proposal_id = desk.propose_recomputable()
+    verified = verify_proposal(desk.engine, desk.proposal(proposal_id))
+    assert verified.chain.broken == ()
+    assert {link.record for link in verified.chain.links} >= {
+        "contract", "dataset record", "training record", "backtest record", "backtest results",
+        "comparison report", "chain", "proposal's file", "proposal", "model registry", "statistics of train",
     }  # fmt: skip
-    assert decide_verified(desk.engine, proposal_id, APPROVE, NOW).new_stage == "production"
+    assert approve(desk, proposal_id) == "production"
 
 
-def rewrite(desk: Desk, proposal_id: int, name: str, **changes) -> None:
-    """Edit a report file together with its hash in the row, as someone with both at hand would."""
+def test_a_model_is_compared_with_the_production_model_of_then_and_replaces_it(desk):
+    first = desk.propose_recomputable()
+    approve(desk, first)
+    second = desk.propose_recomputable(seed=2)
+    assert desk.proposal(second).lineage["baseline_model_id"] == desk.proposal(first).model_id
+    assert approve(desk, second) == "production"
+    assert sorted(desk.stages().values()) == ["archived", "production"]
+
+
+def edit_dossier(desk: Desk, proposal_id: int, name: str, path: str, value) -> None:
+    """Forge a record as someone with files and database at hand would: a new dossier, its hash in the row."""
     row = desk.proposal(proposal_id)
-    path = desk.root / row.report_folder / name
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
-    files = {**row.report_files, name: digest_bytes(path.read_bytes())}
-    change_row(desk, proposal_id, report_files=files)
+    dossier = Dossier.of(row)
+    files = dict(dossier.files)
+    tree = json.loads(files[name])
+    *parents, field = path.split(".")
+    node = tree
+    for part in parents:
+        node = node[int(part)] if isinstance(node, list) else node[part]
+    node[int(field) if isinstance(node, list) else field] = value
+    files[name] = json.dumps(tree).encode()
+    folder, dossier_hash = write_dossier(Path(row.report_folder).parent, files)
+    forged = Dossier.open(folder, dossier_hash, row.experiment_name)
+    files = dossier_files(records_in(forged), row.experiment_name)
+    folder, dossier_hash = write_dossier(Path(row.report_folder).parent, files)
+    desk.change(proposal_id, report_folder=str(folder), dossier_hash=dossier_hash)
 
 
-def change_row(desk: Desk, proposal_id: int, **values) -> None:
-    t = promotion_proposals
-    with writing(desk.engine) as connection:
-        connection.execute(update(t).where(t.c.id == proposal_id).values(**values))
+FORGERIES = [
+    ("backtest_results_demo.json", "metrics.sharpe_ratio", 99.0, "metrics.sharpe_ratio is 99.0"),
+    ("backtest_results_demo.json", "metrics.total_trades", 109, "metrics.total_trades is 109"),
+    ("backtest_results_demo.json", "daily_returns.2025-07-01", 0.05, "daily_returns.2025-07-01 is 0.05"),
+    ("backtest_results_demo.json", "naive.random_sharpe_p95", -1.0, "naive.random_sharpe_p95 is -1.0"),
+    ("backtest_results_demo.json", "equity_curve.7.1", 1e6, "equity_curve.7.1 is 1000000.0"),
+    ("backtest_results_demo.json", "test_period", "2025-06-24 to 2026-07-31", "test_period is 2025-06-24"),
+    ("training_record.json", "trained_by", "mallory", "trained_by is mallory"),
+    ("training_record.json", "seeds.0.best_val_reward", 0.9, "seeds.0.best_val_reward is 0.9"),
+    ("training_record.json", "model_hash", "0" * 64, "model_hash is 000000000000"),
+    ("DS_demo_lineage.json", "point_in_time", "proven", "point_in_time is proven"),
+    ("DS_demo_lineage.json", "splits.test.uncovered_sessions", 1, "splits.test.uncovered_sessions is 1"),
+    ("DS_demo_lineage.json", "acquisition_hash", "0" * 64, "acquisition_hash is 000000000000"),
+    ("backtest_record.json", "backtest_hash", "0" * 64, "backtest_hash is 000000000000"),
+    ("comparison_report_demo.json", "reached", True, "reached is True"),
+    ("promotion_proposal_demo.json", "evidence.psr", 0.5, "evidence.psr is 0.5"),
+    ("promotion_proposal_demo.json", "recommendation", "PROMOTE", "recommendation is PROMOTE"),
+    ("promotion_proposal_demo.json", "criteria.0.needed", 0.1, "criteria.0.needed is 0.1"),
+]
 
 
-def edit_stored_bars(desk: Desk, proposal_id: int) -> None:
-    """Change one stored close, the trigger that forbids it taken away."""
+@SQLITE
+@pytest.mark.parametrize(("name", "path", "value", "said"), FORGERIES)
+def test_a_forged_record_is_replaced_by_a_reject_that_names_it(desk, name, path, value, said):
+    proposal_id = desk.propose_recomputable()
+    edit_dossier(desk, proposal_id, name, path, value)
+    with pytest.raises(DecisionError, match="which is a veto") as refused:
+        approve(desk, proposal_id)
+    assert said in str(refused.value)
+    assert desk.proposal(proposal_id).status == "SUPERSEDED" and is_unapproved(desk)
+    row = latest(desk)
+    assert (row.recommendation, row.status) == ("REJECT", "PENDING_APPROVAL")
+    assert row.criteria_results["lineage"].startswith("FAIL (") and said in row.criteria_results["lineage"]
+    with pytest.raises(DecisionError, match="veto"):
+        approve(desk, row.id)
+
+
+def test_after_such_a_reject_l4_makes_the_honest_proposal_again(desk):
+    proposal_id = desk.propose_recomputable()
+    edit_dossier(desk, proposal_id, "backtest_results_demo.json", "metrics.sharpe_ratio", 99.0)
+    with pytest.raises(DecisionError):
+        approve(desk, proposal_id)
+    assert approve(desk, desk.propose_recomputable()) == "production"
+
+
+def test_bars_changed_below_the_trigger_break_the_chain(desk):
+    proposal_id = desk.propose_recomputable()
     on = " ON usdcop_m5_ohlcv" if desk.engine.dialect.name == "postgresql" else ""
     with writing(desk.engine) as connection:
         connection.execute(text(f"DROP TRIGGER usdcop_m5_ohlcv_no_update{on}"))
         first = "timestamp = (SELECT MIN(timestamp) FROM usdcop_m5_ohlcv)"
         connection.execute(text(f"UPDATE usdcop_m5_ohlcv SET close = close + 0.01 WHERE {first}"))
+    with pytest.raises(DecisionError, match="acquisition_hash is"):
+        approve(desk, proposal_id)
+    assert is_unapproved(desk)
 
 
-def edit_lineage(desk: Desk, proposal_id: int) -> None:
-    lineage = {**desk.proposal(proposal_id).lineage, "test_dataset_hash": "0" * 64}
-    change_row(desk, proposal_id, lineage=lineage)
+def another(column, value):
+    """A value of the column's kind that is not the one stored."""
+    by_name = {"instrument": "USD/COP", "status": "APPROVED", "confidence": 0.5, "recommendation": "REJECT"}
+    if column.name in by_name:
+        return by_name[column.name]
+    if value is None:
+        return {"forged": 1} if isinstance(column.type, JSON) else "mallory"
+    if isinstance(value, datetime):
+        return value - timedelta(days=1)
+    if isinstance(value, dict):
+        return {**value, "forged": 1}
+    return [*value, {}] if isinstance(value, list) else f"{value}0"
 
 
-def edit_registry(desk: Desk, proposal_id: int) -> None:
+def columns_of(table: Table, *left_out: str) -> list[str]:
+    return [column.name for column in table.columns if column.name not in left_out]
+
+
+def test_no_column_of_a_proposal_can_be_edited_and_approved(desk):
+    proposal_id, other = desk.propose_recomputable(), desk.propose("other", 5)
+    of_votes = {"reviewer", "reviewer_notes", "approved_at"}
+    for name in columns_of(promotion_proposals, "id", "requires_human_approval", *of_votes):
+        value = getattr(desk.proposal(proposal_id), name)
+        forged = another(promotion_proposals.c[name], value)
+        desk.change(proposal_id, **{name: forged if name != "model_id" else desk.proposal(other).model_id})
+        with pytest.raises(DosVotosError):
+            decide(desk.engine, proposal_id, APPROVE, now())
+        assert is_unapproved(desk), name
+        desk.change(proposal_id, **{name: value})
+    assert approve(desk, proposal_id) == "production"
+
+
+REWRITTEN = {"id", "stage", "metrics", "lineage", "created_at", "promoted_at", "archived_at"}
+"""Columns of a model that the approval itself writes."""
+
+
+def test_no_column_of_a_model_can_be_edited_and_approved(desk):
+    proposal_id, t = desk.propose_recomputable(), model_registry
+    model_id = desk.proposal(proposal_id).model_id
+    for name in columns_of(t, "model_id", *REWRITTEN):
+        with reading(desk.engine) as connection:
+            value = getattr(get_model(connection, model_id), name)
+        for written in (another(t.c[name], value), value):
+            with writing(desk.engine) as connection:
+                connection.execute(update(t).where(t.c.model_id == model_id).values({name: written}))
+            if written != value:
+                with pytest.raises(DosVotosError):
+                    decide(desk.engine, proposal_id, APPROVE, now())
+                assert is_unapproved(desk), name
+    assert approve(desk, proposal_id) == "production"
+
+
+@SQLITE
+def test_a_row_edited_by_sql_is_replaced_by_a_reject_too(desk):
+    proposal_id = desk.propose_recomputable()
+    desk.change(proposal_id, metrics={**desk.proposal(proposal_id).metrics, "sharpe_ratio": 99.0})
+    with pytest.raises(DecisionError, match=r"proposal: metrics\.sharpe_ratio is 99\.0, the dossier"):
+        approve(desk, proposal_id)
+    assert desk.proposal(proposal_id).status == "SUPERSEDED" and latest(desk).recommendation == "REJECT"
+
+
+def test_the_registry_s_figures_are_those_that_were_voted_on(desk):
+    proposal_id = desk.propose_recomputable()
     with writing(desk.engine) as connection:
-        connection.execute(update(model_registry).values(dataset_hash="0" * 64))
-
-
-EDITS = {
-    "proposal: test_dataset_hash is 000000000000, the dataset record": edit_lineage,
-    "model registry: dataset_hash is 000000000000, the dataset record": edit_registry,
-    "dataset record: acquisition_hash is": edit_stored_bars,
-    "dataset record: config_hash is 000000000000, the contract in the database": lambda desk, n: rewrite(
-        desk, n, "DS_demo_lineage.json", config_hash="0" * 64
-    ),
-    "training record: model_hash is 000000000000, the model bundle's": lambda desk, n: rewrite(
-        desk, n, "training_record.json", model_hash="0" * 64
-    ),
-    "backtest results: backtest_hash is 000000000000, the backtest record": lambda desk, n: rewrite(
-        desk, n, "backtest_results_demo.json", backtest_hash="0" * 64
-    ),
-    "proposal's file: promotion_decision is PROMOTE, the backtest record": lambda desk, n: rewrite(
-        desk, n, "promotion_proposal_demo.json",
-        lineage={**desk.proposal(n).lineage, "promotion_decision": "PROMOTE"},
-    ),
-    "proposal: recommendation is PROMOTE, the proposal's file REVIEW": lambda desk, n: rewrite(
-        desk, n, "promotion_proposal_demo.json", recommendation="REVIEW"
-    ),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("named", EDITS)
-def test_a_broken_link_is_a_veto_that_names_it(desk, named):
-    proposal_id = desk.propose()
-    EDITS[named](desk, proposal_id)
-    with pytest.raises(DecisionError, match=rf"which is a veto: .*{named}"):
-        decide_verified(desk.engine, proposal_id, APPROVE, NOW)
+        connection.execute(update(model_registry).values(metrics={"sharpe_ratio": 99.0}, lineage={}))
+    approve(desk, proposal_id)
     row = desk.proposal(proposal_id)
-    assert (row.recommendation, row.confidence, row.status) == ("REJECT", 0.90, "PENDING_APPROVAL")
-    assert row.criteria_results["lineage"].startswith("FAIL (") and named in row.criteria_results["lineage"]
-    assert desk.votes() == [] and set(desk.stages().values()) == {"staging"}
-    outcome = decide_verified(desk.engine, proposal_id, Vote("REJECT", "bob"), NOW)
-    assert outcome.status == "REJECTED"
+    with reading(desk.engine) as connection:
+        model = get_model(connection, row.model_id)
+    assert model.metrics == row.metrics and model.lineage.items() >= row.lineage.items()
 
 
-def test_a_veto_stands_even_when_the_link_is_mended(desk):
-    proposal_id = desk.propose()
-    lineage = desk.proposal(proposal_id).lineage
-    edit_lineage(desk, proposal_id)
-    for _ in range(2):
-        with pytest.raises(DecisionError, match="veto"):
-            decide_verified(desk.engine, proposal_id, APPROVE, NOW)
-        change_row(desk, proposal_id, lineage=lineage)
+def test_a_head_row_that_names_another_model_stops_every_vote(desk):
+    approve(desk, desk.propose_recomputable())
+    second = desk.propose_recomputable(seed=2)
+    with writing(desk.engine) as connection:
+        connection.execute(update(instruments).values(production_model_id=desk.proposal(second).model_id))
+    with pytest.raises(DecisionConflictError, match="head row names"):
+        approve(desk, second)
 
 
-def test_what_cannot_be_judged_is_an_error_and_changes_nothing(desk):
-    proposal_id = desk.propose()
+def test_a_status_set_back_by_sql_is_not_open_again(desk):
+    proposal_id = desk.propose_recomputable()
+    decide_verified(desk.engine, proposal_id, APPROVE._replace(decision="REJECT"), now())
+    desk.change(proposal_id, status="PENDING_APPROVAL")
+    with pytest.raises(DecisionConflictError, match="vote 1 of the audit log made it REJECTED"):
+        approve(desk, proposal_id)
+    other = desk.propose_recomputable("other", 2)
+    desk.propose_recomputable("other", 3)
+    desk.change(other, status="PENDING_APPROVAL")
+    with pytest.raises(DecisionConflictError, match="replaced it"):
+        approve(desk, other)
+    assert "production" not in desk.stages().values()
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda path: path.write_bytes(path.read_bytes() + b" "), "altered"),
+        (lambda path: path.unlink(), "missing"),
+        (lambda path: path.with_name("extra.json").write_text("{}"), "added"),
+        (lambda path: shutil.rmtree(path.parent), "missing"),
+    ],
+)
+def test_a_damaged_dossier_is_no_ground_for_a_vote_and_is_written_again_to_the_byte(desk, damage, said):
+    proposal_id = desk.propose_recomputable()
     row = desk.proposal(proposal_id)
-    record = desk.root / row.report_folder / "training_record.json"
-    record.write_bytes(record.read_bytes() + b" ")
-    with pytest.raises(LineageError, match=r"training_record\.json: altered"):
-        decide_verified(desk.engine, proposal_id, APPROVE, NOW)
-    record.unlink()
-    with pytest.raises(LineageError, match=r"training_record\.json: missing"):
-        decide_verified(desk.engine, proposal_id, APPROVE, NOW)
-    assert desk.proposal(proposal_id).recommendation == "PROMOTE"
+    before = Dossier.of(row).files
+    damage(desk.root / row.report_folder / "training_record.json")
+    with pytest.raises(LineageError, match=said):
+        approve(desk, proposal_id)
+    assert is_unapproved(desk) and desk.proposal(proposal_id).recommendation == row.recommendation
+    assert restore_dossiers(desk.engine, row.model_id) == [Path(row.report_folder)]
+    assert Dossier.of(row).files == before
+    assert approve(desk, proposal_id) == "production"
 
 
-def test_an_older_proposal_without_records_says_so(desk):
-    proposal_id = desk.propose()
-    row = desk.proposal(proposal_id)
-    change_row(
-        desk,
-        proposal_id,
-        report_files={name: d for name, d in row.report_files.items() if name != "training_record.json"},
-    )
-    with pytest.raises(LineageError, match=r"has no training_record\.json: an older version made it"):
-        decide_verified(desk.engine, proposal_id, APPROVE, NOW)
+def test_the_dossier_of_the_production_model_is_written_again_too(desk):
+    approve(desk, desk.propose_recomputable())
+    second = desk.propose_recomputable(seed=2)
+    approve(desk, second)
+    row = desk.proposal(second)
+    shutil.rmtree(row.report_folder)
+    assert restore_dossiers(desk.engine, row.model_id) == [Path(row.report_folder)]
+    assert Dossier.of(row).read is not None and restore_dossiers(desk.engine, row.model_id) == []
 
 
 def test_an_altered_bundle_is_an_error(desk):
-    proposal_id = desk.propose()
+    proposal_id = desk.propose_recomputable()
     (path,) = desk.root.glob("data/06_models/*/policy.safetensors")
     path.write_bytes(path.read_bytes()[:-1] + b"\x01")
     with pytest.raises(BundleError):
-        decide_verified(desk.engine, proposal_id, APPROVE, NOW)
+        approve(desk, proposal_id)
+    assert is_unapproved(desk)
+
+
+@SQLITE
+def test_every_column_but_those_of_votes_repeats_the_dossier(desk):
+    row = desk.proposal(desk.propose_recomputable())
+    dossier = Dossier.of(row)
+    columns = proposal_columns(records_in(dossier), row.instrument, dossier.folder, row.dossier_hash)
+    assert columns.keys() == set(columns_of(promotion_proposals)) - STATUS_COLUMNS

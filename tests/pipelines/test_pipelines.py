@@ -14,7 +14,7 @@ from dosvotos.database.registry import list_proposals
 from dosvotos.errors import DosVotosError, LineageError
 from dosvotos.market.splits import splits_of
 from dosvotos.pipeline_registry import register_pipelines
-from dosvotos.promotion.decision import Vote, decide
+from dosvotos.promotion.decision import Vote
 from tests.conftest import parameters_of
 from tests.pipelines.catalogs import memory_catalog
 
@@ -127,11 +127,10 @@ def test_inference_needs_an_approved_model_and_writes_one_signal(at):
     with pytest.raises(DosVotosError, match="no production model yet"):
         run("inference", catalog)
     book = catalog.load("promotion_proposals")
-    with book.engine.begin() as connection:  # L4 rejects this model; its vote is not under test here
-        connection.exec_driver_sql("UPDATE promotion_proposals SET recommendation = 'REVIEW'")
+    with reading(book.engine) as connection:
         (proposal,) = list_proposals(connection)
     vote = Vote("APPROVE", "ana", "approved to see a signal in a test", single_user=True)
-    decide(book.engine, proposal.id, vote, pd.Timestamp("2023-12-18 23:30", tz="UTC"))
+    decide_verified(book.engine, proposal.id, vote, pd.Timestamp("2023-12-18 23:30", tz="UTC"))
     run("inference", catalog)
     record = catalog.load("inference_record")
     assert record.timestamp == pd.Timestamp("2023-12-18 17:55", tz="UTC")

@@ -20,8 +20,8 @@ from dosvotos.market.dataset import feature_rows
 from dosvotos.market.splits import Split
 from dosvotos.promotion import extra_backtests
 from dosvotos.promotion.decision import Vote, decide
+from dosvotos.promotion.dossier import read_extra_backtest
 from dosvotos.promotion.extra_backtests import request_backtest, run_request
-from dosvotos.promotion.report_files import read_extra_backtest
 from tests.conftest import parameters_of
 from tests.market_factory import PERIODS
 from tests.proposal_fixtures import INSTRUMENT, Desk, tiny_policy

@@ -1,14 +1,18 @@
 """Proposals of older versions: without criteria as records, with links under their older names."""
 
+from datetime import UTC, datetime
+
 import pytest
 from sqlalchemy import text
 
+from dosvotos.backtest.report import BacktestReport
 from dosvotos.contracts.records import ChainRecord, LinkRecord
 from dosvotos.database.connection import upgrade, writing
-from dosvotos.promotion.criteria import lineage_criterion
-from dosvotos.promotion.decision import veto
+from dosvotos.errors import LineageError
+from dosvotos.lineage.vote import decide_verified
+from dosvotos.promotion.decision import Vote, decide
+from dosvotos.promotion.dossier import read_report
 from dosvotos.promotion.proposal import stored_criteria, stored_evidence
-from tests.promotion.test_proposal import chain_of
 from tests.proposal_fixtures import Desk
 
 
@@ -22,27 +26,30 @@ def test_rows_from_before_the_migration_have_no_criteria_and_keep_their_strings(
     proposal_id = desk.propose()
     strings = desk.proposal(proposal_id).criteria_results
     with writing(desk.engine) as connection:
-        connection.execute(text("ALTER TABLE promotion_proposals DROP COLUMN criteria"))
+        for column in ("criteria", "dossier_hash", "run"):
+            connection.execute(text(f"ALTER TABLE promotion_proposals DROP COLUMN {column}"))
         connection.execute(text("UPDATE alembic_version SET version_num = '0005'"))
     upgrade(desk.engine)
     row = desk.proposal(proposal_id)
     assert stored_criteria(row) is None and row.criteria_results == strings
 
 
-def test_a_veto_renews_the_lineage_in_strings_and_records_alike(desk):
-    new, old = desk.propose("one", 1), desk.propose("two", 2, criteria=None)
-    failed = lineage_criterion(chain_of("b" * 64))
-    for proposal_id in (new, old):
-        veto(desk.engine, proposal_id, failed)
-        assert desk.proposal(proposal_id).criteria_results["lineage"].startswith("FAIL (dataset record:")
-    criteria = {criterion.name: criterion for criterion in stored_criteria(desk.proposal(new))}
-    assert criteria["lineage"] == failed and len(criteria) == 6
-    assert stored_criteria(desk.proposal(old)) is None
+def test_a_proposal_made_before_dossiers_is_read_and_not_approved(desk):
+    proposal_id = desk.propose()
+    desk.change(proposal_id, dossier_hash=None, run=None)
+    assert read_report(desk.proposal(proposal_id), BacktestReport).metrics.total_trades == 1204
+    vote = Vote("APPROVE", "bob", "the curve was read twice")
+    for cast in (decide, decide_verified):
+        with pytest.raises(LineageError, match="made before dossiers"):
+            cast(desk.engine, proposal_id, vote, datetime.now(UTC))
+    assert desk.stages() == {desk.proposal(proposal_id).model_id: "staging"} and desk.votes() == []
 
 
 def test_evidence_with_other_fields_is_none(desk):
-    assert stored_evidence(desk.proposal(desk.propose())).psr == 0.973
-    assert stored_evidence(desk.proposal(desk.propose("old", 2, evidence={"psr": 0.9}))) is None
+    proposal_id = desk.propose()
+    assert stored_evidence(desk.proposal(proposal_id)).psr == 0.973
+    desk.change(proposal_id, evidence={"psr": 0.9})
+    assert stored_evidence(desk.proposal(proposal_id)) is None
 
 
 def test_a_chain_record_of_an_older_run_is_read_under_its_older_names():

@@ -186,7 +186,8 @@ def test_a_proposal_says_what_it_would_be_at_other_costs_delays_and_times(parame
 def test_the_mlflow_run_is_no_part_of_what_a_proposal_says(parameters):
     one, other = (proposal_of(parameters, run=run) for run in ("r1", "r2"))
     changed = proposal_of(parameters, run="r1", report=REPORT.model_copy(update={"oracle_sharpe": 4.0}))
-    assert one.content_hash == other.content_hash != changed.content_hash
+    assert one.content == other.content != changed.content
+    assert one != other and one.with_run(other.run) == other
 
 
 def test_a_broken_chain_is_a_reject_that_names_the_link(parameters):

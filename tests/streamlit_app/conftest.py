@@ -5,12 +5,16 @@ import shutil
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import Engine, create_engine, text
 from streamlit import config
 
 from dosvotos.database.connection import connect, upgrade
+from dosvotos.lineage import vote as lineage_vote
+from dosvotos.promotion.agreement import proposal_in
+from dosvotos.promotion.dossier import Dossier
 from streamlit_app.app import create_app
 from tests.conftest import ROOT, ensure_running
 from tests.proposal_fixtures import Desk, open_desk
@@ -20,6 +24,21 @@ with warnings.catch_warnings():
     from starlette.testclient import TestClient
 
 ORIGIN = "http://localhost:8501"
+
+
+VERIFY = lineage_vote.verify_proposal
+
+
+def as_it_says(engine: Engine, proposal: Any) -> lineage_vote.Verification:
+    """Take a proposal's word for its figures, which these tests make up."""
+    new = proposal_in(Dossier.of(proposal))
+    return lineage_vote.Verification(new.layers.chain, new)
+
+
+@pytest.fixture
+def recomputing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compute a proposal again before it is approved, as the app does."""
+    monkeypatch.setattr(lineage_vote, "verify_proposal", VERIFY)
 
 
 @pytest.fixture(scope="session")
@@ -99,6 +118,7 @@ def _open(url: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Des
     monkeypatch.setenv("DOSVOTOS_USER", "alice")
     (root / "pyproject.toml").write_text("[tool.kedro]\n")
     monkeypatch.chdir(root)
+    monkeypatch.setattr(lineage_vote, "verify_proposal", as_it_says)
     with open_desk(url, root) as desk:
         yield desk
 

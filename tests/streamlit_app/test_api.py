@@ -105,7 +105,8 @@ def test_a_report_that_is_not_l4s_is_named_and_not_shown(client, desk: Desk, dam
         desk.report(proposal_id).unlink()
     else:
         with writing(desk.engine) as connection:
-            connection.execute(update(promotion_proposals).values(report_files={}))
+            old = update(promotion_proposals).values(report_files={}, dossier_hash=None)
+            connection.execute(old)
     body = client.get(f"/api/experiments/{proposal_id}").json()
     assert body["backtest_results"] is None
     assert "backtest_results_demo.json" in body["report_problem"]

@@ -116,19 +116,23 @@ def test_a_closed_proposal_shows_its_extra_backtests_and_no_form(open_page, clie
     assert "Extra backtests" in said(at) and not at.date_input
 
 
+@pytest.mark.usefixtures("recomputing")
 def test_an_approval_over_a_broken_chain_is_a_veto_that_names_the_link(client, desk: Desk):
-    proposal_id = desk.propose()
+    proposal_id = desk.propose_recomputable(trained_by="bob")
     with writing(desk.engine) as connection:
         connection.execute(update(model_registry).values(dataset_hash="0" * 64))
-    answer = client.post(f"/api/experiments/{proposal_id}/approve", json={"decision": "APPROVE"})
+    body = {"decision": "APPROVE", "notes": "the curve was read twice"}
+    answer = client.post(f"/api/experiments/{proposal_id}/approve", json=body)
     assert "model registry: dataset_hash is 000000000000" in assert_problem(answer, 422)["detail"]
-    found = client.get(f"/api/experiments/{proposal_id}").json()
+    assert client.get(f"/api/experiments/{proposal_id}").json()["status"] == "SUPERSEDED"
+    found = client.get(f"/api/experiments/{proposal_id + 1}").json()
     assert (found["recommendation"], found["status"]) == ("REJECT", "PENDING_APPROVAL")
     assert found["criteria_results"]["lineage"].startswith("FAIL")
 
 
+@pytest.mark.usefixtures("recomputing")
 def test_the_page_says_which_link_broke_and_offers_no_approval_any_more(open_page, desk: Desk):  # noqa: F811
-    proposal_id = desk.propose()
+    proposal_id = desk.propose_recomputable(trained_by="bob")
     at = press(open_page("review", "en", proposal_id), "Approve ...")
     with writing(desk.engine) as connection:
         connection.execute(update(model_registry).values(dataset_hash="0" * 64))

@@ -21,7 +21,7 @@ from dosvotos.errors import LineageError, ParameterError
 from dosvotos.files import write_file
 from dosvotos.market.dataset import select_bars
 from dosvotos.market.splits import splits_of
-from dosvotos.promotion.report_files import read_report
+from dosvotos.promotion.dossier import read_report
 from dosvotos.reports.comparison import metric_rows, pair_rows, render_comparison
 
 

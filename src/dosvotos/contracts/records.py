@@ -1,19 +1,50 @@
 """One record a layer: what it made, from what, by hash. Records are the hand-over between pipelines."""
 
-from typing import Literal, TypeVar
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import AliasChoices, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from dosvotos.contracts.experiment import ExperimentContract
 from dosvotos.errors import LineageError
+from dosvotos.hashing import canonical_json
 
 Model = TypeVar("Model", bound=BaseModel)
 
 
 class Record(BaseModel):
-    """An immutable record; hashes are SHA-256, 64 hexadecimal digits."""
+    """An immutable record; hashes are SHA-256, 64 hexadecimal digits.
+
+    `content` is what was made from what; `run` are the facts of one run, such as times and paths, in the
+    fields that `run_fields` names (as pydantic's ``include``). Together they are the record.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    run_fields: ClassVar[Mapping[str, Any]] = {}
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """The fields that are the same in every run, JSON-like."""
+        return self.model_dump(mode="json", exclude=dict(self.run_fields) or None)
+
+    @property
+    def run(self) -> dict[str, Any]:
+        """The fields that may differ from run to run, JSON-like."""
+        return self.model_dump(mode="json", include=dict(self.run_fields))
+
+    def with_run(self, run: Mapping[str, Any]) -> Self:
+        """Replace the facts of the run by those of another, as `run` gave them."""
+        return self.model_validate_json(canonical_json(_merged(self.content, run)))
+
+
+def _merged(content: Any, run: Any) -> Any:
+    """Put two parts of one JSON tree together."""
+    if isinstance(content, dict) and isinstance(run, Mapping):
+        return {**content, **{name: _merged(content.get(name), value) for name, value in run.items()}}
+    if isinstance(content, list) and isinstance(run, list):
+        return [_merged(*pair) for pair in zip(content, run, strict=True)]
+    return run
 
 
 def parse_record(model: type[Model], content: bytes, name: str) -> Model:
@@ -190,6 +221,15 @@ class SeedRecord(Record):
 class TrainingRecord(Record):
     """L3 (the specification's L3Output)."""
 
+    run_fields: ClassVar[Mapping[str, Any]] = {
+        "model_path": True,
+        "training_duration_seconds": True,
+        "torch_threads": True,
+        "blas_threads": True,
+        "mlflow_run_id": True,
+        "seeds": {"__all__": {"duration_seconds"}},
+    }
+
     experiment_name: str
     model_id: str
     model_hash: str
@@ -239,13 +279,6 @@ class Recomputed(Record):
     """What it was computed from, as ``the hash of the split files``."""
 
 
-class DataHashes(Record):
-    """L4: contract, history and splits hashed again before the chain is verified."""
-
-    fields: dict[str, Recomputed]
-    """By the name the layers' records give the hash."""
-
-
 class LinkRecord(Record):
     """L4: one link of the chain: the value a record holds, and the same value computed again.
 
@@ -278,7 +311,7 @@ class ChainRecord(Record):
 
 
 class LayerRecords(Record):
-    """L4: what the layers recorded on the way to a proposal."""
+    """L4: what the layers made on the way to a proposal, computed again, and how their records compare."""
 
     contract: ExperimentContract
     dataset: DatasetRecord

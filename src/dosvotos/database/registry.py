@@ -101,6 +101,13 @@ def expire_proposals(connection: Connection, now: datetime) -> None:
     connection.execute(update(t).where(old).values(status="EXPIRED"))
 
 
+def supersede_proposal(connection: Connection, proposal_id: int) -> None:
+    """Close an open proposal that another takes the place of."""
+    t = promotion_proposals
+    still_open = (t.c.id == proposal_id) & t.c.status.in_(OPEN_STATES)
+    connection.execute(update(t).where(still_open).values(status="SUPERSEDED"))
+
+
 def list_proposals(connection: Connection) -> list[Row[Any]]:
     """List all proposals, newest first."""
     query = select(promotion_proposals).order_by(promotion_proposals.c.id.desc())

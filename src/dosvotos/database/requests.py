@@ -18,7 +18,7 @@ MAX_CLAIMS = 3
 
 
 class ExtraBacktestResult(NamedTuple):
-    """What a finished request leaves: its file, the file's SHA-256, and the metrics for the row."""
+    """What a finished request leaves: a file, the hash of its folder's manifest, the metrics for the row."""
 
     file: str
     digest: str

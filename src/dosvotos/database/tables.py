@@ -203,6 +203,8 @@ promotion_proposals = sa.Table(
     sa.Column("report_folder", sa.String(512), nullable=False),
     sa.Column("report_files", _json(), nullable=False),
     sa.Column("content_hash", sa.String(64), nullable=False),
+    sa.Column("dossier_hash", sa.String(64)),
+    sa.Column("run", _json()),
     sa.Column("created_at", UTCDateTime, nullable=False),
     _one_of("recommendation", RECOMMENDATIONS, "recommendation_known"),
     _one_of("status", PROPOSAL_STATES, "status_known"),

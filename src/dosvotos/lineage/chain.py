@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from dosvotos.backtest.report import BacktestReport
+from dosvotos.contracts.differences import record_links
 from dosvotos.contracts.experiment import ExperimentContract
 from dosvotos.contracts.features import FEATURE_ORDER_HASH
 from dosvotos.contracts.records import (
@@ -20,10 +21,9 @@ from dosvotos.contracts.records import (
     Recomputed,
     TrainingRecord,
 )
-from dosvotos.database.history import history_hash
 from dosvotos.errors import LineageError
 from dosvotos.hashing import combine, digest_frame
-from dosvotos.market.features import MarketHistory
+from dosvotos.lineage.recompute import PipelineRecords
 from dosvotos.market.normalization import NormStats
 from dosvotos.policy.bundle import Bundle
 
@@ -32,6 +32,15 @@ _LINKED = (
     "dataset_hash", "test_dataset_hash", "model_hash", "manifest_hash", "backtest_hash",
     "promotion_decision", "recommendation",
 )  # fmt: skip
+
+RECORD_NAMES = {
+    "dataset": "dataset record",
+    "training": "training record",
+    "report": "backtest results",
+    "comparison": "comparison report",
+    "backtest": "backtest record",
+}
+"""What people call the records of the pipelines, by field."""
 
 
 def check_split(record: DatasetRecord, name: str, rows: pd.DataFrame) -> None:
@@ -131,24 +140,70 @@ def compare_links(
     return ChainRecord(links=tuple(links))
 
 
+def verify_records(
+    contract: ExperimentContract,
+    recorded: PipelineRecords,
+    recomputed: PipelineRecords,
+    candidate: Bundle,
+    split_files: Mapping[str, Mapping[str, str]],
+) -> ChainRecord:
+    """Compare what L2 to L4 recorded with the same made again, hash by hash and record by record.
+
+    Parameters
+    ----------
+    contract : ExperimentContract
+        As the database has it.
+    recorded, recomputed : PipelineRecords
+    candidate : Bundle
+    split_files : mapping
+        Hashes of the splits' files, as `split_file_hashes` gives them.
+    """
+    records = chain_records(contract, recorded.dataset, recorded.training, recorded.backtest, recorded.report)
+    records["statistics of train"] = {"norm_stats_hash": recomputed.dataset.norm_stats_hash}
+    records.update({name: dict(hashes) for name, hashes in split_files.items()})
+    hashes = contract_hashes(contract) | recomputed_hashes(recomputed) | bundle_hashes(candidate)
+    links = compare_links(records, hashes).links
+    named = [{name: getattr(one, f) for f, name in RECORD_NAMES.items()} for one in (recorded, recomputed)]
+    return ChainRecord(links=(*links, *record_links(*named)))
+
+
+def unbroken_chain(
+    contract: ExperimentContract, recomputed: PipelineRecords, candidate: Bundle
+) -> ChainRecord:
+    """Give the chain of records that are what they would be if made again."""
+    digests = {name: split.digest for name, split in recomputed.dataset.splits.items()}
+    return verify_records(contract, recomputed, recomputed, candidate, _of_files(digests))
+
+
 def contract_hashes(registered: ExperimentContract) -> dict[str, Recomputed]:
     """Take the hashes of the contract in the database, by field."""
     fields = ("config_hash", "feature_order_hash", "reward_config_hash")
     return _recomputed("the contract in the database", {name: getattr(registered, name) for name in fields})
 
 
-def history_hashes(history: MarketHistory) -> dict[str, Recomputed]:
-    """Hash the stored bars and observations."""
-    source = "the hash of the bars and observations stored"
-    return _recomputed(source, {"acquisition_hash": history_hash(history)})
-
-
-def split_hashes(splits: Mapping[str, pd.DataFrame]) -> dict[str, Recomputed]:
-    """Hash train, val and test, given in this order."""
-    digests = {name: digest_frame(rows) for name, rows in splits.items()}
+def recomputed_hashes(made: PipelineRecords) -> dict[str, Recomputed]:
+    """Take the hashes of data and account made again, by field."""
+    dataset = {"dataset_hash": made.dataset.dataset_hash}
     return {
-        **_recomputed("the hash of the split files", {"dataset_hash": combine(digests.values())}),
-        **_recomputed("the hash of the test file", {"test_dataset_hash": digests["test"]}),
+        **_recomputed(
+            "the stored bars and observations", {"acquisition_hash": made.dataset.acquisition_hash}
+        ),
+        **_recomputed("the dataset made again", dataset),
+        **_recomputed("test made again", {"test_dataset_hash": made.dataset.splits["test"].digest}),
+        **_recomputed("the account run again", {"backtest_hash": made.report.backtest_hash}),
+        **_recomputed("before any vote", {"promotion_decision": "PENDING_APPROVAL"}),
+    }
+
+
+def split_file_hashes(splits: Mapping[str, pd.DataFrame]) -> dict[str, dict[str, str]]:
+    """Hash the files of train, val and test, given in this order."""
+    return _of_files({name: digest_frame(rows) for name, rows in splits.items()})
+
+
+def _of_files(digests: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    return {
+        "split files": {"dataset_hash": combine(digests.values())},
+        "test file": {"test_dataset_hash": digests["test"]},
     }
 
 

@@ -1,87 +1,223 @@
-"""The second vote on a proposal whose chain still holds."""
+"""The second vote on a proposal that is recomputed before it is approved, never believed."""
 
 from datetime import datetime
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Engine, Row
+from sqlalchemy import Connection, Engine, Row, select
 
-from dosvotos.backtest.report import BacktestReport
+from dosvotos.contracts.differences import record_link
 from dosvotos.contracts.experiment import ExperimentContract
-from dosvotos.contracts.records import BacktestRecord, ChainRecord, DatasetRecord, TrainingRecord
+from dosvotos.contracts.records import ChainRecord, LayerRecords, LinkRecord, TrainingRecord
 from dosvotos.database.connection import reading
 from dosvotos.database.contracts import ContractRegistry
 from dosvotos.database.history import stored_history
+from dosvotos.database.ledger import TrialLedger, look_of
 from dosvotos.database.market_data import StoredMarket
-from dosvotos.database.registry import get_model, get_proposal, is_open
-from dosvotos.lineage.chain import (
-    bundle_hashes,
-    chain_records,
-    compare_links,
-    contract_hashes,
-    history_hashes,
-    require_registered,
+from dosvotos.database.registry import find_model, get_model, get_proposal
+from dosvotos.database.tables import promotion_proposals
+from dosvotos.errors import DecisionError, DosVotosError, LineageError
+from dosvotos.lineage.chain import require_registered, unbroken_chain, verify_records
+from dosvotos.lineage.recompute import (
+    Baseline,
+    PipelineRecords,
+    RecordedTraining,
+    check_bundle_config,
+    recompute,
 )
-from dosvotos.policy.bundle import open_bundle
-from dosvotos.promotion.criteria import lineage_criterion
-from dosvotos.promotion.decision import DecisionResult, Vote, decide, veto
-from dosvotos.promotion.proposal import PromotionProposal
-from dosvotos.promotion.report_files import check_reports, read_report
+from dosvotos.policy.bundle import Bundle, open_bundle
+from dosvotos.promotion.agreement import instrument_of, model_difference, proposal_difference, proposal_in
+from dosvotos.promotion.criteria import name_links
+from dosvotos.promotion.decision import DecisionResult, Vote, check_text, check_vote, decide
+from dosvotos.promotion.dossier import FILE_NAMES, Dossier, DossierRun, dossier_files, with_run, write_dossier
+from dosvotos.promotion.evidence import make_evidence
+from dosvotos.promotion.proposal import make_proposal
+from dosvotos.promotion.registration import NewProposal, ProposalRegistry, records_of
+from dosvotos.sealed import is_whole, seal
+
+
+class Verification(NamedTuple):
+    """A proposal computed again from bundle and stored rows."""
+
+    chain: ChainRecord
+    """Every record of the dossier and every row, compared with what was computed."""
+    recomputed: NewProposal
+    """The proposal as it would be made now."""
 
 
 def decide_verified(engine: Engine, proposal_id: int, vote: Vote, now: datetime) -> DecisionResult:
-    """Carry out a person's vote; before an approval verify the chain from L0 to L4 again.
+    """Carry out a person's vote; before an approval compute everything again that is voted on.
 
-    A link that does not hold makes the proposal a REJECT that names it, which is a veto.
+    Where a record or a row is not what was computed, a new proposal takes the place of this one: a REJECT
+    that names it, which is a veto. Nothing is computed while the instrument is locked.
 
     Raises
     ------
     DecisionError, DecisionConflictError, BundleError, LineageError
-        As `decide`; LineageError also if the proposal's records are missing or cannot be read.
+        As `decide`; LineageError also if a file is missing or altered, so that there is nothing to judge by.
     """
+    check_text(vote)
     if vote.decision == "APPROVE":
         with reading(engine) as connection:
             proposal = get_proposal(connection, proposal_id)
-        if is_open(proposal, now) and proposal.recommendation != "REJECT":
-            chain = verify_proposal(engine, proposal)
-            if chain.broken:
-                veto(engine, proposal_id, lineage_criterion(chain))
+            check_vote(connection, proposal, vote, now)
+        verified = verify_proposal(engine, proposal)
+        if verified.chain.broken:
+            _refuse(engine, proposal, verified, now)
     return decide(engine, proposal_id, vote, now)
 
 
-def verify_proposal(engine: Engine, proposal: Row[Any]) -> ChainRecord:
-    """Compare every link behind a stored proposal.
-
-    The data are read from the database as of the contract's moment, the model from its bundle; what L2 to L4
-    recorded stands beside the proposal and must agree with both, with the registry and with the proposal.
+def verify_proposal(engine: Engine, proposal: Row[Any]) -> Verification:
+    """Compute a stored proposal again and compare it with its dossier and the rows that repeat it.
 
     Raises
     ------
     BundleError, LineageError
         If a file is missing or altered, so that there is nothing to judge by.
     """
-    check_reports(proposal)
+    dossier = Dossier.of(proposal)
     with reading(engine) as connection:
         model = get_model(connection, proposal.model_id)
-    contract = read_report(proposal, ExperimentContract)
-    records = chain_records(
-        contract,
-        read_report(proposal, DatasetRecord),
-        read_report(proposal, TrainingRecord),
-        read_report(proposal, BacktestRecord),
-        read_report(proposal, BacktestReport),
+        rows = _row_links(connection, proposal, model, dossier)
+    recorded = proposal_in(dossier)
+    contract = _registered_contract(engine, recorded.layers.contract)
+    training = recorded.layers.training
+    candidate = open_bundle(Path(model.model_path), training.manifest_hash)
+    run = RecordedTraining(training.model_id, training.run)
+    made, remade = _make_again(engine, contract, candidate, run, recorded.comparison.baseline_model_id)
+    own = PipelineRecords(
+        **{name: getattr(recorded.layers, name) for name in ("dataset", "training", "backtest")},
+        report=recorded.report,
+        comparison=recorded.comparison,
     )
-    file = read_report(proposal, PromotionProposal)
-    records["proposal's file"] = {**file.lineage.model_dump(), "recommendation": file.recommendation}
-    records["proposal"] = {**proposal.lineage, "recommendation": proposal.recommendation}
-    records["model registry"] = {k: v for k, v in model._mapping.items() if v is not None}
+    compared = verify_records(contract, own, made, candidate, {})
+    further = (
+        record_link("chain", recorded.layers.chain.content, remade.layers.chain.content),
+        record_link("proposal's file", recorded.proposal.content, remade.proposal.content),
+    )
+    return Verification(ChainRecord(links=(*compared.links, *further, *rows)), remade)
+
+
+def restore_dossiers(engine: Engine, model_id: str) -> list[Path]:
+    """Write every damaged dossier of a model again, to the byte; gives the folders that were.
+
+    What cannot be made again as it was, because the data or a library's figures are others now, stays as it
+    is and cannot be approved.
+    """
+    t = promotion_proposals
+    with reading(engine) as connection:
+        rows = connection.execute(
+            select(t).where(t.c.model_id == model_id, t.c.dossier_hash.is_not(None))
+        ).all()
+    damaged = [row for row in rows if not is_whole(Path(row.report_folder), row.dossier_hash)]
+    return [Path(row.report_folder) for row in damaged if _restore(engine, row)]
+
+
+def baseline_of(row: Row[Any] | None) -> Baseline | None:
+    """Open the bundle of a production model, as a candidate is compared with it."""
+    if row is None:
+        return None
+    bundle = open_bundle(Path(row.model_path), row.manifest_hash)
+    return Baseline(row.model_id, row.lineage["date_ranges"], bundle)
+
+
+def _refuse(engine: Engine, proposal: Row[Any], verified: Verification, now: datetime) -> None:
+    """Put a REJECT that names the broken links in a proposal's place, and refuse the vote."""
+    made, contract = verified.recomputed, verified.recomputed.layers.contract
+    layers = made.layers.model_copy(update={"chain": verified.chain})
+    rejected = make_proposal(layers, made.report, made.comparison, made.proposal.evidence)
+    folder = Path(proposal.report_folder).parents[1]
+    registry = ProposalRegistry(engine, instrument_of(contract), str(folder))
+    new = NewProposal(rejected, layers, made.report, made.comparison, now)
+    replaced_by = registry.replace(proposal.id, new)
+    raise DecisionError(
+        f"proposal {proposal.id}: what L4 recommended is not what its model and data say, which is a veto: "
+        f"{_other_versions(proposal)}{name_links(verified.chain.broken)}. Proposal {replaced_by} takes its "
+        "place; run the backtest and promotion pipelines again for a proposal that can be approved"
+    )
+
+
+def _other_versions(proposal: Row[Any]) -> str:
+    """Say which libraries are others than those the dossier was made with."""
+    then = Dossier.of(proposal).read(DossierRun).versions
+    others = [f"{name} {version(name)} now, {of} then" for name, of in then.items() if version(name) != of]
+    return f"{', '.join(others)}; " if others else ""
+
+
+def _row_links(
+    connection: Connection, proposal: Row[Any], model: Row[Any], dossier: Dossier
+) -> tuple[LinkRecord, ...]:
+    """Compare the rows of a proposal and of its model with the dossier."""
+    differences = {
+        "proposal": proposal_difference(connection, proposal, dossier),
+        "model registry": model_difference(model, dossier),
+    }
+    whole = {"recorded": dossier.dossier_hash, "recomputed": dossier.dossier_hash, "field": "content"}
+    return tuple(
+        LinkRecord(record=name, source="the dossier", **(found._asdict() if found else whole))
+        for name, found in differences.items()
+    )
+
+
+def _registered_contract(engine: Engine, contract: ExperimentContract) -> ExperimentContract:
     registered = require_registered(contract, ContractRegistry(engine).registered(contract))
-    history = stored_history(
-        registered.parameters,
-        *StoredMarket(engine, proposal.instrument, registered.parameters.feed).tables,
-        registered.data_as_of,
-        registered.test_end,
+    if registered != contract:
+        raise LineageError(
+            f"{contract.contract_id} version {contract.contract_version}: the contract in the database is "
+            "not the one of the dossier; one of them was altered"
+        )
+    return registered
+
+
+def _make_again(
+    engine: Engine,
+    contract: ExperimentContract,
+    candidate: Bundle,
+    training: RecordedTraining,
+    baseline_id: str | None,
+) -> tuple[PipelineRecords, NewProposal]:
+    """Make the layers' records and the proposal again, beside the model that was production then."""
+    check_bundle_config(contract, candidate)
+    instrument, parameters = instrument_of(contract), contract.parameters
+    tables = StoredMarket(engine, instrument, parameters.feed).tables
+    history = stored_history(parameters, *tables, contract.data_as_of, contract.test_end)
+    with reading(engine) as connection:
+        baseline = find_model(connection, baseline_id) if baseline_id else None
+    if baseline_id and baseline is None:
+        raise LineageError(f"comparison: {baseline_id}, the production model then, is not in the registry")
+    made = recompute(contract, history, candidate, training, baseline_of(baseline))
+    layers = LayerRecords(
+        contract=contract,
+        **{name: getattr(made, name) for name in ("dataset", "training", "backtest")},
+        chain=unbroken_chain(contract, made, candidate),
     )
-    bundle = open_bundle(Path(model.model_path), model.manifest_hash)
-    recomputed = {**contract_hashes(registered), **history_hashes(history), **bundle_hashes(bundle)}
-    return compare_links(records, recomputed)
+    ledger = TrialLedger(engine, instrument)
+    looks = ledger.overlapping(look_of(contract, made.training.model_hash))
+    evidence = make_evidence(layers, made.report, looks, ledger.genesis())
+    proposal = make_proposal(layers, made.report, made.comparison, evidence)
+    return made, NewProposal(proposal, layers, made.report, made.comparison, contract.created_at)
+
+
+def _restore(engine: Engine, row: Row[Any]) -> bool:
+    """Make a dossier again from its row and the data, and write it if it is the same to the byte."""
+    try:
+        files = _files_again(engine, row)
+    except DosVotosError:
+        return False
+    if seal(files)[0] != row.dossier_hash:
+        return False
+    write_dossier(Path(row.report_folder).parent, files)
+    return True
+
+
+def _files_again(engine: Engine, row: Row[Any]) -> dict[str, bytes]:
+    contract = ContractRegistry(engine).of_hash(row.experiment_name, row.lineage["config_hash"])
+    if contract is None:
+        raise LineageError(f"proposal {row.id}: its contract is not in this database")
+    with reading(engine) as connection:
+        model = get_model(connection, row.model_id)
+    candidate = open_bundle(Path(model.model_path), row.lineage["manifest_hash"])
+    training = RecordedTraining(row.model_id, row.run[FILE_NAMES[TrainingRecord]])
+    _, remade = _make_again(engine, contract, candidate, training, row.lineage["baseline_model_id"])
+    return dossier_files(with_run(records_of(remade), row.run), row.experiment_name)

@@ -4,7 +4,8 @@ Every file is read once, checked against the manifest and parsed from memory.
 """
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,6 +34,8 @@ class Bundle:
     folder: Path
     manifest_hash: str
     policy: ServedPolicy
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    """What else stands in it, by name: config, reward, training metrics, SB3's zip."""
 
 
 def write_bundle(parent: Path, policy: ServedPolicy, other_files: dict[str, bytes]) -> Bundle:
@@ -74,13 +77,14 @@ def open_bundle(folder: Path, manifest_hash: str) -> Bundle:
         raise BundleError(f"{folder / MANIFEST}: expected SHA-256 {manifest_hash}, found {actual_hash}")
     try:
         manifest = _Manifest.model_validate_json(manifest_bytes)
-        policy = _parse_policy(_read_listed(folder, manifest.files))
+        files = _read_listed(folder, manifest.files)
+        policy = _parse_policy(files)
     except (KeyError, ValueError, SafetensorError) as error:
         raise BundleError(f"{folder}: not a model bundle of this version: {error}") from error
     _check_tensors(folder, policy.tensors)
     if policy.model_hash != manifest.model_hash:
         raise BundleError(f"{folder}: model_hash {manifest.model_hash} expected, {policy.model_hash} found")
-    return Bundle(folder, manifest_hash, policy)
+    return Bundle(folder, manifest_hash, policy, files)
 
 
 class _StrictModel(BaseModel):

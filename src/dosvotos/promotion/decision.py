@@ -4,12 +4,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import Connection, Engine, Row, update
+from sqlalchemy import Connection, Engine, Row, Update, update
 
-from dosvotos.backtest.metrics import SpecifiedMetrics
 from dosvotos.database.connection import writing
 from dosvotos.database.registry import (
-    OPEN_STATES,
     expire_proposals,
     get_model,
     get_proposal,
@@ -18,13 +16,17 @@ from dosvotos.database.registry import (
     production_model,
 )
 from dosvotos.database.tables import instruments, model_registry, promotion_proposals
-from dosvotos.errors import DecisionConflictError, DecisionError
+from dosvotos.errors import DecisionConflictError, DecisionError, LineageError
 from dosvotos.policy.bundle import open_bundle
+from dosvotos.promotion.agreement import (
+    check_head,
+    check_status,
+    model_difference,
+    model_figures,
+    proposal_difference,
+)
 from dosvotos.promotion.audit import append_audit_row
-from dosvotos.promotion.criteria import CriterionResult, criterion_text, failure_reasons
-from dosvotos.promotion.proposal import CONFIDENCE
-from dosvotos.promotion.reasons import explanation
-from dosvotos.promotion.report_files import check_reports
+from dosvotos.promotion.dossier import Dossier
 from dosvotos.users import same_person
 
 MIN_REVIEW_NOTES = 20
@@ -71,33 +73,39 @@ def decide(engine: Engine, proposal_id: int, vote: Vote, now: datetime) -> Decis
     BundleError, LineageError
         If the model's or the proposal's files are not those L4 wrote.
     """
-    if len(vote.notes) > MAX_NOTES:
-        raise DecisionError(f"notes: at most {MAX_NOTES} characters, were {len(vote.notes)}")
-    if "\x00" in vote.notes:
-        raise DecisionError("notes: plain text only, found a NUL character")
+    check_text(vote)
     with writing(engine) as connection:
         expire_proposals(connection, now)
     with writing(engine) as connection:
         return _carry_out(connection, proposal_id, vote, now)
 
 
-def veto(engine: Engine, proposal_id: int, lineage: CriterionResult) -> None:
-    """Make an open proposal a REJECT, its lineage having failed."""
-    t = promotion_proposals
-    with writing(engine) as connection:
-        proposal = get_proposal(connection, proposal_id)
-        reasons = failure_reasons([lineage])
-        others = [result for result in proposal.criteria or () if result["name"] != lineage.name]
-        values = {
-            "recommendation": "REJECT",
-            "confidence": CONFIDENCE["REJECT"],
-            "reason": explanation("REJECT", SpecifiedMetrics.model_validate(proposal.metrics), reasons),
-            "reasons": [reason.model_dump(mode="json") for reason in reasons],
-            "criteria_results": {**proposal.criteria_results, lineage.name: criterion_text(lineage)},
-            "criteria": [*others, lineage.model_dump(mode="json")] if proposal.criteria else None,
-        }
-        still_open = (t.c.id == proposal_id) & t.c.status.in_(OPEN_STATES)
-        connection.execute(update(t).where(still_open).values(values))
+def check_text(vote: Vote) -> None:
+    """Refuse notes that are too long or no plain text.
+
+    Raises
+    ------
+    DecisionError
+    """
+    if len(vote.notes) > MAX_NOTES:
+        raise DecisionError(f"notes: at most {MAX_NOTES} characters, were {len(vote.notes)}")
+    if "\x00" in vote.notes:
+        raise DecisionError("notes: plain text only, found a NUL character")
+
+
+def check_vote(connection: Connection, proposal: Row[Any], vote: Vote, now: datetime) -> None:
+    """Refuse a vote that cannot be carried out as the rows stand.
+
+    Raises
+    ------
+    DecisionError, DecisionConflictError
+    """
+    _check_open(proposal, now)
+    check_status(connection, proposal)
+    if vote.decision == "APPROVE":
+        production = production_model(connection, proposal.instrument)
+        model = get_model(connection, proposal.model_id)
+        _check_may_approve(proposal, model, production.model_id if production else None, vote)
 
 
 def _carry_out(connection: Connection, proposal_id: int, vote: Vote, now: datetime) -> DecisionResult:
@@ -105,14 +113,14 @@ def _carry_out(connection: Connection, proposal_id: int, vote: Vote, now: dateti
     proposal = get_proposal(connection, proposal_id)
     model = get_model(connection, proposal.model_id)
     production = production_model(connection, proposal.instrument)
-    production_id = production.model_id if production else None
     stage, epoch, approves = model.stage, head.epoch, vote.decision == "APPROVE"
-    _check_open(proposal, now)
+    check_vote(connection, proposal, vote, now)
     if approves:
-        _check_may_approve(proposal, model, production_id, vote)
+        check_head(head, production)
+        dossier = _check_sealed(connection, proposal, model)
         stage = "production" if vote.promote_to_production else "shadow"
         epoch += stage == "production"
-        _set_stage(connection, proposal, stage, epoch, now)
+        _set_stage(connection, proposal, model_figures(dossier), stage, epoch, now)
     _close(connection, proposal, vote, now)
     entry = {
         "action": vote.decision,
@@ -120,13 +128,29 @@ def _carry_out(connection: Connection, proposal_id: int, vote: Vote, now: dateti
         "proposal_id": proposal.id,
         "reviewer": vote.reviewer,
         "notes": vote.notes,
-        "previous_production_model": production_id,
+        "previous_production_model": production.model_id if production else None,
         "new_stage": stage,
         "self_approved": approves and same_person(vote.reviewer, model.trained_by),
         "epoch": epoch,
     }
     append_audit_row(connection, entry, now)
     return DecisionResult(model.model_id, stage, _STATUSES[vote.decision])
+
+
+def _check_sealed(connection: Connection, proposal: Row[Any], model: Row[Any]) -> Dossier:
+    """Open dossier and bundle by their hashes, and compare the rows with what was voted on."""
+    dossier = Dossier.of(proposal)
+    for table, found in (
+        ("promotion_proposals", proposal_difference(connection, proposal, dossier)),
+        ("model_registry", model_difference(model, dossier)),
+    ):
+        if found is not None:
+            raise LineageError(
+                f"proposal {proposal.id}: {table}.{found.field} is {found.recorded}, in the dossier "
+                f"{found.recomputed}; it was altered and cannot be approved"
+            )
+    open_bundle(Path(model.model_path), model.manifest_hash)
+    return dossier
 
 
 def _check_open(proposal: Row[Any], now: datetime) -> None:
@@ -154,21 +178,29 @@ def _check_may_approve(proposal: Row[Any], model: Row[Any], production_id: str |
             f"proposal {proposal.id} was compared with {proposal.lineage['baseline_model_id']}, but "
             f"production is now {production_id}; run the backtest and promotion pipelines again"
         )
-    open_bundle(Path(model.model_path), model.manifest_hash)
-    check_reports(proposal)
 
 
-def _set_stage(connection: Connection, proposal: Row[Any], stage: str, epoch: int, now: datetime) -> None:
-    """Give the proposal's model its stage; a new production model replaces the instrument's."""
+def _set_stage(
+    connection: Connection, proposal: Row[Any], figures: dict[str, Any], stage: str, epoch: int, now: datetime
+) -> None:
+    """Give the proposal's model its stage and its figures; a new production model replaces the old."""
     t, chosen = model_registry, model_registry.c.model_id == proposal.model_id
     if stage != "production":
-        connection.execute(update(t).where(chosen).values(stage=stage))
+        _change_one(connection, update(t).where(chosen).values(stage=stage, **figures))
         return
     old = (t.c.instrument == proposal.instrument) & (t.c.stage == "production")
     connection.execute(update(t).where(old).values(stage="archived", archived_at=now))
-    connection.execute(update(t).where(chosen).values(stage="production", promoted_at=now))
+    _change_one(connection, update(t).where(chosen).values(stage=stage, promoted_at=now, **figures))
     head = update(instruments).where(instruments.c.instrument == proposal.instrument)
-    connection.execute(head.values(epoch=epoch, production_model_id=proposal.model_id))
+    _change_one(connection, head.values(epoch=epoch, production_model_id=proposal.model_id))
+
+
+def _change_one(connection: Connection, statement: Update) -> None:
+    """Carry out an UPDATE that changes exactly one row."""
+    if (changed := connection.execute(statement).rowcount) != 1:
+        raise DecisionConflictError(
+            f"{statement.table}: one row to change, there were {changed}; nothing was decided"
+        )
 
 
 def _close(connection: Connection, proposal: Row[Any], vote: Vote, now: datetime) -> None:
@@ -179,4 +211,4 @@ def _close(connection: Connection, proposal: Row[Any], vote: Vote, now: datetime
         "approved_at": now if vote.decision == "APPROVE" else None,
     }
     t = promotion_proposals
-    connection.execute(update(t).where(t.c.id == proposal.id).values(values))
+    _change_one(connection, update(t).where(t.c.id == proposal.id).values(values))

@@ -19,13 +19,13 @@ from dosvotos.database.market_data import BarTable, StoredMarket
 from dosvotos.database.registry import get_model, get_proposal, is_open, state_of
 from dosvotos.database.requests import ExtraBacktestResult, add_request
 from dosvotos.errors import DecisionConflictError, LineageError, RequestError
-from dosvotos.files import write_file
-from dosvotos.hashing import digest_bytes, digest_frame
+from dosvotos.hashing import digest_frame
 from dosvotos.market.calendar import LAST_SLOT, session_dates, slots
 from dosvotos.market.dataset import feature_rows
 from dosvotos.market.splits import Split
 from dosvotos.policy.bundle import open_bundle
-from dosvotos.promotion.report_files import to_json_bytes
+from dosvotos.promotion.dossier import to_json_bytes
+from dosvotos.sealed import write_sealed
 
 
 def request_backtest(
@@ -74,7 +74,7 @@ def request_backtest(
 
 
 def run_request(engine: Engine, request: Row[Any], now: datetime) -> ExtraBacktestResult:
-    """Run an extra backtest and write its report beside the proposal's files.
+    """Run an extra backtest and seal its report in a folder of its own beside the model's dossiers.
 
     The model's bundle is verified, and a period with sessions the model has not seen is a look in the trial
     ledger before its rows are made. Features come from the same definition, on the data as known when it was
@@ -115,10 +115,10 @@ def run_request(engine: Engine, request: Row[Any], now: datetime) -> ExtraBackte
         data_as_of=request.requested_at.isoformat(),
         test_dataset_hash=digest_frame(rows),
     )
-    path = Path(proposal.report_folder) / "extra" / _file_name(request, split)
-    content = to_json_bytes(report)
-    write_file(path, content)
-    return ExtraBacktestResult(str(path), digest_bytes(content), report.metrics.model_dump())
+    folder = Path(proposal.report_folder).parent / "extra" / str(request.id)
+    name = _file_name(request, split)
+    manifest_hash = write_sealed(folder, {name: to_json_bytes(report)})
+    return ExtraBacktestResult(str(folder / name), manifest_hash, report.metrics.model_dump())
 
 
 def _file_name(request: Row[Any], split: Split) -> str:

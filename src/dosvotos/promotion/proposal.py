@@ -1,7 +1,7 @@
 """The first vote: criteria, improvement and evidence become one recommendation, for a person to confirm."""
 
-from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from pydantic import ValidationError
 from sqlalchemy import Row
@@ -10,7 +10,6 @@ from dosvotos.backtest.metrics import Metrics
 from dosvotos.backtest.production import ComparisonReport
 from dosvotos.backtest.report import BacktestFigures, BacktestReport, figures_of
 from dosvotos.contracts.records import LayerRecords, Record
-from dosvotos.hashing import digest_json
 from dosvotos.promotion.criteria import (
     CriterionResult,
     criterion_text,
@@ -66,6 +65,8 @@ class PromotionProposal(Record):
     files; programs read the comparison report and `criteria`.
     """
 
+    run_fields: ClassVar[Mapping[str, Any]] = {"lineage": {"mlflow_run_id"}}
+
     model_id: str
     experiment_name: str
     recommendation: Recommendation
@@ -84,17 +85,6 @@ class PromotionProposal(Record):
     lineage: ProposalLineage
     findings: BacktestFigures
     """The result at other costs, delays and financing, and in parts."""
-
-    @property
-    def content_hash(self) -> str:
-        """Hash of what the proposal says.
-
-        Outside it are the MLflow run, which differs each time, and `criteria`, which says no more than
-        `criteria_results`.
-        """
-        content = self.model_dump(mode="json", exclude={"criteria"})
-        content["lineage"].pop("mlflow_run_id")
-        return digest_json(content)
 
 
 def recommend(

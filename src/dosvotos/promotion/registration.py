@@ -1,23 +1,42 @@
-"""Register proposals: report files together, the model in staging, one open proposal an experiment."""
+"""Register proposals: the dossier, the model in staging, one open proposal an experiment."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from pydantic import BaseModel
 from sqlalchemy import Engine, Row
 
 from dosvotos.backtest.production import ComparisonReport
 from dosvotos.backtest.report import BacktestReport
 from dosvotos.contracts.records import LayerRecords
 from dosvotos.database.connection import reading, writing
-from dosvotos.database.registry import add_model, add_proposal, find_model, latest_proposal
+from dosvotos.database.registry import (
+    add_model,
+    add_proposal,
+    find_model,
+    latest_proposal,
+    supersede_proposal,
+)
 from dosvotos.errors import DosVotosError
-from dosvotos.files import write_folder
-from dosvotos.hashing import digest_bytes, short
+from dosvotos.files import write_file
+from dosvotos.hashing import digest_bytes
+from dosvotos.promotion.dossier import (
+    FILE_NAMES,
+    FOR_PEOPLE,
+    DossierRecords,
+    DossierRun,
+    content_hash,
+    dossier_files,
+    run_of,
+    with_run,
+    write_dossier,
+)
 from dosvotos.promotion.proposal import PromotionProposal
-from dosvotos.promotion.report_files import report_files
+
+STATUS_COLUMNS: Final = frozenset({"id", "status", "reviewer", "reviewer_notes", "approved_at"})
+"""Columns of a proposal that follow from votes; every other repeats the dossier."""
 
 
 class NewProposal(NamedTuple):
@@ -30,6 +49,55 @@ class NewProposal(NamedTuple):
     created_at: datetime
 
 
+def records_of(new: NewProposal) -> DossierRecords:
+    """List the records of a proposal's dossier."""
+    layers = (getattr(new.layers, name) for name in LayerRecords.model_fields)
+    return (*layers, new.report, new.comparison, new.proposal, DossierRun.now(new.created_at))
+
+
+def proposal_columns(
+    records: DossierRecords, instrument: str, folder: Path, dossier_hash: str
+) -> dict[str, Any]:
+    """Write the row of a proposal: an index of its dossier.
+
+    The figures of ``findings`` stand in the dossier alone.
+    """
+    proposal = next(one for one in records if isinstance(one, PromotionProposal))
+    run = next(one for one in records if isinstance(one, DossierRun))
+    files = dossier_files(records, proposal.experiment_name)
+    return {
+        **proposal.model_dump(mode="json", exclude={"findings", "status"}),
+        "instrument": instrument,
+        "report_folder": str(folder),
+        "report_files": {name: digest_bytes(content) for name, content in files.items()},
+        "dossier_hash": dossier_hash,
+        "content_hash": content_hash(records),
+        "run": run_of(records),
+        "created_at": run.created_at,
+    }
+
+
+def model_columns(new: NewProposal, instrument: str) -> dict[str, Any]:
+    """Write a model's row in the registry, but for its stage and when it was made."""
+    proposal, training, dataset = new.proposal, new.layers.training, new.layers.dataset
+    return {
+        "model_id": proposal.model_id,
+        "instrument": instrument,
+        "experiment_name": proposal.experiment_name,
+        "model_path": training.model_path,
+        "model_hash": training.model_hash,
+        "manifest_hash": training.manifest_hash,
+        "norm_stats_path": f"{training.model_path}/norm_stats.json",
+        "norm_stats_hash": dataset.norm_stats_hash,
+        "config_hash": training.config_hash,
+        "feature_order_hash": dataset.feature_order_hash,
+        "dataset_hash": training.dataset_hash,
+        "trained_by": training.trained_by,
+        "metrics": proposal.metrics.model_dump(mode="json"),
+        "lineage": {**proposal.lineage.model_dump(mode="json"), "date_ranges": dataset.date_ranges},
+    }
+
+
 @dataclass(frozen=True)
 class ProposalRegistry:
     """The proposals of one instrument.
@@ -39,7 +107,7 @@ class ProposalRegistry:
     engine : Engine
     instrument : str
     folder : str
-        Where an experiment's report files live.
+        Where an experiment's dossiers live, and the latest copy of its three files.
     """
 
     engine: Engine
@@ -49,18 +117,31 @@ class ProposalRegistry:
     def store(self, new: NewProposal) -> None:
         """Register a proposal, unless the same one stands already or its model is in production.
 
-        A proposal that expired, or that a person approved to shadow only, may be made again.
+        The same content made again takes over the facts of the run first written, so that its dossier is the
+        same to the byte: one that was damaged is whole again. A proposal that expired, or that a person
+        approved to shadow only, may be made again from the same dossier.
         """
-        if self._stands(new):
+        with reading(self.engine) as connection:
+            model = find_model(connection, new.proposal.model_id)
+            latest = latest_proposal(connection, new.proposal.model_id)
+        if model is not None and model.stage == "production":
             return
-        proposal = new.proposal
-        name = f"{new.created_at:%Y%m%dT%H%M%S}_{short(proposal.content_hash)}"
-        folder = Path(self.folder) / proposal.model_id / name
-        files = report_files(_records(new), proposal.experiment_name)
-        write_folder(folder, files)
+        records = records_of(new)
+        if latest is not None and latest.run and latest.content_hash == content_hash(records):
+            records = with_run(records, latest.run)
+        folder, dossier_hash = self._write(records, new.proposal)
+        if latest is None or model is None or not _stands(latest, model, dossier_hash):
+            columns = proposal_columns(records, self.instrument, folder, dossier_hash)
+            self._add(new, {**columns, "created_at": new.created_at})
+
+    def replace(self, proposal_id: int, new: NewProposal) -> int:
+        """Register a proposal in the place of one whose chain no longer holds; gives its id."""
+        records = records_of(new)
+        folder, dossier_hash = self._write(records, new.proposal)
+        columns = proposal_columns(records, self.instrument, folder, dossier_hash)
         with writing(self.engine) as connection:
-            add_model(connection, self._model_row(new))
-            add_proposal(connection, self._proposal_row(new, files, str(folder)))
+            supersede_proposal(connection, proposal_id)
+            return add_proposal(connection, columns)
 
     def latest(self, model_id: str) -> Row[Any]:
         """Find the newest proposal of a model.
@@ -76,53 +157,24 @@ class ProposalRegistry:
             raise DosVotosError(f"{model_id}: no proposal stands; run the promotion pipeline")
         return row
 
-    def _stands(self, new: NewProposal) -> bool:
-        """Tell whether the same proposal stands already, or its model is in production."""
-        proposal = new.proposal
-        with reading(self.engine) as connection:
-            model = find_model(connection, proposal.model_id)
-            latest = latest_proposal(connection, proposal.model_id)
-        if latest is None or model is None:
-            return False
-        used_up = latest.status == "EXPIRED" or (latest.status == "APPROVED" and model.stage == "shadow")
-        same = latest.content_hash == proposal.content_hash
-        unchanged = same and latest.recommendation == proposal.recommendation and not used_up
-        return unchanged or model.stage == "production"
+    def _write(self, records: DossierRecords, proposal: PromotionProposal) -> tuple[Path, str]:
+        files = dossier_files(records, proposal.experiment_name)
+        self._publish(files, proposal.experiment_name)
+        return write_dossier(Path(self.folder) / proposal.model_id, files)
 
-    def _model_row(self, new: NewProposal) -> dict[str, Any]:
-        proposal, training, dataset = new.proposal, new.layers.training, new.layers.dataset
-        return {
-            "model_id": proposal.model_id,
-            "instrument": self.instrument,
-            "experiment_name": proposal.experiment_name,
-            "model_path": training.model_path,
-            "model_hash": training.model_hash,
-            "manifest_hash": training.manifest_hash,
-            "norm_stats_path": f"{training.model_path}/norm_stats.json",
-            "norm_stats_hash": dataset.norm_stats_hash,
-            "config_hash": training.config_hash,
-            "feature_order_hash": dataset.feature_order_hash,
-            "dataset_hash": training.dataset_hash,
-            "trained_by": training.trained_by,
-            "metrics": proposal.metrics.model_dump(),
-            "lineage": {**proposal.lineage.model_dump(), "date_ranges": dataset.date_ranges},
-            "created_at": new.created_at,
-        }
+    def _publish(self, files: Mapping[str, bytes], experiment: str) -> None:
+        """Write the specification's three files from the dossier, for people."""
+        for name in (FILE_NAMES[record].format(experiment=experiment) for record in FOR_PEOPLE):
+            write_file(Path(self.folder) / name, files[name])
 
-    def _proposal_row(self, new: NewProposal, files: dict[str, bytes], folder: str) -> dict[str, Any]:
-        """Make the row; the figures of `findings` stand in the report files, whose hashes it holds."""
-        proposal = new.proposal
-        return {
-            **proposal.model_dump(mode="json", exclude={"findings"}),
-            "instrument": self.instrument,
-            "report_folder": folder,
-            "report_files": {name: digest_bytes(content) for name, content in files.items()},
-            "content_hash": proposal.content_hash,
-            "created_at": new.created_at,
-        }
+    def _add(self, new: NewProposal, columns: dict[str, Any]) -> None:
+        with writing(self.engine) as connection:
+            model = {**model_columns(new, self.instrument), "created_at": new.created_at}
+            add_model(connection, model)
+            add_proposal(connection, columns)
 
 
-def _records(new: NewProposal) -> tuple[BaseModel, ...]:
-    """List what the report files hold."""
-    layers = (getattr(new.layers, name) for name in LayerRecords.model_fields)
-    return (*layers, new.report, new.comparison, new.proposal)
+def _stands(latest: Row[Any], model: Row[Any], dossier_hash: str) -> bool:
+    """Tell whether a model's newest proposal is this one, and neither expired nor used up by a shadow."""
+    used_up = latest.status == "EXPIRED" or (latest.status == "APPROVED" and model.stage == "shadow")
+    return latest.dossier_hash == dossier_hash and not used_up

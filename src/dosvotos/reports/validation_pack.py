@@ -22,7 +22,7 @@ from dosvotos.database.requests import list_requests
 from dosvotos.files import write_file
 from dosvotos.formats import CHANCE, COUNT, MISSING, Form
 from dosvotos.promotion.audit import read_audit_log
-from dosvotos.promotion.report_files import check_reports, read_report
+from dosvotos.promotion.dossier import Dossier
 from dosvotos.reports.figures import BAD, BLUE, MUTED, figure, line
 from dosvotos.reports.metrics import INTERVALS, RESULTS
 from dosvotos.reports.rendering import render
@@ -122,7 +122,7 @@ class Facts:
 
 
 def write_pack(engine: Engine, proposal_id: int) -> Path:
-    """Write a proposal's pack beside its files, over the one there, and return its path.
+    """Write a proposal's pack beside its dossier, over the one there, and return its path.
 
     Raises
     ------
@@ -131,7 +131,7 @@ def write_pack(engine: Engine, proposal_id: int) -> Path:
     """
     with reading(engine) as connection:
         folder = Path(get_proposal(connection, proposal_id).report_folder)
-    path = folder / PACK_FILE
+    path = folder.parent / PACK_FILE
     write_file(path, make_pack(engine, proposal_id).encode())
     return path
 
@@ -148,11 +148,11 @@ def read_records(engine: Engine, proposal_id: int) -> dict[str, Any]:
         model = get_model(connection, proposal.model_id)
         votes = [row for row in read_audit_log(connection) if row.proposal_id == proposal_id]
         requests = list_requests(connection, proposal_id)
-    check_reports(proposal)
+    dossier = Dossier.of(proposal)
     return {
         "promotion_proposals": _json_like(proposal._mapping),
         "model_registry": _json_like(model._mapping),
-        **{name: read_report(proposal, record).model_dump(mode="json") for name, record in RECORDS.items()},
+        **{name: dossier.read(record).model_dump(mode="json") for name, record in RECORDS.items()},
         "backtest_requests": [_json_like(row._mapping) for row in requests],
         "approval_audit_log": [_json_like(row._mapping) for row in votes],
     }

@@ -4,11 +4,9 @@ import logging
 
 import pandas as pd
 
-from dosvotos.backtest.production import ComparisonReport, ProductionBacktest, make_comparison
-from dosvotos.backtest.report import BacktestReport, account_report
-from dosvotos.backtest.run import run_backtest, trade
-from dosvotos.backtest.simulate import policy_targets
-from dosvotos.backtest.window import refuse_in_sample, sample_of, seen_splits
+from dosvotos.backtest.production import ComparisonReport, ProductionBacktest
+from dosvotos.backtest.report import BacktestReport
+from dosvotos.backtest.window import refuse_in_sample
 from dosvotos.contracts.experiment import ExperimentContract, check_unchanged
 from dosvotos.contracts.parameters import Parameters
 from dosvotos.contracts.records import BacktestRecord, DatasetRecord, TrainingRecord
@@ -16,9 +14,9 @@ from dosvotos.database.contracts import ContractRegistry
 from dosvotos.database.ledger import Look, TrialLedger, look_of
 from dosvotos.datasets.models import ProductionModel
 from dosvotos.lineage.chain import check_candidate, check_contract, check_dataset, check_split
-from dosvotos.market.accounting import Tape
+from dosvotos.lineage.recompute import backtest_baseline, compare, make_backtest_record, make_report
+from dosvotos.lineage.vote import baseline_of
 from dosvotos.market.calendar import session_dates
-from dosvotos.market.splits import splits_of
 from dosvotos.policy.bundle import Bundle
 
 logger = logging.getLogger(__name__)
@@ -59,50 +57,27 @@ def backtest_candidate(
     """Run the served policy over the opened test window, beside strategies without skill."""
     ledger.require(look_of(contract, training.model_hash))
     check_split(dataset, "test", test)
-    window = splits_of(contract.parameters)["test"]
-    result = run_backtest(candidate.policy, test, window.sessions(), contract.parameters)
-    return BacktestReport(
-        **dict(result),
-        model_id=training.model_id,
-        model_hash=training.model_hash,
-        experiment_name=contract.experiment_name,
-        test_period=f"{window.first} to {window.last}",
-        sample=sample_of(window.first, window.last, dataset.date_ranges),
-    )
+    return make_report(contract, dataset, training, candidate, test)
 
 
 def backtest_production(
     contract: ExperimentContract,
     dataset: DatasetRecord,
-    training: TrainingRecord,
+    candidate: Bundle,
     production: ProductionModel | None,
     test: pd.DataFrame,
 ) -> ProductionBacktest:
-    """Run the production model over the same bars with the same costs and financing.
-
-    There is nothing to run without a production model, or when the candidate is that model itself.
-    """
-    if production is None:
-        return ProductionBacktest(status="not_applicable", model_id=None)
-    model, window = production.row, splits_of(contract.parameters)["test"]
-    if model.model_hash == training.model_hash:
-        return ProductionBacktest(status="not_applicable", model_id=model.model_id)
-    if seen_splits(window.first, window.last, model.lineage["date_ranges"]):
-        return ProductionBacktest(status="not_comparable", model_id=model.model_id)
+    """Run the production model over the same bars with the same costs and financing."""
     check_split(dataset, "test", test)
-    tape = Tape.from_rows(test)
-    account = trade(tape, policy_targets(production.bundle.policy, test), contract.parameters)
-    report = account_report(account, tape, window.sessions())
-    return ProductionBacktest(status="compared", model_id=model.model_id, **dict(report))
+    baseline = baseline_of(production.row if production else None)
+    return backtest_baseline(contract, candidate, baseline, test)
 
 
 def compare_with_production(
     contract: ExperimentContract, report: BacktestReport, production: ProductionBacktest
 ) -> ComparisonReport:
     """Compare the candidate with the production model, the paired difference and its interval included."""
-    parameters = contract.parameters
-    threshold = parameters.quality_thresholds.success_criteria.improvement_threshold
-    return make_comparison(report, production, threshold, parameters.evidence)
+    return compare(contract, report, production)
 
 
 def seal_backtest(
@@ -113,17 +88,7 @@ def seal_backtest(
     comparison: ComparisonReport,
 ) -> tuple[BacktestRecord, tuple[Look, dict[str, float]]]:
     """Record the backtest and hand its daily returns to the ledger."""
-    record = BacktestRecord(
-        experiment_name=contract.experiment_name,
-        model_id=training.model_id,
-        model_hash=training.model_hash,
-        dataset_hash=dataset.dataset_hash,
-        test_dataset_hash=dataset.splits["test"].digest,
-        backtest_hash=report.backtest_hash,
-        test_period=report.test_period,
-        baseline_model_id=comparison.baseline_model_id,
-        promotion_decision="PENDING_APPROVAL",
-    )
+    record = make_backtest_record(dataset, training, report, comparison)
     metrics = report.metrics
     sharpe = "undefined" if metrics.sharpe_ratio is None else f"{metrics.sharpe_ratio:.2f}"
     found = f"{metrics.total_trades} trades, drawdown {metrics.max_drawdown:.1%}, Sharpe {sharpe}"

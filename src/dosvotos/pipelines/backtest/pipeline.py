@@ -29,7 +29,9 @@ def create_pipeline() -> Pipeline:
             "backtest_results",
         ),
         named_node(
-            nodes.backtest_production, [*_RECORDS, "production_model", "opened_test"], "production_backtest"
+            nodes.backtest_production,
+            ["experiment_contract", "dataset_record", "candidate_model", "production_model", "opened_test"],
+            "production_backtest",
         ),
         named_node(
             nodes.compare_with_production,

@@ -1,7 +1,6 @@
 """Nodes of L2."""
 
 import logging
-from collections import Counter
 
 import pandas as pd
 
@@ -12,18 +11,17 @@ from dosvotos.contracts.experiment import (
     make_contract,
     next_fold,
 )
-from dosvotos.contracts.features import FEATURE_ORDER_HASH
 from dosvotos.contracts.parameters import Parameters
-from dosvotos.contracts.records import DatasetRecord, SplitRecord
+from dosvotos.contracts.records import DatasetRecord
 from dosvotos.database.contracts import ContractRegistry
-from dosvotos.database.history import history_hash, stored_history
+from dosvotos.database.history import stored_history
 from dosvotos.database.market_data import BarTable, MacroTables
 from dosvotos.errors import ParameterError
-from dosvotos.hashing import combine, short
-from dosvotos.market.dataset import SPLITS, describe_split, feature_rows, point_in_time, resolve_test_end
+from dosvotos.hashing import short
+from dosvotos.lineage.recompute import make_dataset_record
+from dosvotos.market.dataset import SPLITS, feature_rows, resolve_test_end
 from dosvotos.market.drift import feature_drift
 from dosvotos.market.features import MarketHistory
-from dosvotos.market.missing import missing_reasons
 from dosvotos.market.normalization import NormStats, fit_norm_stats
 from dosvotos.market.splits import splits_of
 from dosvotos.users import current_user
@@ -89,32 +87,9 @@ def seal_dataset(
     norm_stats: NormStats,
 ) -> DatasetRecord:
     """Record the dataset, its hashes, and what is missing in it and why."""
-    name, variables = contract.experiment_name, contract.parameters.macro_variables.variables
-    splits, history = splits_of(contract.parameters), MarketHistory(bars, macro)
-    parts: dict[str, SplitRecord] = {}
-    for split, rows in zip(SPLITS, (train, val, test), strict=True):
-        reasons = missing_reasons(rows, history, variables)
-        parts[split] = describe_split(splits[split], rows, reasons, f"DS_{name}_{split}.parquet")
-    complete = sum(part.complete_rows for part in parts.values())
-    record = DatasetRecord(
-        experiment_name=name,
-        contract_id=contract.contract_id,
-        dataset_hash=combine(part.digest for part in parts.values()),
-        config_hash=contract.config_hash,
-        feature_order_hash=FEATURE_ORDER_HASH,
-        norm_stats_hash=norm_stats.digest,
-        acquisition_hash=history_hash(history),
-        date_ranges={k: f"{p.first_session} to {p.last_session}" for k, p in parts.items()},
-        ohlcv_rows=len(bars),
-        macro_sources=dict(macro.groupby("variable")["source"].last()),
-        point_in_time=point_in_time(macro),
-        dataset_path=parts["train"].path,
-        row_count=complete,
-        dropped_rows=sum(part.bars for part in parts.values()) - complete,
-        dropped_by_reason=dict(sum((Counter(part.missing_by_reason) for part in parts.values()), Counter())),
-        splits=parts,
-    )
-    for split, part in parts.items():
+    rows = dict(zip(SPLITS, (train, val, test), strict=True))
+    record = make_dataset_record(contract, MarketHistory(bars, macro), rows, norm_stats)
+    for split, part in record.splits.items():
         logger.info("L2 %s: %s bars, %s complete", split, f"{part.bars:,}", f"{part.complete_rows:,}")
     return record
 

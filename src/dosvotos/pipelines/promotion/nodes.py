@@ -1,36 +1,29 @@
 """Nodes of L4's vote."""
 
+import logging
+
 import pandas as pd
 
 from dosvotos.backtest.production import ComparisonReport
-from dosvotos.backtest.report import BacktestReport, account_digest
-from dosvotos.backtest.run import trade
-from dosvotos.backtest.simulate import policy_targets
+from dosvotos.backtest.report import BacktestReport
 from dosvotos.contracts.experiment import ExperimentContract, check_unchanged
 from dosvotos.contracts.parameters import Parameters
 from dosvotos.contracts.records import (
     BacktestRecord,
     ChainRecord,
-    DataHashes,
     DatasetRecord,
     LayerRecords,
-    Recomputed,
     TrainingRecord,
 )
 from dosvotos.database.contracts import ContractRegistry
 from dosvotos.database.history import stored_history
 from dosvotos.database.ledger import TrialLedger, look_of
 from dosvotos.database.market_data import BarTable, MacroTables
-from dosvotos.lineage.chain import (
-    bundle_hashes,
-    chain_records,
-    check_contract,
-    compare_links,
-    contract_hashes,
-    history_hashes,
-    split_hashes,
-)
-from dosvotos.market.accounting import Tape
+from dosvotos.datasets.models import ProductionModel
+from dosvotos.errors import LineageError
+from dosvotos.lineage.chain import check_contract, split_file_hashes, verify_records
+from dosvotos.lineage.recompute import PipelineRecords, RecordedTraining, check_bundle_config, recompute
+from dosvotos.lineage.vote import baseline_of, restore_dossiers
 from dosvotos.pipelines.promotion.summary import print_proposal
 from dosvotos.policy.bundle import Bundle
 from dosvotos.promotion.evidence import Evidence, make_evidence
@@ -38,85 +31,105 @@ from dosvotos.promotion.proposal import PromotionProposal, make_proposal
 from dosvotos.promotion.registration import NewProposal, ProposalRegistry
 from dosvotos.reports.validation_pack import write_pack
 
+logger = logging.getLogger(__name__)
 
-def recompute_data_hashes(
+
+def recompute_records(
     contract: ExperimentContract,
     contracts: ContractRegistry,
     bar_table: BarTable,
     macro_tables: MacroTables,
-    train: pd.DataFrame,
-    val: pd.DataFrame,
-    test: pd.DataFrame,
-    backtest: BacktestRecord,
-) -> DataHashes:
-    """Hash contract, history and splits again: the history as the database has it, the splits' files.
+    training: TrainingRecord,
+    candidate: Bundle,
+    production: ProductionModel | None,
+    ledger: TrialLedger,
+) -> PipelineRecords:
+    """Make the records of L2 to L4 again, from the stored rows and the bundle.
 
-    `backtest` is here so that this comes after it: test is read by nobody before its look is written down.
+    Test is read by nobody before its look is written down.
     """
     check_contract(contract, contracts.registered(contract))
+    check_bundle_config(contract, candidate)
+    ledger.require(look_of(contract, candidate.policy.model_hash))
     history = stored_history(
         contract.parameters, bar_table, macro_tables, contract.data_as_of, contract.test_end
     )
-    splits = {"train": train, "val": val, "test": test}
-    return DataHashes(fields=contract_hashes(contract) | history_hashes(history) | split_hashes(splits))
+    baseline = baseline_of(production.row if production else None)
+    recorded = RecordedTraining(training.model_id, training.run)
+    return recompute(contract, history, candidate, recorded, baseline)
 
 
-def verify_chain(
-    contract: ExperimentContract,
+def collect_records(
     dataset: DatasetRecord,
     training: TrainingRecord,
     backtest: BacktestRecord,
     report: BacktestReport,
-    candidate: Bundle,
+    comparison: ComparisonReport,
+    train: pd.DataFrame,
+    val: pd.DataFrame,
     test: pd.DataFrame,
-    data_hashes: DataHashes,
-) -> tuple[ChainRecord, LayerRecords]:
-    """Compare every link from L0 to here, the account run again, and gather the layers' records."""
-    account = trade(Tape.from_rows(test), policy_targets(candidate.policy, test), contract.parameters)
-    digest = account_digest(account)
-    recomputed = {
-        **data_hashes.fields,
-        **bundle_hashes(candidate),
-        "backtest_hash": Recomputed(value=digest, source="the hash of the account run again"),
-        "promotion_decision": Recomputed(value="PENDING_APPROVAL", source="before any vote"),
-    }
-    chain = compare_links(chain_records(contract, dataset, training, backtest, report), recomputed)
-    layers = LayerRecords(
-        contract=contract, dataset=dataset, training=training, backtest=backtest, chain=chain
+) -> tuple[PipelineRecords, dict[str, dict[str, str]]]:
+    """Gather what the pipelines recorded, and hash the splits' files."""
+    recorded = PipelineRecords(
+        dataset=dataset, training=training, backtest=backtest, report=report, comparison=comparison
     )
-    return chain, layers
+    return recorded, split_file_hashes({"train": train, "val": val, "test": test})
 
 
-def assess_evidence(layers: LayerRecords, report: BacktestReport, ledger: TrialLedger) -> Evidence:
+def verify_chain(
+    contract: ExperimentContract,
+    recorded: PipelineRecords,
+    recomputed: PipelineRecords,
+    candidate: Bundle,
+    split_files: dict[str, dict[str, str]],
+) -> tuple[ChainRecord, LayerRecords]:
+    """Compare every record from L2 to here with the same made again; from here on the latter count."""
+    production = recomputed.comparison.baseline_model_id
+    if (beside := recorded.comparison.baseline_model_id) != production:
+        raise LineageError(
+            f"comparison report: made beside {beside}, but production is {production}; run the backtest "
+            "pipeline again"
+        )
+    chain = verify_records(contract, recorded, recomputed, candidate, split_files)
+    made = {name: getattr(recomputed, name) for name in ("dataset", "training", "backtest")}
+    return chain, LayerRecords(contract=contract, **made, chain=chain)
+
+
+def assess_evidence(layers: LayerRecords, recomputed: PipelineRecords, ledger: TrialLedger) -> Evidence:
     """Assess what luck, strategies without skill, other seeds and missing data leave of the result."""
     looks = ledger.overlapping(look_of(layers.contract, layers.backtest.model_hash))
-    return make_evidence(layers, report, looks, ledger.genesis())
+    return make_evidence(layers, recomputed.report, looks, ledger.genesis())
 
 
 def propose_promotion(
-    layers: LayerRecords, report: BacktestReport, comparison: ComparisonReport, evidence: Evidence
+    layers: LayerRecords, recomputed: PipelineRecords, evidence: Evidence
 ) -> PromotionProposal:
     """Put criteria, improvement, evidence and lineage together into L4's vote."""
-    return make_proposal(layers, report, comparison, evidence)
+    return make_proposal(layers, recomputed.report, recomputed.comparison, evidence)
 
 
 def submit_proposal(
-    proposal: PromotionProposal,
-    layers: LayerRecords,
-    report: BacktestReport,
-    comparison: ComparisonReport,
-    parameters: Parameters,
+    proposal: PromotionProposal, layers: LayerRecords, recomputed: PipelineRecords, parameters: Parameters
 ) -> tuple[NewProposal]:
     """Hand the proposal and every layer's record to the registry."""
     check_unchanged(layers.contract, parameters)
+    report, comparison = recomputed.report, recomputed.comparison
     return (NewProposal(proposal, layers, report, comparison, parameters.data_acquisition.as_of),)
 
 
+def write_dossiers_again(proposal: PromotionProposal, registry: ProposalRegistry) -> None:
+    """Write damaged dossiers of this model again, to the byte."""
+    for folder in restore_dossiers(registry.engine, proposal.model_id):
+        logger.warning("L4 %s: was damaged, and is whole again", folder)
+
+
 def write_validation_pack(proposal: PromotionProposal, registry: ProposalRegistry) -> None:
-    """Write the page a person prints and reads, beside the proposal's files."""
+    """Write the page a person prints and reads, beside the proposal's dossier."""
     write_pack(registry.engine, registry.latest(proposal.model_id).id)
 
 
-def print_summary(proposal: PromotionProposal, report: BacktestReport, registry: ProposalRegistry) -> None:
+def print_summary(
+    proposal: PromotionProposal, recomputed: PipelineRecords, registry: ProposalRegistry
+) -> None:
     """Print the proposal as it is registered, and what to do next."""
-    print_proposal(registry.latest(proposal.model_id), report)
+    print_proposal(registry.latest(proposal.model_id), recomputed.report)

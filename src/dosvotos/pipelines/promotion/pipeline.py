@@ -10,53 +10,57 @@ def create_pipeline() -> Pipeline:
     """L4, second half: chain and evidence -> proposal -> registry."""
     layer = [
         named_node(
-            nodes.recompute_data_hashes,
+            nodes.recompute_records,
             [
                 "experiment_contract",
                 "experiment_contracts",
                 "usdcop_m5_ohlcv",
                 "macro_indicators",
+                "training_record",
+                "candidate_model",
+                "production_model",
+                "oos_trials",
+            ],
+            "recomputed_records",
+        ),
+        named_node(
+            nodes.collect_records,
+            [
+                "dataset_record",
+                "training_record",
+                "backtest_record",
+                "backtest_results",
+                "comparison_report",
                 "train",
                 "val",
                 "test",
-                "backtest_record",
             ],
-            "data_hashes",
+            ["pipeline_records", "split_file_hashes"],
         ),
         named_node(
             nodes.verify_chain,
             [
                 "experiment_contract",
-                "dataset_record",
-                "training_record",
-                "backtest_record",
-                "backtest_results",
+                "pipeline_records",
+                "recomputed_records",
                 "candidate_model",
-                "test",
-                "data_hashes",
+                "split_file_hashes",
             ],
             ["chain_record", "layer_records"],
         ),
-        named_node(nodes.assess_evidence, ["layer_records", "backtest_results", "oos_trials"], "evidence"),
+        named_node(nodes.assess_evidence, ["layer_records", "recomputed_records", "oos_trials"], "evidence"),
         named_node(
-            nodes.propose_promotion,
-            ["layer_records", "backtest_results", "comparison_report", "evidence"],
-            "promotion_proposal",
+            nodes.propose_promotion, ["layer_records", "recomputed_records", "evidence"], "promotion_proposal"
         ),
         named_node(
             nodes.submit_proposal,
-            [
-                "promotion_proposal",
-                "layer_records",
-                "backtest_results",
-                "comparison_report",
-                "experiment_parameters",
-            ],
+            ["promotion_proposal", "layer_records", "recomputed_records", "experiment_parameters"],
             "promotion_proposals",
         ),
+        named_node(nodes.write_dossiers_again, ["promotion_proposal", "promotion_proposals"], None),
         named_node(nodes.write_validation_pack, ["promotion_proposal", "promotion_proposals"], None),
         named_node(
-            nodes.print_summary, ["promotion_proposal", "backtest_results", "promotion_proposals"], None
+            nodes.print_summary, ["promotion_proposal", "recomputed_records", "promotion_proposals"], None
         ),
     ]
     return Pipeline(layer, tags="L4")

@@ -1,0 +1,279 @@
+"""Make every layer's record again from the stored rows and the model's bundle.
+
+The pipelines make their records by the same functions; before a vote they are made once more, and what was
+recorded is compared with them.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+import pandas as pd
+import yaml
+
+from dosvotos.backtest.production import ComparisonReport, ProductionBacktest, make_comparison
+from dosvotos.backtest.report import BacktestReport, account_report
+from dosvotos.backtest.run import run_backtest, trade
+from dosvotos.backtest.simulate import policy_targets
+from dosvotos.backtest.window import sample_of, seen_splits
+from dosvotos.contracts.experiment import ExperimentContract, reward_config
+from dosvotos.contracts.features import FEATURE_ORDER_HASH
+from dosvotos.contracts.records import (
+    BacktestRecord,
+    DatasetRecord,
+    Record,
+    SeedRecord,
+    SplitRecord,
+    TrainingRecord,
+)
+from dosvotos.database.history import history_hash
+from dosvotos.errors import LineageError
+from dosvotos.hashing import combine, short
+from dosvotos.market.accounting import Tape
+from dosvotos.market.dataset import SPLITS, describe_split, feature_rows, point_in_time
+from dosvotos.market.features import MarketHistory
+from dosvotos.market.missing import missing_reasons
+from dosvotos.market.normalization import NormStats, fit_norm_stats
+from dosvotos.market.splits import splits_of
+from dosvotos.policy.bundle import Bundle
+
+_YAML: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""The safe loader in C, which is ten times as fast, where PyYAML has it."""
+
+
+class Baseline(NamedTuple):
+    """The production model that a candidate is compared with."""
+
+    model_id: str
+    date_ranges: Mapping[str, str]
+    """Of its own dataset: ``2023-01-01 to 2024-12-30`` by split."""
+    bundle: Bundle
+
+
+class RecordedTraining(NamedTuple):
+    """What of a training nothing can make again."""
+
+    model_id: str
+    run: Mapping[str, Any]
+    """The facts of its run, as `TrainingRecord.run` gives them."""
+
+
+class PipelineRecords(Record):
+    """What L2 to L4 record."""
+
+    dataset: DatasetRecord
+    training: TrainingRecord
+    backtest: BacktestRecord
+    report: BacktestReport
+    comparison: ComparisonReport
+
+
+def recompute(
+    contract: ExperimentContract,
+    history: MarketHistory,
+    candidate: Bundle,
+    recorded: RecordedTraining,
+    production: Baseline | None,
+) -> PipelineRecords:
+    """Make the records of L2 to L4 again.
+
+    Parameters
+    ----------
+    contract : ExperimentContract
+        As the database has it.
+    history : MarketHistory
+        Stored rows as known at the contract's ``data_as_of``.
+    candidate : Bundle
+    recorded : RecordedTraining
+    production : Baseline or None
+
+    Raises
+    ------
+    LineageError
+        If the bundle does not say how it was trained.
+    """
+    rows, cut = feature_rows(history, contract.parameters), splits_of(contract.parameters)
+    splits = {name: cut[name].select(rows) for name in SPLITS}
+    norm_stats = fit_norm_stats(splits["train"])
+    dataset = make_dataset_record(contract, history, splits, norm_stats)
+    training = make_training_record(contract, dataset, candidate, recorded)
+    report = make_report(contract, dataset, training, candidate, splits["test"])
+    baseline = backtest_baseline(contract, candidate, production, splits["test"])
+    comparison = compare(contract, report, baseline)
+    backtest = make_backtest_record(dataset, training, report, comparison)
+    return PipelineRecords(
+        dataset=dataset, training=training, backtest=backtest, report=report, comparison=comparison
+    )
+
+
+def make_dataset_record(
+    contract: ExperimentContract,
+    history: MarketHistory,
+    rows: Mapping[str, pd.DataFrame],
+    norm_stats: NormStats,
+) -> DatasetRecord:
+    """Record a dataset: its hashes, and what is missing in it and why.
+
+    Parameters
+    ----------
+    contract : ExperimentContract
+    history : MarketHistory
+    rows : mapping of DataFrame
+        train, val and test, in this order.
+    norm_stats : NormStats
+    """
+    name, variables = contract.experiment_name, contract.parameters.macro_variables.variables
+    splits, parts = splits_of(contract.parameters), dict[str, SplitRecord]()
+    for split, of_split in rows.items():
+        reasons = missing_reasons(of_split, history, variables)
+        parts[split] = describe_split(splits[split], of_split, reasons, f"DS_{name}_{split}.parquet")
+    complete = sum(part.complete_rows for part in parts.values())
+    return DatasetRecord(
+        experiment_name=name,
+        contract_id=contract.contract_id,
+        dataset_hash=combine(part.digest for part in parts.values()),
+        config_hash=contract.config_hash,
+        feature_order_hash=FEATURE_ORDER_HASH,
+        norm_stats_hash=norm_stats.digest,
+        acquisition_hash=history_hash(history),
+        date_ranges={k: f"{p.first_session} to {p.last_session}" for k, p in parts.items()},
+        ohlcv_rows=len(history.bars),
+        macro_sources=dict(history.macro.groupby("variable")["source"].last()),
+        point_in_time=point_in_time(history.macro),
+        dataset_path=parts["train"].path,
+        row_count=complete,
+        dropped_rows=sum(part.bars for part in parts.values()) - complete,
+        dropped_by_reason=dict(sum((Counter(part.missing_by_reason) for part in parts.values()), Counter())),
+        splits=parts,
+    )
+
+
+def make_training_record(
+    contract: ExperimentContract, dataset: DatasetRecord, candidate: Bundle, recorded: RecordedTraining
+) -> TrainingRecord:
+    """Make a training's record from its bundle; the facts of its run are those recorded."""
+    metrics, run = _training_metrics(candidate), dict(recorded.run)
+    of_seeds = run.pop("seeds")
+    if len(of_seeds) != len(metrics["seeds"]):
+        raise LineageError(
+            f"training record: {len(of_seeds)} seeds, in {candidate.folder} are {len(metrics['seeds'])}"
+        )
+    figures = ("seed", "model_hash", "best_val_reward", "best_reward", "timesteps")
+    seeds = tuple(
+        SeedRecord(**{name: seed[name] for name in figures}, **of_seed)
+        for seed, of_seed in zip(metrics["seeds"], of_seeds, strict=True)
+    )
+    return TrainingRecord(
+        experiment_name=contract.experiment_name,
+        model_id=model_id_of(contract, candidate, recorded.model_id),
+        model_hash=candidate.policy.model_hash,
+        manifest_hash=candidate.manifest_hash,
+        dataset_hash=dataset.dataset_hash,
+        config_hash=contract.config_hash,
+        reward_config_hash=contract.reward_config_hash,
+        curriculum_final_phase=metrics["final_phase"],
+        seeds=seeds,
+        trained_by=contract.trained_by,
+        **{name: metrics[name] for name in ("engine", "seed", "timesteps", "best_val_reward", "best_reward")},
+        **run,
+    )
+
+
+def model_id_of(contract: ExperimentContract, candidate: Bundle, recorded: str | None = None) -> str:
+    """Name a model by experiment, day of its contract and bundle; older models are named by their weights."""
+    prefix = f"{contract.experiment_name}_{contract.created_at:%Y%m%d}"
+    older = f"{prefix}_{short(candidate.policy.model_hash)}"
+    return older if recorded == older else f"{prefix}_{short(candidate.manifest_hash)}"
+
+
+def make_report(
+    contract: ExperimentContract,
+    dataset: DatasetRecord,
+    training: TrainingRecord,
+    candidate: Bundle,
+    test: pd.DataFrame,
+) -> BacktestReport:
+    """Run the served policy over the test window, beside strategies without skill."""
+    window = splits_of(contract.parameters)["test"]
+    result = run_backtest(candidate.policy, test, window.sessions(), contract.parameters)
+    return BacktestReport(
+        **dict(result),
+        model_id=training.model_id,
+        model_hash=training.model_hash,
+        experiment_name=contract.experiment_name,
+        test_period=f"{window.first} to {window.last}",
+        sample=sample_of(window.first, window.last, dataset.date_ranges),
+    )
+
+
+def backtest_baseline(
+    contract: ExperimentContract, candidate: Bundle, production: Baseline | None, test: pd.DataFrame
+) -> ProductionBacktest:
+    """Run the production model over the same bars with the same costs and financing.
+
+    There is nothing to run without a production model, or when the candidate is that model itself.
+    """
+    if production is None:
+        return ProductionBacktest(status="not_applicable", model_id=None)
+    window, model_id = splits_of(contract.parameters)["test"], production.model_id
+    if production.bundle.policy.model_hash == candidate.policy.model_hash:
+        return ProductionBacktest(status="not_applicable", model_id=model_id)
+    if seen_splits(window.first, window.last, production.date_ranges):
+        return ProductionBacktest(status="not_comparable", model_id=model_id)
+    tape = Tape.from_rows(test)
+    account = trade(tape, policy_targets(production.bundle.policy, test), contract.parameters)
+    report = account_report(account, tape, window.sessions())
+    return ProductionBacktest(status="compared", model_id=model_id, **dict(report))
+
+
+def compare(
+    contract: ExperimentContract, report: BacktestReport, baseline: ProductionBacktest
+) -> ComparisonReport:
+    """Compare the candidate with the production model, the paired difference and its interval included."""
+    parameters = contract.parameters
+    threshold = parameters.quality_thresholds.success_criteria.improvement_threshold
+    return make_comparison(report, baseline, threshold, parameters.evidence)
+
+
+def make_backtest_record(
+    dataset: DatasetRecord, training: TrainingRecord, report: BacktestReport, comparison: ComparisonReport
+) -> BacktestRecord:
+    """Record a backtest and what it was made from."""
+    return BacktestRecord(
+        experiment_name=report.experiment_name,
+        model_id=training.model_id,
+        model_hash=training.model_hash,
+        dataset_hash=dataset.dataset_hash,
+        test_dataset_hash=dataset.splits["test"].digest,
+        backtest_hash=report.backtest_hash,
+        test_period=report.test_period,
+        baseline_model_id=comparison.baseline_model_id,
+        promotion_decision="PENDING_APPROVAL",
+    )
+
+
+def check_bundle_config(contract: ExperimentContract, candidate: Bundle) -> None:
+    """Refuse a bundle whose own configuration is not the contract's.
+
+    Raises
+    ------
+    LineageError
+    """
+    config = yaml.load(_file(candidate, "config.yaml"), Loader=_YAML)
+    own = config, json.loads(_file(candidate, "reward_config.json"))
+    if own != (contract.frozen_config, reward_config(contract.parameters)):
+        raise LineageError(
+            f"{candidate.folder}: config.yaml or reward_config.json is not {contract.contract_id} version "
+            f"{contract.contract_version}; run the training layer again"
+        )
+
+
+def _training_metrics(candidate: Bundle) -> Any:
+    return json.loads(_file(candidate, "training_metrics.json"))
+
+
+def _file(candidate: Bundle, name: str) -> bytes:
+    if (content := candidate.files.get(name)) is None:
+        raise LineageError(f"{candidate.folder}: has no {name}; run the training layer again")
+    return content

@@ -1,0 +1,176 @@
+"""The dossier of a proposal: one sealed folder of everything that is voted on, and its only reader."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, ClassVar, Final, Self
+
+from pydantic import AwareDatetime
+from sqlalchemy import Row
+
+from dosvotos.backtest.production import ComparisonReport
+from dosvotos.backtest.report import BacktestReport, ExtraBacktestReport
+from dosvotos.contracts.experiment import ExperimentContract
+from dosvotos.contracts.records import (
+    BacktestRecord,
+    ChainRecord,
+    DatasetRecord,
+    Model,
+    Record,
+    TrainingRecord,
+    parse_record,
+)
+from dosvotos.errors import LineageError
+from dosvotos.hashing import canonical_json, digest_json, short
+from dosvotos.promotion.proposal import PromotionProposal
+from dosvotos.sealed import MANIFEST, open_sealed, read_sealed_file, seal, write_sealed
+
+DossierRecords = tuple[Record | ExperimentContract, ...]
+
+
+_DISTRIBUTIONS: Final = ("numpy", "arch", "holidays")
+
+
+class DossierRun(Record):
+    """When a dossier was first made, and by which versions of the libraries its figures depend on."""
+
+    run_fields: ClassVar[Mapping[str, Any]] = {"created_at": True, "versions": True}
+
+    created_at: AwareDatetime
+    versions: dict[str, str]
+    """By distribution: numpy, arch, holidays."""
+
+    @classmethod
+    def now(cls, moment: datetime) -> Self:
+        """Take the versions installed."""
+        return cls(created_at=moment, versions={name: version(name) for name in _DISTRIBUTIONS})
+
+
+FILE_NAMES: Final[dict[type[Any], str]] = {
+    ExperimentContract: "experiment_contract.json",
+    DatasetRecord: "DS_{experiment}_lineage.json",
+    TrainingRecord: "training_record.json",
+    BacktestRecord: "backtest_record.json",
+    ChainRecord: "chain_record.json",
+    BacktestReport: "backtest_results_{experiment}.json",
+    ComparisonReport: "comparison_report_{experiment}.json",
+    PromotionProposal: "promotion_proposal_{experiment}.json",
+    DossierRun: "run.json",
+}
+FOR_PEOPLE: Final = (BacktestReport, ComparisonReport, PromotionProposal)
+"""The specification's three files, whose latest copy also stands in the experiment's folder."""
+
+
+@dataclass(frozen=True)
+class Dossier:
+    """A proposal's files as they were read, each once and by its hash.
+
+    Attributes
+    ----------
+    folder : Path
+    dossier_hash : str or None
+        Of the manifest; None for a proposal made before dossiers.
+    experiment : str
+    files : mapping of bytes by file name
+    """
+
+    folder: Path
+    dossier_hash: str | None
+    experiment: str
+    files: Mapping[str, bytes]
+
+    @classmethod
+    def open(cls, folder: Path, dossier_hash: str, experiment: str) -> Self:
+        """Read a dossier and verify every byte of it.
+
+        Raises
+        ------
+        LineageError
+            Naming the file that is missing, added or altered.
+        """
+        return cls(folder, dossier_hash, experiment, open_sealed(folder, dossier_hash))
+
+    @classmethod
+    def of(cls, proposal: Row[Any]) -> Self:
+        """Read the dossier of a stored proposal; of one made before dossiers, the files its row names."""
+        folder = Path(proposal.report_folder)
+        if proposal.dossier_hash is not None:
+            return cls.open(folder, proposal.dossier_hash, proposal.experiment_name)
+        files = {name: read_sealed_file(folder / name, d) for name, d in proposal.report_files.items()}
+        return cls(folder, None, proposal.experiment_name, files)
+
+    def read(self, model: type[Model]) -> Model:
+        """Read one record.
+
+        Raises
+        ------
+        LineageError
+            If there is none, or another version wrote it.
+        """
+        name = FILE_NAMES[model].format(experiment=self.experiment)
+        if (content := self.files.get(name)) is None:
+            raise LineageError(
+                f"{self.folder}: has no {name}: an older version made it; run the backtest and promotion "
+                "pipelines again"
+            )
+        return parse_record(model, content, str(self.folder / name))
+
+
+def read_report(proposal: Row[Any], model: type[Model]) -> Model:
+    """Read one record of a stored proposal's dossier; raises as `Dossier.of` and `Dossier.read`."""
+    return Dossier.of(proposal).read(model)
+
+
+def content_hash(records: Iterable[Record | ExperimentContract]) -> str:
+    """Hash what records say, the facts of the run left out."""
+    return digest_json({FILE_NAMES[type(one)]: _content(one) for one in records})
+
+
+def run_of(records: Iterable[Record | ExperimentContract]) -> dict[str, Any]:
+    """Gather the facts of the run, by record."""
+    return {FILE_NAMES[type(one)]: one.run for one in records if isinstance(one, Record) and one.run_fields}
+
+
+def with_run(records: DossierRecords, run: Mapping[str, Any]) -> DossierRecords:
+    """Give records the facts of an earlier run, as `run_of` gathered them."""
+    return tuple(
+        one.with_run(run[name]) if isinstance(one, Record) and (name := FILE_NAMES[type(one)]) in run else one
+        for one in records
+    )
+
+
+def dossier_files(records: Iterable[Record | ExperimentContract], experiment: str) -> dict[str, bytes]:
+    """Write records as their files' contents, by file name."""
+    return {FILE_NAMES[type(one)].format(experiment=experiment): to_json_bytes(one) for one in records}
+
+
+def write_dossier(parent: Path, files: Mapping[str, bytes]) -> tuple[Path, str]:
+    """Write a dossier into a folder named by its hash, over a damaged one; gives folder and hash."""
+    dossier_hash, _ = seal(files)
+    folder = parent / short(dossier_hash)
+    return folder, write_sealed(folder, files)
+
+
+def to_json_bytes(record: Record | ExperimentContract) -> bytes:
+    """Write a record as its file holds it: fields in their order, keys of mappings sorted.
+
+    Equal records are equal bytes, also where a database gave a mapping's keys in an order of its own.
+    """
+    in_order = record.model_validate_json(canonical_json(record.model_dump(mode="json")))
+    return (in_order.model_dump_json(indent=2) + "\n").encode()
+
+
+def read_extra_backtest(request: Row[Any]) -> ExtraBacktestReport:
+    """Read the report of an extra backtest that is done; raises as `Dossier.of`."""
+    path = Path(request.result_file)
+    if (path.parent / MANIFEST).exists():
+        content = open_sealed(path.parent, request.result_hash)[path.name]
+    else:  # made before extra backtests had folders of their own
+        content = read_sealed_file(path, request.result_hash)
+    return parse_record(ExtraBacktestReport, content, str(path))
+
+
+def _content(record: Record | ExperimentContract) -> dict[str, Any]:
+    return record.content if isinstance(record, Record) else record.model_dump(mode="json")

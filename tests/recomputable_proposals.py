@@ -1,0 +1,166 @@
+"""Proposals whose every record can be made again: a small market, a policy that fits it, L2 to L4 on both."""
+
+import contextlib
+import json
+from datetime import date, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+from sqlalchemy import Engine
+
+from dosvotos.contracts.experiment import ExperimentContract, make_contract, reward_config
+from dosvotos.contracts.features import FEATURE_ORDER
+from dosvotos.contracts.records import LayerRecords
+from dosvotos.database.connection import reading
+from dosvotos.database.contracts import ContractRegistry
+from dosvotos.database.history import stored_history
+from dosvotos.database.ledger import TrialLedger, look_of
+from dosvotos.database.market_data import StoredMarket
+from dosvotos.database.registry import production_model
+from dosvotos.lineage.chain import unbroken_chain
+from dosvotos.lineage.recompute import PipelineRecords, RecordedTraining, recompute
+from dosvotos.lineage.vote import baseline_of
+from dosvotos.market.calendar import scheduled_sessions, session_bar_times
+from dosvotos.market.dataset import feature_rows
+from dosvotos.market.features import MarketHistory
+from dosvotos.market.normalization import NormStats, fit_norm_stats
+from dosvotos.market.splits import splits_of
+from dosvotos.policy.bundle import Bundle, write_bundle
+from dosvotos.policy.forward import ServedPolicy
+from dosvotos.promotion.evidence import make_evidence
+from dosvotos.promotion.proposal import make_proposal
+from dosvotos.promotion.registration import NewProposal, ProposalRegistry
+from tests.conftest import parameters_of
+from tests.market_factory import INSTRUMENT, STORED_AT, macro_observations
+
+DATES = {
+    "train": {"start": "2025-05-12", "end": "2025-05-30"},
+    "val": {"start": "2025-06-03", "end": "2025-06-20"},
+    "test": {"start": "2025-06-24", "end": "2025-07-31"},
+}
+MARKET_SEED = 77
+RUN = {
+    "training_duration_seconds": 12.5,
+    "torch_threads": 1,
+    "blas_threads": 1,
+    "mlflow_run_id": None,
+    "seeds": [{"duration_seconds": 12.5}],
+}
+STORED = datetime.fromisoformat("2025-08-01T00:00:00+00:00")
+
+
+def propose_recomputable(
+    engine: Engine,
+    root: Path,
+    experiment: str = "demo",
+    seed: int = 1,
+    now: datetime = STORED,
+    **of_contract: Any,
+) -> int:
+    """Train, judge and propose a model of a small market; gives the proposal's id.
+
+    The market rises and falls by the hour and the policy knows it: L4 passes it honestly, as REVIEW, since
+    the window is short.
+    """
+    contract = stored_contract(engine, experiment, **of_contract)
+    history = stored_small_market(engine, contract)
+    candidate = fitted_bundle(root, contract, history, seed)
+    path = str(candidate.folder.relative_to(root))
+    recorded = RecordedTraining("", {**RUN, "model_path": path})
+    registry = ProposalRegistry(engine, INSTRUMENT, f"data/08_reporting/{experiment}")
+    with contextlib.chdir(root):
+        with reading(engine) as connection:
+            production = baseline_of(production_model(connection, INSTRUMENT))
+        made = recompute(contract, history, candidate, recorded, production)
+        registry.store(new_proposal(engine, contract, made, candidate, now))
+    return int(registry.latest(made.training.model_id).id)
+
+
+def stored_contract(
+    engine: Engine, experiment: str, version: str = "1.0.0", trained_by: str = "alice"
+) -> ExperimentContract:
+    """Make and store the contract of an experiment on the small market."""
+    parameters = parameters_of(
+        experiment={"name": experiment, "version": version},
+        date_ranges=DATES,
+        sample_market={"seed": MARKET_SEED},
+    )
+    contract = make_contract(parameters, date.fromisoformat(DATES["test"]["end"]), trained_by)
+    found = ContractRegistry(engine).registered(contract)
+    if found is None:
+        ContractRegistry(engine).store(contract)
+    return found or contract
+
+
+def stored_small_market(engine: Engine, contract: ExperimentContract) -> MarketHistory:
+    """Store the small market once, and read what the contract may know of it."""
+    bars, macro = StoredMarket(engine, INSTRUMENT, contract.parameters.feed).tables
+    if bars.state(contract.data_as_of) is None:
+        bars.store(_hourly_market(), STORED_AT)
+        macro.store(macro_observations("2025-08-01"), STORED_AT)
+    return stored_history(contract.parameters, bars, macro, contract.data_as_of, contract.test_end)
+
+
+def fitted_bundle(root: Path, contract: ExperimentContract, history: MarketHistory, seed: int) -> Bundle:
+    """Write the bundle of a policy that trades the small market's hours."""
+    train = splits_of(contract.parameters)["train"].select(feature_rows(history, contract.parameters))
+    policy = hourly_policy(fit_norm_stats(train), seed)
+    best = {"best_val_reward": 0.11, "best_reward": 1.2, "timesteps": 400_000}
+    of_seed = {"seed": 42, "model_hash": policy.model_hash, **best}
+    metrics = {"engine": "fast", "seed": 42, "final_phase": "phase_3", **best, "seeds": [of_seed]}
+    files = {
+        "config.yaml": yaml.safe_dump(contract.frozen_config, sort_keys=True).encode(),
+        "reward_config.json": json.dumps(reward_config(contract.parameters)).encode(),
+        "training_metrics.json": json.dumps(metrics).encode(),
+    }
+    return write_bundle(root / "data/06_models", policy, files)
+
+
+def hourly_policy(norm_stats: NormStats, seed: int) -> ServedPolicy:
+    """Long in the first and third quarter of a session, short in the others; `seed` moves idle weights."""
+    rng, time = np.random.default_rng(seed), FEATURE_ORDER.index("time_normalized")
+    hidden, action = np.zeros((8, len(FEATURE_ORDER)), np.float32), np.zeros((3, 8), np.float32)
+    bias, steepness = np.zeros(8, np.float32), 200.0
+    for unit, quarter in enumerate((0.25, 0.5, 0.75)):
+        hidden[unit, time], bias[unit] = steepness, -steepness * quarter
+        action[:, unit] = np.array([4.0, 0.0, -4.0]) * (-1) ** unit
+    hidden[3:] = rng.normal(scale=0.1, size=hidden[3:].shape)
+    tensors = {
+        "hidden.0.weight": hidden, "hidden.0.bias": bias,
+        "action.weight": action, "action.bias": np.zeros(3, np.float32),
+    }  # fmt: skip
+    return ServedPolicy(tensors, norm_stats)
+
+
+def new_proposal(
+    engine: Engine, contract: ExperimentContract, made: PipelineRecords, candidate: Bundle, now: datetime
+) -> NewProposal:
+    """Write the look, and judge what was made."""
+    ledger, look = TrialLedger(engine, INSTRUMENT), look_of(contract, made.training.model_hash)
+    ledger.record(look, contract.experiment_name, now)
+    ledger.store(look, made.report.daily_returns)
+    layers = LayerRecords(
+        contract=contract,
+        **{name: getattr(made, name) for name in ("dataset", "training", "backtest")},
+        chain=unbroken_chain(contract, made, candidate),
+    )
+    evidence = make_evidence(layers, made.report, ledger.overlapping(look), ledger.genesis())
+    proposal = make_proposal(layers, made.report, made.comparison, evidence)
+    return NewProposal(proposal, layers, made.report, made.comparison, now)
+
+
+@cache
+def _hourly_market() -> pd.DataFrame:
+    """Bars that rise and fall by the quarter of a session, more than they scatter."""
+    days = scheduled_sessions(date(2025, 5, 12), date(2025, 7, 31))
+    times = pd.DatetimeIndex([time for day in days for time in session_bar_times(day)])
+    slots = np.arange(len(times)) % 60
+    drift = np.where((slots - 1) // 15 % 2 == 0, 1.2e-4, -1.2e-4)
+    noise = np.random.default_rng(MARKET_SEED).normal(0, 1.5e-4, len(times))
+    close = 4000 * np.exp(np.cumsum(drift + noise))
+    prices = dict.fromkeys(("open", "high", "low", "close"), close)
+    return pd.DataFrame({"timestamp": times, **prices, "volume": 0.0, "source": "simulator"})
