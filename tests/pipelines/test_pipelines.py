@@ -30,7 +30,7 @@ def small() -> Parameters:
         "smoke",
         data_acquisition={"as_of": "2023-12-18T23:00:00+00:00"},
         curriculum={"phases": [PHASE]},
-        evidence={"n_random_traders": 20, "bootstrap_replications": 100},
+        evidence={"n_random_traders": 20},
     )
 
 
@@ -103,9 +103,10 @@ def test_a_run_from_train_policy_on_takes_what_was_verified_and_nothing_else(at)
 def test_backtest_writes_the_look_down_and_judges_the_candidate(at):
     catalog = at("backtest")
     look = look_of(catalog.load("experiment_contract"), catalog.load("training_record").model_hash)
-    assert catalog.load("trial_ledger").overlapping(look) == []
+    assert catalog.load("trial_ledger").looks() == []
     run("backtest", catalog)
-    record, (written,) = catalog.load("backtest_record"), catalog.load("oos_trials").overlapping(look)
+    record, (written,) = catalog.load("backtest_record"), catalog.load("oos_trials").looks()
+    assert written == catalog.load("trial_ledger").history(look).own
     test = splits_of(catalog.load("experiment_contract").parameters)["test"]
     assert len(written.daily_returns) == len(test.sessions()) == 72
     assert record.model_hash == catalog.load("training_record").model_hash

@@ -1,6 +1,7 @@
 """Nodes of L4's backtest."""
 
 import logging
+from datetime import datetime
 
 import pandas as pd
 
@@ -20,11 +21,12 @@ from dosvotos.market.accounting import Tape
 from dosvotos.market.calendar import session_dates
 from dosvotos.market.splits import splits_of
 from dosvotos.policy.bundle import Bundle
+from dosvotos.promotion.gate_policy import packaged_policy
 
 logger = logging.getLogger(__name__)
 
 
-def open_test(
+def open_test(  # noqa: PLR0913, PLR0917
     contract: ExperimentContract,
     dataset: DatasetRecord,
     training: TrainingRecord,
@@ -33,6 +35,7 @@ def open_test(
     ledger: TrialLedger,
     contracts: ContractRegistry,
     parameters: Parameters,
+    clock: datetime,
 ) -> pd.DataFrame:
     """Verify the chain up to here and write the look into the ledger; only then hand test on."""
     check_contract(contract, contracts.registered(contract))
@@ -42,9 +45,7 @@ def open_test(
     check_split(dataset, "test", test)
     days = session_dates(pd.DatetimeIndex(test.index))
     refuse_in_sample(days[0].astype(object), days[-1].astype(object), dataset.date_ranges)
-    ledger.record(
-        look_of(contract, training.model_hash), contract.experiment_name, parameters.data_acquisition.as_of
-    )
+    ledger.record(look_of(contract, training.model_hash), contract.experiment_name, clock)
     return test
 
 
@@ -60,7 +61,8 @@ def backtest_candidate(
     ledger.require(look_of(contract, training.model_hash))
     check_split(dataset, "test", test)
     window = splits_of(contract.parameters)["test"]
-    result = run_backtest(candidate.policy, test, window.sessions(), contract.parameters)
+    seed = packaged_policy().evidence.seed
+    result = run_backtest(candidate.policy, test, window.sessions(), contract.parameters, seed)
     return BacktestReport(
         **dict(result),
         model_id=training.model_id,
@@ -100,9 +102,8 @@ def compare_with_production(
     contract: ExperimentContract, report: BacktestReport, production: ProductionBacktest
 ) -> ComparisonReport:
     """Compare the candidate with the production model, the paired difference and its interval included."""
-    parameters = contract.parameters
-    threshold = parameters.quality_thresholds.success_criteria.improvement_threshold
-    return make_comparison(report, production, threshold, parameters.evidence)
+    threshold = contract.parameters.quality_thresholds.success_criteria.improvement_threshold
+    return make_comparison(report, production, threshold, packaged_policy().evidence.bootstrap)
 
 
 def seal_backtest(

@@ -34,6 +34,8 @@ from dosvotos.market.accounting import Tape
 from dosvotos.pipelines.promotion.summary import print_proposal
 from dosvotos.policy.bundle import Bundle
 from dosvotos.promotion.evidence import Evidence, make_evidence
+from dosvotos.promotion.gate_policy import packaged_policy
+from dosvotos.promotion.luck import questions_of
 from dosvotos.promotion.proposal import PromotionProposal, make_proposal
 from dosvotos.promotion.registration import NewProposal, ProposalRegistry
 from dosvotos.reports.validation_pack import write_pack
@@ -89,8 +91,8 @@ def verify_chain(
 
 def assess_evidence(layers: LayerRecords, report: BacktestReport, ledger: TrialLedger) -> Evidence:
     """Assess what luck, strategies without skill, other seeds and missing data leave of the result."""
-    looks = ledger.overlapping(look_of(layers.contract, layers.backtest.model_hash))
-    return make_evidence(layers, report, looks, ledger.genesis())
+    own, earlier = ledger.history(look_of(layers.contract, layers.backtest.model_hash))
+    return make_evidence(layers, report, own, earlier, ledger.genesis(), packaged_policy())
 
 
 def propose_promotion(
@@ -119,4 +121,6 @@ def write_validation_pack(proposal: PromotionProposal, registry: ProposalRegistr
 
 def print_summary(proposal: PromotionProposal, report: BacktestReport, registry: ProposalRegistry) -> None:
     """Print the proposal as it is registered, and what to do next."""
-    print_proposal(registry.latest(proposal.model_id), report)
+    looks = TrialLedger(registry.engine, registry.instrument).looks()
+    questions = questions_of(looks, packaged_policy().evidence)
+    print_proposal(registry.latest(proposal.model_id), report, questions)
