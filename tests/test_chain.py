@@ -342,10 +342,8 @@ def test_without_an_approved_model_inference_says_what_to_do(project):
 def test_approval_leaves_one_production_model_and_inference_serves_it(project, monkeypatch):
     monkeypatch.chdir(project.root)
     proposal = proposals(project)[0]
-    with project.engine.begin() as connection:  # smoke's model is a REJECT; L4's vote is not under test here
-        connection.exec_driver_sql(
-            f"UPDATE promotion_proposals SET recommendation='REVIEW' WHERE id={proposal.id}"
-        )
+    assert proposal.recommendation == "REVIEW", proposal.reason
+    assert [reason["code"] for reason in proposal.reasons] == ["short_window"]
     vote = Vote("APPROVE", "ana", "approved to see a signal in a test", single_user=True)
     outcome = decide(project.engine, proposal.id, vote, pd.Timestamp("2026-11-21", tz="UTC"))
     stages = [row.stage for row in rows(project, model_registry)]
