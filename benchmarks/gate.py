@@ -1,21 +1,21 @@
 """How often the first vote is fooled: PROMOTE for traders without skill, at zero cost, look after look.
 
-A family is N traders at random who are tried one after the other on one window of 145 sessions; the ledger
-holds every earlier one. The family is fooled if any of them is promoted. Windows come from the real market
-(where ../shared/data is at hand) and from simulated markets without an edge. Every figure comes from the
-project's own criteria, evidence and vote.
+A family is a series of looks by one desk: at other models, at more sessions, at both. It is fooled if any
+look passes. Counted are the ledger's rules 4 to 9 by the project's own code (`judge_luck`: level, p-value,
+SPA and StepM, stopped trading, serial correlation, short window), without the hard criteria and the naive
+rivals; the whole vote stands beside it. Windows come from the real market (where ../shared/data is at hand)
+and from simulated markets without an edge; each kind is also given apart.
 """
 
 import argparse
 import json
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from datetime import date
+from datetime import date, datetime, timedelta
 from functools import cache
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -28,19 +28,16 @@ from rich.progress import track
 from rich.table import Table
 from scipy import stats
 
-from dosvotos.backtest.evidence import family_test, moments_of, probabilistic_sharpe_ratio
-from dosvotos.backtest.metrics import Metrics, daily_returns, measure, sharpe_ratio
-from dosvotos.backtest.naive import Naive, random_sharpe_percentile, random_traders
-from dosvotos.backtest.report import BacktestReport
-from dosvotos.contracts.experiment import ExperimentContract, make_contract
+from dosvotos.backtest.luck import luck_p_value
+from dosvotos.backtest.metrics import last_bars, measure, returns_between, sharpe_ratio
+from dosvotos.backtest.naive import random_sharpe_percentile, random_traders
 from dosvotos.contracts.parameters import Parameters, SampleMarketParams, read_parameters
-from dosvotos.contracts.records import DatasetRecord, LayerRecords, LedgerGenesis, SplitRecord, TrainingRecord
-from dosvotos.market.accounting import Account, Tape, run_account
+from dosvotos.market.accounting import Tape, run_account
 from dosvotos.market.calendar import SESSIONS_PER_YEAR, scheduled_sessions, session_dates
-from dosvotos.promotion import evidence as evidence_module
-from dosvotos.promotion.criteria import CriterionResult, hard_criteria, is_passed
-from dosvotos.promotion.evidence import Evidence, make_evidence
-from dosvotos.promotion.proposal import recommend
+from dosvotos.market.window_status import judge_window
+from dosvotos.promotion.criteria import hard_criteria, is_passed
+from dosvotos.promotion.gate_policy import packaged_policy
+from dosvotos.promotion.luck import count_looks, judge_luck, level_of
 from dosvotos.simulation.market import FIRST_SESSION, simulate_market
 from dosvotos.sources.checks import check_market
 from dosvotos.sources.files import read_folder
@@ -49,26 +46,17 @@ from dosvotos.sources.raw_market import MACRO_COLUMNS
 ROOT = Path(__file__).parents[1]
 REAL = ROOT.parent / "shared" / "data"
 NOW = "2026-01-31T23:00:00+00:00"
-WINDOW = 145
+FLOORS = packaged_policy().evidence
+WINDOW, SHORT, LONGEST = 145, 60, 360
+MONTH, WEEK = 21, 5
 CAPITAL = 100_000.0
 EDGE = 3.0
-FLAT_LEVEL = 0.05
-LOOKS = (1, 20, 100)
-# a look with less cannot be in a superior set of size 0.05: its mean would have to exceed the 95% quantile of
-# a maximum over means that hold its own
-LEAST_PSR = 0.90
-NO_PRODUCTION = CriterionResult(
-    name="improvement",
-    found=None,
-    sign=">",
-    needed=0.05,
-    verdict="NOT APPLICABLE",
-    not_compared="not_applicable",
-)
+SIZES = {"a05": 0.05, "a005": 0.005, "a001": 0.001}
+GOAL, UPPER_GOAL = 0.06, 0.07
 
 
 @cache
-def contract() -> ExperimentContract:
+def parameters() -> Parameters:
     """Base's thresholds; nothing else of the experiment matters here."""
     loader = OmegaConfigLoader(
         str(ROOT / "conf"),
@@ -78,12 +66,7 @@ def contract() -> ExperimentContract:
         merge_strategy={"parameters": "soft", "globals": "soft"},
         custom_resolvers={"now": lambda: NOW},
     )
-    return make_contract(read_parameters(dict(loader["parameters"])), date(2026, 1, 31), "benchmark")
-
-
-@cache
-def parameters() -> Parameters:
-    return contract().parameters
+    return read_parameters(dict(loader["parameters"]))
 
 
 # ---- markets
@@ -103,13 +86,17 @@ def null_bars(n_seeds: int) -> list[pd.DataFrame]:
 
 
 class Window(NamedTuple):
-    """145 scheduled sessions of a market."""
+    """Some scheduled sessions of a market."""
 
     tape: Tape
     sessions: np.ndarray
-    test: SplitRecord
-    always_long: Metrics
-    always_short: Metrics
+    last_bar: np.ndarray
+    """Of each session."""
+
+    def returns(self, targets: np.ndarray, cost: float = 0.0) -> np.ndarray:
+        """Daily net returns of a trader."""
+        equity = run_account(self.tape, targets, cost, CAPITAL).equity
+        return returns_between(equity, self.last_bar)
 
 
 class Market(NamedTuple):
@@ -126,213 +113,338 @@ class Market(NamedTuple):
         closes = [one.set_index("timestamp")["close"] for one in bars]
         return cls(name, closes, [session_dates(pd.DatetimeIndex(one.index)) for one in closes])
 
-    def window(self, random: np.random.Generator) -> Window:
-        """A window that begins at a random session; one with many sessions without bars is drawn again."""
+    def window(self, random: np.random.Generator, n_sessions: int) -> Window:
+        """A window from a random session on; one with many sessions without bars is drawn again."""
         which = random.integers(len(self.histories))
         days = self.days[which]
         scheduled = scheduled_sessions(days[0].astype(object), days[-1].astype(object))
-        first = random.integers(len(scheduled) - WINDOW)
-        sessions = scheduled[first : first + WINDOW]
+        first = random.integers(len(scheduled) - n_sessions)
+        sessions = scheduled[first : first + n_sessions]
         chosen = slice(*np.searchsorted(days, [sessions[0], sessions[-1] + 1]))
-        empty = WINDOW - len(np.unique(days[chosen]))
-        if empty > parameters().quality_thresholds.max_uncovered_sessions * WINDOW:
-            return self.window(random)
+        empty = n_sessions - len(np.unique(days[chosen]))
+        if empty > parameters().quality_thresholds.max_uncovered_sessions * n_sessions:
+            return self.window(random, n_sessions)
         closes = self.histories[which].iloc[chosen]
-        times, n_bars = pd.DatetimeIndex(closes.index), len(closes)
-        tape = Tape(times, closes.to_numpy(float), np.zeros(n_bars))
-        test = SplitRecord(
-            path="", digest="", first_session=str(sessions[0]), last_session=str(sessions[-1]),
-            sessions=WINDOW, uncovered_sessions=empty, bars=n_bars, complete_rows=n_bars,
-            missing_by_feature={}, missing_by_reason={},
-        )  # fmt: skip
-        long, short = (
-            measure(run_account(tape, np.full(n_bars, side), 0.0, CAPITAL), times, sessions)
-            for side in (1, -1)
-        )
-        return Window(tape, sessions, test, long, short)
+        times = pd.DatetimeIndex(closes.index)
+        tape = Tape(times, closes.to_numpy(float), np.zeros(len(times)))
+        return Window(tape, sessions, last_bars(times, sessions))
 
 
 # ---- traders
 
 
-def style(window: Window, random: np.random.Generator) -> np.ndarray:
-    """Positions of somebody's own taste in holding, exposure and side, shape (n_bars,)."""
+def without_skill(window: Window, random: np.random.Generator) -> np.ndarray:
+    """Positions of somebody's own taste in holding, exposure and side, whatever the prices, (n_bars,)."""
     n_bars = len(window.tape.close)
     holding = np.exp(random.uniform(np.log(6), np.log(60)))
     flat, long = random.uniform(0.0, 0.6), random.uniform(0.3, 0.7)
     lengths = random.geometric(1 / holding, size=int(3 * n_bars / holding) + 50)
     sides = np.where(random.random(len(lengths)) < long, 1, -1) * (random.random(len(lengths)) >= flat)
-    return np.repeat(sides, lengths)[:n_bars].astype(float)
+    return np.repeat(sides, lengths)[:n_bars].astype(np.int8)
 
 
-def without_skill(window: Window, random: np.random.Generator) -> np.ndarray:
-    return random_traders(style(window, random), 1, int(random.integers(2**31)))[0]
+def variant(targets: np.ndarray, window: Window, random: np.random.Generator) -> np.ndarray:
+    """A trader who differs from another in about a fifth of the bars, by spells of about two sessions."""
+    changed = np.repeat(random.random(len(targets) // 120 + 1) < 0.2, 120)[: len(targets)]
+    return np.where(changed, without_skill(window, random), targets).astype(np.int8)
 
 
 def with_edge(window: Window, random: np.random.Generator) -> np.ndarray:
     """A trader of the same tastes, right about a spell's direction so often that the expected Sharpe is 3."""
-    taste = style(window, random)
-    starts = np.flatnonzero(np.diff(taste, prepend=np.nan))
+    taste = without_skill(window, random)
+    starts = np.flatnonzero(np.diff(taste, prepend=np.int8(9)))
     ends = np.append(starts[1:], len(taste))
     close = np.append(window.tape.close, window.tape.close[-1])
     # an order decided at bar t fills at t + 1 and lasts until the fill of the next
-    moves = close[np.minimum(ends + 1, len(taste))] / close[starts + 1] - 1
+    moves = close[np.minimum(ends + 1, len(taste))] / close[np.minimum(starts + 1, len(taste))] - 1
     moves[taste[starts] == 0] = 0.0
     size = np.abs(moves)
     daily = EDGE / np.sqrt(SESSIONS_PER_YEAR)
-    advantage = daily * np.sqrt(WINDOW * (size**2).sum() / (1 + daily**2)) / size.sum()
+    advantage = daily * np.sqrt(len(window.sessions) * (size**2).sum() / (1 + daily**2)) / size.sum()
     right = random.random(len(size)) < (1 + min(advantage, 1.0)) / 2
     sides = np.where(right, np.sign(moves), -np.sign(moves))
     return np.repeat(sides, ends - starts).astype(np.int8)
 
 
-class Look(NamedTuple):
-    """One trader's run over the window, as the ledger and the vote see it."""
-
-    row: SimpleNamespace
-    account: Account
-    psr: float
-    sharpe: float
-
-
-def look_at(window: Window, targets: np.ndarray, name: str) -> Look:
-    account = run_account(window.tape, targets, 0.0, CAPITAL)
-    returns = daily_returns(account.equity, window.tape.times, window.sessions)
-    by_day = dict(zip(window.sessions.astype(str).tolist(), returns.tolist(), strict=True))
-    row = SimpleNamespace(model_hash=name, daily_returns=by_day)
-    moments = moments_of(returns)
-    psr = probabilistic_sharpe_ratio(moments) if moments else None
-    return Look(row, account, psr or 0.0, sharpe_ratio(returns) or 0.0)
+def stopped_when_ahead(window: Window, random: np.random.Generator, still_traded: float) -> np.ndarray:
+    """Returns of a trader who trades only a share of the sessions after he first seems to have skill."""
+    returns = window.returns(without_skill(window, random))
+    n = np.arange(1, len(returns) + 1)
+    mean, square = returns.cumsum() / n, (returns**2).cumsum() / n
+    with np.errstate(divide="ignore", invalid="ignore"):
+        t = mean * np.sqrt(n) / np.sqrt(square - mean**2)
+    ahead = np.flatnonzero((t > 1.7) & (n >= 20))
+    if len(ahead):
+        later = n > n[ahead[0]]
+        returns = np.where(later & (random.random(len(returns)) >= still_traded), 0.0, returns)
+    return returns
 
 
-# ---- the vote
+# ---- looks
 
 
-class Judged(NamedTuple):
-    """What the vote makes of one look; parts that were not needed are None."""
+class Trial(NamedTuple):
+    """One look, as the ledger has it: a model's returns on sessions of its window."""
 
-    criteria: bool
-    luck: bool
-    luck_flat: bool
-    """At the level the same at every look, as it would be without the tightening."""
-    naive: bool | None
-    promoted: bool
+    model_hash: str
+    sessions: np.ndarray
+    returns: np.ndarray
+    targets: np.ndarray | None = None
 
+    @property
+    def window_start(self) -> date:
+        return self.sessions[0].astype(object)
 
-def check_delivery(window: Window, looks: list[Look], seed: int, every_part: bool = False) -> Judged:
-    """Vote on the last look, all of them in the ledger."""
-    own = looks[-1]
-    wanted = parameters().quality_thresholds.success_criteria
-    if own.sharpe <= wanted.min_sharpe and not every_part:
-        return Judged(False, False, False, None, False)
-    metrics = measure(own.account, window.tape.times, window.sessions)
-    criteria = hard_criteria(metrics, wanted)
-    naive = Naive(always_long=window.always_long, always_short=window.always_short, random_sharpe_p95=None)
-    report = BacktestReport.model_construct(  # of a report only what the vote reads
-        model_hash=own.row.model_hash, metrics=metrics, daily_returns=own.row.daily_returns, naive=naive
-    )
-    if own.psr < LEAST_PSR and not every_part:
-        return Judged(is_passed(criteria), False, False, None, False)
-    evidence = evidence_of(window, report, looks)
-    if not evidence.luck_excluded and not every_part:
-        return Judged(is_passed(criteria), False, luck_at_a_flat_level(evidence, looks), None, False)
-    settings = parameters().evidence
-    rivals = random_traders(own.account.position, settings.n_random_traders, seed)
-    random_sharpe = random_sharpe_percentile(
-        window.tape, window.sessions, rivals, 0.0, CAPITAL, settings.naive_percentile
-    )
-    naive = naive.model_copy(update={"random_sharpe_p95": random_sharpe})
-    evidence = evidence_of(window, report.model_copy(update={"naive": naive}), looks)
-    voted = recommend(criteria, NO_PRODUCTION, evidence)
-    flat = luck_at_a_flat_level(evidence, looks)
-    return Judged(
-        is_passed(criteria),
-        evidence.luck_excluded,
-        flat,
-        evidence.beats_naive,
-        voted.recommendation == "PROMOTE",
-    )
+    @property
+    def window_end(self) -> date:
+        return self.sessions[-1].astype(object)
+
+    @property
+    def daily_returns(self) -> dict[str, float]:
+        return dict(zip(self.sessions.astype(str).tolist(), self.returns.tolist(), strict=True))
 
 
-def evidence_of(window: Window, report: BacktestReport, looks: list[Look]) -> Evidence:
-    rows = [look.row for look in looks]
-    layers = LayerRecords.model_construct(
-        contract=contract(),
-        dataset=DatasetRecord.model_construct(splits={"test": window.test}, point_in_time="simulated"),
-        training=TrainingRecord.model_construct(seeds=()),
-    )
-    return make_evidence(layers, report, rows, LedgerGenesis(id="benchmark", created_at=NOW))
-
-
-def luck_at_a_flat_level(evidence: Evidence, looks: list[Look]) -> bool:
-    settings = parameters().evidence
-    if evidence.spa_p_value is None:
-        return evidence.luck_excluded
-    if evidence.spa_p_value > FLAT_LEVEL:
+def is_promoted(own: Trial, earlier: list[Trial]) -> bool:
+    """Vote on a look by the ledger's rules 4 to 9."""
+    count = count_looks(own, earlier, 0)
+    if not luck_p_value(own.returns) <= level_of(count, FLOORS):
         return False
-    series = pd.DataFrame({look.row.model_hash: look.row.daily_returns for look in looks})
-    own, level = looks[-1].row.model_hash, FLAT_LEVEL
-    return family_test(
-        own, series, len(looks), level, settings.bootstrap_replications, settings.seed
-    ).in_superior_set
+    returns = pd.Series(own.returns, index=own.sessions.astype(str))
+    luck = judge_luck(returns, own, earlier, 0, FLOORS)
+    return not (*luck.not_excluded, *luck.for_a_person)
 
 
-# ---- families
+def promoted(trials: Iterable[Trial]) -> Iterator[int]:
+    """Yield the numbers of the looks that pass, each with all earlier ones in the ledger."""
+    earlier: list[Trial] = []
+    for number, own in enumerate(trials):
+        if is_promoted(own, earlier):
+            yield number
+        earlier.append(own)
+
+
+def passes_the_rest(own: Trial, window: Window, seed: int) -> bool:
+    """Ask the hard criteria and the naive rivals too."""
+    account = run_account(window.tape, own.targets, 0.0, CAPITAL)
+    metrics = measure(account, window.tape.times, window.sessions)
+    wanted = parameters().quality_thresholds.success_criteria
+    if not is_passed(hard_criteria(metrics, wanted)):
+        return False
+    sides = (np.full(len(window.tape.close), side) for side in (1, -1))
+    rivals = [sharpe_ratio(window.returns(one)) for one in sides]
+    traders = random_traders(account.position, FLOORS.n_random_traders, seed)
+    args = (window.tape, window.sessions, traders, 0.0, CAPITAL, FLOORS.naive_percentile)
+    rivals.append(random_sharpe_percentile(*args))
+    return metrics.sharpe_ratio > max(0.0, *(one for one in rivals if one is not None))
+
+
+# ---- families without skill
+
+
+def growing(name: str, window: Window, returns: np.ndarray, ends: Iterable[int]) -> Iterator[Trial]:
+    """One model on a window that grows; what it earned until a session does not change later."""
+    for end in ends:
+        yield Trial(name, window.sessions[:end], returns[:end])
+
+
+def growing_n20(market: Market, random: np.random.Generator) -> Iterator[Trial]:
+    """Twenty peeks at one model, from 60 to 250 sessions."""
+    window = market.window(random, 250)
+    yield from growing("m", window, window.returns(without_skill(window, random)), range(60, 251, 10))
+
+
+def weekly_n53(market: Market, random: np.random.Generator) -> Iterator[Trial]:
+    """A peek a week for a year, from the first window that is long enough on."""
+    window = market.window(random, LONGEST)
+    ends = range(100, LONGEST + 1, WEEK)
+    yield from growing("m", window, window.returns(without_skill(window, random)), ends)
+
+
+def models_windows_n50(market: Market, random: np.random.Generator) -> Iterator[Trial]:
+    """Ten models, each on five windows that grow by 40 sessions."""
+    window = market.window(random, 265)
+    returns = [window.returns(without_skill(window, random)) for _ in range(10)]
+    for end in range(105, 266, 40):
+        for number, one in enumerate(returns):
+            yield Trial(f"m{number}", window.sessions[:end], one[:end])
+
+
+def variants_growing_n24(market: Market, random: np.random.Generator) -> Iterator[Trial]:
+    """A new variant of one idea at each of 24 peeks, from 100 to 238 sessions."""
+    window = market.window(random, 238)
+    idea = without_skill(window, random)
+    for number, end in enumerate(range(100, 239, 6)):
+        returns = window.returns(variant(idea, window, random))
+        yield Trial(f"m{number}", window.sessions[:end], returns[:end])
+
+
+def rolling(
+    market: Market, random: np.random.Generator, trader: Callable[[Window, np.random.Generator], np.ndarray]
+) -> Iterator[Trial]:
+    """A model trained anew each month, twelve times, on 145 sessions that move by a month."""
+    window = market.window(random, WINDOW + 11 * MONTH)
+    for number in range(12):
+        part = slice(number * MONTH, number * MONTH + WINDOW)
+        returns = window.returns(trader(window, random))
+        yield Trial(f"m{number}", window.sessions[part], returns[part])
+
+
+def retrained_rolling_n12(market: Market, random: np.random.Generator) -> Iterator[Trial]:
+    """The same without skill."""
+    yield from rolling(market, random, without_skill)
+
+
+def mixed_n32(market: Market, random: np.random.Generator) -> Iterator[Trial]:
+    """New models, variants and old ones, whichever, while the window grows from 100 to 255 sessions."""
+    window = market.window(random, 255)
+    known = [without_skill(window, random)]
+    returns = [window.returns(known[0])]
+    for number in range(32):
+        kind = random.integers(3)
+        if number and kind < 2:
+            new = variant(known[random.integers(len(known))], window, random) if kind else None
+            known.append(without_skill(window, random) if new is None else new)
+            returns.append(window.returns(known[-1]))
+        which = len(known) - 1 if kind < 2 else int(random.integers(len(known)))
+        end = 100 + 5 * number
+        yield Trial(f"m{which}", window.sessions[:end], returns[which][:end])
+
+
+def stop_when_ahead(market: Market, random: np.random.Generator) -> Iterator[Trial]:
+    """One look at who stops trading once he seems to have skill."""
+    window = market.window(random, WINDOW)
+    yield Trial("m", window.sessions, stopped_when_ahead(window, random, 0.0))
+
+
+def stop_softly(market: Market, random: np.random.Generator) -> Iterator[Trial]:
+    """One look at who trades every fourth session from then on."""
+    window = market.window(random, WINDOW)
+    yield Trial("m", window.sessions, stopped_when_ahead(window, random, 0.25))
+
+
+def cheaper_costs_n5(market: Market, random: np.random.Generator) -> Iterator[Trial]:
+    """One model at costs that fall from 2 bps a side to none."""
+    window = market.window(random, WINDOW)
+    targets = without_skill(window, random)
+    for bps in (2.0, 1.5, 1.0, 0.5, 0.0):
+        yield Trial("m", window.sessions, window.returns(targets, bps / 1e4))
+
+
+FAMILIES: dict[str, Callable[[Market, np.random.Generator], Iterator[Trial]]] = {
+    one.__name__: one
+    for one in (
+        growing_n20, weekly_n53, models_windows_n50, variants_growing_n24, retrained_rolling_n12, mixed_n32,
+        stop_when_ahead, stop_softly, cheaper_costs_n5,
+    )
+}  # fmt: skip
+MODELS = 100
+FIRST_OF_MODELS = (1, 20, 100)
+
+
+# ---- tasks
 
 
 class Task(NamedTuple):
-    """One family on one window."""
+    """One family on one market."""
 
+    line: str
     market: str
     seed: int
-    n_looks: int
-    edge: bool
 
 
 class Outcome(NamedTuple):
-    """What became of a task: one `Judged` a look without skill, in order, and the edge's own."""
+    """What became of a task."""
 
     task: Task
-    nulls: list[Judged]
-    edge: Judged | None
-    edge_psr: float | None
-    edge_sharpe: float | None
+    first: int | None
+    """Number of the first look that passed."""
+    first_whole: int | None = None
+    """The same by the whole vote, for families of models on one window."""
+    sizes: tuple[tuple[int, ...], ...] = ()
+    """Of 145 and of 60 sessions: how many p-values lie below each of SIZES."""
+    passed: tuple[bool, ...] = ()
+    """Answers of the lines with an edge."""
 
 
 MARKETS: dict[str, Market] = {}
 
 
 def start(markets: list[Market]) -> None:
-    """Begin a worker, without what a proposal shows but does not vote on: that costs more than the vote."""
-    evidence_module.resampled_intervals = lambda *_: None
-    evidence_module._deflated = lambda *_: None
     MARKETS.update({market.name: market for market in markets})
 
 
 def run(task: Task) -> Outcome:
-    random = np.random.default_rng([task.seed, task.n_looks, task.edge])
-    window = MARKETS[task.market].window(random)
-    place = int(random.integers(task.n_looks)) if task.edge else -1
-    looks: list[Look] = []
-    nulls, edge = [], None
-    for number in range(task.n_looks):
-        trader = with_edge if number == place else without_skill
-        looks.append(look_at(window, trader(window, random), f"model_{number}"))
-        found = check_delivery(window, looks, seed=task.seed)
-        if number == place:
-            edge = found
-        else:
-            nulls.append(found)
-    own = looks[place] if task.edge else None
-    return Outcome(task, nulls, edge, own.psr if own else None, own.sharpe if own else None)
+    lines = sorted([*FAMILIES, *SPECIAL])
+    random = np.random.default_rng([task.seed, lines.index(task.line), sorted(MARKETS).index(task.market)])
+    market = MARKETS[task.market]
+    if task.line in SPECIAL:
+        return SPECIAL[task.line](task, market, random)
+    return Outcome(task, next(promoted(FAMILIES[task.line](market, random)), None))
 
 
-def run_naive(task: Task) -> bool:
-    """Whether one trader without skill beats the naive strategies."""
-    random = np.random.default_rng([task.seed, 7])
-    window = MARKETS[task.market].window(random)
-    own = look_at(window, without_skill(window, random), "model_0")
-    return bool(check_delivery(window, [own], task.seed, every_part=True).naive)
+def models(task: Task, market: Market, random: np.random.Generator) -> Outcome:
+    """A hundred models on one window; the first and the first twenty of them are families too."""
+    window = market.window(random, WINDOW)
+    trials = []
+    for number in range(MODELS):
+        targets = without_skill(window, random)
+        trials.append(Trial(f"m{number}", window.sessions, window.returns(targets), targets))
+    passing = list(promoted(trials))
+    whole = (number for number in passing if passes_the_rest(trials[number], window, task.seed))
+    returns = np.stack([trial.returns for trial in trials])
+    p_values = luck_p_value(returns), luck_p_value(returns[:, :SHORT])
+    sizes = tuple(tuple(int((p <= a).sum()) for a in SIZES.values()) for p in p_values)
+    return Outcome(task, next(iter(passing), None), next(whole, None), sizes)
+
+
+def chosen_window(task: Task, market: Market, random: np.random.Generator) -> Outcome:
+    """Forty windows of one model's sessions, start and end free, each an experiment of its own."""
+    window = market.window(random, 250)
+    returns = window.returns(without_skill(window, random))
+    hits, last = [], window.sessions[-1].astype(object)
+    for _ in range(40):
+        first, end = sorted(random.choice(251, 2, replace=False))
+        if end - first < 20 or (first, end) == (0, 250):
+            continue
+        if luck_p_value(returns[first:end]) <= FLOORS.first_look_level:
+            hits.append(status_of(window, first, end, last) == "calendar")
+    return Outcome(task, None, passed=(len(hits) > 0, any(hits)))
+
+
+def status_of(window: Window, first: int, end: int, last: date) -> str:
+    """Judge a window of an experiment whose val ends the day before the whole one begins."""
+    val_end = window.sessions[0].astype(object) - timedelta(days=1)
+    dates = parameters().date_ranges
+    val = dates.val.model_copy(update={"end": val_end})
+    test = dates.test.model_copy(update={"start": window.sessions[first].astype(object)})
+    ranges = dates.model_copy(update={"val": val, "test": test})
+    sample = parameters().sample_market.model_copy(update={"test_end": last})
+    asked = parameters().model_copy(update={"date_ranges": ranges, "sample_market": sample})
+    test_end = window.sessions[end - 1].astype(object)
+    clock = datetime.fromisoformat(NOW)
+    return judge_window(asked, test_end, window.tape.times, None, clock).status
+
+
+def edge(task: Task, market: Market, random: np.random.Generator) -> Outcome:
+    """A true Sharpe ratio of 3, looked at after 145 sessions and again after 290."""
+    window = market.window(random, 2 * WINDOW)
+    returns = window.returns(with_edge(window, random))
+    first, second = growing("m", window, returns, (WINDOW, 2 * WINDOW))
+    psr = luck_p_value(first.returns) <= FLOORS.first_look_level
+    return Outcome(task, None, passed=(is_promoted(first, []), is_promoted(second, [first]), bool(psr)))
+
+
+def edge_retrained(task: Task, market: Market, random: np.random.Generator) -> Outcome:
+    """A model of that skill trained anew each month: whether any of twelve looks passes."""
+    return Outcome(task, next(promoted(rolling(market, random, with_edge)), None))
+
+
+SPECIAL: dict[str, Callable[[Task, Market, np.random.Generator], Outcome]] = {
+    "models": models,
+    "chosen_window": chosen_window,
+    "edge": edge,
+    "edge_retrained": edge_retrained,
+}
 
 
 # ---- tables
@@ -346,7 +458,7 @@ class Share(NamedTuple):
 
     @property
     def value(self) -> float:
-        return self.hits / self.of
+        return self.hits / self.of if self.of else float("nan")
 
     @property
     def bounds(self) -> tuple[float, float]:
@@ -354,38 +466,85 @@ class Share(NamedTuple):
         return float(found.low), float(found.high)
 
     def __str__(self) -> str:
+        if not self.of:
+            return "-"
         low, high = self.bounds
         return f"{self.value:.1%} ({low:.1%} to {high:.1%})"
 
 
-def share(values: Iterable[bool]) -> Share:
-    counted = list(values)
-    return Share(sum(counted), len(counted))
+class Row(NamedTuple):
+    """A figure, over all markets and by market."""
+
+    name: str
+    shares: dict[str, Share]
+    is_error: bool = False
 
 
-PARTS: dict[str, Callable[[Judged], bool]] = {
-    "criteria": lambda one: one.criteria,
-    "luck_flat": lambda one: one.luck_flat,
-    "luck": lambda one: one.luck,
-    "criteria_and_luck": lambda one: one.criteria and one.luck,
-    "whole": lambda one: one.promoted,
-}
-PART_NAMES = {
-    "criteria": "the four criteria alone",
-    "luck_flat": f"PSR, then SPA and StepM at {FLAT_LEVEL}",
-    "luck": "PSR, then SPA and StepM at max_spa_p_value / looks",
-    "criteria_and_luck": "criteria and luck",
-    "whole": "whole PROMOTE rule",
-}
+def rows(outcomes: list[Outcome], markets: list[str]) -> Iterator[Row]:
+    """Count every line."""
+
+    def row(name: str, line: str, hit: Callable[[Outcome], bool | None], is_error: bool = False) -> Row:
+        shares = {}
+        for where in ("", *markets):
+            answers = [hit(o) for o in outcomes if o.task.line == line and where in ("", o.task.market)]
+            known = [answer for answer in answers if answer is not None]
+            shares[where] = Share(sum(known), len(known))
+        return Row(name, shares, is_error)
+
+    for n in FIRST_OF_MODELS:
+        yield row(f"false_promotion_n{n}", "models", lambda o, n=n: o.first is not None and o.first < n, True)
+    for line in FAMILIES:
+        yield row(f"false_promotion_{line}", line, lambda o: o.first is not None, True)
+    for n in FIRST_OF_MODELS:
+        hit = lambda o, n=n: o.first_whole is not None and o.first_whole < n  # noqa: E731
+        yield row(f"false_promotion_n{n}_whole", "models", hit)
+    yield row("chosen_window_luck_alone", "chosen_window", lambda o: o.passed[0])
+    yield row("chosen_window_promotions", "chosen_window", lambda o: o.passed[1])
+    yield row("power_sharpe3_145d", "edge", lambda o: o.passed[0])
+    yield row("psr_power_sharpe3_145d", "edge", lambda o: o.passed[2])
+    second = lambda o: None if o.passed[0] else o.passed[1]  # noqa: E731
+    yield row("power_sharpe3_second_look_290d", "edge", second)
+    yield row("power_sharpe3_two_looks", "edge", lambda o: o.passed[0] or o.passed[1])
+    yield row("power_retrained_monthly_n12", "edge_retrained", lambda o: o.first is not None)
 
 
-def fooled(outcomes: list[Outcome], n_looks: int, part: str, market: str | None = None) -> Share:
-    """Families of at least `n_looks` in which a part let one of the first `n_looks` through."""
-    return share(
-        any(PARTS[part](one) for one in outcome.nulls[:n_looks])
-        for outcome in outcomes
-        if len(outcome.nulls) >= n_looks and market in (None, outcome.task.market)
-    )
+def report(outcomes: list[Outcome], markets: list[str], started: float) -> None:
+    """Print the tables, end with one JSON object."""
+    console, figures = Console(width=150), {}
+    table = Table("figure", "all", *markets, "families", box=None)
+    for row in rows(outcomes, markets):
+        whole = row.shares[""]
+        table.add_row(row.name, *map(str, row.shares.values()), f"{whole.of:,}")
+        for where, share in row.shares.items():
+            if share.of:
+                figures[row.name + (f"_{where}" if where else "")] = share.value
+        figures[f"{row.name}_low"], figures[f"{row.name}_high"] = whole.bounds if whole.of else (0.0, 1.0)
+        if row.is_error and not (whole.value <= GOAL and whole.bounds[1] <= UPPER_GOAL):
+            console.print(f"{row.name}: misses its goal of {GOAL:.0%}, upper bound {UPPER_GOAL:.0%}: {whole}")
+    console.print(table)
+    console.print(size_table(outcomes, markets, figures))
+    figures["families"] = len(outcomes)
+    figures["seconds"] = time.perf_counter() - started
+    print(json.dumps({name: round(float(value), 4) for name, value in figures.items()}))
+
+
+def size_table(outcomes: list[Outcome], markets: list[str], figures: dict[str, Any]) -> Table:
+    """Compare how often the p-value lies below a level with the level."""
+    table = Table("rate of p-values below a level, over the level", "all", *markets, "draws", box=None)
+    for index, sessions in enumerate((WINDOW, SHORT)):
+        for which, (name, level) in enumerate(SIZES.items()):
+            ratios = []
+            for where in ("", *markets):
+                counted = [
+                    o.sizes[index][which] for o in outcomes if o.sizes and where in ("", o.task.market)
+                ]
+                ratios.append(sum(counted) / (MODELS * len(counted)) / level)
+            draws = MODELS * sum(bool(o.sizes) for o in outcomes)
+            key = f"luck_size_{sessions}d_{name}"
+            table.add_row(key, *(f"{ratio:.2f}" for ratio in ratios), f"{draws:,}")
+            for where, ratio in zip(("", *markets), ratios, strict=True):
+                figures[key + (f"_{where}" if where else "")] = ratio
+    return table
 
 
 def main() -> None:
@@ -398,78 +557,14 @@ def main() -> None:
     if REAL.is_dir():
         bars["real"] = real_bars()
     markets = [Market.of(name, many) for name, many in bars.items()]
-    # families of 100 looks are also families of 20 and of 1
-    lengths = {100: 3, 20: 8, 1: 40} if quick else {100: 2400, 20: 600, 1: 500}
-    edges = {100: 1, 20: 4, 1: 20} if quick else {100: 1600, 20: 400, 1: 500}
-    n_naive = 6 if quick else 300
-    tasks = [
-        Task(market.name, seed, n_looks, edge)
-        for edge, counts in ((False, lengths), (True, edges))
-        for n_looks, count in counts.items()
-        for seed in range(count)
-        for market in markets
-    ]
-    naive_tasks = [Task(market.name, seed, 1, False) for seed in range(n_naive) for market in markets]
+    n_families = 10 if quick else 2400
+    lines = [*SPECIAL, *FAMILIES]
+    names = [market.name for market in markets]
+    tasks = [Task(line, name, seed) for line in lines for name in names for seed in range(n_families)]
     with ProcessPoolExecutor(os.cpu_count(), initializer=start, initargs=(markets,)) as pool:
-        done = pool.map(run, tasks, chunksize=1 if quick else 4)
+        done = pool.map(run, tasks, chunksize=4)
         outcomes = list(track(done, "families", len(tasks), console=Console(stderr=True)))
-        naive = dict(zip(naive_tasks, pool.map(run_naive, naive_tasks, chunksize=4), strict=True))
-    report(outcomes, naive, [market.name for market in markets], started)
-
-
-def report(outcomes: list[Outcome], naive: dict[Task, bool], markets: list[str], started: float) -> None:
-    console = Console(width=150)
-    nulls = [one for one in outcomes if not one.task.edge]
-    edges = [one for one in outcomes if one.task.edge]
-    figures: dict[str, Any] = {}
-    for market in (None, *markets):
-        where = market or "all markets"
-        table = Table(f"fooled at least once, {where}", *(f"{n} looks" for n in LOOKS), box=None)
-        for part, name in PART_NAMES.items():
-            shares = [fooled(nulls, n_looks, part, market) for n_looks in LOOKS]
-            table.add_row(name, *map(str, shares))
-            for n_looks, found in zip(LOOKS, shares, strict=True):
-                key = f"false_promotion_n{n_looks}" + ("" if part == "whole" else f"_{part}")
-                note(figures, key + (f"_{market}" if market else ""), found, bounds=part == "whole")
-        beside = [o for o in edges if market in (None, o.task.market)]
-        with_edge_shares = [
-            share(any(one.promoted for one in o.nulls) for o in beside if o.task.n_looks == n)
-            for n in LOOKS[1:]
-        ]
-        table.add_row("whole rule, one of them a real edge", "-", *map(str, with_edge_shares))
-        console.print(table)
-        for n_looks, found in zip(LOOKS[1:], with_edge_shares, strict=True):
-            note(figures, f"false_promotion_beside_edge_n{n_looks}" + (f"_{market}" if market else ""), found)
-        beats = share(beaten for task, beaten in naive.items() if market in (None, task.market))
-        note(figures, "beats_naive_n1" + (f"_{market}" if market else ""), beats)
-        console.print(f"beats the naive strategies, one look: {beats}\n")
-    rates = Table("promoted a look, whole rule", "rate", box=None)
-    for n_looks in LOOKS:
-        found = share(o.promoted for one in nulls if len(one.nulls) >= n_looks for o in one.nulls[:n_looks])
-        rates.add_row(f"families of {n_looks}", str(found))
-        note(figures, f"promoted_a_look_n{n_looks}", found, bounds=False)
-    console.print(rates)
-    powers = Table("found, a true Sharpe of 3 over 145 days", *(f"as one of {n}" for n in LOOKS), box=None)
-    for name, part in (("criteria", "criteria"), ("luck", "luck"), ("whole rule", "whole")):
-        shares = [share(PARTS[part](o.edge) for o in edges if o.edge and o.task.n_looks == n) for n in LOOKS]
-        powers.add_row(name, *map(str, shares))
-        if part == "whole":
-            note(figures, "power_sharpe3_145d", shares[0])
-            note(figures, "power_sharpe3_145d_n20", shares[1], bounds=False)
-            note(figures, "power_sharpe3_145d_n100", shares[2], bounds=False)
-    psr = share(o.edge_psr is not None and o.edge_psr >= parameters().evidence.min_psr for o in edges)
-    note(figures, "psr_power_sharpe3_145d", psr)
-    powers.add_row("PSR >= 0.95", str(psr))
-    console.print(powers)
-    figures["edge_mean_sharpe"] = float(np.mean([o.edge_sharpe for o in edges]))
-    figures["seconds"] = time.perf_counter() - started
-    print(json.dumps({name: round(float(value), 4) for name, value in figures.items()}))
-
-
-def note(figures: dict[str, Any], name: str, found: Share, bounds: bool = True) -> None:
-    figures[name] = found.value
-    if bounds:
-        figures[f"{name}_low"], figures[f"{name}_high"] = found.bounds
+    report(outcomes, names, started)
 
 
 if __name__ == "__main__":

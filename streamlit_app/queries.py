@@ -7,6 +7,7 @@ from typing import Any, TypeVar, TypeVarTuple
 from sqlalchemy import Connection, Engine, Row
 
 from dosvotos.database.connection import database_url, open_database, reading
+from dosvotos.database.ledger import TrialLedger
 from dosvotos.database.registry import (
     OPEN_STATES,
     get_model,
@@ -20,6 +21,8 @@ from dosvotos.database.requests import get_request, list_requests
 from dosvotos.database.signals import latest_signals
 from dosvotos.database.tables import STAGES
 from dosvotos.promotion.audit import read_audit_log
+from dosvotos.promotion.gate_policy import packaged_policy
+from dosvotos.promotion.luck import Questions, questions_of
 
 Record = Row[Any]
 _Result = TypeVar("_Result")
@@ -39,6 +42,11 @@ def _read(query: Callable[[Connection, *_Arguments], _Result], *arguments: *_Arg
 def proposals() -> list[Record]:
     """List all proposals, newest first."""
     return _read(list_proposals)
+
+
+def questions(instrument: str) -> Questions:
+    """Count what was asked of an instrument so far."""
+    return questions_of(TrialLedger(engine(), instrument).looks(), packaged_policy().evidence)
 
 
 def proposal(proposal_id: int) -> Record:

@@ -15,6 +15,7 @@ from dosvotos.contracts.records import (
     SplitRecord,
     TrainingRecord,
 )
+from dosvotos.contracts.window import JudgedWindow, WindowFacts
 from dosvotos.database.contracts import ContractRegistry
 from dosvotos.database.history import history_hash, stored_history
 from dosvotos.database.market_data import StoredMarket
@@ -36,9 +37,19 @@ PERIODS = {
 }
 
 
+CALENDAR = JudgedWindow(
+    "calendar",
+    WindowFacts(
+        first_session="2025-07-01", last_session="2026-07-31", calendar_first="2025-07-01",
+        calendar_last="2026-07-31", stored_last="2026-07-31", clock="2026-07-31", sessions_behind=0,
+    ),
+)  # fmt: skip
+
+
 def store_contract(engine: Engine, experiment: str, trained_by: str = "alice") -> ExperimentContract:
     """Make an experiment's contract and store it, unless it stands."""
-    contract = make_contract(parameters_of(experiment={"name": experiment}), date(2026, 7, 31), trained_by)
+    parameters = parameters_of(experiment={"name": experiment})
+    contract = make_contract(parameters, date(2026, 7, 31), trained_by, window=CALENDAR)
     if (found := ContractRegistry(engine).registered(contract)) is not None:
         return found
     ContractRegistry(engine).store(contract)

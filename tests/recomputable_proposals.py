@@ -32,10 +32,11 @@ from dosvotos.market.splits import splits_of
 from dosvotos.policy.bundle import Bundle, write_bundle
 from dosvotos.policy.forward import ServedPolicy
 from dosvotos.promotion.evidence import make_evidence
+from dosvotos.promotion.gate_policy import packaged_policy
 from dosvotos.promotion.proposal import make_proposal
 from dosvotos.promotion.registration import NewProposal, ProposalRegistry
 from tests.conftest import parameters_of
-from tests.market_factory import INSTRUMENT, STORED_AT, macro_observations
+from tests.market_factory import CALENDAR, INSTRUMENT, STORED_AT, macro_observations
 
 DATES = {
     "train": {"start": "2025-05-12", "end": "2025-05-30"},
@@ -75,7 +76,7 @@ def propose_recomputable(
     with contextlib.chdir(root):
         with reading(engine) as connection:
             production = baseline_of(production_model(connection, INSTRUMENT))
-        made = recompute(contract, history, candidate, recorded, production)
+        made = recompute(contract, history, candidate, recorded, production, packaged_policy())
         registry.store(new_proposal(engine, contract, made, candidate, now))
     return int(registry.latest(made.training.model_id).id)
 
@@ -89,7 +90,9 @@ def stored_contract(
         date_ranges=DATES,
         sample_market={"seed": MARKET_SEED},
     )
-    contract = make_contract(parameters, date.fromisoformat(DATES["test"]["end"]), trained_by)
+    contract = make_contract(
+        parameters, date.fromisoformat(DATES["test"]["end"]), trained_by, window=CALENDAR
+    )
     found = ContractRegistry(engine).registered(contract)
     if found is None:
         ContractRegistry(engine).store(contract)
@@ -148,7 +151,8 @@ def new_proposal(
         **{name: getattr(made, name) for name in ("dataset", "training", "backtest")},
         chain=unbroken_chain(contract, made, candidate),
     )
-    evidence = make_evidence(layers, made.report, ledger.overlapping(look), ledger.genesis())
+    own, earlier = ledger.history(look)
+    evidence = make_evidence(layers, made.report, own, earlier, ledger.genesis(), packaged_policy())
     proposal = make_proposal(layers, made.report, made.comparison, evidence)
     return NewProposal(proposal, layers, made.report, made.comparison, now)
 

@@ -105,9 +105,19 @@ def comparison_of(report: BacktestReport, baseline: str | None = None, **changes
 def evidence_of(*missing: Reason, **changes: Any) -> Evidence:
     """The evidence of a first look; nothing is missing unless named."""
     fields = {
+        "policy": 1,
         "looks": 1,
+        "models": 1,
         "prior_trials": 0,
+        "level": 0.05,
+        "p_value": 0.0313,
+        "passing_sharpe": 1.71,
         "psr": 0.97,
+        "hac_psr": 0.961,
+        "sessions": 145,
+        "sessions_traded": 131,
+        "last_third_share": 0.31,
+        "window_status": "calendar",
         "luck_excluded": not missing,
         "beats_naive": True,
         "seeds": "one seed",

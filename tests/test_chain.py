@@ -18,7 +18,7 @@ from dosvotos.contracts.experiment import ExperimentContract, flatten
 from dosvotos.contracts.features import FEATURE_ORDER_HASH
 from dosvotos.contracts.records import TrainingRecord
 from dosvotos.database.connection import reading
-from dosvotos.database.ledger import Look, TrialLedger
+from dosvotos.database.ledger import TrialLedger
 from dosvotos.database.registry import list_proposals
 from dosvotos.database.tables import experiment_contracts, model_registry, trading_signals
 from dosvotos.errors import ContractError, DosVotosError, LineageError
@@ -175,11 +175,9 @@ def test_each_of_several_seeds_has_a_run_below_the_training_s(project):
 def test_the_look_at_test_was_written_once_with_its_returns(project):
     feed = parameters_of("smoke").sample_market.feed
     training = records(project)[RECORDS[1]]
-    start, end = pd.Timestamp("2023-09-01").date(), pd.Timestamp("2023-12-15").date()
-    looks = TrialLedger(project.engine, "USD/COP.SIM").overlapping(
-        Look(feed, training["model_hash"], start, end)
-    )
+    looks = TrialLedger(project.engine, "USD/COP.SIM").looks(feed)
     assert [look.model_hash for look in looks] == [training["model_hash"]]
+    assert [str(looks[0].window_start), str(looks[0].window_end)] == ["2023-09-01", "2023-12-15"]
     assert len(looks[0].daily_returns) == 21 + 21 + 20 + 10  # September to 15 December
 
 
@@ -358,6 +356,8 @@ def test_without_an_approved_model_inference_says_what_to_do(project):
 def test_approval_leaves_one_production_model_and_inference_serves_it(project, monkeypatch):
     monkeypatch.chdir(project.root)
     proposal = proposals(project)[0]
+    assert proposal.recommendation == "REVIEW", proposal.reason
+    assert [reason["code"] for reason in proposal.reasons] == ["short_window"]
     vote = Vote("APPROVE", "ana", "approved to see a signal in a test", single_user=True)
     outcome = decide_verified(project.engine, proposal.id, vote, pd.Timestamp("2026-11-21", tz="UTC"))
     stages = [row.stage for row in rows(project, model_registry)]

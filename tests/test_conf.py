@@ -29,8 +29,8 @@ def test_each_experiment_loads_and_its_name_is_its_folder_s(name):
 
 def test_base_alone_is_demo_but_for_its_stated_test_end():
     base, demo = parameter_tree("base"), parameter_tree("demo")
-    assert base["date_ranges"]["test"]["end"] is None
-    base["date_ranges"] = demo["date_ranges"]
+    assert base["sample_market"]["test_end"] is None
+    base["sample_market"] = {**base["sample_market"], "test_end": demo["sample_market"]["test_end"]}
     assert base == demo
 
 
@@ -48,8 +48,8 @@ def test_curricula_have_the_specification_s_lengths(parameters):
 def test_demo_tests_on_at_least_250_sessions():
     from dosvotos.market.calendar import scheduled_sessions
 
-    test = parameters_of("demo").date_ranges.test
-    assert len(scheduled_sessions(test.start, test.end)) >= 250
+    demo = parameters_of("demo")
+    assert len(scheduled_sessions(demo.date_ranges.test.start, demo.sample_market.test_end)) >= 250
 
 
 def test_secrets_come_from_the_environment_only():
@@ -78,7 +78,7 @@ def test_only_what_says_so_is_kept_in_memory():
     used = {dataset for pipeline in PIPELINES.values() for dataset in pipeline.datasets()}
     kept = {name for name in used if "Memory" in (catalog.get_type(name) or "Memory")}
     assert {name for name in kept if not name.startswith("params:")} - {"parameters"} == {
-        "experiment_parameters", "live_features",
+        "clock", "experiment_parameters", "live_features",
     }  # fmt: skip
 
 

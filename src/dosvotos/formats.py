@@ -66,6 +66,13 @@ class Formats(NamedTuple):
         text = f"{100 * fraction:.{max(0, 1 - int(exponent))}f}".rstrip("0")
         return self.percent(fraction, len(text.partition(".")[2]))
 
+    def p_value(self, fraction: float | None) -> str:
+        """Write a p-value in percent, with two significant digits; none is written as 0."""
+        if fraction is None:
+            return MISSING
+        least = 1e-6
+        return f"< {self.small_percent(least)}" if fraction < least else self.small_percent(fraction)
+
     def chance(self, probability: float | None, digits: int = 1) -> str:
         """Write a probability in percent; none is certain, so none is written as 0 or 100."""
         if probability is None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable
 from contextlib import ExitStack, chdir
+from datetime import UTC, datetime
 from difflib import get_close_matches
 from functools import cached_property, wraps
 from inspect import signature
@@ -23,6 +24,8 @@ from dosvotos.contracts.parameters import read_parameters
 from dosvotos.contracts.records import AcquisitionRecord
 from dosvotos.database.connection import absolute_url, open_database
 from dosvotos.errors import ParameterError, RunLockedError, SelectionError, StaleDataError
+from dosvotos.promotion.floors import refuse_looser
+from dosvotos.promotion.gate_policy import packaged_policy
 
 _ACQUISITION = "acquisition_record"
 _TRAINING = "training_record"
@@ -43,10 +46,12 @@ class ParameterHooks:
 
     @hook_impl(tryfirst=True)
     def after_context_created(self, context: KedroContext) -> None:
-        """Refuse an unknown key, a broken rule, or an environment that borrows another one's name."""
+        """Refuse an unknown key, a broken rule, evidence below the house's, or another environment's name."""
         tree = context.config_loader["parameters"]
         context.config_loader["parameters"] = tree  # read once: Kedro would read and merge all files again
-        name, environment = read_parameters(tree).experiment.name, context.env
+        parameters = read_parameters(tree)
+        refuse_looser(parameters, packaged_policy())
+        name, environment = parameters.experiment.name, context.env
         if environment not in ("base", None) and name != environment:
             raise ParameterError(
                 f"experiment.name: must be its folder's name, {environment!r}, was {name!r}; write "
@@ -55,9 +60,10 @@ class ParameterHooks:
 
     @hook_impl
     def after_catalog_created(self, catalog: DataCatalog, parameters: dict[str, Any]) -> None:
-        """Save `experiment_parameters`, and bind the tables to the feed they name, which no YAML can read."""
+        """Save `experiment_parameters` and the wall clock, and bind the tables to their feed: YAML cannot."""
         read = read_parameters(parameters["parameters"])
         catalog.save("experiment_parameters", read)
+        catalog.save("clock", datetime.now(UTC))
         for name in catalog.filter(type_regex="TableDataset$"):
             catalog[name].bind_feed(read.feed)
 

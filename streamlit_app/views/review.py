@@ -18,6 +18,7 @@ from dosvotos.promotion.dossier import read_report
 from dosvotos.promotion.evidence import Evidence
 from dosvotos.promotion.proposal import ProposalLineage, stored_criteria, stored_evidence
 from dosvotos.promotion.reasons import write_criterion
+from dosvotos.reports.evidence import EvidenceRow, luck_rows, questions_text
 from dosvotos.reports.metrics import INTERVALS, METRICS, RESULTS
 from dosvotos.reports.validation_pack import make_pack
 from streamlit_app import charts, queries
@@ -76,7 +77,7 @@ def show() -> None:
         _charts(*reports)
         _stress(reports.backtest)
         _cuts(reports.backtest)
-    _evidence(stored_evidence(proposal))
+    _evidence(stored_evidence(proposal), proposal.instrument)
     _lineage(ProposalLineage.model_validate(proposal.lineage))
     if reports:
         _pack(proposal)
@@ -296,48 +297,39 @@ def _cuts(backtest: BacktestReport) -> None:
     st.caption(t("cuts.hint"))
 
 
-def _evidence(evidence: Evidence | None) -> None:
+def _evidence(evidence: Evidence | None, instrument: str) -> None:
     st.subheader(t("review.evidence"))
     if evidence is None:
         st.caption(t("review.older"))
         return
     with st.container(border=True, key="evidence", gap="xsmall"):
-        for name, answer in _answers(evidence).items():
+        for row in _answers(evidence):
             question, column = st.columns([3, 4], vertical_alignment="center")
-            question.markdown(t(f"evidence.{name}"))
+            question.markdown(row.label)
             with column:
-                plain(answer, "body", f"evidence-{name}")
+                plain(row.text, "body", f"evidence-{row.key}")
     if evidence.notes:
         plain("\n".join(f"• {note}" for note in evidence.notes), "small", "evidence-notes")
+    plain(questions_text(queries.questions(instrument), instrument, t.language), "small", "questions")
     _intervals(evidence)
     _power(evidence)
     _seeds(evidence)
 
 
-def _answers(evidence: Evidence) -> dict[str, str]:
+def _answers(evidence: Evidence) -> list[EvidenceRow]:
     """Write what the evidence says, by question."""
-    spa, ledger = evidence.spa_p_value, evidence.ledger
-    return {
-        "passed": _yes_no(evidence.passed),
-        "luck_excluded": _yes_no(evidence.luck_excluded),
-        "looks": t("evidence.looks_value", looks=evidence.looks, prior=evidence.prior_trials),
-        "psr": f.chance(evidence.psr),
-        "deflated_sharpe": f.chance(evidence.deflated_sharpe),
-        "min_track_record": t(
-            "evidence.record_value",
-            needed=f.number(evidence.min_track_record, 0),
-            sessions=f.number(evidence.sessions, 0),
-        ),
-        "spa_p_value": MISSING
-        if spa is None
-        else t("evidence.spa_value", found=f.number(spa, 4), needed=f.number(evidence.level, 4)),
-        "in_superior_set": _yes_no(evidence.in_superior_set),
+    verdicts = {"passed": _yes_no(evidence.passed), "luck_excluded": _yes_no(evidence.luck_excluded)}
+    others = {
         "beats_naive": _yes_no(evidence.beats_naive),
         "covered": _yes_no(evidence.covered),
         "seeds": _positive_seeds(evidence),
         "point_in_time": t.label("evidence", evidence.point_in_time),
-        "ledger": t("evidence.ledger_value", id=short(ledger.id), since=ledger.created_at[:10]),
     }
+    first, last = (
+        [EvidenceRow(name, t(f"evidence.{name}"), answer) for name, answer in part.items()]
+        for part in (verdicts, others)
+    )
+    return [*first, *luck_rows(evidence, t.language), *last]
 
 
 def _positive_seeds(evidence: Evidence) -> str:

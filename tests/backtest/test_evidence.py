@@ -18,7 +18,9 @@ from dosvotos.backtest.evidence import (
     resampled_intervals,
     sharpe_difference_interval,
 )
+from dosvotos.backtest.luck import luck_p_value
 from dosvotos.backtest.metrics import sharpe_ratio
+from dosvotos.backtest.resampling import Bootstrap
 
 pytestmark = pytest.mark.slow
 
@@ -172,14 +174,14 @@ def test_power_is_the_share_of_simulated_windows_that_pass():
     # 145 days of normal returns at a true annual Sharpe ratio of 3: about 0.73
     random, shape = np.random.default_rng(4), Moments(145, 0.1, 0, 3)
     windows = random.normal(3 / np.sqrt(245), 1, (400, 145))
-    passed = np.mean([psr_of(window) >= 0.95 for window in windows])
-    assert power(shape, 3, 0.95) == pytest.approx(passed, abs=0.06)
-    assert power(shape, 0, 0.95) == pytest.approx(0.05, abs=0.005)
-    assert power(shape._replace(n_sessions=490), 3, 0.95) == pytest.approx(0.99, abs=0.01)
+    passed = np.mean(luck_p_value(windows) <= 0.05)
+    assert power(shape, 3, 0.05) == pytest.approx(passed, abs=0.06)
+    assert power(shape, 0, 0.05) == pytest.approx(0.05, abs=0.005)
+    assert power(shape._replace(n_sessions=490), 3, 0.05) == pytest.approx(0.99, abs=0.01)
 
 
 def test_power_is_unknown_where_the_tails_are_too_fat():
-    assert power(Moments(10, 0.1, 0, 60), 3, 0.95) is None
+    assert power(Moments(10, 0.1, 0, 60), 3, 0.05) is None
 
 
 # ---- intervals
@@ -198,14 +200,14 @@ def test_intervals_agree_with_arch():
 
     peer = StationaryBootstrap(block, returns, seed=3)
     low, high = peer.conf_int(figures, reps=REPLICATIONS, method="percentile", size=0.90)
-    found = resampled_intervals(returns, REPLICATIONS, seed=3)
+    found = resampled_intervals(returns, Bootstrap(REPLICATIONS, 3))
     assert [one.found for one in found.values()] == pytest.approx(figures(returns).tolist())
     assert [one.low for one in found.values()] == pytest.approx(low.tolist())
     assert [one.high for one in found.values()] == pytest.approx(high.tolist())
 
 
 def test_returns_that_do_not_vary_have_no_intervals_and_no_shape():
-    assert resampled_intervals(np.full(145, 0.001), 100, 1) is None
+    assert resampled_intervals(np.full(145, 0.001), Bootstrap(100, 1)) is None
     assert moments_of(np.zeros(145)) is None
 
 
@@ -218,9 +220,10 @@ def looks(n_series: int, seed: int, n_sessions: int = 200) -> pd.DataFrame:
 
 
 def family_of(
-    series: pd.DataFrame, candidate: str = "model_0", n_looks: int = 0, seed: int = 1
+    series: pd.DataFrame, candidate: str = "model_0", n_models: int = 0, seed: int = 1
 ) -> FamilyTest:
-    return family_test(candidate, series, n_looks or series.shape[1], 0.05, REPLICATIONS, seed)
+    n_models = n_models or series.shape[1]
+    return family_test(candidate, series, n_models, 0.05, Bootstrap(REPLICATIONS, seed))
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -241,10 +244,10 @@ def test_the_family_test_is_the_stricter_of_archs_spa_and_stepm_with_and_without
             spa, step = SPA(none, losses, **settings), StepM(none, losses, size=0.2, **settings)
             spa.compute()
             step.compute()
-            p_values.append(spa.pvalues["consistent"])
+            p_values.append((spa.pvalues["consistent"] * REPLICATIONS + 1) / (REPLICATIONS + 1))
             superior.append(name in step.superior_models)
-        found = family_test(name, series, 5, 0.2, REPLICATIONS, seed)
-        assert found == FamilyTest(max(p_values), all(superior))
+        found = family_test(name, series, 5, 0.2, Bootstrap(REPLICATIONS, seed))
+        assert found == FamilyTest(pytest.approx(max(p_values)), all(superior))
 
 
 def test_a_model_without_skill_among_others_without_skill_is_not_superior():
@@ -282,17 +285,17 @@ def test_a_losing_model_is_never_superior_and_a_family_of_losers_has_no_evidence
 def test_looks_without_a_series_raise_the_p_value_in_proportion_and_shrink_the_superior_set():
     series = looks(4, 7)
     series["model_0"] += 0.0012
-    alone, among_twelve = family_of(series), family_of(series, n_looks=12)
+    alone, among_twelve = family_of(series), family_of(series, n_models=12)
     assert 0 < alone.spa_p_value < 0.3
     assert among_twelve.spa_p_value == pytest.approx(min(1.0, 3 * alone.spa_p_value))
     series["model_0"] += 4e-4
     assert family_of(series).in_superior_set and family_of(series).spa_p_value > 0
-    assert family_of(series, n_looks=10_000) == FamilyTest(1.0, False)
+    assert family_of(series, n_models=10_000) == FamilyTest(1.0, False)
 
 
 def test_fewer_looks_than_series_raise_nothing():
     series = looks(4, 7) + 5e-4
-    assert family_of(series, n_looks=1) == family_of(series, n_looks=4)
+    assert family_of(series, n_models=1) == family_of(series, n_models=4)
 
 
 def test_more_series_of_no_skill_make_the_same_model_stand_out_less():
@@ -334,7 +337,7 @@ def test_a_window_of_few_sessions_has_an_answer(n_sessions: int):
     series = looks(3, 13, n_sessions)
     found = family_of(series)
     assert 0 <= found.spa_p_value <= 1
-    interval = sharpe_difference_interval(*series.to_numpy().T[:2], 200, 1)
+    interval = sharpe_difference_interval(*series.to_numpy().T[:2], Bootstrap(200, 1))
     assert interval is not None and interval[0] <= interval[1]
 
 
@@ -343,13 +346,13 @@ def test_a_window_of_few_sessions_has_an_answer(n_sessions: int):
 
 def test_equal_series_differ_by_nothing():
     returns = np.random.default_rng(1).normal(5e-4, 0.01, 145)
-    assert sharpe_difference_interval(returns, returns.copy(), 200, 1) == (0.0, 0.0)
+    assert sharpe_difference_interval(returns, returns.copy(), Bootstrap(200, 1)) == (0.0, 0.0)
 
 
 def test_the_interval_of_two_unrelated_skill_less_models_covers_zero():
     for seed in range(5):
         one, other = np.random.default_rng(seed).normal(0, 0.01, (2, 145))
-        low, high = sharpe_difference_interval(one, other, REPLICATIONS, 1)
+        low, high = sharpe_difference_interval(one, other, Bootstrap(REPLICATIONS, 1))
         assert low < sharpe_ratio(one) - sharpe_ratio(other) < high
         assert high - low > 2.5  # the standard error of each annual ratio is sqrt(245 / 145) = 1.3
 
@@ -359,7 +362,7 @@ def test_ninety_percent_of_the_intervals_cover_the_true_difference():
     covered = 0
     for _ in range(40):
         one, other = random.normal([0.1, 0.0], 1, (145, 2)).T
-        low, high = sharpe_difference_interval(one, other, REPLICATIONS, 1)
+        low, high = sharpe_difference_interval(one, other, Bootstrap(REPLICATIONS, 1))
         covered += low <= 0.1 * np.sqrt(245) <= high
     assert 0.78 <= covered / 40 <= 0.98
 
@@ -368,21 +371,21 @@ def test_pairing_sees_a_small_steady_gain_that_unpaired_series_would_hide():
     random = np.random.default_rng(2)
     old = random.normal(0, 0.01, 145)
     new = old + 0.002 + random.normal(0, 1e-4, 145)
-    low, high = sharpe_difference_interval(new, old, REPLICATIONS, 1)
+    low, high = sharpe_difference_interval(new, old, Bootstrap(REPLICATIONS, 1))
     gain = sharpe_ratio(new) - sharpe_ratio(old)
     assert 0 < low < gain < high and high - low < 1
-    shuffled = sharpe_difference_interval(new, random.permutation(old), REPLICATIONS, 1)
+    shuffled = sharpe_difference_interval(new, random.permutation(old), Bootstrap(REPLICATIONS, 1))
     assert shuffled[0] < 0
 
 
 def test_swapping_the_models_mirrors_the_interval():
     random = np.random.default_rng(4)
     one, other = random.normal(0.001, 0.01, 145), random.normal(0, 0.01, 145)
-    low, high = sharpe_difference_interval(one, other, REPLICATIONS, 1)
-    assert sharpe_difference_interval(other, one, REPLICATIONS, 1) == pytest.approx((-high, -low))
+    low, high = sharpe_difference_interval(one, other, Bootstrap(REPLICATIONS, 1))
+    assert sharpe_difference_interval(other, one, Bootstrap(REPLICATIONS, 1)) == pytest.approx((-high, -low))
 
 
 def test_without_variance_there_is_no_interval():
     returns = np.random.default_rng(5).normal(0, 0.01, 145)
-    assert sharpe_difference_interval(returns, np.zeros(145), 200, 1) is None
-    assert sharpe_difference_interval(np.zeros(145), returns, 200, 1) is None
+    assert sharpe_difference_interval(returns, np.zeros(145), Bootstrap(200, 1)) is None
+    assert sharpe_difference_interval(np.zeros(145), returns, Bootstrap(200, 1)) is None

@@ -3,8 +3,10 @@
 import pytest
 
 from dosvotos.backtest.production import ProductionBacktest, improvements, make_comparison
-from tests.conftest import parameters_of
+from dosvotos.backtest.resampling import Bootstrap
 from tests.report_factory import metrics_of, report_of
+
+BOOTSTRAP = Bootstrap(1000, 1)
 
 
 def improved(new: float | None, old: float | None, drawdowns: tuple[float, float] = (0.12, 0.15)):
@@ -38,7 +40,7 @@ def compared(shift: float, sharpe: float | None = 1.0, threshold: float = 0.05):
         daily_returns={day: value + shift for day, value in report.daily_returns.items()},
         equity_curve=(("2025-07-01T13:00:00+00:00", 1e5),),
     )
-    return make_comparison(report, production, threshold, parameters_of().evidence)
+    return make_comparison(report, production, threshold, BOOTSTRAP)
 
 
 def test_an_improvement_counts_above_its_threshold_and_clear_of_luck():
@@ -50,7 +52,7 @@ def test_an_improvement_counts_above_its_threshold_and_clear_of_luck():
 
 def test_without_another_model_there_is_nothing_but_the_status():
     production = ProductionBacktest(status="not_applicable", model_id=None)
-    found = make_comparison(report_of(), production, 0.05, parameters_of().evidence)
+    found = make_comparison(report_of(), production, 0.05, BOOTSTRAP)
     assert (found.status, found.baseline_metrics, found.reached) == ("not_applicable", None, None)
     assert found.metrics == report_of().metrics
 

@@ -17,7 +17,7 @@ from tests.report_factory import report_of
 def result() -> BacktestResult:
     # null_market has no planted edge, so nobody knows anything
     return run_backtest(
-        random_policy(3, (8,), 2.0), split_rows(6, 3), sessions(6), parameters_of("null_market")
+        random_policy(3, (8,), 2.0), split_rows(6, 3), sessions(6), parameters_of("null_market"), 1
     )
 
 
@@ -36,7 +36,7 @@ def test_its_parts_agree_with_each_other(result):
 
 def test_a_short_tape_without_rates_says_why_financing_is_missing():
     rows = split_rows(3, 3).assign(policy_rate_difference=np.nan)
-    found = run_backtest(random_policy(3, (8,)), rows, sessions(3), parameters_of("null_market"))
+    found = run_backtest(random_policy(3, (8,)), rows, sessions(3), parameters_of("null_market"), 1)
     assert found.metrics_with_financing is None
     assert "fed funds or TPM is unknown" in found.financing_note
 

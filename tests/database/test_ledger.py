@@ -1,25 +1,21 @@
 """What counts as a look at an out-of-sample window."""
 
 from datetime import UTC, date, datetime
-from pathlib import Path
 
 import pytest
 
 from dosvotos.contracts.experiment import make_contract
-from dosvotos.contracts.records import SplitRecord
 from dosvotos.database.connection import connect, upgrade
-from dosvotos.database.ledger import Look, TrialLedger, look_of
-from dosvotos.policy.bundle import Bundle
-from dosvotos.promotion.evidence import make_evidence
+from dosvotos.database.ledger import Look, TrialLedger, look_at, look_of
+from dosvotos.database.tables import UNKNOWN_ACCOUNT
+from dosvotos.errors import LineageError
+from dosvotos.market.splits import Split
+from dosvotos.promotion.luck import LookCount, count_looks
 from tests.conftest import parameters_of
-from tests.market_factory import layers_behind
-from tests.proposal_fixtures import tiny_policy
-from tests.report_factory import report_of
 
 NOW = datetime(2026, 1, 31, 23, tzinfo=UTC)
 LATER = datetime(2026, 2, 28, 23, tzinfo=UTC)
 WINDOW = (date(2025, 7, 1), date(2026, 1, 31))
-DAYS = {f"2025-07-{day:02}": 0.001 * (day % 5 - 1) for day in range(1, 22)}
 
 
 @pytest.fixture
@@ -29,58 +25,82 @@ def ledger(tmp_path) -> TrialLedger:
     return TrialLedger(engine, "USD/COP")
 
 
-def look(model: str, first: date = WINDOW[0], last: date = WINDOW[1], feed: str = "market") -> Look:
-    return Look(feed, model, first, last)
+def look(
+    model: str, first: date = WINDOW[0], last: date = WINDOW[1], feed: str = "market", account: str = "d"
+) -> Look:
+    return Look(feed, model, first, last, account * 64)
 
 
-def seen_with(ledger: TrialLedger, one: Look) -> list[str]:
-    return [row.model_hash for row in ledger.overlapping(one)]
-
-
-def looks_counted(ledger: TrialLedger, one: Look, prior_trials: int = 0) -> int:
-    contract = make_contract(parameters_of(evidence={"prior_trials": prior_trials}), WINDOW[1], "ana")
-    test = SplitRecord(
-        path="x", digest="d", first_session="a", last_session="b", sessions=21, uncovered_sessions=0,
-        bars=1260, complete_rows=1260, missing_by_feature={}, missing_by_reason={},
-    )  # fmt: skip
-    layers = layers_behind(contract, Bundle(Path("x"), "f" * 64, tiny_policy(1)), "a" * 64, "demo_1", None)
-    layers = layers.model_copy(
-        update={"dataset": layers.dataset.model_copy(update={"splits": {"test": test}})}
-    )
-    report = report_of(daily_returns=DAYS, model_hash=one.model_hash)
-    return make_evidence(layers, report, ledger.overlapping(one), ledger.genesis()).looks
+def counted(ledger: TrialLedger, one: Look, prior_trials: int = 0) -> LookCount:
+    return count_looks(*ledger.history(one), prior_trials)
 
 
 def test_a_run_that_fails_after_its_look_still_counts(ledger: TrialLedger):
     ledger.record(look("failed"), "demo", NOW)  # no returns follow
     ledger.record(look("own"), "demo", NOW)
-    assert looks_counted(ledger, look("own")) == 2
+    assert counted(ledger, look("own")) == (2, 2)
 
 
 def test_the_same_model_again_is_no_new_look_whatever_the_experiment_is_called(ledger: TrialLedger):
     ledger.record(look("own"), "demo", NOW)
     ledger.record(look("own"), "renamed", LATER)
-    assert seen_with(ledger, look("own")) == ["own"]
+    assert [row.experiment_name for row in ledger.looks()] == ["demo"]
 
 
-def test_the_same_model_on_two_overlapping_windows_is_one_look(ledger: TrialLedger):
+def test_cheaper_costs_and_another_window_are_looks_of_the_same_model(ledger: TrialLedger):
     ledger.record(look("own"), "demo", NOW)
-    ledger.record(look("own", date(2025, 9, 1), date(2026, 3, 31)), "demo", NOW)
-    assert looks_counted(ledger, look("own")) == 1
+    ledger.record(look("own", account="c"), "demo", NOW)
+    later = look("own", date(2026, 2, 2), date(2026, 3, 31))
+    ledger.record(later, "demo", NOW)
+    assert counted(ledger, look("own", account="c")) == (2, 1)
+    assert counted(ledger, later) == (3, 1)
 
 
-def test_a_window_that_shares_one_day_overlaps_and_the_next_day_does_not(ledger: TrialLedger):
+def test_a_later_look_changes_no_older_count(ledger: TrialLedger):
+    ledger.record(look("own"), "demo", NOW)
+    before = counted(ledger, look("own"))
+    for name in ("b", "c"):
+        ledger.record(look(name), "demo", LATER)
+    assert counted(ledger, look("own")) == before == (1, 1)
+    assert counted(ledger, look("c")) == (3, 3)
+
+
+def test_a_window_that_shares_one_day_counts_and_the_next_day_does_not(ledger: TrialLedger):
     ledger.record(look("touching", date(2025, 1, 1), WINDOW[0]), "demo", NOW)
     ledger.record(look("before", date(2025, 1, 1), date(2025, 6, 30)), "demo", NOW)
     ledger.record(look("after", date(2026, 2, 1), date(2026, 5, 31)), "demo", NOW)
     ledger.record(look("inside", date(2025, 9, 1), date(2025, 9, 30)), "demo", NOW)
-    assert seen_with(ledger, look("own")) == ["touching", "inside"]
+    ledger.record(look("own"), "demo", NOW)
+    assert counted(ledger, look("own")) == (3, 3)
+
+
+def test_closed_days_at_a_windows_ends_make_no_other_look():
+    whole = look_at(parameters_of(), "m", Split("x", date(2025, 7, 1), date(2026, 1, 30)))
+    until_sunday = look_at(parameters_of(), "m", Split("x", date(2025, 6, 30), date(2026, 2, 1)))
+    assert whole == until_sunday, "30 June 2025 is a holiday"
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"costs": {"spread_bps": 4.0, "slippage_bps": 1.0, "commission_bps": 0.0}},
+        {"costs": {"spread_bps": 5.0, "slippage_bps": 0.5, "commission_bps": 0.0}},
+        {"costs": {"spread_bps": 5.0, "slippage_bps": 1.0, "commission_bps": 0.5}},
+        {"financing": "policy_rates"},
+        {"initial_capital": 50_000.0},
+    ],
+)
+def test_whatever_an_account_depends_on_makes_another_look(changed: dict):
+    other = parameters_of(trading=changed)
+    assert other.trading.digest != parameters_of().trading.digest == parameters_of("smoke").trading.digest
 
 
 def test_another_market_and_another_instrument_are_no_looks_at_this_one(ledger: TrialLedger):
     ledger.record(look("simulated", feed="sample-1"), "demo", NOW)
     TrialLedger(ledger.engine, "USD/COP.SIM").record(look("other"), "demo", NOW)
-    assert seen_with(ledger, look("own")) == []
+    ledger.record(look("own"), "demo", NOW)
+    assert counted(ledger, look("own")) == (1, 1)
+    assert ledger.newest_session("market") == WINDOW[1] and ledger.newest_session("sample-2") is None
 
 
 def test_each_chosen_model_of_a_new_list_of_seeds_is_a_look_the_seeds_of_one_list_are_not(
@@ -96,13 +116,25 @@ def test_each_chosen_model_of_a_new_list_of_seeds_is_a_look_the_seeds_of_one_lis
         ledger.record(one, "demo", NOW)
         ledger.record(one, "demo", LATER)
     assert contracts[0].config_hash != contracts[1].config_hash
-    assert len(seen_with(ledger, chosen[0])) == 2
+    assert counted(ledger, chosen[1]) == (2, 2)
 
 
 def test_declared_trials_add_to_those_of_the_ledger(ledger: TrialLedger):
-    for name in ("own", "other"):
+    for name in ("other", "own"):
         ledger.record(look(name), "demo", NOW)
-    assert looks_counted(ledger, look("own"), prior_trials=7) == 9
+    assert counted(ledger, look("own"), prior_trials=7) == (9, 9)
+
+
+def test_a_look_from_before_accounts_were_told_apart_stays_the_same_look(ledger: TrialLedger):
+    ledger.record(look("own")._replace(account_digest=UNKNOWN_ACCOUNT), "demo", NOW)
+    ledger.record(look("own"), "demo", LATER)
+    assert len(ledger.looks()) == 1 and counted(ledger, look("own")) == (1, 1)
+
+
+def test_a_look_that_was_never_written_is_refused(ledger: TrialLedger):
+    ledger.record(look("own"), "demo", NOW)
+    with pytest.raises(LineageError, match=r"no look of model other at 2025-07-01 to 2026-01-31"):
+        ledger.require(look("other"))
 
 
 def test_the_ledger_keeps_its_id_and_birth(ledger: TrialLedger):

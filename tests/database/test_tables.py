@@ -62,14 +62,15 @@ def test_contracts_are_append_only_by_trigger(engine, parameters):
 
 def test_a_look_takes_its_returns_once_and_nothing_else(engine):
     ledger = TrialLedger(engine, "USD/COP.SIM")
-    look = Look("sample-1", "a" * 64, date(2025, 7, 1), date(2026, 7, 31))
+    look = Look("sample-1", "a" * 64, date(2025, 7, 1), date(2026, 7, 31), "d" * 64)
     ledger.record(look, "demo", NOW)
     ledger.store(look, {"2025-07-01": 0.5})
     ledger.store(look, {"2025-07-01": 0.9})
-    assert ledger.overlapping(look)[0].daily_returns == {"2025-07-01": 0.5}
+    assert ledger.history(look).own.daily_returns == {"2025-07-01": 0.5}
     for change in (
         update(oos_trials).values(daily_returns={"2025-07-01": 0.9}),
         update(oos_trials).values(experiment_name="other"),
+        update(oos_trials).values(account_digest="e" * 64),
         delete(oos_trials),
     ):
         with pytest.raises(DBAPIError, match="append-only"), writing(engine) as connection:
@@ -79,4 +80,6 @@ def test_a_look_takes_its_returns_once_and_nothing_else(engine):
 def test_a_naive_time_never_enters(engine):
     naive = NOW.replace(tzinfo=None)
     with pytest.raises(StatementError, match="timezone-aware"):
-        TrialLedger(engine, "USD/COP").record(Look("m", "a", date(2025, 1, 1), date(2025, 2, 1)), "x", naive)
+        TrialLedger(engine, "USD/COP").record(
+            Look("m", "a", date(2025, 1, 1), date(2025, 2, 1), "d"), "x", naive
+        )

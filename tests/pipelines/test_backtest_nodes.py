@@ -1,6 +1,6 @@
 """The door to test: what must hold before a bar of it is opened."""
 
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pandas as pd
@@ -9,7 +9,7 @@ import pytest
 from dosvotos.contracts.experiment import make_contract
 from dosvotos.database.connection import connect, upgrade
 from dosvotos.database.contracts import ContractRegistry
-from dosvotos.database.ledger import TrialLedger, look_of
+from dosvotos.database.ledger import TrialLedger
 from dosvotos.errors import InSampleError, LineageError
 from dosvotos.hashing import combine, digest_frame
 from dosvotos.market.calendar import session_bar_times
@@ -18,6 +18,8 @@ from dosvotos.policy.bundle import Bundle
 from tests.conftest import parameters_of
 from tests.market_factory import INSTRUMENT, PERIODS, layers_behind
 from tests.proposal_fixtures import tiny_policy
+
+NOW = datetime(2026, 8, 3, tzinfo=UTC)
 
 CANDIDATE = Bundle(Path("bundle"), "f" * 64, tiny_policy(1))
 
@@ -43,10 +45,11 @@ def door(tmp_path):
         whole = combine(split.digest for split in splits.values())
         dataset = layers.dataset.model_copy(update={"splits": splits, "dataset_hash": whole, **changes})
         training = layers.training.model_copy(update={"dataset_hash": whole})
-        return open_test(contract, dataset, training, CANDIDATE, rows, ledger, contracts, parameters_of())
+        return open_test(
+            contract, dataset, training, CANDIDATE, rows, ledger, contracts, parameters_of(), NOW
+        )
 
-    look = look_of(contract, CANDIDATE.policy.model_hash)
-    yield opened, lambda: ledger.overlapping(look)
+    yield opened, ledger.looks
     engine.dispose()
 
 

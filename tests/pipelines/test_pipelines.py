@@ -21,16 +21,12 @@ from tests.pipelines.catalogs import memory_catalog
 pytestmark = pytest.mark.slow
 PIPELINES = register_pipelines()
 WAY = ("data_acquisition", "dataset", "training", "backtest", "promotion")
-PHASE = {"name": "phase_1", "timesteps": 2048, "transaction_cost": 1.0, "drawdown": 1.0}
 
 
 def small() -> Parameters:
-    """The smoke experiment with a training of two rollouts, a few traders, and a market that ends in 2023."""
+    """The smoke experiment with a few traders and a market that ends in 2023."""
     return parameters_of(
-        "smoke",
-        data_acquisition={"as_of": "2023-12-18T23:00:00+00:00"},
-        curriculum={"phases": [PHASE]},
-        evidence={"n_random_traders": 20, "bootstrap_replications": 100},
+        "smoke", data_acquisition={"as_of": "2023-12-18T23:00:00+00:00"}, evidence={"n_random_traders": 20}
     )
 
 
@@ -80,7 +76,7 @@ def test_training_trains_on_verified_data_and_leaves_no_checkpoint(at):
     catalog = at("training")
     run("training", catalog)
     record, candidate = catalog.load("training_record"), catalog.load("candidate_model")
-    assert record.model_hash == candidate.policy.model_hash and record.timesteps == 2048
+    assert record.model_hash == candidate.policy.model_hash and record.timesteps == 81_920
     assert record.dataset_hash == catalog.load("dataset_record").dataset_hash
     assert not catalog.load("training_checkpoints").exists()
     assert record.model_hash[:12] in catalog.load("training_report")
@@ -103,9 +99,10 @@ def test_a_run_from_train_policy_on_takes_what_was_verified_and_nothing_else(at)
 def test_backtest_writes_the_look_down_and_judges_the_candidate(at):
     catalog = at("backtest")
     look = look_of(catalog.load("experiment_contract"), catalog.load("training_record").model_hash)
-    assert catalog.load("trial_ledger").overlapping(look) == []
+    assert catalog.load("trial_ledger").looks() == []
     run("backtest", catalog)
-    record, (written,) = catalog.load("backtest_record"), catalog.load("oos_trials").overlapping(look)
+    record, (written,) = catalog.load("backtest_record"), catalog.load("oos_trials").looks()
+    assert written == catalog.load("trial_ledger").history(look).own
     test = splits_of(catalog.load("experiment_contract").parameters)["test"]
     assert len(written.daily_returns) == len(test.sessions()) == 72
     assert record.model_hash == catalog.load("training_record").model_hash

@@ -2,22 +2,26 @@
 
 from datetime import date
 from pathlib import Path
-from types import SimpleNamespace
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 
+from dosvotos.backtest.metrics import sharpe_ratio
 from dosvotos.backtest.naive import Naive
 from dosvotos.backtest.report import BacktestReport
-from dosvotos.contracts.experiment import make_contract
+from dosvotos.contracts.experiment import ExperimentContract, make_contract
 from dosvotos.contracts.records import LedgerGenesis, SeedRecord, SplitRecord
 from dosvotos.policy.bundle import Bundle
 from dosvotos.promotion.evidence import Evidence, make_evidence
+from dosvotos.promotion.gate_policy import packaged_policy
+from dosvotos.promotion.reasons import Reason, sentence
 from tests.conftest import parameters_of
-from tests.market_factory import layers_behind
+from tests.market_factory import CALENDAR, layers_behind
 from tests.proposal_fixtures import tiny_policy
 from tests.report_factory import metrics_of, report_of
 
+LUCK = {"p_value": 0.0031, "level": 0.05, "looks": 3, "models": 2}
 DAYS = [str(day) for day in np.arange("2025-07-01", "2026-02-01", dtype="datetime64[D]")]
 
 
@@ -40,8 +44,21 @@ def result(mean: float, sharpe: float | None = 2.0, **naive: float | None) -> Ba
     )
 
 
-def look(name: str, series: dict[str, float] | None) -> SimpleNamespace:
-    return SimpleNamespace(model_hash=name, daily_returns=series)
+class Row(NamedTuple):
+    """A look at the whole window as the ledger has it."""
+
+    model_hash: str
+    daily_returns: dict[str, float] | None
+    window_start: date = date(2025, 7, 1)
+    window_end: date = date(2026, 1, 31)
+
+
+def look(name: str, series: dict[str, float] | None) -> Row:
+    return Row(name, series)
+
+
+def contract_of(**sections: dict) -> ExperimentContract:
+    return make_contract(parameters_of(**sections), date(2026, 1, 31), "ana", window=CALENDAR)
 
 
 def seed_record(seed: int, val_return: float) -> SeedRecord:
@@ -53,79 +70,75 @@ def seed_record(seed: int, val_return: float) -> SeedRecord:
 
 def evidence(
     report: BacktestReport,
-    *others: SimpleNamespace,
+    *earlier: Row,
     uncovered: int = 0,
     prior_trials: int = 0,
     on_val: tuple[float, ...] = (0.1,),
+    contract: ExperimentContract | None = None,
 ) -> Evidence:
-    contract = make_contract(parameters_of(evidence={"prior_trials": prior_trials}), date(2026, 1, 31), "ana")
+    contract = contract or contract_of(evidence={"prior_trials": prior_trials})
     test = SplitRecord(
         path="x", digest="d", first_session="a", last_session="b", sessions=100,
         uncovered_sessions=uncovered, bars=6000, complete_rows=1, missing_by_feature={"brent_change_1d": 1},
         missing_by_reason={},
     )  # fmt: skip
-    looks = [look("own", None), *others]
     seeds = [seed_record(*numbered) for numbered in enumerate(on_val)]
     layers = layers_behind(contract, Bundle(Path("x"), "f" * 64, tiny_policy(1)), "a" * 64, "demo_1", None)
     dataset = layers.dataset.model_copy(update={"splits": {"test": test}})
     training = layers.training.model_copy(update={"seeds": tuple(seeds)})
     layers = layers.model_copy(update={"dataset": dataset, "training": training})
-    return make_evidence(layers, report, looks, LedgerGenesis(id="x", created_at="y"))
+    ledger = LedgerGenesis(id="x", created_at="y")
+    return make_evidence(layers, report, look("own", None), earlier, ledger, packaged_policy())
 
 
-def test_a_first_look_is_judged_by_its_probabilistic_sharpe_ratio():
+def test_a_first_look_is_judged_by_the_chance_of_luck():
     good, poor = evidence(result(0.001)), evidence(result(0.0001))
-    assert (good.looks, good.spa_p_value, good.passed) == (1, None, True)
-    assert good.psr > 0.95 > poor.psr
+    assert (good.looks, good.models, good.level, good.spa_p_value, good.passed) == (1, 1, 0.05, None, True)
+    assert good.p_value <= 0.05 < poor.p_value and good.psr > 0.95 > poor.psr
     assert poor.notes == (
-        f"it may be luck: the probability that its true Sharpe ratio is above 0 is {poor.psr:.1%}, "
-        "95% is needed",
+        "it may be luck: returns as good come without any skill with a probability of "
+        f"{poor.p_value:.0%}, and at look 1 (models on these sessions: 1) at most 5% is tolerated",
     )
 
 
-def test_a_later_look_is_judged_among_all_looks():
+def test_a_later_look_is_judged_at_the_level_its_looks_and_models_leave():
     rivals = [look(f"m{i}", returns(0.0, seed=i + 2)) for i in range(4)]
-    strong, weak = evidence(result(0.002), *rivals), evidence(result(0.0003), *rivals)
-    assert strong.looks == weak.looks == 5
-    assert strong.passed and strong.in_superior_set and strong.spa_p_value <= 0.01
-    assert not weak.passed and "it may be luck: 5 models have been tried on this window" in weak.notes[0]
+    strong, weak = evidence(result(0.003), *rivals), evidence(result(0.0003), *rivals)
+    assert (strong.looks, strong.models, strong.level) == (5, 5, 0.02 / 25)
+    assert strong.passed and strong.in_superior_set and strong.spa_p_value <= strong.family_level == 0.05
+    assert "at look 5 (models on these sessions: 5) at most 0.08% is tolerated" in weak.notes[0]
+    assert weak.spa_p_value is None, "asked only where the p-value passes"
 
 
-def test_each_further_look_asks_for_a_lower_p_value():
-    first, second = evidence(result(0.001)), evidence(result(0.001), look("m1", None))
-    tenth = evidence(result(0.001), look("m1", None), prior_trials=8)
-    assert (first.level, second.level, tenth.level) == (None, 0.005, 0.001)
-
-
-def test_what_passes_as_the_second_look_may_fail_as_the_tenth():
+def test_what_passes_as_the_second_look_may_fail_as_the_fifth():
     rival = look("m1", returns(0.0, seed=2))
-    second, tenth = evidence(result(0.001), rival), evidence(result(0.001), rival, prior_trials=8)
-    assert second.luck_excluded and not tenth.luck_excluded
+    second, fifth = evidence(result(0.001), rival), evidence(result(0.001), rival, prior_trials=3)
+    assert second.luck_excluded and not fifth.luck_excluded
 
 
-def test_the_two_hundredth_look_is_told_its_level_and_not_a_rounded_one():
-    found = evidence(result(0.0003), look("m1", None), prior_trials=198)
-    assert found.notes[0].endswith("at most 0.005% is tolerated")
+def test_declared_trials_raise_looks_and_models():
+    found = evidence(result(0.001), look("m1", None), prior_trials=7)
+    assert (found.looks, found.models, found.prior_trials) == (9, 9, 7)
 
 
-def test_when_another_look_stands_out_this_one_does_not():
-    star = look("m1", returns(0.003, seed=2))
-    weak = evidence(result(0.0), star)
-    assert weak.spa_p_value <= weak.level
-    assert weak.notes == (
-        "it may be luck: of the 2 models tried on this window, others stand out and this one does not",
-    )
+def test_a_p_value_and_its_level_read_differently_where_they_differ():
+    just_above = sentence(Reason(code="luck_p_value", figures=LUCK | {"p_value": 0.05000003}))
+    assert "probability of 5.000003%" in just_above and "at most 5.000000%" in just_above
+    tiny = sentence(Reason(code="passes_luck", figures=LUCK | {"p_value": 1e-30, "traded": 9, "sessions": 9}))
+    assert "probability of less than 0.0001%, and at look" in tiny
 
 
-def test_a_look_at_part_of_the_window_counts_without_a_series():
-    part = dict(list(returns(0.0, seed=2).items())[:100])
-    assert evidence(result(0.0012), look("m1", part)) == evidence(result(0.0012), look("m1", None))
+def test_the_promise_of_a_promote_names_level_looks_models_and_sessions_traded():
+    found = sentence(Reason(code="passes_luck", figures=LUCK | {"traded": 131, "sessions": 145}), "es")
+    assert "0,31\xa0%" in found and "mirada 3" in found and "5\xa0%" in found
+    assert "Operó en 131 de 145 sesiones." in found
 
 
 def test_a_proposal_shows_what_the_window_could_have_shown():
     found = evidence(result(0.001))
     daily = np.array(list(returns(0.001).values()))
-    assert found.sessions == len(DAYS) and found.min_track_record < len(DAYS)
+    assert found.sessions == found.sessions_traded == len(DAYS) and found.min_track_record < len(DAYS)
+    assert 0 < found.passing_sharpe < sharpe_ratio(daily)
     assert found.deflated_sharpe == found.psr
     assert list(found.power) == ["1", "2", "3"] and found.power["1"] < found.power["2"] < found.power["3"]
     assert found.intervals_90["total_return"].found == pytest.approx(np.prod(1 + daily) - 1)
@@ -137,21 +150,34 @@ def test_a_proposal_shows_what_the_window_could_have_shown():
 def test_returns_that_do_not_vary_prove_nothing():
     still = result(0.0).model_copy(update={"daily_returns": dict.fromkeys(DAYS, 0.0)})
     found = evidence(still)
-    assert (found.psr, found.deflated_sharpe, found.min_track_record, found.intervals_90) == (None,) * 4
+    assert (found.p_value, found.psr, found.hac_psr, found.passing_sharpe) == (None,) * 4
+    assert (found.deflated_sharpe, found.min_track_record, found.intervals_90) == (None,) * 3
     assert found.power == {"1": None, "2": None, "3": None}
     assert found.notes == ("its returns do not vary, so nothing can be said about luck",)
 
 
-def test_the_same_model_again_is_no_further_look():
-    assert evidence(result(0.001), look("own", returns(0.001))).looks == 1
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        ("chosen_window", "a person chose its window: 2025-07-01 to 2026-07-31, where the calendar gives"),
+        ("stale_window", "its bars are old: they ended on 2026-07-31, 0 sessions before 2026-07-31; deliver"),
+    ],
+)
+def test_a_window_that_is_not_the_calendars_is_a_persons_to_judge(status: str, said: str):
+    contract = make_contract(
+        parameters_of(), date(2026, 1, 31), "ana", window=CALENDAR._replace(status=status)
+    )
+    found = evidence(result(0.001), contract=contract)
+    assert found.luck_excluded and not found.passed and found.window_status == status
+    assert found.notes[0].startswith(said)
 
 
-def test_looks_without_returns_and_declared_ones_raise_the_bar():
-    rival = look("m1", returns(0.0, seed=9))
-    few = evidence(result(0.0012), rival)
-    many = evidence(result(0.0012), rival, *(look(f"lost{i}", None) for i in range(3)), prior_trials=15)
-    assert (few.looks, many.looks) == (2, 20)
-    assert many.spa_p_value == pytest.approx(min(1.0, 10 * few.spa_p_value))
+def test_a_contract_from_before_windows_were_judged_and_a_single_fold_are_too():
+    unjudged = evidence(result(0.001), contract=make_contract(parameters_of(), date(2026, 1, 31), "ana"))
+    assert [reason.code for reason in unjudged.missing] == ["window_not_judged"]
+    splits = {"mode": "walk_forward", "folds": 3, "fold": 2, "train_window": "rolling"}
+    fold = evidence(result(0.001), contract=contract_of(splits=splits))
+    assert fold.notes == ("it is fold 2 of 3, and one fold alone proves nothing about the whole",)
 
 
 @pytest.mark.parametrize("rival", ["always_long", "always_short", "random_sharpe_p95"])

@@ -11,7 +11,7 @@ from dosvotos.backtest.window import touches_unseen
 from dosvotos.database.connection import reading
 from dosvotos.database.contracts import ContractRegistry
 from dosvotos.database.history import stored_history
-from dosvotos.database.ledger import Look, TrialLedger
+from dosvotos.database.ledger import TrialLedger
 from dosvotos.database.market_data import BarTable, StoredMarket
 from dosvotos.database.registry import get_model
 from dosvotos.database.requests import get_request
@@ -22,6 +22,7 @@ from dosvotos.promotion import extra_backtests
 from dosvotos.promotion.decision import Vote, decide
 from dosvotos.promotion.dossier import read_extra_backtest
 from dosvotos.promotion.extra_backtests import request_backtest, run_request
+from dosvotos.promotion.gate_policy import packaged_policy
 from tests.conftest import parameters_of
 from tests.market_factory import PERIODS
 from tests.proposal_fixtures import INSTRUMENT, Desk, tiny_policy
@@ -45,10 +46,7 @@ def ask(desk: Desk, proposal_id: int, period: tuple[date, date] = UNSEEN):
 
 
 def looks(desk: Desk) -> list:
-    feed = parameters_of().feed
-    return TrialLedger(desk.engine, INSTRUMENT).overlapping(
-        Look(feed, "", date(2020, 1, 1), date(2030, 1, 1))
-    )
+    return TrialLedger(desk.engine, INSTRUMENT).looks(parameters_of().feed)
 
 
 def model(desk: Desk, proposal_id: int):
@@ -68,7 +66,8 @@ def test_the_result_is_that_of_the_policy_on_features_of_the_same_definition(des
     history = stored_history(contract.parameters, bars, macro, NOW, date(2025, 12, 31))
     split = Split("x", *UNSEEN)
     rows = split.select(feature_rows(history, contract.parameters))
-    expected = run_backtest(tiny_policy(2), rows, split.sessions(), contract.parameters)
+    seed = packaged_policy().evidence.seed
+    expected = run_backtest(tiny_policy(2), rows, split.sessions(), contract.parameters, seed)
     assert found["metrics"]["total_trades"] > 0 and found["metrics"]["sharpe_ratio"] is not None
     assert found["metrics"] == expected.metrics.model_dump()
     assert found["backtest_hash"] == expected.backtest_hash

@@ -104,9 +104,10 @@ def test_every_row_of_the_decision_table(hard, improvement, complete):
             PASSING,
             "reached",
             (),
-            "It passes the criteria, and luck is unlikely: with a probability of 97.0% its true Sharpe "
-            "ratio is above 0. It beats the naive strategies. Its Sharpe ratio improves on production's "
-            "by +33%, clear of luck.",
+            "It passes the criteria, and luck is unlikely: without skill returns as good have a probability "
+            "of 3.1%, and at look 1 (models on these sessions: 1) at most 5% is tolerated. It traded on 131 "
+            "of 145 sessions. It beats the naive strategies. Its Sharpe ratio improves on production's by "
+            "+33%, clear of luck.",
         ),
     ],
 )
@@ -123,13 +124,13 @@ def test_a_criterion_of_another_kind_is_quoted_in_the_reason():
     )
 
 
-def test_at_a_later_look_the_reason_gives_the_familys_probability():
-    later = evidence_of().model_copy(update={"looks": 4, "spa_p_value": 0.0031, "in_superior_set": True})
+def test_at_a_later_look_the_reason_gives_looks_models_and_the_level_they_leave():
+    later = evidence_of(looks=4, models=2, level=0.0025, p_value=0.0011)
     reason = said(recommend(PASSING, IMPROVEMENTS["not_applicable"], later))
     assert reason == (
-        "It passes the criteria, and luck is unlikely: the best of 4 models without skill would do as "
-        "well with a probability of 0.31%. It beats the naive strategies. There is no production model to "
-        "compare it with."
+        "It passes the criteria, and luck is unlikely: without skill returns as good have a probability of "
+        "0.11%, and at look 4 (models on these sessions: 2) at most 0.25% is tolerated. It traded on 131 of "
+        "145 sessions. It beats the naive strategies. There is no production model to compare it with."
     )
 
 

@@ -7,8 +7,10 @@ import pytest
 
 from dosvotos.formats import Language
 from dosvotos.promotion.reasons import Reason, _texts, explanation, sentence
+from tests.market_factory import CALENDAR
 from tests.report_factory import metrics_of
 
+LUCK = {"p_value": 0.0312, "level": 0.05, "looks": 1, "models": 1}
 FIGURES = {
     "min_sharpe": {"found": 0.2, "needed": 0.5},
     "max_drawdown": {"found": 0.1812, "needed": 0.15},
@@ -25,6 +27,16 @@ FIGURES = {
     "passes": {"psr": 0.99999},
     "passes_among_many": {"looks": 4, "p_value": 0.0},
     "improves": {"sharpe": 0.333},
+    "luck_p_value": LUCK,
+    "luck_of_models": LUCK,
+    "too_many_looks": {**LUCK, "from": "2027-03-01"},
+    "short_window": {"sessions": 72, "needed": 100},
+    "stopped_trading": {"share": 0.04, "needed": 0.1},
+    "serial_correlation": {"psr": 0.97, "hac_psr": 0.91, "needed": 0.95},
+    "chosen_window": CALENDAR.facts.model_dump(),
+    "stale_window": CALENDAR.facts.model_dump(),
+    "one_fold": {"fold": 2, "folds": 3},
+    "passes_luck": {**LUCK, "traded": 131, "sessions": 145},
 }
 METRICS = metrics_of(sharpe_ratio=1.204, total_trades=1204)
 

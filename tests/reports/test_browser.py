@@ -7,7 +7,6 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from dosvotos.backtest.compare import compare
 from dosvotos.leakage.report import FeatureReport, Finding, LeakReport
 from dosvotos.reports.comparison import render_comparison
 from dosvotos.reports.leakcheck import render_leakcheck
@@ -15,7 +14,8 @@ from dosvotos.reports.likeness import render_likeness
 from dosvotos.reports.quality import render_quality
 from dosvotos.reports.validation_pack import make_pack
 from dosvotos.simulation.statistics import market_statistics
-from tests.backtest.test_compare import contestant
+from tests.backtest.test_compare import compared, contestant
+from tests.report_factory import evidence_of
 from tests.reports import test_dataset, test_quality, test_training, test_validation_pack
 from tests.simulation.market_factory import market
 
@@ -68,7 +68,8 @@ def fits(browser, tmp_path):
 
 def test_a_comparison_fits(fits):
     names = "exp1_curriculum_aggressive_v1", "exp2_interbank_costs_v1"
-    fits(render_comparison(compare([contestant(name, seed) for seed, name in enumerate(names, 1)]), looks=2))
+    found = compared([contestant(name, seed) for seed, name in enumerate(names, 1)])
+    fits(render_comparison(found, looks=2, evidence=dict.fromkeys(names, evidence_of())))
 
 
 def test_a_dataset_fits(fits, variables):

@@ -12,6 +12,7 @@ from dosvotos.backtest.cuts import Cuts
 from dosvotos.backtest.evidence import INTERVAL, sharpe_difference_draws
 from dosvotos.backtest.metrics import annual_return, drawdowns, sharpe_ratio, sortino_ratio
 from dosvotos.backtest.report import BacktestReport
+from dosvotos.backtest.resampling import Bootstrap
 from dosvotos.backtest.stress import Stress
 from dosvotos.contracts.experiment import ExperimentContract, flatten
 from dosvotos.contracts.records import Record
@@ -92,15 +93,15 @@ class Comparison(Record):
     contracts: tuple[ContractDifference, ...]
 
 
-def compare(contestants: Sequence[Contestant], intersect: bool = False) -> Comparison:
-    """Compare models session by session.
+def sessions_to_compare(contestants: Sequence[Contestant], intersect: bool = False) -> np.ndarray:
+    """Find the sessions on which models can be compared, ``datetime64[D]``, from their bars alone.
 
     Parameters
     ----------
     contestants : sequence of Contestant
-        At least two, of one instrument. The first one's contract says how the bootstrap is drawn.
+        At least two, of one instrument.
     intersect : bool
-        Compare the sessions whose bars are the same in all windows, where not all are.
+        Take the sessions whose bars are the same in all windows, where not all are.
 
     Raises
     ------
@@ -108,33 +109,34 @@ def compare(contestants: Sequence[Contestant], intersect: bool = False) -> Compa
         If the instruments differ; if the bars differ and `intersect` is off, or nothing is left.
     """
     _check_instruments(contestants)
-    windows = [splits_of(one.contract.parameters)["test"].sessions() for one in contestants]
+    windows = _windows(contestants)
     common = _common_sessions(contestants, windows)
-    left_out = {one.name: len(window) - len(common) for one, window in zip(contestants, windows, strict=True)}
-    whole = not any(left_out.values())
-    if not whole and not intersect:
+    if not intersect and any(len(window) > len(common) for window in windows):
         raise ParameterError(_describe_windows(contestants, windows, len(common)))
     if len(common) < 2:
-        names = ", ".join(left_out)
+        names = ", ".join(one.name for one in contestants)
         raise ParameterError(f"compare: {names} share {len(common)} sessions with the same bars")
-    days = common.astype(str)
+    return common
+
+
+def compare(contestants: Sequence[Contestant], sessions: np.ndarray, bootstrap: Bootstrap) -> Comparison:
+    """Compare models session by session, on those that `sessions_to_compare` found."""
+    windows, days = _windows(contestants), sessions.astype(str)
+    left_out = {one.name: len(own) - len(sessions) for one, own in zip(contestants, windows, strict=True)}
+    whole = not any(left_out.values())
     returns = {one.name: np.array([one.report.daily_returns[day] for day in days]) for one in contestants}
-    settings = contestants[0].contract.parameters.evidence
     return Comparison(
         instrument=contestants[0].contract.parameters.experiment.instrument,
         experiments=tuple(one.name for one in contestants),
-        first_session=common[0].astype(object),
-        last_session=common[-1].astype(object),
-        sessions=len(common),
+        first_session=sessions[0].astype(object),
+        last_session=sessions[-1].astype(object),
+        sessions=len(sessions),
         intersected=not whole,
         left_out=left_out,
-        replications=settings.bootstrap_replications,
-        seed=settings.seed,
-        entries=tuple(_entry(one, common, returns[one.name], whole) for one in contestants),
-        pairs=tuple(
-            _pair(a.name, b.name, returns, settings.bootstrap_replications, settings.seed)
-            for a, b in combinations(contestants, 2)
-        ),
+        replications=bootstrap.replications,
+        seed=bootstrap.seed,
+        entries=tuple(_entry(one, sessions, returns[one.name], whole) for one in contestants),
+        pairs=tuple(_pair(a.name, b.name, returns, bootstrap) for a, b in combinations(contestants, 2)),
         contracts=contract_differences({one.name: one.contract for one in contestants}),
     )
 
@@ -152,6 +154,10 @@ def contract_differences(contracts: Mapping[str, ExperimentContract]) -> tuple[C
         for key, values in rows
         if any(value != next(iter(values.values())) for value in values.values())
     )
+
+
+def _windows(contestants: Sequence[Contestant]) -> list[np.ndarray]:
+    return [splits_of(one.contract.parameters)["test"].sessions() for one in contestants]
 
 
 def _check_instruments(contestants: Sequence[Contestant]) -> None:
@@ -217,11 +223,11 @@ def _measure_sessions(one: Contestant, sessions: np.ndarray, returns: np.ndarray
     }
 
 
-def _pair(a: str, b: str, returns: Mapping[str, np.ndarray], replications: int, seed: int) -> Pair:
+def _pair(a: str, b: str, returns: Mapping[str, np.ndarray], bootstrap: Bootstrap) -> Pair:
     one, other = sharpe_ratio(returns[a]), sharpe_ratio(returns[b])
     if one is None or other is None:
         return Pair(a=a, b=b, sharpe_difference=None, interval_90=None, probability_a_beats_b=None)
-    draws = sharpe_difference_draws(returns[a], returns[b], replications, seed)
+    draws = sharpe_difference_draws(returns[a], returns[b], bootstrap)
     low, high = np.quantile(draws, [(1 - INTERVAL) / 2, (1 + INTERVAL) / 2])
     return Pair(
         a=a,

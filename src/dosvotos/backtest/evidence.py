@@ -10,7 +10,9 @@ import numpy as np
 import pandas as pd
 from scipy import linalg, stats
 
+from dosvotos.backtest.luck import passing_sharpe
 from dosvotos.backtest.metrics import sharpe_ratio
+from dosvotos.backtest.resampling import Bootstrap
 from dosvotos.market.calendar import SESSIONS_PER_YEAR
 
 INTERVAL = 0.90
@@ -128,8 +130,8 @@ def min_track_record(moments: Moments, confidence: float, benchmark: float = 0.0
     return float(1 + moments.variance(moments.sharpe) * (z / (moments.sharpe - benchmark)) ** 2)
 
 
-def power(moments: Moments, true_sharpe: float, min_psr: float) -> float | None:
-    """Compute how probably a model of a true annual Sharpe ratio shows a PSR of `min_psr` in such a window.
+def power(moments: Moments, true_sharpe: float, level: float) -> float | None:
+    """Compute how probably a model of a true annual Sharpe ratio shows a p-value of `level` in such a window.
 
     Parameters
     ----------
@@ -137,8 +139,8 @@ def power(moments: Moments, true_sharpe: float, min_psr: float) -> float | None:
         Gives the window's length and the returns' skewness and kurtosis.
     true_sharpe : float
         Annual.
-    min_psr : float
-        Above 0.5.
+    level : float
+        Below 0.5.
 
     Returns
     -------
@@ -147,47 +149,46 @@ def power(moments: Moments, true_sharpe: float, min_psr: float) -> float | None:
     Notes
     -----
     The PSR's own normal approximation, no simulation: estimates of a true Sharpe ratio s scatter around it
-    with variance ``moments.variance(s) / (n - 1)``; the lowest estimate that passes solves a quadratic.
+    with variance ``moments.variance(s) / (n - 1)``; the lowest estimate that passes is `passing_sharpe`'s.
     """
-    n, z = moments.n_sessions - 1, stats.norm.ppf(min_psr)
-    # x^2 (n - 1) = z^2 variance(x)
-    square, linear = n - z**2 * (moments.kurtosis - 1) / 4, z**2 * moments.skew
+    needed = passing_sharpe(moments.n_sessions, moments.skew, moments.kurtosis, level)
     daily = true_sharpe / np.sqrt(SESSIONS_PER_YEAR)
-    if square <= 0 or moments.variance(daily) <= 0:
+    if needed is None or moments.variance(daily) <= 0:
         return None
-    needed = (-linear + np.sqrt(linear**2 + 4 * square * z**2)) / (2 * square)
-    return float(stats.norm.cdf((daily - needed) * np.sqrt(n / moments.variance(daily))))
+    distance = (true_sharpe - needed) / np.sqrt(SESSIONS_PER_YEAR)
+    return float(stats.norm.cdf(distance * np.sqrt((moments.n_sessions - 1) / moments.variance(daily))))
 
 
 def family_test(
-    candidate: str, series: pd.DataFrame, n_looks: int, size: float, replications: int, seed: int
+    candidate: str, series: pd.DataFrame, n_models: int, size: float, bootstrap: Bootstrap
 ) -> FamilyTest:
-    """Test the best of several looks at one window against doing nothing.
+    """Test the best of several models on one window against doing nothing.
 
     Parameters
     ----------
     candidate : str
         Column of the model in question.
     series : DataFrame of shape (n_sessions, n_series)
-        Daily net returns of every look whose series is stored, no NaN.
-    n_looks : int
-        All looks; those without a series raise the multiplicity.
+        Daily net returns of every model whose series is stored, no NaN.
+    n_models : int
+        All models; those without a series raise the multiplicity.
     size : float
         Level of the superior set.
-    replications, seed : int
+    bootstrap : Bootstrap
 
     Notes
     -----
     Hansen's SPA (consistent p-value) and Romano and Wolf's StepM under the stationary bootstrap, on returns
     scaled to equal volatility, since arch's SPA takes an unstudentised maximum. The figures are those of
-    arch's ``SPA`` and ``StepM`` for the same seed and block; here all resampled means come from one product
-    of matrices, fast enough to measure the gate itself.
+    arch's ``SPA`` and ``StepM`` for the same seed and block, but that b of B resamples beyond the observed
+    maximum give the p-value (b + 1) / (B + 1), which is never 0; here all resampled means come from one
+    product of matrices, fast enough to measure the gate itself.
 
     Blocks of the optimal length and of single sessions must agree: the larger p-value counts, and the model
     has to be superior under both. In short windows blocks follow chance autocorrelation, and where that is
     negative they make a mean look surer than it is.
 
-    With looks that left no series, the p-value is multiplied and the size divided by looks / series
+    With models that left no series, the p-value is multiplied and the size divided by models / series
     (Bonferroni). A series that never moves, such as that of a model that never trades, proves nothing and
     counts as none; a window of fewer than three sessions proves nothing at all.
     """
@@ -196,11 +197,11 @@ def family_test(
         return FamilyTest(1.0, False)
     moving = series.loc[:, spread > _NO_VARIANCE]
     scaled = (moving / spread[moving.columns]).to_numpy()
-    multiplicity = max(n_looks, scaled.shape[1]) / scaled.shape[1]
+    multiplicity = max(n_models, scaled.shape[1]) / scaled.shape[1]
     own = moving.columns.get_loc(candidate)
     p_value, superior = 0.0, True
     for block in {1, _block_size(series[candidate])}:
-        weights = _session_weights(len(scaled), block, replications, seed)
+        weights = _session_weights(len(scaled), block, *bootstrap)
         p_by_block, in_set = _spa_and_step(scaled, weights, block, size / multiplicity)
         p_value, superior = max(p_value, p_by_block), superior and bool(in_set[own])
     return FamilyTest(min(1.0, p_value * multiplicity), superior)
@@ -213,7 +214,8 @@ def _spa_and_step(
     means = scaled.mean(axis=0)
     drawn = weights @ scaled
     drawn -= np.where(means >= _poor_mean(scaled, block), means, 0.0)
-    return float((drawn.max(axis=1) > means.max()).mean()), _superior(means, drawn, size)
+    beyond = int((drawn.max(axis=1) > means.max()).sum())
+    return (beyond + 1) / (len(drawn) + 1), _superior(means, drawn, size)
 
 
 def _superior(means: np.ndarray, drawn: np.ndarray, size: float) -> np.ndarray:
@@ -240,13 +242,13 @@ def _poor_mean(scaled: np.ndarray, block: int) -> np.ndarray:
     return result
 
 
-def resampled_intervals(returns: np.ndarray, replications: int, seed: int) -> dict[str, Interval] | None:
+def resampled_intervals(returns: np.ndarray, bootstrap: Bootstrap) -> dict[str, Interval] | None:
     """Estimate 90% intervals of annual Sharpe ratio, total return and largest fall; None without variance.
 
     Parameters
     ----------
     returns : ndarray of shape (n_sessions,), daily net returns
-    replications, seed : int
+    bootstrap : Bootstrap
 
     Returns
     -------
@@ -261,7 +263,7 @@ def resampled_intervals(returns: np.ndarray, replications: int, seed: int) -> di
     if moments_of(returns) is None:
         return None
     block = _block_size(pd.Series(returns))
-    windows = returns[_resampled_sessions(len(returns), block, replications, seed)]
+    windows = returns[_resampled_sessions(len(returns), block, *bootstrap)]
     observed, drawn = _figures(returns[None]), _figures(windows)
     tails = [(1 - INTERVAL) / 2, (1 + INTERVAL) / 2]
     bounds = {name: np.nanquantile(values, tails) for name, values in drawn.items()}
@@ -286,7 +288,7 @@ def _figures(windows: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def sharpe_difference_interval(
-    new: np.ndarray, old: np.ndarray, replications: int, seed: int
+    new: np.ndarray, old: np.ndarray, bootstrap: Bootstrap
 ) -> tuple[float, float] | None:
     """Estimate the 90% interval of the difference of two annual Sharpe ratios on the same sessions, paired.
 
@@ -294,19 +296,19 @@ def sharpe_difference_interval(
     """
     if sharpe_ratio(new) is None or sharpe_ratio(old) is None:
         return None
-    draws = sharpe_difference_draws(new, old, replications, seed)
+    draws = sharpe_difference_draws(new, old, bootstrap)
     tail = (1 - INTERVAL) / 2
     low, high = np.percentile(draws, [100 * tail, 100 * (1 - tail)])
     return float(low), float(high)
 
 
-def sharpe_difference_draws(new: np.ndarray, old: np.ndarray, replications: int, seed: int) -> np.ndarray:
+def sharpe_difference_draws(new: np.ndarray, old: np.ndarray, bootstrap: Bootstrap) -> np.ndarray:
     """Draw differences of two annual Sharpe ratios on resampled sessions, paired, shape (replications,)."""
     from arch.bootstrap import StationaryBootstrap
 
     pairs = np.column_stack([new, old])
-    bootstrap = StationaryBootstrap(_block_size(pd.Series(new - old)), pairs, seed=seed)
-    draws: np.ndarray = bootstrap.apply(_difference, reps=replications)[:, 0]
+    resampling = StationaryBootstrap(_block_size(pd.Series(new - old)), pairs, seed=bootstrap.seed)
+    draws: np.ndarray = resampling.apply(_difference, reps=bootstrap.replications)[:, 0]
     return draws
 
 

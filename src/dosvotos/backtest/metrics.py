@@ -77,7 +77,17 @@ def daily_returns(equity: np.ndarray, times: pd.DatetimeIndex, sessions: np.ndar
 
     A session without bars returns 0.
     """
-    last_bar = np.searchsorted(session_dates(times), sessions, side="right") - 1
+    return returns_between(equity, last_bars(times, sessions))
+
+
+def last_bars(times: pd.DatetimeIndex, sessions: np.ndarray) -> np.ndarray:
+    """Find each session's last bar, or the last before it; -1 before the first bar."""
+    found: np.ndarray = np.searchsorted(session_dates(times), sessions, side="right") - 1
+    return found
+
+
+def returns_between(equity: np.ndarray, last_bar: np.ndarray) -> np.ndarray:
+    """Compute the returns between sessions' last bars, as `daily_returns` does."""
     ends = np.where(last_bar >= 0, equity[np.maximum(last_bar, 0)], equity[0])
     before = np.concatenate([[equity[0]], ends[:-1]])
     alive = before > 0

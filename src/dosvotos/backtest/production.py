@@ -8,7 +8,7 @@ from dosvotos.backtest.cuts import Cuts
 from dosvotos.backtest.evidence import sharpe_difference_interval
 from dosvotos.backtest.metrics import Metrics, SpecifiedMetrics
 from dosvotos.backtest.report import BacktestReport, Curve, Trade
-from dosvotos.contracts.parameters import EvidenceParams
+from dosvotos.backtest.resampling import Bootstrap
 from dosvotos.contracts.records import Record
 
 _MIN_OLD_SHARPE = 0.10
@@ -54,7 +54,7 @@ class ComparisonReport(Record):
 
 
 def make_comparison(
-    report: BacktestReport, production: ProductionBacktest, threshold: float, settings: EvidenceParams
+    report: BacktestReport, production: ProductionBacktest, threshold: float, bootstrap: Bootstrap
 ) -> ComparisonReport:
     """Compare a candidate with the production model.
 
@@ -65,8 +65,7 @@ def make_comparison(
         On the same sessions.
     threshold : float
         What `sharpe_improvement` must exceed.
-    settings : EvidenceParams
-        How the bootstrap is drawn.
+    bootstrap : Bootstrap
     """
     about: dict[str, Any] = {
         "model_id": report.model_id,
@@ -81,8 +80,7 @@ def make_comparison(
     interval = sharpe_difference_interval(
         np.array(list(report.daily_returns.values())),
         np.array(list(production.daily_returns.values())),
-        settings.bootstrap_replications,
-        settings.seed,
+        bootstrap,
     )
     sharpe, drawdown = improvements(report.metrics, production.metrics)
     clear = interval is not None and interval[0] > 0

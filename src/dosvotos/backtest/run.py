@@ -16,7 +16,7 @@ from dosvotos.simulation.oracle import oracle_targets
 
 
 def run_backtest(
-    policy: ServedPolicy, rows: pd.DataFrame, sessions: np.ndarray, parameters: Parameters
+    policy: ServedPolicy, rows: pd.DataFrame, sessions: np.ndarray, parameters: Parameters, seed: int
 ) -> BacktestResult:
     """Run the served policy over a window, and what a proposal sets beside it.
 
@@ -28,7 +28,9 @@ def run_backtest(
     sessions : ndarray of shape (n_sessions,), datetime64[D]
         The window's scheduled sessions.
     parameters : Parameters
-        The experiment's, for costs, financing and the random traders.
+        The experiment's, for costs, financing and how many random traders there are.
+    seed : int
+        Of the random traders.
     """
     tape = Tape.from_rows(rows)
     targets = policy_targets(policy, rows)
@@ -41,7 +43,7 @@ def run_backtest(
         metrics_with_financing=with_financing,
         financing_note=financing_note,
         stress=stress(tape, targets, sessions, parameters.trading),
-        naive=_naive(account, tape, parameters, sessions),
+        naive=_naive(account, tape, parameters, sessions, seed),
         oracle_sharpe=_oracle_sharpe(tape, rows, parameters, sessions),
     )
 
@@ -63,13 +65,13 @@ def _financed(
         return None, str(error)
 
 
-def _naive(account: Account, tape: Tape, parameters: Parameters, sessions: np.ndarray) -> Naive:
+def _naive(account: Account, tape: Tape, parameters: Parameters, sessions: np.ndarray, seed: int) -> Naive:
     trading, evidence = parameters.trading, parameters.evidence
 
     def always(side: int) -> Metrics:
         return measure(trade(tape, np.full(len(tape.close), side), parameters), tape.times, sessions)
 
-    traders = random_traders(account.position, evidence.n_random_traders, evidence.seed)
+    traders = random_traders(account.position, evidence.n_random_traders, seed)
     random_sharpe = random_sharpe_percentile(
         tape,
         sessions,

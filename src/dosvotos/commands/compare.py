@@ -2,27 +2,33 @@
 
 import json
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 from sqlalchemy import Engine, Row
 
-from dosvotos.backtest.compare import Comparison, Contestant, compare
+from dosvotos.backtest.compare import Comparison, Contestant, compare, sessions_to_compare
 from dosvotos.backtest.report import BacktestReport
 from dosvotos.console import open_console, plain_table
 from dosvotos.contracts.experiment import ExperimentContract
 from dosvotos.database.connection import reading
 from dosvotos.database.contracts import ContractRegistry
-from dosvotos.database.ledger import TrialLedger, look_of
+from dosvotos.database.ledger import TrialLedger, look_at, look_of
 from dosvotos.database.market_data import BarTable
 from dosvotos.database.registry import list_proposals
 from dosvotos.errors import LineageError, ParameterError
 from dosvotos.files import write_file
 from dosvotos.market.dataset import select_bars
-from dosvotos.market.splits import splits_of
+from dosvotos.market.splits import Split, splits_of
 from dosvotos.promotion.dossier import read_report
+from dosvotos.promotion.evidence import Evidence
+from dosvotos.promotion.gate_policy import packaged_policy
+from dosvotos.promotion.proposal import stored_evidence
 from dosvotos.reports.comparison import metric_rows, pair_rows, render_comparison
+from dosvotos.reports.evidence import evidence_table
 
 
 class Written(NamedTuple):
@@ -30,12 +36,16 @@ class Written(NamedTuple):
 
     comparison: Comparison
     looks: int
+    evidence: dict[str, Evidence | None]
+    """Of each model's proposal, by experiment; None where an older version wrote it."""
     page: Path
     data: Path
 
 
-def write_comparison(engine: Engine, experiments: Sequence[str], folder: Path, intersect: bool) -> Written:
-    """Compare the latest proposals of experiments and write page and JSON.
+def write_comparison(
+    engine: Engine, experiments: Sequence[str], folder: Path, intersect: bool, now: datetime
+) -> Written:
+    """Compare the latest proposals of experiments and write page and JSON; looks are written at `now`.
 
     Raises
     ------
@@ -43,14 +53,17 @@ def write_comparison(engine: Engine, experiments: Sequence[str], folder: Path, i
         If an experiment has no proposal, its files are not those L4 wrote, or the two do not go together.
     """
     contestants = [_contestant(engine, name) for name in experiments]
-    comparison = compare(contestants, intersect)
-    looks = _looks(engine, contestants)
+    sessions = sessions_to_compare(contestants, intersect)
+    looks = _record_looks(engine, contestants, sessions, now)
+    comparison = compare(contestants, sessions, packaged_policy().evidence.bootstrap)
     name = "comparison_" + "_vs_".join(experiments)
     page, data = folder / f"{name}.html", folder / f"{name}.json"
-    write_file(page, render_comparison(comparison, looks).encode())
-    content = {**comparison.model_dump(mode="json"), "looks": looks}
+    evidence = {name: stored_evidence(_latest(engine, name)) for name in experiments}
+    write_file(page, render_comparison(comparison, looks, evidence).encode())
+    shown = {name: one and one.model_dump(mode="json") for name, one in evidence.items()}
+    content = {**comparison.model_dump(mode="json"), "looks": looks, "evidence": shown}
     write_file(data, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
-    return Written(comparison, looks, page, data)
+    return Written(comparison, looks, evidence, page, data)
 
 
 def print_comparison(written: Written) -> None:
@@ -67,6 +80,10 @@ def print_comparison(written: Written) -> None:
     for row in pair_rows(comparison):
         pairs.add_row(*row)
     console.print(pairs)
+    proofs = plain_table("evidence on its own window", *comparison.experiments)
+    for row in evidence_table(written.evidence):
+        proofs.add_row(*row)
+    console.print(proofs)
     if comparison.intersected:
         left_out = ", ".join(f"{name} {count}" for name, count in comparison.left_out.items())
         console.print(f"intersected: only sessions with the same bars; left out: {left_out}", style="yellow")
@@ -109,18 +126,20 @@ def _closes(engine: Engine, row: Row[Any], contract: ExperimentContract) -> pd.S
     return closes
 
 
-def _looks(engine: Engine, contestants: Sequence[Contestant]) -> int:
-    """Count the models that have seen a day of these windows.
+def _record_looks(
+    engine: Engine, contestants: Sequence[Contestant], sessions: np.ndarray, now: datetime
+) -> int:
+    """Write each model's look at the compared sessions, and count the models that have seen one of them.
 
-    Each model here looked at its own window when L4 opened it. Looking again at that window, or at part of
-    it, is no new look, so nothing is written.
+    Where these are a model's whole test window, L4 wrote that look already.
     """
+    compared = Split("compared", sessions[0].astype(object), sessions[-1].astype(object))
     seen = set()
     for one in contestants:
-        look = look_of(one.contract, one.report.model_hash)
-        ledger = TrialLedger(engine, one.contract.parameters.experiment.instrument)
-        rows = ledger.overlapping(look)
-        if look.model_hash not in {row.model_hash for row in rows}:
-            raise LineageError(f"{one.name}: the trial ledger knows no look of {one.model_id}; run L4 again")
-        seen |= {row.model_hash for row in rows}
+        parameters, model_hash = one.contract.parameters, one.report.model_hash
+        ledger = TrialLedger(engine, parameters.experiment.instrument)
+        ledger.require(look_of(one.contract, model_hash))
+        ledger.record(look_at(parameters, model_hash, compared), one.name, now)
+        overlapping = (row for row in ledger.looks(parameters.feed) if compared.first <= row.window_end)
+        seen |= {row.model_hash for row in overlapping if row.window_start <= compared.last}
     return len(seen)

@@ -1,6 +1,7 @@
 """``dosvotos``: what is not a pipeline run."""
 
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -138,7 +139,8 @@ def compare(experiments: tuple[str, ...], intersect: bool, out: Path) -> None:
         raise click.UsageError("name at least two experiments, each once")
     from dosvotos.commands.compare import print_comparison, write_comparison
 
-    written = write_comparison(open_existing(database_url()), experiments, out, intersect)
+    now = datetime.now(UTC)
+    written = write_comparison(open_existing(database_url()), experiments, out, intersect, now)
     print_comparison(written)
     click.echo(f"see {written.page} and {written.data.name}")
 

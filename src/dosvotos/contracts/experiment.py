@@ -7,6 +7,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, model_validator
 
 from dosvotos.contracts import features
 from dosvotos.contracts.parameters import Parameters, read_parameters
+from dosvotos.contracts.window import JudgedWindow, WindowFacts, WindowStatus
 from dosvotos.errors import ContractError, ParameterError
 from dosvotos.hashing import digest_json
 
@@ -38,6 +39,9 @@ class ExperimentContract(BaseModel):
     created_at: AwareDatetime
     trained_by: str
     immutable: Literal[True] = True
+    window_status: WindowStatus | None = None
+    """Who chose the test window, judged when the contract was made; None in contracts from before."""
+    window_facts: WindowFacts | None = None
 
     @model_validator(mode="after")
     def _hash_holds(self) -> Self:
@@ -83,7 +87,11 @@ def contract_id_of(parameters: Parameters) -> str:
 
 
 def make_contract(
-    parameters: Parameters, test_end: date, trained_by: str, data_as_of: AwareDatetime | None = None
+    parameters: Parameters,
+    test_end: date,
+    trained_by: str,
+    data_as_of: AwareDatetime | None = None,
+    window: JudgedWindow | None = None,
 ) -> ExperimentContract:
     """Freeze an experiment as of ``parameters.data_acquisition.as_of``, or on older data as told."""
     experiment = parameters.experiment
@@ -108,6 +116,8 @@ def make_contract(
         data_as_of=data_as_of or now,
         created_at=now,
         trained_by=trained_by,
+        window_status=window.status if window else None,
+        window_facts=window.facts if window else None,
     )
 
 
@@ -144,7 +154,10 @@ def next_fold(contract: ExperimentContract, parameters: Parameters, trained_by: 
     """
     splits = parameters.splits.model_copy(update={"fold": contract.parameters.splits.fold})
     check_unchanged(contract, parameters.model_copy(update={"splits": splits}))
-    return make_contract(parameters, contract.test_end, trained_by, contract.data_as_of)
+    window = None
+    if contract.window_status and contract.window_facts:
+        window = JudgedWindow(contract.window_status, contract.window_facts)
+    return make_contract(parameters, contract.test_end, trained_by, contract.data_as_of, window)
 
 
 def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -71,11 +71,13 @@ class SampleMarketParams(Section):
     """Correlation of the planted signal with a session's drift; 0 plants nothing."""
     hazards: Annotated[tuple[Hazard, ...], BeforeValidator(_hazards_by_name)] = ()
     """Defects put into what is delivered: ``none``, ``all`` or a list of names."""
+    test_end: Annotated[Day | None, Field(exclude_if=lambda day: day is None)] = None
+    """Stands for the wall clock: a test without a stated end goes to the last session by then."""
 
     @property
     def feed(self) -> str:
-        """``sample-`` and 12 digits that change with any parameter and with the simulator's version."""
-        content = {"simulator": SIMULATOR_VERSION, **self.model_dump(mode="json")}
+        """``sample-`` and 12 digits that change with the simulator's version and all that makes its bars."""
+        content = {"simulator": SIMULATOR_VERSION, **self.model_dump(mode="json", exclude={"test_end"})}
         return f"sample-{short(digest_json(content))}"
 
 
@@ -195,19 +197,13 @@ class QualityThresholdsParams(Section):
 
 
 class EvidenceParams(Section):
-    """How much luck the first vote tolerates."""
+    """What the first vote asks beyond the house's policy, never less."""
 
-    min_psr: Fraction
-    """Probabilistic Sharpe ratio needed at the first look."""
-    max_spa_p_value: Fraction
-    """SPA p-value and StepM size at every later look."""
     min_positive_seeds: Fraction
     prior_trials: NonNegativeInt
     """Looks at the test window made outside this ledger."""
     n_random_traders: Annotated[int, Field(ge=20)]
     naive_percentile: Annotated[float, Field(gt=0, lt=100)]
-    bootstrap_replications: Annotated[int, Field(ge=100)]
-    seed: NonNegativeInt
 
 
 class FeaturesParams(Section):
@@ -265,6 +261,11 @@ class TradingParams(Section):
     """In the account's currency, USD."""
     costs: CostsParams
     financing: Literal["none", "policy_rates"]
+
+    @property
+    def digest(self) -> str:
+        """Hash of everything an account depends on beside bars and decisions."""
+        return digest_json(self.model_dump(mode="json"))
 
 
 class RewardParams(Section):

@@ -5,31 +5,50 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Engine, Row, and_, insert, select, update
+from sqlalchemy import Engine, Row, and_, func, insert, select, update
 
 from dosvotos.contracts.experiment import ExperimentContract
+from dosvotos.contracts.parameters import Parameters
 from dosvotos.contracts.records import LedgerGenesis
 from dosvotos.database.connection import reading, writing
-from dosvotos.database.tables import ledger_genesis, oos_trials
+from dosvotos.database.tables import UNKNOWN_ACCOUNT, ledger_genesis, oos_trials
 from dosvotos.errors import LineageError
 from dosvotos.hashing import short
-from dosvotos.market.splits import splits_of
+from dosvotos.market.splits import Split, splits_of
 
 
 class Look(NamedTuple):
-    """One model at one window of one market; the same three again are the same look."""
+    """One model's account on one window of one market; the same five again are the same look."""
 
     feed: str
     model_hash: str
     window_start: date
+    """First scheduled session."""
     window_end: date
+    """Last scheduled session."""
+    account_digest: str
+    """Of what fills cost and the account starts with: ``TradingParams.digest``."""
+
+
+class LookHistory(NamedTuple):
+    """A look as it stands in the ledger, and every look at its market that was written before it."""
+
+    own: Row[Any]
+    earlier: list[Row[Any]]
+    """Oldest first."""
+
+
+def look_at(parameters: Parameters, model_hash: str, window: Split) -> Look:
+    """Make the look of a model, under an experiment's costs and fills, at the sessions of a window."""
+    sessions = window.sessions()
+    first, last = sessions[0].astype(object), sessions[-1].astype(object)
+    return Look(parameters.feed, model_hash, first, last, parameters.trading.digest)
 
 
 def look_of(contract: ExperimentContract, model_hash: str) -> Look:
     """Make the look of a model at its contract's test window."""
     parameters = contract.parameters
-    test = splits_of(parameters)["test"]
-    return Look(parameters.feed, model_hash, test.first, test.last)
+    return look_at(parameters, model_hash, splits_of(parameters)["test"])
 
 
 @dataclass(frozen=True)
@@ -40,7 +59,7 @@ class TrialLedger:
     instrument: str
 
     def record(self, look: Look, experiment_name: str, now: datetime) -> None:
-        """Write a look, unless it stands already."""
+        """Write a look, unless it stands already; `now` is the wall clock's."""
         with writing(self.engine) as connection:
             if connection.execute(select(ledger_genesis.c.id)).first() is None:
                 connection.execute(insert(ledger_genesis).values(id=str(uuid.uuid4()), created_at=now))
@@ -56,12 +75,7 @@ class TrialLedger:
         LineageError
             If the look was never written.
         """
-        with reading(self.engine) as connection:
-            if connection.execute(select(oos_trials.c.id).where(self._same(look))).first() is None:
-                raise LineageError(
-                    f"trial ledger: no look of model {short(look.model_hash)} at {look.window_start} to "
-                    f"{look.window_end}; run the backtest pipeline from open_test"
-                )
+        self.history(look)
 
     def store(self, look: Look, daily_returns: dict[str, float]) -> None:
         """Attach a look's daily returns (by ISO date) once; later calls change nothing."""
@@ -70,17 +84,39 @@ class TrialLedger:
             open_look = and_(self._same(look), t.c.daily_returns.is_(None))
             connection.execute(update(t).where(open_look).values(daily_returns=daily_returns))
 
-    def overlapping(self, look: Look) -> list[Row[Any]]:
-        """List every look at a window that shares a day with this one, itself included, oldest first."""
+    def history(self, look: Look) -> LookHistory:
+        """Read a look and every look at its market written before it.
+
+        Raises
+        ------
+        LineageError
+            If the look was never written.
+        """
         t = oos_trials
-        query = (
-            select(t)
-            .where(t.c.instrument == self.instrument, t.c.feed == look.feed)
-            .where(t.c.window_start <= look.window_end, t.c.window_end >= look.window_start)
-            .order_by(t.c.id)
-        )
+        market = select(t).where(t.c.instrument == self.instrument, t.c.feed == look.feed).order_by(t.c.id)
         with reading(self.engine) as connection:
-            return list(connection.execute(query).all())
+            own = connection.execute(market.where(self._same(look))).first()
+            if own is None:
+                raise LineageError(
+                    f"trial ledger: no look of model {short(look.model_hash)} at {look.window_start} to "
+                    f"{look.window_end}; run the backtest pipeline from open_test"
+                )
+            return LookHistory(own, list(connection.execute(market.where(t.c.id < own.id)).all()))
+
+    def looks(self, feed: str | None = None) -> list[Row[Any]]:
+        """List all looks at the instrument, or at one of its markets, oldest first."""
+        t = oos_trials
+        query = select(t).where(t.c.instrument == self.instrument).order_by(t.c.id)
+        with reading(self.engine) as connection:
+            return list(connection.execute(query if feed is None else query.where(t.c.feed == feed)).all())
+
+    def newest_session(self, feed: str) -> date | None:
+        """Find the last session of a market that any look has seen; None without a look."""
+        t = oos_trials
+        query = select(func.max(t.c.window_end)).where(t.c.instrument == self.instrument, t.c.feed == feed)
+        with reading(self.engine) as connection:
+            newest: date | None = connection.execute(query).scalar_one()
+        return newest
 
     def genesis(self) -> LedgerGenesis:
         """Read the ledger's id and birth."""
@@ -89,6 +125,9 @@ class TrialLedger:
         return LedgerGenesis(id=row.id, created_at=row.created_at.isoformat())
 
     def _same(self, look: Look) -> Any:
+        """Match a look; one from before accounts were told apart is the same whatever its account."""
         t = oos_trials
         columns = {**look._asdict(), "instrument": self.instrument}
-        return and_(*(t.c[name] == value for name, value in columns.items()))
+        account = columns.pop("account_digest")
+        same = (t.c[name] == value for name, value in columns.items())
+        return and_(*same, t.c.account_digest.in_([account, UNKNOWN_ACCOUNT]))

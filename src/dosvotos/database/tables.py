@@ -81,6 +81,8 @@ experiment_contracts = sa.Table(
     sa.Column("data_as_of", UTCDateTime, nullable=False),
     sa.Column("trained_by", sa.String(255), nullable=False),
     sa.Column("created_at", UTCDateTime, nullable=False),
+    sa.Column("window_status", sa.String(16)),
+    sa.Column("window_facts", _json()),
     sa.UniqueConstraint("contract_id", "contract_version"),
 )
 
@@ -275,9 +277,13 @@ oos_trials = sa.Table(
     sa.Column("window_end", sa.Date, nullable=False),
     sa.Column("opened_at", UTCDateTime, nullable=False),
     sa.Column("daily_returns", _json()),
-    sa.UniqueConstraint("instrument", "feed", "model_hash", "window_start", "window_end"),
+    sa.Column("account_digest", sa.String(64), nullable=False),
+    sa.UniqueConstraint("instrument", "feed", "model_hash", "window_start", "window_end", "account_digest"),
 )
 """Every look at an out-of-sample window, written before the window is opened; its returns follow once."""
+
+UNKNOWN_ACCOUNT = "before accounts were told apart"
+"""The account digest of looks that were written before there was one."""
 
 inference_features_5m = sa.Table(
     "inference_features_5m",

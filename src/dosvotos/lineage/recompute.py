@@ -37,6 +37,7 @@ from dosvotos.market.missing import missing_reasons
 from dosvotos.market.normalization import NormStats, fit_norm_stats
 from dosvotos.market.splits import splits_of
 from dosvotos.policy.bundle import Bundle
+from dosvotos.promotion.gate_policy import GatePolicy
 
 _YAML: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """The safe loader in C, which is ten times as fast, where PyYAML has it."""
@@ -75,6 +76,7 @@ def recompute(
     candidate: Bundle,
     recorded: RecordedTraining,
     production: Baseline | None,
+    policy: GatePolicy,
 ) -> PipelineRecords:
     """Make the records of L2 to L4 again.
 
@@ -87,6 +89,8 @@ def recompute(
     candidate : Bundle
     recorded : RecordedTraining
     production : Baseline or None
+    policy : GatePolicy
+        The house's, for how windows and traders are drawn.
 
     Raises
     ------
@@ -98,9 +102,9 @@ def recompute(
     norm_stats = fit_norm_stats(splits["train"])
     dataset = make_dataset_record(contract, history, splits, norm_stats)
     training = make_training_record(contract, dataset, candidate, recorded)
-    report = make_report(contract, dataset, training, candidate, splits["test"])
+    report = make_report(contract, dataset, training, candidate, splits["test"], policy)
     baseline = backtest_baseline(contract, candidate, production, splits["test"])
-    comparison = compare(contract, report, baseline)
+    comparison = compare(contract, report, baseline, policy)
     backtest = make_backtest_record(dataset, training, report, comparison)
     return PipelineRecords(
         dataset=dataset, training=training, backtest=backtest, report=report, comparison=comparison
@@ -193,10 +197,11 @@ def make_report(
     training: TrainingRecord,
     candidate: Bundle,
     test: pd.DataFrame,
+    policy: GatePolicy,
 ) -> BacktestReport:
     """Run the served policy over the test window, beside strategies without skill."""
-    window = splits_of(contract.parameters)["test"]
-    result = run_backtest(candidate.policy, test, window.sessions(), contract.parameters)
+    window, seed = splits_of(contract.parameters)["test"], policy.evidence.seed
+    result = run_backtest(candidate.policy, test, window.sessions(), contract.parameters, seed)
     return BacktestReport(
         **dict(result),
         model_id=training.model_id,
@@ -228,12 +233,11 @@ def backtest_baseline(
 
 
 def compare(
-    contract: ExperimentContract, report: BacktestReport, baseline: ProductionBacktest
+    contract: ExperimentContract, report: BacktestReport, baseline: ProductionBacktest, policy: GatePolicy
 ) -> ComparisonReport:
     """Compare the candidate with the production model, the paired difference and its interval included."""
-    parameters = contract.parameters
-    threshold = parameters.quality_thresholds.success_criteria.improvement_threshold
-    return make_comparison(report, baseline, threshold, parameters.evidence)
+    threshold = contract.parameters.quality_thresholds.success_criteria.improvement_threshold
+    return make_comparison(report, baseline, threshold, policy.evidence.bootstrap)
 
 
 def make_backtest_record(

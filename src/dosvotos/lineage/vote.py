@@ -32,6 +32,7 @@ from dosvotos.promotion.criteria import name_links
 from dosvotos.promotion.decision import DecisionResult, Vote, check_text, check_vote, decide
 from dosvotos.promotion.dossier import FILE_NAMES, Dossier, DossierRun, dossier_files, with_run, write_dossier
 from dosvotos.promotion.evidence import make_evidence
+from dosvotos.promotion.gate_policy import packaged_policy
 from dosvotos.promotion.proposal import make_proposal
 from dosvotos.promotion.registration import NewProposal, ProposalRegistry, records_of
 from dosvotos.sealed import is_whole, seal
@@ -186,15 +187,16 @@ def _make_again(
         baseline = find_model(connection, baseline_id) if baseline_id else None
     if baseline_id and baseline is None:
         raise LineageError(f"comparison: {baseline_id}, the production model then, is not in the registry")
-    made = recompute(contract, history, candidate, training, baseline_of(baseline))
+    policy = packaged_policy()
+    made = recompute(contract, history, candidate, training, baseline_of(baseline), policy)
     layers = LayerRecords(
         contract=contract,
         **{name: getattr(made, name) for name in ("dataset", "training", "backtest")},
         chain=unbroken_chain(contract, made, candidate),
     )
     ledger = TrialLedger(engine, instrument)
-    looks = ledger.overlapping(look_of(contract, made.training.model_hash))
-    evidence = make_evidence(layers, made.report, looks, ledger.genesis())
+    own, earlier = ledger.history(look_of(contract, made.training.model_hash))
+    evidence = make_evidence(layers, made.report, own, earlier, ledger.genesis(), policy)
     proposal = make_proposal(layers, made.report, made.comparison, evidence)
     return made, NewProposal(proposal, layers, made.report, made.comparison, contract.created_at)
 

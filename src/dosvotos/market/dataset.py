@@ -24,7 +24,7 @@ _FETCHED_IN_TIME = pd.Timedelta(days=7)
 
 
 def resolve_test_end(parameters: Parameters, bar_times: pd.DatetimeIndex) -> date:
-    """Return the stated end of test, or else the last complete session stored.
+    """Return the stated end of test, or else the last complete session stored, by `sample_market.test_end`.
 
     Raises
     ------
@@ -37,7 +37,9 @@ def resolve_test_end(parameters: Parameters, bar_times: pd.DatetimeIndex) -> dat
             "run 'kedro run --pipelines data_acquisition' first"
         )
     last = last_complete_session(bar_times)
-    stated = parameters.date_ranges.test.end
+    stated, clock = parameters.date_ranges.test.end, parameters.sample_market.test_end
+    if stated is None and clock is not None and parameters.data_acquisition.source == "sample":
+        return last_complete_session(bar_times[session_dates(bar_times) <= np.datetime64(clock)])
     if stated is not None and stated > last and len(scheduled_sessions(last, stated)) > 1:
         raise DataError(f"date_ranges.test.end: {stated} lies after the last complete session stored, {last}")
     return stated or last

@@ -6,23 +6,23 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from pydantic import ConfigDict, computed_field
-from sqlalchemy import Row
 
 from dosvotos.backtest.evidence import (
-    FamilyTest,
     Interval,
     Moments,
     deflated_sharpe_ratio,
-    family_test,
     min_track_record,
     moments_of,
     power,
-    probabilistic_sharpe_ratio,
     resampled_intervals,
 )
+from dosvotos.backtest.luck import passing_sharpe
 from dosvotos.backtest.report import BacktestReport
-from dosvotos.contracts.parameters import EvidenceParams
+from dosvotos.contracts.experiment import ExperimentContract
 from dosvotos.contracts.records import LayerRecords, LedgerGenesis, Record, SeedRecord, SplitRecord
+from dosvotos.contracts.window import WindowStatus
+from dosvotos.promotion.gate_policy import EvidenceFloors, GatePolicy
+from dosvotos.promotion.luck import LookRow, Luck, judge_luck, series_on
 from dosvotos.promotion.reasons import Reason, sentence
 from dosvotos.training.results import MIN_SEEDS
 
@@ -38,25 +38,43 @@ class Evidence(Record):
 
     model_config = ConfigDict(extra="ignore")
 
+    policy: int
+    """Version of the house's policy whose levels count."""
     looks: int
-    """Distinct models that have seen this window, this one and declared prior trials included."""
+    """Related looks so far, this one and declared prior trials included."""
+    models: int
+    """Distinct models among those at sessions of this window, this one and declared ones included."""
     prior_trials: int
+    level: float
+    """Chance of luck tolerated at this look."""
+    p_value: float | None
+    """Chance that returns without skill are as good; None if returns do not vary."""
+    passing_sharpe: float | None
+    """Annual Sharpe ratio at which `p_value` would be `level`; None if none would do."""
     psr: float | None
     """Probability that the true Sharpe ratio is above 0."""
+    hac_psr: float | None
+    """The same with a standard error that allows for serial correlation."""
     deflated_sharpe: float | None = None
-    """Probability that it is above what the luckiest of all looks would show; None where that is unknown."""
-    sessions: int = 0
+    """Probability that it is above what the luckiest of all models would show; None where that is unknown."""
+    sessions: int
+    sessions_traded: int
+    """Sessions with a return that is not 0."""
+    last_third_share: float | None
+    """Of the sum of squared returns, the share in the last third of the sessions."""
     min_track_record: int | None = None
-    """Sessions this Sharpe ratio needs to show the PSR asked for; None if it is not positive."""
+    """Sessions this Sharpe ratio needs to show the level by its PSR; None if it is not positive."""
     power: dict[str, float | None] = {}
-    """By true annual Sharpe ratio: the chance that this window would have shown the PSR asked for."""
+    """By true annual Sharpe ratio: the chance that this window would have shown the level."""
     intervals_90: dict[str, Interval] | None = None
     """Of sharpe_ratio, total_return and max_drawdown (between session ends), by resampled windows."""
-    level: float | None = None
-    """What SPA and StepM ask at this look; None at the first."""
+    family_level: float | None = None
+    """What SPA and StepM ask among several models; None where they were not asked."""
     spa_p_value: float | None = None
     in_superior_set: bool | None = None
     luck_excluded: bool
+    window_status: WindowStatus | None
+    """Who chose the window; None in contracts from before windows were judged."""
     beats_naive: bool
     seeds: str
     """How many of the contract's seeds end with a positive return on val, in words."""
@@ -85,7 +103,12 @@ class Evidence(Record):
 
 
 def make_evidence(
-    layers: LayerRecords, report: BacktestReport, looks: Sequence[Row[Any]], ledger: LedgerGenesis
+    layers: LayerRecords,
+    report: BacktestReport,
+    own: LookRow,
+    earlier: Sequence[LookRow],
+    ledger: LedgerGenesis,
+    policy: GatePolicy,
 ) -> Evidence:
     """Assess what a backtest proves.
 
@@ -94,24 +117,31 @@ def make_evidence(
     layers : LayerRecords
         For the contract's rules, the seeds, the test split's coverage and what its vintages prove.
     report : BacktestReport
-    looks : sequence of rows of oos_trials
-        Every look at an overlapping window, this one included.
+    own : LookRow
+        The look whose result this is.
+    earlier : sequence of LookRow
+        Every look at the same market that the ledger has before it.
     ledger : LedgerGenesis
+    policy : GatePolicy
+        The house's; where the experiment is stricter, it counts.
     """
-    parameters, seeds = layers.contract.parameters, layers.training.seeds
-    settings = parameters.evidence
+    contract, seeds, floors = layers.contract, layers.training.seeds, policy.evidence
+    asked, data = contract.parameters.evidence, contract.parameters.quality_thresholds
     returns = pd.Series(report.daily_returns, dtype=float)
-    n_looks = len({row.model_hash for row in looks} | {report.model_hash}) + settings.prior_trials
-    figures, luck = _assess_luck(settings, report.model_hash, returns, looks, n_looks)
+    luck = judge_luck(returns, own, earlier, asked.prior_trials, floors)
     naive = _missing_naive(report)
-    tolerated = parameters.quality_thresholds.max_uncovered_sessions
+    too_few = _missing_seeds(seeds, max(asked.min_positive_seeds, floors.min_positive_seeds))
+    tolerated = min(data.max_uncovered_sessions, floors.max_uncovered_sessions)
     uncovered = _missing_coverage(layers.dataset.splits["test"], tolerated)
-    missing = (*luck, *naive, *_missing_seeds(seeds, settings), *uncovered)
+    window = _missing_calendar(contract)
+    missing = (*luck.not_excluded, *luck.for_a_person, *window, *naive, *too_few, *uncovered)
     return Evidence(
-        looks=n_looks,
-        prior_trials=settings.prior_trials,
-        **figures,
-        luck_excluded=not luck,
+        policy=policy.version,
+        prior_trials=asked.prior_trials,
+        **_figures_of(luck, floors),
+        **_shown(luck, returns, series_on(returns, own, earlier), floors),
+        luck_excluded=not luck.not_excluded,
+        window_status=contract.window_status,
         beats_naive=not naive,
         seeds=_seeds_in_words(seeds),
         val_returns={str(seed.seed): seed.best_val_reward for seed in seeds},
@@ -123,80 +153,58 @@ def make_evidence(
     )
 
 
-def _assess_luck(
-    settings: EvidenceParams, model_hash: str, returns: pd.Series, looks: Sequence[Row[Any]], n_looks: int
-) -> tuple[dict[str, Any], tuple[Reason, ...]]:
-    """Compute the fields of `Evidence` about luck, and why luck is not excluded."""
-    moments = moments_of(returns.to_numpy())
-    psr = probabilistic_sharpe_ratio(moments) if moments else None
-    series = _stored_series(model_hash, returns, looks)
-    family = _family(settings, model_hash, series, n_looks) if n_looks > 1 else None
-    figures = {
-        "psr": psr,
-        "deflated_sharpe": _deflated(moments, series, n_looks),
-        "sessions": len(returns),
-        "min_track_record": _sessions_needed(moments, settings.min_psr),
-        "power": {str(s): power(moments, s, settings.min_psr) if moments else None for s in TRUE_SHARPES},
-        "intervals_90": resampled_intervals(
-            returns.to_numpy(), settings.bootstrap_replications, settings.seed
-        ),
-        "level": level_at(settings, n_looks) if family else None,
+def _figures_of(luck: Luck, floors: EvidenceFloors) -> dict[str, Any]:
+    """Name the figures by which luck was judged as `Evidence` does."""
+    names = ("level", "p_value", "psr", "hac_psr", "sessions", "sessions_traded", "last_third_share")
+    family = luck.family
+    return {
+        **luck.count._asdict(),
+        **{name: getattr(luck, name) for name in names},
+        "family_level": floors.family_level if family else None,
         "spa_p_value": family.spa_p_value if family else None,
         "in_superior_set": family.in_superior_set if family else None,
     }
-    return figures, _missing_luck(settings, psr, n_looks, family)
 
 
-def level_at(settings: EvidenceParams, n_looks: int) -> float:
-    """Divide the level of SPA and StepM by the looks, so that all looks together spend little of it.
-
-    The k-th of k looks alike is found superior by luck with about a k-th of the level. Were the level the
-    same at each, those chances would add up without end, as 1 + 1/2 + 1/3 ...; divided by k they add up to
-    less than 0.65 of it behind the first look.
-    """
-    return settings.max_spa_p_value / n_looks
-
-
-def _stored_series(model_hash: str, returns: pd.Series, looks: Sequence[Row[Any]]) -> pd.DataFrame:
-    """Gather daily returns of every look that covers the window's sessions, the candidate's own first."""
-    series, days = {model_hash: returns.to_list()}, returns.index.to_list()
-    for row in looks:
-        stored = row.daily_returns or {}
-        if row.model_hash not in series and all(day in stored for day in days):
-            series[row.model_hash] = [stored[day] for day in days]
-    return pd.DataFrame(series, index=returns.index)
+def _shown(luck: Luck, returns: pd.Series, series: pd.DataFrame, floors: EvidenceFloors) -> dict[str, Any]:
+    """Compute the figures that inform a person and do not vote."""
+    moments, level = moments_of(returns.to_numpy()), luck.level
+    needed = None
+    if moments:
+        needed = passing_sharpe(moments.n_sessions, moments.skew, moments.kurtosis, level)
+    return {
+        "passing_sharpe": needed,
+        "deflated_sharpe": _deflated(moments, series, luck.count.models),
+        "min_track_record": _sessions_needed(moments, 1 - level),
+        "power": {str(s): power(moments, s, level) if moments else None for s in TRUE_SHARPES},
+        "intervals_90": resampled_intervals(returns.to_numpy(), floors.bootstrap),
+    }
 
 
-def _family(settings: EvidenceParams, model_hash: str, series: pd.DataFrame, n_looks: int) -> FamilyTest:
-    level = level_at(settings, n_looks)
-    return family_test(model_hash, series, n_looks, level, settings.bootstrap_replications, settings.seed)
-
-
-def _deflated(moments: Moments | None, series: pd.DataFrame, n_looks: int) -> float | None:
+def _deflated(moments: Moments | None, series: pd.DataFrame, n_models: int) -> float | None:
     if moments is None:
         return None
     all_moments = [moments_of(series[name].to_numpy()) for name in series]
-    return deflated_sharpe_ratio(moments, np.array([one.sharpe for one in all_moments if one]), n_looks)
+    return deflated_sharpe_ratio(moments, np.array([one.sharpe for one in all_moments if one]), n_models)
 
 
-def _sessions_needed(moments: Moments | None, min_psr: float) -> int | None:
-    needed = min_track_record(moments, min_psr) if moments else None
+def _sessions_needed(moments: Moments | None, confidence: float) -> int | None:
+    needed = min_track_record(moments, confidence) if moments else None
     return None if needed is None else int(np.ceil(needed))
 
 
-def _missing_luck(
-    settings: EvidenceParams, psr: float | None, looks: int, family: FamilyTest | None
-) -> tuple[Reason, ...]:
-    """Say why luck is not excluded, by the first look's rule or among several; empty if it is."""
-    if family is None and psr is None:
-        return (Reason(code="no_variation"),)
-    if family is None:
-        luck = Reason(code="luck", figures={"psr": psr, "needed": settings.min_psr})
-        return () if psr is not None and psr >= settings.min_psr else (luck,)
-    if family.spa_p_value > (level := level_at(settings, looks)):
-        figures = {"looks": looks, "p_value": family.spa_p_value, "level": level}
-        return (Reason(code="luck_of_many", figures=figures),)
-    return () if family.in_superior_set else (Reason(code="others_stand_out", figures={"looks": looks}),)
+def _missing_calendar(contract: ExperimentContract) -> tuple[Reason, ...]:
+    """Name what a person chose about the window; empty if the calendar did."""
+    found = []
+    if contract.window_facts is None:
+        found.append(Reason(code="window_not_judged"))
+    elif contract.window_status != "calendar":
+        figures = contract.window_facts.model_dump(mode="json")
+        found.append(Reason(code=str(contract.window_status), figures=figures))
+    splits = contract.parameters.splits
+    if splits.mode == "walk_forward":
+        found.append(Reason(code="one_fold", figures={"fold": splits.fold, "folds": splits.folds}))
+    return tuple(found)
 
 
 def _missing_naive(report: BacktestReport) -> tuple[Reason, ...]:
@@ -214,8 +222,8 @@ def _missing_naive(report: BacktestReport) -> tuple[Reason, ...]:
     return (Reason(code="naive", figures={"own": own, "rivals": better}),) if better else ()
 
 
-def _missing_seeds(seeds: Sequence[SeedRecord], settings: EvidenceParams) -> tuple[Reason, ...]:
-    n_positive, needed = _positive(seeds), settings.min_positive_seeds
+def _missing_seeds(seeds: Sequence[SeedRecord], needed: float) -> tuple[Reason, ...]:
+    n_positive = _positive(seeds)
     if len(seeds) < MIN_SEEDS or n_positive / len(seeds) >= needed:
         return ()
     return (Reason(code="seeds", figures={"positive": n_positive, "seeds": len(seeds), "needed": needed}),)

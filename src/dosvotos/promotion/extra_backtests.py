@@ -14,7 +14,7 @@ from dosvotos.contracts.experiment import ExperimentContract
 from dosvotos.database.connection import reading
 from dosvotos.database.contracts import ContractRegistry
 from dosvotos.database.history import stored_history
-from dosvotos.database.ledger import Look, TrialLedger
+from dosvotos.database.ledger import TrialLedger, look_at
 from dosvotos.database.market_data import BarTable, StoredMarket
 from dosvotos.database.registry import get_model, get_proposal, is_open, state_of
 from dosvotos.database.requests import ExtraBacktestResult, add_request
@@ -25,6 +25,7 @@ from dosvotos.market.dataset import feature_rows
 from dosvotos.market.splits import Split
 from dosvotos.policy.bundle import open_bundle
 from dosvotos.promotion.dossier import to_json_bytes
+from dosvotos.promotion.gate_policy import packaged_policy
 from dosvotos.sealed import write_sealed
 
 
@@ -91,7 +92,7 @@ def run_request(engine: Engine, request: Row[Any], now: datetime) -> ExtraBackte
     contract = _contract_of(engine, proposal)
     bundle = open_bundle(Path(model.model_path), model.manifest_hash)
     split = Split("extra backtest", request.start_date, request.end_date)
-    look = Look(contract.parameters.feed, model.model_hash, split.first, split.last)
+    look = look_at(contract.parameters, model.model_hash, split)
     ledger = TrialLedger(engine, proposal.instrument)
     is_look = touches_unseen(split.sessions(), model.lineage["date_ranges"])
     if is_look:
@@ -100,7 +101,8 @@ def run_request(engine: Engine, request: Row[Any], now: datetime) -> ExtraBackte
     bars, macro = StoredMarket(engine, proposal.instrument, parameters.feed).tables
     history = stored_history(parameters, bars, macro, request.requested_at, request.end_date)
     rows = split.select(feature_rows(history, parameters))
-    result = run_backtest(bundle.policy, rows, split.sessions(), parameters)
+    seed = packaged_policy().evidence.seed
+    result = run_backtest(bundle.policy, rows, split.sessions(), parameters, seed)
     if is_look:
         ledger.store(look, result.daily_returns)
     report = ExtraBacktestReport(

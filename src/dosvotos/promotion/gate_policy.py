@@ -7,6 +7,7 @@ from typing import Annotated
 import yaml
 from pydantic import Field
 
+from dosvotos.backtest.resampling import Bootstrap
 from dosvotos.contracts.parameters import SuccessCriteriaParams
 from dosvotos.contracts.records import Record
 
@@ -30,6 +31,11 @@ class EvidenceFloors(Record):
     """Share of scheduled test sessions without one complete row."""
     bootstrap_replications: Annotated[int, Field(ge=100)]
     seed: int
+
+    @property
+    def bootstrap(self) -> Bootstrap:
+        """How windows are resampled."""
+        return Bootstrap(self.bootstrap_replications, self.seed)
 
 
 class TripwireBounds(Record):

@@ -119,10 +119,9 @@ def _not_improved(improvement: CriterionResult) -> tuple[Reason, ...]:
 
 
 def _not_luck(evidence: Evidence) -> Reason:
-    if evidence.spa_p_value is None:
-        return Reason(code="passes", figures={"psr": evidence.psr})
-    figures = {"looks": evidence.looks, "p_value": evidence.spa_p_value}
-    return Reason(code="passes_among_many", figures=figures)
+    names = ("p_value", "level", "looks", "models", "sessions")
+    figures = {name: getattr(evidence, name) for name in names}
+    return Reason(code="passes_luck", figures={**figures, "traded": evidence.sessions_traded})
 
 
 def lineage_of(layers: LayerRecords, report: BacktestReport) -> ProposalLineage:

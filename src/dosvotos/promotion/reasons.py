@@ -23,6 +23,8 @@ _CRITERIA = {
     "min_trades": ("number", 0),
 }
 """Kind and least digits of a criterion's two figures."""
+_P_VALUES = {"luck_p_value", "luck_of_models", "passes_luck"}
+"""Reasons that set a p-value beside its level."""
 
 
 class Reason(Record):
@@ -101,10 +103,21 @@ class _Writer(string.Formatter):
         if name in _CRITERIA:
             shown = write_criterion(name, figures["found"], figures["needed"], self._formats)
             figures = dict(zip(("found", "needed"), shown, strict=True))
+        elif name in _P_VALUES:
+            p_value, level = self.p_value(figures["p_value"], figures["level"])
+            figures = {**figures, "p_value": p_value, "level": level}
         return self.format(_texts()[family][name][self._language], **figures)
 
     def format_field(self, value: Any, format_spec: str) -> str:
         return self._forms[format_spec](value)
+
+    def p_value(self, found: float, level: float) -> tuple[str, str]:
+        """Write a p-value and its level, in percent, so that different ones read differently."""
+        formats = self._formats
+        shown = formats.p_value(found), formats.p_value(level)
+        if shown[0] == shown[1]:
+            shown = format_distinct(found, level, formats.percent, 2)
+        return self._in_words(shown[0]), shown[1]
 
     def _in_words(self, chance: str) -> str:
         more, less = self.write("word.more_than"), self.write("word.less_than")

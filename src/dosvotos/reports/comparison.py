@@ -9,6 +9,8 @@ from dosvotos.backtest.compare import Comparison
 from dosvotos.backtest.cuts import Cuts
 from dosvotos.backtest.stress import Stress
 from dosvotos.formats import MISSING
+from dosvotos.promotion.evidence import Evidence
+from dosvotos.reports.evidence import evidence_table
 from dosvotos.reports.figures import MUTED, figure, line
 from dosvotos.reports.metrics import METRICS, RESULTS
 from dosvotos.reports.rendering import render
@@ -22,7 +24,7 @@ class _Chart(NamedTuple):
     table: Table
 
 
-def render_comparison(comparison: Comparison, looks: int) -> str:
+def render_comparison(comparison: Comparison, looks: int, evidence: Mapping[str, Evidence | None]) -> str:
     """Draw the comparison.
 
     Parameters
@@ -30,6 +32,8 @@ def render_comparison(comparison: Comparison, looks: int) -> str:
     comparison : Comparison
     looks : int
         Distinct models the ledger knows to have seen these sessions.
+    evidence : mapping of Evidence
+        Of each model's proposal, by experiment; None where an older version wrote it.
     """
     names = comparison.experiments
     contracts = [(c.parameter, *(str(c.values[name]) for name in names)) for c in comparison.contracts]
@@ -40,6 +44,7 @@ def render_comparison(comparison: Comparison, looks: int) -> str:
         looks=looks,
         metrics=rows_table(_metric_cells(comparison), ["metric", *names], right=names),
         pairs=rows_table(pair_rows(comparison), chance, right=chance[1:]),
+        evidence=rows_table(evidence_table(evidence), ["its own window, all of it", *names]),
         equity=_equity(comparison),
         stress=_stress({entry.name: entry.stress for entry in comparison.entries if entry.stress}),
         cuts=_cuts({entry.name: entry.cuts for entry in comparison.entries if entry.cuts}),

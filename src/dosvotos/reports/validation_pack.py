@@ -17,12 +17,15 @@ from dosvotos.backtest.report import BacktestReport
 from dosvotos.contracts.experiment import ExperimentContract
 from dosvotos.contracts.records import BacktestRecord, ChainRecord, DatasetRecord, TrainingRecord
 from dosvotos.database.connection import reading
+from dosvotos.database.ledger import TrialLedger
 from dosvotos.database.registry import get_model, get_proposal
 from dosvotos.database.requests import list_requests
 from dosvotos.files import write_file
-from dosvotos.formats import CHANCE, COUNT, MISSING, Form
+from dosvotos.formats import CHANCE, COUNT, MISSING, RATIO, Form
 from dosvotos.promotion.audit import read_audit_log
 from dosvotos.promotion.dossier import Dossier
+from dosvotos.promotion.gate_policy import packaged_policy
+from dosvotos.promotion.luck import questions_of
 from dosvotos.reports.figures import BAD, BLUE, MUTED, figure, line
 from dosvotos.reports.metrics import INTERVALS, RESULTS
 from dosvotos.reports.rendering import render
@@ -39,13 +42,20 @@ RECORDS: Final[dict[str, type[BaseModel]]] = {
     "comparison": ComparisonReport,
 }
 _EVIDENCE: Final[Mapping[str, tuple[str, Form | None]]] = {
-    "looks": ("looks at this window", COUNT), "prior_trials": ("of them declared", COUNT),
+    "policy": ("house's policy, version", None),
+    "looks": ("looks, this one included", COUNT), "models": ("models on these sessions", COUNT),
+    "prior_trials": ("of them declared", COUNT),
+    "level": ("chance of luck tolerated at this look", Form(6)), "p_value": ("luck: p-value", Form(6)),
+    "passing_sharpe": ("Sharpe ratio that would pass", RATIO),
     "psr": ("probability that the true Sharpe ratio is above 0", CHANCE),
+    "hac_psr": ("the same, allowing for serial correlation", CHANCE),
     "deflated_sharpe": ("probability that it is above what the luckiest look would show", CHANCE),
-    "sessions": ("sessions in the window", COUNT),
+    "sessions": ("sessions in the window", COUNT), "sessions_traded": ("of them traded on", COUNT),
+    "last_third_share": ("last third's share of squared returns", Form(1, percent=True)),
     "min_track_record": ("sessions this Sharpe ratio needs to be shown", COUNT),
-    "level": ("SPA and StepM, level at this look", Form(4)), "spa_p_value": ("SPA, p-value", Form(4)),
+    "family_level": ("SPA and StepM, level", Form(4)), "spa_p_value": ("SPA, p-value", Form(4)),
     "in_superior_set": ("in StepM's superior set", None), "luck_excluded": ("luck excluded", None),
+    "window_status": ("who chose the window", None),
     "beats_naive": ("beats the naive strategies", None), "seeds": ("seeds", None),
     "positive_seeds": ("share of seeds positive on val", Form(0, percent=True)),
     "point_in_time": ("point in time", None), "covered": ("enough sessions have a complete row", None),
@@ -149,12 +159,14 @@ def read_records(engine: Engine, proposal_id: int) -> dict[str, Any]:
         votes = [row for row in read_audit_log(connection) if row.proposal_id == proposal_id]
         requests = list_requests(connection, proposal_id)
     dossier = Dossier.of(proposal)
+    looks = TrialLedger(engine, proposal.instrument).looks()
     return {
         "promotion_proposals": _json_like(proposal._mapping),
         "model_registry": _json_like(model._mapping),
         **{name: dossier.read(record).model_dump(mode="json") for name, record in RECORDS.items()},
         "backtest_requests": [_json_like(row._mapping) for row in requests],
         "approval_audit_log": [_json_like(row._mapping) for row in votes],
+        "questions": questions_of(looks, packaged_policy().evidence)._asdict(),
     }
 
 

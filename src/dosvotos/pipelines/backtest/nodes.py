@@ -1,6 +1,7 @@
 """Nodes of L4's backtest."""
 
 import logging
+from datetime import datetime
 
 import pandas as pd
 
@@ -18,11 +19,12 @@ from dosvotos.lineage.recompute import backtest_baseline, compare, make_backtest
 from dosvotos.lineage.vote import baseline_of
 from dosvotos.market.calendar import session_dates
 from dosvotos.policy.bundle import Bundle
+from dosvotos.promotion.gate_policy import packaged_policy
 
 logger = logging.getLogger(__name__)
 
 
-def open_test(
+def open_test(  # noqa: PLR0913, PLR0917
     contract: ExperimentContract,
     dataset: DatasetRecord,
     training: TrainingRecord,
@@ -31,6 +33,7 @@ def open_test(
     ledger: TrialLedger,
     contracts: ContractRegistry,
     parameters: Parameters,
+    clock: datetime,
 ) -> pd.DataFrame:
     """Verify the chain up to here and write the look into the ledger; only then hand test on."""
     check_contract(contract, contracts.registered(contract))
@@ -40,9 +43,7 @@ def open_test(
     check_split(dataset, "test", test)
     days = session_dates(pd.DatetimeIndex(test.index))
     refuse_in_sample(days[0].astype(object), days[-1].astype(object), dataset.date_ranges)
-    ledger.record(
-        look_of(contract, training.model_hash), contract.experiment_name, parameters.data_acquisition.as_of
-    )
+    ledger.record(look_of(contract, training.model_hash), contract.experiment_name, clock)
     return test
 
 
@@ -57,7 +58,7 @@ def backtest_candidate(
     """Run the served policy over the opened test window, beside strategies without skill."""
     ledger.require(look_of(contract, training.model_hash))
     check_split(dataset, "test", test)
-    return make_report(contract, dataset, training, candidate, test)
+    return make_report(contract, dataset, training, candidate, test, packaged_policy())
 
 
 def backtest_production(
@@ -77,7 +78,7 @@ def compare_with_production(
     contract: ExperimentContract, report: BacktestReport, production: ProductionBacktest
 ) -> ComparisonReport:
     """Compare the candidate with the production model, the paired difference and its interval included."""
-    return compare(contract, report, production)
+    return compare(contract, report, production, packaged_policy())
 
 
 def seal_backtest(

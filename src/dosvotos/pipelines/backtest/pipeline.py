@@ -20,6 +20,7 @@ def create_pipeline() -> Pipeline:
                 "trial_ledger",
                 "experiment_contracts",
                 "experiment_parameters",
+                "clock",
             ],
             "opened_test",
         ),

@@ -1,6 +1,7 @@
 """Nodes of L2."""
 
 import logging
+from datetime import UTC, datetime
 
 import pandas as pd
 
@@ -15,6 +16,7 @@ from dosvotos.contracts.parameters import Parameters
 from dosvotos.contracts.records import DatasetRecord
 from dosvotos.database.contracts import ContractRegistry
 from dosvotos.database.history import stored_history
+from dosvotos.database.ledger import TrialLedger
 from dosvotos.database.market_data import BarTable, MacroTables
 from dosvotos.errors import ParameterError
 from dosvotos.hashing import short
@@ -24,15 +26,22 @@ from dosvotos.market.drift import feature_drift
 from dosvotos.market.features import MarketHistory
 from dosvotos.market.normalization import NormStats, fit_norm_stats
 from dosvotos.market.splits import splits_of
+from dosvotos.market.window_status import judge_window
 from dosvotos.users import current_user
 
 logger = logging.getLogger(__name__)
 
+_WHENEVER_STORED = datetime.max.replace(tzinfo=UTC)
+
 
 def freeze_contract(
-    parameters: Parameters, contracts: ContractRegistry, bar_table: BarTable
+    parameters: Parameters,
+    contracts: ContractRegistry,
+    bar_table: BarTable,
+    ledger: TrialLedger,
+    clock: datetime,
 ) -> ExperimentContract:
-    """Make the experiment's contract, or find the one made before and refuse any difference."""
+    """Make the experiment's contract and judge its window, or find the one made before and refuse changes."""
     _refuse_shared_folder(parameters)
     made = contracts.of_experiment(parameters.experiment.name, parameters.experiment.version)
     if (frozen := made.get(contract_id_of(parameters))) is not None:
@@ -41,7 +50,9 @@ def freeze_contract(
     if made:
         return next_fold(next(iter(made.values())), parameters, current_user())
     test_end = resolve_test_end(parameters, bar_table.times(parameters.data_acquisition.as_of))
-    return make_contract(parameters, test_end, current_user())
+    stored, newest = bar_table.times(_WHENEVER_STORED), ledger.newest_session(parameters.feed)
+    window = judge_window(parameters, test_end, stored, newest, clock)
+    return make_contract(parameters, test_end, current_user(), window=window)
 
 
 def _refuse_shared_folder(parameters: Parameters) -> None:

@@ -11,7 +11,7 @@ def create_pipeline() -> Pipeline:
     layer = [
         named_node(
             nodes.freeze_contract,
-            ["experiment_parameters", "frozen_contracts", "usdcop_m5_ohlcv"],
+            ["experiment_parameters", "frozen_contracts", "usdcop_m5_ohlcv", "trial_ledger", "clock"],
             "experiment_contract",
         ),
         named_node(

@@ -27,6 +27,8 @@ from dosvotos.lineage.vote import baseline_of, restore_dossiers
 from dosvotos.pipelines.promotion.summary import print_proposal
 from dosvotos.policy.bundle import Bundle
 from dosvotos.promotion.evidence import Evidence, make_evidence
+from dosvotos.promotion.gate_policy import packaged_policy
+from dosvotos.promotion.luck import questions_of
 from dosvotos.promotion.proposal import PromotionProposal, make_proposal
 from dosvotos.promotion.registration import NewProposal, ProposalRegistry
 from dosvotos.reports.validation_pack import write_pack
@@ -56,7 +58,7 @@ def recompute_records(
     )
     baseline = baseline_of(production.row if production else None)
     recorded = RecordedTraining(training.model_id, training.run)
-    return recompute(contract, history, candidate, recorded, baseline)
+    return recompute(contract, history, candidate, recorded, baseline, packaged_policy())
 
 
 def collect_records(
@@ -97,8 +99,8 @@ def verify_chain(
 
 def assess_evidence(layers: LayerRecords, recomputed: PipelineRecords, ledger: TrialLedger) -> Evidence:
     """Assess what luck, strategies without skill, other seeds and missing data leave of the result."""
-    looks = ledger.overlapping(look_of(layers.contract, layers.backtest.model_hash))
-    return make_evidence(layers, recomputed.report, looks, ledger.genesis())
+    own, earlier = ledger.history(look_of(layers.contract, layers.backtest.model_hash))
+    return make_evidence(layers, recomputed.report, own, earlier, ledger.genesis(), packaged_policy())
 
 
 def propose_promotion(
@@ -132,4 +134,6 @@ def print_summary(
     proposal: PromotionProposal, recomputed: PipelineRecords, registry: ProposalRegistry
 ) -> None:
     """Print the proposal as it is registered, and what to do next."""
-    print_proposal(registry.latest(proposal.model_id), recomputed.report)
+    looks = TrialLedger(registry.engine, registry.instrument).looks()
+    questions = questions_of(looks, packaged_policy().evidence)
+    print_proposal(registry.latest(proposal.model_id), recomputed.report, questions)

@@ -11,7 +11,9 @@ from dosvotos.backtest.stress import Stress
 from dosvotos.console import open_console, plain_table
 from dosvotos.hashing import short
 from dosvotos.promotion.evidence import Evidence
+from dosvotos.promotion.luck import Questions
 from dosvotos.promotion.proposal import stored_criteria, stored_evidence
+from dosvotos.reports.evidence import luck_rows, questions_text
 from dosvotos.reports.metrics import INTERVALS, METRICS, RESULTS, write_metrics
 from dosvotos.reports.tables import EN
 
@@ -22,7 +24,7 @@ _SHOWN_HASHES = (
 )  # fmt: skip
 
 
-def print_proposal(proposal: Row[Any], report: BacktestReport) -> None:
+def print_proposal(proposal: Row[Any], report: BacktestReport, questions: Questions) -> None:
     """Print a registered proposal: recommendation, metrics, criteria, evidence, lineage and the next step."""
     console, evidence = open_console(), stored_evidence(proposal)
     colour = _COLOURS[proposal.recommendation]
@@ -41,7 +43,7 @@ def print_proposal(proposal: Row[Any], report: BacktestReport) -> None:
     if evidence:
         console.print(_evidence(evidence))
     console.print(_lineage(proposal))
-    for line in _remarks(proposal, evidence):
+    for line in (*_remarks(proposal, evidence), questions_text(questions, proposal.instrument)):
         console.print(line, style="dim")
     console.print(f"status: {proposal.status}")
     console.print(f"next: {_next_step(proposal)}\n", style="bold")
@@ -80,18 +82,9 @@ def _criteria(proposal: Row[Any]) -> Table:
 def _evidence(evidence: Evidence) -> Table:
     """Tabulate what the window proves, with its intervals and with what it could have shown at all."""
     table = plain_table("evidence", "")
-    look = f"look {evidence.looks} at this window" if evidence.looks > 1 else "first look at this window"
-    table.add_row("looks", f"{look}, {evidence.prior_trials} declared; {evidence.seeds}")
-    table.add_row("trial ledger", f"{short(evidence.ledger.id)}, since {evidence.ledger.created_at[:10]}")
-    table.add_row("true Sharpe ratio above 0", EN.chance(evidence.psr))
-    table.add_row("above the luckiest of all looks", EN.chance(evidence.deflated_sharpe))
-    if evidence.spa_p_value is not None:
-        member = "in" if evidence.in_superior_set else "not in"
-        asked = f"at most {EN.number(evidence.level, 4)} needed, {member} the superior set"
-        table.add_row("SPA p-value", f"{EN.number(evidence.spa_p_value, 4)} ({asked})")
-    needed = evidence.min_track_record
-    record = "none is long enough" if needed is None else f"{needed:,} sessions"
-    table.add_row("record needed", f"{record}; the window has {evidence.sessions:,}")
+    for row in luck_rows(evidence):
+        table.add_row(row.label, row.text)
+    table.add_row("Seeds", evidence.seeds)
     for name, interval in (evidence.intervals_90 or {}).items():
         metric = INTERVALS[name]
         found, low, high = map(metric.write, interval)

@@ -1,0 +1,172 @@
+"""What evidence against luck is called and how it is written: one table for console, pages, pack and app."""
+
+from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple
+
+from dosvotos.formats import MISSING, Formats, Language
+from dosvotos.hashing import short
+from dosvotos.promotion.evidence import Evidence
+from dosvotos.promotion.luck import Questions
+
+_Texts = dict[Language, str]
+
+
+class EvidenceRow(NamedTuple):
+    """One line of evidence, written."""
+
+    key: str
+    """The field of `Evidence` it is about."""
+    label: str
+    text: str
+
+
+_LABELS: Final[dict[str, _Texts]] = {
+    "looks": {"en": "Looks", "es": "Miradas"},
+    "p_value": {"en": "Luck: p-value", "es": "Suerte: valor p"},
+    "passing_sharpe": {"en": "Sharpe ratio that would pass", "es": "Índice de Sharpe que bastaría"},
+    "psr": {
+        "en": "Probability that the true Sharpe ratio is above 0",
+        "es": "Probabilidad de un Sharpe verdadero mayor que 0",
+    },
+    "hac_psr": {
+        "en": "The same, allowing for serial correlation",
+        "es": "Lo mismo, teniendo en cuenta la correlación serial",
+    },
+    "deflated_sharpe": {
+        "en": "Probability that it is above the luckiest of all looks",
+        "es": "Probabilidad de superar la más afortunada de todas las miradas",
+    },
+    "spa_p_value": {"en": "SPA p-value", "es": "Valor p de SPA"},
+    "last_third_share": {
+        "en": "Last third's share of squared returns",
+        "es": "Parte del último tercio en los retornos al cuadrado",
+    },
+    "min_track_record": {
+        "en": "Sessions needed to show this Sharpe ratio",
+        "es": "Sesiones necesarias para mostrar este Sharpe",
+    },
+    "window_status": {"en": "Test window", "es": "Ventana de prueba"},
+    "ledger": {"en": "Trial ledger", "es": "Registro de ensayos"},
+}
+_TEXTS: Final[dict[str, _Texts]] = {
+    "looks": {
+        "en": "look {looks} (declared {prior}); models on these sessions: {models}",
+        "es": "mirada {looks} (declaradas {prior}); modelos en estas sesiones: {models}",
+    },
+    "p_value": {
+        "en": "{found}; at most {level} is tolerated at this look",
+        "es": "{found}; en esta mirada se tolera a lo sumo {level}",
+    },
+    "traded": {
+        "en": "{chance}; traded on {traded} of {sessions} sessions",
+        "es": "{chance}; operó en {traded} de {sessions} sesiones",
+    },
+    "family": {
+        "en": "{found}; at most {level} is tolerated; {member} the superior set",
+        "es": "{found}; se tolera a lo sumo {level}; {member} del conjunto superior",
+    },
+    "in": {"en": "in", "es": "dentro"},
+    "not_in": {"en": "not in", "es": "fuera"},
+    "record": {"en": "{needed}; the window has {sessions}", "es": "{needed}; la ventana tiene {sessions}"},
+    "ledger": {"en": "{id}, since {since}", "es": "{id}, desde {since}"},
+    "calendar": {"en": "the calendar's", "es": "la del calendario"},
+    "chosen_window": {"en": "chosen by a person", "es": "elegida por una persona"},
+    "stale_window": {"en": "the calendar's, its bars old", "es": "la del calendario, con barras viejas"},
+    "not_judged": {"en": "not judged", "es": "sin juzgar"},
+    "questions": {
+        "en": "Questions asked of {instrument} so far: {asked}. If no model had any skill, at most {false} "
+        "false first votes are to be expected among all of them. Not promised: looks outside this tool, "
+        "data held back, a second ledger.",
+        "es": "Preguntas hechas sobre {instrument} hasta ahora: {asked}. Si ningún modelo tuviera habilidad, "
+        "cabe esperar entre todas a lo sumo {false} primeros votos falsos. No se promete nada sobre miradas "
+        "fuera de esta herramienta, datos retenidos ni un segundo registro.",
+    },
+}  # fmt: skip
+
+
+def evidence_label(key: str, language: Language = "en") -> str:
+    """Give what a reader calls a field of `Evidence`."""
+    return _LABELS[key][language]
+
+
+def luck_rows(evidence: Evidence, language: Language = "en") -> list[EvidenceRow]:
+    """Write what is known about luck; SPA is left out where it was not asked."""
+    writer = _Writer(evidence, language)
+    rows: dict[str, Callable[[], str]] = {
+        "looks": writer.looks,
+        "p_value": writer.p_value,
+        "passing_sharpe": lambda: writer.formats.number(evidence.passing_sharpe),
+        "psr": lambda: writer.chance(evidence.psr),
+        "hac_psr": lambda: writer.chance(evidence.hac_psr),
+        "deflated_sharpe": lambda: writer.formats.chance(evidence.deflated_sharpe),
+        **({} if evidence.spa_p_value is None else {"spa_p_value": writer.family}),
+        "last_third_share": lambda: writer.formats.percent(evidence.last_third_share, 0),
+        "min_track_record": writer.record,
+        "window_status": lambda: writer.text(evidence.window_status or "not_judged"),
+        "ledger": writer.ledger,
+    }
+    return [EvidenceRow(key, evidence_label(key, language), write()) for key, write in rows.items()]
+
+
+def evidence_table(evidence: Mapping[str, Evidence | None]) -> list[tuple[str, ...]]:
+    """Write several models' evidence side by side: a label, and a text a model."""
+    written = {name: one and {row.key: row.text for row in luck_rows(one)} for name, one in evidence.items()}
+    return [
+        (label["en"], *((texts or {}).get(key, MISSING) for texts in written.values()))
+        for key, label in _LABELS.items()
+        if any(texts and key in texts for texts in written.values())
+    ]
+
+
+def questions_text(questions: Questions, instrument: str, language: Language = "en") -> str:
+    """Say what was asked of an instrument so far, and what the first vote does not promise."""
+    formats = Formats(language)
+    return _TEXTS["questions"][language].format(
+        instrument=instrument,
+        asked=formats.number(questions.asked, 0),
+        false=formats.number(questions.expected_false_votes),
+    )
+
+
+class _Writer(NamedTuple):
+    """Writes one evidence in a language."""
+
+    evidence: Evidence
+    language: Language
+
+    @property
+    def formats(self) -> Formats:
+        return Formats(self.language)
+
+    def text(self, key: str, **figures: str) -> str:
+        return _TEXTS[key][self.language].format(**figures)
+
+    def looks(self) -> str:
+        names = {"looks": "looks", "models": "models", "prior": "prior_trials"}
+        return self.text("looks", **{k: self._count(getattr(self.evidence, n)) for k, n in names.items()})
+
+    def p_value(self) -> str:
+        write = self.formats.p_value
+        return self.text("p_value", found=write(self.evidence.p_value), level=write(self.evidence.level))
+
+    def chance(self, probability: float | None) -> str:
+        traded, sessions = map(self._count, (self.evidence.sessions_traded, self.evidence.sessions))
+        chance = self.formats.chance(probability)
+        return self.text("traded", chance=chance, traded=traded, sessions=sessions)
+
+    def family(self) -> str:
+        found, level = map(self.formats.p_value, (self.evidence.spa_p_value, self.evidence.family_level))
+        member = self.text("in" if self.evidence.in_superior_set else "not_in")
+        return self.text("family", found=found, level=level, member=member)
+
+    def record(self) -> str:
+        needed = self.evidence.min_track_record
+        shown = MISSING if needed is None else self._count(needed)
+        return self.text("record", needed=shown, sessions=self._count(self.evidence.sessions))
+
+    def ledger(self) -> str:
+        ledger = self.evidence.ledger
+        return self.text("ledger", id=short(ledger.id), since=ledger.created_at[:10])
+
+    def _count(self, count: int) -> str:
+        return self.formats.number(count, 0)
