@@ -109,16 +109,22 @@ def ensure_running(server: PostgresServer) -> None:
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
-    """An empty database with today's schema, of each kind."""
+def empty_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    """A database without a schema, of each kind."""
     if request.param == "sqlite":
         made = connect(f"sqlite:///{tmp_path}/dosvotos.db")
     else:
         ensure_running(request.getfixturevalue("postgres_server"))
         made = connect(_fresh_database(request.getfixturevalue("postgres_url"), request.node.name))
-    upgrade(made)
     yield made
     made.dispose()
+
+
+@pytest.fixture
+def engine(empty_database: Engine) -> Engine:
+    """An empty database with today's schema, of each kind."""
+    upgrade(empty_database)
+    return empty_database
 
 
 def _fresh_database(url: str, test: str) -> str:

@@ -115,8 +115,8 @@ def schema_versions(engine: Engine) -> tuple[str | None, str | None]:
     return present, max(file.name for file in _MIGRATIONS.glob("versions/0*.py")).partition("_")[0]
 
 
-def upgrade(engine: Engine) -> None:
-    """Bring the schema to this version in one transaction."""
+def upgrade(engine: Engine, revision: str = "head") -> None:
+    """Bring the schema to this version, or to an older one, in one transaction."""
     from alembic import command  # not needed by the many runs that find the schema as it must be
     from alembic.config import Config
 
@@ -124,7 +124,7 @@ def upgrade(engine: Engine) -> None:
     config.set_main_option("script_location", str(_MIGRATIONS))
     with writing(engine) as connection:
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        command.upgrade(config, revision)
 
 
 @contextmanager
