@@ -20,6 +20,9 @@ from dosvotos.database.requests import get_request, list_requests
 from dosvotos.database.signals import latest_signals
 from dosvotos.database.tables import STAGES
 from dosvotos.promotion.audit import read_audit_log
+from dosvotos.promotion.notices import notices_of, votes_on
+from dosvotos.promotion.reasons import Reason
+from dosvotos.promotion.vote_rules import EarlierVote
 
 Record = Row[Any]
 _Result = TypeVar("_Result")
@@ -81,6 +84,16 @@ def signals(limit: int) -> list[Record]:
 def audit_log() -> list[Record]:
     """List all votes, oldest first."""
     return _read(read_audit_log)
+
+
+def votes(proposal: Record) -> tuple[EarlierVote, ...]:
+    """List every vote on a proposal's model, those on its other proposals included, oldest first."""
+    return _read(votes_on, proposal)
+
+
+def notices(proposal: Record) -> tuple[Reason, ...]:
+    """Give what a proposal's reader must know besides the first vote."""
+    return _read(notices_of, proposal)
 
 
 def open_proposals(rows: Sequence[Record], now: datetime) -> list[Record]:

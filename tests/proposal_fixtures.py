@@ -27,6 +27,7 @@ from dosvotos.policy.bundle import write_bundle
 from dosvotos.policy.forward import ServedPolicy
 from dosvotos.promotion.audit import read_audit_log
 from dosvotos.promotion.evidence import Evidence
+from dosvotos.promotion.gate_policy import packaged_policy
 from dosvotos.promotion.proposal import make_proposal
 from dosvotos.promotion.reasons import Reason, explanation
 from dosvotos.promotion.report_files import report_files
@@ -61,7 +62,7 @@ class Desk:
         layers = layers_behind(contract, bundle, store_market(self.engine, contract), model_id, baseline)
         report = _report(layers, seed, self.n_sessions)
         comparison, now = comparison_of(report, baseline), datetime.now(UTC)
-        made = make_proposal(layers, report, comparison, _evidence(now))
+        made = make_proposal(layers, report, comparison, _evidence(now), packaged_policy())
         proposed = made.model_copy(
             update={
                 "recommendation": changes.get("recommendation", "PROMOTE"),

@@ -76,8 +76,8 @@ def attacks(table: Table, row: dict[str, Any], kind: str) -> dict[str, Any]:
         f"UPDATE {name}": lambda c, name=name: c.execute(update(table).values({name: edited[name]}))
         for name in edited
     }
-    made |= {f"UPDATE {name}": lambda c, n=name: c.execute(update(table).values({n: other(table.c[n], row[n])}))
-             for name in key}  # fmt: skip
+    keys = {name: other(table.c[name], row[name]) for name in key}
+    made |= {f"UPDATE {n}": lambda c, n=n: c.execute(update(table).values({n: keys[n]})) for n in key}
     made |= {
         "UPDATE without a change": lambda c: c.execute(update(table).values({key[0]: row[key[0]]})),
         "DELETE": lambda c: c.execute(delete(table)),
@@ -91,7 +91,7 @@ def attacks(table: Table, row: dict[str, Any], kind: str) -> dict[str, Any]:
             "ON CONFLICT": lambda c: c.execute(upsert.on_conflict_do_update(index_elements=key, set_=edited)),
         }
     upsert = sa.dialects.sqlite.insert(table).values(row | edited)
-    moved = row | {name: other(table.c[name], row[name]) for name in key}
+    moved = row | keys
     listed, marks = ", ".join(f'"{name}"' for name in moved), ", ".join(f":{name}" for name in moved)
     by_rowid = text(f"REPLACE INTO {table.name} (rowid, {listed}) VALUES (1, {marks})")
     by_rowid = by_rowid.bindparams(*(sa.bindparam(n, moved[n], table.c[n].type) for n in moved))

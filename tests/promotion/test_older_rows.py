@@ -1,15 +1,16 @@
 """Proposals of older versions: without criteria as records, with links under their older names."""
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Engine, MetaData, insert, select
 
 from dosvotos.contracts.records import ChainRecord, LinkRecord
-from dosvotos.database.connection import upgrade, writing
+from dosvotos.database.connection import reading, upgrade, writing
+from dosvotos.database.tables import metadata
 from dosvotos.promotion.criteria import lineage_criterion
 from dosvotos.promotion.decision import veto
 from dosvotos.promotion.proposal import stored_criteria, stored_evidence
 from tests.promotion.test_proposal import chain_of
-from tests.proposal_fixtures import Desk
+from tests.proposal_fixtures import Desk, open_desk
 
 
 @pytest.fixture
@@ -18,15 +19,28 @@ def desk(engine, tmp_path, monkeypatch) -> Desk:
     return Desk(engine, tmp_path)
 
 
-def test_rows_from_before_the_migration_have_no_criteria_and_keep_their_strings(desk):
-    proposal_id = desk.propose()
-    strings = desk.proposal(proposal_id).criteria_results
-    with writing(desk.engine) as connection:
-        connection.execute(text("ALTER TABLE promotion_proposals DROP COLUMN criteria"))
-        connection.execute(text("UPDATE alembic_version SET version_num = '0005'"))
-    upgrade(desk.engine)
-    row = desk.proposal(proposal_id)
+def test_rows_from_before_the_migration_have_no_criteria_and_keep_their_strings(
+    empty_database, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    upgrade(empty_database, "0005")
+    with open_desk(f"sqlite:///{tmp_path}/today.db", tmp_path) as today:
+        strings = today.proposal(today.propose()).criteria_results
+        copy_rows(today.engine, empty_database, "model_registry", "promotion_proposals")
+    upgrade(empty_database)
+    row = Desk(empty_database, tmp_path).proposal(1)
     assert stored_criteria(row) is None and row.criteria_results == strings
+
+
+def copy_rows(source: Engine, target: Engine, *tables: str) -> None:
+    """Copy rows into tables of an older schema, without the columns it does not have."""
+    older = MetaData()
+    older.reflect(target, only=tables)
+    for name in tables:
+        with reading(source) as one, writing(target) as other:
+            for row in one.execute(select(metadata.tables[name])):
+                known = {column.name: row._mapping[column.name] for column in older.tables[name].columns}
+                other.execute(insert(older.tables[name]).values(known))
 
 
 def test_a_veto_renews_the_lineage_in_strings_and_records_alike(desk):

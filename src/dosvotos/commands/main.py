@@ -12,6 +12,7 @@ from dosvotos.commands.likeness import LIKENESS_PAGE, experiment_parameters, wri
 from dosvotos.database.connection import (
     connect,
     database_url,
+    has_database,
     open_database,
     open_existing,
     reading,
@@ -82,6 +83,25 @@ def audit_verify() -> None:
     if breaks:
         sys.exit(EXIT_ERROR)
     click.echo(f"audit log is whole: {len(rows)} row(s)")
+
+
+@cli.group()
+def policy() -> None:
+    """The house's policy: what may be promoted."""
+
+
+@policy.command("show")
+@click.option("--yaml", "as_yaml", is_flag=True, help="Print it as the file it is set from.")
+def policy_show(as_yaml: bool) -> None:
+    """Show the policy that counts."""
+    from dosvotos.commands.policy import print_policy
+    from dosvotos.promotion.gate_policy import packaged_in_force, policy_in_force
+
+    if not has_database(database_url()):
+        print_policy(packaged_in_force(), as_yaml)
+        return
+    with reading(open_existing(database_url())) as connection:
+        print_policy(policy_in_force(connection), as_yaml)
 
 
 @cli.command()

@@ -154,6 +154,6 @@ def _is_as_made(name: str, kind: int, arguments: bytes) -> bool:
     row, before, insert, delete, update, truncate = 1, 2, 4, 8, 16, 32
     events = {"_no_update": row | update, "_no_delete": row | delete, "_no_truncate": truncate,
               "_one_row": row | insert}  # fmt: skip
-    suffix, wanted = next((pair for pair in events.items() if name.endswith(pair[0])), ("", 0))
+    _, wanted = next((pair for pair in events.items() if name.endswith(pair[0])), ("", 0))
     once = FILLED_ONCE.get(name.removesuffix("_no_update"))
     return kind == wanted | before and arguments == (once.encode() + b"\0" if once else b"")

@@ -38,6 +38,12 @@ def open_database(url: str) -> Engine:
     return _open(url)
 
 
+def has_database(url: str) -> bool:
+    """Tell whether there is a database to open: a SQLite file, or any server."""
+    file = _file_of(absolute_url(url))
+    return file is None or file.exists()
+
+
 def open_existing(url: str) -> Engine:
     """Connect to a database that must exist as it is: it is neither made nor upgraded.
 

@@ -22,6 +22,8 @@ from dosvotos.database.requests import list_requests
 from dosvotos.files import write_file
 from dosvotos.formats import CHANCE, COUNT, MISSING, Form
 from dosvotos.promotion.audit import read_audit_log
+from dosvotos.promotion.notices import notices_of, votes_on
+from dosvotos.promotion.reasons import sentence
 from dosvotos.promotion.report_files import check_reports, read_report
 from dosvotos.reports.figures import BAD, BLUE, MUTED, figure, line
 from dosvotos.reports.metrics import INTERVALS, RESULTS
@@ -146,7 +148,9 @@ def read_records(engine: Engine, proposal_id: int) -> dict[str, Any]:
     with reading(engine) as connection:
         proposal = get_proposal(connection, proposal_id)
         model = get_model(connection, proposal.model_id)
-        votes = [row for row in read_audit_log(connection) if row.proposal_id == proposal_id]
+        on_model = {vote.id for vote in votes_on(connection, proposal)}
+        votes = [row for row in read_audit_log(connection) if row.id in on_model]
+        notices = notices_of(connection, proposal)
         requests = list_requests(connection, proposal_id)
     check_reports(proposal)
     return {
@@ -155,6 +159,7 @@ def read_records(engine: Engine, proposal_id: int) -> dict[str, Any]:
         **{name: read_report(proposal, record).model_dump(mode="json") for name, record in RECORDS.items()},
         "backtest_requests": [_json_like(row._mapping) for row in requests],
         "approval_audit_log": [_json_like(row._mapping) for row in votes],
+        "notices": [sentence(notice) for notice in notices],
     }
 
 

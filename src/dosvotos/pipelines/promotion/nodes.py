@@ -17,6 +17,7 @@ from dosvotos.contracts.records import (
     Recomputed,
     TrainingRecord,
 )
+from dosvotos.database.connection import reading
 from dosvotos.database.contracts import ContractRegistry
 from dosvotos.database.history import stored_history
 from dosvotos.database.ledger import TrialLedger, look_of
@@ -34,6 +35,8 @@ from dosvotos.market.accounting import Tape
 from dosvotos.pipelines.promotion.summary import print_proposal
 from dosvotos.policy.bundle import Bundle
 from dosvotos.promotion.evidence import Evidence, make_evidence
+from dosvotos.promotion.gate_policy import current_policy
+from dosvotos.promotion.notices import notices_of
 from dosvotos.promotion.proposal import PromotionProposal, make_proposal
 from dosvotos.promotion.registration import NewProposal, ProposalRegistry
 from dosvotos.reports.validation_pack import write_pack
@@ -94,10 +97,16 @@ def assess_evidence(layers: LayerRecords, report: BacktestReport, ledger: TrialL
 
 
 def propose_promotion(
-    layers: LayerRecords, report: BacktestReport, comparison: ComparisonReport, evidence: Evidence
+    layers: LayerRecords,
+    report: BacktestReport,
+    comparison: ComparisonReport,
+    evidence: Evidence,
+    ledger: TrialLedger,
 ) -> PromotionProposal:
-    """Put criteria, improvement, evidence and lineage together into L4's vote."""
-    return make_proposal(layers, report, comparison, evidence)
+    """Put criteria, improvement, evidence and lineage together into L4's vote, under the house's policy."""
+    with reading(ledger.engine) as connection:
+        policy = current_policy(connection)
+    return make_proposal(layers, report, comparison, evidence, policy)
 
 
 def submit_proposal(
@@ -119,4 +128,7 @@ def write_validation_pack(proposal: PromotionProposal, registry: ProposalRegistr
 
 def print_summary(proposal: PromotionProposal, report: BacktestReport, registry: ProposalRegistry) -> None:
     """Print the proposal as it is registered, and what to do next."""
-    print_proposal(registry.latest(proposal.model_id), report)
+    registered = registry.latest(proposal.model_id)
+    with reading(registry.engine) as connection:
+        notices = notices_of(connection, registered)
+    print_proposal(registered, report, notices)

@@ -40,7 +40,7 @@ def create_pipeline() -> Pipeline:
         named_node(nodes.assess_evidence, ["layer_records", "backtest_results", "oos_trials"], "evidence"),
         named_node(
             nodes.propose_promotion,
-            ["layer_records", "backtest_results", "comparison_report", "evidence"],
+            ["layer_records", "backtest_results", "comparison_report", "evidence", "oos_trials"],
             "promotion_proposal",
         ),
         named_node(

@@ -1,7 +1,9 @@
 """The end of a run, as a person reads it."""
 
+from collections.abc import Sequence
 from typing import Any
 
+from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 from sqlalchemy import Row
@@ -12,6 +14,7 @@ from dosvotos.console import open_console, plain_table
 from dosvotos.hashing import short
 from dosvotos.promotion.evidence import Evidence
 from dosvotos.promotion.proposal import stored_criteria, stored_evidence
+from dosvotos.promotion.reasons import Reason, sentence
 from dosvotos.reports.metrics import INTERVALS, METRICS, RESULTS, write_metrics
 from dosvotos.reports.tables import EN
 
@@ -22,7 +25,7 @@ _SHOWN_HASHES = (
 )  # fmt: skip
 
 
-def print_proposal(proposal: Row[Any], report: BacktestReport) -> None:
+def print_proposal(proposal: Row[Any], report: BacktestReport, notices: Sequence[Reason] = ()) -> None:
     """Print a registered proposal: recommendation, metrics, criteria, evidence, lineage and the next step."""
     console, evidence = open_console(), stored_evidence(proposal)
     colour = _COLOURS[proposal.recommendation]
@@ -41,8 +44,8 @@ def print_proposal(proposal: Row[Any], report: BacktestReport) -> None:
     if evidence:
         console.print(_evidence(evidence))
     console.print(_lineage(proposal))
-    for line in _remarks(proposal, evidence):
-        console.print(line, style="dim")
+    for line in [*(f"beside it: {sentence(notice)}." for notice in notices), *_remarks(proposal, evidence)]:
+        console.print(escape(line), style="dim")
     console.print(f"status: {proposal.status}")
     console.print(f"next: {_next_step(proposal)}\n", style="bold")
 
