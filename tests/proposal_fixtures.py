@@ -35,6 +35,7 @@ from tests.market_factory import INSTRUMENT, PERIODS, layers_behind, store_contr
 from tests.report_factory import comparison_of, evidence_of, metrics_of, report_of
 
 START = 100_000.0
+NOTES = "Equity, costs and drawdown were read."
 REASONS = (
     Reason(code="passes", figures={"psr": 0.973}),
     Reason(code="beats_naive"),

@@ -36,6 +36,13 @@ def hidden_character(text: str, *, one_line: bool) -> str | None:
     return None
 
 
+def check_text(text: str) -> str:
+    """Return a text of any number of lines that shows as it is; raises as `check_name`."""
+    if hidden := hidden_character(text, one_line=False):
+        raise ValueError(f"plain text only, found {hidden}")
+    return text
+
+
 def check_name(name: str) -> str:
     """Return a name that shows as it is.
 
