@@ -20,6 +20,7 @@ from dosvotos.database.requests import get_request, list_requests
 from dosvotos.database.signals import latest_signals
 from dosvotos.database.tables import STAGES
 from dosvotos.promotion.audit import read_audit_log
+from dosvotos.promotion.audit_check import verify_audit
 from dosvotos.promotion.notices import notices_of, votes_on
 from dosvotos.promotion.reasons import Reason
 from dosvotos.promotion.vote_rules import EarlierVote
@@ -94,6 +95,11 @@ def votes(proposal: Record) -> tuple[EarlierVote, ...]:
 def notices(proposal: Record) -> tuple[Reason, ...]:
     """Give what a proposal's reader must know besides the first vote."""
     return _read(notices_of, proposal)
+
+
+def audit_problems() -> list[str]:
+    """Name everything in which the log of votes and the database disagree."""
+    return _read(verify_audit)
 
 
 def open_proposals(rows: Sequence[Record], now: datetime) -> list[Record]:

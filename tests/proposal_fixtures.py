@@ -17,6 +17,7 @@ from dosvotos.backtest.report import BacktestReport, Trade
 from dosvotos.contracts.features import FEATURE_ORDER, FEATURE_ORDER_HASH, MARKET_FEATURES
 from dosvotos.contracts.records import LayerRecords, LedgerGenesis
 from dosvotos.database.connection import open_database, reading, writing
+from dosvotos.database.ledger import TrialLedger, look_of
 from dosvotos.database.registry import add_model, add_proposal, get_model, get_proposal, list_proposals
 from dosvotos.database.signals import add_signal
 from dosvotos.files import write_folder
@@ -63,7 +64,9 @@ class Desk:
         layers = layers_behind(contract, bundle, store_market(self.engine, contract), model_id, baseline)
         report = _report(layers, seed, self.n_sessions)
         comparison, now = comparison_of(report, baseline), datetime.now(UTC)
-        made = make_proposal(layers, report, comparison, _evidence(now), packaged_policy())
+        ledger = TrialLedger(self.engine, INSTRUMENT)
+        ledger.record(look_of(contract, bundle.policy.model_hash), experiment, now)
+        made = make_proposal(layers, report, comparison, _evidence(ledger.genesis()), packaged_policy())
         proposed = made.model_copy(
             update={
                 "recommendation": changes.get("recommendation", "PROMOTE"),
@@ -211,7 +214,7 @@ def _trade(stamps: list[str], entry: int, pnl: float) -> Trade:
     )  # fmt: skip
 
 
-def _evidence(now: datetime) -> Evidence:
+def _evidence(ledger: LedgerGenesis) -> Evidence:
     return evidence_of(
         BEATEN,
         psr=0.973,
@@ -227,5 +230,5 @@ def _evidence(now: datetime) -> Evidence:
         luck_excluded=True,
         seeds="2 of 2 seeds positive on val",
         val_returns={"42": 0.13, "142": 0.041},
-        ledger=LedgerGenesis(id="5f0f6a0e-9a57-4b39-8d5a-2a7c6c4f9e10", created_at=now.isoformat()),
+        ledger=ledger,
     )

@@ -45,10 +45,9 @@ def ask(desk: Desk, proposal_id: int, period: tuple[date, date] = UNSEEN):
 
 
 def looks(desk: Desk) -> list:
-    feed = parameters_of().feed
-    return TrialLedger(desk.engine, INSTRUMENT).overlapping(
-        Look(feed, "", date(2020, 1, 1), date(2030, 1, 1))
-    )
+    """Every look after the proposal's own."""
+    everything = Look(parameters_of().feed, "", date(2020, 1, 1), date(2030, 1, 1))
+    return TrialLedger(desk.engine, INSTRUMENT).overlapping(everything)[1:]
 
 
 def model(desk: Desk, proposal_id: int):
