@@ -18,10 +18,10 @@ from dosvotos.database.registry import state_of
 from dosvotos.errors import DosVotosError, LineageError
 from dosvotos.lineage.vote import decide_verified
 from dosvotos.promotion.criteria import CriterionResult
-from dosvotos.promotion.decision import MAX_NOTES, Decision
 from dosvotos.promotion.dossier import read_extra_backtest, read_report
 from dosvotos.promotion.extra_backtests import request_backtest
-from dosvotos.promotion.reasons import Reason
+from dosvotos.promotion.reasons import Reason, sentence
+from dosvotos.promotion.vote_rules import MAX_REASON, Decision
 from dosvotos.users import current_user, same_person
 from streamlit_app import queries
 from streamlit_app.identity import cast_vote
@@ -64,6 +64,27 @@ class Experiment(BaseModel):
     created_at: datetime
 
 
+class ModelVote(BaseModel):
+    """A person's vote on the model, on this proposal or on another one of it."""
+
+    id: int
+    proposal_id: int
+    experiment_name: str
+    model_id: str
+    action: str
+    reviewer: str
+    notes: str | None
+    new_stage: str
+    self_approved: bool
+    created_at: datetime
+
+
+class Notice(Reason):
+    """What a reader must know besides the first vote, as of now."""
+
+    text: str
+
+
 class ExperimentDetail(Experiment):
     """A proposal with all it stands on."""
 
@@ -81,6 +102,8 @@ class ExperimentDetail(Experiment):
     reviewer: str | None
     reviewer_notes: str | None
     approved_at: datetime | None
+    votes: list[ModelVote]
+    notices: list[Notice]
     backtest_results: BacktestReport | None
     report_problem: str | None
     """Why there are no backtest results: the file is missing, altered or another version's."""
@@ -92,7 +115,8 @@ class VoteRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     decision: Decision
-    notes: Annotated[str, Field(max_length=MAX_NOTES, pattern=r"^[^\x00]*$")] = ""
+    notes: Annotated[str, Field(max_length=MAX_REASON)] = ""
+    """At least 20 characters of plain text that say why, for APPROVE and REJECT."""
     promote_to_production: bool = True
     reviewer: str | None = None
 
@@ -182,7 +206,11 @@ def get_experiment(proposal_id: ProposalId) -> ExperimentDetail:
     except LineageError as error:
         trouble = str(error)
     return ExperimentDetail(
-        **_fields(row, datetime.now(UTC)), backtest_results=results, report_problem=trouble
+        **_fields(row, datetime.now(UTC)),
+        votes=[ModelVote(**vote._asdict()) for vote in queries.votes(row)],
+        notices=[Notice(**dict(notice), text=sentence(notice)) for notice in queries.notices(row)],
+        backtest_results=results,
+        report_problem=trouble,
     )
 
 
@@ -297,6 +325,6 @@ pre {{ background: #f4f6f8; padding: 1rem; overflow-x: auto }}
 <p>Fields and types: <a href="{schema_url}">{schema_url}</a> (OpenAPI). Bodies are JSON of at most 64 KiB;
 errors are problem details (RFC 9457). <code>id</code> is the proposal's.</p>
 <pre>curl -s http://127.0.0.1:8501/api/experiments/1/approve -H 'Content-Type: application/json' \\
-  -d '{{"decision": "APPROVE", "notes": "equity curve reviewed", "promote_to_production": true}}'</pre>
+  -d '{{"decision": "APPROVE", "notes": "equity and costs reviewed", "promote_to_production": true}}'</pre>
 </body></html>
 """

@@ -9,6 +9,7 @@ from dosvotos.backtest.metrics import SpecifiedMetrics
 from dosvotos.formats import Formats, Language
 from dosvotos.market.calendar import BOGOTA
 from dosvotos.promotion.reasons import Reason, explanation
+from dosvotos.promotion.vote_rules import EarlierVote
 from dosvotos.reports.metrics import write_metrics
 from streamlit_app import queries
 from streamlit_app.i18n import Translator
@@ -75,7 +76,7 @@ def numeric(*columns: str) -> dict[str, Any]:
     return dict.fromkeys(columns, st.column_config.TextColumn(alignment="right"))
 
 
-def what_was_done(vote: queries.Record) -> str:
+def what_was_done(vote: queries.Record | EarlierVote) -> str:
     """Write a row of the audit log as decision, stage approved to and mark; to be shown as plain text."""
     t = translator()
     parts = [t.label("decision", vote.action)]

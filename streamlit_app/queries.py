@@ -21,8 +21,12 @@ from dosvotos.database.requests import get_request, list_requests
 from dosvotos.database.signals import latest_signals
 from dosvotos.database.tables import STAGES
 from dosvotos.promotion.audit import read_audit_log
-from dosvotos.promotion.gate_policy import packaged_policy
+from dosvotos.promotion.audit_check import verify_audit
+from dosvotos.promotion.gate_policy import current_policy
 from dosvotos.promotion.luck import Questions, questions_of
+from dosvotos.promotion.notices import notices_of, votes_on
+from dosvotos.promotion.reasons import Reason
+from dosvotos.promotion.vote_rules import EarlierVote
 
 Record = Row[Any]
 _Result = TypeVar("_Result")
@@ -46,7 +50,9 @@ def proposals() -> list[Record]:
 
 def questions(instrument: str) -> Questions:
     """Count what was asked of an instrument so far."""
-    return questions_of(TrialLedger(engine(), instrument).looks(), packaged_policy().evidence)
+    with reading(engine()) as connection:
+        policy = current_policy(connection)
+    return questions_of(TrialLedger(engine(), instrument).looks(), policy.evidence)
 
 
 def proposal(proposal_id: int) -> Record:
@@ -89,6 +95,21 @@ def signals(limit: int) -> list[Record]:
 def audit_log() -> list[Record]:
     """List all votes, oldest first."""
     return _read(read_audit_log)
+
+
+def votes(proposal: Record) -> tuple[EarlierVote, ...]:
+    """List every vote on a proposal's model, those on its other proposals included, oldest first."""
+    return _read(votes_on, proposal)
+
+
+def notices(proposal: Record) -> tuple[Reason, ...]:
+    """Give what a proposal's reader must know besides the first vote."""
+    return _read(notices_of, proposal)
+
+
+def audit_problems() -> list[str]:
+    """Name everything in which the log of votes and the database disagree."""
+    return _read(verify_audit)
 
 
 def open_proposals(rows: Sequence[Record], now: datetime) -> list[Record]:

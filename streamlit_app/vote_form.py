@@ -9,7 +9,7 @@ import streamlit as st
 
 from dosvotos.errors import DosVotosError
 from dosvotos.lineage.vote import decide_verified
-from dosvotos.promotion.decision import MAX_NOTES, MIN_REVIEW_NOTES, Decision
+from dosvotos.promotion.vote_rules import MAX_REASON, MIN_REASON, Decision, needs_reason
 from dosvotos.users import current_user
 from streamlit_app import queries
 from streamlit_app.identity import cast_vote
@@ -58,10 +58,10 @@ def _form(proposal: queries.Record) -> None:
     if vetoed:
         st.error(t("vote.veto"))
     elif proposal.recommendation == "REVIEW":
-        st.warning(t("vote.review_notes", minimum=MIN_REVIEW_NOTES))
+        st.warning(t("vote.review_notes"))
     with st.form(f"vote-{proposal.id}"):
-        what_for = t("vote.notes_help", maximum=MAX_NOTES)
-        st.text_area(t("column.notes"), max_chars=MAX_NOTES, help=what_for, key=f"vote-notes-{proposal.id}")
+        what_for = t("vote.notes_help", minimum=MIN_REASON, maximum=MAX_REASON)
+        st.text_area(t("column.notes"), max_chars=MAX_REASON, help=what_for, key=f"vote-notes-{proposal.id}")
         if not vetoed:
             st.radio(
                 t("vote.target"),
@@ -105,13 +105,20 @@ def _consequence(proposal: queries.Record, to_production: bool) -> str:
 
 def _ask_to_confirm(proposal: queries.Record) -> None:
     notes = _notes(proposal)
-    found = len(notes.strip())
-    if proposal.recommendation == "REVIEW" and found < MIN_REVIEW_NOTES:
-        reason = translator()("vote.notes_short", minimum=MIN_REVIEW_NOTES, found=found)
-        _answer(proposal, _Answer("vote.refused", False, reason))
+    if _is_too_short(proposal, "APPROVE", notes):
         return
     target = st.session_state[f"vote-target-{proposal.id}"]
     st.session_state[f"vote-draft-{proposal.id}"] = _Draft(notes, target == _PRODUCTION)
+
+
+def _is_too_short(proposal: queries.Record, decision: Decision, notes: str) -> bool:
+    """Tell whether a vote has no reason to speak of; then the page says so in its language."""
+    found = len(notes.strip())
+    if not needs_reason(decision) or found >= MIN_REASON:
+        return False
+    reason = translator()("vote.notes_short", minimum=MIN_REASON, found=found)
+    _answer(proposal, _Answer("vote.refused", False, reason))
+    return True
 
 
 def _cancel(proposal: queries.Record, draft: _Draft) -> None:
@@ -127,6 +134,8 @@ def _approve(proposal: queries.Record, draft: _Draft) -> None:
 
 
 def _turn_down(proposal: queries.Record, decision: Decision) -> None:
+    if _is_too_short(proposal, decision, _notes(proposal)):
+        return
     done = "vote.done_rejected" if decision == "REJECT" else "vote.done_extra_backtests"
     _vote(proposal, decision, _Draft(_notes(proposal), to_production=False), done)
 
@@ -136,8 +145,8 @@ def _notes(proposal: queries.Record) -> str:
 
 
 def _vote(proposal: queries.Record, decision: Decision, draft: _Draft, done: str) -> None:
-    cast = cast_vote(decision, draft.notes, draft.to_production)
     try:
+        cast = cast_vote(decision, draft.notes, draft.to_production)
         decide_verified(queries.engine(), proposal.id, cast, now())
     except DosVotosError as error:
         _answer(proposal, _Answer(refusal_of(error).text, False, str(error)))

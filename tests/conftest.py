@@ -109,8 +109,8 @@ def ensure_running(server: PostgresServer) -> None:
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
-def bare_engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
-    """A database without a table, of each kind."""
+def empty_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    """A database without a schema, of each kind."""
     if request.param == "sqlite":
         made = connect(f"sqlite:///{tmp_path}/dosvotos.db")
     else:
@@ -121,10 +121,10 @@ def bare_engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engi
 
 
 @pytest.fixture
-def engine(bare_engine: Engine) -> Engine:
+def engine(empty_database: Engine) -> Engine:
     """An empty database with today's schema, of each kind."""
-    upgrade(bare_engine)
-    return bare_engine
+    upgrade(empty_database)
+    return empty_database
 
 
 def _fresh_database(url: str, test: str) -> str:

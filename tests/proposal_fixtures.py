@@ -16,6 +16,7 @@ from dosvotos.backtest.report import BacktestReport, Trade
 from dosvotos.contracts.features import FEATURE_ORDER, MARKET_FEATURES
 from dosvotos.contracts.records import LayerRecords, LedgerGenesis
 from dosvotos.database.connection import open_database, reading, writing
+from dosvotos.database.ledger import TrialLedger, look_of
 from dosvotos.database.registry import add_model, add_proposal, get_model, get_proposal, list_proposals
 from dosvotos.database.signals import add_signal
 from dosvotos.database.tables import promotion_proposals
@@ -26,6 +27,7 @@ from dosvotos.policy.forward import ServedPolicy
 from dosvotos.promotion.audit import read_audit_log
 from dosvotos.promotion.dossier import dossier_files, write_dossier
 from dosvotos.promotion.evidence import Evidence
+from dosvotos.promotion.gate_policy import packaged_policy
 from dosvotos.promotion.proposal import make_proposal
 from dosvotos.promotion.reasons import Reason, explanation
 from dosvotos.promotion.registration import NewProposal, model_columns, proposal_columns, records_of
@@ -34,6 +36,7 @@ from tests.recomputable_proposals import propose_recomputable
 from tests.report_factory import comparison_of, evidence_of, metrics_of, report_of
 
 START = 100_000.0
+NOTES = "Equity, costs and drawdown were read."
 REASONS = (
     Reason(code="passes", figures={"psr": 0.973}),
     Reason(code="beats_naive"),
@@ -68,7 +71,9 @@ class Desk:
         layers = layers.model_copy(update={"training": layers.training.model_copy(update=path)})
         report = _report(layers, seed, self.n_sessions)
         comparison, now = comparison_of(report, baseline), changes.pop("created_at", datetime.now(UTC))
-        made = make_proposal(layers, report, comparison, _evidence(now))
+        ledger = TrialLedger(self.engine, INSTRUMENT)
+        ledger.record(look_of(contract, bundle.policy.model_hash), experiment, now)
+        made = make_proposal(layers, report, comparison, _evidence(ledger.genesis()), packaged_policy())
         of_record = {n: changes.pop(n) for n in ("recommendation", "confidence") if n in changes}
         proposed = made.model_copy(
             update={
@@ -208,7 +213,7 @@ def _trade(stamps: list[str], entry: int, pnl: float) -> Trade:
     )  # fmt: skip
 
 
-def _evidence(now: datetime) -> Evidence:
+def _evidence(ledger: LedgerGenesis) -> Evidence:
     return evidence_of(
         BEATEN,
         psr=0.973,
@@ -224,5 +229,5 @@ def _evidence(now: datetime) -> Evidence:
         luck_excluded=True,
         seeds="2 of 2 seeds positive on val",
         val_returns={"42": 0.13, "142": 0.041},
-        ledger=LedgerGenesis(id="5f0f6a0e-9a57-4b39-8d5a-2a7c6c4f9e10", created_at=now.isoformat()),
+        ledger=ledger,
     )

@@ -153,7 +153,7 @@ def new_proposal(
     )
     own, earlier = ledger.history(look)
     evidence = make_evidence(layers, made.report, own, earlier, ledger.genesis(), packaged_policy())
-    proposal = make_proposal(layers, made.report, made.comparison, evidence)
+    proposal = make_proposal(layers, made.report, made.comparison, evidence, packaged_policy())
     return NewProposal(proposal, layers, made.report, made.comparison, now)
 
 

@@ -31,6 +31,8 @@ class Form(NamedTuple):
 
 COUNT, RATIO, PERCENT = Form(0), Form(2), Form(1, percent=True)
 CHANCE = Form(1, percent=True, chance=True)
+_MOST = 1e15
+"""From here on figures are written with an exponent: Babel cannot round much larger ones."""
 
 
 class Formats(NamedTuple):
@@ -44,6 +46,8 @@ class Formats(NamedTuple):
             return MISSING
         if form.chance:
             return self.chance(value, form.digits)
+        if abs(value) >= _MOST:
+            return f"{value:.{max(3, form.digits)}e}"
         locale = Locale.parse(self.language)
         known = locale.percent_formats if form.percent else locale.decimal_formats
         tail = known[None].pattern.replace("#,##0", "").replace(".###", "")

@@ -8,6 +8,11 @@ from dosvotos.errors import ProjectError
 _MARK = "[tool.kedro]"
 
 
+def mlflow_url() -> str:
+    """Read where MLflow's runs are kept, by default in a SQLite file under data/."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///data/mlflow.db"
+
+
 def find_root() -> Path | None:
     """The project around the working folder, found upward by its pyproject.toml as Kedro does, or None."""
     here = Path.cwd()

@@ -13,7 +13,7 @@ from kedro.framework.project import LOGGING
 
 from dosvotos.config_loader import StrictConfigLoader
 from dosvotos.hooks import Context, FreshnessHooks, MlflowHooks, ParameterHooks, RunHooks, guard_runs
-from dosvotos.project import find_root
+from dosvotos.project import find_root, mlflow_url
 
 _VIZ_HOOKS = ("kedro-dataset-stats", "pipeline-run-hook")
 
@@ -53,6 +53,6 @@ CONFIG_LOADER_ARGS = {
     "merge_strategy": {"parameters": "soft", "globals": "soft", "mlflow": "soft"},
     "custom_resolvers": {
         "now": lambda: datetime.now(UTC).isoformat(timespec="seconds"),
-        "mlflow_tracking_uri": lambda: os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///data/mlflow.db",
+        "mlflow_tracking_uri": mlflow_url,
     },
 }

@@ -4,8 +4,10 @@ import getpass
 import os
 
 from dosvotos.errors import DecisionError
+from dosvotos.plain_text import check_name
 
 USER_VARIABLE = "DOSVOTOS_USER"
+MAX_NAME = 255
 
 
 def current_user() -> str:
@@ -14,14 +16,23 @@ def current_user() -> str:
     Raises
     ------
     DecisionError
-        If neither is known.
+        If neither is known, or it is too long or no plain text.
     """
     if named := os.environ.get(USER_VARIABLE, "").strip():
-        return named
+        return _checked(named, USER_VARIABLE)
     try:
-        return getpass.getuser()
+        return _checked(getpass.getuser(), "login name")
     except (KeyError, OSError) as error:
         raise DecisionError(f"the operating system knows no login name; set {USER_VARIABLE}") from error
+
+
+def _checked(name: str, source: str) -> str:
+    if len(name) > MAX_NAME:
+        raise DecisionError(f"{source}: at most {MAX_NAME} characters, were {len(name)}")
+    try:
+        return check_name(name)
+    except ValueError as error:
+        raise DecisionError(f"{source}: {error}") from error
 
 
 def same_person(one: str, other: str) -> bool:

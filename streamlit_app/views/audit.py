@@ -4,7 +4,6 @@ import pandas as pd
 import streamlit as st
 
 from dosvotos.hashing import short
-from dosvotos.promotion.audit import find_breaks
 from streamlit_app import queries
 from streamlit_app.page import empty, in_bogota, plain, translator, what_was_done
 
@@ -17,7 +16,7 @@ def show() -> None:
     if not rows:
         empty(t("audit.empty"), t("audit.empty_next"))
         return
-    if breaks := find_breaks(rows):
+    if breaks := queries.audit_problems():
         st.error(t("audit.broken"))
         plain("\n".join(breaks))
     else:

@@ -13,11 +13,11 @@ from dosvotos.database.registry import OPEN_STATES, VALID_FOR, is_open, state_of
 from dosvotos.errors import LineageError, UnknownProposalError
 from dosvotos.formats import MISSING
 from dosvotos.hashing import short
-from dosvotos.promotion.criteria import CriterionResult, name_links
+from dosvotos.promotion.criteria import LIMITED, CriterionResult, name_links
 from dosvotos.promotion.dossier import read_report
 from dosvotos.promotion.evidence import Evidence
 from dosvotos.promotion.proposal import ProposalLineage, stored_criteria, stored_evidence
-from dosvotos.promotion.reasons import write_criterion
+from dosvotos.promotion.reasons import sentence, write_criterion
 from dosvotos.reports.evidence import EvidenceRow, luck_rows, questions_text
 from dosvotos.reports.metrics import INTERVALS, METRICS, RESULTS
 from dosvotos.reports.validation_pack import make_pack
@@ -118,6 +118,10 @@ def _recommendation(proposal: queries.Record) -> None:
         first_vote(proposal, state)
         if state in OPEN_STATES:
             st.markdown(f"[{t('review.to_vote')}](#vote)")
+    if notices := queries.notices(proposal):
+        with st.container(border=True, key="notices"):
+            st.markdown(t("review.notices"))
+            plain("\n".join(f"• {sentence(notice, t.language)}" for notice in notices), "body", "notices")
     if edge := ProposalLineage.model_validate(proposal.lineage).planted_edge:
         st.warning(t("review.planted", edge=f.number(edge)), icon=":material/science:")
     if state == "SUPERSEDED":
@@ -127,14 +131,17 @@ def _recommendation(proposal: queries.Record) -> None:
 
 
 def _votes(proposal: queries.Record) -> None:
-    votes = [row for row in queries.audit_log() if row.proposal_id == proposal.id]
-    if not votes:
+    """Show every vote on the model, whatever it was proposed as."""
+    if not (votes := queries.votes(proposal)):
         return
     st.subheader(t("review.votes"))
     for row in votes:
         with st.container(border=True):
             plain(what_was_done(row), "name", f"vote-{row.id}")
-            plain(f"{row.reviewer} · {in_bogota(row.created_at)}", "small", f"vote-{row.id}")
+            who_when = f"{row.reviewer} · {in_bogota(row.created_at)}"
+            if row.proposal_id != proposal.id:
+                who_when += " · " + t("review.other", id=row.proposal_id, experiment=row.experiment_name)
+            plain(who_when, "small", f"vote-{row.id}")
             plain(row.notes or t("review.no_notes"), "quote", f"vote-{row.id}")
 
 
@@ -238,7 +245,15 @@ def _criteria(proposal: queries.Record) -> None:
 
 
 def _answer(criterion: CriterionResult) -> str:
-    """Write a criterion's figures as its reader's language does."""
+    """Write a criterion's figures as its reader's language does; the house's limit too, if stricter."""
+    if criterion.floor is None:
+        return _figures(criterion)
+    name = next((limit for limit, of in LIMITED.items() if of == criterion.name), criterion.name)
+    _, house = write_criterion(name, criterion.needed, criterion.floor, f)
+    return f"{_figures(criterion)} · {t('criterion.floor', floor=house)}"
+
+
+def _figures(criterion: CriterionResult) -> str:
     if criterion.name == "lineage":
         return name_links(criterion.broken) or t("criterion.links", links=f.number(criterion.found, 0))
     if criterion.not_compared in ("not_applicable", "not_comparable"):

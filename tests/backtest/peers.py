@@ -33,6 +33,12 @@ def wanted_positions(targets: np.ndarray) -> np.ndarray:
     return np.concatenate([[0], targets[:-2], [0]])[: len(targets)]
 
 
+def left_by_fees(equity: float, held: float, target: float, price: float, cost: float) -> float:
+    """What the fees of an order to `target` would leave."""
+    exit_fee = cost * abs(held) * price
+    return (equity - exit_fee) * (1 - cost * abs(target))
+
+
 def vectorbt_account(close: np.ndarray, wanted: np.ndarray, cost: float, capital: float) -> dict[str, Any]:
     """Let vectorbt keep cash, fees and trades.
 
@@ -45,6 +51,11 @@ def vectorbt_account(close: np.ndarray, wanted: np.ndarray, cost: float, capital
         price, held, target = close[c.i], c.position_now, wanted[c.i]
         equity = c.cash_now - capital + held * price
         if ruined[0] or (c.i > 0 and equity <= RUIN_SHARE * capital):
+            ruined[0], target = True, 0.0
+        if (
+            np.sign(held) != target
+            and left_by_fees(equity, held, target, price, cost) <= RUIN_SHARE * capital
+        ):
             ruined[0], target = True, 0.0
         if np.sign(held) == target:
             return vbt.portfolio.nb.order_nothing_nb()
@@ -84,7 +95,11 @@ def backtesting_account(close: np.ndarray, wanted: np.ndarray, cost: float, capi
             price, target = self.data.Close[-1], wanted[bar]
             if self.ruined or self.equity <= RUIN_SHARE * capital:
                 self.ruined, target = True, 0
-            if np.sign(self.position.size) == target:
+            held = self.position.size
+            left = left_by_fees(self.equity, held, target, price, cost)
+            if np.sign(held) != target and left <= RUIN_SHARE * capital:
+                self.ruined, target = True, 0
+            if np.sign(held) == target:
                 return
             equity = self.equity - cost * abs(self.position.size) * price
             self.position.close()

@@ -1,6 +1,5 @@
 import re
 import signal
-from datetime import UTC, datetime
 
 import psutil
 import pytest
@@ -15,7 +14,7 @@ from dosvotos.database.connection import (
     upgrade,
     writing,
 )
-from dosvotos.database.tables import ledger_genesis
+from dosvotos.database.tables import instruments
 from dosvotos.errors import DatabaseError
 from tests.conftest import ensure_running
 
@@ -48,10 +47,10 @@ def test_postgresql_is_upgraded_by_command_only(postgres_url):
 
 def test_a_transaction_that_fails_leaves_nothing(engine):
     with pytest.raises(RuntimeError, match="boom"), writing(engine) as connection:
-        connection.execute(insert(ledger_genesis).values(id="x", created_at=datetime.now(UTC)))
+        connection.execute(insert(instruments).values(instrument="x", epoch=0))
         raise RuntimeError("boom")
     with reading(engine) as connection:
-        assert connection.execute(select(ledger_genesis)).all() == []
+        assert connection.execute(select(instruments)).all() == []
 
 
 @pytest.mark.parametrize("url", ["nonsense", "mysql://u:secret@h/d"])
@@ -83,11 +82,11 @@ def test_a_relative_path_counts_from_the_project_s_root(tmp_path, monkeypatch):
 def test_a_database_made_anew_is_not_written_by_the_engine_of_the_old_one(tmp_path):
     url = f"sqlite:///{tmp_path}/a.db"
     with writing(open_database(url)) as connection:
-        connection.execute(insert(ledger_genesis).values(id="old", created_at=datetime.now(UTC)))
+        connection.execute(insert(instruments).values(instrument="old", epoch=0))
     for file in tmp_path.iterdir():
         file.unlink()
     with reading(open_database(url)) as connection:
-        assert connection.execute(select(ledger_genesis.c.id)).all() == []
+        assert connection.execute(select(instruments.c.instrument)).all() == []
 
 
 def test_a_proof_s_database_is_neither_made_nor_upgraded(tmp_path):
@@ -107,11 +106,11 @@ def test_outside_a_project_a_relative_path_is_the_file_of_the_folder_one_works_i
         (tmp_path / name).mkdir()
         monkeypatch.chdir(tmp_path / name)
         with writing(open_database("sqlite:///data/x.db")) as connection:
-            connection.execute(insert(ledger_genesis).values(id=name, created_at=datetime.now(UTC)))
+            connection.execute(insert(instruments).values(instrument=name, epoch=0))
     for name in ("a", "b"):
         monkeypatch.chdir(tmp_path / name)
         with reading(open_database("sqlite:///data/x.db")) as connection:
-            assert connection.execute(select(ledger_genesis.c.id)).scalars().all() == [name]
+            assert connection.execute(select(instruments.c.instrument)).scalars().all() == [name]
 
 
 def test_a_test_server_that_died_is_started_again_with_its_databases(postgres_server, postgres_url):

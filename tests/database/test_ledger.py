@@ -142,4 +142,4 @@ def test_the_ledger_keeps_its_id_and_birth(ledger: TrialLedger):
     born = ledger.genesis()
     ledger.record(look("second"), "demo", LATER)
     assert ledger.genesis() == born
-    assert born.created_at == NOW.isoformat() and len(born.id) == 36
+    assert len(born.id) == 36

@@ -151,6 +151,29 @@ def test_ruin_begins_at_one_percent_of_the_start(price: float, ruined: bool):
     np.testing.assert_allclose(account.equity[2], CAPITAL * (200 - price) / 100)
 
 
+def test_fees_ruin_on_the_bar_that_charges_them():
+    # 40% a side at an unmoved price: each flip leaves 0.6 / 0.4 of what is left; 24 - 16 is below 10
+    account = run([100] * 8, [1, -1, 1, -1, 1, -1, 1, -1], cost=0.4)
+    np.testing.assert_allclose(account.equity, [1000, 600, 120, 24, 8, 8, 8, 8])
+    np.testing.assert_allclose(account.fees, [0, 400, 480, 96, 16, 0, 0, 0])
+    assert account.ruined and account.position.tolist() == [0, 1, -1, 1, 0, 0, 0, 0]
+    assert account.trades["exit_bar"].tolist() == [2, 3, 4]
+
+
+@pytest.mark.parametrize(("n_bars", "ruined"), [(4, False), (5, True)])
+def test_the_fee_of_the_last_close_can_ruin(n_bars: int, ruined: bool):
+    account = run([100] * n_bars, [1, -1, 1, -1, 1][:n_bars], cost=0.4)
+    assert account.ruined == ruined
+    np.testing.assert_allclose(account.equity[-1], 8 if ruined else 40)
+
+
+def test_an_entry_whose_fee_would_ruin_is_not_opened():
+    # a round trip at 49.45% a side leaves 1.1% of the capital, of which an entry would leave 0.56%
+    account = run([100] * 7, [1, 0, 1, 1, 1, 1, 1], cost=0.4945)
+    np.testing.assert_allclose(account.equity, [1000, 505.5, 11, 11, 11, 11, 11])
+    assert account.ruined and account.position.tolist() == [0, 1, 0, 0, 0, 0, 0]
+
+
 def test_a_gap_below_nothing_floors_equity_at_zero():
     account = run([100, 100, 400, 100, 100], [-1] * 5)
     assert account.equity.tolist()[2:] == [0.0, 0.0, 0.0]
@@ -254,7 +277,11 @@ def slow_account(
         ruined = worth(price[t]) <= CAPITAL / 100
         wanted = 0 if ruined or t == len(price) - 1 else targets[t - 1]
         fee = 0.0
+        size = abs(running.units) if running else 0.0
+        left_by_exit = worth(price[t]) - cost * size * price[t]
         holds = 0 if running is None else (1 if running.units > 0 else -1)
+        if wanted != holds and left_by_exit - cost * abs(wanted) * left_by_exit <= CAPITAL / 100:
+            ruined, wanted = True, 0
         if wanted != holds:
             if running:
                 fee = cost * abs(running.units) * price[t]
@@ -292,7 +319,7 @@ def markets(draw: st.DrawFn) -> tuple[Tape, list[int]]:
     return Tape(times[chosen], close, random.normal(-5, 2, n_bars)), targets[1:]
 
 
-@given(market=markets(), cost=st.sampled_from([0.0, 3.5e-4, 0.00375, 0.01]), financed=st.booleans())
+@given(market=markets(), cost=st.sampled_from([0.0, 3.5e-4, 0.00375, 0.01, 0.2]), financed=st.booleans())
 @settings(max_examples=100, deadline=None)
 def test_the_account_equals_a_slow_version_and_its_trades_add_up_to_its_equity(market, cost, financed):
     bars, targets = market

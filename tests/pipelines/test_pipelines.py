@@ -12,6 +12,7 @@ from dosvotos.database.connection import reading
 from dosvotos.database.ledger import look_of
 from dosvotos.database.registry import list_proposals
 from dosvotos.errors import DosVotosError, LineageError
+from dosvotos.lineage.vote import decide_verified
 from dosvotos.market.splits import splits_of
 from dosvotos.pipeline_registry import register_pipelines
 from dosvotos.promotion.decision import Vote

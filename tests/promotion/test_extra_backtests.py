@@ -46,7 +46,8 @@ def ask(desk: Desk, proposal_id: int, period: tuple[date, date] = UNSEEN):
 
 
 def looks(desk: Desk) -> list:
-    return TrialLedger(desk.engine, INSTRUMENT).looks(parameters_of().feed)
+    """Every look after the proposal's own."""
+    return TrialLedger(desk.engine, INSTRUMENT).looks(parameters_of().feed)[1:]
 
 
 def model(desk: Desk, proposal_id: int):

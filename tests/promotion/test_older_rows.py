@@ -3,17 +3,18 @@
 from datetime import UTC, datetime
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Engine, MetaData, insert, select
 
 from dosvotos.backtest.report import BacktestReport
 from dosvotos.contracts.records import ChainRecord, LinkRecord
-from dosvotos.database.connection import upgrade, writing
+from dosvotos.database.connection import reading, upgrade, writing
+from dosvotos.database.tables import metadata
 from dosvotos.errors import LineageError
 from dosvotos.lineage.vote import decide_verified
 from dosvotos.promotion.decision import Vote, decide
 from dosvotos.promotion.dossier import read_report
 from dosvotos.promotion.proposal import stored_criteria, stored_evidence
-from tests.proposal_fixtures import Desk
+from tests.proposal_fixtures import Desk, open_desk
 
 
 @pytest.fixture
@@ -22,18 +23,28 @@ def desk(engine, tmp_path, monkeypatch) -> Desk:
     return Desk(engine, tmp_path)
 
 
-def test_rows_from_before_the_migration_have_no_criteria_and_keep_their_strings(desk):
-    proposal_id = desk.propose()
-    strings = desk.proposal(proposal_id).criteria_results
-    with writing(desk.engine) as connection:
-        newest = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one()
-        connection.execute(text("ALTER TABLE promotion_proposals DROP COLUMN criteria"))
-        connection.execute(text("UPDATE alembic_version SET version_num = '0005'"))
-    upgrade(desk.engine, "0006")
-    with writing(desk.engine) as connection:
-        connection.execute(text("UPDATE alembic_version SET version_num = :newest"), {"newest": newest})
-    row = desk.proposal(proposal_id)
+def test_rows_from_before_the_migration_have_no_criteria_and_keep_their_strings(
+    empty_database, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    upgrade(empty_database, "0005")
+    with open_desk(f"sqlite:///{tmp_path}/today.db", tmp_path) as today:
+        strings = today.proposal(today.propose()).criteria_results
+        copy_rows(today.engine, empty_database, "model_registry", "promotion_proposals")
+    upgrade(empty_database)
+    row = Desk(empty_database, tmp_path).proposal(1)
     assert stored_criteria(row) is None and row.criteria_results == strings
+
+
+def copy_rows(source: Engine, target: Engine, *tables: str) -> None:
+    """Copy rows into tables of an older schema, without the columns it does not have."""
+    older = MetaData()
+    older.reflect(target, only=tables)
+    for name in tables:
+        with reading(source) as one, writing(target) as other:
+            for row in one.execute(select(metadata.tables[name])):
+                known = {column.name: row._mapping[column.name] for column in older.tables[name].columns}
+                other.execute(insert(older.tables[name]).values(known))
 
 
 def test_a_proposal_made_before_dossiers_is_read_and_not_approved(desk):

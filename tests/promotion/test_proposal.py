@@ -9,6 +9,7 @@ from dosvotos.contracts.parameters import SuccessCriteriaParams
 from dosvotos.contracts.records import ChainRecord, LayerRecords, LinkRecord
 from dosvotos.policy.bundle import Bundle
 from dosvotos.promotion.criteria import hard_criteria, improvement_criterion, lineage_criterion
+from dosvotos.promotion.gate_policy import packaged_policy
 from dosvotos.promotion.proposal import Recommended, make_proposal, recommend
 from dosvotos.promotion.reasons import Reason, explanation
 from tests.market_factory import layers_behind
@@ -154,7 +155,7 @@ def layers_of(parameters, recorded: str = "a" * 64, run: str | None = None) -> L
 
 def proposal_of(parameters, recorded: str = "a" * 64, run: str | None = None, report=REPORT):
     layers = layers_of(parameters, recorded, run)
-    return make_proposal(layers, report, comparison_of(report), evidence_of())
+    return make_proposal(layers, report, comparison_of(report), evidence_of(), packaged_policy())
 
 
 def test_a_proposal_has_the_specification_s_fields_and_always_asks_a_person(parameters):

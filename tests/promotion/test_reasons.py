@@ -11,6 +11,7 @@ from tests.market_factory import CALENDAR
 from tests.report_factory import metrics_of
 
 LUCK = {"p_value": 0.0312, "level": 0.05, "looks": 1, "models": 1}
+OLDER = {"count": 3, "oldest": "2026-01-31", "since": "2026-08-03"}
 FIGURES = {
     "min_sharpe": {"found": 0.2, "needed": 0.5},
     "max_drawdown": {"found": 0.1812, "needed": 0.15},
@@ -24,6 +25,11 @@ FIGURES = {
     "naive": {"own": 0.4, "rivals": {"always_long": 0.5, "random": 0.87}},
     "seeds": {"positive": 2, "seeds": 5, "needed": 0.6},
     "uncovered": {"uncovered": 11, "sessions": 100, "features": ["vix_z", "embi_z"]},
+    "rejected_before": {"proposal": 3, "date": "2026-08-03", "reviewer": "ana"},
+    "loosened": {"limits": {"min_sharpe": [0.3, 0.5], "improvement_threshold": [0.0, 0.05]}},
+    "older_bundles": OLDER,
+    "older_contracts": OLDER,
+    "older_mlflow_runs": OLDER,
     "passes": {"psr": 0.99999},
     "passes_among_many": {"looks": 4, "p_value": 0.0},
     "improves": {"sharpe": 0.333},

@@ -10,7 +10,7 @@ from dosvotos.database.connection import writing
 from dosvotos.database.tables import model_registry
 from dosvotos.reports.metrics import METRICS
 from streamlit_app.i18n import LANGUAGES, Translator
-from tests.proposal_fixtures import Desk
+from tests.proposal_fixtures import NOTES, Desk
 from tests.streamlit_app.test_api import assert_problem
 from tests.streamlit_app.test_pages import no_component_scan, open_page, press, said, vote  # noqa: F401
 
@@ -121,8 +121,8 @@ def test_an_approval_over_a_broken_chain_is_a_veto_that_names_the_link(client, d
     proposal_id = desk.propose_recomputable(trained_by="bob")
     with writing(desk.engine) as connection:
         connection.execute(update(model_registry).values(dataset_hash="0" * 64))
-    body = {"decision": "APPROVE", "notes": "the curve was read twice"}
-    answer = client.post(f"/api/experiments/{proposal_id}/approve", json=body)
+    vote = {"decision": "APPROVE", "notes": NOTES}
+    answer = client.post(f"/api/experiments/{proposal_id}/approve", json=vote)
     assert "model registry: dataset_hash is 000000000000" in assert_problem(answer, 422)["detail"]
     assert client.get(f"/api/experiments/{proposal_id}").json()["status"] == "SUPERSEDED"
     found = client.get(f"/api/experiments/{proposal_id + 1}").json()
@@ -133,7 +133,9 @@ def test_an_approval_over_a_broken_chain_is_a_veto_that_names_the_link(client, d
 @pytest.mark.usefixtures("recomputing")
 def test_the_page_says_which_link_broke_and_offers_no_approval_any_more(open_page, desk: Desk):  # noqa: F811
     proposal_id = desk.propose_recomputable(trained_by="bob")
-    at = press(open_page("review", "en", proposal_id), "Approve ...")
+    at = open_page("review", "en", proposal_id)
+    at.text_area[0].input(NOTES)
+    press(at, "Approve ...")
     with writing(desk.engine) as connection:
         connection.execute(update(model_registry).values(dataset_hash="0" * 64))
     press(at, "Yes, approve")

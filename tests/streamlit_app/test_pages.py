@@ -12,9 +12,9 @@ import streamlit_app
 from dosvotos.contracts.records import LedgerGenesis
 from dosvotos.database.connection import writing
 from dosvotos.promotion.decision import Vote, decide
-from dosvotos.promotion.reasons import Reason
+from dosvotos.promotion.reasons import Reason, sentence
 from streamlit_app.i18n import LANGUAGES, Translator
-from tests.proposal_fixtures import INSTRUMENT, Desk, as_an_older_version
+from tests.proposal_fixtures import INSTRUMENT, NOTES, Desk, as_an_older_version
 from tests.report_factory import evidence_of
 
 pytestmark = pytest.mark.slow
@@ -77,7 +77,7 @@ def press(at: AppTest, label: str) -> AppTest:
     return at
 
 
-def vote(desk: Desk, proposal_id: int, decision: str, notes: str = "") -> None:
+def vote(desk: Desk, proposal_id: int, decision: str, notes: str = NOTES) -> None:
     decide(desk.engine, proposal_id, Vote(decision, "alice", notes, single_user=True), datetime.now(UTC))
 
 
@@ -97,7 +97,7 @@ def test_an_empty_page_says_so_and_what_to_do(open_page, page: str, language: st
 @pytest.mark.parametrize("page", PAGES)
 def test_a_filled_page_works(open_page, desk: Desk, page: str, language: str):
     first = desk.propose("one", 1)
-    vote(desk, first, "APPROVE", "curve reviewed")
+    vote(desk, first, "APPROVE")
     production = desk.proposal(first).model_id
     desk.propose("two", 2, baseline_model_id=production, recommendation="REVIEW", confidence=0.6)
     desk.signal(60, production)
@@ -229,7 +229,7 @@ def test_a_comparison_with_production_is_shown(open_page, desk: Desk):
 @pytest.mark.parametrize(("target", "stage"), [("to_production", "production"), ("to_shadow", "shadow")])
 def test_an_approval_takes_two_steps(open_page, desk: Desk, target: str, stage: str):
     at, t = open_page("review", proposal_id=desk.propose()), Translator("en")
-    at.text_area[0].input("curve reviewed")
+    at.text_area[0].input(NOTES)
     at.radio[0].set_value(target)
     press(at, t("vote.approve"))
     assert desk.votes() == []
@@ -238,7 +238,7 @@ def test_an_approval_takes_two_steps(open_page, desk: Desk, target: str, stage: 
     assert list(desk.stages().values()) == [stage]
     assert t(f"vote.done_{stage}") in said(at)
     assert t("status.APPROVED") in said(at)
-    assert "curve reviewed" in [element.value for element in at.text]
+    assert NOTES in [element.value for element in at.text]
     assert not at.text_area
     assert [(v.action, v.reviewer, v.self_approved) for v in desk.votes()] == [("APPROVE", "alice", True)]
     assert "self_approved" in said(at)
@@ -246,23 +246,23 @@ def test_an_approval_takes_two_steps(open_page, desk: Desk, target: str, stage: 
 
 def test_an_approval_can_be_cancelled(open_page, desk: Desk):
     at, t = open_page("review", proposal_id=desk.propose()), Translator("en")
-    at.text_area[0].input("written already")
+    at.text_area[0].input(NOTES)
     at.radio[0].set_value("to_shadow")
     press(at, t("vote.approve"))
     assert not at.text_area
     press(at, t("vote.cancel"))
     assert desk.votes() == []
-    assert (at.text_area[0].value, at.radio[0].value) == ("written already", "to_shadow")
+    assert (at.text_area[0].value, at.radio[0].value) == (NOTES, "to_shadow")
     assert t("vote.approve") in [button.label for button in at.button]
 
 
 @pytest.mark.parametrize(("button", "done"), [("reject", "rejected"), ("extra_backtests", "extra_backtests")])
 def test_turning_down_takes_one(open_page, desk: Desk, button: str, done: str):
     at, t = open_page("review", proposal_id=desk.propose()), Translator("en")
-    at.text_area[0].input("not convinced")
+    at.text_area[0].input(NOTES)
     press(at, t(f"vote.{button}"))
     assert t(f"vote.done_{done}") in said(at)
-    assert [v.notes for v in desk.votes()] == ["not convinced"]
+    assert [v.notes for v in desk.votes()] == [NOTES]
     assert list(desk.stages().values()) == ["staging"]
 
 
@@ -275,21 +275,50 @@ def test_a_veto_offers_no_approval(open_page, desk: Desk):
     assert not at.radio
 
 
-def test_a_review_wants_its_notes(open_page, desk: Desk):
-    at, t = open_page("review", proposal_id=desk.propose(recommendation="REVIEW")), Translator("en")
-    at.text_area[0].input("too short")
-    press(at, t("vote.approve"))
-    assert t("vote.notes_short", minimum=20, found=9) in said(at)
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_vote_wants_its_reason(open_page, desk: Desk, language: str):
+    at, t = open_page("review", language, desk.propose(recommendation="REVIEW")), Translator(language)
+    for button in ("vote.approve", "vote.reject"):
+        at.text_area[0].input("too short")
+        press(at, t(button))
+        assert t("vote.notes_short", minimum=20, found=9) in said(at)
+    at.text_area[0].input(f"{NOTES} \x07")
+    press(at, t("vote.reject"))
+    assert "found U+0007 BEL at character 39" in said(at)
+    assert desk.votes() == []
     at.text_area[0].input("the improvement is small but steady")
     press(at, t("vote.approve"))
     press(at, t("vote.confirm"))
     assert list(desk.stages().values()) == ["production"]
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_model_that_a_person_rejected_says_so_under_its_next_name(open_page, desk: Desk, language: str):
+    first = desk.propose("demo", seed=1)
+    vote(desk, first, "REJECT")
+    at, t = open_page("review", language, desk.propose("renamed", seed=1)), Translator(language)
+    assert t("review.notices") in said(at)
+    assert f"({'proposal' if language == 'en' else 'propuesta'} {first})" in said(at)
+    assert t("review.other", id=first, experiment="demo") in said(at) and NOTES in said(at)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_limit_below_the_house_s_shows_both_values(open_page, desk: Desk, language: str):
+    criterion = {"name": "min_sharpe", "found": 1.2, "sign": ">", "needed": 0.3, "verdict": "PASS"}
+    loosened = Reason(code="loosened", figures={"limits": {"min_sharpe": [0.3, 0.5]}})
+    changes = {"criteria": [criterion | {"floor": 0.5}], "reasons": [loosened.model_dump()]}
+    proposal_id = desk.propose(recommendation="REVIEW", **changes)
+    at, t = open_page("review", language, proposal_id), Translator(language)
+    house = "0.50" if language == "en" else "0,50"
+    assert f"> {house.replace('5', '3')} · {t('criterion.floor', floor=house)}" in said(at)
+    assert sentence(loosened, language) in said(at)
+
+
 def test_a_vote_that_came_too_late_is_told_so(open_page, desk: Desk):
     proposal_id = desk.propose()
     at, t = open_page("review", proposal_id=proposal_id), Translator("en")
     vote(desk, proposal_id, "REJECT")
+    at.text_area[0].input(NOTES)
     press(at, t("vote.reject"))
     assert t("vote.conflict") in said(at)
     assert len(desk.votes()) == 1
@@ -298,6 +327,7 @@ def test_a_vote_that_came_too_late_is_told_so(open_page, desk: Desk):
 def test_a_model_that_changed_is_told_so(open_page, desk: Desk):
     at, t = open_page("review", proposal_id=desk.propose()), Translator("en")
     next(desk.root.glob("data/06_models/*/policy.safetensors")).unlink()
+    at.text_area[0].input(NOTES)
     press(at, t("vote.approve"))
     press(at, t("vote.confirm"))
     assert t("vote.altered_model") in said(at)
@@ -383,7 +413,7 @@ def test_hostile_names_in_the_confirmation_are_plain_text(open_page, desk: Desk)
 
 
 def test_a_broken_audit_chain_is_told(open_page, desk: Desk):
-    vote(desk, desk.propose(), "REJECT", "no")
+    vote(desk, desk.propose(), "REJECT")
     with writing(desk.engine) as connection:
         connection.execute(text("DROP TRIGGER approval_audit_log_no_update"))
         connection.execute(text("UPDATE approval_audit_log SET notes = 'yes'"))
@@ -417,6 +447,7 @@ def test_a_database_that_is_away_is_told_without_a_traceback(desk: Desk, monkeyp
 def test_a_second_click_on_confirm_is_a_conflict_not_a_second_vote(open_page, desk: Desk):
     proposal_id = desk.propose()
     at, t = open_page("review", proposal_id=proposal_id), Translator("en")
+    at.text_area[0].input(NOTES)
     press(at, t("vote.approve"))
     vote(desk, proposal_id, "APPROVE")
     press(at, t("vote.confirm"))

@@ -172,7 +172,8 @@ def test_a_body_that_is_not_declared_json_is_refused(
     "content_type", ["application/json", "APPLICATION/JSON", "application/json; charset=utf-8"]
 )
 def test_json_is_accepted_however_it_is_written(client: TestClient, desk: Desk, content_type: str):
-    answer = client.post(VOTE, content=b'{"decision": "APPROVE"}', headers={"Content-Type": content_type})
+    body = b'{"decision": "REQUEST_MORE_TESTS"}'
+    answer = client.post(VOTE, content=body, headers={"Content-Type": content_type})
     assert answer.status_code == 404
 
 

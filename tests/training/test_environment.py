@@ -1,16 +1,26 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import VecEnv
 
+from dosvotos.market.accounting import Tape, run_account
 from dosvotos.training.environment import MarketEnv, MarketVectorEnv
 from dosvotos.training.episodes import TrainingArrays
 from dosvotos.training.reward import COMPONENTS, RewardWeights
-from tests.training.market_envs import ALL_COMPONENTS, COST, ROWS, environment, rows_seen, training_data
+from tests.training.market_envs import (
+    ALL_COMPONENTS,
+    COST,
+    ROWS,
+    environment,
+    hand_made,
+    rows_seen,
+    training_data,
+)
 
 # ---- what SB3 expects
 
@@ -170,3 +180,49 @@ def test_episodes_go_on_from_a_state_that_was_written_as_json():
         for k in range(3):
             assert np.array_equal(left[k], right[k])
         assert [info.get("episode") for info in left[3]] == [info.get("episode") for info in right[3]]
+
+
+BAD_ACTIONS = (1.5, -1, 3, np.nan, np.inf, -0.5, 2.0000001, "1", None, True)
+
+
+@pytest.mark.parametrize("action", BAD_ACTIONS)
+def test_an_action_that_is_none_of_three_is_refused_by_every_environment(action):
+    data = training_data()
+    single = MarketEnv(data, 60, COST, ALL_COMPONENTS)
+    vector, vec = MarketVectorEnv(data, 1, 60, COST, ALL_COMPONENTS), environment(data, n_envs=1)
+    single.reset(seed=1)
+    vector.reset(seed=1)
+    vec.reset()
+    before = vector.episodes.state()
+    for step in (single.step, lambda a: vector.step(np.array([a])), lambda a: vec.step(np.array([a]))):
+        with pytest.raises(ValueError, match="must be 0"):
+            step(action)
+    assert vector.episodes.state() == before
+
+
+def test_a_whole_float_is_an_action_and_a_wrong_number_of_them_is_none():
+    vector = MarketVectorEnv(training_data(), 2, 60, COST, ALL_COMPONENTS)
+    vector.reset(seed=1)
+    vector.step(np.array([2.0, 0.0]))
+    with pytest.raises(ValueError, match=r"shape \(2,\), was \(3,\)"):
+        vector.step(np.array([0, 1, 2]))
+
+
+@given(seed=st.integers(0, 2**32 - 1), cost=st.sampled_from([0.0, 0.05, 0.3]))
+@settings(max_examples=30, deadline=None)
+def test_an_episode_ends_on_the_bar_on_which_the_account_is_ruined(seed, cost):
+    random = np.random.default_rng(seed)
+    close, actions = 100 * np.exp(np.cumsum(random.normal(0, 0.2, 60))), random.integers(0, 3, 57)
+    env = MarketEnv(hand_made(close.tolist()), 57, cost, ALL_COMPONENTS)
+    env.reset(seed=0)
+    ended = next((t for t, action in enumerate(actions) if env.step(int(action))[2]), None)
+    times = pd.date_range("2024-07-02 13:00", periods=60, freq="5min", tz="UTC")
+    targets = np.append(actions - 1.0, [actions[-1] - 1.0] * 3)
+    account = run_account(Tape(times, close, np.zeros(60)), targets, cost, 1.0)
+    if ended is None:
+        assert not account.ruined or account.equity[57] > account.equity[-1]  # after the last mark
+        return
+    held, row = env.episodes.accounts, int(env.episodes.accounts.row[0])
+    closing_fee = cost * abs(held.units[0]) * close[row + 1]
+    assert account.ruined and (account.position[row + 1 :] == 0).all()
+    assert account.equity[-1] == pytest.approx(max(held.equity[0] - closing_fee, 0.0), abs=1e-12)

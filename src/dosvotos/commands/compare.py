@@ -25,7 +25,7 @@ from dosvotos.market.dataset import select_bars
 from dosvotos.market.splits import Split, splits_of
 from dosvotos.promotion.dossier import read_report
 from dosvotos.promotion.evidence import Evidence
-from dosvotos.promotion.gate_policy import packaged_policy
+from dosvotos.promotion.gate_policy import GatePolicies
 from dosvotos.promotion.proposal import stored_evidence
 from dosvotos.reports.comparison import metric_rows, pair_rows, render_comparison
 from dosvotos.reports.evidence import evidence_table
@@ -55,7 +55,7 @@ def write_comparison(
     contestants = [_contestant(engine, name) for name in experiments]
     sessions = sessions_to_compare(contestants, intersect)
     looks = _record_looks(engine, contestants, sessions, now)
-    comparison = compare(contestants, sessions, packaged_policy().evidence.bootstrap)
+    comparison = compare(contestants, sessions, GatePolicies(engine).current().evidence.bootstrap)
     name = "comparison_" + "_vs_".join(experiments)
     page, data = folder / f"{name}.html", folder / f"{name}.json"
     evidence = {name: stored_evidence(_latest(engine, name)) for name in experiments}

@@ -13,6 +13,7 @@ from dosvotos.commands.likeness import LIKENESS_PAGE, experiment_parameters, wri
 from dosvotos.database.connection import (
     connect,
     database_url,
+    has_database,
     open_database,
     open_existing,
     reading,
@@ -22,7 +23,8 @@ from dosvotos.database.connection import (
 from dosvotos.files import write_file
 from dosvotos.leakage.check import DEFAULT_PROBES
 from dosvotos.project import enter_root
-from dosvotos.promotion.audit import find_breaks, read_audit_log
+from dosvotos.promotion.audit import read_audit_log
+from dosvotos.promotion.audit_check import PROVES, PROVES_NOT, verify_audit
 from dosvotos.reports.leakcheck import render_leakcheck
 
 REPORTS: Final = Path("data/08_reporting")
@@ -74,15 +76,39 @@ def audit() -> None:
 
 @audit.command("verify")
 def audit_verify() -> None:
-    """Check that no row of the audit log was changed, removed or reordered."""
+    """Compare the log of votes with itself and all that must follow from it; exit code 1 if they differ."""
     with reading(open_existing(database_url())) as connection:
-        rows = read_audit_log(connection)
-    breaks = find_breaks(rows)
-    for line in breaks:
+        n_rows, problems = len(read_audit_log(connection)), verify_audit(connection)
+    for line in problems:
         click.echo(line, err=True)
-    if breaks:
+    if problems:
+        click.echo(f"audit log and database disagree: {len(problems)} finding(s)", err=True)
         sys.exit(EXIT_ERROR)
-    click.echo(f"audit log is whole: {len(rows)} row(s)")
+    click.echo(f"audit log is whole: {n_rows} row(s). Checked:")
+    for line in PROVES:
+        click.echo(f"  - {line}")
+    click.echo("It does not prove:")
+    for line in PROVES_NOT:
+        click.echo(f"  - {line}")
+
+
+@cli.group()
+def policy() -> None:
+    """The house's policy: what may be promoted."""
+
+
+@policy.command("show")
+@click.option("--yaml", "as_yaml", is_flag=True, help="Print it as the file it is set from.")
+def policy_show(as_yaml: bool) -> None:
+    """Show the policy that counts."""
+    from dosvotos.commands.policy import print_policy
+    from dosvotos.promotion.gate_policy import packaged_in_force, policy_in_force
+
+    if not has_database(database_url()):
+        print_policy(packaged_in_force(), as_yaml)
+        return
+    with reading(open_existing(database_url())) as connection:
+        print_policy(policy_in_force(connection), as_yaml)
 
 
 @cli.command()

@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     Field,
     NonNegativeFloat,
@@ -24,6 +25,7 @@ from dosvotos.contracts.acquisition import DataAcquisitionParams, MacroVariables
 from dosvotos.contracts.section import Day, Fraction, Items, Section, Version
 from dosvotos.errors import ParameterError
 from dosvotos.hashing import digest_json, short
+from dosvotos.plain_text import check_text
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 SIMULATED_INSTRUMENT = "USD/COP.SIM"
@@ -47,7 +49,7 @@ class ExperimentParams(Section):
     name: Annotated[str, Field(pattern=NAME_PATTERN)]
     """The name of its folder in conf/."""
     version: Version
-    description: str = ""
+    description: Annotated[str, AfterValidator(check_text)] = ""
     instrument: Literal["USD/COP", "USD/COP.SIM"]
     """USD/COP.SIM is the sample market; sample and real data never mix."""
 

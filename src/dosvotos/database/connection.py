@@ -38,6 +38,12 @@ def open_database(url: str) -> Engine:
     return _open(url)
 
 
+def has_database(url: str) -> bool:
+    """Tell whether there is a database to open: a SQLite file, or any server."""
+    file = _file_of(absolute_url(url))
+    return file is None or file.exists()
+
+
 def open_existing(url: str) -> Engine:
     """Connect to a database that must exist as it is: it is neither made nor upgraded.
 
@@ -116,7 +122,7 @@ def schema_versions(engine: Engine) -> tuple[str | None, str | None]:
 
 
 def upgrade(engine: Engine, revision: str = "head") -> None:
-    """Bring the schema to this version, or to an earlier revision, in one transaction."""
+    """Bring the schema to this version, or to an older one, in one transaction."""
     from alembic import command  # not needed by the many runs that find the schema as it must be
     from alembic.config import Config
 

@@ -1,6 +1,6 @@
 """Every table of the database; the Alembic migrations build exactly these.
 
-Times are timezone-aware UTC. Append-only tables refuse UPDATE and DELETE by trigger.
+Times are timezone-aware UTC. Append-only tables are listed in `append_only`.
 """
 
 from datetime import UTC, datetime
@@ -264,6 +264,7 @@ ledger_genesis = sa.Table(
     sa.Column("id", sa.String(36), primary_key=True),
     sa.Column("created_at", UTCDateTime, nullable=False),
 )
+"""The trial ledger's identity: one row, made with the database by the database's own clock."""
 
 oos_trials = sa.Table(
     "oos_trials",
@@ -284,6 +285,17 @@ oos_trials = sa.Table(
 
 UNKNOWN_ACCOUNT = "before accounts were told apart"
 """The account digest of looks that were written before there was one."""
+gate_policies = sa.Table(
+    "gate_policies",
+    metadata,
+    sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("content", _json(), nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("set_by", sa.String(255), nullable=False),
+    sa.Column("signature", sa.Text),
+    sa.Column("created_at", UTCDateTime, nullable=False),
+)
+"""The house's policies after the packaged version 1; the last one counts."""
 
 inference_features_5m = sa.Table(
     "inference_features_5m",

@@ -29,12 +29,13 @@ from dosvotos.lineage.recompute import (
 from dosvotos.policy.bundle import Bundle, open_bundle
 from dosvotos.promotion.agreement import instrument_of, model_difference, proposal_difference, proposal_in
 from dosvotos.promotion.criteria import name_links
-from dosvotos.promotion.decision import DecisionResult, Vote, check_text, check_vote, decide
+from dosvotos.promotion.decision import DecisionResult, Vote, check_vote, decide
 from dosvotos.promotion.dossier import FILE_NAMES, Dossier, DossierRun, dossier_files, with_run, write_dossier
 from dosvotos.promotion.evidence import make_evidence
-from dosvotos.promotion.gate_policy import packaged_policy
+from dosvotos.promotion.gate_policy import GatePolicies
 from dosvotos.promotion.proposal import make_proposal
 from dosvotos.promotion.registration import NewProposal, ProposalRegistry, records_of
+from dosvotos.promotion.vote_rules import check_reason
 from dosvotos.sealed import is_whole, seal
 
 
@@ -58,7 +59,7 @@ def decide_verified(engine: Engine, proposal_id: int, vote: Vote, now: datetime)
     DecisionError, DecisionConflictError, BundleError, LineageError
         As `decide`; LineageError also if a file is missing or altered, so that there is nothing to judge by.
     """
-    check_text(vote)
+    check_reason(vote.decision, vote.notes)
     if vote.decision == "APPROVE":
         with reading(engine) as connection:
             proposal = get_proposal(connection, proposal_id)
@@ -127,7 +128,8 @@ def _refuse(engine: Engine, proposal: Row[Any], verified: Verification, now: dat
     """Put a REJECT that names the broken links in a proposal's place, and refuse the vote."""
     made, contract = verified.recomputed, verified.recomputed.layers.contract
     layers = made.layers.model_copy(update={"chain": verified.chain})
-    rejected = make_proposal(layers, made.report, made.comparison, made.proposal.evidence)
+    policy = GatePolicies(engine).current()
+    rejected = make_proposal(layers, made.report, made.comparison, made.proposal.evidence, policy)
     folder = Path(proposal.report_folder).parents[1]
     registry = ProposalRegistry(engine, instrument_of(contract), str(folder))
     new = NewProposal(rejected, layers, made.report, made.comparison, now)
@@ -187,7 +189,7 @@ def _make_again(
         baseline = find_model(connection, baseline_id) if baseline_id else None
     if baseline_id and baseline is None:
         raise LineageError(f"comparison: {baseline_id}, the production model then, is not in the registry")
-    policy = packaged_policy()
+    policy = GatePolicies(engine).current()
     made = recompute(contract, history, candidate, training, baseline_of(baseline), policy)
     layers = LayerRecords(
         contract=contract,
@@ -197,7 +199,7 @@ def _make_again(
     ledger = TrialLedger(engine, instrument)
     own, earlier = ledger.history(look_of(contract, made.training.model_hash))
     evidence = make_evidence(layers, made.report, own, earlier, ledger.genesis(), policy)
-    proposal = make_proposal(layers, made.report, made.comparison, evidence)
+    proposal = make_proposal(layers, made.report, made.comparison, evidence, policy)
     return made, NewProposal(proposal, layers, made.report, made.comparison, contract.created_at)
 
 

@@ -126,8 +126,9 @@ def run_account(
     Notes
     -----
     An order decided on the last or last but one bar does not fill; a position still open closes at the last
-    close with its fee. Equity at or below 1% of the start ends the run: the position closes with its fee
-    and equity, floored at 0, stays.
+    close with its fee. Equity at or below 1% of the start ends the run on the bar it happens: the position
+    closes with its fee and equity, floored at 0, stays. A bar's equity is what its own fees leave: an order
+    whose fees would leave no more than that closes the position and opens none.
     """
     positions = _as_positions(np.asarray(targets))
     if positions is None or len(positions) != len(tape.close):
@@ -183,6 +184,8 @@ def _run(
             equity += carry[t] * units * close[t - 1]
         ruined = equity <= ruin
         target = 0.0 if ruined or t == n_bars - 1 else float(targets[t - 1])
+        if not ruined and held != target and fill(equity, units, target, close[t], cost)[0] <= ruin:
+            ruined, target = True, 0.0
         if held != target:
             direction, closed_units = held, units
             exit_fee = cost * abs(units) * close[t]

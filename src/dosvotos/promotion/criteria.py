@@ -1,6 +1,6 @@
 """The first vote's criteria, each answered with its figures."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -17,6 +17,10 @@ Verdict = Literal["PASS", "FAIL", "NOT REACHED", "NOT APPLICABLE"]
 NotCompared = Literal["not_applicable", "not_comparable", "undefined"]
 
 _FAILED_SIGN: dict[Sign, Sign] = {">": "<=", "<": ">="}
+_CEILINGS = ("max_drawdown",)
+"""Limits that are the looser the higher they are; all others the lower."""
+LIMITED = {"improvement_threshold": "improvement"}
+"""The criterion a limit belongs to, where it has another name."""
 _UNDEFINED = {"min_sharpe": "no_sharpe", "min_win_rate": "no_trade"}
 _NOT_COMPARED = {
     "not_applicable": "no production model",
@@ -41,6 +45,37 @@ class CriterionResult(Record):
     """Of the improvement: why there is none."""
     broken: tuple[LinkRecord, ...] = ()
     """Of the lineage: the links that do not hold."""
+    floor: int | float | None = None
+    """The house's limit, where the experiment's own, `needed`, is looser."""
+
+
+def loosened_limits(
+    stated: SuccessCriteriaParams, house: SuccessCriteriaParams
+) -> dict[str, tuple[float, float]]:
+    """Give the limits of an experiment that ask less than the house's: both values, by name."""
+    pairs = {
+        name: (getattr(stated, name), getattr(house, name)) for name in SuccessCriteriaParams.model_fields
+    }
+    return {
+        name: pair
+        for name, pair in pairs.items()
+        if (pair[0] - pair[1]) * (-1 if name in _CEILINGS else 1) < 0
+    }
+
+
+def loosened_reason(limits: Mapping[str, tuple[float, float]]) -> tuple[Reason, ...]:
+    """Say that a person has to judge, since the experiment asks less than the house; empty if it does not."""
+    return (Reason(code="loosened", figures={"limits": dict(limits)}),) if limits else ()
+
+
+def mark_loosened(
+    criteria: Iterable[CriterionResult], limits: Mapping[str, tuple[float, float]]
+) -> tuple[CriterionResult, ...]:
+    """Put the house's limit beside every criterion in which the experiment asks less."""
+    by_criterion = {LIMITED.get(name, name): house for name, (_, house) in limits.items()}
+    return tuple(
+        criterion.model_copy(update={"floor": by_criterion.get(criterion.name)}) for criterion in criteria
+    )
 
 
 def hard_criteria(metrics: SpecifiedMetrics, wanted: SuccessCriteriaParams) -> tuple[CriterionResult, ...]:
@@ -99,7 +134,14 @@ def criterion_text(criterion: CriterionResult) -> str:
 
     Figures get as many digits as tell them apart.
     """
-    return f"{criterion.verdict} ({_figures_text(criterion)})"
+    return f"{criterion.verdict} ({_figures_text(criterion)}{_floor_text(criterion)})"
+
+
+def _floor_text(criterion: CriterionResult) -> str:
+    if criterion.floor is None:
+        return ""
+    shown = f"{criterion.floor:.1%}" if criterion.name == "improvement" else _plain(criterion.floor, 4)
+    return f"; the house asks {shown}"
 
 
 def _figures_text(criterion: CriterionResult) -> str:

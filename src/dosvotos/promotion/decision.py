@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Engine, Row, Update, update
 
@@ -27,12 +27,10 @@ from dosvotos.promotion.agreement import (
 )
 from dosvotos.promotion.audit import append_audit_row
 from dosvotos.promotion.dossier import Dossier
+from dosvotos.promotion.gate_policy import current_policy
+from dosvotos.promotion.vote_rules import Decision, check_reason, closing_vote, earlier_votes
 from dosvotos.users import same_person
 
-MIN_REVIEW_NOTES = 20
-MAX_NOTES = 4_000
-
-Decision = Literal["APPROVE", "REJECT", "REQUEST_MORE_TESTS"]
 _STATUSES: dict[Decision, str] = {
     "APPROVE": "APPROVED",
     "REJECT": "REJECTED",
@@ -73,24 +71,11 @@ def decide(engine: Engine, proposal_id: int, vote: Vote, now: datetime) -> Decis
     BundleError, LineageError
         If the model's or the proposal's files are not those L4 wrote.
     """
-    check_text(vote)
+    check_reason(vote.decision, vote.notes)
     with writing(engine) as connection:
         expire_proposals(connection, now)
     with writing(engine) as connection:
         return _carry_out(connection, proposal_id, vote, now)
-
-
-def check_text(vote: Vote) -> None:
-    """Refuse notes that are too long or no plain text.
-
-    Raises
-    ------
-    DecisionError
-    """
-    if len(vote.notes) > MAX_NOTES:
-        raise DecisionError(f"notes: at most {MAX_NOTES} characters, were {len(vote.notes)}")
-    if "\x00" in vote.notes:
-        raise DecisionError("notes: plain text only, found a NUL character")
 
 
 def check_vote(connection: Connection, proposal: Row[Any], vote: Vote, now: datetime) -> None:
@@ -106,6 +91,8 @@ def check_vote(connection: Connection, proposal: Row[Any], vote: Vote, now: date
         production = production_model(connection, proposal.instrument)
         model = get_model(connection, proposal.model_id)
         _check_may_approve(proposal, model, production.model_id if production else None, vote)
+        _check_not_closed(connection, proposal, model)
+        _check_policy(connection, proposal)
 
 
 def _carry_out(connection: Connection, proposal_id: int, vote: Vote, now: datetime) -> DecisionResult:
@@ -166,17 +153,30 @@ def _check_may_approve(proposal: Row[Any], model: Row[Any], production_id: str |
         raise DecisionError(
             f"proposal {proposal.id}: L4 recommends REJECT, which is a veto: {proposal.reason}"
         )
-    if proposal.recommendation == "REVIEW" and len(vote.notes.strip()) < MIN_REVIEW_NOTES:
-        raise DecisionError(
-            f"proposal {proposal.id}: approving a REVIEW needs notes of at least {MIN_REVIEW_NOTES} "
-            f"characters, had {len(vote.notes.strip())}"
-        )
     if same_person(vote.reviewer, model.trained_by) and not vote.single_user:
         raise DecisionError(f"{vote.reviewer} trained {model.model_id} and may not approve it")
     if proposal.lineage["baseline_model_id"] != production_id:
         raise DecisionConflictError(
             f"proposal {proposal.id} was compared with {proposal.lineage['baseline_model_id']}, but "
             f"production is now {production_id}; run the backtest and promotion pipelines again"
+        )
+
+
+def _check_not_closed(connection: Connection, proposal: Row[Any], model: Row[Any]) -> None:
+    votes = earlier_votes(connection, model.manifest_hash, model.model_hash, proposal.instrument)
+    if (closing := closing_vote(votes)) is not None:
+        raise DecisionConflictError(
+            f"proposal {proposal.id}: {closing.reviewer} rejected this model on "
+            f"{closing.created_at:%Y-%m-%d}, as proposal {closing.proposal_id}; it stays closed"
+        )
+
+
+def _check_policy(connection: Connection, proposal: Row[Any]) -> None:
+    then, now = proposal.evidence.get("policy"), current_policy(connection).version
+    if then is not None and then != now:
+        raise DecisionConflictError(
+            f"proposal {proposal.id} was made under policy {then}, but policy {now} counts now; run the "
+            "backtest and promotion pipelines again"
         )
 
 

@@ -25,7 +25,7 @@ from dosvotos.market.dataset import feature_rows
 from dosvotos.market.splits import Split
 from dosvotos.policy.bundle import open_bundle
 from dosvotos.promotion.dossier import to_json_bytes
-from dosvotos.promotion.gate_policy import packaged_policy
+from dosvotos.promotion.gate_policy import GatePolicies
 from dosvotos.sealed import write_sealed
 
 
@@ -101,7 +101,7 @@ def run_request(engine: Engine, request: Row[Any], now: datetime) -> ExtraBackte
     bars, macro = StoredMarket(engine, proposal.instrument, parameters.feed).tables
     history = stored_history(parameters, bars, macro, request.requested_at, request.end_date)
     rows = split.select(feature_rows(history, parameters))
-    seed = packaged_policy().evidence.seed
+    seed = GatePolicies(engine).current().evidence.seed
     result = run_backtest(bundle.policy, rows, split.sessions(), parameters, seed)
     if is_look:
         ledger.store(look, result.daily_returns)

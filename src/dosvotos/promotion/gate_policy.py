@@ -1,15 +1,21 @@
 """The house's policy: what may be promoted is not the experiment's to say."""
 
+from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import yaml
-from pydantic import Field
+from pydantic import Field, ValidationError
+from sqlalchemy import Connection, Engine, select
 
 from dosvotos.backtest.resampling import Bootstrap
 from dosvotos.contracts.parameters import SuccessCriteriaParams
 from dosvotos.contracts.records import Record
+from dosvotos.database.connection import reading
+from dosvotos.database.tables import gate_policies
+from dosvotos.errors import LineageError
 
 Level = Annotated[float, Field(gt=0, lt=0.5)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -63,3 +69,61 @@ def packaged_policy() -> GatePolicy:
     """Read version 1, which comes with the package."""
     text = Path(__file__).with_name("policy_v1.yml").read_text(encoding="utf-8")
     return GatePolicy.model_validate(yaml.safe_load(text))
+
+
+class PolicyInForce(NamedTuple):
+    """A policy and who set it."""
+
+    policy: GatePolicy
+    set_by: str | None
+    """None for the packaged one."""
+    reason: str
+    signature: str | None
+    created_at: datetime | None
+
+
+def packaged_in_force() -> PolicyInForce:
+    """Give version 1, which nobody set."""
+    return PolicyInForce(packaged_policy(), None, "it comes with Dos Votos", None, None)
+
+
+@dataclass(frozen=True)
+class GatePolicies:
+    """The house's policies in a database."""
+
+    engine: Engine
+
+    def current(self) -> GatePolicy:
+        """Read the policy that counts now."""
+        with reading(self.engine) as connection:
+            return current_policy(connection)
+
+
+def current_policy(connection: Connection) -> GatePolicy:
+    """Read the policy that counts; raises as `policy_in_force`."""
+    return policy_in_force(connection).policy
+
+
+def policy_in_force(connection: Connection) -> PolicyInForce:
+    """Read the policy that counts: the last one set, or else the packaged version 1.
+
+    Raises
+    ------
+    LineageError
+        If the last row is no policy of this version of Dos Votos, or not the version it is stored under.
+    """
+    last = select(gate_policies).order_by(gate_policies.c.version.desc()).limit(1)
+    if (row := connection.execute(last).one_or_none()) is None:
+        return packaged_in_force()
+    try:
+        policy = GatePolicy.model_validate(row.content)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        field = ".".join(map(str, problem["loc"]))
+        raise LineageError(f"gate_policies, version {row.version}: {field}: {problem['msg']}") from error
+    if policy.version != row.version:
+        raise LineageError(
+            f"gate_policies, version {row.version}: its content says version {policy.version}; the row was "
+            "not written by Dos Votos"
+        )
+    return PolicyInForce(policy, row.set_by, row.reason, row.signature, row.created_at)

@@ -18,8 +18,12 @@ from dosvotos.promotion.criteria import (
     improvement_criterion,
     is_passed,
     lineage_criterion,
+    loosened_limits,
+    loosened_reason,
+    mark_loosened,
 )
 from dosvotos.promotion.evidence import Evidence
+from dosvotos.promotion.gate_policy import GatePolicy
 from dosvotos.promotion.reasons import Reason, explanation
 
 Recommendation = Literal["PROMOTE", "REVIEW", "REJECT"]
@@ -88,16 +92,20 @@ class PromotionProposal(Record):
 
 
 def recommend(
-    criteria: Sequence[CriterionResult], improvement: CriterionResult, evidence: Evidence
+    criteria: Sequence[CriterionResult],
+    improvement: CriterionResult,
+    evidence: Evidence,
+    loosened: tuple[Reason, ...] = (),
 ) -> Recommended:
     """Apply the decision table.
 
     A failed hard criterion is REJECT; all hard criteria passed, improvement reached or not applicable and
-    evidence complete is PROMOTE; anything between is REVIEW, with what is missing.
+    evidence complete is PROMOTE; anything between is REVIEW, with what is missing. Criteria that ask less
+    than the house's policy are REVIEW at best.
     """
     if not is_passed(criteria):
         return Recommended("REJECT", failure_reasons(criteria))
-    if missing := (*_not_improved(improvement), *evidence.missing):
+    if missing := (*loosened, *_not_improved(improvement), *evidence.missing):
         return Recommended("REVIEW", missing)
     against = (
         Reason(code="no_production")
@@ -148,14 +156,19 @@ def lineage_of(layers: LayerRecords, report: BacktestReport) -> ProposalLineage:
 
 
 def make_proposal(
-    layers: LayerRecords, report: BacktestReport, comparison: ComparisonReport, evidence: Evidence
+    layers: LayerRecords,
+    report: BacktestReport,
+    comparison: ComparisonReport,
+    evidence: Evidence,
+    policy: GatePolicy,
 ) -> PromotionProposal:
-    """Put criteria, improvement, evidence and lineage together into L4's vote."""
+    """Put criteria, improvement, evidence and lineage together into L4's vote, under the house's policy."""
     wanted = layers.contract.parameters.quality_thresholds.success_criteria
     hard = (*hard_criteria(report.metrics, wanted), lineage_criterion(layers.chain))
     improvement = improvement_criterion(comparison, wanted.improvement_threshold)
-    recommendation, reasons = recommend(hard, improvement, evidence)
-    criteria = (*hard, improvement)
+    limits = loosened_limits(wanted, policy.success_criteria)
+    recommendation, reasons = recommend(hard, improvement, evidence, loosened_reason(limits))
+    criteria = mark_loosened((*hard, improvement), limits)
     return PromotionProposal(
         model_id=report.model_id,
         experiment_name=report.experiment_name,

@@ -21,6 +21,7 @@ _CRITERIA = {
     "max_drawdown": ("percent", 1),
     "min_win_rate": ("percent", 1),
     "min_trades": ("number", 0),
+    "improvement_threshold": ("percent", 1),
 }
 """Kind and least digits of a criterion's two figures."""
 _P_VALUES = {"luck_p_value", "luck_of_models", "passes_luck"}
@@ -96,6 +97,7 @@ class _Writer(string.Formatter):
             "chance2": lambda value: self._in_words(f.chance(value, 2)),
             "names": ", ".join,
             "rivals": self._rivals,
+            "limits": self._limits,
         }
 
     def write(self, key: str, **figures: Any) -> str:
@@ -126,6 +128,12 @@ class _Writer(string.Formatter):
     def _rivals(self, sharpes: Mapping[str, float]) -> str:
         rivals = [f"{self.write(f'rival.{name}')} ({self._formats.number(s)})" for name, s in sharpes.items()]
         return f" {self.write('word.or')} ".join(rivals)
+
+    def _limits(self, limits: Mapping[str, tuple[float, float]]) -> str:
+        """Write criteria with the experiment's limit and the house's."""
+        limit = "word.instead_of"
+        pairs = {name: write_criterion(name, *both, self._formats) for name, both in limits.items()}
+        return "; ".join(self.write(limit, name=name, stated=s, floor=f) for name, (s, f) in pairs.items())
 
 
 @cache

@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Engine, Row
+from sqlalchemy import Connection, Engine, Row
 
 from dosvotos.backtest.production import ComparisonReport
 from dosvotos.backtest.report import BacktestReport
@@ -34,6 +34,7 @@ from dosvotos.promotion.dossier import (
     write_dossier,
 )
 from dosvotos.promotion.proposal import PromotionProposal
+from dosvotos.promotion.vote_rules import closing_vote, earlier_votes
 
 STATUS_COLUMNS: Final = frozenset({"id", "status", "reviewer", "reviewer_notes", "approved_at"})
 """Columns of a proposal that follow from votes; every other repeats the dossier."""
@@ -171,7 +172,12 @@ class ProposalRegistry:
         with writing(self.engine) as connection:
             model = {**model_columns(new, self.instrument), "created_at": new.created_at}
             add_model(connection, model)
-            add_proposal(connection, columns)
+            add_proposal(connection, {**columns, "status": self._first_status(connection, model)})
+
+    def _first_status(self, connection: Connection, model: Mapping[str, Any]) -> str:
+        """Give a new proposal's status: a model that a person rejected stays closed."""
+        votes = earlier_votes(connection, model["manifest_hash"], model["model_hash"], self.instrument)
+        return "REJECTED" if closing_vote(votes) else "PENDING_APPROVAL"
 
 
 def _stands(latest: Row[Any], model: Row[Any], dossier_hash: str) -> bool:

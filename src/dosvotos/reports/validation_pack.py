@@ -24,8 +24,10 @@ from dosvotos.files import write_file
 from dosvotos.formats import CHANCE, COUNT, MISSING, RATIO, Form
 from dosvotos.promotion.audit import read_audit_log
 from dosvotos.promotion.dossier import Dossier
-from dosvotos.promotion.gate_policy import packaged_policy
+from dosvotos.promotion.gate_policy import current_policy
 from dosvotos.promotion.luck import questions_of
+from dosvotos.promotion.notices import notices_of, votes_on
+from dosvotos.promotion.reasons import sentence
 from dosvotos.reports.figures import BAD, BLUE, MUTED, figure, line
 from dosvotos.reports.metrics import INTERVALS, RESULTS
 from dosvotos.reports.rendering import render
@@ -156,7 +158,9 @@ def read_records(engine: Engine, proposal_id: int) -> dict[str, Any]:
     with reading(engine) as connection:
         proposal = get_proposal(connection, proposal_id)
         model = get_model(connection, proposal.model_id)
-        votes = [row for row in read_audit_log(connection) if row.proposal_id == proposal_id]
+        on_model = {vote.id for vote in votes_on(connection, proposal)}
+        votes = [row for row in read_audit_log(connection) if row.id in on_model]
+        notices, policy = notices_of(connection, proposal), current_policy(connection)
         requests = list_requests(connection, proposal_id)
     dossier = Dossier.of(proposal)
     looks = TrialLedger(engine, proposal.instrument).looks()
@@ -166,7 +170,8 @@ def read_records(engine: Engine, proposal_id: int) -> dict[str, Any]:
         **{name: dossier.read(record).model_dump(mode="json") for name, record in RECORDS.items()},
         "backtest_requests": [_json_like(row._mapping) for row in requests],
         "approval_audit_log": [_json_like(row._mapping) for row in votes],
-        "questions": questions_of(looks, packaged_policy().evidence)._asdict(),
+        "questions": questions_of(looks, policy.evidence)._asdict(),
+        "notices": [sentence(notice) for notice in notices],
     }
 
 

@@ -185,10 +185,22 @@ class Episodes:
         Raises
         ------
         ValueError
-            If an action is not 0, 1 or 2.
+            If there is not one action of 0, 1 or 2 an episode.
         """
+        actions = self._as_actions(actions)
         prices, coefficients = (self._data.close, self._data.overnight_yield), self.weights.coefficients
         return Step(*_step(prices, self.accounts, actions, self._cost, coefficients, self._episode_bars))
+
+    def _as_actions(self, actions: np.ndarray) -> np.ndarray:
+        """The actions as int64; ValueError if one is not 0, 1 or 2, 1.5 and NaN included."""
+        n, given = len(self.generators), np.asarray(actions)
+        if given.shape != (n,):
+            raise ValueError(f"actions: one an episode is needed, shape ({n},), was {given.shape}")
+        if given.dtype.kind in "iu" and given.min(initial=0) >= 0 and given.max(initial=0) < _N_TARGETS:
+            return given.astype(np.int64, copy=False)
+        if given.dtype.kind not in "iuf" or not np.isin(given, range(_N_TARGETS)).all():
+            raise ValueError(f"action: must be 0 (short), 1 (flat) or 2 (long), found {given.tolist()[:5]}")
+        return given.astype(np.int64)
 
     def observe(self) -> np.ndarray:
         """Return observations of shape (n_episodes, 15), float32, as the served policy gets them."""
@@ -226,11 +238,14 @@ def _step(
     terminated, truncated = np.empty(n, np.bool_), np.empty(n, np.bool_)
     row, age, equity, peak, units, returns = accounts
     for i in range(n):
-        if not 0 <= actions[i] < _N_TARGETS:
-            raise ValueError("action: must be 0 (short), 1 (flat) or 2 (long)")
         target, held = actions[i] - 1.0, np.sign(units[i])
         before, drawdown, price = equity[i], 1 - equity[i] / peak[i], close[row[i] + 1]
-        after, units[i], fee = fill(before, units[i], target, price, cost)
+        after, filled, fee = fill(before, units[i], target, price, cost)
+        ruined = after <= RUIN_SHARE
+        if ruined:
+            target = 0.0
+            after, filled, fee = fill(before, units[i], target, price, cost)
+        units[i] = filled
         after = mark(after, units[i], price, close[row[i] + 2])
         after += overnight_yield[row[i] + 2] * units[i] * price
         equity[i], peak[i] = after, max(peak[i], after)
@@ -250,6 +265,6 @@ def _step(
         row[i] += 1
         age[i] += 1
         rewards[i] = reward
-        terminated[i] = after <= RUIN_SHARE
+        terminated[i] = ruined or after <= RUIN_SHARE
         truncated[i] = age[i] >= episode_bars and not terminated[i]
     return rewards, contributions, terminated, truncated

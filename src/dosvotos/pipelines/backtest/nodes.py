@@ -19,7 +19,7 @@ from dosvotos.lineage.recompute import backtest_baseline, compare, make_backtest
 from dosvotos.lineage.vote import baseline_of
 from dosvotos.market.calendar import session_dates
 from dosvotos.policy.bundle import Bundle
-from dosvotos.promotion.gate_policy import packaged_policy
+from dosvotos.promotion.gate_policy import GatePolicies
 
 logger = logging.getLogger(__name__)
 
@@ -54,11 +54,12 @@ def backtest_candidate(
     candidate: Bundle,
     test: pd.DataFrame,
     ledger: TrialLedger,
+    policies: GatePolicies,
 ) -> BacktestReport:
     """Run the served policy over the opened test window, beside strategies without skill."""
     ledger.require(look_of(contract, training.model_hash))
     check_split(dataset, "test", test)
-    return make_report(contract, dataset, training, candidate, test, packaged_policy())
+    return make_report(contract, dataset, training, candidate, test, policies.current())
 
 
 def backtest_production(
@@ -75,10 +76,13 @@ def backtest_production(
 
 
 def compare_with_production(
-    contract: ExperimentContract, report: BacktestReport, production: ProductionBacktest
+    contract: ExperimentContract,
+    report: BacktestReport,
+    production: ProductionBacktest,
+    policies: GatePolicies,
 ) -> ComparisonReport:
     """Compare the candidate with the production model, the paired difference and its interval included."""
-    return compare(contract, report, production, packaged_policy())
+    return compare(contract, report, production, policies.current())
 
 
 def seal_backtest(

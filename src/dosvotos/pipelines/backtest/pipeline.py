@@ -26,7 +26,7 @@ def create_pipeline() -> Pipeline:
         ),
         named_node(
             nodes.backtest_candidate,
-            [*_RECORDS, "candidate_model", "opened_test", "trial_ledger"],
+            [*_RECORDS, "candidate_model", "opened_test", "trial_ledger", "gate_policies"],
             "backtest_results",
         ),
         named_node(
@@ -36,7 +36,7 @@ def create_pipeline() -> Pipeline:
         ),
         named_node(
             nodes.compare_with_production,
-            ["experiment_contract", "backtest_results", "production_backtest"],
+            ["experiment_contract", "backtest_results", "production_backtest", "gate_policies"],
             "comparison_report",
         ),
         named_node(

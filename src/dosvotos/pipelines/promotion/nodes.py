@@ -15,6 +15,7 @@ from dosvotos.contracts.records import (
     LayerRecords,
     TrainingRecord,
 )
+from dosvotos.database.connection import reading
 from dosvotos.database.contracts import ContractRegistry
 from dosvotos.database.history import stored_history
 from dosvotos.database.ledger import TrialLedger, look_of
@@ -27,8 +28,9 @@ from dosvotos.lineage.vote import baseline_of, restore_dossiers
 from dosvotos.pipelines.promotion.summary import print_proposal
 from dosvotos.policy.bundle import Bundle
 from dosvotos.promotion.evidence import Evidence, make_evidence
-from dosvotos.promotion.gate_policy import packaged_policy
+from dosvotos.promotion.gate_policy import GatePolicies, current_policy
 from dosvotos.promotion.luck import questions_of
+from dosvotos.promotion.notices import notices_of
 from dosvotos.promotion.proposal import PromotionProposal, make_proposal
 from dosvotos.promotion.registration import NewProposal, ProposalRegistry
 from dosvotos.reports.validation_pack import write_pack
@@ -58,7 +60,7 @@ def recompute_records(
     )
     baseline = baseline_of(production.row if production else None)
     recorded = RecordedTraining(training.model_id, training.run)
-    return recompute(contract, history, candidate, recorded, baseline, packaged_policy())
+    return recompute(contract, history, candidate, recorded, baseline, GatePolicies(ledger.engine).current())
 
 
 def collect_records(
@@ -97,17 +99,19 @@ def verify_chain(
     return chain, LayerRecords(contract=contract, **made, chain=chain)
 
 
-def assess_evidence(layers: LayerRecords, recomputed: PipelineRecords, ledger: TrialLedger) -> Evidence:
+def assess_evidence(
+    layers: LayerRecords, recomputed: PipelineRecords, ledger: TrialLedger, policies: GatePolicies
+) -> Evidence:
     """Assess what luck, strategies without skill, other seeds and missing data leave of the result."""
     own, earlier = ledger.history(look_of(layers.contract, layers.backtest.model_hash))
-    return make_evidence(layers, recomputed.report, own, earlier, ledger.genesis(), packaged_policy())
+    return make_evidence(layers, recomputed.report, own, earlier, ledger.genesis(), policies.current())
 
 
 def propose_promotion(
-    layers: LayerRecords, recomputed: PipelineRecords, evidence: Evidence
+    layers: LayerRecords, recomputed: PipelineRecords, evidence: Evidence, policies: GatePolicies
 ) -> PromotionProposal:
-    """Put criteria, improvement, evidence and lineage together into L4's vote."""
-    return make_proposal(layers, recomputed.report, recomputed.comparison, evidence)
+    """Put criteria, improvement, evidence and lineage together into L4's vote, under the house's policy."""
+    return make_proposal(layers, recomputed.report, recomputed.comparison, evidence, policies.current())
 
 
 def submit_proposal(
@@ -135,5 +139,8 @@ def print_summary(
 ) -> None:
     """Print the proposal as it is registered, and what to do next."""
     looks = TrialLedger(registry.engine, registry.instrument).looks()
-    questions = questions_of(looks, packaged_policy().evidence)
-    print_proposal(registry.latest(proposal.model_id), recomputed.report, questions)
+    registered = registry.latest(proposal.model_id)
+    with reading(registry.engine) as connection:
+        questions = questions_of(looks, current_policy(connection).evidence)
+        notices = notices_of(connection, registered)
+    print_proposal(registered, recomputed.report, questions, notices)

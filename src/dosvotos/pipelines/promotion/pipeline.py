@@ -48,9 +48,15 @@ def create_pipeline() -> Pipeline:
             ],
             ["chain_record", "layer_records"],
         ),
-        named_node(nodes.assess_evidence, ["layer_records", "recomputed_records", "oos_trials"], "evidence"),
         named_node(
-            nodes.propose_promotion, ["layer_records", "recomputed_records", "evidence"], "promotion_proposal"
+            nodes.assess_evidence,
+            ["layer_records", "recomputed_records", "oos_trials", "gate_policies"],
+            "evidence",
+        ),
+        named_node(
+            nodes.propose_promotion,
+            ["layer_records", "recomputed_records", "evidence", "gate_policies"],
+            "promotion_proposal",
         ),
         named_node(
             nodes.submit_proposal,

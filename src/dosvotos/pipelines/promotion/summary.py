@@ -1,7 +1,9 @@
 """The end of a run, as a person reads it."""
 
+from collections.abc import Sequence
 from typing import Any
 
+from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 from sqlalchemy import Row
@@ -13,6 +15,7 @@ from dosvotos.hashing import short
 from dosvotos.promotion.evidence import Evidence
 from dosvotos.promotion.luck import Questions
 from dosvotos.promotion.proposal import stored_criteria, stored_evidence
+from dosvotos.promotion.reasons import Reason, sentence
 from dosvotos.reports.evidence import luck_rows, questions_text
 from dosvotos.reports.metrics import INTERVALS, METRICS, RESULTS, write_metrics
 from dosvotos.reports.tables import EN
@@ -24,7 +27,9 @@ _SHOWN_HASHES = (
 )  # fmt: skip
 
 
-def print_proposal(proposal: Row[Any], report: BacktestReport, questions: Questions) -> None:
+def print_proposal(
+    proposal: Row[Any], report: BacktestReport, questions: Questions, notices: Sequence[Reason] = ()
+) -> None:
     """Print a registered proposal: recommendation, metrics, criteria, evidence, lineage and the next step."""
     console, evidence = open_console(), stored_evidence(proposal)
     colour = _COLOURS[proposal.recommendation]
@@ -43,8 +48,9 @@ def print_proposal(proposal: Row[Any], report: BacktestReport, questions: Questi
     if evidence:
         console.print(_evidence(evidence))
     console.print(_lineage(proposal))
-    for line in (*_remarks(proposal, evidence), questions_text(questions, proposal.instrument)):
-        console.print(line, style="dim")
+    beside = (f"beside it: {sentence(notice)}." for notice in notices)
+    for text in (*beside, *_remarks(proposal, evidence), questions_text(questions, proposal.instrument)):
+        console.print(escape(text), style="dim")
     console.print(f"status: {proposal.status}")
     console.print(f"next: {_next_step(proposal)}\n", style="bold")
 

@@ -1,0 +1,184 @@
+"""What `audit verify` compares: the log of votes, replayed, with all that follows from it in the database."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, func, select
+
+from dosvotos.database.append_only import missing_guards
+from dosvotos.database.registry import OPEN_STATES, VALID_FOR, list_models, list_proposals
+from dosvotos.database.tables import instruments, ledger_genesis, oos_trials
+from dosvotos.promotion.audit import find_breaks, read_audit_log
+
+PROVES: Final = (
+    "every row follows the row before it, unchanged, none missing in between",
+    "the log alone leads to each instrument's epoch and production model, to each model's stage and to each "
+    "proposal's state, reviewer, notes and time of approval",
+    "the ledger has its one genesis, the one each proposal names, and a look of every proposed model",
+    "the triggers that refuse changes are in place, as this version makes them",
+)
+PROVES_NOT: Final = (
+    "that nobody rewrote log, head rows, stages and proposals together, or put an older copy of the whole "
+    "database in its place: that takes signatures and a checkpoint kept elsewhere",
+    "that a reviewer is who the row says: this version has no sign-in",
+    "what a proposal contains: an approval recomputes that",
+)
+_CLOSED_BY: Final = {"APPROVE": "APPROVED", "REJECT": "REJECTED"}
+
+
+@dataclass
+class _Replay:
+    """The state that the log alone leads to."""
+
+    heads: dict[str, tuple[int, str | None]] = field(default_factory=dict)
+    """Epoch and production model by instrument."""
+    stages: dict[str, tuple[str, datetime | None, datetime | None]] = field(default_factory=dict)
+    """Stage, time of the last promotion and of the last archiving by model."""
+    votes: dict[int, Row[Any]] = field(default_factory=dict)
+    """Last vote by proposal."""
+    closed: dict[tuple[str, str], int] = field(default_factory=dict)
+    """Row that rejected a policy on an instrument, by model_hash and instrument."""
+    problems: list[str] = field(default_factory=list)
+
+
+def verify_audit(connection: Connection) -> list[str]:
+    """Name everything in which the log, and what must follow from it, disagree; empty if nothing does."""
+    rows, models = read_audit_log(connection), {row.model_id: row for row in list_models(connection)}
+    proposals = {row.id: row for row in list_proposals(connection)}
+    replay = _replay(rows, proposals, models)
+    return [
+        *find_breaks(rows),
+        *replay.problems,
+        *_compare_heads(replay, connection),
+        *_compare_stages(replay, models),
+        *_compare_proposals(replay, proposals, models, max((row.created_at for row in rows), default=None)),
+        *_compare_ledger(connection, proposals.values()),
+        *(f"trigger {name}: missing or changed" for name in missing_guards(connection)),
+    ]
+
+
+def _replay(rows: Iterable[Row[Any]], proposals: dict[int, Row[Any]], models: dict[str, Row[Any]]) -> _Replay:
+    replay = _Replay()
+    for row in rows:
+        proposal, model = proposals.get(row.proposal_id), models.get(row.model_id)
+        if proposal is None or model is None or proposal.model_id != row.model_id:
+            replay.problems.append(
+                f"row {row.id}: {row.action} of {row.model_id} on proposal {row.proposal_id}, which does not "
+                "exist"
+            )
+            continue
+        _follow(replay, row, proposal.instrument, model.model_hash)
+    return replay
+
+
+def _follow(replay: _Replay, row: Row[Any], instrument: str, model_hash: str) -> None:
+    """Carry out one vote in the replay, and name what it says otherwise."""
+    epoch, production = replay.heads.get(instrument, (0, None))
+    stage, promoted, archived = replay.stages.get(row.model_id, ("staging", None, None))
+    promotes = row.action == "APPROVE" and row.new_stage == "production"
+    if row.action == "APPROVE":
+        stage = row.new_stage
+    replay.problems += _contradictions(replay, row, production, epoch + promotes, stage)
+    if promotes and production is not None:
+        replay.stages[production] = ("archived", replay.stages[production][1], row.created_at)
+    if promotes:
+        epoch, production, promoted = epoch + 1, row.model_id, row.created_at
+    replay.heads[instrument] = (epoch, production)
+    replay.stages[row.model_id] = (stage, promoted, archived)
+    replay.votes[row.proposal_id] = row
+    if row.action == "REJECT":
+        replay.closed[model_hash, instrument] = row.id
+
+
+def _contradictions(
+    replay: _Replay, row: Row[Any], production: str | None, epoch: int, stage: str
+) -> Iterator[str]:
+    last = replay.votes.get(row.proposal_id)
+    if last is not None and last.action in _CLOSED_BY:
+        yield f"row {row.id}: votes on proposal {row.proposal_id}, which row {last.id} closed"
+    for name, follows in (("previous_production_model", production), ("epoch", epoch), ("new_stage", stage)):
+        if (recorded := row._mapping[name]) != follows:
+            yield f"row {row.id}: {name} is {recorded}, from the rows before it {follows}"
+
+
+def _compare_heads(replay: _Replay, connection: Connection) -> Iterator[str]:
+    stored = {row.instrument: row for row in connection.execute(select(instruments))}
+    for instrument in sorted(stored.keys() | replay.heads):
+        row, (epoch, production) = stored.get(instrument), replay.heads.get(instrument, (0, None))
+        found = (row.epoch, row.production_model_id) if row else (0, None)
+        if found != (epoch, production):
+            yield (
+                f"{instrument}: head row has epoch {found[0]} and production model {found[1]}, the log leads "
+                f"to {epoch} and {production}"
+            )
+
+
+def _compare_stages(replay: _Replay, models: dict[str, Row[Any]]) -> Iterator[str]:
+    for model_id, row in models.items():
+        follows = replay.stages.get(model_id, ("staging", None, None))
+        for name, wanted in zip(("stage", "promoted_at", "archived_at"), follows, strict=True):
+            if (found := getattr(row, name)) != wanted:
+                yield f"model {model_id}: {name} is {found}, the log leads to {wanted}"
+
+
+def _compare_proposals(
+    replay: _Replay, proposals: dict[int, Row[Any]], models: dict[str, Row[Any]], last_vote: datetime | None
+) -> Iterator[str]:
+    newest: dict[tuple[str, str], int] = {}
+    for proposal_id in sorted(proposals, reverse=True):
+        row, vote = proposals[proposal_id], replay.votes.get(proposal_id)
+        latest = newest.setdefault((row.experiment_name, row.instrument), proposal_id)
+        if vote is not None and vote.action in _CLOSED_BY:
+            possible: tuple[str, ...] = (_CLOSED_BY[vote.action],)
+        else:
+            possible = _undecided(row, vote is not None, latest != proposal_id, last_vote)
+            if (models[row.model_id].model_hash, row.instrument) in replay.closed:
+                possible = (*possible, "REJECTED")
+        if row.status not in possible:
+            yield f"proposal {proposal_id}: is {row.status}, the log leads to {' or '.join(possible)}"
+        yield from _compare_vote(row, vote)
+
+
+def _compare_vote(proposal: Row[Any], vote: Row[Any] | None) -> Iterator[str]:
+    approved_at = vote.created_at if vote and vote.action == "APPROVE" else None
+    follows = {
+        "reviewer": vote.reviewer if vote else None,
+        "reviewer_notes": vote.notes if vote else None,
+        "approved_at": approved_at,
+    }
+    for name, wanted in follows.items():
+        if (found := getattr(proposal, name)) != wanted:
+            yield f"proposal {proposal.id}: {name} is {found!r}, the log leads to {wanted!r}"
+
+
+def _undecided(row: Row[Any], asked: bool, superseded: bool, last_vote: datetime | None) -> tuple[str, ...]:
+    """List the states a proposal can have that nobody approved or rejected.
+
+    A newer one of its experiment supersedes it, and each vote on whatever proposal expires those that are
+    overdue by then.
+    """
+    if superseded:
+        return ("SUPERSEDED", "EXPIRED")
+    if last_vote is not None and row.created_at < last_vote - VALID_FOR:
+        return ("EXPIRED",)
+    return ("MORE_TESTS_REQUESTED" if asked else OPEN_STATES[0], "EXPIRED")
+
+
+def _compare_ledger(connection: Connection, proposals: Iterable[Row[Any]]) -> Iterator[str]:
+    born = connection.execute(select(ledger_genesis)).all()
+    if len(born) != 1:
+        yield f"ledger_genesis: one row expected, found {len(born)}"
+    looks = {(row.instrument, row.model_hash) for row in connection.execute(select(oos_trials))}
+    for proposal in proposals:
+        named = proposal.evidence.get("ledger")
+        found = [{"id": row.id, "created_at": row.created_at.isoformat()} for row in born]
+        if named and named not in found:
+            yield f"proposal {proposal.id}: names ledger {named['id']} of {named['created_at']}, not this one"
+        model_hash = proposal.lineage["model_hash"]
+        if (proposal.instrument, model_hash) not in looks:
+            yield f"proposal {proposal.id}: the ledger has no look of its model {model_hash[:12]}"
+    count, last = connection.execute(select(func.count(), func.max(oos_trials.c.id))).one()
+    if connection.dialect.name == "sqlite" and last is not None and count != last:
+        yield f"ledger: {last} looks were written, {count} are left"

@@ -1,0 +1,28 @@
+"""What a proposal's pages say as of now: it may grow later, so it stands in no file of the proposal."""
+
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Row
+
+from dosvotos.database.registry import get_model
+from dosvotos.promotion.older_traces import older_traces
+from dosvotos.promotion.reasons import Reason
+from dosvotos.promotion.vote_rules import EarlierVote, closing_vote, earlier_votes, rejected_before
+
+
+def votes_on(connection: Connection, proposal: Row[Any]) -> tuple[EarlierVote, ...]:
+    """Read every vote on a proposal's model, those on its other proposals included, oldest first."""
+    model = get_model(connection, proposal.model_id)
+    return earlier_votes(connection, model.manifest_hash, model.model_hash, proposal.instrument)
+
+
+def notices_of(connection: Connection, proposal: Row[Any], root: Path = Path()) -> tuple[Reason, ...]:
+    """Give what a reader must know besides the first vote.
+
+    That a person rejected this model on another proposal, and that work older than the trial ledger lies
+    beside it.
+    """
+    closing = closing_vote(votes_on(connection, proposal))
+    closed = (rejected_before(closing),) if closing and closing.proposal_id != proposal.id else ()
+    return (*closed, *(traces.reason for traces in older_traces(connection, root)))

@@ -1,0 +1,176 @@
+"""Every append-only table against every way to change what it holds, on both databases."""
+
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy import Connection, Engine, Table, delete, insert, select, text, update
+from sqlalchemy.exc import DBAPIError
+
+from dosvotos.database.append_only import APPEND_ONLY, FILLED_ONCE, missing_guards
+from dosvotos.database.connection import open_database, reading, upgrade, writing
+from dosvotos.database.tables import metadata
+
+NOW = datetime(2026, 8, 3, tzinfo=UTC)
+CHANGING = {"instruments", "model_registry", "promotion_proposals", "backtest_requests"}
+"""Head rows, stages, status columns and claims: what they say is held against the audit log."""
+KNOWN = {
+    "data_quarantine": {"severity": "reported"},
+    "trading_signals": {"status": "NO_SIGNAL", "signal": None},
+    "approval_audit_log": {"proposal_id": None},
+    "oos_trials": {"daily_returns": {"2025-07-01": 0.5}},
+}
+VALUES = {
+    sa.String: "a", sa.Text: "a", sa.Integer: 1, sa.Float: 1.0, sa.Boolean: True, sa.Date: date(2025, 7, 1),
+    sa.JSON: {"a": 1},
+}  # fmt: skip
+
+
+def value_of(column: sa.Column) -> Any:
+    return next((value for kind, value in VALUES.items() if isinstance(column.type, kind)), NOW)
+
+
+def row_of(table: Table) -> dict[str, Any]:
+    return {column.name: value_of(column) for column in table.columns} | KNOWN.get(table.name, {})
+
+
+def other(column: sa.Column, value: Any) -> Any:
+    """A different value of the same kind; severities, states and references have few, so these take none."""
+    if column.name in ("severity", "status", "proposal_id", "reason_code") or value is None:
+        return None
+    if isinstance(value, datetime):
+        return value.replace(year=2020)
+    if isinstance(value, date):
+        return date(2020, 1, 1)
+    if isinstance(value, str):
+        return value[::-1] if len(value) > 1 else "b"
+    return {"b": 2} if isinstance(value, dict) else not value if isinstance(value, bool) else value + 1
+
+
+def store(engine: Engine, name: str) -> tuple[Table, dict[str, Any]]:
+    """The table with its one row; the ledger has its own from the start."""
+    table = metadata.tables[name]
+    with writing(engine) as connection:
+        if name != "ledger_genesis":
+            connection.execute(insert(table).values(row_of(table)))
+    return table, contents(engine, table)[0]
+
+
+def contents(engine: Engine, table: Table) -> list[dict[str, Any]]:
+    with reading(engine) as connection:
+        return [dict(row._mapping) for row in connection.execute(select(table)).all()]
+
+
+def replace(
+    connection: Connection, table: Table, row: dict[str, Any], words: str = "INSERT OR REPLACE"
+) -> None:
+    connection.execute(insert(table).prefix_with(words.removeprefix("INSERT ")).values(row))
+
+
+def attacks(table: Table, row: dict[str, Any], kind: str) -> dict[str, Any]:
+    """By name, what to do on a connection."""
+    key = [column.name for column in table.primary_key]
+    edited = {n: v for c in table.columns if c.name not in key and (v := other(c, row[n := c.name]))}
+    made = {
+        f"UPDATE {name}": lambda c, name=name: c.execute(update(table).values({name: edited[name]}))
+        for name in edited
+    }
+    keys = {name: other(table.c[name], row[name]) for name in key}
+    made |= {f"UPDATE {n}": lambda c, n=n: c.execute(update(table).values({n: keys[n]})) for n in key}
+    made |= {
+        "UPDATE without a change": lambda c: c.execute(update(table).values({key[0]: row[key[0]]})),
+        "DELETE": lambda c: c.execute(delete(table)),
+        "INSERT of the key": lambda c: c.execute(insert(table).values(row | edited)),
+    }
+    if kind == "postgresql":
+        upsert = sa.dialects.postgresql.insert(table).values(row | edited)
+        return made | {
+            "TRUNCATE": lambda c: c.execute(text(f"TRUNCATE {table.name}")),
+            "TRUNCATE CASCADE": lambda c: c.execute(text(f"TRUNCATE {table.name} CASCADE")),
+            "ON CONFLICT": lambda c: c.execute(upsert.on_conflict_do_update(index_elements=key, set_=edited)),
+        }
+    upsert = sa.dialects.sqlite.insert(table).values(row | edited)
+    moved = row | keys
+    listed, marks = ", ".join(f'"{name}"' for name in moved), ", ".join(f":{name}" for name in moved)
+    by_rowid = text(f"REPLACE INTO {table.name} (rowid, {listed}) VALUES (1, {marks})")
+    by_rowid = by_rowid.bindparams(*(sa.bindparam(n, moved[n], table.c[n].type) for n in moved))
+    if not isinstance(table.columns[key[0]].type, sa.Integer):  # there the id is the rowid
+        made["REPLACE by rowid"] = lambda c: c.execute(by_rowid)
+    return made | {
+        "INSERT OR REPLACE": lambda c: replace(c, table, row | edited),
+        "UPDATE OR REPLACE": lambda c: c.execute(update(table).prefix_with("OR REPLACE").values(edited)),
+        "DELETE without WHERE, which SQLite shortens": lambda c: c.execute(text(f"DELETE FROM {table.name}")),
+        "INSERT OR IGNORE": lambda c: replace(c, table, row | edited, "INSERT OR IGNORE"),
+        "ON CONFLICT": lambda c: c.execute(upsert.on_conflict_do_update(index_elements=key, set_=edited)),
+    }
+
+
+@pytest.mark.parametrize("name", APPEND_ONLY)
+def test_no_statement_changes_a_row_of_an_append_only_table(engine, name):
+    table, row = store(engine, name)
+    for attack, act in attacks(table, row, engine.dialect.name).items():
+        with pytest.raises(DBAPIError) as refused, engine.begin() as connection:
+            act(connection)
+        if attack != "INSERT of the key" or engine.dialect.name == "sqlite":
+            assert f"{name} is append-only" in str(refused.value), attack
+        assert contents(engine, table) == [row], attack
+
+
+@pytest.mark.parametrize("recursive", ["ON", "OFF"])
+def test_replace_is_refused_whatever_the_connection_asks_of_its_triggers(tmp_path, recursive):
+    engine = open_database(f"sqlite:///{tmp_path}/a.db")
+    table, row = store(engine, "approval_audit_log")
+    with engine.connect() as connection:
+        connection.exec_driver_sql("COMMIT")
+        connection.exec_driver_sql(f"PRAGMA recursive_triggers={recursive}")
+        with pytest.raises(DBAPIError, match="append-only"):
+            replace(connection, table, row | {"id": 7})  # another key, the same unique hash
+    assert contents(engine, table) == [row]
+
+
+def test_every_table_is_either_append_only_or_known_to_change():
+    assert set(metadata.tables) == set(APPEND_ONLY) | CHANGING
+    assert set(FILLED_ONCE) <= set(APPEND_ONLY)
+
+
+def test_a_ledger_is_born_once_with_its_database_and_by_its_clock(engine):
+    table = metadata.tables["ledger_genesis"]
+    (born,) = contents(engine, table)
+    assert abs(datetime.now(UTC) - born["created_at"]).total_seconds() < 600
+    backdated = {"id": "0" * 36, "created_at": datetime(2020, 1, 1, tzinfo=UTC)}
+    with pytest.raises(DBAPIError, match="append-only"), writing(engine) as connection:
+        connection.execute(insert(table).values(backdated))
+    assert contents(engine, table) == [born]
+
+
+def test_a_trigger_taken_away_or_weakened_is_missed(engine):
+    with engine.begin() as connection:
+        assert missing_guards(connection) == []
+        on = "" if engine.dialect.name == "sqlite" else " ON oos_trials"
+        connection.execute(text(f"DROP TRIGGER oos_trials_no_delete{on}"))
+        if engine.dialect.name == "sqlite":
+            connection.execute(text("DROP TRIGGER approval_audit_log_no_update"))
+            weak = "BEFORE UPDATE ON approval_audit_log WHEN 0 BEGIN SELECT RAISE(ABORT, 'x'); END"
+            connection.execute(text(f"CREATE TRIGGER approval_audit_log_no_update {weak}"))
+        else:
+            off = "ALTER TABLE approval_audit_log DISABLE TRIGGER approval_audit_log_no_update"
+            connection.execute(text(off))
+        assert set(missing_guards(connection)) == {"oos_trials_no_delete", "approval_audit_log_no_update"}
+
+
+@pytest.mark.parametrize("born", [datetime(2026, 1, 31, tzinfo=UTC), None])
+def test_an_older_database_gets_the_triggers_and_keeps_its_ledger_s_birth(empty_database, born):
+    upgrade(empty_database, "0006")
+    table, older = metadata.tables["ledger_genesis"], metadata.tables["approval_audit_log"]
+    with writing(empty_database) as connection:
+        connection.execute(insert(older).values(row_of(older)))
+        if born:
+            connection.execute(insert(table).values(id="older", created_at=born))
+    upgrade(empty_database)
+    with reading(empty_database) as connection:
+        assert missing_guards(connection) == []
+    (kept,) = contents(empty_database, table)
+    assert kept["created_at"] == born if born else kept["created_at"] > NOW
+    with pytest.raises(DBAPIError, match="append-only"), writing(empty_database) as connection:
+        connection.execute(update(older).values(notes="b"))

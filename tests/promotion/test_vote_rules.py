@@ -1,0 +1,145 @@
+"""What a vote's reason must be, and what a person's REJECT closes."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from dosvotos.database.connection import reading, writing
+from dosvotos.database.registry import get_model
+from dosvotos.errors import DecisionError
+from dosvotos.plain_text import check_name
+from dosvotos.promotion.audit import append_audit_row
+from dosvotos.promotion.notices import notices_of, votes_on
+from dosvotos.promotion.reasons import sentence
+from dosvotos.promotion.vote_rules import (
+    EarlierVote,
+    check_reason,
+    closing_vote,
+    earlier_votes,
+    rejected_before,
+)
+from tests.proposal_fixtures import Desk, open_desk
+
+NOW = datetime(2026, 8, 3, 15, tzinfo=UTC)
+GOOD = "Equity and costs were read in full."
+
+
+@pytest.fixture
+def desk(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with open_desk(f"sqlite:///{tmp_path}/dosvotos.db", tmp_path) as desk:
+        yield desk
+
+
+def vote(desk: Desk, proposal_id: int, action: str) -> None:
+    proposal = desk.proposal(proposal_id)
+    with writing(desk.engine) as connection:
+        entry = {
+            "action": action, "model_id": proposal.model_id, "proposal_id": proposal_id, "reviewer": "bob",
+            "notes": GOOD, "previous_production_model": None, "new_stage": "staging", "self_approved": False,
+            "epoch": 0,
+        }  # fmt: skip
+        append_audit_row(connection, entry, NOW)
+
+
+@pytest.mark.parametrize("decision", ["APPROVE", "REJECT"])
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [
+        ("", "had 0"),
+        ("x" * 19, "at least 20 characters, had 19"),
+        (" " * 40 + "x" * 19 + "\n" * 9, "had 19"),
+        ("x" * 4_001, "at most 4000 characters, were 4001"),
+    ],
+)
+def test_a_vote_needs_a_reason(decision, reason, said):
+    with pytest.raises(DecisionError, match=said):
+        check_reason(decision, reason)
+
+
+def test_a_request_needs_no_reason_and_a_reason_may_be_of_any_language():
+    check_reason("REQUEST_MORE_TESTS", "")
+    check_reason("APPROVE", "x" * 20)
+    check_reason("REJECT", "Rechazado: la caída de 14,9 % está\n\tdemasiado cerca. 👩‍🔬 می‌خواهم")
+
+
+HIDDEN = {
+    "\x00": "U+0000 NUL", "\x07": "U+0007 BEL", "\x1b": "U+001B ESC", "\r": "U+000D CARRIAGE RETURN",
+    "\x7f": "U+007F DELETE", "\x9b": "U+009B a control character",
+    "\u200e": "U+200E LEFT-TO-RIGHT MARK", "\u200f": "U+200F RIGHT-TO-LEFT MARK",
+    "\u061c": "U+061C ARABIC LETTER MARK", "\u200b": "U+200B ZERO WIDTH SPACE",
+    "\ufeff": "U+FEFF ZERO WIDTH NO-BREAK SPACE", "\u2028": "U+2028 LINE SEPARATOR",
+    "\ud800": "U+D800 a control character", "\U000e0041": "U+E0041 TAG LATIN CAPITAL LETTER A",
+    **{chr(code): f"U+{code:04X} " for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("character", HIDDEN)
+def test_a_character_that_does_not_show_is_refused_by_name(character):
+    for decision in ("APPROVE", "REJECT", "REQUEST_MORE_TESTS"):
+        with pytest.raises(DecisionError) as refused:
+            check_reason(decision, GOOD + character)
+        assert f"found {HIDDEN[character]}" in str(refused.value) and "at character 36" in str(refused.value)
+        assert character not in str(refused.value)
+    with pytest.raises(ValueError, match="one line only"):
+        check_name(f"ana{character}")
+
+
+def test_a_name_has_no_line_feed_and_may_have_accents():
+    with pytest.raises(ValueError, match=r"U\+000A LINE FEED at character 4"):
+        check_name("ana\n@desk")
+    assert check_name("José Ñuñez <jose@desk>") == "José Ñuñez <jose@desk>"
+
+
+def of(*actions: str) -> list[EarlierVote]:
+    return [
+        EarlierVote(n, n, "demo", "m", action, "bob", GOOD, "staging", False, NOW)
+        for n, action in enumerate(actions, start=1)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("actions", "closing"),
+    [
+        ((), None),
+        (("APPROVE", "REQUEST_MORE_TESTS"), None),
+        (("REJECT",), 1),
+        (("REJECT", "APPROVE"), 1),
+        (("REJECT", "REOPEN"), None),
+        (("REJECT", "REOPEN", "REJECT"), 3),
+        (("REJECT", "REJECT"), 2),
+    ],
+)
+def test_a_rejection_closes_until_it_is_reopened(actions, closing):
+    found = closing_vote(of(*actions))
+    assert (found.id if found else None) == closing
+
+
+def test_the_same_weights_are_one_model_under_any_name_and_other_weights_are_not(desk: Desk):
+    first = desk.propose("demo", seed=1)
+    vote(desk, first, "REJECT")
+    renamed, other = desk.propose("renamed", seed=1), desk.propose("other", seed=2)
+    with reading(desk.engine) as connection:
+        (seen,) = votes_on(connection, desk.proposal(renamed))
+        assert (seen.action, seen.proposal_id, seen.experiment_name) == ("REJECT", first, "demo")
+        assert votes_on(connection, desk.proposal(other)) == ()
+        model = get_model(connection, desk.proposal(renamed).model_id)
+        hashes = (model.manifest_hash, model.model_hash)
+        assert earlier_votes(connection, hashes[0], "f" * 64, "USD/COP.SIM") == (seen,)
+        assert earlier_votes(connection, "f" * 64, hashes[1], "USD/COP.SIM") == (seen,)
+        assert earlier_votes(connection, *hashes, "USD/COP") == ()
+
+
+def test_a_proposal_of_a_rejected_model_says_who_rejected_it_when_and_where(desk: Desk):
+    first = desk.propose("demo", seed=1)
+    vote(desk, first, "REJECT")
+    renamed = desk.propose("renamed", seed=1)
+    with reading(desk.engine) as connection:
+        (notice,) = notices_of(connection, desk.proposal(renamed))
+        assert notices_of(connection, desk.proposal(first)) == ()
+        assert notice == rejected_before(votes_on(connection, desk.proposal(first))[0])
+    assert notice.figures == {"proposal": first, "date": "2026-08-03", "reviewer": "bob"}
+    assert sentence(notice) == (
+        "bob rejected this model on 2026-08-03 (proposal 1); it stays closed under any name, version or "
+        "window"
+    )
