@@ -41,11 +41,14 @@ class Context(KedroContext):
 class ParameterHooks:
     """Validates the whole parameter tree before a node runs, and puts it into the catalog."""
 
+    _stated: dict[str, Any] | None = None
+
     @hook_impl(tryfirst=True)
     def after_context_created(self, context: KedroContext) -> None:
         """Refuse an unknown key, a broken rule, or an environment that borrows another one's name."""
         tree = context.config_loader["parameters"]
         context.config_loader["parameters"] = tree  # read once: Kedro would read and merge all files again
+        self._stated = context.config_loader.stated_parameters()
         name, environment = read_parameters(tree).experiment.name, context.env
         if environment not in ("base", None) and name != environment:
             raise ParameterError(
@@ -56,7 +59,7 @@ class ParameterHooks:
     @hook_impl
     def after_catalog_created(self, catalog: DataCatalog, parameters: dict[str, Any]) -> None:
         """Save `experiment_parameters`, and bind the tables to the feed they name, which no YAML can read."""
-        read = read_parameters(parameters["parameters"])
+        read = read_parameters(parameters["parameters"], self._stated)
         catalog.save("experiment_parameters", read)
         for name in catalog.filter(type_regex="TableDataset$"):
             catalog[name].bind_feed(read.feed)

@@ -1,13 +1,15 @@
 """Bars and observations as features need them, as known at a moment."""
 
 from datetime import date, datetime
+from typing import TypeVar
 
 from dosvotos.contracts.parameters import Parameters
 from dosvotos.database.market_data import BarTable, MacroTables
-from dosvotos.errors import ContractError
 from dosvotos.hashing import combine, digest_frame
 from dosvotos.market.dataset import select_bars, select_macro
 from dosvotos.market.features import MarketHistory
+
+Table = TypeVar("Table", BarTable, MacroTables)
 
 
 def stored_history(
@@ -15,17 +17,21 @@ def stored_history(
 ) -> MarketHistory:
     """Read session bars up to a session and the observations published by its end, as known at a moment.
 
+    They are those of the parameters' own market, whatever market the tables are bound to: the project's
+    sample market may have moved on since a contract was frozen.
+
     Raises
     ------
     DataError
         If a variable behind a feature has no observation at all.
-    ContractError
-        If the tables are those of another market than the parameters'.
     """
-    if bars.feed != parameters.feed:
-        raise ContractError(f"data: of feed {bars.feed}, but the contract's is {parameters.feed}")
+    bars, macro = _of_feed(bars, parameters.feed), _of_feed(macro, parameters.feed)
     known = select_bars(bars.as_of(moment), last)
     return MarketHistory(known, select_macro(macro.as_of(moment), known, parameters.macro_variables))
+
+
+def _of_feed(table: Table, feed: str) -> Table:
+    return table if table.feed == feed else type(table)(table.engine, table.instrument, feed)
 
 
 def history_hash(history: MarketHistory) -> str:

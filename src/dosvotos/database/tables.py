@@ -81,6 +81,8 @@ experiment_contracts = sa.Table(
     sa.Column("data_as_of", UTCDateTime, nullable=False),
     sa.Column("trained_by", sa.String(255), nullable=False),
     sa.Column("created_at", UTCDateTime, nullable=False),
+    sa.Column("schema", sa.Integer, nullable=False, server_default="1"),
+    sa.Column("stated", _json()),
     sa.UniqueConstraint("contract_id", "contract_version"),
 )
 

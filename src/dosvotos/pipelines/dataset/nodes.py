@@ -5,13 +5,7 @@ from collections import Counter
 
 import pandas as pd
 
-from dosvotos.contracts.experiment import (
-    ExperimentContract,
-    check_unchanged,
-    contract_id_of,
-    make_contract,
-    next_fold,
-)
+from dosvotos.contracts.experiment import ExperimentContract, check_unchanged, project_changes
 from dosvotos.contracts.features import FEATURE_ORDER_HASH
 from dosvotos.contracts.parameters import Parameters
 from dosvotos.contracts.records import DatasetRecord, SplitRecord
@@ -20,7 +14,7 @@ from dosvotos.database.history import history_hash, stored_history
 from dosvotos.database.market_data import BarTable, MacroTables
 from dosvotos.errors import ParameterError
 from dosvotos.hashing import combine, short
-from dosvotos.market.dataset import SPLITS, describe_split, feature_rows, point_in_time, resolve_test_end
+from dosvotos.market.dataset import SPLITS, describe_split, feature_rows, point_in_time
 from dosvotos.market.drift import feature_drift
 from dosvotos.market.features import MarketHistory
 from dosvotos.market.missing import missing_reasons
@@ -34,16 +28,18 @@ logger = logging.getLogger(__name__)
 def freeze_contract(
     parameters: Parameters, contracts: ContractRegistry, bar_table: BarTable
 ) -> ExperimentContract:
-    """Make the experiment's contract, or find the one made before and refuse any difference."""
+    """Draft the experiment's contract; a frozen one stays, and a changed experiment is refused."""
     _refuse_shared_folder(parameters)
-    made = contracts.of_experiment(parameters.experiment.name, parameters.experiment.version)
-    if (frozen := made.get(contract_id_of(parameters))) is not None:
-        check_unchanged(frozen, parameters)
-        return frozen
-    if made:
-        return next_fold(next(iter(made.values())), parameters, current_user())
-    test_end = resolve_test_end(parameters, bar_table.times(parameters.data_acquisition.as_of))
-    return make_contract(parameters, test_end, current_user())
+    frozen = contracts.frozen(parameters)
+    if frozen is None:
+        return contracts.draft(parameters, bar_table, current_user())
+    check_unchanged(frozen, parameters)
+    if changes := project_changes(frozen, parameters):
+        logger.warning(
+            "%s version %s runs under its frozen values; the project has changed since:\n%s",
+            frozen.contract_id, frozen.contract_version, "\n".join(changes),
+        )  # fmt: skip
+    return frozen
 
 
 def _refuse_shared_folder(parameters: Parameters) -> None:
@@ -116,6 +112,7 @@ def seal_dataset(
     )
     for split, part in parts.items():
         logger.info("L2 %s: %s bars, %s complete", split, f"{part.bars:,}", f"{part.complete_rows:,}")
+    logger.info("L2 dataset %s under contract %s", short(record.dataset_hash), short(contract.config_hash))
     return record
 
 
@@ -133,9 +130,3 @@ def report_dataset(
     variables = contract.parameters.macro_variables.variables
     page = render_dataset(dataset, train, val, norm_stats, macro, variables)
     return page, feature_drift(train, val, norm_stats)
-
-
-def register_contract(contract: ExperimentContract, dataset: DatasetRecord) -> tuple[ExperimentContract]:
-    """Store the contract once its dataset stands: from here on it is immutable."""
-    logger.info("L2 dataset %s under contract %s", short(dataset.dataset_hash), short(contract.config_hash))
-    return (contract,)

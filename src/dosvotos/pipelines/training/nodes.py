@@ -9,19 +9,21 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from dosvotos.contracts.experiment import ExperimentContract, check_unchanged, reward_config
+from dosvotos.contracts.experiment import ExperimentContract, check_draft, check_unchanged, reward_config
 from dosvotos.contracts.parameters import Parameters
 from dosvotos.contracts.records import DatasetRecord, SeedRecord, TrainingRecord
 from dosvotos.database.contracts import ContractRegistry
+from dosvotos.database.market_data import BarTable
 from dosvotos.datasets.models import TrainedModel
 from dosvotos.hashing import short
-from dosvotos.lineage.chain import check_contract, check_dataset, check_split
+from dosvotos.lineage.chain import check_contract, check_dataset, check_sessions, check_split
 from dosvotos.market.normalization import NormStats
 from dosvotos.mlflow_tracking import active_run_id
 from dosvotos.pipelines.training.progress import training_progress
 from dosvotos.policy.bundle import Bundle
 from dosvotos.training.results import Validation, summarize_returns
 from dosvotos.training.seeds import available_cores, select_candidate, train_seeds
+from dosvotos.users import current_user
 
 logger = logging.getLogger(__name__)
 
@@ -32,16 +34,33 @@ def verify_dataset(
     train: pd.DataFrame,
     val: pd.DataFrame,
     norm_stats: NormStats,
-    contracts: ContractRegistry,
-    parameters: Parameters,
 ) -> pd.DataFrame:
     """Let only the contract's own, unaltered dataset through: train and val, by ``split`` in the index."""
-    check_contract(contract, contracts.registered(contract))
-    check_unchanged(contract, parameters)
+    check_sessions(contract, dataset)
     check_dataset(contract, dataset, norm_stats)
     check_split(dataset, "train", train)
     check_split(dataset, "val", val)
     return pd.concat({"train": train, "val": val}, names=["split"])
+
+
+def register_contract(
+    contract: ExperimentContract,
+    splits: pd.DataFrame,
+    contracts: ContractRegistry,
+    bar_table: BarTable,
+    parameters: Parameters,
+) -> tuple[ExperimentContract]:
+    """Hand an unchanged draft to the registry, where it is immutable; a contract that stands there stays.
+
+    `splits` is here so that this comes after its dataset was verified.
+    """
+    registered = contracts.registered(contract)
+    if registered is None:
+        check_draft(contract, contracts.draft(parameters, bar_table, current_user()))
+    else:
+        check_contract(contract, registered)
+        check_unchanged(contract, parameters)
+    return (contract,)
 
 
 def train_policy(
@@ -50,11 +69,13 @@ def train_policy(
     splits: pd.DataFrame,
     norm_stats: NormStats,
     checkpoints: Path,
+    contracts: ContractRegistry,
 ) -> tuple[TrainedModel, dict[str, Any]]:
     """Train every seed of the contract; the best policy on val is the candidate.
 
     The splits are checked against the record again: a run may begin here, on what an earlier one verified.
     """
+    check_contract(contract, contracts.registered(contract))
     train, val = (pd.DataFrame(splits.loc[name]) for name in ("train", "val"))
     check_dataset(contract, dataset, norm_stats)
     check_split(dataset, "train", train)
