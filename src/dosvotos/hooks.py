@@ -148,7 +148,7 @@ class MlflowHooks:
             bundle, log = self._context.project_path / record.model_path, mlflow_tracking.log_training
             mlflow_tracking.in_background(log, contract, record, metrics, page, bundle)
         if _BACKTEST in outputs:
-            run_id, metrics = inputs[_TRAINING].mlflow_run_id, outputs[_BACKTEST].metrics.model_dump()
+            run_id, metrics = inputs[_TRAINING].mlflow_run_id, outputs[_BACKTEST].metrics
             mlflow_tracking.in_background(mlflow_tracking.log_backtest, run_id, metrics)
 
     @hook_impl

@@ -296,7 +296,7 @@ class _ValidationCallback(BaseCallback):
             "phase_end": self._phase_end,
             "rollouts": self._rollouts,
             "without_better": self._no_improvement,
-            "curve": [validation._asdict() for validation in self.curve],
+            "curve": [validation.model_dump() for validation in self.curve],
             "best_episode_reward": self.best_episode_reward,
             "best_val_return": self.best_val_return if self.best_weights else None,
             "seconds": self.seconds,
