@@ -20,6 +20,15 @@ from tests.proposal_fixtures import INSTRUMENT, tiny_policy
 BAR = datetime(2026, 11, 20, 17, 55, tzinfo=UTC)
 
 
+@pytest.fixture
+def engine(engine):
+    """The database of an instrument whose head row names demo_1."""
+    with writing(engine) as connection:
+        lock_instrument(connection, INSTRUMENT)
+        connection.execute(instruments.update().values(production_model_id="demo_1"))
+    return engine
+
+
 def served_model(epoch: int = 0) -> ServedModel:
     policy = tiny_policy(1)
     return ServedModel("demo_1", policy.model_hash, epoch, policy)
@@ -141,10 +150,10 @@ def test_missing_features_are_stored_as_missing(engine):
 
 
 def test_a_signal_of_a_replaced_model_is_not_written(engine):
-    with writing(engine) as connection:
-        lock_instrument(connection, INSTRUMENT)
-        connection.execute(instruments.update().values(epoch=3))
-    record = tick(features(), epoch=2)
-    with pytest.raises(DecisionConflictError, match="changed from epoch 2 to 3"):
-        SignalTable(engine, INSTRUMENT).store(record, features(), datetime.now(UTC))
+    for head, epoch in (({"epoch": 3}, 2), ({"epoch": 2, "production_model_id": "demo_2"}, 2)):
+        with writing(engine) as connection:
+            connection.execute(instruments.update().values(head))
+        record = tick(features(), epoch=epoch)
+        with pytest.raises(DecisionConflictError, match=r"changed from epoch 2 \(demo_1\) to"):
+            SignalTable(engine, INSTRUMENT).store(record, features(), datetime.now(UTC))
     assert stored(engine) == []

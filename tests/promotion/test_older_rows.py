@@ -23,6 +23,8 @@ def test_rows_from_before_the_migration_have_no_criteria_and_keep_their_strings(
     strings = desk.proposal(proposal_id).criteria_results
     with writing(desk.engine) as connection:
         connection.execute(text("ALTER TABLE promotion_proposals DROP COLUMN criteria"))
+        for newer in ("schema", "stated"):
+            connection.execute(text(f"ALTER TABLE experiment_contracts DROP COLUMN {newer}"))
         connection.execute(text("UPDATE alembic_version SET version_num = '0005'"))
     upgrade(desk.engine)
     row = desk.proposal(proposal_id)

@@ -34,6 +34,16 @@ def _of_feed(table: Table, feed: str) -> Table:
     return table if table.feed == feed else type(table)(table.engine, table.instrument, feed)
 
 
-def history_hash(history: MarketHistory) -> str:
-    """Hash bars and observations: the dataset's acquisition_hash."""
-    return combine([digest_frame(history.bars), digest_frame(history.macro)])
+def history_hash(history: MarketHistory, schema: int) -> str:
+    """Hash bars and observations: the dataset's acquisition_hash.
+
+    The same values fetched at another time give the same hash; values, `published_at` and vintages count.
+
+    Parameters
+    ----------
+    history : MarketHistory
+    schema : int
+        The contract's; under 1 when the observations were fetched counts too.
+    """
+    macro = history.macro if schema == 1 else history.macro.drop(columns="fetched_at")
+    return combine([digest_frame(history.bars), digest_frame(macro)])

@@ -145,10 +145,10 @@ def contract_hashes(registered: ExperimentContract) -> dict[str, Recomputed]:
     return _recomputed("the contract in the database", {name: getattr(registered, name) for name in fields})
 
 
-def history_hashes(history: MarketHistory) -> dict[str, Recomputed]:
-    """Hash the stored bars and observations."""
+def history_hashes(history: MarketHistory, schema: int) -> dict[str, Recomputed]:
+    """Hash the stored bars and observations, as contracts of a schema do."""
     source = "the hash of the bars and observations stored"
-    return _recomputed(source, {"acquisition_hash": history_hash(history)})
+    return _recomputed(source, {"acquisition_hash": history_hash(history, schema)})
 
 
 def split_hashes(splits: Mapping[str, pd.DataFrame]) -> dict[str, Recomputed]:

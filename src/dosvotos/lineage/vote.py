@@ -83,5 +83,9 @@ def verify_proposal(engine: Engine, proposal: Row[Any]) -> ChainRecord:
         registered.test_end,
     )
     bundle = open_bundle(Path(model.model_path), model.manifest_hash)
-    recomputed = {**contract_hashes(registered), **history_hashes(history), **bundle_hashes(bundle)}
+    recomputed = {
+        **contract_hashes(registered),
+        **history_hashes(history, registered.schema_version),
+        **bundle_hashes(bundle),
+    }
     return compare_links(records, recomputed)

@@ -38,10 +38,11 @@ class SignalTable:
             head = lock_instrument(connection, self.instrument)
             if find_signal(connection, self.instrument, record.timestamp) is not None:
                 return
-            if head.epoch != record.epoch:
+            if (head.epoch, head.production_model_id) != (record.epoch, record.model_id):
                 raise DecisionConflictError(
-                    f"{self.instrument}: production changed from epoch {record.epoch} to {head.epoch} while "
-                    "the signal was computed; run the tick again"
+                    f"{self.instrument}: production changed from epoch {record.epoch} ({record.model_id}) to "
+                    f"{head.epoch} ({head.production_model_id}) while the signal was computed; run the tick "
+                    "again"
                 )
             row = record.model_dump(exclude={"latency_ms"})
             row |= {"inference_latency_ms": record.latency_ms, "created_at": now}

@@ -3,12 +3,13 @@
 Every file is read once, checked against the manifest and parsed from memory.
 """
 
-import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
+import yaml
 from pydantic import BaseModel, ConfigDict
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
@@ -18,12 +19,15 @@ from dosvotos.contracts.features import FEATURE_ORDER, FEATURE_ORDER_HASH
 from dosvotos.errors import BundleError
 from dosvotos.files import write_folder
 from dosvotos.hashing import canonical_json, digest_bytes
+from dosvotos.jsonfile import write_json
 from dosvotos.market.normalization import NormStats
 from dosvotos.policy.forward import TARGETS, ServedPolicy
 
 MANIFEST = "manifest.json"
+CONFIG = "config.yaml"
 MAX_BYTES = 50 * 1024 * 1024
 _FORMAT = 1
+_YAML: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,25 @@ class Bundle:
     folder: Path
     manifest_hash: str
     policy: ServedPolicy
+    config_yaml: bytes = b""
+    """``config.yaml``; empty if there is none."""
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """The frozen parameters of the model's contract.
+
+        Raises
+        ------
+        BundleError
+            If the bundle does not hold them.
+        """
+        try:
+            config = yaml.load(self.config_yaml, _YAML)
+        except yaml.YAMLError as error:
+            raise BundleError(f"{self.folder / CONFIG}: no YAML: {error}") from error
+        if not isinstance(config, dict) or not {"name", "instrument"} <= {*config.get("experiment", ())}:
+            raise BundleError(f"{self.folder / CONFIG}: holds no experiment's parameters")
+        return config
 
 
 def write_bundle(parent: Path, policy: ServedPolicy, other_files: dict[str, bytes]) -> Bundle:
@@ -49,7 +72,7 @@ def write_bundle(parent: Path, policy: ServedPolicy, other_files: dict[str, byte
         **other_files,
         **_CONSTANT_FILES,
         "policy.safetensors": save_tensors(policy.tensors),
-        "norm_stats.json": _json(policy.norm_stats.model_dump(mode="json")),
+        "norm_stats.json": write_json(policy.norm_stats.model_dump(mode="json")),
     }
     entries = {n: {"size": len(c), "sha256": digest_bytes(c)} for n, c in sorted(files.items())}
     manifest = canonical_json({"format": _FORMAT, "model_hash": policy.model_hash, "files": entries}).encode()
@@ -74,13 +97,14 @@ def open_bundle(folder: Path, manifest_hash: str) -> Bundle:
         raise BundleError(f"{folder / MANIFEST}: expected SHA-256 {manifest_hash}, found {actual_hash}")
     try:
         manifest = _Manifest.model_validate_json(manifest_bytes)
-        policy = _parse_policy(_read_listed(folder, manifest.files))
+        files = _read_listed(folder, manifest.files)
+        policy = _parse_policy(files)
     except (KeyError, ValueError, SafetensorError) as error:
         raise BundleError(f"{folder}: not a model bundle of this version: {error}") from error
     _check_tensors(folder, policy.tensors)
     if policy.model_hash != manifest.model_hash:
         raise BundleError(f"{folder}: model_hash {manifest.model_hash} expected, {policy.model_hash} found")
-    return Bundle(folder, manifest_hash, policy)
+    return Bundle(folder, manifest_hash, policy, files.get(CONFIG, b""))
 
 
 class _StrictModel(BaseModel):
@@ -98,13 +122,9 @@ class _Manifest(_StrictModel):
     files: dict[str, _FileEntry]
 
 
-def _json(value: Any) -> bytes:
-    return (json.dumps(value, indent=2, sort_keys=True) + "\n").encode()
-
-
 _CONSTANT_FILES = {
-    "policy.json": _json({"format": _FORMAT, "activation": "tanh", "targets": list(TARGETS)}),
-    "features.json": _json({"order": list(FEATURE_ORDER), "hash": FEATURE_ORDER_HASH}),
+    "policy.json": write_json({"format": _FORMAT, "activation": "tanh", "targets": list(TARGETS)}),
+    "features.json": write_json({"order": list(FEATURE_ORDER), "hash": FEATURE_ORDER_HASH}),
 }
 """Files that are the same in every bundle of this version."""
 

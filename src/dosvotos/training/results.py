@@ -1,6 +1,5 @@
 """Records of a training's progress, validations and result; nothing here imports torch."""
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -8,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dosvotos.contracts.records import Record, SeedRecord
+from dosvotos.jsonfile import write_json
 from dosvotos.policy.forward import ServedPolicy
 
 LOSSES = (
@@ -129,9 +129,12 @@ class TrainingMetrics(Record):
         return {seed.seed: seed.curve for seed in self.seeds}
 
     def reproducible_json(self) -> bytes:
-        """Return the metrics as a bundle holds them: without durations, equal bytes for equal trainings."""
-        figures = self.model_dump(exclude={"seeds": {"__all__": {"duration_seconds"}}})
-        return json.dumps(figures, indent=2).encode()
+        """Return the metrics as a bundle holds them: equal bytes for equal trainings.
+
+        Durations and threads, which a machine or an interruption changes, stay outside.
+        """
+        outside = {"torch_threads": True, "blas_threads": True, "seeds": {"__all__": {"duration_seconds"}}}
+        return write_json(self.model_dump(mode="json", exclude=outside))
 
 
 def training_metrics(

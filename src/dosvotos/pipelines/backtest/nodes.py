@@ -14,8 +14,8 @@ from dosvotos.contracts.parameters import Parameters
 from dosvotos.contracts.records import BacktestRecord, DatasetRecord, TrainingRecord
 from dosvotos.database.contracts import ContractRegistry
 from dosvotos.database.ledger import Look, TrialLedger, look_of
-from dosvotos.datasets.models import ProductionModel
 from dosvotos.lineage.chain import check_candidate, check_contract, check_dataset, check_split
+from dosvotos.live.production import ProductionModel
 from dosvotos.market.accounting import Tape
 from dosvotos.market.calendar import session_dates
 from dosvotos.market.splits import splits_of

@@ -99,7 +99,7 @@ def seal_dataset(
         config_hash=contract.config_hash,
         feature_order_hash=FEATURE_ORDER_HASH,
         norm_stats_hash=norm_stats.digest,
-        acquisition_hash=history_hash(history),
+        acquisition_hash=history_hash(history, contract.schema_version),
         date_ranges={k: f"{p.first_session} to {p.last_session}" for k, p in parts.items()},
         ohlcv_rows=len(bars),
         macro_sources=dict(macro.groupby("variable")["source"].last()),

@@ -6,8 +6,8 @@ from datetime import datetime
 from dosvotos.contracts.parameters import Parameters
 from dosvotos.contracts.records import InferenceRecord
 from dosvotos.database.market_data import BarTable, MacroTables
-from dosvotos.datasets.models import ProductionModel
 from dosvotos.errors import DosVotosError
+from dosvotos.live.production import ProductionModel
 from dosvotos.live.signals import SignalTable
 from dosvotos.live.state import MarketView, catch_up
 from dosvotos.live.tick import LiveFeatures, ServedModel, decide_tick, live_features
@@ -35,7 +35,7 @@ def infer_signal(
     row, bundle, epoch = production
     record = decide_tick(
         features,
-        ServedModel(row.model_id, row.model_hash, epoch, bundle.policy),
+        ServedModel(row.model_id, bundle.policy.model_hash, epoch, bundle.policy),
         signals.position_at(features.timestamp),
         parameters.inference,
         signals.instrument,

@@ -58,7 +58,8 @@ def recompute_data_hashes(
         contract.parameters, bar_table, macro_tables, contract.data_as_of, contract.test_end
     )
     splits = {"train": train, "val": val, "test": test}
-    return DataHashes(fields=contract_hashes(contract) | history_hashes(history) | split_hashes(splits))
+    of_history = history_hashes(history, contract.schema_version)
+    return DataHashes(fields=contract_hashes(contract) | of_history | split_hashes(splits))
 
 
 def verify_chain(

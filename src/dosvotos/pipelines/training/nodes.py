@@ -1,6 +1,5 @@
 """Nodes of L3."""
 
-import json
 import logging
 import shutil
 from pathlib import Path
@@ -15,12 +14,13 @@ from dosvotos.database.contracts import ContractRegistry
 from dosvotos.database.market_data import BarTable
 from dosvotos.datasets.models import TrainedModel
 from dosvotos.hashing import short
+from dosvotos.jsonfile import write_json
 from dosvotos.lineage.chain import check_contract, check_dataset, check_sessions, check_split
 from dosvotos.market.normalization import NormStats
 from dosvotos.mlflow_tracking import active_run_id
 from dosvotos.pipelines.training.progress import training_progress
 from dosvotos.policy.bundle import Bundle
-from dosvotos.training.results import TrainingMetrics, summarize_returns, training_metrics
+from dosvotos.training.results import TrainingMetrics, TrainingResult, summarize_returns, training_metrics
 from dosvotos.training.seeds import available_cores, select_candidate, train_seeds
 from dosvotos.users import current_user
 
@@ -88,14 +88,21 @@ def train_policy(
         results = train_seeds(parameters, train, val, norm_stats, checkpoints, show, available_cores())
     candidate = select_candidate(results)
     metrics = training_metrics(parameters.training.engine, candidate, results)
-    files = {
-        "model.zip": candidate.sb3_zip,
-        "config.yaml": yaml.safe_dump(contract.frozen_config, sort_keys=True).encode(),
-        "reward_config.json": json.dumps(reward_config(parameters), indent=2, sort_keys=True).encode(),
-        "training_metrics.json": metrics.reproducible_json(),
-    }
+    files = bundle_files(contract, candidate, metrics)
     zip_name = f"model_{contract.experiment_name}_v{contract.experiment_version}.zip"
     return TrainedModel(candidate.policy, files, zip_name), metrics
+
+
+def bundle_files(
+    contract: ExperimentContract, candidate: TrainingResult, metrics: TrainingMetrics
+) -> dict[str, bytes]:
+    """Make what the bundle holds beside the policy: bytes that depend on contract and data alone."""
+    return {
+        "model.zip": candidate.sb3_zip,
+        "config.yaml": yaml.safe_dump(contract.frozen_config, sort_keys=True).encode(),
+        "reward_config.json": write_json(reward_config(contract.parameters)),
+        "training_metrics.json": metrics.reproducible_json(),
+    }
 
 
 def seal_training(
@@ -106,7 +113,7 @@ def seal_training(
     seeds = tuple(SeedRecord(**seed.model_dump(exclude={"curve"})) for seed in metrics.seeds)
     record = TrainingRecord(
         experiment_name=contract.experiment_name,
-        model_id=f"{contract.experiment_name}_{contract.created_at:%Y%m%d}_{short(model_hash)}",
+        model_id=f"{contract.experiment_name}_{contract.created_at:%Y%m%d}_{short(candidate.manifest_hash)}",
         model_hash=model_hash,
         model_path=str(candidate.folder),
         manifest_hash=candidate.manifest_hash,
