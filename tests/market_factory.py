@@ -63,7 +63,8 @@ def store_market(engine: Engine, contract: ExperimentContract) -> str:
     if bars.state(contract.data_as_of) is None:
         bars.store(_bars(), STORED_AT)
         macro.store(macro_observations("2025-07-07"), STORED_AT)
-    return history_hash(stored_history(parameters, bars, macro, contract.data_as_of, contract.test_end))
+    history = stored_history(parameters, bars, macro, contract.data_as_of, contract.test_end)
+    return history_hash(history, contract.schema_version)
 
 
 def layers_behind(

@@ -31,7 +31,7 @@ from dosvotos.policy.bundle import Bundle, open_bundle
 from dosvotos.promotion.audit import find_breaks, read_audit_log
 from dosvotos.promotion.criteria import criterion_text, lineage_criterion
 from dosvotos.promotion.decision import Vote
-from dosvotos.training.results import Validation
+from dosvotos.training.results import TrainingMetrics
 from tests.conftest import parameters_of
 from tests.project import Project, inside, new_project
 
@@ -149,9 +149,12 @@ def test_each_of_several_seeds_has_a_run_below_the_training_s(project):
     both = one.model_copy(update={"seeds": (*one.seeds, other)})
     folder = project.root / "data/05_model_input/smoke/experiment_contract.json"
     contract = ExperimentContract.model_validate_json(folder.read_text())
-    kept = Validation("phase_2", 4096, 0.02, 0.5, 9, 1.0, {"pnl": 1.0}, {"value_loss": 0.3})
-    curves = {42: [kept], 7: [kept._replace(val_return=-0.08)]}
-    metrics = {"seeds": [{"seed": s, "curve": [point._asdict() for point in c]} for s, c in curves.items()]}
+    file = (project.root / "data/06_models/smoke/training_metrics.json").read_text()
+    measured = TrainingMetrics.model_validate_json(file)
+    kept = measured.seeds[0].curve[-1].model_copy(update={"val_return": 0.02})
+    curves = {42: [kept], 7: [kept.model_copy(update={"val_return": -0.08})]}
+    seeds = [measured.seeds[0].model_copy(update={"seed": s, "curve": c}) for s, c in curves.items()]
+    metrics = measured.model_copy(update={"seeds": seeds})
     with KedroSession.create(project.root, env="smoke") as session:
         assert mlflow_tracking.connect(session.load_context())
     mlflow_tracking.open_run("seeds", project.root, {"a": 1}, {})

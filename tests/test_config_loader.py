@@ -107,3 +107,28 @@ def test_an_exponent_and_an_integer_are_numbers(parameters_with):
     read = parameters_with("reward: {scale: 1e+3}\ntrading: {costs: {spread_bps: 75}}")
     assert (read.reward.scale, read.trading.costs.spread_bps) == (1000.0, 75.0)
     assert isinstance(read.trading.costs.spread_bps, float)
+
+
+def test_the_loader_tells_what_the_experiment_and_the_command_line_state(tmp_path):
+    shutil.copytree(ROOT / "conf/base", tmp_path / "conf/base")
+    (tmp_path / "conf/case").mkdir()
+    (tmp_path / "conf/case/globals.yml").write_text(GLOBALS)
+
+    def stated(env: str = "case", **runtime: object) -> dict:
+        loader = StrictConfigLoader(
+            str(tmp_path / "conf"), env=env, runtime_params=runtime, **CONFIG_LOADER_ARGS
+        )
+        assert loader["parameters"]["experiment"]["name"] in ("case", "demo")
+        return loader.stated_parameters()
+
+    assert stated() == {}
+    assert stated(training={"seeds": [3]}) == {"training.seeds": [3]}
+    assert stated("base", training={"seeds": [3]}) == {"training.seeds": [3]}
+    (tmp_path / "conf/case/parameters.yml").write_text(
+        "training: {seeds: [1, 2], patience: 5}\ndate_ranges:\n  val: {start: 2025-02-01}\n"
+        "experiment: {description: '${globals:experiment} again'}\n"
+    )
+    assert stated(training={"seeds": [3]}) == {
+        "training.seeds": [3], "training.patience": 5, "date_ranges.val.start": "2025-02-01",
+        "experiment.description": "case again",
+    }  # fmt: skip

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from dosvotos.contracts.experiment import ExperimentContract
 from dosvotos.contracts.features import MARKET_FEATURES
 from dosvotos.database.connection import connect, upgrade
 from dosvotos.database.contracts import ContractRegistry
@@ -29,6 +30,11 @@ def inputs(project: Project, run: str = "smoke") -> Path:
 
 def lineage(project: Project, run: str = "smoke", experiment: str = "smoke") -> dict:
     return json.loads((inputs(project, run) / f"DS_{experiment}_lineage.json").read_text())
+
+
+def contract_file(project: Project, run: str = "smoke") -> ExperimentContract:
+    content = (inputs(project, run) / "experiment_contract.json").read_bytes()
+    return ExperimentContract.model_validate_json(content)
 
 
 def add_experiment(project: Project, name: str, **changes: dict) -> None:
@@ -124,16 +130,19 @@ def test_folds_of_one_experiment_share_its_data_and_nothing_else(made, tmp_path)
     with pytest.raises(ParameterError, match=r"run_name=folds_fold2"):
         project.run("folds", "dataset", splits={"fold": 2})
     later = {"as_of": "2026-12-01T00:00:00+00:00"}
+    ContractRegistry(project.engine).store(contract_file(project, "folds"))  # as its training does
     project.run("folds", "dataset", splits={"fold": 2}, run_name="folds_fold2", data_acquisition=later)
     one, two = lineage(project, "folds", "folds"), lineage(project, "folds_fold2", "folds")
     assert one["acquisition_hash"] == two["acquisition_hash"] == lineage(made)["acquisition_hash"]
-    first, second = ContractRegistry(project.engine).of_experiment("folds", "1.0.0").values()
+    first, second = contract_file(project, "folds"), contract_file(project, "folds_fold2")
     assert (first.data_as_of, first.test_end) == (second.data_as_of, second.test_end)
     assert one["date_ranges"]["test"].split(" to ")[1] < two["date_ranges"]["test"].split(" to ")[0]
     assert [two["splits"][name]["sessions"] for name in ("train", "val")] == [
         one["splits"][name]["sessions"] for name in ("train", "val")
     ]
-    with pytest.raises(ContractError, match=r"splits\.fold: frozen 2, now 1"):
+    with pytest.raises(
+        ContractError, match=r"(?s)draft of CTR-EXP-folds\.fold-2-of-3 .*fold: frozen 2, now 1"
+    ):
         project.run("folds", "training", run_name="folds_fold2")
 
 
@@ -174,12 +183,42 @@ def test_an_edited_file_is_found_by_training_with_expected_and_found(made, edit)
         path.write_bytes(whole)
 
 
-def test_a_contract_edited_beside_its_hash_is_found_by_training(made):
+@pytest.mark.parametrize(
+    ("edit", "named"),
+    [
+        ({"test_end": "2023-12-14"}, "sessions of test: expected 2023-09-01 to 2023-12-14"),
+        ({"trained_by": "bob"}, "trained_by is 'bob', would now be"),
+        ({"stated": {}}, "stated is {}, would now be"),
+    ],
+)
+def test_an_edited_draft_is_refused_by_training_and_never_registered(made, edit, named):
     path = inputs(made) / "experiment_contract.json"
     whole = path.read_bytes()
     try:
-        edit_json(test_end="2023-12-14")(path)
-        with pytest.raises(LineageError, match=r"test_end is 2023-12-15 in the database, 2023-12-14 in"):
+        edit_json(**edit)(path)
+        with pytest.raises((ContractError, LineageError), match=named):
             made.run("smoke", "training")
     finally:
         path.write_bytes(whole)
+    assert ContractRegistry(made.engine).of_experiment("smoke", "1.0.0") == {}
+
+
+def test_a_contract_is_a_draft_until_its_training_starts_and_untouched_runs_under_its_frozen_values(
+    tmp_path, caplog
+):
+    project = stored_project(tmp_path)
+    project.run("smoke", "dataset", training={"seeds": [7]})
+    with pytest.raises(ContractError, match=r"(?s)draft of CTR-EXP-smoke .*seeds: frozen \[7\], now \[42\]"):
+        project.run("smoke", "training")
+    project.run("smoke", "dataset")
+    draft = contract_file(project)
+    assert draft.frozen_config["training"]["seeds"] == [42] and draft.stated["sample_market.start"]
+    ContractRegistry(project.engine).store(draft)
+    defaults = project.root / "conf/base/parameters/data_acquisition.yml"
+    defaults.write_text(defaults.read_text().replace("seed: 25 ", "seed: 26 "))
+    hashes = lineage(project)
+    project.run("smoke", "dataset")
+    assert "sample_market.seed: frozen 25, now 26" in caplog.text
+    assert (contract_file(project), lineage(project)) == (draft, hashes)
+    with pytest.raises(ContractError, match=r"(?s)you changed.*drawdown: frozen.*the project changed.*seed"):
+        project.run("smoke", "dataset", reward={"drawdown": 0.7})

@@ -7,7 +7,9 @@ from typing import Any, Final
 
 import yaml
 from kedro.config import OmegaConfigLoader
+from omegaconf import OmegaConf
 
+from dosvotos.contracts.experiment import flatten
 from dosvotos.errors import ParameterError
 
 _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -30,6 +32,14 @@ class StrictConfigLoader(OmegaConfigLoader):
         for path in sorted(files.union(folder.glob("*.y*ml"))):
             check_yaml(path)
         super().__init__(conf_source, env, *args, **settings)
+
+    def stated_parameters(self) -> dict[str, Any]:
+        """Give what the experiment's own folder and --params say, by ``section.name``: base is left out."""
+        env, patterns = self.env or self.default_run_env, self.config_patterns["parameters"]
+        folder, own = Path(self.conf_source) / env, {}
+        if env != self.base_env:
+            own = self.load_and_merge_dir_config(str(folder), patterns, "parameters", set())
+        return flatten(own or OmegaConf.to_container(OmegaConf.create(self.runtime_params or {})))
 
 
 def check_yaml(path: Path) -> None:

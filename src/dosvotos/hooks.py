@@ -44,11 +44,14 @@ class Context(KedroContext):
 class ParameterHooks:
     """Validates the whole parameter tree before a node runs, and puts it into the catalog."""
 
+    _stated: dict[str, Any] | None = None
+
     @hook_impl(tryfirst=True)
     def after_context_created(self, context: KedroContext) -> None:
         """Refuse an unknown key, a broken rule, evidence below the house's, or another environment's name."""
         tree = context.config_loader["parameters"]
         context.config_loader["parameters"] = tree  # read once: Kedro would read and merge all files again
+        self._stated = context.config_loader.stated_parameters()
         parameters = read_parameters(tree)
         refuse_looser(parameters, packaged_policy())
         name, environment = parameters.experiment.name, context.env
@@ -61,7 +64,7 @@ class ParameterHooks:
     @hook_impl
     def after_catalog_created(self, catalog: DataCatalog, parameters: dict[str, Any]) -> None:
         """Save `experiment_parameters` and the wall clock, and bind the tables to their feed: YAML cannot."""
-        read = read_parameters(parameters["parameters"])
+        read = read_parameters(parameters["parameters"], self._stated)
         catalog.save("experiment_parameters", read)
         catalog.save("clock", datetime.now(UTC))
         for name in catalog.filter(type_regex="TableDataset$"):
@@ -151,7 +154,7 @@ class MlflowHooks:
             bundle, log = self._context.project_path / record.model_path, mlflow_tracking.log_training
             mlflow_tracking.in_background(log, contract, record, metrics, page, bundle)
         if _BACKTEST in outputs:
-            run_id, metrics = inputs[_TRAINING].mlflow_run_id, outputs[_BACKTEST].metrics.model_dump()
+            run_id, metrics = inputs[_TRAINING].mlflow_run_id, outputs[_BACKTEST].metrics
             mlflow_tracking.in_background(mlflow_tracking.log_backtest, run_id, metrics)
 
     @hook_impl

@@ -17,10 +17,11 @@ import yaml
 from filelock import FileLock
 from kedro.framework.context import KedroContext
 
+from dosvotos.backtest.metrics import Metrics
 from dosvotos.contracts.experiment import ExperimentContract, flatten
 from dosvotos.contracts.records import TrainingRecord
 from dosvotos.database.connection import absolute_url
-from dosvotos.training.results import Validation, summarize_returns
+from dosvotos.training.results import TrainingMetrics, Validation, summarize_returns
 
 LOCKS: Final = Path("data/.locks")
 logger = logging.getLogger(__name__)
@@ -226,11 +227,7 @@ def own_parameters(folder: Path, runtime: Mapping[str, Any], resolved: Mapping[s
 
 
 def log_training(
-    contract: ExperimentContract,
-    record: TrainingRecord,
-    metrics: Mapping[str, Any],
-    report: str,
-    bundle: Path,
+    contract: ExperimentContract, record: TrainingRecord, metrics: TrainingMetrics, report: str, bundle: Path
 ) -> None:
     """Log a training to the open run: hashes, the candidate's curves, files, and of several seeds a run each.
 
@@ -238,8 +235,7 @@ def log_training(
     """
     if _tracking.client is None or _tracking.run_id is None:
         return
-    run_id = _tracking.run_id
-    curves = {seed["seed"]: [Validation(**point) for point in seed["curve"]] for seed in metrics["seeds"]}
+    run_id, curves = _tracking.run_id, metrics.curves
     with _without_mlflow_on_failure() as client:
         _log_figures(client, run_id, curves[record.seed], _spread(record), _tags(contract, record))
         client.log_text(run_id, report, "training_report.html")
@@ -259,11 +255,11 @@ def log_training(
             client.set_terminated(child)
 
 
-def log_backtest(run_id: str | None, metrics: Mapping[str, Any]) -> None:
+def log_backtest(run_id: str | None, metrics: Metrics) -> None:
     """Log the out-of-sample figures that are defined to the training's run."""
     if _tracking.client is None or run_id is None:
         return
-    defined = {f"test_{name}": float(value) for name, value in metrics.items() if value is not None}
+    defined = {f"test_{name}": float(value) for name, value in metrics if value is not None}
     with _without_mlflow_on_failure() as client:
         _log_figures(client, run_id, (), defined, {})
 
@@ -290,7 +286,7 @@ def _git_commit() -> str | None:
 
 def _spread(record: TrainingRecord) -> dict[str, float]:
     returns = [seed.best_val_reward for seed in record.seeds]
-    spread = {f"val_return_{n}": v for n, v in summarize_returns(returns)._asdict().items() if v is not None}
+    spread = {f"val_return_{name}": value for name, value in summarize_returns(returns) if value is not None}
     return {"best_val_return": record.best_val_reward, **spread}
 
 

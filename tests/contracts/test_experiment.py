@@ -3,12 +3,21 @@ from datetime import date
 
 import pytest
 
-from dosvotos.contracts.experiment import check_unchanged, make_contract, next_fold
+from dosvotos.contracts.experiment import (
+    SCHEMA,
+    ExperimentContract,
+    check_draft,
+    check_unchanged,
+    flatten,
+    make_contract,
+    next_fold,
+    project_changes,
+)
 from dosvotos.contracts.features import FEATURE_ORDER, FEATURE_ORDER_HASH
-from dosvotos.contracts.parameters import Parameters
+from dosvotos.contracts.parameters import Parameters, read_parameters
 from dosvotos.errors import ContractError
 from dosvotos.hashing import digest_json
-from tests.conftest import parameters_of
+from tests.conftest import parameter_tree, parameters_of
 
 END = date(2026, 7, 31)
 
@@ -72,7 +81,7 @@ def test_a_contract_whose_config_was_edited_does_not_load(parameters):
 
 def test_components_name_the_other_contracts(parameters):
     assert set(contract_of(parameters).components) == {
-        "CTR-FEAT-001", "CTR-DATE-001", "CTR-L0-SSOT-001", "CTR-QUAL-001",
+        "CTR-FEAT-001", "CTR-REWARD-001", "CTR-DATE-001", "CTR-L0-SSOT-001", "CTR-QUAL-001",
     }  # fmt: skip
 
 
@@ -111,3 +120,117 @@ def test_a_contract_of_an_older_version_says_so_and_what_to_do(parameters):
         _ = older.parameters
     with pytest.raises(ContractError, match=r"training\.seed: frozen 42, now 'absent'"):
         check_unchanged(older, parameters)
+
+
+def stating(stated: dict, **defaults: dict) -> Parameters:
+    """demo's parameters where the experiment states some, on a project with other defaults."""
+    tree = parameter_tree(**defaults)
+    for name, value in stated.items():
+        section, _, key = name.partition(".")
+        tree[section] = {**tree[section], key: value}
+    return read_parameters(tree, stated)
+
+
+OWN = {"training.seeds": [1, 2]}
+
+
+def test_a_contract_says_what_its_experiment_stated_but_not_what_lies_outside_the_hash():
+    beside = {"data_acquisition.folder": "x", "run_name": "r"}
+    contract = contract_of(read_parameters(parameter_tree(), {**OWN, **beside}))
+    assert contract.stated == {
+        "training.seeds": [1, 2], "experiment.name": "demo", "experiment.version": "1.0.0",
+        "experiment.instrument": "USD/COP.SIM",
+    }  # fmt: skip
+    assert contract.schema_version == SCHEMA == contract.model_dump()["schema"]
+
+
+def test_an_untouched_experiment_outlives_new_defaults_under_its_frozen_values():
+    contract, moved = contract_of(stating(OWN)), stating(OWN, trading={"initial_capital": 5.0})
+    check_unchanged(contract, moved)
+    assert project_changes(contract, moved) == ["  - trading.initial_capital: frozen 100000.0, now 5.0"]
+    assert contract.parameters.trading.initial_capital == 100_000.0
+
+
+def test_a_default_stated_in_so_many_words_is_no_change():
+    contract = contract_of(stating(OWN))
+    check_unchanged(contract, stating({**OWN, "trading.initial_capital": 100_000.0}))
+    moved = stating({**OWN, "trading.initial_capital": 100_000.0}, reward={"drawdown": 0.7})
+    check_unchanged(contract, moved)
+
+
+@pytest.mark.parametrize("now", [{"training.seeds": [3]}, {}], ids=["another value", "no longer stated"])
+def test_you_changed_and_the_project_changed_are_told_apart(now):
+    with pytest.raises(ContractError) as caught:
+        check_unchanged(contract_of(stating(OWN)), stating(now, trading={"initial_capital": 5.0}))
+    own, project = str(caught.value).split("the project changed")
+    assert "you changed" in own and "training.seeds: frozen [1, 2], now" in own
+    assert "trading.initial_capital: frozen 100000.0, now 5.0" in project
+    assert "Raise experiment.version" in project
+
+
+def test_another_instrument_in_globals_is_the_experiment_s_own_change():
+    tree = parameter_tree(experiment={"instrument": "USD/COP"}, data_acquisition={"source": "files"})
+    with pytest.raises(
+        ContractError, match=r"(?s)you changed.*instrument: frozen 'USD/COP\.SIM', now 'USD/COP'"
+    ):
+        check_unchanged(contract_of(stating(OWN)), read_parameters(tree, {}))
+
+
+def as_on_main(contract: ExperimentContract, **more: object) -> dict:
+    """A contract as the version without `schema` wrote it."""
+    old = {k: v for k, v in contract.model_dump(mode="json").items() if k not in {"schema", "stated"}}
+    config = copy.deepcopy(old["frozen_config"])
+    config["evidence"] = {**more, **config["evidence"]}  # today's, where it still has them
+    return {**old, "frozen_config": config, "config_hash": digest_json(config)}
+
+
+def test_a_contract_without_a_schema_is_of_schema_1_and_keeps_its_hash(parameters):
+    gone = {"min_psr": 0.95, "max_spa_p_value": 0.05, "bootstrap_replications": 10000, "seed": 20260131}
+    old = as_on_main(contract_of(parameters), **gone)
+    contract = ExperimentContract.model_validate(old)
+    assert (contract.schema_version, contract.stated) == (1, None)
+    assert contract.config_hash == digest_json(contract.frozen_config) == old["config_hash"]
+    assert contract.parameters.training == parameters.training
+    check_unchanged(contract, stating({}))
+    check_unchanged(contract, parameters)
+    with pytest.raises(
+        ContractError, match=r"parameters have changed:\n  - .*training\.seeds: frozen \[42\]"
+    ):
+        check_unchanged(contract, stating(OWN))
+
+
+def test_a_contract_of_a_newer_version_is_refused(parameters):
+    newer = {**contract_of(parameters).model_dump(), "schema": SCHEMA + 1}
+    with pytest.raises(ValueError, match="reads up to 2; update it"):
+        ExperimentContract.model_validate(newer)
+
+
+def test_a_further_fold_of_an_untouched_experiment_takes_the_first_one_s_frozen_values():
+    def line(fold: int, **defaults: dict) -> Parameters:
+        tree = parameter_tree(**defaults)
+        tree["splits"] |= {"mode": "walk_forward", "folds": 3, "fold": fold, "train_window": "rolling"}
+        return read_parameters(tree, flatten({"splits": tree["splits"]}))
+
+    first = make_contract(line(1), END, "ana")
+    second = next_fold(first, line(2, trading={"initial_capital": 5.0}), "ana")
+    assert second.parameters.trading.initial_capital == 100_000.0
+    assert (second.stated["splits.fold"], second.parameters.splits.fold) == (2, 2)
+    check_unchanged(second, line(2, trading={"initial_capital": 5.0}))
+
+
+def test_a_draft_is_refused_once_dataset_would_write_another(parameters):
+    draft = contract_of(parameters)
+    later = parameters_of(data_acquisition={"as_of": "2027-01-01T00:00:00+00:00"})
+    check_draft(draft, contract_of(later))
+    with pytest.raises(
+        ContractError, match="ends 2026-07-31, but the last complete session stored is 2026-08-03"
+    ):
+        check_draft(draft, make_contract(later, date(2026, 8, 3), "ana"))
+    with pytest.raises(
+        ContractError, match=r"(?s)parameters have changed; run .*seeds: frozen \[42\], now \[1\]"
+    ):
+        check_draft(draft, contract_of(parameters_of(training={"seeds": [1]})))
+    with pytest.raises(ContractError, match="trained_by is 'ana', would now be 'bob'"):
+        check_draft(draft, make_contract(parameters, END, "bob"))
+    with pytest.raises(ContractError, match="components is"):
+        check_draft(draft.model_copy(update={"components": {}}), draft)

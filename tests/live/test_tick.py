@@ -9,14 +9,7 @@ from dosvotos.database.registry import lock_instrument
 from dosvotos.database.tables import inference_features_5m, instruments, trading_signals
 from dosvotos.errors import DataError, DecisionConflictError
 from dosvotos.live.signals import SignalTable
-from dosvotos.live.tick import (
-    LiveFeatures,
-    ServedModel,
-    decide_tick,
-    feature_row,
-    feature_vector,
-    live_features,
-)
+from dosvotos.live.tick import LiveFeatures, ServedModel, decide_tick, feature_vector, live_features
 from dosvotos.market.features import MarketHistory, market_features
 from dosvotos.market.features.inputs import bar_arrays, publication_arrays
 from dosvotos.market.stream import FeatureStream
@@ -25,6 +18,15 @@ from tests.live.markets import simulated
 from tests.proposal_fixtures import INSTRUMENT, tiny_policy
 
 BAR = datetime(2026, 11, 20, 17, 55, tzinfo=UTC)
+
+
+@pytest.fixture
+def engine(engine):
+    """The database of an instrument whose head row names demo_1."""
+    with writing(engine) as connection:
+        lock_instrument(connection, INSTRUMENT)
+        connection.execute(instruments.update().values(production_model_id="demo_1"))
+    return engine
 
 
 def served_model(epoch: int = 0) -> ServedModel:
@@ -115,9 +117,9 @@ def stored(engine) -> list:
 def test_a_bar_gets_exactly_one_row(engine):
     signals, now = SignalTable(engine, INSTRUMENT), datetime.now(UTC)
     record = tick(features())
-    signals.store(record, feature_row(features(), record), now)
+    signals.store(record, features(), now)
     again = tick(features(9))
-    signals.store(again, feature_row(features(9), again), now)
+    signals.store(again, features(9), now)
     assert [row.status for row in stored(engine)] == ["SIGNAL"]
     with reading(engine) as connection:
         row = connection.execute(inference_features_5m.select()).one()
@@ -128,10 +130,10 @@ def test_a_bar_gets_exactly_one_row(engine):
 def test_no_signal_leaves_the_model_s_position_unchanged(engine):
     signals, now = SignalTable(engine, INSTRUMENT), datetime.now(UTC)
     first = tick(features())
-    signals.store(first, feature_row(features(), first), now)
+    signals.store(first, features(), now)
     stale = features(60)._replace(timestamp=BAR + timedelta(minutes=5), now=BAR + timedelta(minutes=90))
     second = tick(stale, first.signal)
-    signals.store(second, feature_row(stale, second), now)
+    signals.store(second, stale, now)
     assert [row.status for row in stored(engine)] == ["SIGNAL", "NO_SIGNAL"]
     assert signals.position_at(BAR) == 0.0
     assert signals.position_at(BAR + timedelta(minutes=10)) == first.signal
@@ -140,7 +142,7 @@ def test_no_signal_leaves_the_model_s_position_unchanged(engine):
 def test_missing_features_are_stored_as_missing(engine):
     live = features(embi_z=np.nan)
     record = tick(live)
-    SignalTable(engine, INSTRUMENT).store(record, feature_row(live, record), datetime.now(UTC))
+    SignalTable(engine, INSTRUMENT).store(record, live, datetime.now(UTC))
     with reading(engine) as connection:
         row = connection.execute(inference_features_5m.select()).one()
     assert row.embi_z is None
@@ -148,10 +150,10 @@ def test_missing_features_are_stored_as_missing(engine):
 
 
 def test_a_signal_of_a_replaced_model_is_not_written(engine):
-    with writing(engine) as connection:
-        lock_instrument(connection, INSTRUMENT)
-        connection.execute(instruments.update().values(epoch=3))
-    record = tick(features(), epoch=2)
-    with pytest.raises(DecisionConflictError, match="changed from epoch 2 to 3"):
-        SignalTable(engine, INSTRUMENT).store(record, feature_row(features(), record), datetime.now(UTC))
+    for head, epoch in (({"epoch": 3}, 2), ({"epoch": 2, "production_model_id": "demo_2"}, 2)):
+        with writing(engine) as connection:
+            connection.execute(instruments.update().values(head))
+        record = tick(features(), epoch=epoch)
+        with pytest.raises(DecisionConflictError, match=r"changed from epoch 2 \(demo_1\) to"):
+            SignalTable(engine, INSTRUMENT).store(record, features(), datetime.now(UTC))
     assert stored(engine) == []

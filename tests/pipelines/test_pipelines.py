@@ -62,11 +62,11 @@ def test_data_acquisition_stores_what_it_fetched_and_records_it(at, capsys):
     assert "extraction" in capsys.readouterr().out, "print_acquisition alone writes on the terminal"
 
 
-def test_dataset_freezes_and_registers_a_contract_and_seals_three_splits(at):
+def test_dataset_drafts_a_contract_and_seals_three_splits(at):
     catalog = at("dataset")
     run("dataset", catalog)
     contract, record = catalog.load("experiment_contract"), catalog.load("dataset_record")
-    assert catalog.load("experiment_contracts").registered(contract) == contract
+    assert catalog.load("experiment_contracts").registered(contract) is None
     assert contract.test_end == date(2023, 12, 15)
     rows = {name: len(catalog.load(name)) for name in ("train", "val", "test")}
     assert rows == {name: record.splits[name].bars for name in rows}
@@ -81,6 +81,8 @@ def test_training_trains_on_verified_data_and_leaves_no_checkpoint(at):
     assert record.dataset_hash == catalog.load("dataset_record").dataset_hash
     assert not catalog.load("training_checkpoints").exists()
     assert record.model_hash[:12] in catalog.load("training_report")
+    contract = catalog.load("experiment_contract")
+    assert catalog.load("experiment_contracts").registered(contract) == contract
 
 
 def test_a_run_from_train_policy_on_takes_what_was_verified_and_nothing_else(at):

@@ -18,7 +18,10 @@ def validation(place: int, val_return: float) -> Validation:
     phase = "phase_1" if place < 2 else "phase_3"
     components = {"pnl": 5.0 + place, "transaction_cost": -1.0, "drawdown": 0.0}
     losses = dict.fromkeys(LOSSES, 0.01 * place) if place else {}
-    return Validation(phase, STEPS[place], val_return, 0.75, 40 + place, 4.0 + place, components, losses)
+    return Validation(
+        phase=phase, timesteps=STEPS[place], val_return=val_return, val_exposure=0.75, val_trades=40 + place,
+        episode_reward=4.0 + place, reward_components=components, losses=losses,
+    )  # fmt: skip
 
 
 CURVES = {

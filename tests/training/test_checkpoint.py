@@ -6,17 +6,21 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import date
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from dosvotos.contracts.experiment import make_contract
 from dosvotos.contracts.parameters import Parameters
 from dosvotos.hashing import digest_bytes
+from dosvotos.pipelines.training.nodes import bundle_files
+from dosvotos.policy.bundle import write_bundle
 from dosvotos.training.checkpoint import CheckpointFile
 from dosvotos.training.ppo import train
-from dosvotos.training.results import TrainingProgress, TrainingResult
+from dosvotos.training.results import TrainingProgress, TrainingResult, training_metrics
 from tests.conftest import ROOT
 from tests.training.short_training import ROLLOUT, SEED, norm_stats, small_parameters, train_rows, val_rows
 
@@ -53,6 +57,13 @@ def whole(engine: str, patience: int = 99) -> TrainingResult:
     return run(several_phases(engine, patience))
 
 
+def manifest_hash(result: TrainingResult, parameters: Parameters, folder: Path) -> str:
+    """Of the bundle that L3 would write."""
+    contract = make_contract(parameters, date(2026, 7, 31), "ana")
+    metrics = training_metrics(parameters.training.engine, result, [result])
+    return write_bundle(folder, result.policy, bundle_files(contract, result, metrics)).manifest_hash
+
+
 def assert_same(result: TrainingResult, expected: TrainingResult) -> None:
     assert result.policy.model_hash == expected.policy.model_hash
     assert digest_bytes(result.sb3_zip) == digest_bytes(expected.sb3_zip)
@@ -62,12 +73,15 @@ def assert_same(result: TrainingResult, expected: TrainingResult) -> None:
 
 
 @pytest.mark.parametrize("engine", ["fast", "sb3"])
-@pytest.mark.parametrize("reports", [1, 6, 13])
+@pytest.mark.parametrize("reports", [1, 6, 9, 13])
 def test_wherever_a_training_is_interrupted_it_ends_the_same(engine: str, reports: int, tmp_path: Path):
     with pytest.raises(InterruptedTrainingError):
         run(several_phases(engine), tmp_path, stop_after=reports)
     np.random.seed(1)  # noqa: NPY002  draws made elsewhere in between
-    assert_same(run(several_phases(engine), tmp_path), whole(engine))
+    resumed, parameters = run(several_phases(engine), tmp_path), several_phases(engine)
+    assert_same(resumed, whole(engine))
+    made = [manifest_hash(result, parameters, tmp_path / "m") for result in (resumed, whole(engine))]
+    assert made[0] == made[1], "an interruption shows in no byte of the bundle"
 
 
 def test_a_training_interrupted_at_every_turn_ends_the_same(tmp_path: Path):

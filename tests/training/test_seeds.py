@@ -1,5 +1,6 @@
 """Several seeds: the same models however many processes train them, and no process left behind."""
 
+import json
 import multiprocessing
 import signal
 import subprocess
@@ -13,7 +14,13 @@ import pytest
 from dosvotos.contracts.parameters import Parameters
 from dosvotos.errors import DataError, TrainingError
 from dosvotos.training.ppo import train
-from dosvotos.training.results import TrainingProgress, TrainingResult, summarize_returns
+from dosvotos.training.results import (
+    TrainingMetrics,
+    TrainingProgress,
+    TrainingResult,
+    summarize_returns,
+    training_metrics,
+)
 from dosvotos.training.seeds import select_candidate, train_in_processes, train_seeds
 from tests.conftest import ROOT
 from tests.training import fake_training
@@ -81,8 +88,31 @@ def test_the_candidate_is_the_best_on_val_and_of_equal_ones_the_first(tmp_path: 
 
 
 def test_mean_deviation_and_worst_of_the_seeds_by_hand():
-    assert summarize_returns([0.01, 0.04, -0.02]) == pytest.approx((0.01, 0.03, -0.02))
-    assert summarize_returns([0.05]) == (0.05, None, 0.05)
+    summary = summarize_returns([0.01, 0.04, -0.02])
+    assert (summary.mean, summary.deviation, summary.worst) == pytest.approx((0.01, 0.03, -0.02))
+    assert summarize_returns([0.05]).model_dump() == {"mean": 0.05, "deviation": None, "worst": 0.05}
+
+
+def test_the_metrics_in_a_bundle_are_of_the_same_bytes_whatever_the_durations(tmp_path: Path):
+    results = trained(with_seeds(7, 42), tmp_path, workers=1)
+    metrics = training_metrics("fast", select_candidate(results), results)
+    content = json.loads(metrics.reproducible_json())
+    assert list(content) == [
+        "best_reward", "best_val_reward", "engine", "final_phase", "seed", "seeds", "timesteps", "val",
+    ]  # fmt: skip
+    assert list(content["seeds"][0]) == [
+        "best_reward", "best_val_reward", "curve", "model_hash", "seed", "timesteps",
+    ]  # fmt: skip
+    assert [seed["curve"][-1]["val_return"] for seed in content["seeds"]] == [
+        result.curve[-1].val_return for result in results
+    ]
+    for result in results:
+        result.duration_seconds += 5.0
+        result.torch_threads, result.blas_threads = 2, None
+    later = training_metrics("fast", select_candidate(results), results)
+    assert later.seeds[0].duration_seconds == pytest.approx(metrics.seeds[0].duration_seconds + 5.0, abs=2e-3)
+    assert later.reproducible_json() == metrics.reproducible_json()
+    assert TrainingMetrics.model_validate_json(metrics.model_dump_json()) == metrics
 
 
 # ---- what goes wrong

@@ -1,21 +1,38 @@
 """CTR-EXP-{name}: an experiment frozen once, before its data are looked at."""
 
+from collections.abc import Mapping
 from datetime import date
-from typing import Any, Literal, Self
+from typing import Any, Final, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from dosvotos.contracts import features
-from dosvotos.contracts.parameters import Parameters, read_parameters
+from dosvotos.contracts.parameters import (
+    REWARD_CONTRACT_ID,
+    REWARD_VERSION,
+    EvidenceParams,
+    Parameters,
+    read_parameters,
+)
 from dosvotos.contracts.window import JudgedWindow, WindowFacts, WindowStatus
 from dosvotos.errors import ContractError, ParameterError
 from dosvotos.hashing import digest_json
 
-_OUTSIDE_THE_HASH = {"data_acquisition", "run_name"}
+SCHEMA: Final = 2
+"""Of the contracts made now. Those of 1 hold no `schema` and no `stated`, and their acquisition_hash covers
+when values were fetched."""
+
+_OUTSIDE_THE_HASH: Final = {"data_acquisition", "run_name"}
+_ALWAYS_STATED: Final = ("experiment.name", "experiment.version", "experiment.instrument")
+_REMOVED_AFTER_1: Final = ("min_psr", "max_spa_p_value", "bootstrap_replications", "seed")
+"""Parameters of `evidence` that became the house's policy."""
+_TIMES: Final = {"created_at", "data_as_of", "window_facts"}
+_ABSENT: Final = "absent"
+_RAISE_VERSION: Final = "Raise experiment.version to run the change as a new contract."
 
 
 class ExperimentContract(BaseModel):
-    """The immutable agreement every later layer works from.
+    """The agreement every later layer works from: a draft until training starts, then immutable.
 
     Notes
     -----
@@ -23,7 +40,7 @@ class ExperimentContract(BaseModel):
     `data_as_of` are settled when the contract is made and stand beside the hash.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
 
     contract_id: str
     contract_version: str
@@ -42,24 +59,41 @@ class ExperimentContract(BaseModel):
     window_status: WindowStatus | None = None
     """Who chose the test window, judged when the contract was made; None in contracts from before."""
     window_facts: WindowFacts | None = None
+    schema_version: int = Field(default=1, ge=1, alias="schema")
+    """Which version of Dos Votos reads `frozen_config` and hashes its data; 1 where none is written."""
+    stated: dict[str, Any] | None = None
+    """What conf/<experiment> and --params said, by ``section.name``; None where that is not known."""
 
     @model_validator(mode="after")
-    def _hash_holds(self) -> Self:
+    def _can_be_read(self) -> Self:
         if (found := digest_json(self.frozen_config)) != self.config_hash:
             raise ValueError(f"config_hash is {self.config_hash}, but frozen_config hashes to {found}")
+        if self.schema_version > SCHEMA:
+            raise ValueError(
+                f"schema is {self.schema_version}, this version of Dos Votos reads up to {SCHEMA}; update it"
+            )
         return self
 
     @property
     def parameters(self) -> Parameters:
-        """The frozen parameters, typed, with the test's end filled in.
+        """The frozen parameters, typed, with the test's end filled in."""
+        dates = self.frozen_config["date_ranges"]
+        return self._read({"date_ranges": {**dates, "test": {**dates["test"], "end": self.test_end}}})
 
-        The section outside the hash stands with neutral values: no layer behind L0 reads it.
-        """
+    @property
+    def present_config(self) -> dict[str, Any]:
+        """The frozen parameters as a contract made now would write them."""
+        return hashed_config(self._read({}))
+
+    def _read(self, changes: dict[str, Any]) -> Parameters:
+        """Read the frozen parameters; the section outside the hash, which only L0 reads, is neutral."""
         simulated = self.frozen_config["experiment"]["instrument"].endswith(".SIM")
         acquisition = {"source": "sample" if simulated else "files", "as_of": self.data_as_of}
-        tree = {**self.frozen_config, "data_acquisition": acquisition}
-        dates = tree["date_ranges"]
-        tree["date_ranges"] = {**dates, "test": {**dates["test"], "end": self.test_end}}
+        tree = {**self.frozen_config, "data_acquisition": acquisition, **changes}
+        if self.schema_version == 1:
+            known = EvidenceParams.model_fields
+            gone = {name for name in _REMOVED_AFTER_1 if name not in known}
+            tree["evidence"] = {k: v for k, v in tree["evidence"].items() if k not in gone}
         try:
             return read_parameters(tree)
         except ParameterError as error:
@@ -77,6 +111,18 @@ def hashed_config(parameters: Parameters) -> dict[str, Any]:
 def reward_config(parameters: Parameters) -> dict[str, Any]:
     """Reward weights and the curriculum that scales them, JSON-like."""
     return parameters.model_dump(mode="json", include={"reward", "curriculum"})
+
+
+def stated_config(parameters: Parameters) -> dict[str, Any] | None:
+    """What the experiment itself states of its hashed part, by ``section.name``; None where nobody knows.
+
+    Name, version and instrument are its own wherever they stand.
+    """
+    if parameters.stated is None:
+        return None
+    resolved = flatten(hashed_config(parameters))
+    own = {n: v for n, v in parameters.stated.items() if n.partition(".")[0] not in _OUTSIDE_THE_HASH}
+    return {**own, **{name: resolved[name] for name in _ALWAYS_STATED}}
 
 
 def contract_id_of(parameters: Parameters) -> str:
@@ -107,6 +153,7 @@ def make_contract(
         reward_config_hash=digest_json(reward_config(parameters)),
         components={
             features.CONTRACT_ID: features.VERSION,
+            REWARD_CONTRACT_ID: REWARD_VERSION,
             "CTR-DATE-001": parameters.date_ranges.version,
             "CTR-L0-SSOT-001": parameters.macro_variables.version,
             "CTR-QUAL-001": parameters.quality_thresholds.version,
@@ -116,31 +163,10 @@ def make_contract(
         data_as_of=data_as_of or now,
         created_at=now,
         trained_by=trained_by,
+        schema=SCHEMA,
+        stated=stated_config(parameters),
         window_status=window.status if window else None,
         window_facts=window.facts if window else None,
-    )
-
-
-def check_unchanged(contract: ExperimentContract, parameters: Parameters) -> None:
-    """Refuse parameters that differ from the contract of the same name and version.
-
-    Raises
-    ------
-    ContractError
-        Naming each changed parameter with its frozen and its present value.
-    """
-    present = hashed_config(parameters)
-    if digest_json(present) == contract.config_hash:
-        return
-    frozen, now = flatten(contract.frozen_config), flatten(present)
-    changes = "\n".join(
-        f"  - {name}: frozen {frozen.get(name, 'absent')!r}, now {now.get(name, 'absent')!r}"
-        for name in sorted(frozen.keys() | now.keys())
-        if frozen.get(name, "absent") != now.get(name, "absent")
-    )
-    raise ContractError(
-        f"{contract.contract_id} version {contract.contract_version} is frozen and its parameters "
-        f"have changed:\n{changes}\nRaise experiment.version to run the change as a new contract."
     )
 
 
@@ -152,15 +178,106 @@ def next_fold(contract: ExperimentContract, parameters: Parameters, trained_by: 
     ContractError
         If anything but the fold differs.
     """
-    splits = parameters.splits.model_copy(update={"fold": contract.parameters.splits.fold})
-    check_unchanged(contract, parameters.model_copy(update={"splits": splits}))
-    window = None
-    if contract.window_status and contract.window_facts:
-        window = JudgedWindow(contract.window_status, contract.window_facts)
-    return make_contract(parameters, contract.test_end, trained_by, contract.data_as_of, window)
+    fold, stated = contract.frozen_config["splits"]["fold"], stated_config(parameters)
+    in_first = None if stated is None else {**stated, "splits.fold": fold}
+    present = hashed_config(parameters)
+    _check_same(contract, _in_fold(present, fold), in_first)
+    config = _in_fold(contract.frozen_config, parameters.splits.fold)
+    return ExperimentContract.model_validate(
+        {
+            **contract.model_dump(),
+            "contract_id": contract_id_of(parameters),
+            "config_hash": digest_json(config),
+            "frozen_config": config,
+            "stated": stated,
+            "created_at": parameters.data_acquisition.as_of,
+            "trained_by": trained_by,
+        }
+    )
 
 
-def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def _in_fold(config: Mapping[str, Any], fold: int | None) -> dict[str, Any]:
+    return {**config, "splits": {**config["splits"], "fold": fold}}
+
+
+def check_unchanged(contract: ExperimentContract, parameters: Parameters) -> None:
+    """Refuse parameters that differ from the contract of the same name and version.
+
+    What the project's defaults have become since is no difference where the experiment states the same as
+    then: it runs under its frozen values.
+
+    Raises
+    ------
+    ContractError
+        Naming each changed parameter with its frozen and its present value, and who changed it.
+    """
+    _check_same(contract, hashed_config(parameters), stated_config(parameters))
+
+
+def project_changes(contract: ExperimentContract, parameters: Parameters) -> list[str]:
+    """Name the parameters whose present values differ from the frozen ones, with both."""
+    return _lines(_differences(contract.frozen_config, hashed_config(parameters)))
+
+
+def check_draft(draft: ExperimentContract, expected: ExperimentContract) -> None:
+    """Refuse a draft that is not what the dataset layer would write now.
+
+    Raises
+    ------
+    ContractError
+        Naming what differs, and the way out.
+    """
+    again = "run 'kedro run --pipelines dataset' again"
+    name = f"the draft of {draft.contract_id} version {draft.contract_version}"
+    if changed := _lines(_differences(draft.frozen_config, expected.frozen_config)):
+        raise ContractError(f"{name}: its parameters have changed; {again}:\n" + "\n".join(changed))
+    if draft.test_end < expected.test_end:
+        raise ContractError(
+            f"{name} ends {draft.test_end}, but the last complete session stored is {expected.test_end}; "
+            f"{again}. An end of your own stands in date_ranges.test.end"
+        )
+    for field in ExperimentContract.model_fields.keys() - _TIMES:
+        found, wanted = getattr(draft, field), getattr(expected, field)
+        if found != wanted:
+            raise ContractError(f"{name}: {field} is {found!r}, would now be {wanted!r}; {again}")
+
+
+def _check_same(contract: ExperimentContract, present: dict[str, Any], stated: dict[str, Any] | None) -> None:
+    if digest_json(present) == contract.config_hash or _reads_as(contract, present):
+        return
+    name = f"{contract.contract_id} version {contract.contract_version} is frozen and"
+    differences = _differences(contract.frozen_config, present)
+    if contract.stated is None or stated is None:
+        lines = _lines(differences)
+        raise ContractError("\n".join([f"{name} its parameters have changed:", *lines, _RAISE_VERSION]))
+    then = contract.stated
+    own = {n: v for n, v in differences.items() if then.get(n, _ABSENT) != stated.get(n, _ABSENT)}
+    if own:
+        others = {n: v for n, v in differences.items() if n not in own}
+        lines = ["you changed, in the experiment's folder or by --params:", *_lines(own)]
+        lines += ["the project changed, in its defaults or its code:", *_lines(others)] if others else []
+        raise ContractError("\n".join([f"{name} the experiment has changed;", *lines, _RAISE_VERSION]))
+
+
+def _reads_as(contract: ExperimentContract, present: dict[str, Any]) -> bool:
+    """Whether an older contract, read by this version, has these parameters."""
+    try:
+        return contract.schema_version < SCHEMA and contract.present_config == present
+    except ContractError:
+        return False
+
+
+def _differences(frozen: Mapping[str, Any], present: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    then, now = flatten(frozen), flatten(present)
+    both = ((n, then.get(n, _ABSENT), now.get(n, _ABSENT)) for n in sorted(then.keys() | now.keys()))
+    return {name: (old, new) for name, old, new in both if old != new}
+
+
+def _lines(differences: Mapping[str, tuple[Any, Any]]) -> list[str]:
+    return [f"  - {name}: frozen {old!r}, now {new!r}" for name, (old, new) in differences.items()]
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Write a nested tree as ``section.name: value`` pairs."""
     flat: dict[str, Any] = {}
     for key, value in tree.items():

@@ -16,6 +16,7 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    PrivateAttr,
     ValidationError,
     field_validator,
     model_validator,
@@ -30,6 +31,9 @@ from dosvotos.plain_text import check_text
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 SIMULATED_INSTRUMENT = "USD/COP.SIM"
 REAL_FEED = "market"
+REWARD_CONTRACT_ID = "CTR-REWARD-001"
+REWARD_VERSION = "1.0.0"
+"""Of the reward's formula, which `RewardParams` weighs; its weights are the experiment's own."""
 SIMULATOR_VERSION = 2
 """Part of a sample market's id; to be raised when the simulator gives other bars."""
 
@@ -395,6 +399,12 @@ class Parameters(Section):
     training: TrainingParams
     evidence: EvidenceParams
     inference: InferenceParams
+    _stated: dict[str, Any] | None = PrivateAttr(default=None)
+
+    @property
+    def stated(self) -> dict[str, Any] | None:
+        """What conf/<experiment> and --params say, by ``section.name``; None where that is not known."""
+        return self._stated
 
     @property
     def feed(self) -> str:
@@ -413,8 +423,8 @@ class Parameters(Section):
         return self
 
 
-def read_parameters(tree: Mapping[str, Any]) -> Parameters:
-    """Validate a resolved parameter tree.
+def read_parameters(tree: Mapping[str, Any], stated: dict[str, Any] | None = None) -> Parameters:
+    """Validate a resolved parameter tree; `stated` is the part of it that the experiment states itself.
 
     Raises
     ------
@@ -422,10 +432,12 @@ def read_parameters(tree: Mapping[str, Any]) -> Parameters:
         One line a problem: the parameter's full name, the rule and the value found.
     """
     try:
-        return Parameters.model_validate(dict(tree))
+        parameters = Parameters.model_validate(dict(tree))
     except ValidationError as error:
         problems = "\n".join(f"  - {line}" for line in map(_describe, error.errors()))
         raise ParameterError(f"parameters break {error.error_count()} rule(s):\n{problems}") from error
+    parameters._stated = stated
+    return parameters
 
 
 def _describe(problem: Any) -> str:

@@ -1,17 +1,22 @@
 """Models and proposals in the database: stages, states, and the instrument's production model."""
 
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, and_, insert, select, update
+from sqlalchemy import Connection, Row, Update, and_, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from dosvotos.database.tables import instruments, model_registry, promotion_proposals
-from dosvotos.errors import UnknownProposalError
+from dosvotos.database.tables import approval_audit_log, instruments, model_registry, promotion_proposals
+from dosvotos.errors import DecisionConflictError, LineageError, UnknownProposalError
 
 OPEN_STATES = ("PENDING_APPROVAL", "MORE_TESTS_REQUESTED")
 VALID_FOR = timedelta(days=30)
 """How long a proposal waits for its second vote."""
+_IDENTITY = (
+    "instrument", "experiment_name", "manifest_hash", "model_hash", "norm_stats_hash", "config_hash",
+    "feature_order_hash", "dataset_hash",
+)  # fmt: skip
+"""What a model id stands for."""
 
 
 def find_model(connection: Connection, model_id: str) -> Row[Any] | None:
@@ -37,6 +42,41 @@ def production_model(connection: Connection, instrument: str) -> Row[Any] | None
     return connection.execute(query).one_or_none()
 
 
+class ProductionRows(NamedTuple):
+    """What the tables say of an instrument's production model, each by itself."""
+
+    model: Row[Any] | None
+    """Its row in the registry."""
+    head: Row[Any] | None
+    """The instrument's own row."""
+    vote: Row[Any] | None
+    """The newest vote that brought a model of the instrument into production."""
+    proposal: Row[Any] | None
+    """What that vote was about."""
+
+
+def production_rows(connection: Connection, instrument: str) -> ProductionRows:
+    """Read every row that names the instrument's production model, in one view of the database."""
+    a, p, m = approval_audit_log, promotion_proposals, model_registry
+    votes = (
+        select(a)
+        .outerjoin(p, p.c.id == a.c.proposal_id)
+        .outerjoin(m, m.c.model_id == a.c.model_id)
+        .where(a.c.action == "APPROVE", a.c.new_stage == "production")
+        .where(or_(p.c.instrument == instrument, m.c.instrument == instrument))
+        .order_by(a.c.id.desc())
+    )
+    vote = connection.execute(votes.limit(1)).one_or_none()
+    head = select(instruments).where(instruments.c.instrument == instrument)
+    proposal = select(p).where(p.c.id == (vote.proposal_id if vote else None))
+    return ProductionRows(
+        production_model(connection, instrument),
+        connection.execute(head).one_or_none(),
+        vote,
+        connection.execute(proposal).one_or_none(),
+    )
+
+
 def epoch_of(connection: Connection, instrument: str) -> int:
     """Count how often the instrument's production model has changed."""
     query = select(instruments.c.epoch).where(instruments.c.instrument == instrument)
@@ -57,9 +97,36 @@ def lock_instrument(connection: Connection, instrument: str) -> Row[Any]:
 
 
 def add_model(connection: Connection, model: dict[str, Any]) -> None:
-    """Register a model in staging, unless it already is registered."""
-    if find_model(connection, model["model_id"]) is None:
+    """Register a model in staging, unless it already is registered.
+
+    Raises
+    ------
+    LineageError
+        If another model has this id.
+    """
+    present = find_model(connection, model["model_id"])
+    if present is None:
         connection.execute(insert(model_registry).values(**model, stage="staging"))
+        return
+    for name in _IDENTITY:
+        stored, new = present._mapping[name], model.get(name)
+        if stored != new:
+            raise LineageError(
+                f"model_id {model['model_id']} exists with other content: its {name} is {stored} in the "
+                f"registry, {new} now; nothing was registered"
+            )
+
+
+def change_one(connection: Connection, statement: Update) -> None:
+    """Carry out an UPDATE that must change exactly one row.
+
+    Raises
+    ------
+    DecisionConflictError
+        If it changed none or several; the caller's transaction must not be committed.
+    """
+    if (changed := connection.execute(statement).rowcount) != 1:
+        raise DecisionConflictError(f"{statement.table}: one row was to change, {changed} would; nothing did")
 
 
 def latest_proposal(connection: Connection, model_id: str) -> Row[Any] | None:

@@ -83,6 +83,8 @@ experiment_contracts = sa.Table(
     sa.Column("created_at", UTCDateTime, nullable=False),
     sa.Column("window_status", sa.String(16)),
     sa.Column("window_facts", _json()),
+    sa.Column("schema", sa.Integer, nullable=False, server_default="1"),
+    sa.Column("stated", _json()),
     sa.UniqueConstraint("contract_id", "contract_version"),
 )
 

@@ -1,15 +1,13 @@
 """The model L3 proposes and the model L5 serves: two datasets, and between them a person's vote."""
 
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from kedro.io import AbstractDataset, DatasetError
-from sqlalchemy import Row
 
-from dosvotos.database.connection import open_database, reading
-from dosvotos.database.registry import epoch_of, production_model
+from dosvotos.database.connection import open_database
 from dosvotos.datasets.files import JsonDataset, local_path
 from dosvotos.files import write_file
+from dosvotos.live.production import ProductionModel, open_production
 from dosvotos.policy.bundle import Bundle, open_bundle, write_bundle
 from dosvotos.policy.forward import ServedPolicy
 
@@ -22,15 +20,6 @@ class TrainedModel(NamedTuple):
     """Further files of the bundle; ``model.zip`` is SB3's own."""
     zip_name: str
     """Name under which SB3's zip also stands beside the bundles."""
-
-
-class ProductionModel(NamedTuple):
-    """The approved model of an instrument."""
-
-    row: Row[Any]
-    """Its line in the registry."""
-    bundle: Bundle
-    epoch: int
 
 
 class CandidateModelDataset(AbstractDataset[TrainedModel, Bundle]):
@@ -75,13 +64,8 @@ class ProductionModelDataset(AbstractDataset[None, ProductionModel | None]):
         self.metadata = metadata
 
     def load(self) -> ProductionModel | None:
-        """Look up the registry and open the bundle it names."""
-        with reading(open_database(self._url)) as connection:
-            row = production_model(connection, self._instrument)
-            epoch = epoch_of(connection, self._instrument)
-        if row is None:
-            return None
-        return ProductionModel(row, open_bundle(Path(row.model_path), row.manifest_hash), epoch)
+        """Open it, if bundle, registry, head row, proposal and vote say the same of it."""
+        return open_production(open_database(self._url), self._instrument)
 
     def save(self, data: None) -> None:
         """Refuse: a model reaches production by the second vote only."""

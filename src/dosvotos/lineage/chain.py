@@ -25,6 +25,7 @@ from dosvotos.errors import LineageError
 from dosvotos.hashing import combine, digest_frame
 from dosvotos.lineage.recompute import PipelineRecords
 from dosvotos.market.normalization import NormStats
+from dosvotos.market.splits import splits_of
 from dosvotos.policy.bundle import Bundle
 
 _LINKED = (
@@ -70,8 +71,8 @@ def require_registered(
     """Take the contract as the database holds it; refuse one that it does not hold."""
     if registered is None:
         raise LineageError(
-            f"{contract.contract_id} version {contract.contract_version}: not in this database; run "
-            "'kedro run --pipelines dataset' first"
+            f"{contract.contract_id} version {contract.contract_version}: not in this database, where it "
+            "is written when its training starts; run 'kedro run --pipelines training' first"
         )
     return registered
 
@@ -86,6 +87,13 @@ def check_dataset(contract: ExperimentContract, record: DatasetRecord, norm_stat
     _same(f"DS_{name}_norm_stats.json", record.norm_stats_hash, norm_stats.digest)
     splits = combine(split.digest for split in record.splits.values())
     _same(f"DS_{name}_lineage.json: dataset_hash", splits, record.dataset_hash)
+
+
+def check_sessions(contract: ExperimentContract, record: DatasetRecord) -> None:
+    """Refuse a dataset that ends elsewhere than its contract, as one of an earlier draft may."""
+    for name, split in splits_of(contract.parameters).items():
+        days = split.sessions()
+        _same(f"dataset record: sessions of {name}", f"{days[0]} to {days[-1]}", record.date_ranges[name])
 
 
 def check_candidate(

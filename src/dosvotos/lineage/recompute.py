@@ -7,10 +7,9 @@ recorded is compared with them.
 import json
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
-import yaml
 
 from dosvotos.backtest.production import ComparisonReport, ProductionBacktest, make_comparison
 from dosvotos.backtest.report import BacktestReport, account_report
@@ -38,9 +37,6 @@ from dosvotos.market.normalization import NormStats, fit_norm_stats
 from dosvotos.market.splits import splits_of
 from dosvotos.policy.bundle import Bundle
 from dosvotos.promotion.gate_policy import GatePolicy
-
-_YAML: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""The safe loader in C, which is ten times as fast, where PyYAML has it."""
 
 
 class Baseline(NamedTuple):
@@ -140,7 +136,7 @@ def make_dataset_record(
         config_hash=contract.config_hash,
         feature_order_hash=FEATURE_ORDER_HASH,
         norm_stats_hash=norm_stats.digest,
-        acquisition_hash=history_hash(history),
+        acquisition_hash=history_hash(history, contract.schema_version),
         date_ranges={k: f"{p.first_session} to {p.last_session}" for k, p in parts.items()},
         ohlcv_rows=len(history.bars),
         macro_sources=dict(history.macro.groupby("variable")["source"].last()),
@@ -264,8 +260,7 @@ def check_bundle_config(contract: ExperimentContract, candidate: Bundle) -> None
     ------
     LineageError
     """
-    config = yaml.load(_file(candidate, "config.yaml"), Loader=_YAML)
-    own = config, json.loads(_file(candidate, "reward_config.json"))
+    own = candidate.config, json.loads(_file(candidate, "reward_config.json"))
     if own != (contract.frozen_config, reward_config(contract.parameters)):
         raise LineageError(
             f"{candidate.folder}: config.yaml or reward_config.json is not {contract.contract_id} version "

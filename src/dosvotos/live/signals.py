@@ -11,6 +11,7 @@ from dosvotos.database.connection import reading, writing
 from dosvotos.database.registry import lock_instrument
 from dosvotos.database.signals import add_signal, find_signal, position_before
 from dosvotos.errors import DecisionConflictError
+from dosvotos.live.tick import LiveFeatures, feature_row
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class SignalTable:
         with reading(self.engine) as connection:
             return position_before(connection, self.instrument, timestamp)
 
-    def store(self, record: InferenceRecord, features: dict[str, Any], now: datetime) -> None:
+    def store(self, record: InferenceRecord, features: LiveFeatures, now: datetime) -> None:
         """Write a bar's signal and features; a bar that has its row already keeps it.
 
         Raises
@@ -37,14 +38,15 @@ class SignalTable:
             head = lock_instrument(connection, self.instrument)
             if find_signal(connection, self.instrument, record.timestamp) is not None:
                 return
-            if head.epoch != record.epoch:
+            if (head.epoch, head.production_model_id) != (record.epoch, record.model_id):
                 raise DecisionConflictError(
-                    f"{self.instrument}: production changed from epoch {record.epoch} to {head.epoch} while "
-                    "the signal was computed; run the tick again"
+                    f"{self.instrument}: production changed from epoch {record.epoch} ({record.model_id}) to "
+                    f"{head.epoch} ({head.production_model_id}) while the signal was computed; run the tick "
+                    "again"
                 )
             row = record.model_dump(exclude={"latency_ms"})
             row |= {"inference_latency_ms": record.latency_ms, "created_at": now}
-            add_signal(connection, row, {**features, "created_at": now})
+            add_signal(connection, row, {**feature_row(features, record), "created_at": now})
 
     def at(self, timestamp: datetime) -> Row[Any]:
         """Return the row of one bar; LookupError if it has none."""

@@ -3,13 +3,14 @@
 Every file is read once, checked against the manifest and parsed from memory.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
+import yaml
 from pydantic import BaseModel, ConfigDict
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
@@ -19,12 +20,15 @@ from dosvotos.contracts.features import FEATURE_ORDER, FEATURE_ORDER_HASH
 from dosvotos.errors import BundleError
 from dosvotos.files import write_folder
 from dosvotos.hashing import canonical_json, digest_bytes
+from dosvotos.jsonfile import write_json
 from dosvotos.market.normalization import NormStats
 from dosvotos.policy.forward import TARGETS, ServedPolicy
 
 MANIFEST = "manifest.json"
+CONFIG = "config.yaml"
 MAX_BYTES = 50 * 1024 * 1024
 _FORMAT = 1
+_YAML: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,24 @@ class Bundle:
     manifest_hash: str
     policy: ServedPolicy
     files: Mapping[str, bytes] = field(default_factory=dict)
-    """What else stands in it, by name: config, reward, training metrics, SB3's zip."""
+    """All files by name, config, reward, training metrics and SB3's zip among them."""
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """The frozen parameters of the model's contract.
+
+        Raises
+        ------
+        BundleError
+            If the bundle does not hold them.
+        """
+        try:
+            config = yaml.load(self.files.get(CONFIG, b""), _YAML)
+        except yaml.YAMLError as error:
+            raise BundleError(f"{self.folder / CONFIG}: no YAML: {error}") from error
+        if not isinstance(config, dict) or not {"name", "instrument"} <= {*config.get("experiment", ())}:
+            raise BundleError(f"{self.folder / CONFIG}: holds no experiment's parameters")
+        return config
 
 
 def write_bundle(parent: Path, policy: ServedPolicy, other_files: dict[str, bytes]) -> Bundle:
@@ -52,7 +73,7 @@ def write_bundle(parent: Path, policy: ServedPolicy, other_files: dict[str, byte
         **other_files,
         **_CONSTANT_FILES,
         "policy.safetensors": save_tensors(policy.tensors),
-        "norm_stats.json": _json(policy.norm_stats.model_dump(mode="json")),
+        "norm_stats.json": write_json(policy.norm_stats.model_dump(mode="json")),
     }
     entries = {n: {"size": len(c), "sha256": digest_bytes(c)} for n, c in sorted(files.items())}
     manifest = canonical_json({"format": _FORMAT, "model_hash": policy.model_hash, "files": entries}).encode()
@@ -102,13 +123,9 @@ class _Manifest(_StrictModel):
     files: dict[str, _FileEntry]
 
 
-def _json(value: Any) -> bytes:
-    return (json.dumps(value, indent=2, sort_keys=True) + "\n").encode()
-
-
 _CONSTANT_FILES = {
-    "policy.json": _json({"format": _FORMAT, "activation": "tanh", "targets": list(TARGETS)}),
-    "features.json": _json({"order": list(FEATURE_ORDER), "hash": FEATURE_ORDER_HASH}),
+    "policy.json": write_json({"format": _FORMAT, "activation": "tanh", "targets": list(TARGETS)}),
+    "features.json": write_json({"order": list(FEATURE_ORDER), "hash": FEATURE_ORDER_HASH}),
 }
 """Files that are the same in every bundle of this version."""
 

@@ -32,6 +32,7 @@ ENGINES: dict[str, type[PPO]] = {"fast": FastPPO, "sb3": PPO}
 logger = logging.getLogger(__name__)
 _FIXED_DATE = (2020, 1, 1, 0, 0, 0)
 _PICKLE_KEYS = {":type:", ":serialized:"}
+_OF_THE_MACHINE = "system_info.txt"
 _EXCLUDED_FROM_ZIP = [
     "_last_obs",
     "_last_episode_starts",
@@ -296,7 +297,7 @@ class _ValidationCallback(BaseCallback):
             "phase_end": self._phase_end,
             "rollouts": self._rollouts,
             "without_better": self._no_improvement,
-            "curve": [validation._asdict() for validation in self.curve],
+            "curve": [validation.model_dump() for validation in self.curve],
             "best_episode_reward": self.best_episode_reward,
             "best_val_return": self.best_val_return if self.best_weights else None,
             "seconds": self.seconds,
@@ -321,14 +322,15 @@ def new_model(env: MarketVecEnv, settings: TrainingParams, seed: int) -> PPO:
 def _sb3_zip(model: PPO) -> bytes:
     """Save in SB3's file format, with the same bytes for the same policy.
 
-    Dates are fixed, and of each pickled object only the pickle is kept, which is all that SB3 reads: the
+    Dates are fixed, nothing is compressed (it would show zlib's version), what SB3 tells of the machine is
+    left out, and of each pickled object only the pickle is kept, which is all that SB3 reads: the
     description beside it contains memory addresses and depends on what else the process has done.
     """
     written = io.BytesIO()
     model.save(written, exclude=_EXCLUDED_FROM_ZIP)
     repacked = io.BytesIO()
-    with zipfile.ZipFile(written) as source, zipfile.ZipFile(repacked, "w", zipfile.ZIP_DEFLATED) as target:
-        for name in sorted(source.namelist()):
+    with zipfile.ZipFile(written) as source, zipfile.ZipFile(repacked, "w") as target:
+        for name in sorted(set(source.namelist()) - {_OF_THE_MACHINE}):
             content = _without_descriptions(source.read(name)) if name == "data" else source.read(name)
             target.writestr(zipfile.ZipInfo(name, _FIXED_DATE), content)
     return repacked.getvalue()

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dosvotos.contracts.records import Record, SeedRecord
+from dosvotos.jsonfile import write_json
 from dosvotos.policy.forward import ServedPolicy
 
 LOSSES = (
@@ -41,7 +43,7 @@ class TrainingProgress(NamedTuple):
 ProgressCallback = Callable[[TrainingProgress], None]
 
 
-class Validation(NamedTuple):
+class Validation(Record):
     """A validation: the figures of the policy's backtest on val, and of training since the last one."""
 
     phase: str
@@ -81,7 +83,7 @@ class TrainingResult:
     """Without the time between an interruption and its resumption."""
 
 
-class ValReturnSummary(NamedTuple):
+class ValReturnSummary(Record):
     """Summary of the seeds' net returns on val."""
 
     mean: float
@@ -93,4 +95,82 @@ class ValReturnSummary(NamedTuple):
 def summarize_returns(val_returns: Sequence[float]) -> ValReturnSummary:
     """Return mean, standard deviation and worst of the seeds' returns on val."""
     deviation = float(np.std(val_returns, ddof=1)) if len(val_returns) > 1 else None
-    return ValReturnSummary(float(np.mean(val_returns)), deviation, min(val_returns))
+    return ValReturnSummary(mean=float(np.mean(val_returns)), deviation=deviation, worst=min(val_returns))
+
+
+class SeedMetrics(SeedRecord):
+    """The training of one seed and its course."""
+
+    curve: tuple[Validation, ...]
+    """Its validations in time order."""
+
+
+class TrainingMetrics(Record):
+    """L3's figures, from the training to its page: the candidate's, and each seed's course."""
+
+    engine: str
+    seed: int
+    """The candidate's."""
+    best_val_reward: float
+    """Net return on val under the final costs of the policy that was kept."""
+    best_reward: float | None
+    """Best mean reward of recent episodes in the last phase; None when none ended."""
+    final_phase: str
+    timesteps: int
+    torch_threads: int
+    blas_threads: int | None
+    val: ValReturnSummary
+    seeds: tuple[SeedMetrics, ...]
+    """In the contract's order."""
+
+    @property
+    def curves(self) -> dict[int, tuple[Validation, ...]]:
+        """Each seed's validations in time order."""
+        return {seed.seed: seed.curve for seed in self.seeds}
+
+    def reproducible_json(self) -> bytes:
+        """Return the metrics as a bundle holds them: equal bytes for equal trainings.
+
+        Durations and threads, which a machine or an interruption changes, stay outside.
+        """
+        outside = {"torch_threads": True, "blas_threads": True, "seeds": {"__all__": {"duration_seconds"}}}
+        return write_json(self.model_dump(mode="json", exclude=outside))
+
+
+def training_metrics(
+    engine: str, candidate: TrainingResult, results: Sequence[TrainingResult]
+) -> TrainingMetrics:
+    """Gather the figures of a training.
+
+    Parameters
+    ----------
+    engine : str
+    candidate : TrainingResult
+        The best of `results`.
+    results : sequence of TrainingResult
+        Of every seed, in the contract's order.
+    """
+    return TrainingMetrics(
+        engine=engine,
+        seed=candidate.seed,
+        best_val_reward=candidate.best_val_return,
+        best_reward=candidate.best_episode_reward,
+        final_phase=candidate.final_phase,
+        timesteps=candidate.timesteps,
+        torch_threads=candidate.torch_threads,
+        blas_threads=candidate.blas_threads,
+        val=summarize_returns([result.best_val_return for result in results]),
+        seeds=tuple(map(_seed_metrics, results)),
+    )
+
+
+def _seed_metrics(result: TrainingResult) -> SeedMetrics:
+    return SeedMetrics(
+        seed=result.seed,
+        model_hash=result.policy.model_hash,
+        best_val_reward=result.best_val_return,
+        best_reward=result.best_episode_reward,
+        timesteps=result.timesteps,
+        duration_seconds=round(result.duration_seconds, 3),
+        curve=tuple(result.curve),
+    )

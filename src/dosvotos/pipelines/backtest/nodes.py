@@ -13,10 +13,10 @@ from dosvotos.contracts.parameters import Parameters
 from dosvotos.contracts.records import BacktestRecord, DatasetRecord, TrainingRecord
 from dosvotos.database.contracts import ContractRegistry
 from dosvotos.database.ledger import Look, TrialLedger, look_of
-from dosvotos.datasets.models import ProductionModel
 from dosvotos.lineage.chain import check_candidate, check_contract, check_dataset, check_split
 from dosvotos.lineage.recompute import backtest_baseline, compare, make_backtest_record, make_report
 from dosvotos.lineage.vote import baseline_of
+from dosvotos.live.production import ProductionModel
 from dosvotos.market.calendar import session_dates
 from dosvotos.policy.bundle import Bundle
 from dosvotos.promotion.gate_policy import GatePolicies

@@ -1,17 +1,11 @@
 """Nodes of L2."""
 
 import logging
-from datetime import UTC, datetime
+from datetime import datetime
 
 import pandas as pd
 
-from dosvotos.contracts.experiment import (
-    ExperimentContract,
-    check_unchanged,
-    contract_id_of,
-    make_contract,
-    next_fold,
-)
+from dosvotos.contracts.experiment import ExperimentContract, check_unchanged, project_changes
 from dosvotos.contracts.parameters import Parameters
 from dosvotos.contracts.records import DatasetRecord
 from dosvotos.database.contracts import ContractRegistry
@@ -21,17 +15,14 @@ from dosvotos.database.market_data import BarTable, MacroTables
 from dosvotos.errors import ParameterError
 from dosvotos.hashing import short
 from dosvotos.lineage.recompute import make_dataset_record
-from dosvotos.market.dataset import SPLITS, feature_rows, resolve_test_end
+from dosvotos.market.dataset import SPLITS, feature_rows
 from dosvotos.market.drift import feature_drift
 from dosvotos.market.features import MarketHistory
 from dosvotos.market.normalization import NormStats, fit_norm_stats
 from dosvotos.market.splits import splits_of
-from dosvotos.market.window_status import judge_window
 from dosvotos.users import current_user
 
 logger = logging.getLogger(__name__)
-
-_WHENEVER_STORED = datetime.max.replace(tzinfo=UTC)
 
 
 def freeze_contract(
@@ -41,18 +32,18 @@ def freeze_contract(
     ledger: TrialLedger,
     clock: datetime,
 ) -> ExperimentContract:
-    """Make the experiment's contract and judge its window, or find the one made before and refuse changes."""
+    """Draft the experiment's contract; a frozen one stays, and a changed experiment is refused."""
     _refuse_shared_folder(parameters)
-    made = contracts.of_experiment(parameters.experiment.name, parameters.experiment.version)
-    if (frozen := made.get(contract_id_of(parameters))) is not None:
-        check_unchanged(frozen, parameters)
-        return frozen
-    if made:
-        return next_fold(next(iter(made.values())), parameters, current_user())
-    test_end = resolve_test_end(parameters, bar_table.times(parameters.data_acquisition.as_of))
-    stored, newest = bar_table.times(_WHENEVER_STORED), ledger.newest_session(parameters.feed)
-    window = judge_window(parameters, test_end, stored, newest, clock)
-    return make_contract(parameters, test_end, current_user(), window=window)
+    frozen = contracts.frozen(parameters)
+    if frozen is None:
+        return contracts.draft(parameters, bar_table, ledger, current_user(), clock)
+    check_unchanged(frozen, parameters)
+    if changes := project_changes(frozen, parameters):
+        logger.warning(
+            "%s version %s runs under its frozen values; the project has changed since:\n%s",
+            frozen.contract_id, frozen.contract_version, "\n".join(changes),
+        )  # fmt: skip
+    return frozen
 
 
 def _refuse_shared_folder(parameters: Parameters) -> None:
@@ -102,6 +93,7 @@ def seal_dataset(
     record = make_dataset_record(contract, MarketHistory(bars, macro), rows, norm_stats)
     for split, part in record.splits.items():
         logger.info("L2 %s: %s bars, %s complete", split, f"{part.bars:,}", f"{part.complete_rows:,}")
+    logger.info("L2 dataset %s under contract %s", short(record.dataset_hash), short(contract.config_hash))
     return record
 
 
@@ -119,9 +111,3 @@ def report_dataset(
     variables = contract.parameters.macro_variables.variables
     page = render_dataset(dataset, train, val, norm_stats, macro, variables)
     return page, feature_drift(train, val, norm_stats)
-
-
-def register_contract(contract: ExperimentContract, dataset: DatasetRecord) -> tuple[ExperimentContract]:
-    """Store the contract once its dataset stands: from here on it is immutable."""
-    logger.info("L2 dataset %s under contract %s", short(dataset.dataset_hash), short(contract.config_hash))
-    return (contract,)

@@ -7,7 +7,7 @@ from dosvotos.pipelines.named import named_node
 
 
 def create_pipeline() -> Pipeline:
-    """L2: contract -> history as of the contract -> features -> splits and their record."""
+    """L2: draft of the contract -> history as of the contract -> features -> splits and their record."""
     layer = [
         named_node(
             nodes.freeze_contract,
@@ -34,9 +34,6 @@ def create_pipeline() -> Pipeline:
             nodes.report_dataset,
             ["experiment_contract", "dataset_record", "train", "val", "norm_stats", "known_macro"],
             ["dataset_report", "feature_drift"],
-        ),
-        named_node(
-            nodes.register_contract, ["experiment_contract", "dataset_record"], "experiment_contracts"
         ),
     ]
     return Pipeline(layer, tags="L2")

@@ -2,16 +2,15 @@
 
 import logging
 from datetime import datetime
-from typing import Any
 
 from dosvotos.contracts.parameters import Parameters
 from dosvotos.contracts.records import InferenceRecord
 from dosvotos.database.market_data import BarTable, MacroTables
-from dosvotos.datasets.models import ProductionModel
 from dosvotos.errors import DosVotosError
+from dosvotos.live.production import ProductionModel
 from dosvotos.live.signals import SignalTable
 from dosvotos.live.state import MarketView, catch_up
-from dosvotos.live.tick import LiveFeatures, ServedModel, decide_tick, feature_row, live_features
+from dosvotos.live.tick import LiveFeatures, ServedModel, decide_tick, live_features
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +26,7 @@ def compute_live_features(
 
 def infer_signal(
     features: LiveFeatures, production: ProductionModel | None, signals: SignalTable, parameters: Parameters
-) -> tuple[tuple[InferenceRecord, dict[str, Any], datetime], InferenceRecord]:
+) -> tuple[tuple[InferenceRecord, LiveFeatures, datetime], InferenceRecord]:
     """Let the approved model decide on the latest bar."""
     if production is None:
         raise DosVotosError(
@@ -36,12 +35,12 @@ def infer_signal(
     row, bundle, epoch = production
     record = decide_tick(
         features,
-        ServedModel(row.model_id, row.model_hash, epoch, bundle.policy),
+        ServedModel(row.model_id, bundle.policy.model_hash, epoch, bundle.policy),
         signals.position_at(features.timestamp),
         parameters.inference,
         signals.instrument,
     )
-    return (record, feature_row(features, record), parameters.data_acquisition.as_of), record
+    return (record, features, parameters.data_acquisition.as_of), record
 
 
 def report_signal(record: InferenceRecord, signals: SignalTable) -> None:

@@ -20,7 +20,7 @@ from dosvotos.database.contracts import ContractRegistry
 from dosvotos.database.history import stored_history
 from dosvotos.database.ledger import TrialLedger, look_of
 from dosvotos.database.market_data import BarTable, MacroTables
-from dosvotos.datasets.models import ProductionModel
+from dosvotos.live.production import ProductionModel
 from dosvotos.errors import LineageError
 from dosvotos.lineage.chain import check_contract, split_file_hashes, verify_records
 from dosvotos.lineage.recompute import PipelineRecords, RecordedTraining, check_bundle_config, recompute

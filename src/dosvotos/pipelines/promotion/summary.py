@@ -14,7 +14,7 @@ from dosvotos.console import open_console, plain_table
 from dosvotos.hashing import short
 from dosvotos.promotion.evidence import Evidence
 from dosvotos.promotion.luck import Questions
-from dosvotos.promotion.proposal import stored_criteria, stored_evidence
+from dosvotos.promotion.proposal import ProposalLineage, stored_criteria, stored_evidence
 from dosvotos.promotion.reasons import Reason, sentence
 from dosvotos.reports.evidence import luck_rows, questions_text
 from dosvotos.reports.metrics import INTERVALS, METRICS, RESULTS, write_metrics
@@ -101,19 +101,20 @@ def _evidence(evidence: Evidence) -> Table:
 
 
 def _lineage(proposal: Row[Any]) -> Table:
-    table = plain_table("lineage", "")
+    table, lineage = plain_table("lineage", ""), ProposalLineage.model_validate(proposal.lineage)
     for name in _SHOWN_HASHES:
-        table.add_row(name, short(proposal.lineage[name]))
+        table.add_row(name, short(getattr(lineage, name)))
     return table
 
 
 def _remarks(proposal: Row[Any], evidence: Evidence | None) -> list[str]:
     lines = [f"evidence missing: {note}." for note in (evidence.notes if evidence else ())]
-    if (edge := proposal.lineage["planted_edge"]) is not None:
+    lineage = ProposalLineage.model_validate(proposal.lineage)
+    if (edge := lineage.planted_edge) is not None:
         lines.append(
             f"The sample market's edge ({edge}) is planted and generous; real markets are not like this. "
             "Someone who knew it and was flat overnight would have had Sharpe "
-            f"{METRICS['sharpe_ratio'].write(proposal.lineage['oracle_sharpe'])}."
+            f"{METRICS['sharpe_ratio'].write(lineage.oracle_sharpe)}."
         )
     if evidence and evidence.point_in_time == "unproven":
         lines.append("point in time: unproven, the macro data are final vintages.")

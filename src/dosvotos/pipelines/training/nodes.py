@@ -1,29 +1,36 @@
 """Nodes of L3."""
 
-import json
 import logging
 import shutil
+from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import yaml
 
-from dosvotos.contracts.experiment import ExperimentContract, check_unchanged, reward_config
+from dosvotos.contracts.experiment import ExperimentContract, check_draft, check_unchanged, reward_config
 from dosvotos.contracts.parameters import Parameters
 from dosvotos.contracts.records import DatasetRecord, SeedRecord, TrainingRecord
 from dosvotos.database.contracts import ContractRegistry
+from dosvotos.database.ledger import TrialLedger
+from dosvotos.database.market_data import BarTable
 from dosvotos.datasets.models import TrainedModel
 from dosvotos.hashing import short
-from dosvotos.lineage.chain import check_contract, check_dataset, check_split
+from dosvotos.jsonfile import write_json
+from dosvotos.lineage.chain import check_contract, check_dataset, check_sessions, check_split
 from dosvotos.market.normalization import NormStats
 from dosvotos.mlflow_tracking import active_run_id
 from dosvotos.pipelines.training.progress import training_progress
 from dosvotos.policy.bundle import Bundle
-from dosvotos.training.results import Validation, summarize_returns
+from dosvotos.training.results import TrainingMetrics, TrainingResult, summarize_returns, training_metrics
 from dosvotos.training.seeds import available_cores, select_candidate, train_seeds
+from dosvotos.users import current_user
 
 logger = logging.getLogger(__name__)
+_OF_METRICS = {
+    "engine", "seed", "best_val_reward", "best_reward", "timesteps", "torch_threads", "blas_threads"
+}  # fmt: skip
+"""Fields that the record repeats."""
 
 
 def verify_dataset(
@@ -32,16 +39,35 @@ def verify_dataset(
     train: pd.DataFrame,
     val: pd.DataFrame,
     norm_stats: NormStats,
-    contracts: ContractRegistry,
-    parameters: Parameters,
 ) -> pd.DataFrame:
     """Let only the contract's own, unaltered dataset through: train and val, by ``split`` in the index."""
-    check_contract(contract, contracts.registered(contract))
-    check_unchanged(contract, parameters)
+    check_sessions(contract, dataset)
     check_dataset(contract, dataset, norm_stats)
     check_split(dataset, "train", train)
     check_split(dataset, "val", val)
     return pd.concat({"train": train, "val": val}, names=["split"])
+
+
+def register_contract(
+    contract: ExperimentContract,
+    splits: pd.DataFrame,
+    contracts: ContractRegistry,
+    bar_table: BarTable,
+    ledger: TrialLedger,
+    parameters: Parameters,
+    clock: datetime,
+) -> tuple[ExperimentContract]:
+    """Hand an unchanged draft to the registry, where it is immutable; a contract that stands there stays.
+
+    `splits` is here so that this comes after its dataset was verified.
+    """
+    registered = contracts.registered(contract)
+    if registered is None:
+        check_draft(contract, contracts.draft(parameters, bar_table, ledger, current_user(), clock))
+    else:
+        check_contract(contract, registered)
+        check_unchanged(contract, parameters)
+    return (contract,)
 
 
 def train_policy(
@@ -50,11 +76,13 @@ def train_policy(
     splits: pd.DataFrame,
     norm_stats: NormStats,
     checkpoints: Path,
-) -> tuple[TrainedModel, dict[str, Any]]:
+    contracts: ContractRegistry,
+) -> tuple[TrainedModel, TrainingMetrics]:
     """Train every seed of the contract; the best policy on val is the candidate.
 
     The splits are checked against the record again: a run may begin here, on what an earlier one verified.
     """
+    check_contract(contract, contracts.registered(contract))
     train, val = (pd.DataFrame(splits.loc[name]) for name in ("train", "val"))
     check_dataset(contract, dataset, norm_stats)
     check_split(dataset, "train", train)
@@ -63,62 +91,42 @@ def train_policy(
     with training_progress(parameters.training.seeds) as show:
         results = train_seeds(parameters, train, val, norm_stats, checkpoints, show, available_cores())
     candidate = select_candidate(results)
-    metrics = {
-        "engine": parameters.training.engine,
-        "seed": candidate.seed,
-        "best_val_reward": candidate.best_val_return,
-        "best_reward": candidate.best_episode_reward,
-        "final_phase": candidate.final_phase,
-        "timesteps": candidate.timesteps,
-        "torch_threads": candidate.torch_threads,
-        "blas_threads": candidate.blas_threads,
-        "val": summarize_returns([result.best_val_return for result in results])._asdict(),
-        "seeds": [
-            {
-                "seed": result.seed,
-                "model_hash": result.policy.model_hash,
-                "best_val_reward": result.best_val_return,
-                "best_reward": result.best_episode_reward,
-                "timesteps": result.timesteps,
-                "curve": [validation._asdict() for validation in result.curve],
-            }
-            for result in results
-        ],
-    }
-    files = {
+    metrics = training_metrics(parameters.training.engine, candidate, results)
+    files = bundle_files(contract, candidate, metrics)
+    zip_name = f"model_{contract.experiment_name}_v{contract.experiment_version}.zip"
+    return TrainedModel(candidate.policy, files, zip_name), metrics
+
+
+def bundle_files(
+    contract: ExperimentContract, candidate: TrainingResult, metrics: TrainingMetrics
+) -> dict[str, bytes]:
+    """Make what the bundle holds beside the policy: bytes that depend on contract and data alone."""
+    return {
         "model.zip": candidate.sb3_zip,
         "config.yaml": yaml.safe_dump(contract.frozen_config, sort_keys=True).encode(),
-        "reward_config.json": json.dumps(reward_config(parameters), indent=2, sort_keys=True).encode(),
-        "training_metrics.json": json.dumps(metrics, indent=2).encode(),
+        "reward_config.json": write_json(reward_config(contract.parameters)),
+        "training_metrics.json": metrics.reproducible_json(),
     }
-    zip_name = f"model_{contract.experiment_name}_v{contract.experiment_version}.zip"
-    durations = {str(result.seed): round(result.duration_seconds, 3) for result in results}
-    return TrainedModel(candidate.policy, files, zip_name), {**metrics, "duration_seconds": durations}
 
 
 def seal_training(
-    contract: ExperimentContract, dataset: DatasetRecord, candidate: Bundle, metrics: dict[str, Any]
+    contract: ExperimentContract, dataset: DatasetRecord, candidate: Bundle, metrics: TrainingMetrics
 ) -> TrainingRecord:
     """Record the candidate, every seed, and what they were made from."""
-    model_hash, durations = candidate.policy.model_hash, metrics["duration_seconds"]
-    figures = ("seed", "best_val_reward", "best_reward", "timesteps")
-    names = (*figures, "model_hash")
-    seeds = tuple(
-        SeedRecord(**{n: seed[n] for n in names}, duration_seconds=durations[str(seed["seed"])])
-        for seed in metrics["seeds"]
-    )
+    model_hash = candidate.policy.model_hash
+    seeds = tuple(SeedRecord(**seed.model_dump(exclude={"curve"})) for seed in metrics.seeds)
     record = TrainingRecord(
         experiment_name=contract.experiment_name,
-        model_id=f"{contract.experiment_name}_{contract.created_at:%Y%m%d}_{short(model_hash)}",
+        model_id=f"{contract.experiment_name}_{contract.created_at:%Y%m%d}_{short(candidate.manifest_hash)}",
         model_hash=model_hash,
         model_path=str(candidate.folder),
         manifest_hash=candidate.manifest_hash,
         dataset_hash=dataset.dataset_hash,
         config_hash=contract.config_hash,
         reward_config_hash=contract.reward_config_hash,
-        curriculum_final_phase=metrics["final_phase"],
-        training_duration_seconds=round(sum(durations.values()), 3),
-        **{name: metrics[name] for name in (*figures, "engine", "torch_threads", "blas_threads")},
+        curriculum_final_phase=metrics.final_phase,
+        training_duration_seconds=round(sum(seed.duration_seconds for seed in seeds), 3),
+        **metrics.model_dump(include=_OF_METRICS),
         seeds=seeds,
         trained_by=contract.trained_by,
         mlflow_run_id=active_run_id(),
@@ -132,12 +140,11 @@ def delete_checkpoints(record: TrainingRecord, checkpoints: Path) -> None:
     shutil.rmtree(checkpoints, ignore_errors=True)
 
 
-def report_training(contract: ExperimentContract, record: TrainingRecord, metrics: dict[str, Any]) -> str:
+def report_training(contract: ExperimentContract, record: TrainingRecord, metrics: TrainingMetrics) -> str:
     """Draw how the seeds learned."""
     from dosvotos.reports.training import render_training
 
-    curves = {seed["seed"]: [Validation(**point) for point in seed["curve"]] for seed in metrics["seeds"]}
-    return render_training(contract, record, curves)
+    return render_training(contract, record, metrics.curves)
 
 
 def _summary(record: TrainingRecord) -> str:

@@ -7,20 +7,25 @@ from dosvotos.pipelines.training import nodes
 
 
 def create_pipeline() -> Pipeline:
-    """L3: verified dataset -> candidate model, its record and a report."""
+    """L3: verified dataset -> frozen contract -> candidate model, its record and a report."""
     layer = [
         named_node(
             nodes.verify_dataset,
+            ["experiment_contract", "dataset_record", "train", "val", "norm_stats"],
+            "verified_splits",
+        ),
+        named_node(
+            nodes.register_contract,
             [
                 "experiment_contract",
-                "dataset_record",
-                "train",
-                "val",
-                "norm_stats",
-                "experiment_contracts",
+                "verified_splits",
+                "frozen_contracts",
+                "usdcop_m5_ohlcv",
+                "trial_ledger",
                 "experiment_parameters",
+                "clock",
             ],
-            "verified_splits",
+            "experiment_contracts",
         ),
         named_node(
             nodes.train_policy,
@@ -30,6 +35,7 @@ def create_pipeline() -> Pipeline:
                 "verified_splits",
                 "norm_stats",
                 "training_checkpoints",
+                "experiment_contracts",
             ],
             ["candidate_model", "training_metrics"],
         ),

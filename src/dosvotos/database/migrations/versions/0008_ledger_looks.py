@@ -10,7 +10,7 @@ from sqlalchemy.dialects import postgresql
 from dosvotos.database.migrations.triggers import drop, kept, refuse
 
 revision = "0008"
-down_revision = "0006"
+down_revision = "0007"
 
 JSON = sa.JSON(none_as_null=True).with_variant(postgresql.JSONB(none_as_null=True), "postgresql")
 UNKNOWN = "before accounts were told apart"

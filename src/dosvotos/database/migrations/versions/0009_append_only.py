@@ -9,7 +9,7 @@ from sqlalchemy.dialects import postgresql
 from dosvotos.database.append_only import renew_guards
 
 revision = "0009"
-down_revision = "0006"
+down_revision = "0008"
 
 JSON = sa.JSON(none_as_null=True).with_variant(postgresql.JSONB(none_as_null=True), "postgresql")
 

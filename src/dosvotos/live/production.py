@@ -1,0 +1,135 @@
+"""The production model, served only while bundle, registry, head row, proposal and vote agree on it."""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import Engine, Row
+
+from dosvotos.contracts.features import FEATURE_ORDER_HASH
+from dosvotos.database.connection import reading
+from dosvotos.database.registry import ProductionRows, production_rows
+from dosvotos.errors import LineageError
+from dosvotos.hashing import digest_json, short
+from dosvotos.policy.bundle import Bundle, open_bundle
+from dosvotos.promotion.audit import find_breaks, read_audit_log
+
+logger = logging.getLogger(__name__)
+_IN_LINEAGE: Final = (
+    "model_hash", "manifest_hash", "config_hash", "dataset_hash", "norm_stats_hash", "feature_order_hash",
+)  # fmt: skip
+
+
+class ProductionModel(NamedTuple):
+    """The approved model of an instrument."""
+
+    row: Row[Any]
+    """Its line in the registry."""
+    bundle: Bundle
+    epoch: int
+
+
+class Statement(NamedTuple):
+    """What one place says, beside what another says of the same."""
+
+    place: str
+    """As ``table.column``."""
+    value: Any
+    other_place: str
+    expected: Any
+
+
+def open_production(engine: Engine, instrument: str) -> ProductionModel | None:
+    """Open the instrument's production model; None when no vote has made one.
+
+    Raises
+    ------
+    LineageError
+        Naming the first two places that differ, with both values: nothing may be signalled by this model.
+    BundleError
+        If its files are not those that were voted on.
+    """
+    with reading(engine) as connection:
+        rows = production_rows(connection, instrument)
+        breaks = find_breaks(read_audit_log(connection))
+    model, head, vote, proposal = rows
+    if model is None and vote is None and (head is None or head.production_model_id is None):
+        return None
+    if breaks:
+        raise _refusal(instrument, f"approval_audit_log is not whole: {breaks[0]}")
+    if model is None or head is None or vote is None or proposal is None:
+        named = ", ".join(
+            f"{table} {'has none' if name is None else f'names {name}'}" for table, name in _names(rows)
+        )
+        raise _refusal(instrument, named)
+    bundle = open_bundle(Path(model.model_path), model.manifest_hash)
+    for place, value, other_place, expected in _statements(model, head, vote, proposal, bundle):
+        if value != expected:
+            raise _refusal(instrument, f"{place} is {value}, {other_place} says {expected}")
+    if proposal._mapping.get("dossier_hash") is None:
+        logger.warning(
+            "%s was approved before dossiers existed; bundle, registry, head row and vote agree and it is "
+            "served on", model.model_id,
+        )  # fmt: skip
+    return ProductionModel(model, bundle, head.epoch)
+
+
+def _refusal(instrument: str, difference: str) -> LineageError:
+    return LineageError(
+        f"{instrument}: the production model is not what was voted on: {difference}. One of them was "
+        "altered; no signal is given. See 'dosvotos audit verify'"
+    )
+
+
+def _names(rows: ProductionRows) -> Iterator[tuple[str, str | None]]:
+    yield "model_registry", rows.model.model_id if rows.model else None
+    yield "instruments", rows.head.production_model_id if rows.head else None
+    yield "approval_audit_log", rows.vote.model_id if rows.vote else None
+    yield "promotion_proposals", rows.proposal.model_id if rows.proposal else None
+
+
+def _statements(
+    model: Row[Any], head: Row[Any], vote: Row[Any], proposal: Row[Any], bundle: Bundle
+) -> Iterator[Statement]:
+    registry = "model_registry"
+    yield Statement("instruments.production_model_id", head.production_model_id, registry, model.model_id)
+    yield Statement("instruments.epoch", head.epoch, "approval_audit_log", vote.epoch)
+    yield Statement("model_registry.model_id", model.model_id, "approval_audit_log", vote.model_id)
+    for name, value in _of_bundle(bundle).items():
+        yield Statement(f"model_registry.{name}", getattr(model, name), "the model bundle", value)
+    ids = (short(bundle.manifest_hash), short(bundle.policy.model_hash))  # the second before dossiers
+    ending = model.model_id.rpartition("_")[2]
+    if ending not in ids:
+        yield Statement("model_registry.model_id's last digits", ending, "the model bundle", ids[0])
+    path = f"{model.model_path}/norm_stats.json"
+    yield Statement("model_registry.norm_stats_path", model.norm_stats_path, "its model_path", path)
+    yield from _of_proposal(model, vote, proposal)
+
+
+def _of_bundle(bundle: Bundle) -> dict[str, Any]:
+    """Columns of the registry by what the bundle itself holds."""
+    experiment = bundle.config["experiment"]
+    return {
+        "instrument": experiment["instrument"],
+        "experiment_name": experiment["name"],
+        "model_hash": bundle.policy.model_hash,
+        "manifest_hash": bundle.manifest_hash,
+        "norm_stats_hash": bundle.policy.norm_stats.digest,
+        "config_hash": digest_json(bundle.config),
+        "feature_order_hash": FEATURE_ORDER_HASH,
+    }
+
+
+def _of_proposal(model: Row[Any], vote: Row[Any], proposal: Row[Any]) -> Iterator[Statement]:
+    table, registry = "promotion_proposals", "model_registry"
+    for name in ("model_id", "instrument", "experiment_name"):
+        yield Statement(f"{table}.{name}", getattr(proposal, name), registry, getattr(model, name))
+    voted = {"status": "APPROVED", "reviewer": vote.reviewer, "reviewer_notes": vote.notes,
+             "approved_at": vote.created_at}  # fmt: skip
+    for name, value in voted.items():
+        yield Statement(f"{table}.{name}", getattr(proposal, name), "approval_audit_log", value)
+    for holder, stored in ((table, proposal.lineage), (registry, model.lineage)):
+        lineage = stored if isinstance(stored, dict) else {}
+        for name in _IN_LINEAGE:
+            yield Statement(f"{holder}.lineage.{name}", lineage.get(name), registry, getattr(model, name))
