@@ -187,17 +187,18 @@ class Trial(NamedTuple):
     """One look, as the ledger has it: a model's returns on sessions of its window."""
 
     model_hash: str
+    window_start: date
+    window_end: date
     sessions: np.ndarray
     returns: np.ndarray
     targets: np.ndarray | None = None
 
-    @property
-    def window_start(self) -> date:
-        return self.sessions[0].astype(object)
-
-    @property
-    def window_end(self) -> date:
-        return self.sessions[-1].astype(object)
+    @classmethod
+    def of(
+        cls, name: str, sessions: np.ndarray, returns: np.ndarray, targets: np.ndarray | None = None
+    ) -> "Trial":
+        first, last = sessions[[0, -1]].astype(object)
+        return cls(name, first, last, sessions, returns, targets)
 
     @property
     def daily_returns(self) -> dict[str, float]:
@@ -244,7 +245,7 @@ def passes_the_rest(own: Trial, window: Window, seed: int) -> bool:
 def growing(name: str, window: Window, returns: np.ndarray, ends: Iterable[int]) -> Iterator[Trial]:
     """One model on a window that grows; what it earned until a session does not change later."""
     for end in ends:
-        yield Trial(name, window.sessions[:end], returns[:end])
+        yield Trial.of(name, window.sessions[:end], returns[:end])
 
 
 def growing_n20(market: Market, random: np.random.Generator) -> Iterator[Trial]:
@@ -266,7 +267,7 @@ def models_windows_n50(market: Market, random: np.random.Generator) -> Iterator[
     returns = [window.returns(without_skill(window, random)) for _ in range(10)]
     for end in range(105, 266, 40):
         for number, one in enumerate(returns):
-            yield Trial(f"m{number}", window.sessions[:end], one[:end])
+            yield Trial.of(f"m{number}", window.sessions[:end], one[:end])
 
 
 def variants_growing_n24(market: Market, random: np.random.Generator) -> Iterator[Trial]:
@@ -275,7 +276,7 @@ def variants_growing_n24(market: Market, random: np.random.Generator) -> Iterato
     idea = without_skill(window, random)
     for number, end in enumerate(range(100, 239, 6)):
         returns = window.returns(variant(idea, window, random))
-        yield Trial(f"m{number}", window.sessions[:end], returns[:end])
+        yield Trial.of(f"m{number}", window.sessions[:end], returns[:end])
 
 
 def rolling(
@@ -286,7 +287,7 @@ def rolling(
     for number in range(12):
         part = slice(number * MONTH, number * MONTH + WINDOW)
         returns = window.returns(trader(window, random))
-        yield Trial(f"m{number}", window.sessions[part], returns[part])
+        yield Trial.of(f"m{number}", window.sessions[part], returns[part])
 
 
 def retrained_rolling_n12(market: Market, random: np.random.Generator) -> Iterator[Trial]:
@@ -307,19 +308,19 @@ def mixed_n32(market: Market, random: np.random.Generator) -> Iterator[Trial]:
             returns.append(window.returns(known[-1]))
         which = len(known) - 1 if kind < 2 else int(random.integers(len(known)))
         end = 100 + 5 * number
-        yield Trial(f"m{which}", window.sessions[:end], returns[which][:end])
+        yield Trial.of(f"m{which}", window.sessions[:end], returns[which][:end])
 
 
 def stop_when_ahead(market: Market, random: np.random.Generator) -> Iterator[Trial]:
     """One look at who stops trading once he seems to have skill."""
     window = market.window(random, WINDOW)
-    yield Trial("m", window.sessions, stopped_when_ahead(window, random, 0.0))
+    yield Trial.of("m", window.sessions, stopped_when_ahead(window, random, 0.0))
 
 
 def stop_softly(market: Market, random: np.random.Generator) -> Iterator[Trial]:
     """One look at who trades every fourth session from then on."""
     window = market.window(random, WINDOW)
-    yield Trial("m", window.sessions, stopped_when_ahead(window, random, 0.25))
+    yield Trial.of("m", window.sessions, stopped_when_ahead(window, random, 0.25))
 
 
 def cheaper_costs_n5(market: Market, random: np.random.Generator) -> Iterator[Trial]:
@@ -327,7 +328,7 @@ def cheaper_costs_n5(market: Market, random: np.random.Generator) -> Iterator[Tr
     window = market.window(random, WINDOW)
     targets = without_skill(window, random)
     for bps in (2.0, 1.5, 1.0, 0.5, 0.0):
-        yield Trial("m", window.sessions, window.returns(targets, bps / 1e4))
+        yield Trial.of("m", window.sessions, window.returns(targets, bps / 1e4))
 
 
 FAMILIES: dict[str, Callable[[Market, np.random.Generator], Iterator[Trial]]] = {
@@ -388,7 +389,7 @@ def models(task: Task, market: Market, random: np.random.Generator) -> Outcome:
     trials = []
     for number in range(MODELS):
         targets = without_skill(window, random)
-        trials.append(Trial(f"m{number}", window.sessions, window.returns(targets), targets))
+        trials.append(Trial.of(f"m{number}", window.sessions, window.returns(targets), targets))
     passing = list(promoted(trials))
     whole = (number for number in passing if passes_the_rest(trials[number], window, task.seed))
     returns = np.stack([trial.returns for trial in trials])
@@ -557,7 +558,7 @@ def main() -> None:
     if REAL.is_dir():
         bars["real"] = real_bars()
     markets = [Market.of(name, many) for name, many in bars.items()]
-    n_families = 10 if quick else 2400
+    n_families = 10 if quick else 1200
     lines = [*SPECIAL, *FAMILIES]
     names = [market.name for market in markets]
     tasks = [Task(line, name, seed) for line in lines for name in names for seed in range(n_families)]

@@ -59,6 +59,11 @@ EXP1 = "exp1_curriculum_aggressive_v1"
             "data_acquisition.folder: needed with source 'files'; add --params data_acquisition.folder=PATH",
         ),
         (
+            "demo",
+            {"evidence": {"n_random_traders": 20}},
+            "evidence.n_random_traders: must be at least 200, was 20",
+        ),
+        (
             EXP1,
             {"data_acquisition": {"folder": "nowhere"}},
             "data_acquisition.folder: nowhere is not a folder",

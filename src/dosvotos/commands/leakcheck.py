@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -18,6 +19,7 @@ from dosvotos.contracts.features import FEATURE_VARIABLES, SOURCES_BY_FEATURE, T
 from dosvotos.contracts.parameters import Parameters
 from dosvotos.database.connection import database_url, open_existing
 from dosvotos.database.contracts import ContractRegistry
+from dosvotos.database.ledger import TrialLedger
 from dosvotos.database.market_data import StoredMarket
 from dosvotos.errors import ParameterError
 from dosvotos.formats import MISSING
@@ -67,7 +69,8 @@ def load_experiment(parameters: Parameters) -> tuple[ExperimentContract, MarketH
     """
     engine = open_existing(database_url())
     bar_table, macro_tables = StoredMarket(engine, parameters.experiment.instrument, parameters.feed).tables
-    contract = freeze_contract(parameters, ContractRegistry(engine), bar_table)
+    ledger = TrialLedger(engine, parameters.experiment.instrument)
+    contract = freeze_contract(parameters, ContractRegistry(engine), bar_table, ledger, datetime.now(UTC))
     return contract, MarketHistory(*select_history(contract, bar_table, macro_tables))
 
 

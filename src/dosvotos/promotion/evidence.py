@@ -158,7 +158,7 @@ def _figures_of(luck: Luck, floors: EvidenceFloors) -> dict[str, Any]:
     names = ("level", "p_value", "psr", "hac_psr", "sessions", "sessions_traded", "last_third_share")
     family = luck.family
     return {
-        **luck.count._asdict(),
+        **luck.look_count._asdict(),
         **{name: getattr(luck, name) for name in names},
         "family_level": floors.family_level if family else None,
         "spa_p_value": family.spa_p_value if family else None,
@@ -174,7 +174,7 @@ def _shown(luck: Luck, returns: pd.Series, series: pd.DataFrame, floors: Evidenc
         needed = passing_sharpe(moments.n_sessions, moments.skew, moments.kurtosis, level)
     return {
         "passing_sharpe": needed,
-        "deflated_sharpe": _deflated(moments, series, luck.count.models),
+        "deflated_sharpe": _deflated(moments, series, luck.look_count.models),
         "min_track_record": _sessions_needed(moments, 1 - level),
         "power": {str(s): power(moments, s, level) if moments else None for s in TRUE_SHARPES},
         "intervals_90": resampled_intervals(returns.to_numpy(), floors.bootstrap),

@@ -57,7 +57,7 @@ class LookCount(NamedTuple):
 class Luck(NamedTuple):
     """What is known about luck, and the reasons why it is not excluded, or a person has to judge."""
 
-    count: LookCount
+    look_count: LookCount
     level: float
     p_value: float | None
     psr: float | None
@@ -122,7 +122,7 @@ def judge_luck(
     if p_value is not None and p_value <= level and count.looks > 1:
         family = _judge_family(returns, own, earlier, count, floors)
     luck = Luck(
-        count=count,
+        look_count=count,
         level=level,
         p_value=p_value,
         psr=probabilistic_sharpe_ratio(moments) if moments else None,
@@ -160,7 +160,7 @@ def _judge_family(
 
 def _not_excluded(luck: Luck, floors: EvidenceFloors) -> tuple[Reason, ...]:
     """Say why luck is not excluded; empty if it is."""
-    figures = {"looks": luck.count.looks, "models": luck.count.models, "level": luck.level}
+    figures = {"looks": luck.look_count.looks, "models": luck.look_count.models, "level": luck.level}
     if luck.p_value is None:
         return (Reason(code="no_variation"),)
     if luck.p_value > luck.level:
@@ -169,7 +169,7 @@ def _not_excluded(luck: Luck, floors: EvidenceFloors) -> tuple[Reason, ...]:
         spa = {"p_value": luck.family.spa_p_value, "level": floors.family_level}
         return (Reason(code="luck_of_models", figures={**figures, **spa}),)
     if luck.family and not luck.family.in_superior_set:
-        return (Reason(code="others_stand_out", figures={"looks": luck.count.models}),)
+        return (Reason(code="others_stand_out", figures={"looks": luck.look_count.models}),)
     return ()
 
 
@@ -177,12 +177,12 @@ def _doubts(
     luck: Luck, own: LookRow, earlier: Sequence[LookRow], floors: EvidenceFloors
 ) -> tuple[Reason, ...]:
     """Name what a person has to judge whatever the p-value is."""
-    found = []
-    if luck.count.looks > 1 and luck.level < LEAST_LEVEL:
-        figures = {"looks": luck.count.looks, "models": luck.count.models, "level": luck.level}
+    found: list[Reason] = []
+    if luck.look_count.looks > 1 and luck.level < LEAST_LEVEL:
+        figures = {"looks": luck.look_count.looks, "models": luck.look_count.models, "level": luck.level}
         untouched = untouched_from(own, earlier).isoformat()
         found.append(Reason(code="too_many_looks", figures={**figures, "from": untouched}))
-    if luck.count.looks == 1 and luck.sessions < LEAST_SESSIONS:
+    if luck.look_count.looks == 1 and luck.sessions < LEAST_SESSIONS:
         figures = {"sessions": luck.sessions, "needed": LEAST_SESSIONS}
         found.append(Reason(code="short_window", figures=figures))
     if luck.last_third_share is not None and luck.last_third_share < LEAST_LAST_THIRD:
@@ -190,8 +190,8 @@ def _doubts(
         found.append(Reason(code="stopped_trading", figures=figures))
     needed = 1 - floors.first_look_level
     if luck.psr is not None and luck.psr >= needed and (luck.hac_psr is None or luck.hac_psr < needed):
-        figures = {"psr": luck.psr, "hac_psr": luck.hac_psr, "needed": needed}
-        found.append(Reason(code="serial_correlation", figures=figures))
+        probabilities = {"psr": luck.psr, "hac_psr": luck.hac_psr, "needed": needed}
+        found.append(Reason(code="serial_correlation", figures=probabilities))
     return tuple(found)
 
 

@@ -28,12 +28,12 @@ def upgrade() -> None:
 
 def _tell_accounts_apart() -> None:
     inspected = sa.inspect(op.get_bind())
-    old_key = inspected.get_unique_constraints("oos_trials")[0]["name"]
+    old_key = str(inspected.get_unique_constraints("oos_trials")[0]["name"])
     digest = sa.Column("account_digest", sa.String(length=64), nullable=False, server_default=UNKNOWN)
     with kept("oos_trials"), op.batch_alter_table("oos_trials", recreate="auto") as batch_op:
         batch_op.add_column(digest)
         batch_op.drop_constraint(old_key, type_="unique")
-        batch_op.create_unique_constraint(None, NEW_KEY)
+        batch_op.create_unique_constraint(None, NEW_KEY)  # type: ignore[arg-type]
     with kept("oos_trials"), op.batch_alter_table("oos_trials", recreate="auto") as batch_op:
         batch_op.alter_column("account_digest", server_default=None)
 
