@@ -20,11 +20,11 @@ from dosvotos.database.contracts import ContractRegistry
 from dosvotos.database.history import stored_history
 from dosvotos.database.ledger import TrialLedger, look_of
 from dosvotos.database.market_data import BarTable, MacroTables
-from dosvotos.live.production import ProductionModel
 from dosvotos.errors import LineageError
 from dosvotos.lineage.chain import check_contract, split_file_hashes, verify_records
 from dosvotos.lineage.recompute import PipelineRecords, RecordedTraining, check_bundle_config, recompute
 from dosvotos.lineage.vote import baseline_of, restore_dossiers
+from dosvotos.live.production import ProductionModel
 from dosvotos.pipelines.promotion.summary import print_proposal
 from dosvotos.policy.bundle import Bundle
 from dosvotos.promotion.evidence import Evidence, make_evidence
