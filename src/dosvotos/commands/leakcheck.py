@@ -51,10 +51,9 @@ def dataset_pipeline(contract: ExperimentContract) -> FeaturePipeline:
         stats = pd.DataFrame({"mean": norm_stats.mean, "std": norm_stats.std}, index=names)
         return Dataset(rows, scaled, stats)
 
-    embargo = contract.parameters.splits.embargo_sessions
-    return FeaturePipeline(
-        f"of {contract.contract_id}", partial(compute_features, contract), dataset, embargo, INPUTS_BY_FEATURE
-    )
+    embargo, calendar = contract.parameters.splits.embargo_sessions, contract.parameters.calendar
+    name, features = f"of {contract.contract_id}", partial(compute_features, contract)
+    return FeaturePipeline(name, features, dataset, embargo, INPUTS_BY_FEATURE, calendar=calendar)
 
 
 def load_experiment(parameters: Parameters) -> tuple[ExperimentContract, MarketHistory]:

@@ -19,7 +19,8 @@ class ExperimentContract(BaseModel):
     Notes
     -----
     `config_hash` covers the resolved and fully defaulted parameters (`frozen_config`); `test_end` and
-    `data_as_of` are settled when the contract is made and stand beside the hash.
+    `data_as_of` are settled when the contract is made and stand beside the hash. Later exceptions of the
+    calendar change neither.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -122,7 +123,10 @@ def check_unchanged(contract: ExperimentContract, parameters: Parameters) -> Non
     present = hashed_config(parameters)
     if digest_json(present) == contract.config_hash:
         return
-    frozen, now = flatten(contract.frozen_config), flatten(present)
+    frozen, now = ({**config, "calendar": {}} for config in (contract.frozen_config, present))
+    if frozen == now:
+        return
+    frozen, now = flatten(frozen), flatten(now)
     changes = "\n".join(
         f"  - {name}: frozen {frozen.get(name, 'absent')!r}, now {now.get(name, 'absent')!r}"
         for name in sorted(frozen.keys() | now.keys())

@@ -24,7 +24,7 @@ def stored_history(
     """
     if bars.feed != parameters.feed:
         raise ContractError(f"data: of feed {bars.feed}, but the contract's is {parameters.feed}")
-    known = select_bars(bars.as_of(moment), last)
+    known = select_bars(bars.as_of(moment), last, parameters.calendar)
     return MarketHistory(known, select_macro(macro.as_of(moment), known, parameters.macro_variables))
 
 

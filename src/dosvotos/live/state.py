@@ -71,7 +71,8 @@ def catch_up(saved: bytes | None, parameters: Parameters, market: MarketView) ->
 
 
 def _empty_stream(parameters: Parameters) -> FeatureStream:
-    return FeatureStream(parameters.macro_variables.variables, parameters.features.range_source)
+    variables, source = parameters.macro_variables.variables, parameters.features.range_source
+    return FeatureStream(variables, source, parameters.calendar)
 
 
 def _add_rows_since(watermark: Watermark, stream: FeatureStream, market: MarketView) -> Watermark:
@@ -128,8 +129,9 @@ def _add_rows(stream: FeatureStream, market: MarketView, bar_rows: int, macro_ro
     if last_close is not None:
         _refuse_dated_vintages(macro, market)
     latest = bars.drop_duplicates("timestamp", keep="last").set_index("timestamp")
-    session = latest[in_session(pd.DatetimeIndex(latest.index))]
-    stream.add_bars(bar_arrays(session, stream.range_source), publication_arrays(prefer_dated(macro)))
+    session = latest[in_session(pd.DatetimeIndex(latest.index), stream.calendar)]
+    bar_values = bar_arrays(session, stream.range_source, stream.calendar)
+    stream.add_bars(bar_values, publication_arrays(prefer_dated(macro)))
     if (last_close := _last_close(stream)) is not None:
         bar_rows += int((bars["timestamp"] <= last_close - BAR).sum())
         macro_rows += int((macro["published_at"] <= last_close).sum())

@@ -6,9 +6,9 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from dosvotos.contracts.parameters import DateRangesParams, Parameters, SplitsParams
+from dosvotos.contracts.parameters import CalendarParams, DateRangesParams, Parameters, SplitsParams
 from dosvotos.errors import DataError
-from dosvotos.market.calendar import scheduled_sessions, session_dates
+from dosvotos.market.calendar import REGULAR, scheduled_sessions, session_dates
 
 
 class Split(NamedTuple):
@@ -17,10 +17,11 @@ class Split(NamedTuple):
     name: str
     first: date
     last: date
+    calendar: CalendarParams = REGULAR
 
     def sessions(self) -> np.ndarray:
         """List the scheduled sessions, ``datetime64[D]``."""
-        return scheduled_sessions(self.first, self.last)
+        return scheduled_sessions(self.first, self.last, self.calendar)
 
     def select(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Select the rows (index: bar open, UTC) whose session lies in the split.
@@ -48,10 +49,12 @@ def splits_of(parameters: Parameters) -> dict[str, Split]:
     end = parameters.date_ranges.test.end
     if end is None:
         raise DataError("date_ranges.test.end: still open; the experiment's contract settles it")
-    return make_splits(parameters.date_ranges, end, parameters.splits)
+    return make_splits(parameters.date_ranges, end, parameters.splits, parameters.calendar)
 
 
-def make_splits(dates: DateRangesParams, test_end: date, settings: SplitsParams) -> dict[str, Split]:
+def make_splits(
+    dates: DateRangesParams, test_end: date, settings: SplitsParams, calendar: CalendarParams = REGULAR
+) -> dict[str, Split]:
     """Make train, val and test from date ranges, less the embargo: the last sessions of train and of val.
 
     Parameters
@@ -84,9 +87,9 @@ def make_splits(dates: DateRangesParams, test_end: date, settings: SplitsParams)
             f"test: starts {dates.test.start}, but the last complete session stored is {test_end}"
         )
     stated = {
-        "train": Split("train", dates.train.start, dates.train.end),
-        "val": Split("val", dates.val.start, dates.val.end),
-        "test": Split("test", dates.test.start, test_end),
+        "train": Split("train", dates.train.start, dates.train.end, calendar),
+        "val": Split("val", dates.val.start, dates.val.end, calendar),
+        "test": Split("test", dates.test.start, test_end, calendar),
     }
     ranges = stated if settings.mode == "single" else _fold(stated, settings)
     embargoed = {name: _without_embargo(ranges[name], settings.embargo_sessions) for name in ("train", "val")}
@@ -103,14 +106,14 @@ def _fold(stated: dict[str, Split], settings: SplitsParams) -> dict[str, Split]:
         )
     window = np.array_split(test_sessions, folds)[fold - 1]
     shift = int(np.searchsorted(test_sessions, window[0]))
-    all_sessions = scheduled_sessions(stated["train"].first, stated["test"].last)
+    all_sessions = scheduled_sessions(stated["train"].first, stated["test"].last, stated["test"].calendar)
     train = _shift(stated["train"], all_sessions, shift)
     if settings.train_window == "expanding":
         train = train._replace(first=stated["train"].first)
     return {
         "train": train,
         "val": _shift(stated["val"], all_sessions, shift),
-        "test": Split("test", window[0].astype(object), window[-1].astype(object)),
+        "test": stated["test"]._replace(first=window[0].astype(object), last=window[-1].astype(object)),
     }
 
 
@@ -121,7 +124,7 @@ def _shift(split: Split, all_sessions: np.ndarray, shift: int) -> Split:
         return split
     start = int(np.searchsorted(all_sessions, sessions[0])) + shift
     first, last = all_sessions[start], all_sessions[start + len(sessions) - 1]
-    return Split(split.name, first.astype(object), last.astype(object))
+    return split._replace(first=first.astype(object), last=last.astype(object))
 
 
 def _without_embargo(split: Split, embargo_sessions: int) -> Split:

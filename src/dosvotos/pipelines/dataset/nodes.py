@@ -89,11 +89,12 @@ def seal_dataset(
     norm_stats: NormStats,
 ) -> DatasetRecord:
     """Record the dataset, its hashes, and what is missing in it and why."""
-    name, variables = contract.experiment_name, contract.parameters.macro_variables.variables
-    splits, history = splits_of(contract.parameters), MarketHistory(bars, macro)
+    name, parameters = contract.experiment_name, contract.parameters
+    splits, history = splits_of(parameters), MarketHistory(bars, macro)
     parts: dict[str, SplitRecord] = {}
     for split, rows in zip(SPLITS, (train, val, test), strict=True):
-        reasons = missing_reasons(rows, history, variables)
+        variables, calendar = parameters.macro_variables.variables, parameters.calendar
+        reasons = missing_reasons(rows, history, variables, calendar)
         parts[split] = describe_split(splits[split], rows, reasons, f"DS_{name}_{split}.parquet")
     complete = sum(part.complete_rows for part in parts.values())
     record = DatasetRecord(
