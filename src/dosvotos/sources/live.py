@@ -27,9 +27,10 @@ from dosvotos.contracts.acquisition import (
     SeriesSource,
     WebProvider,
 )
+from dosvotos.contracts.parameters import CalendarParams
 from dosvotos.contracts.records import FetchOutcome
 from dosvotos.errors import SourceError
-from dosvotos.market.calendar import closed_days_around, in_session, published_at
+from dosvotos.market.calendar import REGULAR, closed_days_around, in_session, published_at
 from dosvotos.quality.findings import BARS
 from dosvotos.quality.series import MONTHS_PER_PERIOD
 from dosvotos.sources.http import ProviderClient
@@ -68,6 +69,7 @@ def fetch_live(
     stored: Watermarks,
     as_of: pd.Timestamp,
     advance: Advance,
+    calendar: CalendarParams = REGULAR,
 ) -> LiveMarket:
     """Fetch what is not stored yet, and again what may have been revised.
 
@@ -83,6 +85,7 @@ def fetch_live(
         What counts as now: later observations and unfinished bars are left out.
     advance : callable
         Reports progress; called from several threads.
+    calendar : CalendarParams
 
     Returns
     -------
@@ -101,7 +104,9 @@ def fetch_live(
         failed = [name for name in due if name not in run.series and variables[name].fallback is not None]
         _run_jobs(run.series_jobs(failed, "fallback"), outcomes, advance)
     macro = pd.concat([_no_observations(), *(run.series[name] for name in variables if name in run.series)])
-    market = RawMarket(_merge_bars(settings, run.bars, outcomes[BARS]), macro.reset_index(drop=True))
+    market = RawMarket(
+        _merge_bars(settings, run.bars, outcomes[BARS], calendar), macro.reset_index(drop=True)
+    )
     ended = [outcome.to_record(subject) for subject, outcome in outcomes.items()]
     return LiveMarket(market, ended, {name: client.calls for name, client in run.clients.items()})
 
@@ -219,13 +224,15 @@ def _run_jobs(jobs: Sequence[_Job], outcomes: Mapping[str, _Outcome], advance: A
             done.result()
 
 
-def _merge_bars(settings: LiveParams, bars: Mapping[str, pd.DataFrame], outcome: _Outcome) -> pd.DataFrame:
+def _merge_bars(
+    settings: LiveParams, bars: Mapping[str, pd.DataFrame], outcome: _Outcome, calendar: CalendarParams
+) -> pd.DataFrame:
     """Merge the bars of scheduled sessions; where two sources have a bar, the one configured first wins."""
     answered = [source.provider for source in settings.bars if source.provider in bars]
     outcome.source = ", ".join(answered) or None
     merged = pd.concat([_no_bars(), *(bars[name] for name in answered)])
     merged = merged.drop_duplicates("timestamp").sort_values("timestamp", ignore_index=True)
-    inside = in_session(pd.DatetimeIndex(merged["timestamp"]))
+    inside = in_session(pd.DatetimeIndex(merged["timestamp"]), calendar)
     if outside := int((~inside).sum()):
         outcome.notes.append(f"{outside:,} bars outside sessions left out")
     return merged[inside].reset_index(drop=True)

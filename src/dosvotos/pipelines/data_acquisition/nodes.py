@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from dosvotos.contracts.acquisition import DataAcquisitionParams, MacroVariable, MacroVariablesParams
-from dosvotos.contracts.parameters import QualityThresholdsParams, SampleMarketParams
+from dosvotos.contracts.parameters import CalendarParams, QualityThresholdsParams, SampleMarketParams
 from dosvotos.contracts.records import (
     AcquisitionRecord,
     BarState,
@@ -25,7 +25,7 @@ from dosvotos.database.market_data import BarTable, MacroTables, StoredMarket
 from dosvotos.database.quarantine import QuarantineTable
 from dosvotos.errors import DataError
 from dosvotos.hashing import combine, digest_frame
-from dosvotos.market.calendar import last_ended_session, session_dates
+from dosvotos.market.calendar import REGULAR, last_ended_session, session_dates
 from dosvotos.quality.findings import BARS
 from dosvotos.simulation.hazards import MarketWithDefects, inject_hazards
 from dosvotos.simulation.market import simulate_market
@@ -44,11 +44,12 @@ def fetch_market(
     macro: MacroVariablesParams,
     stored: StoredMarket,
     keys: dict[str, SecretStr],
+    calendar: CalendarParams = REGULAR,
 ) -> tuple[pd.DataFrame, pd.DataFrame, FetchRecord]:
     """Fetch bars and macro observations from the configured source, up to ``as_of``."""
     injected: tuple[InjectedDefects, ...] = ()
     if acquisition.source == "live":
-        raw, outcomes = _fetch_live(acquisition, macro, stored, keys)
+        raw, outcomes = _fetch_live(acquisition, macro, stored, keys, calendar)
     elif acquisition.source == "files":
         raw = read_folder(_folder(acquisition), acquisition.timezone, acquisition.mixed_timezone)
         outcomes = _all_from("files", macro)
@@ -76,6 +77,7 @@ def _fetch_live(
     macro: MacroVariablesParams,
     stored: StoredMarket,
     keys: dict[str, SecretStr],
+    calendar: CalendarParams,
 ) -> tuple[RawMarket, list[FetchOutcome]]:
     from dosvotos.sources.live import Watermarks, fetch_live
 
@@ -87,7 +89,8 @@ def _fetch_live(
     marks = Watermarks(bars and bars.last, {name: state.last_observation for name, state in series.items()})
     plain_keys = {name: key.get_secret_value() for name, key in keys.items()}
     with _progress_bar(len(macro.variables)) as advance:
-        fetched = fetch_live(macro.variables, acquisition.live, plain_keys, marks, pd.Timestamp(now), advance)
+        moment = pd.Timestamp(now)
+        fetched = fetch_live(macro.variables, acquisition.live, plain_keys, marks, moment, advance, calendar)
     return fetched.market, fetched.outcomes
 
 
@@ -121,12 +124,14 @@ def judge_market(
     macro: MacroVariablesParams,
     thresholds: QualityThresholdsParams,
     stored: StoredMarket,
+    calendar: CalendarParams,
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Quarantine what breaks a rule of quality; date the publication of every observation kept."""
     now = pd.Timestamp(fetched.fetched_at)
     _, macro_tables = stored.tables
     known = macro_tables.as_of(now)
-    checked = check_market(RawMarket(raw_bars, raw_macro), macro.variables, thresholds, now, known)
+    raw = RawMarket(raw_bars, raw_macro)
+    checked = check_market(raw, macro.variables, thresholds, now, known, calendar)
     return checked.bars, checked.macro, checked.findings
 
 
@@ -144,6 +149,7 @@ def report_quality(
     macro_tables: MacroTables,
     quarantine: QuarantineTable,
     macro: MacroVariablesParams,
+    calendar: CalendarParams,
 ) -> tuple[str, pd.DataFrame]:
     """Draw what is stored by now and what was found: one page, and one row a variable."""
     from dosvotos.quality.freshness import summary_table
@@ -151,7 +157,8 @@ def report_quality(
 
     now = pd.Timestamp(fetched.fetched_at)
     market = bar_table.as_of(now), macro_tables.as_of(now), quarantine.as_of(now)
-    return render_quality(*market, macro.variables, now), summary_table(*market, macro.variables, now)
+    asked = *market, macro.variables, now, calendar
+    return render_quality(*asked), summary_table(*asked)
 
 
 def seal_acquisition(
@@ -162,6 +169,7 @@ def seal_acquisition(
     bar_table: BarTable,
     macro_tables: MacroTables,
     macro: MacroVariablesParams,
+    calendar: CalendarParams,
 ) -> AcquisitionRecord:
     """Record what was fetched, what is stored now, and how old it is."""
     outcomes = {outcome.subject: outcome for outcome in fetched.outcomes}
@@ -173,7 +181,7 @@ def seal_acquisition(
         extraction_hash=combine([digest_frame(bars), digest_frame(observations)]),
         source_hash=fetched.source_hash,
         extraction_timestamp=fetched.fetched_at,
-        bars=_bar_state(bar_table, fetched, outcomes[BARS], found.get(BARS, FindingCount())),
+        bars=_bar_state(bar_table, fetched, outcomes[BARS], found.get(BARS, FindingCount()), calendar),
         series=tuple(_series_states(macro_tables, fetched, macro.variables, outcomes, found)),
     )
 
@@ -183,9 +191,15 @@ def _count_findings(findings: pd.DataFrame) -> dict[str, FindingCount]:
     return {str(name): FindingCount.model_validate(found) for name, found in counts.to_dict("index").items()}
 
 
-def _bar_state(table: BarTable, fetched: FetchRecord, outcome: FetchOutcome, found: FindingCount) -> BarState:
+def _bar_state(
+    table: BarTable,
+    fetched: FetchRecord,
+    outcome: FetchOutcome,
+    found: FindingCount,
+    calendar: CalendarParams,
+) -> BarState:
     now = pd.Timestamp(fetched.fetched_at)
-    state, ended = table.state(now), last_ended_session(now)
+    state, ended = table.state(now), last_ended_session(now, calendar)
     last = session_dates(pd.DatetimeIndex([state.last]))[0] if state else None
     return BarState(
         source=outcome.source,
