@@ -22,6 +22,7 @@ from dosvotos.promotion.decision import MAX_NOTES, Decision
 from dosvotos.promotion.extra_backtests import request_backtest
 from dosvotos.promotion.reasons import Reason
 from dosvotos.promotion.report_files import read_extra_backtest, read_report
+from dosvotos.promotion.retracted import built_on_retracted
 from dosvotos.users import current_user, same_person
 from streamlit_app import queries
 from streamlit_app.identity import cast_vote
@@ -49,6 +50,8 @@ class Health(BaseModel):
     database: str
     schema_version: str | None
     pending: int
+    retracted_data: list[str]
+    """Production models and open proposals that are built on data retracted since."""
 
 
 class Experiment(BaseModel):
@@ -162,7 +165,14 @@ def health() -> Health:
     engine = queries.engine()
     present, _ = schema_versions(engine)
     pending = queries.count_pending(queries.proposals(), datetime.now(UTC))
-    return Health(status="ok", database=engine.dialect.name, schema_version=present, pending=pending)
+    retracted = [str(found) for found in built_on_retracted(engine)]
+    return Health(
+        status="ok",
+        database=engine.dialect.name,
+        schema_version=present,
+        pending=pending,
+        retracted_data=retracted,
+    )
 
 
 @router.get("/experiments")

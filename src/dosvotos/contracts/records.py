@@ -120,6 +120,8 @@ class AcquisitionRecord(Record):
     """Hash of the checked bars and observations."""
     source_hash: str
     extraction_timestamp: AwareDatetime
+    deliveries: tuple[int, ...] = ()
+    """What ``dosvotos data retract`` takes back; none if nothing came."""
     bars: BarState
     series: tuple[SeriesState, ...]
 

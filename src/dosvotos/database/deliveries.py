@@ -1,9 +1,9 @@
 """Deliveries: what came when and from where; a retraction is a further row, and the past stays as it was."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Row, Table, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, FromClause, Row, exists, func, insert, select, update
 
 from dosvotos.database.tables import data_quarantine, deliveries, macro_indicators, usdcop_m5_ohlcv
 from dosvotos.errors import DataError
@@ -11,6 +11,7 @@ from dosvotos.errors import DataError
 BEFORE_DELIVERIES: Final = 0
 """The id that rows stored before deliveries were told apart have, of every market."""
 MIN_REASON: Final = 20
+_BAR: Final = timedelta(minutes=5)
 DELIVERED_TABLES: Final = (usdcop_m5_ohlcv, *macro_indicators.values(), data_quarantine)
 END_OF_TIME: Final = datetime.max.replace(tzinfo=UTC)
 
@@ -30,6 +31,13 @@ def open_delivery(connection: Connection, instrument: str, feed: str, delivery: 
     """Append a delivery, whose rows are to be stored under the id returned."""
     row = {"instrument": instrument, "feed": feed, **delivery._asdict()}
     return int(connection.execute(insert(deliveries).values(row).returning(deliveries.c.id)).scalar_one())
+
+
+def open_deliveries(connection: Connection, instrument: str, feed: str, fetched_at: datetime) -> list[int]:
+    """List the deliveries of a market at a moment whose rows are not counted yet."""
+    t = deliveries
+    wanted = _concerns(instrument, feed) & (t.c.fetched_at == fetched_at) & t.c.rows.is_(None)
+    return list(connection.execute(select(t.c.id).where(wanted, t.c.retracts.is_(None))).scalars())
 
 
 def close_delivery(connection: Connection, delivery_id: int) -> dict[str, int]:
@@ -87,7 +95,7 @@ def retract(connection: Connection, delivery_id: int, reason: str, now: datetime
     return connection.execute(query).one()
 
 
-def not_retracted(table: Table, moment: datetime = END_OF_TIME) -> ColumnElement[bool]:
+def not_retracted(table: FromClause, moment: datetime = END_OF_TIME) -> ColumnElement[bool]:
     """Select the rows of a table whose delivery was not retracted by `moment`."""
     t = deliveries.alias("retractions")
     ids = select(t.c.retracts).where(t.c.retracts.is_not(None), t.c.fetched_at <= moment)
@@ -118,6 +126,39 @@ def retracted_after(connection: Connection, instrument: str, feed: str, moment: 
         .order_by(deliveries.c.id)
     )
     return list(connection.execute(query).all())
+
+
+def any_retraction(connection: Connection) -> bool:
+    """Tell whether anything was ever retracted."""
+    return _find(connection, deliveries.c.retracts.is_not(None)) is not None
+
+
+def sees_delivery(
+    connection: Connection, instrument: str, feed: str, delivery_id: int, moment: datetime, until: datetime
+) -> bool:
+    """Tell whether a history as known at `moment`, of bars opened by `until`, holds rows of a delivery.
+
+    A bar's row counts unless a later one had replaced it by then; of macro values every revision counts.
+    """
+    t = usdcop_m5_ohlcv
+    newer = t.alias("newer")
+    replaced = exists().where(
+        newer.c.instrument == t.c.instrument,
+        newer.c.feed == t.c.feed,
+        newer.c.timestamp == t.c.timestamp,
+        newer.c.fetched_at > t.c.fetched_at,
+        newer.c.fetched_at <= moment,
+        not_retracted(newer, moment),
+    )
+    seen = [(t, (t.c.timestamp <= until) & ~replaced)]
+    seen += [(table, table.c.published_at <= until + _BAR) for table in macro_indicators.values()]
+    for table, condition in seen:
+        own = (table.c.instrument == instrument) & (table.c.feed == feed)
+        known = own & (table.c.delivery_id == delivery_id) & (table.c.fetched_at <= moment)
+        query = select(table.c.delivery_id).where(known, not_retracted(table, moment), condition).limit(1)
+        if connection.execute(query).first() is not None:
+            return True
+    return False
 
 
 def taken_hashes(connection: Connection, instrument: str, feed: str) -> set[str]:

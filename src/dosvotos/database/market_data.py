@@ -11,7 +11,16 @@ from sqlalchemy import ColumnElement, Connection, Engine, Table, func, select
 
 from dosvotos.database.bulk import insert_frame, read_frame
 from dosvotos.database.connection import reading, writing
-from dosvotos.database.deliveries import BEFORE_DELIVERIES, count_retractions, not_retracted, retracted_at
+from dosvotos.database.deliveries import (
+    BEFORE_DELIVERIES,
+    Delivery,
+    close_delivery,
+    count_retractions,
+    not_retracted,
+    open_deliveries,
+    open_delivery,
+    retracted_at,
+)
 from dosvotos.database.tables import macro_indicators, usdcop_m5_ohlcv
 from dosvotos.errors import DataError
 from dosvotos.market.alignment import is_dated
@@ -83,6 +92,19 @@ class FeedTable(ABC):
         """Count the deliveries retracted by `moment`."""
         with reading(self.engine) as connection:
             return count_retractions(connection, self.instrument, self.feed, moment)
+
+    def open_delivery(self, delivery: Delivery) -> int:
+        """Append a delivery to this market, whose rows are to be stored under the id returned."""
+        with writing(self.engine) as connection:
+            return open_delivery(connection, self.instrument, self.feed, delivery)
+
+    def close_deliveries(self, fetched_at: datetime) -> tuple[int, ...]:
+        """Count what was stored of the deliveries fetched at a moment; gives their ids."""
+        with writing(self.engine) as connection:
+            ids = open_deliveries(connection, self.instrument, self.feed, fetched_at)
+            for delivery_id in ids:
+                close_delivery(connection, delivery_id)
+        return tuple(ids)
 
     def _refuse_moment(self, connection: Connection, fetched_at: datetime) -> None:
         """Refuse a moment at which a delivery was fetched that has been retracted since: its rows stay."""

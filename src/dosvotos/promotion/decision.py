@@ -25,6 +25,7 @@ from dosvotos.promotion.criteria import CriterionResult, criterion_text, failure
 from dosvotos.promotion.proposal import CONFIDENCE
 from dosvotos.promotion.reasons import explanation
 from dosvotos.promotion.report_files import check_reports
+from dosvotos.promotion.retracted import refuse_retracted_data
 from dosvotos.users import same_person
 
 MIN_REVIEW_NOTES = 20
@@ -110,6 +111,7 @@ def _carry_out(connection: Connection, proposal_id: int, vote: Vote, now: dateti
     _check_open(proposal, now)
     if approves:
         _check_may_approve(proposal, model, production_id, vote)
+        refuse_retracted_data(connection, proposal)
         stage = "production" if vote.promote_to_production else "shadow"
         epoch += stage == "production"
         _set_stage(connection, proposal, stage, epoch, now)

@@ -21,6 +21,7 @@ from dosvotos.contracts.records import (
     InjectedDefects,
     SeriesState,
 )
+from dosvotos.database.deliveries import BEFORE_DELIVERIES, Delivery
 from dosvotos.database.market_data import BarTable, MacroTables, StoredMarket
 from dosvotos.database.quarantine import QuarantineTable
 from dosvotos.errors import DataError
@@ -35,7 +36,7 @@ from dosvotos.sources.raw_market import RawMarket
 
 logger = logging.getLogger(__name__)
 
-Batch = tuple[pd.DataFrame, pd.Timestamp]
+Batch = tuple[pd.DataFrame, pd.Timestamp, int]
 
 
 def fetch_market(
@@ -136,11 +137,30 @@ def judge_market(
 
 
 def store_market(
-    bars: pd.DataFrame, observations: pd.DataFrame, findings: pd.DataFrame, fetched: FetchRecord
+    bars: pd.DataFrame,
+    observations: pd.DataFrame,
+    findings: pd.DataFrame,
+    fetched: FetchRecord,
+    acquisition: DataAcquisitionParams,
+    stored: StoredMarket,
 ) -> tuple[Batch, Batch, Batch]:
-    """Append what passed the checks, and the findings, to their tables."""
-    now = pd.Timestamp(fetched.fetched_at)
-    return (bars, now), (observations, now), (findings, now)
+    """Append what passed the checks, and the findings, to their tables, under one delivery."""
+    now, delivery_id = pd.Timestamp(fetched.fetched_at), BEFORE_DELIVERIES
+    if len(bars) or len(observations) or len(findings):
+        origin = _origin(fetched, acquisition)
+        delivery = Delivery(fetched.source, origin, fetched.fetched_at, fetched.source_hash)
+        delivery_id = stored.tables[0].open_delivery(delivery)
+    return (bars, now, delivery_id), (observations, now, delivery_id), (findings, now, delivery_id)
+
+
+def _origin(fetched: FetchRecord, acquisition: DataAcquisitionParams) -> str:
+    """Say where a delivery came from: the folder, the providers that answered, or the sample market."""
+    if fetched.source == "files":
+        return str(acquisition.folder)
+    if fetched.source == "sample":
+        return fetched.feed
+    sources = {name for outcome in fetched.outcomes if outcome.source for name in outcome.source.split(", ")}
+    return ", ".join(sorted(sources))
 
 
 def report_quality(
@@ -181,6 +201,7 @@ def seal_acquisition(
         extraction_hash=combine([digest_frame(bars), digest_frame(observations)]),
         source_hash=fetched.source_hash,
         extraction_timestamp=fetched.fetched_at,
+        deliveries=bar_table.close_deliveries(fetched.fetched_at),
         bars=_bar_state(bar_table, fetched, outcomes[BARS], found.get(BARS, FindingCount()), calendar),
         series=tuple(_series_states(macro_tables, fetched, macro.variables, outcomes, found)),
     )

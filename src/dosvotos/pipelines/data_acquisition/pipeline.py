@@ -37,7 +37,14 @@ def create_pipeline() -> Pipeline:
         ),
         named_node(
             nodes.store_market,
-            ["checked_bars", "checked_macro", "data_findings", "fetch_record"],
+            [
+                "checked_bars",
+                "checked_macro",
+                "data_findings",
+                "fetch_record",
+                "params:data_acquisition",
+                "stored_market",
+            ],
             ["usdcop_m5_ohlcv", "macro_indicators", "data_quarantine"],
         ),
         named_node(
