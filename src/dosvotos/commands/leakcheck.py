@@ -140,4 +140,9 @@ def conclusion(report: LeakReport) -> str:
     if report.clean:
         return f"clean: nothing saw the future in {made}"
     subjects = sorted({finding.subject for finding in report.findings()})
+    if not subjects:
+        return (
+            f"unproven: {', '.join(report.unproven)}: neither bars nor macro values moved it, or it had no "
+            f"value; nothing else saw the future in {made}"
+        )
     return f"not clean: {', '.join(subjects)} ({made})"

@@ -20,6 +20,7 @@ from dosvotos.database.deliveries import (
     open_deliveries,
     open_delivery,
     retracted_at,
+    taken_hashes,
 )
 from dosvotos.database.tables import macro_indicators, usdcop_m5_ohlcv
 from dosvotos.errors import DataError
@@ -105,6 +106,11 @@ class FeedTable(ABC):
             for delivery_id in ids:
                 close_delivery(connection, delivery_id)
         return tuple(ids)
+
+    def taken_hashes(self) -> frozenset[str]:
+        """List the hashes of all that was ever delivered to this market, retracted or not."""
+        with reading(self.engine) as connection:
+            return frozenset(taken_hashes(connection, self.instrument, self.feed))
 
     def _refuse_moment(self, connection: Connection, fetched_at: datetime) -> None:
         """Refuse a moment at which a delivery was fetched that has been retracted since: its rows stay."""

@@ -18,7 +18,9 @@ _CONTENT = ["rule", "severity", "subject", "at", "value", "source", "detail"]
 class QuarantineTable(FeedTable):
     """The findings about one instrument's data of a feed; each is written once."""
 
-    def store(self, findings: pd.DataFrame, found_at: datetime, delivery_id: int = BEFORE_DELIVERIES) -> int:
+    def store(
+        self, findings: pd.DataFrame, found_at: datetime, delivery_id: int | pd.Series = BEFORE_DELIVERIES
+    ) -> int:
         """Append the findings that are not known yet; gives their number.
 
         A finding of a delivery that was retracted is not known any more.
@@ -28,7 +30,7 @@ class QuarantineTable(FeedTable):
         findings : DataFrame
             rule, severity, subject, at (UTC), value (NaN where there is none), source, detail.
         found_at : datetime, timezone-aware
-        delivery_id : int
+        delivery_id : int or Series of int, index as `findings`
         """
         digests = [digest_json(list(map(str, row))) for row in findings[_CONTENT].itertuples(index=False)]
         with writing(self.engine) as connection:

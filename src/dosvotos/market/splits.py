@@ -1,7 +1,7 @@
 """Train, val and test by session with an embargo between them, once or walk-forward by fold."""
 
 from datetime import date
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -9,6 +9,11 @@ import pandas as pd
 from dosvotos.contracts.parameters import CalendarParams, DateRangesParams, Parameters, SplitsParams
 from dosvotos.errors import DataError
 from dosvotos.market.calendar import REGULAR, scheduled_sessions, session_dates
+
+WAYS_OUT: Final = (
+    "Either deliver bars of these dates (kedro run --pipelines data_acquisition; docs/data.md), or state other "
+    "date_ranges in conf/<experiment>/parameters.yml"
+)
 
 
 class Split(NamedTuple):
@@ -34,7 +39,10 @@ class Split(NamedTuple):
         days = session_dates(pd.DatetimeIndex(rows.index))
         chosen = rows[(days >= np.datetime64(self.first)) & (days <= np.datetime64(self.last))]
         if chosen.empty:
-            raise DataError(f"{self.name}: no bars between {self.first} and {self.last}")
+            stored = f"bars of {days.min()} to {days.max()} are stored" if len(days) else "no bars are stored"
+            raise DataError(
+                f"{self.name}: no bars between {self.first} and {self.last}; {stored}. {WAYS_OUT}"
+            )
         return chosen
 
 
@@ -84,7 +92,7 @@ def make_splits(
     """
     if test_end < dates.test.start:
         raise DataError(
-            f"test: starts {dates.test.start}, but the last complete session stored is {test_end}"
+            f"test: starts {dates.test.start}, but the last complete session stored is {test_end}. {WAYS_OUT}"
         )
     stated = {
         "train": Split("train", dates.train.start, dates.train.end, calendar),

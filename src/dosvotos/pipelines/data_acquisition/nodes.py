@@ -3,8 +3,9 @@
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from pydantic import SecretStr
@@ -17,6 +18,7 @@ from dosvotos.contracts.records import (
     BarState,
     FetchOutcome,
     FetchRecord,
+    FileRecord,
     FindingCount,
     InjectedDefects,
     SeriesState,
@@ -31,12 +33,15 @@ from dosvotos.quality.findings import BARS
 from dosvotos.simulation.hazards import MarketWithDefects, inject_hazards
 from dosvotos.simulation.market import simulate_market
 from dosvotos.sources.checks import check_market
-from dosvotos.sources.files import read_folder
+from dosvotos.sources.files import read_bars_file, read_folder
 from dosvotos.sources.raw_market import RawMarket
+
+if TYPE_CHECKING:
+    from dosvotos.sources.live import LiveMarket
 
 logger = logging.getLogger(__name__)
 
-Batch = tuple[pd.DataFrame, pd.Timestamp, int]
+Batch = tuple[pd.DataFrame, pd.Timestamp, int | pd.Series]
 
 
 def fetch_market(
@@ -49,8 +54,10 @@ def fetch_market(
 ) -> tuple[pd.DataFrame, pd.DataFrame, FetchRecord]:
     """Fetch bars and macro observations from the configured source, up to ``as_of``."""
     injected: tuple[InjectedDefects, ...] = ()
+    files: tuple[FileRecord, ...] = ()
     if acquisition.source == "live":
-        raw, outcomes = _fetch_live(acquisition, macro, stored, keys, calendar)
+        live = _fetch_live(acquisition, macro, stored, keys, calendar)
+        raw, outcomes, files = live.market, live.outcomes, live.files
     elif acquisition.source == "files":
         raw = read_folder(_folder(acquisition), acquisition.timezone, acquisition.mixed_timezone)
         outcomes = _all_from("files", macro)
@@ -69,6 +76,7 @@ def fetch_market(
         source_hash=combine([digest_frame(raw.bars), digest_frame(raw.macro)]),
         outcomes=tuple(outcomes),
         injected=injected,
+        files=files,
     )
     return raw.bars, raw.macro, fetched
 
@@ -79,7 +87,8 @@ def _fetch_live(
     stored: StoredMarket,
     keys: dict[str, SecretStr],
     calendar: CalendarParams,
-) -> tuple[RawMarket, list[FetchOutcome]]:
+) -> "LiveMarket":
+    from dosvotos.sources.folder_feed import FolderReader
     from dosvotos.sources.live import Watermarks, fetch_live
 
     if acquisition.live is None:
@@ -89,10 +98,11 @@ def _fetch_live(
     bars, series = bar_table.state(now), macro_tables.state(now)
     marks = Watermarks(bars and bars.last, {name: state.last_observation for name, state in series.items()})
     plain_keys = {name: key.get_secret_value() for name, key in keys.items()}
+    zones = {"timezone": acquisition.timezone, "mixed_timezone": acquisition.mixed_timezone}
+    folder = FolderReader(partial(read_bars_file, **zones), bar_table.taken_hashes())
     with _progress_bar(len(macro.variables)) as advance:
-        moment = pd.Timestamp(now)
-        fetched = fetch_live(macro.variables, acquisition.live, plain_keys, marks, moment, advance, calendar)
-    return fetched.market, fetched.outcomes
+        asked = macro.variables, acquisition.live, plain_keys, marks, pd.Timestamp(now), advance, calendar
+        return fetch_live(*asked, folder)
 
 
 def _count_injected(delivery: MarketWithDefects) -> tuple[InjectedDefects, ...]:
@@ -150,7 +160,22 @@ def store_market(
         origin = _origin(fetched, acquisition)
         delivery = Delivery(fetched.source, origin, fetched.fetched_at, fetched.source_hash)
         delivery_id = stored.tables[0].open_delivery(delivery)
-    return (bars, now, delivery_id), (observations, now, delivery_id), (findings, now, delivery_id)
+    of_bars, of_findings = delivery_id, delivery_id
+    if ids := _open_files(fetched, stored):
+        if "file" in bars:
+            of_bars = bars["file"].map(ids).fillna(delivery_id).astype(int)
+        of_folder = next(iter(ids.values())) if len(ids) == 1 else delivery_id
+        of_findings = findings["source"].map({"folder": of_folder}).fillna(delivery_id).astype(int)
+    return (bars, now, of_bars), (observations, now, delivery_id), (findings, now, of_findings)
+
+
+def _open_files(fetched: FetchRecord, stored: StoredMarket) -> dict[str, int]:
+    """Open a delivery for each file of a desk's own feed; gives its id by the file's name."""
+    ids = {}
+    for file in fetched.files:
+        delivery = Delivery("folder", file.name, fetched.fetched_at, file.source_hash)
+        ids[Path(file.name).name] = stored.tables[0].open_delivery(delivery)
+    return ids
 
 
 def _origin(fetched: FetchRecord, acquisition: DataAcquisitionParams) -> str:
