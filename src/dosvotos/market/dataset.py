@@ -41,8 +41,8 @@ def resolve_test_end(parameters: Parameters, bar_times: pd.DatetimeIndex) -> dat
     if len(bar_times) == 0:
         raise DataError(
             f"bars: none stored for {parameters.experiment.instrument}, feed {parameters.feed}; "
-            "run 'kedro run --pipelines data_acquisition' first, with source 'files' and a folder of yours, or "
-            "'live' (docs/data.md); or take an experiment on the sample market, such as --env demo"
+            "run 'kedro run --pipelines data_acquisition' first, with source 'files' and a folder of yours, "
+            "or 'live' (docs/data.md); or take an experiment on the sample market, such as --env demo"
         )
     last = last_complete_session(bar_times, parameters.calendar)
     stated = parameters.date_ranges.test.end

@@ -11,8 +11,8 @@ from dosvotos.errors import DataError
 from dosvotos.market.calendar import REGULAR, scheduled_sessions, session_dates
 
 WAYS_OUT: Final = (
-    "Either deliver bars of these dates (kedro run --pipelines data_acquisition; docs/data.md), or state other "
-    "date_ranges in conf/<experiment>/parameters.yml"
+    "Either deliver bars of these dates (kedro run --pipelines data_acquisition; docs/data.md), or state "
+    "other date_ranges in conf/<experiment>/parameters.yml"
 )
 
 
