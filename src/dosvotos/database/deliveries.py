@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, FromClause, Row, exists, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, FromClause, Row, Table, exists, func, insert, select, update
 
 from dosvotos.database.tables import data_quarantine, deliveries, macro_indicators, usdcop_m5_ohlcv
 from dosvotos.errors import DataError
@@ -150,7 +150,7 @@ def sees_delivery(
         newer.c.fetched_at <= moment,
         not_retracted(newer, moment),
     )
-    seen = [(t, (t.c.timestamp <= until) & ~replaced)]
+    seen: list[tuple[Table, ColumnElement[bool]]] = [(t, (t.c.timestamp <= until) & ~replaced)]
     seen += [(table, table.c.published_at <= until + _BAR) for table in macro_indicators.values()]
     for table, condition in seen:
         own = (table.c.instrument == instrument) & (table.c.feed == feed)

@@ -44,18 +44,19 @@ def closed_days(country: str, first_year: int, last_year: int) -> np.ndarray:
 
 def scheduled_sessions(start: date, end: date, calendar: CalendarParams = REGULAR) -> np.ndarray:
     """List the trading days from start to end, both included, as ``datetime64[D]`` Bogota dates."""
-    days = np.arange(np.datetime64(start, "D"), np.datetime64(end, "D") + 1)
-    return days[_is_session(days, calendar)]
+    days: np.ndarray = np.arange(np.datetime64(start, "D"), np.datetime64(end, "D") + 1)
+    scheduled: np.ndarray = days[_is_session(days, calendar)]
+    return scheduled
 
 
 def session_numbers(days: np.ndarray, calendar: CalendarParams = REGULAR) -> np.ndarray:
     """Count the scheduled sessions from 1970 to before each day (``datetime64[D]``), int64."""
     if len(days) == 0:
         return np.zeros(0, dtype=np.int64)
-    closed = closed_days_around(np.array([_EPOCH, days.max()]), BOGOTA)
-    numbers = np.busday_count(_EPOCH, days, holidays=closed)
+    regular_days = _business_days(int(days.max().astype("datetime64[Y]").astype(int)) + 1971)
+    numbers = np.busday_count(_EPOCH, days, busdaycal=regular_days)
     for day, exception in _exceptions(calendar):
-        regular = bool(np.is_busday(day, holidays=closed))
+        regular = bool(np.is_busday(day, busdaycal=regular_days))
         numbers += (days > day) * (int(not exception.closed) - int(regular))
     return numbers
 
@@ -83,6 +84,12 @@ def slot(bar_time: datetime) -> int:
     return index if on_grid and 0 <= index < BARS_PER_SESSION else -1
 
 
+def session_number(bar_time: datetime, calendar: CalendarParams = REGULAR) -> int:
+    """As `session_numbers`, of the date of one bar (timezone-aware)."""
+    day = np.datetime64(bar_time.astimezone(_BOGOTA).date(), "D")
+    return int(session_numbers(np.array([day]), calendar)[0])
+
+
 def in_session(bar_times: pd.DatetimeIndex, calendar: CalendarParams = REGULAR) -> np.ndarray:
     """Mask the bars that lie in a scheduled session, bool of shape (n_bars,)."""
     days, slot_numbers = session_dates(bar_times), slots(bar_times)
@@ -106,7 +113,7 @@ def session_slots(day: np.datetime64, calendar: CalendarParams = REGULAR) -> tup
 
 def session_bar_times(day: np.datetime64, calendar: CalendarParams = REGULAR) -> pd.DatetimeIndex:
     """List the bar opens of one session, UTC, 60 of them but for an exception's other hours."""
-    first, last = session_slots(np.datetime64(day, "D"), calendar)
+    first, last = session_slots(np.datetime64(pd.Timestamp(day).date(), "D"), calendar)
     start = pd.Timestamp(day).tz_localize(BOGOTA) + pd.Timedelta(minutes=_OPEN_MINUTE + 5 * first)
     return pd.date_range(start, periods=last - first + 1, freq=BAR).tz_convert("UTC")
 
@@ -184,6 +191,12 @@ def last_ended_session(now: pd.Timestamp, calendar: CalendarParams = REGULAR) ->
     ended = [day for day in days[-2:] if session_bar_times(day, calendar)[-1] + BAR <= now]
     last: date = ended[-1].astype(object)
     return last
+
+
+@cache
+def _business_days(last_year: int) -> np.busdaycalendar:
+    """Colombia's business days from 1970 to the end of a year."""
+    return np.busdaycalendar(holidays=closed_days("CO", 1970, last_year))
 
 
 def _exceptions(calendar: CalendarParams) -> list[tuple[np.datetime64, CalendarException]]:

@@ -8,7 +8,6 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
@@ -18,7 +17,7 @@ from dosvotos.contracts.parameters import CalendarParams
 from dosvotos.errors import LateDataError, LineageError
 from dosvotos.hashing import canonical_json, digest_arrays, digest_json
 from dosvotos.market.alignment import MacroState
-from dosvotos.market.calendar import LAST_SLOT, REGULAR, session_dates, session_numbers, slot
+from dosvotos.market.calendar import LAST_SLOT, REGULAR, session_number, slot
 from dosvotos.market.features.compute import check_order, update_features, update_features_by_bar
 from dosvotos.market.features.definition import COLUMNS, PERIODS, VARIABLES
 from dosvotos.market.features.inputs import (
@@ -235,8 +234,7 @@ class FeatureStream:
         """Number a bar's session; counted once a day."""
         if close_time // US_PER_DAY != self._day:
             self._day = close_time // US_PER_DAY
-            day = session_dates(pd.DatetimeIndex([opened]))
-            self._session = int(session_numbers(day, self.calendar)[0])
+            self._session = session_number(opened, self.calendar)
         return self._session
 
     def _cuts(self, close_time: np.ndarray) -> list[int]:

@@ -2,6 +2,7 @@
 
 from typing import Any, Final, NamedTuple
 
+import numpy as np
 from sqlalchemy import Connection, Engine, Row, select
 
 from dosvotos.contracts.experiment import ExperimentContract
@@ -81,7 +82,9 @@ def _behind(connection: Connection, subject: str, row: Row[Any]) -> list[BuiltOn
     if not any_retraction(connection) or (contract := _contract_of(connection, row)) is None:
         return []
     feed, as_of = contract.parameters.feed, contract.data_as_of
-    until = session_bar_times(contract.test_end, contract.parameters.calendar)[-1].to_pydatetime()
+    until = session_bar_times(np.datetime64(contract.test_end), contract.parameters.calendar)[
+        -1
+    ].to_pydatetime()
     found = []
     for retraction in retracted_after(connection, row.instrument, feed, as_of):
         if sees_delivery(connection, row.instrument, feed, retraction.retracts, as_of, until):

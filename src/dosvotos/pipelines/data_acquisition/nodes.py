@@ -98,8 +98,9 @@ def _fetch_live(
     bars, series = bar_table.state(now), macro_tables.state(now)
     marks = Watermarks(bars and bars.last, {name: state.last_observation for name, state in series.items()})
     plain_keys = {name: key.get_secret_value() for name, key in keys.items()}
-    zones = {"timezone": acquisition.timezone, "mixed_timezone": acquisition.mixed_timezone}
-    folder = FolderReader(partial(read_bars_file, **zones), bar_table.taken_hashes())
+    zone, mixed = acquisition.timezone, acquisition.mixed_timezone
+    read = partial(read_bars_file, timezone=zone, mixed_timezone=mixed)
+    folder = FolderReader(read, bar_table.taken_hashes())
     with _progress_bar(len(macro.variables)) as advance:
         asked = macro.variables, acquisition.live, plain_keys, marks, pd.Timestamp(now), advance, calendar
         return fetch_live(*asked, folder)
@@ -160,7 +161,8 @@ def store_market(
         origin = _origin(fetched, acquisition)
         delivery = Delivery(fetched.source, origin, fetched.fetched_at, fetched.source_hash)
         delivery_id = stored.tables[0].open_delivery(delivery)
-    of_bars, of_findings = delivery_id, delivery_id
+    of_bars: int | pd.Series = delivery_id
+    of_findings: int | pd.Series = delivery_id
     if ids := _open_files(fetched, stored):
         if "file" in bars:
             of_bars = bars["file"].map(ids).fillna(delivery_id).astype(int)
