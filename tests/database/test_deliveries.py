@@ -20,6 +20,7 @@ from dosvotos.database.market_data import BarTable, MacroTables
 from dosvotos.database.quarantine import QuarantineTable
 from dosvotos.database.tables import deliveries
 from dosvotos.errors import DataError
+from tests.database.migrating import upgrade_to
 from tests.database.test_market_data import CPI, DAY, FEED, VIX, bars, later, observations
 from tests.database.test_quarantine import findings
 
@@ -227,17 +228,9 @@ def test_a_change_of_a_bar_without_volume_names_the_column_that_changed(engine):
 
 
 def test_rows_of_an_older_schema_belong_to_before_deliveries_and_stay_append_only(tmp_path):
-    from alembic import command
-    from alembic.config import Config
-
-    from dosvotos.database.connection import _MIGRATIONS
-
     engine = make_engine(f"sqlite:///{tmp_path}/old.db")
-    config = Config()
-    config.set_main_option("script_location", str(_MIGRATIONS))
+    upgrade_to(engine, "0006")
     with writing(engine) as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0006")
         connection.execute(
             text(
                 "INSERT INTO usdcop_m5_ohlcv (instrument, feed, timestamp, fetched_at, open, high, low, "

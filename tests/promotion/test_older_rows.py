@@ -4,10 +4,11 @@ import pytest
 from sqlalchemy import text
 
 from dosvotos.contracts.records import ChainRecord, LinkRecord
-from dosvotos.database.connection import upgrade, writing
+from dosvotos.database.connection import writing
 from dosvotos.promotion.criteria import lineage_criterion
 from dosvotos.promotion.decision import veto
 from dosvotos.promotion.proposal import stored_criteria, stored_evidence
+from tests.database.migrating import upgrade_to
 from tests.promotion.test_proposal import chain_of
 from tests.proposal_fixtures import Desk
 
@@ -24,7 +25,7 @@ def test_rows_from_before_the_migration_have_no_criteria_and_keep_their_strings(
     with writing(desk.engine) as connection:
         connection.execute(text("ALTER TABLE promotion_proposals DROP COLUMN criteria"))
         connection.execute(text("UPDATE alembic_version SET version_num = '0005'"))
-    upgrade(desk.engine)
+    upgrade_to(desk.engine, "0006")
     row = desk.proposal(proposal_id)
     assert stored_criteria(row) is None and row.criteria_results == strings
 
