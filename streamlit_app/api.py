@@ -21,6 +21,7 @@ from dosvotos.promotion.criteria import CriterionResult
 from dosvotos.promotion.dossier import read_extra_backtest, read_report
 from dosvotos.promotion.extra_backtests import request_backtest
 from dosvotos.promotion.reasons import Reason, sentence
+from dosvotos.promotion.retracted import built_on_retracted
 from dosvotos.promotion.vote_rules import MAX_REASON, Decision
 from dosvotos.users import current_user, same_person
 from streamlit_app import queries
@@ -49,6 +50,8 @@ class Health(BaseModel):
     database: str
     schema_version: str | None
     pending: int
+    retracted_data: list[str]
+    """Production models and open proposals that are built on data retracted since."""
 
 
 class Experiment(BaseModel):
@@ -186,7 +189,14 @@ def health() -> Health:
     engine = queries.engine()
     present, _ = schema_versions(engine)
     pending = queries.count_pending(queries.proposals(), datetime.now(UTC))
-    return Health(status="ok", database=engine.dialect.name, schema_version=present, pending=pending)
+    retracted = [str(found) for found in built_on_retracted(engine)]
+    return Health(
+        status="ok",
+        database=engine.dialect.name,
+        schema_version=present,
+        pending=pending,
+        retracted_data=retracted,
+    )
 
 
 @router.get("/experiments")

@@ -1,5 +1,6 @@
 """What happens around every run: parameters and names checked, one task at a time, MLflow, stale data."""
 
+import logging
 from collections.abc import Callable, Collection, Iterable
 from contextlib import ExitStack, chdir
 from datetime import UTC, datetime
@@ -26,6 +27,9 @@ from dosvotos.database.connection import absolute_url, open_database
 from dosvotos.errors import ParameterError, RunLockedError, SelectionError, StaleDataError
 from dosvotos.promotion.floors import refuse_looser
 from dosvotos.promotion.gate_policy import packaged_policy
+from dosvotos.promotion.retracted import production_warnings
+
+logger = logging.getLogger(__name__)
 
 _ACQUISITION = "acquisition_record"
 _TRAINING = "training_record"
@@ -176,6 +180,17 @@ class FreshnessHooks:
         record: AcquisitionRecord = catalog.load(_ACQUISITION)
         if record.source == "live" and record.overdue:
             raise StaleDataError(describe_overdue(record))
+
+
+class RetractionHooks:
+    """Names a production model that is built on data retracted since, whatever command is run."""
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        """Warn in one line a model."""
+        url = context.config_loader["credentials"]["database"]["url"]
+        for line in production_warnings(absolute_url(url, context.project_path)):
+            logger.warning(line)
 
 
 def guard_runs(run_hooks: RunHooks) -> None:

@@ -135,8 +135,13 @@ def test_an_evening_bar_belongs_to_bogotas_day():
 
 def test_a_split_without_bars_is_an_error_with_its_name_and_dates():
     rows = pd.DataFrame({"close": np.arange(60.0)}, index=session_bar_times(np.datetime64("2024-07-02")))
-    with pytest.raises(DataError, match="test: no bars between 2024-07-03 and 2024-07-05"):
+    with pytest.raises(DataError, match="test: no bars between 2024-07-03 and 2024-07-05") as refused:
         Split("test", date(2024, 7, 3), date(2024, 7, 5)).select(rows)
+    message = str(refused.value)
+    assert "bars of 2024-07-02 to 2024-07-02 are stored" in message
+    assert "Either deliver bars of these dates" in message and "state other date_ranges" in message
+    with pytest.raises(DataError, match="no bars are stored"):
+        Split("test", date(2024, 7, 3), date(2024, 7, 5)).select(rows.iloc[:0])
 
 
 # ---- fold by fold

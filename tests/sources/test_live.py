@@ -210,7 +210,13 @@ def test_a_provider_that_is_off_says_how_to_turn_it_on(fakes, tmp_path):
 
 
 def test_the_documented_new_variable_needs_no_code(fakes, tmp_path):
-    text = (ROOT / "docs/data.md").read_text().split("```yaml\n")[1].split("```")[0]
+    text = (
+        (ROOT / "docs/data.md")
+        .read_text()
+        .split("### Adding a variable")[1]
+        .split("```yaml\n")[1]
+        .split("```")[0]
+    )
     ((name, entry),) = yaml.safe_load(text).items()
     fakes.variables = {**fakes.variables, name: MacroVariable.model_validate(entry)}
     with settings_of(fakes, tmp_path) as settings:

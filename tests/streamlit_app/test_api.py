@@ -43,6 +43,7 @@ def test_health_names_the_database_and_counts_what_waits(client, any_desk: Desk)
         "database": any_desk.engine.dialect.name,
         "schema_version": body["schema_version"],
         "pending": 2,
+        "retracted_data": [],
     }
     assert body["schema_version"]
 

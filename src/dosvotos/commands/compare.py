@@ -122,7 +122,7 @@ def _closes(engine: Engine, row: Row[Any], contract: ExperimentContract) -> pd.S
     parameters = contract.parameters
     bars = BarTable(engine, row.instrument, parameters.feed).as_of(contract.data_as_of)
     test = splits_of(parameters)["test"]
-    closes: pd.Series = test.select(select_bars(bars, test.last))["close"]
+    closes: pd.Series = test.select(select_bars(bars, test.last, parameters.calendar))["close"]
     return closes
 
 

@@ -53,10 +53,9 @@ def dataset_pipeline(contract: ExperimentContract) -> FeaturePipeline:
         stats = pd.DataFrame({"mean": norm_stats.mean, "std": norm_stats.std}, index=names)
         return Dataset(rows, scaled, stats)
 
-    embargo = contract.parameters.splits.embargo_sessions
-    return FeaturePipeline(
-        f"of {contract.contract_id}", partial(compute_features, contract), dataset, embargo, INPUTS_BY_FEATURE
-    )
+    embargo, calendar = contract.parameters.splits.embargo_sessions, contract.parameters.calendar
+    name, features = f"of {contract.contract_id}", partial(compute_features, contract)
+    return FeaturePipeline(name, features, dataset, embargo, INPUTS_BY_FEATURE, calendar=calendar)
 
 
 def load_experiment(parameters: Parameters) -> tuple[ExperimentContract, MarketHistory]:
@@ -144,4 +143,9 @@ def conclusion(report: LeakReport) -> str:
     if report.clean:
         return f"clean: nothing saw the future in {made}"
     subjects = sorted({finding.subject for finding in report.findings()})
+    if not subjects:
+        return (
+            f"unproven: {', '.join(report.unproven)}: neither bars nor macro values moved it, or it had no "
+            f"value; nothing else saw the future in {made}"
+        )
     return f"not clean: {', '.join(subjects)} ({made})"

@@ -25,6 +25,7 @@ from dosvotos.leakage.check import DEFAULT_PROBES
 from dosvotos.project import enter_root
 from dosvotos.promotion.audit import read_audit_log
 from dosvotos.promotion.audit_check import PROVES, PROVES_NOT, verify_audit
+from dosvotos.promotion.retracted import production_warnings
 from dosvotos.reports.leakcheck import render_leakcheck
 
 REPORTS: Final = Path("data/08_reporting")
@@ -50,6 +51,8 @@ def cli(ctx: click.Context) -> None:
     ctx.obj = Path.cwd()
     if "--help" not in sys.argv:
         enter_root()
+        for line in production_warnings(database_url()):
+            click.echo(f"warning: {line}", err=True)
 
 
 @cli.group()
@@ -67,6 +70,31 @@ def db_upgrade() -> None:
         return
     upgrade(engine)
     click.echo(f"schema upgraded from {before or 'empty'} to {wanted}")
+
+
+@cli.group()
+def data() -> None:
+    """What was delivered, and the way back from a wrong delivery."""
+
+
+@data.command("list")
+def data_list() -> None:
+    """List the deliveries: what came when and from where, and what became of it."""
+    from dosvotos.commands.data import print_deliveries
+
+    print_deliveries(open_existing(database_url()))
+
+
+@data.command("retract")
+@click.argument("delivery_id", type=click.IntRange(min=0), metavar="ID")
+@click.option("--reason", required=True, help="What is wrong with it, in at least 20 characters.")
+def data_retract(delivery_id: int, reason: str) -> None:
+    """Withdraw a delivery's rows from now on; what was known before stays as it was."""
+    from dosvotos.commands.data import retract_delivery
+
+    now = datetime.now(UTC)
+    for line in retract_delivery(open_existing(database_url()), delivery_id, reason, now):
+        click.echo(line)
 
 
 @cli.group()

@@ -10,6 +10,7 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    field_validator,
     model_validator,
 )
 
@@ -17,7 +18,7 @@ from dosvotos.contracts.features import FEATURE_VARIABLES
 from dosvotos.contracts.section import ClockTime, Day, Instant, Items, Section, Version
 
 Frequency = Literal["daily", "monthly", "quarterly"]
-BarProvider = Literal["twelvedata", "yahoo"]
+BarProvider = Literal["twelvedata", "yahoo", "folder"]
 WebProvider = Literal[
     "us_treasury", "fed_ddp", "bls", "cboe", "umich", "yahoo", "twelvedata", "suameca", "bcrp",
     "bcrp_html", "dane", "datos_gov_co", "fred",
@@ -140,7 +141,18 @@ class BarSource(Section):
     """Where one provider keeps the 5-minute bars."""
 
     provider: BarProvider
-    symbol: str
+    symbol: str | None = None
+    """The vendor's name of the pair; none for a folder."""
+    path: str | None = None
+    """For ``folder`` alone: where a desk's own files come in, each a delivery."""
+
+    @model_validator(mode="after")
+    def _says_where(self) -> Self:
+        is_folder = self.provider == "folder"
+        wanted, unwanted = ("path", "symbol") if is_folder else ("symbol", "path")
+        if not getattr(self, wanted) or getattr(self, unwanted) is not None:
+            raise ValueError(f"provider {self.provider} needs {wanted} and takes no {unwanted}")
+        return self
 
 
 class OverlapParams(Section):
@@ -157,7 +169,7 @@ class LiveParams(Section):
     start: Day
     """First session and observation of a full backfill."""
     bars: Annotated[Items[BarSource], Field(min_length=1)]
-    """In order of preference: where two have a bar, the first wins."""
+    """In order of preference: where two have a bar, the first wins. Each provider once."""
     overlap_days: OverlapParams
     attempts: PositiveInt
     """Tries a call before its provider counts as failed."""
@@ -167,6 +179,14 @@ class LiveParams(Section):
     drop_in_folder: str
     """Folder of the CSV files a person brings for variables without an API."""
     providers: dict[WebProvider, ProviderParams]
+
+    @field_validator("bars")
+    @classmethod
+    def _providers_differ(cls, bars: tuple[BarSource, ...]) -> tuple[BarSource, ...]:
+        names = [source.provider for source in bars]
+        if len(set(names)) < len(names):
+            raise ValueError(f"each provider once, were {names}")
+        return bars
 
 
 class DataAcquisitionParams(Section):

@@ -37,7 +37,8 @@ class ExperimentContract(BaseModel):
     Notes
     -----
     `config_hash` covers the resolved and fully defaulted parameters (`frozen_config`); `test_end` and
-    `data_as_of` are settled when the contract is made and stand beside the hash.
+    `data_as_of` are settled when the contract is made and stand beside the hash. Later exceptions of the
+    calendar change neither.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
@@ -243,7 +244,7 @@ def check_draft(draft: ExperimentContract, expected: ExperimentContract) -> None
 
 
 def _check_same(contract: ExperimentContract, present: dict[str, Any], stated: dict[str, Any] | None) -> None:
-    if digest_json(present) == contract.config_hash or _reads_as(contract, present):
+    if _compared(present) == _compared(contract.frozen_config) or _reads_as(contract, present):
         return
     name = f"{contract.contract_id} version {contract.contract_version} is frozen and"
     differences = _differences(contract.frozen_config, present)
@@ -262,13 +263,18 @@ def _check_same(contract: ExperimentContract, present: dict[str, Any], stated: d
 def _reads_as(contract: ExperimentContract, present: dict[str, Any]) -> bool:
     """Whether an older contract, read by this version, has these parameters."""
     try:
-        return contract.schema_version < SCHEMA and contract.present_config == present
+        return contract.schema_version < SCHEMA and _compared(contract.present_config) == _compared(present)
     except ContractError:
         return False
 
 
+def _compared(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What a contract is held to: later exceptions of the calendar refuse no frozen one."""
+    return {section: values for section, values in config.items() if section != "calendar"}
+
+
 def _differences(frozen: Mapping[str, Any], present: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    then, now = flatten(frozen), flatten(present)
+    then, now = flatten(_compared(frozen)), flatten(_compared(present))
     both = ((n, then.get(n, _ABSENT), now.get(n, _ABSENT)) for n in sorted(then.keys() | now.keys()))
     return {name: (old, new) for name, old, new in both if old != new}
 

@@ -5,6 +5,7 @@ their unit in their name; dates are inclusive Bogota sessions.
 """
 
 from collections.abc import Mapping
+from datetime import time
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal, Self, get_args
 
@@ -23,7 +24,7 @@ from pydantic import (
 )
 
 from dosvotos.contracts.acquisition import DataAcquisitionParams, MacroVariablesParams
-from dosvotos.contracts.section import Day, Fraction, Items, Section, Version
+from dosvotos.contracts.section import ClockTime, Day, Fraction, Items, Section, Version
 from dosvotos.errors import ParameterError
 from dosvotos.hashing import digest_json, short
 from dosvotos.plain_text import check_text
@@ -121,6 +122,43 @@ class DateRangesParams(Section):
         if not self.val.end < self.test.start:
             raise ValueError(f"test starts {self.test.start}, val ends {self.val.end}: overlap")
         return self
+
+
+class CalendarException(Section):
+    """A date on which the market keeps other hours than the calendar says, or none."""
+
+    reason: Annotated[str, Field(min_length=1)]
+    closed: bool = False
+    opens: ClockTime | None = None
+    """Bogota, on the five-minute grid from 08:00."""
+    closes: ClockTime | None = None
+    """The end of its last bar, at 13:00 at the latest."""
+
+    @model_validator(mode="after")
+    def _closed_or_open(self) -> Self:
+        if self.closed != (self.opens is None and self.closes is None):
+            raise ValueError("state either closed: true, or both opens and closes")
+        if not self.closed:
+            if self.opens is None or self.closes is None:
+                raise ValueError("opens and closes belong together")
+            if not time(8) <= self.opens < self.closes <= time(13):
+                raise ValueError(f"must open before it closes, within 08:00 to 13:00, was {self.hours}")
+            if any(at.minute % 5 or at.second or at.microsecond for at in (self.opens, self.closes)):
+                raise ValueError(f"must open and close on the five-minute grid, was {self.hours}")
+        return self
+
+    @property
+    def hours(self) -> str:
+        """``08:00 to 12:00``."""
+        return f"{self.opens:%H:%M} to {self.closes:%H:%M}"
+
+
+class CalendarParams(Section):
+    """The sessions of CTR-DATE-001 that differ from the calendar; frozen with a contract, never compared."""
+
+    version: Version = "1.0.0"
+    exceptions: dict[Day, CalendarException] = {}
+    """By Bogota date."""
 
 
 class SuccessCriteriaParams(Section):
@@ -389,6 +427,7 @@ class Parameters(Section):
     data_acquisition: DataAcquisitionParams
     sample_market: SampleMarketParams
     date_ranges: DateRangesParams
+    calendar: CalendarParams = CalendarParams()
     macro_variables: MacroVariablesParams
     quality_thresholds: QualityThresholdsParams
     features: FeaturesParams

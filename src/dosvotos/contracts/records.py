@@ -83,6 +83,14 @@ class InjectedDefects(Record):
     """Bars or observations changed, added or left out."""
 
 
+class FileRecord(Record):
+    """L0: a file of a desk's own feed that was taken."""
+
+    name: str
+    source_hash: str
+    """Of its bytes."""
+
+
 class FetchRecord(Record):
     """L0: which source answered, for which market, and when."""
 
@@ -94,6 +102,8 @@ class FetchRecord(Record):
     outcomes: tuple[FetchOutcome, ...]
     injected: tuple[InjectedDefects, ...] = ()
     """Defects of a sample market, by kind; none of real data."""
+    files: tuple[FileRecord, ...] = ()
+    """New files of a folder that bars come in; each is a delivery."""
 
 
 class FindingCount(Record):
@@ -151,6 +161,8 @@ class AcquisitionRecord(Record):
     """Hash of the checked bars and observations."""
     source_hash: str
     extraction_timestamp: AwareDatetime
+    deliveries: tuple[int, ...] = ()
+    """What ``dosvotos data retract`` takes back; none if nothing came."""
     bars: BarState
     series: tuple[SeriesState, ...]
 

@@ -17,6 +17,7 @@ APPEND_ONLY: Final = (
     "macro_indicators_monthly",
     "macro_indicators_quarterly",
     "data_quarantine",
+    "deliveries",
     "approval_audit_log",
     "ledger_genesis",
     "oos_trials",
@@ -24,7 +25,7 @@ APPEND_ONLY: Final = (
     "inference_features_5m",
     "trading_signals",
 )
-FILLED_ONCE: Final = {"oos_trials": "daily_returns"}
+FILLED_ONCE: Final = {"oos_trials": "daily_returns", "deliveries": "rows"}
 """The one column of a table that may go from NULL to a value, once."""
 SINGLE_ROW: Final = ("ledger_genesis",)
 """Tables that take no row after their first."""

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sqlalchemy import Connection, Date, Select, String, Table, type_coerce
+from sqlalchemy import Connection, Date, Float, Select, String, Table, type_coerce
 
 from dosvotos.database.tables import UTCDateTime
 
@@ -38,6 +38,8 @@ def read_frame(connection: Connection, query: Select[Any]) -> pd.DataFrame:
             written = "%Y-%m-%d %H:%M:%S.%f" if is_sqlite else None
             times = pd.to_datetime(frame[column.name], utc=True, format=written)
             frame[column.name] = times.astype("datetime64[us, UTC]")
+        elif isinstance(column.type, Float):
+            frame[column.name] = frame[column.name].astype(float)
         elif _is_time(column) and is_sqlite:
             frame[column.name] = pd.to_datetime(frame[column.name], format="%Y-%m-%d").dt.date
     return frame
@@ -82,4 +84,6 @@ def _holds_dates(column: pd.Series) -> bool:
 def _plain(column: pd.Series) -> list[Any]:
     """Python values, None where there is none."""
     values: list[Any] = column.tolist()
+    if not column.hasnans:
+        return values
     return [None if gone else value for value, gone in zip(values, column.isna(), strict=True)]

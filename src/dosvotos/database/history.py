@@ -26,7 +26,7 @@ def stored_history(
         If a variable behind a feature has no observation at all.
     """
     bars, macro = _of_feed(bars, parameters.feed), _of_feed(macro, parameters.feed)
-    known = select_bars(bars.as_of(moment), last)
+    known = select_bars(bars.as_of(moment), last, parameters.calendar)
     return MarketHistory(known, select_macro(macro.as_of(moment), known, parameters.macro_variables))
 
 

@@ -11,6 +11,17 @@ from sqlalchemy import ColumnElement, Connection, Engine, Table, func, select
 
 from dosvotos.database.bulk import insert_frame, read_frame
 from dosvotos.database.connection import reading, writing
+from dosvotos.database.deliveries import (
+    BEFORE_DELIVERIES,
+    Delivery,
+    close_delivery,
+    count_retractions,
+    not_retracted,
+    open_deliveries,
+    open_delivery,
+    retracted_at,
+    taken_hashes,
+)
 from dosvotos.database.tables import macro_indicators, usdcop_m5_ohlcv
 from dosvotos.errors import DataError
 from dosvotos.market.alignment import is_dated
@@ -72,7 +83,42 @@ class FeedTable(ABC):
         return (table.c.instrument == self.instrument) & (table.c.feed == self.feed)
 
     def _known(self, table: Table, moment: datetime) -> ColumnElement[bool]:
-        return self._own(table) & (table.c.fetched_at <= moment)
+        return self._own(table) & (table.c.fetched_at <= moment) & not_retracted(table, moment)
+
+    def _standing(self, table: Table) -> ColumnElement[bool]:
+        """Whatever has been stored and not been retracted by now."""
+        return self._own(table) & not_retracted(table)
+
+    def retractions(self, moment: datetime) -> int:
+        """Count the deliveries retracted by `moment`."""
+        with reading(self.engine) as connection:
+            return count_retractions(connection, self.instrument, self.feed, moment)
+
+    def open_delivery(self, delivery: Delivery) -> int:
+        """Append a delivery to this market, whose rows are to be stored under the id returned."""
+        with writing(self.engine) as connection:
+            return open_delivery(connection, self.instrument, self.feed, delivery)
+
+    def close_deliveries(self, fetched_at: datetime) -> tuple[int, ...]:
+        """Count what was stored of the deliveries fetched at a moment; gives their ids."""
+        with writing(self.engine) as connection:
+            ids = open_deliveries(connection, self.instrument, self.feed, fetched_at)
+            for delivery_id in ids:
+                close_delivery(connection, delivery_id)
+        return tuple(ids)
+
+    def taken_hashes(self) -> frozenset[str]:
+        """List the hashes of all that was ever delivered to this market, retracted or not."""
+        with reading(self.engine) as connection:
+            return frozenset(taken_hashes(connection, self.instrument, self.feed))
+
+    def _refuse_moment(self, connection: Connection, fetched_at: datetime) -> None:
+        """Refuse a moment at which a delivery was fetched that has been retracted since: its rows stay."""
+        if (gone := retracted_at(connection, self.instrument, self.feed, fetched_at)) is not None:
+            raise DataError(
+                f"as_of: {fetched_at} is the moment of delivery {gone.id}, which was retracted; run with a "
+                "later as_of"
+            )
 
     def __repr__(self) -> str:
         return (
@@ -86,28 +132,33 @@ class BarTable(FeedTable):
 
     _values: ClassVar = ["open", "high", "low", "close", "volume"]
 
-    def store(self, bars: pd.DataFrame, fetched_at: datetime) -> Stored:
+    def store(
+        self, bars: pd.DataFrame, fetched_at: datetime, delivery_id: int | pd.Series = BEFORE_DELIVERIES
+    ) -> Stored:
         """Append bars that are new, or that their own source has changed.
 
         Parameters
         ----------
         bars : DataFrame
-            timestamp (bar open, UTC, unique), open, high, low, close, volume, source.
+            timestamp (bar open, UTC, unique), open, high, low, close, volume (may be NaN), source.
         fetched_at : datetime, timezone-aware
+        delivery_id : int or Series of int, index as `bars`
 
         Raises
         ------
         DataError
             If a bar changes at a moment at which, or before which, it was already stored; nothing is written.
         """
-        table, ordered = usdcop_m5_ohlcv, bars.sort_values("timestamp", kind="stable")
+        table = usdcop_m5_ohlcv
+        ordered = bars.assign(delivery_id=delivery_id).sort_values("timestamp", kind="stable")
         columns = ["timestamp", *self._values, "source", "fetched_at"]
         counts = [Stored(0, 0, 0)]
         with writing(self.engine) as connection:
+            self._refuse_moment(connection, fetched_at)
             for start in range(0, len(ordered), _CHUNK):
                 part = ordered.iloc[start : start + _CHUNK]
                 span = table.c.timestamp.between(part["timestamp"].iloc[0], part["timestamp"].iloc[-1])
-                known = _read(connection, table, self._own(table) & span, columns)
+                known = _read(connection, table, self._standing(table) & span, columns)
                 batch = part.assign(
                     instrument=self.instrument, feed=self.feed, fetched_at=pd.Timestamp(fetched_at)
                 )
@@ -164,7 +215,9 @@ class BarTable(FeedTable):
 class MacroTables(FeedTable):
     """The macro observations of one instrument and feed, a table each frequency."""
 
-    def store(self, observations: pd.DataFrame, fetched_at: datetime) -> Stored:
+    def store(
+        self, observations: pd.DataFrame, fetched_at: datetime, delivery_id: int = BEFORE_DELIVERIES
+    ) -> Stored:
         """Append observations that are new, or that their own source has revised.
 
         A revision becomes known when it is fetched, unless its vendor dates it.
@@ -175,19 +228,22 @@ class MacroTables(FeedTable):
             variable, frequency, observation_date, value, published_at (UTC), vintage, source. Several rows
             of an observation differ in vintage, each an ISO date.
         fetched_at : datetime, timezone-aware
+        delivery_id : int
         """
         now, counts = pd.Timestamp(fetched_at), [Stored(0, 0, 0)]
         keys, columns = ["variable", "observation_date"], ["value", "vintage", "source", "fetched_at"]
         with writing(self.engine) as connection:
+            self._refuse_moment(connection, fetched_at)
             for frequency, table in macro_indicators.items():
                 rows = observations[observations["frequency"] == frequency]
                 if rows.empty:
                     continue
-                known = _read(connection, table, self._own(table), [*keys, *columns])
+                known = _read(connection, table, self._standing(table), [*keys, *columns])
                 known, rows = (part.assign(revision_key=_revision_key(part)) for part in (known, rows))
                 batch = rows.assign(
                     instrument=self.instrument,
                     feed=self.feed,
+                    delivery_id=delivery_id,
                     fetched_at=now,
                     published_at=_known_from(rows, known, [*keys, "revision_key"], now),
                 )
@@ -333,7 +389,8 @@ def _append(
     latest = known.drop_duplicates(keys, keep="last")[[*keys, *values, "source", "fetched_at"]]
     both = rows.merge(latest, how="left", on=keys, suffixes=("", "_known"), indicator=True)
     is_new = (both["_merge"] == "left_only").to_numpy()
-    changed = both[values].to_numpy() != both[[f"{v}_known" for v in values]].to_numpy()
+    given, stored = (both[[f"{v}{end}" for v in values]].to_numpy(float) for end in ("", "_known"))
+    changed = (given != stored) & ~(np.isnan(given) & np.isnan(stored))
     differs = ~is_new & changed.any(axis=1)
     same_source = (both["source"] == both["source_known"]).to_numpy(bool)
     revised = differs & same_source
@@ -344,8 +401,12 @@ def _append(
     return Stored(int(is_new.sum()), int(revised.sum()), int((differs & ~same_source).sum()))
 
 
+def _same(value: float, stored: float) -> bool:
+    return value == stored or bool(np.isnan(value) and np.isnan(stored))
+
+
 def _describe_change(row: Any, keys: list[str], values: list[str]) -> str:
-    name = next(v for v in values if row[v] != row[f"{v}_known"])
+    name = next(v for v in values if not _same(row[v], row[f"{v}_known"]))
     return (
         f"{', '.join(f'{key} {row[key]}' for key in keys if row[key] != '')}: {name} changes from "
         f"{row[f'{name}_known']} to {row[name]}, but as_of {row['fetched_at']} is not after "

@@ -88,6 +88,31 @@ experiment_contracts = sa.Table(
     sa.UniqueConstraint("contract_id", "contract_version"),
 )
 
+deliveries = sa.Table(
+    "deliveries",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("instrument", sa.String(20), nullable=False),
+    sa.Column("feed", sa.String(64), nullable=False),
+    sa.Column("source", sa.String(64), nullable=False),
+    sa.Column("origin", sa.Text, nullable=False),
+    sa.Column("fetched_at", UTCDateTime, nullable=False),
+    sa.Column("source_hash", sa.String(64)),
+    sa.Column("rows", _json()),
+    sa.Column("reason", sa.Text),
+    sa.Column("retracts", sa.Integer, sa.ForeignKey("deliveries.id")),
+    sa.UniqueConstraint("retracts"),
+    sa.CheckConstraint("(retracts IS NULL) = (reason IS NULL)", name="retraction_has_reason"),
+)
+"""What came when and from where; `rows` counts what was stored of it by table, written once. A row with
+`retracts` withdraws that delivery from its `fetched_at` on. Row 0 stands for all before deliveries."""
+
+
+def _delivery_id() -> sa.Column[int]:
+    """The delivery a row came with; no foreign key, which would be looked up for each of a million rows."""
+    return sa.Column("delivery_id", sa.Integer, nullable=False, server_default="0")
+
+
 usdcop_m5_ohlcv = sa.Table(
     "usdcop_m5_ohlcv",
     metadata,
@@ -99,8 +124,9 @@ usdcop_m5_ohlcv = sa.Table(
     sa.Column("high", sa.Float, nullable=False),
     sa.Column("low", sa.Float, nullable=False),
     sa.Column("close", sa.Float, nullable=False),
-    sa.Column("volume", sa.Float, nullable=False),
+    sa.Column("volume", sa.Float),
     sa.Column("source", sa.String(64), nullable=False),
+    _delivery_id(),
 )
 
 
@@ -117,6 +143,7 @@ def _macro_table(frequency: str) -> sa.Table:
         sa.Column("value", sa.Float, nullable=False),
         sa.Column("published_at", UTCDateTime, nullable=False),
         sa.Column("source", sa.String(64), nullable=False),
+        _delivery_id(),
     )
 
 
@@ -136,6 +163,7 @@ data_quarantine = sa.Table(
     sa.Column("source", sa.String(64), nullable=False),
     sa.Column("detail", sa.Text, nullable=False),
     sa.Column("found_at", UTCDateTime, nullable=False),
+    _delivery_id(),
     _one_of("severity", ("quarantined", "reported"), "severity_known"),
 )
 """What is wrong or odd in the data that came: `at` is the bar's open, or midnight UTC of the observation;

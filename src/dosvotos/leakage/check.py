@@ -11,6 +11,7 @@ from numpy.random import Generator
 from dosvotos.contracts.acquisition import MacroVariable
 from dosvotos.errors import DataError
 from dosvotos.leakage import dataset_probes, future_probes, input_probes, publication_probes
+from dosvotos.leakage.fresh_process import FirstCall, call_first_on_cut_history
 from dosvotos.leakage.perturbations import slice_history, stress_history
 from dosvotos.leakage.pipeline import BARS, CLOCK, FeaturePipeline, Features
 from dosvotos.leakage.probe_bars import BAR_CHOICES, ProbeContext
@@ -46,6 +47,7 @@ def check_leaks(
     Parameters
     ----------
     pipeline : FeaturePipeline
+        Not called in this process before, or what it kept from then is not noticed.
     history : MarketHistory
         Session bars and observations, as the user of the code has them.
     variables : mapping of MacroVariable by name
@@ -68,10 +70,12 @@ def check_leaks(
     if len(np.unique(session_dates(pd.DatetimeIndex(history.bars.index)))) < 3:
         raise DataError(f"leakcheck: needs at least 3 sessions of bars, found {len(history.bars)} bars")
     rng = np.random.default_rng(seed)
+    first_call = FirstCall(pipeline)
     features = pipeline.compute(history)
     log = ProbeLog(pipeline, features.names, pd.DataFrame(features.values).std().fillna(0.0).to_numpy())
     input_probes.check_extra_rows(log, features)
     input_probes.check_repeatability(log, features, log.compute(history))
+    call_first_on_cut_history(log, first_call, history, features, np.random.default_rng(seed))
     dataset = None if pipeline.dataset is None else pipeline.dataset(features.frame())
     split_ends = [] if dataset is None else [rows.index.max() for rows in dataset.rows.values()]
     runner = _ProbeRunner(log, history, features, variables, split_ends, rng)

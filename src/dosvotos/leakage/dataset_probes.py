@@ -27,7 +27,8 @@ def check_splits(log: ProbeLog, dataset: Dataset) -> None:
             log.add_finding(subject, "overlap", start, detail)
             continue
         first, last = session_dates(pd.DatetimeIndex([end, start]))
-        between = len(scheduled_sessions(first.astype(object), last.astype(object))) - 2
+        days = first.astype(object), last.astype(object)
+        between = len(scheduled_sessions(*days, log.pipeline.calendar)) - 2
         if between < log.pipeline.embargo_sessions:
             detail = (
                 f"{between} sessions lie between {earlier}, which ends {format_time(end)}, and {later}, "

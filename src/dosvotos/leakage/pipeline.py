@@ -7,8 +7,9 @@ from typing import Final, NamedTuple
 import numpy as np
 import pandas as pd
 
-from dosvotos.contracts.parameters import Parameters
+from dosvotos.contracts.parameters import CalendarParams, Parameters
 from dosvotos.errors import DataError
+from dosvotos.market.calendar import REGULAR
 from dosvotos.market.features import MarketHistory
 from dosvotos.market.splits import splits_of
 
@@ -68,6 +69,8 @@ class FeaturePipeline:
         are not declared, the inputs are only reported.
     tolerance : float
         Share of a feature's standard deviation that counts as equal; 0 is bit for bit.
+    calendar : CalendarParams
+        Which sessions count for the embargo.
     """
 
     name: str
@@ -76,6 +79,7 @@ class FeaturePipeline:
     embargo_sessions: int = 0
     inputs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     tolerance: float = 0.0
+    calendar: CalendarParams = REGULAR
 
     def compute(self, history: MarketHistory, names: tuple[str, ...] | None = None) -> Features:
         """Compute the features of a copy of a history; with `names`, exactly those, all NaN if not returned.
@@ -132,4 +136,6 @@ def pipeline_from_function(
         return Dataset(rows, scaled, stats)
 
     embargo = parameters.splits.embargo_sessions
-    return FeaturePipeline(name, features, dataset, embargo, tolerance=tolerance)
+    return FeaturePipeline(
+        name, features, dataset, embargo, tolerance=tolerance, calendar=parameters.calendar
+    )

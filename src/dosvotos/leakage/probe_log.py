@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from dosvotos.contracts.features import FEATURE_VARIABLES
-from dosvotos.leakage.pipeline import FeaturePipeline, Features
+from dosvotos.leakage.pipeline import CLOCK, FeaturePipeline, Features
 from dosvotos.leakage.report import FeatureReport, Finding
 from dosvotos.market.features import MarketHistory
 
@@ -104,6 +104,7 @@ class ProbeLog:
                 feature=name,
                 probes=self.comparisons[name],
                 inputs=tuple(sorted(self.inputs.get(name, ()))),
+                is_clock=self.pipeline.inputs.get(name) == (CLOCK,),
                 findings=tuple(f for (subject, _), f in self.findings.items() if subject == name),
             )
             for name in self.names

@@ -8,6 +8,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 RULES: Final = {
     "future": "sees what was not yet known",
+    "kept": "depends on what the first call of its process saw",
     "stale": "is carried past a value's limit",
     "filled": "depends on bars that do not exist",
     "late": "sees a publication later, or longer, than it should",
@@ -50,14 +51,21 @@ class FeatureReport(_Record):
     """Probes in which it had a value to compare."""
     inputs: tuple[str, ...]
     """Inputs that were seen to move it: ``bars``, ``clock``, variables."""
+    is_clock: bool = False
+    """Whether it is declared to depend on the bars' times alone."""
     findings: tuple[Finding, ...] = ()
 
     @property
     def verdict(self) -> str:
-        """``clean``, ``unproven`` if no probe could compare a value, or the first violated rule."""
+        """``clean``, the first violated rule, or ``unproven``.
+
+        A feature is unproven if no probe could compare a value, or if neither bars nor macro values moved it:
+        whatever it is made of, nothing of that was perturbed.
+        """
         if self.findings:
             return self.findings[0].rule
-        return "clean" if self.probes else "unproven"
+        is_moved = self.is_clock or any(name != "clock" for name in self.inputs)
+        return "clean" if self.probes and is_moved else "unproven"
 
 
 class LeakReport(_Record):
@@ -78,8 +86,13 @@ class LeakReport(_Record):
 
     @property
     def clean(self) -> bool:
-        """Whether there is no finding."""
-        return not self.findings()
+        """Whether there is no finding, and no feature about which nothing was proven."""
+        return not self.findings() and not self.unproven
+
+    @property
+    def unproven(self) -> tuple[str, ...]:
+        """The features that no probe says anything about."""
+        return tuple(one.feature for one in self.features if one.verdict == "unproven")
 
     def findings(self) -> tuple[Finding, ...]:
         """Return all findings, those of features first."""

@@ -126,7 +126,7 @@ def make_dataset_record(
     name, variables = contract.experiment_name, contract.parameters.macro_variables.variables
     splits, parts = splits_of(contract.parameters), dict[str, SplitRecord]()
     for split, of_split in rows.items():
-        reasons = missing_reasons(of_split, history, variables)
+        reasons = missing_reasons(of_split, history, variables, contract.parameters.calendar)
         parts[split] = describe_split(splits[split], of_split, reasons, f"DS_{name}_{split}.parquet")
     complete = sum(part.complete_rows for part in parts.values())
     return DatasetRecord(

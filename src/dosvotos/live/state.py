@@ -45,6 +45,8 @@ class Watermark(NamedTuple):
     """Stored rows of bars up to the stream's last one, revisions included."""
     macro_rows: int
     """Stored rows of VARIABLES published by that bar's close."""
+    retractions: int
+    """Deliveries retracted by `read_at`."""
 
 
 def catch_up(saved: bytes | None, parameters: Parameters, market: MarketView) -> tuple[FeatureStream, bytes]:
@@ -71,7 +73,8 @@ def catch_up(saved: bytes | None, parameters: Parameters, market: MarketView) ->
 
 
 def _empty_stream(parameters: Parameters) -> FeatureStream:
-    return FeatureStream(parameters.macro_variables.variables, parameters.features.range_source)
+    variables, source = parameters.macro_variables.variables, parameters.features.range_source
+    return FeatureStream(variables, source, parameters.calendar)
 
 
 def _add_rows_since(watermark: Watermark, stream: FeatureStream, market: MarketView) -> Watermark:
@@ -79,6 +82,10 @@ def _add_rows_since(watermark: Watermark, stream: FeatureStream, market: MarketV
     read_at = to_timestamp(watermark.read_at)
     if watermark.scope != market.scope:
         raise LineageError(f"feature state: is of {watermark.scope}, needed is {market.scope}")
+    if (retractions := market.bars.retractions(market.now)) != watermark.retractions:
+        raise LateDataError(
+            f"database: {retractions} deliveries are retracted, at the last tick {watermark.retractions} were"
+        )
     if read_at > market.now:
         raise LateDataError(f"as_of: {market.now} lies before the last tick's, {read_at}")
     if _count_rows(stream, market) != (watermark.bar_rows, watermark.macro_rows):
@@ -128,12 +135,14 @@ def _add_rows(stream: FeatureStream, market: MarketView, bar_rows: int, macro_ro
     if last_close is not None:
         _refuse_dated_vintages(macro, market)
     latest = bars.drop_duplicates("timestamp", keep="last").set_index("timestamp")
-    session = latest[in_session(pd.DatetimeIndex(latest.index))]
-    stream.add_bars(bar_arrays(session, stream.range_source), publication_arrays(prefer_dated(macro)))
+    session = latest[in_session(pd.DatetimeIndex(latest.index), stream.calendar)]
+    bar_values = bar_arrays(session, stream.range_source, stream.calendar)
+    stream.add_bars(bar_values, publication_arrays(prefer_dated(macro)))
     if (last_close := _last_close(stream)) is not None:
         bar_rows += int((bars["timestamp"] <= last_close - BAR).sum())
         macro_rows += int((macro["published_at"] <= last_close).sum())
-    return Watermark(market.scope, moment_to_microseconds(market.now), bar_rows, macro_rows)
+    read_at, retractions = moment_to_microseconds(market.now), market.bars.retractions(market.now)
+    return Watermark(market.scope, read_at, bar_rows, macro_rows, retractions)
 
 
 def _count_rows(stream: FeatureStream, market: MarketView) -> tuple[int, int]:

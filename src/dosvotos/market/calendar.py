@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from dosvotos.contracts.acquisition import PublicationRule
+from dosvotos.contracts.parameters import CalendarException, CalendarParams
 from dosvotos.errors import DataError
 from dosvotos.market.microseconds import US_PER_BAR, US_PER_DAY, US_PER_MINUTE, to_microseconds
 
@@ -20,6 +21,10 @@ LAST_SLOT = BARS_PER_SESSION - 1
 SESSIONS_PER_YEAR = 245
 _OPEN_MINUTE = 8 * 60
 _BOGOTA = ZoneInfo(BOGOTA)
+_EPOCH = np.datetime64(0, "D")
+
+REGULAR = CalendarParams()
+"""No exception from the calendar."""
 
 _COUNTRY_OF_ZONE = {"America/New_York": "US", "America/Bogota": "CO", "America/Lima": "PE"}
 
@@ -37,10 +42,23 @@ def closed_days(country: str, first_year: int, last_year: int) -> np.ndarray:
     return np.array(sorted(days), dtype="datetime64[D]")
 
 
-def scheduled_sessions(start: date, end: date) -> np.ndarray:
+def scheduled_sessions(start: date, end: date, calendar: CalendarParams = REGULAR) -> np.ndarray:
     """List the trading days from start to end, both included, as ``datetime64[D]`` Bogota dates."""
-    days = np.arange(np.datetime64(start, "D"), np.datetime64(end, "D") + 1)
-    return days[np.is_busday(days, holidays=closed_days("CO", start.year, end.year))]
+    days: np.ndarray = np.arange(np.datetime64(start, "D"), np.datetime64(end, "D") + 1)
+    scheduled: np.ndarray = days[_is_session(days, calendar)]
+    return scheduled
+
+
+def session_numbers(days: np.ndarray, calendar: CalendarParams = REGULAR) -> np.ndarray:
+    """Count the scheduled sessions from 1970 to before each day (``datetime64[D]``), int64."""
+    if len(days) == 0:
+        return np.zeros(0, dtype=np.int64)
+    regular_days = _business_days(int(days.max().astype("datetime64[Y]").astype(int)) + 1971)
+    numbers = np.busday_count(_EPOCH, days, busdaycal=regular_days)
+    for day, exception in _exceptions(calendar):
+        regular = bool(np.is_busday(day, busdaycal=regular_days))
+        numbers += (days > day) * (int(not exception.closed) - int(regular))
+    return numbers
 
 
 def session_dates(bar_times: pd.DatetimeIndex) -> np.ndarray:
@@ -66,19 +84,38 @@ def slot(bar_time: datetime) -> int:
     return index if on_grid and 0 <= index < BARS_PER_SESSION else -1
 
 
-def in_session(bar_times: pd.DatetimeIndex) -> np.ndarray:
+def session_number(bar_time: datetime, calendar: CalendarParams = REGULAR) -> int:
+    """As `session_numbers`, of the date of one bar (timezone-aware)."""
+    day = np.datetime64(bar_time.astimezone(_BOGOTA).date(), "D")
+    return int(session_numbers(np.array([day]), calendar)[0])
+
+
+def in_session(bar_times: pd.DatetimeIndex, calendar: CalendarParams = REGULAR) -> np.ndarray:
     """Mask the bars that lie in a scheduled session, bool of shape (n_bars,)."""
-    if len(bar_times) == 0:
-        return np.zeros(0, dtype=bool)
-    days = session_dates(bar_times)
-    closed = closed_days_around(np.array([days.min(), days.max()]), BOGOTA)
-    return np.is_busday(days, holidays=closed) & (slots(bar_times) >= 0)
+    days, slot_numbers = session_dates(bar_times), slots(bar_times)
+    inside = _is_session(days, calendar) & (slot_numbers >= 0)
+    for day, _ in _exceptions(calendar):
+        first, last = session_slots(day, calendar)
+        inside &= (days != day) | ((slot_numbers >= first) & (slot_numbers <= last))
+    return inside
 
 
-def session_bar_times(day: np.datetime64) -> pd.DatetimeIndex:
-    """List the bar opens of one session, UTC, 60 of them."""
-    start = pd.Timestamp(day).tz_localize(BOGOTA) + pd.Timedelta(minutes=_OPEN_MINUTE)
-    return pd.date_range(start, periods=BARS_PER_SESSION, freq=BAR).tz_convert("UTC")
+def session_slots(day: np.datetime64, calendar: CalendarParams = REGULAR) -> tuple[int, int]:
+    """Return a session's first and last slot: 0 and 59 but for an exception's other hours."""
+    exception = calendar.exceptions.get(day.astype(object)) if calendar.exceptions else None
+    if exception is None or exception.opens is None or exception.closes is None:
+        return 0, LAST_SLOT
+    opens, closes = (
+        (at.hour * 60 + at.minute - _OPEN_MINUTE) // 5 for at in (exception.opens, exception.closes)
+    )
+    return opens, closes - 1
+
+
+def session_bar_times(day: np.datetime64, calendar: CalendarParams = REGULAR) -> pd.DatetimeIndex:
+    """List the bar opens of one session, UTC, 60 of them but for an exception's other hours."""
+    first, last = session_slots(np.datetime64(pd.Timestamp(day).date(), "D"), calendar)
+    start = pd.Timestamp(day).tz_localize(BOGOTA) + pd.Timedelta(minutes=_OPEN_MINUTE + 5 * first)
+    return pd.date_range(start, periods=last - first + 1, freq=BAR).tz_convert("UTC")
 
 
 def published_at(observation_dates: Sequence[date], rule: PublicationRule) -> pd.DatetimeIndex:
@@ -128,28 +165,52 @@ def closed_days_around(days: np.ndarray, zone: str) -> np.ndarray:
     return closed_days(_COUNTRY_OF_ZONE[zone], int(years.min()) - 1, int(years.max()) + 1)
 
 
-def last_complete_session(bar_times: pd.DatetimeIndex) -> date:
-    """Return the latest session whose 12:55 bar is stored.
+def last_complete_session(bar_times: pd.DatetimeIndex, calendar: CalendarParams = REGULAR) -> date:
+    """Return the latest session whose last bar, at 12:55 but for an exception's other hours, is stored.
 
     Raises
     ------
     DataError
         If there is none.
     """
-    complete = bar_times[in_session(bar_times) & (slots(bar_times) == LAST_SLOT)]
+    days = session_dates(bar_times)
+    last_slots = np.full(len(days), LAST_SLOT)
+    for day, _ in _exceptions(calendar):
+        last_slots[days == day] = session_slots(day, calendar)[1]
+    complete = bar_times[in_session(bar_times, calendar) & (slots(bar_times) == last_slots)]
     if len(complete) == 0:
         raise DataError("bars: no complete session (one with its 12:55 Bogota bar) is stored")
     last: date = session_dates(complete).max().astype(object)
     return last
 
 
-def last_ended_session(now: pd.Timestamp) -> date:
+def last_ended_session(now: pd.Timestamp, calendar: CalendarParams = REGULAR) -> date:
     """Return the last scheduled session whose last bar has closed by `now` (timezone-aware)."""
     today = now.tz_convert(BOGOTA).date()
-    days = scheduled_sessions(today - timedelta(days=30), today)
-    ended = [day for day in days[-2:] if session_bar_times(day)[-1] + BAR <= now]
+    days = scheduled_sessions(today - timedelta(days=30), today, calendar)
+    ended = [day for day in days[-2:] if session_bar_times(day, calendar)[-1] + BAR <= now]
     last: date = ended[-1].astype(object)
     return last
+
+
+@cache
+def _business_days(last_year: int) -> np.busdaycalendar:
+    """Colombia's business days from 1970 to the end of a year."""
+    return np.busdaycalendar(holidays=closed_days("CO", 1970, last_year))
+
+
+def _exceptions(calendar: CalendarParams) -> list[tuple[np.datetime64, CalendarException]]:
+    return [(np.datetime64(day, "D"), exception) for day, exception in calendar.exceptions.items()]
+
+
+def _is_session(days: np.ndarray, calendar: CalendarParams) -> np.ndarray:
+    """Mask the days (``datetime64[D]``) on which the market trades."""
+    if len(days) == 0:
+        return np.zeros(0, dtype=bool)
+    scheduled = np.is_busday(days, holidays=closed_days_around(np.array([days.min(), days.max()]), BOGOTA))
+    for day, exception in _exceptions(calendar):
+        scheduled[days == day] = not exception.closed
+    return scheduled
 
 
 def _local_microseconds(bar_times: pd.DatetimeIndex) -> np.ndarray:

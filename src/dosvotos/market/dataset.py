@@ -7,12 +7,19 @@ import pandas as pd
 
 from dosvotos.contracts.acquisition import MacroVariablesParams
 from dosvotos.contracts.features import FEATURE_VARIABLES, MACRO_SOURCES, MARKET_FEATURES
-from dosvotos.contracts.parameters import Parameters
+from dosvotos.contracts.parameters import CalendarParams, Parameters
 from dosvotos.contracts.records import SplitRecord
 from dosvotos.errors import DataError
 from dosvotos.hashing import digest_frame
 from dosvotos.market.alignment import is_dated
-from dosvotos.market.calendar import BAR, in_session, last_complete_session, scheduled_sessions, session_dates
+from dosvotos.market.calendar import (
+    BAR,
+    REGULAR,
+    in_session,
+    last_complete_session,
+    scheduled_sessions,
+    session_dates,
+)
 from dosvotos.market.features import MarketHistory, market_features
 from dosvotos.market.missing import count_reasons
 from dosvotos.market.splits import Split
@@ -33,22 +40,24 @@ def resolve_test_end(parameters: Parameters, bar_times: pd.DatetimeIndex) -> dat
     """
     if len(bar_times) == 0:
         raise DataError(
-            f"bars: none stored for {parameters.experiment.instrument}; "
-            "run 'kedro run --pipelines data_acquisition' first"
+            f"bars: none stored for {parameters.experiment.instrument}, feed {parameters.feed}; "
+            "run 'kedro run --pipelines data_acquisition' first, with source 'files' and a folder of yours, "
+            "or 'live' (docs/data.md); or take an experiment on the sample market, such as --env demo"
         )
-    last = last_complete_session(bar_times)
+    calendar = parameters.calendar
+    last = last_complete_session(bar_times, calendar)
     stated, clock = parameters.date_ranges.test.end, parameters.sample_market.test_end
     if stated is None and clock is not None and parameters.data_acquisition.source == "sample":
-        return last_complete_session(bar_times[session_dates(bar_times) <= np.datetime64(clock)])
-    if stated is not None and stated > last and len(scheduled_sessions(last, stated)) > 1:
+        return last_complete_session(bar_times[session_dates(bar_times) <= np.datetime64(clock)], calendar)
+    if stated is not None and stated > last and len(scheduled_sessions(last, stated, calendar)) > 1:
         raise DataError(f"date_ranges.test.end: {stated} lies after the last complete session stored, {last}")
     return stated or last
 
 
-def select_bars(bars: pd.DataFrame, test_end: date) -> pd.DataFrame:
+def select_bars(bars: pd.DataFrame, test_end: date, calendar: CalendarParams = REGULAR) -> pd.DataFrame:
     """Select the bars of scheduled sessions up to the test's end; index bar open (UTC), columns OHLCV."""
     times = pd.DatetimeIndex(bars.index)
-    kept = in_session(times) & (session_dates(times) <= np.datetime64(test_end))
+    kept = in_session(times, calendar) & (session_dates(times) <= np.datetime64(test_end))
     return bars.loc[kept, ["open", "high", "low", "close", "volume"]]
 
 
@@ -71,7 +80,8 @@ def select_macro(macro: pd.DataFrame, bars: pd.DataFrame, variables: MacroVariab
 def feature_rows(history: MarketHistory, parameters: Parameters) -> pd.DataFrame:
     """Compute a dataset's rows, one for each session bar: columns of `market_features`, and ``close``."""
     variables, range_source = parameters.macro_variables.variables, parameters.features.range_source
-    return market_features(history, variables, range_source).assign(close=history.bars["close"])
+    features = market_features(history, variables, range_source, parameters.calendar)
+    return features.assign(close=history.bars["close"])
 
 
 def point_in_time(macro: pd.DataFrame) -> str:

@@ -6,22 +6,30 @@ import numpy as np
 import pandas as pd
 
 from dosvotos.contracts.acquisition import MacroVariable
-from dosvotos.contracts.features import MACRO_SOURCES, MARKET_FEATURES, SOURCES_BY_FEATURE
+from dosvotos.contracts.features import MACRO_SOURCES, MARKET_FEATURES, SOURCES_BY_FEATURE, TECHNICAL_FEATURES
+from dosvotos.contracts.parameters import CalendarParams
 from dosvotos.market.alignment import Z_WINDOW, known_at, weekday_observations
-from dosvotos.market.calendar import BAR
+from dosvotos.market.calendar import BAR, REGULAR, session_dates, session_numbers
 from dosvotos.market.features import MarketHistory
+from dosvotos.market.features.definition import BARS_AFTER_HOLE, MAX_MISSED_SESSIONS, RETURN_BARS
 
 WARM_UP: Final = "warm_up"  # too few bars before this one
+GAP: Final = "GAP"  # it would reach across more than 3 scheduled sessions without bars
 UNPUBLISHED: Final = "unpublished"  # nothing of the variable was published yet
 AGED_OUT: Final = "aged_out"  # the last value known was older than its limit
 TOO_SHORT: Final = "too_short"  # fewer values known than the feature needs
 UNDEFINED: Final = "undefined"  # enough values, but no spread between them, or the last two too far apart
 
+_BARS_NEEDED: Final = dict(zip(TECHNICAL_FEATURES, (*RETURN_BARS, *[BARS_AFTER_HOLE] * 3), strict=True))
+"""Bars after a hole until which a feature reaches across it."""
 _VALUES_NEEDED: Final = {"_z": Z_WINDOW, "_change_1d": 2}
 
 
 def missing_reasons(
-    features: pd.DataFrame, history: MarketHistory, variables: dict[str, MacroVariable]
+    features: pd.DataFrame,
+    history: MarketHistory,
+    variables: dict[str, MacroVariable],
+    calendar: CalendarParams = REGULAR,
 ) -> pd.DataFrame:
     """Give each missing feature the reason why it is missing.
 
@@ -31,22 +39,26 @@ def missing_reasons(
         Index bar open (UTC); MARKET_FEATURES among its columns, computed from `history`.
     history : MarketHistory
     variables : dict of MacroVariable by full name
+    calendar : CalendarParams
+        With which `features` were computed.
 
     Returns
     -------
     DataFrame of shape (n_bars, 13), text
-        Empty where the feature is there; else ``warm_up``, or ``unpublished``, ``aged_out``, ``too_short`` or
-        ``undefined``, followed by the variable's name. Where two variables are behind a feature, the
-        first that lacks a value is named.
+        Empty where the feature is there; else ``warm_up`` or ``GAP``, or ``unpublished``, ``aged_out``,
+        ``too_short`` or ``undefined``, followed by the variable's name. Where two variables are behind a
+        feature, the first that lacks a value is named.
     """
     close_times = pd.DatetimeIndex(features.index) + BAR
+    since_hole = _bars_since_hole(features, history, calendar)
     reasons = pd.DataFrame("", index=features.index, columns=list(MARKET_FEATURES), dtype=object)
     for feature in MARKET_FEATURES:
         missing = features[feature].isna().to_numpy()
         if not missing.any():
             continue
-        reason = "" if feature in SOURCES_BY_FEATURE else WARM_UP
-        found = np.full(int(missing.sum()), reason, dtype=object)
+        limit = _BARS_NEEDED.get(feature, 0)
+        own = WARM_UP if limit else ""
+        found = np.where(since_hole[missing] < limit, GAP, own).astype(object)
         for short in SOURCES_BY_FEATURE.get(feature, ()):
             name = MACRO_SOURCES[short]
             observations = weekday_observations(history.macro, name)
@@ -65,6 +77,17 @@ def count_reasons(reasons: pd.DataFrame) -> dict[str, int]:
         for reason, count in reasons[feature].value_counts().sort_index().items()
         if reason
     }
+
+
+def _bars_since_hole(features: pd.DataFrame, history: MarketHistory, calendar: CalendarParams) -> np.ndarray:
+    """Count the bars between each row and the last hole before it; infinite without one."""
+    times = pd.DatetimeIndex(history.bars.index)
+    days, bar_of_day = np.unique(session_dates(times), return_inverse=True)
+    session = session_numbers(days, calendar)[bar_of_day]
+    holes = np.flatnonzero(np.diff(session) > MAX_MISSED_SESSIONS + 1) + 1
+    bars = times.get_indexer(pd.DatetimeIndex(features.index))
+    last = np.searchsorted(holes, bars, side="right") - 1
+    return np.where(last < 0, np.inf, bars - np.append(holes, 0)[last])
 
 
 def _reasons_of_variable(

@@ -1,14 +1,19 @@
 """Train, val and test by session with an embargo between them, once or walk-forward by fold."""
 
 from datetime import date
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from dosvotos.contracts.parameters import DateRangesParams, Parameters, SplitsParams
+from dosvotos.contracts.parameters import CalendarParams, DateRangesParams, Parameters, SplitsParams
 from dosvotos.errors import DataError
-from dosvotos.market.calendar import scheduled_sessions, session_dates
+from dosvotos.market.calendar import REGULAR, scheduled_sessions, session_dates
+
+WAYS_OUT: Final = (
+    "Either deliver bars of these dates (kedro run --pipelines data_acquisition; docs/data.md), or state "
+    "other date_ranges in conf/<experiment>/parameters.yml"
+)
 
 
 class Split(NamedTuple):
@@ -17,10 +22,11 @@ class Split(NamedTuple):
     name: str
     first: date
     last: date
+    calendar: CalendarParams = REGULAR
 
     def sessions(self) -> np.ndarray:
         """List the scheduled sessions, ``datetime64[D]``."""
-        return scheduled_sessions(self.first, self.last)
+        return scheduled_sessions(self.first, self.last, self.calendar)
 
     def select(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Select the rows (index: bar open, UTC) whose session lies in the split.
@@ -33,7 +39,10 @@ class Split(NamedTuple):
         days = session_dates(pd.DatetimeIndex(rows.index))
         chosen = rows[(days >= np.datetime64(self.first)) & (days <= np.datetime64(self.last))]
         if chosen.empty:
-            raise DataError(f"{self.name}: no bars between {self.first} and {self.last}")
+            stored = f"bars of {days.min()} to {days.max()} are stored" if len(days) else "no bars are stored"
+            raise DataError(
+                f"{self.name}: no bars between {self.first} and {self.last}; {stored}. {WAYS_OUT}"
+            )
         return chosen
 
 
@@ -48,10 +57,12 @@ def splits_of(parameters: Parameters) -> dict[str, Split]:
     end = parameters.date_ranges.test.end
     if end is None:
         raise DataError("date_ranges.test.end: still open; the experiment's contract settles it")
-    return make_splits(parameters.date_ranges, end, parameters.splits)
+    return make_splits(parameters.date_ranges, end, parameters.splits, parameters.calendar)
 
 
-def make_splits(dates: DateRangesParams, test_end: date, settings: SplitsParams) -> dict[str, Split]:
+def make_splits(
+    dates: DateRangesParams, test_end: date, settings: SplitsParams, calendar: CalendarParams = REGULAR
+) -> dict[str, Split]:
     """Make train, val and test from date ranges, less the embargo: the last sessions of train and of val.
 
     Parameters
@@ -81,12 +92,12 @@ def make_splits(dates: DateRangesParams, test_end: date, settings: SplitsParams)
     """
     if test_end < dates.test.start:
         raise DataError(
-            f"test: starts {dates.test.start}, but the last complete session stored is {test_end}"
+            f"test: starts {dates.test.start}, but the last complete session stored is {test_end}. {WAYS_OUT}"
         )
     stated = {
-        "train": Split("train", dates.train.start, dates.train.end),
-        "val": Split("val", dates.val.start, dates.val.end),
-        "test": Split("test", dates.test.start, test_end),
+        "train": Split("train", dates.train.start, dates.train.end, calendar),
+        "val": Split("val", dates.val.start, dates.val.end, calendar),
+        "test": Split("test", dates.test.start, test_end, calendar),
     }
     ranges = stated if settings.mode == "single" else _fold(stated, settings)
     embargoed = {name: _without_embargo(ranges[name], settings.embargo_sessions) for name in ("train", "val")}
@@ -103,14 +114,14 @@ def _fold(stated: dict[str, Split], settings: SplitsParams) -> dict[str, Split]:
         )
     window = np.array_split(test_sessions, folds)[fold - 1]
     shift = int(np.searchsorted(test_sessions, window[0]))
-    all_sessions = scheduled_sessions(stated["train"].first, stated["test"].last)
+    all_sessions = scheduled_sessions(stated["train"].first, stated["test"].last, stated["test"].calendar)
     train = _shift(stated["train"], all_sessions, shift)
     if settings.train_window == "expanding":
         train = train._replace(first=stated["train"].first)
     return {
         "train": train,
         "val": _shift(stated["val"], all_sessions, shift),
-        "test": Split("test", window[0].astype(object), window[-1].astype(object)),
+        "test": stated["test"]._replace(first=window[0].astype(object), last=window[-1].astype(object)),
     }
 
 
@@ -121,7 +132,7 @@ def _shift(split: Split, all_sessions: np.ndarray, shift: int) -> Split:
         return split
     start = int(np.searchsorted(all_sessions, sessions[0])) + shift
     first, last = all_sessions[start], all_sessions[start + len(sessions) - 1]
-    return Split(split.name, first.astype(object), last.astype(object))
+    return split._replace(first=first.astype(object), last=last.astype(object))
 
 
 def _without_embargo(split: Split, embargo_sessions: int) -> Split:

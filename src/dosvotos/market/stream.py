@@ -13,10 +13,11 @@ from safetensors.numpy import load, save
 
 from dosvotos.contracts.acquisition import MacroVariable
 from dosvotos.contracts.features import FEATURE_ORDER_HASH
+from dosvotos.contracts.parameters import CalendarParams
 from dosvotos.errors import LateDataError, LineageError
 from dosvotos.hashing import canonical_json, digest_arrays, digest_json
 from dosvotos.market.alignment import MacroState
-from dosvotos.market.calendar import LAST_SLOT, slot
+from dosvotos.market.calendar import LAST_SLOT, REGULAR, session_number, slot
 from dosvotos.market.features.compute import check_order, update_features, update_features_by_bar
 from dosvotos.market.features.definition import COLUMNS, PERIODS, VARIABLES
 from dosvotos.market.features.inputs import (
@@ -30,7 +31,7 @@ from dosvotos.market.features.inputs import (
 from dosvotos.market.features.kernel import FeatureState, empty_state
 from dosvotos.market.microseconds import US_PER_BAR, US_PER_DAY, moment_to_microseconds, to_timestamp
 
-VERSION = 3
+VERSION = 4
 """Of the saved format; a state saved under another is rebuilt."""
 CHECKPOINTS = 5
 """How many ends of sessions a stream can roll back to."""
@@ -65,6 +66,7 @@ class FeatureStream:
     ----------
     variables : mapping of MacroVariable by full name
     range_source : {"close", "bars"}
+    calendar : CalendarParams
 
     Notes
     -----
@@ -77,9 +79,15 @@ class FeatureStream:
     last_close_time: float
     """When the last bar closed, microseconds UTC; minus infinity before the first."""
 
-    def __init__(self, variables: Mapping[str, MacroVariable], range_source: RangeSource = "close") -> None:
+    def __init__(
+        self,
+        variables: Mapping[str, MacroVariable],
+        range_source: RangeSource = "close",
+        calendar: CalendarParams = REGULAR,
+    ) -> None:
         self._max_ages = max_ages(variables)
-        self.range_source = range_source
+        self.range_source, self.calendar = range_source, calendar
+        self._day, self._session = -1, 0
         self._checkpoints: deque[Checkpoint] = deque(maxlen=CHECKPOINTS)
         self._set_to(Checkpoint(empty_state(), np.full(len(COLUMNS), np.nan)))
 
@@ -93,6 +101,7 @@ class FeatureStream:
                 "periods": PERIODS,
                 "ages": dict(zip(VARIABLES, self._max_ages.tolist(), strict=True)),
                 "range_source": self.range_source,
+                "calendar": self.calendar.model_dump(mode="json", include={"exceptions"}),
             }
         )
 
@@ -129,7 +138,9 @@ class FeatureStream:
         close_time = moment_to_microseconds(opened) + US_PER_BAR
         close = float(close)
         high, low = (close, close) if self.range_source == "close" else (float(high), float(low))
-        bar = Bar(close_time, high, low, close, slot(opened) / LAST_SLOT)
+        bar = Bar(
+            close_time, high, low, close, slot(opened) / LAST_SLOT, self._session_of(opened, close_time)
+        )
         if self._begins_session(close_time):
             check_order(self._state, bar.as_arrays(), publications)
             self._checkpoints.append(self._now().copy())
@@ -218,6 +229,13 @@ class FeatureStream:
     def _begins_session(self, close_time: int) -> bool:
         """Whether a bar lies in a later session than the last one; no session crosses midnight UTC."""
         return close_time // US_PER_DAY != self.last_close_time // US_PER_DAY
+
+    def _session_of(self, opened: datetime, close_time: int) -> int:
+        """Number a bar's session; counted once a day."""
+        if close_time // US_PER_DAY != self._day:
+            self._day = close_time // US_PER_DAY
+            self._session = session_number(opened, self.calendar)
+        return self._session
 
     def _cuts(self, close_time: np.ndarray) -> list[int]:
         """Indices at which to stop for a checkpoint: where the last sessions begin, as many as are kept."""

@@ -28,6 +28,7 @@ from dosvotos.promotion.agreement import (
 from dosvotos.promotion.audit import append_audit_row
 from dosvotos.promotion.dossier import Dossier
 from dosvotos.promotion.gate_policy import current_policy
+from dosvotos.promotion.retracted import refuse_retracted_data
 from dosvotos.promotion.vote_rules import Decision, check_reason, closing_vote, earlier_votes
 from dosvotos.users import same_person
 
@@ -104,6 +105,7 @@ def _carry_out(connection: Connection, proposal_id: int, vote: Vote, now: dateti
     check_vote(connection, proposal, vote, now)
     if approves:
         check_head(head, production)
+        refuse_retracted_data(connection, proposal)
         dossier = _check_sealed(connection, proposal, model)
         stage = "production" if vote.promote_to_production else "shadow"
         epoch += stage == "production"

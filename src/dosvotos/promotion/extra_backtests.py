@@ -4,6 +4,7 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from sqlalchemy import Engine, Row
 
@@ -20,7 +21,7 @@ from dosvotos.database.registry import get_model, get_proposal, is_open, state_o
 from dosvotos.database.requests import ExtraBacktestResult, add_request
 from dosvotos.errors import DecisionConflictError, LineageError, RequestError
 from dosvotos.hashing import digest_frame
-from dosvotos.market.calendar import LAST_SLOT, session_dates, slots
+from dosvotos.market.calendar import session_dates, session_slots, slots
 from dosvotos.market.dataset import feature_rows
 from dosvotos.market.splits import Split
 from dosvotos.policy.bundle import open_bundle
@@ -91,7 +92,8 @@ def run_request(engine: Engine, request: Row[Any], now: datetime) -> ExtraBackte
         model = get_model(connection, proposal.model_id)
     contract = _contract_of(engine, proposal)
     bundle = open_bundle(Path(model.model_path), model.manifest_hash)
-    split = Split("extra backtest", request.start_date, request.end_date)
+    calendar = contract.parameters.calendar
+    split = Split("extra backtest", request.start_date, request.end_date, calendar)
     look = look_at(contract.parameters, model.model_hash, split)
     ledger = TrialLedger(engine, proposal.instrument)
     is_look = touches_unseen(split.sessions(), model.lineage["date_ranges"])
@@ -148,11 +150,12 @@ def _check_period(
         raise RequestError(f"period: no bars of {proposal.instrument} are stored")
     times = pd.DatetimeIndex([stored.first, stored.last])
     start, end = (day.astype(object) for day in session_dates(times))
-    if slots(times)[-1] < LAST_SLOT:
+    calendar = contract.parameters.calendar
+    if slots(times)[-1] < session_slots(np.datetime64(end), calendar)[1]:
         end -= timedelta(days=1)
     if first < start or last > end:
         raise RequestError(
             f"period: {first} to {last} goes beyond the whole sessions stored, {start} to {end}"
         )
-    if len(Split("", first, last).sessions()) < 2:
+    if len(Split("", first, last, calendar).sessions()) < 2:
         raise RequestError(f"period: {first} to {last} has fewer than two sessions")

@@ -9,16 +9,17 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from dosvotos.contracts.parameters import BarQualityParams
+from dosvotos.contracts.parameters import BarQualityParams, CalendarParams
 from dosvotos.errors import DataError
 from dosvotos.market.calendar import (
     BAR,
-    BARS_PER_SESSION,
     BOGOTA,
+    REGULAR,
     in_session,
     scheduled_sessions,
     session_bar_times,
     session_dates,
+    session_slots,
     slots,
 )
 from dosvotos.quality.findings import BARS, CheckedRows, QualityCheck, require_columns
@@ -31,7 +32,9 @@ _ZONE_SHARE: Final = 0.9
 _ROUNDING: Final = 1 + 1e-9
 
 
-def check_bars(bars: pd.DataFrame, thresholds: BarQualityParams, as_of: pd.Timestamp) -> CheckedRows:
+def check_bars(
+    bars: pd.DataFrame, thresholds: BarQualityParams, as_of: pd.Timestamp, calendar: CalendarParams = REGULAR
+) -> CheckedRows:
     """Quarantine the bars that violate a rule, and report anomalies among the others.
 
     Parameters
@@ -42,6 +45,7 @@ def check_bars(bars: pd.DataFrame, thresholds: BarQualityParams, as_of: pd.Times
     thresholds : BarQualityParams
     as_of : Timestamp, timezone-aware
         What counts as now.
+    calendar : CalendarParams
 
     Returns
     -------
@@ -61,7 +65,7 @@ def check_bars(bars: pd.DataFrame, thresholds: BarQualityParams, as_of: pd.Times
     _report_zone_labels(check, thresholds)
     _quarantine_impossible_prices(check)
     _quarantine_open_bars(check, as_of)
-    _quarantine_unscheduled(check)
+    _quarantine_unscheduled(check, calendar)
     _resolve_duplicates(check, thresholds)
     n_before = -1
     while n_before != len(check.rows):
@@ -70,7 +74,7 @@ def check_bars(bars: pd.DataFrame, thresholds: BarQualityParams, as_of: pd.Times
         flag_outliers(check, thresholds)
     _report_flat_bars(check, thresholds)
     _report_stale_runs(check, thresholds)
-    _report_coverage(check, thresholds, as_of)
+    _report_coverage(check, thresholds, as_of, calendar)
     return check.result()
 
 
@@ -79,7 +83,9 @@ def flat_shares(bars: pd.DataFrame) -> pd.Series:
     return _is_flat(bars).groupby(bars["source"]).mean()
 
 
-def bars_per_session(bar_times: pd.DatetimeIndex, as_of: pd.Timestamp) -> pd.Series:
+def bars_per_session(
+    bar_times: pd.DatetimeIndex, as_of: pd.Timestamp, calendar: CalendarParams = REGULAR
+) -> pd.Series:
     """Count the bars of each scheduled session from that of the first bar to the last that has ended.
 
     Parameters
@@ -94,7 +100,7 @@ def bars_per_session(bar_times: pd.DatetimeIndex, as_of: pd.Timestamp) -> pd.Ser
     days, counts = np.unique(session_dates(bar_times), return_counts=True)
     if len(days) == 0:
         return pd.Series(dtype=int)
-    sessions = scheduled_sessions(days[0].astype(object), last_ended_day(as_of).astype(object))
+    sessions = scheduled_sessions(days[0].astype(object), last_ended_day(as_of).astype(object), calendar)
     return pd.Series(counts, index=days).reindex(pd.DatetimeIndex(sessions), fill_value=0)
 
 
@@ -149,7 +155,7 @@ def _quarantine_open_bars(check: QualityCheck, as_of: pd.Timestamp) -> None:
     check.quarantine("not_closed", is_open, detail)
 
 
-def _quarantine_unscheduled(check: QualityCheck) -> None:
+def _quarantine_unscheduled(check: QualityCheck, calendar: CalendarParams) -> None:
     """Quarantine bars off the session's grid, and those of days without a session."""
     times = _times(check.rows)
     off_grid = slots(times) < 0
@@ -159,10 +165,9 @@ def _quarantine_unscheduled(check: QualityCheck) -> None:
     detail = _describe_each(clock, lambda c: f"opens at {_format_clock(c)} {must}")
     check.quarantine("off_session", off_grid, detail)
     times = _times(check.rows)
-    closed = ~in_session(times)
+    closed = ~in_session(times, calendar)
     days = session_dates(times[closed])
-    why = {True: "a Colombian holiday or the banks' closing day", False: "a weekend"}
-    detail = _describe_each(days, lambda day: f"{day} is {why[bool(np.is_busday(day))]}")
+    detail = _describe_each(days, lambda day: _describe_closed(day, calendar))
     check.quarantine("closed_day", closed, detail)
 
 
@@ -255,14 +260,25 @@ def _report_stale_runs(check: QualityCheck, thresholds: BarQualityParams) -> Non
         check.report("stale_run", BARS, first["timestamp"], n, detail, first["source"])
 
 
-def _report_coverage(check: QualityCheck, thresholds: BarQualityParams, as_of: pd.Timestamp) -> None:
+def _describe_closed(day: np.datetime64, calendar: CalendarParams) -> str:
+    if (exception := calendar.exceptions.get(day.astype(object))) is not None:
+        kept = "closed" if exception.closed else f"open {exception.hours} only"
+        return f"{day} is {kept} by calendar.exceptions: {exception.reason}"
+    why = "a Colombian holiday or the banks' closing day" if np.is_busday(day) else "a weekend"
+    return f"{day} is {why}"
+
+
+def _report_coverage(
+    check: QualityCheck, thresholds: BarQualityParams, as_of: pd.Timestamp, calendar: CalendarParams
+) -> None:
     """Report sparse sessions, and consecutive scheduled sessions without a bar."""
-    counts = bars_per_session(_times(check.rows), as_of)
+    counts = bars_per_session(_times(check.rows), as_of, calendar)
     sessions, n_bars = counts.index.to_numpy("datetime64[D]"), counts.to_numpy()
-    fewest = thresholds.min_session_share * BARS_PER_SESSION
     for day, n in zip(sessions, n_bars, strict=True):
-        if 0 < n < fewest:
-            detail = f"{day} has {n} of {BARS_PER_SESSION} bars (fewer than {fewest:.0f})"
+        first_slot, last_slot = session_slots(day, calendar)
+        whole = last_slot - first_slot + 1
+        if 0 < n < (fewest := thresholds.min_session_share * whole):
+            detail = f"{day} has {n} of {whole} bars (fewer than {fewest:.0f})"
             check.report("sparse_session", BARS, session_bar_times(day)[0], n, detail)
     for missing in _consecutive(np.flatnonzero(n_bars == 0)):
         first, last = sessions[missing[0]], sessions[missing[-1]]

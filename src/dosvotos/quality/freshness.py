@@ -7,10 +7,12 @@ import numpy as np
 import pandas as pd
 
 from dosvotos.contracts.acquisition import MacroVariable
+from dosvotos.contracts.parameters import CalendarParams
 from dosvotos.market.calendar import (
     BAR,
     BARS_PER_SESSION,
     BOGOTA,
+    REGULAR,
     closed_days_around,
     in_session,
     last_ended_session,
@@ -18,6 +20,7 @@ from dosvotos.market.calendar import (
     scheduled_sessions,
     session_bar_times,
     session_dates,
+    session_slots,
     slots,
 )
 from dosvotos.quality.bars import last_ended_day
@@ -57,6 +60,7 @@ def summary_table(
     findings: pd.DataFrame,
     variables: Mapping[str, MacroVariable],
     as_of: pd.Timestamp,
+    calendar: CalendarParams = REGULAR,
 ) -> pd.DataFrame:
     """Return the freshness, coverage and number of findings of the bars and of each variable.
 
@@ -89,7 +93,7 @@ def summary_table(
     is published, months, quarters), from the first observation to the last one that should be out.
     """
     known = known_values(observations, as_of)
-    rows = [_bar_freshness(bars, as_of)]
+    rows = [_bar_freshness(bars, as_of, calendar)]
     for name, variable in variables.items():
         rows.append(_series_freshness(name, variable, known.get(name), as_of))
     table = pd.DataFrame(rows).astype({"source": "str", "last_observation": "str"})
@@ -100,7 +104,9 @@ def summary_table(
     return table
 
 
-def session_calendar(bar_times: pd.DatetimeIndex, as_of: pd.Timestamp) -> pd.DataFrame:
+def session_calendar(
+    bar_times: pd.DatetimeIndex, as_of: pd.Timestamp, calendar: CalendarParams = REGULAR
+) -> pd.DataFrame:
     """Return the number of bars and the kind of each Bogota date, from the first bar to the last ended date.
 
     Parameters
@@ -118,7 +124,7 @@ def session_calendar(bar_times: pd.DatetimeIndex, as_of: pd.Timestamp) -> pd.Dat
     days = pd.date_range(first, last_ended_day(as_of))
     n_bars = counts.reindex(days, fill_value=0).to_numpy()
     kind = np.select([n_bars >= fewest for fewest in _MIN_BARS.values()], list(_MIN_BARS), _NONE)
-    closed = ~days.isin(scheduled_sessions(first, today))
+    closed = ~days.isin(scheduled_sessions(first, today, calendar))
     kind[closed] = np.where(n_bars[closed] > 0, _CLOSED_WITH_BARS, _CLOSED)
     return pd.DataFrame({"bars": n_bars, "kind": kind}, index=days)
 
@@ -133,13 +139,13 @@ def known_values(observations: pd.DataFrame, as_of: pd.Timestamp) -> dict[str, p
     return {str(name): part for name, part in latest.groupby("variable")}
 
 
-def _bar_freshness(bars: pd.DataFrame, as_of: pd.Timestamp) -> _Freshness:
+def _bar_freshness(bars: pd.DataFrame, as_of: pd.Timestamp, calendar: CalendarParams) -> _Freshness:
     absent = _Freshness(BARS, "HIGH", unit="COP per USD")
     if bars.empty:
         return absent
     times = pd.DatetimeIndex(bars.index)
     last = times[-1]
-    is_fresh = session_dates(times[-1:])[0] >= np.datetime64(last_ended_session(as_of))
+    is_fresh = session_dates(times[-1:])[0] >= np.datetime64(last_ended_session(as_of, calendar))
     return absent._replace(
         source=bars["source"].iloc[-1],
         last_observation=f"{last.tz_convert('UTC'):%Y-%m-%d %H:%M}",
@@ -148,7 +154,7 @@ def _bar_freshness(bars: pd.DataFrame, as_of: pd.Timestamp) -> _Freshness:
         age_days=_age_days(last + BAR, as_of),
         state=FRESH if is_fresh else STALE,
         observations=len(bars),
-        coverage=_bar_coverage(times, as_of),
+        coverage=_bar_coverage(times, as_of, calendar),
     )
 
 
@@ -177,16 +183,17 @@ def _age_days(since: pd.Timestamp, as_of: pd.Timestamp) -> float:
     return round((as_of - since) / _DAY, 2)
 
 
-def _bar_coverage(times: pd.DatetimeIndex, as_of: pd.Timestamp) -> float:
+def _bar_coverage(times: pd.DatetimeIndex, as_of: pd.Timestamp, calendar: CalendarParams) -> float:
     """Return the share of the sessions' bars from the first stored one to now that are stored."""
-    stored = times[in_session(times)]
+    stored = times[in_session(times, calendar)]
     if len(stored) == 0:
         return float("nan")
     today = as_of.tz_convert(BOGOTA).date()
-    sessions = scheduled_sessions(session_dates(stored[:1])[0].astype(object), today)
-    expected = BARS_PER_SESSION * len(sessions) - int(slots(stored[:1])[0])
-    if len(sessions) and sessions[-1] == np.datetime64(today):
-        expected -= int((session_bar_times(sessions[-1]) + BAR > as_of).sum())
+    sessions = scheduled_sessions(session_dates(stored[:1])[0].astype(object), today, calendar)
+    bounds = [session_slots(day, calendar) for day in sessions]
+    expected = sum(last - first + 1 for first, last in bounds) - int(slots(stored[:1])[0] - bounds[0][0])
+    if sessions[-1] == np.datetime64(today):
+        expected -= int((session_bar_times(sessions[-1], calendar) + BAR > as_of).sum())
     return len(stored) / expected
 
 

@@ -11,8 +11,9 @@ import pandas as pd
 from markupsafe import escape
 
 from dosvotos.contracts.acquisition import MacroVariable
+from dosvotos.contracts.parameters import CalendarParams
 from dosvotos.formats import PERCENT
-from dosvotos.market.calendar import BARS_PER_SESSION, session_dates
+from dosvotos.market.calendar import BARS_PER_SESSION, REGULAR, session_dates
 from dosvotos.quality.bars import flat_shares
 from dosvotos.quality.findings import BARS, QUARANTINED, REPORTED
 from dosvotos.quality.freshness import (
@@ -86,15 +87,16 @@ def render_quality(
     findings: pd.DataFrame,
     variables: Mapping[str, MacroVariable],
     as_of: pd.Timestamp,
+    calendar: CalendarParams = REGULAR,
 ) -> str:
     """Draw what is stored and what was found at one moment.
 
     Parameters
     ----------
-    bars, observations, findings, variables, as_of
+    bars, observations, findings, variables, as_of, calendar
         As for `summary_table`; findings also with rule, at, value, source and detail.
     """
-    summary = summary_table(bars, observations, findings, variables, as_of)
+    summary = summary_table(bars, observations, findings, variables, as_of, calendar)
     overdue = summary[(summary["priority"] == "HIGH") & (summary["state"] != FRESH)]
     lines = sparklines(bars, known_values(observations, as_of), variables, as_of)
     ranked = summary.sort_values("priority", key=lambda names: names.map(_PRIORITIES.index), kind="stable")
@@ -107,7 +109,7 @@ def render_quality(
         limit_left=100 / _REACH,
         series=[_series(row, lines.get(str(row.subject))) for row in ranked.itertuples()],
         has_bars=len(bars) > 0,
-        calendar=_calendar(bars, as_of),
+        calendar=_calendar(bars, as_of, calendar),
         flat_bars=_flat_bars(bars),
         rules=_rules(findings),
         BARS_PER_SESSION=BARS_PER_SESSION, EXAMPLES=_EXAMPLES, HEIGHT=HEIGHT, WIDTH=WIDTH,
@@ -136,8 +138,9 @@ def _series(row: Any, line: Sparkline | None) -> _Series:
     )
 
 
-def _calendar(bars: pd.DataFrame, as_of: pd.Timestamp) -> _Chart | None:
-    if bars.empty or (calendar := session_calendar(pd.DatetimeIndex(bars.index), as_of)).empty:
+def _calendar(bars: pd.DataFrame, as_of: pd.Timestamp, exceptions: CalendarParams) -> _Chart | None:
+    times = pd.DatetimeIndex(bars.index)
+    if bars.empty or (calendar := session_calendar(times, as_of, exceptions)).empty:
         return None
     days: dict[Any, int] = calendar["kind"].value_counts().to_dict()
     counted = {kind: f"{kind} ({EN.number(days.get(kind, 0), 0)})" for kind in KINDS}

@@ -6,9 +6,9 @@ from typing import NamedTuple
 import pandas as pd
 
 from dosvotos.contracts.acquisition import MacroVariable, PublicationRule
-from dosvotos.contracts.parameters import QualityThresholdsParams
+from dosvotos.contracts.parameters import CalendarParams, QualityThresholdsParams
 from dosvotos.market.alignment import is_dated
-from dosvotos.market.calendar import published_at
+from dosvotos.market.calendar import REGULAR, published_at
 from dosvotos.quality.bars import check_bars
 from dosvotos.quality.findings import CheckedRows, no_findings, require_columns
 from dosvotos.quality.macro import check_macro
@@ -32,6 +32,7 @@ def check_market(
     thresholds: QualityThresholdsParams,
     as_of: pd.Timestamp,
     known: pd.DataFrame,
+    calendar: CalendarParams = REGULAR,
 ) -> CheckedMarket:
     """Quarantine rows that break a rule of quality, and add the publication time of every observation kept.
 
@@ -45,6 +46,7 @@ def check_market(
         What counts as now.
     known : DataFrame
         Observations stored before: variable, observation_date, value, vintage, source.
+    calendar : CalendarParams
 
     Raises
     ------
@@ -59,7 +61,7 @@ def check_market(
     require_columns("macro", raw.macro, MACRO_COLUMNS)
     bars = CheckedRows(raw.bars, no_findings())
     if len(raw.bars):
-        bars = check_bars(raw.bars, thresholds.bars, as_of)
+        bars = check_bars(raw.bars, thresholds.bars, as_of, calendar)
     earlier = _earlier_vintages(raw.macro)
     latest = raw.macro[~earlier]
     macro = CheckedRows(latest, no_findings())

@@ -46,17 +46,24 @@ def read_folder(
     if not folder.is_dir():
         raise DataError(f"data_acquisition.folder: {folder} is not a folder; correct the parameter")
     [bars_path] = _find(folder, BARS_FILE)
-    bars = _read(bars_path, BAR_COLUMNS)
-    resolved = resolve_timestamps(bars["timestamp"], bars["close"], timezone, mixed_timezone, str(bars_path))
-    if resolved.note:
-        logger.warning(resolved.note)
-    bars["timestamp"] = resolved.instants
+    bars = read_bars_file(bars_path, timezone, mixed_timezone)
     paths = [path for name in MACRO_FILES for path in _find(folder, name)]
     macro = pd.concat(map(_read_macro, paths), ignore_index=True)
     return RawMarket(
-        bars=bars[list(BAR_COLUMNS)].assign(source="files"),
+        bars=bars.assign(source="files"),
         macro=macro[list(MACRO_COLUMNS)].assign(vintage="final", source="files"),
     )
+
+
+def read_bars_file(
+    path: Path, timezone: str | None = None, mixed_timezone: Literal["refuse", "detect"] = "refuse"
+) -> pd.DataFrame:
+    """Read BAR_COLUMNS of one file, timestamps in UTC; raises DataError as `read_folder`."""
+    bars = _read(path, BAR_COLUMNS)
+    resolved = resolve_timestamps(bars["timestamp"], bars["close"], timezone, mixed_timezone, str(path))
+    if resolved.note:
+        logger.warning(resolved.note)
+    return bars[list(BAR_COLUMNS)].assign(timestamp=resolved.instants)
 
 
 def _find(folder: Path, name: str) -> list[Path]:

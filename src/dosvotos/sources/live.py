@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from dosvotos.contracts.acquisition import (
+    BarProvider,
     BarSource,
     Frequency,
     LiveParams,
@@ -27,11 +28,13 @@ from dosvotos.contracts.acquisition import (
     SeriesSource,
     WebProvider,
 )
-from dosvotos.contracts.records import FetchOutcome
+from dosvotos.contracts.parameters import CalendarParams
+from dosvotos.contracts.records import FetchOutcome, FileRecord
 from dosvotos.errors import SourceError
-from dosvotos.market.calendar import closed_days_around, in_session, published_at
+from dosvotos.market.calendar import REGULAR, closed_days_around, in_session, published_at
 from dosvotos.quality.findings import BARS
 from dosvotos.quality.series import MONTHS_PER_PERIOD
+from dosvotos.sources.folder_feed import FILE, FolderReader, read_new_files
 from dosvotos.sources.http import ProviderClient
 from dosvotos.sources.providers import DROP_IN, provider_module
 from dosvotos.sources.providers.parsing import normalize_text
@@ -59,6 +62,8 @@ class LiveMarket(NamedTuple):
     outcomes: list[FetchOutcome]
     calls: dict[str, int]
     """Calls made, by web provider."""
+    files: tuple[FileRecord, ...] = ()
+    """Files of a desk's own feed that were taken."""
 
 
 def fetch_live(
@@ -68,6 +73,8 @@ def fetch_live(
     stored: Watermarks,
     as_of: pd.Timestamp,
     advance: Advance,
+    calendar: CalendarParams = REGULAR,
+    folder: FolderReader | None = None,
 ) -> LiveMarket:
     """Fetch what is not stored yet, and again what may have been revised.
 
@@ -83,6 +90,9 @@ def fetch_live(
         What counts as now: later observations and unfinished bars are left out.
     advance : callable
         Reports progress; called from several threads.
+    calendar : CalendarParams
+    folder : FolderReader, optional
+        Reads the files of a source ``folder``.
 
     Returns
     -------
@@ -95,15 +105,18 @@ def fetch_live(
         outcomes[name].due = _is_due(variable, stored.last_observation.get(name), as_of)
     due = [name for name in variables if outcomes[name].due]
     with ExitStack() as stack:
-        run = _LiveRun(variables, settings, keys, stored, as_of, stack, outcomes)
+        run = _LiveRun(variables, settings, keys, stored, as_of, stack, outcomes, folder)
         bar_jobs = [_Job(source.provider, BARS, partial(run.fetch_bars, source)) for source in settings.bars]
         _run_jobs([*bar_jobs, *run.series_jobs(due, "primary")], outcomes, advance)
         failed = [name for name in due if name not in run.series and variables[name].fallback is not None]
         _run_jobs(run.series_jobs(failed, "fallback"), outcomes, advance)
     macro = pd.concat([_no_observations(), *(run.series[name] for name in variables if name in run.series)])
-    market = RawMarket(_merge_bars(settings, run.bars, outcomes[BARS]), macro.reset_index(drop=True))
+    market = RawMarket(
+        _merge_bars(settings, run.bars, outcomes[BARS], calendar), macro.reset_index(drop=True)
+    )
     ended = [outcome.to_record(subject) for subject, outcome in outcomes.items()]
-    return LiveMarket(market, ended, {name: client.calls for name, client in run.clients.items()})
+    calls = {name: client.calls for name, client in run.clients.items()}
+    return LiveMarket(market, ended, calls, run.files)
 
 
 @dataclass
@@ -121,7 +134,7 @@ class _Outcome:
 class _Job(NamedTuple):
     """One fetch from a provider, which stores its own result."""
 
-    provider: Provider
+    provider: Provider | BarProvider
     subject: str
     fetch: Callable[[], None]
 
@@ -137,6 +150,8 @@ class _LiveRun:
     as_of: pd.Timestamp
     stack: ExitStack
     outcomes: Mapping[str, _Outcome]
+    folder: FolderReader | None = None
+    files: tuple[FileRecord, ...] = ()
     clients: dict[str, ProviderClient] = field(default_factory=dict)
     bars: dict[str, pd.DataFrame] = field(default_factory=dict)
     """By provider."""
@@ -156,12 +171,22 @@ class _LiveRun:
         return self.clients[name]
 
     def fetch_bars(self, source: BarSource) -> None:
+        if source.provider == "folder":
+            self._read_folder(Path(str(source.path)))
+            return
         start = pd.Timestamp(self.settings.start, tz="UTC")
         if self.stored.last_bar is not None:
             start = self.stored.last_bar - pd.Timedelta(days=self.settings.overlap_days.daily)
-        client = self.client(source.provider)
+        client = self.client(cast(WebProvider, source.provider))
         bars = provider_module(source.provider).fetch_bars(source.symbol, start, self.as_of, client)
         self.bars[source.provider] = bars[list(BAR_COLUMNS)].assign(source=source.provider)
+
+    def _read_folder(self, path: Path) -> None:
+        if self.folder is None:
+            raise SourceError("folder: nothing reads its files here")
+        new = read_new_files(path, self.folder)
+        self.bars["folder"], self.files = new.bars.assign(source="folder"), new.files
+        self.outcomes[BARS].notes.extend(new.notes)
 
     def series_jobs(self, names: Sequence[str], which: Literal["primary", "fallback"]) -> list[_Job]:
         """One job for each of these variables, from its primary source or from its fallback."""
@@ -219,13 +244,17 @@ def _run_jobs(jobs: Sequence[_Job], outcomes: Mapping[str, _Outcome], advance: A
             done.result()
 
 
-def _merge_bars(settings: LiveParams, bars: Mapping[str, pd.DataFrame], outcome: _Outcome) -> pd.DataFrame:
+def _merge_bars(
+    settings: LiveParams, bars: Mapping[str, pd.DataFrame], outcome: _Outcome, calendar: CalendarParams
+) -> pd.DataFrame:
     """Merge the bars of scheduled sessions; where two sources have a bar, the one configured first wins."""
     answered = [source.provider for source in settings.bars if source.provider in bars]
     outcome.source = ", ".join(answered) or None
-    merged = pd.concat([_no_bars(), *(bars[name] for name in answered)])
+    merged = pd.concat([_no_bars(), *(bars[name] for name in answered if len(bars[name]))])
+    if FILE in merged:
+        merged[FILE] = merged[FILE].fillna("")
     merged = merged.drop_duplicates("timestamp").sort_values("timestamp", ignore_index=True)
-    inside = in_session(pd.DatetimeIndex(merged["timestamp"]))
+    inside = in_session(pd.DatetimeIndex(merged["timestamp"]), calendar)
     if outside := int((~inside).sum()):
         outcome.notes.append(f"{outside:,} bars outside sessions left out")
     return merged[inside].reset_index(drop=True)

@@ -7,8 +7,9 @@ import pandas as pd
 
 from dosvotos.contracts.acquisition import MacroVariable
 from dosvotos.contracts.features import TECHNICAL_FEATURES
+from dosvotos.contracts.parameters import CalendarParams
 from dosvotos.errors import DataError, LateDataError
-from dosvotos.market.calendar import BAR
+from dosvotos.market.calendar import BAR, REGULAR
 from dosvotos.market.features.definition import COLUMNS, VARIABLES
 from dosvotos.market.features.inputs import (
     NO_PUBLICATIONS,
@@ -36,7 +37,10 @@ from dosvotos.market.microseconds import to_timestamp
 
 
 def market_features(
-    history: MarketHistory, variables: Mapping[str, MacroVariable], range_source: RangeSource = "close"
+    history: MarketHistory,
+    variables: Mapping[str, MacroVariable],
+    range_source: RangeSource = "close",
+    calendar: CalendarParams = REGULAR,
 ) -> pd.DataFrame:
     """Compute the 13 market features, the session clock and the financing rate for every bar.
 
@@ -47,6 +51,8 @@ def market_features(
         Supplies the age after which a value counts as missing.
     range_source : {"close", "bars"}
         Closes, or each bar's own high and low, make the true ranges.
+    calendar : CalendarParams
+        Says which sessions were scheduled, so that a hole between bars is known.
 
     Returns
     -------
@@ -64,15 +70,16 @@ def market_features(
     A bar sees a macro value only if it was published at or before the bar's close. Where nothing moves, log
     returns, RSI, ATR and ADX are 0. Formulas: `definition`. Design, sections 3, 9.
     """
-    bars, publications = bar_arrays(history.bars, range_source), publication_arrays(history.macro)
+    bars = bar_arrays(history.bars, range_source, calendar)
+    publications = publication_arrays(history.macro)
     rows = update_features(empty_state(), bars, publications, max_ages(variables))
     return pd.DataFrame(rows.T, index=history.bars.index, columns=list(COLUMNS), copy=False)
 
 
 def technical_features(high: np.ndarray, low: np.ndarray, close: np.ndarray) -> np.ndarray:
     """Compute TECHNICAL_FEATURES; arrays of shape (n_bars,), result (n_bars, 6), NaN in the warm-up."""
-    index, zeros = np.arange(len(close)), np.zeros(len(close))
-    bars = BarArrays(index, owned_array(high), owned_array(low), owned_array(close), zeros)
+    index, zeros, session = np.arange(len(close)), np.zeros(len(close)), np.zeros(len(close), dtype=np.int64)
+    bars = BarArrays(index, owned_array(high), owned_array(low), owned_array(close), zeros, session)
     no_ages = np.zeros(len(VARIABLES), dtype=np.int64)
     return update_features(empty_state(), bars, NO_PUBLICATIONS, no_ages)[: len(TECHNICAL_FEATURES)].T
 

@@ -7,6 +7,9 @@ Technical features come from closes (and highs and lows under ``range_source: ba
 - ``atr_pct``: Wilder's average true range over the close.
 - ``adx_14``: Wilder's average of DX = 100 abs(plus - minus) / (plus + minus), sums of directional movement.
 
+After a hole of more than 3 scheduled sessions between bars, returns across it and the other three for 145 bars
+are missing.
+
 Macro features come from the observations of weekdays that were published by the bar's close (`alignment`):
 
 - ``*_z``: latest value less the mean of the latest 252, over their standard deviation (ddof 1).
@@ -24,7 +27,14 @@ RSI_PERIOD: Final = 9
 ATR_PERIOD: Final = 10
 ADX_PERIOD: Final = 14
 RETURN_BARS: Final = (1, 12, 48)
-PERIODS: Final = (*RETURN_BARS, RSI_PERIOD, ATR_PERIOD, ADX_PERIOD, Z_WINDOW, MAX_BUSINESS_DAYS_APART)
+MAX_MISSED_SESSIONS: Final = 3
+"""Scheduled sessions without a bar that features bridge; more are a hole."""
+BARS_AFTER_HOLE: Final = 145
+"""Bars after which Wilder's averages have forgotten the jump over a hole (ATR by (9/10)^145, ADX twice)."""
+PERIODS: Final = (
+    *(*RETURN_BARS, RSI_PERIOD, ATR_PERIOD, ADX_PERIOD, MAX_MISSED_SESSIONS, BARS_AFTER_HOLE),
+    *(Z_WINDOW, MAX_BUSINESS_DAYS_APART),
+)
 """All lengths that values depend on; a state computed with others is not restored."""
 
 COLUMNS: Final = (*MARKET_FEATURES, "time_normalized", "policy_rate_difference")

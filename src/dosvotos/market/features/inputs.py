@@ -8,8 +8,9 @@ import pandas as pd
 
 from dosvotos.contracts.acquisition import MacroVariable
 from dosvotos.contracts.features import MACRO_SOURCES
+from dosvotos.contracts.parameters import CalendarParams
 from dosvotos.market.alignment import is_weekday, sort_publications
-from dosvotos.market.calendar import LAST_SLOT, slots
+from dosvotos.market.calendar import LAST_SLOT, REGULAR, session_dates, session_numbers, slots
 from dosvotos.market.features.definition import VARIABLES
 from dosvotos.market.microseconds import US_PER_BAR, US_PER_DAY, to_microseconds
 
@@ -36,6 +37,8 @@ class BarArrays(NamedTuple):
     close: np.ndarray
     time_normalized: np.ndarray
     """Slot / 59."""
+    session: np.ndarray
+    """int64, `session_numbers`: what lies between two bars is a hole."""
 
 
 class Bar(NamedTuple):
@@ -46,6 +49,7 @@ class Bar(NamedTuple):
     low: float
     close: float
     time_normalized: float
+    session: int
 
     def as_arrays(self) -> BarArrays:
         """Convert to arrays of shape (1,)."""
@@ -72,14 +76,18 @@ _NONE = np.empty(0, dtype=np.int64)
 NO_PUBLICATIONS = PublicationArrays(_NONE, _NONE, _NONE, np.empty(0))
 
 
-def bar_arrays(bars: pd.DataFrame, range_source: RangeSource) -> BarArrays:
+def bar_arrays(
+    bars: pd.DataFrame, range_source: RangeSource, calendar: CalendarParams = REGULAR
+) -> BarArrays:
     """Convert bars (index: bar open, UTC); under ``range_source: close`` high and low are the close."""
     times = pd.DatetimeIndex(bars.index)
     close = high = low = owned_array(bars["close"])
     if range_source == "bars":
         high, low = owned_array(bars["high"]), owned_array(bars["low"])
     close_time = to_microseconds(times) + US_PER_BAR
-    return BarArrays(close_time, high, low, close, slots(times) / LAST_SLOT)
+    days, bar_of_day = np.unique(session_dates(times), return_inverse=True)
+    session = session_numbers(days, calendar)[bar_of_day]
+    return BarArrays(close_time, high, low, close, slots(times) / LAST_SLOT, session)
 
 
 def publication_arrays(macro: pd.DataFrame) -> PublicationArrays:

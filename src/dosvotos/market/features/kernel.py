@@ -24,7 +24,9 @@ from dosvotos.market.alignment import (
 from dosvotos.market.features.definition import (
     ADX_PERIOD,
     ATR_PERIOD,
+    BARS_AFTER_HOLE,
     CHANGE_ROW,
+    MAX_MISSED_SESSIONS,
     MINUEND_ROW,
     RETURN_BARS,
     RSI_PERIOD,
@@ -39,7 +41,7 @@ from dosvotos.numerics import BLOCK, log_workspace, logarithms
 OK, INVALID_PRICE, BAR_NOT_LATER, PUBLICATION_NOT_LATER = range(4)
 """What `process_bars`, `process_bar` and `check` return as status."""
 
-_N_BARS, _WILDER, _LAST_CLOSE_TIME, _LOG_CLOSES = 0, 1, 12, 13
+_N_BARS, _WILDER, _LAST_CLOSE_TIME, _LAST_SESSION, _SINCE_HOLE, _LOG_CLOSES = 0, 1, 12, 13, 14, 15
 """Where the parts of `FeatureState.technical` begin."""
 _LONGEST_RETURN = max(RETURN_BARS)
 _ALL_WARM = 2 * ADX_PERIOD
@@ -52,7 +54,8 @@ class FeatureState(NamedTuple):
     """All that is remembered between two bars."""
 
     technical: np.ndarray
-    """float64 of shape (61,): bars so far, `Wilder`, last close time, logarithms of the last 48 closes."""
+    """float64 of shape (63,): bars so far, `Wilder`, last close time, last session's number, bars since
+    the last hole (infinite before the first), logarithms of the last 48 closes."""
     macro: MacroState
 
     @property
@@ -84,7 +87,8 @@ class Wilder(NamedTuple):
 def empty_state() -> FeatureState:
     """Make the state before the first bar and the first publication."""
     technical = np.zeros(_LOG_CLOSES + _LONGEST_RETURN)
-    technical[_LAST_CLOSE_TIME], technical[_LOG_CLOSES:] = -np.inf, np.nan
+    technical[_LAST_CLOSE_TIME], technical[_LAST_SESSION:] = -np.inf, np.nan
+    technical[_SINCE_HOLE] = np.inf
     return FeatureState(technical, empty_macro_state(len(VARIABLES)))
 
 
@@ -116,9 +120,9 @@ def process_bar(
     Takes a plain tuple and two of the state's arrays: unpacking NamedTuples would cost a quarter of its time.
     """
     rows = row.reshape((len(row), 1))
-    close_time, high, low, close, rows[TIME_NORMALIZED] = bar
-    prices = np.array([[high], [low], [close]])
-    bars = BarArrays(np.array([close_time]), prices[0], prices[1], prices[2], rows[TIME_NORMALIZED])
+    close_time, high, low, close, rows[TIME_NORMALIZED], session = bar
+    prices, counts = np.array([[high], [low], [close]]), np.array([[close_time], [session]])
+    bars = BarArrays(counts[0], prices[0], prices[1], prices[2], rows[TIME_NORMALIZED], counts[1])
     status, index = _check_bars(technical[_LAST_CLOSE_TIME], bars)
     if status != OK:
         return status, index
@@ -181,6 +185,28 @@ def _write_technical_rows(technical: np.ndarray, bars: BarArrays, rows: np.ndarr
     technical[_N_BARS] = n_before + n
     for i in range(len(wilder)):
         technical[_WILDER + i] = wilder[i]
+    _leave_out_holes(technical, bars.session, rows)
+
+
+@njit(error_model="numpy")
+def _leave_out_holes(technical: np.ndarray, session: np.ndarray, rows: np.ndarray) -> None:
+    """Make technical features missing where they reach across a hole between sessions."""
+    n, last, since = len(session), technical[_LAST_SESSION], technical[_SINCE_HOLE]
+    n_holes = 1 if session[0] - last > MAX_MISSED_SESSIONS + 1 else 0
+    for i in range(1, n):
+        n_holes += session[i] - session[i - 1] > MAX_MISSED_SESSIONS + 1
+    if n_holes > 0 or since < BARS_AFTER_HOLE:
+        for i in range(n):
+            since = 0.0 if session[i] - last > MAX_MISSED_SESSIONS + 1 else since
+            for k in range(len(RETURN_BARS)):
+                if since < RETURN_BARS[k]:
+                    rows[k, i] = np.nan
+            if since < BARS_AFTER_HOLE:
+                rows[3, i] = rows[4, i] = rows[5, i] = np.nan
+            last, since = session[i], since + 1
+    else:
+        since += n
+    technical[_LAST_SESSION], technical[_SINCE_HOLE] = session[-1], since
 
 
 @njit(error_model="numpy", inline="always")

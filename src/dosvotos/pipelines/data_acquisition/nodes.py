@@ -3,39 +3,45 @@
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from pydantic import SecretStr
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from dosvotos.contracts.acquisition import DataAcquisitionParams, MacroVariable, MacroVariablesParams
-from dosvotos.contracts.parameters import QualityThresholdsParams, SampleMarketParams
+from dosvotos.contracts.parameters import CalendarParams, QualityThresholdsParams, SampleMarketParams
 from dosvotos.contracts.records import (
     AcquisitionRecord,
     BarState,
     FetchOutcome,
     FetchRecord,
+    FileRecord,
     FindingCount,
     InjectedDefects,
     SeriesState,
 )
+from dosvotos.database.deliveries import BEFORE_DELIVERIES, Delivery
 from dosvotos.database.market_data import BarTable, MacroTables, StoredMarket
 from dosvotos.database.quarantine import QuarantineTable
 from dosvotos.errors import DataError
 from dosvotos.hashing import combine, digest_frame
-from dosvotos.market.calendar import last_ended_session, session_dates
+from dosvotos.market.calendar import REGULAR, last_ended_session, session_dates
 from dosvotos.quality.findings import BARS
 from dosvotos.simulation.hazards import MarketWithDefects, inject_hazards
 from dosvotos.simulation.market import simulate_market
 from dosvotos.sources.checks import check_market
-from dosvotos.sources.files import read_folder
+from dosvotos.sources.files import read_bars_file, read_folder
 from dosvotos.sources.raw_market import RawMarket
+
+if TYPE_CHECKING:
+    from dosvotos.sources.live import LiveMarket
 
 logger = logging.getLogger(__name__)
 
-Batch = tuple[pd.DataFrame, pd.Timestamp]
+Batch = tuple[pd.DataFrame, pd.Timestamp, int | pd.Series]
 
 
 def fetch_market(
@@ -44,11 +50,14 @@ def fetch_market(
     macro: MacroVariablesParams,
     stored: StoredMarket,
     keys: dict[str, SecretStr],
+    calendar: CalendarParams = REGULAR,
 ) -> tuple[pd.DataFrame, pd.DataFrame, FetchRecord]:
     """Fetch bars and macro observations from the configured source, up to ``as_of``."""
     injected: tuple[InjectedDefects, ...] = ()
+    files: tuple[FileRecord, ...] = ()
     if acquisition.source == "live":
-        raw, outcomes = _fetch_live(acquisition, macro, stored, keys)
+        live = _fetch_live(acquisition, macro, stored, keys, calendar)
+        raw, outcomes, files = live.market, live.outcomes, live.files
     elif acquisition.source == "files":
         raw = read_folder(_folder(acquisition), acquisition.timezone, acquisition.mixed_timezone)
         outcomes = _all_from("files", macro)
@@ -67,6 +76,7 @@ def fetch_market(
         source_hash=combine([digest_frame(raw.bars), digest_frame(raw.macro)]),
         outcomes=tuple(outcomes),
         injected=injected,
+        files=files,
     )
     return raw.bars, raw.macro, fetched
 
@@ -76,7 +86,9 @@ def _fetch_live(
     macro: MacroVariablesParams,
     stored: StoredMarket,
     keys: dict[str, SecretStr],
-) -> tuple[RawMarket, list[FetchOutcome]]:
+    calendar: CalendarParams,
+) -> "LiveMarket":
+    from dosvotos.sources.folder_feed import FolderReader
     from dosvotos.sources.live import Watermarks, fetch_live
 
     if acquisition.live is None:
@@ -86,9 +98,12 @@ def _fetch_live(
     bars, series = bar_table.state(now), macro_tables.state(now)
     marks = Watermarks(bars and bars.last, {name: state.last_observation for name, state in series.items()})
     plain_keys = {name: key.get_secret_value() for name, key in keys.items()}
+    zone, mixed = acquisition.timezone, acquisition.mixed_timezone
+    read = partial(read_bars_file, timezone=zone, mixed_timezone=mixed)
+    folder = FolderReader(read, bar_table.taken_hashes())
     with _progress_bar(len(macro.variables)) as advance:
-        fetched = fetch_live(macro.variables, acquisition.live, plain_keys, marks, pd.Timestamp(now), advance)
-    return fetched.market, fetched.outcomes
+        asked = macro.variables, acquisition.live, plain_keys, marks, pd.Timestamp(now), advance, calendar
+        return fetch_live(*asked, folder)
 
 
 def _count_injected(delivery: MarketWithDefects) -> tuple[InjectedDefects, ...]:
@@ -121,21 +136,58 @@ def judge_market(
     macro: MacroVariablesParams,
     thresholds: QualityThresholdsParams,
     stored: StoredMarket,
+    calendar: CalendarParams,
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Quarantine what breaks a rule of quality; date the publication of every observation kept."""
     now = pd.Timestamp(fetched.fetched_at)
     _, macro_tables = stored.tables
     known = macro_tables.as_of(now)
-    checked = check_market(RawMarket(raw_bars, raw_macro), macro.variables, thresholds, now, known)
+    raw = RawMarket(raw_bars, raw_macro)
+    checked = check_market(raw, macro.variables, thresholds, now, known, calendar)
     return checked.bars, checked.macro, checked.findings
 
 
 def store_market(
-    bars: pd.DataFrame, observations: pd.DataFrame, findings: pd.DataFrame, fetched: FetchRecord
+    bars: pd.DataFrame,
+    observations: pd.DataFrame,
+    findings: pd.DataFrame,
+    fetched: FetchRecord,
+    acquisition: DataAcquisitionParams,
+    stored: StoredMarket,
 ) -> tuple[Batch, Batch, Batch]:
-    """Append what passed the checks, and the findings, to their tables."""
-    now = pd.Timestamp(fetched.fetched_at)
-    return (bars, now), (observations, now), (findings, now)
+    """Append what passed the checks, and the findings, to their tables, under one delivery."""
+    now, delivery_id = pd.Timestamp(fetched.fetched_at), BEFORE_DELIVERIES
+    if len(bars) or len(observations) or len(findings):
+        origin = _origin(fetched, acquisition)
+        delivery = Delivery(fetched.source, origin, fetched.fetched_at, fetched.source_hash)
+        delivery_id = stored.tables[0].open_delivery(delivery)
+    of_bars: int | pd.Series = delivery_id
+    of_findings: int | pd.Series = delivery_id
+    if ids := _open_files(fetched, stored):
+        if "file" in bars:
+            of_bars = bars["file"].map(ids).fillna(delivery_id).astype(int)
+        of_folder = next(iter(ids.values())) if len(ids) == 1 else delivery_id
+        of_findings = findings["source"].map({"folder": of_folder}).fillna(delivery_id).astype(int)
+    return (bars, now, of_bars), (observations, now, delivery_id), (findings, now, of_findings)
+
+
+def _open_files(fetched: FetchRecord, stored: StoredMarket) -> dict[str, int]:
+    """Open a delivery for each file of a desk's own feed; gives its id by the file's name."""
+    ids = {}
+    for file in fetched.files:
+        delivery = Delivery("folder", file.name, fetched.fetched_at, file.source_hash)
+        ids[Path(file.name).name] = stored.tables[0].open_delivery(delivery)
+    return ids
+
+
+def _origin(fetched: FetchRecord, acquisition: DataAcquisitionParams) -> str:
+    """Say where a delivery came from: the folder, the providers that answered, or the sample market."""
+    if fetched.source == "files":
+        return str(acquisition.folder)
+    if fetched.source == "sample":
+        return fetched.feed
+    sources = {name for outcome in fetched.outcomes if outcome.source for name in outcome.source.split(", ")}
+    return ", ".join(sorted(sources))
 
 
 def report_quality(
@@ -144,6 +196,7 @@ def report_quality(
     macro_tables: MacroTables,
     quarantine: QuarantineTable,
     macro: MacroVariablesParams,
+    calendar: CalendarParams,
 ) -> tuple[str, pd.DataFrame]:
     """Draw what is stored by now and what was found: one page, and one row a variable."""
     from dosvotos.quality.freshness import summary_table
@@ -151,7 +204,8 @@ def report_quality(
 
     now = pd.Timestamp(fetched.fetched_at)
     market = bar_table.as_of(now), macro_tables.as_of(now), quarantine.as_of(now)
-    return render_quality(*market, macro.variables, now), summary_table(*market, macro.variables, now)
+    asked = *market, macro.variables, now, calendar
+    return render_quality(*asked), summary_table(*asked)
 
 
 def seal_acquisition(
@@ -162,6 +216,7 @@ def seal_acquisition(
     bar_table: BarTable,
     macro_tables: MacroTables,
     macro: MacroVariablesParams,
+    calendar: CalendarParams,
 ) -> AcquisitionRecord:
     """Record what was fetched, what is stored now, and how old it is."""
     outcomes = {outcome.subject: outcome for outcome in fetched.outcomes}
@@ -173,7 +228,8 @@ def seal_acquisition(
         extraction_hash=combine([digest_frame(bars), digest_frame(observations)]),
         source_hash=fetched.source_hash,
         extraction_timestamp=fetched.fetched_at,
-        bars=_bar_state(bar_table, fetched, outcomes[BARS], found.get(BARS, FindingCount())),
+        deliveries=bar_table.close_deliveries(fetched.fetched_at),
+        bars=_bar_state(bar_table, fetched, outcomes[BARS], found.get(BARS, FindingCount()), calendar),
         series=tuple(_series_states(macro_tables, fetched, macro.variables, outcomes, found)),
     )
 
@@ -183,9 +239,15 @@ def _count_findings(findings: pd.DataFrame) -> dict[str, FindingCount]:
     return {str(name): FindingCount.model_validate(found) for name, found in counts.to_dict("index").items()}
 
 
-def _bar_state(table: BarTable, fetched: FetchRecord, outcome: FetchOutcome, found: FindingCount) -> BarState:
+def _bar_state(
+    table: BarTable,
+    fetched: FetchRecord,
+    outcome: FetchOutcome,
+    found: FindingCount,
+    calendar: CalendarParams,
+) -> BarState:
     now = pd.Timestamp(fetched.fetched_at)
-    state, ended = table.state(now), last_ended_session(now)
+    state, ended = table.state(now), last_ended_session(now, calendar)
     last = session_dates(pd.DatetimeIndex([state.last]))[0] if state else None
     return BarState(
         source=outcome.source,

@@ -31,9 +31,9 @@ def print_acquisition(record: AcquisitionRecord, findings: pd.DataFrame) -> None
     for subject, notes in [("bars", record.bars.notes), *((s.variable, s.notes) for s in record.series)]:
         for note in notes:
             console.print(f"{subject}: {note}", style="dim", markup=False)
-    console.print(
-        f"extraction {short(record.extraction_hash)}, source {short(record.source_hash)}\n", style="dim"
-    )
+    numbers = ", ".join(map(str, record.deliveries)) or "none"
+    hashes = f"extraction {short(record.extraction_hash)}, source {short(record.source_hash)}"
+    console.print(f"delivery {numbers}, {hashes}\n", style="dim")
 
 
 def describe_overdue(record: AcquisitionRecord) -> str:

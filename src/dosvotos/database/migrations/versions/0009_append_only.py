@@ -12,6 +12,11 @@ revision = "0009"
 down_revision = "0008"
 
 JSON = sa.JSON(none_as_null=True).with_variant(postgresql.JSONB(none_as_null=True), "postgresql")
+GUARDED = (
+    "experiment_contracts", "usdcop_m5_ohlcv", "macro_indicators_daily", "macro_indicators_monthly",
+    "macro_indicators_quarterly", "data_quarantine", "approval_audit_log", "ledger_genesis", "oos_trials",
+    "gate_policies", "inference_features_5m", "trading_signals",
+)  # fmt: skip
 
 
 def upgrade() -> None:
@@ -27,4 +32,4 @@ def upgrade() -> None:
     genesis = sa.table("ledger_genesis", sa.column("id"), sa.column("created_at"))
     if op.get_bind().execute(sa.select(genesis.c.id)).first() is None:
         op.execute(sa.insert(genesis).values(id=str(uuid.uuid4()), created_at=sa.func.current_timestamp()))
-    renew_guards(op.get_bind())
+    renew_guards(op.get_bind(), GUARDED)

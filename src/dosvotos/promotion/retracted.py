@@ -1,0 +1,103 @@
+"""Retracted data behind proposals and models: what was built on them cannot be approved, and is named."""
+
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from sqlalchemy import Connection, Engine, Row, select
+
+from dosvotos.contracts.experiment import ExperimentContract
+from dosvotos.database.connection import open_existing, reading
+from dosvotos.database.deliveries import any_retraction, retracted_after, sees_delivery
+from dosvotos.database.registry import OPEN_STATES
+from dosvotos.database.tables import experiment_contracts, model_registry, promotion_proposals
+from dosvotos.errors import DatabaseError, DecisionError
+from dosvotos.market.calendar import session_bar_times
+
+REASON: Final = "retracted_data"
+
+
+class BuiltOnRetracted(NamedTuple):
+    """A production model, or an open proposal, whose history holds rows of a delivery retracted since."""
+
+    subject: str
+    """``model`` or ``proposal`` and its id."""
+    experiment_name: str
+    retraction: Row[Any]
+    """Its row in `deliveries`; `retracts` is the delivery."""
+
+    def __str__(self) -> str:
+        gone = self.retraction
+        return (
+            f"{self.subject} is built on delivery {gone.retracts} ({gone.source}, {gone.origin}), retracted "
+            f"{gone.fetched_at:%Y-%m-%d %H:%M} UTC: {gone.reason}"
+        )
+
+
+def refuse_retracted_data(connection: Connection, proposal: Row[Any]) -> None:
+    """Refuse a proposal whose contract sees, inside its history, rows of a delivery retracted since.
+
+    Raises
+    ------
+    DecisionError
+        Naming the delivery and what to do.
+    """
+    for found in _behind(connection, f"proposal {proposal.id}", proposal):
+        raise DecisionError(
+            f"{REASON}: {found}; store the right data, raise experiment.version of "
+            f"{proposal.experiment_name} and run all its layers again"
+        )
+
+
+def built_on_retracted(engine: Engine, production_only: bool = False) -> list[BuiltOnRetracted]:
+    """Find the production models, and open proposals too, that are built on data retracted since."""
+    with reading(engine) as connection:
+        if not any_retraction(connection):
+            return []
+        models = select(model_registry).where(model_registry.c.stage == "production")
+        subjects = [(f"production model {row.model_id}", row) for row in connection.execute(models)]
+        if not production_only:
+            is_open = promotion_proposals.c.status.in_(OPEN_STATES)
+            proposals = select(promotion_proposals).where(is_open).order_by(promotion_proposals.c.id)
+            subjects += [(f"proposal {row.id}", row) for row in connection.execute(proposals)]
+        return [found for subject, row in subjects for found in _behind(connection, subject, row)]
+
+
+def production_warnings(url: str) -> list[str]:
+    """Say in one line each which production models of a database are built on data retracted since.
+
+    Nothing is made or upgraded for it: where there is no database of today's schema there is nothing to say,
+    and whoever needs one says what is wrong with it.
+    """
+    try:
+        engine = open_existing(url)
+        found = built_on_retracted(engine, production_only=True)
+    except DatabaseError:
+        return []
+    engine.dispose()
+    return [f"{one}; train and approve another, or roll back" for one in found]
+
+
+def _behind(connection: Connection, subject: str, row: Row[Any]) -> list[BuiltOnRetracted]:
+    """List what is retracted behind a row of `promotion_proposals` or `model_registry`."""
+    if not any_retraction(connection) or (contract := _contract_of(connection, row)) is None:
+        return []
+    feed, as_of = contract.parameters.feed, contract.data_as_of
+    until = session_bar_times(np.datetime64(contract.test_end), contract.parameters.calendar)[
+        -1
+    ].to_pydatetime()
+    found = []
+    for retraction in retracted_after(connection, row.instrument, feed, as_of):
+        if sees_delivery(connection, row.instrument, feed, retraction.retracts, as_of, until):
+            found.append(BuiltOnRetracted(subject, row.experiment_name, retraction))
+    return found
+
+
+def _contract_of(connection: Connection, row: Row[Any]) -> ExperimentContract | None:
+    t = experiment_contracts
+    same = (t.c.experiment_name == row.experiment_name) & (t.c.config_hash == row.lineage["config_hash"])
+    stored = connection.execute(select(t).where(same).order_by(t.c.id).limit(1)).one_or_none()
+    return (
+        None
+        if stored is None
+        else ExperimentContract(**{name: value for name, value in stored._mapping.items() if name != "id"})
+    )
