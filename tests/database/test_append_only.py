@@ -54,6 +54,8 @@ def store(engine: Engine, name: str) -> tuple[Table, dict[str, Any]]:
     with writing(engine) as connection:
         if name not in ("ledger_genesis", "deliveries"):
             connection.execute(insert(table).values(row_of(table)))
+        if name == "deliveries":
+            connection.execute(update(table).values(rows={"a": 1}))
     return table, contents(engine, table)[0]
 
 

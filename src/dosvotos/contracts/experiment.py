@@ -90,11 +90,14 @@ class ExperimentContract(BaseModel):
         """Read the frozen parameters; the section outside the hash, which only L0 reads, is neutral."""
         simulated = self.frozen_config["experiment"]["instrument"].endswith(".SIM")
         acquisition = {"source": "sample" if simulated else "files", "as_of": self.data_as_of}
-        tree = {**self.frozen_config, "data_acquisition": acquisition, **changes}
+        tree = {**self.frozen_config, "data_acquisition": acquisition}
         if self.schema_version == 1:
             known = EvidenceParams.model_fields
             gone = {name for name in _REMOVED_AFTER_1 if name not in known}
             tree["evidence"] = {k: v for k, v in tree["evidence"].items() if k not in gone}
+            if simulated:
+                tree |= _end_of_the_sample_market(tree)
+        tree |= changes
         try:
             return read_parameters(tree)
         except ParameterError as error:
@@ -247,7 +250,7 @@ def _check_same(contract: ExperimentContract, present: dict[str, Any], stated: d
     if _compared(present) == _compared(contract.frozen_config) or _reads_as(contract, present):
         return
     name = f"{contract.contract_id} version {contract.contract_version} is frozen and"
-    differences = _differences(contract.frozen_config, present)
+    differences = _differences(_as_read_now(contract), present)
     if contract.stated is None or stated is None:
         lines = _lines(differences)
         raise ContractError("\n".join([f"{name} its parameters have changed:", *lines, _RAISE_VERSION]))
@@ -258,6 +261,23 @@ def _check_same(contract: ExperimentContract, present: dict[str, Any], stated: d
         lines = ["you changed, in the experiment's folder or by --params:", *_lines(own)]
         lines += ["the project changed, in its defaults or its code:", *_lines(others)] if others else []
         raise ContractError("\n".join([f"{name} the experiment has changed;", *lines, _RAISE_VERSION]))
+
+
+def _as_read_now(contract: ExperimentContract) -> dict[str, Any]:
+    """The frozen parameters as a contract made now would have them, as far as this version can read them."""
+    try:
+        return contract.present_config
+    except ContractError:
+        return contract.frozen_config
+
+
+def _end_of_the_sample_market(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """Sections of schema 1 with the end stated where it stands now: of the sample market, not of test."""
+    dates, market = tree["date_ranges"], tree["sample_market"]
+    if (end := dates["test"]["end"]) is None or "test_end" in market:
+        return {}
+    of_test = {**dates["test"], "end": None}
+    return {"date_ranges": {**dates, "test": of_test}, "sample_market": {**market, "test_end": end}}
 
 
 def _reads_as(contract: ExperimentContract, present: dict[str, Any]) -> bool:
