@@ -44,13 +44,15 @@ def fetch_market(
     macro: MacroVariablesParams,
     stored: StoredMarket,
     keys: dict[str, SecretStr],
-) -> tuple[pd.DataFrame, pd.DataFrame, FetchRecord]:
-    """Fetch bars and macro observations from the configured source, up to ``as_of``."""
+) -> tuple[pd.DataFrame, pd.DataFrame, FetchRecord, pd.DataFrame]:
+    """Fetch bars and macro observations up to ``as_of``, and findings about rows that could not be read."""
     injected: tuple[InjectedDefects, ...] = ()
     if acquisition.source == "live":
         raw, outcomes = _fetch_live(acquisition, macro, stored, keys)
     elif acquisition.source == "files":
-        raw = read_folder(_folder(acquisition), acquisition.timezone, acquisition.mixed_timezone)
+        raw = read_folder(
+            _folder(acquisition), acquisition.timezone, acquisition.mixed_timezone, macro.variables
+        )
         outcomes = _all_from("files", macro)
     else:
         market = simulate_market(sample, macro.variables, pd.Timestamp(acquisition.as_of))
@@ -68,7 +70,7 @@ def fetch_market(
         outcomes=tuple(outcomes),
         injected=injected,
     )
-    return raw.bars, raw.macro, fetched
+    return raw.bars, raw.macro, fetched, raw.unreadable
 
 
 def _fetch_live(
@@ -121,13 +123,14 @@ def judge_market(
     macro: MacroVariablesParams,
     thresholds: QualityThresholdsParams,
     stored: StoredMarket,
+    unreadable: pd.DataFrame,
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Quarantine what breaks a rule of quality; date the publication of every observation kept."""
     now = pd.Timestamp(fetched.fetched_at)
     _, macro_tables = stored.tables
     known = macro_tables.as_of(now)
     checked = check_market(RawMarket(raw_bars, raw_macro), macro.variables, thresholds, now, known)
-    return checked.bars, checked.macro, checked.findings
+    return checked.bars, checked.macro, pd.concat([unreadable, checked.findings], ignore_index=True)
 
 
 def store_market(

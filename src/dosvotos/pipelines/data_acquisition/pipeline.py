@@ -19,7 +19,7 @@ def create_pipeline() -> Pipeline:
                 "stored_market",
                 "provider_keys",
             ],
-            ["raw_bars", "raw_macro", "fetch_record"],
+            ["raw_bars", "raw_macro", "fetch_record", "unreadable_rows"],
         ),
         named_node(
             nodes.judge_market,
@@ -30,6 +30,7 @@ def create_pipeline() -> Pipeline:
                 "params:macro_variables",
                 "params:quality_thresholds",
                 "stored_market",
+                "unreadable_rows",
             ],
             ["checked_bars", "checked_macro", "data_findings"],
         ),
