@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import pandas as pd
 
 from dosvotos.errors import DataError
-from dosvotos.readers.grids import Grid, read_grid
+from dosvotos.readers.grids import Grid, first_label, read_grid
 from dosvotos.readers.headers import BAR_LAYOUT
 from dosvotos.readers.numbers import MISSING_MARKS, Numbers, read_numbers
 from dosvotos.readers.stamps import read_stamps
@@ -114,7 +114,7 @@ def _instants(rows: Grid, wall: pd.Series, offset: pd.Series) -> pd.Series:
     if naive.all():
         return wall
     if naive.any():
-        label = naive.idxmax()
+        label = first_label(naive)
         raise DataError(
             f"{int((~naive).sum()):,} timestamps carry a zone and {int(naive.sum()):,} do not, first "
             f"{rows.cells['timestamp'][label]!r} in {rows.place(label)}; {_REMEDY} everywhere"

@@ -23,9 +23,10 @@ _BOMS: Final = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _OTHER_KINDS: Final = (
-    (b"\xd0\xcf\x11\xe0", "an old Excel workbook (.xls) or one with a password"),
-    (b"%PDF", "a PDF document"),
-    (b"<", "a web page or XML"),
+    ((b"\xd0\xcf\x11\xe0",), "an old Excel workbook (.xls) or one with a password"),
+    ((b"%pdf",), "a PDF document"),
+    ((b"<!", b"<?xml", b"<html", b"<head", b"<body", b"<table"), "a web page or XML"),
+    ((b"{", b"["), "JSON"),
 )
 
 
@@ -96,16 +97,11 @@ def _open(what: str, data: bytes, depth: int) -> Content:
         return _open_zip(what, data, depth)
     if data.startswith(b"PAR1"):
         return Content(what, "parquet", data)
-    for start, kind in _OTHER_KINDS:
-        if data.lstrip(codecs.BOM_UTF8 + b" \t\r\n").startswith(start) and not _is_tagged_header(data):
+    first = data.lstrip(codecs.BOM_UTF8 + b" \t\r\n")[:20].lower()
+    for starts, kind in _OTHER_KINDS:
+        if first.startswith(starts):
             raise DataError(f"{what}: cannot be read: {kind}; save it as CSV or xlsx; {FORMATS}")
     return Content(what, "text", data)
-
-
-def _is_tagged_header(data: bytes) -> bool:
-    """Whether it begins as MetaTrader's header does: <DATE>, <TICKER> and so on."""
-    first = data.lstrip(codecs.BOM_UTF8 + b" \t\r\n").split(b"\n", 1)[0].strip()
-    return first.startswith(b"<") and first.endswith(b">") and first.count(b"<") > 2
 
 
 def _gunzip(what: str, data: bytes) -> bytes:

@@ -28,6 +28,11 @@ _HEADER_LINES: Final = 30
 _DIRECTIVE: Final = re.compile(r"\"?sep=(.)\"?\s*", re.IGNORECASE)
 
 
+def first_label(chosen: pd.Series) -> int:
+    """Return the label of the first chosen row."""
+    return int(chosen.index[chosen][0])
+
+
 class Grid(NamedTuple):
     """Rows of a table, one row a line of the file that is neither blank, nor a comment, nor the header."""
 
@@ -49,8 +54,8 @@ class Grid(NamedTuple):
     unit: str = "line"
 
     def place(self, label: int) -> str:
-        """Name a row in a message: file and line."""
-        return f"{self.file} {self.unit} {self.lines[label]}"
+        """Name a row in a message about the file."""
+        return f"{self.unit} {self.lines[label]}"
 
     def take(self, rows: pd.Series) -> "Grid":
         """Return the grid with a part of its rows."""
@@ -112,7 +117,10 @@ def _find_dialect(head: Sequence[str], layout: Layout) -> tuple[str, int, list[s
 
 def _split(lines: Sequence[str], delimiter: str) -> list[list[str]]:
     """Split each line by itself: a quotation mark left open ends with it."""
-    return [next(csv.reader([line], delimiter=delimiter), []) for line in lines]
+    try:
+        return [next(csv.reader([line], delimiter=delimiter), []) for line in lines]
+    except csv.Error as error:
+        raise DataError(f"cannot be read as CSV: {error}; correct its lines") from error
 
 
 def _refuse_data_above(rows: Sequence[Sequence[str]], width: int) -> None:

@@ -115,8 +115,14 @@ def describe_missing(rows: Sequence[Sequence[object]], layout: Layout) -> str:
     found = match_columns(best, layout._replace(rest="")) if best else {}
     if not found:
         return f"no header: expected columns {list(layout.required)} on the first line, found {names[:8]}"
-    missing = [name for name in layout.required if name not in found]
+    missing = [_asked(layout, name) for name in layout.required if name not in found]
     return f"column(s) {missing} are missing, found {names}"
+
+
+def _asked(layout: Layout, column: str) -> str:
+    """Return a column's name as it was asked for, which is its own or the only one it may have."""
+    known = layout.names.get(column, (column,))
+    return column if normalize_name(column) in known else known[0]
 
 
 def _match_if_header(names: Sequence[str], layout: Layout) -> dict[str, list[int]] | None:

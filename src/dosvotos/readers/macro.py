@@ -12,7 +12,7 @@ from dosvotos.readers.grids import Grid, read_grid
 from dosvotos.readers.headers import MACRO_LAYOUT
 from dosvotos.readers.numbers import read_numbers
 from dosvotos.readers.stamps import Stamps, read_stamps
-from dosvotos.readers.unreadable import RowProblems, to_findings
+from dosvotos.readers.unreadable import LINE_RULES, RowProblems, to_findings
 
 _REMEDY: Final = "write dates as 2025-07-01"
 _UNNAMED: Final = "macro"
@@ -88,14 +88,15 @@ def _read(grid: Grid, variables: Collection[str], months: bool) -> DatedRows:
     day = _days(read_stamps(rows, "observation_date"), months)
     problems.add_dates("observation_date", day, MACRO_LAYOUT, _REMEDY)
     dated, day = rows.take(day.notna()), day.dropna()
-    blank = dated.cells["variable"].isin(["", np.nan])
+    blank = grid.cells["variable"].isin(["", np.nan])
     problems.add("blank_variable", blank, lambda _: ": variable is blank; name it, or delete the row")
     numbers = read_numbers(dated, ["value"])
     problems.add_texts(numbers)
     found = problems.frame()
     if day.empty:
         raise DataError(f"none of its {len(grid.cells):,} rows can be read, first: {found['detail'].iloc[0]}")
-    names = known_names(dated.cells["variable"][~blank], variables)
+    is_named = ~blank & ~found["rule"].reindex(blank.index).isin(LINE_RULES)
+    names = known_names(grid.cells["variable"][is_named], variables)
     kept = day.index.difference(found.index, sort=False)
     columns = {"variable": names, "observation_date": day.dt.date, "value": numbers.values["value"]}
     macro = pd.DataFrame({name: column[kept] for name, column in columns.items()}).reset_index(drop=True)

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from dosvotos.errors import DataError
-from dosvotos.readers.grids import Grid
+from dosvotos.readers.grids import Grid, first_label
 
 MISSING: Final = ("", "nan", "na", "n/a", "null", "none", "<na>", "nat", "#n/a")
 """Cells that hold no value, as programs write one, casefolded."""
@@ -85,7 +85,7 @@ def _typed(column: pd.Series) -> pd.Series:
 
 def _cleaned(column: pd.Series) -> pd.Series:
     """Return cells as text without a currency sign and without blanks that group thousands."""
-    text = column.astype("str").replace("nan", "") if column.dtype != "str" else column
+    text = column.astype("str").fillna("")
     odd = ~text.str.fullmatch(r"[0-9.+-]*").astype(bool)
     if not odd.any():
         return text
@@ -126,7 +126,7 @@ def _decimal_mark(grid: Grid, texts: dict[str, pd.Series], fits: dict[str, dict[
 
 def _first(texts: dict[str, pd.Series], chosen: dict[str, pd.Series]) -> tuple[int, str, str] | None:
     """Return row, column and cell of the first chosen cell; None if there is none."""
-    hits = [(int(rows.idxmax()), name) for name, rows in chosen.items() if rows.any()]
+    hits = [(first_label(rows), name) for name, rows in chosen.items() if rows.any()]
     if not hits:
         return None
     label, name = min(hits)

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from dosvotos.errors import DataError
-from dosvotos.readers.grids import Grid
+from dosvotos.readers.grids import Grid, first_label
 
 _YEARS: Final = (1900, 2100)
 """Years that a date may have; another is a slip of the pen, and would make ranges of years of nothing."""
@@ -144,12 +144,12 @@ def _order(
     says_day, says_month = (first > 12) & (other <= 12), (other > 12) & (first <= 12)
     if day_first is None:
         if says_day.any() and says_month.any():
-            labels = says_day.idxmax(), says_month.idxmax()
+            labels = first_label(says_day), first_label(says_month)
             found = " but ".join(f"{grid.place(label)} has {text[label]!r}" for label in labels)
             raise DataError(f"{column}: day and month are in two orders: {found}; {_WRITE_ISO}")
         unclear = (first != other) & (first <= 12) & (other <= 12)
         if unclear.any() and not says_day.any() and not says_month.any():
-            label = unclear.idxmax()
+            label = first_label(unclear)
             month, day, year = first[label], other[label], parts["year"][label]
             either = f"{year}-{month:02}-{day:02} or {year}-{day:02}-{month:02}"
             raise DataError(
@@ -224,7 +224,7 @@ def _counted(grid: Grid, text: pd.Series, column: str) -> Stamps:
         low, high = (bound * 1_000_000 / factor for bound in _EPOCH_SECONDS)
         rows = (value >= low) & (value < high)
         if rows.any():
-            units.append((unit, rows.idxmax()))
+            units.append((unit, first_label(rows)))
             wall[rows] = (value[rows] * factor).round().astype("int64").astype("datetime64[us]")
             offset[rows] = pd.Timedelta(0)
     if len(units) > 1:

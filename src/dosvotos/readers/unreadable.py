@@ -11,6 +11,8 @@ from dosvotos.readers.grids import Grid
 from dosvotos.readers.headers import Layout, normalize_name
 from dosvotos.readers.numbers import Numbers
 
+LINE_RULES: Final = ("uneven_line", "repeated_header", "totals_row")
+"""Rules about lines that are no rows."""
 _TOTALS: Final = ("total", "subtotal", "sum", "suma", "average", "mean", "promedio", "media")
 
 
@@ -24,12 +26,15 @@ class RowProblems:
     def add(self, rule: str, rows: pd.Series, describe: Callable[[int], str]) -> None:
         """Note a problem of the chosen rows, in words that follow the row's place."""
         for label in rows.index[rows]:
-            self._found.setdefault(label, (rule, f"{self._grid.place(label)}{describe(label)}"))
+            place = f"{self._grid.file} {self._grid.place(label)}"
+            self._found.setdefault(label, (rule, f"{place}{describe(label)}"))
 
     def add_uneven(self) -> None:
         """Note lines that are cut, or have more cells than the header."""
         grid, width = self._grid, len(self._grid.header)
-        remedy = "complete it, or put cells that hold the delimiter between quotation marks"
+        remedy = (
+            "complete it, or put cells with the delimiter in them, such as a decimal comma, between quotes"
+        )
         self.add(
             "uneven_line",
             grid.uneven > 0,
@@ -41,7 +46,7 @@ class RowProblems:
         if not (undated := wall.isna().reindex(self._grid.cells.index, fill_value=False)).any():
             return
         rows = self._grid.cells[undated]
-        texts = rows.astype("str").replace("nan", "")
+        texts = rows.astype("str").fillna("").replace("nan", "")
         names = texts.map(normalize_name)
         is_header = names[key].isin((*layout.names[key], *layout.dates, *layout.time_of_day))
         self.add("repeated_header", is_header, lambda _: " repeats the header")
@@ -56,7 +61,8 @@ class RowProblems:
     def add_texts(self, numbers: Numbers) -> None:
         """Note rows with a cell that is no number; a percentage has two readings."""
         for name in numbers.is_text:
-            cells = self._grid.cells[name][numbers.is_text[name]].astype("str")
+            is_text = numbers.is_text[name]
+            cells = self._grid.cells[name][is_text.index[is_text]].astype("str")
             percent = cells.str.fullmatch(r"[^%]*[0-9] ?%").astype(bool)
             self.add("percent_cell", percent, partial(_percent, name, cells))
             self.add("not_a_number", ~percent, partial(_no_number, name, cells))
