@@ -29,10 +29,11 @@ def write_text(path: Path, text: str, encoding: str = "utf-8") -> Path:
 
 
 def text_of(
-    rows: pd.DataFrame, delimiter: str = ",", decimal: str = ".", thousands: str = "", stamp: str = "iso",
+    rows: pd.DataFrame, delimiter: str = ",", marks: str = ".", stamp: str = "iso",
     header: list[str] | None = None, end: str = "\n",
 ) -> str:  # fmt: skip
-    """Write bars in a dialect; a cell that holds the delimiter stands between quotation marks."""
+    """Write bars in a dialect; `marks` are those of decimals and, if there are two, of thousands."""
+    decimal, thousands = marks[0], marks[1:]
 
     def quote(cell: str) -> str:
         return f'"{cell}"' if delimiter in cell else cell
@@ -43,10 +44,8 @@ def text_of(
 
     lines = [delimiter.join(map(quote, header or COLUMNS))]
     for row in rows.itertuples(index=False):
-        prices = [number(value) for value in row[1:5]]
-        lines.append(
-            delimiter.join(map(quote, [write_stamp(row.timestamp, stamp), *prices, str(row.volume)]))
-        )
+        cells = [write_stamp(row.timestamp, stamp), *map(number, row[1:5]), str(row.volume)]
+        lines.append(delimiter.join(map(quote, cells)))
     return end.join(lines) + end
 
 

@@ -61,15 +61,15 @@ def test_one_table_of_many_writers(tmp_path, text):
     ("old", "new", "rule", "subject", "told"),
     [
         ("2025-03-20,4.25", ",4.25", "blank_date", "rate_a", "line 3: observation_date is blank"),
-        ("2025-03-20,4.25", "3025-03-20,4.25", "not_a_date", "rate_a", "'3025-03-20' is no date; write dates as"),
+        ("2025-03-20,4.25", "3025-03-20,4.25", "not_a_date", "rate_a", "'3025-03-20' is no date; write"),
         ("2025-03-20,4.25", "2025-03,4.25", "not_a_date", "rate_a", "'2025-03' is no date"),
         ("2025-03-20,4.25", "2025-03-20T05:00:00Z,4.25", "not_a_date", "rate_a", "is no date"),
         ("4.25", "N.D.", "not_a_number", "rate_a", "line 3: value 'N.D.' is no number"),
-        ("4.25", "4.25%", "percent_cell", "rate_a", "may mean 4.25 or a hundredth of it; write the number in"),
+        ("4.25", "4.25%", "percent_cell", "rate_a", "may mean 4.25 or a hundredth of it; write"),
         ("4.25", "4.25 %", "percent_cell", "rate_a", "may mean 4.25 or a hundredth of it"),
         ("4.25", "4.25 e", "not_a_number", "rate_a", "value '4.25 e' is no number"),
         ("rate_a,2025-03-20", ",2025-03-20", "blank_variable", "macro", "line 3: variable is blank"),
-        ("rate_a,2025-03-20,4.25", "variable,observation_date,value", "repeated_header", "macro", "line 3 repeats"),
+        ("rate_a,2025-03-20,4.25", "serie,fecha,valor", "repeated_header", "macro", "line 3 repeats"),
         ("rate_a,2025-03-20,4.25", "Total,,8.36", "totals_row", "macro", "line 3 is a total, 'total'"),
         ("rate_a,2025-03-20,4.25", "rate_a,2025-03-20", "uneven_line", "macro", "has 2 cells, the header 3"),
         ("4.25", "4,25", "uneven_line", "macro", "has 4 cells, the header 3; .* between quotes"),
@@ -109,14 +109,14 @@ def test_months_are_days_where_a_file_is_of_months(tmp_path):
     [
         (text_of([]), "holds a header and no values; export it again, or leave the file out"),
         (text_of().replace("2025-03-", "x"), "none of its 3 rows can be read, first: macro_daily.csv line 2"),
-        (text_of([("rate_a", "2025-03-20", '"4,045"')]), "line 2: value '4,045' may mean 4045 or 4.045, .*decimal commas"),
+        (text_of([("rate_a", "2025-03-20", '"4,045"')]), "'4,045' may mean 4045 or 4.045, .*decimal commas"),
         (text_of([("rate_a", "2025-03-20", "4.045")], "\t"), "line 2: value '4.045' may mean 4.045 or 4045"),
         (text_of([("rate_a", "2025-03-20", "4,5"), ("rate_a", "2025-03-21", "4.5")], ";"),
          "mixed: line 3 has value '4.5' but line 2 has value '4,5'; write all numbers alike"),
         (text_of([("rate_a", "03/04/2025", 1.5)]), "may mean 2025-03-04 or 2025-04-03"),
-        (text_of().replace("rate_a", "x").replace("index_b", "y"), r"none of its 2 variable name\(s\) .*'x', 'y'"),
+        (text_of().replace("rate_a", "x").replace("index_b", "y"), r"none of its 2 variable name.* 'x', 'y'"),
         (text_of(header="variable,observation_date,val"), r"\['value'\] are missing, found \['variable', "),
-        (text_of(header="variable,fecha,date"), "expected one observation_date column, found 'fecha' and 'date'"),
+        (text_of(header="variable,fecha,date"), "one observation_date column, found 'fecha' and 'date'"),
     ],
 )  # fmt: skip
 def test_a_file_of_two_readings_or_none_is_refused(tmp_path, text, told):
@@ -158,9 +158,4 @@ def test_values_of_three_decimals_come_back_as_they_were_or_are_refused(
         assert "may mean" in str(error)
     else:
         wanted = [("rate_a", str(day), float(value)) for day, value in zip(days, values, strict=True)]
-        found = rows_of(table)
-        if found != wanted:  # 1.234 between commas, and 1,234 between semicolons, have their usual reading
-            usual = {",": ".", ";": ","}[delimiter]
-            assert usual != decimal and all(
-                float(v) == 1000 * w[2] or float(v) == w[2] for (_, _, v), w in zip(found, wanted)
-            )
+        assert rows_of(table) == wanted
