@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 import numpy as np
 import pandas as pd
@@ -111,4 +111,4 @@ def _days(stamps: Stamps, months: bool) -> pd.Series:
     """
     midnight = stamps.wall.dt.normalize()
     is_day = (stamps.wall == midnight) | stamps.offset.isna()
-    return midnight.where(is_day & (~stamps.is_month | months))
+    return cast(pd.Series, midnight.where(is_day & (~stamps.is_month | months)))

@@ -101,13 +101,14 @@ def _decimal_mark(grid: Grid, texts: dict[str, pd.Series], fits: dict[str, dict[
         mark: _first(texts, {name: own & ~fits[_OTHER_MARK[mark]][name] for name, own in by_name.items()})
         for mark, by_name in fits.items()
     }
-    if only["."] and only[","]:
+    with_point, with_comma = only["."], only[","]
+    if with_point and with_comma:
         found = " but ".join(
-            f"{grid.place(label)} has {name} {cell!r}" for label, name, cell in only.values()
+            f"{grid.place(label)} has {name} {cell!r}" for label, name, cell in (with_point, with_comma)
         )
         raise DataError(f"decimal points and decimal commas are mixed: {found}; write all numbers alike")
-    if only["."] or only[","]:
-        return "." if only["."] else ","
+    if with_point or with_comma:
+        return "." if with_point else ","
     with_comma, with_point = (
         _first(texts, {n: fits["."][n] & text.str.contains(sign, regex=False) for n, text in texts.items()})
         for sign in ",."

@@ -5,10 +5,11 @@ to nanoseconds since 1970 and the serial dates of spreadsheets. Whether 12/01/20
 month must follow from another row.
 """
 
+import datetime as dt
 import functools
 import re
 import unicodedata
-from typing import Final, NamedTuple, cast
+from typing import Final, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -84,12 +85,12 @@ def read_stamps(grid: Grid, column: str, day_first: bool | None = None) -> Stamp
     text = cells.map(_text).astype("str")
     numeric = text.str.fullmatch(r"\d{5,19}(?:\.\d+)?|\d(?:\.\d+)?e[+-]?\d+").astype(bool)
     named = _named(grid, text[~numeric], column, day_first)
-    return _limit_years(Stamps(*_join(text.index, [*named, _counted(grid, text[numeric], column)])))
+    return _limit_years(_join(text.index, [*named, _counted(grid, text[numeric], column)]))
 
 
 def _text(cell: object) -> str:
     """Return a cell as text without accents, case and repeated blanks, to compare with the patterns."""
-    if hasattr(cell, "isoformat"):
+    if isinstance(cell, (dt.date, dt.time)):
         return cell.isoformat().casefold()
     plain = unicodedata.normalize("NFKD", str(cell))
     return " ".join("".join(c for c in plain if not unicodedata.combining(c)).casefold().split())
@@ -150,15 +151,15 @@ def _order(
         unclear = (first != other) & (first <= 12) & (other <= 12)
         if unclear.any() and not says_day.any() and not says_month.any():
             label = first_label(unclear)
-            month, day, year = first[label], other[label], parts["year"][label]
-            either = f"{year}-{month:02}-{day:02} or {year}-{day:02}-{month:02}"
+            low, high, year = first[label], other[label], parts["year"][label]
             raise DataError(
-                f"{grid.place(label)}: {column} {text[label]!r} may mean {either}: no row has a day above 12 "
-                f"to say whether the day or the month comes first; {_WRITE_ISO} (ISO 8601)"
+                f"{grid.place(label)}: {column} {text[label]!r} may mean {year}-{low:02}-{high:02} or "
+                f"{year}-{high:02}-{low:02}: no row has a day above 12 to say whether the day or the month "
+                f"comes first; {_WRITE_ISO} (ISO 8601)"
             )
         day_first = not says_month.any()
-    day, month = (first, other) if day_first else (other, first)
-    return parts.assign(day=day, month=month)
+    names = {"first": "day", "other": "month"} if day_first else {"first": "month", "other": "day"}
+    return parts.rename(columns=names)
 
 
 def _compose(parts: pd.DataFrame, is_month: bool) -> Stamps:
@@ -244,12 +245,13 @@ def _counted(grid: Grid, text: pd.Series, column: str) -> Stamps:
 # ---- all
 
 
-def _join(index: pd.Index, parts: list[Stamps]) -> tuple[pd.Series, pd.Series, pd.Series]:
-    wall, offset, is_month = (pd.concat(columns).reindex(index) for columns in zip(*parts, strict=True))
-    return wall, offset, is_month.eq(True)
+def _join(index: pd.Index, parts: list[Stamps]) -> Stamps:
+    wall, offset, is_month = (list(columns) for columns in zip(*parts, strict=True))
+    in_order = [pd.concat(columns).reindex(index) for columns in (wall, offset, is_month)]
+    return Stamps(in_order[0], in_order[1], in_order[2].eq(True))
 
 
 def _limit_years(stamps: Stamps) -> Stamps:
     year = stamps.wall.dt.year
     wall = stamps.wall.where(year.between(*_YEARS))
-    return cast(Stamps, stamps._replace(wall=wall))
+    return stamps._replace(wall=wall)

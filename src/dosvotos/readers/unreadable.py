@@ -60,7 +60,7 @@ class RowProblems:
 
     def add_texts(self, numbers: Numbers) -> None:
         """Note rows with a cell that is no number; a percentage has two readings."""
-        for name in numbers.is_text:
+        for name in map(str, numbers.is_text.columns):
             is_text = numbers.is_text[name]
             cells = self._grid.cells[name][is_text.index[is_text]].astype("str")
             percent = cells.str.fullmatch(r"[^%]*[0-9] ?%").astype(bool)
