@@ -118,7 +118,7 @@ def test_a_line_that_is_no_bar_is_named_wherever_it_stands(tmp_path, line, rule)
     "surround",
     [
         lambda text: "sep=,\n" + text,
-        lambda text: "# exported by the desk\n# 2025\n" + text,
+        lambda text: "# exported by the desk\n" * 60 + text,
         lambda text: "USD/COP five minutes\n\n" + text,
         lambda text: "\n\n" + text + "\n\n,,,,,\n",
         lambda text: text.replace("\n", ",\n"),

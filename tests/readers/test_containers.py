@@ -165,6 +165,7 @@ def test_a_date_and_a_time_of_day_of_a_workbook_are_joined(tmp_path):
         lambda f: f.assign(close=[Decimal(str(price)) for price in f["close"]]),
         lambda f: f.assign(close=f["close"].astype("str")),
         lambda f: f.astype({"close": "category", "volume": "Int64"}),
+        lambda f: f.assign(venue="desk").set_index(["timestamp", "venue"]),
         lambda f: f.iloc[::-1].iloc[::-1].set_axis(range(10, 16)),
     ],
 )

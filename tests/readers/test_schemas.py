@@ -1,4 +1,4 @@
-"""What every source gives passes the schema of its table, and what breaks a rule is named by column and check."""
+"""What every source gives passes the schema of its table; what breaks it is named by column."""
 
 import datetime as dt
 from typing import get_args

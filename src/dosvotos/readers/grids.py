@@ -24,7 +24,8 @@ from dosvotos.readers.headers import (
 )
 
 _DELIMITERS: Final = (",", ";", "\t", "|")
-_HEADER_LINES: Final = 30
+_HEADER_LINES: Final = 100
+"""Lines at the top among which the header is looked for."""
 _DIRECTIVE: Final = re.compile(r"\"?sep=(.)\"?\s*", re.IGNORECASE)
 
 

@@ -77,7 +77,7 @@ def _typed(column: pd.Series) -> pd.Series:
     """Return the numbers of a column that are typed as such; NaN for text."""
     if pd.api.types.is_numeric_dtype(column.dtype):
         return column.astype("float64")
-    if isinstance(column.dtype, pd.StringDtype):
+    if column.dtype != object:
         return pd.Series(np.nan, index=column.index)
     is_number = column.map(lambda cell: isinstance(cell, (int, float, Decimal)))
     return column.where(is_number).astype("float64")
