@@ -50,13 +50,13 @@ def test_a_missing_folder_or_file_is_named(folder):
     with pytest.raises(DataError, match="nowhere is not a folder"):
         read_folder(folder / "nowhere")
     (folder / "usdcop_5m.parquet").unlink()
-    with pytest.raises(DataError, match=r"neither usdcop_5m\.parquet nor usdcop_5m\.csv"):
+    with pytest.raises(DataError, match=r"has no usdcop_5m \(\.csv, .*docs/data\.md has the formats"):
         read_folder(folder)
 
 
 def test_two_files_of_one_name_are_refused(folder):
     bars().to_csv(folder / "usdcop_5m.csv", index=False)
-    with pytest.raises(DataError, match=r"both usdcop_5m\.parquet and usdcop_5m\.csv"):
+    with pytest.raises(DataError, match=r"usdcop_5m\.csv and usdcop_5m\.parquet; keep one"):
         read_folder(folder)
 
 
@@ -72,12 +72,41 @@ def test_a_file_that_is_no_parquet_is_refused(folder):
         read_folder(folder)
 
 
-def test_a_date_that_cannot_be_read_is_named_with_its_file(folder):
+def test_a_date_that_cannot_be_read_puts_its_row_aside(folder):
     macro().assign(observation_date=["2025-06-27", "30 de junio"]).to_parquet(folder / "macro_daily.parquet")
+    read = read_folder(folder)
+    assert read.macro["observation_date"].tolist() == [dt.date(2025, 6, 27)]
+    [found] = read.unreadable.itertuples(index=False)
+    assert (found.rule, found.severity, found.subject, found.source) == (
+        "not_a_date",
+        "quarantined",
+        VIX,
+        "files",
+    )
+    assert found.detail.startswith(
+        "macro_daily.parquet row 2: observation_date '30 de junio' is no date; write"
+    )
+    assert found.at == pd.Timestamp("2025-06-27", tz="UTC")  # of the row before it
+
+
+def test_a_bar_that_cannot_be_read_is_put_aside_at_its_instant(folder):
+    (folder / "usdcop_5m.parquet").unlink()
+    text = bars().to_csv(index=False).replace(",4001.0,0", ",N.D.,0")
+    (folder / "usdcop_5m.csv").write_text(text)
+    read = read_folder(folder)
+    assert len(read.bars) == 3
+    [found] = read.unreadable.itertuples(index=False)
+    assert (found.rule, found.subject, found.at) == ("not_a_number", "bars", bars()["timestamp"][1])
+
+
+def test_names_are_known_by_any_letters_and_refused_if_none_is_known(folder, variables):
+    macro().assign(variable=[f" {VIX.upper()}", "no_such"]).to_parquet(folder / "macro_daily.parquet")
+    assert read_folder(folder, variables=variables).macro["variable"].tolist() == [VIX, "no_such"]
+    macro().assign(variable="no_such").to_parquet(folder / "macro_daily.parquet")
     with pytest.raises(
-        DataError, match=r"macro_daily\.parquet: observation_date: .*30 de junio.*; write dates as"
+        DataError, match=r"macro_daily\.parquet: none of its 1 variable name\(s\) .*'no_such'"
     ):
-        read_folder(folder)
+        read_folder(folder, variables=variables)
 
 
 @pytest.mark.parametrize("as_csv", [False, True])
@@ -111,9 +140,12 @@ def test_bars_in_another_zone_are_the_same_instants(folder):
     assert read_folder(folder).bars["timestamp"].tolist() == bars()["timestamp"].tolist()
 
 
-def test_a_file_without_rows_is_read_as_such(folder):
-    bars(0).to_parquet(folder / "usdcop_5m.parquet")
-    assert read_folder(folder).bars.empty
+@pytest.mark.parametrize("name", ["usdcop_5m", "macro_daily"])
+def test_a_file_without_rows_is_refused(folder, name):
+    empty = {"usdcop_5m": bars(), "macro_daily": macro()}[name].iloc[:0]
+    empty.to_parquet(folder / f"{name}.parquet")
+    with pytest.raises(DataError, match=rf"{name}\.parquet: holds a header and no"):
+        read_folder(folder)
 
 
 def test_observations_get_their_publication_and_frequency(variables):

@@ -194,7 +194,7 @@ class DataAcquisitionParams(Section):
 
     source: Literal["sample", "files", "live"]
     folder: str | None = None
-    """Folder of ``usdcop_5m`` and ``macro_*`` files, parquet or CSV; needed by ``source: files``."""
+    """Folder of ``usdcop_5m`` and ``macro_*`` files; needed by ``source: files``."""
     timezone: Zone | None = None
     """IANA zone in which a file's stamps without a zone are written."""
     mixed_timezone: Literal["refuse", "detect"] = "refuse"

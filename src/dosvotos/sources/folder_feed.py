@@ -10,6 +10,7 @@ import pandas as pd
 from dosvotos.contracts.records import FileRecord
 from dosvotos.errors import DataError, SourceError
 from dosvotos.hashing import digest_bytes
+from dosvotos.quality.findings import no_findings
 from dosvotos.sources.raw_market import BAR_COLUMNS
 
 FILE: Final = "file"
@@ -23,8 +24,8 @@ _TEXT: Final = (".csv", ".txt", ".tsv")
 class FolderReader(NamedTuple):
     """How the files of a folder are read, and which were taken before."""
 
-    read: Callable[[Path], pd.DataFrame]
-    """Reads BAR_COLUMNS of one file; timestamps in UTC."""
+    read: Callable[[Path], tuple[pd.DataFrame, pd.DataFrame]]
+    """Reads BAR_COLUMNS of one file, timestamps in UTC, and findings about rows that cannot be read."""
     taken: frozenset[str]
     """Hashes of contents that were delivered before, retracted or not."""
     clock: Callable[[], float] = time.time
@@ -36,6 +37,8 @@ class NewFiles(NamedTuple):
 
     bars: pd.DataFrame
     """BAR_COLUMNS and `FILE`; each instant once, of two files the one written later."""
+    unreadable: pd.DataFrame
+    """Findings about rows that could not be read."""
     files: tuple[FileRecord, ...]
     notes: tuple[str, ...]
     """Files that were left, with the reason."""
@@ -54,21 +57,22 @@ def read_new_files(folder: Path, reader: FolderReader) -> NewFiles:
     """
     if not folder.is_dir():
         raise SourceError(f"folder: {folder} is not a folder; correct data_acquisition.live.bars")
-    parts, files, notes = [], [], []
+    parts, unreadable, files, notes = [], [no_findings()], [], []
     taken = set(reader.taken)
     for path in sorted(filter(_is_meant, folder.iterdir()), key=lambda one: (one.stat().st_mtime, one.name)):
         try:
-            digest, bars = _read(path, reader, taken)
+            digest, read = _read(path, reader, taken)
         except DataError as error:
             notes.append(f"folder: {path.name} left: {error}")
             continue
-        if bars is not None:
+        if read is not None:
             taken.add(digest)
-            parts.append(bars[list(BAR_COLUMNS)].assign(**{FILE: path.name}))
+            parts.append(read[0][list(BAR_COLUMNS)].assign(**{FILE: path.name}))
+            unreadable.append(read[1])
             files.append(FileRecord(name=str(path), source_hash=digest))
     merged = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*BAR_COLUMNS, FILE])
     merged = merged.drop_duplicates("timestamp", keep="last").reset_index(drop=True)
-    return NewFiles(merged, tuple(files), tuple(notes))
+    return NewFiles(merged, pd.concat(unreadable, ignore_index=True), tuple(files), tuple(notes))
 
 
 def _is_meant(path: Path) -> bool:
@@ -76,8 +80,10 @@ def _is_meant(path: Path) -> bool:
     return path.is_file() and not hidden and path.suffix.lower() not in _IN_THE_MAKING
 
 
-def _read(path: Path, reader: FolderReader, taken: set[str]) -> tuple[str, pd.DataFrame | None]:
-    """Read a file's hash, and its bars unless it was taken before."""
+def _read(
+    path: Path, reader: FolderReader, taken: set[str]
+) -> tuple[str, tuple[pd.DataFrame, pd.DataFrame] | None]:
+    """Read a file's hash, and its bars and findings unless it was taken before."""
     before = path.stat()
     content = path.read_bytes()
     digest = digest_bytes(content)
@@ -87,11 +93,11 @@ def _read(path: Path, reader: FolderReader, taken: set[str]) -> tuple[str, pd.Da
     if may_grow and path.suffix.lower() in _TEXT and not content.endswith((b"\n", b"\r")):
         raise DataError("its last line is not ended, so it may still be written; it is read the next time")
     try:
-        bars = reader.read(path)
+        read = reader.read(path)
     except DataError as error:
         reason = "cannot be read yet and may still be written; it is tried the next time" if may_grow else ""
         raise DataError(f"{reason}: {error}" if reason else str(error)) from error
     after = path.stat()
     if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
         raise DataError("it changed while it was read; it is read the next time")
-    return digest, bars
+    return digest, read

@@ -32,7 +32,7 @@ from dosvotos.contracts.parameters import CalendarParams
 from dosvotos.contracts.records import FetchOutcome, FileRecord
 from dosvotos.errors import SourceError
 from dosvotos.market.calendar import REGULAR, closed_days_around, in_session, published_at
-from dosvotos.quality.findings import BARS
+from dosvotos.quality.findings import BARS, no_findings
 from dosvotos.quality.series import MONTHS_PER_PERIOD
 from dosvotos.sources.folder_feed import FILE, FolderReader, read_new_files
 from dosvotos.sources.http import ProviderClient
@@ -111,9 +111,8 @@ def fetch_live(
         failed = [name for name in due if name not in run.series and variables[name].fallback is not None]
         _run_jobs(run.series_jobs(failed, "fallback"), outcomes, advance)
     macro = pd.concat([_no_observations(), *(run.series[name] for name in variables if name in run.series)])
-    market = RawMarket(
-        _merge_bars(settings, run.bars, outcomes[BARS], calendar), macro.reset_index(drop=True)
-    )
+    bars = _merge_bars(settings, run.bars, outcomes[BARS], calendar)
+    market = RawMarket(bars, macro.reset_index(drop=True), run.unreadable)
     ended = [outcome.to_record(subject) for subject, outcome in outcomes.items()]
     calls = {name: client.calls for name, client in run.clients.items()}
     return LiveMarket(market, ended, calls, run.files)
@@ -152,6 +151,7 @@ class _LiveRun:
     outcomes: Mapping[str, _Outcome]
     folder: FolderReader | None = None
     files: tuple[FileRecord, ...] = ()
+    unreadable: pd.DataFrame = field(default_factory=no_findings)
     clients: dict[str, ProviderClient] = field(default_factory=dict)
     bars: dict[str, pd.DataFrame] = field(default_factory=dict)
     """By provider."""
@@ -185,7 +185,8 @@ class _LiveRun:
         if self.folder is None:
             raise SourceError("folder: nothing reads its files here")
         new = read_new_files(path, self.folder)
-        self.bars["folder"], self.files = new.bars.assign(source="folder"), new.files
+        self.bars["folder"] = new.bars.assign(source="folder")
+        self.files, self.unreadable = new.files, new.unreadable
         self.outcomes[BARS].notes.extend(new.notes)
 
     def series_jobs(self, names: Sequence[str], which: Literal["primary", "fallback"]) -> list[_Job]:

@@ -51,15 +51,17 @@ def fetch_market(
     stored: StoredMarket,
     keys: dict[str, SecretStr],
     calendar: CalendarParams = REGULAR,
-) -> tuple[pd.DataFrame, pd.DataFrame, FetchRecord]:
-    """Fetch bars and macro observations from the configured source, up to ``as_of``."""
+) -> tuple[pd.DataFrame, pd.DataFrame, FetchRecord, pd.DataFrame]:
+    """Fetch bars and macro observations up to ``as_of``, and findings about rows that could not be read."""
     injected: tuple[InjectedDefects, ...] = ()
     files: tuple[FileRecord, ...] = ()
     if acquisition.source == "live":
         live = _fetch_live(acquisition, macro, stored, keys, calendar)
         raw, outcomes, files = live.market, live.outcomes, live.files
     elif acquisition.source == "files":
-        raw = read_folder(_folder(acquisition), acquisition.timezone, acquisition.mixed_timezone)
+        raw = read_folder(
+            _folder(acquisition), acquisition.timezone, acquisition.mixed_timezone, macro.variables
+        )
         outcomes = _all_from("files", macro)
     else:
         market = simulate_market(sample, macro.variables, pd.Timestamp(acquisition.as_of))
@@ -78,7 +80,7 @@ def fetch_market(
         injected=injected,
         files=files,
     )
-    return raw.bars, raw.macro, fetched
+    return raw.bars, raw.macro, fetched, raw.unreadable
 
 
 def _fetch_live(
@@ -137,6 +139,7 @@ def judge_market(
     thresholds: QualityThresholdsParams,
     stored: StoredMarket,
     calendar: CalendarParams,
+    unreadable: pd.DataFrame,
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Quarantine what breaks a rule of quality; date the publication of every observation kept."""
     now = pd.Timestamp(fetched.fetched_at)
@@ -144,7 +147,7 @@ def judge_market(
     known = macro_tables.as_of(now)
     raw = RawMarket(raw_bars, raw_macro)
     checked = check_market(raw, macro.variables, thresholds, now, known, calendar)
-    return checked.bars, checked.macro, checked.findings
+    return checked.bars, checked.macro, pd.concat([unreadable, checked.findings], ignore_index=True)
 
 
 def store_market(

@@ -20,7 +20,7 @@ def create_pipeline() -> Pipeline:
                 "provider_keys",
                 "params:calendar",
             ],
-            ["raw_bars", "raw_macro", "fetch_record"],
+            ["raw_bars", "raw_macro", "fetch_record", "unreadable_rows"],
         ),
         named_node(
             nodes.judge_market,
@@ -32,6 +32,7 @@ def create_pipeline() -> Pipeline:
                 "params:quality_thresholds",
                 "stored_market",
                 "params:calendar",
+                "unreadable_rows",
             ],
             ["checked_bars", "checked_macro", "data_findings"],
         ),
