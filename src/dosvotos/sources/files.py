@@ -14,7 +14,9 @@ import pandas as pd
 from dosvotos.errors import DataError
 from dosvotos.quality.findings import require_columns
 from dosvotos.sources.raw_market import BAR_COLUMNS, MACRO_COLUMNS, RawMarket
-from dosvotos.sources.timestamps import resolve_timestamps
+from dosvotos.timestamps.bar_length import Resample
+from dosvotos.timestamps.delivery import BarLabels
+from dosvotos.timestamps.resolve import resolve_bars
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +27,11 @@ _FORMAT = "docs/data.md has the format"
 
 
 def read_folder(
-    folder: Path, timezone: str | None = None, mixed_timezone: Literal["refuse", "detect"] = "refuse"
+    folder: Path,
+    timezone: str | None = None,
+    mixed_timezone: Literal["refuse", "detect"] = "refuse",
+    bar_labels: BarLabels = "open",
+    resample: Resample | None = None,
 ) -> RawMarket:
     """Read a folder's files as one market, unchecked.
 
@@ -36,21 +42,26 @@ def read_folder(
         IANA zone of bar timestamps that carry none.
     mixed_timezone : {"refuse", "detect"}
         Whether to refuse bars whose timestamps are not in the zone they carry, or to read each in its own.
+    bar_labels : {"open", "close"}
+    resample : {"1min"} or None
+        Length of bars to be aggregated to five minutes.
 
     Raises
     ------
     DataError
         If the folder or a needed file is missing, cannot be read, or lacks a column; if the zone of the bars
-        is unknown, or not the one they carry; if a date is not ISO 8601.
+        is unknown, or not the one they carry; if bars are of another length or not labelled as stated; if a
+        date is not ISO 8601.
     """
     if not folder.is_dir():
         raise DataError(f"data_acquisition.folder: {folder} is not a folder; correct the parameter")
     [bars_path] = _find(folder, BARS_FILE)
-    bars = _read(bars_path, BAR_COLUMNS)
-    resolved = resolve_timestamps(bars["timestamp"], bars["close"], timezone, mixed_timezone, str(bars_path))
-    if resolved.note:
-        logger.warning(resolved.note)
-    bars["timestamp"] = resolved.instants
+    delivered = _read(bars_path, BAR_COLUMNS)
+    bars, note = resolve_bars(
+        delivered, timezone, mixed_timezone, bar_labels, resample, subject=str(bars_path)
+    )
+    if note:
+        logger.warning(note)
     paths = [path for name in MACRO_FILES for path in _find(folder, name)]
     macro = pd.concat(map(_read_macro, paths), ignore_index=True)
     return RawMarket(

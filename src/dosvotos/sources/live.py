@@ -28,7 +28,7 @@ from dosvotos.contracts.acquisition import (
     WebProvider,
 )
 from dosvotos.contracts.records import FetchOutcome
-from dosvotos.errors import SourceError
+from dosvotos.errors import DataError, SourceError
 from dosvotos.market.calendar import closed_days_around, in_session, published_at
 from dosvotos.quality.findings import BARS
 from dosvotos.quality.series import MONTHS_PER_PERIOD
@@ -37,6 +37,7 @@ from dosvotos.sources.providers import DROP_IN, provider_module
 from dosvotos.sources.providers.parsing import normalize_text
 from dosvotos.sources.raw_market import BAR_COLUMNS, MACRO_COLUMNS, RawMarket
 from dosvotos.sources.series import FetchedSeries, SeriesRequest
+from dosvotos.timestamps.resolve import resolve_bars
 
 logger = logging.getLogger(__name__)
 
@@ -161,7 +162,12 @@ class _LiveRun:
             start = self.stored.last_bar - pd.Timedelta(days=self.settings.overlap_days.daily)
         client = self.client(source.provider)
         bars = provider_module(source.provider).fetch_bars(source.symbol, start, self.as_of, client)
-        self.bars[source.provider] = bars[list(BAR_COLUMNS)].assign(source=source.provider)
+        subject = f"{source.provider} {source.symbol}"
+        try:
+            resolved = resolve_bars(bars[list(BAR_COLUMNS)], None, None, "open", None, subject)
+        except DataError as error:
+            raise SourceError(str(error)) from error
+        self.bars[source.provider] = resolved.bars.assign(source=source.provider)
 
     def series_jobs(self, names: Sequence[str], which: Literal["primary", "fallback"]) -> list[_Job]:
         """One job for each of these variables, from its primary source or from its fallback."""

@@ -32,6 +32,7 @@ from dosvotos.simulation.market import simulate_market
 from dosvotos.sources.checks import check_market
 from dosvotos.sources.files import read_folder
 from dosvotos.sources.raw_market import RawMarket
+from dosvotos.timestamps.resolve import resolve_bars
 
 logger = logging.getLogger(__name__)
 
@@ -50,13 +51,22 @@ def fetch_market(
     if acquisition.source == "live":
         raw, outcomes = _fetch_live(acquisition, macro, stored, keys)
     elif acquisition.source == "files":
-        raw = read_folder(_folder(acquisition), acquisition.timezone, acquisition.mixed_timezone)
+        raw = read_folder(
+            _folder(acquisition),
+            acquisition.timezone,
+            acquisition.mixed_timezone,
+            acquisition.bar_labels,
+            acquisition.resample,
+        )
         outcomes = _all_from("files", macro)
     else:
         market = simulate_market(sample, macro.variables, pd.Timestamp(acquisition.as_of))
         delivery = inject_hazards(market.bars, market.macro, sample.hazards, sample.seed)
+        bars, _ = resolve_bars(
+            delivery.bars, None, None, acquisition.bar_labels, acquisition.resample, "sample bars"
+        )
         raw = RawMarket(
-            delivery.bars.assign(source="sample"), delivery.macro.assign(vintage="simulated", source="sample")
+            bars.assign(source="sample"), delivery.macro.assign(vintage="simulated", source="sample")
         )
         outcomes = _all_from("sample", macro)
         injected = _count_injected(delivery)

@@ -12,7 +12,7 @@ from dosvotos.errors import DataError
 from dosvotos.market.calendar import BOGOTA
 from dosvotos.simulation.market import simulate_market
 from dosvotos.sources.files import read_folder
-from dosvotos.sources.timestamps import resolve_timestamps
+from dosvotos.timestamps.resolve import resolve_timestamps
 
 FIVE_HOURS = pd.Timedelta(hours=5)
 
@@ -137,7 +137,7 @@ def test_naive_timestamps_of_one_zone_are_refused_with_the_zone_to_state(sample,
 def test_a_third_zone_is_not_taken_for_a_mixture_of_the_two(sample, zone):
     """New York's summer sessions fill 09:00 to 13:55: as timestamps of Bogota and UTC they would be whole."""
     naive = sample["timestamp"].dt.tz_convert(zone).dt.tz_localize(None)
-    with pytest.raises(DataError, match=r"makes no whole sessions.*state it with"):
+    with pytest.raises(DataError, match=rf"by the clock of {zone}.*data_acquisition\.timezone={zone}$"):
         resolve_timestamps(naive, sample["close"], None, "detect")
 
 
