@@ -96,7 +96,8 @@ def find_day_shift(blocks: Blocks, is_judged: np.ndarray) -> int:
     found = n_closed(0)
     best = min(_DAYS, key=n_closed)
     is_better = n_closed(best) * _MIN_BETTER <= found
-    return best if found >= _MIN_CLOSED * len(days) and is_better else 0
+    is_holiday_quoted = found == 1 and np.is_busday(days).all()
+    return best if found >= _MIN_CLOSED * len(days) and is_better and not is_holiday_quoted else 0
 
 
 def jumps_at(labels: np.ndarray, close: np.ndarray, minute: int, is_chosen: np.ndarray) -> bool:

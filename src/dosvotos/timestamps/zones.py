@@ -28,6 +28,8 @@ _JUMP: Final = 3.0
 """Times its typical move by which a day's price must jump where two clocks meet."""
 _MIN_BARS: Final = 12
 """Fewest bars, an hour of them, for a comparison of two windows."""
+_MAX_SHARE_OFF_SESSION: Final = 0.05
+"""Of days with bars outside both windows, up to which a delivery counts as one of sessions only."""
 _MIN_FILL_RATIO: Final = 0.25
 _HOW_TO_STATE: Final = "state it with --params data_acquisition.timezone="
 _HOW_TO_CORRECT: Final = "correct the file"
@@ -44,8 +46,8 @@ class _Evidence(NamedTuple):
     """Whether every slot of the session has bars if read so; with a third zone's clock it would not."""
     is_continuous: bool
     """Whether prices do not jump where two zones meet; with a third zone's clock they would."""
-    undecided_days: pd.DatetimeIndex
-    """Days with timestamps in both windows which fit either reading, read as the days around them."""
+    unclear: pd.Series
+    """By day with timestamps in both windows whose prices do not tell one clock from two: how it is read."""
     days_with_both: int
     instants_in_both: int
     max_difference: float
@@ -85,11 +87,11 @@ def read_zones(
         zones cannot be inferred.
     """
     evidence = _infer_zones(pd.DatetimeIndex(wall), close.to_numpy(float))
-    zones, undecided = evidence.zones, _describe_undecided(evidence.undecided_days, stated.zone)
+    zones, unclear = evidence.zones, _describe_unclear(evidence.unclear, stated.zone)
     if stated.zone is not None:
         if np.isin(zones, [stated.zone, _UNDECIDED, _CONTRADICTORY]).all():
             all_stated = np.full(len(wall), stated.zone, dtype=object)
-            return ReadZones(all_stated, f"{subject}: {undecided}" if undecided else "")
+            return ReadZones(all_stated, f"{subject}: {unclear}" if unclear else "")
         zones = np.where(zones == _UNDECIDED, stated.zone, zones)
     found = _describe(zones, wall, stated.zone, evidence)
     if reason := _undecided_because(zones, wall, evidence, whole_sessions=stated.zone is None):
@@ -99,7 +101,7 @@ def read_zones(
     if mixed == "refuse":
         one_zone = not stated.is_carried and len(set(zones)) == 1
         raise DataError(f"{subject}: {found}; {f'{_HOW_TO_STATE}{zones[0]}' if one_zone else _HOW_TO_DETECT}")
-    said = "; ".join(filter(None, [found, "each was read in its own zone", undecided]))
+    said = "; ".join(filter(None, [found, "each was read in its own zone", unclear]))
     return ReadZones(zones, f"{subject}: {said}")
 
 
@@ -119,7 +121,7 @@ def _infer_zones(wall: pd.DatetimeIndex, close: np.ndarray) -> _Evidence:
         zones=zones,
         fills_sessions=_fills_sessions(rows, zones),
         is_continuous=_is_continuous(rows[rows["day"].isin(mixed_days)]),
-        undecided_days=pd.DatetimeIndex(days.index[days["is_unclear"]]),
+        unclear=days.loc[days["is_unclear"], "zone"],
         days_with_both=len(mixed_days),
         instants_in_both=len(difference),
         max_difference=float(difference.max()) if len(difference) else 0.0,
@@ -147,49 +149,105 @@ def _instants_in_both(rows: pd.DataFrame) -> pd.DataFrame:
     return in_both.assign(difference=(in_both["close_local"] - in_both["close_utc"]).abs())
 
 
-def _decide_days(rows: pd.DataFrame, in_both: pd.DataFrame) -> pd.DataFrame:
-    """Counts of each day by window, and the zone of its timestamps: one, mixed, or undecided."""
+class _Days(NamedTuple):
+    """What is known of each day, by day; activity is NaN, and flags false, where there is too little."""
+
+    n: pd.DataFrame
+    """Timestamps by window."""
+    activity: pd.DataFrame
+    """Mean absolute 5-minute move by window."""
+    n_in_both: pd.Series
+    """Instants with a bar in both windows."""
+    difference: pd.Series
+    """Median difference of their closes, in basis points."""
+    is_moving: pd.Series
+    """Whether these closes differ among each other, so that equal prices tell something."""
+    is_continuous: pd.Series
+    """Whether the clock shows both 12:55 and 13:00."""
+    typical_move: pd.Series
+    """Median 5-minute move, in basis points."""
+    joint_move: pd.Series
+    """Move from 12:55 to 13:00 of the clock."""
+
+    @property
+    def has_both(self) -> pd.Series:
+        return (self.n[BOGOTA] > 0) & (self.n[UTC] > 0)
+
+    @property
+    def is_in_session(self) -> pd.Series:
+        """Whether hardly a timestamp lies outside both windows: a feed of sessions, not of many hours."""
+        return self.n[_OUTSIDE] < _MIN_BARS
+
+    @property
+    def has_few_in_both(self) -> pd.Series:
+        return self.n_in_both < _MIN_BARS
+
+    def is_livelier(self, zone: str, other: str) -> pd.Series:
+        return self.activity[zone] > _MIN_ACTIVITY_RATIO * self.activity[other]
+
+    def is_session(self, zone: str) -> pd.Series:
+        return (self.n[zone] > 0) & (self.is_in_session | self.is_livelier(zone, _OUTSIDE))
+
+
+def _measure_days(rows: pd.DataFrame, in_both: pd.DataFrame) -> _Days:
     counts = rows.groupby(["day", "window"]).size().unstack(fill_value=0)
     n = counts.reindex(columns=[*_SESSION_OPENS, _OUTSIDE], fill_value=0)
-    activity = _mean_abs_moves(rows).reindex(index=n.index, columns=n.columns)
     pairs = in_both.assign(bps=in_both["difference"] / in_both["close_utc"] * 1e4).groupby("day")
-    n_in_both = pairs.size().reindex(n.index, fill_value=0)
-    difference = pairs["bps"].median().reindex(n.index)
-    is_moving = (pairs["close_utc"].nunique() > 1).reindex(n.index, fill_value=False)
-    typical_move, joint_move = _moves_of_days(rows, n.index)
     at_joint = rows["minute"].isin([_SESSION_OPENS[UTC] - 5, _SESSION_OPENS[UTC]])
-    is_continuous = rows[at_joint].groupby("day")["minute"].nunique().eq(2).reindex(n.index, fill_value=False)
+    both_at_joint = rows[at_joint].groupby("day")["minute"].nunique().eq(2)
+    typical_move, joint_move = _moves_of_days(rows, n.index)
+    return _Days(
+        n=n,
+        activity=_mean_abs_moves(rows).reindex(index=n.index, columns=n.columns),
+        n_in_both=pairs.size().reindex(n.index, fill_value=0),
+        difference=pairs["bps"].median().reindex(n.index),
+        is_moving=(pairs["close_utc"].nunique() > 1).reindex(n.index, fill_value=False),
+        is_continuous=both_at_joint.reindex(n.index, fill_value=False),
+        typical_move=typical_move,
+        joint_move=joint_move,
+    )
 
-    def is_livelier(zone: str, other: str) -> pd.Series:
-        return activity[zone] > _MIN_ACTIVITY_RATIO * activity[other]
 
-    def is_session(zone: str) -> pd.Series:
-        return (n[zone] > 0) & ((n[_OUTSIDE] < _MIN_BARS) | is_livelier(zone, _OUTSIDE))
+def _decide_days(rows: pd.DataFrame, in_both: pd.DataFrame) -> pd.DataFrame:
+    """Counts of each day by window, the zone of its timestamps (one, mixed, undecided), and `is_unclear`.
 
-    both = (n[BOGOTA] > 0) & (n[UTC] > 0)
-    in_sessions = n[_OUTSIDE] < _MIN_BARS
-    few = n_in_both < _MIN_BARS
-    same_price = difference <= _SAME_PRICE_BPS
-    nearly = few & in_sessions & ((difference <= typical_move) | (joint_move > _JUMP * typical_move))
-    tells = is_moving | in_sessions
-    two_zones = both & ((n_in_both == 0) | (tells & (same_price | (few & ~is_continuous))) | nearly)
-    one_zone = both & is_moving & ~two_zones
-    alone = ~both & bool(one_zone.mean() <= 0.5)  # a feed of many hours may hold a day's early ones only
+    An unclear day has both windows and fits either reading. In a feed without bars off session it is read as
+    mixed, which loses none of its bars; else as its neighbours.
+    """
+    days = _measure_days(rows, in_both)
+    two_zones = _holds_two_zones(days)
+    one_zone = days.has_both & days.is_moving & ~two_zones
+    alone = ~days.has_both & bool(one_zone.mean() <= 0.5)  # a feed of many hours may hold a day's early ones
     zone = np.select(
         [
             two_zones,
-            one_zone & is_livelier(BOGOTA, UTC),
-            one_zone & is_livelier(UTC, BOGOTA),
-            alone & is_session(BOGOTA),
-            alone & is_session(UTC),
+            one_zone & days.is_livelier(BOGOTA, UTC),
+            one_zone & days.is_livelier(UTC, BOGOTA),
+            alone & days.is_session(BOGOTA),
+            alone & days.is_session(UTC),
         ],
         [_MIXED, BOGOTA, UTC, BOGOTA, UTC],
         _UNDECIDED,
     )
-    decided = _fill_from_neighbours(pd.Series(zone, index=n.index))
-    conflicting = _has_conflicting_duplicates(rows).reindex(n.index, fill_value=False)
-    is_unclear = both & in_sessions & (zone == _UNDECIDED) & ~conflicting
-    return n.assign(zone=decided.mask(conflicting, _CONTRADICTORY), is_unclear=is_unclear)
+    conflicting = _has_conflicting_duplicates(rows).reindex(days.n.index, fill_value=False)
+    is_unclear = days.has_both & days.is_in_session & (zone == _UNDECIDED) & ~conflicting
+    has_sessions_only = bool((~days.is_in_session).mean() <= _MAX_SHARE_OFF_SESSION)
+    loses_none = is_unclear & days.has_few_in_both & has_sessions_only
+    decided = _fill_from_neighbours(pd.Series(np.where(loses_none, _MIXED, zone), index=days.n.index))
+    return days.n.assign(zone=decided.mask(conflicting, _CONTRADICTORY), is_unclear=is_unclear)
+
+
+def _holds_two_zones(days: _Days) -> pd.Series:
+    """Whether a day's windows are one session by two clocks.
+
+    They are if they share no instant, or the closes of shared ones agree. Of a few shared instants that
+    disagree, as a vendor's revisions do, it is said by a gap or a jump of the price where the clocks meet.
+    """
+    tells = days.is_moving | days.is_in_session
+    same_price = days.difference <= _SAME_PRICE_BPS
+    meets = (days.difference <= days.typical_move) | (days.joint_move > _JUMP * days.typical_move)
+    of_few = days.has_few_in_both & ((tells & ~days.is_continuous) | (days.is_in_session & meets))
+    return cast(pd.Series, days.has_both & ((days.n_in_both == 0) | (tells & same_price) | of_few))
 
 
 def _has_conflicting_duplicates(rows: pd.DataFrame) -> pd.Series:
@@ -288,15 +346,16 @@ def _undecided_because(zones: np.ndarray, wall: pd.Series, evidence: _Evidence, 
     return ""
 
 
-def _describe_undecided(days: pd.DatetimeIndex, zone: str | None) -> str:
-    """State the days whose timestamps fit either zone; empty without any."""
-    if days.empty:
-        return ""
-    dates = ", ".join(f"{day:%Y-%m-%d}" for day in days[:5]) + (", ..." if len(days) > 5 else "")
-    return (
-        f"{len(days):,} day(s) hold timestamps of both windows that fit either zone ({dates}): read as "
-        f"{zone or 'the days around them'}; look at them"
-    )
+def _describe_unclear(unclear: pd.Series, stated: str | None) -> str:
+    """State the days that fit either reading, and how each is read; empty without any."""
+    said = []
+    for zone, days in unclear.groupby(unclear.replace(_UNDECIDED, stated or _UNDECIDED)):
+        dates = ", ".join(f"{day:%Y-%m-%d}" for day in days.index[:5]) + (", ..." if len(days) > 5 else "")
+        how = "as two zones, which loses no bar" if zone == _MIXED else f"as {zone}, as the days around are"
+        said.append(
+            f"prices of {len(days):,} day(s) with both do not tell one zone from two ({dates}): read {how}"
+        )
+    return "; ".join(said)
 
 
 def _date_range(wall: pd.Series, chosen: np.ndarray) -> str:
