@@ -9,7 +9,7 @@ from dosvotos.market.microseconds import US_PER_MINUTE
 _MIN_GAP_US = 8 * 60 * US_PER_MINUTE
 """Nights between sessions last 19 hours, 14 where the labels change between Bogota and UTC."""
 _MIN_SHARE = 0.1
-_ALONE = 3
+_MANY = 3
 """From so many blocks on, a single one is an exception."""
 
 
@@ -42,14 +42,12 @@ class Blocks(NamedTuple):
 def split_blocks(labels: np.ndarray) -> Blocks:
     """Split labels, int64 microseconds in any order, into blocks."""
     distinct = np.unique(labels)
-    starts = np.flatnonzero(np.diff(distinct, prepend=np.iinfo(np.int64).min // 2) > _MIN_GAP_US)
-    block = np.zeros(len(distinct), dtype=int)
-    block[starts] = 1
-    ends = np.append(starts[1:], len(distinct)) - 1
-    return Blocks(distinct, np.cumsum(block) - 1, distinct[starts], distinct[ends])
+    starts_block = np.diff(distinct, prepend=distinct[:1] - 2 * _MIN_GAP_US) > _MIN_GAP_US
+    ends_block = np.append(starts_block[1:], True)[: len(distinct)]
+    return Blocks(distinct, np.cumsum(starts_block) - 1, distinct[starts_block], distinct[ends_block])
 
 
 def is_systematic(n_found: int, n_all: int) -> bool:
     """Tell whether so many of all blocks are a property of the delivery, not exceptions in it."""
-    is_exception = n_found == 1 and n_all >= _ALONE
+    is_exception = n_found == 1 and n_all >= _MANY
     return n_found >= max(1, _MIN_SHARE * n_all) and not is_exception

@@ -8,8 +8,13 @@ import pandas as pd
 from dosvotos.errors import DataError
 from dosvotos.market.calendar import BOGOTA
 from dosvotos.market.microseconds import US_PER_DAY, US_PER_MINUTE, to_microseconds
-from dosvotos.timestamps.blocks import is_systematic
-from dosvotos.timestamps.labels import LabelShift, find_day_shift, find_shift, jumps_at, local_microseconds
+from dosvotos.timestamps.labels import (
+    LabelShift,
+    are_of_two_clocks,
+    find_day_shift,
+    find_shift,
+    local_microseconds,
+)
 from dosvotos.timestamps.parsing import UTC, WallClock
 
 BarLabels = Literal["open", "close"]
@@ -19,7 +24,6 @@ _CLOCKS: Final = (
 )  # fmt: skip
 """Clocks of exchanges, brokers and vendors that may fit where the stated one does not."""
 _BOGOTA_TO_UTC: Final = 300 * US_PER_MINUTE
-_UTC_OPENS: Final = 13 * 60
 _MIN_OFF_GRID: Final = 0.1
 _LAST_MOMENT: Final = 1_000_000
 """Microseconds before a bar's close that still label it: 12:59:59 for 13:00."""
@@ -93,8 +97,7 @@ def refuse_shift(delivery: Delivery, instants: pd.Series, close: pd.Series, may_
     """
     local = local_microseconds(instants)
     found = find_shift(local, delivery.length_us)
-    n_same, n_blocks = int(found.is_so_shifted.sum()), len(found.is_shifted)
-    if is_systematic(n_same, n_blocks) or (found.is_systematic and not may_be_mixed):
+    if found.is_systematic:
         if not (may_be_mixed and _may_be_mixture(found, local, close)):
             _raise_shift(delivery, found)
     elif not found.is_systematic and (days := find_day_shift(found.blocks, found.is_judged)):
@@ -166,11 +169,10 @@ def _fits(opens: pd.Series, zone: str, length: pd.Timedelta) -> bool:
 
 def _may_be_mixture(found: LabelShift, local: np.ndarray, close: pd.Series) -> bool:
     """Whether the shift is that between Bogota and UTC, or one only because a session is labelled by both."""
-    if abs(found.shift) == _BOGOTA_TO_UTC:
+    is_common = found.is_so_shifted.sum() > 1 or found.is_uniform
+    if abs(found.shift) == _BOGOTA_TO_UTC or not is_common:
         return True
-    index = np.searchsorted(found.blocks.labels, local)
-    is_chosen = found.is_so_shifted[found.blocks.block[index]]
-    return any(jumps_at(local, close.to_numpy(float), minute, is_chosen) for minute in (8 * 60, _UTC_OPENS))
+    return are_of_two_clocks(found, local, close.to_numpy(float))
 
 
 # ---- messages

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from dosvotos.errors import DataError
-from dosvotos.market.calendar import BAR
+from dosvotos.market.calendar import BAR, BOGOTA
 from dosvotos.timestamps.bar_length import Resample, check_bar_length
 from dosvotos.timestamps.delivery import (
     BarLabels,
@@ -19,7 +19,7 @@ from dosvotos.timestamps.delivery import (
     refuse_shift,
     refuse_unstated_clock,
 )
-from dosvotos.timestamps.parsing import parse_timestamps, to_utc
+from dosvotos.timestamps.parsing import UTC, parse_timestamps, to_utc
 from dosvotos.timestamps.resample import resample_minutes
 from dosvotos.timestamps.zones import read_zones
 
@@ -107,7 +107,8 @@ def _resolve(delivery: Delivery, close: pd.Series, mixed: MixedTimezone | None) 
     wall = delivery.opens
     if mixed is None and delivery.clock.zone is None:
         raise DataError(f"{delivery.subject}: timestamps must carry their time zone, found naive ones")
-    if mixed is None:
+    has_third_zone = delivery.timezone not in (None, UTC, BOGOTA)
+    if mixed is None or has_third_zone:
         zones, note = np.full(len(wall), delivery.clock.zone, dtype=object), ""
     else:
         if delivery.clock.zone is None:
