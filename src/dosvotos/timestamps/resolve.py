@@ -117,7 +117,7 @@ def _resolve(delivery: Delivery, close: pd.Series, mixed: MixedTimezone | None) 
             refuse_shift(delivery, to_utc(wall, delivery.clock.zone), close, may_be_mixed=True)
         zones, note = _read_zones(delivery, close, mixed)
     instants = to_utc(wall, zones)
-    refuse_shift(delivery, instants, close, may_be_mixed=False)
+    refuse_shift(delivery, instants, close, may_be_mixed=mixed is None)
     return ResolvedTimestamps(cast(pd.Series, instants), note)
 
 
