@@ -28,7 +28,7 @@ from dosvotos.contracts.acquisition import (
     WebProvider,
 )
 from dosvotos.contracts.records import FetchOutcome
-from dosvotos.errors import DataError, SourceError
+from dosvotos.errors import RefusedBarsError, SourceError
 from dosvotos.market.calendar import closed_days_around, in_session, published_at
 from dosvotos.quality.findings import BARS
 from dosvotos.quality.series import MONTHS_PER_PERIOD
@@ -165,8 +165,8 @@ class _LiveRun:
         subject = f"{source.provider} {source.symbol}"
         try:
             resolved = resolve_bars(bars[list(BAR_COLUMNS)], None, None, "open", None, subject)
-        except DataError as error:
-            raise SourceError(str(error)) from error
+        except RefusedBarsError as error:
+            raise SourceError(f"{error.found}; leave it out of data_acquisition.live.bars") from error
         self.bars[source.provider] = resolved.bars.assign(source=source.provider)
 
     def series_jobs(self, names: Sequence[str], which: Literal["primary", "fallback"]) -> list[_Job]:

@@ -5,7 +5,7 @@ from typing import Final, Literal, NamedTuple
 import numpy as np
 import pandas as pd
 
-from dosvotos.errors import DataError
+from dosvotos.errors import RefusedBarsError
 from dosvotos.market.calendar import BAR
 from dosvotos.market.microseconds import US_PER_BAR, US_PER_DAY, US_PER_MINUTE, to_microseconds
 from dosvotos.timestamps.blocks import Blocks, is_systematic, split_blocks
@@ -59,12 +59,12 @@ def check_bar_length(
     wanted = BAR if resample is None else MINUTE
     _check_resample(blocks, resample, subject)
     if (found := _find_other_length(blocks, _us(wanted))) is not None:
-        raise DataError(f"{subject}: {_describe(found, blocks, wanted)}; {_remedy(found, wanted)}")
+        raise RefusedBarsError(subject, _describe(found, blocks, wanted), _remedy(found, wanted))
     if (minutes := _filled_grid(labels, close.to_numpy(float))) is not None:
-        raise DataError(
-            f"{subject}: {minutes}-minute bars spread over a five-minute grid: closes turn every {minutes} "
-            "minutes only; deliver bars that were 5-minute bars from the start"
+        found_grid = (
+            f"{minutes}-minute bars spread over a five-minute grid: closes turn at one phase of it only"
         )
+        raise RefusedBarsError(subject, found_grid, "deliver bars that were 5-minute bars from the start")
     return wanted
 
 
@@ -137,10 +137,11 @@ def _count_finer(blocks: Blocks, wanted: int) -> np.ndarray:
 
 def _check_resample(blocks: Blocks, resample: Resample | None, subject: str) -> None:
     if resample is not None and _length_of(blocks.steps) == US_PER_BAR:
-        raise DataError(
-            f"{subject}: data_acquisition.resample says {resample}, but these are 5-minute bars (the median "
-            "step of their timestamps is 00:05:00); leave the parameter out"
+        found = (
+            f"data_acquisition.resample says {resample}, but these are 5-minute bars (the median step of "
+            "their timestamps is 00:05:00)"
         )
+        raise RefusedBarsError(subject, found, "leave the parameter out")
 
 
 # ---- values between labels

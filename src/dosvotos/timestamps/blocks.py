@@ -27,16 +27,19 @@ class Blocks(NamedTuple):
     @property
     def steps(self) -> np.ndarray:
         """Distance of each label but a block's first to the one before, shape (n_labels - n_blocks,)."""
-        return np.diff(self.labels)[self._continues]
+        steps: np.ndarray = np.diff(self.labels)[self._continues]
+        return steps
 
     @property
     def step_block(self) -> np.ndarray:
         """Block of each of the steps."""
-        return self.block[1:][self._continues]
+        blocks: np.ndarray = self.block[1:][self._continues]
+        return blocks
 
     @property
     def _continues(self) -> np.ndarray:
-        return np.diff(self.block) == 0
+        continues: np.ndarray = np.diff(self.block) == 0
+        return continues
 
 
 def split_blocks(labels: np.ndarray) -> Blocks:

@@ -5,7 +5,7 @@ from typing import Final, Literal, NamedTuple, NoReturn
 import numpy as np
 import pandas as pd
 
-from dosvotos.errors import DataError
+from dosvotos.errors import DataError, RefusedBarsError
 from dosvotos.market.calendar import BOGOTA
 from dosvotos.market.microseconds import US_PER_DAY, US_PER_MINUTE, to_microseconds
 from dosvotos.timestamps.labels import (
@@ -71,15 +71,15 @@ def refuse_off_grid(delivery: Delivery) -> None:
         return
     if delivery.labels == "close" and is_last_moment.all():
         return
-    minutes = length // US_PER_MINUTE
     amounts = np.unique(offset[is_off])
     same = f", all by {_duration(int(amounts[0]))}" if len(amounts) == 1 else ""
-    remedy = f"{_STATE}bar_labels=close if they are the last moment of each bar"
-    raise DataError(
-        f"{delivery.subject}: {is_off.sum():,} of {len(times):,} timestamps lie between the marks of a "
-        f"{minutes}-minute grid{same}, first {times[is_off].iloc[0]}; "
-        f"{f'add {remedy}' if is_last_moment.all() and delivery.labels == 'open' else _CORRECT}"
+    found = (
+        f"{is_off.sum():,} of {len(times):,} timestamps lie between the marks of a "
+        f"{length // US_PER_MINUTE}-minute grid{same}, first {times[is_off].iloc[0]}"
     )
+    may_be_closes = is_last_moment.all() and delivery.labels == "open"
+    state = f"add {_STATE}bar_labels=close if they are the last moment of each bar"
+    raise RefusedBarsError(delivery.subject, found, state if may_be_closes else _CORRECT)
 
 
 def refuse_shift(delivery: Delivery, instants: pd.Series, close: pd.Series, may_be_mixed: bool) -> None:
@@ -101,10 +101,11 @@ def refuse_shift(delivery: Delivery, instants: pd.Series, close: pd.Series, may_
         if not (may_be_mixed and _may_be_mixture(found, local, close)):
             _raise_shift(delivery, found)
     elif not found.is_systematic and (days := find_day_shift(found.blocks, found.is_judged)):
-        raise DataError(
-            f"{delivery.subject}: dates lie {abs(days)} day(s) {'late' if days > 0 else 'early'}: sessions "
-            "lie on weekends or holidays, and would not otherwise; correct the dates in the file"
+        found_days = (
+            f"dates lie {abs(days)} day(s) {'late' if days > 0 else 'early'}: sessions lie on weekends or "
+            "holidays, and would not otherwise"
         )
+        raise RefusedBarsError(delivery.subject, found_days, "correct the dates in the file")
 
 
 def refuse_unstated_clock(delivery: Delivery) -> None:
@@ -192,7 +193,7 @@ def _raise_shift(delivery: Delivery, found: LabelShift) -> NoReturn:
     else:
         statement = None if labels_other else _find_statement(delivery)
         remedy = statement.describe(delivery) if statement else _CORRECT
-    raise DataError(f"{delivery.subject}: {what}; {remedy}")
+    raise RefusedBarsError(delivery.subject, what, remedy)
 
 
 def _describe_other_label(delivery: Delivery, found: LabelShift, which: str) -> str:

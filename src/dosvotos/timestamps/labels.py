@@ -55,12 +55,14 @@ class LabelShift(NamedTuple):
     @property
     def fits(self) -> np.ndarray:
         """Blocks that `shift` would put inside the session."""
-        return self.is_judged & (self.earliest <= self.shift) & (self.shift <= self.latest)
+        fits: np.ndarray = self.is_judged & (self.earliest <= self.shift) & (self.shift <= self.latest)
+        return fits
 
     @property
     def is_so_shifted(self) -> np.ndarray:
         """Those of the shifted blocks that `shift` would put inside."""
-        return self.is_shifted & self.fits
+        is_so_shifted: np.ndarray = self.is_shifted & self.fits
+        return is_so_shifted
 
     @property
     def nearest(self) -> np.ndarray:
@@ -198,7 +200,7 @@ def _rows_of_blocks(
     block = blocks.block[np.searchsorted(blocks.labels, local[order])]
     for index in np.flatnonzero(is_chosen):
         first, end = np.searchsorted(block, [index, index + 1])
-        yield index, order[first:end]
+        yield int(index), order[first:end]
 
 
 def _is_inside(local: np.ndarray) -> np.ndarray:

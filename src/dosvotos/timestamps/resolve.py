@@ -4,7 +4,7 @@ Nothing is guessed silently: what the bars show is compared with what is stated,
 refused with what was found and what to write.
 """
 
-from typing import Literal, NamedTuple, cast
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -118,7 +118,7 @@ def _resolve(delivery: Delivery, close: pd.Series, mixed: MixedTimezone | None) 
         zones, note = _read_zones(delivery, close, mixed)
     instants = to_utc(wall, zones)
     refuse_shift(delivery, instants, close, may_be_mixed=mixed is None)
-    return ResolvedTimestamps(cast(pd.Series, instants), note)
+    return ResolvedTimestamps(instants, note)
 
 
 def _read_zones(delivery: Delivery, close: pd.Series, mixed: MixedTimezone) -> tuple[np.ndarray, str]:
