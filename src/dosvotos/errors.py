@@ -24,6 +24,15 @@ class DataError(DosVotosError):
     """Market or macro data break the documented format."""
 
 
+class RefusedBarsError(DataError):
+    """A delivery's bars are not what is stated of them."""
+
+    def __init__(self, subject: str, found: str, remedy: str) -> None:
+        super().__init__(f"{subject}: {found}; {remedy}")
+        self.found = f"{subject}: {found}"
+        """The message without what to do, for sources of which nothing can be stated."""
+
+
 class LateDataError(DataError):
     """A bar or value came after later ones were taken."""
 

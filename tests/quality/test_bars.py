@@ -199,6 +199,21 @@ def test_bars_labelled_in_another_zone_are_named_as_such(check):
     assert said.startswith("300 of 300 bars off session would lie in it if moved by +5 h")
 
 
+@pytest.mark.parametrize(
+    ("by", "said"), [(60, "09:00 to 13:55"), (5, "08:05 to 13:00"), (-30, "07:30 to 12:25")]
+)
+def test_one_session_labelled_early_or_late_is_quarantined_whole(check, by, said):
+    bars = market()
+    late = bars["timestamp"].dt.tz_convert(BOGOTA).dt.date.astype(str) == "2025-07-03"
+    bars.loc[late, "timestamp"] += pd.Timedelta(minutes=by)
+    checked = check(bars)
+    assert rules(checked) == {"shifted_labels": 60}
+    lateness = f"{abs(by)} min {'late' if by > 0 else 'early'}"
+    detail = f"2025-07-03 runs {said} Bogota instead of 08:00 to 12:55: its labels lie {lateness}"
+    assert set(checked.quarantined["detail"]) == {detail}
+    assert len(checked.kept) == 240
+
+
 # ---- duplicates
 
 

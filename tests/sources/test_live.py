@@ -2,6 +2,7 @@
 
 from contextlib import contextmanager
 from datetime import date, timedelta
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -9,10 +10,13 @@ import yaml
 
 from dosvotos.contracts.acquisition import LiveParams, MacroVariable
 from dosvotos.database.market_data import MacroTables, StoredMarket
+from dosvotos.market.calendar import BAR
 from dosvotos.quality.findings import BARS
+from dosvotos.sources import live as live_sources
 from dosvotos.sources import providers
 from dosvotos.sources.checks import add_published_at
 from dosvotos.sources.live import LiveMarket, Watermarks, fetch_live
+from dosvotos.sources.providers import yahoo
 from tests.checked_market import check_delivery
 from tests.conftest import ROOT
 from tests.sources.fake_providers import FIRST, FakeProviders
@@ -87,6 +91,25 @@ def test_the_bars_of_both_sources_are_one_market(fakes, tmp_path):
     assert list(bars["timestamp"]) == list(truth.index)
     assert bars["close"].tolist() == truth["close"].tolist()
     assert set(bars["source"]) == {"twelvedata"}
+
+
+def test_a_provider_whose_bars_are_labelled_by_closes_is_left_out_and_told(fakes, tmp_path, monkeypatch):
+    def closes(*asked):
+        bars = yahoo.fetch_bars(*asked)
+        return bars.assign(timestamp=bars["timestamp"] + BAR)
+
+    late = SimpleNamespace(fetch_bars=closes)
+    real_module = live_sources.provider_module
+    monkeypatch.setattr(live_sources, "provider_module", lambda n: late if n == "yahoo" else real_module(n))
+    with settings_of(fakes, tmp_path) as settings:
+        live = fetch_live({}, settings, {"twelvedata": "key-0123456789"}, NOTHING, NOW, lambda _: None)
+    outcome = outcome_of(live, BARS)
+    (note,) = [note for note in outcome.notes if note.startswith("yahoo")]
+    assert (
+        note.startswith("yahoo COP=X: ") and "have a bar labelled 13:00 in Bogota and none at 08:00" in note
+    )
+    assert note.endswith("; leave it out of data_acquisition.live.bars")
+    assert "yahoo" not in set(live.market.bars["source"])
 
 
 def test_without_a_key_yahoo_gives_the_last_sixty_days(fakes, tmp_path):

@@ -199,6 +199,10 @@ class DataAcquisitionParams(Section):
     """IANA zone in which a file's stamps without a zone are written."""
     mixed_timezone: Literal["refuse", "detect"] = "refuse"
     """What to do with a file whose stamps change their zone without saying so."""
+    bar_labels: Literal["open", "close"] = "open"
+    """What the bars' timestamps label; those of closes move back by one bar."""
+    resample: Literal["1min"] | None = None
+    """Length of delivered bars that are to be aggregated to five minutes."""
     as_of: Instant
     """What counts as now."""
     live: LiveParams | None = None

@@ -24,6 +24,7 @@ from dosvotos.market.calendar import (
 )
 from dosvotos.quality.findings import BARS, CheckedRows, QualityCheck, require_columns
 from dosvotos.quality.price_outliers import flag_outliers
+from dosvotos.timestamps.labels import find_shifted_sessions
 
 _PRICES: Final = ["open", "high", "low", "close"]
 _COLUMNS: Final = ("timestamp", *_PRICES, "volume", "source")
@@ -65,6 +66,7 @@ def check_bars(
     _report_zone_labels(check, thresholds)
     _quarantine_impossible_prices(check)
     _quarantine_open_bars(check, as_of)
+    _quarantine_shifted_sessions(check)
     _quarantine_unscheduled(check, calendar)
     _resolve_duplicates(check, thresholds)
     n_before = -1
@@ -153,6 +155,19 @@ def _quarantine_open_bars(check: QualityCheck, as_of: pd.Timestamp) -> None:
     is_open = (check.rows["timestamp"] + BAR > as_of).to_numpy()
     detail = [f"closes after now, {as_of.tz_convert('UTC'):%Y-%m-%d %H:%M} UTC"] * int(is_open.sum())
     check.quarantine("not_closed", is_open, detail)
+
+
+def _quarantine_shifted_sessions(check: QualityCheck) -> None:
+    """Quarantine sessions of which each bar would be stored early or late."""
+    times, close = _times(check.rows), check.rows["close"].to_numpy(float)
+    detail = pd.Series("", index=range(len(times)))
+    for session in find_shifted_sessions(times, close):
+        first, last = times[session.rows[[0, -1]]].tz_convert(BOGOTA)
+        lateness = f"{abs(session.minutes_late)} min {'late' if session.minutes_late > 0 else 'early'}"
+        runs = f"{first:%Y-%m-%d} runs {first:%H:%M} to {last:%H:%M} Bogota instead of 08:00 to 12:55"
+        detail.iloc[session.rows] = f"{runs}: its labels lie {lateness}"
+    violates = detail.ne("").to_numpy()
+    check.quarantine("shifted_labels", violates, detail[violates].tolist())
 
 
 def _quarantine_unscheduled(check: QualityCheck, calendar: CalendarParams) -> None:

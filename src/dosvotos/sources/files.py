@@ -19,7 +19,9 @@ from dosvotos.readers.containers import SUFFIXES, find_files
 from dosvotos.readers.macro import read_macro
 from dosvotos.readers.unreadable import to_findings
 from dosvotos.sources.raw_market import BAR_COLUMNS, RawMarket
-from dosvotos.sources.timestamps import resolve_timestamps
+from dosvotos.timestamps.bar_length import Resample
+from dosvotos.timestamps.delivery import BarLabels
+from dosvotos.timestamps.resolve import resolve_bars
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +34,8 @@ def read_folder(
     folder: Path,
     timezone: str | None = None,
     mixed_timezone: Literal["refuse", "detect"] = "refuse",
+    bar_labels: BarLabels = "open",
+    resample: Resample | None = None,
     variables: Collection[str] = (),
 ) -> RawMarket:
     """Read a folder's files as one market, unchecked.
@@ -43,6 +47,9 @@ def read_folder(
         IANA zone of bar timestamps that carry none.
     mixed_timezone : {"refuse", "detect"}
         Whether to refuse bars whose timestamps are not in the zone they carry, or to read each in its own.
+    bar_labels : {"open", "close"}
+    resample : {"1min"} or None
+        Length of bars to be aggregated to five minutes.
     variables : collection of str
         Known macro variables; none: names are taken as written.
 
@@ -50,12 +57,15 @@ def read_folder(
     ------
     DataError
         If the folder or a needed file is missing; if a file can be read in two ways or not at all; if the
-        zone of the bars is unknown, or not the one they carry.
+        zone of the bars is unknown, or not the one they carry; if bars are of another length or not labelled
+        as stated.
     """
     if not folder.is_dir():
         raise DataError(f"data_acquisition.folder: {folder} is not a folder; correct the parameter")
     paths = {name: path for name in (BARS_FILE, *MACRO_FILES) if (path := _find(folder, name))}
-    bars, unreadable_bars = read_bars_file(paths.pop(BARS_FILE), timezone, mixed_timezone)
+    bars, unreadable_bars = read_bars_file(
+        paths.pop(BARS_FILE), timezone, mixed_timezone, bar_labels, resample
+    )
     tables = [read_macro(path, variables, months=name != DAILY_FILE) for name, path in paths.items()]
     macro = pd.concat([table.macro for table in tables], ignore_index=True)
     unreadable = [unreadable_bars, *(table.unreadable for table in tables)]
@@ -78,13 +88,27 @@ def _find(folder: Path, name: str) -> Path | None:
 
 
 def read_bars_file(
-    path: Path, timezone: str | None = None, mixed: Literal["refuse", "detect"] = "refuse"
+    path: Path,
+    timezone: str | None = None,
+    mixed: Literal["refuse", "detect"] = "refuse",
+    bar_labels: BarLabels = "open",
+    resample: Resample | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Read bars in UTC, and findings about the rows that cannot be read."""
+    """Read five-minute bars in UTC, and findings about the rows that cannot be read."""
     table = read_bars(path)
-    resolved = resolve_timestamps(table.bars["timestamp"], table.bars["close"], timezone, mixed, table.what)
+    readable = table.bars.drop(index=table.bars.index.intersection(table.problems.index))
+    resolved = resolve_bars(readable, timezone, mixed, bar_labels, resample, table.what)
     if resolved.note:
         logger.warning(resolved.note)
-    bars = table.bars.assign(timestamp=resolved.instants)
-    readable = bars[~bars.index.isin(table.problems.index)].reset_index(drop=True)
-    return readable[list(BAR_COLUMNS)], to_findings(table.problems, BARS, bars["timestamp"], "files")
+    at = _instants(table.bars["timestamp"], None if resample else resolved.bars["timestamp"])
+    bars = resolved.bars.reset_index(drop=True)[list(BAR_COLUMNS)]
+    return bars, to_findings(table.problems, BARS, at, "files")
+
+
+def _instants(written: pd.Series, resolved: pd.Series | None) -> pd.Series:
+    """Give each row's instant; a row that cannot be read is shifted as the readable one before it."""
+    as_utc = pd.to_datetime(written, utc=True)
+    if resolved is None or resolved.empty:
+        return as_utc
+    shift = (resolved - as_utc[resolved.index]).reindex(written.index).ffill().bfill()
+    return as_utc + shift

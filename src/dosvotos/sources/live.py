@@ -30,7 +30,7 @@ from dosvotos.contracts.acquisition import (
 )
 from dosvotos.contracts.parameters import CalendarParams
 from dosvotos.contracts.records import FetchOutcome, FileRecord
-from dosvotos.errors import SourceError
+from dosvotos.errors import RefusedBarsError, SourceError
 from dosvotos.market.calendar import REGULAR, closed_days_around, in_session, published_at
 from dosvotos.quality.findings import BARS, no_findings
 from dosvotos.quality.series import MONTHS_PER_PERIOD
@@ -40,6 +40,7 @@ from dosvotos.sources.providers import DROP_IN, provider_module
 from dosvotos.sources.providers.parsing import normalize_text
 from dosvotos.sources.raw_market import BAR_COLUMNS, MACRO_COLUMNS, RawMarket
 from dosvotos.sources.series import FetchedSeries, SeriesRequest
+from dosvotos.timestamps.resolve import resolve_bars
 
 logger = logging.getLogger(__name__)
 
@@ -179,7 +180,12 @@ class _LiveRun:
             start = self.stored.last_bar - pd.Timedelta(days=self.settings.overlap_days.daily)
         client = self.client(cast(WebProvider, source.provider))
         bars = provider_module(source.provider).fetch_bars(source.symbol, start, self.as_of, client)
-        self.bars[source.provider] = bars[list(BAR_COLUMNS)].assign(source=source.provider)
+        subject = f"{source.provider} {source.symbol}"
+        try:
+            resolved = resolve_bars(bars[list(BAR_COLUMNS)], None, None, "open", None, subject)
+        except RefusedBarsError as error:
+            raise SourceError(f"{error.found}; leave it out of data_acquisition.live.bars") from error
+        self.bars[source.provider] = resolved.bars.assign(source=source.provider)
 
     def _read_folder(self, path: Path) -> None:
         if self.folder is None:

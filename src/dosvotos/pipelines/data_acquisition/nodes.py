@@ -35,6 +35,7 @@ from dosvotos.simulation.market import simulate_market
 from dosvotos.sources.checks import check_market
 from dosvotos.sources.files import read_bars_file, read_folder
 from dosvotos.sources.raw_market import RawMarket
+from dosvotos.timestamps.resolve import resolve_bars
 
 if TYPE_CHECKING:
     from dosvotos.sources.live import LiveMarket
@@ -60,14 +61,22 @@ def fetch_market(
         raw, outcomes, files = live.market, live.outcomes, live.files
     elif acquisition.source == "files":
         raw = read_folder(
-            _folder(acquisition), acquisition.timezone, acquisition.mixed_timezone, macro.variables
+            _folder(acquisition),
+            acquisition.timezone,
+            acquisition.mixed_timezone,
+            acquisition.bar_labels,
+            acquisition.resample,
+            macro.variables,
         )
         outcomes = _all_from("files", macro)
     else:
         market = simulate_market(sample, macro.variables, pd.Timestamp(acquisition.as_of))
         delivery = inject_hazards(market.bars, market.macro, sample.hazards, sample.seed)
+        bars, _ = resolve_bars(
+            delivery.bars, None, None, acquisition.bar_labels, acquisition.resample, "sample bars"
+        )
         raw = RawMarket(
-            delivery.bars.assign(source="sample"), delivery.macro.assign(vintage="simulated", source="sample")
+            bars.assign(source="sample"), delivery.macro.assign(vintage="simulated", source="sample")
         )
         outcomes = _all_from("sample", macro)
         injected = _count_injected(delivery)
@@ -101,7 +110,13 @@ def _fetch_live(
     marks = Watermarks(bars and bars.last, {name: state.last_observation for name, state in series.items()})
     plain_keys = {name: key.get_secret_value() for name, key in keys.items()}
     zone, mixed = acquisition.timezone, acquisition.mixed_timezone
-    read = partial(read_bars_file, timezone=zone, mixed_timezone=mixed)
+    read = partial(
+        read_bars_file,
+        timezone=zone,
+        mixed=mixed,
+        bar_labels=acquisition.bar_labels,
+        resample=acquisition.resample,
+    )
     folder = FolderReader(read, bar_table.taken_hashes())
     with _progress_bar(len(macro.variables)) as advance:
         asked = macro.variables, acquisition.live, plain_keys, marks, pd.Timestamp(now), advance, calendar

@@ -14,19 +14,22 @@ import pandas as pd
 
 from dosvotos.errors import DataError
 from dosvotos.market.calendar import BARS_PER_SESSION, BOGOTA
+from dosvotos.timestamps.parsing import UTC, WallClock
 
-UTC: Final = "UTC"
 _MIXED: Final = "mixed"
 _UNDECIDED: Final = ""
 _CONTRADICTORY: Final = "contradictory"
 _OUTSIDE: Final = "outside"
 _SESSION_OPENS: Final = {BOGOTA: 8 * 60, UTC: 13 * 60}
 """Minute of the day at which the session opens, by zone of the clock."""
-_BOGOTA_OFFSET: Final = pd.Timedelta(hours=5)
 _SAME_PRICE_BPS: Final = 1.0
 _MIN_ACTIVITY_RATIO: Final = 1.5
+_JUMP: Final = 3.0
+"""Times its typical move by which a day's price must jump where two clocks meet."""
 _MIN_BARS: Final = 12
 """Fewest bars, an hour of them, for a comparison of two windows."""
+_MAX_SHARE_OFF_SESSION: Final = 0.05
+"""Of days with bars outside both windows, up to which a delivery counts as one of sessions only."""
 _MIN_FILL_RATIO: Final = 0.25
 _HOW_TO_STATE: Final = "state it with --params data_acquisition.timezone="
 _HOW_TO_CORRECT: Final = "correct the file"
@@ -36,15 +39,6 @@ _HOW_TO_DETECT: Final = (
 )
 
 
-class ResolvedTimestamps(NamedTuple):
-    """The instant of each timestamp, and what had to be inferred for it."""
-
-    instants: pd.Series
-    """``datetime64[us, UTC]``, indexed as the timestamps."""
-    note: str
-    """A sentence with counts, for the log; empty if the timestamps are in the zone they state."""
-
-
 class _Evidence(NamedTuple):
     zones: np.ndarray
     """Zone inferred for each timestamp, "" where undecided; shape (n_rows,)."""
@@ -52,38 +46,39 @@ class _Evidence(NamedTuple):
     """Whether every slot of the session has bars if read so; with a third zone's clock it would not."""
     is_continuous: bool
     """Whether prices do not jump where two zones meet; with a third zone's clock they would."""
+    unclear: pd.Series
+    """By day with timestamps in both windows whose prices do not tell one clock from two: how it is read."""
     days_with_both: int
     instants_in_both: int
     max_difference: float
     """Largest COP difference between the two closes of an instant that has a bar in both zones."""
 
 
-def resolve_timestamps(
-    timestamps: pd.Series,
-    close: pd.Series,
-    timezone: str | None,
-    mixed: Literal["refuse", "detect"],
-    context: str = "bars",
-) -> ResolvedTimestamps:
-    """Return the UTC instant of each timestamp.
+class ReadZones(NamedTuple):
+    """The zone in which each timestamp is read, and what is to be said of it."""
+
+    zones: np.ndarray
+    """UTC or Bogota, shape (n_rows,)."""
+    note: str
+    """A sentence with counts, for the log; empty if the timestamps are in the zone they state."""
+
+
+def read_zones(
+    wall: pd.Series, close: pd.Series, stated: WallClock, mixed: Literal["refuse", "detect"], subject: str
+) -> ReadZones:
+    """Infer the zone of each timestamp where it may be another than stated.
 
     Parameters
     ----------
-    timestamps : Series of str or datetime64
-        Bar opens, all with a zone or all without.
+    wall : Series of datetime64
+        Bar opens by the stated clock.
     close : Series of float
         COP per USD, same index: prices tell the zones apart.
-    timezone : str or None
-        Zone of timestamps without one.
+    stated : WallClock
     mixed : {"refuse", "detect"}
-        Whether to refuse timestamps that are not in the zone they carry or `timezone` states, or that have
-        neither, or to read each in the zone inferred for it.
-    context : str
-        Start of every message, such as the file.
-
-    Returns
-    -------
-    ResolvedTimestamps
+        Whether to refuse timestamps that have no zone or not that stated, or to read each in its own.
+    subject : str
+        Start of every message.
 
     Raises
     ------
@@ -91,74 +86,23 @@ def resolve_timestamps(
         With counts, if `mixed` is ``refuse`` and timestamps are not in their zone or have none, or if the
         zones cannot be inferred.
     """
-    if timestamps.empty:
-        return ResolvedTimestamps(pd.Series([], dtype="datetime64[us, UTC]"), "")
-    wall, declared_zone = _parse(timestamps, timezone, context)
     evidence = _infer_zones(pd.DatetimeIndex(wall), close.to_numpy(float))
-    zones = evidence.zones
-    if declared_zone is not None:
-        if np.isin(zones, [declared_zone, _UNDECIDED, _CONTRADICTORY]).all():
-            return ResolvedTimestamps(_to_utc(wall, np.full(len(wall), declared_zone, dtype=object)), "")
-        zones = np.where(zones == _UNDECIDED, declared_zone, zones)
-    found = _describe(zones, wall, declared_zone, evidence)
-    if reason := _undecided_because(zones, wall, evidence, whole_sessions=declared_zone is None):
-        stated_helps = declared_zone is None and _CONTRADICTORY not in zones
+    zones, unclear = evidence.zones, _describe_unclear(evidence.unclear, stated.zone)
+    if stated.zone is not None:
+        if np.isin(zones, [stated.zone, _UNDECIDED, _CONTRADICTORY]).all():
+            all_stated = np.full(len(wall), stated.zone, dtype=object)
+            return ReadZones(all_stated, f"{subject}: {unclear}" if unclear else "")
+        zones = np.where(zones == _UNDECIDED, stated.zone, zones)
+    found = _describe(zones, wall, stated.zone, evidence)
+    if reason := _undecided_because(zones, wall, evidence, whole_sessions=stated.zone is None):
+        stated_helps = stated.zone is None and _CONTRADICTORY not in zones
         remedy = f"{_HOW_TO_STATE}America/Bogota, UTC or another zone" if stated_helps else _HOW_TO_CORRECT
-        raise DataError(f"{context}: {found}; {reason}; {remedy}")
+        raise DataError(f"{subject}: {found}; {reason}; {remedy}")
     if mixed == "refuse":
-        one_zone = declared_zone is None and len(set(zones)) == 1
-        remedy = f"{_HOW_TO_STATE}{zones[0]}" if one_zone else _HOW_TO_DETECT
-        raise DataError(f"{context}: {found}; {remedy}")
-    return ResolvedTimestamps(_to_utc(wall, zones), f"{context}: {found}; each was read in its own zone")
-
-
-# ---- what the timestamps state
-
-
-def _parse(timestamps: pd.Series, timezone: str | None, context: str) -> tuple[pd.Series, str | None]:
-    """Parse timestamps to their wall clock and the zone they state: UTC, Bogota or None."""
-    is_text = not pd.api.types.is_datetime64_any_dtype(timestamps.dtype)
-    times = _from_text(timestamps, context) if is_text else timestamps
-    if isinstance(times.dtype, pd.DatetimeTZDtype):
-        if timezone is not None:
-            raise DataError(
-                f"{context}: data_acquisition.timezone {timezone!r} is for timestamps without a zone, but "
-                f"these carry one, first {timestamps.iloc[0]}; leave the parameter out"
-            )
-        return _utc_wall_clock(times), UTC
-    if timezone is None or timezone in _SESSION_OPENS:
-        return times.astype("datetime64[us]"), timezone
-    try:
-        return _utc_wall_clock(times.dt.tz_localize(timezone)), UTC
-    except ValueError as error:
-        raise DataError(
-            f"{context}: a timestamp does not exist once in {timezone}: {error}; write timestamps in UTC"
-        ) from error
-
-
-def _from_text(timestamps: pd.Series, context: str) -> pd.Series:
-    text = timestamps.astype("str")
-    zoned = text.str.contains(r"(?:Z|[+-]\d\d:?\d\d)$", regex=True)
-    if zoned.any() and not zoned.all():
-        raise DataError(
-            f"{context}: {int(zoned.sum()):,} timestamps carry a zone and {int((~zoned).sum()):,} do not, "
-            f"first {text[~zoned].iloc[0]!r}; write all as 2025-07-01T13:00:00+00:00"
-        )
-    try:
-        return pd.to_datetime(text, utc=bool(zoned.all()), format="ISO8601")
-    except ValueError as error:
-        reason = str(error).partition(" You might want")[0]
-        raise DataError(f"{context}: timestamp: {reason}; write 2025-07-01T13:00:00+00:00") from error
-
-
-def _utc_wall_clock(times: pd.Series) -> pd.Series:
-    return cast(pd.Series, times.dt.tz_convert(UTC).dt.tz_localize(None).astype("datetime64[us]"))
-
-
-def _to_utc(wall: pd.Series, zones: np.ndarray) -> pd.Series:
-    """Convert wall clocks to instants; Bogota has no daylight saving time."""
-    instants = wall.where(zones != BOGOTA, wall + _BOGOTA_OFFSET).dt.tz_localize("UTC")
-    return cast(pd.Series, instants.astype("datetime64[us, UTC]"))
+        one_zone = not stated.is_carried and len(set(zones)) == 1
+        raise DataError(f"{subject}: {found}; {f'{_HOW_TO_STATE}{zones[0]}' if one_zone else _HOW_TO_DETECT}")
+    said = "; ".join(filter(None, [found, "each was read in its own zone", unclear]))
+    return ReadZones(zones, f"{subject}: {said}")
 
 
 # ---- what sessions and prices show
@@ -177,6 +121,7 @@ def _infer_zones(wall: pd.DatetimeIndex, close: np.ndarray) -> _Evidence:
         zones=zones,
         fills_sessions=_fills_sessions(rows, zones),
         is_continuous=_is_continuous(rows[rows["day"].isin(mixed_days)]),
+        unclear=days.loc[days["is_unclear"], "zone"],
         days_with_both=len(mixed_days),
         instants_in_both=len(difference),
         max_difference=float(difference.max()) if len(difference) else 0.0,
@@ -204,44 +149,105 @@ def _instants_in_both(rows: pd.DataFrame) -> pd.DataFrame:
     return in_both.assign(difference=(in_both["close_local"] - in_both["close_utc"]).abs())
 
 
-def _decide_days(rows: pd.DataFrame, in_both: pd.DataFrame) -> pd.DataFrame:
-    """Counts of each day by window, and the zone of its timestamps: one, mixed, or undecided."""
+class _Days(NamedTuple):
+    """What is known of each day, by day; activity is NaN, and flags false, where there is too little."""
+
+    n: pd.DataFrame
+    """Timestamps by window."""
+    activity: pd.DataFrame
+    """Mean absolute 5-minute move by window."""
+    n_in_both: pd.Series
+    """Instants with a bar in both windows."""
+    difference: pd.Series
+    """Median difference of their closes, in basis points."""
+    is_moving: pd.Series
+    """Whether these closes differ among each other, so that equal prices tell something."""
+    is_continuous: pd.Series
+    """Whether the clock shows both 12:55 and 13:00."""
+    typical_move: pd.Series
+    """Median 5-minute move, in basis points."""
+    joint_move: pd.Series
+    """Move from 12:55 to 13:00 of the clock."""
+
+    @property
+    def has_both(self) -> pd.Series:
+        return (self.n[BOGOTA] > 0) & (self.n[UTC] > 0)
+
+    @property
+    def is_in_session(self) -> pd.Series:
+        """Whether hardly a timestamp lies outside both windows: a feed of sessions, not of many hours."""
+        return self.n[_OUTSIDE] < _MIN_BARS
+
+    @property
+    def has_few_in_both(self) -> pd.Series:
+        return self.n_in_both < _MIN_BARS
+
+    def is_livelier(self, zone: str, other: str) -> pd.Series:
+        return self.activity[zone] > _MIN_ACTIVITY_RATIO * self.activity[other]
+
+    def is_session(self, zone: str) -> pd.Series:
+        return (self.n[zone] > 0) & (self.is_in_session | self.is_livelier(zone, _OUTSIDE))
+
+
+def _measure_days(rows: pd.DataFrame, in_both: pd.DataFrame) -> _Days:
     counts = rows.groupby(["day", "window"]).size().unstack(fill_value=0)
     n = counts.reindex(columns=[*_SESSION_OPENS, _OUTSIDE], fill_value=0)
-    activity = _mean_abs_moves(rows).reindex(index=n.index, columns=n.columns)
     pairs = in_both.assign(bps=in_both["difference"] / in_both["close_utc"] * 1e4).groupby("day")
-    n_in_both = pairs.size().reindex(n.index, fill_value=0)
-    difference = pairs["bps"].median().reindex(n.index)
-    is_moving = (pairs["close_utc"].nunique() > 1).reindex(n.index, fill_value=False)
     at_joint = rows["minute"].isin([_SESSION_OPENS[UTC] - 5, _SESSION_OPENS[UTC]])
-    is_continuous = rows[at_joint].groupby("day")["minute"].nunique().eq(2).reindex(n.index, fill_value=False)
+    both_at_joint = rows[at_joint].groupby("day")["minute"].nunique().eq(2)
+    typical_move, joint_move = _moves_of_days(rows, n.index)
+    return _Days(
+        n=n,
+        activity=_mean_abs_moves(rows).reindex(index=n.index, columns=n.columns),
+        n_in_both=pairs.size().reindex(n.index, fill_value=0),
+        difference=pairs["bps"].median().reindex(n.index),
+        is_moving=(pairs["close_utc"].nunique() > 1).reindex(n.index, fill_value=False),
+        is_continuous=both_at_joint.reindex(n.index, fill_value=False),
+        typical_move=typical_move,
+        joint_move=joint_move,
+    )
 
-    def is_livelier(zone: str, other: str) -> pd.Series:
-        return activity[zone] > _MIN_ACTIVITY_RATIO * activity[other]
 
-    def is_session(zone: str) -> pd.Series:
-        return (n[zone] > 0) & ((n[_OUTSIDE] < _MIN_BARS) | is_livelier(zone, _OUTSIDE))
+def _decide_days(rows: pd.DataFrame, in_both: pd.DataFrame) -> pd.DataFrame:
+    """Counts of each day by window, the zone of its timestamps (one, mixed, undecided), and `is_unclear`.
 
-    both = (n[BOGOTA] > 0) & (n[UTC] > 0)
-    same_price = is_moving & (difference <= _SAME_PRICE_BPS)
-    by_chance = (n_in_both < _MIN_BARS) & ~is_continuous
-    two_zones = both & ((n_in_both == 0) | same_price | (is_moving & by_chance))
-    one_zone = both & is_moving & ~two_zones
-    alone = ~both & bool(one_zone.mean() <= 0.5)  # a feed of many hours may hold a day's early ones only
+    An unclear day has both windows and fits either reading. In a feed without bars off session it is read as
+    mixed, which loses none of its bars; else as its neighbours.
+    """
+    days = _measure_days(rows, in_both)
+    two_zones = _holds_two_zones(days)
+    one_zone = days.has_both & days.is_moving & ~two_zones
+    alone = ~days.has_both & bool(one_zone.mean() <= 0.5)  # a feed of many hours may hold a day's early ones
     zone = np.select(
         [
             two_zones,
-            one_zone & is_livelier(BOGOTA, UTC),
-            one_zone & is_livelier(UTC, BOGOTA),
-            alone & is_session(BOGOTA),
-            alone & is_session(UTC),
+            one_zone & days.is_livelier(BOGOTA, UTC),
+            one_zone & days.is_livelier(UTC, BOGOTA),
+            alone & days.is_session(BOGOTA),
+            alone & days.is_session(UTC),
         ],
         [_MIXED, BOGOTA, UTC, BOGOTA, UTC],
         _UNDECIDED,
     )
-    decided = _fill_from_neighbours(pd.Series(zone, index=n.index))
-    conflicting = _has_conflicting_duplicates(rows).reindex(n.index, fill_value=False)
-    return n.assign(zone=decided.mask(conflicting, _CONTRADICTORY))
+    conflicting = _has_conflicting_duplicates(rows).reindex(days.n.index, fill_value=False)
+    is_unclear = days.has_both & days.is_in_session & (zone == _UNDECIDED) & ~conflicting
+    has_sessions_only = bool((~days.is_in_session).mean() <= _MAX_SHARE_OFF_SESSION)
+    loses_none = is_unclear & days.has_few_in_both & has_sessions_only
+    decided = _fill_from_neighbours(pd.Series(np.where(loses_none, _MIXED, zone), index=days.n.index))
+    return days.n.assign(zone=decided.mask(conflicting, _CONTRADICTORY), is_unclear=is_unclear)
+
+
+def _holds_two_zones(days: _Days) -> pd.Series:
+    """Whether a day's windows are one session by two clocks.
+
+    They are if they share no instant, or the closes of shared ones agree. Of a few shared instants that
+    disagree, as a vendor's revisions do, it is said by a gap or a jump of the price where the clocks meet.
+    """
+    tells = days.is_moving | days.is_in_session
+    same_price = days.difference <= _SAME_PRICE_BPS
+    meets = (days.difference <= days.typical_move) | (days.joint_move > _JUMP * days.typical_move)
+    of_few = days.has_few_in_both & ((tells & ~days.is_continuous) | (days.is_in_session & meets))
+    return cast(pd.Series, days.has_both & ((days.n_in_both == 0) | (tells & same_price) | of_few))
 
 
 def _has_conflicting_duplicates(rows: pd.DataFrame) -> pd.Series:
@@ -268,6 +274,17 @@ def _mean_abs_moves(rows: pd.DataFrame) -> pd.DataFrame:
     size = np.log(ordered["close"]).diff().abs().where(same & next_bar)
     moves = size.groupby([ordered["day"], ordered["window"]])
     return cast(pd.DataFrame, moves.mean().where(moves.count() >= _MIN_BARS - 1).unstack())
+
+
+def _moves_of_days(rows: pd.DataFrame, days: pd.Index) -> tuple[pd.Series, pd.Series]:
+    """Median 5-minute move of each day in basis points, and its move from 12:55 to 13:00 of the clock."""
+    ordered = rows.drop_duplicates("wall").sort_values("wall", kind="stable")
+    moves = (
+        np.log(ordered["close"]).diff().abs().where(ordered["wall"].diff() == pd.Timedelta(minutes=5)) * 1e4
+    )
+    is_joint = ordered["minute"] == _SESSION_OPENS[UTC]
+    typical = moves[~is_joint].groupby(ordered["day"]).median().reindex(days)
+    return typical, moves[is_joint].groupby(ordered["day"]).max().reindex(days)
 
 
 def _fills_sessions(rows: pd.DataFrame, zones: np.ndarray) -> bool:
@@ -327,6 +344,18 @@ def _undecided_because(zones: np.ndarray, wall: pd.Series, evidence: _Evidence, 
     if not evidence.is_continuous or (whole_sessions and not evidence.fills_sessions):
         return "but this makes no whole sessions, so that their zone is undecided"
     return ""
+
+
+def _describe_unclear(unclear: pd.Series, stated: str | None) -> str:
+    """State the days that fit either reading, and how each is read; empty without any."""
+    said = []
+    for zone, days in unclear.groupby(unclear.replace(_UNDECIDED, stated or _UNDECIDED)):
+        dates = ", ".join(f"{day:%Y-%m-%d}" for day in days.index[:5]) + (", ..." if len(days) > 5 else "")
+        how = "as two zones, which loses no bar" if zone == _MIXED else f"as {zone}, as the days around are"
+        said.append(
+            f"prices of {len(days):,} day(s) with both do not tell one zone from two ({dates}): read {how}"
+        )
+    return "; ".join(said)
 
 
 def _date_range(wall: pd.Series, chosen: np.ndarray) -> str:
