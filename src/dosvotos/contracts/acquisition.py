@@ -179,6 +179,8 @@ class DataAcquisitionParams(Section):
     """IANA zone in which a file's stamps without a zone are written."""
     mixed_timezone: Literal["refuse", "detect"] = "refuse"
     """What to do with a file whose stamps change their zone without saying so."""
+    revise: bool = False
+    """Whether this delivery may change more of what is stored than CTR-QUAL-001 allows."""
     as_of: Instant
     """What counts as now."""
     live: LiveParams | None = None

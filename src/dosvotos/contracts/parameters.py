@@ -125,6 +125,28 @@ class SuccessCriteriaParams(Section):
     improvement_threshold: NonNegativeFloat
 
 
+class LevelParams(Section):
+    """How far bars may lie from what else is known of their pair; natural logs."""
+
+    session: Annotated[float, Field(gt=0.0, le=0.2)] = 0.06
+    """A session's median close from the daily value of its day; over d days the square root of d times it."""
+    median: Annotated[float, Field(gt=0.0, le=0.2)] = 0.025
+    """The median of that distance, signed, over a delivery of five or more sessions."""
+    bar: Annotated[float, Field(gt=0.0, le=0.5)] = 0.12
+    """Any price of a bar from its session's median close."""
+    max_wrong_share: Fraction = 0.34
+    """Share of wrong sessions up to which they alone are quarantined; above it the delivery is refused."""
+
+
+class ChangeParams(Section):
+    """How much of what is stored a delivery may change without being asked to."""
+
+    max_share: Fraction = 0.10
+    """Share of the stored values it holds, of the bars or of one macro variable."""
+    min_changed: PositiveInt = 12
+    """Fewer changed values than these are corrections."""
+
+
 class BarQualityParams(Section):
     """Limits on 5-minute bars."""
 
@@ -151,6 +173,7 @@ class BarQualityParams(Section):
     """Share of a session's bars with open = high = low = close above which it is reported."""
     min_session_share: Fraction
     """Share of its 60 bars below which a session is reported as sparse."""
+    level: LevelParams = LevelParams()
 
 
 class ByFrequency(Section):
@@ -189,6 +212,7 @@ class QualityThresholdsParams(Section):
     version: Version
     bars: BarQualityParams
     macro: MacroQualityParams
+    changes: ChangeParams = ChangeParams()
     max_uncovered_sessions: Fraction
     """Share of scheduled test sessions without one complete row above which L4 says REVIEW at best."""
     success_criteria: SuccessCriteriaParams

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 
 from dosvotos.contracts.parameters import BarQualityParams
-from dosvotos.errors import DataError
 from dosvotos.market.calendar import (
     BAR,
     BARS_PER_SESSION,
@@ -21,7 +20,7 @@ from dosvotos.market.calendar import (
     session_dates,
     slots,
 )
-from dosvotos.quality.findings import BARS, CheckedRows, QualityCheck, require_columns
+from dosvotos.quality.findings import BARS, CheckedRows, QualityCheck, require_columns, require_zone
 from dosvotos.quality.price_outliers import flag_outliers
 
 _PRICES: Final = ["open", "high", "low", "close"]
@@ -107,8 +106,7 @@ def last_ended_day(as_of: pd.Timestamp) -> np.datetime64:
 
 def _in_time_order(bars: pd.DataFrame) -> pd.DataFrame:
     require_columns("bars", bars, _COLUMNS)
-    if not isinstance(bars["timestamp"].dtype, pd.DatetimeTZDtype):
-        raise DataError("bars: timestamps must carry their time zone, found naive ones")
+    require_zone(BARS, bars["timestamp"])
     times = bars["timestamp"].dt.tz_convert("UTC").astype("datetime64[us, UTC]")
     return bars.assign(timestamp=times).sort_values("timestamp", kind="stable", ignore_index=True)
 

@@ -56,6 +56,8 @@ def read_folder(
     return RawMarket(
         bars=bars[list(BAR_COLUMNS)].assign(source="files"),
         macro=macro[list(MACRO_COLUMNS)].assign(vintage="final", source="files"),
+        origin=str(bars_path),
+        macro_origin=", ".join(map(str, paths)),
     )
 
 

@@ -15,3 +15,7 @@ class RawMarket(NamedTuple):
     """timestamp (bar open, timezone-aware), open, high, low, close, volume, source."""
     macro: pd.DataFrame
     """variable, observation_date (datetime.date), value, vintage, source."""
+    origin: str = "bars"
+    """Where the bars are from, as an error names them: their file."""
+    macro_origin: str = "macro"
+    """The same of the observations."""

@@ -21,17 +21,19 @@ from dosvotos.contracts.records import (
     InjectedDefects,
     SeriesState,
 )
-from dosvotos.database.market_data import BarTable, MacroTables, StoredMarket
+from dosvotos.database.market_data import BarTable, MacroTables, StoredMarket, prefer_dated
 from dosvotos.database.quarantine import QuarantineTable
 from dosvotos.errors import DataError
 from dosvotos.hashing import combine, digest_frame
 from dosvotos.market.calendar import last_ended_session, session_dates
-from dosvotos.quality.findings import BARS
+from dosvotos.quality.changes import bar_changes, changes_found, macro_changes, refuse_rewrites
+from dosvotos.quality.findings import BARS, require_columns, require_zone
+from dosvotos.quality.references import STORED_DAYS
 from dosvotos.simulation.hazards import MarketWithDefects, inject_hazards
 from dosvotos.simulation.market import simulate_market
-from dosvotos.sources.checks import check_market
+from dosvotos.sources.checks import check_market, require_content
 from dosvotos.sources.files import read_folder
-from dosvotos.sources.raw_market import RawMarket
+from dosvotos.sources.raw_market import BAR_COLUMNS, RawMarket
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +68,8 @@ def fetch_market(
         fetched_at=acquisition.as_of,
         source_hash=combine([digest_frame(raw.bars), digest_frame(raw.macro)]),
         outcomes=tuple(outcomes),
+        origin=raw.origin,
+        macro_origin=raw.macro_origin,
         injected=injected,
     )
     return raw.bars, raw.macro, fetched
@@ -121,13 +125,38 @@ def judge_market(
     macro: MacroVariablesParams,
     thresholds: QualityThresholdsParams,
     stored: StoredMarket,
+    acquisition: DataAcquisitionParams,
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Quarantine what breaks a rule of quality; date the publication of every observation kept."""
+    """Refuse a delivery of something else, or that rewrites history unasked; quarantine what breaks a rule.
+
+    Every observation kept is dated with its publication.
+    """
     now = pd.Timestamp(fetched.fetched_at)
-    _, macro_tables = stored.tables
-    known = macro_tables.as_of(now)
-    checked = check_market(RawMarket(raw_bars, raw_macro), macro.variables, thresholds, now, known)
-    return checked.bars, checked.macro, checked.findings
+    raw = RawMarket(raw_bars, raw_macro, fetched.origin, fetched.macro_origin)
+    if fetched.source == "files":
+        require_content(raw, macro.variables)
+    bar_table, macro_tables = stored.tables
+    stored_bars, stored_macro = _stored_around(raw, bar_table, now), macro_tables.rows(now)
+    known = prefer_dated(stored_macro)
+    checked = check_market(raw, macro.variables, thresholds, now, known, stored_bars)
+    changes = [
+        *bar_changes(checked.bars, stored_bars, thresholds.bars.agree_within, raw.origin),
+        *macro_changes(checked.macro, stored_macro, raw.macro_origin),
+    ]
+    if not acquisition.revise:
+        refuse_rewrites(changes, macro.variables, thresholds.changes)
+    told = changes_found(changes, fetched.source)
+    return checked.bars, checked.macro, pd.concat([checked.findings, told], ignore_index=True)
+
+
+def _stored_around(raw: RawMarket, bar_table: BarTable, now: pd.Timestamp) -> pd.DataFrame:
+    """Read the bars stored from a month before the first one delivered on, each instant once."""
+    if raw.bars.empty:
+        return raw.bars
+    require_columns(raw.origin, raw.bars, BAR_COLUMNS)
+    require_zone(raw.origin, raw.bars["timestamp"])
+    since = raw.bars["timestamp"].min() - pd.Timedelta(days=STORED_DAYS)
+    return bar_table.rows(now, after=since).drop_duplicates("timestamp", keep="last")
 
 
 def store_market(

@@ -30,6 +30,7 @@ def create_pipeline() -> Pipeline:
                 "params:macro_variables",
                 "params:quality_thresholds",
                 "stored_market",
+                "params:data_acquisition",
             ],
             ["checked_bars", "checked_macro", "data_findings"],
         ),
