@@ -133,7 +133,8 @@ class LevelParams(Section):
     median: Annotated[float, Field(gt=0.0, le=0.2)] = 0.025
     """The median of that distance, signed, over a delivery of five or more sessions."""
     bar: Annotated[float, Field(gt=0.0, le=0.5)] = 0.12
-    """Any price of a bar from its session's median close."""
+    """Any price of a bar from its session's median close; one session from the next where no daily series tells,
+    times the square root of the days between."""
     max_wrong_share: Fraction = 0.34
     """Share of wrong sessions up to which they alone are quarantined; above it the delivery is refused."""
 

@@ -87,26 +87,20 @@ def judge_sessions(sessions: Sessions, witnesses: Witnesses, limits: LevelParams
     that lie between; the median of five or more sessions ``limits.median``. Where the two contradict each
     other, the one that jumps beside a day on which they agree is wrong. Where they never agree, stored
     sessions decide, and without any the bars count as wrong. A session without a daily value is compared
-    with the stored one nearest to it, else with the longest part of the delivery that has no jump.
+    with the stored one nearest to it, and with the longest part of the delivery that has no jump.
     """
     low, high = np.log(witnesses.price_range)
     possible = (sessions.level >= low) & (sessions.level <= high)
     by_spot = _compare(sessions, witnesses.spot, SPOT_DAYS, limits)
     by_stored = _compare(sessions, witnesses.stored, STORED_DAYS, limits)
     accused = _spot_is_wrong(sessions, by_spot, by_stored, possible, limits)
-    by_spot = by_spot.without(accused)
-    own = _own_sessions(sessions, possible, limits)
-    by_own = _compare(sessions, own, np.inf, limits)
-    by_range = Comparison(
-        np.where(possible, np.nan, (low + high) / 2),
-        np.full(len(possible), (high - low) / 2),
-        np.full(len(possible), BY_RANGE, dtype=object),
-        ~possible,
-    )
-    found = by_range
-    for other, name in ((by_own, BY_DELIVERY), (by_stored, BY_STORED), (by_spot, BY_SPOT)):
-        found = found.overlaid(other, name)
-    comparable = np.isfinite(by_spot.reference) | accused
+    comparable, too_far = np.isfinite(by_spot.reference), by_spot.limit > limits.bar
+    by_spot = by_spot.without(accused | (~by_spot.off & too_far))
+    found = _compare_with_range(sessions, possible, (low, high))
+    by_own = _compare_parts(sessions, possible, limits)
+    named = ((by_own, BY_DELIVERY), (by_stored.without(~by_stored.off), BY_STORED), (by_spot, BY_SPOT))
+    for comparison, name in named:
+        found = found.overlaid(comparison, name)
     always = accused.any() and accused[comparable].all()
     wrong_spot_days = witnesses.spot.days if always else _days(accused, sessions)
     return Verdict(found.off | ~possible, found.reference, found.limit, found.against, wrong_spot_days)
@@ -179,19 +173,54 @@ def _spot_is_wrong(
     return accused & possible
 
 
-def _own_sessions(sessions: Sessions, possible: np.ndarray, limits: LevelParams) -> Sessions:
-    """Return the largest part of the possible sessions that no jump divides."""
-    usable = sessions.select(possible)
-    if len(usable.days) < 2:
-        return usable
-    jumps = np.abs(np.diff(usable.level)) > limits.session * np.sqrt(_days_apart(usable))
-    part = np.append(0, np.cumsum(jumps))
-    return usable.select(part == np.bincount(part).argmax())
+def _compare_with_range(
+    sessions: Sessions, possible: np.ndarray, log_range: tuple[float, float]
+) -> Comparison:
+    low, high = log_range
+    n, middle = len(sessions.days), np.where(possible, np.nan, (low + high) / 2)
+    return Comparison(middle, np.full(n, (high - low) / 2), np.full(n, BY_RANGE, dtype=object), ~possible)
+
+
+def _compare_parts(sessions: Sessions, possible: np.ndarray, limits: LevelParams) -> Comparison:
+    """Cut the delivery at its jumps; parts that do not go on where the longest was left are off."""
+    found, usable = _none(sessions), np.flatnonzero(possible)
+    if len(usable) == 0:
+        return found
+    jumps = _distance(sessions, usable[1:], usable[:-1]) > _jump_limit(
+        sessions, usable[1:], usable[:-1], limits
+    )
+    parts = np.split(usable, np.flatnonzero(jumps) + 1)
+    longest = int(np.argmax([len(part) for part in parts]))
+    accepted = list(parts[longest])
+    for outwards, near, far in ((parts[longest:], 0, -1), (parts[longest::-1], -1, 0)):
+        last = outwards[0][far]
+        for part in outwards[1:]:
+            limit = _jump_limit(sessions, part[near], last, limits)
+            if _distance(sessions, part[near], last) > limit:
+                found.reference[part], found.limit[part], found.off[part] = sessions.level[last], limit, True
+            else:
+                last = part[far]
+                accepted += list(part)
+    nearest = _compare(sessions, sessions.select(np.isin(np.arange(len(possible)), accepted)), np.inf, limits)
+    found.reference[~possible], found.limit[~possible] = nearest.reference[~possible], limits.session
+    found.off[~possible] = True
+    return found
+
+
+def _distance(sessions: Sessions, one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    return np.abs(sessions.level[one] - sessions.level[other])
+
+
+def _jump_limit(sessions: Sessions, one: np.ndarray, other: np.ndarray, limits: LevelParams) -> np.ndarray:
+    """Return the largest true step between sessions of one delivery, which grows with the days between."""
+    n_days = np.abs((sessions.days[one] - sessions.days[other]).astype(float))
+    return np.asarray(limits.bar * np.sqrt(n_days))
 
 
 def _none(sessions: Sessions) -> Comparison:
-    n, missing = len(sessions.days), np.full(len(sessions.days), np.nan)
-    return Comparison(missing, missing, np.full(n, "", dtype=object), np.zeros(n, dtype=bool))
+    n = len(sessions.days)
+    missing = np.full(n, np.nan), np.full(n, np.nan)
+    return Comparison(*missing, np.full(n, "", dtype=object), np.zeros(n, dtype=bool))
 
 
 def _names(like: np.ndarray) -> np.ndarray:

@@ -51,14 +51,17 @@ def check_superseded(
     The vintages before the last of each observation are a series, those before them another, and so on; each
     is checked by every rule of macro values. A value must also lie within its variable's step ratio of the
     latest vintage, and no power of ten away: unless ``lasting`` periods in a row are off alike, as before a
-    new base year.
+    new base year, which makes no splice either.
     """
     kept, findings = [superseded[:0]], [no_findings()]
     for rows in _by_age(superseded):
         alone = check_macro(rows, variables, thresholds, as_of)
-        beside = _compare(alone.kept, latest, variables, thresholds)
+        on_another_level = alone.quarantined["rule"] == "splice"
+        keys = alone.quarantined[on_another_level]
+        spliced = rows[_keys(rows).isin(pd.MultiIndex.from_arrays([keys["subject"], keys["at"].dt.date]))]
+        beside = _compare(pd.concat([alone.kept, spliced]), latest, variables, thresholds)
         kept.append(beside.kept)
-        findings += [alone.quarantined, beside.findings]
+        findings += [alone.quarantined[~on_another_level], beside.findings]
     return CheckedRows(*(pd.concat(parts, ignore_index=True) for parts in (kept, findings)))
 
 
@@ -73,26 +76,28 @@ def _compare(
     rows: pd.DataFrame, latest: pd.DataFrame, variables: Variables, thresholds: MacroQualityParams
 ) -> CheckedRows:
     """Quarantine the values far from the latest vintage of their observation."""
+    rows = rows.sort_values(_OBSERVATION, kind="stable", ignore_index=True)
     at = pd.to_datetime(rows["observation_date"]).dt.tz_localize("UTC")
     check = QualityCheck(rows, rows["variable"], at, rows["value"])
     newest = latest.drop_duplicates(_OBSERVATION, keep="last").set_index(_OBSERVATION)["value"]
     value = rows["value"].to_numpy(float)
-    last = newest.reindex(pd.MultiIndex.from_frame(rows[_OBSERVATION])).to_numpy(float)
-    limit = rows["variable"].map({n: v.max_step_ratio or np.inf for n, v in variables.items()})
-    slips = power_of_ten(value, last) != 0
-    far = log_ratio(value, last) > np.log(limit.to_numpy(float))
-    lasting = rows["variable"].map(
-        {n: getattr(thresholds.lasting, v.frequency) for n, v in variables.items()}
-    )
-    violates = (slips & limit.notna().to_numpy() & np.isfinite(limit.to_numpy(float))) | (
-        far & (_run_lengths(rows["variable"], far) < lasting.to_numpy(float))
-    )
+    last = newest.reindex(_keys(rows)).to_numpy(float)
+    described = [variables[name] for name in rows["variable"]]
+    limit = np.array([v.max_step_ratio or np.inf for v in described])
+    lasting = np.array([getattr(thresholds.lasting, v.frequency) for v in described])
+    far = log_ratio(value, last) > np.log(limit)
+    slips = far & (power_of_ten(value, last) != 0)
+    violates = slips | (far & (_run_lengths(rows["variable"], far) < lasting))
     detail = [
         f"{v:g} of vintage {day} is {format_ratio(v, n)} the {n:g} of the latest vintage"
         for v, day, n in zip(value[violates], rows["vintage"][violates], last[violates], strict=True)
     ]
     check.quarantine(OFF_VINTAGE, violates, detail)
     return check.result()
+
+
+def _keys(rows: pd.DataFrame) -> pd.MultiIndex:
+    return pd.MultiIndex.from_frame(rows[_OBSERVATION])
 
 
 def _run_lengths(subject: pd.Series, mask: np.ndarray) -> np.ndarray:

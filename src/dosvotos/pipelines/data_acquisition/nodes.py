@@ -28,6 +28,7 @@ from dosvotos.hashing import combine, digest_frame
 from dosvotos.market.calendar import last_ended_session, session_dates
 from dosvotos.quality.changes import bar_changes, changes_found, macro_changes, refuse_rewrites
 from dosvotos.quality.findings import BARS, require_columns, require_zone
+from dosvotos.quality.freshness import known_values
 from dosvotos.quality.references import STORED_DAYS
 from dosvotos.simulation.hazards import MarketWithDefects, inject_hazards
 from dosvotos.simulation.market import simulate_market
@@ -236,11 +237,9 @@ def _series_states(
     found: dict[str, FindingCount],
 ) -> Iterator[SeriesState]:
     now = pd.Timestamp(fetched.fetched_at)
-    state, known = tables.state(now), tables.as_of(now)
-    known = known[known["published_at"] <= now].sort_values(["observation_date", "published_at"])
-    latest = known.drop_duplicates("variable", keep="last").set_index("variable")
+    state, known = tables.state(now), known_values(tables.as_of(now), now)
     for name, variable in variables.items():
-        last: Any = latest.loc[name] if name in latest.index else None
+        last: Any = known[name].iloc[-1] if name in known else None
         yield SeriesState(
             variable=name,
             priority=variable.priority,
