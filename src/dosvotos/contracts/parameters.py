@@ -133,8 +133,8 @@ class LevelParams(Section):
     median: Annotated[float, Field(gt=0.0, le=0.2)] = 0.025
     """The median of that distance, signed, over a delivery of five or more sessions."""
     bar: Annotated[float, Field(gt=0.0, le=0.5)] = 0.12
-    """Any price of a bar from its session's median close; one session from the next where no daily series tells,
-    times the square root of the days between."""
+    """Any price of a bar from its session's median close; sessions from each other where no daily series
+    tells, times the square root of the days between."""
     max_wrong_share: Fraction = 0.34
     """Share of wrong sessions up to which they alone are quarantined; above it the delivery is refused."""
 
@@ -185,6 +185,19 @@ class ByFrequency(Section):
     quarterly: PositiveInt
 
 
+class RelationParams(Section):
+    """Which ratio of two macro series is true: the median of so many values in a row lies within it."""
+
+    variable: str
+    against: str
+    low: PositiveFloat
+    high: PositiveFloat
+    values: PositiveInt
+    """1 where the ratio of a single day must hold."""
+    simulated: bool = True
+    """Whether the sample market, whose series do not know each other, keeps it too."""
+
+
 class MacroQualityParams(Section):
     """Limits on macro observations; ranges and step ratios are each variable's own."""
 
@@ -205,6 +218,8 @@ class MacroQualityParams(Section):
     """Share of repeats from which a series is a rate that stands still, and repeats say nothing."""
     gap: ByFrequency
     """Missing periods in a row from which a gap is reported."""
+    relations: Items[RelationParams] = ()
+    """What series must be to each other."""
 
 
 class QualityThresholdsParams(Section):

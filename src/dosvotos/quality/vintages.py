@@ -56,12 +56,13 @@ def check_superseded(
     kept, findings = [superseded[:0]], [no_findings()]
     for rows in _by_age(superseded):
         alone = check_macro(rows, variables, thresholds, as_of)
-        on_another_level = alone.quarantined["rule"] == "splice"
-        keys = alone.quarantined[on_another_level]
-        spliced = rows[_keys(rows).isin(pd.MultiIndex.from_arrays([keys["subject"], keys["at"].dt.date]))]
+        out = alone.quarantined
+        out_keys = pd.MultiIndex.from_arrays([out["subject"], out["at"].dt.date])
+        on_another_level = (out["rule"] == "splice").to_numpy() & out_keys.isin(_keys(latest))
+        spliced = rows[_keys(rows).isin(out_keys[on_another_level])]
         beside = _compare(pd.concat([alone.kept, spliced]), latest, variables, thresholds)
         kept.append(beside.kept)
-        findings += [alone.quarantined[~on_another_level], beside.findings]
+        findings += [out[~on_another_level], beside.findings]
     return CheckedRows(*(pd.concat(parts, ignore_index=True) for parts in (kept, findings)))
 
 

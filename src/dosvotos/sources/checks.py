@@ -13,10 +13,12 @@ from dosvotos.errors import DataError
 from dosvotos.market.alignment import is_dated
 from dosvotos.market.calendar import published_at
 from dosvotos.quality.bars import check_bars
+from dosvotos.quality.dates import check_dates
 from dosvotos.quality.findings import CheckedRows, no_findings, require_columns
 from dosvotos.quality.levels import check_levels, quarantine_spot, session_levels
 from dosvotos.quality.macro import check_macro
 from dosvotos.quality.references import SPOT, Witnesses, spot_levels
+from dosvotos.quality.relations import check_relations
 from dosvotos.quality.vintages import check_superseded, is_superseded
 from dosvotos.sources.raw_market import BAR_COLUMNS, MACRO_COLUMNS, RawMarket
 
@@ -99,8 +101,7 @@ def require_content(raw: RawMarket, variables: Mapping[str, MacroVariable]) -> N
         shown = ", ".join(f"{n!r}" + (f" (like {found[0]}?)" if found else "") for n, found in near.items())
         raise DataError(
             f"{raw.macro_origin}: variable: none of its {len(names):,} names is in macro_variables.yml: "
-            f"{shown}; "
-            "nothing is stored. Write the 40 variables' own names; docs/data.md has the format"
+            f"{shown}; nothing is stored. Write the 40 variables' own names; docs/data.md has the format"
         )
 
 
@@ -116,6 +117,8 @@ def _check_macro(
         return CheckedRows(macro, no_findings())
     superseded = is_superseded(macro)
     latest = check_macro(macro[~superseded], variables, thresholds.macro, as_of, known)
+    latest = check_relations(latest, variables, thresholds.macro.relations, known)
+    latest = check_dates(latest, variables)
     if not superseded.any():
         return latest
     earlier = check_superseded(macro[superseded], latest.kept, variables, thresholds.macro, as_of)
