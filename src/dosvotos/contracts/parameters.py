@@ -36,6 +36,8 @@ Hazard = Literal[
     "weekend_bars", "holiday_quotes", "sparse_session", "missing_session", "bad_tick", "close_spike",
     "decimal_comma", "wrong_instrument", "macro_hole", "repeated_monthly", "fabricated_tail",
     "weekend_observations", "future_observation", "nan_padding",
+    "session_hundredth", "inverted_session", "bar_at_tenth", "percent_fraction", "swapped_series",
+    "early_dates",
 ]  # fmt: skip
 """Defects of real files that the sample market can imitate."""
 HAZARDS: tuple[Hazard, ...] = get_args(Hazard)
