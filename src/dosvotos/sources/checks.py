@@ -100,7 +100,7 @@ def require_content(raw: RawMarket, variables: Mapping[str, MacroVariable]) -> N
         near = {name: get_close_matches(name, variables, 1) for name in names[:_SHOWN_NAMES]}
         shown = ", ".join(f"{n!r}" + (f" (like {found[0]}?)" if found else "") for n, found in near.items())
         raise DataError(
-            f"{raw.macro_origin}: variable: none of its {len(names):,} names is in macro_variables.yml: "
+            f"{raw.macro_origin}: variable: none of its {len(names):,} name(s) is in macro_variables.yml: "
             f"{shown}; nothing is stored. Write the 40 variables' own names; docs/data.md has the format"
         )
 
