@@ -59,6 +59,7 @@ def check_bars(bars: pd.DataFrame, thresholds: BarQualityParams, as_of: pd.Times
     check = QualityCheck(rows, subject, rows["timestamp"], rows["close"])
     _report_zone_labels(check, thresholds)
     _quarantine_impossible_prices(check)
+    _quarantine_negative_volume(check)
     _quarantine_open_bars(check, as_of)
     _quarantine_unscheduled(check)
     _resolve_duplicates(check, thresholds)
@@ -139,6 +140,13 @@ def _quarantine_impossible_prices(check: QualityCheck) -> None:
     must = "open and close must lie between low and high"
     detail = [f"{must}, were {_format_ohlc(row)}" for row in prices[violates]]
     check.quarantine("close_outside_range", violates, detail)
+
+
+def _quarantine_negative_volume(check: QualityCheck) -> None:
+    volume = pd.to_numeric(check.rows["volume"], errors="coerce").to_numpy(float)
+    negative = volume < 0
+    detail = [f"a volume is at least 0, was {value:g}" for value in volume[negative]]
+    check.quarantine("negative_volume", negative, detail)
 
 
 def _quarantine_open_bars(check: QualityCheck, as_of: pd.Timestamp) -> None:
