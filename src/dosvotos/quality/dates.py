@@ -81,7 +81,7 @@ def _likeness_tells(rows: pd.DataFrame, one: str, other: str) -> dict[str, str]:
     """Name the series of two like ones whose changes come a day before the other's, and say so."""
     values = [rows[rows["variable"] == name].set_index("observation_date")["value"] for name in (one, other)]
     both = pd.concat(values, axis=1, keys=[one, other], join="inner").sort_index().astype(float)
-    changes = np.log(both.where(both > 0)).diff()
+    changes = both.where(both > 0).transform("log").diff()
     if len(changes) <= _MIN_STEPS:
         return {}
     same_day = changes[one].corr(changes[other])

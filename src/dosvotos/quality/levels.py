@@ -69,8 +69,9 @@ def check_levels(
     _refuse_wrong_delivery(sessions, verdict, limits, origin)
     at = times.tz_convert("UTC").to_series(index=rows.index)
     check = QualityCheck(rows, pd.Series(BARS, index=rows.index), at, rows["close"])
-    session = pd.Series(-1, index=rows.index)
-    session.iloc[judged] = np.searchsorted(sessions.days, days)
+    numbers = np.full(len(rows), -1)
+    numbers[judged] = np.searchsorted(sessions.days, days)
+    session = pd.Series(numbers, index=rows.index)
     _quarantine_sessions(check, session, sessions, verdict, limits)
     _quarantine_bars(check, session, sessions, limits)
     return LevelledBars(check.result(), verdict.wrong_spot_days)
@@ -139,7 +140,7 @@ def _quarantine_bars(
     median = np.where(numbers >= 0, np.exp(sessions.level)[numbers], np.nan)
     with np.errstate(divide="ignore", invalid="ignore"):
         distance = np.abs(np.log(prices / median[:, np.newaxis]))
-    violates = (distance > limits.bar).any(axis=1)
+    violates = np.asarray((distance > limits.bar).any(axis=1))
     farthest = np.nan_to_num(distance[violates]).argmax(axis=1)
     found = prices[violates][np.arange(len(farthest)), farthest]
     detail = [

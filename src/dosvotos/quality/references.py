@@ -170,7 +170,7 @@ def _spot_is_wrong(
     for run in _runs(accused):
         if not steps_on[run[:-1]].all():
             accused[run] = False
-    return accused & possible
+    return np.asarray(accused & possible)
 
 
 def _compare_with_range(
@@ -208,7 +208,7 @@ def _compare_parts(sessions: Sessions, possible: np.ndarray, limits: LevelParams
 
 
 def _distance(sessions: Sessions, one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    return np.abs(sessions.level[one] - sessions.level[other])
+    return np.asarray(np.abs(sessions.level[one] - sessions.level[other]))
 
 
 def _jump_limit(sessions: Sessions, one: np.ndarray, other: np.ndarray, limits: LevelParams) -> np.ndarray:

@@ -105,4 +105,4 @@ def _run_lengths(subject: pd.Series, mask: np.ndarray) -> np.ndarray:
     """Return how many rows in a row of its variable are marked like each."""
     changes = (np.diff(mask, prepend=mask[:1]) != 0) | (subject.ne(subject.shift()).to_numpy())
     run = np.cumsum(changes)
-    return np.bincount(run, minlength=run.max(initial=0) + 1)[run]
+    return np.asarray(np.bincount(run, minlength=run.max(initial=0) + 1)[run])

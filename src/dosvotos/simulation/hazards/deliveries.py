@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
+import numpy as np
 import pandas as pd
 
 _PRICES: Final = ["open", "high", "low", "close"]
@@ -12,10 +13,8 @@ _LEVELS: Final = {"usdmxn": 18.4, "usdclp": 940.0, "usdbrl": 5.4}
 
 def _scale(bars: pd.DataFrame, factor: float, share: float = 0.0) -> pd.DataFrame:
     """Multiply all prices from a share of the bars on."""
-    spoilt, first = bars.copy(), int(len(bars) * share)
-    columns = [spoilt.columns.get_loc(name) for name in _PRICES]
-    spoilt.iloc[first:, columns] = spoilt[_PRICES].to_numpy()[first:] * factor
-    return spoilt
+    factors = np.where(np.arange(len(bars)) < int(len(bars) * share), 1.0, factor)
+    return bars.assign(**{name: bars[name] * factors for name in _PRICES})
 
 
 def _invert(bars: pd.DataFrame) -> pd.DataFrame:

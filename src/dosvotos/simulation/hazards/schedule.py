@@ -112,7 +112,10 @@ class HalfYear(NamedTuple):
         lasting: tuple[Hazard, ...] = ("decimal_comma", "wrong_instrument", "macro_hole")
         drawn: dict[Hazard, np.ndarray] = dict(zip(lasting, parts, strict=True))
         # each beside one that strikes other variables
-        beside = {"percent_fraction": drawn["decimal_comma"], "swapped_series": drawn["wrong_instrument"]}
+        beside: dict[Hazard, np.ndarray] = {
+            "percent_fraction": drawn["decimal_comma"],
+            "swapped_series": drawn["wrong_instrument"],
+        }
         return {**drawn, **beside, "weekend_observations": weekdays}
 
 
