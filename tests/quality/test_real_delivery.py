@@ -8,6 +8,8 @@ from dosvotos.errors import DataError
 from dosvotos.market.calendar import in_session, session_dates
 from dosvotos.quality.dates import check_dates
 from dosvotos.quality.findings import CheckedRows, no_findings
+from dosvotos.quality.levels import check_levels
+from dosvotos.quality.references import Witnesses, spot_levels
 from dosvotos.simulation.hazards.deliveries import DELIVERIES
 from dosvotos.sources.checks import check_market
 from dosvotos.sources.raw_market import RawMarket
@@ -34,19 +36,20 @@ def test_of_the_real_files_no_new_rule_finds_anything(judge, real_bars, real_mac
 
 @pytest.mark.parametrize("n_sessions", [1, 2, 6, 60])
 def test_windows_of_real_bars_are_kept_and_each_kind_of_wrong_delivery_is_refused(
-    n_sessions, judge, real_bars, real_macro
+    n_sessions, bar_limits, real_bars, real_macro
 ):
     bars = real_bars[in_session(pd.DatetimeIndex(real_bars["timestamp"]))]
     days = session_dates(pd.DatetimeIndex(bars["timestamp"]))
-    spot = real_macro[real_macro["variable"].str.endswith("usdcop")]
+    spot = spot_levels(real_macro, NONE)
+    known = Witnesses(spot, spot.select(spot.days < spot.days[0]), (1500.0, 9000.0))
     sessions = np.unique(days)
     for first in np.random.default_rng(n_sessions).integers(0, len(sessions) - n_sessions, 6):
         window = bars[np.isin(days, sessions[first : first + n_sessions])].reset_index(drop=True)
-        assert len(judge(window, spot).bars) == len(window)
+        assert check_levels(window, known, bar_limits.level).checked.findings.empty
         for kind, spoil in DELIVERIES.items():
             if n_sessions > 1 or kind not in ("redenomination", "turns_into_eurcop"):
                 with pytest.raises(DataError, match="not pesos a dollar"):
-                    judge(spoil(window), spot)
+                    check_levels(spoil(window), known, bar_limits.level)
 
 
 def test_a_percent_as_a_fraction_is_out_in_all_nine_series_that_are_measured(
@@ -77,6 +80,7 @@ def test_dates_a_day_early_are_told_in_as_many_series_as_documented(how, found, 
         else:
             early = day - (pd.Timedelta(days=1) if how == "calendar" else pd.offsets.BDay(1))
             rows.loc[own, "observation_date"] = early.dt.date
+        rows = rows.drop_duplicates(["variable", "observation_date"], ignore_index=True)
         caught_now = set(check_dates(CheckedRows(rows, no_findings()), variables).quarantined["subject"])
         assert caught_now <= {name}
         caught |= caught_now
