@@ -25,10 +25,6 @@ from tests.conftest import ROOT, parameters_of
 
 CASES = ROOT.parent / "shared" / "cases"
 _PARAMETERS = parameters_of()
-PENDING_KINDS = ("level", "times", "macro rows")
-PENDING_CASES = ("bars_thousands_dot", "bars_volume_empty", "bars_volume_dash")
-"""Of rules that are not built yet: the level of bars, their length and labels, macro files of which nothing
-is left, and a volume that may be null in the database. Whoever builds one takes it out of here."""
 
 
 def load_cases() -> list[Any]:
@@ -37,14 +33,7 @@ def load_cases() -> list[Any]:
         why = "needs the deliveries in ../shared/cases, which the repository does not hold"
         return [pytest.param(None, id="absent", marks=pytest.mark.skip(reason=why))]
     cases = json.loads((CASES / "cases.json").read_text())["cases"]
-    return [
-        pytest.param(case, id=case["name"], marks=_marks(case)) for case in cases if case["kind"] != "yaml"
-    ]
-
-
-def _marks(case: dict[str, Any]) -> list[pytest.MarkDecorator]:
-    pending = case["kind"] in PENDING_KINDS or case["name"] in PENDING_CASES
-    return [pytest.mark.xfail(reason="its rule is not built yet")] if pending else []
+    return [pytest.param(case, id=case["name"]) for case in cases if case["kind"] != "yaml"]
 
 
 @pytest.fixture(scope="module")
@@ -96,15 +85,18 @@ class Deliveries:
         folder.mkdir()
         for name, origin in delivery["files"].items():
             shutil.copyfile(CASES / origin, folder / name)
-        variables, limits = _PARAMETERS.macro_variables, _PARAMETERS.quality_thresholds
+        acquisition = self.acquisition(delivery, folder)
+        asked = _PARAMETERS.model_copy(update={"data_acquisition": acquisition})
         *raw, fetched, unreadable = nodes.fetch_market(
-            self.acquisition(delivery, folder), _PARAMETERS.sample_market, variables, self.tables, {}
+            acquisition, asked.sample_market, asked.macro_variables, self.tables, {}, asked.calendar
         )
-        judged = nodes.judge_market(*raw, fetched, variables, limits, self.tables, unreadable)
+        judged = nodes.judge_market(*raw, unreadable, fetched, self.tables, asked)
         bar_table, macro_tables = self.tables.tables
         quarantine = QuarantineTable(self.engine, "USD/COP", "market")
         handles = (bar_table, macro_tables, quarantine)
-        for handle, batch in zip(handles, nodes.store_market(*judged, fetched), strict=True):
+        for handle, batch in zip(
+            handles, nodes.store_market(*judged, fetched, acquisition, self.tables), strict=True
+        ):
             handle.store(*batch)
 
     def state(self) -> State:

@@ -1,8 +1,11 @@
 """What surrounds a run never outlives it, and never decides it."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from dosvotos import hooks, mlflow_tracking
+from dosvotos.errors import StaleDataError
 
 
 def fail() -> None:
@@ -27,3 +30,16 @@ def test_a_second_interruption_while_mlflow_is_waited_for_still_releases_the_loc
     with pytest.raises(KeyboardInterrupt):
         hooks._guarded(interrupted, run_hooks)()
     assert released == [True]
+
+
+@pytest.mark.parametrize(("source", "stops"), [("live", True), ("files", True), ("sample", False)])
+def test_what_is_overdue_ends_a_run_on_real_data_whether_live_or_from_files(source, stops):
+    bars = SimpleNamespace(missing_session="2025-11-25", notes=())
+    record = SimpleNamespace(source=source, overdue=("bars",), series=(), bars=bars)
+    pipeline = SimpleNamespace(all_outputs=lambda: {"acquisition_record"})
+    catalog = SimpleNamespace(load=lambda name: record)
+    if not stops:
+        hooks.FreshnessHooks().after_pipeline_run(pipeline, catalog)
+        return
+    with pytest.raises(StaleDataError, match="session 2025-11-25 is missing"):
+        hooks.FreshnessHooks().after_pipeline_run(pipeline, catalog)

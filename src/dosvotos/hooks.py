@@ -168,7 +168,7 @@ class MlflowHooks:
 
 
 class FreshnessHooks:
-    """Ends a run whose L0 finished with live data that are too old, after all of it is stored."""
+    """Ends a run whose L0 finished with live data or files that are too old, after all of it is stored."""
 
     @hook_impl(trylast=True)
     def after_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
@@ -178,7 +178,7 @@ class FreshnessHooks:
         from dosvotos.pipelines.data_acquisition.summary import describe_overdue
 
         record: AcquisitionRecord = catalog.load(_ACQUISITION)
-        if record.source == "live" and record.overdue:
+        if record.source != "sample" and record.overdue:
             raise StaleDataError(describe_overdue(record))
 
 

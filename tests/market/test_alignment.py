@@ -121,12 +121,12 @@ def test_an_aged_value_takes_its_z_score_and_change_along():
         assert np.isfinite(column[0]) and np.isnan(column[1])
 
 
-def test_a_revision_of_the_latest_value_renews_its_age_but_one_of_an_older_value_does_not():
+def test_no_revision_renews_the_age_of_a_value():
     first, second = ("2024-07-01", "2024-07-01 22:00", 10.0), ("2024-07-02", "2024-07-02 22:00", 11.0)
     revised_latest = observations(first, second, ("2024-07-02", "2024-07-04 22:00", 12.0))
     revised_older = observations(first, second, ("2024-07-01", "2024-07-04 22:00", 10.5))
     moments = ("2024-07-07 22:00", "2024-07-07 22:01", "2024-07-09 22:00", "2024-07-09 22:01")
-    np.testing.assert_equal(value_at(revised_latest, *moments), [12.0, 12.0, 12.0, NAN])
+    np.testing.assert_equal(value_at(revised_latest, *moments), [12.0, NAN, NAN, NAN])
     np.testing.assert_equal(value_at(revised_older, *moments), [11.0, NAN, NAN, NAN])
 
 
@@ -222,7 +222,8 @@ def replayed(rows: pd.DataFrame, max_age_days: int, instants: pd.DatetimeIndex) 
     answers = []
     for instant in instants:
         known = rows[rows["published_at"] <= instant].sort_values("published_at")
-        latest = known.groupby("observation_date")[["published_at", "value"]].last()
+        by_day = known.groupby("observation_date")
+        latest = by_day[["value"]].last().assign(published_at=by_day["published_at"].first())
         if latest.empty or instant - latest["published_at"].iloc[-1] > pd.Timedelta(days=max_age_days):
             answers.append((NAN, NAN, NAN))
             continue

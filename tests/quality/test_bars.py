@@ -444,3 +444,10 @@ def test_every_injected_defect_of_a_simulated_market_is_found_and_nothing_else(s
     assert found["duplicate_disagrees"] == set(other["timestamp"])
     assert found["off_session"] == set(moved["timestamp"])
     assert set(found.index) == {"spike", "wick", "duplicate_disagrees", "off_session"}
+
+
+def test_a_negative_volume_is_put_aside_and_none_at_all_is_not(sample, bar_limits):
+    bars = sample.bars.head(60).assign(source="files").reset_index(drop=True)
+    bars.loc[3, "volume"], bars.loc[4, "volume"] = -1.0, np.nan
+    (found,) = check_bars(bars, bar_limits, NOW).quarantined.to_dict("records")
+    assert (found["rule"], found["at"]) == ("negative_volume", bars.loc[3, "timestamp"])

@@ -104,14 +104,14 @@ def test_a_value_not_published_yet_is_not_known(variables):
     assert summary(variables, observations=rows[1:]).loc[VIX, "state"] == "absent"
 
 
-def test_of_several_prints_of_a_date_the_last_published_counts_once(variables):
+def test_of_several_prints_of_a_date_the_last_counts_once_and_is_as_old_as_the_first(variables):
     rows = [
         observation(CPI, "2025-05-01", "2025-07-01 00:00", 102.0),
         observation(CPI, "2025-05-01", "2025-06-09 23:00", 100.0),
         observation(CPI, "2025-04-01", "2025-07-08 00:00", 99.0),
     ]
     seen = summary(variables, observations=rows).loc[CPI]
-    assert (seen["last_value"], seen["observations"], seen["age_days"]) == (102.0, 2, 8.5)
+    assert (seen["last_value"], seen["observations"], seen["age_days"]) == (102.0, 2, 29.54)
 
 
 def test_coverage_of_a_daily_series_counts_the_business_days_that_are_out(variables):

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from dosvotos.contracts.parameters import HAZARDS, Hazard, SampleMarketParams
 from dosvotos.market.calendar import in_session, scheduled_sessions, session_dates, slots
 from dosvotos.simulation.hazards import Defect, MarketWithDefects, inject_hazards
+from dosvotos.simulation.hazards.schedule import LEVEL_HAZARDS
 from dosvotos.simulation.market import SimulatedMarket, simulate_market
 from tests.simulation.market_factory import VARIABLES, params
 
@@ -20,7 +21,7 @@ SEED = 3
 START, END = dt.date(2023, 7, 3), pd.Timestamp("2024-11-20 23:00", tz="UTC")
 HALF_YEARS = 2
 """Whole ones from START to END."""
-ON_BARS: list[Hazard] = list(HAZARDS[: HAZARDS.index("decimal_comma")])
+ON_BARS: list[Hazard] = [*HAZARDS[: HAZARDS.index("decimal_comma")], *LEVEL_HAZARDS]
 
 
 @cache

@@ -26,7 +26,7 @@ FOUND_AS = {
     "holiday_quotes": {"closed_day"},
     "sparse_session": {"sparse_session"},
     "missing_session": {"missing_session"},
-    "bad_tick": {"wick"},
+    "bad_tick": {"wick", "off_level"},
     "close_spike": {"spike"},
     "decimal_comma": {"decimal_slip"},
     "wrong_instrument": {"splice", "step"},
@@ -36,8 +36,14 @@ FOUND_AS = {
     "weekend_observations": {"weekend"},
     "future_observation": {"future"},
     "nan_padding": {"padding"},
+    "session_hundredth": {"off_level"},
+    "inverted_session": {"off_level"},
+    "bar_at_tenth": {"off_level"},
+    "percent_fraction": {"decimal_slip", "percent_fraction"},
+    "swapped_series": {"out_of_range", "decimal_slip"},
+    "early_dates": {"dated_early"},
 }
-TO_THE_MINUTE = {"bad_tick", "close_spike"}
+TO_THE_MINUTE = {"bad_tick", "close_spike", "bar_at_tenth"}
 
 
 def check(bars: pd.DataFrame, macro: pd.DataFrame, now: pd.Timestamp) -> CheckedMarket:

@@ -70,7 +70,7 @@ class FakeProviders(LocalServer):
         sessions = scheduled_sessions(FIRST, self.today.date())
         times = pd.DatetimeIndex([time for day in sessions for time in session_bar_times(day)])
         times = times[times + pd.Timedelta(minutes=5) <= self.today]
-        return pd.DataFrame({"close": [4000 + n % 97 * 0.25 for n in range(len(times))]}, index=times)
+        return pd.DataFrame({"close": [4500 + n % 97 * 0.25 for n in range(len(times))]}, index=times)
 
     def _of(self, provider: Provider, series: str) -> tuple[str, dict[date, float]]:
         """A variable by the name its provider gives it, and its history in the provider's unit."""

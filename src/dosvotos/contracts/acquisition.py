@@ -203,6 +203,8 @@ class DataAcquisitionParams(Section):
     """What the bars' timestamps label; those of closes move back by one bar."""
     resample: Literal["1min"] | None = None
     """Length of delivered bars that are to be aggregated to five minutes."""
+    revise: bool = False
+    """Whether this delivery may change more of what is stored than CTR-QUAL-001 allows."""
     as_of: Instant
     """What counts as now."""
     live: LiveParams | None = None

@@ -43,6 +43,8 @@ Hazard = Literal[
     "weekend_bars", "holiday_quotes", "sparse_session", "missing_session", "bad_tick", "close_spike",
     "decimal_comma", "wrong_instrument", "macro_hole", "repeated_monthly", "fabricated_tail",
     "weekend_observations", "future_observation", "nan_padding",
+    "session_hundredth", "inverted_session", "bar_at_tenth", "percent_fraction", "swapped_series",
+    "early_dates",
 ]  # fmt: skip
 """Defects of real files that the sample market can imitate."""
 HAZARDS: tuple[Hazard, ...] = get_args(Hazard)
@@ -171,6 +173,29 @@ class SuccessCriteriaParams(Section):
     improvement_threshold: NonNegativeFloat
 
 
+class LevelParams(Section):
+    """How far bars may lie from what else is known of their pair; natural logs."""
+
+    session: Annotated[float, Field(gt=0.0, le=0.2)] = 0.06
+    """A session's median close from the daily value of its day; over d days the square root of d times it."""
+    median: Annotated[float, Field(gt=0.0, le=0.2)] = 0.025
+    """The median of that distance, signed, over a delivery of five or more sessions."""
+    bar: Annotated[float, Field(gt=0.0, le=0.5)] = 0.12
+    """Any price of a bar from its session's median close; sessions from each other where no daily series
+    tells, times the square root of the days between."""
+    max_wrong_share: Fraction = 0.34
+    """Share of wrong sessions up to which they alone are quarantined; above it the delivery is refused."""
+
+
+class ChangeParams(Section):
+    """How much of what is stored a delivery may change without being asked to."""
+
+    max_share: Fraction = 0.10
+    """Share of the stored values it holds, of the bars or of one macro variable."""
+    min_changed: PositiveInt = 12
+    """Fewer changed values than these are corrections."""
+
+
 class BarQualityParams(Section):
     """Limits on 5-minute bars."""
 
@@ -197,6 +222,7 @@ class BarQualityParams(Section):
     """Share of a session's bars with open = high = low = close above which it is reported."""
     min_session_share: Fraction
     """Share of its 60 bars below which a session is reported as sparse."""
+    level: LevelParams = LevelParams()
 
 
 class ByFrequency(Section):
@@ -205,6 +231,19 @@ class ByFrequency(Section):
     daily: PositiveInt
     monthly: PositiveInt
     quarterly: PositiveInt
+
+
+class RelationParams(Section):
+    """Which ratio of two macro series is true: the median of so many values in a row lies within it."""
+
+    variable: str
+    against: str
+    low: PositiveFloat
+    high: PositiveFloat
+    values: PositiveInt
+    """1 where the ratio of a single day must hold."""
+    simulated: bool = True
+    """Whether the sample market, whose series do not know each other, keeps it too."""
 
 
 class MacroQualityParams(Section):
@@ -227,6 +266,8 @@ class MacroQualityParams(Section):
     """Share of repeats from which a series is a rate that stands still, and repeats say nothing."""
     gap: ByFrequency
     """Missing periods in a row from which a gap is reported."""
+    relations: Items[RelationParams] = ()
+    """What series must be to each other."""
 
 
 class QualityThresholdsParams(Section):
@@ -235,6 +276,7 @@ class QualityThresholdsParams(Section):
     version: Version
     bars: BarQualityParams
     macro: MacroQualityParams
+    changes: ChangeParams = ChangeParams()
     max_uncovered_sessions: Fraction
     """Share of scheduled test sessions without one complete row above which L4 says REVIEW at best."""
     success_criteria: SuccessCriteriaParams

@@ -100,6 +100,10 @@ class FetchRecord(Record):
     source_hash: str
     """Hash of the source's answer before it was checked."""
     outcomes: tuple[FetchOutcome, ...]
+    origin: str = "bars"
+    """Where the bars are from, as an error names them: their file."""
+    macro_origin: str = "macro"
+    """The same of the observations."""
     injected: tuple[InjectedDefects, ...] = ()
     """Defects of a sample market, by kind; none of real data."""
     files: tuple[FileRecord, ...] = ()

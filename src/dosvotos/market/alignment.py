@@ -97,7 +97,8 @@ def known_at(observations: pd.DataFrame, max_age_days: int, instants: pd.Datetim
     -----
     After each publication the latest observation known gives the value; its z-score is taken over the 252
     latest observations, itself included, with ddof 1, and its change against the observation before, unless
-    they lie more than 5 business days apart. On equal `published_at` the later observation wins.
+    they lie more than 5 business days apart. On equal `published_at` the later observation wins. Age counts
+    from the first publication of an observation: a revision of it is no news of a later day.
     """
     published, days, values, _ = sort_publications(observations)
     summaries, max_age = np.empty((len(values), 6)), max_age_days * US_PER_DAY
@@ -157,7 +158,7 @@ def insert_observation(
     """
     first, end = bounds
     if first < end and day <= macro.days[variable, end - 1]:
-        return _insert_before_last(macro, variable, first, end, day, value, expires)
+        return _insert_before_last(macro, variable, first, end, day, value)
     if end == _CAPACITY:
         first, end = 0, _move_to_front(macro, variable, first)
     macro.days[variable, end], macro.values[variable, end] = day, value
@@ -167,16 +168,14 @@ def insert_observation(
 
 @njit(**NO_ALLOCATION)
 def _insert_before_last(
-    macro: MacroState, variable: int, first: int, end: int, day: int, value: float, expires: int
+    macro: MacroState, variable: int, first: int, end: int, day: int, value: float
 ) -> tuple[int, int]:
-    """Insert an observation no later than the latest, or replace that of the same day."""
+    """Insert an observation no later than the latest, or replace that of its day and keep its age."""
     days, values, index = macro.days, macro.values, end - 1
     while index > first and days[variable, index - 1] >= day:
         index -= 1
     if days[variable, index] == day:
         values[variable, index] = value
-        if index == end - 1:
-            macro.summary[variable, EXPIRES] = expires
         return first, end
     if index == first and end - first == Z_WINDOW:
         return first, end

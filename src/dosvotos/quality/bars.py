@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 
 from dosvotos.contracts.parameters import BarQualityParams, CalendarParams
-from dosvotos.errors import DataError
 from dosvotos.market.calendar import (
     BAR,
     BOGOTA,
@@ -22,7 +21,7 @@ from dosvotos.market.calendar import (
     session_slots,
     slots,
 )
-from dosvotos.quality.findings import BARS, CheckedRows, QualityCheck, require_columns
+from dosvotos.quality.findings import BARS, CheckedRows, QualityCheck, require_columns, require_zone
 from dosvotos.quality.price_outliers import flag_outliers
 from dosvotos.timestamps.labels import find_shifted_sessions
 
@@ -65,6 +64,7 @@ def check_bars(
     check = QualityCheck(rows, subject, rows["timestamp"], rows["close"])
     _report_zone_labels(check, thresholds)
     _quarantine_impossible_prices(check)
+    _quarantine_negative_volume(check)
     _quarantine_open_bars(check, as_of)
     _quarantine_shifted_sessions(check)
     _quarantine_unscheduled(check, calendar)
@@ -115,8 +115,7 @@ def last_ended_day(as_of: pd.Timestamp) -> np.datetime64:
 
 def _in_time_order(bars: pd.DataFrame) -> pd.DataFrame:
     require_columns("bars", bars, _COLUMNS)
-    if not isinstance(bars["timestamp"].dtype, pd.DatetimeTZDtype):
-        raise DataError("bars: timestamps must carry their time zone, found naive ones")
+    require_zone(BARS, bars["timestamp"])
     times = bars["timestamp"].dt.tz_convert("UTC").astype("datetime64[us, UTC]")
     return bars.assign(timestamp=times).sort_values("timestamp", kind="stable", ignore_index=True)
 
@@ -149,6 +148,13 @@ def _quarantine_impossible_prices(check: QualityCheck) -> None:
     must = "open and close must lie between low and high"
     detail = [f"{must}, were {_format_ohlc(row)}" for row in prices[violates]]
     check.quarantine("close_outside_range", violates, detail)
+
+
+def _quarantine_negative_volume(check: QualityCheck) -> None:
+    volume = pd.to_numeric(check.rows["volume"], errors="coerce").to_numpy(float)
+    negative = volume < 0
+    detail = [f"a volume is at least 0, was {value:g}" for value in volume[negative]]
+    check.quarantine("negative_volume", negative, detail)
 
 
 def _quarantine_open_bars(check: QualityCheck, as_of: pd.Timestamp) -> None:

@@ -39,6 +39,12 @@ def require_columns(what: str, frame: pd.DataFrame, columns: Iterable[str], hint
         raise DataError(f"{what}: column(s) {missing} are missing, found {list(frame.columns)}{hint}")
 
 
+def require_zone(what: str, times: pd.Series) -> None:
+    """Raise DataError if times carry no zone."""
+    if not isinstance(times.dtype, pd.DatetimeTZDtype):
+        raise DataError(f"{what}: timestamps must carry their time zone, found naive ones")
+
+
 def no_findings() -> pd.DataFrame:
     """Return an empty frame of findings."""
     return pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in _DTYPES.items()})

@@ -130,12 +130,17 @@ def session_calendar(
 
 
 def known_values(observations: pd.DataFrame, as_of: pd.Timestamp) -> dict[str, pd.DataFrame]:
-    """Return each variable's values published by `as_of`, the last revision of each date, in date order."""
+    """Return each variable's values published by `as_of`, the last revision of each date, in date order.
+
+    ``published_at`` is the first publication of the date's value: a rewrite does not make it younger.
+    """
     if observations.empty:
         return {}
     rows = observations[observations["published_at"] <= as_of]
     ordered = rows.sort_values(["variable", "observation_date", "published_at", "fetched_at"], kind="stable")
-    latest = ordered.drop_duplicates(["variable", "observation_date"], keep="last")
+    key = ["variable", "observation_date"]
+    first = ordered.groupby(key)["published_at"].transform("min")
+    latest = ordered.assign(published_at=first).drop_duplicates(key, keep="last")
     return {str(name): part for name, part in latest.groupby("variable")}
 
 

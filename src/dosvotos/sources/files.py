@@ -63,9 +63,8 @@ def read_folder(
     if not folder.is_dir():
         raise DataError(f"data_acquisition.folder: {folder} is not a folder; correct the parameter")
     paths = {name: path for name in (BARS_FILE, *MACRO_FILES) if (path := _find(folder, name))}
-    bars, unreadable_bars = read_bars_file(
-        paths.pop(BARS_FILE), timezone, mixed_timezone, bar_labels, resample
-    )
+    bars_path = paths.pop(BARS_FILE)
+    bars, unreadable_bars = read_bars_file(bars_path, timezone, mixed_timezone, bar_labels, resample)
     tables = [read_macro(path, variables, months=name != DAILY_FILE) for name, path in paths.items()]
     macro = pd.concat([table.macro for table in tables], ignore_index=True)
     unreadable = [unreadable_bars, *(table.unreadable for table in tables)]
@@ -73,6 +72,8 @@ def read_folder(
         bars=bars.assign(source="files"),
         macro=macro.assign(vintage="final", source="files"),
         unreadable=pd.concat(unreadable, ignore_index=True),
+        origin=str(bars_path),
+        macro_origin=", ".join(map(str, paths.values())),
     )
 
 

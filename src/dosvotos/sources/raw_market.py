@@ -19,3 +19,7 @@ class RawMarket(NamedTuple):
     """variable, observation_date (datetime.date), value, vintage, source."""
     unreadable: pd.DataFrame = no_findings()
     """Findings, as in `quality.findings`: rows of a file that could not be read."""
+    origin: str = "bars"
+    """Where the bars are from, as an error names them: their file."""
+    macro_origin: str = "macro"
+    """The same of the observations."""

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from dosvotos.contracts.acquisition import DataAcquisitionParams, MacroVariable, MacroVariablesParams
-from dosvotos.contracts.parameters import CalendarParams, QualityThresholdsParams, SampleMarketParams
+from dosvotos.contracts.parameters import CalendarParams, Parameters, SampleMarketParams
 from dosvotos.contracts.records import (
     AcquisitionRecord,
     BarState,
@@ -24,17 +24,20 @@ from dosvotos.contracts.records import (
     SeriesState,
 )
 from dosvotos.database.deliveries import BEFORE_DELIVERIES, Delivery
-from dosvotos.database.market_data import BarTable, MacroTables, StoredMarket
+from dosvotos.database.market_data import BarTable, MacroTables, StoredMarket, prefer_dated
 from dosvotos.database.quarantine import QuarantineTable
 from dosvotos.errors import DataError
 from dosvotos.hashing import combine, digest_frame
 from dosvotos.market.calendar import REGULAR, last_ended_session, session_dates
-from dosvotos.quality.findings import BARS
+from dosvotos.quality.changes import bar_changes, changes_found, macro_changes, refuse_rewrites
+from dosvotos.quality.findings import BARS, require_columns, require_zone
+from dosvotos.quality.freshness import known_values
+from dosvotos.quality.references import STORED_DAYS
 from dosvotos.simulation.hazards import MarketWithDefects, inject_hazards
 from dosvotos.simulation.market import simulate_market
-from dosvotos.sources.checks import check_market
+from dosvotos.sources.checks import check_market, require_content
 from dosvotos.sources.files import read_bars_file, read_folder
-from dosvotos.sources.raw_market import RawMarket
+from dosvotos.sources.raw_market import BAR_COLUMNS, RawMarket
 from dosvotos.timestamps.resolve import resolve_bars
 
 if TYPE_CHECKING:
@@ -86,6 +89,8 @@ def fetch_market(
         fetched_at=acquisition.as_of,
         source_hash=combine([digest_frame(raw.bars), digest_frame(raw.macro)]),
         outcomes=tuple(outcomes),
+        origin=raw.origin,
+        macro_origin=raw.macro_origin,
         injected=injected,
         files=files,
     )
@@ -149,20 +154,42 @@ def _folder(acquisition: DataAcquisitionParams) -> Path:
 def judge_market(
     raw_bars: pd.DataFrame,
     raw_macro: pd.DataFrame,
-    fetched: FetchRecord,
-    macro: MacroVariablesParams,
-    thresholds: QualityThresholdsParams,
-    stored: StoredMarket,
-    calendar: CalendarParams,
     unreadable: pd.DataFrame,
+    fetched: FetchRecord,
+    stored: StoredMarket,
+    parameters: Parameters,
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Quarantine what breaks a rule of quality; date the publication of every observation kept."""
-    now = pd.Timestamp(fetched.fetched_at)
-    _, macro_tables = stored.tables
-    known = macro_tables.as_of(now)
-    raw = RawMarket(raw_bars, raw_macro)
-    checked = check_market(raw, macro.variables, thresholds, now, known, calendar)
-    return checked.bars, checked.macro, pd.concat([unreadable, checked.findings], ignore_index=True)
+    """Refuse a delivery of something else, or that rewrites history unasked; quarantine what breaks a rule.
+
+    Every observation kept is dated with its publication.
+    """
+    now, variables = pd.Timestamp(fetched.fetched_at), parameters.macro_variables.variables
+    limits = parameters.quality_thresholds
+    raw = RawMarket(raw_bars, raw_macro, unreadable, fetched.origin, fetched.macro_origin)
+    if fetched.source == "files":
+        require_content(raw, variables)
+    bar_table, macro_tables = stored.tables
+    stored_bars, stored_macro = _stored_around(raw, bar_table, now), macro_tables.rows(now)
+    known = prefer_dated(stored_macro)
+    checked = check_market(raw, variables, limits, now, known, stored_bars, parameters.calendar)
+    changes = [
+        *bar_changes(checked.bars, stored_bars, limits.bars.agree_within, raw.origin),
+        *macro_changes(checked.macro, stored_macro, raw.macro_origin),
+    ]
+    if not parameters.data_acquisition.revise:
+        refuse_rewrites(changes, variables, limits.changes)
+    told = changes_found(changes, fetched.source)
+    return checked.bars, checked.macro, pd.concat([unreadable, checked.findings, told], ignore_index=True)
+
+
+def _stored_around(raw: RawMarket, bar_table: BarTable, now: pd.Timestamp) -> pd.DataFrame:
+    """Read the bars stored from a month before the first one delivered on, each instant once."""
+    if raw.bars.empty:
+        return raw.bars
+    require_columns(raw.origin, raw.bars, BAR_COLUMNS)
+    require_zone(raw.origin, raw.bars["timestamp"])
+    since = raw.bars["timestamp"].min() - pd.Timedelta(days=STORED_DAYS)
+    return bar_table.rows(now, after=since).drop_duplicates("timestamp", keep="last")
 
 
 def store_market(
@@ -287,11 +314,9 @@ def _series_states(
     found: dict[str, FindingCount],
 ) -> Iterator[SeriesState]:
     now = pd.Timestamp(fetched.fetched_at)
-    state, known = tables.state(now), tables.as_of(now)
-    known = known[known["published_at"] <= now].sort_values(["observation_date", "published_at"])
-    latest = known.drop_duplicates("variable", keep="last").set_index("variable")
+    state, known = tables.state(now), known_values(tables.as_of(now), now)
     for name, variable in variables.items():
-        last: Any = latest.loc[name] if name in latest.index else None
+        last: Any = known[name].iloc[-1] if name in known else None
         yield SeriesState(
             variable=name,
             priority=variable.priority,

@@ -8,6 +8,7 @@ from dosvotos.console import open_console, plain_table
 from dosvotos.contracts.records import AcquisitionRecord, BarState, SeriesState
 from dosvotos.formats import MISSING
 from dosvotos.hashing import short
+from dosvotos.quality.changes import CHANGES
 
 _MINUTE = "%Y-%m-%d %H:%M"
 
@@ -84,7 +85,8 @@ def _findings(state: BarState | SeriesState) -> str:
 
 
 def _finding_lines(findings: pd.DataFrame) -> Iterator[str]:
-    """One line a rule and subject with its first example: what is quarantined, and what the bars are like."""
-    shown = findings[(findings["severity"] == "quarantined") | (findings["subject"] == "bars")]
+    """One line a rule and subject with its first example: what was put aside or changes, and the bars."""
+    told = (findings["subject"] == "bars") | (findings["rule"] == CHANGES)
+    shown = findings[(findings["severity"] == "quarantined") | told]
     for (subject, rule, severity), rows in shown.groupby(["subject", "rule", "severity"]):
         yield f"{subject}: {len(rows):,} {severity} by {rule}, such as: {rows['detail'].iloc[0]}"

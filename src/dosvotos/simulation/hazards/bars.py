@@ -172,6 +172,30 @@ def _close_spike(bars: BarEditor, targets: TargetSessions, rng: np.random.Genera
     bars.record("close_spike", bars.labels[rows[:1]], description)
 
 
+def _session_hundredth(bars: BarEditor, targets: TargetSessions, rng: np.random.Generator) -> None:
+    rows = bars.session_rows(targets.single["session_hundredth"])
+    for values in bars.prices.values():
+        values[rows] = values[rows] / 100
+    bars.record("session_hundredth", bars.labels[rows], "a hundredth of every price")
+
+
+def _inverted_session(bars: BarEditor, targets: TargetSessions, rng: np.random.Generator) -> None:
+    rows = bars.session_rows(targets.single["inverted_session"])
+    inverse = {name: 1 / values[rows] for name, values in bars.prices.items()}
+    inverse["high"], inverse["low"] = inverse["low"], inverse["high"]
+    for name, values in inverse.items():
+        bars.prices[name][rows] = values
+    bars.record("inverted_session", bars.labels[rows], "dollars a peso")
+
+
+def _bar_at_tenth(bars: BarEditor, targets: TargetSessions, rng: np.random.Generator) -> None:
+    slot = rng.integers(5, 55)
+    row = bars.session_rows(targets.single["bar_at_tenth"])[slot : slot + 1]
+    for values in bars.prices.values():
+        values[row] = values[row] / 10
+    bars.record("bar_at_tenth", bars.labels[row], "a tenth of every price")
+
+
 def _quote_closed_day(
     bars: BarEditor, hazard: Hazard, day: np.datetime64, path: np.ndarray, description: str
 ) -> None:
@@ -204,4 +228,5 @@ def _widen_high_low(prices: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 BAR_HAZARDS: Final = by_name(
     _mixed_zone_labels, _disagreeing_duplicates, _flat_bars, _stale_run, _off_session_bars, _weekend_bars,
     _holiday_quotes, _sparse_session, _missing_session, _bad_tick, _close_spike,
+    _session_hundredth, _inverted_session, _bar_at_tenth,
 )  # fmt: skip

@@ -11,6 +11,7 @@ from dosvotos.contracts.parameters import Hazard
 from dosvotos.simulation.hazards.schedule import Defect, by_name
 
 _HOLE_DAYS, _COMMA_DAYS, _SUBSTITUTE_DAYS = 25, 30, 35
+_FRACTION_DAYS, _SWAPPED_DAYS = 30, 25
 _N_WEEKENDS: Final = 4
 _TAIL_MONTHS: Final = 3
 _PADDING_FROM: Final = "1954-07-31"
@@ -19,6 +20,7 @@ _BRENT, _WTI = "comm_oil_brent_glb_d_brent", "comm_oil_wti_glb_d_wti"
 _DXY, _VIX = "fxrt_index_dxy_usa_d_dxy", "volt_vix_usa_d_vix"
 _USDMXN, _USDCLP = "fxrt_spot_usdmxn_mex_d_usdmxn", "fxrt_spot_usdclp_chl_d_usdclp"
 _TPM, _UST10 = "polr_policy_rate_col_d_tpm", "finc_bond_yield10y_usa_d_ust10y"
+_UST2, _IBR = "finc_bond_yield2y_usa_d_dgs2", "finc_rate_ibr_overnight_col_d_ibr"
 _COMMA_FACTORS: Final = {_USDMXN: 10_000, _USDCLP: 100}
 _SUBSTITUTES: Final = {_BRENT: ("an oil fund", 0.3, 0.004), _DXY: ("the broad dollar index", 1.22, 0.001)}
 """By variable: the instrument delivered instead, its level over the variable's, its daily drift (std)."""
@@ -124,6 +126,22 @@ def _weekend_observations(macro: MacroEditor, weekdays: np.ndarray, rng: np.rand
         macro.record("weekend_observations", variable, sundays, "Friday's value again on a Sunday")
 
 
+def _percent_fraction(macro: MacroEditor, weekdays: np.ndarray, rng: np.random.Generator) -> None:
+    rows = macro.rows(_UST2, _draw_window(weekdays, _FRACTION_DAYS, rng))
+    macro.values[rows] = macro.values[rows] / 100
+    macro.record("percent_fraction", _UST2, macro.dates[rows], "fractions in place of percents")
+
+
+def _swapped_series(macro: MacroEditor, weekdays: np.ndarray, rng: np.random.Generator) -> None:
+    days = _draw_window(weekdays, _SWAPPED_DAYS, rng)
+    one, other = (macro.rows(name, days) for name in (_USDMXN, _USDCLP))
+    both = np.intersect1d(macro.dates[one], macro.dates[other])
+    one, other = (rows[np.isin(macro.dates[rows], both)] for rows in (one, other))
+    macro.values[one], macro.values[other] = macro.values[other], macro.values[one]
+    for name, of, rows in ((_USDMXN, _USDCLP, one), (_USDCLP, _USDMXN, other)):
+        macro.record("swapped_series", name, macro.dates[rows], f"holds the values of {of}")
+
+
 def _repeated_monthly(macro: MacroEditor, rng: np.random.Generator, today: date) -> None:
     for variable in rng.permutation(_US_MONTHLY)[:_N_REPEATED]:
         rows = macro.rows(str(variable))
@@ -169,12 +187,26 @@ def _nan_padding(macro: MacroEditor, rng: np.random.Generator, today: date) -> N
             macro.record("nan_padding", variable, dates, "month ends without a value")
 
 
+def _early_dates(macro: MacroEditor, rng: np.random.Generator, today: date) -> None:
+    rows = macro.rows(_IBR)
+    if len(rows):
+        days = macro.dates[rows]
+        macro.remove(rows)
+        macro.add(int(rows[0]), days - 1, macro.values[rows])
+        both = np.union1d(days, days - 1)
+        macro.record("early_dates", _IBR, both, "each value under the date of the day before")
+
+
 def _draw_window(weekdays: np.ndarray, n_days: int, rng: np.random.Generator) -> np.ndarray:
     first = int(rng.integers(len(weekdays) - n_days + 1))
     return weekdays[first : first + n_days]
 
 
-DAILY_HAZARDS: Final = by_name(_decimal_comma, _wrong_instrument, _macro_hole, _weekend_observations)
+DAILY_HAZARDS: Final = by_name(
+    _decimal_comma, _wrong_instrument, _macro_hole, _weekend_observations, _percent_fraction, _swapped_series
+)
 """Hazards of daily variables, each in every half-year."""
-SERIES_HAZARDS: Final = by_name(_repeated_monthly, _fabricated_tail, _future_observation, _nan_padding)
+SERIES_HAZARDS: Final = by_name(
+    _repeated_monthly, _fabricated_tail, _future_observation, _nan_padding, _early_dates
+)
 """Hazards of a variable's whole history, each once a market."""

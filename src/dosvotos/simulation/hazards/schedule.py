@@ -20,12 +20,15 @@ ONE_SESSION_HAZARDS: Final[tuple[Hazard, ...]] = (
     "sparse_session", "missing_session", "bad_tick", "close_spike",
 )  # fmt: skip
 """Hazards of bars that strike one session a half-year; `TargetSessions.single` follows this order."""
+LEVEL_HAZARDS: Final[tuple[Hazard, ...]] = ("session_hundredth", "inverted_session", "bar_at_tenth")
+"""The same, drawn after the others, which keep the sessions they had without these."""
 
 _CHUNK_SESSIONS: Final = 20
 _MIXED_ZONE_SESSIONS, _FLAT_SESSIONS = 8, 15
 _PART_WEEKDAYS: Final = 40
-_STREAMS: Final[tuple[str, ...]] = (*HAZARDS, "sessions", "weekdays")
-"""What is drawn; the index of an entry is part of its generator's seed."""
+_N_FIRST: Final = 19
+_STREAMS: Final[tuple[str, ...]] = (*HAZARDS[:_N_FIRST], "sessions", "weekdays", *HAZARDS[_N_FIRST:])
+"""What is drawn; the index of an entry is part of its generator's seed, so new ones come last."""
 
 Edit = TypeVar("Edit", bound=Callable[..., None])
 
@@ -90,11 +93,14 @@ class HalfYear(NamedTuple):
         single = rng.choice(np.concatenate(others), size=len(ONE_SESSION_HAZARDS), replace=False)
         closed = closed_days("CO", self.year, self.year)
         holidays = closed[(closed >= days[0]) & (closed <= days[-1]) & np.is_busday(closed)]
+        holiday = holidays[rng.integers(len(holidays))]
+        left = np.setdiff1d(np.concatenate(others), single)
+        single = np.concatenate([single, rng.choice(left, size=len(LEVEL_HAZARDS), replace=False)])
         return TargetSessions(
             mixed_zone[mixed_from : mixed_from + _MIXED_ZONE_SESSIONS],
             flat[flat_from : flat_from + _FLAT_SESSIONS],
-            dict(zip(ONE_SESSION_HAZARDS, single, strict=True)),
-            holidays[rng.integers(len(holidays))],
+            dict(zip(ONE_SESSION_HAZARDS + LEVEL_HAZARDS, single, strict=True)),
+            holiday,
         )
 
     def target_weekdays(self, seed: int) -> dict[Hazard, np.ndarray]:
@@ -104,7 +110,13 @@ class HalfYear(NamedTuple):
         weekdays = days[np.is_busday(days)]
         parts = [weekdays[i * _PART_WEEKDAYS : (i + 1) * _PART_WEEKDAYS] for i in rng.permutation(3)]
         lasting: tuple[Hazard, ...] = ("decimal_comma", "wrong_instrument", "macro_hole")
-        return {**dict(zip(lasting, parts, strict=True)), "weekend_observations": weekdays}
+        drawn: dict[Hazard, np.ndarray] = dict(zip(lasting, parts, strict=True))
+        # each beside one that strikes other variables
+        beside: dict[Hazard, np.ndarray] = {
+            "percent_fraction": drawn["decimal_comma"],
+            "swapped_series": drawn["wrong_instrument"],
+        }
+        return {**drawn, **beside, "weekend_observations": weekdays}
 
 
 def half_years(first: date, last: date) -> Iterator[HalfYear]:
