@@ -422,6 +422,15 @@ def test_a_broken_audit_chain_is_told(open_page, desk: Desk):
     assert "row 1: its content was changed" in said(at)
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("page", ["proposals", "review"])
+def test_a_row_without_a_key_is_told_without_a_traceback(open_page, desk: Desk, page: str, language: str):
+    desk.propose(metrics={"sharpe_ratio": 1.0}, reasons=None)
+    at = open_page(page, language)
+    assert Translator(language)("app.stored_otherwise") in said(at)
+    assert "a stored row or file was edited" in said(at)
+
+
 def test_signals_of_two_instruments_can_be_told_apart(open_page, desk: Desk):
     desk.signal(20, "sample")
     desk.signal(20, "real", "USD/COP")

@@ -1,13 +1,15 @@
 """The experiment contracts, written once and never changed."""
 
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, insert, select
+from pydantic import ValidationError
+from sqlalchemy import ColumnElement, Engine, Row, insert, select
 
 from dosvotos.contracts.experiment import ExperimentContract
 from dosvotos.database.connection import reading, writing
 from dosvotos.database.tables import experiment_contracts
-from dosvotos.errors import ContractError
+from dosvotos.errors import ContractError, LineageError
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class ContractRegistry:
         query = select(experiment_contracts).where(*conditions).order_by(experiment_contracts.c.id)
         with reading(self.engine) as connection:
             rows = connection.execute(query).all()
-        return [ExperimentContract(**{k: v for k, v in row._mapping.items() if k != "id"}) for row in rows]
+        return [_contract_of(row) for row in rows]
 
     def store(self, contract: ExperimentContract) -> None:
         """Write a contract; the same one again changes nothing.
@@ -56,3 +58,15 @@ class ContractRegistry:
                 f"{contract.contract_id} version {contract.contract_version} exists with config_hash "
                 f"{present.config_hash} as of {present.data_as_of}; it is immutable"
             )
+
+
+def _contract_of(row: Row[Any]) -> ExperimentContract:
+    try:
+        return ExperimentContract(**{k: v for k, v in row._mapping.items() if k != "id"})
+    except ValidationError as error:
+        first = error.errors(include_input=False)[0]
+        field = ".".join(map(str, first["loc"])) or "its hash"
+        raise LineageError(
+            f"experiment_contracts, row {row.id} ({row.contract_id}): {field}: "
+            f"{first['msg']}; the row is not what Dos Votos wrote, restore the database from its backup"
+        ) from error
