@@ -61,5 +61,5 @@ def test_a_file_that_is_no_database_is_told_so(tmp_path):
     (tmp_path / "a.db").write_bytes(b"this is no database, but long enough to be read as one" * 9)
     assert has_database(f"sqlite:///{tmp_path}/a.db")
     for call in (open_database, open_existing):
-        with pytest.raises(DatabaseError, match="a.db"):
+        with pytest.raises(DatabaseError, match=r"a\.db"):
             call(f"sqlite:///{tmp_path}/a.db")

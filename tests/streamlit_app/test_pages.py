@@ -423,9 +423,14 @@ def test_a_broken_audit_chain_is_told(open_page, desk: Desk):
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-@pytest.mark.parametrize("page", ["proposals", "review"])
-def test_a_row_without_a_key_is_told_without_a_traceback(open_page, desk: Desk, page: str, language: str):
-    desk.propose(metrics={"sharpe_ratio": 1.0}, reasons=None)
+@pytest.mark.parametrize(
+    ("page", "edited"),
+    [("proposals", {"metrics": {"sharpe_ratio": 1.0}}), ("review", {"criteria": [{"name": "min_sharpe"}]})],
+)
+def test_a_row_without_a_key_is_told_without_a_traceback(
+    open_page, desk: Desk, page: str, edited: dict, language: str
+):
+    desk.propose(**edited, reasons=None)
     at = open_page(page, language)
     assert Translator(language)("app.stored_otherwise") in said(at)
     assert "a stored row or file was edited" in said(at)
