@@ -4,6 +4,7 @@ import argparse
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -38,13 +39,33 @@ def main() -> int:
 
 @contextmanager
 def _worker() -> Iterator[None]:
-    """Let a child process run the extra backtests people ask for; it ends with this one."""
-    worker = subprocess.Popen([sys.executable, "-m", "dosvotos.commands.main", "jobs", "--watch"])
+    """Let a child process run the extra backtests people ask for; it ends with this one.
+
+    One that dies is started again, later each time, up to every half minute.
+    """
+    over, children = threading.Event(), [_start_worker()]
+
+    def keep_up() -> None:
+        pause = 1.0
+        while not over.is_set():
+            code = children[-1].wait()
+            if not over.wait(pause):
+                print(f"streamlit_app: the jobs worker ended with {code}; another one is started", flush=True)
+                children.append(_start_worker())
+                pause = min(2 * pause, 30.0)
+
+    keeper = threading.Thread(target=keep_up, daemon=True)
+    keeper.start()
     try:
         yield
     finally:
-        worker.terminate()
-        worker.wait()
+        over.set()
+        children[-1].terminate()
+        keeper.join()
+
+
+def _start_worker() -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-m", "dosvotos.commands.main", "jobs", "--watch"])
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -7,12 +7,13 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, FastAPI, HTTPException, Path, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 import dosvotos
 from dosvotos.backtest.report import BacktestReport, ExtraBacktestReport
 from dosvotos.backtest.window import Sample
+from dosvotos.commands.jobs import is_worker_up
 from dosvotos.database.connection import schema_versions
 from dosvotos.database.registry import state_of
 from dosvotos.errors import DosVotosError, LineageError
@@ -26,7 +27,7 @@ from dosvotos.promotion.vote_rules import MAX_REASON, Decision
 from dosvotos.users import current_user, same_person
 from streamlit_app import queries
 from streamlit_app.identity import cast_vote
-from streamlit_app.problems import MEDIA_TYPE, problem, refusal_of
+from streamlit_app.problems import MEDIA_TYPE, problem, refusal_of, told
 from streamlit_app.security import API_PATH
 
 _MAX_ID = 2**31 - 1
@@ -46,10 +47,12 @@ class Problem(BaseModel):
 class Health(BaseModel):
     """Whether the app can work."""
 
-    status: Literal["ok"]
+    status: Literal["ok", "degraded"]
+    """Degraded: votes go on, but nobody runs the extra backtests that are asked for."""
     database: str
     schema_version: str | None
     pending: int
+    worker: Literal["up", "down"]
     retracted_data: list[str]
     """Production models and open proposals that are built on data retracted since."""
 
@@ -185,16 +188,17 @@ class Signal(BaseModel):
 
 @router.get("/health")
 def health() -> Health:
-    """Say whether the database answers and how many proposals wait."""
+    """Say whether the database answers, whether the jobs worker lives, and how many proposals wait."""
     engine = queries.engine()
     present, _ = schema_versions(engine)
-    pending = queries.count_pending(queries.proposals(), datetime.now(UTC))
-    retracted = [str(found) for found in built_on_retracted(engine)]
+    now = datetime.now(UTC)
+    up, retracted = is_worker_up(now), [str(found) for found in built_on_retracted(engine)]
     return Health(
-        status="ok",
+        status="ok" if up else "degraded",
         database=engine.dialect.name,
         schema_version=present,
-        pending=pending,
+        pending=queries.count_pending(queries.proposals(), now),
+        worker="up" if up else "down",
         retracted_data=retracted,
     )
 
@@ -281,6 +285,7 @@ def create_api() -> FastAPI:
     )
     api.include_router(router)
     api.add_exception_handler(DosVotosError, _refused)
+    api.add_exception_handler(ValidationError, _refused)
     api.add_exception_handler(RequestValidationError, _invalid)
     api.add_exception_handler(StarletteHTTPException, _http_error)
     api.add_exception_handler(Exception, _unexpected)
@@ -292,7 +297,7 @@ def _fields(row: queries.Record, now: datetime) -> dict[str, Any]:
 
 
 def _refused(_: Request, error: Exception) -> Response:
-    return problem(refusal_of(error).status, str(error))
+    return problem(refusal_of(error).status, told(error))
 
 
 def _invalid(_: Request, error: Exception) -> Response:

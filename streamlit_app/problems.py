@@ -3,6 +3,7 @@
 from http import HTTPStatus
 from typing import Any, Final, NamedTuple
 
+from pydantic import ValidationError
 from starlette.responses import JSONResponse
 
 from dosvotos.errors import (
@@ -17,7 +18,9 @@ from dosvotos.errors import (
     RequestError,
     UnknownProposalError,
     UnknownRequestError,
+    stored_otherwise,
 )
+from dosvotos.redaction import without_secrets
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -41,16 +44,24 @@ _REFUSALS: Final[dict[type[DosVotosError], Refusal]] = {
     ContractError: Refusal(409, "vote.refused"),
     DataError: Refusal(409, "vote.refused"),
     DatabaseError: Refusal(503, "app.database_unavailable"),
+    DosVotosError: Refusal(409, "app.refused"),
 }
 """By error, the narrower ones before those they derive from."""
 
 
 def refusal_of(error: Exception) -> Refusal:
     """Find how an error is told; one that is not the user's is raised again."""
+    if isinstance(error, ValidationError):
+        return Refusal(409, "app.stored_otherwise")
     for kind, refusal in _REFUSALS.items():
         if isinstance(error, kind):
             return refusal
     raise error
+
+
+def told(error: Exception) -> str:
+    """Write an error for people, without secrets."""
+    return without_secrets(stored_otherwise(error) if isinstance(error, ValidationError) else str(error))
 
 
 def problem(status: int, detail: str, **extensions: Any) -> JSONResponse:

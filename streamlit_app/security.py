@@ -3,6 +3,7 @@
 Streamlit checks neither custom routes nor the Host header, so these checks stand in front of everything.
 """
 
+import asyncio
 import os
 import re
 from collections import deque
@@ -18,6 +19,7 @@ from streamlit_app.problems import problem
 
 API_PATH: Final = "/api"
 MAX_BODY_BYTES: Final = 64 * 1024
+BODY_SECONDS: Final = 20.0
 LOOPBACK_HOSTS: Final = ("127.0.0.1", "localhost", "::1")
 SINGLE_USER_VARIABLE: Final = "DOSVOTOS_SINGLE_USER"
 
@@ -125,7 +127,11 @@ class ApiBodies:
         too_large = problem(413, f"a request body has at most {MAX_BODY_BYTES} bytes")
         if _declares_too_much(headers):
             return await too_large(scope, receive, send)
-        messages = await _read_body(receive)
+        try:
+            messages = await asyncio.wait_for(_read_body(receive), BODY_SECONDS)
+        except TimeoutError:
+            late = problem(408, f"a request body has to arrive within {BODY_SECONDS:g} seconds")
+            return await late(scope, receive, send)
         if messages is None:
             return await too_large(scope, receive, send)
         return await self.app(scope, _replay(messages, receive), send)

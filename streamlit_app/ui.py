@@ -3,12 +3,14 @@
 from pathlib import Path
 
 import streamlit as st
+from pydantic import ValidationError
 
-from dosvotos.errors import DatabaseError
+from dosvotos.errors import DatabaseError, DosVotosError
 from dosvotos.users import current_user
 from streamlit_app import queries
 from streamlit_app.i18n import LANGUAGES, Translator
 from streamlit_app.page import LANGUAGE_KEY, now, plain, translator
+from streamlit_app.problems import refusal_of, told
 
 _HERE = Path(__file__).parent
 _SWITCH = "language-switch"
@@ -44,7 +46,7 @@ def _count_pending(t: Translator) -> int:
         return queries.count_pending(queries.proposals(), now())
     except DatabaseError as error:
         st.error(t("app.database_unavailable"))
-        plain(error)
+        plain(told(error))
         st.markdown(t("app.database_next"))
         st.stop()
 
@@ -65,4 +67,8 @@ st.html(_HERE / "style.css")
 texts = _choose_language()
 with st.container(key="banner"):
     plain(texts("app.banner", user=current_user()), "small", "banner")
-st.navigation(_pages(texts, _count_pending(texts))).run()
+try:
+    st.navigation(_pages(texts, _count_pending(texts))).run()
+except (DosVotosError, ValidationError) as error:  # what a page does not tell at its own place
+    st.error(texts(refusal_of(error).text))
+    plain(told(error))

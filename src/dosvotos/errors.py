@@ -3,6 +3,8 @@
 A message names the thing, the rule and the value found, and where it helps what to do next.
 """
 
+from pydantic import ValidationError
+
 
 class DosVotosError(Exception):
     """Base class: anything the console shows as a message instead of a traceback."""
@@ -95,3 +97,13 @@ class NotPublishedError(SourceError):
 
 class StaleDataError(DataError):
     """A variable that features need is older than its limit."""
+
+
+def stored_otherwise(error: ValidationError) -> str:
+    """Say which field of a stored record is not as this version writes it."""
+    first = error.errors(include_input=False)[0]
+    field = ".".join(map(str, first["loc"])) or "the whole"
+    return (
+        f"{error.title}: {field}: {first['msg']}; a stored row or file was edited or comes from another "
+        "version of Dos Votos; 'dosvotos audit verify' and a run of the layer that makes it tell which"
+    )

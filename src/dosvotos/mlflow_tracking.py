@@ -21,6 +21,7 @@ from dosvotos.backtest.metrics import Metrics
 from dosvotos.contracts.experiment import ExperimentContract, flatten
 from dosvotos.contracts.records import TrainingRecord
 from dosvotos.database.connection import absolute_url
+from dosvotos.redaction import without_secrets
 from dosvotos.training.results import TrainingMetrics, Validation, summarize_returns
 
 LOCKS: Final = Path("data/.locks")
@@ -84,7 +85,7 @@ def connect(context: KedroContext) -> bool:
         return False
     uri = _tracking_uri(context)
     if not _answers(uri):
-        logger.warning("MLflow does not answer at %s; this run goes on without it", uri)
+        logger.warning("MLflow does not answer at %s; this run goes on without it", without_secrets(uri))
         return False
     with _without_mlflow_on_failure():
         config = set_up_mlflow(context)

@@ -15,7 +15,7 @@ from dosvotos.commands import jobs
 from dosvotos.commands.main import cli
 from dosvotos.database.connection import reading
 from dosvotos.database.requests import get_request, list_requests
-from dosvotos.errors import DataError
+from dosvotos.errors import DatabaseError, DataError
 from dosvotos.promotion import extra_backtests
 from dosvotos.promotion.extra_backtests import request_backtest
 from tests.conftest import ROOT
@@ -177,3 +177,60 @@ def test_a_watching_worker_ends_with_the_process_that_started_it(desk):
     while Path(f"/proc/{child}").exists() and "zombie" not in Path(f"/proc/{child}/status").read_text():
         assert time.monotonic() < deadline
         time.sleep(0.1)
+
+
+def watched(monkeypatch, rounds: int) -> list[str]:
+    """Let `watch` take so many turns, then find its parent gone; gives what it told."""
+    told, turns = [], []
+    monkeypatch.setattr(jobs.os, "getppid", lambda: turns.append(1) or (0 if len(turns) > rounds + 1 else 1))
+    monkeypatch.setattr(jobs, "POLL_SECONDS", 0.01)
+    return told
+
+
+def test_a_poison_request_fails_alone_and_the_queue_goes_on(desk, monkeypatch, caplog):
+    proposal_id = desk.propose()
+    poison, sound = ask(desk, proposal_id, 1), ask(desk, proposal_id, 2)
+    real = extra_backtests.run_request
+    monkeypatch.setattr(
+        extra_backtests, "run_request", lambda e, r, now: 1 / 0 if r.id == poison else real(e, r, now)
+    )
+    told = watched(monkeypatch, rounds=2)
+    jobs.watch(desk.engine, told.append)
+    assert row(desk, poison).problem == "an unexpected ZeroDivisionError"
+    assert row(desk, sound).status == "done" and "ZeroDivisionError" in caplog.text
+    assert not jobs.HEARTBEAT.exists()
+
+
+def test_a_locked_database_is_asked_again(desk, monkeypatch):
+    request_id = ask(desk, desk.propose())
+    real, refused = jobs.claim_request, []
+
+    def locked_once(*arguments):
+        if not refused:
+            refused.append(1)
+            raise DatabaseError("database sqlite:///data/dosvotos.db: database is locked")
+        return real(*arguments)
+
+    monkeypatch.setattr(jobs, "claim_request", locked_once)
+    told = watched(monkeypatch, rounds=2)
+    jobs.watch(desk.engine, told.append)
+    assert told[0] == "jobs: database sqlite:///data/dosvotos.db: database is locked; asked again"
+    assert row(desk, request_id).status == "done"
+
+
+def test_a_claim_that_cannot_be_renewed_once_does_not_end_the_work(desk, monkeypatch, caplog):
+    request_id = ask(desk, desk.propose())
+    real = extra_backtests.run_request
+
+    def locked(*_):
+        raise DatabaseError("database is locked")
+
+    def slow(engine, request, now):
+        time.sleep(0.3)
+        return real(engine, request, now)
+
+    monkeypatch.setattr(jobs, "renew_claim", locked)
+    monkeypatch.setattr(extra_backtests, "run_request", slow)
+    jobs.run_queued(desk.engine, lambda _: None, timedelta(seconds=0.4))
+    assert "was not renewed: database is locked" in caplog.text
+    assert row(desk, request_id).status == "done"

@@ -1,12 +1,15 @@
 """The REST API on the assembled app: reading, every decision path, and votes at the same moment."""
 
+import os
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import update
 
+from dosvotos.commands import jobs
 from dosvotos.database.connection import writing
 from dosvotos.database.tables import promotion_proposals
 from streamlit_app import queries
@@ -39,13 +42,45 @@ def test_health_names_the_database_and_counts_what_waits(client, any_desk: Desk)
     any_desk.propose("two", 2)
     body = client.get("/api/health").json()
     assert body == {
-        "status": "ok",
+        "status": "degraded",
         "database": any_desk.engine.dialect.name,
         "schema_version": body["schema_version"],
         "pending": 2,
         "retracted_data": [],
+        "worker": "down",
     }
     assert body["schema_version"]
+
+
+def test_health_tells_whether_the_jobs_worker_lives(client, desk: Desk):
+    with jobs._beating():
+        while not jobs.HEARTBEAT.exists():
+            time.sleep(0.01)
+        assert client.get("/api/health").json()["worker"] == "up"
+        silent = time.time() - jobs.SILENCE.total_seconds() - 1
+        os.utime(jobs.HEARTBEAT, (silent, silent))
+        assert client.get("/api/health").json()["worker"] == "down"
+    assert client.get("/api/health").json()["status"] == "degraded"
+
+
+BAD_ROWS = {
+    "metrics": {"metrics": {"sharpe_ratio": 1.0}},
+    "evidence": {"evidence": {}},
+    "lineage": {"lineage": {}},
+    "criteria": {"criteria": [{"name": "min_sharpe"}]},
+    "reasons": {"reasons": [{"figures": {}}]},
+}
+
+
+@pytest.mark.parametrize("column", BAD_ROWS)
+def test_an_edited_row_is_one_message_and_no_traceback(client, desk: Desk, column: str):
+    proposal_id = desk.propose()
+    with writing(desk.engine) as connection:
+        connection.execute(update(promotion_proposals).values(BAD_ROWS[column]))
+    answer = client.get(f"/api/experiments/{proposal_id}")
+    assert answer.status_code in (200, 409), answer.text
+    if answer.status_code == 409:
+        assert "edited" in assert_problem(answer, 409)["detail"]
 
 
 def test_experiments_are_listed_newest_first_with_the_documented_fields(client, any_desk: Desk):

@@ -422,6 +422,20 @@ def test_a_broken_audit_chain_is_told(open_page, desk: Desk):
     assert "row 1: its content was changed" in said(at)
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize(
+    ("page", "edited"),
+    [("proposals", {"metrics": {"sharpe_ratio": 1.0}}), ("review", {"criteria": [{"name": "min_sharpe"}]})],
+)
+def test_a_row_without_a_key_is_told_without_a_traceback(
+    open_page, desk: Desk, page: str, edited: dict, language: str
+):
+    desk.propose(**edited, reasons=None)
+    at = open_page(page, language)
+    assert Translator(language)("app.stored_otherwise") in said(at)
+    assert "a stored row or file was edited" in said(at)
+
+
 def test_signals_of_two_instruments_can_be_told_apart(open_page, desk: Desk):
     desk.signal(20, "sample")
     desk.signal(20, "real", "USD/COP")

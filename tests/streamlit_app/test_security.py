@@ -335,3 +335,21 @@ def test_the_projects_own_settings_are_the_safe_ones():
     assert settings["runner"] == {"magicEnabled": False}
     assert settings["server"]["enableCORS"]
     assert settings["server"]["enableXsrfProtection"]
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch):
+    monkeypatch.setattr(security, "BODY_SECONDS", 0.05)
+    statuses = []
+
+    async def receive() -> dict[str, Any]:
+        await asyncio.sleep(60)
+        raise AssertionError
+
+    async def send(message: dict[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            statuses.append(message["status"])
+
+    headers = [(b"content-type", b"application/json")]
+    scope = {"type": "http", "path": "/api/x", "method": "POST", "headers": headers}
+    asyncio.run(security.ApiBodies(receive)(scope, receive, send))
+    assert statuses == [408]

@@ -1,11 +1,15 @@
 """The real server over real sockets: what uvicorn lets through to the checks."""
 
 import json
+import os
+import signal
 import socket
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.proposal_fixtures import Desk, open_desk
@@ -89,5 +93,33 @@ def test_answers_carry_no_server_name_and_the_log_no_error(served):
     status, answer = ask(port, f"GET /api/health HTTP/1.1\nHost: localhost:{port}\nConnection: close")
     assert status == 200
     assert "\r\nserver:" not in answer.lower()
-    assert json.loads(answer.rpartition("\r\n\r\n")[2])["status"] == "ok"
+    assert json.loads(answer.rpartition("\r\n\r\n")[2])["status"] in ("ok", "degraded")
     assert "Traceback" not in log.read_text()
+
+
+def workers() -> set[int]:
+    """Ids of the jobs workers below this very process."""
+    found = set()
+    for one in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # a zombie too
+            if "--watch" in one.cmdline():
+                found.add(one.pid)
+    return found
+
+
+def wait_for(reached: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not reached():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_a_worker_that_is_killed_is_started_again_and_health_says_up(served):
+    port, _, log = served
+    request = f"GET /api/health HTTP/1.1\nHost: localhost:{port}\nConnection: close"
+    wait_for(lambda: '"worker":"up"' in ask(port, request)[1])
+    (killed,) = workers()
+    os.kill(killed, signal.SIGKILL)
+    wait_for(lambda: len(workers() - {killed}) == 1)
+    wait_for(lambda: "the jobs worker ended with -9; another one is started" in log.read_text())
+    wait_for(lambda: '"worker":"up"' in ask(port, request)[1])

@@ -9,11 +9,13 @@ from kedro.config import MissingConfigException
 from kedro.io import DatasetError
 from kedro.validation.exceptions import ParameterValidationError
 from omegaconf.errors import OmegaConfBaseException
+from pydantic import ValidationError
 from yaml import YAMLError
 
 from dosvotos.console import open_console
-from dosvotos.errors import DosVotosError, StaleDataError
+from dosvotos.errors import DosVotosError, StaleDataError, stored_otherwise
 from dosvotos.project import find_root
+from dosvotos.redaction import without_secrets
 
 EXIT_ERROR = 1
 EXIT_STALE = 3
@@ -28,7 +30,12 @@ def install_excepthook() -> None:
 
 
 def message_of(error: BaseException) -> str | None:
-    """Write the message for an error a user can mend; None for a defect of ours."""
+    """Write the message for an error a user can mend, without secrets; None for a defect of ours."""
+    message = _message(error)
+    return None if message is None else without_secrets(message)
+
+
+def _message(error: BaseException) -> str | None:
     chain = list(_causes(error))
     for cause in chain:
         if isinstance(cause, DosVotosError):
@@ -40,7 +47,7 @@ def message_of(error: BaseException) -> str | None:
             return str(cause)
     if isinstance(error, DatasetError):
         return str(error)
-    return None
+    return stored_otherwise(error) if isinstance(error, ValidationError) else None
 
 
 def show(message: str) -> None:

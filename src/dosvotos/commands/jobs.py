@@ -1,5 +1,6 @@
 """``dosvotos jobs``: run the extra backtests that people asked for."""
 
+import logging
 import os
 import threading
 import time
@@ -7,16 +8,22 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import Engine, Row
 
 from dosvotos.database.requests import claim_request, fail_request, finish_request, renew_claim
-from dosvotos.errors import DosVotosError
+from dosvotos.errors import DatabaseError, DosVotosError
 
 LEASE: Final = timedelta(minutes=2)
 """How long a claim holds without being renewed; a worker renews it four times as often."""
 POLL_SECONDS: Final = 1.0
+HEARTBEAT: Final = Path("data/.locks/jobs.heartbeat")
+BEAT_SECONDS: Final = 2.0
+SILENCE: Final = timedelta(seconds=15)
+"""Without a beat for so long a worker counts as down."""
+logger = logging.getLogger(__name__)
 
 Echo = Callable[[str], None]
 """Tells what happens, as ``click.echo`` does."""
@@ -33,11 +40,39 @@ def run_queued(engine: Engine, echo: Echo, lease: timedelta = LEASE) -> int:
 
 
 def watch(engine: Engine, echo: Echo) -> None:
-    """Run extra backtests as they are asked for, until the process that started this one is gone."""
+    """Run extra backtests as they are asked for, until the process that started this one is gone.
+
+    A database that is locked or away is asked again, and a request that raises what nobody expected fails
+    alone: its traceback goes to the log, the queue goes on.
+    """
     parent = os.getppid()
-    while os.getppid() == parent:
-        run_queued(engine, echo)
-        time.sleep(POLL_SECONDS)
+    with _beating():
+        while os.getppid() == parent:
+            try:
+                run_queued(engine, echo)
+            except DatabaseError as error:
+                echo(f"jobs: {error}; asked again")
+            except Exception:
+                logger.exception("jobs: an extra backtest failed unexpectedly; the next one is taken")
+            time.sleep(POLL_SECONDS)
+
+
+def is_worker_up(now: datetime) -> bool:
+    """Tell whether a watching worker of this project has shown a sign of life within `SILENCE`."""
+    try:
+        last = HEARTBEAT.stat().st_mtime
+    except FileNotFoundError:
+        return False
+    return now - datetime.fromtimestamp(last, UTC) < SILENCE
+
+
+@contextmanager
+def _beating() -> Iterator[None]:
+    """Touch the heartbeat for as long as this process watches, working or waiting; remove it at the end."""
+    HEARTBEAT.parent.mkdir(parents=True, exist_ok=True)
+    with _repeated(HEARTBEAT.touch, BEAT_SECONDS):
+        yield
+    HEARTBEAT.unlink(missing_ok=True)
 
 
 def _work(engine: Engine, request: Row[Any], worker: str, lease: timedelta) -> str:
@@ -46,6 +81,8 @@ def _work(engine: Engine, request: Row[Any], worker: str, lease: timedelta) -> s
     with _claim_kept(engine, request.id, worker, lease):
         try:
             result = run_request(engine, request, _now())
+        except DatabaseError:
+            raise
         except DosVotosError as error:
             fail_request(engine, request.id, worker, str(error), _now())
             return f"failed: {error}"
@@ -59,14 +96,30 @@ def _work(engine: Engine, request: Row[Any], worker: str, lease: timedelta) -> s
 
 @contextmanager
 def _claim_kept(engine: Engine, request_id: int, worker: str, lease: timedelta) -> Iterator[None]:
-    """Renew a claim in the background for as long as the work goes on."""
-    over = threading.Event()
+    """Renew a claim in the background for as long as the work goes on; if the database is away, once more."""
 
     def renew() -> None:
-        while not over.wait(lease.total_seconds() / 4):
+        try:
             renew_claim(engine, request_id, worker, _now(), lease)
+        except DatabaseError as error:
+            logger.warning("jobs: the claim on backtest %d was not renewed: %s", request_id, error)
 
-    thread = threading.Thread(target=renew, daemon=True)
+    with _repeated(renew, lease.total_seconds() / 4, at_once=False):
+        yield
+
+
+@contextmanager
+def _repeated(act: Callable[[], object], seconds: float, at_once: bool = True) -> Iterator[None]:
+    """Repeat something in the background until the block ends."""
+    over = threading.Event()
+
+    def repeat() -> None:
+        if at_once:
+            act()
+        while not over.wait(seconds):
+            act()
+
+    thread = threading.Thread(target=repeat, daemon=True)
     thread.start()
     try:
         yield

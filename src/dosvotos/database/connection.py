@@ -7,10 +7,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, exc, inspect, make_url, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, inspect, make_url, text
 
 from dosvotos.errors import DatabaseError
 from dosvotos.project import find_root
+from dosvotos.redaction import without_secrets
 
 URL_VARIABLE = "DOSVOTOS_DATABASE_URL"
 DEFAULT_URL = "sqlite:///data/dosvotos.db"
@@ -72,7 +73,7 @@ def _of_today(engine: Engine) -> Engine:
     if present == wanted:
         return engine
     raise DatabaseError(
-        f"database {engine.url.render_as_string()}: schema is {present or 'empty'}, this version needs "
+        f"database {shown(engine)}: schema is {present or 'empty'}, this version needs "
         f"{wanted}; run 'dosvotos db upgrade'"
     )
 
@@ -91,18 +92,24 @@ def _file_of(url: str) -> Path | None:
 def connect(url: str) -> Engine:
     """Make an engine, and a SQLite file's folder, without looking at the schema."""
     if file := _file_of(url):
-        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DatabaseError(f"database {file}: its folder cannot be made: {error.strerror}") from error
     return make_engine(url)
 
 
 def make_engine(url: str) -> Engine:
     """Make an engine that has not connected yet; passwords never reach its messages."""
     try:
-        parsed = make_url(url)
-    except exc.ArgumentError as error:
+        return _engine_of(make_url(url))
+    except (exc.ArgumentError, TypeError, ValueError) as error:
         raise DatabaseError(
             f"{URL_VARIABLE}: not a database URL; expected sqlite:/// or postgresql://"
         ) from error
+
+
+def _engine_of(parsed: URL) -> Engine:
     if parsed.get_backend_name() == "sqlite":
         engine = create_engine(parsed, connect_args={"timeout": 30})
         _prepare_sqlite(engine)
@@ -147,14 +154,24 @@ def writing(engine: Engine) -> Iterator[Connection]:
 def reading(engine: Engine) -> Iterator[Connection]:
     """Open one consistent view of the database."""
     try:
-        with engine.connect() as connection:
+        connected = engine.connect()
+    except (exc.DatabaseError, exc.InterfaceError, TypeError, ValueError) as error:
+        raise DatabaseError(_unreachable(engine, error)) from error
+    try:
+        with connected as connection:
             yield connection
     except (exc.DatabaseError, exc.InterfaceError) as error:
         raise DatabaseError(_unreachable(engine, error)) from error
 
 
-def _unreachable(engine: Engine, error: exc.DBAPIError) -> str:
-    return f"database {engine.url.render_as_string()}: {str(error.orig).strip()}"
+def _unreachable(engine: Engine, error: Exception) -> str:
+    said = str(getattr(error, "orig", error)).strip()
+    return f"database {shown(engine)}: {without_secrets(said)}"
+
+
+def shown(engine: Engine) -> str:
+    """Write a database's URL without its secrets, for messages."""
+    return without_secrets(engine.url.render_as_string())
 
 
 def _prepare_sqlite(engine: Engine) -> None:

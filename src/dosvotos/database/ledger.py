@@ -121,7 +121,9 @@ class TrialLedger:
     def genesis(self) -> LedgerGenesis:
         """Read the ledger's id and birth."""
         with reading(self.engine) as connection:
-            row = connection.execute(select(ledger_genesis)).one()
+            row = connection.execute(select(ledger_genesis)).one_or_none()
+        if row is None:
+            raise LineageError("ledger_genesis: one row expected, found none; restore the database's backup")
         return LedgerGenesis(id=row.id, created_at=row.created_at.isoformat())
 
     def _same(self, look: Look) -> Any:
