@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -133,7 +133,11 @@ class TrainingMetrics(Record):
 
         Durations and threads, which a machine or an interruption changes, stay outside.
         """
-        outside = {"torch_threads": True, "blas_threads": True, "seeds": {"__all__": {"duration_seconds"}}}
+        outside: dict[str, Any] = {
+            "torch_threads": True,
+            "blas_threads": True,
+            "seeds": {"__all__": {"duration_seconds"}},
+        }
         return write_json(self.model_dump(mode="json", exclude=outside))
 
 
