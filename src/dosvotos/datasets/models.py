@@ -43,14 +43,14 @@ class CandidateModelDataset(AbstractDataset[TrainedModel, Bundle]):
 
     def __init__(self, folder: str, metadata: dict[str, Any] | None = None) -> None:
         self._folder = local_path(folder)
-        pointer = {"filepath": str(self._folder / "candidate.json"), "model": _POINTER}
-        self._pointer = RecordDataset(**pointer)
+        self._pointer = RecordDataset(filepath=str(self._folder / "candidate.json"), model=_POINTER)
         self.metadata = metadata
 
     def load(self) -> Bundle:
         """Open the bundle and check every byte."""
-        manifest_hash = self._pointer.load().manifest_hash
-        return open_bundle(self._folder / manifest_hash, manifest_hash)
+        pointer = self._pointer.load()
+        assert isinstance(pointer, CandidatePointer)
+        return open_bundle(self._folder / pointer.manifest_hash, pointer.manifest_hash)
 
     def save(self, data: TrainedModel) -> None:
         """Write the bundle, then point at it."""
