@@ -55,6 +55,10 @@ class InSampleError(DosVotosError):
     """A model would be judged on data it was trained or chosen on."""
 
 
+class FileError(DosVotosError):
+    """A file cannot be read: missing, too large, or no regular file."""
+
+
 class BundleError(DosVotosError):
     """A model bundle is incomplete, altered or not of this version."""
 

@@ -1,13 +1,12 @@
 import copy
 import os
-import pickle
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from kedro.io import DataCatalog, DatasetError
 
-from dosvotos.contracts.records import BacktestRecord
+from dosvotos.contracts.records import BacktestRecord, parse_record
 from dosvotos.datasets import (
     AtomicParquetDataset,
     BytesDataset,
@@ -19,6 +18,7 @@ from dosvotos.datasets import (
 )
 from dosvotos.errors import LineageError
 from dosvotos.files import write_file, write_folder
+from tests.unpickling import dump, load
 
 FRAME = pd.DataFrame({"x": [1.0, 2.0]}, index=pd.date_range("2025-07-01", periods=2, tz="UTC", name="t"))
 
@@ -138,7 +138,7 @@ def test_a_dataset_tells_its_arguments_and_can_be_copied(tmp_path, kind):
     config = catalog.to_config()[0]["a"]
     assert (config["filepath"], config["metadata"]) == (path, {"x": 1})
     copy.deepcopy(catalog["a"]).save(FILES[kind])
-    assert pickle.loads(pickle.dumps(catalog["a"])).exists()
+    assert load(dump(catalog["a"])).exists()
     assert path in repr(catalog["a"])
 
 
@@ -160,3 +160,29 @@ def test_no_pipeline_can_write_the_production_model(tmp_path):
     assert dataset.load() is None
     with pytest.raises(DatasetError):
         dataset.save(None)
+
+
+@pytest.mark.parametrize("kind", [JsonDataset, RecordDataset])
+def test_a_key_that_stands_twice_is_refused_by_every_reader_of_json(tmp_path, kind):
+    path = tmp_path / "x.json"
+    path.write_text('{"a": 1, "a": 2}')
+    model = {"model": "dosvotos.contracts.records.BacktestRecord"} if kind is RecordDataset else {}
+    with pytest.raises(DatasetError, match="key 'a' stands twice"):
+        kind(filepath=str(path), **model).load()
+    with pytest.raises(LineageError, match="key 'a' stands twice"):
+        parse_record(BacktestRecord, path.read_bytes(), "x.json")
+
+
+@pytest.mark.parametrize(
+    "make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")], ids=["fifo", "device"]
+)
+def test_a_record_that_is_no_regular_file_is_refused_and_not_waited_for(tmp_path, make):
+    path = tmp_path / "x.json"
+    make(path)
+    for dataset in (
+        JsonDataset(filepath=str(path)),
+        RecordDataset(filepath=str(path), model="dosvotos.contracts.records.BacktestRecord"),
+        BytesDataset(filepath=str(path)),
+    ):
+        with pytest.raises(DatasetError, match="must be a regular file"):
+            dataset.load()

@@ -1,7 +1,8 @@
+import io
 import json
 import os
-import pickle
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,16 @@ import pytest
 from safetensors.numpy import save as save_tensors
 
 from dosvotos.contracts.features import FEATURE_ORDER, FEATURE_ORDER_HASH
+from dosvotos.datasets import CandidateModelDataset
+from dosvotos.datasets.models import TrainedModel
 from dosvotos.errors import BundleError
 from dosvotos.hashing import canonical_json, digest_bytes
 from dosvotos.policy import bundle as bundle_module
 from dosvotos.policy.bundle import MANIFEST, Bundle, open_bundle, write_bundle
 from dosvotos.policy.forward import ServedPolicy
 from tests.policy.policies import norm_stats, random_observations, random_policy
+from tests.test_files import SWAPPER, irregular, process
+from tests.unpickling import dump, load
 
 EXTRA = {"config.yaml": b"seed: 42\n", "training_metrics.json": b"{}", "model.zip": b"PK" + bytes(500)}
 FILES = (
@@ -295,7 +300,7 @@ WRONG_FILES: dict[str, dict[str, bytes | None]] = {
     },
     "no tensors file": {"policy.safetensors": None},
     "an empty tensors file": {"policy.safetensors": b""},
-    "a pickle for tensors": {"policy.safetensors": pickle.dumps({"a": 1})},
+    "a pickle for tensors": {"policy.safetensors": dump({"a": 1})},
     "a tensor kind NumPy lacks": {"policy.safetensors": BFLOAT},
 }
 
@@ -334,6 +339,69 @@ def test_a_name_that_leads_out_of_the_folder_is_refused(reseal: Reseal, sealed: 
     assert_refused(*reseal({}, files=entries))
 
 
+@pytest.mark.parametrize("size", [-1, 0, 10**12, 1.5])
+def test_a_size_that_is_not_the_file_s_is_refused(reseal: Reseal, sealed: Bundle, size: float):
+    entries = json.loads((sealed.folder / MANIFEST).read_bytes())["files"]
+    entries["model.zip"] = {**entries["model.zip"], "size": size}
+    assert_refused(*reseal({}, files=entries))
+
+
+@pytest.mark.parametrize("name", ["norm_stats.json", MANIFEST])
+def test_a_key_that_stands_twice_is_refused(reseal: Reseal, sealed: Bundle, tmp_path: Path, name: str):
+    content = (sealed.folder / name).read_bytes().strip()
+    twice = b"{" + content[1:-1] + b"," + content[1:-1] + b"}"
+    if name == MANIFEST:
+        (sealed.folder / name).write_bytes(twice)
+        folder, manifest_hash = sealed.folder, digest_bytes(twice)
+    else:
+        folder, manifest_hash = reseal({name: twice})
+    with pytest.raises(BundleError, match="stands twice"):
+        open_bundle(folder, manifest_hash)
+
+
+@pytest.mark.parametrize("name", ["policy.safetensors", MANIFEST, "extra"])
+@pytest.mark.parametrize("kind", ["fifo", "link", "socket"])
+def test_what_is_no_regular_file_is_refused_and_not_waited_for(
+    sealed: Bundle, monkeypatch: pytest.MonkeyPatch, name: str, kind: str
+):
+    monkeypatch.chdir(sealed.folder)  # a socket's path must be short
+    target = Path(name)
+    if target.exists():
+        target.rename(sealed.folder.parent / "moved")
+    if kind == "link":
+        target.symlink_to(sealed.folder.parent / "moved")
+    else:
+        irregular(kind, target)
+    assert_refused(sealed.folder, sealed.manifest_hash)
+
+
+def test_writing_a_damaged_bundle_again_mends_it_in_place(sealed: Bundle):
+    (sealed.folder / "policy.safetensors").write_bytes(b"damaged")
+    (sealed.folder / "model.zip").unlink()
+    (sealed.folder / "more").write_bytes(b"")
+    mended = write_bundle(sealed.folder.parent, random_policy(), EXTRA)
+    assert (mended.folder, mended.manifest_hash) == (sealed.folder, sealed.manifest_hash)
+    assert {path.name for path in sealed.folder.iterdir()} == set(FILES)
+    assert [path.name for path in sealed.folder.parent.iterdir()] == [sealed.folder.name]
+
+
+def test_a_swapper_never_gets_another_policy_under_the_hash(sealed: Bundle, tmp_path: Path):
+    path, good = sealed.folder / "policy.safetensors", tmp_path / "good"
+    bad = tmp_path / "bad"
+    good.write_bytes(path.read_bytes())
+    bad.write_bytes(save_tensors(random_policy(1).tensors))
+    outcomes = set()
+    with process(SWAPPER, path, good, bad):
+        for _ in range(400):
+            try:
+                opened = open_bundle(sealed.folder, sealed.manifest_hash)
+                assert opened.policy.model_hash == sealed.policy.model_hash
+                outcomes.add("opened")
+            except BundleError:
+                outcomes.add("refused")
+    assert outcomes == {"opened", "refused"}
+
+
 # ---- nothing is unpickled
 
 _unpickled: list[str] = []
@@ -358,16 +426,28 @@ class _Trap:
 
 def test_opening_a_bundle_unpickles_nothing_whatever_it_holds(tmp_path: Path):
     global _watching  # noqa: PLW0603
-    trap = pickle.dumps(_Trap(tmp_path / "sprung"))
-    made = write_bundle(tmp_path / "models", random_policy(), {"model.zip": trap, "extra.pkl": trap})
+    trap = dump(_Trap(tmp_path / "sprung"))
+    crafted = io.BytesIO()
+    with zipfile.ZipFile(crafted, "w") as files:
+        for name in ("data", "policy.pth", "pytorch_variables.pth"):
+            files.writestr(name, trap)
+    candidate = CandidateModelDataset(folder=str(tmp_path / "models"))
     _watching = True
     try:
-        open_bundle(made.folder, made.manifest_hash)
+        extra = {
+            "model.zip": crafted.getvalue(),
+            "extra.pkl": trap,
+            "config.yaml": b"!!python/name:os.system",
+        }
+        candidate.save(TrainedModel(random_policy(), extra, "model_demo_v1.0.0.zip"))
+        made = candidate.load()
+        with pytest.raises(BundleError, match="no YAML"):
+            _ = made.config
         (made.folder / "policy.safetensors").write_bytes(trap)
         assert_refused(made.folder, made.manifest_hash)
         seen_by_opening = list(_unpickled)
-        pickle.loads(trap)
+        load(trap)
     finally:
         _watching = False
     assert seen_by_opening == [] and _unpickled != []
-    assert (tmp_path / "sprung").exists(), "the trap works, and only pickle.loads above has sprung it"
+    assert (tmp_path / "sprung").exists(), "the trap works, and only load above has sprung it"

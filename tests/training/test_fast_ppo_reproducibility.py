@@ -22,6 +22,7 @@ from tests.training.fast_ppo_models import (
     steps_of,
     trained,
 )
+from tests.unpickling import load_sb3
 
 # ---- the same again
 
@@ -75,7 +76,7 @@ def test_saved_loaded_and_trained_on_is_the_uninterrupted_training():
     whole.learn(3 * 256, reset_num_timesteps=False)
 
     env = market(seed=99)
-    resumed = FastPPO.load(file, env=env, force_reset=False)
+    resumed = load_sb3(file, FastPPO, env=env, force_reset=False)
     env.episodes.restore(json.loads(json.dumps(env_state)))
     resumed.set_logger(configure(None, []))
     assert resumed.num_timesteps == 2 * 256
@@ -86,11 +87,11 @@ def test_saved_loaded_and_trained_on_is_the_uninterrupted_training():
 
 def test_sb3_can_train_on_what_the_fast_engine_saved_and_the_other_way_round():
     file = saved(trained())
-    stock = PPO.load(file, env=market(), device="cpu")
+    stock = load_sb3(file, env=market(), device="cpu")
     stock.set_logger(configure(None, []))
     stock.learn(256, reset_num_timesteps=False)
     assert steps_of(stock) == 8 * (4 + 1) * 2
-    fast = FastPPO.load(saved(stock), env=market())
+    fast = load_sb3(saved(stock), FastPPO, env=market())
     assert_same_to_the_last_bit(fast, stock)
     fast.set_logger(configure(None, []))
     fast.learn(256, reset_num_timesteps=False)

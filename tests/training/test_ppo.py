@@ -36,6 +36,7 @@ from tests.training.short_training import (
     train_rows,
     val_rows,
 )
+from tests.unpickling import load_sb3
 
 
 def trained(parameters: Parameters, seed: int = SEED) -> TrainingResult:
@@ -119,7 +120,7 @@ def test_sb3s_zip_has_fixed_times_and_no_state_of_the_last_run():
 
 def test_the_served_policy_acts_as_sb3_does():
     policy = small().policy
-    model = PPO.load(io.BytesIO(small().sb3_zip), device="cpu")  # our own bytes, in a test only
+    model = load_sb3(io.BytesIO(small().sb3_zip), device="cpu")
     shown = observations(policy)
     logits = policy.logits(shown)
     ranked = np.sort(logits, axis=1)
@@ -132,7 +133,7 @@ def test_the_served_policy_acts_as_sb3_does():
 
 def test_the_served_probabilities_are_sb3s_to_single_precision():
     policy = small().policy
-    model = PPO.load(io.BytesIO(small().sb3_zip), device="cpu")
+    model = load_sb3(io.BytesIO(small().sb3_zip), device="cpu")
     shown = observations(policy)
     tensor, _ = model.policy.obs_to_tensor(shown.astype(np.float32))
     shares = model.policy.get_distribution(tensor).distribution.probs.detach().numpy()
@@ -150,7 +151,7 @@ def test_every_shape_of_network_is_taken_over_whole(hidden: list[int]):
     shapes |= {f"{n}.bias": (b,) for n, b in zip(names, widths[1:], strict=True)}
     assert {name: tensor.shape for name, tensor in result.policy.tensors.items()} == shapes
     assert all(tensor.dtype == np.float32 for tensor in result.policy.tensors.values())
-    model = PPO.load(io.BytesIO(result.sb3_zip), device="cpu")
+    model = load_sb3(io.BytesIO(result.sb3_zip), device="cpu")
     shown = observations(result.policy)[:50]
     tensor, _ = model.policy.obs_to_tensor(shown.astype(np.float32))
     shares = model.policy.get_distribution(tensor).distribution.probs.detach().numpy()
@@ -160,7 +161,7 @@ def test_every_shape_of_network_is_taken_over_whole(hidden: list[int]):
 @pytest.mark.parametrize("engine", ["fast", "sb3"])
 def test_either_engine_leaves_a_model_that_sb3_opens_and_the_served_policy_repeats(engine: str):
     result = trained(small_parameters(engine=engine, phases=(("final", ROLLOUT, 1.0, 1.0),)))
-    model = PPO.load(io.BytesIO(result.sb3_zip), device="cpu")
+    model = load_sb3(io.BytesIO(result.sb3_zip), device="cpu")
     assert type(model) is PPO and model.num_timesteps == ROLLOUT
     shown = observations(result.policy)[:200]
     logits = result.policy.logits(shown)

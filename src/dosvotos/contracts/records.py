@@ -8,6 +8,7 @@ from pydantic import AliasChoices, AwareDatetime, BaseModel, ConfigDict, Field, 
 from dosvotos.contracts.experiment import ExperimentContract
 from dosvotos.errors import LineageError
 from dosvotos.hashing import canonical_json
+from dosvotos.jsonfile import read_json
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -56,12 +57,15 @@ def parse_record(model: type[Model], content: bytes, name: str) -> Model:
         Naming the first field that is not as this version writes it.
     """
     try:
+        read_json(content)
         return model.model_validate_json(content)
     except ValidationError as error:
         field = ".".join(str(part) for part in error.errors()[0]["loc"]) or "its JSON"
         raise LineageError(
             f"{name}: written by another version, see {field}; run the backtest and promotion pipelines again"
         ) from error
+    except ValueError as error:
+        raise LineageError(f"{name}: not JSON as it is written here: {error}") from error
 
 
 class FetchOutcome(Record):

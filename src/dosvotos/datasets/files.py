@@ -12,11 +12,13 @@ from kedro_datasets._typing import TablePreview
 from kedro_datasets.json import JSONDataset
 from kedro_datasets.pandas import ParquetDataset
 from kedro_datasets.text import TextDataset as KedroTextDataset
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from dosvotos.errors import LineageError
-from dosvotos.files import write_file
+from dosvotos.files import read_regular_file, write_file
+from dosvotos.jsonfile import read_json
 
+_MAX_BYTES: Final = 512 * 1024 * 1024
 _UTF8: Final = {"open_args_load": {"mode": "r", "encoding": "utf-8", "newline": ""}}
 
 
@@ -50,11 +52,19 @@ class _AtomicFile(_KedroFile):
 
     def load(self) -> Any:
         """Read the file."""
+        self._refuse_absent()
+        return super().load()
+
+    def _refuse_absent(self) -> None:
         if not self._exists():
             raise DatasetError(
                 f"{self._filepath} does not exist yet; run the layer that makes it first (kedro run runs all)"
             )
-        return super().load()
+
+    def _read_once(self) -> bytes:
+        """Read a file that is checked from memory."""
+        path = Path(get_filepath_str(self._get_load_path(), self._protocol))
+        return read_regular_file(path, _MAX_BYTES)
 
     def save(self, data: Any) -> None:
         """Replace the file; a crash or a full disk leaves the old one whole."""
@@ -90,7 +100,7 @@ class BytesDataset(_AtomicFile, KedroTextDataset):
 
     def load(self) -> bytes | None:
         """Read the bytes, or None when there is no file yet."""
-        return super().load() if self._exists() else None
+        return self._read_once() if self._exists() else None
 
     def _to_bytes(self, data: bytes) -> bytes:
         return data
@@ -100,6 +110,14 @@ class JsonDataset(_AtomicFile, JSONDataset):
     """A JSON-like value, indented for people, without NaN."""
 
     DEFAULT_SAVE_ARGS = {"indent": 2, "allow_nan": False}
+
+    def load(self) -> Any:
+        """Read the value; a repeated key, or NaN, is refused."""
+        self._refuse_absent()
+        try:
+            return read_json(self._read_once())
+        except ValueError as error:
+            raise LineageError(f"{self._filepath}: not JSON as it is written here: {error}") from error
 
     def _to_bytes(self, data: Any) -> bytes:
         return (json.dumps(data, **self._save_args) + "\n").encode()
@@ -136,10 +154,13 @@ class RecordDataset(_AtomicFile, KedroTextDataset):
         self._save_args = {"indent": 2, **(save_args or {})}
 
     def load(self) -> BaseModel:
-        """Read and validate the record."""
+        """Read and validate the record; a repeated key is refused."""
+        self._refuse_absent()
+        content = self._read_once()
         try:
-            return self._model.model_validate_json(super().load())
-        except ValidationError as error:
+            read_json(content)
+            return self._model.model_validate_json(content)
+        except ValueError as error:
             raise LineageError(f"{self._filepath}: not a {self._model.__name__}: {error}") from error
 
     def _to_bytes(self, data: BaseModel) -> bytes:

@@ -4,8 +4,9 @@ from typing import Any, NamedTuple
 
 from kedro.io import AbstractDataset, DatasetError
 
+from dosvotos.contracts.records import Record
 from dosvotos.database.connection import open_database
-from dosvotos.datasets.files import JsonDataset, local_path
+from dosvotos.datasets.files import RecordDataset, local_path
 from dosvotos.files import write_file
 from dosvotos.live.production import ProductionModel, open_production
 from dosvotos.policy.bundle import Bundle, open_bundle, write_bundle
@@ -22,6 +23,16 @@ class TrainedModel(NamedTuple):
     """Name under which SB3's zip also stands beside the bundles."""
 
 
+class CandidatePointer(Record):
+    """Which of an experiment's bundles is the candidate."""
+
+    manifest_hash: str
+    model_hash: str
+
+
+_POINTER = f"{CandidatePointer.__module__}.{CandidatePointer.__name__}"
+
+
 class CandidateModelDataset(AbstractDataset[TrainedModel, Bundle]):
     """The newest trained model of an experiment: a bundle, a pointer to it and SB3's zip under its name.
 
@@ -32,19 +43,21 @@ class CandidateModelDataset(AbstractDataset[TrainedModel, Bundle]):
 
     def __init__(self, folder: str, metadata: dict[str, Any] | None = None) -> None:
         self._folder = local_path(folder)
-        self._pointer = JsonDataset(filepath=str(self._folder / "candidate.json"))
+        self._pointer = RecordDataset(filepath=str(self._folder / "candidate.json"), model=_POINTER)
         self.metadata = metadata
 
     def load(self) -> Bundle:
         """Open the bundle and check every byte."""
         pointer = self._pointer.load()
-        return open_bundle(self._folder / pointer["manifest_hash"], pointer["manifest_hash"])
+        assert isinstance(pointer, CandidatePointer)
+        return open_bundle(self._folder / pointer.manifest_hash, pointer.manifest_hash)
 
     def save(self, data: TrainedModel) -> None:
         """Write the bundle, then point at it."""
         bundle = write_bundle(self._folder, data.policy, data.files)
         write_file(self._folder / data.zip_name, data.files["model.zip"])
-        self._pointer.save({"manifest_hash": bundle.manifest_hash, "model_hash": data.policy.model_hash})
+        pointer = CandidatePointer(manifest_hash=bundle.manifest_hash, model_hash=data.policy.model_hash)
+        self._pointer.save(pointer)
 
     def _describe(self) -> dict[str, Any]:
         return {"folder": str(self._folder)}

@@ -1,6 +1,6 @@
 """Model bundles: immutable folders named by their manifest's hash, from which nothing is unpickled.
 
-Every file is read once, checked against the manifest and parsed from memory.
+Every file is regular, read once, checked against the manifest and parsed from memory.
 """
 
 from collections.abc import Mapping
@@ -11,22 +11,24 @@ from typing import Any, Final, Literal
 
 import numpy as np
 import yaml
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, NonNegativeInt
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from dosvotos.contracts.features import FEATURE_ORDER, FEATURE_ORDER_HASH
-from dosvotos.errors import BundleError
-from dosvotos.files import write_folder
+from dosvotos.errors import BundleError, FileError
+from dosvotos.files import read_regular_file, restore_folder
 from dosvotos.hashing import canonical_json, digest_bytes
-from dosvotos.jsonfile import write_json
+from dosvotos.jsonfile import read_json, write_json
 from dosvotos.market.normalization import NormStats
 from dosvotos.policy.forward import TARGETS, ServedPolicy
 
 MANIFEST = "manifest.json"
 CONFIG = "config.yaml"
 MAX_BYTES = 50 * 1024 * 1024
+"""Of all files together."""
+MAX_MANIFEST_BYTES = 1024 * 1024
 _FORMAT = 1
 _YAML: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -60,7 +62,7 @@ class Bundle:
 
 
 def write_bundle(parent: Path, policy: ServedPolicy, other_files: dict[str, bytes]) -> Bundle:
-    """Write a bundle under `parent` atomically; if the same content exists, return that bundle.
+    """Write a bundle under `parent` atomically; one that stands whole is returned, a damaged one mended.
 
     Parameters
     ----------
@@ -79,8 +81,10 @@ def write_bundle(parent: Path, policy: ServedPolicy, other_files: dict[str, byte
     manifest = canonical_json({"format": _FORMAT, "model_hash": policy.model_hash, "files": entries}).encode()
     folder = parent / digest_bytes(manifest)
     _check_tensors(folder, policy.tensors)
-    if not folder.exists():
-        write_folder(folder, {**files, MANIFEST: manifest})
+    try:
+        return open_bundle(folder, folder.name)
+    except BundleError:
+        restore_folder(folder, {**files, MANIFEST: manifest})
     return open_bundle(folder, folder.name)
 
 
@@ -92,11 +96,12 @@ def open_bundle(folder: Path, manifest_hash: str) -> Bundle:
     BundleError
         If a file is missing, added, altered, too large, or not of this version.
     """
-    manifest_bytes = _read(folder / MANIFEST)
+    manifest_bytes = _read(folder / MANIFEST, MAX_MANIFEST_BYTES)
     actual_hash = digest_bytes(manifest_bytes)
     if actual_hash != manifest_hash:
         raise BundleError(f"{folder / MANIFEST}: expected SHA-256 {manifest_hash}, found {actual_hash}")
     try:
+        read_json(manifest_bytes)
         manifest = _Manifest.model_validate_json(manifest_bytes)
         files = _read_listed(folder, manifest.files)
         policy = _parse_policy(files)
@@ -113,7 +118,7 @@ class _StrictModel(BaseModel):
 
 
 class _FileEntry(_StrictModel):
-    size: int
+    size: NonNegativeInt
     sha256: str
 
 
@@ -134,11 +139,14 @@ def _parse_policy(files: dict[str, bytes]) -> ServedPolicy:
     for name, content in _CONSTANT_FILES.items():
         if files[name] != content:
             raise ValueError(f"{name} must be {content!r}, is {files[name][:2000]!r}")
+    read_json(files["norm_stats.json"])
     norm_stats = NormStats.model_validate_json(files["norm_stats.json"])
     return ServedPolicy(load_tensors(files["policy.safetensors"]), norm_stats)
 
 
 def _read_listed(folder: Path, entries: dict[str, _FileEntry]) -> dict[str, bytes]:
+    if (total := sum(entry.size for entry in entries.values())) > MAX_BYTES:
+        raise BundleError(f"{folder}: files of {total} bytes, larger than {MAX_BYTES} bytes")
     present = {path.name for path in folder.iterdir()} - {MANIFEST}
     if present != entries.keys():
         raise BundleError(
@@ -147,22 +155,20 @@ def _read_listed(folder: Path, entries: dict[str, _FileEntry]) -> dict[str, byte
         )
     files = {}
     for name, entry in entries.items():
-        files[name] = _read(folder / name)
+        files[name] = _read(folder / name, entry.size)
+        if len(files[name]) != entry.size:
+            raise BundleError(f"{folder / name}: {entry.size} bytes expected, found {len(files[name])}")
         actual_hash = digest_bytes(files[name])
         if actual_hash != entry.sha256:
             raise BundleError(f"{folder / name}: expected SHA-256 {entry.sha256}, found {actual_hash}")
     return files
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, limit: int) -> bytes:
     try:
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise BundleError(f"{path}: cannot be read: {error.strerror}") from error
-    if len(content) > MAX_BYTES:
-        raise BundleError(f"{path}: larger than {MAX_BYTES} bytes")
-    return content
+        return read_regular_file(path, limit)
+    except FileError as error:
+        raise BundleError(str(error)) from error
 
 
 def _check_tensors(folder: Path, tensors: dict[str, np.ndarray]) -> None:
