@@ -16,7 +16,7 @@ from dosvotos.datasets.models import TrainedModel
 from dosvotos.hashing import short
 from dosvotos.lineage.chain import check_contract, check_dataset, check_split
 from dosvotos.market.normalization import NormStats
-from dosvotos.mlflow_tracking import active_run_id
+from dosvotos.mlflow_process import active_run_id
 from dosvotos.pipelines.training.progress import training_progress
 from dosvotos.policy.bundle import Bundle
 from dosvotos.training.results import TrainingMetrics, summarize_returns, training_metrics
