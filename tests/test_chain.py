@@ -156,7 +156,7 @@ def test_each_of_several_seeds_has_a_run_below_the_training_s(project):
     seeds = [measured.seeds[0].model_copy(update={"seed": s, "curve": c}) for s, c in curves.items()]
     metrics = measured.model_copy(update={"seeds": seeds})
     with KedroSession.create(project.root, env="smoke") as session:
-        assert mlflow_tracking.connect(session.load_context())
+        mlflow_tracking.connect(mlflow_tracking.MlflowSettings.of(session.load_context()))
     mlflow_tracking.open_run("seeds", project.root, {"a": 1}, {})
     parent = mlflow_tracking.active_run_id()
     mlflow_tracking.log_training(contract, both, metrics, "<html></html>", project.root / one.model_path)

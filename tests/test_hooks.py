@@ -1,10 +1,13 @@
 """What surrounds a run never outlives it, and never decides it."""
 
+import os
+import signal
+import time
 from types import SimpleNamespace
 
 import pytest
 
-from dosvotos import hooks, mlflow_tracking
+from dosvotos import hooks, mlflow_process
 from dosvotos.errors import StaleDataError
 
 
@@ -13,9 +16,37 @@ def fail() -> None:
 
 
 def test_a_failure_of_mlflow_beside_the_run_is_a_warning(caplog):
-    mlflow_tracking.in_background(fail)
-    assert mlflow_tracking.active_run_id() is None
+    mlflow_process.start()
+    mlflow_process.in_background(fail)
+    assert mlflow_process.active_run_id() is None
+    mlflow_process.close_run("FINISHED")
     assert "MLflow: the store is broken; this run goes on without it" in caplog.text
+
+
+def test_the_death_of_mlflow_s_process_is_one_warning(caplog):
+    mlflow_process.start()
+    mlflow_process.in_background(os._exit, 1)
+    assert mlflow_process.active_run_id() is None
+    mlflow_process.close_run("FINISHED")
+    assert [record.getMessage() for record in caplog.records] == [
+        "MLflow: its process died; this run goes on without it"
+    ]
+
+
+def test_mlflow_s_process_is_killed_when_it_never_answers(monkeypatch):
+    monkeypatch.setattr(mlflow_process, "PATIENCE_SECONDS", 0.5)
+    mlflow_process.start()
+    process = mlflow_process._background.process
+    mlflow_process.in_background(time.sleep, 3600)
+    assert mlflow_process.active_run_id() is None
+    mlflow_process.close_run("FINISHED")
+    assert process.returncode == -signal.SIGKILL
+
+
+def test_nothing_is_started_for_what_a_run_without_mlflow_would_log():
+    mlflow_process.in_background(time.sleep, 3600)
+    assert mlflow_process._background.process is None
+    assert mlflow_process.active_run_id() is None
 
 
 def test_a_second_interruption_while_mlflow_is_waited_for_still_releases_the_lock(monkeypatch):
@@ -25,7 +56,7 @@ def test_a_second_interruption_while_mlflow_is_waited_for_still_releases_the_loc
     released = []
     run_hooks = hooks.RunHooks()
     monkeypatch.setattr(run_hooks, "after_pipeline_run", lambda: released.append(True))
-    monkeypatch.setattr(mlflow_tracking, "close_run", interrupted)
+    monkeypatch.setattr(mlflow_process, "close_run", interrupted)
     monkeypatch.setattr(hooks, "_check_selection", lambda asked: None)
     with pytest.raises(KeyboardInterrupt):
         hooks._guarded(interrupted, run_hooks)()

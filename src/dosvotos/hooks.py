@@ -20,11 +20,13 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 from kedro.runner import ParallelRunner
 
-from dosvotos import mlflow_tracking
+from dosvotos import mlflow_process, mlflow_tracking
 from dosvotos.contracts.parameters import read_parameters
 from dosvotos.contracts.records import AcquisitionRecord
-from dosvotos.database.connection import absolute_url, open_database
+from dosvotos.database.connection import absolute_url
 from dosvotos.errors import ParameterError, RunLockedError, SelectionError, StaleDataError
+from dosvotos.mlflow_process import in_background
+from dosvotos.mlflow_tracking import MlflowSettings
 from dosvotos.promotion.floors import refuse_looser
 from dosvotos.promotion.gate_policy import packaged_policy
 from dosvotos.promotion.retracted import production_warnings
@@ -42,7 +44,7 @@ class Context(KedroContext):
     @cached_property
     def mlflow(self) -> Any:
         """kedro-mlflow's configuration; its hook would set it up, and wait for a server, in every run."""
-        return mlflow_tracking.set_up_mlflow(self)
+        return mlflow_tracking.set_up_mlflow(MlflowSettings.of(self))
 
 
 class ParameterHooks:
@@ -124,30 +126,21 @@ class MlflowHooks:
 
     @hook_impl
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline) -> None:
-        """Begin to connect, if there is anything to log or an earlier process of this name to end.
-
-        The project's database is upgraded before: Alembic runs one migration at a time in a process, and
-        MLflow may have its own to run.
-        """
-        outputs, context = pipeline.all_outputs(), self._context
-        died = mlflow_tracking.has_dead_run(_run_name(run_params), context.project_path)
-        if died or {_TRAINING, _BACKTEST} & outputs:
-            open_database(context.config_loader["credentials"]["database"]["url"])
-            mlflow_tracking.in_background(self._open, run_params, outputs)
-
-    def _open(self, run_params: dict[str, Any], outputs: set[str]) -> None:
-        context, root, name = self._context, self._context.project_path, _run_name(run_params)
-        died = mlflow_tracking.has_dead_run(name, root)
-        if not mlflow_tracking.connect(context):
+        """Begin to connect, if there is anything to log or an earlier process of this name to end."""
+        outputs, context, name = pipeline.all_outputs(), self._context, _run_name(run_params)
+        died = mlflow_tracking.has_dead_run(name, context.project_path)
+        if not mlflow_tracking.is_installed() or not (died or {_TRAINING, _BACKTEST} & outputs):
             return
+        mlflow_process.start()
+        in_background(mlflow_tracking.connect, MlflowSettings.of(context))
         if died:
-            mlflow_tracking.end_dead_run(name, root)
+            in_background(mlflow_tracking.end_dead_run, name, context.project_path)
         if _TRAINING in outputs:
             folder = Path(context.config_loader.conf_source) / str(context.env)
             runtime = run_params.get("runtime_params") or {}
             own = mlflow_tracking.own_parameters(folder, runtime, context.config_loader["parameters"])
             tags = {"env": str(context.env), "pipelines": ", ".join(run_params["pipeline_names"] or ("all",))}
-            mlflow_tracking.open_run(name, root, own, tags)
+            in_background(mlflow_tracking.open_run, name, context.project_path, own, tags)
 
     @hook_impl
     def after_node_run(self, node: Node, inputs: dict[str, Any], outputs: dict[str, Any]) -> None:
@@ -155,16 +148,16 @@ class MlflowHooks:
         if node.name == "report_training":
             contract, record = inputs["experiment_contract"], inputs[_TRAINING]
             metrics, page = inputs["training_metrics"], outputs["training_report"]
-            bundle, log = self._context.project_path / record.model_path, mlflow_tracking.log_training
-            mlflow_tracking.in_background(log, contract, record, metrics, page, bundle)
+            bundle = self._context.project_path / record.model_path
+            in_background(mlflow_tracking.log_training, contract, record, metrics, page, bundle)
         if _BACKTEST in outputs:
             run_id, metrics = inputs[_TRAINING].mlflow_run_id, outputs[_BACKTEST].metrics
-            mlflow_tracking.in_background(mlflow_tracking.log_backtest, run_id, metrics)
+            in_background(mlflow_tracking.log_backtest, run_id, metrics)
 
     @hook_impl
     def after_pipeline_run(self) -> None:
         """End the run."""
-        mlflow_tracking.close_run("FINISHED")
+        mlflow_process.close_run("FINISHED")
 
 
 class FreshnessHooks:
@@ -213,7 +206,7 @@ def _guarded(run: Callable[..., Any], run_hooks: RunHooks) -> Callable[..., Any]
             return run(*args, **kwargs)
         except BaseException as error:
             try:
-                mlflow_tracking.close_run("FAILED" if isinstance(error, Exception) else "KILLED")
+                mlflow_process.close_run("FAILED" if isinstance(error, Exception) else "KILLED")
             finally:  # a second Ctrl-C, while MLflow is waited for, leaves no lock behind
                 run_hooks.after_pipeline_run()
             raise

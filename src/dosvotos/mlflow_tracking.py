@@ -5,17 +5,17 @@ import os
 import sqlite3
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, Self
 
 import yaml
 from filelock import FileLock
 from kedro.framework.context import KedroContext
+from pluggy import PluginManager
 
 from dosvotos.backtest.metrics import Metrics
 from dosvotos.contracts.experiment import ExperimentContract, flatten
@@ -41,7 +41,7 @@ _ALWAYS_SHOWN = ("experiment.name", "experiment.version", "experiment.instrument
 
 @dataclass
 class Tracking:
-    """What the process has open at MLflow."""
+    """What this process has open at MLflow."""
 
     client: Any = None
     """``MlflowClient``, or None while nothing is tracked."""
@@ -53,83 +53,103 @@ class Tracking:
 
 
 _tracking = Tracking()
-_thread = ThreadPoolExecutor(1, "mlflow")
-_submitted: list[Future[None]] = []
 
 
-def in_background(work: Callable[..., None], *arguments: Any) -> None:
-    """Do MLflow's work beside the run's own, one call after the other: its import alone takes seconds."""
-    _submitted.append(_thread.submit(work, *arguments))
+class MlflowSettings(NamedTuple):
+    """What MLflow's process has to know of the project."""
+
+    root: Path
+    config: Mapping[str, Any]
+    """mlflow.yml."""
+    credentials: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, context: KedroContext) -> Self:
+        """Take them from a run's context."""
+        loader = context.config_loader
+        return cls(context.project_path, loader["mlflow"], loader["credentials"])
+
+    @property
+    def tracking_uri(self) -> str:
+        """Address of MLflow's server, or of its file counted from the project's root."""
+        return absolute_url(self.config["server"]["mlflow_tracking_uri"], self.root)
+
+    def context(self) -> KedroContext:
+        """Make a context of the project that knows these settings alone."""
+        loader: Any = {"mlflow": self.config, "credentials": self.credentials}
+        return KedroContext(
+            project_path=self.root,
+            config_loader=loader,
+            env=None,
+            package_name="dosvotos",
+            hook_manager=PluginManager("kedro"),
+        )
 
 
-def finish() -> None:
-    """Wait for the work in the background; a failure in it ends the tracking, never the run."""
-    while _submitted:
-        with _without_mlflow_on_failure():
-            _submitted.pop(0).result()
+def is_installed() -> bool:
+    """Whether kedro-mlflow is there; nothing is imported."""
+    return find_spec("kedro_mlflow") is not None
 
 
 def active_run_id() -> str | None:
-    """Id of the MLflow run that is open, or None without MLflow or with its server out of reach."""
-    finish()
+    """Id of the run that is open."""
     return _tracking.run_id
 
 
-def connect(context: KedroContext) -> bool:
-    """Set up MLflow as mlflow.yml says; without it, or when it does not answer, nothing is tracked.
+def connect(settings: MlflowSettings) -> None:
+    """Set up MLflow as mlflow.yml says; when it does not answer, nothing is tracked.
 
     A server is asked whether it is there before anything waits for it, and no lock is held meanwhile.
     """
     _tracking.client, _tracking.run_id = None, None
-    if find_spec("kedro_mlflow") is None:
-        return False
-    uri = _tracking_uri(context)
-    if not _answers(uri):
-        logger.warning("MLflow does not answer at %s; this run goes on without it", without_secrets(uri))
-        return False
-    with _without_mlflow_on_failure():
-        config = set_up_mlflow(context)
+    if not _answers(settings.tracking_uri):
+        shown = without_secrets(settings.tracking_uri)
+        logger.warning("MLflow does not answer at %s; this run goes on without it", shown)
+        return
+    with without_mlflow_on_failure():
+        config = set_up_mlflow(settings)
         _tracking.experiment_id = config.tracking.experiment._experiment.experiment_id
         _tracking.client = config.server._mlflow_client
-    return _tracking.client is not None
 
 
-def set_up_mlflow(context: KedroContext) -> Any:
+def set_up_mlflow(settings: MlflowSettings) -> Any:
     """kedro-mlflow's configuration, paths counted from the project's root, store and experiment made."""
     from kedro_mlflow.config.kedro_mlflow_config import KedroMlflowConfig
 
     logging.getLogger("kedro_mlflow").setLevel(logging.ERROR)  # it sets its own level
-    config = KedroMlflowConfig.model_validate(context.config_loader["mlflow"])
-    uri = config.server.mlflow_tracking_uri = _tracking_uri(context)
+    config = KedroMlflowConfig.model_validate(settings.config)
+    uri = config.server.mlflow_tracking_uri = settings.tracking_uri
     if uri.startswith(_WEB):
         for name, value in _SHORT_WAITS.items():
             os.environ.setdefault(name, value)
-        _set_up(config, context)
+        _set_up(config, settings)
         return config
-    locks = context.project_path / LOCKS
+    locks = settings.root / LOCKS
     locks.mkdir(parents=True, exist_ok=True)
     with FileLock(locks / "tracking.lock"):  # two first runs would both make the tables
         artifacts = config.tracking.experiment.create_experiment_kwargs.artifact_location
-        _adopt_artifacts(Path(uri.removeprefix("sqlite:///")), context.project_path, artifacts)
-        _set_up(config, context)
+        _adopt_artifacts(Path(uri.removeprefix("sqlite:///")), settings.root, artifacts)
+        _set_up(config, settings)
     return config
 
 
-def _set_up(config: Any, context: KedroContext) -> None:
+def _set_up(config: Any, settings: MlflowSettings) -> None:
     """Make client and experiment, but leave MLflow's address as it was: the next project would follow it."""
     name = "MLFLOW_TRACKING_URI"
     given = {name: os.environ[name]} if name in os.environ else {}
-    config.setup(context)
+    config.setup(settings.context())
     os.environ.pop(name, None)
     os.environ.update(given)
 
 
 def open_run(name: str, root: Path, params: Mapping[str, Any], tags: Mapping[str, str]) -> None:
-    """Open a run and log its parameters."""
+    """Open a run and log its parameters, if MLflow is there."""
+    if _tracking.client is None:
+        return
     from mlflow.entities import Param
 
     cut = [Param(key, str(value)[:_MAX_PARAM]) for key, value in params.items()]
-    with _without_mlflow_on_failure() as client:
+    with without_mlflow_on_failure() as client:
         run_id = client.create_run(_tracking.experiment_id, run_name=name, tags=dict(tags)).info.run_id
         _tracking.run_id, _tracking.marker = run_id, _marker(name, root)
         _tracking.marker.write_text(f"{run_id}\n{root}")
@@ -138,9 +158,8 @@ def open_run(name: str, root: Path, params: Mapping[str, Any], tags: Mapping[str
 
 def close_run(status: str) -> None:
     """End the open run, if there is one, as FINISHED, FAILED or KILLED."""
-    finish()
     if _tracking.client is not None and _tracking.run_id is not None:
-        with _without_mlflow_on_failure() as client:
+        with without_mlflow_on_failure() as client:
             client.set_terminated(_tracking.run_id, status)
             _tracking.marker.unlink(missing_ok=True)
     _tracking.client, _tracking.run_id = None, None
@@ -152,10 +171,15 @@ def has_dead_run(name: str, root: Path) -> bool:
 
 
 def end_dead_run(name: str, root: Path) -> None:
-    """End a dead run as KILLED, unless it is on a server and another copy of the project opened it."""
+    """End a dead run as KILLED, unless it is on a server and another copy of the project opened it.
+
+    Without MLflow it waits for a later start.
+    """
+    if _tracking.client is None:
+        return
     marker = _marker(name, root)
     run_id, _, home = marker.read_text().partition("\n")
-    with _without_mlflow_on_failure() as client:
+    with without_mlflow_on_failure() as client:
         if home == str(root) or not client.tracking_uri.startswith(_WEB):
             client.set_terminated(run_id, "KILLED")
         marker.unlink(missing_ok=True)
@@ -163,11 +187,6 @@ def end_dead_run(name: str, root: Path) -> None:
 
 def _marker(name: str, root: Path) -> Path:
     return root / LOCKS / f"{name}.mlflow"
-
-
-def _tracking_uri(context: KedroContext) -> str:
-    server = context.config_loader["mlflow"]["server"]
-    return absolute_url(server["mlflow_tracking_uri"], context.project_path)
 
 
 def _answers(uri: str) -> bool:
@@ -184,7 +203,7 @@ def _answers(uri: str) -> bool:
 
 
 @contextmanager
-def _without_mlflow_on_failure() -> Iterator[Any]:
+def without_mlflow_on_failure() -> Iterator[Any]:
     """Give the client; whatever goes wrong with it ends the tracking, never the run."""
     try:
         yield _tracking.client
@@ -237,7 +256,7 @@ def log_training(
     if _tracking.client is None or _tracking.run_id is None:
         return
     run_id, curves = _tracking.run_id, metrics.curves
-    with _without_mlflow_on_failure() as client:
+    with without_mlflow_on_failure() as client:
         _log_figures(client, run_id, curves[record.seed], _spread(record), _tags(contract, record))
         client.log_text(run_id, report, "training_report.html")
         client.log_text(run_id, record.model_dump_json(indent=2), "training_record.json")
@@ -261,7 +280,7 @@ def log_backtest(run_id: str | None, metrics: Metrics) -> None:
     if _tracking.client is None or run_id is None:
         return
     defined = {f"test_{name}": float(value) for name, value in metrics if value is not None}
-    with _without_mlflow_on_failure() as client:
+    with without_mlflow_on_failure() as client:
         _log_figures(client, run_id, (), defined, {})
 
 

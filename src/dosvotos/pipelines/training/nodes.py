@@ -19,7 +19,7 @@ from dosvotos.hashing import short
 from dosvotos.jsonfile import write_json
 from dosvotos.lineage.chain import check_contract, check_dataset, check_sessions, check_split
 from dosvotos.market.normalization import NormStats
-from dosvotos.mlflow_tracking import active_run_id
+from dosvotos.mlflow_process import active_run_id
 from dosvotos.pipelines.training.progress import training_progress
 from dosvotos.policy.bundle import Bundle
 from dosvotos.training.results import TrainingMetrics, TrainingResult, summarize_returns, training_metrics
