@@ -67,7 +67,8 @@ class LabelShift(NamedTuple):
     @property
     def nearest(self) -> np.ndarray:
         """Smallest shift of each block that puts it inside the session, in microseconds."""
-        return np.maximum(self.earliest, 0) + np.minimum(self.latest, 0)
+        nearest: np.ndarray = np.maximum(self.earliest, 0) + np.minimum(self.latest, 0)
+        return nearest
 
     @property
     def is_uniform(self) -> bool:
