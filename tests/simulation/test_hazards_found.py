@@ -65,6 +65,9 @@ def matches(event: Defect, findings: pd.DataFrame) -> pd.DataFrame:
     own = findings[findings["rule"].isin(FOUND_AS[event.hazard]) & (findings["subject"] == event.subject)]
     if event.hazard in TO_THE_MINUTE:
         return own[own["at"].between(event.first, event.last)]
+    if event.hazard == "missing_session":  # one report of a run of them, which a quarantined session joins
+        days_since = (event.first - own["at"]) / pd.Timedelta(days=1)
+        return own[(days_since >= 0) & (days_since <= own["value"] * 7 / 5 + 4)]
     if event.subject == "bars":
         first, last = (moment.tz_convert(BOGOTA).date() for moment in (event.first, event.last))
         return own[[first <= day <= last for day in own["at"].dt.tz_convert(BOGOTA).dt.date]]

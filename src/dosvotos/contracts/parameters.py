@@ -176,13 +176,14 @@ class SuccessCriteriaParams(Section):
 class LevelParams(Section):
     """How far bars may lie from what else is known of their pair; natural logs."""
 
-    session: Annotated[float, Field(gt=0.0, le=0.2)] = 0.06
+    session: Annotated[float, Field(gt=0.0, le=0.2)] = 0.07
     """A session's median close from the daily value of its day; over d days the square root of d times it."""
     median: Annotated[float, Field(gt=0.0, le=0.2)] = 0.025
     """The median of that distance, signed, over a delivery of five or more sessions."""
-    bar: Annotated[float, Field(gt=0.0, le=0.5)] = 0.12
-    """Any price of a bar from its session's median close; sessions from each other where no daily series
-    tells, times the square root of the days between."""
+    jump: Annotated[float, Field(gt=0.0, le=0.5)] = 0.12
+    """One session from the next where no daily series tells; over d days the square root of d times it."""
+    bar: Annotated[float, Field(gt=0.0, le=0.5)] = 0.20
+    """Any price of a bar from its session's median close."""
     max_wrong_share: Fraction = 0.34
     """Share of wrong sessions up to which they alone are quarantined; above it the delivery is refused."""
 

@@ -145,7 +145,7 @@ def _quarantine_bars(
     found = prices[violates][np.arange(len(farthest)), farthest]
     detail = [
         f"{_PRICES[column]} {price:.6g} is {price / middle:.4g} times its session's median close "
-        f"{middle:,.2f} ({name_mismatch(price, middle, limits.bar)}); at most {limits.bar:.0%} off is a move"
+        f"{middle:,.2f} ({name_mismatch(price, middle, limits.jump)}); at most {limits.bar:.0%} off is a move"
         for column, price, middle in zip(farthest, found, median[violates], strict=True)
     ]
     check.quarantine(OFF_LEVEL, violates, detail)
@@ -156,6 +156,6 @@ def _describe(sessions: Sessions, verdict: Verdict, limits: LevelParams, index: 
     limit = np.expm1(verdict.limit[index])
     return (
         f"median close {price:.6g} is {price / reference:.4g} times {verdict.against[index]} "
-        f"{reference:,.2f} ({name_mismatch(price, reference, max(limit, limits.bar))}); at most "
+        f"{reference:,.2f} ({name_mismatch(price, reference, max(limit, limits.jump))}); at most "
         f"{limit:.1%} off is the same pair and unit (quality_thresholds.bars.level)"
     )

@@ -94,7 +94,7 @@ def judge_sessions(sessions: Sessions, witnesses: Witnesses, limits: LevelParams
     by_spot = _compare(sessions, witnesses.spot, SPOT_DAYS, limits)
     by_stored = _compare(sessions, witnesses.stored, STORED_DAYS, limits)
     accused = _spot_is_wrong(sessions, by_spot, by_stored, possible, limits)
-    comparable, too_far = np.isfinite(by_spot.reference), by_spot.limit > limits.bar
+    comparable, too_far = np.isfinite(by_spot.reference), by_spot.limit > limits.jump
     by_spot = by_spot.without(accused | (~by_spot.off & too_far))
     found = _compare_with_range(sessions, possible, (low, high))
     by_own = _compare_parts(sessions, possible, limits)
@@ -214,7 +214,7 @@ def _distance(sessions: Sessions, one: np.ndarray, other: np.ndarray) -> np.ndar
 def _jump_limit(sessions: Sessions, one: np.ndarray, other: np.ndarray, limits: LevelParams) -> np.ndarray:
     """Return the largest true step between sessions of one delivery, which grows with the days between."""
     n_days = np.abs((sessions.days[one] - sessions.days[other]).astype(float))
-    return np.asarray(limits.bar * np.sqrt(n_days))
+    return np.asarray(limits.jump * np.sqrt(n_days))
 
 
 def _none(sessions: Sessions) -> Comparison:
