@@ -7,15 +7,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from dosvotos.errors import LineageError
-from dosvotos.files import write_folder
+from dosvotos.errors import FileError, LineageError
+from dosvotos.files import read_regular_file, restore_folder, write_folder
 from dosvotos.hashing import canonical_json, digest_bytes, short
+from dosvotos.jsonfile import read_json
 
 MANIFEST: Final = "manifest.json"
 MAX_BYTES: Final = 200 * 1024 * 1024
 """Of one file."""
+MAX_MANIFEST_BYTES: Final = 1024 * 1024
 
 
 class _Entry(BaseModel):
@@ -48,8 +50,10 @@ def write_sealed(folder: Path, files: Mapping[str, bytes]) -> str:
         The manifest's hash.
     """
     manifest_hash, manifest = seal(files)
-    if not is_whole(folder, manifest_hash):
+    if not folder.exists():
         write_folder(folder, {**files, MANIFEST: manifest})
+    elif not is_whole(folder, manifest_hash):
+        restore_folder(folder, {**files, MANIFEST: manifest})
     return manifest_hash
 
 
@@ -68,12 +72,12 @@ def open_sealed(folder: Path, manifest_hash: str) -> dict[str, bytes]:
     Raises
     ------
     LineageError
-        Naming the file that is missing, added, altered or too large.
+        Naming the file that is missing, added, altered, too large or no regular file.
     """
-    content = read_sealed_file(folder / MANIFEST, manifest_hash)
+    content = read_sealed_file(folder / MANIFEST, manifest_hash, MAX_MANIFEST_BYTES)
     try:
-        manifest = _Manifest.model_validate_json(content)
-    except ValidationError as error:
+        manifest = _Manifest.model_validate(read_json(content))
+    except ValueError as error:
         raise LineageError(f"{folder / MANIFEST}: not a manifest of this version: {error}") from error
     present = {path.name for path in folder.iterdir()} - {MANIFEST}
     if missing := sorted(manifest.files.keys() - present):
@@ -92,17 +96,14 @@ def read_sealed_file(path: Path, digest: str, size: int = MAX_BYTES) -> bytes:
     Raises
     ------
     LineageError
-        Naming the file, the hash expected and the one found.
+        Naming the file, and what is wrong with it.
     """
     try:
-        with path.open("rb") as file:
-            content = file.read(size + 1)
-    except FileNotFoundError:
-        raise LineageError(f"{path}: missing; {_CURE}") from None
-    except OSError as error:
-        raise LineageError(f"{path}: cannot be read: {error.strerror}") from error
-    if len(content) > size:
-        raise LineageError(f"{path}: altered; {size:,} bytes expected, there are more; {_CURE}")
+        content = read_regular_file(path, size)
+    except FileError as error:
+        altered = path.exists() and path.is_file() and not path.is_symlink()
+        problem = f"{path}: altered; it is larger than {size:,} bytes" if altered else str(error)
+        raise LineageError(f"{problem}; {_CURE}") from error
     if (found := digest_bytes(content)) != digest:
         raise LineageError(
             f"{path}: altered; expected SHA-256 {short(digest)}, found {short(found)}; {_CURE}"

@@ -13,11 +13,12 @@ from dosvotos.database.registry import get_model
 from dosvotos.database.tables import instruments, model_registry, promotion_proposals
 from dosvotos.errors import BundleError, DecisionConflictError, DecisionError, DosVotosError, LineageError
 from dosvotos.lineage.vote import decide_verified, restore_dossiers, verify_proposal
+from dosvotos.live.production import open_production
 from dosvotos.promotion.agreement import records_in
 from dosvotos.promotion.decision import Vote, decide
 from dosvotos.promotion.dossier import Dossier, dossier_files, write_dossier
 from dosvotos.promotion.registration import STATUS_COLUMNS, proposal_columns
-from tests.proposal_fixtures import Desk
+from tests.proposal_fixtures import INSTRUMENT, Desk
 
 APPROVE = Vote("APPROVE", "bob", "the curve was read twice")
 
@@ -289,3 +290,26 @@ def test_every_column_but_those_of_votes_repeats_the_dossier(desk):
     dossier = Dossier.of(row)
     columns = proposal_columns(records_in(dossier), row.instrument, dossier.folder, row.dossier_hash)
     assert columns.keys() == set(columns_of(promotion_proposals)) - STATUS_COLUMNS
+
+
+@pytest.mark.parametrize("table", [model_registry, promotion_proposals])
+def test_the_production_model_is_served_only_while_its_rows_are_its_dossier(desk, table):
+    proposal_id = desk.propose_recomputable()
+    approve(desk, proposal_id)
+    assert open_production(desk.engine, INSTRUMENT).row.model_id == desk.proposal(proposal_id).model_id
+    with writing(desk.engine) as connection:
+        connection.execute(update(table).values(metrics={"sharpe_ratio": 99.0}))
+    with pytest.raises(LineageError, match=rf"{table.name}\.metrics.* the dossier says"):
+        open_production(desk.engine, INSTRUMENT)
+
+
+@SQLITE
+def test_without_its_dossier_the_production_model_is_not_served_until_l4_writes_it_again(desk):
+    proposal_id = desk.propose_recomputable()
+    approve(desk, proposal_id)
+    row = desk.proposal(proposal_id)
+    shutil.rmtree(row.report_folder)
+    with pytest.raises(LineageError, match="run the backtest and promotion pipelines again"):
+        open_production(desk.engine, INSTRUMENT)
+    assert restore_dossiers(desk.engine, row.model_id) == [Path(row.report_folder)]
+    assert open_production(desk.engine, INSTRUMENT) is not None

@@ -4,7 +4,6 @@ from datetime import UTC, datetime, timedelta
 
 import pandas as pd
 import pytest
-from dosvotos.promotion.report_files import read_report
 
 from dosvotos.contracts.experiment import ExperimentContract
 from dosvotos.database.connection import writing
@@ -12,6 +11,7 @@ from dosvotos.database.deliveries import Delivery, retract
 from dosvotos.database.market_data import StoredMarket
 from dosvotos.errors import DecisionError
 from dosvotos.promotion.decision import decide
+from dosvotos.promotion.dossier import read_report
 from dosvotos.promotion.retracted import built_on_retracted, production_warnings
 from tests.market_factory import INSTRUMENT, STORED_AT
 from tests.promotion.test_decision import Desk, now, untouched, vote

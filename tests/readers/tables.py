@@ -77,13 +77,13 @@ def packed(name: str, content: bytes) -> bytes:
     """A zip archive of one file."""
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as archive:
-        archive.writestr(name, content)
+        archive.writestr(zipfile.ZipInfo(name), content)
     return out.getvalue()
 
 
 def gzipped(content: bytes) -> bytes:
     """The content as gzip."""
-    return gzip.compress(content)
+    return gzip.compress(content, mtime=0)
 
 
 def read(path: Path) -> TimedRows:

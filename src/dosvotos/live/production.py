@@ -13,7 +13,9 @@ from dosvotos.database.registry import ProductionRows, production_rows
 from dosvotos.errors import LineageError
 from dosvotos.hashing import digest_json, short
 from dosvotos.policy.bundle import Bundle, open_bundle
+from dosvotos.promotion.agreement import model_difference, proposal_difference
 from dosvotos.promotion.audit import find_breaks, read_audit_log
+from dosvotos.promotion.dossier import Dossier
 
 logger = logging.getLogger(__name__)
 _IN_LINEAGE: Final = (
@@ -67,12 +69,30 @@ def open_production(engine: Engine, instrument: str) -> ProductionModel | None:
     for place, value, other_place, expected in _statements(model, head, vote, proposal, bundle):
         if value != expected:
             raise _refusal(instrument, f"{place} is {value}, {other_place} says {expected}")
-    if proposal._mapping.get("dossier_hash") is None:
+    if proposal.dossier_hash is not None:
+        _check_dossier(engine, model, proposal)
+    else:
         logger.warning(
             "%s was approved before dossiers existed; bundle, registry, head row and vote agree and it is "
             "served on", model.model_id,
         )  # fmt: skip
     return ProductionModel(model, bundle, head.epoch)
+
+
+def _check_dossier(engine: Engine, model: Row[Any], proposal: Row[Any]) -> None:
+    """Compare the rows with the dossier that was voted on."""
+    dossier = Dossier.of(proposal)
+    with reading(engine) as connection:
+        differences = {
+            "promotion_proposals": proposal_difference(connection, proposal, dossier),
+            "model_registry": model_difference(model, dossier, voted=True),
+        }
+    for table, found in differences.items():
+        if found is not None:
+            raise _refusal(
+                model.instrument,
+                f"{table}.{found.field} is {found.recorded}, the dossier says {found.recomputed}",
+            )
 
 
 def _refusal(instrument: str, difference: str) -> LineageError:

@@ -4,10 +4,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Engine, Row, Update, update
+from sqlalchemy import Connection, Engine, Row, update
 
 from dosvotos.database.connection import writing
 from dosvotos.database.registry import (
+    change_one,
     expire_proposals,
     get_model,
     get_proposal,
@@ -188,21 +189,13 @@ def _set_stage(
     """Give the proposal's model its stage and its figures; a new production model replaces the old."""
     t, chosen = model_registry, model_registry.c.model_id == proposal.model_id
     if stage != "production":
-        _change_one(connection, update(t).where(chosen).values(stage=stage, **figures))
+        change_one(connection, update(t).where(chosen).values(stage=stage, **figures))
         return
     old = (t.c.instrument == proposal.instrument) & (t.c.stage == "production")
     connection.execute(update(t).where(old).values(stage="archived", archived_at=now))
-    _change_one(connection, update(t).where(chosen).values(stage=stage, promoted_at=now, **figures))
+    change_one(connection, update(t).where(chosen).values(stage=stage, promoted_at=now, **figures))
     head = update(instruments).where(instruments.c.instrument == proposal.instrument)
-    _change_one(connection, head.values(epoch=epoch, production_model_id=proposal.model_id))
-
-
-def _change_one(connection: Connection, statement: Update) -> None:
-    """Carry out an UPDATE that changes exactly one row."""
-    if (changed := connection.execute(statement).rowcount) != 1:
-        raise DecisionConflictError(
-            f"{statement.table}: one row to change, there were {changed}; nothing was decided"
-        )
+    change_one(connection, head.values(epoch=epoch, production_model_id=proposal.model_id))
 
 
 def _close(connection: Connection, proposal: Row[Any], vote: Vote, now: datetime) -> None:
@@ -213,4 +206,4 @@ def _close(connection: Connection, proposal: Row[Any], vote: Vote, now: datetime
         "approved_at": now if vote.decision == "APPROVE" else None,
     }
     t = promotion_proposals
-    _change_one(connection, update(t).where(t.c.id == proposal.id).values(values))
+    change_one(connection, update(t).where(t.c.id == proposal.id).values(values))
