@@ -13,7 +13,7 @@ from dosvotos.database.registry import get_model
 from dosvotos.database.tables import instruments, model_registry, promotion_proposals
 from dosvotos.errors import BundleError, DecisionConflictError, DecisionError, DosVotosError, LineageError
 from dosvotos.lineage.vote import decide_verified, restore_dossiers, verify_proposal
-from dosvotos.live.production import open_production
+from dosvotos.live.production import check_dossier, open_production
 from dosvotos.promotion.agreement import records_in
 from dosvotos.promotion.decision import Vote, decide
 from dosvotos.promotion.dossier import Dossier, dossier_files, write_dossier
@@ -300,7 +300,7 @@ def test_the_production_model_is_served_only_while_its_rows_are_its_dossier(desk
     with writing(desk.engine) as connection:
         connection.execute(update(table).values(metrics={"sharpe_ratio": 99.0}))
     with pytest.raises(LineageError, match=rf"{table.name}\.metrics.* the dossier says"):
-        open_production(desk.engine, INSTRUMENT)
+        check_dossier(desk.engine, open_production(desk.engine, INSTRUMENT))
 
 
 @SQLITE
@@ -309,7 +309,8 @@ def test_without_its_dossier_the_production_model_is_not_served_until_l4_writes_
     approve(desk, proposal_id)
     row = desk.proposal(proposal_id)
     shutil.rmtree(row.report_folder)
+    production = open_production(desk.engine, INSTRUMENT)
     with pytest.raises(LineageError, match="run the backtest and promotion pipelines again"):
-        open_production(desk.engine, INSTRUMENT)
+        check_dossier(desk.engine, production)
     assert restore_dossiers(desk.engine, row.model_id) == [Path(row.report_folder)]
-    assert open_production(desk.engine, INSTRUMENT) is not None
+    check_dossier(desk.engine, production)

@@ -30,6 +30,8 @@ class ProductionModel(NamedTuple):
     """Its line in the registry."""
     bundle: Bundle
     epoch: int
+    proposal: Row[Any]
+    """Which its approval was about."""
 
 
 class Statement(NamedTuple):
@@ -69,18 +71,28 @@ def open_production(engine: Engine, instrument: str) -> ProductionModel | None:
     for place, value, other_place, expected in _statements(model, head, vote, proposal, bundle):
         if value != expected:
             raise _refusal(instrument, f"{place} is {value}, {other_place} says {expected}")
-    if proposal.dossier_hash is not None:
-        _check_dossier(engine, model, proposal)
-    else:
+    if proposal.dossier_hash is None:
         logger.warning(
             "%s was approved before dossiers existed; bundle, registry, head row and vote agree and it is "
             "served on", model.model_id,
         )  # fmt: skip
-    return ProductionModel(model, bundle, head.epoch)
+    return ProductionModel(model, bundle, head.epoch, proposal)
 
 
-def _check_dossier(engine: Engine, model: Row[Any], proposal: Row[Any]) -> None:
-    """Compare the rows with the dossier that was voted on."""
+def check_dossier(engine: Engine, production: ProductionModel) -> None:
+    """Refuse to serve a model whose rows are not what the dossier says that was voted on.
+
+    Models approved before dossiers existed have none. L4 does not ask for this: it writes a damaged dossier
+    again.
+
+    Raises
+    ------
+    LineageError
+        Naming the column with both values, or the file that is missing or altered.
+    """
+    model, proposal = production.row, production.proposal
+    if proposal.dossier_hash is None:
+        return
     dossier = Dossier.of(proposal)
     with reading(engine) as connection:
         differences = {

@@ -7,7 +7,7 @@ from dosvotos.contracts.parameters import Parameters
 from dosvotos.contracts.records import InferenceRecord
 from dosvotos.database.market_data import BarTable, MacroTables
 from dosvotos.errors import DosVotosError
-from dosvotos.live.production import ProductionModel
+from dosvotos.live.production import ProductionModel, check_dossier
 from dosvotos.live.signals import SignalTable
 from dosvotos.live.state import MarketView, catch_up
 from dosvotos.live.tick import LiveFeatures, ServedModel, decide_tick, live_features
@@ -32,7 +32,8 @@ def infer_signal(
         raise DosVotosError(
             f"{signals.instrument} has no production model yet; approve a proposal first (make app)"
         )
-    row, bundle, epoch = production
+    check_dossier(signals.engine, production)
+    row, bundle, epoch, _ = production
     record = decide_tick(
         features,
         ServedModel(row.model_id, bundle.policy.model_hash, epoch, bundle.policy),
