@@ -12,7 +12,15 @@ from kedro.framework.cli import cli as kedro_cli
 from kedro.framework.project import LOGGING
 
 from dosvotos.config_loader import StrictConfigLoader
-from dosvotos.hooks import Context, FreshnessHooks, MlflowHooks, ParameterHooks, RunHooks, guard_runs
+from dosvotos.hooks import (
+    Context,
+    FreshnessHooks,
+    MlflowHooks,
+    ParameterHooks,
+    RunHooks,
+    TrainingHooks,
+    guard_runs,
+)
 from dosvotos.project import find_root
 
 _VIZ_HOOKS = ("kedro-dataset-stats", "pipeline-run-hook")
@@ -42,7 +50,7 @@ _configure_logging()
 
 CONTEXT_CLASS = Context
 _RUN_HOOKS = RunHooks()
-HOOKS = (ParameterHooks(), _RUN_HOOKS, MlflowHooks(), FreshnessHooks(), *_plugins_left_out())
+HOOKS = (ParameterHooks(), _RUN_HOOKS, MlflowHooks(), TrainingHooks(), FreshnessHooks(), *_plugins_left_out())
 guard_runs(_RUN_HOOKS)
 
 CONFIG_LOADER_CLASS = StrictConfigLoader
