@@ -30,6 +30,7 @@ from dosvotos.mlflow_tracking import MlflowSettings
 from dosvotos.promotion.floors import refuse_looser
 from dosvotos.promotion.gate_policy import packaged_policy
 from dosvotos.promotion.retracted import production_warnings
+from dosvotos.training.seeds import dismiss_workers, prepare_workers
 
 logger = logging.getLogger(__name__)
 
@@ -160,6 +161,21 @@ class MlflowHooks:
         mlflow_process.close_run("FINISHED")
 
 
+class TrainingHooks:
+    """Has a training's processes load torch while the layers before it work."""
+
+    @hook_impl
+    def before_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
+        """Start them, if there is a training to come."""
+        if any(node.name == "train_policy" for node in pipeline.nodes):
+            prepare_workers(len(catalog.load("experiment_parameters").training.seeds))
+
+    @hook_impl
+    def after_pipeline_run(self) -> None:
+        """End those that no training has taken."""
+        dismiss_workers()
+
+
 class FreshnessHooks:
     """Ends a run whose L0 finished with live data or files that are too old, after all of it is stored."""
 
@@ -208,6 +224,7 @@ def _guarded(run: Callable[..., Any], run_hooks: RunHooks) -> Callable[..., Any]
             try:
                 mlflow_process.close_run("FAILED" if isinstance(error, Exception) else "KILLED")
             finally:  # a second Ctrl-C, while MLflow is waited for, leaves no lock behind
+                dismiss_workers()
                 run_hooks.after_pipeline_run()
             raise
 
