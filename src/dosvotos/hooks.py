@@ -8,6 +8,7 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
+import click
 from filelock import FileLock, Timeout
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
@@ -153,8 +154,12 @@ class TrainingHooks:
 
     @hook_impl
     def before_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
-        """Start them, if there is a training to come."""
-        if any(node.name == "train_policy" for node in pipeline.nodes):
+        """Start them, if there is a training to come.
+
+        Under a command alone: they import the main module, and a script might run its session once more.
+        """
+        is_command = click.get_current_context(silent=True) is not None
+        if is_command and any(node.name == "train_policy" for node in pipeline.nodes):
             prepare_workers(len(catalog.load("experiment_parameters").training.seeds))
 
     @hook_impl

@@ -1,11 +1,14 @@
 """Bars and observations as features need them, as known at a moment."""
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
+
+import pandas as pd
 
 from dosvotos.contracts.parameters import Parameters
 from dosvotos.database.market_data import BarTable, MacroTables
 from dosvotos.errors import ContractError
 from dosvotos.hashing import combine, digest_frame
+from dosvotos.market.calendar import BOGOTA
 from dosvotos.market.dataset import select_bars, select_macro
 from dosvotos.market.features import MarketHistory
 
@@ -24,7 +27,8 @@ def stored_history(
     """
     if bars.feed != parameters.feed:
         raise ContractError(f"data: of feed {bars.feed}, but the contract's is {parameters.feed}")
-    known = select_bars(bars.as_of(moment), last)
+    midnight = pd.Timestamp(last + timedelta(days=1), tz=BOGOTA)
+    known = select_bars(bars.as_of(moment, before=midnight), last)
     return MarketHistory(known, select_macro(macro.as_of(moment), known, parameters.macro_variables))
 
 

@@ -86,6 +86,7 @@ def render_quality(
     findings: pd.DataFrame,
     variables: Mapping[str, MacroVariable],
     as_of: pd.Timestamp,
+    summary: pd.DataFrame | None = None,
 ) -> str:
     """Draw what is stored and what was found at one moment.
 
@@ -93,8 +94,11 @@ def render_quality(
     ----------
     bars, observations, findings, variables, as_of
         As for `summary_table`; findings also with rule, at, value, source and detail.
+    summary : DataFrame, optional
+        What `summary_table` returned for them, where that was asked already.
     """
-    summary = summary_table(bars, observations, findings, variables, as_of)
+    if summary is None:
+        summary = summary_table(bars, observations, findings, variables, as_of)
     overdue = summary[(summary["priority"] == "HIGH") & (summary["state"] != FRESH)]
     lines = sparklines(bars, known_values(observations, as_of), variables, as_of)
     ranked = summary.sort_values("priority", key=lambda names: names.map(_PRIORITIES.index), kind="stable")

@@ -151,7 +151,8 @@ def report_quality(
 
     now = pd.Timestamp(fetched.fetched_at)
     market = bar_table.as_of(now), macro_tables.as_of(now), quarantine.as_of(now)
-    return render_quality(*market, macro.variables, now), summary_table(*market, macro.variables, now)
+    summary = summary_table(*market, macro.variables, now)
+    return render_quality(*market, macro.variables, now, summary), summary
 
 
 def seal_acquisition(
