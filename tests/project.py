@@ -19,7 +19,6 @@ from kedro.runner import AbstractRunner
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from sqlalchemy import Engine
 
-import dosvotos.training.ppo  # noqa: F401  (with torch loaded, a run trains in this process and starts no other)
 from dosvotos.database.connection import open_database
 from tests.conftest import AS_OF, ROOT
 

@@ -6,10 +6,13 @@ from contextlib import ExitStack, chdir
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from functools import cached_property, wraps
+from importlib import import_module
 from inspect import signature
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
+import click
 from filelock import FileLock, Timeout
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
@@ -162,13 +165,26 @@ class MlflowHooks:
 
 
 class TrainingHooks:
-    """Has a training's processes load torch while the layers before it work."""
+    """Has torch loaded while the layers before a training work, and arch while it goes on."""
+
+    _assesses_evidence = False
 
     @hook_impl
     def before_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
-        """Start them, if there is a training to come."""
-        if any(node.name == "train_policy" for node in pipeline.nodes):
+        """Start them, if there is a training to come.
+
+        Under a command alone: they import the main module, and a script might run its session once more.
+        """
+        names = {node.name for node in pipeline.nodes}
+        self._assesses_evidence = "assess_evidence" in names
+        if "train_policy" in names and click.get_current_context(silent=True) is not None:
             prepare_workers(len(catalog.load("experiment_parameters").training.seeds))
+
+    @hook_impl
+    def before_node_run(self, node: Node) -> None:
+        """Load what L4 needs, while this process waits for those that train."""
+        if node.name == "train_policy" and self._assesses_evidence:
+            Thread(target=import_module, args=["arch.bootstrap"], daemon=True).start()
 
     @hook_impl
     def after_pipeline_run(self) -> None:
