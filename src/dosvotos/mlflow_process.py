@@ -8,7 +8,6 @@ run goes on.
 import gc
 import logging
 import os
-import pickle
 import subprocess
 import sys
 import tempfile
@@ -19,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, BinaryIO, Final, NamedTuple
 
-from dosvotos import mlflow_tracking
+from dosvotos import mlflow_tracking, own_process
 
 PATIENCE_SECONDS: Final = 60.0
 """How long a run waits for an answer before it goes on without MLflow."""
@@ -100,8 +99,8 @@ def _call(
     if requests.closed:
         return None
     try:
-        _send(requests, (work, arguments))
-        while isinstance(reply := pickle.load(replies), _LogLine):
+        own_process.send(requests, (work, arguments))
+        while isinstance(reply := own_process.receive(replies), _LogLine):
             logging.getLogger(reply.logger).log(reply.level, "%s", reply.text)
     except Exception as error:
         why = "its process died" if isinstance(error, EOFError | BrokenPipeError) else error
@@ -133,11 +132,6 @@ def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
     return pipe
 
 
-def _send(pipe: IO[bytes], message: Any) -> None:
-    pipe.write(pickle.dumps(message))
-    pipe.flush()
-
-
 # ---- in MLflow's process
 
 
@@ -152,7 +146,7 @@ class _Replies(logging.Handler):
         """Send one message, whole."""
         self.acquire()
         try:
-            _send(self._pipe, message)
+            own_process.send(self._pipe, message)
         finally:
             self.release()
 
@@ -167,9 +161,9 @@ def serve(pipe: int) -> None:
     logging.basicConfig(handlers=[replies], force=True)  # in the place of Kedro's own
     logging.disable(logging.NOTSET)
     logging.captureWarnings(True)
-    with suppress(EOFError, BrokenPipeError, pickle.UnpicklingError):
+    with suppress(BrokenPipeError, *own_process.UNREADABLE):
         while True:
-            work, arguments = pickle.load(requests)
+            work, arguments = own_process.receive(requests)
             result = None
             with mlflow_tracking.without_mlflow_on_failure():
                 result = work(*arguments)
