@@ -84,7 +84,8 @@ def break_even_bps(tape: Tape, targets: np.ndarray, capital: float, financed: bo
     Notes
     -----
     The root of the net total return, not of the Sharpe ratio: a higher cost always lowers the former, each
-    trade's factor being linear in it, so there is one root. Who is ruined has lost all.
+    trade's factor being linear in it, so there is one root. A ruined account counts as a loss of everything:
+    ruin comes at every higher cost too, and what it leaves does not fall with the cost.
     """
 
     def gain(cost: float) -> float:
