@@ -13,9 +13,8 @@ from dosvotos.database.registry import ProductionRows, production_rows
 from dosvotos.errors import LineageError
 from dosvotos.hashing import digest_json, short
 from dosvotos.policy.bundle import Bundle, open_bundle
-from dosvotos.promotion.agreement import model_difference, proposal_difference
+from dosvotos.promotion.agreement import expected_rows, model_difference, proposal_difference
 from dosvotos.promotion.audit import find_breaks, read_audit_log
-from dosvotos.promotion.dossier import Dossier
 
 logger = logging.getLogger(__name__)
 _IN_LINEAGE: Final = (
@@ -93,11 +92,11 @@ def check_dossier(engine: Engine, production: ProductionModel) -> None:
     model, proposal = production.row, production.proposal
     if proposal.dossier_hash is None:
         return
-    dossier = Dossier.of(proposal)
+    expected = expected_rows(proposal)
     with reading(engine) as connection:
         differences = {
-            "promotion_proposals": proposal_difference(connection, proposal, dossier),
-            "model_registry": model_difference(model, dossier, voted=True),
+            "promotion_proposals": proposal_difference(connection, proposal, expected),
+            "model_registry": model_difference(model, expected, voted=True),
         }
     for table, found in differences.items():
         if found is not None:

@@ -1,6 +1,6 @@
 """Whether the rows of the database say what the dossier says, and what the votes made of a proposal."""
 
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, Row, select
 
@@ -27,6 +27,19 @@ _STATUS_OF: Final = {
 }  # fmt: skip
 _OF_THE_VOTE: Final = frozenset({"metrics", "lineage"})
 """Columns of a model that the approval writes; before it they are those of its first proposal."""
+
+
+class ExpectedRows(NamedTuple):
+    """A proposal's dossier, and the rows that must repeat it."""
+
+    dossier: Dossier
+    proposal: dict[str, Any]
+    model: dict[str, Any]
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        """The columns of the model that an approval writes."""
+        return {name: self.model[name] for name in sorted(_OF_THE_VOTE)}
 
 
 def records_in(dossier: Dossier) -> DossierRecords:
@@ -62,45 +75,52 @@ def instrument_of(contract: ExperimentContract) -> str:
     return contract.parameters.experiment.instrument
 
 
-def proposal_difference(connection: Connection, row: Row[Any], dossier: Dossier) -> Difference | None:
-    """Find the first column of a proposal that is not its dossier's; `recorded` is the row's."""
-    if dossier.dossier_hash is None:
+def expected_rows(proposal: Row[Any]) -> ExpectedRows:
+    """Read a proposal's dossier, and write the rows as it would have them.
+
+    Raises
+    ------
+    LineageError
+        If a file of the dossier is missing or altered, or the proposal was made before dossiers.
+    """
+    if proposal.dossier_hash is None:
         raise LineageError(
-            f"proposal {row.id}: made before dossiers; it can be read, and approved only after the backtest "
-            "and promotion pipelines ran again"
+            f"proposal {proposal.id}: made before dossiers; it can be read, and approved only after the "
+            "backtest and promotion pipelines ran again"
         )
-    instrument = instrument_of(dossier.read(ExperimentContract))
-    expected = proposal_columns(records_in(dossier), instrument, dossier.folder, dossier.dossier_hash)
+    dossier = Dossier.of(proposal)
+    new = proposal_in(dossier)
+    instrument = instrument_of(new.layers.contract)
+    return ExpectedRows(
+        dossier,
+        proposal_columns(records_in(dossier), instrument, dossier.folder, proposal.dossier_hash),
+        model_columns(new, instrument),
+    )
+
+
+def proposal_difference(connection: Connection, row: Row[Any], expected: ExpectedRows) -> Difference | None:
+    """Find the first column of a proposal that is not its dossier's; `recorded` is the row's."""
+    columns = dict(expected.proposal)
     if _is_made_again(connection, row):
-        expected["created_at"] = row.created_at
-    found = {name: getattr(row, name) for name in expected}
-    return first_difference(_json_like(found), _json_like(expected))
+        columns["created_at"] = row.created_at
+    found = {name: getattr(row, name) for name in columns}
+    return first_difference(_json_like(found), _json_like(columns))
 
 
-def model_difference(row: Row[Any], dossier: Dossier, voted: bool = False) -> Difference | None:
+def model_difference(row: Row[Any], expected: ExpectedRows, voted: bool = False) -> Difference | None:
     """Find the first column of a model's row that is not its dossier's; `recorded` is the row's.
 
     Parameters
     ----------
     row : row of model_registry
-    dossier : Dossier
-        Of the proposal in question.
+    expected : ExpectedRows
+        By the dossier of the proposal in question.
     voted : bool
         Whether that proposal was approved, so that its figures are the row's too.
     """
-    new = proposal_in(dossier)
-    expected = model_columns(new, instrument_of(new.layers.contract))
-    if not voted:
-        expected = {name: value for name, value in expected.items() if name not in _OF_THE_VOTE}
-    found = {name: getattr(row, name) for name in expected}
-    return first_difference(found, expected)
-
-
-def model_figures(dossier: Dossier) -> dict[str, Any]:
-    """Give the columns of a model that an approval writes, from the dossier that is approved."""
-    new = proposal_in(dossier)
-    columns = model_columns(new, instrument_of(new.layers.contract))
-    return {name: columns[name] for name in sorted(_OF_THE_VOTE)}
+    left_out = frozenset() if voted else _OF_THE_VOTE
+    columns = {name: value for name, value in expected.model.items() if name not in left_out}
+    return first_difference({name: getattr(row, name) for name in columns}, columns)
 
 
 def check_status(connection: Connection, row: Row[Any]) -> None:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Engine, Row, update
 
-from dosvotos.database.connection import writing
+from dosvotos.database.connection import reading, writing
 from dosvotos.database.registry import (
     change_one,
     expire_proposals,
@@ -20,10 +20,11 @@ from dosvotos.database.tables import instruments, model_registry, promotion_prop
 from dosvotos.errors import DecisionConflictError, DecisionError, LineageError
 from dosvotos.policy.bundle import open_bundle
 from dosvotos.promotion.agreement import (
+    ExpectedRows,
     check_head,
     check_status,
+    expected_rows,
     model_difference,
-    model_figures,
     proposal_difference,
 )
 from dosvotos.promotion.audit import append_audit_row
@@ -76,8 +77,12 @@ def decide(engine: Engine, proposal_id: int, vote: Vote, now: datetime) -> Decis
     check_reason(vote.decision, vote.notes)
     with writing(engine) as connection:
         expire_proposals(connection, now)
+    with reading(engine) as connection:
+        proposal = get_proposal(connection, proposal_id)
+        check_vote(connection, proposal, vote, now)
+    expected = expected_rows(proposal) if vote.decision == "APPROVE" else None
     with writing(engine) as connection:
-        return _carry_out(connection, proposal_id, vote, now)
+        return _carry_out(connection, proposal_id, vote, expected, now)
 
 
 def check_vote(connection: Connection, proposal: Row[Any], vote: Vote, now: datetime) -> None:
@@ -97,20 +102,22 @@ def check_vote(connection: Connection, proposal: Row[Any], vote: Vote, now: date
         _check_policy(connection, proposal)
 
 
-def _carry_out(connection: Connection, proposal_id: int, vote: Vote, now: datetime) -> DecisionResult:
+def _carry_out(
+    connection: Connection, proposal_id: int, vote: Vote, expected: ExpectedRows | None, now: datetime
+) -> DecisionResult:
     head = lock_instrument(connection, get_proposal(connection, proposal_id).instrument)
     proposal = get_proposal(connection, proposal_id)
     model = get_model(connection, proposal.model_id)
     production = production_model(connection, proposal.instrument)
-    stage, epoch, approves = model.stage, head.epoch, vote.decision == "APPROVE"
+    stage, epoch = model.stage, head.epoch
     check_vote(connection, proposal, vote, now)
-    if approves:
+    if expected is not None:
         check_head(head, production)
         refuse_retracted_data(connection, proposal)
-        dossier = _check_sealed(connection, proposal, model)
+        _check_sealed(connection, proposal, model, expected)
         stage = "production" if vote.promote_to_production else "shadow"
         epoch += stage == "production"
-        _set_stage(connection, proposal, model_figures(dossier), stage, epoch, now)
+        _set_stage(connection, proposal, expected.figures, stage, epoch, now)
     _close(connection, proposal, vote, now)
     entry = {
         "action": vote.decision,
@@ -120,27 +127,28 @@ def _carry_out(connection: Connection, proposal_id: int, vote: Vote, now: dateti
         "notes": vote.notes,
         "previous_production_model": production.model_id if production else None,
         "new_stage": stage,
-        "self_approved": approves and same_person(vote.reviewer, model.trained_by),
+        "self_approved": expected is not None and same_person(vote.reviewer, model.trained_by),
         "epoch": epoch,
     }
     append_audit_row(connection, entry, now)
     return DecisionResult(model.model_id, stage, _STATUSES[vote.decision])
 
 
-def _check_sealed(connection: Connection, proposal: Row[Any], model: Row[Any]) -> Dossier:
-    """Open dossier and bundle by their hashes, and compare the rows with what was voted on."""
-    dossier = Dossier.of(proposal)
+def _check_sealed(
+    connection: Connection, proposal: Row[Any], model: Row[Any], expected: ExpectedRows
+) -> None:
+    """Hash dossier and bundle again, and compare the rows with what was voted on."""
     for table, found in (
-        ("promotion_proposals", proposal_difference(connection, proposal, dossier)),
-        ("model_registry", model_difference(model, dossier)),
+        ("promotion_proposals", proposal_difference(connection, proposal, expected)),
+        ("model_registry", model_difference(model, expected)),
     ):
         if found is not None:
             raise LineageError(
                 f"proposal {proposal.id}: {table}.{found.field} is {found.recorded}, in the dossier "
                 f"{found.recomputed}; it was altered and cannot be approved"
             )
+    Dossier.of(proposal)
     open_bundle(Path(model.model_path), model.manifest_hash)
-    return dossier
 
 
 def _check_open(proposal: Row[Any], now: datetime) -> None:
