@@ -240,7 +240,7 @@ def test_a_link_broken_after_the_backtest_is_a_reject_until_it_holds_again(proje
         path.write_bytes(original)
     row = proposals(project)[0]
     text = row.criteria_results["lineage"]
-    assert text.startswith("FAIL (dataset record: acquisition_hash is 000000000000, the stored rows")
+    assert text.startswith("FAIL (dataset record: acquisition_hash is 000000000000, the stored bars and")
     assert row.recommendation == "REJECT"
     assert text.removeprefix("FAIL (").removesuffix(")") in row.reason
     project.run("smoke", "promotion")

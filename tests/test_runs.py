@@ -79,10 +79,18 @@ def test_pipelines_without_a_training_open_no_mlflow_run(project):
     assert runs(project) == {}
 
 
+def interrupted(process: subprocess.Popen[bytes]) -> int:
+    """Press Ctrl-C, as often as it takes: a compiler's callback may swallow one."""
+    for _ in range(12):
+        process.send_signal(signal.SIGINT)
+        with suppress(subprocess.TimeoutExpired):
+            return process.wait(5)
+    return process.wait(0)
+
+
 def test_a_training_stopped_by_ctrl_c_releases_its_lock_and_is_killed_in_mlflow(project):
     process = training_under_way(project)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(60) != 0
+    assert interrupted(process) != 0
     assert list(runs(project).values()) == ["KILLED"]
     assert not (project.root / LOCKS / "smoke.mlflow").exists()
 

@@ -101,14 +101,20 @@ def read_sealed_file(path: Path, digest: str, size: int = MAX_BYTES) -> bytes:
     try:
         content = read_regular_file(path, size)
     except FileError as error:
-        altered = path.exists() and path.is_file() and not path.is_symlink()
-        problem = f"{path}: altered; it is larger than {size:,} bytes" if altered else str(error)
-        raise LineageError(f"{problem}; {_CURE}") from error
+        raise LineageError(f"{_problem(path, size, error)}; {_CURE}") from error
     if (found := digest_bytes(content)) != digest:
         raise LineageError(
             f"{path}: altered; expected SHA-256 {short(digest)}, found {short(found)}; {_CURE}"
         )
     return content
+
+
+def _problem(path: Path, size: int, error: FileError) -> str:
+    if not path.exists():
+        return f"{path}: missing"
+    if path.is_file() and not path.is_symlink():
+        return f"{path}: altered; it is larger than {size:,} bytes"
+    return str(error)
 
 
 _CURE: Final = "run the backtest and promotion pipelines again"

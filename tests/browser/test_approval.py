@@ -88,7 +88,7 @@ def test_a_person_approves_and_the_model_is_in_production(open_page: Any, desk: 
     expect(page.get_by_text("Approve this model to production?")).to_be_visible()
     assert desk.votes() == []
     page.get_by_role("button", name="Yes, approve").click()
-    expect(page.get_by_text("Approved. The model is in production.")).to_be_visible()
+    expect(page.get_by_text("Approved. The model is in production.")).to_be_visible(timeout=30_000)
     expect(page.get_by_text(HOSTILE)).to_have_count(1)  # also while the page is drawn anew
     expect(page.get_by_text(HOSTILE)).to_be_visible()
     expect(page.get_by_role("link", name="Proposals", exact=True)).to_be_visible()

@@ -48,6 +48,9 @@ def copy_rows(source: Engine, target: Engine, *tables: str) -> None:
             for row in one.execute(select(metadata.tables[name])):
                 known = {column.name: row._mapping[column.name] for column in older.tables[name].columns}
                 other.execute(insert(older.tables[name]).values(known))
+            if target.dialect.name == "postgresql" and "id" in older.tables[name].columns:
+                sequence = f"SELECT setval(pg_get_serial_sequence('{name}', 'id'), max(id)) FROM {name}"
+                other.exec_driver_sql(sequence)
 
 
 def test_a_proposal_made_before_dossiers_is_read_and_not_approved(desk):

@@ -36,7 +36,7 @@ def as_it_says(engine: Engine, proposal: Any) -> lineage_vote.Verification:
 
 
 @pytest.fixture
-def recomputing(monkeypatch: pytest.MonkeyPatch) -> None:
+def recomputing(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """Compute a proposal again before it is approved, as the app does."""
     monkeypatch.setattr(lineage_vote, "verify_proposal", VERIFY)
 

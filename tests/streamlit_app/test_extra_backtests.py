@@ -80,7 +80,7 @@ def test_unknown_and_closed_ones_are_problems(client, desk: Desk):
 def test_an_altered_result_is_not_shown(client, desk: Desk):
     ask(client, desk.propose())
     work(desk)
-    (path,) = desk.root.glob("data/08_reporting/*/*/extra/*.json")
+    (path,) = desk.root.glob("data/08_reporting/*/*/extra/*/backtest_*.json")
     path.write_bytes(path.read_bytes() + b" ")
     found = client.get("/api/backtests/1").json()
     assert found["backtest_results"] is None and "altered" in found["trouble"]
