@@ -35,11 +35,11 @@ def run(*arguments: str) -> Result:
 
 def test_a_delivery_is_listed_with_its_rows_and_after_its_retraction_with_the_reason(engine):
     shown = run("list").output
-    assert "/data/in/usd" in shown and "3 usdcop_m5_ohlcv" in shown and "stands" in shown
+    assert "/data/in/usd" in shown and "3 bars" in shown and "stands" in shown
     assert "before deliveries" in shown
     done = run("retract", "1", "--reason", REASON)
     assert done.exit_code == 0, done.output
-    assert done.output == "delivery 1 retracted by 2: 3 of usdcop_m5_ohlcv are seen no more\n"
+    assert done.output == "delivery 1 retracted by 2: 3 bars are seen no more\n"
     shown = run("list").output
     assert "retracted by 2" in shown and f"retracts 1: {REASON}" in shown
     assert BarTable(engine, "USD/COP", "market").frame().empty

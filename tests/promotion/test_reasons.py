@@ -26,6 +26,7 @@ FIGURES = {
     "seeds": {"positive": 2, "seeds": 5, "needed": 0.6},
     "uncovered": {"uncovered": 11, "sessions": 100, "features": ["vix_z", "embi_z"]},
     "rejected_before": {"proposal": 3, "date": "2026-08-03", "reviewer": "ana"},
+    "retracted_data": {"delivery": 7, "source": "files", "date": "2026-08-03", "said": "a wrong {pair}"},
     "loosened": {"limits": {"min_sharpe": [0.3, 0.5], "improvement_threshold": [0.0, 0.05]}},
     "older_bundles": OLDER,
     "older_contracts": OLDER,

@@ -98,7 +98,10 @@ def test_it_holds_all_that_a_validator_asks_for(desk, proposal_id):
     tree = read_records(desk.engine, proposal_id)
     for record, parts in {
         "results.metrics": tree["results"]["metrics"].keys() - {"ruined"},
-        "promotion_proposals.criteria_results": tree["promotion_proposals"]["criteria_results"],
+        **{
+            f"promotion_proposals.criteria.{n}": ("verdict", "found", "needed", "floor")
+            for n, _ in enumerate(tree["promotion_proposals"]["criteria_results"])
+        },
     }.items():
         assert {f"{record}.{part}" for part in parts} <= named
     assert {"promotion_proposals.evidence.looks", "approval_audit_log.0.notes"} <= named

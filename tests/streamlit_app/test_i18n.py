@@ -66,5 +66,5 @@ def test_a_missing_key_is_an_error_and_a_name_from_data_is_not():
     t = Translator("es")
     with pytest.raises(KeyError, match=r"review\.nonsense"):
         t("review.nonsense")
-    assert t.label("criterion", "a_new_one") == "a_new_one"
-    assert t.label("criterion", "lineage") == "Linaje intacto"
+    assert t.label("decision", "A_NEW_ONE") == "A_NEW_ONE"
+    assert t.label("decision", "APPROVE") == "Aprobó"

@@ -308,9 +308,9 @@ def test_a_limit_below_the_house_s_shows_both_values(open_page, desk: Desk, lang
     loosened = Reason(code="loosened", figures={"limits": {"min_sharpe": [0.3, 0.5]}})
     changes = {"criteria": [criterion | {"floor": 0.5}], "reasons": [loosened.model_dump()]}
     proposal_id = desk.propose(recommendation="REVIEW", **changes)
-    at, t = open_page("review", language, proposal_id), Translator(language)
-    house = "0.50" if language == "en" else "0,50"
-    assert f"> {house.replace('5', '3')} · {t('criterion.floor', floor=house)}" in said(at)
+    at = open_page("review", language, proposal_id)
+    house, limit = ("0.50", "house's limit") if language == "en" else ("0,50", "límite de la casa")
+    assert f"> {house.replace('5', '3')} · {limit}: {house}" in said(at)
     assert sentence(loosened, language) in said(at)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+from dosvotos.contracts.quality_thresholds import SuccessCriteriaParams
 from dosvotos.formats import Formats, Language
 from dosvotos.promotion.criteria import LIMITED, CriterionResult, name_links
 from dosvotos.promotion.reasons import write_criterion
@@ -104,4 +105,6 @@ def _figures(criterion: CriterionResult, language: Language) -> str:
 def _written(criterion: CriterionResult, found: float, needed: float, language: Language) -> tuple[str, str]:
     """Write two figures of a criterion, so that different ones read differently."""
     limit = next((limit for limit, of in LIMITED.items() if of == criterion.name), criterion.name)
+    if limit not in SuccessCriteriaParams.model_fields:
+        return Formats(language).distinct(found, needed)
     return write_criterion(limit, found, needed, Formats(language))

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 from dosvotos.formats import MISSING, Formats, Language
 from dosvotos.hashing import short
 from dosvotos.promotion.evidence import Evidence
-from dosvotos.promotion.luck import LEAST_LAST_THIRD, Questions
+from dosvotos.promotion.luck import LEAST_LAST_THIRD, LEAST_LEVEL, Questions
 from dosvotos.promotion.reasons import write_p_value
 
 _Texts = dict[Language, str]
@@ -62,6 +62,10 @@ _TEXTS: Final[dict[str, _Texts]] = {
         "en": "{found}; at most {level} is tolerated at this look",
         "es": "{found}; en esta mirada se tolera a lo sumo {level}",
     },
+    "none_passes": {
+        "en": "none after so many looks: a person judges; {sharpe} would meet the level",
+        "es": "ninguno tras tantas miradas: juzga una persona; {sharpe} cumpliría el nivel",
+    },
     "last_third": {
         "en": "{share}; below {needed} it has stopped trading",
         "es": "{share}; por debajo de {needed}, dejó de operar",
@@ -114,7 +118,7 @@ def luck_rows(evidence: Evidence, language: Language = "en") -> list[EvidenceRow
         "looks": writer.looks,
         "models": lambda: writer.count(evidence.models),
         "p_value": writer.p_value,
-        "passing_sharpe": lambda: writer.formats.number(evidence.passing_sharpe),
+        "passing_sharpe": writer.passing_sharpe,
         "psr": lambda: writer.chance(evidence.psr),
         "hac_psr": lambda: writer.chance(evidence.hac_psr),
         "deflated_sharpe": lambda: writer.formats.chance(evidence.deflated_sharpe),
@@ -180,6 +184,10 @@ class _Writer(NamedTuple):
     def p_value(self) -> str:
         found, level = write_p_value(self.evidence.p_value, self.evidence.level, self.formats)
         return self.text("p_value", found=found, level=level)
+
+    def passing_sharpe(self) -> str:
+        shown = self.formats.number(self.evidence.passing_sharpe)
+        return shown if self.evidence.level >= LEAST_LEVEL else self.text("none_passes", sharpe=shown)
 
     def chance(self, probability: float | None) -> str:
         traded, sessions = map(self.count, (self.evidence.sessions_traded, self.evidence.sessions))

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pandas as pd
+from rich.table import Table
 
 from dosvotos.console import open_console, plain_table
 from dosvotos.contracts.records import AcquisitionRecord, BarState, SeriesState
@@ -11,22 +12,23 @@ from dosvotos.hashing import short
 from dosvotos.quality.changes import CHANGES
 
 _MINUTE = "%Y-%m-%d %H:%M"
+_COLUMNS = (
+    "variable", "source", "last observation", "published, UTC", "age, days", "rows", "new", "findings",
+)  # fmt: skip
+_NARROW = ("variable", "last observation", "age, days", "new")
+"""What a terminal narrower than `_WIDE` shows, so that no name is broken; findings follow as lines."""
+_WIDE = 124
 
 
 def print_acquisition(record: AcquisitionRecord, findings: pd.DataFrame) -> None:
     """Print one row for the bars and one a variable, then whatever was put aside or went wrong."""
     console = open_console()
-    table = plain_table(
-        "variable", "source", "last observation", "published, UTC", "age, days", "rows", "new", "findings",
-        title=f"L0 {record.instrument} from {record.source}, {record.extraction_timestamp:{_MINUTE}} UTC",
-    )  # fmt: skip
-    for column in table.columns[4:7]:
-        column.justify = "right"
-    table.add_row("bars", *_bar_cells(record.bars))
-    for series in record.series:
-        high = series.priority == "HIGH"
-        table.add_row(f"[bold]{series.variable}[/]" if high else series.variable, *_series_cells(series))
-    console.print(table)
+    rows, is_wide = _rows(record), console.width >= _WIDE
+    title = f"L0 {record.instrument} from {record.source}, {record.extraction_timestamp:{_MINUTE}} UTC"
+    console.print(_table(rows, title, _COLUMNS if is_wide else _NARROW))
+    for name, *_, found in rows:
+        if found and not is_wide:
+            console.print(f"{name}: {found}")
     for line in _finding_lines(findings):
         console.print(line, style="yellow", markup=False)
     for subject, notes in [("bars", record.bars.notes), *((s.variable, s.notes) for s in record.series)]:
@@ -35,6 +37,27 @@ def print_acquisition(record: AcquisitionRecord, findings: pd.DataFrame) -> None
     numbers = ", ".join(map(str, record.deliveries)) or "none"
     hashes = f"extraction {short(record.extraction_hash)}, source {short(record.source_hash)}"
     console.print(f"delivery {numbers}, {hashes}\n", style="dim")
+
+
+def _rows(record: AcquisitionRecord) -> list[list[str]]:
+    """Write the bars and each variable, in the order of `_COLUMNS`."""
+    rows = [["bars", *_bar_cells(record.bars)]]
+    for series in record.series:
+        name = f"[bold]{series.variable}[/]" if series.priority == "HIGH" else series.variable
+        rows.append([name, *_series_cells(series)])
+    return rows
+
+
+def _table(rows: list[list[str]], title: str, shown: tuple[str, ...]) -> Table:
+    table = plain_table(*shown, title=title)
+    for column in table.columns:
+        if column.header in ("age, days", "rows", "new"):
+            column.justify = "right"
+        column.no_wrap = column.header != "findings"
+    for row in rows:
+        cells = dict(zip(_COLUMNS, row, strict=True))
+        table.add_row(*(cells[name] for name in shown))
+    return table
 
 
 def describe_overdue(record: AcquisitionRecord) -> str:
