@@ -7,13 +7,15 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Engine, Row
 
+from dosvotos.contracts.experiment import ExperimentContract
 from dosvotos.contracts.features import FEATURE_ORDER_HASH
 from dosvotos.database.connection import reading
+from dosvotos.database.contracts import ContractRegistry
 from dosvotos.database.registry import ProductionRows, production_rows
 from dosvotos.errors import LineageError
 from dosvotos.hashing import digest_json, short
 from dosvotos.policy.bundle import Bundle, open_bundle
-from dosvotos.promotion.agreement import model_difference, proposal_difference
+from dosvotos.promotion.agreement import model_difference, proposal_difference, stage_difference
 from dosvotos.promotion.audit import find_breaks, read_audit_log
 from dosvotos.promotion.dossier import Dossier
 
@@ -95,11 +97,17 @@ def check_dossier(engine: Engine, production: ProductionModel) -> None:
         return
     dossier = Dossier.of(proposal)
     with reading(engine) as connection:
-        differences = {
-            "promotion_proposals": proposal_difference(connection, proposal, dossier),
-            "model_registry": model_difference(model, dossier, voted=True),
-        }
-    for table, found in differences.items():
+        differences = (
+            ("promotion_proposals", proposal_difference(connection, proposal, dossier)),
+            ("model_registry", model_difference(model, dossier, voted=True)),
+            ("model_registry", stage_difference(connection, model)),
+        )
+    contract = dossier.read(ExperimentContract)
+    if ContractRegistry(engine).registered(contract) != contract:
+        raise _refusal(
+            model.instrument, f"experiment_contracts has not the {contract.contract_id} of the dossier"
+        )
+    for table, found in differences:
         if found is not None:
             raise _refusal(
                 model.instrument,
@@ -134,6 +142,9 @@ def _statements(
     ending = model.model_id.rpartition("_")[2]
     if ending not in ids:
         yield Statement("model_registry.model_id's last digits", ending, "the model bundle", ids[0])
+    if proposal.dossier_hash is None:  # made before dossiers, when models were named by their weights
+        yield Statement("promotion_proposals.dossier_hash is None and model_id's last digits", ending,
+                        "the policy", ids[1])  # fmt: skip
     path = f"{model.model_path}/norm_stats.json"
     yield Statement("model_registry.norm_stats_path", model.norm_stats_path, "its model_path", path)
     yield from _of_proposal(model, vote, proposal)

@@ -18,6 +18,7 @@ from dosvotos.database.registry import (
 )
 from dosvotos.database.tables import instruments, model_registry, promotion_proposals
 from dosvotos.errors import DecisionConflictError, DecisionError, LineageError
+from dosvotos.hashing import short
 from dosvotos.policy.bundle import open_bundle
 from dosvotos.promotion.agreement import (
     check_head,
@@ -25,6 +26,7 @@ from dosvotos.promotion.agreement import (
     model_difference,
     model_figures,
     proposal_difference,
+    stage_difference,
 )
 from dosvotos.promotion.audit import append_audit_row
 from dosvotos.promotion.dossier import Dossier
@@ -61,8 +63,19 @@ class DecisionResult(NamedTuple):
     status: str
 
 
-def decide(engine: Engine, proposal_id: int, vote: Vote, now: datetime) -> DecisionResult:
+def decide(
+    engine: Engine, proposal_id: int, vote: Vote, now: datetime, verified: str | None = None
+) -> DecisionResult:
     """Carry out a person's vote.
+
+    Parameters
+    ----------
+    engine : Engine
+    proposal_id : int
+    vote : Vote
+    now : datetime, timezone-aware
+    verified : str or None
+        Hash of the dossier that was computed again before this approval; another one is refused.
 
     Raises
     ------
@@ -77,7 +90,7 @@ def decide(engine: Engine, proposal_id: int, vote: Vote, now: datetime) -> Decis
     with writing(engine) as connection:
         expire_proposals(connection, now)
     with writing(engine) as connection:
-        return _carry_out(connection, proposal_id, vote, now)
+        return _carry_out(connection, proposal_id, vote, now, verified)
 
 
 def check_vote(connection: Connection, proposal: Row[Any], vote: Vote, now: datetime) -> None:
@@ -97,7 +110,9 @@ def check_vote(connection: Connection, proposal: Row[Any], vote: Vote, now: date
         _check_policy(connection, proposal)
 
 
-def _carry_out(connection: Connection, proposal_id: int, vote: Vote, now: datetime) -> DecisionResult:
+def _carry_out(
+    connection: Connection, proposal_id: int, vote: Vote, now: datetime, verified: str | None
+) -> DecisionResult:
     head = lock_instrument(connection, get_proposal(connection, proposal_id).instrument)
     proposal = get_proposal(connection, proposal_id)
     model = get_model(connection, proposal.model_id)
@@ -105,9 +120,9 @@ def _carry_out(connection: Connection, proposal_id: int, vote: Vote, now: dateti
     stage, epoch, approves = model.stage, head.epoch, vote.decision == "APPROVE"
     check_vote(connection, proposal, vote, now)
     if approves:
-        check_head(head, production)
+        check_head(connection, proposal.instrument)
         refuse_retracted_data(connection, proposal)
-        dossier = _check_sealed(connection, proposal, model)
+        dossier = _check_sealed(connection, proposal, model, verified)
         stage = "production" if vote.promote_to_production else "shadow"
         epoch += stage == "production"
         _set_stage(connection, proposal, model_figures(dossier), stage, epoch, now)
@@ -127,16 +142,24 @@ def _carry_out(connection: Connection, proposal_id: int, vote: Vote, now: dateti
     return DecisionResult(model.model_id, stage, _STATUSES[vote.decision])
 
 
-def _check_sealed(connection: Connection, proposal: Row[Any], model: Row[Any]) -> Dossier:
+def _check_sealed(
+    connection: Connection, proposal: Row[Any], model: Row[Any], verified: str | None
+) -> Dossier:
     """Open dossier and bundle by their hashes, and compare the rows with what was voted on."""
     dossier = Dossier.of(proposal)
+    if verified is not None and dossier.dossier_hash != verified:
+        raise DecisionConflictError(
+            f"proposal {proposal.id}: its dossier was {short(verified)} when it was computed again, and is "
+            f"{short(dossier.dossier_hash or 'none')} now; it was exchanged meanwhile, nothing was approved"
+        )
     for table, found in (
         ("promotion_proposals", proposal_difference(connection, proposal, dossier)),
         ("model_registry", model_difference(model, dossier)),
+        ("model_registry", stage_difference(connection, model)),
     ):
         if found is not None:
             raise LineageError(
-                f"proposal {proposal.id}: {table}.{found.field} is {found.recorded}, in the dossier "
+                f"proposal {proposal.id}: {table}.{found.field} is {found.recorded}, by dossier and votes "
                 f"{found.recomputed}; it was altered and cannot be approved"
             )
     open_bundle(Path(model.model_path), model.manifest_hash)
@@ -158,9 +181,9 @@ def _check_may_approve(proposal: Row[Any], model: Row[Any], production_id: str |
         )
     if same_person(vote.reviewer, model.trained_by) and not vote.single_user:
         raise DecisionError(f"{vote.reviewer} trained {model.model_id} and may not approve it")
-    if proposal.lineage["baseline_model_id"] != production_id:
+    if (baseline := proposal.lineage.get("baseline_model_id")) != production_id:
         raise DecisionConflictError(
-            f"proposal {proposal.id} was compared with {proposal.lineage['baseline_model_id']}, but "
+            f"proposal {proposal.id} was compared with {baseline}, but "
             f"production is now {production_id}; run the backtest and promotion pipelines again"
         )
 
