@@ -24,6 +24,7 @@ from dosvotos.promotion.extra_backtests import request_backtest
 from dosvotos.promotion.reasons import Reason, sentence
 from dosvotos.promotion.retracted import built_on_retracted
 from dosvotos.promotion.vote_rules import MAX_REASON, Decision
+from dosvotos.reports.evidence import questions_text
 from dosvotos.users import current_user, same_person
 from streamlit_app import queries
 from streamlit_app.identity import cast_vote
@@ -91,6 +92,15 @@ class Notice(Reason):
     text: str
 
 
+class QuestionsAsked(BaseModel):
+    """What was asked of the proposal's instrument so far, and what the first vote does not promise."""
+
+    asked: int
+    expected_false_votes: float
+    """At most so many false first votes are to be expected among them, if no model had any skill."""
+    text: str
+
+
 class ExperimentDetail(Experiment):
     """A proposal with all it stands on."""
 
@@ -110,6 +120,9 @@ class ExperimentDetail(Experiment):
     approved_at: datetime | None
     votes: list[ModelVote]
     notices: list[Notice]
+    questions: QuestionsAsked
+    dossier_hash: str | None
+    """Of the dossier's manifest: what a vote is about; null in proposals made before dossiers."""
     backtest_results: BacktestReport | None
     report_problem: str | None
     """Why there are no backtest results: the file is missing, altered or another version's."""
@@ -222,6 +235,7 @@ def get_experiment(proposal_id: ProposalId) -> ExperimentDetail:
     return ExperimentDetail(
         **_fields(row, datetime.now(UTC)),
         votes=[ModelVote(**vote._asdict()) for vote in queries.votes(row)],
+        questions=_questions(row.instrument),
         notices=[Notice(**dict(notice), text=sentence(notice)) for notice in queries.notices(row)],
         backtest_results=results,
         report_problem=trouble,
@@ -294,6 +308,11 @@ def create_api() -> FastAPI:
 
 def _fields(row: queries.Record, now: datetime) -> dict[str, Any]:
     return {**row._mapping, "status": state_of(row, now)}
+
+
+def _questions(instrument: str) -> QuestionsAsked:
+    questions = queries.questions(instrument)
+    return QuestionsAsked(**questions._asdict(), text=questions_text(questions, instrument))
 
 
 def _refused(_: Request, error: Exception) -> Response:

@@ -26,6 +26,7 @@ from dosvotos.promotion.gate_policy import current_policy
 from dosvotos.promotion.luck import Questions, questions_of
 from dosvotos.promotion.notices import notices_of, votes_on
 from dosvotos.promotion.reasons import Reason
+from dosvotos.promotion.retracted import built_on_retracted, retracted_reasons
 from dosvotos.promotion.vote_rules import EarlierVote
 
 Record = Row[Any]
@@ -105,6 +106,16 @@ def votes(proposal: Record) -> tuple[EarlierVote, ...]:
 def notices(proposal: Record) -> tuple[Reason, ...]:
     """Give what a proposal's reader must know besides the first vote."""
     return _read(notices_of, proposal)
+
+
+def is_retracted(proposal: Record) -> bool:
+    """Tell whether a proposal is built on data that were retracted since."""
+    return bool(_read(retracted_reasons, proposal))
+
+
+def retracted_production() -> list[str]:
+    """Name the production models built on data that were retracted since, and the deliveries."""
+    return [str(found) for found in built_on_retracted(engine(), production_only=True)]
 
 
 def audit_problems() -> list[str]:

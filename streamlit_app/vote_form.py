@@ -52,17 +52,17 @@ def show_vote_form(proposal: queries.Record, is_open: bool) -> None:
 
 
 def _form(proposal: queries.Record) -> None:
-    """Against L4's veto there is no approval to offer."""
+    """Offer no approval where none could be carried out."""
     t = translator()
-    vetoed = proposal.recommendation == "REJECT"
-    if vetoed:
-        st.error(t("vote.veto"))
+    barred = _bar_to_approval(proposal)
+    if barred:
+        st.error(t(barred))
     elif proposal.recommendation == "REVIEW":
         st.warning(t("vote.review_notes"))
     with st.form(f"vote-{proposal.id}"):
-        what_for = t("vote.notes_help", minimum=MIN_REASON, maximum=MAX_REASON)
-        st.text_area(t("column.notes"), max_chars=MAX_REASON, help=what_for, key=f"vote-notes-{proposal.id}")
-        if not vetoed:
+        label, stays = t("vote.notes_label", minimum=MIN_REASON), t("vote.notes_help", maximum=MAX_REASON)
+        st.text_area(label, max_chars=MAX_REASON, help=stays, key=f"vote-notes-{proposal.id}")
+        if not barred:
             st.radio(
                 t("vote.target"),
                 [_PRODUCTION, _SHADOW],
@@ -70,7 +70,7 @@ def _form(proposal: queries.Record) -> None:
                 key=f"vote-target-{proposal.id}",
             )
         with st.container(horizontal=True):
-            if not vetoed:
+            if not barred:
                 st.form_submit_button(
                     t("vote.approve"), type="primary", on_click=_ask_to_confirm, args=[proposal]
                 )
@@ -78,6 +78,15 @@ def _form(proposal: queries.Record) -> None:
             st.form_submit_button(
                 t("vote.extra_backtests"), on_click=_turn_down, args=[proposal, "REQUEST_MORE_TESTS"]
             )
+
+
+def _bar_to_approval(proposal: queries.Record) -> str | None:
+    """Give the key of the text that says why a proposal cannot be approved at all."""
+    if proposal.recommendation == "REJECT":
+        return "vote.veto"
+    if proposal.dossier_hash is None:
+        return "review.before_dossiers"
+    return "vote.retracted" if queries.is_retracted(proposal) else None
 
 
 def _confirmation(proposal: queries.Record, draft: _Draft) -> None:

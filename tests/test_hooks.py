@@ -40,13 +40,24 @@ def test_mlflow_s_process_is_killed_when_it_never_answers(monkeypatch):
     mlflow_process.in_background(time.sleep, 3600)
     assert mlflow_process.active_run_id() is None
     mlflow_process.close_run("FINISHED")
-    assert process.returncode == -signal.SIGKILL
+    assert process.wait(60) == -signal.SIGKILL
 
 
-def test_nothing_is_started_for_what_a_run_without_mlflow_would_log():
+def test_nothing_is_started_for_what_a_run_without_mlflow_would_log(monkeypatch):
+    monkeypatch.setattr(mlflow_process, "_background", mlflow_process._Background())
     mlflow_process.in_background(time.sleep, 3600)
     assert mlflow_process._background.process is None
     assert mlflow_process.active_run_id() is None
+
+
+def test_runs_of_one_process_share_mlflow_s_until_it_dies():
+    processes = []
+    for work, argument in ((os.getenv, "HOME"), (os._exit, 1), (os.getenv, "HOME")):
+        mlflow_process.start()
+        processes.append(mlflow_process._background.process)
+        mlflow_process.in_background(work, argument)
+        mlflow_process.close_run("FINISHED")
+    assert processes[0] is processes[1] is not processes[2]
 
 
 def test_a_second_interruption_while_mlflow_is_waited_for_still_releases_the_lock(monkeypatch):

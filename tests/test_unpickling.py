@@ -45,10 +45,10 @@ def _called(call: ast.Call) -> Iterator[str]:
         yield from PICKLING & {ast.unparse(call.args[0]).strip("'\"")}
 
 
-def test_no_source_can_unpickle():
+def test_one_module_alone_can_unpickle():
     assert len(SOURCES) > 150
     found = {str(path.relative_to(ROOT)): [*unpickling(ast.parse(path.read_text()))] for path in SOURCES}
-    assert {path: lines for path, lines in found.items() if lines} == {}
+    assert {path for path, lines in found.items() if lines} == {"src/dosvotos/own_process.py"}
 
 
 @pytest.mark.parametrize(

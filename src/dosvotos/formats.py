@@ -27,10 +27,13 @@ class Form(NamedTuple):
     """A plus before what is above zero."""
     chance: bool = False
     """A probability, of which none is certain: written by `Formats.chance`."""
+    p_value: bool = False
+    """A p-value or its level: written by `Formats.p_value`."""
 
 
 COUNT, RATIO, PERCENT = Form(0), Form(2), Form(1, percent=True)
 CHANCE = Form(1, percent=True, chance=True)
+P_VALUE = Form(percent=True, p_value=True)
 _MOST = 1e15
 """From here on figures are written with an exponent: Babel cannot round much larger ones."""
 
@@ -46,6 +49,8 @@ class Formats(NamedTuple):
             return MISSING
         if form.chance:
             return self.chance(value, form.digits)
+        if form.p_value:
+            return self.p_value(value)
         if abs(value) >= _MOST:
             return f"{value:.{max(3, form.digits)}e}"
         locale = Locale.parse(self.language)

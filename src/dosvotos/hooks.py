@@ -6,10 +6,13 @@ from contextlib import ExitStack, chdir
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from functools import cached_property, wraps
+from importlib import import_module
 from inspect import signature
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
+import click
 from filelock import FileLock, Timeout
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
@@ -30,6 +33,7 @@ from dosvotos.mlflow_tracking import MlflowSettings
 from dosvotos.promotion.floors import refuse_looser
 from dosvotos.promotion.gate_policy import packaged_policy
 from dosvotos.promotion.retracted import production_warnings
+from dosvotos.training.seeds import dismiss_workers, prepare_workers
 
 logger = logging.getLogger(__name__)
 
@@ -160,6 +164,34 @@ class MlflowHooks:
         mlflow_process.close_run("FINISHED")
 
 
+class TrainingHooks:
+    """Has torch loaded while the layers before a training work, and arch while it goes on."""
+
+    _assesses_evidence = False
+
+    @hook_impl
+    def before_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
+        """Start them, if there is a training to come.
+
+        Under a command alone: they import the main module, and a script might run its session once more.
+        """
+        names = {node.name for node in pipeline.nodes}
+        self._assesses_evidence = "assess_evidence" in names
+        if "train_policy" in names and click.get_current_context(silent=True) is not None:
+            prepare_workers(len(catalog.load("experiment_parameters").training.seeds))
+
+    @hook_impl
+    def before_node_run(self, node: Node) -> None:
+        """Load what L4 needs, while this process waits for those that train."""
+        if node.name == "train_policy" and self._assesses_evidence:
+            Thread(target=import_module, args=["arch.bootstrap"], daemon=True).start()
+
+    @hook_impl
+    def after_pipeline_run(self) -> None:
+        """End those that no training has taken."""
+        dismiss_workers()
+
+
 class FreshnessHooks:
     """Ends a run whose L0 finished with live data or files that are too old, after all of it is stored."""
 
@@ -208,6 +240,7 @@ def _guarded(run: Callable[..., Any], run_hooks: RunHooks) -> Callable[..., Any]
             try:
                 mlflow_process.close_run("FAILED" if isinstance(error, Exception) else "KILLED")
             finally:  # a second Ctrl-C, while MLflow is waited for, leaves no lock behind
+                dismiss_workers()
                 run_hooks.after_pipeline_run()
             raise
 

@@ -1,15 +1,16 @@
 """MLflow in a process of its own: its import and its store take seconds that no run has to wait for.
 
 A run hands functions of `mlflow_tracking` over, which work there one after the other. The process is out of
-Ctrl-C's reach and ends with the run; whatever becomes of it, the run goes on.
+Ctrl-C's reach, serves later runs of the same Python process too, and ends with it; whatever becomes of it, a
+run goes on.
 """
 
 import gc
 import logging
 import os
-import pickle
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -17,22 +18,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, BinaryIO, Final, NamedTuple
 
-from dosvotos import mlflow_tracking
+from dosvotos import mlflow_tracking, own_process
 
 PATIENCE_SECONDS: Final = 60.0
 """How long a run waits for an answer before it goes on without MLflow."""
-_EXIT_SECONDS: Final = 5.0
 logger = logging.getLogger(__name__)
 
-_PROGRAM: Final = "from dosvotos.mlflow_process import serve; serve()"
+_PROGRAM: Final = """
+import logging, os
+logging.disable()  # while Kedro tells how it logs
+pipe = os.dup(1)
+os.dup2(2, 1)  # what a library prints is no reply
+from dosvotos.mlflow_process import serve
+serve(pipe)
+"""
 _thread: Final = ThreadPoolExecutor(1, "mlflow")  # Ctrl-C, which meets the main one, cuts no message in two
 
 
 @dataclass
 class _Background:
-    """What the run has started."""
+    """What this process has started."""
 
     process: subprocess.Popen[bytes] | None = None
+    is_at_work: bool = False
+    """Whether a run uses it."""
 
 
 class _LogLine(NamedTuple):
@@ -47,7 +56,10 @@ _background = _Background()
 
 
 def start() -> None:
-    """Start the process, for the run that begins."""
+    """Start the process for a run that begins, unless there is one that answers."""
+    _background.is_at_work, process = True, _background.process
+    if process is not None and not _pipe(process.stdin).closed and process.poll() is None:
+        return
     folders = [folder or str(Path.cwd()) for folder in sys.path]
     settings = {"PYTHONPATH": os.pathsep.join(folders), "MLFLOW_CONFIGURE_LOGGING": "false"}
     _background.process = subprocess.Popen(
@@ -56,42 +68,39 @@ def start() -> None:
         stdout=subprocess.PIPE,
         env={**os.environ, **settings},
         start_new_session=True,
+        cwd=tempfile.gettempdir(),  # a project's folder may go away
     )
 
 
 def in_background(work: Callable[..., Any], *arguments: Any) -> None:
-    """Let a function work in the process, after those before it; without the process nothing happens."""
-    if _background.process is not None:
+    """Let a function work in the process, after those before it; nothing, if the run did not start it."""
+    if _background.is_at_work:
         _thread.submit(_call, _background.process, work, arguments)
 
 
 def active_run_id() -> str | None:
     """Id of the MLflow run that is open, or None without MLflow or with its server out of reach."""
-    process = _background.process
-    return None if process is None else _ask(process, mlflow_tracking.active_run_id)
+    return _ask(mlflow_tracking.active_run_id) if _background.is_at_work else None
 
 
 def close_run(status: str) -> None:
-    """End the open run, if there is one, as FINISHED, FAILED or KILLED, and then the process."""
-    process, _background.process = _background.process, None
-    if process is None:
-        return
-    _ask(process, mlflow_tracking.close_run, status)
-    _hang_up(process)
-    try:
-        process.wait(_EXIT_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
+    """End the open MLflow run, if there is one, as FINISHED, FAILED or KILLED."""
+    was_at_work, _background.is_at_work = _background.is_at_work, False
+    if was_at_work:
+        _ask(mlflow_tracking.close_run, status)
 
 
-def _call(process: subprocess.Popen[bytes], work: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+def _call(
+    process: subprocess.Popen[bytes] | None, work: Callable[..., Any], arguments: tuple[Any, ...]
+) -> Any:
     """Let a function work in the process, log what it logs, and return its result; None if that fails."""
+    assert process is not None
     requests, replies = _pipe(process.stdin), _pipe(process.stdout)
     if requests.closed:
         return None
     try:
-        _send(requests, (work, arguments))
-        while isinstance(reply := pickle.load(replies), _LogLine):
+        own_process.send(requests, (work, arguments))
+        while isinstance(reply := own_process.receive(replies), _LogLine):
             logging.getLogger(reply.logger).log(reply.level, "%s", reply.text)
     except Exception as error:
         why = "its process died" if isinstance(error, EOFError | BrokenPipeError) else error
@@ -101,8 +110,10 @@ def _call(process: subprocess.Popen[bytes], work: Callable[..., Any], arguments:
     return reply
 
 
-def _ask(process: subprocess.Popen[bytes], work: Callable[..., Any], *arguments: Any) -> Any:
-    """Let a function work there and wait for its result; kill the process if that takes too long."""
+def _ask(work: Callable[..., Any], *arguments: Any) -> Any:
+    """Let a function work in the process and wait for its result; kill the process if that takes too long."""
+    process = _background.process
+    assert process is not None
     try:
         return _thread.submit(_call, process, work, arguments).result(PATIENCE_SECONDS)
     except TimeoutError:
@@ -121,11 +132,6 @@ def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
     return pipe
 
 
-def _send(pipe: IO[bytes], message: Any) -> None:
-    pipe.write(pickle.dumps(message))
-    pipe.flush()
-
-
 # ---- in MLflow's process
 
 
@@ -140,7 +146,7 @@ class _Replies(logging.Handler):
         """Send one message, whole."""
         self.acquire()
         try:
-            _send(self._pipe, message)
+            own_process.send(self._pipe, message)
         finally:
             self.release()
 
@@ -149,15 +155,15 @@ class _Replies(logging.Handler):
         self.send(_LogLine(record.name, record.levelno, record.getMessage()))
 
 
-def serve() -> None:
-    """Do what the run sends and answer with each result, until the run ends."""
-    requests, replies = sys.stdin.buffer, _Replies(os.fdopen(os.dup(sys.stdout.fileno()), "wb"))
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a library prints is no reply
-    logging.basicConfig(handlers=[replies], force=True)  # Kedro has set up its own
+def serve(pipe: int) -> None:
+    """Do what the run sends and answer with each result through a pipe, until the run ends."""
+    requests, replies = sys.stdin.buffer, _Replies(os.fdopen(pipe, "wb"))
+    logging.basicConfig(handlers=[replies], force=True)  # in the place of Kedro's own
+    logging.disable(logging.NOTSET)
     logging.captureWarnings(True)
-    with suppress(EOFError, BrokenPipeError, pickle.UnpicklingError):
+    with suppress(BrokenPipeError, *own_process.UNREADABLE):
         while True:
-            work, arguments = pickle.load(requests)
+            work, arguments = own_process.receive(requests)
             result = None
             with mlflow_tracking.without_mlflow_on_failure():
                 result = work(*arguments)

@@ -43,6 +43,8 @@ _ALWAYS_SHOWN = ("experiment.name", "experiment.version", "experiment.instrument
 class Tracking:
     """What this process has open at MLflow."""
 
+    root: Path = Path()
+    """The project's."""
     client: Any = None
     """``MlflowClient``, or None while nothing is tracked."""
     experiment_id: str = ""
@@ -101,7 +103,7 @@ def connect(settings: MlflowSettings) -> None:
 
     A server is asked whether it is there before anything waits for it, and no lock is held meanwhile.
     """
-    _tracking.client, _tracking.run_id = None, None
+    _tracking.root, _tracking.client, _tracking.run_id = settings.root, None, None
     if not _answers(settings.tracking_uri):
         shown = without_secrets(settings.tracking_uri)
         logger.warning("MLflow does not answer at %s; this run goes on without it", shown)
@@ -290,15 +292,15 @@ def _tags(contract: ExperimentContract, record: TrainingRecord) -> dict[str, str
         **{name: str(getattr(record, name)) for name in _TAGS_OF_RECORD},
         "seeds": ", ".join(str(seed.seed) for seed in record.seeds),
     }
-    commit = _git_commit()
+    commit = _git_commit(_tracking.root)
     return {**tags, "git_commit": commit} if commit else tags
 
 
-def _git_commit() -> str | None:
-    """The commit of the project's folder, marked where files differ from it; None outside git."""
+def _git_commit(folder: Path) -> str | None:
+    """The commit of a folder, marked where files differ from it; None outside git."""
     command = ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
     try:
-        found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
+        found = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True, timeout=10)
     except (OSError, subprocess.SubprocessError):
         return None
     return found.stdout.strip() or None

@@ -19,6 +19,7 @@ from dosvotos.hooks import (
     ParameterHooks,
     RetractionHooks,
     RunHooks,
+    TrainingHooks,
     guard_runs,
 )
 from dosvotos.project import find_root, mlflow_url
@@ -54,6 +55,7 @@ HOOKS = (
     ParameterHooks(),
     _RUN_HOOKS,
     MlflowHooks(),
+    TrainingHooks(),
     FreshnessHooks(),
     RetractionHooks(),
     *_plugins_left_out(),

@@ -22,6 +22,9 @@ def show() -> None:
         st.info(t("models.no_production"))
     for row in in_production:
         _card(row)
+    if retracted := queries.retracted_production():
+        st.error(t("models.retracted"))
+        plain("\n".join(retracted), "small", "retracted")
     st.subheader(t("models.all"))
     st.dataframe(_table(rows), hide_index=True, column_config=numeric(*written(None, "sharpe_ratio")))
 

@@ -13,11 +13,11 @@ from dosvotos.database.registry import OPEN_STATES, VALID_FOR, is_open, state_of
 from dosvotos.errors import LineageError, UnknownProposalError
 from dosvotos.formats import MISSING
 from dosvotos.hashing import short
-from dosvotos.promotion.criteria import LIMITED, CriterionResult, name_links
 from dosvotos.promotion.dossier import read_report
 from dosvotos.promotion.evidence import Evidence
 from dosvotos.promotion.proposal import ProposalLineage, stored_criteria, stored_evidence
-from dosvotos.promotion.reasons import sentence, write_criterion
+from dosvotos.promotion.reasons import sentence
+from dosvotos.reports.criteria import CriterionRow, criteria_rows, criterion_label
 from dosvotos.reports.evidence import EvidenceRow, luck_rows, questions_text
 from dosvotos.reports.metrics import INTERVALS, METRICS, RESULTS
 from dosvotos.reports.validation_pack import make_pack
@@ -36,13 +36,6 @@ from streamlit_app.page import (
 )
 from streamlit_app.vote_form import show_vote_form
 
-_CRITERIA = {
-    "min_sharpe": METRICS["sharpe_ratio"],
-    "max_drawdown": METRICS["max_drawdown"],
-    "min_win_rate": METRICS["win_rate"],
-    "min_trades": METRICS["total_trades"],
-}
-"""The criteria that are about one metric."""
 _LAYERS = {
     "acquisition": ("acquisition_hash",),
     "features": ("feature_order_hash",),
@@ -124,6 +117,8 @@ def _recommendation(proposal: queries.Record) -> None:
             plain("\n".join(f"• {sentence(notice, t.language)}" for notice in notices), "body", "notices")
     if edge := ProposalLineage.model_validate(proposal.lineage).planted_edge:
         st.warning(t("review.planted", edge=f.number(edge)), icon=":material/science:")
+    if proposal.dossier_hash is None:
+        st.info(t("review.before_dossiers"))
     if state == "SUPERSEDED":
         st.info(t("review.superseded"))
     elif state == "EXPIRED":
@@ -228,43 +223,22 @@ def _against_chance(backtest: BacktestReport) -> list[str]:
 def _criteria(proposal: queries.Record) -> None:
     st.subheader(t("review.criteria"))
     with st.container(border=True, key="criteria", gap="xsmall"):
-        criteria = stored_criteria(proposal)
-        rows: list[tuple[str, str, str | None]] = [(c.name, _answer(c), c.verdict) for c in criteria or ()]
-        if criteria is None:  # an older proposal's texts are shown as they are stored, without a badge
-            rows = [(name, str(text), None) for name, text in proposal.criteria_results.items()]
-        for index, (name, answer, verdict) in enumerate(rows):
+        for index, row in enumerate(_criteria_rows(proposal)):
             badge, name_column, figures = st.columns([1, 2, 4], vertical_alignment="center")
-            if verdict:
-                badge.badge(t(f"criterion.{verdict}"), color=COLOURS[verdict])
+            if row.verdict:
+                badge.badge(t(f"criterion.{row.verdict}"), color=COLOURS[row.verdict])
             with name_column:
-                metric = _CRITERIA.get(name)
-                label = metric.label(t.language) if metric else t.label("criterion", name)
-                plain(label, "body", f"criterion-{index}")
+                plain(row.label, "body", f"criterion-{index}")
             with figures:
-                plain(answer, "small", f"result-{index}")
+                plain(row.text, "small", f"result-{index}")
 
 
-def _answer(criterion: CriterionResult) -> str:
-    """Write a criterion's figures as its reader's language does; the house's limit too, if stricter."""
-    if criterion.floor is None:
-        return _figures(criterion)
-    name = next((limit for limit, of in LIMITED.items() if of == criterion.name), criterion.name)
-    _, house = write_criterion(name, criterion.needed, criterion.floor, f)
-    return f"{_figures(criterion)} · {t('criterion.floor', floor=house)}"
-
-
-def _figures(criterion: CriterionResult) -> str:
-    if criterion.name == "lineage":
-        return name_links(criterion.broken) or t("criterion.links", links=f.number(criterion.found, 0))
-    if criterion.not_compared in ("not_applicable", "not_comparable"):
-        return t(f"comparison.{criterion.not_compared}")
-    if criterion.found is None:
-        return t("criterion.undefined")
-    if criterion.interval_90:
-        low, high = (f.number(bound) for bound in criterion.interval_90)
-        return t("criterion.improved", sharpe=f.percent(criterion.found, signed=True), low=low, high=high)
-    found, needed = write_criterion(criterion.name, criterion.found, criterion.needed, f)
-    return f"{found} {criterion.sign} {needed}"
+def _criteria_rows(proposal: queries.Record) -> list[CriterionRow]:
+    """Write the criteria; an older proposal's texts as they are stored, without a verdict."""
+    if (criteria := stored_criteria(proposal)) is not None:
+        return criteria_rows(criteria, t.language)
+    texts = proposal.criteria_results.items()
+    return [CriterionRow(name, criterion_label(name, t.language), "", str(text)) for name, text in texts]
 
 
 def _charts(backtest: BacktestReport, comparison: ComparisonReport) -> None:
@@ -323,8 +297,8 @@ def _evidence(evidence: Evidence | None, instrument: str) -> None:
             question.markdown(row.label)
             with column:
                 plain(row.text, "body", f"evidence-{row.key}")
-    if evidence.notes:
-        plain("\n".join(f"• {note}" for note in evidence.notes), "small", "evidence-notes")
+    if missing := [sentence(reason, t.language) for reason in evidence.missing]:
+        plain("\n".join(f"• {text}" for text in missing), "small", "evidence-notes")
     plain(questions_text(queries.questions(instrument), instrument, t.language), "small", "questions")
     _intervals(evidence)
     _power(evidence)
@@ -337,7 +311,6 @@ def _answers(evidence: Evidence) -> list[EvidenceRow]:
     others = {
         "beats_naive": _yes_no(evidence.beats_naive),
         "covered": _yes_no(evidence.covered),
-        "seeds": _positive_seeds(evidence),
         "point_in_time": t.label("evidence", evidence.point_in_time),
     }
     first, last = (
@@ -345,13 +318,6 @@ def _answers(evidence: Evidence) -> list[EvidenceRow]:
         for part in (verdicts, others)
     )
     return [*first, *luck_rows(evidence, t.language), *last]
-
-
-def _positive_seeds(evidence: Evidence) -> str:
-    if not evidence.val_returns:
-        return evidence.seeds
-    n_positive = sum(value > 0 for value in evidence.val_returns.values())
-    return t("evidence.seeds_value", positive=n_positive, seeds=len(evidence.val_returns))
 
 
 def _intervals(evidence: Evidence) -> None:

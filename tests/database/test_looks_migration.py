@@ -20,14 +20,14 @@ OLD_ROW = text(
 )
 
 
-def test_old_looks_stay_the_looks_they_were_and_cannot_be_changed(bare_engine):
-    upgrade(bare_engine, "0006")
+def test_old_looks_stay_the_looks_they_were_and_cannot_be_changed(empty_database):
+    upgrade(empty_database, "0006")
     look = look_of(make_contract(parameters_of(), date(2026, 7, 31), "ana"), "m")
     window = {"feed": look.feed, "first": look.window_start, "last": look.window_end}
-    with writing(bare_engine) as connection:
+    with writing(empty_database) as connection:
         connection.execute(OLD_ROW, window)
-    upgrade(bare_engine)
-    ledger = TrialLedger(bare_engine, "USD/COP.SIM")
+    upgrade(empty_database)
+    ledger = TrialLedger(empty_database, "USD/COP.SIM")
     ledger.record(look, "demo", NOW)
     (old,) = ledger.looks()
     assert old.account_digest == UNKNOWN_ACCOUNT and ledger.history(look).own == old
@@ -37,7 +37,7 @@ def test_old_looks_stay_the_looks_they_were_and_cannot_be_changed(bare_engine):
         "UPDATE oos_trials SET daily_returns = NULL",
         "DELETE FROM oos_trials",
     ):
-        with pytest.raises(DBAPIError, match="append-only"), writing(bare_engine) as connection:
+        with pytest.raises(DBAPIError, match="append-only"), writing(empty_database) as connection:
             connection.execute(text(change))
-    with reading(bare_engine) as connection:
+    with reading(empty_database) as connection:
         assert connection.execute(text("SELECT count(*) FROM oos_trials")).scalar_one() == 1

@@ -68,7 +68,7 @@ def faults(kind: str, quick: bool, naive: bool = False) -> Iterator[Fault]:
 
 
 def _offsets(quick: bool) -> Iterable[int]:
-    """Sizes at which the write-ahead log may not grow further: SQLite writes 4,096 and a header of 24 bytes."""
+    """Sizes at which the write-ahead log may not grow further: SQLite writes 4,096 and a header."""
     return range(0, 60_000, 12_000) if quick else range(0, 64_000, 997)
 
 

@@ -37,7 +37,7 @@ class Case(NamedTuple):
 def sample_case() -> Case:
     """A year of the smoke experiment's sample market, with the variables that feed features."""
     parameters = parameters_of("smoke")
-    contract = make_contract(parameters, parameters.date_ranges.test.end, "tester")
+    contract = make_contract(parameters, parameters.sample_market.test_end, "tester")
     variables = {name: parameters.macro_variables.variables[name] for name in USED}
     market = simulate_market(parameters.sample_market, variables, pd.Timestamp("2023-12-16", tz="UTC"))
     bars = select_bars(market.bars.set_index("timestamp"), contract.test_end)

@@ -15,6 +15,7 @@ from dosvotos.hashing import combine, digest_frame
 from dosvotos.market.calendar import session_bar_times
 from dosvotos.pipelines.backtest.nodes import backtest_candidate, open_test
 from dosvotos.policy.bundle import Bundle
+from dosvotos.promotion.gate_policy import GatePolicies
 from tests.conftest import parameters_of
 from tests.market_factory import INSTRUMENT, PERIODS, layers_behind
 from tests.proposal_fixtures import tiny_policy
@@ -100,5 +101,6 @@ def test_an_opened_window_gives_nothing_to_a_model_without_a_look(door, tmp_path
     layers = layers_behind(contract, CANDIDATE, "a" * 64, "model", None)
     with pytest.raises(LineageError, match=r"no look of model [0-9a-f]{12} at 2025-07-01 to .*open_test"):
         backtest_candidate(
-            contract, layers.dataset, layers.training, CANDIDATE, rows_of("2025-07-01"), ledger
-        )
+            contract, layers.dataset, layers.training, CANDIDATE, rows_of("2025-07-01"), ledger,
+            GatePolicies(ledger.engine),
+        )  # fmt: skip

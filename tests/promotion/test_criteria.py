@@ -1,6 +1,6 @@
 import pytest
 
-from dosvotos.contracts.parameters import SuccessCriteriaParams
+from dosvotos.contracts.quality_thresholds import SuccessCriteriaParams
 from dosvotos.contracts.records import ChainRecord, LinkRecord
 from dosvotos.promotion.criteria import (
     CriterionResult,

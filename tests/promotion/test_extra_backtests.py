@@ -150,13 +150,16 @@ def test_a_period_that_cannot_be_tested_is_refused_at_once(desk, period, message
 def test_extra_backtests_are_for_proposals_that_can_be_voted_on(desk):
     waiting, closed = desk.propose("one"), desk.propose("two", 2)
     decide(desk.engine, waiting, Vote("REQUEST_MORE_TESTS", "ana"), NOW)
-    decide(desk.engine, closed, Vote("REJECT", "ana"), NOW)
+    decide(desk.engine, closed, Vote("REJECT", "ana", "it lost in every June"), NOW)
     assert ask(desk, waiting).status == "queued"
     with pytest.raises(DecisionConflictError, match="is REJECTED"):
         ask(desk, closed)
     run_request(desk.engine, ask(desk, waiting), NOW)
     assert desk.proposal(waiting).status == "MORE_TESTS_REQUESTED"
-    assert decide(desk.engine, waiting, Vote("APPROVE", "bob"), NOW).status == "APPROVED"
+    assert (
+        decide(desk.engine, waiting, Vote("APPROVE", "bob", "the curve was read twice"), NOW).status
+        == "APPROVED"
+    )
 
 
 def test_unseen_by_hand():

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from sqlalchemy import insert
 
 from dosvotos.commands.main import cli
-from dosvotos.contracts.parameters import SuccessCriteriaParams
+from dosvotos.contracts.quality_thresholds import SuccessCriteriaParams
 from dosvotos.database.connection import open_database, reading, writing
 from dosvotos.database.tables import gate_policies
 from dosvotos.errors import LineageError

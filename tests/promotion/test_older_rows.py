@@ -11,10 +11,13 @@ from dosvotos.database.connection import reading, upgrade, writing
 from dosvotos.database.tables import metadata
 from dosvotos.errors import LineageError
 from dosvotos.lineage.vote import decide_verified
+from dosvotos.live.production import check_dossier, open_production
 from dosvotos.promotion.decision import Vote, decide
 from dosvotos.promotion.dossier import read_report
 from dosvotos.promotion.proposal import stored_criteria, stored_evidence
-from tests.proposal_fixtures import Desk, open_desk
+from tests.proposal_fixtures import INSTRUMENT, Desk, open_desk
+
+APPROVE = Vote("APPROVE", "bob", "the curve was read twice")
 
 
 @pytest.fixture
@@ -70,3 +73,39 @@ def test_a_chain_record_of_an_older_run_is_read_under_its_older_names():
     chain = ChainRecord.model_validate({"links": [link]})
     assert chain.links == (LinkRecord(record="a", field="b", recorded="1", recomputed="2", source="c"),)
     assert chain.model_dump()["links"][0]["recorded"] == "1" and chain.broken == chain.links
+
+
+def test_a_database_of_an_older_version_upgrades_with_nothing_lost_and_its_production_model_serves_on(
+    empty_database, tmp_path, monkeypatch, caplog
+):
+    monkeypatch.chdir(tmp_path)
+    upgrade(empty_database, "0006")
+    tables = (
+        "experiment_contracts", "usdcop_m5_ohlcv", "macro_indicators_daily", "ledger_genesis", "oos_trials",
+        "model_registry", "instruments", "promotion_proposals", "approval_audit_log",
+    )  # fmt: skip
+    with open_desk(f"sqlite:///{tmp_path}/today.db", tmp_path) as today:
+        served = today.propose_recomputable()
+        decide_verified(today.engine, served, APPROVE, datetime.now(UTC))
+        waiting = today.propose_recomputable("other", 2)
+        copy_rows(today.engine, empty_database, *tables)
+    before = counts(empty_database, *tables)
+    upgrade(empty_database)
+    assert counts(empty_database, *tables) == before
+    desk = Desk(empty_database, tmp_path)
+    production = open_production(empty_database, INSTRUMENT)
+    check_dossier(empty_database, production)
+    assert production.row.model_id == desk.proposal(served).model_id
+    assert "approved before dossiers existed" in caplog.text
+    with pytest.raises(LineageError, match="made before dossiers"):
+        decide_verified(empty_database, waiting, APPROVE, datetime.now(UTC))
+    again = desk.propose_recomputable("other", 2)
+    assert desk.proposal(waiting).status == "SUPERSEDED"
+    assert decide_verified(empty_database, again, APPROVE, datetime.now(UTC)).new_stage == "production"
+
+
+def counts(engine: Engine, *tables: str) -> dict[str, int]:
+    with reading(engine) as connection:
+        return {
+            name: connection.exec_driver_sql(f"SELECT COUNT(*) FROM {name}").scalar_one() for name in tables
+        }

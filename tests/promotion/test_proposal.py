@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from dosvotos.contracts.experiment import make_contract
-from dosvotos.contracts.parameters import SuccessCriteriaParams
+from dosvotos.contracts.quality_thresholds import SuccessCriteriaParams
 from dosvotos.contracts.records import ChainRecord, LayerRecords, LinkRecord
 from dosvotos.policy.bundle import Bundle
 from dosvotos.promotion.criteria import hard_criteria, improvement_criterion, lineage_criterion

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dosvotos.contracts.parameters import ChangeParams
+from dosvotos.contracts.quality_thresholds import ChangeParams
 from dosvotos.errors import DataError
 from dosvotos.quality.changes import bar_changes, changes_found, macro_changes, refuse_rewrites
 

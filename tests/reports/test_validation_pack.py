@@ -32,7 +32,7 @@ def desk(engine, tmp_path, monkeypatch) -> Desk:
 def proposal_id(desk) -> int:
     """A proposal with a production model before it, an extra backtest and a vote."""
     first = desk.propose("one", 1)
-    decide(desk.engine, first, Vote("APPROVE", "bob"), NOW)
+    decide(desk.engine, first, Vote("APPROVE", "bob", "the curve was read twice"), NOW)
     made = desk.propose("two", 2, baseline_model_id=desk.proposal(first).model_id)
     request_backtest(desk.engine, made, *BOTH, "bob", NOW)
     run_queued(desk.engine, lambda _: None)

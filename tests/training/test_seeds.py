@@ -13,6 +13,7 @@ import pytest
 
 from dosvotos.contracts.parameters import Parameters
 from dosvotos.errors import DataError, TrainingError
+from dosvotos.training import seeds
 from dosvotos.training.ppo import train
 from dosvotos.training.results import (
     TrainingMetrics,
@@ -21,7 +22,13 @@ from dosvotos.training.results import (
     summarize_returns,
     training_metrics,
 )
-from dosvotos.training.seeds import select_candidate, train_in_processes, train_seeds
+from dosvotos.training.seeds import (
+    dismiss_workers,
+    prepare_workers,
+    select_candidate,
+    train_in_processes,
+    train_seeds,
+)
 from tests.conftest import ROOT
 from tests.training import fake_training
 from tests.training.short_training import ROLLOUT, Phase, norm_stats, small_parameters, train_rows, val_rows
@@ -176,6 +183,31 @@ def at_work(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def test_prepared_processes_are_those_that_train_and_the_others_are_dismissed(monkeypatch):
+    monkeypatch.delitem(sys.modules, "torch")
+    monkeypatch.setattr(seeds, "available_cores", lambda: 2)
+    prepare_workers(5)
+    prepared = {child.pid for child in children()}
+    assert len(prepared) == 2
+    at_training: set[int | None] = set()
+    train_in_processes(
+        fake_training.train, (3, 1, 2), lambda _: at_training.update(child.pid for child in children()), 1
+    )
+    assert at_training == prepared
+    assert {child.pid for child in children()} < prepared
+    dismiss_workers()
+    assert children() == []
+
+
+def test_no_process_is_prepared_on_one_core_or_where_torch_is_loaded(monkeypatch):
+    monkeypatch.setattr(seeds, "available_cores", lambda: 2)
+    prepare_workers(1)
+    monkeypatch.delitem(sys.modules, "torch")
+    monkeypatch.setattr(seeds, "available_cores", lambda: 1)
+    prepare_workers(1)
+    assert children() == []
 
 
 def test_the_parent_of_processes_loads_no_torch():

@@ -84,11 +84,13 @@ def break_even_bps(tape: Tape, targets: np.ndarray, capital: float, financed: bo
     Notes
     -----
     The root of the net total return, not of the Sharpe ratio: a higher cost always lowers the former, each
-    trade's factor being linear in it, so there is one root. At a cost of the whole notional nothing is left.
+    trade's factor being linear in it, so there is one root. A ruined account counts as a loss of everything:
+    ruin comes at every higher cost too, and what it leaves does not fall with the cost.
     """
 
     def gain(cost: float) -> float:
-        return float(run_account(tape, targets, cost, capital, financed).equity[-1] / capital - 1)
+        account = run_account(tape, targets, cost, capital, financed)
+        return -1.0 if account.ruined else float(account.equity[-1] / capital - 1)
 
     if gain(0.0) <= 0.0:
         return None

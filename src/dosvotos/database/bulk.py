@@ -30,9 +30,8 @@ def read_frame(connection: Connection, query: Select[Any]) -> pd.DataFrame:
     if is_sqlite:  # text becomes times column by column, not value by value
         text = [type_coerce(c, String).label(c.name) if _is_time(c) else c for c in columns]
         query = query.with_only_columns(*text)
-    rows = connection.execute(query).all()
-    values = zip(*rows, strict=True) if rows else ([] for _ in columns)
-    frame = pd.DataFrame({c.name: pd.Series(v) for c, v in zip(columns, values, strict=True)})
+    with connection.execute(query) as result:  # the driver's rows: SQLAlchemy's take as long again to make
+        frame = pd.DataFrame(result.cursor.fetchall(), columns=[column.name for column in columns])
     for column in columns:
         if isinstance(column.type, UTCDateTime):
             written = "%Y-%m-%d %H:%M:%S.%f" if is_sqlite else None

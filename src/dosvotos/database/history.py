@@ -1,11 +1,14 @@
 """Bars and observations as features need them, as known at a moment."""
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import TypeVar
+
+import pandas as pd
 
 from dosvotos.contracts.parameters import Parameters
 from dosvotos.database.market_data import BarTable, MacroTables
 from dosvotos.hashing import combine, digest_frame
+from dosvotos.market.calendar import BOGOTA
 from dosvotos.market.dataset import select_bars, select_macro
 from dosvotos.market.features import MarketHistory
 
@@ -26,7 +29,8 @@ def stored_history(
         If a variable behind a feature has no observation at all.
     """
     bars, macro = _of_feed(bars, parameters.feed), _of_feed(macro, parameters.feed)
-    known = select_bars(bars.as_of(moment), last, parameters.calendar)
+    midnight = pd.Timestamp(last + timedelta(days=1), tz=BOGOTA)
+    known = select_bars(bars.as_of(moment, before=midnight), last, parameters.calendar)
     return MarketHistory(known, select_macro(macro.as_of(moment), known, parameters.macro_variables))
 
 

@@ -165,9 +165,12 @@ class BarTable(FeedTable):
                 counts.append(_append(connection, table, batch, known, ["timestamp"], self._values))
         return _total(counts)
 
-    def as_of(self, moment: datetime) -> pd.DataFrame:
-        """Read the bars as known at `moment`: index ``timestamp`` (UTC), OHLCV and source, in time order."""
-        rows = self.rows(moment)
+    def as_of(self, moment: datetime, before: datetime | None = None) -> pd.DataFrame:
+        """Read the bars as known at `moment`: index ``timestamp`` (UTC), OHLCV and source, in time order.
+
+        With `before` those alone that opened before it.
+        """
+        rows = self.rows(moment, before=before)
         return rows.drop_duplicates("timestamp", keep="last").set_index("timestamp")
 
     def times(self, moment: datetime) -> pd.DatetimeIndex:
@@ -178,11 +181,15 @@ class BarTable(FeedTable):
                 _read(connection, usdcop_m5_ohlcv, known, ["timestamp"])["timestamp"].unique()
             )
 
-    def rows(self, moment: datetime, after: datetime | None = None) -> pd.DataFrame:
-        """Read every row stored by `moment` of bars opened after `after`; a bar's last row counts."""
+    def rows(
+        self, moment: datetime, after: datetime | None = None, before: datetime | None = None
+    ) -> pd.DataFrame:
+        """Read every row stored by `moment` of bars opened between two moments; a bar's last row counts."""
         wanted = self._known(usdcop_m5_ohlcv, moment)
         if after is not None:
             wanted &= usdcop_m5_ohlcv.c.timestamp > after
+        if before is not None:
+            wanted &= usdcop_m5_ohlcv.c.timestamp < before
         with reading(self.engine) as connection:
             return _read(connection, usdcop_m5_ohlcv, wanted, ["timestamp", *self._values, "source"])
 

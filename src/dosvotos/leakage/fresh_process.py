@@ -6,11 +6,11 @@ from dataclasses import replace
 from multiprocessing import get_context
 from typing import Final
 
-import cloudpickle
 import numpy as np
 import pandas as pd
 from numpy.random import Generator
 
+from dosvotos import own_process
 from dosvotos.errors import DataError
 from dosvotos.leakage.perturbations import drop_events, events_after
 from dosvotos.leakage.pipeline import FeaturePipeline, Features
@@ -41,7 +41,7 @@ class FirstCall:
         self.problem = ""
         """Why it cannot be sent; empty if it can."""
         try:
-            self._code = cloudpickle.dumps(pipeline.features)
+            self._code = own_process.pack(pipeline.features)
         except Exception as error:  # whatever the code refers to may refuse to be pickled, in any way
             self.problem = f"{type(error).__name__}: {error}"
 
@@ -54,7 +54,7 @@ class FirstCall:
         if _START == "forkserver":
             context.set_forkserver_preload(_PRELOADED)
         with ProcessPoolExecutor(1, mp_context=context) as pool:
-            answer: pd.DataFrame = cloudpickle.loads(pool.submit(_call, self._code, bars, macro).result())
+            answer: pd.DataFrame = own_process.unpack(pool.submit(_call, self._code, bars, macro).result())
         return answer
 
 
@@ -96,5 +96,5 @@ def call_first_on_cut_history(
 
 def _call(code: bytes, bars: pd.DataFrame, macro: pd.DataFrame) -> bytes:
     """Call the code; its answer is pickled by value, since classes of it may be unknown to the caller."""
-    answer: bytes = cloudpickle.dumps(cloudpickle.loads(code)(bars, macro))
+    answer: bytes = own_process.pack(own_process.unpack(code)(bars, macro))
     return answer

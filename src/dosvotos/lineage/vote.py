@@ -27,7 +27,14 @@ from dosvotos.lineage.recompute import (
     recompute,
 )
 from dosvotos.policy.bundle import Bundle, open_bundle
-from dosvotos.promotion.agreement import instrument_of, model_difference, proposal_difference, proposal_in
+from dosvotos.promotion.agreement import (
+    ExpectedRows,
+    expected_rows,
+    instrument_of,
+    model_difference,
+    proposal_difference,
+    proposal_in,
+)
 from dosvotos.promotion.audit import find_breaks, read_audit_log
 from dosvotos.promotion.criteria import name_links
 from dosvotos.promotion.decision import DecisionResult, Vote, check_vote, decide
@@ -83,11 +90,11 @@ def verify_proposal(engine: Engine, proposal: Row[Any]) -> Verification:
     BundleError, LineageError
         If a file is missing or altered, so that there is nothing to judge by.
     """
-    dossier = Dossier.of(proposal)
+    expected = expected_rows(proposal)
     with reading(engine) as connection:
         model = get_model(connection, proposal.model_id)
-        rows = _row_links(connection, proposal, model, dossier)
-    recorded = proposal_in(dossier)
+        rows = _row_links(connection, proposal, model, expected)
+    recorded = proposal_in(expected.dossier)
     contract = _registered_contract(engine, recorded.layers.contract)
     training = recorded.layers.training
     candidate = open_bundle(Path(model.model_path), training.manifest_hash)
@@ -154,14 +161,15 @@ def _other_versions(proposal: Row[Any]) -> str:
 
 
 def _row_links(
-    connection: Connection, proposal: Row[Any], model: Row[Any], dossier: Dossier
+    connection: Connection, proposal: Row[Any], model: Row[Any], expected: ExpectedRows
 ) -> tuple[LinkRecord, ...]:
     """Compare the rows of a proposal and of its model with the dossier."""
     differences = {
-        "proposal": proposal_difference(connection, proposal, dossier),
-        "model registry": model_difference(model, dossier),
+        "proposal": proposal_difference(connection, proposal, expected),
+        "model registry": model_difference(model, expected),
     }
-    whole = {"recorded": dossier.dossier_hash, "recomputed": dossier.dossier_hash, "field": "content"}
+    sealed = expected.dossier.dossier_hash
+    whole = {"recorded": sealed, "recomputed": sealed, "field": "content"}
     return tuple(
         LinkRecord(record=name, source="the dossier", **(found._asdict() if found else whole))
         for name, found in differences.items()

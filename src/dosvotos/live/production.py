@@ -15,9 +15,13 @@ from dosvotos.database.registry import ProductionRows, production_rows
 from dosvotos.errors import LineageError
 from dosvotos.hashing import digest_json, short
 from dosvotos.policy.bundle import Bundle, open_bundle
-from dosvotos.promotion.agreement import model_difference, proposal_difference, stage_difference
+from dosvotos.promotion.agreement import (
+    expected_rows,
+    model_difference,
+    proposal_difference,
+    stage_difference,
+)
 from dosvotos.promotion.audit import find_breaks, read_audit_log
-from dosvotos.promotion.dossier import Dossier
 
 logger = logging.getLogger(__name__)
 _IN_LINEAGE: Final = (
@@ -95,18 +99,17 @@ def check_dossier(engine: Engine, production: ProductionModel) -> None:
     model, proposal = production.row, production.proposal
     if proposal.dossier_hash is None:
         return
-    dossier = Dossier.of(proposal)
+    expected = expected_rows(proposal)
     with reading(engine) as connection:
         differences = (
-            ("promotion_proposals", proposal_difference(connection, proposal, dossier)),
-            ("model_registry", model_difference(model, dossier, voted=True)),
+            ("promotion_proposals", proposal_difference(connection, proposal, expected)),
+            ("model_registry", model_difference(model, expected, voted=True)),
             ("model_registry", stage_difference(connection, model)),
         )
-    contract = dossier.read(ExperimentContract)
+    contract = expected.dossier.read(ExperimentContract)
     if ContractRegistry(engine).registered(contract) != contract:
-        raise _refusal(
-            model.instrument, f"experiment_contracts has not the {contract.contract_id} of the dossier"
-        )
+        what = f"experiment_contracts has another {contract.contract_id} than the dossier"
+        raise _refusal(model.instrument, what)
     for table, found in differences:
         if found is not None:
             raise _refusal(
@@ -143,8 +146,8 @@ def _statements(
     if ending not in ids:
         yield Statement("model_registry.model_id's last digits", ending, "the model bundle", ids[0])
     if proposal.dossier_hash is None:  # made before dossiers, when models were named by their weights
-        yield Statement("promotion_proposals.dossier_hash is None and model_id's last digits", ending,
-                        "the policy", ids[1])  # fmt: skip
+        place = "promotion_proposals.dossier_hash is None and model_id's last digits"
+        yield Statement(place, ending, "the policy", ids[1])
     path = f"{model.model_path}/norm_stats.json"
     yield Statement("model_registry.norm_stats_path", model.norm_stats_path, "its model_path", path)
     yield from _of_proposal(model, vote, proposal)

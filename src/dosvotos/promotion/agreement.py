@@ -1,6 +1,6 @@
 """Whether the rows of the database say what the dossier says, and what the votes made of a proposal."""
 
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, Row, or_, select
 
@@ -28,6 +28,19 @@ _STATUS_OF: Final = {
 }  # fmt: skip
 _OF_THE_VOTE: Final = frozenset({"metrics", "lineage", "created_at"})
 """Columns of a model that the approval writes; before it they are those of its first proposal."""
+
+
+class ExpectedRows(NamedTuple):
+    """A proposal's dossier, and the rows that must repeat it."""
+
+    dossier: Dossier
+    proposal: dict[str, Any]
+    model: dict[str, Any]
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        """The columns of the model that an approval writes."""
+        return {name: self.model[name] for name in sorted(_OF_THE_VOTE)}
 
 
 def records_in(dossier: Dossier) -> DossierRecords:
@@ -63,43 +76,52 @@ def instrument_of(contract: ExperimentContract) -> str:
     return contract.parameters.experiment.instrument
 
 
-def proposal_difference(connection: Connection, row: Row[Any], dossier: Dossier) -> Difference | None:
-    """Find the first column of a proposal that is not its dossier's; `recorded` is the row's."""
-    if dossier.dossier_hash is None:
+def expected_rows(proposal: Row[Any]) -> ExpectedRows:
+    """Read a proposal's dossier, and write the rows as it would have them.
+
+    Raises
+    ------
+    LineageError
+        If a file of the dossier is missing or altered, or the proposal was made before dossiers.
+    """
+    if proposal.dossier_hash is None:
         raise LineageError(
-            f"proposal {row.id}: made before dossiers; it can be read, and approved only after the backtest "
-            "and promotion pipelines ran again"
+            f"proposal {proposal.id}: made before dossiers; it can be read, and approved only after the "
+            "backtest and promotion pipelines ran again"
         )
-    instrument = instrument_of(dossier.read(ExperimentContract))
-    expected = proposal_columns(records_in(dossier), instrument, dossier.folder, dossier.dossier_hash)
+    dossier = Dossier.of(proposal)
+    new = proposal_in(dossier)
+    instrument = instrument_of(new.layers.contract)
+    return ExpectedRows(
+        dossier,
+        proposal_columns(records_in(dossier), instrument, dossier.folder, proposal.dossier_hash),
+        {**model_columns(new, instrument), "created_at": new.created_at},
+    )
+
+
+def proposal_difference(connection: Connection, row: Row[Any], expected: ExpectedRows) -> Difference | None:
+    """Find the first column of a proposal that is not its dossier's; `recorded` is the row's."""
+    columns = dict(expected.proposal)
     if _is_made_again(connection, row):
-        expected["created_at"] = row.created_at
-    found = {name: getattr(row, name) for name in expected}
-    return first_difference(_json_like(found), _json_like(expected))
+        columns["created_at"] = row.created_at
+    found = {name: getattr(row, name) for name in columns}
+    return first_difference(_json_like(found), _json_like(columns))
 
 
-def model_difference(row: Row[Any], dossier: Dossier, voted: bool = False) -> Difference | None:
+def model_difference(row: Row[Any], expected: ExpectedRows, voted: bool = False) -> Difference | None:
     """Find the first column of a model's row that is not its dossier's; `recorded` is the row's.
 
     Parameters
     ----------
     row : row of model_registry
-    dossier : Dossier
-        Of the proposal in question.
+    expected : ExpectedRows
+        By the dossier of the proposal in question.
     voted : bool
         Whether that proposal was approved, so that its figures are the row's too.
     """
-    expected = _model_columns(dossier)
-    if not voted:
-        expected = {name: value for name, value in expected.items() if name not in _OF_THE_VOTE}
-    found = {name: getattr(row, name) for name in expected}
-    return first_difference(_json_like(found), _json_like(expected))
-
-
-def model_figures(dossier: Dossier) -> dict[str, Any]:
-    """Give the columns of a model that an approval writes, from the dossier that is approved."""
-    columns = _model_columns(dossier)
-    return {name: columns[name] for name in sorted(_OF_THE_VOTE)}
+    left_out = frozenset() if voted else _OF_THE_VOTE
+    columns = {name: value for name, value in expected.model.items() if name not in left_out}
+    return first_difference(_json_like({name: getattr(row, name) for name in columns}), _json_like(columns))
 
 
 def check_status(connection: Connection, row: Row[Any]) -> None:
@@ -111,8 +133,7 @@ def check_status(connection: Connection, row: Row[Any]) -> None:
         Naming the column, or the newer proposal.
     """
     t = approval_audit_log
-    votes = connection.execute(select(t).where(t.c.proposal_id == row.id).order_by(t.c.id)).all()
-    last = votes[-1] if votes else None
+    last = connection.execute(select(t).where(t.c.proposal_id == row.id).order_by(t.c.id.desc())).first()
     follows = {
         "status": _STATUS_OF[last.action] if last else "PENDING_APPROVAL",
         "reviewer": last.reviewer if last else None,
@@ -125,8 +146,8 @@ def check_status(connection: Connection, row: Row[Any]) -> None:
             raise DecisionConflictError(f"proposal {row.id}: {name} is {found}, but {said}")
     p = promotion_proposals
     same = (p.c.experiment_name == row.experiment_name) & (p.c.instrument == row.instrument)
-    later = (p.c.id != row.id) & ((p.c.id > row.id) | p.c.status.in_(OPEN_STATES))
-    newer = connection.execute(select(p.c.id).where(same, later).order_by(p.c.id)).scalar()
+    newer_or_open = (p.c.id != row.id) & ((p.c.id > row.id) | p.c.status.in_(OPEN_STATES))
+    newer = connection.execute(select(p.c.id).where(same, newer_or_open).order_by(p.c.id)).scalar()
     if newer is not None:
         raise DecisionConflictError(f"proposal {row.id}: proposal {newer} of the same experiment replaced it")
 
@@ -144,7 +165,7 @@ def check_head(connection: Connection, instrument: str) -> None:
     if named[0] != registered:
         difference = f"its head row names {named[0]} as production, the registry {registered}"
     elif named != voted:
-        difference = f"its head row has {named[0]} in epoch {named[1]}, the log {voted[0]} in {voted[1]}"
+        difference = f"its head row names {named[0]} in epoch {named[1]}, the log {voted[0]} in {voted[1]}"
     else:
         return
     raise DecisionConflictError(
@@ -165,11 +186,6 @@ def stage_difference(connection: Connection, row: Row[Any]) -> Difference | None
             stage, archived_at = "archived", vote.created_at
     expected = {"stage": stage, "promoted_at": promoted_at, "archived_at": archived_at}
     return first_difference(_json_like({name: getattr(row, name) for name in expected}), _json_like(expected))
-
-
-def _model_columns(dossier: Dossier) -> dict[str, Any]:
-    new = proposal_in(dossier)
-    return {**model_columns(new, instrument_of(new.layers.contract)), "created_at": new.created_at}
 
 
 def _is_made_again(connection: Connection, row: Row[Any]) -> bool:

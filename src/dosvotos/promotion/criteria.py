@@ -7,7 +7,7 @@ import numpy as np
 
 from dosvotos.backtest.metrics import SpecifiedMetrics
 from dosvotos.backtest.production import ComparisonReport
-from dosvotos.contracts.parameters import SuccessCriteriaParams
+from dosvotos.contracts.quality_thresholds import SuccessCriteriaParams
 from dosvotos.contracts.records import ChainRecord, LinkRecord, Record
 from dosvotos.hashing import short
 from dosvotos.promotion.reasons import Reason, format_distinct

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Engine, Row, update
 
-from dosvotos.database.connection import writing
+from dosvotos.database.connection import reading, writing
 from dosvotos.database.registry import (
     change_one,
     expire_proposals,
@@ -18,13 +18,13 @@ from dosvotos.database.registry import (
 )
 from dosvotos.database.tables import instruments, model_registry, promotion_proposals
 from dosvotos.errors import DecisionConflictError, DecisionError, LineageError
-from dosvotos.hashing import short
 from dosvotos.policy.bundle import open_bundle
 from dosvotos.promotion.agreement import (
+    ExpectedRows,
     check_head,
     check_status,
+    expected_rows,
     model_difference,
-    model_figures,
     proposal_difference,
     stage_difference,
 )
@@ -89,8 +89,17 @@ def decide(
     check_reason(vote.decision, vote.notes)
     with writing(engine) as connection:
         expire_proposals(connection, now)
+    with reading(engine) as connection:
+        proposal = get_proposal(connection, proposal_id)
+        check_vote(connection, proposal, vote, now)
+    if verified not in (None, proposal.dossier_hash):
+        raise DecisionConflictError(
+            f"proposal {proposal.id}: its dossier was exchanged while it was computed again: {verified} then, "
+            f"{proposal.dossier_hash} now; nothing was approved"
+        )
+    expected = expected_rows(proposal) if vote.decision == "APPROVE" else None
     with writing(engine) as connection:
-        return _carry_out(connection, proposal_id, vote, now, verified)
+        return _carry_out(connection, proposal_id, vote, expected, now)
 
 
 def check_vote(connection: Connection, proposal: Row[Any], vote: Vote, now: datetime) -> None:
@@ -111,21 +120,21 @@ def check_vote(connection: Connection, proposal: Row[Any], vote: Vote, now: date
 
 
 def _carry_out(
-    connection: Connection, proposal_id: int, vote: Vote, now: datetime, verified: str | None
+    connection: Connection, proposal_id: int, vote: Vote, expected: ExpectedRows | None, now: datetime
 ) -> DecisionResult:
     head = lock_instrument(connection, get_proposal(connection, proposal_id).instrument)
     proposal = get_proposal(connection, proposal_id)
     model = get_model(connection, proposal.model_id)
     production = production_model(connection, proposal.instrument)
-    stage, epoch, approves = model.stage, head.epoch, vote.decision == "APPROVE"
+    stage, epoch = model.stage, head.epoch
     check_vote(connection, proposal, vote, now)
-    if approves:
+    if expected is not None:
         check_head(connection, proposal.instrument)
         refuse_retracted_data(connection, proposal)
-        dossier = _check_sealed(connection, proposal, model, verified)
+        _check_sealed(connection, proposal, model, expected)
         stage = "production" if vote.promote_to_production else "shadow"
         epoch += stage == "production"
-        _set_stage(connection, proposal, model_figures(dossier), stage, epoch, now)
+        _set_stage(connection, proposal, expected.figures, stage, epoch, now)
     _close(connection, proposal, vote, now)
     entry = {
         "action": vote.decision,
@@ -135,7 +144,7 @@ def _carry_out(
         "notes": vote.notes,
         "previous_production_model": production.model_id if production else None,
         "new_stage": stage,
-        "self_approved": approves and same_person(vote.reviewer, model.trained_by),
+        "self_approved": expected is not None and same_person(vote.reviewer, model.trained_by),
         "epoch": epoch,
     }
     append_audit_row(connection, entry, now)
@@ -143,18 +152,12 @@ def _carry_out(
 
 
 def _check_sealed(
-    connection: Connection, proposal: Row[Any], model: Row[Any], verified: str | None
-) -> Dossier:
-    """Open dossier and bundle by their hashes, and compare the rows with what was voted on."""
-    dossier = Dossier.of(proposal)
-    if verified is not None and dossier.dossier_hash != verified:
-        raise DecisionConflictError(
-            f"proposal {proposal.id}: its dossier was {short(verified)} when it was computed again, and is "
-            f"{short(dossier.dossier_hash or 'none')} now; it was exchanged meanwhile, nothing was approved"
-        )
+    connection: Connection, proposal: Row[Any], model: Row[Any], expected: ExpectedRows
+) -> None:
+    """Hash dossier and bundle again, and compare the rows with what was voted on."""
     for table, found in (
-        ("promotion_proposals", proposal_difference(connection, proposal, dossier)),
-        ("model_registry", model_difference(model, dossier)),
+        ("promotion_proposals", proposal_difference(connection, proposal, expected)),
+        ("model_registry", model_difference(model, expected)),
         ("model_registry", stage_difference(connection, model)),
     ):
         if found is not None:
@@ -162,8 +165,8 @@ def _check_sealed(
                 f"proposal {proposal.id}: {table}.{found.field} is {found.recorded}, by dossier and votes "
                 f"{found.recomputed}; it was altered and cannot be approved"
             )
+    Dossier.of(proposal)
     open_bundle(Path(model.model_path), model.manifest_hash)
-    return dossier
 
 
 def _check_open(proposal: Row[Any], now: datetime) -> None:
@@ -181,10 +184,9 @@ def _check_may_approve(proposal: Row[Any], model: Row[Any], production_id: str |
         )
     if same_person(vote.reviewer, model.trained_by) and not vote.single_user:
         raise DecisionError(f"{vote.reviewer} trained {model.model_id} and may not approve it")
-    if (baseline := proposal.lineage.get("baseline_model_id")) != production_id:
+    if (baseline := proposal.lineage["baseline_model_id"]) != production_id:
         raise DecisionConflictError(
-            f"proposal {proposal.id} was compared with {baseline}, but "
-            f"production is now {production_id}; run the backtest and promotion pipelines again"
+            f"proposal {proposal.id} was compared with {baseline}, but production is now {production_id}; run the backtest and promotion pipelines again"
         )
 
 

@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError
 from sqlalchemy import Connection, Engine, select
 
 from dosvotos.backtest.resampling import Bootstrap
-from dosvotos.contracts.parameters import SuccessCriteriaParams
+from dosvotos.contracts.quality_thresholds import SuccessCriteriaParams
 from dosvotos.contracts.records import Record
 from dosvotos.database.connection import reading
 from dosvotos.database.tables import gate_policies

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Row
 from dosvotos.database.registry import get_model
 from dosvotos.promotion.older_traces import older_traces
 from dosvotos.promotion.reasons import Reason
+from dosvotos.promotion.retracted import retracted_reasons
 from dosvotos.promotion.vote_rules import EarlierVote, closing_vote, earlier_votes, rejected_before
 
 
@@ -20,9 +21,10 @@ def votes_on(connection: Connection, proposal: Row[Any]) -> tuple[EarlierVote, .
 def notices_of(connection: Connection, proposal: Row[Any], root: Path = Path()) -> tuple[Reason, ...]:
     """Give what a reader must know besides the first vote.
 
-    That a person rejected this model on another proposal, and that work older than the trial ledger lies
-    beside it.
+    That a person rejected this model on another proposal, that data behind it were retracted since, and that
+    work older than the trial ledger lies beside it.
     """
     closing = closing_vote(votes_on(connection, proposal))
     closed = (rejected_before(closing),) if closing and closing.proposal_id != proposal.id else ()
-    return (*closed, *(traces.reason for traces in older_traces(connection, root)))
+    retracted = retracted_reasons(connection, proposal)
+    return (*closed, *retracted, *(traces.reason for traces in older_traces(connection, root)))

@@ -79,6 +79,14 @@ def write_criterion(name: str, found: float, needed: float, formats: Formats) ->
     return format_distinct(found, needed, getattr(formats, kind), digits)
 
 
+def write_p_value(found: float | None, level: float | None, formats: Formats) -> tuple[str, str]:
+    """Write a p-value and its level, in percent, so that different ones read differently."""
+    shown = formats.p_value(found), formats.p_value(level)
+    if found is None or level is None or shown[0] != shown[1]:
+        return shown
+    return format_distinct(found, level, formats.percent, 2)
+
+
 class _Writer(string.Formatter):
     """Writes a text's figures as its language does; a figure's format says what it is."""
 
@@ -114,12 +122,9 @@ class _Writer(string.Formatter):
         return self._forms[format_spec](value)
 
     def p_value(self, found: float, level: float) -> tuple[str, str]:
-        """Write a p-value and its level, in percent, so that different ones read differently."""
-        formats = self._formats
-        shown = formats.p_value(found), formats.p_value(level)
-        if shown[0] == shown[1]:
-            shown = format_distinct(found, level, formats.percent, 2)
-        return self._in_words(shown[0]), shown[1]
+        """Write a p-value and its level, in percent and in words."""
+        shown, needed = write_p_value(found, level, self._formats)
+        return self._in_words(shown), needed
 
     def _in_words(self, chance: str) -> str:
         more, less = self.write("word.more_than"), self.write("word.less_than")

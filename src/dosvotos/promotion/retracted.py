@@ -12,6 +12,7 @@ from dosvotos.database.registry import OPEN_STATES
 from dosvotos.database.tables import experiment_contracts, model_registry, promotion_proposals
 from dosvotos.errors import DatabaseError, DecisionError
 from dosvotos.market.calendar import session_bar_times
+from dosvotos.promotion.reasons import Reason
 
 REASON: Final = "retracted_data"
 
@@ -48,6 +49,23 @@ def refuse_retracted_data(connection: Connection, proposal: Row[Any]) -> None:
         )
 
 
+def retracted_reasons(connection: Connection, proposal: Row[Any]) -> tuple[Reason, ...]:
+    """Say, as a reader of a proposal must know, which deliveries behind it were retracted since."""
+    found = _behind(connection, f"proposal {proposal.id}", proposal)
+    return tuple(
+        Reason(
+            code=REASON,
+            figures={
+                "delivery": one.retraction.retracts,
+                "source": one.retraction.source,
+                "date": f"{one.retraction.fetched_at:%Y-%m-%d}",
+                "said": one.retraction.reason,
+            },
+        )
+        for one in found
+    )
+
+
 def built_on_retracted(engine: Engine, production_only: bool = False) -> list[BuiltOnRetracted]:
     """Find the production models, and open proposals too, that are built on data retracted since."""
     with reading(engine) as connection:
@@ -74,7 +92,7 @@ def production_warnings(url: str) -> list[str]:
     except DatabaseError:
         return []
     engine.dispose()
-    return [f"{one}; train and approve another, or roll back" for one in found]
+    return [f"{one}; train and approve another" for one in found]
 
 
 def _behind(connection: Connection, subject: str, row: Row[Any]) -> list[BuiltOnRetracted]:

@@ -9,7 +9,8 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from dosvotos.contracts.parameters import BarQualityParams, CalendarParams
+from dosvotos.contracts.parameters import CalendarParams
+from dosvotos.contracts.quality_thresholds import BarQualityParams
 from dosvotos.market.calendar import (
     BAR,
     BOGOTA,

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from dosvotos.contracts.acquisition import MacroVariable
-from dosvotos.contracts.parameters import ChangeParams
+from dosvotos.contracts.quality_thresholds import ChangeParams
 from dosvotos.errors import DataError
 from dosvotos.market.alignment import is_dated
 from dosvotos.quality.findings import BARS, FINDING_COLUMNS, REPORTED, no_findings

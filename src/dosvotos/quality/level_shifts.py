@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from dosvotos.contracts.acquisition import MacroVariable
-from dosvotos.contracts.parameters import MacroQualityParams
+from dosvotos.contracts.quality_thresholds import MacroQualityParams
 from dosvotos.quality.series import (
     STORED,
     MacroSeries,

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import pandas as pd
 
-from dosvotos.contracts.parameters import LevelParams
+from dosvotos.contracts.quality_thresholds import LevelParams
 from dosvotos.errors import DataError
 from dosvotos.market.calendar import in_session, session_dates
 from dosvotos.quality.findings import (

@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from dosvotos.contracts.parameters import MacroQualityParams
+from dosvotos.contracts.quality_thresholds import MacroQualityParams
 from dosvotos.market.calendar import closed_days_around
 from dosvotos.quality.findings import CheckedRows, QualityCheck, require_columns
 from dosvotos.quality.level_shifts import LEVEL_SHIFT, find_level_violations, segment_series, step_q99

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import pandas as pd
 
-from dosvotos.contracts.parameters import BarQualityParams
+from dosvotos.contracts.quality_thresholds import BarQualityParams
 from dosvotos.market.calendar import BAR, session_dates, slots
 from dosvotos.quality.findings import QualityCheck
 

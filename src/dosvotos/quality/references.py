@@ -9,7 +9,7 @@ from typing import Final, NamedTuple, Self
 import numpy as np
 import pandas as pd
 
-from dosvotos.contracts.parameters import LevelParams
+from dosvotos.contracts.quality_thresholds import LevelParams
 
 SPOT: Final = "fxrt_spot_usdcop_col_d_usdcop"
 """The daily USD/COP among the macro variables: a spot close, or the TRM."""

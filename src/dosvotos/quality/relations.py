@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from dosvotos.contracts.acquisition import MacroVariable
-from dosvotos.contracts.parameters import RelationParams
+from dosvotos.contracts.quality_thresholds import RelationParams
 from dosvotos.quality.findings import CheckedRows, QualityCheck
 from dosvotos.quality.series import Variables
 

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from dosvotos.contracts.parameters import MacroQualityParams
+from dosvotos.contracts.quality_thresholds import MacroQualityParams
 from dosvotos.quality.series import STORED, MacroSeries, Violation, Violations
 
 _MAX_DECIMALS: Final = 6

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from dosvotos.contracts.parameters import MacroQualityParams
+from dosvotos.contracts.quality_thresholds import MacroQualityParams
 from dosvotos.market.alignment import is_dated
 from dosvotos.quality.findings import CheckedRows, QualityCheck, no_findings
 from dosvotos.quality.macro import check_macro

@@ -6,7 +6,8 @@ from typing import Final, NamedTuple
 from dosvotos.formats import MISSING, Formats, Language
 from dosvotos.hashing import short
 from dosvotos.promotion.evidence import Evidence
-from dosvotos.promotion.luck import Questions
+from dosvotos.promotion.luck import LEAST_LAST_THIRD, Questions
+from dosvotos.promotion.reasons import write_p_value
 
 _Texts = dict[Language, str]
 
@@ -21,7 +22,9 @@ class EvidenceRow(NamedTuple):
 
 
 _LABELS: Final[dict[str, _Texts]] = {
-    "looks": {"en": "Looks", "es": "Miradas"},
+    "policy": {"en": "House's policy", "es": "Política de la casa"},
+    "looks": {"en": "Related looks (k)", "es": "Miradas relacionadas (k)"},
+    "models": {"en": "Models on these sessions (M)", "es": "Modelos en estas sesiones (M)"},
     "p_value": {"en": "Luck: p-value", "es": "Suerte: valor p"},
     "passing_sharpe": {"en": "Sharpe ratio that would pass", "es": "Índice de Sharpe que bastaría"},
     "psr": {
@@ -29,14 +32,14 @@ _LABELS: Final[dict[str, _Texts]] = {
         "es": "Probabilidad de un Sharpe verdadero mayor que 0",
     },
     "hac_psr": {
-        "en": "The same, allowing for serial correlation",
-        "es": "Lo mismo, teniendo en cuenta la correlación serial",
+        "en": "That probability, allowing for serial correlation",
+        "es": "Esa probabilidad, teniendo en cuenta la correlación serial",
     },
     "deflated_sharpe": {
-        "en": "Probability that it is above the luckiest of all looks",
-        "es": "Probabilidad de superar la más afortunada de todas las miradas",
+        "en": "Probability that it is above the luckiest of these models",
+        "es": "Probabilidad de superar al más afortunado de estos modelos",
     },
-    "spa_p_value": {"en": "SPA p-value", "es": "Valor p de SPA"},
+    "spa_p_value": {"en": "Luck among siblings: SPA p-value", "es": "Suerte entre hermanos: valor p de SPA"},
     "last_third_share": {
         "en": "Last third's share of squared returns",
         "es": "Parte del último tercio en los retornos al cuadrado",
@@ -47,15 +50,26 @@ _LABELS: Final[dict[str, _Texts]] = {
     },
     "window_status": {"en": "Test window", "es": "Ventana de prueba"},
     "ledger": {"en": "Trial ledger", "es": "Registro de ensayos"},
+    "seeds": {"en": "Seeds", "es": "Semillas"},
 }
 _TEXTS: Final[dict[str, _Texts]] = {
+    "policy": {"en": "version {version}", "es": "versión {version}"},
     "looks": {
-        "en": "look {looks} (declared {prior}); models on these sessions: {models}",
-        "es": "mirada {looks} (declaradas {prior}); modelos en estas sesiones: {models}",
+        "en": "{looks}, this one included; declared beside the ledger: {prior}",
+        "es": "{looks}, contando esta; declaradas aparte del registro: {prior}",
     },
     "p_value": {
         "en": "{found}; at most {level} is tolerated at this look",
         "es": "{found}; en esta mirada se tolera a lo sumo {level}",
+    },
+    "last_third": {
+        "en": "{share}; below {needed} it has stopped trading",
+        "es": "{share}; por debajo de {needed}, dejó de operar",
+    },
+    "one_seed": {"en": "one seed", "es": "una sola semilla"},
+    "seeds": {
+        "en": "{positive} of {seeds} with a positive return on val",
+        "es": "{positive} de {seeds} con retorno positivo en val",
     },
     "traded": {
         "en": "{chance}; traded on {traded} of {sessions} sessions",
@@ -68,10 +82,13 @@ _TEXTS: Final[dict[str, _Texts]] = {
     "in": {"en": "in", "es": "dentro"},
     "not_in": {"en": "not in", "es": "fuera"},
     "record": {"en": "{needed}; the window has {sessions}", "es": "{needed}; la ventana tiene {sessions}"},
-    "ledger": {"en": "{id}, since {since}", "es": "{id}, desde {since}"},
-    "calendar": {"en": "the calendar's", "es": "la del calendario"},
+    "ledger": {"en": "{id}, begun {since}", "es": "{id}, abierto el {since}"},
+    "calendar": {"en": "set by the calendar", "es": "la fija el calendario"},
     "chosen_window": {"en": "chosen by a person", "es": "elegida por una persona"},
-    "stale_window": {"en": "the calendar's, its bars old", "es": "la del calendario, con barras viejas"},
+    "stale_window": {
+        "en": "set by the calendar, but its bars are old",
+        "es": "la fija el calendario, pero con barras viejas",
+    },
     "not_judged": {"en": "not judged", "es": "sin juzgar"},
     "questions": {
         "en": "Questions asked of {instrument} so far: {asked}. If no model had any skill, at most {false} "
@@ -90,20 +107,23 @@ def evidence_label(key: str, language: Language = "en") -> str:
 
 
 def luck_rows(evidence: Evidence, language: Language = "en") -> list[EvidenceRow]:
-    """Write what is known about luck; SPA is left out where it was not asked."""
+    """Write what is known about luck and seeds; SPA is left out where it was not asked."""
     writer = _Writer(evidence, language)
     rows: dict[str, Callable[[], str]] = {
+        "policy": lambda: writer.text("policy", version=str(evidence.policy)),
         "looks": writer.looks,
+        "models": lambda: writer.count(evidence.models),
         "p_value": writer.p_value,
         "passing_sharpe": lambda: writer.formats.number(evidence.passing_sharpe),
         "psr": lambda: writer.chance(evidence.psr),
         "hac_psr": lambda: writer.chance(evidence.hac_psr),
         "deflated_sharpe": lambda: writer.formats.chance(evidence.deflated_sharpe),
         **({} if evidence.spa_p_value is None else {"spa_p_value": writer.family}),
-        "last_third_share": lambda: writer.formats.percent(evidence.last_third_share, 0),
+        "last_third_share": writer.last_third,
         "min_track_record": writer.record,
         "window_status": lambda: writer.text(evidence.window_status or "not_judged"),
         "ledger": writer.ledger,
+        "seeds": writer.seeds,
     }
     return [EvidenceRow(key, evidence_label(key, language), write()) for key, write in rows.items()]
 
@@ -142,31 +162,43 @@ class _Writer(NamedTuple):
         return _TEXTS[key][self.language].format(**figures)
 
     def looks(self) -> str:
-        names = {"looks": "looks", "models": "models", "prior": "prior_trials"}
-        return self.text("looks", **{k: self._count(getattr(self.evidence, n)) for k, n in names.items()})
+        looks, prior = self.count(self.evidence.looks), self.count(self.evidence.prior_trials)
+        return self.text("looks", looks=looks, prior=prior)
+
+    def last_third(self) -> str:
+        share, needed = self.evidence.last_third_share, self.formats.percent(LEAST_LAST_THIRD, 0)
+        return self.text("last_third", share=self.formats.percent(share, 0), needed=needed)
+
+    def seeds(self) -> str:
+        """Say how many seeds did well; an older record's own words where it has no figures."""
+        returns = self.evidence.val_returns
+        if len(returns) < 2:
+            return self.text("one_seed") if returns else self.evidence.seeds
+        positive = sum(value > 0 for value in returns.values())
+        return self.text("seeds", positive=self.count(positive), seeds=self.count(len(returns)))
 
     def p_value(self) -> str:
-        write = self.formats.p_value
-        return self.text("p_value", found=write(self.evidence.p_value), level=write(self.evidence.level))
+        found, level = write_p_value(self.evidence.p_value, self.evidence.level, self.formats)
+        return self.text("p_value", found=found, level=level)
 
     def chance(self, probability: float | None) -> str:
-        traded, sessions = map(self._count, (self.evidence.sessions_traded, self.evidence.sessions))
+        traded, sessions = map(self.count, (self.evidence.sessions_traded, self.evidence.sessions))
         chance = self.formats.chance(probability)
         return self.text("traded", chance=chance, traded=traded, sessions=sessions)
 
     def family(self) -> str:
-        found, level = map(self.formats.p_value, (self.evidence.spa_p_value, self.evidence.family_level))
+        found, level = write_p_value(self.evidence.spa_p_value, self.evidence.family_level, self.formats)
         member = self.text("in" if self.evidence.in_superior_set else "not_in")
         return self.text("family", found=found, level=level, member=member)
 
     def record(self) -> str:
         needed = self.evidence.min_track_record
-        shown = MISSING if needed is None else self._count(needed)
-        return self.text("record", needed=shown, sessions=self._count(self.evidence.sessions))
+        shown = MISSING if needed is None else self.count(needed)
+        return self.text("record", needed=shown, sessions=self.count(self.evidence.sessions))
 
     def ledger(self) -> str:
         ledger = self.evidence.ledger
         return self.text("ledger", id=short(ledger.id), since=ledger.created_at[:10])
 
-    def _count(self, count: int) -> str:
+    def count(self, count: int) -> str:
         return self.formats.number(count, 0)

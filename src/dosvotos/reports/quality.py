@@ -88,6 +88,7 @@ def render_quality(
     variables: Mapping[str, MacroVariable],
     as_of: pd.Timestamp,
     calendar: CalendarParams = REGULAR,
+    summary: pd.DataFrame | None = None,
 ) -> str:
     """Draw what is stored and what was found at one moment.
 
@@ -95,8 +96,11 @@ def render_quality(
     ----------
     bars, observations, findings, variables, as_of, calendar
         As for `summary_table`; findings also with rule, at, value, source and detail.
+    summary : DataFrame, optional
+        What `summary_table` returned for them, where that was asked already.
     """
-    summary = summary_table(bars, observations, findings, variables, as_of, calendar)
+    if summary is None:
+        summary = summary_table(bars, observations, findings, variables, as_of, calendar)
     overdue = summary[(summary["priority"] == "HIGH") & (summary["state"] != FRESH)]
     lines = sparklines(bars, known_values(observations, as_of), variables, as_of)
     ranked = summary.sort_values("priority", key=lambda names: names.map(_PRIORITIES.index), kind="stable")

@@ -21,13 +21,14 @@ from dosvotos.database.ledger import TrialLedger
 from dosvotos.database.registry import get_model, get_proposal
 from dosvotos.database.requests import list_requests
 from dosvotos.files import write_file
-from dosvotos.formats import CHANCE, COUNT, MISSING, RATIO, Form
+from dosvotos.formats import CHANCE, COUNT, MISSING, P_VALUE, PERCENT, RATIO, Form
 from dosvotos.promotion.audit import read_audit_log
 from dosvotos.promotion.dossier import Dossier
 from dosvotos.promotion.gate_policy import current_policy
 from dosvotos.promotion.luck import questions_of
 from dosvotos.promotion.notices import notices_of, votes_on
 from dosvotos.promotion.reasons import sentence
+from dosvotos.reports.criteria import CRITERIA, criterion_label
 from dosvotos.reports.figures import BAD, BLUE, MUTED, figure, line
 from dosvotos.reports.metrics import INTERVALS, RESULTS
 from dosvotos.reports.rendering import render
@@ -45,17 +46,18 @@ RECORDS: Final[dict[str, type[BaseModel]]] = {
 }
 _EVIDENCE: Final[Mapping[str, tuple[str, Form | None]]] = {
     "policy": ("house's policy, version", None),
-    "looks": ("looks, this one included", COUNT), "models": ("models on these sessions", COUNT),
-    "prior_trials": ("of them declared", COUNT),
-    "level": ("chance of luck tolerated at this look", Form(6)), "p_value": ("luck: p-value", Form(6)),
+    "looks": ("related looks (k), this one included", COUNT),
+    "models": ("models on these sessions (M)", COUNT),
+    "prior_trials": ("of them declared beside the ledger", COUNT),
+    "level": ("chance of luck tolerated at this look", P_VALUE), "p_value": ("luck: p-value", P_VALUE),
     "passing_sharpe": ("Sharpe ratio that would pass", RATIO),
     "psr": ("probability that the true Sharpe ratio is above 0", CHANCE),
-    "hac_psr": ("the same, allowing for serial correlation", CHANCE),
-    "deflated_sharpe": ("probability that it is above what the luckiest look would show", CHANCE),
+    "hac_psr": ("that probability, allowing for serial correlation", CHANCE),
+    "deflated_sharpe": ("probability that it is above the luckiest of these models", CHANCE),
     "sessions": ("sessions in the window", COUNT), "sessions_traded": ("of them traded on", COUNT),
     "last_third_share": ("last third's share of squared returns", Form(1, percent=True)),
     "min_track_record": ("sessions this Sharpe ratio needs to be shown", COUNT),
-    "family_level": ("SPA and StepM, level", Form(4)), "spa_p_value": ("SPA, p-value", Form(4)),
+    "family_level": ("SPA and StepM, level", P_VALUE), "spa_p_value": ("SPA, p-value", P_VALUE),
     "in_superior_set": ("in StepM's superior set", None), "luck_excluded": ("luck excluded", None),
     "window_status": ("who chose the window", None),
     "beats_naive": ("beats the naive strategies", None), "seeds": ("seeds", None),
@@ -179,8 +181,8 @@ def render_pack(tree: Mapping[str, Any]) -> str:
     """Draw the pack from what `read_records` returns."""
     facts = Facts(tree)
     return render(
-        "validation_pack", facts=facts, metrics=_metrics(facts), evidence=_evidence(facts),
-        equity=_equity(tree), drawdown=_drawdown(tree),
+        "validation_pack", facts=facts, metrics=_metrics(facts), criteria=_criteria(facts),
+        evidence=_evidence(facts), equity=_equity(tree), drawdown=_drawdown(tree),
     )  # fmt: skip
 
 
@@ -193,6 +195,23 @@ def _metrics(facts: Facts) -> Table:
     ]
     sources = ("field", *(_path(path) for path in accounts.values()))
     return rows_table([*rows, sources], ["", *accounts], right=list(accounts))
+
+
+def _criteria(facts: Facts) -> Table:
+    """Give the criteria with their figures; where the house's limit is stricter, with it too.
+
+    An older proposal has them as texts only.
+    """
+    if not (paths := facts.item_paths("promotion_proposals.criteria")):
+        return facts.table(facts.fields("promotion_proposals.criteria_results"))
+    rows = []
+    for path in paths:
+        name = facts.value(f"{path}.name")
+        form = CRITERIA[name].form if name in CRITERIA else PERCENT if name == "improvement" else COUNT
+        figures = (facts.cell(f"{path}.{field}", form) for field in ("found", "needed", "floor"))
+        rows.append((criterion_label(name), facts.cell(f"{path}.verdict"), *figures, _path(path)))
+    columns = ["criterion", "verdict", "found", "needed", "house's limit, if stricter", "field"]
+    return rows_table(rows, columns, right=columns[2:5])
 
 
 def _equity(tree: Mapping[str, Any]) -> Any:

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from dosvotos.contracts.acquisition import MacroVariable, PublicationRule
-from dosvotos.contracts.parameters import CalendarParams, QualityThresholdsParams
+from dosvotos.contracts.parameters import CalendarParams
+from dosvotos.contracts.quality_thresholds import QualityThresholdsParams
 from dosvotos.errors import DataError
 from dosvotos.market.alignment import is_dated
 from dosvotos.market.calendar import REGULAR, published_at

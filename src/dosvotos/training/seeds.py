@@ -3,9 +3,10 @@
 import multiprocessing
 import os
 import signal
+import sys
 import traceback
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from multiprocessing.connection import Connection, wait
@@ -38,7 +39,7 @@ def train_seeds(
     progress: ProgressCallback,
     workers: int,
 ) -> list[TrainingResult]:
-    """Train every seed of an experiment, in parallel processes if there are several workers.
+    """Train every seed of an experiment, in parallel processes if there are several workers or prepared ones.
 
     Parameters
     ----------
@@ -50,7 +51,8 @@ def train_seeds(
     progress : callable
         Called after every rollout and validation of every seed.
     workers : int
-        Processes at a time; a single worker is this process. The results do not depend on it.
+        Processes at a time; a single worker is this process, unless `prepare_workers` started others. The
+        results do not depend on it.
 
     Returns
     -------
@@ -65,7 +67,7 @@ def train_seeds(
         If a seed's process dies. The other processes are terminated.
     """
     seeds = parameters.training.seeds
-    if min(workers, len(seeds)) <= 1:
+    if min(workers, len(seeds)) <= 1 and not _prepared:
         training = _SeedTraining(parameters, (train_rows, val_rows), norm_stats, folder)
         return [training.train(seed, progress) for seed in seeds]
     for name, rows in zip(_ROW_FILES, (train_rows, val_rows), strict=True):
@@ -107,19 +109,48 @@ class _Worker:
     seed: int | None
     """The seed in training; None if there is none left."""
 
+    def begin(self, train: Train, seed: int) -> None:
+        with suppress(BrokenPipeError):
+            self.connection.send(train)
+        self.assign(seed)
+
     def assign(self, seed: int | None) -> None:
         self.seed = seed
         with suppress(BrokenPipeError):  # the next receive finds the dead process
             self.connection.send(seed)
 
 
+_prepared: list[_Worker] = []
+"""Processes that wait for a training."""
+
+
+def prepare_workers(n_seeds: int) -> None:
+    """Start the processes of a training that comes later, which load torch meanwhile: it takes seconds.
+
+    None is started on a single core, nor where this process has loaded torch itself.
+    """
+    cores = available_cores()
+    if cores > 1 and "torch" not in sys.modules:
+        _prepared.extend(_start_worker(load_torch=True) for _ in range(min(cores, n_seeds) - len(_prepared)))
+
+
+def dismiss_workers() -> None:
+    """End the prepared processes that no training has taken."""
+    while _prepared:
+        process = _prepared.pop().process
+        process.terminate()
+        process.join()
+
+
 def train_in_processes(
     train: Train, seeds: tuple[int, ...], progress: ProgressCallback, workers: int
 ) -> dict[int, TrainingResult]:
     """Train seeds in at most `workers` processes at a time; none outlives this call."""
-    waiting, results = iter(seeds), dict[int, TrainingResult]()
-    pool = [_start_worker(train, seed) for seed in islice(waiting, workers)]
+    waiting, results, pool = iter(seeds), dict[int, TrainingResult](), list[_Worker]()
     try:
+        for seed in islice(waiting, workers):
+            pool.append(_prepared.pop() if _prepared else _start_worker())
+            pool[-1].begin(train, seed)
         while busy := {w.connection: w for w in pool if w.seed is not None}:
             for connection in wait(list(busy)):
                 assert isinstance(connection, Connection)
@@ -142,16 +173,27 @@ def train_in_processes(
     return results
 
 
-def _start_worker(train: Train, seed: int) -> _Worker:
+def _start_worker(load_torch: bool = False) -> _Worker:
     context = multiprocessing.get_context("spawn")
     parent_end, child_end = context.Pipe()
-    name = f"training of seed {seed}"
-    process = context.Process(target=_run_worker, args=(train, child_end), name=name, daemon=True)
-    process.start()
+    process = context.Process(target=_run_worker, args=(child_end, load_torch), name="training", daemon=True)
+    with _without_ctrl_c():
+        process.start()
     child_end.close()
-    worker = _Worker(process, parent_end, seed)
-    worker.assign(seed)
-    return worker
+    return _Worker(process, parent_end, None)
+
+
+@contextmanager
+def _without_ctrl_c() -> Iterator[None]:
+    """Make a process that is started meanwhile deaf to Ctrl-C from its first moment; here it comes later."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _receive(worker: _Worker) -> TrainingProgress | TrainingResult | Exception:
@@ -168,10 +210,13 @@ def _receive(worker: _Worker) -> TrainingProgress | TrainingResult | Exception:
     return message
 
 
-def _run_worker(train: Train, parent: Connection) -> None:
+def _run_worker(parent: Connection, load_torch: bool) -> None:
     """Train the seeds that the parent sends, until it sends None or dies; Ctrl-C is left to the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if load_torch:
+        import dosvotos.training.ppo  # noqa: F401
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        train: Train = parent.recv()
         while (seed := parent.recv()) is not None:
             try:
                 parent.send(train(seed, parent.send))

@@ -249,8 +249,8 @@ def report_quality(
 
     now = pd.Timestamp(fetched.fetched_at)
     market = bar_table.as_of(now), macro_tables.as_of(now), quarantine.as_of(now)
-    asked = *market, macro.variables, now, calendar
-    return render_quality(*asked), summary_table(*asked)
+    summary = summary_table(*market, macro.variables, now, calendar)
+    return render_quality(*market, macro.variables, now, calendar, summary), summary
 
 
 def seal_acquisition(

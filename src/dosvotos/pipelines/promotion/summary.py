@@ -16,6 +16,7 @@ from dosvotos.promotion.evidence import Evidence
 from dosvotos.promotion.luck import Questions
 from dosvotos.promotion.proposal import ProposalLineage, stored_criteria, stored_evidence
 from dosvotos.promotion.reasons import Reason, sentence
+from dosvotos.reports.criteria import criteria_rows
 from dosvotos.reports.evidence import luck_rows, questions_text
 from dosvotos.reports.metrics import INTERVALS, METRICS, RESULTS, write_metrics
 from dosvotos.reports.tables import EN
@@ -48,7 +49,7 @@ def print_proposal(
     if evidence:
         console.print(_evidence(evidence))
     console.print(_lineage(proposal))
-    beside = (f"beside it: {sentence(notice)}." for notice in notices)
+    beside = (f"To know besides: {sentence(notice)}." for notice in notices)
     for text in (*beside, *_remarks(proposal, evidence), questions_text(questions, proposal.instrument)):
         console.print(escape(text), style="dim")
     console.print(f"status: {proposal.status}")
@@ -77,11 +78,10 @@ def _stress(stress: Stress) -> Table:
 
 
 def _criteria(proposal: Row[Any]) -> Table:
-    table = plain_table("criterion", "result")
-    verdicts = {criterion.name: criterion.verdict for criterion in stored_criteria(proposal) or ()}
-    for name, text in proposal.criteria_results.items():
-        colour = _VERDICT_COLOURS.get(verdicts[name], "yellow") if name in verdicts else "default"
-        table.add_row(name, f"[{colour}]{text}[/]")
+    table = plain_table("criterion", "result", "")
+    for row in criteria_rows(stored_criteria(proposal) or ()):
+        colour = _VERDICT_COLOURS.get(row.verdict, "yellow")
+        table.add_row(row.name, f"[{colour}]{row.verdict}[/]", escape(row.text))
     return table
 
 
@@ -90,13 +90,12 @@ def _evidence(evidence: Evidence) -> Table:
     table = plain_table("evidence", "")
     for row in luck_rows(evidence):
         table.add_row(row.label, row.text)
-    table.add_row("Seeds", evidence.seeds)
     for name, interval in (evidence.intervals_90 or {}).items():
         metric = INTERVALS[name]
         found, low, high = map(metric.write, interval)
         table.add_row(metric.label(), f"{found} ({low} to {high}, 90%)")
     shown = ", ".join(f"{sharpe}: {EN.chance(chance)}" for sharpe, chance in evidence.power.items())
-    table.add_row("window would show a true Sharpe of", shown)
+    table.add_row("Window would show a true Sharpe ratio of", shown)
     return table
 
 
@@ -108,7 +107,7 @@ def _lineage(proposal: Row[Any]) -> Table:
 
 
 def _remarks(proposal: Row[Any], evidence: Evidence | None) -> list[str]:
-    lines = [f"evidence missing: {note}." for note in (evidence.notes if evidence else ())]
+    lines = [f"Evidence missing: {note}." for note in (evidence.notes if evidence else ())]
     lineage = ProposalLineage.model_validate(proposal.lineage)
     if (edge := lineage.planted_edge) is not None:
         lines.append(
@@ -117,7 +116,7 @@ def _remarks(proposal: Row[Any], evidence: Evidence | None) -> list[str]:
             f"{METRICS['sharpe_ratio'].write(lineage.oracle_sharpe)}."
         )
     if evidence and evidence.point_in_time == "unproven":
-        lines.append("point in time: unproven, the macro data are final vintages.")
+        lines.append("Point in time: unproven, the macro data are final vintages.")
     return lines
 
 
