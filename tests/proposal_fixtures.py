@@ -59,36 +59,14 @@ class Desk:
         `changes` replace the recommendation and its confidence, or columns of the row alone. What an approval
         would compute again is not there: see `propose_recomputable`.
         """
-        planted_edge = changes.pop("planted_edge", 0.45)
-        baseline = changes.pop("baseline_model_id", None)
         results = changes.pop("results", None)
-        trained_by = changes.pop("trained_by", "alice")
-        bundle = write_bundle(self.root / "data/06_models", tiny_policy(seed), {"config.yaml": b"seed: 1\n"})
-        model_id = f"{experiment}_{bundle.policy.model_hash[:12]}"
-        contract = store_contract(self.engine, experiment, trained_by)
-        layers = layers_behind(contract, bundle, store_market(self.engine, contract), model_id, baseline)
-        path = {"model_path": str(bundle.folder.relative_to(self.root))}
-        layers = layers.model_copy(update={"training": layers.training.model_copy(update=path)})
-        report = _report(layers, seed, self.n_sessions)
-        comparison, now = comparison_of(report, baseline), changes.pop("created_at", datetime.now(UTC))
-        ledger = TrialLedger(self.engine, INSTRUMENT)
-        ledger.record(look_of(contract, bundle.policy.model_hash), experiment, now)
-        made = make_proposal(layers, report, comparison, _evidence(ledger.genesis()), packaged_policy())
-        of_record = {n: changes.pop(n) for n in ("recommendation", "confidence") if n in changes}
-        proposed = made.model_copy(
-            update={
-                "recommendation": "PROMOTE",
-                "confidence": 0.85,
-                "reason": explanation("PROMOTE", report.metrics, REASONS),
-                "reasons": REASONS,
-                "lineage": made.lineage.model_copy(update={"planted_edge": planted_edge}),
-                **of_record,
-            }
-        )
-        new = NewProposal(proposed, layers, report, comparison, now)
+        of_proposal = ("planted_edge", "baseline_model_id", "trained_by", "created_at", "recommendation",
+                       "confidence")  # fmt: skip
+        new = self.made_up(experiment, seed, **{n: changes.pop(n) for n in of_proposal if n in changes})
+        now = new.created_at
         records = records_of(new)
         files = dossier_files(records, experiment)
-        name = f"backtest_results_{experiment}.json"
+        name, model_id = f"backtest_results_{experiment}.json", new.proposal.model_id
         if results is not None:
             files[name] = json.dumps(results(json.loads(files[name]))).encode()
         folder, dossier_hash = write_dossier(self.root / "data/08_reporting" / experiment / model_id, files)
@@ -96,6 +74,38 @@ class Desk:
         with writing(self.engine) as connection:
             add_model(connection, {**model_columns(new, INSTRUMENT), "created_at": now})
             return add_proposal(connection, {**columns, **changes})
+
+    def made_up(
+        self,
+        experiment: str,
+        seed: int,
+        planted_edge: float | None = 0.45,
+        baseline_model_id: str | None = None,
+        trained_by: str = "alice",
+        created_at: datetime | None = None,
+        **of_record: Any,
+    ) -> NewProposal:
+        """Make a model's bundle, its look and a proposal of made-up figures; nothing is registered."""
+        bundle = write_bundle(self.root / "data/06_models", tiny_policy(seed), {"config.yaml": b"seed: 1\n"})
+        model_id, baseline = f"{experiment}_{bundle.policy.model_hash[:12]}", baseline_model_id
+        contract = store_contract(self.engine, experiment, trained_by)
+        layers = layers_behind(contract, bundle, store_market(self.engine, contract), model_id, baseline)
+        path = {"model_path": str(bundle.folder.relative_to(self.root))}
+        layers = layers.model_copy(update={"training": layers.training.model_copy(update=path)})
+        report = _report(layers, seed, self.n_sessions)
+        comparison, now = comparison_of(report, baseline), created_at or datetime.now(UTC)
+        ledger = TrialLedger(self.engine, INSTRUMENT)
+        ledger.record(look_of(contract, bundle.policy.model_hash), experiment, now)
+        made = make_proposal(layers, report, comparison, _evidence(ledger.genesis()), packaged_policy())
+        changed = {
+            "recommendation": "PROMOTE",
+            "confidence": 0.85,
+            "reason": explanation("PROMOTE", report.metrics, REASONS),
+            "reasons": REASONS,
+            "lineage": made.lineage.model_copy(update={"planted_edge": planted_edge}),
+            **of_record,
+        }
+        return NewProposal(made.model_copy(update=changed), layers, report, comparison, now)
 
     def propose_recomputable(self, experiment: str = "demo", seed: int = 1, **of_contract: Any) -> int:
         """Register a proposal that an approval can compute again."""

@@ -82,16 +82,18 @@ def propose_recomputable(
 
 
 def stored_contract(
-    engine: Engine, experiment: str, version: str = "1.0.0", trained_by: str = "alice"
+    engine: Engine, experiment: str, version: str = "1.0.0", trained_by: str = "alice", **sections: Any
 ) -> ExperimentContract:
-    """Make and store the contract of an experiment on the small market."""
+    """Make and store the contract of an experiment on the small market; `sections` change its parameters."""
+    dates = sections.pop("date_ranges", DATES)
     parameters = parameters_of(
+        **sections,
         experiment={"name": experiment, "version": version},
-        date_ranges=DATES,
+        date_ranges=dates,
         sample_market={"seed": MARKET_SEED},
     )
     contract = make_contract(
-        parameters, date.fromisoformat(DATES["test"]["end"]), trained_by, window=CALENDAR
+        parameters, date.fromisoformat(dates["test"]["end"]), trained_by, window=CALENDAR
     )
     found = ContractRegistry(engine).registered(contract)
     if found is None:

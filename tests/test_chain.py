@@ -33,6 +33,7 @@ from dosvotos.promotion.criteria import criterion_text, lineage_criterion
 from dosvotos.promotion.decision import Vote
 from dosvotos.training.results import TrainingMetrics
 from tests.conftest import parameters_of
+from tests.faults.edits import edited_at, leaves
 from tests.project import Project, inside, new_project
 
 RECORDS = (
@@ -310,31 +311,6 @@ def test_an_edited_split_file_is_named(verified, project):
     splits["train"].iloc[100, splits["train"].columns.get_loc("rsi_9")] += 1e-9
     (found,) = broken(verified._replace(split_files=split_file_hashes(splits)))
     assert found.startswith("split files: dataset_hash is ")
-
-
-def leaves(tree, path=()):
-    """The path of every value of a JSON tree."""
-    items = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
-    found = [leaf for key, below in items for leaf in leaves(below, (*path, key))]
-    return found or [path]
-
-
-def edited_at(tree, path):
-    """The same tree with another value of the same kind at a path."""
-    key, *rest = path
-    copy = dict(tree) if isinstance(tree, dict) else list(tree)
-    old = copy[key]
-    if rest:
-        copy[key] = edited_at(old, rest)
-    elif isinstance(old, bool):
-        copy[key] = not old
-    elif isinstance(old, int):
-        copy[key] = old + 1
-    elif isinstance(old, float):
-        copy[key] = old * (1 + 1e-7) + 1e-9
-    else:
-        copy[key] = f"{old}x" if isinstance(old, str) else "x"
-    return copy
 
 
 def test_every_edit_of_a_recorded_value_breaks_the_chain_and_is_named(verified):

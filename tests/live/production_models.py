@@ -33,11 +33,11 @@ class Approved(NamedTuple):
 def approve(
     engine: Engine, folder: Path, policy: ServedPolicy | None = None, version: str = "1.0.0"
 ) -> Approved:
-    """Put a model into production by rows as a vote writes them."""
+    """Put a model into production by rows as a vote before dossiers wrote them."""
     contract = make_contract(parameters_of(experiment={"version": version}), date(2026, 7, 31), "alice")
     config = {"config.yaml": yaml.safe_dump(contract.frozen_config).encode()}
     bundle = write_bundle(folder, policy or tiny_policy(1), config)
-    model_id = f"demo_20261120_{short(bundle.manifest_hash)}"
+    model_id = f"demo_20261120_{short(bundle.policy.model_hash)}"
     hashes = {
         "model_hash": bundle.policy.model_hash,
         "manifest_hash": bundle.manifest_hash,

@@ -30,9 +30,13 @@ LOG, PROPOSALS, MODELS = approval_audit_log.c, promotion_proposals.c, model_regi
 
 @pytest.fixture
 def desk(engine, tmp_path, monkeypatch) -> Desk:
-    """Proposals 1 (expired at later votes), 2 (in production), 3 (rejected), 4 (superseded by 5, open)."""
     monkeypatch.chdir(tmp_path)
-    desk, now = Desk(engine, tmp_path), datetime.now(UTC)
+    return voted_on(Desk(engine, tmp_path))
+
+
+def voted_on(desk: Desk) -> Desk:
+    """Proposals 1 (expired at later votes), 2 (in production), 3 (rejected), 4 (superseded by 5, open)."""
+    engine, now = desk.engine, datetime.now(UTC)
     desk.propose("old", 3, created_at=now - timedelta(days=31))
     first, second = desk.propose("one", 1), desk.propose("two", 2)
     desk.propose("again", 4)
@@ -171,16 +175,22 @@ def test_a_log_of_every_kind_of_vote_is_whole(desk: Desk):
 
 def test_every_forgery_is_found_and_named(desk: Desk):
     for name, (attack, found) in ATTACKS.items():
-        with desk.engine.connect() as connection:
-            transaction = connection.begin()
-            without_guards(connection)
-            attack(connection)
-            renew_guards(connection)
-            problems = verify_audit(connection)
-            assert any(found in problem for problem in problems), (name, problems)
-            transaction.rollback()
+        problems = problems_after(desk, attack)
+        assert any(found in problem for problem in problems), (name, problems)
     with reading(desk.engine) as connection:
         assert verify_audit(connection) == []
+
+
+def problems_after(desk: Desk, attack: Callable[[Connection], None]) -> list[str]:
+    """What `audit verify` says of an attack that is then undone."""
+    with desk.engine.connect() as connection:
+        transaction = connection.begin()
+        without_guards(connection)
+        attack(connection)
+        renew_guards(connection)
+        problems = verify_audit(connection)
+        transaction.rollback()
+    return problems
 
 
 def without_guards(connection: Connection) -> None:

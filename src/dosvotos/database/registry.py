@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, Update, and_, insert, or_, select, update
+from sqlalchemy import Connection, Row, Update, and_, case, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from dosvotos.database.tables import approval_audit_log, instruments, model_registry, promotion_proposals
@@ -182,12 +182,14 @@ def list_proposals(connection: Connection) -> list[Row[Any]]:
 
 
 def add_proposal(connection: Connection, proposal: dict[str, Any]) -> int:
-    """Store a proposal; open ones of the same experiment become SUPERSEDED."""
+    """Store a proposal; open ones of the same experiment become SUPERSEDED, or EXPIRED if overdue by then."""
     t = promotion_proposals
     same = and_(
         t.c.experiment_name == proposal["experiment_name"],
         t.c.instrument == proposal["instrument"],
         t.c.status.in_(OPEN_STATES),
     )
-    connection.execute(update(t).where(same).values(status="SUPERSEDED"))
+    overdue = t.c.created_at < proposal["created_at"] - VALID_FOR
+    status = case((overdue, "EXPIRED"), else_="SUPERSEDED")
+    connection.execute(update(t).where(same).values(status=status))
     return int(connection.execute(insert(t).values(**proposal).returning(t.c.id)).scalar_one())

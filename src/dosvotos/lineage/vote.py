@@ -17,7 +17,7 @@ from dosvotos.database.ledger import TrialLedger, look_of
 from dosvotos.database.market_data import StoredMarket
 from dosvotos.database.registry import find_model, get_model, get_proposal
 from dosvotos.database.tables import promotion_proposals
-from dosvotos.errors import DecisionError, DosVotosError, LineageError
+from dosvotos.errors import DecisionConflictError, DecisionError, DosVotosError, LineageError
 from dosvotos.lineage.chain import require_registered, unbroken_chain, verify_records
 from dosvotos.lineage.recompute import (
     Baseline,
@@ -35,6 +35,7 @@ from dosvotos.promotion.agreement import (
     proposal_difference,
     proposal_in,
 )
+from dosvotos.promotion.audit import find_breaks, read_audit_log
 from dosvotos.promotion.criteria import name_links
 from dosvotos.promotion.decision import DecisionResult, Vote, check_vote, decide
 from dosvotos.promotion.dossier import FILE_NAMES, Dossier, DossierRun, dossier_files, with_run, write_dossier
@@ -67,14 +68,18 @@ def decide_verified(engine: Engine, proposal_id: int, vote: Vote, now: datetime)
         As `decide`; LineageError also if a file is missing or altered, so that there is nothing to judge by.
     """
     check_reason(vote.decision, vote.notes)
-    if vote.decision == "APPROVE":
-        with reading(engine) as connection:
-            proposal = get_proposal(connection, proposal_id)
-            check_vote(connection, proposal, vote, now)
-        verified = verify_proposal(engine, proposal)
-        if verified.chain.broken:
-            _refuse(engine, proposal, verified, now)
-    return decide(engine, proposal_id, vote, now)
+    if vote.decision != "APPROVE":
+        return decide(engine, proposal_id, vote, now)
+    with reading(engine) as connection:
+        proposal = get_proposal(connection, proposal_id)
+        check_vote(connection, proposal, vote, now)
+        breaks = find_breaks(read_audit_log(connection))
+    if breaks:
+        raise DecisionConflictError(f"approval_audit_log is not whole: {breaks[0]}; nothing can be approved")
+    verified = verify_proposal(engine, proposal)
+    if verified.chain.broken:
+        _refuse(engine, proposal, verified, now)
+    return decide(engine, proposal_id, vote, now, proposal.dossier_hash)
 
 
 def verify_proposal(engine: Engine, proposal: Row[Any]) -> Verification:

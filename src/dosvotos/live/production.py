@@ -7,13 +7,20 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Engine, Row
 
+from dosvotos.contracts.experiment import ExperimentContract
 from dosvotos.contracts.features import FEATURE_ORDER_HASH
 from dosvotos.database.connection import reading
+from dosvotos.database.contracts import ContractRegistry
 from dosvotos.database.registry import ProductionRows, production_rows
 from dosvotos.errors import LineageError
 from dosvotos.hashing import digest_json, short
 from dosvotos.policy.bundle import Bundle, open_bundle
-from dosvotos.promotion.agreement import expected_rows, model_difference, proposal_difference
+from dosvotos.promotion.agreement import (
+    expected_rows,
+    model_difference,
+    proposal_difference,
+    stage_difference,
+)
 from dosvotos.promotion.audit import find_breaks, read_audit_log
 
 logger = logging.getLogger(__name__)
@@ -94,11 +101,16 @@ def check_dossier(engine: Engine, production: ProductionModel) -> None:
         return
     expected = expected_rows(proposal)
     with reading(engine) as connection:
-        differences = {
-            "promotion_proposals": proposal_difference(connection, proposal, expected),
-            "model_registry": model_difference(model, expected, voted=True),
-        }
-    for table, found in differences.items():
+        differences = (
+            ("promotion_proposals", proposal_difference(connection, proposal, expected)),
+            ("model_registry", model_difference(model, expected, voted=True)),
+            ("model_registry", stage_difference(connection, model)),
+        )
+    contract = expected.dossier.read(ExperimentContract)
+    if ContractRegistry(engine).registered(contract) != contract:
+        what = f"experiment_contracts has another {contract.contract_id} than the dossier"
+        raise _refusal(model.instrument, what)
+    for table, found in differences:
         if found is not None:
             raise _refusal(
                 model.instrument,
@@ -133,6 +145,9 @@ def _statements(
     ending = model.model_id.rpartition("_")[2]
     if ending not in ids:
         yield Statement("model_registry.model_id's last digits", ending, "the model bundle", ids[0])
+    if proposal.dossier_hash is None:  # made before dossiers, when models were named by their weights
+        place = "promotion_proposals.dossier_hash is None and model_id's last digits"
+        yield Statement(place, ending, "the policy", ids[1])
     path = f"{model.model_path}/norm_stats.json"
     yield Statement("model_registry.norm_stats_path", model.norm_stats_path, "its model_path", path)
     yield from _of_proposal(model, vote, proposal)

@@ -2,7 +2,7 @@
 
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, or_, select
 
 from dosvotos.backtest.production import ComparisonReport
 from dosvotos.backtest.report import BacktestReport
@@ -16,6 +16,7 @@ from dosvotos.contracts.records import (
     Record,
     TrainingRecord,
 )
+from dosvotos.database.registry import OPEN_STATES, production_rows
 from dosvotos.database.tables import approval_audit_log, promotion_proposals
 from dosvotos.errors import DecisionConflictError, LineageError
 from dosvotos.promotion.dossier import Dossier, DossierRecords, DossierRun
@@ -25,7 +26,7 @@ from dosvotos.promotion.registration import NewProposal, model_columns, proposal
 _STATUS_OF: Final = {
     "APPROVE": "APPROVED", "REJECT": "REJECTED", "REQUEST_MORE_TESTS": "MORE_TESTS_REQUESTED",
 }  # fmt: skip
-_OF_THE_VOTE: Final = frozenset({"metrics", "lineage"})
+_OF_THE_VOTE: Final = frozenset({"metrics", "lineage", "created_at"})
 """Columns of a model that the approval writes; before it they are those of its first proposal."""
 
 
@@ -94,7 +95,7 @@ def expected_rows(proposal: Row[Any]) -> ExpectedRows:
     return ExpectedRows(
         dossier,
         proposal_columns(records_in(dossier), instrument, dossier.folder, proposal.dossier_hash),
-        model_columns(new, instrument),
+        {**model_columns(new, instrument), "created_at": new.created_at},
     )
 
 
@@ -120,43 +121,71 @@ def model_difference(row: Row[Any], expected: ExpectedRows, voted: bool = False)
     """
     left_out = frozenset() if voted else _OF_THE_VOTE
     columns = {name: value for name, value in expected.model.items() if name not in left_out}
-    return first_difference({name: getattr(row, name) for name in columns}, columns)
+    return first_difference(_json_like({name: getattr(row, name) for name in columns}), _json_like(columns))
 
 
 def check_status(connection: Connection, row: Row[Any]) -> None:
-    """Refuse an open proposal that the votes or a newer proposal have closed.
+    """Refuse an open proposal whose state is not what the votes and newer proposals made of it.
 
     Raises
     ------
     DecisionConflictError
-        Naming the vote or the newer proposal.
+        Naming the column, or the newer proposal.
     """
     t = approval_audit_log
-    votes = connection.execute(select(t).where(t.c.proposal_id == row.id).order_by(t.c.id)).all()
-    status = _STATUS_OF[votes[-1].action] if votes else "PENDING_APPROVAL"
-    if row.status != status:
-        said = f"vote {votes[-1].id} of the audit log made it {status}" if votes else "nobody has voted on it"
-        raise DecisionConflictError(f"proposal {row.id}: status is {row.status}, but {said}")
+    last = connection.execute(select(t).where(t.c.proposal_id == row.id).order_by(t.c.id.desc())).first()
+    follows = {
+        "status": _STATUS_OF[last.action] if last else "PENDING_APPROVAL",
+        "reviewer": last.reviewer if last else None,
+        "reviewer_notes": last.notes if last else None,
+        "approved_at": last.created_at if last and last.action == "APPROVE" else None,
+    }
+    for name, value in follows.items():
+        if (found := row._mapping[name]) != value:
+            said = f"vote {last.id} of the audit log made it {value}" if last else "nobody has voted on it"
+            raise DecisionConflictError(f"proposal {row.id}: {name} is {found}, but {said}")
     p = promotion_proposals
     same = (p.c.experiment_name == row.experiment_name) & (p.c.instrument == row.instrument)
-    newer = connection.execute(select(p.c.id).where(same, p.c.id > row.id).order_by(p.c.id)).scalar()
+    newer_or_open = (p.c.id != row.id) & ((p.c.id > row.id) | p.c.status.in_(OPEN_STATES))
+    newer = connection.execute(select(p.c.id).where(same, newer_or_open).order_by(p.c.id)).scalar()
     if newer is not None:
         raise DecisionConflictError(f"proposal {row.id}: proposal {newer} of the same experiment replaced it")
 
 
-def check_head(head: Row[Any], production: Row[Any] | None) -> None:
-    """Refuse to decide while head row and registry name different production models.
+def check_head(connection: Connection, instrument: str) -> None:
+    """Refuse to decide while head row, registry and log disagree on an instrument's production model.
 
     Raises
     ------
     DecisionConflictError
     """
-    named = production.model_id if production else None
-    if head.production_model_id != named:
-        raise DecisionConflictError(
-            f"{head.instrument}: its head row names {head.production_model_id} as production, the registry "
-            f"{named}; one of them was altered, see 'dosvotos audit verify'"
-        )
+    model, head, vote, _ = production_rows(connection, instrument)
+    named = (head.production_model_id, head.epoch) if head else (None, 0)
+    registered, voted = model.model_id if model else None, (vote.model_id, vote.epoch) if vote else (None, 0)
+    if named[0] != registered:
+        difference = f"its head row names {named[0]} as production, the registry {registered}"
+    elif named != voted:
+        difference = f"its head row names {named[0]} in epoch {named[1]}, the log {voted[0]} in {voted[1]}"
+    else:
+        return
+    raise DecisionConflictError(
+        f"{instrument}: {difference}; one of them was altered, see 'dosvotos audit verify'"
+    )
+
+
+def stage_difference(connection: Connection, row: Row[Any]) -> Difference | None:
+    """Find the first of a model's stage, promotion and archiving that is not what the votes made of it."""
+    a = approval_audit_log
+    about = or_(a.c.model_id == row.model_id, a.c.previous_production_model == row.model_id)
+    stage, promoted_at, archived_at = "staging", None, None
+    for vote in connection.execute(select(a).where(about, a.c.action == "APPROVE").order_by(a.c.id)):
+        if vote.model_id == row.model_id:
+            stage = vote.new_stage
+            promoted_at = vote.created_at if stage == "production" else promoted_at
+        elif vote.new_stage == "production":
+            stage, archived_at = "archived", vote.created_at
+    expected = {"stage": stage, "promoted_at": promoted_at, "archived_at": archived_at}
+    return first_difference(_json_like({name: getattr(row, name) for name in expected}), _json_like(expected))
 
 
 def _is_made_again(connection: Connection, row: Row[Any]) -> bool:

@@ -26,6 +26,7 @@ from dosvotos.promotion.agreement import (
     expected_rows,
     model_difference,
     proposal_difference,
+    stage_difference,
 )
 from dosvotos.promotion.audit import append_audit_row
 from dosvotos.promotion.dossier import Dossier
@@ -62,8 +63,19 @@ class DecisionResult(NamedTuple):
     status: str
 
 
-def decide(engine: Engine, proposal_id: int, vote: Vote, now: datetime) -> DecisionResult:
+def decide(
+    engine: Engine, proposal_id: int, vote: Vote, now: datetime, verified: str | None = None
+) -> DecisionResult:
     """Carry out a person's vote.
+
+    Parameters
+    ----------
+    engine : Engine
+    proposal_id : int
+    vote : Vote
+    now : datetime, timezone-aware
+    verified : str or None
+        Hash of the dossier that was computed again before this approval; another one is refused.
 
     Raises
     ------
@@ -80,6 +92,11 @@ def decide(engine: Engine, proposal_id: int, vote: Vote, now: datetime) -> Decis
     with reading(engine) as connection:
         proposal = get_proposal(connection, proposal_id)
         check_vote(connection, proposal, vote, now)
+    if verified not in (None, proposal.dossier_hash):
+        raise DecisionConflictError(
+            f"proposal {proposal.id}: its dossier was exchanged while it was computed again: {verified} then, "
+            f"{proposal.dossier_hash} now; nothing was approved"
+        )
     expected = expected_rows(proposal) if vote.decision == "APPROVE" else None
     with writing(engine) as connection:
         return _carry_out(connection, proposal_id, vote, expected, now)
@@ -112,7 +129,7 @@ def _carry_out(
     stage, epoch = model.stage, head.epoch
     check_vote(connection, proposal, vote, now)
     if expected is not None:
-        check_head(head, production)
+        check_head(connection, proposal.instrument)
         refuse_retracted_data(connection, proposal)
         _check_sealed(connection, proposal, model, expected)
         stage = "production" if vote.promote_to_production else "shadow"
@@ -141,10 +158,11 @@ def _check_sealed(
     for table, found in (
         ("promotion_proposals", proposal_difference(connection, proposal, expected)),
         ("model_registry", model_difference(model, expected)),
+        ("model_registry", stage_difference(connection, model)),
     ):
         if found is not None:
             raise LineageError(
-                f"proposal {proposal.id}: {table}.{found.field} is {found.recorded}, in the dossier "
+                f"proposal {proposal.id}: {table}.{found.field} is {found.recorded}, by dossier and votes "
                 f"{found.recomputed}; it was altered and cannot be approved"
             )
     Dossier.of(proposal)
@@ -166,10 +184,9 @@ def _check_may_approve(proposal: Row[Any], model: Row[Any], production_id: str |
         )
     if same_person(vote.reviewer, model.trained_by) and not vote.single_user:
         raise DecisionError(f"{vote.reviewer} trained {model.model_id} and may not approve it")
-    if proposal.lineage["baseline_model_id"] != production_id:
+    if (baseline := proposal.lineage["baseline_model_id"]) != production_id:
         raise DecisionConflictError(
-            f"proposal {proposal.id} was compared with {proposal.lineage['baseline_model_id']}, but "
-            f"production is now {production_id}; run the backtest and promotion pipelines again"
+            f"proposal {proposal.id} was compared with {baseline}, but production is now {production_id}; run the backtest and promotion pipelines again"
         )
 
 

@@ -17,6 +17,7 @@ from dosvotos.database.registry import (
     add_proposal,
     find_model,
     latest_proposal,
+    state_of,
     supersede_proposal,
 )
 from dosvotos.errors import DosVotosError
@@ -131,7 +132,7 @@ class ProposalRegistry:
         if latest is not None and latest.run and latest.content_hash == content_hash(records):
             records = with_run(records, latest.run)
         folder, dossier_hash = self._write(records, new.proposal)
-        if latest is None or model is None or not _stands(latest, model, dossier_hash):
+        if latest is None or model is None or not _stands(latest, model, dossier_hash, new.created_at):
             columns = proposal_columns(records, self.instrument, folder, dossier_hash)
             self._add(new, {**columns, "created_at": new.created_at})
 
@@ -180,7 +181,8 @@ class ProposalRegistry:
         return "REJECTED" if closing_vote(votes) else "PENDING_APPROVAL"
 
 
-def _stands(latest: Row[Any], model: Row[Any], dossier_hash: str) -> bool:
+def _stands(latest: Row[Any], model: Row[Any], dossier_hash: str, now: datetime) -> bool:
     """Tell whether a model's newest proposal is this one, and neither expired nor used up by a shadow."""
-    used_up = latest.status == "EXPIRED" or (latest.status == "APPROVED" and model.stage == "shadow")
+    state = state_of(latest, now)
+    used_up = state == "EXPIRED" or (state == "APPROVED" and model.stage == "shadow")
     return latest.dossier_hash == dossier_hash and not used_up

@@ -1,0 +1,99 @@
+"""Databases of both kinds whose state can be copied, and processes of their own to vote in."""
+
+import multiprocessing
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import chdir, contextmanager, suppress
+from dataclasses import dataclass, field
+from itertools import count
+from multiprocessing.context import ForkServerContext
+from pathlib import Path
+
+from sqlalchemy import Engine, create_engine, text
+
+from dosvotos.database.connection import make_engine, upgrade
+from tests.conftest import ROOT
+from tests.proposal_fixtures import Desk
+
+
+@dataclass(frozen=True)
+class Databases:
+    """Makes databases with today's schema, one folder each, and copies of them."""
+
+    root: Path
+    server: str | None = None
+    """PostgreSQL's address; without one SQLite is used."""
+    _number: Iterator[int] = field(default_factory=count)
+
+    @property
+    def kind(self) -> str:
+        return "sqlite" if self.server is None else "postgresql"
+
+    def empty(self) -> Desk:
+        """A desk without proposals."""
+        folder, name = self._place()
+        folder.mkdir(parents=True)
+        if self.server is not None:
+            self._execute(f"CREATE DATABASE {name}")
+        desk = Desk(make_engine(self._url(folder, name)), folder)
+        upgrade(desk.engine)
+        return desk
+
+    def copy(self, desk: Desk) -> Desk:
+        """A desk with the same rows and files; the first one's connections are closed."""
+        desk.engine.dispose()
+        folder, name = self._place()
+        shutil.copytree(desk.root, folder)
+        if self.server is not None:
+            self._execute(f"CREATE DATABASE {name} TEMPLATE {desk.engine.url.database}")
+        return Desk(make_engine(self._url(folder, name)), folder)
+
+    def drop(self, desk: Desk) -> None:
+        """Remove a desk with all it holds."""
+        desk.engine.dispose()
+        if self.server is not None:
+            self._execute(f"DROP DATABASE {desk.engine.url.database} WITH (FORCE)")
+        shutil.rmtree(desk.root)
+
+    @contextmanager
+    def copied(self, desk: Desk) -> Iterator[Desk]:
+        """Work in a copy, as a process in its folder would, and remove it."""
+        copy = self.copy(desk)
+        try:
+            with chdir(copy.root):
+                yield copy
+        finally:
+            self.drop(copy)
+
+    def _place(self) -> tuple[Path, str]:
+        name = f"faults_{os.getpid()}_{next(self._number)}"
+        return self.root / name, name
+
+    def _url(self, folder: Path, name: str) -> str:
+        if self.server is None:
+            return f"sqlite:///{folder}/dosvotos.db"
+        return self.server.replace("/postgres?", f"/{name}?")
+
+    def _execute(self, statement: str) -> None:
+        assert self.server is not None
+        url = self.server.replace("postgresql://", "postgresql+psycopg://")
+        admin = create_engine(url, isolation_level="AUTOCOMMIT")
+        with admin.connect() as connection:
+            connection.execute(text(statement))
+        admin.dispose()
+
+
+def url_of(engine: Engine) -> str:
+    """The address another process connects to."""
+    return engine.url.render_as_string(hide_password=False)
+
+
+def processes() -> ForkServerContext:
+    """Processes that are forked from one with every import done and no connection open."""
+    paths = [str(ROOT / "src"), str(ROOT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(path for path in paths if path))
+    context = multiprocessing.get_context("forkserver")
+    with suppress(ValueError):
+        context.set_forkserver_preload(["tests.faults.voting"])
+    return context

@@ -1,0 +1,255 @@
+"""A random walk of proposals and votes, beside a small model of the rules that shares no code with them."""
+
+from collections.abc import Callable
+from contextlib import chdir
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from dosvotos.database.connection import reading
+from dosvotos.database.registry import epoch_of, list_models, list_proposals, production_model, state_of
+from dosvotos.errors import DecisionConflictError, DecisionError
+from dosvotos.promotion.audit_check import verify_audit
+from dosvotos.promotion.decision import Vote, decide
+from dosvotos.promotion.registration import NewProposal, ProposalRegistry
+from tests.proposal_fixtures import INSTRUMENT, NOTES, Desk
+
+BEGIN = datetime.fromisoformat("2026-08-03T15:00:00+00:00")
+EXPERIMENTS, SEEDS = ("one", "two", "six"), (1, 2, 3, 4)
+OPEN, DAYS = ("PENDING_APPROVAL", "MORE_TESTS_REQUESTED"), 30
+TRAINERS = {"one": "alice", "two": "ana", "six": "bob"}
+VETOED = 4
+"""Weights that L4 recommends to reject."""
+
+
+class Step(NamedTuple):
+    """Something that a person or a pipeline does."""
+
+    kind: str
+    """propose, APPROVE, shadow, REJECT, REQUEST_MORE_TESTS or wait."""
+    experiment: str = ""
+    weights: int = 0
+    proposal: int = 0
+    reviewer: str = "bob"
+    days: int = 0
+
+
+@dataclass
+class Known:
+    """A proposal, as the rules see it."""
+
+    model: tuple[str, int]
+    baseline: tuple[str, int] | None
+    born: int
+    status: str
+
+
+@dataclass
+class Rules:
+    """The specification's second vote on dictionaries: states, stages, epoch, log."""
+
+    day: int = 0
+    proposals: list[Known] = field(default_factory=list)
+    stages: dict[tuple[str, int], str] = field(default_factory=dict)
+    closed: set[int] = field(default_factory=set)
+    """Weights that a person rejected."""
+    epoch: int = 0
+    log: list[tuple[str, int]] = field(default_factory=list)
+
+    @property
+    def production(self) -> tuple[str, int] | None:
+        return next((model for model, stage in self.stages.items() if stage == "production"), None)
+
+    def take(self, step: Step) -> str:
+        """Carry out a step; gives "done", "refused" (a rule) or "conflict" (the state has moved on)."""
+        if step.kind == "wait":
+            self.day += step.days
+            return "done"
+        if step.kind == "propose":
+            return self.propose((step.experiment, step.weights))
+        return self.vote(step)
+
+    def expire(self) -> None:
+        for known in self.proposals:
+            if known.status in OPEN and self.day - known.born > DAYS:
+                known.status = "EXPIRED"
+
+    def propose(self, model: tuple[str, int]) -> str:
+        stage = self.stages.get(model)
+        if stage == "production":
+            return "done"
+        self.expire()
+        same = [known for known in self.proposals if known.model == model]
+        if same and same[-1].baseline == self.production:
+            last = same[-1].status
+            if not (last == "EXPIRED" or (last == "APPROVED" and stage == "shadow")):
+                return "done"
+        for known in self.proposals:
+            if known.model[0] == model[0] and known.status in OPEN:
+                known.status = "SUPERSEDED"
+        status = "REJECTED" if model[1] in self.closed else "PENDING_APPROVAL"
+        self.stages.setdefault(model, "staging")
+        self.proposals.append(Known(model, self.production, self.day, status))
+        return "done"
+
+    def vote(self, step: Step) -> str:
+        if not 1 <= step.proposal <= len(self.proposals):
+            return "refused"
+        self.expire()
+        known = self.proposals[step.proposal - 1]
+        if known.status not in OPEN:
+            return "conflict"
+        approves = step.kind in ("APPROVE", "shadow")
+        if approves and (known.model[1] == VETOED or step.reviewer == TRAINERS[known.model[0]]):
+            return "refused"
+        if approves and (known.baseline != self.production or known.model[1] in self.closed):
+            return "conflict"
+        if step.kind == "APPROVE":
+            if self.production is not None:
+                self.stages[self.production] = "archived"
+            self.stages[known.model], known.status = "production", "APPROVED"
+            self.epoch += 1
+        elif step.kind == "shadow":
+            self.stages[known.model], known.status = "shadow", "APPROVED"
+        elif step.kind == "REJECT":
+            known.status = "REJECTED"
+            self.closed.add(known.model[1])
+        else:
+            known.status = "MORE_TESTS_REQUESTED"
+        self.log.append(("APPROVE" if approves else step.kind, step.proposal))
+        return "done"
+
+    def state(self) -> dict[str, Any]:
+        """What can be seen from outside; overdue proposals may be stored as open until the next vote."""
+        return {
+            "proposals": [
+                ("EXPIRED" if k.status in OPEN and self.day - k.born > DAYS else k.status, k.model[0])
+                for k in self.proposals
+            ],
+            "stages": {f"{name}/{weights}": stage for (name, weights), stage in self.stages.items()},
+            "production": None if self.production is None else "{}/{}".format(*self.production),
+            "epoch": self.epoch,
+            "log": self.log,
+        }
+
+
+@dataclass
+class Real:
+    """The product, taking the same steps on a database."""
+
+    desk: Desk
+    day: int = 0
+    _made: dict[tuple[str, int, str | None], NewProposal] = field(default_factory=dict)
+    _names: dict[str, str] = field(default_factory=dict)
+    """``experiment/weights`` by model_id."""
+
+    @property
+    def now(self) -> datetime:
+        return BEGIN + timedelta(days=self.day, seconds=len(self._names))
+
+    @cached_property
+    def registry(self) -> ProposalRegistry:
+        return ProposalRegistry(self.desk.engine, INSTRUMENT, "data/08_reporting")
+
+    def take(self, step: Step) -> str:
+        if step.kind == "wait":
+            self.day += step.days
+            return "done"
+        if step.kind == "propose":
+            self.registry.store(self._new(step.experiment, step.weights))
+            return "done"
+        shadow = step.kind == "shadow"
+        action: Any = "APPROVE" if shadow else step.kind
+        vote = Vote(action, step.reviewer, NOTES, promote_to_production=not shadow)
+        try:
+            decide(self.desk.engine, step.proposal, vote, self.now)
+        except DecisionConflictError:
+            return "conflict"
+        except DecisionError:
+            return "refused"
+        return "done"
+
+    def _new(self, experiment: str, weights: int) -> NewProposal:
+        with reading(self.desk.engine) as connection:
+            row = production_model(connection, INSTRUMENT)
+        baseline = row.model_id if row else None
+        key = (experiment, weights, baseline)
+        if key not in self._made:
+            changes = {"recommendation": "REJECT", "confidence": 0.9} if weights == VETOED else {}
+            made = self.desk.made_up(
+                experiment, weights, baseline_model_id=baseline, trained_by=TRAINERS[experiment],
+                created_at=self.now, **changes,
+            )  # fmt: skip
+            self._made[key] = made
+            self._names[made.proposal.model_id] = f"{experiment}/{weights}"
+        return self._made[key]._replace(created_at=self.now)
+
+    def state(self) -> dict[str, Any]:
+        with reading(self.desk.engine) as connection:
+            rows, models = list_proposals(connection), list_models(connection)
+            production, epoch = production_model(connection, INSTRUMENT), epoch_of(connection, INSTRUMENT)
+        return {
+            "proposals": [(state_of(row, self.now), row.experiment_name) for row in reversed(rows)],
+            "stages": {self._names[row.model_id]: row.stage for row in models},
+            "production": self._names[production.model_id] if production else None,
+            "epoch": epoch,
+            "log": [(row.action, row.proposal_id) for row in self.desk.votes()],
+        }
+
+
+class WalkCount(NamedTuple):
+    """How far product and rules went together."""
+
+    state_machine_steps: int
+    divergences: int
+    told: list[str]
+    """What differed first, by walk."""
+    outcomes: dict[str, int]
+    """How often each kind of step was done, refused or met a conflict."""
+
+
+def walk(desk: Desk, n_steps: int, seed: int) -> WalkCount:
+    """Take random steps in both, and compare answers and states after each."""
+    rng, rules, real = np.random.default_rng(seed), Rules(), Real(desk)
+    told: list[str] = []
+    outcomes: dict[str, int] = {}
+    with chdir(desk.root):
+        for number in range(n_steps):
+            step = random_step(rng, len(rules.proposals))
+            wanted, found = rules.take(step), real.take(step)
+            outcomes[f"{step.kind} {wanted}"] = outcomes.get(f"{step.kind} {wanted}", 0) + 1
+            differing = _difference(rules, real, wanted, found)
+            if number % 25 == 24 or number == n_steps - 1:
+                with reading(desk.engine) as connection:
+                    differing += verify_audit(connection)
+            if differing:
+                told.append(f"seed {seed}, step {number}, {step}: {differing}")
+                break
+    return WalkCount(number + 1, len(told), told, outcomes)
+
+
+def _difference(rules: Rules, real: Real, wanted: str, found: str) -> list[str]:
+    expected, state = rules.state(), real.state()
+    differing = [f"{n}: {state[n]}, rules say {v}" for n, v in expected.items() if state[n] != v]
+    return [*([f"answer {found}, rules say {wanted}"] if wanted != found else []), *differing]
+
+
+def random_step(rng: np.random.Generator, n_proposals: int) -> Step:
+    """Draw a step: mostly at the newest proposals, sometimes at one that does not exist."""
+    kinds: dict[str, Callable[[], Step]] = {
+        "propose": lambda: Step(
+            "propose",
+            experiment=str(rng.choice(EXPERIMENTS)),
+            weights=int(rng.choice(SEEDS, p=(0.4, 0.3, 0.2, 0.1))),
+        ),
+        "wait": lambda: Step("wait", days=int(rng.choice((1, 12, 31)))),
+        "vote": lambda: Step(
+            str(rng.choice(("APPROVE", "shadow", "REJECT", "REQUEST_MORE_TESTS"), p=(0.5, 0.24, 0.06, 0.2))),
+            proposal=max(0, n_proposals - int(rng.geometric(0.45)) + 1 + int(rng.random() < 0.03)),
+            reviewer=str(rng.choice(("bob", "carol", "alice"))),
+        ),
+    }
+    return kinds[str(rng.choice(("propose", "wait", "vote"), p=(0.4, 0.1, 0.5)))]()
