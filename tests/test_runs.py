@@ -4,7 +4,9 @@ import re
 import shutil
 import signal
 import socket
+import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 from subprocess import Popen
 
