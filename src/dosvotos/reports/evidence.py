@@ -166,7 +166,7 @@ class _Writer(NamedTuple):
         return _TEXTS[key][self.language].format(**figures)
 
     def looks(self) -> str:
-        looks, prior = self.count(self.evidence.looks), self.count(self.evidence.prior_trials)
+        looks, prior = self.whole(self.evidence.looks), self.whole(self.evidence.prior_trials)
         return self.text("looks", looks=looks, prior=prior)
 
     def last_third(self) -> str:
@@ -179,7 +179,7 @@ class _Writer(NamedTuple):
         if len(returns) < 2:
             return self.text("one_seed") if returns else self.evidence.seeds
         positive = sum(value > 0 for value in returns.values())
-        return self.text("seeds", positive=self.count(positive), seeds=self.count(len(returns)))
+        return self.text("seeds", positive=self.whole(positive), seeds=self.whole(len(returns)))
 
     def p_value(self) -> str:
         found, level = write_p_value(self.evidence.p_value, self.evidence.level, self.formats)
@@ -201,12 +201,12 @@ class _Writer(NamedTuple):
 
     def record(self) -> str:
         needed = self.evidence.min_track_record
-        shown = MISSING if needed is None else self.count(needed)
-        return self.text("record", needed=shown, sessions=self.count(self.evidence.sessions))
+        shown = MISSING if needed is None else self.whole(needed)
+        return self.text("record", needed=shown, sessions=self.whole(self.evidence.sessions))
 
     def ledger(self) -> str:
         ledger = self.evidence.ledger
         return self.text("ledger", id=short(ledger.id), since=ledger.created_at[:10])
 
-    def count(self, count: int) -> str:
+    def whole(self, count: int) -> str:
         return self.formats.number(count, 0)
