@@ -24,9 +24,10 @@ from dosvotos.promotion.audit import read_audit_log
 from dosvotos.promotion.audit_check import verify_audit
 from dosvotos.promotion.gate_policy import current_policy
 from dosvotos.promotion.luck import Questions, questions_of
+from dosvotos.promotion.notices import bars_to_approval as bars_to_approval_of
 from dosvotos.promotion.notices import notices_of, votes_on
 from dosvotos.promotion.reasons import Reason
-from dosvotos.promotion.retracted import built_on_retracted, retracted_reasons
+from dosvotos.promotion.retracted import built_on_retracted
 from dosvotos.promotion.vote_rules import EarlierVote
 
 Record = Row[Any]
@@ -108,9 +109,9 @@ def notices(proposal: Record) -> tuple[Reason, ...]:
     return _read(notices_of, proposal)
 
 
-def is_retracted(proposal: Record) -> bool:
-    """Tell whether a proposal is built on data that were retracted since."""
-    return bool(_read(retracted_reasons, proposal))
+def bars_to_approval(proposal: Record) -> tuple[Reason, ...]:
+    """Give what bars an approval besides L4's veto: a person's REJECT of the model, and retracted data."""
+    return _read(bars_to_approval_of, proposal)
 
 
 def retracted_production() -> list[str]:

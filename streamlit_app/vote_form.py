@@ -86,7 +86,7 @@ def _bar_to_approval(proposal: queries.Record) -> str | None:
         return "vote.veto"
     if proposal.dossier_hash is None:
         return "review.before_dossiers"
-    return "vote.retracted" if queries.is_retracted(proposal) else None
+    return "vote.barred" if queries.bars_to_approval(proposal) else None
 
 
 def _confirmation(proposal: queries.Record, draft: _Draft) -> None:

@@ -8,6 +8,7 @@ from dosvotos.backtest.production import ComparisonReport
 from dosvotos.database.registry import VALID_FOR, state_of
 from dosvotos.errors import LineageError
 from dosvotos.promotion.dossier import read_report
+from dosvotos.promotion.reasons import sentence
 from streamlit_app import queries
 from streamlit_app.page import empty, first_vote, formats, in_bogota, now, numeric, plain, translator, written
 
@@ -38,6 +39,8 @@ def _card(row: queries.Record) -> None:
             made, until = in_bogota(row.created_at), in_bogota(row.created_at + VALID_FOR)
             plain(t("proposals.made", id=row.id, created=made, until=until), "small", row.id)
         first_vote(row, state_of(row, moment))
+        for notice in queries.bars_to_approval(row):
+            plain(f"• {sentence(notice, t.language)}", "small", f"{notice.code}-{row.id}")
         _figures(row)
         with st.container(key=f"open-{row.id}"):
             st.page_link(_REVIEW, label=t("proposals.open"), query_params={"id": str(row.id)})

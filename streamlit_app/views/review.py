@@ -294,7 +294,7 @@ def _evidence(evidence: Evidence | None, instrument: str) -> None:
     with st.container(border=True, key="evidence", gap="xsmall"):
         for row in _answers(evidence):
             question, column = st.columns([3, 4], vertical_alignment="center")
-            question.markdown(row.label)
+            question.caption(row.label)
             with column:
                 plain(row.text, "body", f"evidence-{row.key}")
     if missing := [sentence(reason, t.language) for reason in evidence.missing]:

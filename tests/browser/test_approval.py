@@ -83,7 +83,11 @@ def test_a_person_approves_and_the_model_is_in_production(open_page: Any, desk: 
     expect(page.locator(".js-plotly-plot")).to_have_count(4)
     assert page.url.endswith(f"/review?id={proposal_id}")
     expect(page.get_by_text("planted and generous; real markets are not like this")).to_be_visible()
-    page.get_by_role("textbox", name="Notes").fill(HOSTILE)
+    reason = page.get_by_role("textbox", name="Your reason: at least 20 characters to approve or to reject")
+    reason.fill("too short")
+    page.get_by_role("button", name="Approve ...").click()
+    expect(page.get_by_text("this one has 9")).to_be_visible()
+    reason.fill(HOSTILE)
     page.get_by_role("button", name="Approve ...").click()
     expect(page.get_by_text("Approve this model to production?")).to_be_visible()
     assert desk.votes() == []

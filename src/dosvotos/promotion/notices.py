@@ -24,7 +24,14 @@ def notices_of(connection: Connection, proposal: Row[Any], root: Path = Path()) 
     That a person rejected this model on another proposal, that data behind it were retracted since, and that
     work older than the trial ledger lies beside it.
     """
+    return (
+        *bars_to_approval(connection, proposal),
+        *(traces.reason for traces in older_traces(connection, root)),
+    )
+
+
+def bars_to_approval(connection: Connection, proposal: Row[Any]) -> tuple[Reason, ...]:
+    """Give what bars an approval besides L4's veto: a REJECT of the model elsewhere, and retracted data."""
     closing = closing_vote(votes_on(connection, proposal))
     closed = (rejected_before(closing),) if closing and closing.proposal_id != proposal.id else ()
-    retracted = retracted_reasons(connection, proposal)
-    return (*closed, *retracted, *(traces.reason for traces in older_traces(connection, root)))
+    return (*closed, *retracted_reasons(connection, proposal))
