@@ -16,7 +16,6 @@ from tests.faults.databases import Databases, processes, url_of
 from tests.faults.voting import APPROVE, STEPS, Fault, run
 from tests.proposal_fixtures import Desk
 
-
 N_STATEMENTS = 10
 """An approval has eight that write, its commits included, and the naive one nine."""
 
