@@ -60,18 +60,20 @@ def propose_recomputable(
     experiment: str = "demo",
     seed: int = 1,
     now: datetime = STORED,
+    named_by_weights: bool = False,
     **of_contract: Any,
 ) -> int:
     """Train, judge and propose a model of a small market; gives the proposal's id.
 
     The market rises and falls by the hour and the policy knows it: L4 passes it honestly, as REVIEW, since
-    the window is short.
+    the window is short. `named_by_weights` gives the model an id as before dossiers.
     """
     contract = stored_contract(engine, experiment, **of_contract)
     history = stored_small_market(engine, contract)
     candidate = fitted_bundle(root, contract, history, seed)
     path = str(candidate.folder.relative_to(root))
-    recorded = RecordedTraining("", {**RUN, "model_path": path})
+    older = f"{experiment}_{contract.created_at:%Y%m%d}_{candidate.policy.model_hash[:12]}"
+    recorded = RecordedTraining(older if named_by_weights else "", {**RUN, "model_path": path})
     registry = ProposalRegistry(engine, INSTRUMENT, f"data/08_reporting/{experiment}")
     with contextlib.chdir(root):
         with reading(engine) as connection:

@@ -5,7 +5,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import chdir, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import count
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
@@ -16,6 +16,8 @@ from dosvotos.database.connection import make_engine, upgrade
 from tests.conftest import ROOT
 from tests.proposal_fixtures import Desk
 
+_NUMBERS = count()
+
 
 @dataclass(frozen=True)
 class Databases:
@@ -24,7 +26,6 @@ class Databases:
     root: Path
     server: str | None = None
     """PostgreSQL's address; without one SQLite is used."""
-    _number: Iterator[int] = field(default_factory=count)
 
     @property
     def kind(self) -> str:
@@ -67,7 +68,7 @@ class Databases:
             self.drop(copy)
 
     def _place(self) -> tuple[Path, str]:
-        name = f"faults_{os.getpid()}_{next(self._number)}"
+        name = f"faults_{os.getpid()}_{next(_NUMBERS)}"
         return self.root / name, name
 
     def _url(self, folder: Path, name: str) -> str:

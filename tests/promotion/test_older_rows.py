@@ -88,7 +88,7 @@ def test_a_database_of_an_older_version_upgrades_with_nothing_lost_and_its_produ
         "model_registry", "instruments", "promotion_proposals", "approval_audit_log",
     )  # fmt: skip
     with open_desk(f"sqlite:///{tmp_path}/today.db", tmp_path) as today:
-        served = today.propose_recomputable()
+        served = today.propose_recomputable(named_by_weights=True)
         decide_verified(today.engine, served, APPROVE, datetime.now(UTC))
         waiting = today.propose_recomputable("other", 2)
         copy_rows(today.engine, empty_database, *tables)

@@ -94,8 +94,13 @@ def decide(
         check_vote(connection, proposal, vote, now)
     if verified not in (None, proposal.dossier_hash):
         raise DecisionConflictError(
+<<<<<<< HEAD
             f"proposal {proposal.id}: its dossier was exchanged while it was computed again: {verified} "
             f"then, {proposal.dossier_hash} now; nothing was approved"
+=======
+            f"proposal {proposal.id}: its dossier was exchanged while it was computed again, {verified} for "
+            f"{proposal.dossier_hash}; nothing was approved"
+>>>>>>> w-flt
         )
     expected = expected_rows(proposal) if vote.decision == "APPROVE" else None
     with writing(engine) as connection:
@@ -184,10 +189,15 @@ def _check_may_approve(proposal: Row[Any], model: Row[Any], production_id: str |
         )
     if same_person(vote.reviewer, model.trained_by) and not vote.single_user:
         raise DecisionError(f"{vote.reviewer} trained {model.model_id} and may not approve it")
-    if (baseline := proposal.lineage["baseline_model_id"]) != production_id:
+    if (baseline := _value_in(proposal.lineage, "baseline_model_id")) != production_id:
         raise DecisionConflictError(
-            f"proposal {proposal.id} was compared with {baseline}, but production is now {production_id}; run "
-            "the backtest and promotion pipelines again"
+<<<<<<< HEAD
+            f"proposal {proposal.id} was compared with {baseline}, but production is now {production_id}; "
+            "run the backtest and promotion pipelines again"
+=======
+            f"proposal {proposal.id} was compared with {baseline}, but production is now {production_id}; "
+            "run the backtest and promotion pipelines again"
+>>>>>>> w-flt
         )
 
 
@@ -201,12 +211,17 @@ def _check_not_closed(connection: Connection, proposal: Row[Any], model: Row[Any
 
 
 def _check_policy(connection: Connection, proposal: Row[Any]) -> None:
-    then, now = proposal.evidence.get("policy"), current_policy(connection).version
+    then, now = _value_in(proposal.evidence, "policy"), current_policy(connection).version
     if then is not None and then != now:
         raise DecisionConflictError(
             f"proposal {proposal.id} was made under policy {then}, but policy {now} counts now; run the "
             "backtest and promotion pipelines again"
         )
+
+
+def _value_in(column: Any, name: str) -> Any:
+    """Take a value of a JSON column, None where it was altered to hold none: the dossier will tell."""
+    return column.get(name) if isinstance(column, dict) else None
 
 
 def _set_stage(

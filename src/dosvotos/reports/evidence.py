@@ -190,7 +190,7 @@ class _Writer(NamedTuple):
         return shown if self.evidence.level >= LEAST_LEVEL else self.text("none_passes", sharpe=shown)
 
     def chance(self, probability: float | None) -> str:
-        traded, sessions = map(self.count, (self.evidence.sessions_traded, self.evidence.sessions))
+        traded, sessions = map(self.whole, (self.evidence.sessions_traded, self.evidence.sessions))
         chance = self.formats.chance(probability)
         return self.text("traded", chance=chance, traded=traded, sessions=sessions)
 

