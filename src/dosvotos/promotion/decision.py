@@ -94,13 +94,8 @@ def decide(
         check_vote(connection, proposal, vote, now)
     if verified not in (None, proposal.dossier_hash):
         raise DecisionConflictError(
-<<<<<<< HEAD
-            f"proposal {proposal.id}: its dossier was exchanged while it was computed again: {verified} "
-            f"then, {proposal.dossier_hash} now; nothing was approved"
-=======
             f"proposal {proposal.id}: its dossier was exchanged while it was computed again, {verified} for "
             f"{proposal.dossier_hash}; nothing was approved"
->>>>>>> w-flt
         )
     expected = expected_rows(proposal) if vote.decision == "APPROVE" else None
     with writing(engine) as connection:
@@ -191,13 +186,8 @@ def _check_may_approve(proposal: Row[Any], model: Row[Any], production_id: str |
         raise DecisionError(f"{vote.reviewer} trained {model.model_id} and may not approve it")
     if (baseline := _value_in(proposal.lineage, "baseline_model_id")) != production_id:
         raise DecisionConflictError(
-<<<<<<< HEAD
             f"proposal {proposal.id} was compared with {baseline}, but production is now {production_id}; "
             "run the backtest and promotion pipelines again"
-=======
-            f"proposal {proposal.id} was compared with {baseline}, but production is now {production_id}; "
-            "run the backtest and promotion pipelines again"
->>>>>>> w-flt
         )
 
 
