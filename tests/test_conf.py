@@ -1,5 +1,8 @@
 """Configuration as a whole: experiments, catalog and pipelines fit together."""
 
+from graphlib import TopologicalSorter
+from itertools import product
+
 import pytest
 import yaml
 from kedro.io import DataCatalog
@@ -69,6 +72,16 @@ def test_every_dataset_of_a_pipeline_stands_in_the_catalog_with_a_layer(name):
         "L0_data_acquisition", "L1_features", "L2_dataset", "L3_training", "L4_backtest_promotion",
         "L5_inference",
     }  # fmt: skip
+
+
+def test_the_layers_form_no_circle_or_kedro_viz_would_draw_none():
+    layers = {name: entry["metadata"]["kedro-viz"]["layer"] for name, entry in catalog_config().items()}
+    before: dict[str, set[str]] = {}
+    for node in PIPELINES["lineage"].nodes:
+        for made, read in product(node.outputs, node.inputs):
+            if {made, read} <= set(layers) and layers[made] != layers[read]:
+                before.setdefault(layers[made], set()).add(layers[read])
+    assert len(list(TopologicalSorter(before).static_order())) == 6
 
 
 def test_only_what_says_so_is_kept_in_memory():
