@@ -116,7 +116,7 @@ def luck_rows(evidence: Evidence, language: Language = "en") -> list[EvidenceRow
     rows: dict[str, Callable[[], str]] = {
         "policy": lambda: writer.text("policy", version=str(evidence.policy)),
         "looks": writer.looks,
-        "models": lambda: writer.count(evidence.models),
+        "models": lambda: writer.whole(evidence.models),
         "p_value": writer.p_value,
         "passing_sharpe": writer.passing_sharpe,
         "psr": lambda: writer.chance(evidence.psr),
