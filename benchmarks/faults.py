@@ -37,8 +37,10 @@ def both_databases(root: Path) -> Iterator[list[Databases]]:
     with tempfile.TemporaryDirectory(prefix="postgres-", ignore_cleanup_errors=True) as folder:
         server = get_server(folder, start=False)
         ensure_running(server)
-        yield [Databases(root / "sqlite"), Databases(root / "postgresql", server.get_uri())]
-        server.cleanup()
+        try:
+            yield [Databases(root / "sqlite"), Databases(root / "postgresql", server.get_uri())]
+        finally:
+            server.cleanup()
 
 
 def show(figures: dict[str, int], told: list[str], seconds: dict[str, float]) -> None:

@@ -135,6 +135,8 @@ def of_records(base: Scene, seed: int, n_leaves: int) -> Iterator[Forgery]:
         paths = [path for path in leaves(tree) if path and not _of_run(name, path)]
         for path in rng.sample(paths, min(n_leaves, len(paths))):
             yield _record(f"{name} {path}", name, lambda t, p=path: edited_at(t, p), True)
+    notes = lambda tree: edited_at(tree, ("evidence", "notes", 0))  # noqa: E731
+    yield _record("evidence.notes, which no record keeps", "promotion_proposal_demo.json", notes, True)
     yield _record("run.json created_at", "run.json", at("created_at", "2026-12-01T00:00:00Z"), False)
 
 

@@ -23,7 +23,8 @@ Edit = Callable[[Any], Any]
 def forge_dossier(desk: Desk, proposal_id: int, name: str, edit: Edit, rows_too: bool) -> None:
     """Write another dossier, put its hash into the row, and, to be thorough, all that follows from it."""
     row = desk.proposal(proposal_id)
-    files = dict(Dossier.of(row).files)
+    honest = Dossier.of(row).files
+    files = dict(honest)
     files[name] = json.dumps(edit(json.loads(files[name]))).encode()
     parent, experiment = Path(row.report_folder).parent, row.experiment_name
     folder, dossier_hash = write_dossier(parent, files)
@@ -32,7 +33,9 @@ def forge_dossier(desk: Desk, proposal_id: int, name: str, edit: Edit, rows_too:
     except DosVotosError:  # no such record: the forger leaves it at the hash
         desk.change(proposal_id, report_folder=str(folder), dossier_hash=dossier_hash)
         return
-    folder, dossier_hash = write_dossier(parent, dossier_files(records, experiment))
+    again = dossier_files(records, experiment)
+    if again != dict(honest):  # else the record does not keep what was edited: only the file says it
+        folder, dossier_hash = write_dossier(parent, again)
     columns = {"report_folder": str(folder), "dossier_hash": dossier_hash}
     if rows_too:
         columns = proposal_columns(records, row.instrument, folder, dossier_hash)

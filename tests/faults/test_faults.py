@@ -5,8 +5,18 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ensure_running
-from tests.faults.campaign import QUICK, audit_attacks, crashes, forgeries, mutations, races, state_machine
+from tests.faults.campaign import (
+    QUICK,
+    all_forgeries,
+    audit_attacks,
+    crashes,
+    forgeries,
+    mutations,
+    races,
+    state_machine,
+)
 from tests.faults.databases import Databases
+from tests.faults.forgeries import forge, scene
 from tests.faults.loosening import loosen
 
 TINY = QUICK._replace(steps=25, every=60)
@@ -41,6 +51,21 @@ def test_a_random_walk_goes_as_the_rules_say(databases):
 def test_no_forgery_is_approved_or_signals(databases):
     found = forgeries(databases, TINY)
     assert found.told == [] and found.figures["forgeries"] > 20
+
+
+ONCE_ACCEPTED = (
+    "dossier_hash = None", "promoted_at", "archived_at", "model_registry.created_at",
+    "experiment_contracts.trained_by", "proposals.reviewer", "approved_at", "registry.stage", "epoch",
+    "id raised", "evidence.notes", "cut out of the log", "after the check: a forged",
+)  # fmt: skip
+
+
+@pytest.mark.slow
+def test_what_got_through_once_does_so_no_more(databases):
+    base = scene(databases)
+    tried = [one for one in all_forgeries(base, TINY) if any(name in one.name for name in ONCE_ACCEPTED)]
+    counted = forge(databases, base, tried)
+    assert counted.accepted == [] and counted.unclear == [] and counted.forgeries > 15
 
 
 def test_no_weaker_gate_is_taken_in_silence():

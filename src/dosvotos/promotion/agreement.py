@@ -19,7 +19,7 @@ from dosvotos.contracts.records import (
 from dosvotos.database.registry import OPEN_STATES, production_rows
 from dosvotos.database.tables import approval_audit_log, promotion_proposals
 from dosvotos.errors import DecisionConflictError, LineageError
-from dosvotos.promotion.dossier import Dossier, DossierRecords, DossierRun
+from dosvotos.promotion.dossier import Dossier, DossierRecords, DossierRun, dossier_files
 from dosvotos.promotion.proposal import PromotionProposal
 from dosvotos.promotion.registration import NewProposal, model_columns, proposal_columns
 
@@ -90,11 +90,12 @@ def expected_rows(proposal: Row[Any]) -> ExpectedRows:
             "backtest and promotion pipelines ran again"
         )
     dossier = Dossier.of(proposal)
-    new = proposal_in(dossier)
+    new, records = proposal_in(dossier), records_in(dossier)
+    _check_nothing_more(dossier, dossier_files(records, dossier.experiment))
     instrument = instrument_of(new.layers.contract)
     return ExpectedRows(
         dossier,
-        proposal_columns(records_in(dossier), instrument, dossier.folder, proposal.dossier_hash),
+        proposal_columns(records, instrument, dossier.folder, proposal.dossier_hash),
         {**model_columns(new, instrument), "created_at": new.created_at},
     )
 
@@ -186,6 +187,16 @@ def stage_difference(connection: Connection, row: Row[Any]) -> Difference | None
             stage, archived_at = "archived", vote.created_at
     expected = {"stage": stage, "promoted_at": promoted_at, "archived_at": archived_at}
     return first_difference(_json_like({name: getattr(row, name) for name in expected}), _json_like(expected))
+
+
+def _check_nothing_more(dossier: Dossier, written: dict[str, bytes]) -> None:
+    """Refuse a dossier whose files say what their records do not: people read the files."""
+    for name in sorted(written.keys() | dossier.files.keys()):
+        if dossier.files.get(name) != written.get(name):
+            raise LineageError(
+                f"{dossier.folder / name}: is not what its record writes, so it was altered; run the "
+                "backtest and promotion pipelines again"
+            )
 
 
 def _is_made_again(connection: Connection, row: Row[Any]) -> bool:
