@@ -49,7 +49,7 @@ def print_policy(found: PolicyInForce, as_yaml: bool) -> None:
     console.print(f"policy version {found.policy.version}: {escape(_origin(found))}")
     console.print(table)
     console.print("An experiment may ask more; criteria that ask less are REVIEW at best.")
-    console.print("Quorum, refit_to_shadow and tripwires have no effect yet: signed votes will use them.")
+    console.print("Quorum, refit_to_shadow and tripwires have no effect until votes are signed.")
 
 
 def _origin(found: PolicyInForce) -> str:
