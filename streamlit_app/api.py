@@ -23,7 +23,7 @@ from dosvotos.promotion.dossier import read_extra_backtest, read_report
 from dosvotos.promotion.extra_backtests import request_backtest
 from dosvotos.promotion.reasons import Reason, sentence
 from dosvotos.promotion.retracted import built_on_retracted
-from dosvotos.promotion.vote_rules import MAX_REASON, Decision
+from dosvotos.promotion.vote_rules import MAX_REASON, Decision, EarlierVote
 from dosvotos.reports.evidence import questions_text
 from dosvotos.users import current_user, same_person
 from streamlit_app import queries
@@ -71,21 +71,6 @@ class Experiment(BaseModel):
     created_at: datetime
 
 
-class ModelVote(BaseModel):
-    """A person's vote on the model, on this proposal or on another one of it."""
-
-    id: int
-    proposal_id: int
-    experiment_name: str
-    model_id: str
-    action: str
-    reviewer: str
-    notes: str | None
-    new_stage: str
-    self_approved: bool
-    created_at: datetime
-
-
 class Notice(Reason):
     """What a reader must know besides the first vote, as of now."""
 
@@ -118,7 +103,7 @@ class ExperimentDetail(Experiment):
     reviewer: str | None
     reviewer_notes: str | None
     approved_at: datetime | None
-    votes: list[ModelVote]
+    votes: list[EarlierVote]
     notices: list[Notice]
     questions: QuestionsAsked
     dossier_hash: str | None
@@ -234,7 +219,7 @@ def get_experiment(proposal_id: ProposalId) -> ExperimentDetail:
         trouble = str(error)
     return ExperimentDetail(
         **_fields(row, datetime.now(UTC)),
-        votes=[ModelVote(**vote._asdict()) for vote in queries.votes(row)],
+        votes=list(queries.votes(row)),
         questions=_questions(row.instrument),
         notices=[Notice(**dict(notice), text=sentence(notice)) for notice in queries.notices(row)],
         backtest_results=results,

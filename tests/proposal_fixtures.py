@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sqlalchemy import Engine, update
+from sqlalchemy import Engine, select, update
 
 from dosvotos.backtest.report import BacktestReport, Trade
 from dosvotos.contracts.features import FEATURE_ORDER, MARKET_FEATURES
@@ -19,7 +19,7 @@ from dosvotos.database.connection import open_database, reading, writing
 from dosvotos.database.ledger import TrialLedger, look_of
 from dosvotos.database.registry import add_model, add_proposal, get_model, get_proposal, list_proposals
 from dosvotos.database.signals import add_signal
-from dosvotos.database.tables import promotion_proposals
+from dosvotos.database.tables import instruments, promotion_proposals
 from dosvotos.market.calendar import BOGOTA, scheduled_sessions
 from dosvotos.market.normalization import NormStats
 from dosvotos.policy.bundle import write_bundle
@@ -69,8 +69,8 @@ class Desk:
         name, model_id = f"backtest_results_{experiment}.json", new.proposal.model_id
         if results is not None:
             files[name] = json.dumps(results(json.loads(files[name]))).encode()
-        folder, dossier_hash = write_dossier(self.root / "data/08_reporting" / experiment / model_id, files)
-        columns = proposal_columns(records, INSTRUMENT, folder.relative_to(self.root), dossier_hash)
+        folder = write_dossier(self.root / "data/08_reporting" / experiment / model_id, files)
+        columns = proposal_columns(records, files, INSTRUMENT, folder.relative_to(self.root))
         with writing(self.engine) as connection:
             add_model(connection, {**model_columns(new, INSTRUMENT), "created_at": now})
             return add_proposal(connection, {**columns, **changes})
@@ -111,6 +111,12 @@ class Desk:
         """Register a proposal that an approval can compute again."""
         now = datetime.now(UTC)
         return propose_recomputable(self.engine, self.root, experiment, seed, now, **of_contract)
+
+    def epoch(self) -> int:
+        """Read how often the instrument's production model has changed."""
+        with reading(self.engine) as connection:
+            query = select(instruments.c.epoch).where(instruments.c.instrument == INSTRUMENT)
+            return connection.execute(query).scalar_one_or_none() or 0
 
     def change(self, proposal_id: int, **columns: Any) -> None:
         """Change columns of a proposal by SQL, as someone with the database at hand would."""

@@ -83,8 +83,8 @@ def crash(databases: Databases, scene: Waiting, points: Iterable[Fault], naive: 
     total = CrashCount()
     for fault in points:
         with databases.copied(scene.desk) as desk:
-            said = stopped_vote(desk, scene.proposal_id, fault, naive)
-            total = total.plus(left_behind(desk, scene.proposal_id, said, naive))
+            reply = stopped_vote(desk, scene.proposal_id, fault, naive)
+            total = total.plus(left_behind(desk, scene.proposal_id, reply, naive))
     return total
 
 
@@ -92,19 +92,19 @@ def stopped_vote(desk: Desk, proposal_id: int, fault: Fault, naive: bool) -> str
     """Run a vote until the fault ends it; gives what it had answered by then."""
     desk.engine.dispose()
     context = processes()
-    heard, answer = context.Pipe(duplex=False)
+    receiver, answer = context.Pipe(duplex=False)
     arguments = (url_of(desk.engine), str(desk.root), proposal_id, fault, naive, answer)
     process = context.Process(target=run, args=arguments)
     process.start()
     answer.close()
     process.join()
-    said: str | None = None
-    with suppress(EOFError):  # it said nothing
-        said = heard.recv() if heard.poll() else None
-    return said
+    reply: str | None = None
+    with suppress(EOFError):  # it answered nothing
+        reply = receiver.recv() if receiver.poll() else None
+    return reply
 
 
-def left_behind(desk: Desk, proposal_id: int, said: str | None, naive: bool) -> CrashCount:
+def left_behind(desk: Desk, proposal_id: int, reply: str | None, naive: bool) -> CrashCount:
     """Count what is wrong after a crash and after the vote that is tried again."""
     model_id = desk.proposal(proposal_id).model_id
     alone, done = one_production(desk), desk.stages()[model_id] == "production"
@@ -117,7 +117,7 @@ def left_behind(desk: Desk, proposal_id: int, said: str | None, naive: bool) -> 
         except DecisionConflictError:
             half |= not done
         alone &= one_production(desk)
-    lost = said == "done" and not done
+    lost = reply == "done" and not done
     return CrashCount(1, not alone, lost, promotions(desk, model_id) > 1, half)
 
 

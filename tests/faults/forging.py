@@ -14,6 +14,7 @@ from dosvotos.errors import DosVotosError
 from dosvotos.promotion.agreement import instrument_of, proposal_in, records_in
 from dosvotos.promotion.dossier import Dossier, dossier_files, write_dossier
 from dosvotos.promotion.registration import model_columns, proposal_columns
+from dosvotos.sealed import seal
 from tests.promotion.test_audit_check import without_guards
 from tests.proposal_fixtures import Desk
 
@@ -27,7 +28,7 @@ def forge_dossier(desk: Desk, proposal_id: int, name: str, edit: Edit, rows_too:
     files = dict(honest)
     files[name] = json.dumps(edit(json.loads(files[name]))).encode()
     parent, experiment = Path(row.report_folder).parent, row.experiment_name
-    folder, dossier_hash = write_dossier(parent, files)
+    folder, dossier_hash = write_dossier(parent, files), seal(files)[0]
     try:
         records = records_in(Dossier.open(folder, dossier_hash, experiment))
     except DosVotosError:  # no such record: the forger leaves it at the hash
@@ -35,10 +36,11 @@ def forge_dossier(desk: Desk, proposal_id: int, name: str, edit: Edit, rows_too:
         return
     again = dossier_files(records, experiment)
     if again != dict(honest):  # else the record does not keep what was edited: only the file says it
-        folder, dossier_hash = write_dossier(parent, again)
+        files = again
+        folder, dossier_hash = write_dossier(parent, files), seal(files)[0]
     columns = {"report_folder": str(folder), "dossier_hash": dossier_hash}
     if rows_too:
-        columns = proposal_columns(records, row.instrument, folder, dossier_hash)
+        columns = proposal_columns(records, files, row.instrument, folder)
         forged = proposal_in(Dossier.open(folder, dossier_hash, experiment))
         model = model_columns(forged, instrument_of(forged.layers.contract))
         change_rows(desk, model_registry, {"model_id": row.model_id}, model)

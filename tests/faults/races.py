@@ -91,12 +91,12 @@ def _race_once(desk: Desk, ids: list[int]) -> tuple[list[str | None], int]:
     start = context.Barrier(N_PROCESSES)
     pipes, running = [], []
     for number in range(N_PROCESSES):
-        heard, answer = context.Pipe(duplex=False)
+        receiver, answer = context.Pipe(duplex=False)
         arguments = (url, str(desk.root), ids[number % len(ids)], start, answer)
         process = context.Process(target=vote_together, args=arguments)
         process.start()
         answer.close()
-        pipes.append(heard)
+        pipes.append(receiver)
         running.append(process)
     bad_readings = _watch(desk, lambda: any(process.is_alive() for process in running))
     return [pipe.recv() for pipe in pipes], bad_readings

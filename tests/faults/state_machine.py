@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dosvotos.database.connection import reading
-from dosvotos.database.registry import epoch_of, list_models, list_proposals, production_model, state_of
+from dosvotos.database.registry import list_models, list_proposals, production_model, state_of
 from dosvotos.errors import DecisionConflictError, DecisionError
 from dosvotos.promotion.audit_check import verify_audit
 from dosvotos.promotion.decision import Vote, decide
@@ -190,12 +190,12 @@ class Real:
     def state(self) -> dict[str, Any]:
         with reading(self.desk.engine) as connection:
             rows, models = list_proposals(connection), list_models(connection)
-            production, epoch = production_model(connection, INSTRUMENT), epoch_of(connection, INSTRUMENT)
+            production = production_model(connection, INSTRUMENT)
         return {
             "proposals": [(state_of(row, self.now), row.experiment_name) for row in reversed(rows)],
             "stages": {self._names[row.model_id]: row.stage for row in models},
             "production": self._names[production.model_id] if production else None,
-            "epoch": epoch,
+            "epoch": self.desk.epoch(),
             "log": [(row.action, row.proposal_id) for row in self.desk.votes()],
         }
 

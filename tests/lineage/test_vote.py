@@ -17,7 +17,9 @@ from dosvotos.live.production import check_dossier, open_production
 from dosvotos.promotion.agreement import records_in
 from dosvotos.promotion.decision import Vote, decide
 from dosvotos.promotion.dossier import Dossier, dossier_files, write_dossier
-from dosvotos.promotion.registration import STATUS_COLUMNS, proposal_columns
+from dosvotos.promotion.registration import proposal_columns
+from dosvotos.promotion.vote_rules import columns_after
+from dosvotos.sealed import seal
 from tests.proposal_fixtures import INSTRUMENT, Desk
 
 APPROVE = Vote("APPROVE", "bob", "the curve was read twice")
@@ -84,10 +86,10 @@ def edit_dossier(desk: Desk, proposal_id: int, name: str, path: str, value) -> N
         node = node[int(part)] if isinstance(node, list) else node[part]
     node[int(field) if isinstance(node, list) else field] = value
     files[name] = json.dumps(tree).encode()
-    folder, dossier_hash = write_dossier(Path(row.report_folder).parent, files)
+    folder, dossier_hash = write_dossier(Path(row.report_folder).parent, files), seal(files)[0]
     forged = Dossier.open(folder, dossier_hash, row.experiment_name)
     files = dossier_files(records_in(forged), row.experiment_name)
-    folder, dossier_hash = write_dossier(Path(row.report_folder).parent, files)
+    folder, dossier_hash = write_dossier(Path(row.report_folder).parent, files), seal(files)[0]
     desk.change(proposal_id, report_folder=str(folder), dossier_hash=dossier_hash)
 
 
@@ -290,8 +292,8 @@ def test_an_altered_bundle_is_an_error(desk):
 def test_every_column_but_those_of_votes_repeats_the_dossier(desk):
     row = desk.proposal(desk.propose_recomputable())
     dossier = Dossier.of(row)
-    columns = proposal_columns(records_in(dossier), row.instrument, dossier.folder, row.dossier_hash)
-    assert columns.keys() == set(columns_of(promotion_proposals)) - STATUS_COLUMNS
+    columns = proposal_columns(records_in(dossier), dossier.files, row.instrument, dossier.folder)
+    assert columns.keys() == set(columns_of(promotion_proposals)) - {"id", *columns_after(None)}
 
 
 @pytest.mark.parametrize("table", [model_registry, promotion_proposals])

@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import func, select, update
 
 from dosvotos.database.connection import reading, writing
-from dosvotos.database.registry import epoch_of, get_model, get_proposal
+from dosvotos.database.registry import get_model, get_proposal
 from dosvotos.database.tables import approval_audit_log, model_registry
 from dosvotos.errors import (
     BundleError,
@@ -16,7 +16,7 @@ from dosvotos.errors import (
 from dosvotos.promotion import decision
 from dosvotos.promotion.audit import find_breaks, read_audit_log
 from dosvotos.promotion.decision import Vote, decide
-from tests.proposal_fixtures import INSTRUMENT, Desk
+from tests.proposal_fixtures import Desk
 
 NOTES = "read the curve, twice, and slept on it"
 
@@ -49,8 +49,8 @@ def test_approval_promotes_archives_raises_the_epoch_and_writes_the_audit_row(de
     second = desk.propose("two", 2, baseline_model_id=outcome.model_id)
     replaced = decide(desk.engine, second, vote(), now())
     assert desk.stages() == {outcome.model_id: "archived", replaced.model_id: "production"}
+    assert desk.epoch() == 2
     with reading(desk.engine) as connection:
-        assert epoch_of(connection, INSTRUMENT) == 2
         assert get_model(connection, outcome.model_id).archived_at is not None
         assert get_proposal(connection, second).reviewer == "bob"
     rows = desk.votes()

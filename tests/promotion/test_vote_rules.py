@@ -92,8 +92,10 @@ def test_a_name_has_no_line_feed_and_may_have_accents():
 
 
 def of(*actions: str) -> list[EarlierVote]:
+    about = {"experiment_name": "demo", "model_id": "m", "reviewer": "bob", "notes": GOOD}
+    after = {"new_stage": "staging", "self_approved": False, "created_at": NOW}
     return [
-        EarlierVote(n, n, "demo", "m", action, "bob", GOOD, "staging", False, NOW)
+        EarlierVote(id=n, proposal_id=n, action=action, **about, **after)
         for n, action in enumerate(actions, start=1)
     ]
 

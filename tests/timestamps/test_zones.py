@@ -8,9 +8,11 @@ import pandas as pd
 import pytest
 
 from dosvotos.errors import DataError
-from dosvotos.market.calendar import BOGOTA
+from dosvotos.market.calendar import BAR, BOGOTA
 from dosvotos.sources.files import read_folder
-from dosvotos.timestamps.resolve import resolve_timestamps
+from dosvotos.timestamps.delivery import Delivery
+from dosvotos.timestamps.parsing import parse_timestamps
+from dosvotos.timestamps.resolve import ResolvedTimestamps, resolve_timestamps
 
 FIVE_HOURS = pd.Timedelta(hours=5)
 
@@ -18,6 +20,11 @@ FIVE_HOURS = pd.Timedelta(hours=5)
 @pytest.fixture(params=["sample", pytest.param("real", marks=pytest.mark.slow)])
 def market(request) -> pd.DataFrame:
     return request.getfixturevalue(request.param)
+
+
+def resolve(timestamps: pd.Series, close: pd.Series, timezone: str | None, mixed) -> ResolvedTimestamps:
+    clock = parse_timestamps(timestamps, timezone, "bars")
+    return resolve_timestamps(Delivery(clock, BAR, "open", timezone, "bars"), close, mixed)
 
 
 def days_of(bars: pd.DataFrame) -> np.ndarray:
@@ -89,23 +96,23 @@ def test_naive_timestamps_that_change_their_meaning_land_right(market, tmp_path)
 def test_a_stated_zone_that_holds_for_a_part_only_is_refused_or_detected(sample, stated):
     file = naive_with_two_meanings(sample)
     with pytest.raises(DataError, match=rf"timestamps stated to be {stated} are .* wall clock"):
-        resolve_timestamps(file["timestamp"], file["close"], stated, "refuse")
-    read = resolve_timestamps(file["timestamp"], file["close"], stated, "detect")
+        resolve(file["timestamp"], file["close"], stated, "refuse")
+    read = resolve(file["timestamp"], file["close"], stated, "detect")
     assert (read.instants == file["true"]).all()
 
 
 def test_sound_timestamps_are_read_as_they_are_and_without_a_word(market):
-    read = resolve_timestamps(market["timestamp"], market["close"], None, "refuse")
+    read = resolve(market["timestamp"], market["close"], None, "refuse")
     assert (read.instants == market["timestamp"]).all()
     assert read.note == ""
     local = market["timestamp"].dt.tz_convert(BOGOTA)
-    assert (resolve_timestamps(local, market["close"], None, "refuse").instants == market["timestamp"]).all()
+    assert (resolve(local, market["close"], None, "refuse").instants == market["timestamp"]).all()
 
 
 @pytest.mark.parametrize("zone", ["UTC", BOGOTA, "America/New_York"])
 def test_a_stated_zone_is_believed_where_the_sessions_agree(sample, zone):
     naive = sample["timestamp"].dt.tz_convert(zone).dt.tz_localize(None)
-    read = resolve_timestamps(naive, sample["close"], zone, "refuse")
+    read = resolve(naive, sample["close"], zone, "refuse")
     assert (read.instants == sample["timestamp"]).all()
     assert read.note == ""
 
@@ -114,8 +121,8 @@ def test_a_stated_zone_is_believed_where_the_sessions_agree(sample, zone):
 def test_naive_timestamps_of_one_zone_are_refused_with_the_zone_to_state(sample, zone):
     naive = sample["timestamp"].dt.tz_convert(zone).dt.tz_localize(None)
     with pytest.raises(DataError, match=rf"{len(sample):,} as {zone} .*data_acquisition\.timezone={zone}$"):
-        resolve_timestamps(naive, sample["close"], None, "refuse")
-    assert (resolve_timestamps(naive, sample["close"], None, "detect").instants == sample["timestamp"]).all()
+        resolve(naive, sample["close"], None, "refuse")
+    assert (resolve(naive, sample["close"], None, "detect").instants == sample["timestamp"]).all()
 
 
 @pytest.mark.parametrize("zone", ["America/New_York", "Europe/Madrid"])
@@ -123,7 +130,7 @@ def test_a_third_zone_is_not_taken_for_a_mixture_of_the_two(sample, zone):
     """New York's summer sessions fill 09:00 to 13:55: as timestamps of Bogota and UTC they would be whole."""
     naive = sample["timestamp"].dt.tz_convert(zone).dt.tz_localize(None)
     with pytest.raises(DataError, match=rf"by the clock of {zone}.*data_acquisition\.timezone={zone}$"):
-        resolve_timestamps(naive, sample["close"], None, "detect")
+        resolve(naive, sample["close"], None, "detect")
 
 
 def around_the_clock(start: str, end: str, calm: float = 2e-4) -> pd.DataFrame:
@@ -138,24 +145,24 @@ def around_the_clock(start: str, end: str, calm: float = 2e-4) -> pd.DataFrame:
 
 def test_a_feed_of_all_hours_is_read_by_its_livelier_window():
     feed = around_the_clock("2025-08-04", "2025-09-20")
-    assert resolve_timestamps(feed["timestamp"], feed["close"], None, "refuse").note == ""
+    assert resolve(feed["timestamp"], feed["close"], None, "refuse").note == ""
     naive = feed["timestamp"].dt.tz_localize(None)
-    utc = resolve_timestamps(naive, feed["close"], None, "detect")
+    utc = resolve(naive, feed["close"], None, "detect")
     assert (utc.instants == feed["timestamp"]).all()
-    local = resolve_timestamps(naive - FIVE_HOURS, feed["close"], None, "detect")
+    local = resolve(naive - FIVE_HOURS, feed["close"], None, "detect")
     assert (local.instants == feed["timestamp"]).all()
 
 
 def test_a_feed_of_all_hours_may_end_before_its_session():
     feed = around_the_clock("2025-08-04", "2025-08-20 12:35")
-    assert resolve_timestamps(feed["timestamp"], feed["close"], None, "refuse").note == ""
+    assert resolve(feed["timestamp"], feed["close"], None, "refuse").note == ""
 
 
 def test_a_feed_of_all_hours_without_a_livelier_window_is_refused():
     feed = around_the_clock("2025-08-04", "2025-08-20", calm=6e-4)
     naive = feed["timestamp"].dt.tz_localize(None)
     with pytest.raises(DataError, match=rf"{len(feed):,} fit either zone; state it with"):
-        resolve_timestamps(naive, feed["close"], None, "detect")
+        resolve(naive, feed["close"], None, "detect")
 
 
 def test_a_day_on_which_timestamps_stand_twice_with_other_prices_is_refused():
@@ -164,31 +171,31 @@ def test_a_day_on_which_timestamps_stand_twice_with_other_prices_is_refused():
     wall = wall.where(feed["timestamp"] < pd.Timestamp("2025-09-03 16:25", tz="UTC"), wall - FIVE_HOURS)
     message = r"occur twice with different prices \(2025-09-03 to 2025-09-03\).*correct the file"
     with pytest.raises(DataError, match=message):
-        resolve_timestamps(wall, feed["close"], None, "detect")
+        resolve(wall, feed["close"], None, "detect")
 
 
 def test_timestamps_with_and_without_a_zone_in_one_file_are_refused():
     timestamps = pd.Series(["2025-07-01T13:00:00+00:00", "2025-07-01 13:05:00"])
     message = "1 timestamps carry a zone and 1 do not, first '2025-07-01 13:05:00'"
     with pytest.raises(DataError, match=re.escape(message)):
-        resolve_timestamps(timestamps, pd.Series([4000.0, 4001.0]), None, "refuse")
+        resolve(timestamps, pd.Series([4000.0, 4001.0]), None, "refuse")
 
 
 def test_a_zone_stated_for_timestamps_that_carry_one_is_refused(sample):
     with pytest.raises(DataError, match="timezone 'UTC' is for timestamps without a zone"):
-        resolve_timestamps(sample["timestamp"], sample["close"], "UTC", "refuse")
+        resolve(sample["timestamp"], sample["close"], "UTC", "refuse")
 
 
 def test_a_stamp_that_a_zone_s_clock_shows_twice_is_refused():
     timestamps = pd.Series(pd.to_datetime(["2025-11-02 01:30:00"]))
     with pytest.raises(DataError, match="does not exist once in America/New_York"):
-        resolve_timestamps(timestamps, pd.Series([4000.0]), "America/New_York", "refuse")
+        resolve(timestamps, pd.Series([4000.0]), "America/New_York", "refuse")
 
 
 @pytest.mark.parametrize("stamp", ["yesterday", "2025-13-01T00:00:00+00:00"])
 def test_what_is_no_timestamp_is_refused(stamp):
     with pytest.raises(DataError, match=rf"^bars: timestamp: .*{stamp[:10]}.*; write 2025-07-01T13:00:00"):
-        resolve_timestamps(pd.Series([stamp]), pd.Series([4000.0]), None, "refuse")
+        resolve(pd.Series([stamp]), pd.Series([4000.0]), None, "refuse")
 
 
 def one_stamp_in_both(bars: pd.DataFrame, n_days: int, revised: float, seed: int = 3) -> pd.DataFrame:
@@ -209,7 +216,7 @@ def one_stamp_in_both(bars: pd.DataFrame, n_days: int, revised: float, seed: int
 def test_one_stamp_that_agrees_in_both_zones_loses_no_session(market, revised):
     """Of 16 such days, about 940 bars, all but one a day were read five hours early and quarantined."""
     file = one_stamp_in_both(market, 16, revised)
-    read = resolve_timestamps(file["timestamp"], file["close"], None, "detect")
+    read = resolve(file["timestamp"], file["close"], None, "detect")
     assert (read.instants == file["true"]).all()
     assert "16 day(s) hold both, 16 instant(s) have a bar under both" in read.note
 
@@ -225,7 +232,7 @@ def test_days_whose_prices_tell_nothing_are_read_without_loss_and_stated(sample)
     file = pd.concat([file, again.assign(true=again["timestamp"])]).sort_values(
         "timestamp", ignore_index=True
     )
-    read = resolve_timestamps(file["timestamp"], file["close"], None, "detect")
+    read = resolve(file["timestamp"], file["close"], None, "detect")
     assert (read.instants == file["true"]).all()
     said = "prices of 1 day(s) with both do not tell one zone from two (2020-06-03): read as two zones"
     assert said in read.note

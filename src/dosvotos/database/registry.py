@@ -77,12 +77,6 @@ def production_rows(connection: Connection, instrument: str) -> ProductionRows:
     )
 
 
-def epoch_of(connection: Connection, instrument: str) -> int:
-    """Count how often the instrument's production model has changed."""
-    query = select(instruments.c.epoch).where(instruments.c.instrument == instrument)
-    return connection.execute(query).scalar_one_or_none() or 0
-
-
 def lock_instrument(connection: Connection, instrument: str) -> Row[Any]:
     """Lock the instrument's head row until the transaction ends; make it on first use."""
     t = instruments

@@ -22,6 +22,7 @@ from dosvotos.promotion.agreement import (
     stage_difference,
 )
 from dosvotos.promotion.audit import find_breaks, read_audit_log
+from dosvotos.promotion.vote_rules import columns_after
 
 logger = logging.getLogger(__name__)
 _IN_LINEAGE: Final = (
@@ -171,9 +172,7 @@ def _of_proposal(model: Row[Any], vote: Row[Any], proposal: Row[Any]) -> Iterato
     table, registry = "promotion_proposals", "model_registry"
     for name in ("model_id", "instrument", "experiment_name"):
         yield Statement(f"{table}.{name}", getattr(proposal, name), registry, getattr(model, name))
-    voted = {"status": "APPROVED", "reviewer": vote.reviewer, "reviewer_notes": vote.notes,
-             "approved_at": vote.created_at}  # fmt: skip
-    for name, value in voted.items():
+    for name, value in columns_after(vote).items():
         yield Statement(f"{table}.{name}", getattr(proposal, name), "approval_audit_log", value)
     for holder, stored in ((table, proposal.lineage), (registry, model.lineage)):
         lineage = stored if isinstance(stored, dict) else {}

@@ -13,19 +13,16 @@ from dosvotos.contracts.records import (
     ChainRecord,
     DatasetRecord,
     LayerRecords,
-    Record,
     TrainingRecord,
 )
 from dosvotos.database.registry import OPEN_STATES, production_rows
 from dosvotos.database.tables import approval_audit_log, promotion_proposals
 from dosvotos.errors import DecisionConflictError, LineageError
-from dosvotos.promotion.dossier import Dossier, DossierRecords, DossierRun, dossier_files
+from dosvotos.promotion.dossier import FILE_NAMES, Dossier, DossierRecords, DossierRun, dossier_files
 from dosvotos.promotion.proposal import PromotionProposal
 from dosvotos.promotion.registration import NewProposal, model_columns, proposal_columns
+from dosvotos.promotion.vote_rules import ModelStage, columns_after
 
-_STATUS_OF: Final = {
-    "APPROVE": "APPROVED", "REJECT": "REJECTED", "REQUEST_MORE_TESTS": "MORE_TESTS_REQUESTED",
-}  # fmt: skip
 _OF_THE_VOTE: Final = frozenset({"metrics", "lineage", "created_at"})
 """Columns of a model that the approval writes; before it they are those of its first proposal."""
 
@@ -45,11 +42,7 @@ class ExpectedRows(NamedTuple):
 
 def records_in(dossier: Dossier) -> DossierRecords:
     """Read every record of a dossier, in the order they are written."""
-    kinds: tuple[type[Record | ExperimentContract], ...] = (
-        ExperimentContract, DatasetRecord, TrainingRecord, BacktestRecord, ChainRecord, BacktestReport,
-        ComparisonReport, PromotionProposal, DossierRun,
-    )  # fmt: skip
-    return tuple(dossier.read(kind) for kind in kinds)
+    return tuple(dossier.read(kind) for kind in FILE_NAMES)
 
 
 def proposal_in(dossier: Dossier) -> NewProposal:
@@ -91,11 +84,12 @@ def expected_rows(proposal: Row[Any]) -> ExpectedRows:
         )
     dossier = Dossier.of(proposal)
     new, records = proposal_in(dossier), records_in(dossier)
-    _check_nothing_more(dossier, dossier_files(records, dossier.experiment))
+    files = dossier_files(records, dossier.experiment)
+    _check_nothing_more(dossier, files)
     instrument = instrument_of(new.layers.contract)
     return ExpectedRows(
         dossier,
-        proposal_columns(records, instrument, dossier.folder, proposal.dossier_hash),
+        proposal_columns(records, files, instrument, dossier.folder),
         {**model_columns(new, instrument), "created_at": new.created_at},
     )
 
@@ -135,13 +129,7 @@ def check_status(connection: Connection, row: Row[Any]) -> None:
     """
     t = approval_audit_log
     last = connection.execute(select(t).where(t.c.proposal_id == row.id).order_by(t.c.id.desc())).first()
-    follows = {
-        "status": _STATUS_OF[last.action] if last else "PENDING_APPROVAL",
-        "reviewer": last.reviewer if last else None,
-        "reviewer_notes": last.notes if last else None,
-        "approved_at": last.created_at if last and last.action == "APPROVE" else None,
-    }
-    for name, value in follows.items():
+    for name, value in columns_after(last).items():
         if (found := row._mapping[name]) != value:
             said = f"vote {last.id} of the audit log made it {value}" if last else "nobody has voted on it"
             raise DecisionConflictError(f"proposal {row.id}: {name} is {found}, but {said}")
@@ -178,14 +166,11 @@ def stage_difference(connection: Connection, row: Row[Any]) -> Difference | None
     """Find the first of a model's stage, promotion and archiving that is not what the votes made of it."""
     a = approval_audit_log
     about = or_(a.c.model_id == row.model_id, a.c.previous_production_model == row.model_id)
-    stage, promoted_at, archived_at = "staging", None, None
+    follows = ModelStage()
     for vote in connection.execute(select(a).where(about, a.c.action == "APPROVE").order_by(a.c.id)):
-        if vote.model_id == row.model_id:
-            stage = vote.new_stage
-            promoted_at = vote.created_at if stage == "production" else promoted_at
-        elif vote.new_stage == "production":
-            stage, archived_at = "archived", vote.created_at
-    expected = {"stage": stage, "promoted_at": promoted_at, "archived_at": archived_at}
+        if row.model_id == vote.model_id or vote.new_stage == "production":
+            follows = follows.after(vote, row.model_id)
+    expected = follows._asdict()
     return first_difference(_json_like({name: getattr(row, name) for name in expected}), _json_like(expected))
 
 

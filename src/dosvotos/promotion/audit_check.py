@@ -11,6 +11,7 @@ from dosvotos.database.append_only import missing_guards
 from dosvotos.database.registry import OPEN_STATES, VALID_FOR, list_models, list_proposals
 from dosvotos.database.tables import instruments, ledger_genesis, oos_trials
 from dosvotos.promotion.audit import find_breaks, read_audit_log
+from dosvotos.promotion.vote_rules import STATUS_AFTER, ModelStage, columns_after
 
 PROVES: Final = (
     "every row follows the row before it, unchanged, none missing in between",
@@ -25,7 +26,7 @@ PROVES_NOT: Final = (
     "that a reviewer is who the row says: this version has no sign-in",
     "what a proposal contains: an approval recomputes that",
 )
-_CLOSED_BY: Final = {"APPROVE": "APPROVED", "REJECT": "REJECTED"}
+_CLOSING: Final = ("APPROVE", "REJECT")
 
 
 @dataclass
@@ -34,8 +35,8 @@ class _Replay:
 
     heads: dict[str, tuple[int, str | None]] = field(default_factory=dict)
     """Epoch and production model by instrument."""
-    stages: dict[str, tuple[str, datetime | None, datetime | None]] = field(default_factory=dict)
-    """Stage, time of the last promotion and of the last archiving by model."""
+    stages: dict[str, ModelStage] = field(default_factory=dict)
+    """By model."""
     votes: dict[int, Row[Any]] = field(default_factory=dict)
     """Last vote by proposal."""
     closed: dict[tuple[str, str], int] = field(default_factory=dict)
@@ -76,17 +77,17 @@ def _replay(rows: Iterable[Row[Any]], proposals: dict[int, Row[Any]], models: di
 def _follow(replay: _Replay, row: Row[Any], instrument: str, model_hash: str) -> None:
     """Carry out one vote in the replay, and name what it says otherwise."""
     epoch, production = replay.heads.get(instrument, (0, None))
-    stage, promoted, archived = replay.stages.get(row.model_id, ("staging", None, None))
-    promotes = row.action == "APPROVE" and row.new_stage == "production"
+    own = replay.stages.get(row.model_id, ModelStage())
     if row.action == "APPROVE":
-        stage = row.new_stage
-    replay.problems += _contradictions(replay, row, production, epoch + promotes, stage)
+        own = own.after(row, row.model_id)
+    promotes = row.action == "APPROVE" and row.new_stage == "production"
+    replay.problems += _contradictions(replay, row, production, epoch + promotes, own.stage)
     if promotes and production is not None:
-        replay.stages[production] = ("archived", replay.stages[production][1], row.created_at)
+        replay.stages[production] = replay.stages[production].after(row, production)
     if promotes:
-        epoch, production, promoted = epoch + 1, row.model_id, row.created_at
+        epoch, production = epoch + 1, row.model_id
     replay.heads[instrument] = (epoch, production)
-    replay.stages[row.model_id] = (stage, promoted, archived)
+    replay.stages[row.model_id] = own
     replay.votes[row.proposal_id] = row
     if row.action == "REJECT":
         replay.closed[model_hash, instrument] = row.id
@@ -96,7 +97,7 @@ def _contradictions(
     replay: _Replay, row: Row[Any], production: str | None, epoch: int, stage: str
 ) -> Iterator[str]:
     last = replay.votes.get(row.proposal_id)
-    if last is not None and last.action in _CLOSED_BY:
+    if last is not None and last.action in _CLOSING:
         yield f"row {row.id}: votes on proposal {row.proposal_id}, which row {last.id} closed"
     for name, follows in (("previous_production_model", production), ("epoch", epoch), ("new_stage", stage)):
         if (recorded := row._mapping[name]) != follows:
@@ -117,8 +118,7 @@ def _compare_heads(replay: _Replay, connection: Connection) -> Iterator[str]:
 
 def _compare_stages(replay: _Replay, models: dict[str, Row[Any]]) -> Iterator[str]:
     for model_id, row in models.items():
-        follows = replay.stages.get(model_id, ("staging", None, None))
-        for name, wanted in zip(("stage", "promoted_at", "archived_at"), follows, strict=True):
+        for name, wanted in replay.stages.get(model_id, ModelStage())._asdict().items():
             if (found := getattr(row, name)) != wanted:
                 yield f"model {model_id}: {name} is {found}, the log leads to {wanted}"
 
@@ -130,8 +130,8 @@ def _compare_proposals(
     for proposal_id in sorted(proposals, reverse=True):
         row, vote = proposals[proposal_id], replay.votes.get(proposal_id)
         latest = newest.setdefault((row.experiment_name, row.instrument), proposal_id)
-        if vote is not None and vote.action in _CLOSED_BY:
-            possible: tuple[str, ...] = (_CLOSED_BY[vote.action],)
+        if vote is not None and vote.action in _CLOSING:
+            possible: tuple[str, ...] = (STATUS_AFTER[vote.action],)
         else:
             possible = _undecided(row, vote is not None, latest != proposal_id, last_vote)
             if (models[row.model_id].model_hash, row.instrument) in replay.closed:
@@ -142,14 +142,8 @@ def _compare_proposals(
 
 
 def _compare_vote(proposal: Row[Any], vote: Row[Any] | None) -> Iterator[str]:
-    approved_at = vote.created_at if vote and vote.action == "APPROVE" else None
-    follows = {
-        "reviewer": vote.reviewer if vote else None,
-        "reviewer_notes": vote.notes if vote else None,
-        "approved_at": approved_at,
-    }
-    for name, wanted in follows.items():
-        if (found := getattr(proposal, name)) != wanted:
+    for name, wanted in columns_after(vote).items():
+        if name != "status" and (found := getattr(proposal, name)) != wanted:
             yield f"proposal {proposal.id}: {name} is {found!r}, the log leads to {wanted!r}"
 
 

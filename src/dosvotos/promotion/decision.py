@@ -32,14 +32,8 @@ from dosvotos.promotion.audit import append_audit_row
 from dosvotos.promotion.dossier import Dossier
 from dosvotos.promotion.gate_policy import current_policy
 from dosvotos.promotion.retracted import refuse_retracted_data
-from dosvotos.promotion.vote_rules import Decision, check_reason, closing_vote, earlier_votes
+from dosvotos.promotion.vote_rules import STATUS_AFTER, Decision, check_reason, closing_vote, earlier_votes
 from dosvotos.users import same_person
-
-_STATUSES: dict[Decision, str] = {
-    "APPROVE": "APPROVED",
-    "REJECT": "REJECTED",
-    "REQUEST_MORE_TESTS": "MORE_TESTS_REQUESTED",
-}
 
 
 class Vote(NamedTuple):
@@ -148,7 +142,7 @@ def _carry_out(
         "epoch": epoch,
     }
     append_audit_row(connection, entry, now)
-    return DecisionResult(model.model_id, stage, _STATUSES[vote.decision])
+    return DecisionResult(model.model_id, stage, STATUS_AFTER[vote.decision])
 
 
 def _check_sealed(
@@ -231,7 +225,7 @@ def _set_stage(
 
 def _close(connection: Connection, proposal: Row[Any], vote: Vote, now: datetime) -> None:
     values = {
-        "status": _STATUSES[vote.decision],
+        "status": STATUS_AFTER[vote.decision],
         "reviewer": vote.reviewer,
         "reviewer_notes": vote.notes,
         "approved_at": now if vote.decision == "APPROVE" else None,

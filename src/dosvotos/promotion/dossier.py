@@ -28,8 +28,6 @@ from dosvotos.promotion.proposal import PromotionProposal
 from dosvotos.sealed import MANIFEST, open_sealed, read_sealed_file, seal, write_sealed
 
 DossierRecords = tuple[Record | ExperimentContract, ...]
-
-
 _DISTRIBUTIONS: Final = ("numpy", "arch", "holidays")
 
 
@@ -146,11 +144,11 @@ def dossier_files(records: Iterable[Record | ExperimentContract], experiment: st
     return {FILE_NAMES[type(one)].format(experiment=experiment): to_json_bytes(one) for one in records}
 
 
-def write_dossier(parent: Path, files: Mapping[str, bytes]) -> tuple[Path, str]:
-    """Write a dossier into a folder named by its hash, over a damaged one; gives folder and hash."""
-    dossier_hash, _ = seal(files)
-    folder = parent / short(dossier_hash)
-    return folder, write_sealed(folder, files)
+def write_dossier(parent: Path, files: Mapping[str, bytes]) -> Path:
+    """Write a dossier into a folder named by its hash, over a damaged one; gives the folder."""
+    folder = parent / short(seal(files)[0])
+    write_sealed(folder, files)
+    return folder
 
 
 def to_json_bytes(record: Record | ExperimentContract) -> bytes:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Engine, Row
 
@@ -36,9 +36,7 @@ from dosvotos.promotion.dossier import (
 )
 from dosvotos.promotion.proposal import PromotionProposal
 from dosvotos.promotion.vote_rules import closing_vote, earlier_votes
-
-STATUS_COLUMNS: Final = frozenset({"id", "status", "reviewer", "reviewer_notes", "approved_at"})
-"""Columns of a proposal that follow from votes; every other repeats the dossier."""
+from dosvotos.sealed import seal
 
 
 class NewProposal(NamedTuple):
@@ -58,21 +56,20 @@ def records_of(new: NewProposal) -> DossierRecords:
 
 
 def proposal_columns(
-    records: DossierRecords, instrument: str, folder: Path, dossier_hash: str
+    records: DossierRecords, files: Mapping[str, bytes], instrument: str, folder: Path
 ) -> dict[str, Any]:
-    """Write the row of a proposal: an index of its dossier.
+    """Write the row of a proposal: an index of its dossier, whose `files` are what `records` write.
 
     The figures of ``findings`` stand in the dossier alone.
     """
     proposal = next(one for one in records if isinstance(one, PromotionProposal))
     run = next(one for one in records if isinstance(one, DossierRun))
-    files = dossier_files(records, proposal.experiment_name)
     return {
         **proposal.model_dump(mode="json", exclude={"findings", "status"}),
         "instrument": instrument,
         "report_folder": str(folder),
         "report_files": {name: digest_bytes(content) for name, content in files.items()},
-        "dossier_hash": dossier_hash,
+        "dossier_hash": seal(files)[0],
         "content_hash": content_hash(records),
         "run": run_of(records),
         "created_at": run.created_at,
@@ -131,16 +128,13 @@ class ProposalRegistry:
         records = records_of(new)
         if latest is not None and latest.run and latest.content_hash == content_hash(records):
             records = with_run(records, latest.run)
-        folder, dossier_hash = self._write(records, new.proposal)
-        if latest is None or model is None or not _stands(latest, model, dossier_hash, new.created_at):
-            columns = proposal_columns(records, self.instrument, folder, dossier_hash)
+        columns = self._write(records, new.proposal)
+        if latest is None or model is None or not _stands(latest, model, columns, new.created_at):
             self._add(new, {**columns, "created_at": new.created_at})
 
     def replace(self, proposal_id: int, new: NewProposal) -> int:
         """Register a proposal in the place of one whose chain no longer holds; gives its id."""
-        records = records_of(new)
-        folder, dossier_hash = self._write(records, new.proposal)
-        columns = proposal_columns(records, self.instrument, folder, dossier_hash)
+        columns = self._write(records_of(new), new.proposal)
         with writing(self.engine) as connection:
             supersede_proposal(connection, proposal_id)
             return add_proposal(connection, columns)
@@ -159,10 +153,12 @@ class ProposalRegistry:
             raise DosVotosError(f"{model_id}: no proposal stands; run the promotion pipeline")
         return row
 
-    def _write(self, records: DossierRecords, proposal: PromotionProposal) -> tuple[Path, str]:
+    def _write(self, records: DossierRecords, proposal: PromotionProposal) -> dict[str, Any]:
+        """Write a dossier and its copies for people; gives the columns of its row."""
         files = dossier_files(records, proposal.experiment_name)
         self._publish(files, proposal.experiment_name)
-        return write_dossier(Path(self.folder) / proposal.model_id, files)
+        folder = write_dossier(Path(self.folder) / proposal.model_id, files)
+        return proposal_columns(records, files, self.instrument, folder)
 
     def _publish(self, files: Mapping[str, bytes], experiment: str) -> None:
         """Write the specification's three files from the dossier, for people."""
@@ -181,8 +177,8 @@ class ProposalRegistry:
         return "REJECTED" if closing_vote(votes) else "PENDING_APPROVAL"
 
 
-def _stands(latest: Row[Any], model: Row[Any], dossier_hash: str, now: datetime) -> bool:
+def _stands(latest: Row[Any], model: Row[Any], columns: Mapping[str, Any], now: datetime) -> bool:
     """Tell whether a model's newest proposal is this one, and neither expired nor used up by a shadow."""
     state = state_of(latest, now)
     used_up = state == "EXPIRED" or (state == "APPROVED" and model.stage == "shadow")
-    return latest.dossier_hash == dossier_hash and not used_up
+    return latest.dossier_hash == columns["dossier_hash"] and not used_up

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
-from sqlalchemy import Connection, or_, select
+from sqlalchemy import Connection, Row, or_, select
 
+from dosvotos.contracts.records import Record
 from dosvotos.database.tables import approval_audit_log, model_registry, promotion_proposals
 from dosvotos.errors import DecisionError
 from dosvotos.plain_text import hidden_character
@@ -17,8 +18,31 @@ MAX_REASON: Final = 4_000
 Decision = Literal["APPROVE", "REJECT", "REQUEST_MORE_TESTS"]
 
 
-class EarlierVote(NamedTuple):
-    """One row of the audit log about a model, whatever it was called then."""
+STATUS_AFTER: Final[dict[str, str]] = {
+    "APPROVE": "APPROVED",
+    "REJECT": "REJECTED",
+    "REQUEST_MORE_TESTS": "MORE_TESTS_REQUESTED",
+}
+"""A proposal's status by its last vote."""
+
+
+class ModelStage(NamedTuple):
+    """A model's stage, and when it was last promoted and archived."""
+
+    stage: str = "staging"
+    promoted_at: datetime | None = None
+    archived_at: datetime | None = None
+
+    def after(self, vote: Row[Any], model_id: str) -> "ModelStage":
+        """Follow an approval of the model, or of the one that takes its place in production."""
+        if vote.model_id != model_id:
+            return self._replace(stage="archived", archived_at=vote.created_at)
+        promoted_at = vote.created_at if vote.new_stage == "production" else self.promoted_at
+        return self._replace(stage=vote.new_stage, promoted_at=promoted_at)
+
+
+class EarlierVote(Record):
+    """One vote on a model, on this proposal or on another one of it, whatever it was called then."""
 
     id: int
     proposal_id: int
@@ -30,6 +54,18 @@ class EarlierVote(NamedTuple):
     new_stage: str
     self_approved: bool
     created_at: datetime
+
+
+def columns_after(vote: Row[Any] | None) -> dict[str, Any]:
+    """Give the columns of a proposal that follow from its last row of the audit log, or from none."""
+    if vote is None:
+        return {"status": "PENDING_APPROVAL", "reviewer": None, "reviewer_notes": None, "approved_at": None}
+    return {
+        "status": STATUS_AFTER[vote.action],
+        "reviewer": vote.reviewer,
+        "reviewer_notes": vote.notes,
+        "approved_at": vote.created_at if vote.action == "APPROVE" else None,
+    }
 
 
 def needs_reason(decision: str) -> bool:
@@ -68,7 +104,7 @@ def earlier_votes(
     same = or_(models.c.manifest_hash == manifest_hash, models.c.model_hash == model_hash)
     columns = (
         proposals.c.experiment_name if name == "experiment_name" else log.c[name]
-        for name in EarlierVote._fields
+        for name in EarlierVote.model_fields
     )
     query = (
         select(*columns)
@@ -77,7 +113,7 @@ def earlier_votes(
         .where(same, proposals.c.instrument == instrument)
         .order_by(log.c.id)
     )
-    return tuple(EarlierVote(*row) for row in connection.execute(query))
+    return tuple(EarlierVote.model_validate(dict(row._mapping)) for row in connection.execute(query))
 
 
 def closing_vote(votes: Iterable[EarlierVote]) -> EarlierVote | None:

@@ -22,7 +22,7 @@ _COARSER_GRIDS: Final = (10, 15, 20, 30, 60)
 _MIN_CHANGES: Final = 12
 _MIN_SHARE_IN_PHASE: Final = 0.95
 _DAILY: Final = round(0.9 * US_PER_DAY)
-"""Summer time may shorten the step of daily bars by an hour."""
+"""Daylight saving may make a step of daily bars an hour shorter."""
 _MAX_BEND: Final = 0.03
 """COP by which a straight line, rounded to 0.01, may bend from one bar to the next."""
 

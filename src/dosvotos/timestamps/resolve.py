@@ -79,7 +79,7 @@ def resolve_bars(
     clock = parse_timestamps(bars["timestamp"], timezone, subject)
     length = check_bar_length(clock.written, bars["close"], resample, subject)
     delivery = Delivery(clock, length, bar_labels, timezone, subject)
-    resolved = _resolve(delivery, bars["close"], mixed_timezone)
+    resolved = resolve_timestamps(delivery, bars["close"], mixed_timezone)
     read = bars.assign(timestamp=resolved.instants)
     if resample is None:
         return ResolvedBars(read, resolved.note)
@@ -88,21 +88,9 @@ def resolve_bars(
 
 
 def resolve_timestamps(
-    timestamps: pd.Series,
-    close: pd.Series,
-    timezone: str | None,
-    mixed: MixedTimezone,
-    context: str = "bars",
-    bar_labels: BarLabels = "open",
+    delivery: Delivery, close: pd.Series, mixed: MixedTimezone | None
 ) -> ResolvedTimestamps:
-    """Return the instant at which each five-minute bar opens, as `resolve_bars`; check no length."""
-    if timestamps.empty:
-        return ResolvedTimestamps(pd.Series([], dtype="datetime64[us, UTC]"), "")
-    clock = parse_timestamps(timestamps, timezone, context)
-    return _resolve(Delivery(clock, BAR, bar_labels, timezone, context), close, mixed)
-
-
-def _resolve(delivery: Delivery, close: pd.Series, mixed: MixedTimezone | None) -> ResolvedTimestamps:
+    """Return the instant at which each bar opens, as `resolve_bars`."""
     refuse_off_grid(delivery)
     wall = delivery.opens
     if mixed is None and delivery.clock.zone is None:
