@@ -100,7 +100,7 @@ def refuse_shift(delivery: Delivery, instants: pd.Series, close: pd.Series, may_
     if found.is_systematic:
         if not (may_be_mixed and _may_be_mixture(found, local, close)):
             _raise_shift(delivery, found)
-    elif not found.is_systematic and (days := find_day_shift(found.blocks, found.is_judged)):
+    elif days := find_day_shift(found.blocks, found.is_judged):
         found_days = (
             f"dates lie {abs(days)} day(s) {'late' if days > 0 else 'early'}: sessions lie on weekends or "
             "holidays, and would not otherwise"
