@@ -6,8 +6,10 @@ COMPILE := $(BIN)/python -m compileall -qq -j 0 .venv/lib || true
 export DO_NOT_TRACK := true
 export KEDRO_DISABLE_TELEMETRY := true
 export MLFLOW_DISABLE_TELEMETRY := true
+# tests start many processes: what one has compiled the others read, whatever the caller's shell says
+export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help run app viz test quick campaign lint bench clean
+.PHONY: help run app viz test quick campaign lint warm bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -21,10 +23,12 @@ app: .venv/.run ## approval app and REST API at 127.0.0.1:8501
 viz: .venv/.viz ## kedro-viz: the six layers in a browser
 	@$(BIN)/kedro viz run --pipeline lineage
 
-test: .venv/.test lint ## all that CI runs
+test: .venv/.test ## all that CI runs
+	@$(MAKE) --no-print-directory -j 2 lint warm
 	@$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder -m "not campaign"
 
-quick: .venv/.test lint ## the tests that take no time
+quick: .venv/.test ## the tests that take no time
+	@$(MAKE) --no-print-directory -j 2 lint warm
 	@$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder -m "not slow and not browser and not campaign"
 
 campaign: .venv/.test ## the longest tests, and planted leaks over many seeds (an hour, by hand)
@@ -36,6 +40,9 @@ lint: .venv/.test
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
+
+warm: .venv/.test
+	@$(BIN)/python -m tests.warm
 
 bench: .venv/.test ## the figures of benchmarks/README.md
 	@for script in benchmarks/*.py; do $(BIN)/python $$script; done

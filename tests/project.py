@@ -1,15 +1,12 @@
 """A project folder of a test's own: the real configuration, its own data, real runs."""
 
-import atexit
 import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +18,7 @@ from sqlalchemy import Engine
 
 from dosvotos.database.connection import open_database
 from tests.conftest import AS_OF, ROOT
+from tests.sharing import made_once
 
 
 @dataclass(frozen=True)
@@ -69,14 +67,19 @@ def new_project(root: Path, tracked: bool = True) -> Project:
     (root / "src").mkdir()
     if tracked:
         (root / "data").mkdir()
-        (root / "data/mlflow.db").write_bytes(_empty_store())
+        shutil.copy(made_once("mlflow", _empty_store) / "mlflow.db", root / "data")
     bootstrap_project(root)
     return Project(root)
 
 
 def stored_project(root: Path) -> Project:
     """Lay out a project folder in whose database smoke's market is stored."""
-    return copied_project(_stored(), root)
+    return copied_project(Project(made_once("stored", _store)), root)
+
+
+def built_project(root: Path) -> Project:
+    """Lay out a project folder with smoke's market and the dataset built on it."""
+    return copied_project(Project(made_once("built", _build)), root)
 
 
 def copied_project(project: Project, root: Path) -> Project:
@@ -86,21 +89,22 @@ def copied_project(project: Project, root: Path) -> Project:
     return Project(root)
 
 
-@cache
-def _stored() -> Project:
-    folder = tempfile.mkdtemp()
-    atexit.register(shutil.rmtree, folder)
-    project = new_project(Path(folder))
+def _store(folder: Path) -> None:
+    project = new_project(folder)
     project.run("smoke", "data_acquisition")
-    return project
+    project.engine.dispose()
 
 
-@cache
-def _empty_store() -> bytes:
-    """What MLflow makes at a project's first run; its some fifty migrations take seconds."""
-    with tempfile.TemporaryDirectory() as folder:
-        SqlAlchemyStore(f"sqlite:///{folder}/mlflow.db", folder)
-        return Path(folder, "mlflow.db").read_bytes()
+def _build(folder: Path) -> None:
+    project = stored_project(folder)
+    project.run("smoke", "dataset")
+    project.engine.dispose()
+
+
+def _empty_store(folder: Path) -> None:
+    """Make what MLflow makes at a project's first run; its some fifty migrations take seconds."""
+    folder.mkdir()
+    SqlAlchemyStore(f"sqlite:///{folder}/mlflow.db", str(folder)).engine.dispose()
 
 
 @contextmanager

@@ -32,6 +32,7 @@ from dosvotos.promotion.proposal import make_proposal
 from dosvotos.promotion.reasons import Reason, explanation
 from dosvotos.promotion.registration import NewProposal, model_columns, proposal_columns, records_of
 from tests.market_factory import INSTRUMENT, layers_behind, store_contract, store_market
+from tests.migrated import copy_migrated
 from tests.recomputable_proposals import propose_recomputable
 from tests.report_factory import comparison_of, evidence_of, metrics_of, report_of
 
@@ -169,6 +170,8 @@ class Desk:
 @contextmanager
 def open_desk(url: str, root: Path, n_sessions: int = 4) -> Iterator[Desk]:
     """A desk on a database without proposals; SQLite is made on the way."""
+    if (file := Path(url.removeprefix("sqlite:///"))).is_absolute() and not file.exists():
+        copy_migrated(file)
     engine = open_database(url)
     yield Desk(engine, root, n_sessions)
     engine.dispose()

@@ -17,7 +17,7 @@ from dosvotos.database.contracts import ContractRegistry
 from dosvotos.errors import ContractError, LineageError, ParameterError
 from dosvotos.pipelines.dataset.pipeline import create_pipeline
 from tests.conftest import AS_OF
-from tests.project import Project, new_project, stored_project
+from tests.project import Project, built_project, new_project, stored_project
 
 pytestmark = pytest.mark.slow
 
@@ -48,9 +48,7 @@ def add_experiment(project: Project, name: str, **changes: dict) -> None:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory) -> Project:
-    project = stored_project(tmp_path_factory.mktemp("made"))
-    project.run("smoke", "dataset")
-    return project
+    return built_project(tmp_path_factory.mktemp("made"))
 
 
 def test_the_record_says_what_is_in_the_dataset_and_why_rows_are_not(made):

@@ -18,7 +18,7 @@ from mlflow import MlflowClient
 from dosvotos.mlflow_tracking import LOCKS
 from dosvotos.pipelines.training import nodes
 from tests.conftest import AS_OF
-from tests.project import Project, copied_project, stored_project
+from tests.project import Project, built_project, copied_project
 
 pytestmark = pytest.mark.slow
 
@@ -33,9 +33,7 @@ def words(pipeline: str) -> list[str]:
 @pytest.fixture(scope="module")
 def ready(tmp_path_factory) -> Project:
     """Market and dataset of smoke, which no training has used."""
-    made = stored_project(tmp_path_factory.mktemp("ready"))
-    made.run("smoke", "dataset")
-    return made
+    return built_project(tmp_path_factory.mktemp("ready"))
 
 
 @pytest.fixture

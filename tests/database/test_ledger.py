@@ -5,13 +5,14 @@ from datetime import UTC, date, datetime
 import pytest
 
 from dosvotos.contracts.experiment import make_contract
-from dosvotos.database.connection import connect, upgrade
+from dosvotos.database.connection import connect
 from dosvotos.database.ledger import Look, TrialLedger, look_at, look_of
 from dosvotos.database.tables import UNKNOWN_ACCOUNT
 from dosvotos.errors import LineageError
 from dosvotos.market.splits import Split
 from dosvotos.promotion.luck import LookCount, count_looks
 from tests.conftest import parameters_of
+from tests.migrated import copy_migrated
 
 NOW = datetime(2026, 1, 31, 23, tzinfo=UTC)
 LATER = datetime(2026, 2, 28, 23, tzinfo=UTC)
@@ -20,8 +21,7 @@ WINDOW = (date(2025, 7, 1), date(2026, 1, 31))
 
 @pytest.fixture
 def ledger(tmp_path) -> TrialLedger:
-    engine = connect(f"sqlite:///{tmp_path}/dosvotos.db")
-    upgrade(engine)
+    engine = connect(f"sqlite:///{copy_migrated(tmp_path / 'dosvotos.db')}")
     return TrialLedger(engine, "USD/COP")
 
 

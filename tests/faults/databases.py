@@ -10,10 +10,11 @@ from itertools import count
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import Engine
 
 from dosvotos.database.connection import make_engine, upgrade
 from tests.conftest import ROOT
+from tests.migrated import copy_migrated, execute
 from tests.proposal_fixtures import Desk
 
 _NUMBERS = count()
@@ -35,10 +36,12 @@ class Databases:
         """A desk without proposals."""
         folder, name = self._place()
         folder.mkdir(parents=True)
-        if self.server is not None:
-            self._execute(f"CREATE DATABASE {name}")
         desk = Desk(make_engine(self._url(folder, name)), folder)
-        upgrade(desk.engine)
+        if self.server is None:
+            copy_migrated(folder / "dosvotos.db")
+        else:
+            execute(self.server, f"CREATE DATABASE {name}")
+            upgrade(desk.engine)
         return desk
 
     def copy(self, desk: Desk) -> Desk:
@@ -47,14 +50,14 @@ class Databases:
         folder, name = self._place()
         shutil.copytree(desk.root, folder)
         if self.server is not None:
-            self._execute(f"CREATE DATABASE {name} TEMPLATE {desk.engine.url.database}")
+            execute(self.server, f"CREATE DATABASE {name} TEMPLATE {desk.engine.url.database}")
         return Desk(make_engine(self._url(folder, name)), folder)
 
     def drop(self, desk: Desk) -> None:
         """Remove a desk with all it holds."""
         desk.engine.dispose()
         if self.server is not None:
-            self._execute(f"DROP DATABASE {desk.engine.url.database} WITH (FORCE)")
+            execute(self.server, f"DROP DATABASE {desk.engine.url.database} WITH (FORCE)")
         shutil.rmtree(desk.root)
 
     @contextmanager
@@ -75,14 +78,6 @@ class Databases:
         if self.server is None:
             return f"sqlite:///{folder}/dosvotos.db"
         return self.server.replace("/postgres?", f"/{name}?")
-
-    def _execute(self, statement: str) -> None:
-        assert self.server is not None
-        url = self.server.replace("postgresql://", "postgresql+psycopg://")
-        admin = create_engine(url, isolation_level="AUTOCOMMIT")
-        with admin.connect() as connection:
-            connection.execute(text(statement))
-        admin.dispose()
 
 
 def url_of(engine: Engine) -> str:

@@ -7,10 +7,10 @@ from pydantic import BaseModel
 
 from dosvotos.config_loader import StrictConfigLoader
 from dosvotos.contracts.parameters import Parameters
-from dosvotos.database.connection import connect, upgrade
 from dosvotos.hooks import ParameterHooks
 from dosvotos.settings import CONFIG_LOADER_ARGS
 from tests.conftest import ROOT
+from tests.migrated import copy_migrated
 
 ON_DISK = ("TableDataset", "CandidateModelDataset", "ProductionModelDataset", "FolderDataset")
 
@@ -32,8 +32,7 @@ def catalog_config(env: str = "smoke", **runtime: str) -> dict[str, dict]:
 
 def memory_catalog(parameters: Parameters, folder: Path) -> DataCatalog:
     """A catalog without files, filled with the parameters, on an empty SQLite database."""
-    url = f"sqlite:///{folder}/books.db"
-    upgrade(connect(url))
+    url = f"sqlite:///{copy_migrated(folder / 'books.db')}"
     entries = {
         name: _inside(entry, folder)
         if entry["type"].endswith(ON_DISK)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from dosvotos.contracts.experiment import make_contract
-from dosvotos.database.connection import connect, upgrade
+from dosvotos.database.connection import connect
 from dosvotos.database.contracts import ContractRegistry
 from dosvotos.database.ledger import TrialLedger
 from dosvotos.errors import InSampleError, LineageError
@@ -18,6 +18,7 @@ from dosvotos.policy.bundle import Bundle
 from dosvotos.promotion.gate_policy import GatePolicies
 from tests.conftest import parameters_of
 from tests.market_factory import INSTRUMENT, PERIODS, layers_behind
+from tests.migrated import copy_migrated
 from tests.proposal_fixtures import tiny_policy
 
 NOW = datetime(2026, 8, 3, tzinfo=UTC)
@@ -33,8 +34,7 @@ def rows_of(*days: str) -> pd.DataFrame:
 @pytest.fixture
 def door(tmp_path):
     """`open_test` over some rows whose record is true of them, and the ledger it writes."""
-    engine = connect(f"sqlite:///{tmp_path}/books.db")
-    upgrade(engine)
+    engine = connect(f"sqlite:///{copy_migrated(tmp_path / 'books.db')}")
     contract = make_contract(parameters_of(), date(2026, 7, 31), "alice")
     contracts, ledger = ContractRegistry(engine), TrialLedger(engine, INSTRUMENT)
     contracts.store(contract)

@@ -6,13 +6,14 @@ import pandas as pd
 import pytest
 
 from dosvotos.contracts.parameters import Parameters
-from dosvotos.database.connection import connect, upgrade
+from dosvotos.database.connection import connect
 from dosvotos.database.contracts import ContractRegistry
 from dosvotos.database.ledger import Look, TrialLedger
 from dosvotos.database.market_data import BarTable
 from dosvotos.market.calendar import scheduled_sessions, session_bar_times
 from dosvotos.pipelines.dataset.nodes import freeze_contract
 from tests.conftest import parameters_of
+from tests.migrated import copy_migrated
 
 FRIDAY = date(2026, 1, 30)
 SATURDAY = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -27,8 +28,7 @@ def asked(as_of: datetime, **experiment: str) -> Parameters:
 
 @pytest.fixture
 def books(tmp_path):
-    engine = connect(f"sqlite:///{tmp_path}/books.db")
-    upgrade(engine)
+    engine = connect(f"sqlite:///{copy_migrated(tmp_path / 'books.db')}")
     yield ContractRegistry(engine), BarTable(engine, "USD/COP", "market"), TrialLedger(engine, "USD/COP")
     engine.dispose()
 

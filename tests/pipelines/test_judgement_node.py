@@ -6,13 +6,14 @@ import pandas as pd
 import pytest
 
 from dosvotos.contracts.records import FetchRecord
-from dosvotos.database.connection import connect, upgrade
+from dosvotos.database.connection import connect
 from dosvotos.database.market_data import StoredMarket
 from dosvotos.errors import DataError
 from dosvotos.pipelines.data_acquisition.nodes import judge_market
 from dosvotos.quality.findings import no_findings
 from dosvotos.sources.raw_market import MACRO_COLUMNS
 from tests.conftest import parameters_of
+from tests.migrated import copy_migrated
 from tests.simulation.market_factory import market
 
 FIRST, SECOND = (dt.datetime(2026, 1, day, 23, 30, tzinfo=dt.UTC) for day in (15, 16))
@@ -31,8 +32,7 @@ def macro(n_days: int = 60) -> pd.DataFrame:
 
 @pytest.fixture
 def stored(tmp_path) -> StoredMarket:
-    engine = connect(f"sqlite:///{tmp_path}/market.db")
-    upgrade(engine)
+    engine = connect(f"sqlite:///{copy_migrated(tmp_path / 'market.db')}")
     return StoredMarket(engine, "USD/COP", "market")
 
 

@@ -12,6 +12,7 @@ from dosvotos.market.calendar import BOGOTA, scheduled_sessions, session_bar_tim
 from dosvotos.quality.findings import no_findings
 from dosvotos.quality.freshness import KINDS, session_calendar, summary_table
 from dosvotos.reports.quality import render_quality
+from tests.migrated import copy_migrated
 
 VIX, CPI, GDP = "volt_vix_usa_d_vix", "infl_cpi_total_col_m_ipccol", "gdpp_real_gdp_usa_q_gdp_q"
 NOON = pd.Timestamp("2025-07-09 12:00", tz="UTC")
@@ -277,12 +278,11 @@ def test_without_data_the_page_says_so(variables):
 
 
 def test_empty_tables_of_the_database_are_empty_inputs(variables, tmp_path):
-    from dosvotos.database.connection import connect, upgrade
+    from dosvotos.database.connection import connect
     from dosvotos.database.market_data import BarTable, MacroTables
     from dosvotos.database.quarantine import QuarantineTable
 
-    engine = connect(f"sqlite:///{tmp_path}/empty.db")
-    upgrade(engine)
+    engine = connect(f"sqlite:///{copy_migrated(tmp_path / 'empty.db')}")
     tables = (table(engine, "USD/COP", "market") for table in (BarTable, MacroTables, QuarantineTable))
     frames = [table.as_of(NOON) for table in tables]
     assert render_quality(*frames, variables, NOON) == render_quality(*EMPTY, variables, NOON)

@@ -1,22 +1,21 @@
 """The assembled app, once a session, and a fresh desk a test on either database."""
 
 import os
-import shutil
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import Engine
 from streamlit import config
 
-from dosvotos.database.connection import connect, upgrade
 from dosvotos.lineage import vote as lineage_vote
 from dosvotos.promotion.agreement import proposal_in
 from dosvotos.promotion.dossier import Dossier
 from streamlit_app.app import create_app
 from tests.conftest import ROOT, ensure_running
+from tests.migrated import copy_migrated, create_migrated
 from tests.proposal_fixtures import Desk, open_desk
 
 with warnings.catch_warnings():
@@ -62,26 +61,10 @@ def client(app: object) -> Iterator[TestClient]:
         yield client
 
 
-@pytest.fixture(scope="session")
-def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated database file, to be copied: migrating takes longer than most tests."""
-    path = tmp_path_factory.mktemp("template") / "desk.db"
-    _migrate(f"sqlite:///{path}")
-    return path
-
-
-@pytest.fixture(scope="session")
-def postgres(postgres_url: str) -> str:
-    """URL of a server whose database ``template_desk`` is migrated."""
-    _run(postgres_url, "CREATE DATABASE template_desk")
-    _migrate(postgres_url.replace("/postgres?", "/template_desk?"))
-    return postgres_url
-
-
 @pytest.fixture
-def desk(sqlite_template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
     """A desk on SQLite, with alice in front of it."""
-    yield from _open(_copy(sqlite_template, tmp_path), tmp_path, monkeypatch)
+    yield from _open(_sqlite_in(tmp_path), tmp_path, monkeypatch)
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
@@ -90,26 +73,15 @@ def any_desk(
 ) -> Iterator[Desk]:
     """A desk on each database."""
     if request.param == "sqlite":
-        url = _copy(request.getfixturevalue("sqlite_template"), tmp_path)
+        url = _sqlite_in(tmp_path)
     else:
         ensure_running(request.getfixturevalue("postgres_server"))
-        server = request.getfixturevalue("postgres")
-        name = f"desk_{os.urandom(4).hex()}"
-        _run(server, f"CREATE DATABASE {name} TEMPLATE template_desk")
-        url = server.replace("/postgres?", f"/{name}?")
+        url = create_migrated(request.getfixturevalue("migrated_server"), f"desk_{os.urandom(4).hex()}")
     yield from _open(url, tmp_path, monkeypatch)
 
 
-def _copy(template: Path, root: Path) -> str:
-    (root / "data").mkdir()
-    shutil.copy(template, root / "data/dosvotos.db")
-    return f"sqlite:///{root}/data/dosvotos.db"
-
-
-def _migrate(url: str) -> None:
-    engine = connect(url)
-    upgrade(engine)
-    engine.dispose()
+def _sqlite_in(root: Path) -> str:
+    return f"sqlite:///{copy_migrated(root / 'data/dosvotos.db')}"
 
 
 def _open(url: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
@@ -121,12 +93,3 @@ def _open(url: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Des
     monkeypatch.setattr(lineage_vote, "verify_proposal", as_it_says)
     with open_desk(url, root) as desk:
         yield desk
-
-
-def _run(url: str, statement: str) -> None:
-    engine = create_engine(
-        url.replace("postgresql://", "postgresql+psycopg://"), isolation_level="AUTOCOMMIT"
-    )
-    with engine.connect() as connection:
-        connection.execute(text(statement))
-    engine.dispose()
