@@ -29,5 +29,16 @@ def _prepare_mlflow_ui() -> None:
             option.default = "demo"
 
 
+def _overlap_by_default() -> None:
+    """Let ``kedro run`` without --runner work on while other processes train."""
+    from kedro.framework.cli.project import run
+
+    for option in run.params:
+        if option.name == "runner":
+            option.default = "dosvotos.runner.OverlappingRunner"
+
+
+if sys.argv[1:2] == ["run"]:
+    _overlap_by_default()
 if sys.argv[1:2] == ["mlflow"]:
     _prepare_mlflow_ui()

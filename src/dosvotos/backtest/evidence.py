@@ -1,6 +1,7 @@
 """How much of a result may be luck: at the first look at a window, and at every later one.
 
-arch is imported where it is used: it costs seconds, which every command would pay.
+arch, and scipy's modules behind their names in scipy, are imported where they are used: they cost seconds,
+which every command would pay.
 """
 
 from functools import lru_cache
@@ -8,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy import linalg, stats
+import scipy
 
 from dosvotos.backtest.luck import passing_sharpe
 from dosvotos.backtest.metrics import sharpe_ratio
@@ -78,7 +79,7 @@ def moments_of(returns: np.ndarray) -> Moments | None:
     """Describe daily net returns of shape (n_sessions,); None without variance."""
     if len(returns) < _MIN_SESSIONS or (spread := returns.std(ddof=1)) <= _NO_VARIANCE:
         return None
-    skew, kurtosis = stats.skew(returns), stats.kurtosis(returns, fisher=False)
+    skew, kurtosis = scipy.stats.skew(returns), scipy.stats.kurtosis(returns, fisher=False)
     return Moments(len(returns), float(returns.mean() / spread), float(skew), float(kurtosis))
 
 
@@ -96,7 +97,7 @@ def probabilistic_sharpe_ratio(moments: Moments, benchmark: float = 0.0) -> floa
     if variance <= 0:
         return None
     z = (moments.sharpe - benchmark) * np.sqrt(moments.n_sessions - 1) / np.sqrt(variance)
-    return float(stats.norm.cdf(z))
+    return float(scipy.special.ndtr(z))
 
 
 def expected_max_sharpe(n_looks: int, variance: float) -> float:
@@ -115,7 +116,7 @@ def expected_max_sharpe(n_looks: int, variance: float) -> float:
     """
     if n_looks <= 1:
         return 0.0
-    best, next_best = stats.norm.ppf([1 - 1 / n_looks, 1 - 1 / (n_looks * np.e)])
+    best, next_best = scipy.special.ndtri([1 - 1 / n_looks, 1 - 1 / (n_looks * np.e)])
     return float(np.sqrt(variance) * ((1 - np.euler_gamma) * best + np.euler_gamma * next_best))
 
 
@@ -126,7 +127,7 @@ def min_track_record(moments: Moments, confidence: float, benchmark: float = 0.0
     """
     if moments.sharpe <= benchmark:
         return None
-    z = stats.norm.ppf(confidence)
+    z = scipy.special.ndtri(confidence)
     return float(1 + moments.variance(moments.sharpe) * (z / (moments.sharpe - benchmark)) ** 2)
 
 
@@ -156,7 +157,7 @@ def power(moments: Moments, true_sharpe: float, level: float) -> float | None:
     if needed is None or moments.variance(daily) <= 0:
         return None
     distance = (true_sharpe - needed) / np.sqrt(SESSIONS_PER_YEAR)
-    return float(stats.norm.cdf(distance * np.sqrt((moments.n_sessions - 1) / moments.variance(daily))))
+    return float(scipy.special.ndtr(distance * np.sqrt((moments.n_sessions - 1) / moments.variance(daily))))
 
 
 def family_test(
@@ -237,7 +238,7 @@ def _poor_mean(scaled: np.ndarray, block: int) -> np.ndarray:
     kernel = (1 - lags / n) * stay**lags + lags / n * stay ** (n - lags)
     kernel[0] = 1.0
     centred = scaled - scaled.mean(axis=0)
-    variance = (centred * (linalg.toeplitz(kernel) @ centred)).sum(axis=0) / n
+    variance = (centred * (scipy.linalg.toeplitz(kernel) @ centred)).sum(axis=0) / n
     result: np.ndarray = -np.sqrt(variance / n * 2 * np.log(np.log(n)))
     return result
 

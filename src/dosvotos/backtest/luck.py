@@ -5,7 +5,7 @@ have shape (...); NaN where returns do not vary or are fewer than three.
 """
 
 import numpy as np
-from scipy.special import ndtr, ndtri, stdtr, stdtrit
+import scipy
 
 from dosvotos.market.calendar import SESSIONS_PER_YEAR
 
@@ -24,7 +24,9 @@ def luck_p_value(returns: np.ndarray) -> np.ndarray:
     """
     n, (sharpe, skew, kurtosis) = returns.shape[-1], _sharpe_skew_kurtosis(returns)
     error = np.sqrt(_variance(sharpe, skew, kurtosis) / (n - 1))
-    p_value: np.ndarray = np.maximum(ndtr(-sharpe / error), stdtr(n - 1, -np.sqrt(n) * sharpe))
+    by_psr = scipy.special.ndtr(-sharpe / error)
+    by_t = scipy.special.stdtr(n - 1, -np.sqrt(n) * sharpe)
+    p_value: np.ndarray = np.maximum(by_psr, by_t)
     return p_value
 
 
@@ -45,7 +47,7 @@ def hac_psr(returns: np.ndarray, lags: int = HAC_LAGS) -> np.ndarray:
         covariance = (influence[..., lag:] * influence[..., :-lag]).sum(axis=-1) / n
         variance = variance + 2 * (1 - lag / (lags + 1)) * covariance
     positive = np.where(variance > 0, variance, np.nan)
-    probability: np.ndarray = ndtr(sharpe * np.sqrt((n - 1) / positive))
+    probability: np.ndarray = scipy.special.ndtr(sharpe * np.sqrt((n - 1) / positive))
     return probability
 
 
@@ -62,13 +64,13 @@ def passing_sharpe(n_sessions: int, skew: float, kurtosis: float, level: float) 
 
     None where the returns' tails are so fat that none would do.
     """
-    z, n = -float(ndtri(level)), n_sessions - 1
+    z, n = -float(scipy.special.ndtri(level)), n_sessions - 1
     # x^2 (n - 1) = z^2 variance(x), and x sqrt(n) = t
     square, linear = n - z**2 * (kurtosis - 1) / 4, z**2 * skew
     if square <= 0:
         return None
     by_psr = (-linear + np.sqrt(linear**2 + 4 * square * z**2)) / (2 * square)
-    by_t = -stdtrit(n, level) / np.sqrt(n_sessions)
+    by_t = -scipy.special.stdtrit(n, level) / np.sqrt(n_sessions)
     return float(max(by_psr, by_t) * np.sqrt(SESSIONS_PER_YEAR))
 
 

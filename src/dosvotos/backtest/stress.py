@@ -1,7 +1,7 @@
 """The same decisions at other costs and with later fills."""
 
 import numpy as np
-from scipy.optimize import brentq
+import scipy
 
 from dosvotos.backtest.metrics import Metrics, measure
 from dosvotos.contracts.parameters import CostsParams, TradingParams
@@ -94,4 +94,4 @@ def break_even_bps(tape: Tape, targets: np.ndarray, capital: float, financed: bo
 
     if gain(0.0) <= 0.0:
         return None
-    return float(brentq(gain, 0.0, 1.0, xtol=1e-9)) * _BPS
+    return float(scipy.optimize.brentq(gain, 0.0, 1.0, xtol=1e-9)) * _BPS

@@ -1,27 +1,42 @@
 """Write and read whole frames of a table, by each database's fastest way, in the caller's transaction."""
 
-from typing import Any
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from types import MappingProxyType
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
-from sqlalchemy import Connection, Date, Float, Select, String, Table, type_coerce
+from sqlalchemy import Connection, Date, Float, Select, String, Table, exc, type_coerce
 
 from dosvotos.database.tables import UTCDateTime
 
+_NONE: Final[Mapping[str, Any]] = MappingProxyType({})
+_SPACE: Final = ord(" ")
+_BEFORE_TIME: Final = len("2025-07-01")
 
-def insert_frame(connection: Connection, table: Table, frame: pd.DataFrame) -> None:
-    """Append a frame's rows to a table; the frame has all of the table's columns.
 
-    Times are timezone-aware, dates ``datetime.date``. PostgreSQL takes them by COPY, SQLite by one statement.
+def insert_frame(
+    connection: Connection, table: Table, frame: pd.DataFrame, constants: Mapping[str, Any] = _NONE
+) -> None:
+    """Append a frame's rows to a table.
+
+    Frame and constants, which are values that all rows share, have all of the table's columns. Times are
+    timezone-aware, dates ``datetime.date``. PostgreSQL takes them by COPY, SQLite by one statement.
     """
     names = table.columns.keys()
+    written = _as_text if connection.dialect.name == "postgresql" else _as_stored
+    columns = [
+        written(pd.Series([constants[name]])) * len(frame) if name in constants else written(frame[name])
+        for name in names
+    ]
     if connection.dialect.name == "postgresql":
-        _copy(connection, table, frame[names])
+        _copy(connection, table, columns)
         return
-    columns = [_as_stored(frame[name]) for name in names]
     marks = ", ".join("?" * len(names))
     statement = f"INSERT INTO {table.name} ({', '.join(map(_quoted, names))}) VALUES ({marks})"
-    connection.exec_driver_sql(statement, list(zip(*columns, strict=True)))
+    with _driver(connection, statement) as driver:
+        driver.executemany(statement, zip(*columns, strict=True))
 
 
 def read_frame(connection: Connection, query: Select[Any]) -> pd.DataFrame:
@@ -52,13 +67,21 @@ def _quoted(name: str) -> str:
     return f'"{name}"'
 
 
-def _copy(connection: Connection, table: Table, frame: pd.DataFrame) -> None:
-    statement = f"COPY {table.name} ({', '.join(map(_quoted, frame.columns))}) FROM STDIN"
-    driver: Any = connection.connection.driver_connection
-    columns = [_as_text(frame[name]) for name in frame.columns]
-    with driver.cursor() as cursor, cursor.copy(statement) as copy:
+def _copy(connection: Connection, table: Table, columns: list[list[Any]]) -> None:
+    statement = f"COPY {table.name} ({', '.join(map(_quoted, table.columns.keys()))}) FROM STDIN"
+    with _driver(connection, statement) as driver, driver.cursor() as cursor, cursor.copy(statement) as copy:
         for row in zip(*columns, strict=True):
             copy.write_row(row)
+
+
+@contextmanager
+def _driver(connection: Connection, statement: str) -> Iterator[Any]:
+    """Give the driver's own connection, which takes rows without a list of them; its errors are SQLAlchemy's."""
+    raised = connection.dialect.loaded_dbapi.Error
+    try:
+        yield connection.connection.driver_connection
+    except raised as error:
+        raise exc.DBAPIError.instance(statement, None, error, raised, dialect=connection.dialect) from error
 
 
 def _as_text(column: pd.Series) -> list[Any]:
@@ -70,7 +93,8 @@ def _as_text(column: pd.Series) -> list[Any]:
 def _as_stored(column: pd.Series) -> list[Any]:
     if isinstance(column.dtype, pd.DatetimeTZDtype):
         instants = column.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy("datetime64[us]")
-        text = np.char.replace(np.datetime_as_string(instants, unit="us"), "T", " ")
+        text = np.datetime_as_string(instants, unit="us")
+        text.view(np.uint32).reshape(len(text), -1)[:, _BEFORE_TIME] = _SPACE  # where ISO 8601 has a T
         return list(text.tolist())
     values = _plain(column)
     return [str(v) for v in values] if _holds_dates(column) else values

@@ -1,7 +1,7 @@
 """Bars and macro observations, append-only: a changed value is a new row, so the past can be asked again."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import UTC, date, datetime
 from typing import Any, ClassVar, NamedTuple
 
@@ -89,6 +89,10 @@ class FeedTable(ABC):
         """Whatever has been stored and not been retracted by now."""
         return self._own(table) & not_retracted(table)
 
+    def _constants(self, fetched_at: datetime) -> dict[str, Any]:
+        """What the rows of one call of ``store`` share."""
+        return {"instrument": self.instrument, "feed": self.feed, "fetched_at": pd.Timestamp(fetched_at)}
+
     def retractions(self, moment: datetime) -> int:
         """Count the deliveries retracted by `moment`."""
         with reading(self.engine) as connection:
@@ -150,7 +154,13 @@ class BarTable(FeedTable):
             If a bar changes at a moment at which, or before which, it was already stored; nothing is written.
         """
         table = usdcop_m5_ohlcv
-        ordered = bars.assign(delivery_id=delivery_id).sort_values("timestamp", kind="stable")
+        constants = self._constants(fetched_at)
+        if isinstance(delivery_id, pd.Series):
+            bars = bars.assign(delivery_id=delivery_id)
+        else:
+            constants["delivery_id"] = delivery_id
+        in_order = bars["timestamp"].is_monotonic_increasing
+        ordered = bars if in_order else bars.sort_values("timestamp", kind="stable")
         columns = ["timestamp", *self._values, "source", "fetched_at"]
         counts = [Stored(0, 0, 0)]
         with writing(self.engine) as connection:
@@ -159,10 +169,7 @@ class BarTable(FeedTable):
                 part = ordered.iloc[start : start + _CHUNK]
                 span = table.c.timestamp.between(part["timestamp"].iloc[0], part["timestamp"].iloc[-1])
                 known = _read(connection, table, self._standing(table) & span, columns)
-                batch = part.assign(
-                    instrument=self.instrument, feed=self.feed, fetched_at=pd.Timestamp(fetched_at)
-                )
-                counts.append(_append(connection, table, batch, known, ["timestamp"], self._values))
+                counts.append(_append(connection, table, part, constants, known, ["timestamp"], self._values))
         return _total(counts)
 
     def as_of(self, moment: datetime, before: datetime | None = None) -> pd.DataFrame:
@@ -238,6 +245,7 @@ class MacroTables(FeedTable):
         delivery_id : int
         """
         now, counts = pd.Timestamp(fetched_at), [Stored(0, 0, 0)]
+        constants = {**self._constants(fetched_at), "delivery_id": delivery_id}
         keys, columns = ["variable", "observation_date"], ["value", "vintage", "source", "fetched_at"]
         with writing(self.engine) as connection:
             self._refuse_moment(connection, fetched_at)
@@ -247,14 +255,9 @@ class MacroTables(FeedTable):
                     continue
                 known = _read(connection, table, self._standing(table), [*keys, *columns])
                 known, rows = (part.assign(revision_key=_revision_key(part)) for part in (known, rows))
-                batch = rows.assign(
-                    instrument=self.instrument,
-                    feed=self.feed,
-                    delivery_id=delivery_id,
-                    fetched_at=now,
-                    published_at=_known_from(rows, known, [*keys, "revision_key"], now),
-                )
-                counts.append(_append(connection, table, batch, known, [*keys, "revision_key"], ["value"]))
+                of_revision = [*keys, "revision_key"]
+                batch = rows.assign(published_at=_known_from(rows, known, of_revision, now))
+                counts.append(_append(connection, table, batch, constants, known, of_revision, ["value"]))
         return _total(counts)
 
     def as_of(self, moment: datetime, as_fetched: bool = False) -> pd.DataFrame:
@@ -389,11 +392,16 @@ def _append(
     connection: Connection,
     table: Table,
     rows: pd.DataFrame,
+    constants: Mapping[str, Any],
     known: pd.DataFrame,
     keys: list[str],
     values: list[str],
 ) -> Stored:
+    if known.empty:
+        insert_frame(connection, table, rows, constants)
+        return Stored(len(rows), 0, 0)
     latest = known.drop_duplicates(keys, keep="last")[[*keys, *values, "source", "fetched_at"]]
+    latest = latest.rename(columns={"fetched_at": "stored_at"})
     both = rows.merge(latest, how="left", on=keys, suffixes=("", "_known"), indicator=True)
     is_new = (both["_merge"] == "left_only").to_numpy()
     given, stored = (both[[f"{v}{end}" for v in values]].to_numpy(float) for end in ("", "_known"))
@@ -401,10 +409,11 @@ def _append(
     differs = ~is_new & changed.any(axis=1)
     same_source = (both["source"] == both["source_known"]).to_numpy(bool)
     revised = differs & same_source
-    if (too_early := revised & (both["fetched_at"] <= both["fetched_at_known"]).to_numpy()).any():
-        raise DataError(f"{table.name}: {_describe_change(both[too_early].iloc[0], keys, values)}")
+    moment = constants["fetched_at"]
+    if (too_early := revised & (both["stored_at"] >= moment).to_numpy()).any():
+        raise DataError(f"{table.name}: {_describe_change(both[too_early].iloc[0], moment, keys, values)}")
     if (chosen := np.flatnonzero(is_new | revised)).size:
-        insert_frame(connection, table, both.iloc[chosen])
+        insert_frame(connection, table, both.iloc[chosen], constants)
     return Stored(int(is_new.sum()), int(revised.sum()), int((differs & ~same_source).sum()))
 
 
@@ -412,10 +421,10 @@ def _same(value: float, stored: float) -> bool:
     return value == stored or bool(np.isnan(value) and np.isnan(stored))
 
 
-def _describe_change(row: Any, keys: list[str], values: list[str]) -> str:
+def _describe_change(row: Any, moment: pd.Timestamp, keys: list[str], values: list[str]) -> str:
     name = next(v for v in values if not _same(row[v], row[f"{v}_known"]))
     return (
         f"{', '.join(f'{key} {row[key]}' for key in keys if row[key] != '')}: {name} changes from "
-        f"{row[f'{name}_known']} to {row[name]}, but as_of {row['fetched_at']} is not after "
-        f"{row['fetched_at_known']}, when it was stored; run with a later as_of"
+        f"{row[f'{name}_known']} to {row[name]}, but as_of {moment} is not after "
+        f"{row['stored_at']}, when it was stored; run with a later as_of"
     )

@@ -74,7 +74,7 @@ def recompute(
     production: Baseline | None,
     policy: GatePolicy,
 ) -> PipelineRecords:
-    """Make the records of L2 to L4 again.
+    """Make the records of L2 to L4 again: `remake_dataset`, then `recompute_later_layers`.
 
     Parameters
     ----------
@@ -93,13 +93,32 @@ def recompute(
     LineageError
         If the bundle does not say how it was trained.
     """
+    dataset, test = remake_dataset(contract, history)
+    return recompute_later_layers(contract, dataset, test, candidate, recorded, production, policy)
+
+
+def remake_dataset(
+    contract: ExperimentContract, history: MarketHistory
+) -> tuple[DatasetRecord, pd.DataFrame]:
+    """Make a dataset's record and its rows of test again from stored rows."""
     rows, cut = feature_rows(history, contract.parameters), splits_of(contract.parameters)
     splits = {name: cut[name].select(rows) for name in SPLITS}
-    norm_stats = fit_norm_stats(splits["train"])
-    dataset = make_dataset_record(contract, history, splits, norm_stats)
+    return make_dataset_record(contract, history, splits, fit_norm_stats(splits["train"])), splits["test"]
+
+
+def recompute_later_layers(
+    contract: ExperimentContract,
+    dataset: DatasetRecord,
+    test: pd.DataFrame,
+    candidate: Bundle,
+    recorded: RecordedTraining,
+    production: Baseline | None,
+    policy: GatePolicy,
+) -> PipelineRecords:
+    """Make the records of L3 and L4 again, from a dataset that `remake_dataset` made."""
     training = make_training_record(contract, dataset, candidate, recorded)
-    report = make_report(contract, dataset, training, candidate, splits["test"], policy)
-    baseline = backtest_baseline(contract, candidate, production, splits["test"])
+    report = make_report(contract, dataset, training, candidate, test, policy)
+    baseline = backtest_baseline(contract, candidate, production, test)
     comparison = compare(contract, report, baseline, policy)
     backtest = make_backtest_record(dataset, training, report, comparison)
     return PipelineRecords(

@@ -1,9 +1,12 @@
 """Nodes that bear their function's name."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from kedro.pipeline import Node, node
+
+BESIDE_TRAINING: Final = "beside_training"
+"""Tag of nodes that need nothing of a training, and of which no node before a training needs anything."""
 
 
 def named_node(

@@ -86,11 +86,13 @@ def read_zones(
         With counts, if `mixed` is ``refuse`` and timestamps are not in their zone or have none, or if the
         zones cannot be inferred.
     """
+    all_stated = np.full(len(wall), stated.zone, dtype=object)
+    if stated.zone is not None and not _reach_other_session(pd.DatetimeIndex(wall), stated.zone):
+        return ReadZones(all_stated, "")
     evidence = _infer_zones(pd.DatetimeIndex(wall), close.to_numpy(float))
     zones, unclear = evidence.zones, _describe_unclear(evidence.unclear, stated.zone)
     if stated.zone is not None:
         if np.isin(zones, [stated.zone, _UNDECIDED, _CONTRADICTORY]).all():
-            all_stated = np.full(len(wall), stated.zone, dtype=object)
             return ReadZones(all_stated, f"{subject}: {unclear}" if unclear else "")
         zones = np.where(zones == _UNDECIDED, stated.zone, zones)
     found = _describe(zones, wall, stated.zone, evidence)
@@ -106,6 +108,21 @@ def read_zones(
 
 
 # ---- what sessions and prices show
+
+
+def _reach_other_session(wall: pd.DatetimeIndex, stated: str) -> bool:
+    """Whether a timestamp is in session by another clock; without one nothing speaks against that stated."""
+    minute = _minutes(wall)
+    return any(
+        bool(((minute >= opens) & (minute < opens + 5 * BARS_PER_SESSION)).any())
+        for zone, opens in _SESSION_OPENS.items()
+        if zone != stated
+    )
+
+
+def _minutes(wall: pd.DatetimeIndex) -> np.ndarray:
+    minutes: np.ndarray = (wall.hour * 60 + wall.minute).to_numpy()
+    return minutes
 
 
 def _infer_zones(wall: pd.DatetimeIndex, close: np.ndarray) -> _Evidence:
@@ -130,7 +147,7 @@ def _infer_zones(wall: pd.DatetimeIndex, close: np.ndarray) -> _Evidence:
 
 def _classify(wall: pd.DatetimeIndex, close: np.ndarray) -> pd.DataFrame:
     """Table of day, minute, window (the zone that puts the timestamp in session), slot and close."""
-    minute = (wall.hour * 60 + wall.minute).to_numpy()
+    minute = _minutes(wall)
     window, slot = np.full(len(wall), _OUTSIDE, dtype=object), np.full(len(wall), -1)
     for zone, opens in _SESSION_OPENS.items():
         inside = (minute >= opens) & (minute < opens + 5 * BARS_PER_SESSION)

@@ -4,7 +4,7 @@ from kedro.pipeline import Pipeline
 
 from dosvotos.pipelines.data_acquisition import nodes
 from dosvotos.pipelines.data_acquisition.summary import print_acquisition
-from dosvotos.pipelines.named import named_node
+from dosvotos.pipelines.named import BESIDE_TRAINING, named_node
 
 
 def create_pipeline() -> Pipeline:
@@ -57,6 +57,7 @@ def create_pipeline() -> Pipeline:
                 "params:calendar",
             ],
             ["data_quality_report", "data_quality_summary"],
+            tags=BESIDE_TRAINING,
         ),
         named_node(
             nodes.seal_acquisition,

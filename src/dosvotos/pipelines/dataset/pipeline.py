@@ -3,7 +3,7 @@
 from kedro.pipeline import Pipeline
 
 from dosvotos.pipelines.dataset import nodes
-from dosvotos.pipelines.named import named_node
+from dosvotos.pipelines.named import BESIDE_TRAINING, named_node
 
 
 def create_pipeline() -> Pipeline:
@@ -34,6 +34,7 @@ def create_pipeline() -> Pipeline:
             nodes.report_dataset,
             ["experiment_contract", "dataset_record", "train", "val", "norm_stats", "known_macro"],
             ["dataset_report", "feature_drift"],
+            tags=BESIDE_TRAINING,
         ),
     ]
     return Pipeline(layer, tags="L2")

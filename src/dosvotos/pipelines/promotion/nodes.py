@@ -21,8 +21,14 @@ from dosvotos.database.history import stored_history
 from dosvotos.database.ledger import TrialLedger, look_of
 from dosvotos.database.market_data import BarTable, MacroTables
 from dosvotos.errors import LineageError
-from dosvotos.lineage.chain import check_contract, split_file_hashes, verify_records
-from dosvotos.lineage.recompute import PipelineRecords, RecordedTraining, check_bundle_config, recompute
+from dosvotos.lineage.chain import check_contract, check_split, split_file_hashes, verify_records
+from dosvotos.lineage.recompute import (
+    PipelineRecords,
+    RecordedTraining,
+    check_bundle_config,
+    recompute_later_layers,
+    remake_dataset,
+)
 from dosvotos.lineage.vote import baseline_of, restore_dossiers
 from dosvotos.live.production import ProductionModel
 from dosvotos.pipelines.promotion.summary import print_proposal
@@ -38,29 +44,39 @@ from dosvotos.reports.validation_pack import write_pack
 logger = logging.getLogger(__name__)
 
 
+def recompute_dataset(
+    contract: ExperimentContract, contracts: ContractRegistry, bar_table: BarTable, macro_tables: MacroTables
+) -> tuple[DatasetRecord, pd.DataFrame]:
+    """Make L2's record and its rows of test again, from the stored rows."""
+    check_contract(contract, contracts.registered(contract))
+    history = stored_history(
+        contract.parameters, bar_table, macro_tables, contract.data_as_of, contract.test_end
+    )
+    return remake_dataset(contract, history)
+
+
 def recompute_records(
     contract: ExperimentContract,
     contracts: ContractRegistry,
-    bar_table: BarTable,
-    macro_tables: MacroTables,
+    dataset: DatasetRecord,
+    test: pd.DataFrame,
     training: TrainingRecord,
     candidate: Bundle,
     production: ProductionModel | None,
     ledger: TrialLedger,
 ) -> PipelineRecords:
-    """Make the records of L2 to L4 again, from the stored rows and the bundle.
+    """Make the records of L3 and L4 again, from the rows made again and the bundle.
 
-    Test is read by nobody before its look is written down.
+    No model runs over test before its look is written down.
     """
     check_contract(contract, contracts.registered(contract))
     check_bundle_config(contract, candidate)
     ledger.require(look_of(contract, candidate.policy.model_hash))
-    history = stored_history(
-        contract.parameters, bar_table, macro_tables, contract.data_as_of, contract.test_end
-    )
+    check_split(dataset, "test", test)
     baseline = baseline_of(production.row if production else None)
     recorded = RecordedTraining(training.model_id, training.run)
-    return recompute(contract, history, candidate, recorded, baseline, GatePolicies(ledger.engine).current())
+    policy = GatePolicies(ledger.engine).current()
+    return recompute_later_layers(contract, dataset, test, candidate, recorded, baseline, policy)
 
 
 def collect_records(

@@ -2,7 +2,7 @@
 
 from kedro.pipeline import Pipeline
 
-from dosvotos.pipelines.named import named_node
+from dosvotos.pipelines.named import BESIDE_TRAINING, named_node
 from dosvotos.pipelines.promotion import nodes
 
 
@@ -10,12 +10,18 @@ def create_pipeline() -> Pipeline:
     """L4, second half: chain and evidence -> proposal -> registry."""
     layer = [
         named_node(
+            nodes.recompute_dataset,
+            ["experiment_contract", "experiment_contracts", "usdcop_m5_ohlcv", "macro_indicators"],
+            ["recomputed_dataset", "recomputed_test"],
+            tags=BESIDE_TRAINING,
+        ),
+        named_node(
             nodes.recompute_records,
             [
                 "experiment_contract",
                 "experiment_contracts",
-                "usdcop_m5_ohlcv",
-                "macro_indicators",
+                "recomputed_dataset",
+                "recomputed_test",
                 "training_record",
                 "candidate_model",
                 "production_model",
