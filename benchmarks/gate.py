@@ -370,6 +370,7 @@ class Outcome(NamedTuple):
 
 
 MARKETS: dict[str, Market] = {}
+MARKET_NAMES = ("null", "real")
 
 
 def start(markets: list[Market]) -> None:
@@ -378,7 +379,7 @@ def start(markets: list[Market]) -> None:
 
 def run(task: Task) -> Outcome:
     lines = sorted([*FAMILIES, *SPECIAL])
-    random = np.random.default_rng([task.seed, lines.index(task.line), sorted(MARKETS).index(task.market)])
+    random = np.random.default_rng([task.seed, lines.index(task.line), MARKET_NAMES.index(task.market)])
     market = MARKETS[task.market]
     if task.line in SPECIAL:
         return SPECIAL[task.line](task, market, random)
@@ -552,29 +553,44 @@ def size_table(outcomes: list[Outcome], markets: list[str], figures: dict[str, A
     return table
 
 
+def bars_of(name: str, quick: bool) -> list[pd.DataFrame]:
+    """Session bars of the real market, or of simulated markets without an edge."""
+    return real_bars() if name == "real" else null_bars(1 if quick else 8)
+
+
+def families(line: str, seeds: tuple[int, int] | None, quick: bool) -> range:
+    """Numbers of the families to measure of a line: those asked for, or the line's own."""
+    if seeds is not None:
+        return range(*seeds)
+    return range(10 if quick else N_FAMILIES.get(line, 1200))
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    known = [*SPECIAL, *FAMILIES]
+    at_hand = [name for name in MARKET_NAMES if name != "real" or REAL.is_dir()]
+    parser.add_argument("--quick", action="store_true", help="few families: wide bounds")
+    parser.add_argument("--lines", nargs="+", choices=known, default=known, help="only these")
+    parser.add_argument("--markets", nargs="+", choices=at_hand, default=at_hand, help="only these")
+    parser.add_argument("--seeds", nargs=2, type=int, metavar=("FROM", "BEFORE"), help="other families")
+    parser.add_argument("--workers", type=int, default=os.cpu_count())
+    return parser.parse_args()
+
+
 def main() -> None:
     """Measure, print tables, end with one JSON object."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="few families: wide bounds")
-    known = [*SPECIAL, *FAMILIES]
-    parser.add_argument("--lines", nargs="+", choices=known, default=known, help="only these")
-    quick, lines = parser.parse_args().quick, parser.parse_args().lines
-    started = time.perf_counter()
-    bars = {"null": null_bars(1 if quick else 8)}
-    if REAL.is_dir():
-        bars["real"] = real_bars()
-    markets = [Market.of(name, many) for name, many in bars.items()]
-    names = [market.name for market in markets]
+    asked, started = arguments(), time.perf_counter()
+    markets = [Market.of(name, bars_of(name, asked.quick)) for name in asked.markets]
     tasks = [
         Task(line, name, seed)
-        for line in lines
-        for name in names
-        for seed in range(10 if quick else N_FAMILIES.get(line, 1200))
+        for line in asked.lines
+        for name in asked.markets
+        for seed in families(line, asked.seeds, asked.quick)
     ]
-    with ProcessPoolExecutor(os.cpu_count(), initializer=start, initargs=(markets,)) as pool:
+    with ProcessPoolExecutor(asked.workers, initializer=start, initargs=(markets,)) as pool:
         done = pool.map(run, tasks, chunksize=4)
         outcomes = list(track(done, "families", len(tasks), console=Console(stderr=True)))
-    report(outcomes, names, started)
+    report(outcomes, asked.markets, started)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, Engine, Table, delete, insert, select, text, update
 from sqlalchemy.exc import DBAPIError
 
-from dosvotos.database.append_only import APPEND_ONLY, FILLED_ONCE, missing_guards
+from dosvotos.database.append_only import APPEND_ONLY, FILLED_ONCE, ORDERED, missing_guards
 from dosvotos.database.connection import open_database, reading, upgrade, writing
 from dosvotos.database.tables import metadata
 
@@ -176,3 +176,20 @@ def test_an_older_database_gets_the_triggers_and_keeps_its_ledger_s_birth(empty_
     assert kept["created_at"] == born if born else kept["created_at"] > NOW
     with pytest.raises(DBAPIError, match="append-only"), writing(empty_database) as connection:
         connection.execute(update(older).values(notes="b"))
+
+
+@pytest.mark.parametrize("name", ORDERED)
+@pytest.mark.parametrize("earlier", [6, 0, -3])
+def test_no_row_is_put_before_one_that_stands(engine, name, earlier):
+    table = metadata.tables[name]
+    row = row_of(table)
+    unlike = {
+        c.name: f"{row[c.name]}b" for c in table.columns if isinstance(c.type, sa.String) and row[c.name]
+    }
+    with writing(engine) as connection:
+        connection.execute(insert(table).values(row | {"id": 7}))
+    with pytest.raises(DBAPIError, match="append-only"), writing(engine) as connection:
+        connection.execute(insert(table).values(row | unlike | {"id": earlier}))
+    with writing(engine) as connection:
+        connection.execute(insert(table).values(row | unlike | {"id": 8}))
+    assert [one["id"] for one in contents(engine, table)] == [7, 8]

@@ -2,11 +2,12 @@
 
 from datetime import UTC, date, datetime, timedelta
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from dosvotos.contracts.window import JudgedWindow
-from dosvotos.market.calendar import scheduled_sessions, session_bar_times
+from dosvotos.market.calendar import scheduled_sessions, session_bar_times, session_dates
 from dosvotos.market.window_status import judge_window
 from tests.conftest import parameters_of
 
@@ -88,3 +89,47 @@ def test_a_sample_markets_end_changes_neither_its_bars_nor_the_hash_where_it_is_
     unset = sample.model_copy(update={"test_end": None})
     assert sample.feed == other.feed == unset.feed
     assert "test_end" not in unset.model_dump(mode="json") and "test_end" in sample.model_dump(mode="json")
+
+
+def with_exceptions(bars: pd.DatetimeIndex, ever: pd.DatetimeIndex, **exceptions: dict) -> JudgedWindow:
+    days = {day.replace("_", "-").lstrip("d"): told for day, told in exceptions.items()}
+    base = parameters_of("exp2_interbank_costs_v1")
+    parameters = parameters_of(
+        "exp2_interbank_costs_v1", calendar={**base.calendar.model_dump(mode="json"), "exceptions": days}
+    )
+    return judge_window(parameters, FRIDAY, bars, None, AFTER_FRIDAY, ever)
+
+
+CLOSED = {"closed": True, "reason": "said to be a strike"}
+HOURS = {"opens": "09:00", "closes": "12:00", "reason": "said to be a blackout"}
+DAY = date(2025, 12, 10)
+
+
+@pytest.mark.parametrize("told", [CLOSED, HOURS])
+def test_an_exception_that_takes_stored_bars_out_of_test_is_a_persons_choice(told: dict):
+    bars = bars_until(FRIDAY)
+    found = with_exceptions(bars, bars, d2025_12_10=told)
+    assert (found.status, found.facts.edited_sessions) == ("chosen_window", ("2025-12-10",))
+    silent = bars[session_dates(bars) != np.datetime64(DAY)]
+    assert with_exceptions(silent, silent, d2025_12_10=told).status == "calendar", "it never had a bar"
+    before_test = {"d2025_06_10": told}
+    assert with_exceptions(bars, bars, **before_test).status == "calendar", "train and val are a person's"
+
+
+def test_a_saturday_that_an_exception_lets_in_is_a_persons_choice_once_it_has_bars():
+    bars, saturday = bars_until(FRIDAY), pd.DatetimeIndex(["2025-12-13T15:00Z"])
+    open_day = {"opens": "08:00", "closes": "13:00", "reason": "said to be a working day"}
+    assert with_exceptions(bars, bars, d2025_12_13=open_day).status == "calendar"
+    both = bars.union(saturday)
+    found = with_exceptions(both, both, d2025_12_13=open_day)
+    assert (found.status, found.facts.edited_sessions) == ("chosen_window", ("2025-12-13",))
+    assert with_exceptions(both, both).status == "calendar", "off session it counts nowhere"
+
+
+def test_bars_retracted_from_within_test_are_a_persons_choice_until_they_are_delivered_again():
+    ever = bars_until(FRIDAY)
+    left = ever[session_dates(ever) != np.datetime64(DAY)]
+    assert with_exceptions(left, ever).facts.edited_sessions == ("2025-12-10",)
+    assert with_exceptions(left, ever).status == "chosen_window"
+    assert with_exceptions(ever, ever).status == "calendar"
+    assert "edited_sessions" not in with_exceptions(ever, ever).facts.model_dump(mode="json")

@@ -5,9 +5,11 @@ from datetime import UTC, date, datetime, timedelta
 import pandas as pd
 import pytest
 
+from dosvotos.contracts.experiment import ExperimentContract
 from dosvotos.contracts.parameters import Parameters
-from dosvotos.database.connection import connect
+from dosvotos.database.connection import connect, writing
 from dosvotos.database.contracts import ContractRegistry
+from dosvotos.database.deliveries import BEFORE_DELIVERIES, Delivery, retract
 from dosvotos.database.ledger import Look, TrialLedger
 from dosvotos.database.market_data import BarTable
 from dosvotos.market.calendar import scheduled_sessions, session_bar_times
@@ -33,10 +35,14 @@ def books(tmp_path):
     engine.dispose()
 
 
-def store(table: BarTable, first: date, last: date, fetched_at: datetime) -> None:
+def store(
+    table: BarTable, first: date, last: date, fetched_at: datetime, delivery_id: int = BEFORE_DELIVERIES
+) -> None:
     times = [time for day in scheduled_sessions(first, last) for time in session_bar_times(day)]
     prices = dict.fromkeys(("open", "high", "low", "close"), 4000.0)
-    table.store(pd.DataFrame({"timestamp": times, **prices, "volume": 0.0, "source": "file"}), fetched_at)
+    table.store(
+        pd.DataFrame({"timestamp": times, **prices, "volume": 0.0, "source": "file"}), fetched_at, delivery_id
+    )
 
 
 def test_the_window_is_judged_by_the_clock_and_never_again(books):
@@ -85,3 +91,21 @@ def test_a_further_fold_takes_over_how_its_line_was_judged(books):
     second = freeze_contract(fold(2), contracts, bars, ledger, SATURDAY + timedelta(days=90))
     assert first.window_status == second.window_status == "calendar"
     assert first.window_facts == second.window_facts
+
+
+def test_a_delivery_retracted_from_within_test_makes_the_window_a_persons_until_it_comes_again(books):
+    contracts, bars, ledger = books
+    times = [SATURDAY + timedelta(hours=hours) for hours in range(5)]
+    store(bars, date(2026, 1, 19), date(2026, 1, 21), times[0])
+    delivery = Delivery("files", "losers", times[1], "h")
+    number = bars.open_delivery(delivery)
+    store(bars, date(2026, 1, 22), date(2026, 1, 22), times[1], number)
+    store(bars, date(2026, 1, 23), FRIDAY, times[2])
+    with writing(bars.engine) as connection:
+        assert retract(connection, number, "these bars are of another vendor", times[3]).rows
+    made = freeze_contract(asked(times[3]), contracts, bars, ledger, times[3])
+    assert (made.window_status, made.window_facts.edited_sessions) == ("chosen_window", ("2026-01-22",))
+    assert ExperimentContract(**made.model_dump()) == made
+    store(bars, date(2026, 1, 22), date(2026, 1, 22), times[4])
+    again = freeze_contract(asked(times[4], version="1.0.1"), contracts, bars, ledger, times[4])
+    assert again.window_status == "calendar"

@@ -12,6 +12,7 @@ from dosvotos.backtest.naive import Naive
 from dosvotos.backtest.report import BacktestReport
 from dosvotos.contracts.experiment import ExperimentContract, make_contract
 from dosvotos.contracts.records import LedgerGenesis, SeedRecord, SplitRecord
+from dosvotos.contracts.window import JudgedWindow
 from dosvotos.policy.bundle import Bundle
 from dosvotos.promotion.evidence import Evidence, make_evidence
 from dosvotos.promotion.gate_policy import packaged_policy
@@ -75,6 +76,7 @@ def evidence(
     prior_trials: int = 0,
     on_val: tuple[float, ...] = (0.1,),
     contract: ExperimentContract | None = None,
+    own: Row | None = None,
 ) -> Evidence:
     contract = contract or contract_of(evidence={"prior_trials": prior_trials})
     test = SplitRecord(
@@ -88,7 +90,7 @@ def evidence(
     training = layers.training.model_copy(update={"seeds": tuple(seeds)})
     layers = layers.model_copy(update={"dataset": dataset, "training": training})
     ledger = LedgerGenesis(id="x", created_at="y")
-    return make_evidence(layers, report, look("own", None), earlier, ledger, packaged_policy())
+    return make_evidence(layers, report, own or look("own", None), earlier, ledger, packaged_policy())
 
 
 def test_a_first_look_is_judged_by_the_chance_of_luck():
@@ -170,6 +172,32 @@ def test_a_window_that_is_not_the_calendars_is_a_persons_to_judge(status: str, s
     found = evidence(result(0.001), contract=contract)
     assert found.luck_excluded and not found.passed and found.window_status == status
     assert found.notes[0].startswith(said)
+
+
+@pytest.mark.parametrize("first", ["2025-07-01", "2025-08-01"])
+def test_sessions_taken_out_of_a_window_are_named_beside_its_ends(first: str):
+    facts = CALENDAR.facts.model_copy(update={"first_session": first, "edited_sessions": ("2025-12-10",)})
+    contract = make_contract(
+        parameters_of(), date(2026, 1, 31), "ana", window=JudgedWindow("chosen_window", facts)
+    )
+    found = evidence(result(0.001), contract=contract)
+    codes = [reason.code for reason in found.missing]
+    assert codes == ["edited_sessions"] if first == facts.calendar_first else codes[1:] == ["chosen_window"]
+    assert found.notes[0].endswith("1 in all: 2025-12-10")
+    assert sentence(found.missing[0], "es").endswith("1 en total: 2025-12-10")
+
+
+def test_a_look_that_has_shown_other_returns_before_is_a_persons_to_judge():
+    report, before = result(0.001), returns(0.001)
+    assert evidence(report, own=look("own", dict(before))).passed
+    close = {day: value * (1 + 1e-12) for day, value in before.items()}
+    assert evidence(report, own=look("own", close)).passed
+    other = {**before, DAYS[3]: before[DAYS[3]] - 1e-6}
+    del other[DAYS[9]]
+    for series, count in ((other, 2), ({**before, "2025-06-30": 0.0}, 1)):
+        found = evidence(report, own=look("own", series))
+        assert found.missing == (Reason(code="seen_before", figures={"count": count}),)
+    assert "on 1 of them" in found.notes[0] and "en 1 de ellas" in sentence(found.missing[0], "es")
 
 
 def test_a_contract_from_before_windows_were_judged_and_a_single_fold_are_too():

@@ -42,6 +42,8 @@ FIGURES = {
     "serial_correlation": {"psr": 0.97, "hac_psr": 0.91, "needed": 0.95},
     "chosen_window": CALENDAR.facts.model_dump(),
     "stale_window": CALENDAR.facts.model_dump(),
+    "edited_sessions": {"count": 2, "sessions": ["2025-07-03", "2025-07-10"]},
+    "seen_before": {"count": 14},
     "one_fold": {"fold": 2, "folds": 3},
     "passes_luck": {**LUCK, "traded": 131, "sessions": 145},
 }

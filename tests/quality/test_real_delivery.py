@@ -6,10 +6,10 @@ import pytest
 
 from dosvotos.errors import DataError
 from dosvotos.market.calendar import in_session, session_dates
-from dosvotos.quality.dates import check_dates
+from dosvotos.quality.dates import check_dates, check_dates_by_bars
 from dosvotos.quality.findings import CheckedRows, no_findings
 from dosvotos.quality.levels import check_levels
-from dosvotos.quality.references import Witnesses, spot_levels
+from dosvotos.quality.references import SPOT, Witnesses, spot_levels
 from dosvotos.simulation.hazards.deliveries import DELIVERIES
 from dosvotos.sources.checks import check_market
 from dosvotos.sources.raw_market import RawMarket
@@ -65,8 +65,10 @@ def test_a_percent_as_a_fraction_is_out_in_all_nine_series_that_are_measured(
         assert name not in set(kept) and len(kept) == (~own).sum()
 
 
-@pytest.mark.parametrize(("how", "found"), [("calendar", 18), ("business", 11), ("row", 6)])
-def test_dates_a_day_early_are_told_in_as_many_series_as_documented(how, found, real_macro, variables):
+@pytest.mark.parametrize(("how", "found"), [("calendar", 18), ("business", 15), ("row", 11)])
+def test_dates_a_day_early_are_told_in_as_many_series_as_documented(
+    how, found, real_macro, real_bars, variables
+):
     daily = [name for name in sorted(set(real_macro["variable"])) if variables[name].frequency == "daily"]
     assert len(daily) == 18
     caught = set()
@@ -81,7 +83,27 @@ def test_dates_a_day_early_are_told_in_as_many_series_as_documented(how, found, 
             early = day - (pd.Timedelta(days=1) if how == "calendar" else pd.offsets.BDay(1))
             rows.loc[own, "observation_date"] = early.dt.date
         rows = rows.drop_duplicates(["variable", "observation_date"], ignore_index=True)
-        caught_now = set(check_dates(CheckedRows(rows, no_findings()), variables).quarantined["subject"])
+        told = check_dates(CheckedRows(rows, no_findings()), variables)
+        caught_now = set(check_dates_by_bars(told, real_bars, variables).quarantined["subject"])
         assert caught_now <= {name}
         caught |= caught_now
     assert len(caught) == found
+
+
+@pytest.mark.parametrize("n_sessions", [10, 15, 40])
+def test_the_spot_is_told_early_by_the_bars_of_few_sessions_and_never_when_it_is_right(
+    n_sessions, real_macro, real_bars, variables
+):
+    spot = real_macro[real_macro["variable"] == SPOT].sort_values("observation_date", ignore_index=True)
+    early = spot.assign(value=spot["value"].shift(-1).ffill())
+    late = spot.assign(value=spot["value"].shift(1).bfill())
+    bars = real_bars[in_session(pd.DatetimeIndex(real_bars["timestamp"]))]
+    days = session_dates(pd.DatetimeIndex(bars["timestamp"]))
+    sessions, found = np.unique(days), dict.fromkeys(("right", "early", "late"), 0)
+    for first in range(0, len(sessions) - n_sessions, 21):
+        window = bars[np.isin(days, sessions[first : first + n_sessions])]
+        for name, rows in (("right", spot), ("early", early), ("late", late)):
+            told = check_dates_by_bars(CheckedRows(rows, no_findings()), window, variables)
+            found[name] += len(told.quarantined) > 0
+    assert found["right"] == found["late"] == 0
+    assert found["early"] >= {10: 0.93, 15: 0.96, 40: 0.99}[n_sessions] * 70

@@ -4,15 +4,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dosvotos.market.calendar import scheduled_sessions
-from dosvotos.quality.dates import check_dates
+from dosvotos.market.calendar import scheduled_sessions, session_bar_times
+from dosvotos.quality.dates import check_dates, check_dates_by_bars
 from dosvotos.quality.findings import CheckedRows, no_findings
+from dosvotos.quality.references import SPOT
 from dosvotos.quality.relations import check_relations
 from tests.simulation.market_factory import market
 
 PRIME, UST10 = "polr_prime_rate_usa_d_prime", "finc_bond_yield10y_usa_d_ust10y"
 BRENT, WTI = "comm_oil_brent_glb_d_brent", "comm_oil_wti_glb_d_wti"
 TPM, IBR = "polr_policy_rate_col_d_tpm", "finc_rate_ibr_overnight_col_d_ibr"
+USDMXN = "fxrt_spot_usdmxn_mex_d_usdmxn"
 COLCAP = "eqty_index_colcap_col_d_colcap"
 DAYS = pd.date_range("2025-01-06", periods=120, freq="B")
 NONE = pd.DataFrame(columns=["variable", "observation_date", "value", "vintage", "source"])
@@ -112,7 +114,65 @@ def test_a_few_days_tell_nothing(variables):
     assert dated(early, variables).findings.empty
 
 
-def test_a_simulated_market_of_six_years_keeps_all_relations_and_dates(variables, macro_limits):
-    rows = market(0.0, 25).macro.assign(vintage="final", source="sample")
+@pytest.mark.parametrize("edge", [0.0, 0.45])
+def test_a_simulated_market_of_six_years_keeps_all_relations_and_dates(edge, variables, macro_limits):
+    simulated = market(edge, 25)
+    rows = simulated.macro.assign(vintage="final", source="sample")
     assert related(rows, variables, macro_limits).findings.empty
     assert dated(rows, variables).findings.empty
+    by_bars = check_dates_by_bars(CheckedRows(rows, no_findings()), simulated.bars, variables)
+    assert by_bars.findings.empty, "a planted edge is a lead, and no date"
+
+
+def bars_closing_at(spot: pd.DataFrame, days: np.ndarray) -> pd.DataFrame:
+    """Sessions of two bars, whose last closes at the spot of its day."""
+    close = spot.set_index(pd.to_datetime(spot["observation_date"]).to_numpy("datetime64[D]"))["value"]
+    opens = [session_bar_times(day)[[0, 59]] for day in days]
+    prices = [[close[day] * 0.99, close[day]] for day in days]
+    times = pd.DatetimeIndex(np.concatenate(opens), tz="UTC")
+    return pd.DataFrame({"timestamp": times, "close": np.concatenate(prices)})
+
+
+@pytest.mark.parametrize("n_sessions", [10, 60])
+def test_the_daily_spot_dated_early_is_told_by_the_sessions_closes(n_sessions, variables):
+    spot = series(**{SPOT: walk(8, 4000)})
+    days = scheduled_sessions(DAYS[5].date(), DAYS[-5].date())[:n_sessions]
+    bars = bars_closing_at(spot, days)
+
+    def told(rows: pd.DataFrame, within: pd.DataFrame = bars) -> pd.DataFrame:
+        return check_dates_by_bars(CheckedRows(rows, no_findings()), within, variables).quarantined
+
+    assert told(spot).empty
+    early = spot.assign(value=spot["value"].shift(-1).ffill())
+    assert len(told(early)) == len(spot) and set(told(early)["rule"]) == {"dated_early"}
+    assert "0.00% from the value dated the day before" in told(early)["detail"].iloc[0]
+    in_force_next_day = spot.assign(value=spot["value"].shift(1).bfill())
+    assert told(in_force_next_day).empty, "so is the TRM"
+    assert told(early, bars[: 2 * 9]).empty, "nine sessions are too few"
+    assert told(early, bars[:0]).empty and told(early[:0]).empty
+
+
+def test_a_series_that_goes_with_the_bars_a_day_later_is_dated_early(variables):
+    rng = np.random.default_rng(4)
+    days = pd.bdate_range("2024-01-02", periods=420)
+    moves = rng.standard_normal(420)
+    closes = pd.Series(4000 * np.exp(0.005 * moves.cumsum()), days)
+    like = 18 * np.exp(0.005 * (0.5 * moves + rng.standard_normal(420)).cumsum())
+    rows = pd.DataFrame({"variable": USDMXN, "observation_date": days.date, "value": like})
+    rows = rows.assign(vintage="final", source="files")
+    sessions = [
+        day for day in scheduled_sessions(days[0].date(), days[-1].date()) if pd.Timestamp(day) in days
+    ]
+    spot = pd.DataFrame({"observation_date": days.date, "value": closes.to_numpy()})
+    bars = bars_closing_at(spot, np.array(sessions))
+
+    def told(rows: pd.DataFrame) -> pd.DataFrame:
+        return check_dates_by_bars(CheckedRows(rows, no_findings()), bars, variables).quarantined
+
+    assert told(rows).empty
+    found = told(rows.assign(value=rows["value"].shift(-1).ffill()))
+    assert (
+        set(found["subject"]) == {USDMXN} and "a day later (rank correlation 0.4" in found["detail"].iloc[0]
+    )
+    assert told(rows.assign(value=rows["value"].shift(1).bfill())).empty
+    assert told(rows.assign(value=18.0)).empty, "what does not move goes with nothing"

@@ -1,8 +1,8 @@
 """How a contract's test window came to be: chosen by the calendar, or by a person."""
 
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 WindowStatus = Literal["calendar", "chosen_window", "stale_window"]
 
@@ -25,6 +25,8 @@ class WindowFacts(BaseModel):
     """The last session that had ended."""
     sessions_behind: int
     """Scheduled sessions after `stored_last` that had ended."""
+    edited_sessions: Annotated[tuple[str, ...], Field(exclude_if=lambda days: not days)] = ()
+    """Sessions of test whose stored bars an exception of the calendar or a retraction took out or let in."""
 
 
 class JudgedWindow(NamedTuple):

@@ -29,6 +29,8 @@ FILLED_ONCE: Final = {"oos_trials": "daily_returns", "deliveries": "rows"}
 """The one column of a table that may go from NULL to a value, once."""
 SINGLE_ROW: Final = ("ledger_genesis",)
 """Tables that take no row after their first."""
+ORDERED: Final = ("experiment_contracts", "approval_audit_log", "oos_trials")
+"""Tables whose ids say what came before what: a row is appended after the last id or not at all."""
 
 _FUNCTIONS: Final = {
     "append_only": """
@@ -48,6 +50,15 @@ BEGIN
     EXECUTE format('SELECT EXISTS (SELECT 1 FROM %I)', TG_TABLE_NAME) INTO taken;
     IF taken THEN
         RAISE EXCEPTION '% is append-only: it has its one row', TG_TABLE_NAME;
+    END IF;
+    RETURN NEW;
+END """,
+    "last_id": """
+DECLARE later boolean;
+BEGIN
+    EXECUTE format('SELECT EXISTS (SELECT 1 FROM %I WHERE id >= $1)', TG_TABLE_NAME) INTO later USING NEW.id;
+    IF later THEN
+        RAISE EXCEPTION '% is append-only: id % is not after the last', TG_TABLE_NAME, NEW.id;
     END IF;
     RETURN NEW;
 END """,
@@ -110,6 +121,12 @@ def _sqlite_triggers(connection: Connection, tables: Sequence[str]) -> dict[str,
                 f"CREATE TRIGGER {name} BEFORE {action} ON {table} {condition}"
                 f"BEGIN SELECT RAISE(ABORT, '{table} is append-only: {action} refused'); END"
             )
+        if table in ORDERED:
+            triggers[f"{table}_last_id"] = (
+                f"CREATE TRIGGER {table}_last_id AFTER INSERT ON {table} "
+                f"WHEN EXISTS (SELECT 1 FROM {table} WHERE id > NEW.id) "
+                f"BEGIN SELECT RAISE(ABORT, '{table} is append-only: its id is not after the last'); END"
+            )
     return triggers
 
 
@@ -147,6 +164,8 @@ def _postgresql_triggers(table: str) -> dict[str, str]:
     }
     if table in SINGLE_ROW:
         triggers[f"{table}_one_row"] = f"BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION single_row()"
+    if table in ORDERED:
+        triggers[f"{table}_last_id"] = f"BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION last_id()"
     return triggers
 
 
@@ -154,7 +173,7 @@ def _is_as_made(name: str, kind: int, arguments: bytes) -> bool:
     """Compare timing, event and arguments with the trigger's name (bits as in PostgreSQL's pg_trigger.h)."""
     row, before, insert, delete, update, truncate = 1, 2, 4, 8, 16, 32
     events = {"_no_update": row | update, "_no_delete": row | delete, "_no_truncate": truncate,
-              "_one_row": row | insert}  # fmt: skip
+              "_one_row": row | insert, "_last_id": row | insert}  # fmt: skip
     _, wanted = next((pair for pair in events.items() if name.endswith(pair[0])), ("", 0))
     once = FILLED_ONCE.get(name.removesuffix("_no_update"))
     return kind == wanted | before and arguments == (once.encode() + b"\0" if once else b"")

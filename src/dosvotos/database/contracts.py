@@ -65,7 +65,8 @@ class ContractRegistry:
             return next_fold(sibling, parameters, user)
         test_end = resolve_test_end(parameters, bar_table.times(parameters.data_acquisition.as_of))
         stored, newest = bar_table.times(_WHENEVER_STORED), ledger.newest_session(parameters.feed)
-        window = judge_window(parameters, test_end, stored, newest, clock)
+        ever = bar_table.ever_stored() if bar_table.retractions(_WHENEVER_STORED) else stored
+        window = judge_window(parameters, test_end, stored, newest, clock, ever)
         return make_contract(parameters, test_end, user, window=window)
 
     def store(self, contract: ExperimentContract) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Engine, Row, and_, func, insert, select, update
+from sqlalchemy import Engine, Row, and_, func, insert, select, text, update
 
 from dosvotos.contracts.experiment import ExperimentContract
 from dosvotos.contracts.parameters import Parameters
@@ -61,6 +61,8 @@ class TrialLedger:
     def record(self, look: Look, experiment_name: str, now: datetime) -> None:
         """Write a look, unless it stands already; `now` is the wall clock's."""
         with writing(self.engine) as connection:
+            if connection.dialect.name == "postgresql":  # SQLite has one writer at a time
+                connection.execute(text("LOCK TABLE oos_trials IN SHARE ROW EXCLUSIVE MODE"))
             if connection.execute(select(ledger_genesis.c.id)).first() is None:
                 connection.execute(insert(ledger_genesis).values(id=str(uuid.uuid4()), created_at=now))
             if connection.execute(select(oos_trials.c.id).where(self._same(look))).first() is None:

@@ -182,10 +182,16 @@ class BarTable(FeedTable):
 
     def times(self, moment: datetime) -> pd.DatetimeIndex:
         """Read only when the bars known at `moment` opened (UTC), in time order."""
+        return self._times(self._known(usdcop_m5_ohlcv, moment))
+
+    def ever_stored(self) -> pd.DatetimeIndex:
+        """Read when every bar opened (UTC) that was ever stored, retracted ones too, in time order."""
+        return self._times(self._own(usdcop_m5_ohlcv))
+
+    def _times(self, wanted: ColumnElement[bool]) -> pd.DatetimeIndex:
         with reading(self.engine) as connection:
-            known = self._known(usdcop_m5_ohlcv, moment)
             return pd.DatetimeIndex(
-                _read(connection, usdcop_m5_ohlcv, known, ["timestamp"])["timestamp"].unique()
+                _read(connection, usdcop_m5_ohlcv, wanted, ["timestamp"])["timestamp"].unique()
             )
 
     def rows(

@@ -2,6 +2,7 @@
 
 from datetime import date, datetime, timedelta
 
+import numpy as np
 import pandas as pd
 
 from dosvotos.contracts.parameters import Parameters
@@ -41,6 +42,7 @@ def judge_window(
     bar_times: pd.DatetimeIndex,
     newest_look: date | None,
     clock: datetime,
+    ever_stored: pd.DatetimeIndex | None = None,
 ) -> JudgedWindow:
     """Judge an experiment's test window once, when its contract is made.
 
@@ -56,13 +58,16 @@ def judge_window(
         Last session of this market that any look has seen.
     clock : datetime
         The wall clock.
+    ever_stored : DatetimeIndex, UTC
+        As `bar_times`, bars of retracted deliveries too; by default nothing was retracted.
 
     Returns
     -------
     JudgedWindow
         ``calendar`` if test begins with the first scheduled session after val and ends with the last
         complete session stored by the clock, or with the newest look's if that is later; ``stale_window`` if
-        so, but the bars end more than 10 scheduled sessions behind the clock; else ``chosen_window``.
+        so, but the bars end more than 10 scheduled sessions behind the clock; else ``chosen_window``, also
+        where stored bars between start and end were taken out or let in.
     """
     dates, clock_session = parameters.date_ranges, last_session_by_clock(parameters, clock)
     inside = in_session(bar_times) & (session_dates(bar_times) <= clock_session)
@@ -73,9 +78,12 @@ def judge_window(
     window = scheduled_sessions(dates.test.start, test_end)
     behind = max(0, len(scheduled_sessions(stored, clock_session)) - 1)
     first, last = (window[0], window[-1]) if len(window) else (dates.test.start, test_end)
+    edited = _edited_sessions(
+        parameters, test_end, bar_times, bar_times if ever_stored is None else ever_stored
+    )
     by_calendar = str(first) == str(calendar_first) and str(last) == str(calendar_last)
     status: WindowStatus = "chosen_window"
-    if by_calendar:
+    if by_calendar and not edited:
         status = "stale_window" if behind > MAX_SESSIONS_BEHIND else "calendar"
     facts = WindowFacts(
         first_session=str(first),
@@ -85,5 +93,22 @@ def judge_window(
         stored_last=str(stored),
         clock=str(clock_session),
         sessions_behind=behind,
+        edited_sessions=edited,
     )
     return JudgedWindow(status, facts)
+
+
+def _edited_sessions(
+    parameters: Parameters, test_end: date, bar_times: pd.DatetimeIndex, ever_stored: pd.DatetimeIndex
+) -> tuple[str, ...]:
+    """List the dates of test on which bars once stored count otherwise than by the regular calendar.
+
+    A person who knows the bars could leave out the sessions that lose, or let in others that win. A session
+    that never had a bar may be closed: nobody gains by it.
+    """
+    days = session_dates(ever_stored)
+    in_test = (days >= np.datetime64(parameters.date_ranges.test.start)) & (days <= np.datetime64(test_end))
+    times, days = ever_stored[in_test], days[in_test]
+    counted = in_session(times, parameters.calendar) & times.isin(bar_times)
+    edited: np.ndarray = np.unique(days[counted != in_session(times)])
+    return tuple(map(str, edited))

@@ -20,7 +20,7 @@ from dosvotos.backtest.luck import passing_sharpe
 from dosvotos.backtest.report import BacktestReport
 from dosvotos.contracts.experiment import ExperimentContract
 from dosvotos.contracts.records import LayerRecords, LedgerGenesis, Record, SeedRecord, SplitRecord
-from dosvotos.contracts.window import WindowStatus
+from dosvotos.contracts.window import WindowFacts, WindowStatus
 from dosvotos.promotion.gate_policy import EvidenceFloors, GatePolicy
 from dosvotos.promotion.luck import LookRow, Luck, judge_luck, series_on
 from dosvotos.promotion.reasons import Reason, sentence
@@ -133,7 +133,7 @@ def make_evidence(
     too_few = _missing_seeds(seeds, max(asked.min_positive_seeds, floors.min_positive_seeds))
     tolerated = min(data.max_uncovered_sessions, floors.max_uncovered_sessions)
     uncovered = _missing_coverage(layers.dataset.splits["test"], tolerated)
-    window = _missing_calendar(contract)
+    window = (*_missing_calendar(contract), *_missing_first_sight(returns, own))
     missing = (*luck.not_excluded, *luck.for_a_person, *window, *naive, *too_few, *uncovered)
     return Evidence(
         policy=policy.version,
@@ -199,12 +199,33 @@ def _missing_calendar(contract: ExperimentContract) -> tuple[Reason, ...]:
     if contract.window_facts is None:
         found.append(Reason(code="window_not_judged"))
     elif contract.window_status != "calendar":
-        figures = contract.window_facts.model_dump(mode="json")
-        found.append(Reason(code=str(contract.window_status), figures=figures))
+        found += _chosen(contract.window_status, contract.window_facts)
     splits = contract.parameters.splits
     if splits.mode == "walk_forward":
         found.append(Reason(code="one_fold", figures={"fold": splits.fold, "folds": splits.folds}))
     return tuple(found)
+
+
+def _chosen(status: WindowStatus | None, facts: WindowFacts) -> list[Reason]:
+    """Name what of a window was a person's choice: its ends, sessions between them, or its age."""
+    figures = facts.model_dump(mode="json")
+    edited = figures.pop("edited_sessions", [])
+    found = (
+        [Reason(code="edited_sessions", figures={"count": len(edited), "sessions": edited})] if edited else []
+    )
+    by_calendar = (facts.first_session, facts.last_session) == (facts.calendar_first, facts.calendar_last)
+    if not (edited and by_calendar):
+        found.append(Reason(code=str(status), figures=figures))
+    return found
+
+
+def _missing_first_sight(returns: pd.Series, own: LookRow) -> tuple[Reason, ...]:
+    """Name that this look has shown other returns before: its data or its calendar have changed since."""
+    if own.daily_returns is None:
+        return ()
+    both = pd.concat([returns, pd.Series(own.daily_returns, dtype=float)], axis=1)
+    changed = int((~np.isclose(both[0], both[1], rtol=1e-9, atol=1e-12)).sum())  # a day of one alone too
+    return (Reason(code="seen_before", figures={"count": changed}),) if changed else ()
 
 
 def _missing_naive(report: BacktestReport) -> tuple[Reason, ...]:

@@ -1,12 +1,14 @@
-"""Dates of daily macro series: a day early is a leak, and the calendar or a like series tells."""
+"""Dates of daily macro series: a day early is a leak; the calendar, a like series or the bars tell."""
 
+from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
 import pandas as pd
 
-from dosvotos.market.calendar import closed_days_around
+from dosvotos.market.calendar import closed_days_around, in_session, session_dates
 from dosvotos.quality.findings import CheckedRows, QualityCheck
+from dosvotos.quality.references import SPOT
 from dosvotos.quality.series import Variables
 
 DATED_EARLY: Final = "dated_early"
@@ -20,6 +22,9 @@ _LIKE: Final = (
 )
 """Pairs whose daily changes correlate by 0.7 to 0.85 on the same day, and by at most 0.15 a day apart."""
 _MIN_CORRELATION, _MIN_GAIN = 0.5, 0.5
+_MIN_SESSIONS, _NEARER, _NEARER_ON_AVERAGE = 10, 0.6, 0.8
+_MIN_CHANGES, _AT_MOST, _AT_LEAST = 250, 2.5, 4.0
+_LONGEST_WEEKEND: Final = np.timedelta64(4, "D")
 
 
 def check_dates(macro: CheckedRows, variables: Variables) -> CheckedRows:
@@ -48,14 +53,99 @@ def check_dates(macro: CheckedRows, variables: Variables) -> CheckedRows:
     why = {name: sentence for name, sentence in told.items() if sentence}
     for pair in _LIKE:
         why |= {name: found for name, found in _likeness_tells(rows, *pair).items() if name not in why}
+    return _quarantine(macro, why)
+
+
+def check_dates_by_bars(macro: CheckedRows, bars: pd.DataFrame, variables: Variables) -> CheckedRows:
+    """Quarantine the daily series of a delivery that the sessions' closes show to be dated a day early.
+
+    Parameters
+    ----------
+    macro : CheckedRows
+        As `check_dates` leaves it.
+    bars : DataFrame
+        Bars kept, and those stored before around them: timestamp (UTC), close.
+    variables : mapping of MacroVariable by name
+
+    Notes
+    -----
+    The daily USD/COP is dated early if ten or more sessions close nearer to the value dated the day before
+    than to their own: 0.6 of the median distance and 0.8 of the mean. Any other daily series is, if over 250
+    or more sessions its changes go with those of the closes a day later by four standard errors more than on
+    the same day, and there by 2.5 at most (rank correlations, Fisher's transform): what foretells the
+    market goes with it on the same day too. A value dated late betrays nothing early, and the TRM, in force
+    the day after its session, looks like one.
+    """
+    closes = _last_closes(bars)
+    rows, why = macro.kept, dict[str, str]()
+    for name, own in rows.groupby("variable"):
+        if variables[str(name)].frequency != "daily" or len(closes) < _MIN_SESSIONS:
+            continue
+        dated = own.drop_duplicates("observation_date", keep="last")
+        days = dated["observation_date"].to_numpy("datetime64[D]")
+        series = pd.Series(dated["value"].to_numpy(float), days).sort_index()
+        told = _spot_tells(series, closes) if name == SPOT else _changes_tell(series, closes)
+        if told:
+            why[str(name)] = f"{told}: dated a day early, or the bars a day late"
+    return _quarantine(macro, why)
+
+
+def _quarantine(macro: CheckedRows, why: Mapping[str, str]) -> CheckedRows:
+    """Put all rows of the series named aside, each with its sentence."""
     if not why:
         return macro
+    rows = macro.kept
     at = pd.to_datetime(rows["observation_date"]).dt.tz_localize("UTC")
     check = QualityCheck(rows, rows["variable"], at, rows["value"])
     violates = rows["variable"].isin(list(why)).to_numpy()
     check.quarantine(DATED_EARLY, violates, [why[name] for name in rows["variable"][violates]])
     checked = check.result()
     return CheckedRows(checked.kept, pd.concat([macro.findings, checked.findings], ignore_index=True))
+
+
+def _last_closes(bars: pd.DataFrame) -> pd.Series:
+    """Take the last close of each session, indexed by its day."""
+    times = pd.DatetimeIndex(bars["timestamp"])
+    close = pd.Series(bars["close"].to_numpy(float), times)[in_session(times)].sort_index()
+    return close.groupby(session_dates(pd.DatetimeIndex(close.index))).last()
+
+
+def _spot_tells(spot: pd.Series, closes: pd.Series) -> str:
+    """Say how the closes show that the daily USD/COP is dated early; an empty string if they do not."""
+    days = closes.index.to_numpy("datetime64[D]")
+    dated = spot.index.to_numpy("datetime64[D]")
+    index = np.searchsorted(dated, days).clip(1, len(dated) - 1) if len(dated) > 1 else np.zeros(0, int)
+    if len(index) == 0:
+        return ""
+    both = (dated[index] == days) & (days - dated[index - 1] <= _LONGEST_WEEKEND)
+    if both.sum() < _MIN_SESSIONS:
+        return ""
+    close, level = np.log(closes.to_numpy()[both]), np.log(spot.to_numpy())
+    own, before = (np.abs(close - level[index[both] - back]) for back in (0, 1))
+    nearer = np.median(before) < _NEARER * np.median(own) and before.mean() < _NEARER_ON_AVERAGE * own.mean()
+    if not nearer:
+        return ""
+    return (
+        f"{both.sum()} sessions close {np.median(before):.2%} from the value dated the day before and "
+        f"{np.median(own):.2%} from their own (medians)"
+    )
+
+
+def _changes_tell(series: pd.Series, closes: pd.Series) -> str:
+    """Say how the closes' changes show that a series is dated early; an empty string if they do not."""
+    both = pd.concat([closes, series], axis=1, join="inner").sort_index()
+    closes_change, change = (both[name].diff().rank() for name in (0, 1))
+    n = len(both) - 2
+    if n < _MIN_CHANGES or change.nunique() < _MIN_STEPS:
+        return ""
+    same_day, day_before = (closes_change.corr(change.shift(back)) for back in (0, 1))
+    none, tied = np.arctanh(np.abs([same_day, day_before])) * np.sqrt(n)
+    if none > _AT_MOST or tied - none < _AT_LEAST * np.sqrt(2):
+        return ""
+    return (
+        f"its changes go with those of the bars a day later (rank correlation {day_before:.2f}, on the same "
+        f"day {same_day:.2f}, {n} sessions)"
+    )
 
 
 def _calendar_tells(days: np.ndarray, zone: str) -> str:

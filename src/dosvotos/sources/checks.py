@@ -14,7 +14,7 @@ from dosvotos.errors import DataError
 from dosvotos.market.alignment import is_dated
 from dosvotos.market.calendar import REGULAR, published_at
 from dosvotos.quality.bars import check_bars
-from dosvotos.quality.dates import check_dates
+from dosvotos.quality.dates import check_dates, check_dates_by_bars
 from dosvotos.quality.findings import CheckedRows, no_findings, require_columns
 from dosvotos.quality.levels import check_levels, quarantine_spot, session_levels
 from dosvotos.quality.macro import check_macro
@@ -83,6 +83,8 @@ def check_market(
     levelled = check_levels(raw.bars, witnesses, thresholds.bars.level, raw.origin)
     macro = quarantine_spot(macro, levelled.wrong_spot_days)
     bars = check_bars(levelled.checked.kept, thresholds.bars, as_of, calendar)
+    around = [part[["timestamp", "close"]] for part in (stored_bars, bars.kept) if part is not None]
+    macro = check_dates_by_bars(macro, pd.concat(around), variables)
     findings = pd.concat([levelled.checked.findings, bars.findings, macro.findings], ignore_index=True)
     return CheckedMarket(bars.kept, add_published_at(macro.kept, variables), findings)
 
