@@ -20,9 +20,8 @@ from dosvotos.contracts.parameters import Parameters
 from dosvotos.contracts.records import LinearFit
 from dosvotos.errors import DataError
 from dosvotos.market.accounting import Account, Tape
-from dosvotos.market.calendar import session_dates
+from dosvotos.market.calendar import scheduled_sessions, session_dates
 from dosvotos.market.normalization import NormStats
-from dosvotos.market.splits import splits_of
 from dosvotos.policy.forward import TARGETS, ServedPolicy
 from dosvotos.training.episodes import complete_rows
 from dosvotos.training.results import TrainingResult, Validation
@@ -50,7 +49,7 @@ def fit_linear_rival(
     Parameters
     ----------
     parameters : Parameters
-        For costs, financing and val's sessions.
+        For costs, financing and the calendar's exceptions.
     train_rows, val_rows : DataFrame
         Splits of L2: index bar open (UTC), raw MARKET_FEATURES, time_normalized, close.
     norm_stats : NormStats
@@ -75,7 +74,8 @@ def fit_linear_rival(
     """
     if complete_rows(val_rows, "val").empty:
         raise DataError(f"val: no row of {len(val_rows)} has all features, so no policy can be judged")
-    tape, sessions = Tape.from_rows(val_rows), splits_of(parameters)["val"].sessions()
+    tape, days = Tape.from_rows(val_rows), session_dates(pd.DatetimeIndex(val_rows.index)).astype(object)
+    sessions = scheduled_sessions(days[0], days[-1], parameters.calendar)
     best, highest = None, -np.inf
     with threadpool_limits(1, user_api="blas"):
         features, earned = _training_set(train_rows, norm_stats)
