@@ -6,6 +6,7 @@ import streamlit as st
 from dosvotos.errors import DosVotosError, LineageError
 from dosvotos.promotion.dossier import read_extra_backtest
 from dosvotos.promotion.extra_backtests import request_backtest
+from dosvotos.reports.evidence import linear_rival_text
 from dosvotos.users import current_user
 from streamlit_app import queries
 from streamlit_app.page import COLOURS, in_bogota, now, plain, translator, written
@@ -60,14 +61,19 @@ def _request(row: queries.Record) -> None:
 def _result(row: queries.Record) -> None:
     t = translator()
     try:
-        metrics = read_extra_backtest(row).metrics
+        report = read_extra_backtest(row)
     except LineageError as error:
         st.error(t("extra.altered"))
         plain(error, "small", f"extra-altered-{row.id}")
         return
-    shown = written(metrics, "sharpe_ratio", "total_return", "max_drawdown", "win_rate", "total_trades")
+    shown = written(
+        report.metrics, "sharpe_ratio", "total_return", "max_drawdown", "win_rate", "total_trades"
+    )
     for column, (label, figure) in zip(st.columns(len(shown)), shown.items(), strict=True):
         column.metric(label, figure)
+    if rival := report.linear_rival:
+        said = linear_rival_text(rival.difference, t.language)
+        plain(t("comparison.linear_rival", said=said), "small", f"extra-rival-{row.id}")
 
 
 def _form(proposal: queries.Record) -> None:

@@ -34,7 +34,7 @@ from dosvotos.promotion.registration import NewProposal, model_columns, proposal
 from tests.market_factory import INSTRUMENT, layers_behind, store_contract, store_market
 from tests.migrated import copy_migrated
 from tests.recomputable_proposals import propose_recomputable
-from tests.report_factory import comparison_of, evidence_of, metrics_of, report_of
+from tests.report_factory import comparison_of, evidence_of, metrics_of, report_of, rival_of
 
 START = 100_000.0
 NOTES = "Equity, costs and drawdown were read."
@@ -219,6 +219,7 @@ def _report(layers: LayerRecords, seed: int, n_sessions: int) -> BacktestReport:
         model_hash=layers.training.model_hash,
         experiment_name=layers.contract.experiment_name,
         backtest_hash=layers.backtest.backtest_hash,
+        linear_rival=rival_of(),
         equity_curve=tuple(zip(stamps, equity.tolist(), strict=True)),
         drawdown_series=tuple(zip(stamps, falls.tolist(), strict=True)),
         trades=tuple(_trade(stamps, i, float(rng.normal(20, 160))) for i in range(0, len(times) - 5, 5)),
@@ -246,6 +247,7 @@ def _evidence(ledger: LedgerGenesis) -> Evidence:
             "max_drawdown": (0.071, 0.05, 0.14),
         },
         luck_excluded=True,
+        linear_rival=rival_of().difference,
         seeds="2 of 2 seeds positive on val",
         val_returns={"42": 0.13, "142": 0.041},
         ledger=ledger,

@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 
 from dosvotos.contracts.experiment import ExperimentContract, make_contract, reward_config
 from dosvotos.contracts.features import FEATURE_ORDER
-from dosvotos.contracts.records import LayerRecords
+from dosvotos.contracts.records import LayerRecords, LinearFit
 from dosvotos.database.connection import reading
 from dosvotos.database.contracts import ContractRegistry
 from dosvotos.database.history import stored_history
@@ -29,12 +29,13 @@ from dosvotos.market.dataset import feature_rows
 from dosvotos.market.features import MarketHistory
 from dosvotos.market.normalization import NormStats, fit_norm_stats
 from dosvotos.market.splits import splits_of
-from dosvotos.policy.bundle import Bundle, write_bundle
+from dosvotos.policy.bundle import LINEAR_RIVAL, Bundle, tensor_bytes, write_bundle
 from dosvotos.policy.forward import ServedPolicy
 from dosvotos.promotion.evidence import make_evidence
 from dosvotos.promotion.gate_policy import packaged_policy
 from dosvotos.promotion.proposal import make_proposal
 from dosvotos.promotion.registration import NewProposal, ProposalRegistry
+from dosvotos.training.linear import linear_policy
 from tests.conftest import parameters_of
 from tests.market_factory import CALENDAR, INSTRUMENT, STORED_AT, macro_observations
 
@@ -51,6 +52,10 @@ RUN = {
     "mlflow_run_id": None,
     "seeds": [{"duration_seconds": 12.5}],
 }
+LINEAR_FIT = LinearFit(
+    model_hash="0" * 64, ridge_penalty=1.0, entry_threshold=1.0, val_sharpe=0.3, val_return=0.01,
+    val_exposure=0.5, val_trades=3,
+)  # fmt: skip
 STORED = datetime.fromisoformat("2025-08-01T00:00:00+00:00")
 
 
@@ -119,7 +124,12 @@ def fitted_bundle(root: Path, contract: ExperimentContract, history: MarketHisto
     best = {"best_val_reward": 0.11, "best_reward": 1.2, "timesteps": 400_000}
     of_seed = {"seed": 42, "model_hash": policy.model_hash, **best}
     metrics = {"engine": "fast", "seed": 42, "final_phase": "phase_3", **best, "seeds": [of_seed]}
+    rival = {}
+    if contract.has_linear_rival:
+        metrics["linear_rival"] = LINEAR_FIT.model_dump()
+        rival = {LINEAR_RIVAL: tensor_bytes(small_rival(policy.norm_stats))}
     files = {
+        **rival,
         "config.yaml": yaml.safe_dump(contract.frozen_config, sort_keys=True).encode(),
         "reward_config.json": json.dumps(reward_config(contract.parameters)).encode(),
         "training_metrics.json": json.dumps(metrics).encode(),
@@ -141,6 +151,12 @@ def hourly_policy(norm_stats: NormStats, seed: int) -> ServedPolicy:
         "action.weight": action, "action.bias": np.zeros(3, np.float32),
     }  # fmt: skip
     return ServedPolicy(tensors, norm_stats)
+
+
+def small_rival(norm_stats: NormStats) -> ServedPolicy:
+    """A linear policy that trades now and then, without skill."""
+    n = len(norm_stats.features)
+    return linear_policy(np.ones(n), np.eye(n), 1.0, norm_stats)
 
 
 def new_proposal(

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from dosvotos.backtest.cuts import cut_returns
+from dosvotos.backtest.linear_rival import LinearRivalReport, RivalDifference
 from dosvotos.backtest.metrics import Metrics
 from dosvotos.backtest.naive import Naive
 from dosvotos.backtest.production import ComparisonReport
@@ -75,6 +76,18 @@ def report_of(
         "daily_returns": daily,
     }
     return BacktestReport(**{**fields, **changes})
+
+
+def rival_of(difference: float | None = 0.61, low: float = -0.4, high: float = 1.7) -> LinearRivalReport:
+    """A linear rival over the same sessions; None as the difference is the candidate itself."""
+    compared = {"status": "compared", "sharpe_difference": difference, "interval_90": (low, high)}
+    same = {"status": "same_policy", "sharpe_difference": None, "interval_90": None}
+    return LinearRivalReport(
+        model_hash="c" * 64,
+        metrics=metrics_of(sharpe_ratio=1.3134, total_return=0.151, total_trades=87),
+        daily_returns={f"2025-07-{day:02}": 0.0007 * (day % 4 - 1) for day in range(1, 22)},
+        difference=RivalDifference(sharpe_ratio=1.3134, **(same if difference is None else compared)),
+    )
 
 
 def comparison_of(report: BacktestReport, baseline: str | None = None, **changes: Any) -> ComparisonReport:

@@ -26,6 +26,8 @@ def test_demo_is_an_honest_promote_and_says_its_edge_is_planted(project, capsys)
     assert proposal["evidence"]["passed"] is True
     assert proposal["evidence"]["psr"] > 0.95
     assert proposal["lineage"]["planted_edge"] == 0.45
+    beside = {reason["code"] for reason in proposal["reasons"]} & {"beats_linear", "like_linear"}
+    assert len(beside) == 1, "the linear rival is not clearly better, and the vote says how it compares"
     assert 0 < proposal["metrics"]["sharpe_ratio"] < 2 * proposal["lineage"]["oracle_sharpe"]
     assert "is planted and generous; real markets are not like this" in " ".join(
         capsys.readouterr().out.split()

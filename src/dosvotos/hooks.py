@@ -178,7 +178,8 @@ class TrainingHooks:
         names = {node.name for node in pipeline.nodes}
         self._assesses_evidence = "assess_evidence" in names
         if "train_policy" in names and click.get_current_context(silent=True) is not None:
-            prepare_workers(len(catalog.load("experiment_parameters").training.seeds))
+            training = catalog.load("experiment_parameters").training
+            prepare_workers(0 if training.engine == "linear" else len(training.seeds))
 
     @hook_impl
     def before_node_run(self, node: Node) -> None:

@@ -18,7 +18,7 @@ from dosvotos.promotion.evidence import Evidence
 from dosvotos.promotion.proposal import ProposalLineage, stored_criteria, stored_evidence
 from dosvotos.promotion.reasons import sentence
 from dosvotos.reports.criteria import CriterionRow, criteria_rows, criterion_label
-from dosvotos.reports.evidence import EvidenceRow, luck_rows, questions_text
+from dosvotos.reports.evidence import EvidenceRow, linear_rival_text, luck_rows, questions_text
 from dosvotos.reports.metrics import INTERVALS, METRICS, RESULTS
 from dosvotos.reports.validation_pack import make_pack
 from streamlit_app import charts, queries
@@ -161,13 +161,14 @@ def _metrics(proposal: queries.Record, reports: _Reports | None) -> None:
             "this_model": backtest.metrics,
             **_other_financing(backtest),
             "production": comparison.baseline_metrics,
+            "linear_rival": backtest.linear_rival.metrics if backtest.linear_rival else None,
             "always_long": backtest.naive.always_long,
             "always_short": backtest.naive.always_short,
         }
     )
     if backtest.metrics.ruined:
         st.error(t("review.ruined"))
-    sentences = _against_production(comparison) + _against_chance(backtest)
+    sentences = _against_production(comparison) + _against_linear(backtest) + _against_chance(backtest)
     if backtest.financing_note:
         sentences.append(t("review.financing", note=backtest.financing_note))
     plain("\n".join(f"• {sentence}" for sentence in sentences), "body", "comparison")
@@ -209,6 +210,13 @@ def _against_production(comparison: ComparisonReport) -> list[str]:
         difference = f.number(comparison.sharpe_difference)
         sentences.append(t("comparison.interval", difference=difference, low=low, high=high))
     return sentences
+
+
+def _against_linear(backtest: BacktestReport) -> list[str]:
+    """Say what the linear rival made of the same bars; nothing where the model has none."""
+    if (rival := backtest.linear_rival) is None:
+        return []
+    return [t("comparison.linear_rival", said=linear_rival_text(rival.difference, t.language))]
 
 
 def _against_chance(backtest: BacktestReport) -> list[str]:

@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import JSON, Table, select, text, update
 
+from dosvotos.backtest.report import BacktestReport
+from dosvotos.contracts import experiment
 from dosvotos.database.connection import reading, writing
+from dosvotos.database.ledger import TrialLedger
 from dosvotos.database.registry import get_model
 from dosvotos.database.tables import instruments, model_registry, promotion_proposals
 from dosvotos.errors import BundleError, DecisionConflictError, DecisionError, DosVotosError, LineageError
@@ -100,6 +103,11 @@ FORGERIES = [
     ("backtest_results_demo.json", "naive.random_sharpe_p95", -1.0, "naive.random_sharpe_p95 is -1.0"),
     ("backtest_results_demo.json", "equity_curve.7.1", 1e6, "equity_curve.7.1 is 1000000.0"),
     ("backtest_results_demo.json", "test_period", "2025-06-24 to 2026-07-31", "test_period is 2025-06-24"),
+    ("backtest_results_demo.json", "linear_rival.difference.interval_90.1", 9.0, "interval_90.1 is 9.0"),
+    ("backtest_results_demo.json", "linear_rival.metrics.sharpe_ratio", 0.1, "metrics.sharpe_ratio is 0.1"),
+    ("backtest_results_demo.json", "linear_rival", None, "linear_rival is absent"),
+    ("training_record.json", "linear_rival.model_hash", "0" * 64, "linear_rival.model_hash is 000000000000"),
+    ("training_record.json", "linear_rival.val_sharpe", 9.0, "linear_rival.val_sharpe is 9.0"),
     ("training_record.json", "trained_by", "mallory", "trained_by is mallory"),
     ("training_record.json", "seeds.0.best_val_reward", 0.9, "seeds.0.best_val_reward is 0.9"),
     ("training_record.json", "model_hash", "0" * 64, "model_hash is 000000000000"),
@@ -202,6 +210,35 @@ def test_no_column_of_a_model_can_be_edited_and_approved(desk):
                     decide(desk.engine, proposal_id, APPROVE, now())
                 assert is_unapproved(desk), name
     assert approve(desk, proposal_id) == "production"
+
+
+@SQLITE
+def test_the_linear_rival_is_no_look(desk):
+    proposal = desk.proposal(desk.propose_recomputable())
+    rival = Dossier.of(proposal).read(BacktestReport).linear_rival
+    (look,) = TrialLedger(desk.engine, INSTRUMENT).looks()
+    assert rival.difference.status == "compared" and rival.metrics.total_trades > 0
+    assert look.model_hash == proposal.lineage["model_hash"] != rival.model_hash
+
+
+@SQLITE
+def test_a_contract_from_before_linear_rivals_is_judged_and_approved_without_one(desk, monkeypatch):
+    with monkeypatch.context() as before:
+        before.setattr(experiment, "SCHEMA", 2)
+        proposal_id = desk.propose_recomputable()
+    files = Dossier.of(desk.proposal(proposal_id)).files
+    assert not any(b"linear_rival" in content for content in files.values())
+    assert verify_proposal(desk.engine, desk.proposal(proposal_id)).chain.broken == ()
+    assert approve(desk, proposal_id) == "production"
+
+
+@SQLITE
+def test_a_bundle_without_the_rival_its_contract_asks_for_is_refused(desk, monkeypatch):
+    proposal_id = desk.propose_recomputable()
+    monkeypatch.setattr("dosvotos.policy.bundle.LINEAR_RIVAL", "elsewhere")
+    with pytest.raises(LineageError, match="has no linear rival; run the training layer again"):
+        approve(desk, proposal_id)
+    assert is_unapproved(desk)
 
 
 @SQLITE

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from dosvotos.contracts.features import FEATURE_ORDER, FEATURE_ORDER_HASH
@@ -17,7 +18,7 @@ from dosvotos.datasets.models import TrainedModel
 from dosvotos.errors import BundleError
 from dosvotos.hashing import canonical_json, digest_bytes
 from dosvotos.policy import bundle as bundle_module
-from dosvotos.policy.bundle import MANIFEST, Bundle, open_bundle, write_bundle
+from dosvotos.policy.bundle import LINEAR_RIVAL, MANIFEST, Bundle, open_bundle, tensor_bytes, write_bundle
 from dosvotos.policy.forward import ServedPolicy
 from tests.policy.policies import norm_stats, random_observations, random_policy
 from tests.test_files import SWAPPER, irregular, process
@@ -451,3 +452,49 @@ def test_opening_a_bundle_unpickles_nothing_whatever_it_holds(tmp_path: Path):
         _watching = False
     assert seen_by_opening == [] and _unpickled != []
     assert (tmp_path / "sprung").exists(), "the trap works, and only load above has sprung it"
+
+
+# ---- the linear rival
+
+
+def linear_tensors(**changes: np.ndarray) -> bytes:
+    n = len(FEATURE_ORDER)
+    tensors = {"action.weight": np.ones((3, n), np.float32), "action.bias": np.zeros(3, np.float32)}
+    return save_tensors({**tensors, **{name.replace("__", "."): tensor for name, tensor in changes.items()}})
+
+
+def test_a_bundle_gives_back_its_linear_rival_and_an_older_one_has_none(sealed: Bundle, tmp_path: Path):
+    assert sealed.linear_rival is None
+    bundle = write_bundle(tmp_path / "models", random_policy(), {**EXTRA, LINEAR_RIVAL: linear_tensors()})
+    rival = open_bundle(bundle.folder, bundle.manifest_hash).linear_rival
+    assert tensor_bytes(rival) == linear_tensors() and rival.norm_stats == bundle.policy.norm_stats
+    assert bundle.policy.model_hash == sealed.policy.model_hash
+    assert bundle.manifest_hash != sealed.manifest_hash, "the rival is part of the model"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"no tensors",
+        linear_tensors(
+            hidden__0__weight=np.ones((4, 15), np.float32), hidden__0__bias=np.ones(4, np.float32)
+        ),
+        linear_tensors(action__weight=np.ones((3, 14), np.float32)),
+        linear_tensors(action__bias=np.zeros(3)),
+        linear_tensors(action__bias=np.array([0, np.nan, 0], np.float32)),
+    ],
+    ids=["empty", "garbage", "hidden layer", "width", "float64", "NaN"],
+)
+def test_a_rival_that_is_no_linear_policy_is_refused(reseal: Reseal, content: bytes):
+    assert_refused(*reseal({LINEAR_RIVAL: content}))
+
+
+def test_a_network_without_hidden_layers_is_a_policy_like_any_other(tmp_path: Path):
+    linear = ServedPolicy(
+        load_tensors(linear_tensors(action__bias=np.arange(3, dtype=np.float32))), norm_stats()
+    )
+    bundle = write_bundle(tmp_path, linear, EXTRA)
+    observations = random_observations(5)
+    expected = observations.sum(axis=1, keepdims=True) + np.arange(3)
+    np.testing.assert_allclose(bundle.policy.logits(observations), expected)

@@ -20,7 +20,7 @@ from dosvotos.promotion.reasons import Reason, sentence
 from tests.conftest import parameters_of
 from tests.market_factory import CALENDAR, layers_behind
 from tests.proposal_fixtures import tiny_policy
-from tests.report_factory import metrics_of, report_of
+from tests.report_factory import metrics_of, report_of, rival_of
 
 LUCK = {"p_value": 0.0031, "level": 0.05, "looks": 3, "models": 2}
 DAYS = [str(day) for day in np.arange("2025-07-01", "2026-02-01", dtype="datetime64[D]")]
@@ -215,6 +215,27 @@ def test_every_naive_strategy_must_be_beaten(rival):
     name = {"random_sharpe_p95": "the best twentieth of random traders"}.get(rival, rival.replace("_", " "))
     assert beaten.notes == (f"its Sharpe ratio of 2.00 does not beat {name} (2.00)",)
     assert evidence(result(0.001, sharpe=2.0, **{rival: None})).beats_naive
+
+
+def beside_linear(low: float, high: float) -> BacktestReport:
+    return result(0.001).model_copy(update={"linear_rival": rival_of((low + high) / 2, low, high)})
+
+
+def test_a_linear_rival_that_is_better_beyond_luck_is_a_persons_to_judge():
+    worse = evidence(beside_linear(-1.9, -0.01))
+    assert not worse.passed and [reason.code for reason in worse.missing] == ["linear_rival"]
+    assert worse.notes == (
+        "a linear model of the same features does better: its Sharpe ratio is 1.31, this one's 2.00, and the "
+        "difference lies between -1.90 and -0.01 (90%)",
+    )
+    for high in (0.0, 0.7):
+        found = evidence(beside_linear(-1.9, high))
+        assert found.passed and found.linear_rival.interval_90 == (-1.9, high)
+
+
+def test_evidence_from_before_the_linear_rival_says_nothing_of_it():
+    found = evidence(result(0.001))
+    assert found.linear_rival is None and "linear_rival" not in found.model_dump(mode="json")
 
 
 def test_doing_nothing_must_be_beaten_too():

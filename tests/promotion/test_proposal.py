@@ -14,7 +14,7 @@ from dosvotos.promotion.proposal import Recommended, make_proposal, recommend
 from dosvotos.promotion.reasons import Reason, explanation
 from tests.market_factory import layers_behind
 from tests.proposal_fixtures import tiny_policy
-from tests.report_factory import comparison_of, evidence_of, metrics_of, report_of
+from tests.report_factory import comparison_of, evidence_of, metrics_of, report_of, rival_of
 
 WANTED = SuccessCriteriaParams(
     min_sharpe=0.5, max_drawdown=0.15, min_win_rate=0.45, min_trades=50, improvement_threshold=0.05
@@ -67,6 +67,21 @@ def test_every_row_of_the_decision_table(hard, improvement, complete):
         evidence_of() if complete else evidence_of(ALWAYS_SHORT),
     )
     assert found.recommendation == expected(hard, improvement, complete)
+
+
+@pytest.mark.parametrize(
+    ("rival", "sentence"),
+    [
+        (rival_of(0.61, 0.1, 1.7), "It beats the linear model of the same features too (Sharpe 1.31): the"),
+        (rival_of(0.61, -0.4, 1.7), "It is not told apart from a linear model of the same features (Sharpe"),
+        (rival_of(None), "It is the linear model itself."),
+    ],
+)
+def test_a_promote_says_how_the_model_compares_with_its_linear_rival(rival, sentence):
+    found = recommend(PASSING, IMPROVEMENTS["reached"], evidence_of(linear_rival=rival.difference))
+    assert found.recommendation == "PROMOTE" and sentence in said(found)
+    without = recommend(PASSING, IMPROVEMENTS["reached"], evidence_of())
+    assert "linear" not in said(without)
 
 
 @pytest.mark.parametrize(

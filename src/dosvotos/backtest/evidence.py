@@ -305,17 +305,17 @@ def sharpe_difference_interval(
 
 def sharpe_difference_draws(new: np.ndarray, old: np.ndarray, bootstrap: Bootstrap) -> np.ndarray:
     """Draw differences of two annual Sharpe ratios on resampled sessions, paired, shape (replications,)."""
-    from arch.bootstrap import StationaryBootstrap
-
-    pairs = np.column_stack([new, old])
-    resampling = StationaryBootstrap(_block_size(pd.Series(new - old)), pairs, seed=bootstrap.seed)
-    draws: np.ndarray = resampling.apply(_difference, reps=bootstrap.replications)[:, 0]
+    sessions = _resampled_sessions(len(new), _block_size(pd.Series(new - old)), *bootstrap)
+    draws: np.ndarray = _sharpes(new[sessions]) - _sharpes(old[sessions])
     return draws
 
 
-def _difference(pairs: np.ndarray) -> np.ndarray:
-    new, old = sharpe_ratio(pairs[:, 0]), sharpe_ratio(pairs[:, 1])
-    return np.array([(new or 0.0) - (old or 0.0)])
+def _sharpes(windows: np.ndarray) -> np.ndarray:
+    """Compute annual Sharpe ratios of windows, a row each; 0 without variance."""
+    spread = windows.std(axis=1, ddof=1)
+    daily = np.divide(windows.mean(axis=1), spread, out=np.zeros(len(windows)), where=spread > _NO_VARIANCE)
+    sharpes: np.ndarray = daily * np.sqrt(SESSIONS_PER_YEAR)
+    return sharpes
 
 
 def _block_size(returns: pd.Series) -> int:

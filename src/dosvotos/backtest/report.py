@@ -1,13 +1,15 @@
 """A backtest as a record: the figures, curves and trades of ``backtest_results_{exp}.json``."""
 
 import numpy as np
+from pydantic import Field
 
 from dosvotos.backtest.cuts import Cuts, cut_returns, session_volatility
+from dosvotos.backtest.linear_rival import LinearRivalReport
 from dosvotos.backtest.metrics import Metrics, daily_returns, drawdowns, measure
 from dosvotos.backtest.naive import Naive
 from dosvotos.backtest.stress import Stress
 from dosvotos.backtest.window import Sample
-from dosvotos.contracts.records import Record
+from dosvotos.contracts.records import Record, is_absent
 from dosvotos.hashing import digest_arrays
 from dosvotos.market.accounting import Account, Tape
 
@@ -66,6 +68,8 @@ class BacktestReport(BacktestResult):
     test_period: str
     """``2025-07-01 to 2026-07-31``, Bogota sessions."""
     sample: Sample
+    linear_rival: LinearRivalReport | None = Field(default=None, exclude_if=is_absent)
+    """On the same bars; None where the bundle holds none, being from before linear rivals."""
 
 
 class ExtraBacktestReport(BacktestReport):

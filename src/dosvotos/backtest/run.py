@@ -3,14 +3,17 @@
 import numpy as np
 import pandas as pd
 
+from dosvotos.backtest.linear_rival import LinearRivalReport, report_linear_rival
 from dosvotos.backtest.metrics import Metrics, measure
 from dosvotos.backtest.naive import Naive, random_sharpe_percentile, random_traders
 from dosvotos.backtest.report import BacktestResult, account_digest, account_report
+from dosvotos.backtest.resampling import Bootstrap
 from dosvotos.backtest.simulate import policy_targets
 from dosvotos.backtest.stress import stress
 from dosvotos.contracts.parameters import Parameters
 from dosvotos.errors import DataError
 from dosvotos.market.accounting import Account, Tape, run_account
+from dosvotos.policy.bundle import Bundle
 from dosvotos.policy.forward import ServedPolicy
 from dosvotos.simulation.oracle import oracle_targets
 
@@ -46,6 +49,20 @@ def run_backtest(
         naive=_naive(account, tape, parameters, sessions, seed),
         oracle_sharpe=_oracle_sharpe(tape, rows, parameters, sessions),
     )
+
+
+def run_linear_rival(
+    bundle: Bundle, result: BacktestResult, rows: pd.DataFrame, parameters: Parameters, bootstrap: Bootstrap
+) -> LinearRivalReport | None:
+    """Run a bundle's linear rival over the window of its policy's `result`; it is no look.
+
+    None where the bundle holds no rival. `rows` and `parameters` are those of `run_backtest`.
+    """
+    if (rival := bundle.linear_rival) is None:
+        return None
+    tape, own_hash = Tape.from_rows(rows), bundle.policy.model_hash
+    account = trade(tape, policy_targets(rival, rows), parameters)
+    return report_linear_rival(account, tape, rival.model_hash, own_hash, result.daily_returns, bootstrap)
 
 
 def trade(tape: Tape, targets: np.ndarray, parameters: Parameters, financed: bool | None = None) -> Account:

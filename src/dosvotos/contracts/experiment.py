@@ -18,9 +18,10 @@ from dosvotos.contracts.window import JudgedWindow, WindowFacts, WindowStatus
 from dosvotos.errors import ContractError, ParameterError
 from dosvotos.hashing import digest_json
 
-SCHEMA: Final = 2
+SCHEMA: Final = 3
 """Of the contracts made now. Those of 1 hold no `schema` and no `stated`, and their acquisition_hash covers
-when values were fetched."""
+when values were fetched; those below 3 train no linear rival."""
+_SCHEMA_OF_LINEAR_RIVAL: Final = 3
 
 _OUTSIDE_THE_HASH: Final = {"data_acquisition", "run_name"}
 _ALWAYS_STATED: Final = ("experiment.name", "experiment.version", "experiment.instrument")
@@ -74,6 +75,11 @@ class ExperimentContract(BaseModel):
                 f"schema is {self.schema_version}, this version of Dos Votos reads up to {SCHEMA}; update it"
             )
         return self
+
+    @property
+    def has_linear_rival(self) -> bool:
+        """Whether its training fits a linear rival, which the bundle then holds."""
+        return self.schema_version >= _SCHEMA_OF_LINEAR_RIVAL
 
     @property
     def parameters(self) -> Parameters:

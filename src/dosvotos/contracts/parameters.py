@@ -315,8 +315,8 @@ Seed = Annotated[int, Field(ge=0, lt=2**31)]
 class TrainingParams(Section):
     """How L3 trains."""
 
-    engine: Literal["fast", "sb3"]
-    """Whose arithmetic: compiled, or stable-baselines3's own; either gives a ``stable_baselines3.PPO``."""
+    engine: Literal["fast", "sb3", "linear"]
+    """PPO by compiled arithmetic or by stable-baselines3's own, or the linear rival alone."""
     seeds: Annotated[Items[Seed], Field(min_length=1)]
     """Each is trained; the best on val is the candidate."""
     episode_bars: Annotated[int, Field(ge=2)]
@@ -332,6 +332,14 @@ class TrainingParams(Section):
         if len(set(seeds)) < len(seeds):
             raise ValueError("seeds must differ: the same seed gives the same model")
         return seeds
+
+    @model_validator(mode="after")
+    def _linear_draws_nothing(self) -> Self:
+        if self.engine == "linear" and len(self.seeds) > 1:
+            raise ValueError(
+                f"engine linear draws nothing, so every seed gives the same model; state one of {self.seeds}"
+            )
+        return self
 
 
 class InferenceParams(Section):

@@ -13,6 +13,11 @@ from dosvotos.jsonfile import read_json
 Model = TypeVar("Model", bound=BaseModel)
 
 
+def is_absent(value: Any) -> bool:
+    """Tell whether a newer field has no value, so that an older record's file stays as it was written."""
+    return value is None
+
+
 class Record(BaseModel):
     """An immutable record; hashes are SHA-256, 64 hexadecimal digits.
 
@@ -238,6 +243,22 @@ class SeedRecord(Record):
     """Of work on it, interruptions left out."""
 
 
+class LinearFit(Record):
+    """L3: the linear rival of a candidate, and how its penalty and its threshold did on val."""
+
+    model_hash: str
+    ridge_penalty: float
+    """Added to the variance of each normalised feature."""
+    entry_threshold: float
+    """Forecast from which a position is opened, in standard deviations of the forecasts on train."""
+    val_sharpe: float | None
+    """Annual, net; by it penalty and threshold were chosen. None if it never trades."""
+    val_return: float
+    val_exposure: float
+    """Share of val's bars with a position."""
+    val_trades: int
+
+
 class TrainingRecord(Record):
     """L3 (the specification's L3Output)."""
 
@@ -271,6 +292,8 @@ class TrainingRecord(Record):
     """The candidate's: the best on val."""
     seeds: tuple[SeedRecord, ...]
     """Every seed of the contract, in its order."""
+    linear_rival: LinearFit | None = Field(default=None, exclude_if=is_absent)
+    """None under contracts from before the linear rival."""
     torch_threads: int
     blas_threads: int | None
     trained_by: str

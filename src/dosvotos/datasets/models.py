@@ -18,7 +18,7 @@ class TrainedModel(NamedTuple):
 
     policy: ServedPolicy
     files: dict[str, bytes]
-    """Further files of the bundle; ``model.zip`` is SB3's own."""
+    """Further files of the bundle; ``model.zip`` is SB3's own, and absent where SB3 trained nothing."""
     zip_name: str
     """Name under which SB3's zip also stands beside the bundles."""
 
@@ -55,7 +55,8 @@ class CandidateModelDataset(AbstractDataset[TrainedModel, Bundle]):
     def save(self, data: TrainedModel) -> None:
         """Write the bundle, then point at it."""
         bundle = write_bundle(self._folder, data.policy, data.files)
-        write_file(self._folder / data.zip_name, data.files["model.zip"])
+        if (sb3_zip := data.files.get("model.zip")) is not None:
+            write_file(self._folder / data.zip_name, sb3_zip)
         pointer = CandidatePointer(manifest_hash=bundle.manifest_hash, model_hash=data.policy.model_hash)
         self._pointer.save(pointer)
 

@@ -13,7 +13,7 @@ import pandas as pd
 
 from dosvotos.backtest.production import ComparisonReport, ProductionBacktest, make_comparison
 from dosvotos.backtest.report import BacktestReport, account_report
-from dosvotos.backtest.run import run_backtest, trade
+from dosvotos.backtest.run import run_backtest, run_linear_rival, trade
 from dosvotos.backtest.simulate import policy_targets
 from dosvotos.backtest.window import sample_of, seen_splits
 from dosvotos.contracts.experiment import ExperimentContract, reward_config
@@ -21,6 +21,7 @@ from dosvotos.contracts.features import FEATURE_ORDER_HASH
 from dosvotos.contracts.records import (
     BacktestRecord,
     DatasetRecord,
+    LinearFit,
     Record,
     SeedRecord,
     SplitRecord,
@@ -193,6 +194,7 @@ def make_training_record(
         reward_config_hash=contract.reward_config_hash,
         curriculum_final_phase=metrics["final_phase"],
         seeds=seeds,
+        linear_rival=_linear_fit(contract, candidate, metrics.get("linear_rival")),
         trained_by=contract.trained_by,
         **{name: metrics[name] for name in ("engine", "seed", "timesteps", "best_val_reward", "best_reward")},
         **run,
@@ -214,9 +216,10 @@ def make_report(
     test: pd.DataFrame,
     policy: GatePolicy,
 ) -> BacktestReport:
-    """Run the served policy over the test window, beside strategies without skill."""
-    window, seed = splits_of(contract.parameters)["test"], policy.evidence.seed
-    result = run_backtest(candidate.policy, test, window.sessions(), contract.parameters, seed)
+    """Run the served policy over the test window, beside strategies without skill and its linear rival."""
+    parameters, floors = contract.parameters, policy.evidence
+    window = splits_of(parameters)["test"]
+    result = run_backtest(candidate.policy, test, window.sessions(), parameters, floors.seed)
     return BacktestReport(
         **dict(result),
         model_id=training.model_id,
@@ -224,6 +227,7 @@ def make_report(
         experiment_name=contract.experiment_name,
         test_period=f"{window.first} to {window.last}",
         sample=sample_of(window.first, window.last, dataset.date_ranges),
+        linear_rival=run_linear_rival(candidate, result, test, parameters, floors.bootstrap),
     )
 
 
@@ -285,6 +289,20 @@ def check_bundle_config(contract: ExperimentContract, candidate: Bundle) -> None
             f"{candidate.folder}: config.yaml or reward_config.json is not {contract.contract_id} version "
             f"{contract.contract_version}; run the training layer again"
         )
+
+
+def _linear_fit(contract: ExperimentContract, candidate: Bundle, recorded: Any) -> LinearFit | None:
+    """Give what the bundle says of its linear rival, with the hash of the tensors it holds.
+
+    Raises
+    ------
+    LineageError
+        If a bundle of a contract that asks for a rival holds none.
+    """
+    rival = candidate.linear_rival
+    if contract.has_linear_rival and (rival is None or recorded is None):
+        raise LineageError(f"{candidate.folder}: has no linear rival; run the training layer again")
+    return None if rival is None else LinearFit(**{**recorded, "model_hash": rival.model_hash})
 
 
 def _training_metrics(candidate: Bundle) -> Any:

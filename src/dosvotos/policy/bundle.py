@@ -26,6 +26,8 @@ from dosvotos.policy.forward import TARGETS, ServedPolicy
 
 MANIFEST = "manifest.json"
 CONFIG = "config.yaml"
+LINEAR_RIVAL = "linear_rival.safetensors"
+"""Tensors of the linear rival, which shares the policy's statistics; absent in bundles from before it."""
 MAX_BYTES = 50 * 1024 * 1024
 """Of all files together."""
 MAX_MANIFEST_BYTES = 1024 * 1024
@@ -42,6 +44,8 @@ class Bundle:
     policy: ServedPolicy
     files: Mapping[str, bytes] = field(default_factory=dict)
     """All files by name, config, reward, training metrics and SB3's zip among them."""
+    linear_rival: ServedPolicy | None = None
+    """Fitted with the model; None in bundles from before linear rivals."""
 
     @cached_property
     def config(self) -> dict[str, Any]:
@@ -74,7 +78,7 @@ def write_bundle(parent: Path, policy: ServedPolicy, other_files: dict[str, byte
     files = {
         **other_files,
         **_CONSTANT_FILES,
-        "policy.safetensors": save_tensors(policy.tensors),
+        "policy.safetensors": tensor_bytes(policy),
         "norm_stats.json": write_json(policy.norm_stats.model_dump(mode="json")),
     }
     entries = {n: {"size": len(c), "sha256": digest_bytes(c)} for n, c in sorted(files.items())}
@@ -105,12 +109,20 @@ def open_bundle(folder: Path, manifest_hash: str) -> Bundle:
         manifest = _Manifest.model_validate_json(manifest_bytes)
         files = _read_listed(folder, manifest.files)
         policy = _parse_policy(files)
+        rival = _parse_linear_rival(files, policy.norm_stats)
     except (KeyError, ValueError, SafetensorError) as error:
         raise BundleError(f"{folder}: not a model bundle of this version: {error}") from error
     _check_tensors(folder, policy.tensors)
+    if rival is not None:
+        _check_tensors(folder, rival.tensors, max_hidden=0)
     if policy.model_hash != manifest.model_hash:
         raise BundleError(f"{folder}: model_hash {manifest.model_hash} expected, {policy.model_hash} found")
-    return Bundle(folder, manifest_hash, policy, files)
+    return Bundle(folder, manifest_hash, policy, files, rival)
+
+
+def tensor_bytes(policy: ServedPolicy) -> bytes:
+    """Write a policy's tensors as a bundle's file holds them."""
+    return save_tensors(policy.tensors)
 
 
 class _StrictModel(BaseModel):
@@ -144,6 +156,12 @@ def _parse_policy(files: dict[str, bytes]) -> ServedPolicy:
     return ServedPolicy(load_tensors(files["policy.safetensors"]), norm_stats)
 
 
+def _parse_linear_rival(files: dict[str, bytes], norm_stats: NormStats) -> ServedPolicy | None:
+    if (content := files.get(LINEAR_RIVAL)) is None:
+        return None
+    return ServedPolicy(load_tensors(content), norm_stats)
+
+
 def _read_listed(folder: Path, entries: dict[str, _FileEntry]) -> dict[str, bytes]:
     if (total := sum(entry.size for entry in entries.values())) > MAX_BYTES:
         raise BundleError(f"{folder}: files of {total} bytes, larger than {MAX_BYTES} bytes")
@@ -171,10 +189,14 @@ def _read(path: Path, limit: int) -> bytes:
         raise BundleError(str(error)) from error
 
 
-def _check_tensors(folder: Path, tensors: dict[str, np.ndarray]) -> None:
+def _check_tensors(folder: Path, tensors: dict[str, np.ndarray], max_hidden: int | None = None) -> None:
     width, layer = len(FEATURE_ORDER), 0
     expected: dict[str, tuple[int, ...]] = {}
-    while (weight := tensors.get(f"hidden.{layer}.weight")) is not None and weight.ndim == 2:
+    while (
+        layer != max_hidden
+        and (weight := tensors.get(f"hidden.{layer}.weight")) is not None
+        and weight.ndim == 2
+    ):
         out = weight.shape[0]
         expected |= {f"hidden.{layer}.weight": (out, width), f"hidden.{layer}.bias": (out,)}
         width, layer = out, layer + 1

@@ -15,7 +15,7 @@ TARGETS = (-1, 0, 1)
 
 @dataclass(frozen=True)
 class ServedPolicy:
-    """A tanh network from an observation of 15 features to three logits."""
+    """A tanh network, or without hidden layers a linear map, from 15 features to three logits."""
 
     tensors: dict[str, np.ndarray]
     """float32: ``hidden.{i}.weight`` (out, in), ``hidden.{i}.bias`` (out,), ``action.weight`` (3, in) and

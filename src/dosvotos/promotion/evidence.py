@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from pydantic import ConfigDict, computed_field
+from pydantic import ConfigDict, Field, computed_field
 
 from dosvotos.backtest.evidence import (
     Interval,
@@ -16,10 +16,11 @@ from dosvotos.backtest.evidence import (
     power,
     resampled_intervals,
 )
+from dosvotos.backtest.linear_rival import RivalDifference
 from dosvotos.backtest.luck import passing_sharpe
 from dosvotos.backtest.report import BacktestReport
 from dosvotos.contracts.experiment import ExperimentContract
-from dosvotos.contracts.records import LayerRecords, LedgerGenesis, Record, SeedRecord, SplitRecord
+from dosvotos.contracts.records import LayerRecords, LedgerGenesis, Record, SeedRecord, SplitRecord, is_absent
 from dosvotos.contracts.window import WindowFacts, WindowStatus
 from dosvotos.promotion.gate_policy import EvidenceFloors, GatePolicy
 from dosvotos.promotion.luck import LookRow, Luck, judge_luck, series_on
@@ -76,6 +77,8 @@ class Evidence(Record):
     window_status: WindowStatus | None
     """Who chose the window; None in contracts from before windows were judged."""
     beats_naive: bool
+    linear_rival: RivalDifference | None = Field(default=None, exclude_if=is_absent)
+    """The candidate against its linear rival; None in contracts from before it."""
     seeds: str
     """How many of the contract's seeds end with a positive return on val, in words."""
     val_returns: dict[str, float] = {}
@@ -129,12 +132,13 @@ def make_evidence(
     asked, data = contract.parameters.evidence, contract.parameters.quality_thresholds
     returns = pd.Series(report.daily_returns, dtype=float)
     luck = judge_luck(returns, own, earlier, asked.prior_trials, floors)
-    naive = _missing_naive(report)
+    naive, linear = _missing_naive(report), _missing_linear(report)
     too_few = _missing_seeds(seeds, max(asked.min_positive_seeds, floors.min_positive_seeds))
     tolerated = min(data.max_uncovered_sessions, floors.max_uncovered_sessions)
     uncovered = _missing_coverage(layers.dataset.splits["test"], tolerated)
     window = (*_missing_calendar(contract), *_missing_first_sight(returns, own))
-    missing = (*luck.not_excluded, *luck.for_a_person, *window, *naive, *too_few, *uncovered)
+    rivals = (*naive, *linear)
+    missing = (*luck.not_excluded, *luck.for_a_person, *window, *rivals, *too_few, *uncovered)
     return Evidence(
         policy=policy.version,
         prior_trials=asked.prior_trials,
@@ -143,6 +147,7 @@ def make_evidence(
         luck_excluded=not luck.not_excluded,
         window_status=contract.window_status,
         beats_naive=not naive,
+        linear_rival=report.linear_rival and report.linear_rival.difference,
         seeds=_seeds_in_words(seeds),
         val_returns={str(seed.seed): seed.best_val_reward for seed in seeds},
         positive_seeds=_positive(seeds) / len(seeds) if len(seeds) >= MIN_SEEDS else None,
@@ -241,6 +246,21 @@ def _missing_naive(report: BacktestReport) -> tuple[Reason, ...]:
         return (Reason(code="beats_nothing"),)
     better = {name: sharpe for name, sharpe in rivals.items() if sharpe is not None and own <= sharpe}
     return (Reason(code="naive", figures={"own": own, "rivals": better}),) if better else ()
+
+
+def _missing_linear(report: BacktestReport) -> tuple[Reason, ...]:
+    """Say that the linear rival does better, the interval of the difference clear of 0; empty if not."""
+    rival = report.linear_rival
+    if rival is None or not rival.difference.rival_is_better:
+        return ()
+    figures = {"own": report.metrics.sharpe_ratio, **rival_figures(rival.difference)}
+    return (Reason(code="linear_rival", figures=figures),)
+
+
+def rival_figures(difference: RivalDifference) -> dict[str, Any]:
+    """Give the figures of a comparison with the linear rival, as reasons write them."""
+    low, high = difference.interval_90 or (None, None)
+    return {"rival": difference.sharpe_ratio, "low": low, "high": high}
 
 
 def _missing_seeds(seeds: Sequence[SeedRecord], needed: float) -> tuple[Reason, ...]:

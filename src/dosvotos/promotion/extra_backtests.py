@@ -9,7 +9,7 @@ import pandas as pd
 from sqlalchemy import Engine, Row
 
 from dosvotos.backtest.report import ExtraBacktestReport
-from dosvotos.backtest.run import run_backtest
+from dosvotos.backtest.run import run_backtest, run_linear_rival
 from dosvotos.backtest.window import sample_of, touches_unseen
 from dosvotos.contracts.experiment import ExperimentContract
 from dosvotos.database.connection import reading
@@ -103,8 +103,8 @@ def run_request(engine: Engine, request: Row[Any], now: datetime) -> ExtraBackte
     bars, macro = StoredMarket(engine, proposal.instrument, parameters.feed).tables
     history = stored_history(parameters, bars, macro, request.requested_at, request.end_date)
     rows = split.select(feature_rows(history, parameters))
-    seed = GatePolicies(engine).current().evidence.seed
-    result = run_backtest(bundle.policy, rows, split.sessions(), parameters, seed)
+    floors = GatePolicies(engine).current().evidence
+    result = run_backtest(bundle.policy, rows, split.sessions(), parameters, floors.seed)
     if is_look:
         ledger.store(look, result.daily_returns)
     report = ExtraBacktestReport(
@@ -116,6 +116,7 @@ def run_request(engine: Engine, request: Row[Any], now: datetime) -> ExtraBackte
         experiment_name=proposal.experiment_name,
         test_period=f"{split.first} to {split.last}",
         sample=request.sample,
+        linear_rival=run_linear_rival(bundle, result, rows, parameters, floors.bootstrap),
         data_as_of=request.requested_at.isoformat(),
         test_dataset_hash=digest_frame(rows),
     )

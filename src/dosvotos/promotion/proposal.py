@@ -22,7 +22,7 @@ from dosvotos.promotion.criteria import (
     loosened_reason,
     mark_loosened,
 )
-from dosvotos.promotion.evidence import Evidence
+from dosvotos.promotion.evidence import Evidence, rival_figures
 from dosvotos.promotion.gate_policy import GatePolicy
 from dosvotos.promotion.reasons import Reason, explanation
 
@@ -112,7 +112,8 @@ def recommend(
         if improvement.verdict == "NOT APPLICABLE"
         else Reason(code="improves", figures={"sharpe": improvement.found})
     )
-    return Recommended("PROMOTE", (_not_luck(evidence), Reason(code="beats_naive"), against))
+    beaten = (Reason(code="beats_naive"), *_beside_linear(evidence))
+    return Recommended("PROMOTE", (_not_luck(evidence), *beaten, against))
 
 
 def _not_improved(improvement: CriterionResult) -> tuple[Reason, ...]:
@@ -124,6 +125,16 @@ def _not_improved(improvement: CriterionResult) -> tuple[Reason, ...]:
         return (Reason(code="improvement_undefined"),)
     low, high = improvement.interval_90
     return (Reason(code="not_better", figures={"sharpe": improvement.found, "low": low, "high": high}),)
+
+
+def _beside_linear(evidence: Evidence) -> tuple[Reason, ...]:
+    """Say how a model that is not worse than its linear rival compares with it; empty where there is none."""
+    if (rival := evidence.linear_rival) is None or rival.status == "undefined":
+        return ()
+    if rival.status == "same_policy":
+        return (Reason(code="is_linear"),)
+    code = "beats_linear" if rival.rival_is_worse else "like_linear"
+    return (Reason(code=code, figures=rival_figures(rival)),)
 
 
 def _not_luck(evidence: Evidence) -> Reason:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
+from dosvotos.backtest.linear_rival import RivalDifference
 from dosvotos.formats import MISSING, Formats, Language
 from dosvotos.hashing import short
 from dosvotos.promotion.evidence import Evidence
@@ -50,6 +51,7 @@ _LABELS: Final[dict[str, _Texts]] = {
     },
     "window_status": {"en": "Test window", "es": "Ventana de prueba"},
     "ledger": {"en": "Trial ledger", "es": "Registro de ensayos"},
+    "linear_rival": {"en": "Sharpe ratio less the linear rival's", "es": "Sharpe menos el del rival lineal"},
     "seeds": {"en": "Seeds", "es": "Semillas"},
 }
 _TEXTS: Final[dict[str, _Texts]] = {
@@ -83,6 +85,18 @@ _TEXTS: Final[dict[str, _Texts]] = {
         "en": "{found}; at most {level} is tolerated; {member} the superior set",
         "es": "{found}; se tolera a lo sumo {level}; {member} del conjunto superior",
     },
+    "rival_compared": {
+        "en": "{difference} ({low} to {high}, 90%); the linear rival has {sharpe}",
+        "es": "{difference} ({low} a {high}, 90\N{NO-BREAK SPACE}%); el rival lineal tiene {sharpe}",
+    },
+    "rival_same_policy": {
+        "en": "this model is the linear rival itself",
+        "es": "este modelo es el propio rival lineal",
+    },
+    "rival_undefined": {
+        "en": "a Sharpe ratio is undefined",
+        "es": "un índice de Sharpe no está definido",
+    },
     "in": {"en": "in", "es": "dentro"},
     "not_in": {"en": "not in", "es": "fuera"},
     "record": {"en": "{needed}; the window has {sessions}", "es": "{needed}; la ventana tiene {sessions}"},
@@ -111,7 +125,10 @@ def evidence_label(key: str, language: Language = "en") -> str:
 
 
 def luck_rows(evidence: Evidence, language: Language = "en") -> list[EvidenceRow]:
-    """Write what is known about luck and seeds; SPA is left out where it was not asked."""
+    """Write what is known about luck, the linear rival and seeds.
+
+    SPA is left out where it was not asked, the rival where there was none.
+    """
     writer = _Writer(evidence, language)
     rows: dict[str, Callable[[], str]] = {
         "policy": lambda: writer.text("policy", version=str(evidence.policy)),
@@ -127,6 +144,7 @@ def luck_rows(evidence: Evidence, language: Language = "en") -> list[EvidenceRow
         "min_track_record": writer.record,
         "window_status": lambda: writer.text(evidence.window_status or "not_judged"),
         "ledger": writer.ledger,
+        **({} if evidence.linear_rival is None else {"linear_rival": writer.linear_rival}),
         "seeds": writer.seeds,
     }
     return [EvidenceRow(key, evidence_label(key, language), write()) for key, write in rows.items()]
@@ -140,6 +158,17 @@ def evidence_table(evidence: Mapping[str, Evidence | None]) -> list[tuple[str, .
         for key, label in _LABELS.items()
         if any(texts and key in texts for texts in written.values())
     ]
+
+
+def linear_rival_text(rival: RivalDifference, language: Language = "en") -> str:
+    """Write how a candidate compares with its linear rival."""
+    formats, (low, high) = Formats(language), rival.interval_90 or (None, None)
+    return _TEXTS[f"rival_{rival.status}"][language].format(
+        difference=formats.number(rival.sharpe_difference, signed=True),
+        low=formats.number(low, signed=True),
+        high=formats.number(high, signed=True),
+        sharpe=formats.number(rival.sharpe_ratio),
+    )
 
 
 def questions_text(questions: Questions, instrument: str, language: Language = "en") -> str:
@@ -198,6 +227,11 @@ class _Writer(NamedTuple):
         found, level = write_p_value(self.evidence.spa_p_value, self.evidence.family_level, self.formats)
         member = self.text("in" if self.evidence.in_superior_set else "not_in")
         return self.text("family", found=found, level=level, member=member)
+
+    def linear_rival(self) -> str:
+        rival = self.evidence.linear_rival
+        assert rival is not None
+        return linear_rival_text(rival, self.language)
 
     def record(self) -> str:
         needed = self.evidence.min_track_record

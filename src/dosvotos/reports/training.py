@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from dosvotos.contracts.experiment import ExperimentContract, flatten
-from dosvotos.contracts.records import TrainingRecord
+from dosvotos.contracts.records import LinearFit, TrainingRecord
 from dosvotos.formats import RATIO, Form
 from dosvotos.hashing import short
 from dosvotos.reports.figures import BLUE, COLOURS, INK, SMALL_PRINT, figure, line
@@ -60,6 +60,7 @@ def render_training(contract: ExperimentContract, record: TrainingRecord, curves
         losses={name: _loss(shown, record.seed, name) for name in LOSSES},
         loss_names=_LOSS_NAMES,
         phases=_phases(contract),
+        rival=_linear_rival(record.linear_rival) if record.linear_rival else None,
         settings=[_settings(contract, ("training",)), _settings(contract, ("trading", "reward"))],
         lineage=_lineage(contract, record),
     )
@@ -146,6 +147,19 @@ def _rewards(curve: Sequence[Validation]) -> Any:
     rewards = [validation.episode_reward for validation in known]
     drawn.add_scatter(x=steps, y=rewards, name="reward", mode="lines+markers", line=line(INK, 2))
     return drawn.update_layout(barmode="relative").update_xaxes(title="steps")
+
+
+def _linear_rival(fit: LinearFit) -> Table:
+    facts = {
+        "Sharpe ratio on val": EN.write(fit.val_sharpe, RATIO),
+        "net return on val": EN.write(fit.val_return, _RETURN),
+        "exposure on val": EN.write(fit.val_exposure, _SHARE),
+        "trades on val": EN.number(fit.val_trades, 0),
+        "ridge penalty": f"{fit.ridge_penalty:g}",
+        "entry threshold, standard deviations of the forecast": f"{fit.entry_threshold:g}",
+        "model hash": short(fit.model_hash),
+    }
+    return rows_table(facts.items(), ["", "value"], right=["value"])
 
 
 def _phases(contract: ExperimentContract) -> Table:

@@ -60,7 +60,13 @@ _EVIDENCE: Final[Mapping[str, tuple[str, Form | None]]] = {
     "family_level": ("SPA and StepM, level", P_VALUE), "spa_p_value": ("SPA, p-value", P_VALUE),
     "in_superior_set": ("in StepM's superior set", None), "luck_excluded": ("luck excluded", None),
     "window_status": ("who chose the window", None),
-    "beats_naive": ("beats the naive strategies", None), "seeds": ("seeds", None),
+    "beats_naive": ("beats the naive strategies", None),
+    "linear_rival.status": ("against the linear rival", None),
+    "linear_rival.sharpe_ratio": ("linear rival's Sharpe ratio", RATIO),
+    "linear_rival.sharpe_difference": ("Sharpe ratio less the linear rival's", Form(2, signed=True)),
+    "linear_rival.interval_90.0": ("90% interval of that difference, low", Form(2, signed=True)),
+    "linear_rival.interval_90.1": ("90% interval of that difference, high", Form(2, signed=True)),
+    "seeds": ("seeds", None),
     "positive_seeds": ("share of seeds positive on val", Form(0, percent=True)),
     "point_in_time": ("point in time", None), "covered": ("enough sessions have a complete row", None),
     "ledger.id": ("trial ledger", None), "ledger.created_at": ("trial ledger begun", None),
@@ -72,6 +78,7 @@ _ACCOUNTS: Final = {
     "with financing": "results.metrics_with_financing",
     "without financing": "results.metrics_without_financing",
     "production": "comparison.baseline_metrics",
+    "linear rival": "results.linear_rival.metrics",
     "always long": "results.naive.always_long",
     "always short": "results.naive.always_short",
 }
@@ -215,16 +222,24 @@ def _criteria(facts: Facts) -> Table:
 
 
 def _equity(tree: Mapping[str, Any]) -> Any:
-    """Draw equity at each session's last bar, as the results hold it, over production's."""
+    """Draw equity at each session's last bar, as the results hold it, over production's and the rival's."""
     drawn = figure(300)
-    for name, points, colour in (
-        ("production", tree["comparison"].get("baseline_equity_curve"), MUTED),
-        ("this model", tree["results"]["equity_curve"], BLUE),
+    for name, ends, colour in (
+        ("production", _session_ends(tree["comparison"].get("baseline_equity_curve") or ()), MUTED),
+        ("linear rival", _rival_equity(tree), BAD),
+        ("this model", _session_ends(tree["results"]["equity_curve"]), BLUE),
     ):
-        if points:
-            ends = _session_ends(points)
+        if ends:
             drawn.add_scatter(x=list(ends), y=list(ends.values()), name=name, line=line(colour))
     return drawn
+
+
+def _rival_equity(tree: Mapping[str, Any]) -> dict[str, float]:
+    """Chain the linear rival's daily returns from the starting balance; empty where there is none."""
+    if (rival := tree["results"].get("linear_rival")) is None:
+        return {}
+    equity = tree["contract"]["frozen_config"]["trading"]["initial_capital"]
+    return {str(escape(day)): (equity := equity * (1 + r)) for day, r in rival["daily_returns"].items()}
 
 
 def _drawdown(tree: Mapping[str, Any]) -> Any:

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+from pydantic import Field
 
-from dosvotos.contracts.records import Record, SeedRecord
+from dosvotos.contracts.records import LinearFit, Record, SeedRecord, is_absent
 from dosvotos.jsonfile import write_json
 from dosvotos.policy.forward import ServedPolicy
 
@@ -68,8 +69,8 @@ class TrainingResult:
 
     seed: int
     policy: ServedPolicy
-    sb3_zip: bytes
-    """The best policy in SB3's file format."""
+    sb3_zip: bytes | None
+    """The best policy in SB3's file format; None of the linear engine."""
     curve: list[Validation]
     best_val_return: float
     best_episode_reward: float | None
@@ -122,6 +123,8 @@ class TrainingMetrics(Record):
     val: ValReturnSummary
     seeds: tuple[SeedMetrics, ...]
     """In the contract's order."""
+    linear_rival: LinearFit | None = Field(default=None, exclude_if=is_absent)
+    """None under contracts from before the linear rival."""
 
     @property
     def curves(self) -> dict[int, tuple[Validation, ...]]:
@@ -142,7 +145,10 @@ class TrainingMetrics(Record):
 
 
 def training_metrics(
-    engine: str, candidate: TrainingResult, results: Sequence[TrainingResult]
+    engine: str,
+    candidate: TrainingResult,
+    results: Sequence[TrainingResult],
+    linear_rival: LinearFit | None = None,
 ) -> TrainingMetrics:
     """Gather the figures of a training.
 
@@ -153,6 +159,7 @@ def training_metrics(
         The best of `results`.
     results : sequence of TrainingResult
         Of every seed, in the contract's order.
+    linear_rival : LinearFit, optional
     """
     return TrainingMetrics(
         engine=engine,
@@ -165,6 +172,7 @@ def training_metrics(
         blas_threads=candidate.blas_threads,
         val=summarize_returns([result.best_val_return for result in results]),
         seeds=tuple(map(_seed_metrics, results)),
+        linear_rival=linear_rival,
     )
 
 

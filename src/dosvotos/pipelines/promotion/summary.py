@@ -57,10 +57,13 @@ def print_proposal(
 
 
 def _metrics(report: BacktestReport) -> Table:
-    table = plain_table("out of sample", report.test_period, "always long", "always short")
-    accounts = (report.metrics, report.naive.always_long, report.naive.always_short)
+    linear = {"linear rival": report.linear_rival.metrics} if report.linear_rival else {}
+    naive = {"always long": report.naive.always_long, "always short": report.naive.always_short}
+    accounts = {report.test_period: report.metrics, **linear, **naive}
+    table = plain_table("out of sample", *accounts)
     for metric in RESULTS:
-        table.add_row(metric.label(), *(metric.write(getattr(account, metric.key)) for account in accounts))
+        written = (metric.write(getattr(account, metric.key)) for account in accounts.values())
+        table.add_row(metric.label(), *written)
     return table
 
 

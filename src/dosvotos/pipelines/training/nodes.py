@@ -21,7 +21,8 @@ from dosvotos.lineage.chain import check_contract, check_dataset, check_sessions
 from dosvotos.market.normalization import NormStats
 from dosvotos.mlflow_process import active_run_id
 from dosvotos.pipelines.training.progress import training_progress
-from dosvotos.policy.bundle import Bundle
+from dosvotos.policy.bundle import LINEAR_RIVAL, Bundle, tensor_bytes
+from dosvotos.training.linear import FittedRival, fit_linear_rival, train_linear
 from dosvotos.training.results import TrainingMetrics, TrainingResult, summarize_returns, training_metrics
 from dosvotos.training.seeds import available_cores, select_candidate, train_seeds
 from dosvotos.users import current_user
@@ -78,7 +79,7 @@ def train_policy(
     checkpoints: Path,
     contracts: ContractRegistry,
 ) -> tuple[TrainedModel, TrainingMetrics]:
-    """Train every seed of the contract; the best policy on val is the candidate.
+    """Train every seed of the contract; the best policy on val is the candidate. Beside it the linear rival.
 
     The splits are checked against the record again: a run may begin here, on what an earlier one verified.
     """
@@ -88,21 +89,29 @@ def train_policy(
     check_split(dataset, "train", train)
     check_split(dataset, "val", val)
     parameters = contract.parameters
-    with training_progress(parameters.training.seeds) as show:
-        results = train_seeds(parameters, train, val, norm_stats, checkpoints, show, available_cores())
+    rival = fit_linear_rival(parameters, train, val, norm_stats) if contract.has_linear_rival else None
+    if parameters.training.engine == "linear":
+        results = [train_linear(parameters, train, val, norm_stats)]
+    else:
+        with training_progress(parameters.training.seeds) as show:
+            results = train_seeds(parameters, train, val, norm_stats, checkpoints, show, available_cores())
     candidate = select_candidate(results)
-    metrics = training_metrics(parameters.training.engine, candidate, results)
-    files = bundle_files(contract, candidate, metrics)
+    metrics = training_metrics(parameters.training.engine, candidate, results, rival.fit if rival else None)
+    files = bundle_files(contract, candidate, metrics, rival)
     zip_name = f"model_{contract.experiment_name}_v{contract.experiment_version}.zip"
     return TrainedModel(candidate.policy, files, zip_name), metrics
 
 
 def bundle_files(
-    contract: ExperimentContract, candidate: TrainingResult, metrics: TrainingMetrics
+    contract: ExperimentContract,
+    candidate: TrainingResult,
+    metrics: TrainingMetrics,
+    rival: FittedRival | None,
 ) -> dict[str, bytes]:
     """Make what the bundle holds beside the policy: bytes that depend on contract and data alone."""
     return {
-        "model.zip": candidate.sb3_zip,
+        **({} if candidate.sb3_zip is None else {"model.zip": candidate.sb3_zip}),
+        **({} if rival is None else {LINEAR_RIVAL: tensor_bytes(rival.policy)}),
         "config.yaml": yaml.safe_dump(contract.frozen_config, sort_keys=True).encode(),
         "reward_config.json": write_json(reward_config(contract.parameters)),
         "training_metrics.json": metrics.reproducible_json(),
@@ -128,6 +137,7 @@ def seal_training(
         training_duration_seconds=round(sum(seed.duration_seconds for seed in seeds), 3),
         **metrics.model_dump(include=_OF_METRICS),
         seeds=seeds,
+        linear_rival=metrics.linear_rival,
         trained_by=contract.trained_by,
         mlflow_run_id=active_run_id(),
     )
