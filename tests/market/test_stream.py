@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from dosvotos.contracts.features import MACRO_SOURCES
 from dosvotos.errors import DataError, LateDataError, LineageError
-from dosvotos.market.calendar import BAR, session_bar_times
+from dosvotos.market.calendar import BAR, LAST_SLOT, session_bar_times
 from dosvotos.market.features import MarketHistory, market_features
 from dosvotos.market.features.compute import technical_features
+from dosvotos.market.features.definition import COLUMNS
 from dosvotos.market.features.inputs import NO_PUBLICATIONS, PublicationArrays, bar_arrays, publication_arrays
 from dosvotos.market.microseconds import moment_to_microseconds, to_timestamp
 from dosvotos.market.stream import CHECKPOINTS, VERSION, FeatureStream
@@ -241,3 +242,21 @@ def test_technical_features_equal_plain_python(seed, n, still):
     np.testing.assert_allclose(
         technical_features(close, close, close), plain_features(close), rtol=1e-9, atol=1e-12
     )
+
+
+def test_stamps_off_session_and_off_the_grid_give_the_batch_too():
+    times = pd.DatetimeIndex(
+        [
+            "2025-07-01 01:00", "2025-07-01 12:55", "2025-07-01 13:00", "2025-07-01 13:07",
+            "2025-07-01 17:55",
+            "2025-07-01 18:00", "2025-07-01 23:55", "2025-07-02 13:00:00.000001", "2025-07-02 13:05",
+        ],
+        tz="UTC",
+    ).as_unit("us")  # fmt: skip
+    bars = pd.DataFrame({name: 4000.0 + np.arange(len(times)) for name in ("high", "low", "close")}, times)
+    expected = FeatureStream(VARIABLES).add_bars(bar_arrays(bars, "close")).T
+    stream = FeatureStream(VARIABLES)
+    rows = [stream.add_bar(at.to_pydatetime(), *bars.loc[at, ["close", "high", "low"]]) for at in times]
+    np.testing.assert_array_equal(np.array(rows), expected)
+    slots = expected[:, COLUMNS.index("time_normalized")] * LAST_SLOT
+    np.testing.assert_allclose(slots, [-1, -1, 0, -1, 59, -1, -1, -1, 1], atol=1e-12)

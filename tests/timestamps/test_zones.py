@@ -10,6 +10,7 @@ import pytest
 from dosvotos.errors import DataError
 from dosvotos.market.calendar import BAR, BOGOTA
 from dosvotos.sources.files import read_folder
+from dosvotos.timestamps import zones
 from dosvotos.timestamps.delivery import Delivery
 from dosvotos.timestamps.parsing import parse_timestamps
 from dosvotos.timestamps.resolve import ResolvedTimestamps, resolve_timestamps
@@ -236,3 +237,42 @@ def test_days_whose_prices_tell_nothing_are_read_without_loss_and_stated(sample)
     assert (read.instants == file["true"]).all()
     said = "prices of 1 day(s) with both do not tell one zone from two (2020-06-03): read as two zones"
     assert said in read.note
+
+
+@pytest.mark.parametrize("stated", ["UTC", BOGOTA])
+@pytest.mark.parametrize("defect", ["none", "shuffled", "repeated", "off session", "a day missing"])
+def test_where_no_stamp_fits_another_zone_the_days_are_not_judged_and_would_say_the_same(
+    sample, monkeypatch, stated, defect
+):
+    bars = sample.iloc[-60 * 20 :]
+    wall = bars["timestamp"].dt.tz_convert(stated).dt.tz_localize(None)
+    close, days = bars["close"].copy(), wall.dt.date
+    if defect == "shuffled":
+        wall = wall.sample(frac=1, random_state=1)
+    elif defect == "repeated":  # with other closes, which contradict each other
+        wall.iloc[-30:-15], close.iloc[-15:] = wall.iloc[-15:].to_numpy(), close.iloc[-15:] + 50
+    elif defect == "off session":
+        wall.iloc[:7] = wall.iloc[:7].dt.normalize() + pd.Timedelta(hours=22)
+    elif defect == "a day missing":
+        wall = wall[days != days.iloc[400]]
+    clock = parse_timestamps(wall, stated, "bars")
+    quick = zones.read_zones(wall, close[wall.index], clock, "refuse", "bars")
+    monkeypatch.setattr(zones, "_infer_zones", (judge := Judge(zones._infer_zones)))
+    again = zones.read_zones(wall, close[wall.index], clock, "refuse", "bars")
+    assert judge.n_calls == 0
+    monkeypatch.setattr(zones, "_reach_other_session", lambda *_: True)
+    slow = zones.read_zones(wall, close[wall.index], clock, "refuse", "bars")
+    assert judge.n_calls == 1
+    assert quick.note == again.note == slow.note == ""
+    np.testing.assert_array_equal(quick.zones, slow.zones)
+
+
+class Judge:
+    """Counts the calls of a function."""
+
+    def __init__(self, function) -> None:
+        self.function, self.n_calls = function, 0
+
+    def __call__(self, *arguments):
+        self.n_calls += 1
+        return self.function(*arguments)

@@ -76,7 +76,7 @@ def _copy(connection: Connection, table: Table, columns: list[list[Any]]) -> Non
 
 @contextmanager
 def _driver(connection: Connection, statement: str) -> Iterator[Any]:
-    """Give the driver's own connection, which takes rows without a list of them; its errors are SQLAlchemy's."""
+    """Give the driver's own connection, which needs no list of rows; its errors become SQLAlchemy's."""
     raised = connection.dialect.loaded_dbapi.Error
     try:
         yield connection.connection.driver_connection

@@ -12,7 +12,13 @@ import pandas as pd
 from dosvotos.contracts.acquisition import PublicationRule
 from dosvotos.contracts.parameters import CalendarException, CalendarParams
 from dosvotos.errors import DataError
-from dosvotos.market.microseconds import US_PER_BAR, US_PER_DAY, US_PER_MINUTE, to_microseconds
+from dosvotos.market.microseconds import (
+    US_PER_BAR,
+    US_PER_DAY,
+    US_PER_MINUTE,
+    moment_to_microseconds,
+    to_microseconds,
+)
 
 BOGOTA = "America/Bogota"
 BAR = pd.Timedelta(minutes=5)
@@ -76,12 +82,11 @@ def slots(bar_times: pd.DatetimeIndex) -> np.ndarray:
     return np.where((index >= 0) & (index < BARS_PER_SESSION) & (off_grid == 0), index, -1)
 
 
-def slot(bar_time: datetime) -> int:
-    """As `slots`, of one bar (timezone-aware)."""
-    local = bar_time.astimezone(_BOGOTA)
-    index, off_grid = divmod(local.hour * 60 + local.minute - _OPEN_MINUTE, 5)
-    on_grid = off_grid == 0 and local.second == 0 and local.microsecond == 0
-    return index if on_grid and 0 <= index < BARS_PER_SESSION else -1
+def first_open(bar_time: datetime) -> int:
+    """Find when slot 0 opens on the date of one bar (timezone-aware), microseconds UTC."""
+    hour, minute = divmod(_OPEN_MINUTE, 60)
+    opens = bar_time.astimezone(_BOGOTA).replace(hour=hour, minute=minute, second=0, microsecond=0)
+    return moment_to_microseconds(opens)
 
 
 def session_number(bar_time: datetime, calendar: CalendarParams = REGULAR) -> int:

@@ -17,7 +17,7 @@ from dosvotos.contracts.parameters import CalendarParams
 from dosvotos.errors import LateDataError, LineageError
 from dosvotos.hashing import canonical_json, digest_arrays, digest_json
 from dosvotos.market.alignment import MacroState
-from dosvotos.market.calendar import LAST_SLOT, REGULAR, session_number, slot
+from dosvotos.market.calendar import LAST_SLOT, REGULAR, first_open, session_number
 from dosvotos.market.features.compute import check_order, update_features, update_features_by_bar
 from dosvotos.market.features.definition import COLUMNS, PERIODS, VARIABLES
 from dosvotos.market.features.inputs import (
@@ -87,7 +87,7 @@ class FeatureStream:
     ) -> None:
         self._max_ages = max_ages(variables)
         self.range_source, self.calendar = range_source, calendar
-        self._day, self._session = -1, 0
+        self._day, self._session, self._first_close = -1, 0, 0
         self._checkpoints: deque[Checkpoint] = deque(maxlen=CHECKPOINTS)
         self._set_to(Checkpoint(empty_state(), np.full(len(COLUMNS), np.nan)))
 
@@ -138,10 +138,13 @@ class FeatureStream:
         close_time = moment_to_microseconds(opened) + US_PER_BAR
         close = float(close)
         high, low = (close, close) if self.range_source == "close" else (float(high), float(low))
-        bar = Bar(
-            close_time, high, low, close, slot(opened) / LAST_SLOT, self._session_of(opened, close_time)
-        )
-        if self._begins_session(close_time):
+        day = close_time // US_PER_DAY
+        if day != self._day:
+            self._begin_day(day, opened)
+        index, off_grid = divmod((close_time - self._first_close) % US_PER_DAY, US_PER_BAR)
+        slot = index if not off_grid and index <= LAST_SLOT else -1
+        bar = Bar(close_time, high, low, close, slot / LAST_SLOT, self._session)
+        if day != self.last_close_time // US_PER_DAY:
             check_order(self._state, bar.as_arrays(), publications)
             self._checkpoints.append(self._now().copy())
         self.row = update_features_by_bar(self._state, bar, publications, self._max_ages)
@@ -230,12 +233,10 @@ class FeatureStream:
         """Whether a bar lies in a later session than the last one; no session crosses midnight UTC."""
         return close_time // US_PER_DAY != self.last_close_time // US_PER_DAY
 
-    def _session_of(self, opened: datetime, close_time: int) -> int:
-        """Number a bar's session; counted once a day."""
-        if close_time // US_PER_DAY != self._day:
-            self._day = close_time // US_PER_DAY
-            self._session = session_number(opened, self.calendar)
-        return self._session
+    def _begin_day(self, day: int, opened: datetime) -> None:
+        """Number a day's session and find when its first bar closes, from any bar of the day (UTC)."""
+        self._day, self._session = day, session_number(opened, self.calendar)
+        self._first_close = first_open(opened) + US_PER_BAR
 
     def _cuts(self, close_time: np.ndarray) -> list[int]:
         """Indices at which to stop for a checkpoint: where the last sessions begin, as many as are kept."""
