@@ -114,6 +114,14 @@ def test_a_pair_at_four_percent_is_refused_for_the_median_of_its_sessions():
         judge(scaled(window(n_sessions=20), 1.04))
 
 
+@pytest.mark.parametrize("factor", [1.04, 1.06, 1.075, 1.085, 0.93, 0.92])
+@pytest.mark.parametrize("n_sessions", [5, 8, 60])
+def test_a_pair_about_the_limit_of_one_session_is_refused_by_all_of_them(factor, n_sessions):
+    """At 7.5% some sessions lie within a session's 7%: they are no proof that the daily series is wrong."""
+    with pytest.raises(DataError, match=rf"{n_sessions} of {n_sessions} sessions off level"):
+        judge(scaled(window(400, n_sessions), factor))
+
+
 def test_a_longer_history_that_changes_its_unit_is_refused_from_there_on():
     bars = window(n_sessions=60)
     for first in (30, 58):

@@ -8,12 +8,12 @@ import pandas as pd
 import pytest
 
 from dosvotos.errors import DataError
-from dosvotos.market.calendar import BAR, BOGOTA
+from dosvotos.market.calendar import BAR, BOGOTA, session_dates
 from dosvotos.sources.files import read_folder
 from dosvotos.timestamps import zones
 from dosvotos.timestamps.delivery import Delivery
 from dosvotos.timestamps.parsing import parse_timestamps
-from dosvotos.timestamps.resolve import ResolvedTimestamps, resolve_timestamps
+from dosvotos.timestamps.resolve import ResolvedTimestamps, resolve_bars, resolve_timestamps
 
 FIVE_HOURS = pd.Timedelta(hours=5)
 
@@ -132,6 +132,24 @@ def test_a_third_zone_is_not_taken_for_a_mixture_of_the_two(sample, zone):
     naive = sample["timestamp"].dt.tz_convert(zone).dt.tz_localize(None)
     with pytest.raises(DataError, match=rf"by the clock of {zone}.*data_acquisition\.timezone={zone}$"):
         resolve(naive, sample["close"], None, "detect")
+
+
+@pytest.mark.parametrize("n_sessions", [5, 10])
+def test_bogota_s_clock_stated_to_be_new_york_s_is_refused_where_the_latter_changes(sample, n_sessions):
+    """Of the sessions one alone lies on the other side of the change, an hour off."""
+    days = session_dates(pd.DatetimeIndex(sample["timestamp"]))
+    for change, after in (("2020-03-08", 1), ("2020-11-01", n_sessions - 1)):
+        index = np.searchsorted(np.unique(days), np.datetime64(change))
+        chosen = np.unique(days)[index + after - n_sessions : index + after]
+        window = sample[np.isin(days, chosen)].reset_index(drop=True)
+        wrong = window["timestamp"].dt.tz_convert(BOGOTA).dt.tz_localize(None)
+        with pytest.raises(DataError, match=r"1 of .* sessions .*data_acquisition\.timezone=America/Bogota$"):
+            resolve_bars(
+                window.assign(timestamp=wrong), "America/New_York", "refuse", "open", None, "usdcop_5m.csv"
+            )
+        right = window["timestamp"].dt.tz_convert("America/New_York").dt.tz_localize(None)
+        read = resolve(right, window["close"], "America/New_York", "refuse")
+        assert (read.instants == window["timestamp"]).all()
 
 
 def around_the_clock(start: str, end: str, calm: float = 2e-4) -> pd.DataFrame:

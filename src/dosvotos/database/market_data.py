@@ -195,10 +195,19 @@ class BarTable(FeedTable):
             )
 
     def rows(
-        self, moment: datetime, after: datetime | None = None, before: datetime | None = None
+        self,
+        moment: datetime,
+        after: datetime | None = None,
+        before: datetime | None = None,
+        standing: bool = False,
     ) -> pd.DataFrame:
-        """Read every row stored by `moment` of bars opened between two moments; a bar's last row counts."""
+        """Read every row stored by `moment` of bars opened between two moments; a bar's last row counts.
+
+        `standing` leaves out what was retracted after `moment`, too.
+        """
         wanted = self._known(usdcop_m5_ohlcv, moment)
+        if standing:
+            wanted &= not_retracted(usdcop_m5_ohlcv)
         if after is not None:
             wanted &= usdcop_m5_ohlcv.c.timestamp > after
         if before is not None:
@@ -281,10 +290,12 @@ class MacroTables(FeedTable):
         variables: Collection[str] | None = None,
         after: datetime | None = None,
         as_fetched: bool = False,
+        standing: bool = False,
     ) -> pd.DataFrame:
         """Read every row stored by `moment`, of some variables or published after `after` alone.
 
-        Undated values that dated vintages replace are there too; `prefer_dated` leaves them out.
+        Undated values that dated vintages replace are there too; `prefer_dated` leaves them out. `standing`
+        leaves out what was retracted after `moment`, too.
         """
         columns = [
             "variable", "observation_date", "published_at", "fetched_at", "value", "vintage", "source",
@@ -293,6 +304,8 @@ class MacroTables(FeedTable):
         with reading(self.engine) as connection:
             for table in macro_indicators.values():
                 wanted = self._known(table, moment)
+                if standing:
+                    wanted &= not_retracted(table)
                 if variables is not None:
                     wanted &= table.c.variable.in_(variables)
                 if after is not None:

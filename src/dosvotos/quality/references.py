@@ -143,10 +143,17 @@ def _compare(sessions: Sessions, with_: Sessions, max_days: float, limits: Level
     has = n_days[each] <= max_days
     reference = np.where(has, with_.level[neighbour][each], np.nan)
     off = has & (distance[each] > limit[each])
-    signed = (sessions.level - reference)[has & (n_days[each] <= 1)]
-    if not off.any() and len(signed) >= _MIN_MEDIAN and abs(float(np.median(signed))) > limits.median:
+    signed, near = sessions.level - reference, has & (n_days[each] <= 1)
+    if _is_off_as_a_whole(signed[near], signed[near & ~off], limits):
         return Comparison(reference, np.full(len(off), limits.median), _names(off), has)
     return Comparison(reference, limit[each], _names(off), off)
+
+
+def _is_off_as_a_whole(signed: np.ndarray, within: np.ndarray, limits: LevelParams) -> bool:
+    """Tell whether all sessions are off, those too that each alone could still be true."""
+    if len(signed) < _MIN_MEDIAN or len(within) == 0:
+        return False
+    return min(abs(float(np.median(part))) for part in (signed, within)) > limits.median
 
 
 def _spot_is_wrong(

@@ -106,6 +106,12 @@ def refuse_shift(delivery: Delivery, instants: pd.Series, close: pd.Series, may_
             "holidays, and would not otherwise"
         )
         raise RefusedBarsError(delivery.subject, found_days, "correct the dates in the file")
+    elif (
+        found.is_shifted.any()
+        and _clock_changes(delivery, instants)
+        and _find_statement(delivery, exact=True)
+    ):
+        _raise_shift(delivery, found)
 
 
 def refuse_unstated_clock(delivery: Delivery) -> None:
@@ -147,25 +153,38 @@ class _Statement(NamedTuple):
         )
 
 
-def _find_statement(delivery: Delivery) -> _Statement | None:
-    """Find what, stated of timestamps without a zone, puts all their sessions where they should be."""
+def _clock_changes(delivery: Delivery, instants: pd.Series) -> bool:
+    """Tell whether the stated clock changes to or from summer time within a delivery."""
+    if delivery.timezone is None or delivery.clock.is_carried:
+        return False
+    wall = instants.dt.tz_convert(delivery.timezone).dt.tz_localize(None)
+    return (wall - instants.dt.tz_convert(UTC).dt.tz_localize(None)).nunique() > 1
+
+
+def _find_statement(delivery: Delivery, exact: bool = False) -> _Statement | None:
+    """Find what, stated of timestamps without a zone, puts all their sessions where they should be.
+
+    `exact` allows not one session elsewhere.
+    """
     if delivery.clock.is_carried:
         return None
     other: BarLabels = "close" if delivery.labels == "open" else "open"
     for labels in (delivery.labels, other):
         opens = _to_opens(delivery.clock.written, delivery.length, labels)
         for zone in _CLOCKS:
-            if _fits(opens, zone, delivery.length):
+            if _fits(opens, zone, delivery.length, exact):
                 return _Statement(zone, labels)
     return None
 
 
-def _fits(opens: pd.Series, zone: str, length: pd.Timedelta) -> bool:
+def _fits(opens: pd.Series, zone: str, length: pd.Timedelta, exact: bool) -> bool:
     instants = opens.dt.tz_localize(zone, ambiguous="NaT", nonexistent="NaT").dropna()
     if len(instants) < len(opens):
         return False
     found = find_shift(local_microseconds(instants), int(length / pd.Timedelta(microseconds=1)))
-    return not found.is_systematic and find_day_shift(found.blocks, found.is_judged) == 0
+    if found.is_systematic or (exact and found.is_shifted.any()):
+        return False
+    return find_day_shift(found.blocks, found.is_judged) == 0
 
 
 def _may_be_mixture(found: LabelShift, local: np.ndarray, close: pd.Series) -> bool:

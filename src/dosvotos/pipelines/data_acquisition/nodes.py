@@ -169,7 +169,7 @@ def judge_market(
     if fetched.source == "files":
         require_content(raw, variables)
     bar_table, macro_tables = stored.tables
-    stored_bars, stored_macro = _stored_around(raw, bar_table, now), macro_tables.rows(now)
+    stored_bars, stored_macro = _stored_around(raw, bar_table, now), macro_tables.rows(now, standing=True)
     known = prefer_dated(stored_macro)
     checked = check_market(raw, variables, limits, now, known, stored_bars, parameters.calendar)
     changes = [
@@ -183,13 +183,13 @@ def judge_market(
 
 
 def _stored_around(raw: RawMarket, bar_table: BarTable, now: pd.Timestamp) -> pd.DataFrame:
-    """Read the bars stored from a month before the first one delivered on, each instant once."""
+    """Read the bars that stand from a month before the first one delivered on, each instant once."""
     if raw.bars.empty:
         return raw.bars
     require_columns(raw.origin, raw.bars, BAR_COLUMNS)
     require_zone(raw.origin, raw.bars["timestamp"])
     since = raw.bars["timestamp"].min() - pd.Timedelta(days=STORED_DAYS)
-    return bar_table.rows(now, after=since).drop_duplicates("timestamp", keep="last")
+    return bar_table.rows(now, after=since, standing=True).drop_duplicates("timestamp", keep="last")
 
 
 def store_market(
