@@ -23,7 +23,9 @@ pytestmark = pytest.mark.slow
 LAYERS = ("dataset", "training", "backtest", "promotion")
 LINEAR = {
     "training": {"engine": "linear"},
-    "quality_thresholds": {"success_criteria": {"min_trades": 10}},  # it trades rarely, and the window is short
+    "quality_thresholds": {
+        "success_criteria": {"min_trades": 10}
+    },  # it trades rarely, and the window is short
 }
 MODELS = "data/06_models/smoke"
 
