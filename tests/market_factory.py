@@ -24,7 +24,7 @@ from dosvotos.lineage.chain import chain_records, compare_links
 from dosvotos.market.calendar import scheduled_sessions, session_bar_times
 from dosvotos.policy.bundle import Bundle
 from tests.conftest import parameters_of
-from tests.report_factory import report_of
+from tests.report_factory import LINEAR_FIT, report_of
 
 INSTRUMENT = "USD/COP.SIM"
 SESSIONS = scheduled_sessions(date(2025, 6, 24), date(2025, 7, 8))
@@ -91,6 +91,7 @@ def layers_behind(
         config_hash=contract.config_hash, reward_config_hash=contract.reward_config_hash,
         curriculum_final_phase="phase_3", training_duration_seconds=12.5, timesteps=400000,
         best_val_reward=0.11, best_reward=1.2, engine="fast", seed=42, seeds=(), torch_threads=1,
+        linear_rival=LINEAR_FIT,
         blas_threads=1, trained_by=contract.trained_by,
         mlflow_run_id=None,
     )  # fmt: skip

@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 
 from dosvotos.contracts.experiment import ExperimentContract, make_contract, reward_config
 from dosvotos.contracts.features import FEATURE_ORDER
-from dosvotos.contracts.records import LayerRecords, LinearFit
+from dosvotos.contracts.records import LayerRecords
 from dosvotos.database.connection import reading
 from dosvotos.database.contracts import ContractRegistry
 from dosvotos.database.history import stored_history
@@ -38,6 +38,7 @@ from dosvotos.promotion.registration import NewProposal, ProposalRegistry
 from dosvotos.training.linear import linear_policy
 from tests.conftest import parameters_of
 from tests.market_factory import CALENDAR, INSTRUMENT, STORED_AT, macro_observations
+from tests.report_factory import LINEAR_FIT
 
 DATES = {
     "train": {"start": "2025-05-12", "end": "2025-05-30"},
@@ -52,10 +53,6 @@ RUN = {
     "mlflow_run_id": None,
     "seeds": [{"duration_seconds": 12.5}],
 }
-LINEAR_FIT = LinearFit(
-    model_hash="0" * 64, ridge_penalty=1.0, entry_threshold=1.0, val_sharpe=0.3, val_return=0.01,
-    val_exposure=0.5, val_trades=3,
-)  # fmt: skip
 STORED = datetime.fromisoformat("2025-08-01T00:00:00+00:00")
 
 

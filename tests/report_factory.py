@@ -11,7 +11,7 @@ from dosvotos.backtest.naive import Naive
 from dosvotos.backtest.production import ComparisonReport
 from dosvotos.backtest.report import BacktestReport
 from dosvotos.backtest.stress import CostCase, DelayCase, Stress
-from dosvotos.contracts.records import LedgerGenesis
+from dosvotos.contracts.records import LedgerGenesis, LinearFit
 from dosvotos.promotion.evidence import Evidence
 from dosvotos.promotion.reasons import Reason
 
@@ -19,6 +19,11 @@ METRICS = Metrics(
     sharpe_ratio=1.9234, sortino_ratio=2.8123, calmar_ratio=3.1, max_drawdown=0.0812, win_rate=0.5512,
     profit_factor=1.4061, total_trades=1204, avg_trade_pnl=18.42, total_return=0.22, worst_day=-0.0161,
     average_holding_bars=8.7, exposure=0.734, turnover=8.1, ruined=False,
+)  # fmt: skip
+
+LINEAR_FIT = LinearFit(
+    model_hash="0" * 64, ridge_penalty=1.0, entry_threshold=1.0, val_sharpe=0.3, val_return=0.01,
+    val_exposure=0.5, val_trades=3,
 )  # fmt: skip
 
 

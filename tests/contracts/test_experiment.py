@@ -201,8 +201,16 @@ def test_a_contract_without_a_schema_is_of_schema_1_and_keeps_its_hash(parameter
 
 def test_a_contract_of_a_newer_version_is_refused(parameters):
     newer = {**contract_of(parameters).model_dump(), "schema": SCHEMA + 1}
-    with pytest.raises(ValueError, match="reads up to 2; update it"):
+    with pytest.raises(ValueError, match=f"reads up to {SCHEMA}; update it"):
         ExperimentContract.model_validate(newer)
+
+
+def test_contracts_from_before_linear_rivals_train_none_and_still_run(parameters):
+    made = contract_of(parameters)
+    older = ExperimentContract.model_validate({**made.model_dump(), "schema": 2})
+    assert made.has_linear_rival and not older.has_linear_rival
+    assert older.config_hash == made.config_hash and older.parameters == made.parameters
+    check_unchanged(older, parameters)
 
 
 def test_a_further_fold_of_an_untouched_experiment_takes_the_first_one_s_frozen_values():

@@ -13,6 +13,7 @@ from dosvotos.contracts.records import LedgerGenesis
 from dosvotos.database.connection import writing
 from dosvotos.promotion.decision import Vote, decide
 from dosvotos.promotion.reasons import Reason, sentence
+from dosvotos.reports.evidence import evidence_label
 from streamlit_app.i18n import LANGUAGES, Translator
 from tests.proposal_fixtures import INSTRUMENT, NOTES, Desk, as_an_older_version
 from tests.report_factory import evidence_of
@@ -145,8 +146,10 @@ def test_a_proposal_is_shown_whole(open_page, desk: Desk):
     assert "< 15.0%" in page
     assert len(at.get("plotly_chart")) == 4
     table = at.table[0].value
-    assert list(table.columns) == ["This model", "With financing", "Always long", "Always short"]
-    assert table.loc["Sharpe ratio"].tolist() == ["1.92", "1.81", "-0.42", "0.31"]
+    assert list(table.columns) == [
+        "This model", "With financing", "Linear rival", "Always long", "Always short",
+    ]  # fmt: skip
+    assert table.loc["Sharpe ratio"].tolist() == ["1.92", "1.81", "1.31", "-0.42", "0.31"]
     assert table.loc["Trades", "This model"] == "1,204"
     assert "no production model yet" in page
     full = at.dataframe[0].value
@@ -160,6 +163,19 @@ def test_in_spanish_figures_dates_and_answers_are_spanish(open_page, desk: Desk)
     assert "Todavía no hay modelo en producción" in page
     assert "Sharpe 1,92, 1.204 operaciones. Cumple los criterios, y la suerte es improbable" in page
     assert " to " not in page.partition("Fuera de la muestra")[2][:60]
+
+
+@pytest.mark.parametrize(
+    ("language", "sentence"),
+    [
+        ("en", "a ridge on the same features: +0.61 (-0.40 to +1.70, 90%); the linear rival has 1.31."),
+        ("es", "sobre las mismas variables: +0,61 (-0,40 a +1,70, 90\xa0%); el rival lineal tiene 1,31."),
+    ],
+)
+def test_the_linear_rival_stands_beside_the_model(open_page, desk: Desk, language: str, sentence: str):
+    at = open_page("review", language, desk.propose())
+    assert sentence in said(at)
+    assert evidence_label("linear_rival", language) in said(at)
 
 
 def test_a_proposal_made_before_reasons_had_codes_keeps_its_sentence(open_page, desk: Desk):
