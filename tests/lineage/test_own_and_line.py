@@ -32,7 +32,7 @@ def targets(features):
     quarter = np.minimum(features["time_normalized"] * 4, 3).astype(int)
     return np.where(quarter % 2 == 0, 1, -1)
 """
-SQLITE = pytest.mark.parametrize("empty_database", ["sqlite"], indirect=True)
+SQLITE = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 """For tests of what is computed, which no database changes."""
 APPROVE, REJECT = (Vote(what, "bob", "the curve was read twice") for what in ("APPROVE", "REJECT"))
 
