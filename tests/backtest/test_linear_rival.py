@@ -10,8 +10,7 @@ from dosvotos.backtest.linear_rival import RivalDifference
 from dosvotos.backtest.metrics import measure, sharpe_ratio
 from dosvotos.backtest.resampling import Bootstrap
 from dosvotos.backtest.run import run_backtest, run_linear_rival, trade
-from dosvotos.backtest.simulate import rival_of
-from dosvotos.backtest.simulate import policy_targets
+from dosvotos.backtest.simulate import policy_targets, rival_of
 from dosvotos.market.accounting import Tape
 from dosvotos.policy.bundle import LINEAR_RIVAL, Bundle, tensor_bytes, write_bundle
 from dosvotos.policy.forward import ServedPolicy
