@@ -13,9 +13,18 @@ from dosvotos.database.connection import reading
 from dosvotos.database.ledger import TrialLedger
 from dosvotos.database.registry import get_model
 from dosvotos.database.tables import oos_trials
-from dosvotos.errors import BundleError, DecisionConflictError, DecisionError, DosVotosError, RequestError
+from dosvotos.errors import (
+    BundleError,
+    DecisionConflictError,
+    DecisionError,
+    DosVotosError,
+    LineageError,
+    RequestError,
+)
+from dosvotos.lineage.recompute import check_bundle_config
 from dosvotos.lineage.vote import decide_verified, restore_dossiers, verify_proposal
 from dosvotos.live.production import check_dossier, open_production
+from dosvotos.policy.candidate import open_candidate
 from dosvotos.promotion.decision import Vote
 from dosvotos.promotion.dossier import read_report
 from dosvotos.promotion.extra_backtests import request_backtest
@@ -24,7 +33,14 @@ from dosvotos.promotion.own_strategy import kind_of
 from dosvotos.promotion.reasons import sentence
 from dosvotos.reports.validation_pack import make_pack
 from tests.proposal_fixtures import INSTRUMENT, Desk
-from tests.recomputable_proposals import propose_line, propose_own
+from tests.recomputable_proposals import (
+    fitted_bundle,
+    line_splits,
+    propose_line,
+    propose_own,
+    stored_contract,
+    stored_small_market,
+)
 
 HOURS = """
 import numpy as np
@@ -200,3 +216,22 @@ def test_a_line_abandoned_after_its_look_counts_against_the_next_one(desk):
     assert desk.proposal(first.id).status == "SUPERSEDED"
     with pytest.raises(DecisionConflictError):
         vote(desk, first.id, APPROVE)
+
+
+@SQLITE
+def test_one_model_is_never_judged_as_a_line_nor_a_line_as_one_model(desk):
+    """Under a line's look a single fold's model would be judged on sessions that it was trained on."""
+    line, plain = (
+        stored_contract(desk.engine, name, **sections)
+        for name, sections in (("line", {"splits": line_splits(2)}), ("plain", {}))
+    )
+    history = stored_small_market(desk.engine, line)
+    model = fitted_bundle(desk.root, line, history, 1)
+    with pytest.raises(LineageError, match=r"is one model, but CTR-EXP-line .* is about one line"):
+        check_bundle_config(line, model)
+    row = propose_folds(desk)
+    manifest = row.lineage["manifest_hash"]
+    opened = open_candidate(Path("data/06_models") / manifest, manifest)
+    check_bundle_config(line, opened)
+    with pytest.raises(LineageError, match=r"is one line, but CTR-EXP-plain .* is about one model"):
+        check_bundle_config(plain, opened)

@@ -11,11 +11,7 @@ from streamlit_app.i18n import LANGUAGES, Translator
 from tests.proposal_fixtures import NOTES, Desk
 from tests.recomputable_proposals import propose_line, propose_own
 from tests.streamlit_app.test_api import assert_problem
-from tests.streamlit_app.test_pages import (  # noqa: F401
-    no_component_scan,
-    open_page,
-    said,
-)
+from tests.streamlit_app.test_pages import no_component_scan, open_page, said  # noqa: F401
 
 pytestmark = pytest.mark.slow
 RULE = "def targets(features):\n    return (features['time_normalized'] > 0.5) * 2 - 1\n"

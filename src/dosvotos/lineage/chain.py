@@ -23,7 +23,7 @@ from dosvotos.contracts.records import (
 )
 from dosvotos.errors import LineageError
 from dosvotos.hashing import combine, digest_frame
-from dosvotos.lineage.recompute import PipelineRecords
+from dosvotos.lineage.recompute import PipelineRecords, check_kind
 from dosvotos.market.normalization import NormStats
 from dosvotos.market.splits import splits_of
 from dosvotos.policy.candidate import Candidate, Line
@@ -101,11 +101,13 @@ def check_candidate(
     dataset: DatasetRecord, training: TrainingRecord, candidate: Candidate, contract: ExperimentContract
 ) -> None:
     """Refuse a candidate that is not this contract's, on this dataset."""
+    check_kind(contract, candidate)
     _same("training record: config_hash", contract.config_hash, training.config_hash)
     _same("training record: dataset_hash", dataset.dataset_hash, training.dataset_hash)
     _same(f"{candidate.folder}: manifest", training.manifest_hash, candidate.manifest_hash)
     _same(f"{candidate.folder}: policy", training.model_hash, candidate.model_hash)
     if isinstance(candidate, Line):
+        _same("training record: folds", str(len(candidate.bundles)), str(len(training.folds)))
         for fold, bundle in zip(training.folds, candidate.bundles, strict=True):
             _same(f"{bundle.folder}: manifest", fold.manifest_hash, bundle.manifest_hash)
             _same(f"{bundle.folder}: norm_stats", fold.norm_stats_hash, bundle.policy.norm_stats.digest)

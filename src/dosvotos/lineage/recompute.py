@@ -374,13 +374,32 @@ def make_backtest_record(
     )
 
 
+def check_kind(contract: ExperimentContract, candidate: Candidate) -> None:
+    """Refuse a candidate of another kind than its contract asks for: one model is no line, and no strategy.
+
+    Raises
+    ------
+    LineageError
+    """
+    parameters = contract.parameters
+    asked = "own strategy" if parameters.candidate else "line" if parameters.splits.is_line else "model"
+    kinds = {Strategy: "own strategy", Line: "line", Bundle: "model"}
+    if (found := kinds[type(candidate)]) != asked:
+        raise LineageError(
+            f"{candidate.folder}: is one {found}, but {contract.contract_id} version "
+            f"{contract.contract_version} is about one {asked}; run the layers before this one again"
+        )
+
+
 def check_bundle_config(contract: ExperimentContract, candidate: Candidate) -> None:
     """Refuse a bundle, or a strategy's sealed copy, whose own configuration is not the contract's.
 
     Raises
     ------
     LineageError
+        Also if the candidate is of another kind than its contract.
     """
+    check_kind(contract, candidate)
     own = candidate.config, json.loads(_file(candidate, "reward_config.json"))
     if own != (contract.frozen_config, reward_config(contract.parameters)):
         raise LineageError(

@@ -10,6 +10,7 @@ from dosvotos.errors import StrategyError
 from dosvotos.leakage.check import check_leaks
 from dosvotos.leakage.pipeline import FeaturePipeline
 from dosvotos.leakage.report import LeakReport
+from dosvotos.market.calendar import BOGOTA
 from dosvotos.market.dataset import feature_rows
 from dosvotos.market.features import MarketHistory
 from dosvotos.market.splits import splits_of
@@ -45,7 +46,7 @@ def check_strategy(
     StrategyError
         Naming the first thing it knew too early.
     """
-    first = pd.Timestamp(splits_of(parameters)["test"].first, tz="America/Bogota")
+    first = pd.Timestamp(splits_of(parameters)["test"].first, tz=BOGOTA)
     before = MarketHistory(
         bars[bars.index < first], macro[macro["published_at"] < first].reset_index(drop=True)
     )
