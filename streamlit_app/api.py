@@ -21,6 +21,7 @@ from dosvotos.lineage.vote import decide_verified
 from dosvotos.promotion.criteria import CriterionResult
 from dosvotos.promotion.dossier import read_extra_backtest, read_report
 from dosvotos.promotion.extra_backtests import request_backtest
+from dosvotos.promotion.own_strategy import Kind, kind_of
 from dosvotos.promotion.reasons import Reason, sentence
 from dosvotos.promotion.retracted import built_on_retracted
 from dosvotos.promotion.vote_rules import MAX_REASON, Decision, EarlierVote
@@ -66,6 +67,8 @@ class Experiment(BaseModel):
     model_id: str
     instrument: str
     status: str
+    kind: Kind
+    """An own strategy cannot be served; of a line an approval serves the last fold's model."""
     recommendation: str
     confidence: float | None
     created_at: datetime
@@ -292,7 +295,7 @@ def create_api() -> FastAPI:
 
 
 def _fields(row: queries.Record, now: datetime) -> dict[str, Any]:
-    return {**row._mapping, "status": state_of(row, now)}
+    return {**row._mapping, "status": state_of(row, now), "kind": kind_of(row)}
 
 
 def _questions(instrument: str) -> QuestionsAsked:

@@ -6,6 +6,7 @@ import streamlit as st
 from dosvotos.errors import DosVotosError, LineageError
 from dosvotos.promotion.dossier import read_extra_backtest
 from dosvotos.promotion.extra_backtests import request_backtest
+from dosvotos.promotion.own_strategy import own_targets
 from dosvotos.reports.evidence import linear_rival_text
 from dosvotos.users import current_user
 from streamlit_app import queries
@@ -31,7 +32,9 @@ def show_extra_backtests(proposal: queries.Record, is_open: bool) -> None:
         (st.success if accepted else st.error)(text)
         if reason:
             plain(reason, "body", "extra-answer")
-    if is_open:
+    if is_open and own_targets(proposal):
+        st.info(t("extra.own"))
+    elif is_open:
         _form(proposal)
 
 

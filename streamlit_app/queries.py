@@ -26,6 +26,7 @@ from dosvotos.promotion.gate_policy import current_policy
 from dosvotos.promotion.luck import Questions, questions_of
 from dosvotos.promotion.notices import bars_to_approval as bars_to_approval_of
 from dosvotos.promotion.notices import notices_of, votes_on
+from dosvotos.promotion.notices import notices_on_card as notices_on_card_of
 from dosvotos.promotion.reasons import Reason
 from dosvotos.promotion.retracted import built_on_retracted
 from dosvotos.promotion.vote_rules import EarlierVote
@@ -107,6 +108,11 @@ def votes(proposal: Record) -> tuple[EarlierVote, ...]:
 def notices(proposal: Record) -> tuple[Reason, ...]:
     """Give what a proposal's reader must know besides the first vote."""
     return _read(notices_of, proposal)
+
+
+def notices_on_card(proposal: Record) -> tuple[Reason, ...]:
+    """Give what a proposal's card says beside the first vote."""
+    return _read(notices_on_card_of, proposal)
 
 
 def bars_to_approval(proposal: Record) -> tuple[Reason, ...]:

@@ -9,6 +9,7 @@ import streamlit as st
 
 from dosvotos.errors import DosVotosError
 from dosvotos.lineage.vote import decide_verified
+from dosvotos.promotion.own_strategy import own_targets
 from dosvotos.promotion.vote_rules import MAX_REASON, MIN_REASON, Decision, needs_reason
 from dosvotos.users import current_user
 from streamlit_app import queries
@@ -75,13 +76,16 @@ def _form(proposal: queries.Record) -> None:
                     t("vote.approve"), type="primary", on_click=_ask_to_confirm, args=[proposal]
                 )
             st.form_submit_button(t("vote.reject"), on_click=_turn_down, args=[proposal, "REJECT"])
-            st.form_submit_button(
-                t("vote.extra_backtests"), on_click=_turn_down, args=[proposal, "REQUEST_MORE_TESTS"]
-            )
+            if not own_targets(proposal):
+                st.form_submit_button(
+                    t("vote.extra_backtests"), on_click=_turn_down, args=[proposal, "REQUEST_MORE_TESTS"]
+                )
 
 
 def _bar_to_approval(proposal: queries.Record) -> str | None:
     """Give the key of the text that says why a proposal cannot be approved at all."""
+    if own_targets(proposal):
+        return "vote.own"
     if proposal.recommendation == "REJECT":
         return "vote.veto"
     if proposal.dossier_hash is None:

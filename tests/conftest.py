@@ -57,7 +57,7 @@ def parameter_tree(env: str = "demo", **changes: dict[str, Any]) -> dict[str, An
     """The resolved parameters of an experiment, with whole sections updated."""
     tree = copy.deepcopy(_resolved(env))
     for section, values in changes.items():
-        tree[section] = {**tree[section], **values}
+        tree[section] = {**tree.get(section, {}), **values}
     return tree
 
 

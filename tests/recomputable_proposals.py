@@ -28,9 +28,11 @@ from dosvotos.market.calendar import scheduled_sessions, session_bar_times
 from dosvotos.market.dataset import feature_rows
 from dosvotos.market.features import MarketHistory
 from dosvotos.market.normalization import NormStats, fit_norm_stats
-from dosvotos.market.splits import splits_of
+from dosvotos.market.splits import folds_of, splits_of
 from dosvotos.policy.bundle import LINEAR_RIVAL, Bundle, tensor_bytes, write_bundle
+from dosvotos.policy.candidate import Candidate, line_files, open_candidate
 from dosvotos.policy.forward import ServedPolicy
+from dosvotos.policy.strategy import read_strategy
 from dosvotos.promotion.evidence import make_evidence
 from dosvotos.promotion.gate_policy import packaged_policy
 from dosvotos.promotion.proposal import make_proposal
@@ -73,10 +75,60 @@ def propose_recomputable(
     contract = stored_contract(engine, experiment, **of_contract)
     history = stored_small_market(engine, contract)
     candidate = fitted_bundle(root, contract, history, seed)
-    path = str(candidate.folder.relative_to(root))
     older = f"{experiment}_{contract.created_at:%Y%m%d}_{candidate.policy.model_hash[:12]}"
-    recorded = RecordedTraining(older if named_by_weights else "", {**RUN, "model_path": path})
-    registry = ProposalRegistry(engine, INSTRUMENT, f"data/08_reporting/{experiment}")
+    return _propose(engine, root, contract, history, candidate, older if named_by_weights else "", now)
+
+
+def propose_own(
+    engine: Engine, root: Path, source: str, experiment: str = "my_rule", now: datetime = STORED
+) -> int:
+    """Judge and propose a strategy of one's own, of which `source` is the module; gives the proposal's id."""
+    own = root / "conf" / experiment / "my_rule.py"
+    own.parent.mkdir(parents=True, exist_ok=True)
+    own.write_text(source)
+    contract = stored_contract(engine, experiment, candidate={"targets": "my_rule:targets"})
+    history = stored_small_market(engine, contract)
+    with contextlib.chdir(root):
+        strategy = read_strategy(Path("data/06_models"), contract)
+        strategy.seal()
+    return _propose(engine, root, contract, history, strategy, "", now)
+
+
+def propose_line(
+    engine: Engine, root: Path, n_folds: int = 2, version: str = "1.0.0", now: datetime = STORED
+) -> int:
+    """Judge and propose a walk-forward line of policies that know the market; gives the proposal's id."""
+    contract = stored_contract(engine, "line", version, splits=line_splits(n_folds))
+    history = stored_small_market(engine, contract)
+    rows = feature_rows(history, contract.parameters)
+    bundles: list[Bundle] = []
+    for fold, splits in enumerate(folds_of(contract.parameters), 1):
+        policy = hourly_policy(fit_norm_stats(splits["train"].select(rows)), fold)
+        files = bundle_files(contract, policy)
+        if fold == n_folds:
+            files |= line_files(tuple(bundles))
+        bundles.append(write_bundle(root / "data/06_models", policy, files))
+    line = open_candidate(bundles[-1].folder, bundles[-1].manifest_hash)
+    return _propose(engine, root, contract, history, line, "", now)
+
+
+def line_splits(n_folds: int) -> dict[str, Any]:
+    """The section `splits` of a line."""
+    return {"mode": "walk_forward", "folds": n_folds, "train_window": "expanding"}
+
+
+def _propose(
+    engine: Engine,
+    root: Path,
+    contract: ExperimentContract,
+    history: MarketHistory,
+    candidate: Candidate,
+    model_id: str,
+    now: datetime,
+) -> int:
+    path = str(root.joinpath(candidate.folder).relative_to(root))
+    recorded = RecordedTraining(model_id, {**RUN, "model_path": path})
+    registry = ProposalRegistry(engine, INSTRUMENT, f"data/08_reporting/{contract.experiment_name}")
     with contextlib.chdir(root):
         with reading(engine) as connection:
             production = baseline_of(production_model(connection, INSTRUMENT))
@@ -118,6 +170,11 @@ def fitted_bundle(root: Path, contract: ExperimentContract, history: MarketHisto
     """Write the bundle of a policy that trades the small market's hours."""
     train = splits_of(contract.parameters)["train"].select(feature_rows(history, contract.parameters))
     policy = hourly_policy(fit_norm_stats(train), seed)
+    return write_bundle(root / "data/06_models", policy, bundle_files(contract, policy))
+
+
+def bundle_files(contract: ExperimentContract, policy: ServedPolicy) -> dict[str, bytes]:
+    """What a bundle holds beside its policy."""
     best = {"best_val_reward": 0.11, "best_reward": 1.2, "timesteps": 400_000}
     of_seed = {"seed": 42, "model_hash": policy.model_hash, **best}
     metrics = {"engine": "fast", "seed": 42, "final_phase": "phase_3", **best, "seeds": [of_seed]}
@@ -125,13 +182,12 @@ def fitted_bundle(root: Path, contract: ExperimentContract, history: MarketHisto
     if contract.has_linear_rival:
         metrics["linear_rival"] = LINEAR_FIT.model_dump()
         rival = {LINEAR_RIVAL: tensor_bytes(small_rival(policy.norm_stats))}
-    files = {
+    return {
         **rival,
         "config.yaml": yaml.safe_dump(contract.frozen_config, sort_keys=True).encode(),
         "reward_config.json": json.dumps(reward_config(contract.parameters)).encode(),
         "training_metrics.json": json.dumps(metrics).encode(),
     }
-    return write_bundle(root / "data/06_models", policy, files)
 
 
 def hourly_policy(norm_stats: NormStats, seed: int) -> ServedPolicy:
@@ -157,7 +213,7 @@ def small_rival(norm_stats: NormStats) -> ServedPolicy:
 
 
 def new_proposal(
-    engine: Engine, contract: ExperimentContract, made: PipelineRecords, candidate: Bundle, now: datetime
+    engine: Engine, contract: ExperimentContract, made: PipelineRecords, candidate: Candidate, now: datetime
 ) -> NewProposal:
     """Write the look, and judge what was made."""
     ledger, look = TrialLedger(engine, INSTRUMENT), look_of(contract, made.training.model_hash)

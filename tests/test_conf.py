@@ -18,8 +18,8 @@ EXPERIMENTS = sorted(path.name for path in CONF.iterdir() if path.is_dir() and p
 
 def test_the_experiments_of_the_design_are_there():
     assert EXPERIMENTS == [
-        "demo", "demo_linear", "exp1_curriculum_aggressive_v1", "exp2_interbank_costs_v1", "null_market",
-        "smoke",
+        "demo", "demo_linear", "exp1_curriculum_aggressive_v1", "exp2_interbank_costs_v1", "my_rule",
+        "null_market", "smoke",
     ]  # fmt: skip
 
 

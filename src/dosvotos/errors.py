@@ -51,6 +51,10 @@ class TrainingError(DosVotosError):
     """A seed's training ended before it was over."""
 
 
+class StrategyError(DosVotosError):
+    """A strategy of one's own cannot be found, fails, gives no targets, or sees the future."""
+
+
 class InSampleError(DosVotosError):
     """A model would be judged on data it was trained or chosen on."""
 

@@ -39,6 +39,7 @@ logger = logging.getLogger(__name__)
 
 _ACQUISITION = "acquisition_record"
 _TRAINING = "training_record"
+_JUDGED = "judged_record"
 _BACKTEST = "backtest_results"
 
 
@@ -79,6 +80,23 @@ class ParameterHooks:
         catalog.save("clock", datetime.now(UTC))
         for name in catalog.filter(type_regex="TableDataset$"):
             catalog[name].bind_feed(read.feed)
+
+
+class CandidateHooks:
+    """Refuses to train where the experiment states a strategy of its own, before anything runs."""
+
+    @hook_impl(tryfirst=True)
+    def before_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
+        """Say which pipelines judge an own strategy."""
+        if "train_policy" not in {node.name for node in pipeline.nodes}:
+            return
+        parameters = catalog.load("experiment_parameters")
+        if parameters.candidate is not None:
+            raise SelectionError(
+                f"candidate.targets is {parameters.candidate.targets}, so nothing is trained; run 'kedro run "
+                "--pipelines data_acquisition,dataset,backtest,promotion --env "
+                f"{parameters.experiment.name}'"
+            )
 
 
 class RunHooks:
@@ -155,7 +173,7 @@ class MlflowHooks:
             bundle = self._context.project_path / record.model_path
             in_background(mlflow_tracking.log_training, contract, record, metrics, page, bundle)
         if _BACKTEST in outputs:
-            run_id, metrics = inputs[_TRAINING].mlflow_run_id, outputs[_BACKTEST].metrics
+            run_id, metrics = inputs[_JUDGED].mlflow_run_id, outputs[_BACKTEST].metrics
             in_background(mlflow_tracking.log_backtest, run_id, metrics)
 
     @hook_impl

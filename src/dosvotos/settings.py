@@ -13,6 +13,7 @@ from kedro.framework.project import LOGGING
 
 from dosvotos.config_loader import StrictConfigLoader
 from dosvotos.hooks import (
+    CandidateHooks,
     Context,
     FreshnessHooks,
     MlflowHooks,
@@ -53,6 +54,7 @@ CONTEXT_CLASS = Context
 _RUN_HOOKS = RunHooks()
 HOOKS = (
     ParameterHooks(),
+    CandidateHooks(),
     _RUN_HOOKS,
     MlflowHooks(),
     TrainingHooks(),

@@ -4,6 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from dosvotos.backtest.metrics import SpecifiedMetrics
+from dosvotos.promotion.own_strategy import kind_of
 from streamlit_app import queries
 from streamlit_app.page import empty, in_bogota, numeric, plain, translator, written
 
@@ -32,11 +33,20 @@ def show() -> None:
 def _card(row: queries.Record) -> None:
     with st.container(border=True):
         plain(row.model_id, "name", row.id)
-        plain(t("models.since", instrument=row.instrument, since=in_bogota(row.promoted_at)), "small", row.id)
+        since = t("models.since", instrument=row.instrument, since=in_bogota(row.promoted_at))
+        plain(f"{since} · {_kind(row)}", "small", row.id)
 
 
 def _metrics(row: queries.Record) -> SpecifiedMetrics | None:
     return SpecifiedMetrics.model_validate(row.metrics) if row.metrics else None
+
+
+def _kind(row: queries.Record) -> str:
+    """Write what a model is: trained, the last fold of a line, or a strategy of one's own."""
+    kind = kind_of(row)
+    if kind == "own_strategy":
+        return t("models.own", targets=row.lineage["targets"])
+    return t("models.line", folds=row.lineage["folds"]) if kind == "line" else t("models.trained")
 
 
 def _table(rows: list[queries.Record]) -> pd.DataFrame:
@@ -45,6 +55,7 @@ def _table(rows: list[queries.Record]) -> pd.DataFrame:
             {
                 t("column.stage"): ("● " if row.stage == "production" else "") + t(f"stage.{row.stage}"),
                 t("column.model"): row.model_id,
+                t("column.kind"): _kind(row),
                 t("column.instrument"): row.instrument,
                 **written(_metrics(row), "sharpe_ratio"),
                 t("column.trained_by"): row.trained_by,

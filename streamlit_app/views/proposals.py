@@ -39,7 +39,7 @@ def _card(row: queries.Record) -> None:
             made, until = in_bogota(row.created_at), in_bogota(row.created_at + VALID_FOR)
             plain(t("proposals.made", id=row.id, created=made, until=until), "small", row.id)
         first_vote(row, state_of(row, moment))
-        for notice in queries.bars_to_approval(row):
+        for notice in queries.notices_on_card(row):
             plain(f"• {sentence(notice, t.language)}", "small", f"{notice.code}-{row.id}")
         _figures(row)
         with st.container(key=f"open-{row.id}"):

@@ -10,7 +10,7 @@ from dosvotos.backtest.linear_rival import RivalDifference
 from dosvotos.backtest.metrics import measure, sharpe_ratio
 from dosvotos.backtest.resampling import Bootstrap
 from dosvotos.backtest.run import run_backtest, run_linear_rival, trade
-from dosvotos.backtest.simulate import policy_targets
+from dosvotos.backtest.simulate import policy_targets, rival_of
 from dosvotos.market.accounting import Tape
 from dosvotos.policy.bundle import LINEAR_RIVAL, Bundle, tensor_bytes, write_bundle
 from dosvotos.policy.forward import ServedPolicy
@@ -38,7 +38,7 @@ def bundle_of(folder, policy: ServedPolicy, rival: ServedPolicy | None) -> Bundl
 
 def beside(bundle: Bundle, rows: pd.DataFrame):
     result = run_backtest(bundle.policy, rows, sessions(N_SESSIONS), PARAMETERS, 1)
-    return result, run_linear_rival(bundle, result, rows, PARAMETERS, BOOTSTRAP)
+    return result, run_linear_rival(rival_of(bundle, PARAMETERS), result, rows, PARAMETERS, BOOTSTRAP)
 
 
 def test_it_trades_the_same_bars_at_the_same_costs_and_financing(tmp_path, rows):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from dosvotos.contracts.parameters import DateRangesParams, SplitsParams
 from dosvotos.errors import DataError, ParameterError
 from dosvotos.market.calendar import scheduled_sessions, session_bar_times
-from dosvotos.market.splits import Split, make_splits, splits_of
+from dosvotos.market.splits import Split, folds_of, make_splits, splits_of
 from tests.conftest import parameters_of
 
 
@@ -207,6 +207,26 @@ def test_folds_never_overlap_and_their_tests_are_the_test_range(
     assert all(np.array_equal(made[0][name].sessions(), whole[name].sessions()) for name in ("train", "val"))
 
 
+def test_a_line_keeps_the_stated_ranges_and_its_folds_tests_make_up_its_own():
+    line = walk_forward(3, 1).model_copy(update={"fold": None})
+    parameters = parameters_of(
+        date_ranges={
+            **SPECIFIED.model_dump(mode="json"),
+            "test": {"start": "2025-07-01", "end": "2025-12-30"},
+        },
+        splits=line.model_dump(),
+    )
+    assert line.is_line and not walk_forward(3, 1).is_line
+    whole, folds = splits_of(parameters), folds_of(parameters)
+    assert whole == make_splits(SPECIFIED, date(2025, 12, 30), single(1))
+    tests = np.concatenate([splits["test"].sessions() for splits in folds])
+    assert tests.tolist() == whole["test"].sessions().tolist()
+    assert [splits["val"] for splits in folds] == [
+        make_splits(SPECIFIED, date(2025, 12, 30), walk_forward(3, k))["val"] for k in (1, 2, 3)
+    ]
+    assert folds[1]["val"].last >= folds[0]["test"].first, "later folds are chosen on earlier ones' test"
+
+
 def test_one_fold_is_the_single_split():
     for embargo in (0, 1, 3):
         whole = make_splits(SPECIFIED, date(2025, 12, 30), single(embargo))
@@ -224,7 +244,8 @@ def test_more_folds_than_test_sessions_are_an_error_with_both_counts():
     ("settings_given", "message"),
     [
         ({"mode": "single", "fold": 2}, r"\['fold'\] belong to mode walk_forward"),
-        ({"mode": "walk_forward", "folds": 3}, r"mode walk_forward needs \['fold', 'train_window'\]"),
+        ({"mode": "walk_forward", "fold": 3}, r"mode walk_forward needs \['folds', 'train_window'\]"),
+        ({"mode": "walk_forward", "folds": 1, "train_window": "rolling"}, "a line has at least 2, was 1"),
         (
             {"mode": "walk_forward", "folds": 3, "fold": 4, "train_window": "rolling"},
             "one of the 3 folds, was 4",

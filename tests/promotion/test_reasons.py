@@ -48,6 +48,9 @@ FIGURES = {
     "edited_sessions": {"count": 2, "sessions": ["2025-07-03", "2025-07-10"]},
     "seen_before": {"count": 14},
     "one_fold": {"fold": 2, "folds": 3},
+    "cannot_be_served": {"targets": "my_rule:targets"},
+    "about_the_method": {"folds": 4},
+    "unchecked_targets": {"file": "data/my_targets.csv"},
     "passes_luck": {**LUCK, "traded": 131, "sessions": 145},
 }
 METRICS = metrics_of(sharpe_ratio=1.204, total_trades=1204)

@@ -8,24 +8,22 @@ from dosvotos.backtest.metrics import Metrics, measure
 from dosvotos.backtest.naive import Naive, random_sharpe_percentile, random_traders
 from dosvotos.backtest.report import BacktestResult, account_digest, account_report
 from dosvotos.backtest.resampling import Bootstrap
-from dosvotos.backtest.simulate import policy_targets
+from dosvotos.backtest.simulate import Decider, Rival, decide_targets
 from dosvotos.backtest.stress import stress
 from dosvotos.contracts.parameters import Parameters
 from dosvotos.errors import DataError
 from dosvotos.market.accounting import Account, Tape, run_account
-from dosvotos.policy.bundle import Bundle
-from dosvotos.policy.forward import ServedPolicy
 from dosvotos.simulation.oracle import oracle_targets
 
 
 def run_backtest(
-    policy: ServedPolicy, rows: pd.DataFrame, sessions: np.ndarray, parameters: Parameters, seed: int
+    policy: Decider, rows: pd.DataFrame, sessions: np.ndarray, parameters: Parameters, seed: int
 ) -> BacktestResult:
-    """Run the served policy over a window, and what a proposal sets beside it.
+    """Run a policy over a window, and what a proposal sets beside it.
 
     Parameters
     ----------
-    policy : ServedPolicy
+    policy : ServedPolicy, FoldPolicies or Strategy
     rows : DataFrame
         Index bar open (UTC): raw MARKET_FEATURES, ``time_normalized``, ``close``, ``policy_rate_difference``.
     sessions : ndarray of shape (n_sessions,), datetime64[D]
@@ -36,7 +34,7 @@ def run_backtest(
         Of the random traders.
     """
     tape = Tape.from_rows(rows)
-    targets = policy_targets(policy, rows)
+    targets = decide_targets(policy, rows)
     account = trade(tape, targets, parameters)
     with_financing, financing_note = _financed(tape, targets, parameters, sessions)
     return BacktestResult(
@@ -52,17 +50,22 @@ def run_backtest(
 
 
 def run_linear_rival(
-    bundle: Bundle, result: BacktestResult, rows: pd.DataFrame, parameters: Parameters, bootstrap: Bootstrap
+    rival: Rival | None,
+    result: BacktestResult,
+    rows: pd.DataFrame,
+    parameters: Parameters,
+    bootstrap: Bootstrap,
 ) -> LinearRivalReport | None:
-    """Run a bundle's linear rival over the window of its policy's `result`; it is no look.
+    """Run a linear rival over the window of its candidate's `result`; it is no look.
 
-    None where the bundle holds no rival. `rows` and `parameters` are those of `run_backtest`.
+    None without a rival. `rows` and `parameters` are those of `run_backtest`.
     """
-    if (rival := bundle.linear_rival) is None:
+    if rival is None:
         return None
-    tape, own_hash = Tape.from_rows(rows), bundle.policy.model_hash
-    account = trade(tape, policy_targets(rival, rows), parameters)
-    return report_linear_rival(account, tape, rival.model_hash, own_hash, result.daily_returns, bootstrap)
+    tape = Tape.from_rows(rows)
+    account = trade(tape, decide_targets(rival.decider, rows), parameters)
+    returns = result.daily_returns
+    return report_linear_rival(account, tape, rival.model_hash, rival.candidate_hash, returns, bootstrap)
 
 
 def trade(tape: Tape, targets: np.ndarray, parameters: Parameters, financed: bool | None = None) -> Account:

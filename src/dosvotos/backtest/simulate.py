@@ -1,15 +1,93 @@
 """Targets of a policy over one split, as if it were asked bar by bar."""
 
+from typing import NamedTuple
+
 import numpy as np
 import pandas as pd
 
 from dosvotos.compiled import njit
 from dosvotos.contracts.features import MARKET_FEATURES
+from dosvotos.contracts.parameters import Parameters
+from dosvotos.market.splits import Split, folds_of
+from dosvotos.policy.candidate import Candidate, Line
 from dosvotos.policy.forward import TARGETS, ServedPolicy
+from dosvotos.policy.strategy import Strategy
 
 _BATCH_BARS = 4096
 _CACHED_ROWS = 1024  # whose activations stay in the processor's cache
 _UNKNOWN = 2
+
+
+class FoldPolicies(NamedTuple):
+    """The policies of a walk-forward line, each with the window it decides in."""
+
+    policies: tuple[ServedPolicy, ...]
+    windows: tuple[Split, ...]
+    """One after the other, in order."""
+
+
+Decider = ServedPolicy | FoldPolicies | Strategy
+"""Who gives the targets that L4 judges."""
+
+
+def decider_of(candidate: Candidate, parameters: Parameters) -> Decider:
+    """Take from a candidate who decides in the test window of its contract's parameters."""
+    if isinstance(candidate, Strategy):
+        return candidate
+    if isinstance(candidate, Line):
+        windows = tuple(splits["test"] for splits in folds_of(parameters))
+        return FoldPolicies(tuple(bundle.policy for bundle in candidate.bundles), windows)
+    return candidate.policy
+
+
+class Rival(NamedTuple):
+    """The linear rival of a candidate; of a line each fold's own."""
+
+    decider: Decider
+    model_hash: str
+    candidate_hash: str
+    """Of the candidate: the same where it is a linear policy itself. Of a line both are the last fold's."""
+
+
+def rival_of(candidate: Candidate, parameters: Parameters) -> Rival | None:
+    """Take the linear rival that was fitted with a candidate.
+
+    None where there is none: of an own strategy nothing was fitted, and older bundles have none.
+    """
+    if isinstance(candidate, Strategy) or candidate.linear_rival is None:
+        return None
+    own = candidate.linear_rival
+    if not isinstance(candidate, Line):
+        return Rival(own, own.model_hash, candidate.model_hash)
+    rivals = tuple(bundle.linear_rival for bundle in candidate.bundles if bundle.linear_rival is not None)
+    windows = tuple(splits["test"] for splits in folds_of(parameters))
+    return Rival(FoldPolicies(rivals, windows), own.model_hash, candidate.model_hash)
+
+
+def decide_targets(decider: Decider, rows: pd.DataFrame) -> np.ndarray:
+    """Let a policy, a line or a strategy decide at every bar; shapes and rules as `policy_targets`."""
+    if isinstance(decider, Strategy):
+        return decider.targets(rows)
+    if isinstance(decider, FoldPolicies):
+        return line_targets(decider, rows)
+    return policy_targets(decider, rows)
+
+
+def line_targets(line: FoldPolicies, rows: pd.DataFrame) -> np.ndarray:
+    """Let each fold's policy decide in its own window, starting flat and ending flat.
+
+    Notes
+    -----
+    In an account of a fold alone, orders of its last two bars do not fill and an open position closes at its
+    last close. In one account over all folds that is a target of 0 at both bars, so that the line's daily
+    returns are those of its folds, one after the other.
+    """
+    parts = []
+    for policy, window in zip(line.policies, line.windows, strict=True):
+        targets = policy_targets(policy, window.select(rows))
+        targets[-2:] = 0
+        parts.append(targets)
+    return np.concatenate(parts)
 
 
 def policy_targets(policy: ServedPolicy, rows: pd.DataFrame) -> np.ndarray:

@@ -16,7 +16,7 @@ from dosvotos.console import open_console, plain_table
 from dosvotos.contracts.experiment import ExperimentContract
 from dosvotos.database.connection import reading
 from dosvotos.database.contracts import ContractRegistry
-from dosvotos.database.ledger import TrialLedger, look_at, look_of
+from dosvotos.database.ledger import TrialLedger, judged_hash, look_at, look_of
 from dosvotos.database.market_data import BarTable
 from dosvotos.database.registry import list_proposals
 from dosvotos.errors import LineageError, ParameterError
@@ -26,7 +26,9 @@ from dosvotos.market.splits import Split, splits_of
 from dosvotos.promotion.dossier import read_report
 from dosvotos.promotion.evidence import Evidence
 from dosvotos.promotion.gate_policy import GatePolicies
+from dosvotos.promotion.own_strategy import kind_notices
 from dosvotos.promotion.proposal import stored_evidence
+from dosvotos.promotion.reasons import sentence
 from dosvotos.reports.comparison import metric_rows, pair_rows, render_comparison
 from dosvotos.reports.evidence import evidence_table
 
@@ -38,6 +40,8 @@ class Written(NamedTuple):
     looks: int
     evidence: dict[str, Evidence | None]
     """Of each model's proposal, by experiment; None where an older version wrote it."""
+    notes: tuple[str, ...]
+    """Which of the candidates are no single trained model."""
     page: Path
     data: Path
 
@@ -58,12 +62,14 @@ def write_comparison(
     comparison = compare(contestants, sessions, GatePolicies(engine).current().evidence.bootstrap)
     name = "comparison_" + "_vs_".join(experiments)
     page, data = folder / f"{name}.html", folder / f"{name}.json"
-    evidence = {name: stored_evidence(_latest(engine, name)) for name in experiments}
-    write_file(page, render_comparison(comparison, looks, evidence).encode())
+    proposals = {name: _latest(engine, name) for name in experiments}
+    evidence = {name: stored_evidence(row) for name, row in proposals.items()}
+    notes = tuple(f"{n}: {sentence(one)}." for n, row in proposals.items() for one in kind_notices(row))
+    write_file(page, render_comparison(comparison, looks, evidence, notes).encode())
     shown = {name: one and one.model_dump(mode="json") for name, one in evidence.items()}
-    content = {**comparison.model_dump(mode="json"), "looks": looks, "evidence": shown}
+    content = {**comparison.model_dump(mode="json"), "looks": looks, "evidence": shown, "notes": notes}
     write_file(data, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
-    return Written(comparison, looks, evidence, page, data)
+    return Written(comparison, looks, evidence, notes, page, data)
 
 
 def print_comparison(written: Written) -> None:
@@ -84,6 +90,8 @@ def print_comparison(written: Written) -> None:
     for row in evidence_table(written.evidence):
         proofs.add_row(*row)
     console.print(proofs)
+    for note in written.notes:
+        console.print(note, markup=False, soft_wrap=True)
     if comparison.intersected:
         left_out = ", ".join(f"{name} {count}" for name, count in comparison.left_out.items())
         console.print(f"intersected: only sessions with the same bars; left out: {left_out}", style="yellow")
@@ -139,7 +147,7 @@ def _record_looks(
         parameters, model_hash = one.contract.parameters, one.report.model_hash
         ledger = TrialLedger(engine, parameters.experiment.instrument)
         ledger.require(look_of(one.contract, model_hash))
-        ledger.record(look_at(parameters, model_hash, compared), one.name, now)
+        ledger.record(look_at(parameters, judged_hash(one.contract, model_hash), compared), one.name, now)
         overlapping = (row for row in ledger.looks(parameters.feed) if compared.first <= row.window_end)
         seen |= {row.model_hash for row in overlapping if row.window_start <= compared.last}
     return len(seen)

@@ -30,6 +30,7 @@ from dosvotos.leakage.report import RULES, LeakReport
 from dosvotos.market.dataset import SPLITS
 from dosvotos.market.features import MarketHistory
 from dosvotos.pipelines.dataset.nodes import compute_features, freeze_contract, select_history, split_dataset
+from dosvotos.policy.strategy import Strategy, read_strategy
 
 INPUTS_BY_FEATURE: Final = {
     **dict.fromkeys((*TECHNICAL_FEATURES, "close"), (BARS,)),
@@ -40,7 +41,7 @@ INPUTS_BY_FEATURE: Final = {
 
 
 def dataset_pipeline(contract: ExperimentContract) -> FeaturePipeline:
-    """Return L2's own nodes as the pipeline under test."""
+    """Return L2's own nodes as the pipeline under test, with an own strategy's targets if there is one."""
 
     def dataset(frame: pd.DataFrame) -> Dataset:
         *splits, norm_stats = split_dataset(contract, frame)
@@ -55,7 +56,16 @@ def dataset_pipeline(contract: ExperimentContract) -> FeaturePipeline:
 
     embargo, calendar = contract.parameters.splits.embargo_sessions, contract.parameters.calendar
     name, features = f"of {contract.contract_id}", partial(compute_features, contract)
+    if (own := contract.parameters.candidate) is not None and not own.is_file:
+        features = partial(_with_target, contract, read_strategy(Path(), contract))
     return FeaturePipeline(name, features, dataset, embargo, INPUTS_BY_FEATURE, calendar=calendar)
+
+
+def _with_target(
+    contract: ExperimentContract, strategy: Strategy, bars: pd.DataFrame, macro: pd.DataFrame
+) -> pd.DataFrame:
+    rows = compute_features(contract, bars, macro)
+    return rows.assign(target=strategy.decide(rows))
 
 
 def load_experiment(parameters: Parameters) -> tuple[ExperimentContract, MarketHistory]:

@@ -136,9 +136,9 @@ def stated_config(parameters: Parameters) -> dict[str, Any] | None:
 
 
 def contract_id_of(parameters: Parameters) -> str:
-    """CTR-EXP-{name}; of a walk-forward fold also which one it is."""
+    """CTR-EXP-{name}; of a single walk-forward fold also which one it is."""
     splits = parameters.splits
-    fold = f".fold-{splits.fold}-of-{splits.folds}" if splits.mode == "walk_forward" else ""
+    fold = f".fold-{splits.fold}-of-{splits.folds}" if splits.fold is not None else ""
     return f"CTR-EXP-{parameters.experiment.name}{fold}"
 
 

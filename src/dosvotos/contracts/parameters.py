@@ -4,9 +4,11 @@ Each top-level key of ``conf/*/parameters`` is one field of `Parameters`. Durati
 their unit in their name; dates are inclusive Bogota sessions.
 """
 
+import re
 from collections.abc import Mapping
 from datetime import time
 from difflib import get_close_matches
+from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
@@ -174,6 +176,35 @@ class EvidenceParams(Section):
     naive_percentile: Annotated[float, Field(gt=0, lt=100)]
 
 
+OWN_FILES = (".csv", ".parquet")
+"""Endings of a file of targets."""
+_FUNCTION = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+
+
+class CandidateParams(Section):
+    """A strategy of one's own, which L4 judges instead of a trained model."""
+
+    targets: str
+    """``module:function``, or a file of bar and target (.csv, .parquet) below conf/, src/ or data/."""
+
+    @field_validator("targets")
+    @classmethod
+    def _function_or_file(cls, targets: str) -> str:
+        path = PurePosixPath(targets)
+        if _FUNCTION.fullmatch(targets):
+            return targets
+        if path.suffix not in OWN_FILES:
+            raise ValueError("must be module:function, or a file that ends in .csv or .parquet")
+        if path.is_absolute() or ".." in path.parts or path.parts[0] not in ("conf", "src", "data"):
+            raise ValueError("a file of targets lies below the project's conf/, src/ or data/")
+        return targets
+
+    @property
+    def is_file(self) -> bool:
+        """Whether the targets stand in a file, so that nothing shows what they knew."""
+        return self.targets.endswith(OWN_FILES)
+
+
 class FeaturesParams(Section):
     """Choices inside CTR-FEAT-001."""
 
@@ -185,13 +216,13 @@ class SplitsParams(Section):
     """How the date ranges are cut."""
 
     mode: Literal["single", "walk_forward"]
-    """``walk_forward`` cuts the test range into folds; a run works on one of them."""
+    """``walk_forward`` cuts the test range into folds, and pools them into one verdict: a line."""
     embargo_sessions: NonNegativeInt
     """Scheduled sessions removed from the end of train and of val."""
     folds: PositiveInt | None = None
     """Into how many consecutive test windows walk_forward cuts the test range."""
     fold: PositiveInt | None = None
-    """Which of them, 1 the first, this contract is about."""
+    """The one, 1 the first, that this contract is about; none: all of them, the line."""
     train_window: Literal["expanding", "rolling"] | None = None
     """Whether a later fold's train keeps its start, or its length."""
 
@@ -201,11 +232,18 @@ class SplitsParams(Section):
         if self.mode == "single":
             if stated := [name for name, value in given.items() if value is not None]:
                 raise ValueError(f"{stated} belong to mode walk_forward, mode was 'single'")
-        elif absent := [name for name, value in given.items() if value is None]:
+        elif absent := [name for name in ("folds", "train_window") if given[name] is None]:
             raise ValueError(f"mode walk_forward needs {absent}")
-        elif self.fold > self.folds:  # type: ignore[operator]
+        elif self.fold is None and self.folds == 1:
+            raise ValueError("folds: a line has at least 2, was 1; one window is mode single")
+        elif self.fold is not None and self.fold > self.folds:  # type: ignore[operator]
             raise ValueError(f"fold must be one of the {self.folds} folds, was {self.fold}")
         return self
+
+    @property
+    def is_line(self) -> bool:
+        """Whether all folds of a walk-forward are pooled into one look and one verdict."""
+        return self.mode == "walk_forward" and self.fold is None
 
 
 class CostsParams(Section):
@@ -356,6 +394,8 @@ class Parameters(Section):
     run_name: Annotated[str, Field(pattern=NAME_PATTERN)] | None = None
     """Names a run's folders where they should differ from the experiment's; outside the hash."""
     experiment: ExperimentParams
+    candidate: Annotated[CandidateParams | None, Field(exclude_if=lambda own: own is None)] = None
+    """A strategy of one's own; without it L3 trains the candidate."""
     data_acquisition: DataAcquisitionParams
     sample_market: SampleMarketParams
     date_ranges: DateRangesParams
@@ -381,6 +421,15 @@ class Parameters(Section):
     def feed(self) -> str:
         """The market among those an instrument's tables may hold: ``market``, or a sample market's id."""
         return self.sample_market.feed if self.data_acquisition.source == "sample" else REAL_FEED
+
+    @model_validator(mode="after")
+    def _nothing_to_train_in_folds(self) -> Self:
+        if self.candidate is not None and self.splits.mode == "walk_forward":
+            raise ValueError(
+                "candidate.targets: an own strategy is trained on no fold; take splits.mode 'single', whose "
+                "test is all folds together"
+            )
+        return self
 
     @model_validator(mode="after")
     def _sample_and_real_apart(self) -> Self:

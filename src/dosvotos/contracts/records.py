@@ -1,7 +1,7 @@
 """One record a layer: what it made, from what, by hash. Records are the hand-over between pipelines."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import AliasChoices, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
@@ -259,8 +259,25 @@ class LinearFit(Record):
     val_trades: int
 
 
+class FoldRecord(Record):
+    """L3: one fold of a line: what it was trained on, and what came of it."""
+
+    fold: int
+    date_ranges: dict[str, str]
+    """Train, val and test of the fold."""
+    dataset_hash: str
+    """Of the rows of its train and val; those of test are in the line's."""
+    norm_stats_hash: str
+    manifest_hash: str
+    """Of its bundle."""
+    model_hash: str
+    seed: int
+    best_val_reward: float
+    """Net return on its val under the final costs of the policy that was kept."""
+
+
 class TrainingRecord(Record):
-    """L3 (the specification's L3Output)."""
+    """L3 (the specification's L3Output); of an own strategy, where nothing is trained, what L4 enters."""
 
     run_fields: ClassVar[Mapping[str, Any]] = {
         "model_path": True,
@@ -298,6 +315,10 @@ class TrainingRecord(Record):
     blas_threads: int | None
     trained_by: str
     mlflow_run_id: str | None
+    folds: Annotated[tuple[FoldRecord, ...], Field(exclude_if=lambda folds: not folds)] = ()
+    """Of a line, in order; the other fields are then about the last one, which is the candidate."""
+    targets: Annotated[str | None, Field(exclude_if=is_absent)] = None
+    """Of an own strategy: its ``candidate.targets``."""
 
 
 class BacktestRecord(Record):

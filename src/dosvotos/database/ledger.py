@@ -48,7 +48,17 @@ def look_at(parameters: Parameters, model_hash: str, window: Split) -> Look:
 def look_of(contract: ExperimentContract, model_hash: str) -> Look:
     """Make the look of a model at its contract's test window."""
     parameters = contract.parameters
-    return look_at(parameters, model_hash, splits_of(parameters)["test"])
+    return look_at(parameters, judged_hash(contract, model_hash), splits_of(parameters)["test"])
+
+
+def judged_hash(contract: ExperimentContract, model_hash: str) -> str:
+    """Give the hash that a look goes by: the model's, or the contract's where a line is judged."""
+    return contract.config_hash if contract.parameters.splits.is_line else model_hash
+
+
+def line_look(contract: ExperimentContract) -> Look:
+    """Make the one look of a walk-forward line: of its contract, at all folds together."""
+    return look_of(contract, contract.config_hash)
 
 
 @dataclass(frozen=True)

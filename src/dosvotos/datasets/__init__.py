@@ -9,7 +9,7 @@ from dosvotos.datasets.files import (
     RecordDataset,
     TextDataset,
 )
-from dosvotos.datasets.models import CandidateModelDataset, ProductionModelDataset
+from dosvotos.datasets.models import CandidateModelDataset, JudgedModelDataset, ProductionModelDataset
 
 __all__ = [
     "AtomicParquetDataset",
@@ -17,6 +17,7 @@ __all__ = [
     "CandidateModelDataset",
     "FolderDataset",
     "JsonDataset",
+    "JudgedModelDataset",
     "KeysDataset",
     "ProductionModelDataset",
     "RecordDataset",

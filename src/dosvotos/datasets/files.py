@@ -133,6 +133,8 @@ class RecordDataset(_AtomicFile, KedroTextDataset):
         Full name of the model's class.
     save_args : dict, optional
         Arguments of ``model_dump_json``.
+    optional : bool
+        Whether it loads as None before it was made.
     version, fs_args, metadata : optional
         As for every file of Kedro.
     """
@@ -145,6 +147,7 @@ class RecordDataset(_AtomicFile, KedroTextDataset):
         filepath: str,
         model: str,
         save_args: dict[str, Any] | None = None,
+        optional: bool = False,
         version: Version | None = None,
         fs_args: dict[str, Any] | None = None,
         metadata: dict[str, Any] | None = None,
@@ -152,9 +155,12 @@ class RecordDataset(_AtomicFile, KedroTextDataset):
         super().__init__(filepath=filepath, version=version, fs_args=fs_args, metadata=metadata)
         self._model: type[BaseModel] = load_obj(model)
         self._save_args = {"indent": 2, **(save_args or {})}
+        self._optional = optional
 
-    def load(self) -> BaseModel:
+    def load(self) -> BaseModel | None:
         """Read and validate the record; a repeated key is refused."""
+        if self._optional and not self._exists():
+            return None
         self._refuse_absent()
         content = self._read_once()
         try:

@@ -9,7 +9,8 @@ from dosvotos.database.connection import open_database
 from dosvotos.datasets.files import RecordDataset, local_path
 from dosvotos.files import write_file
 from dosvotos.live.production import ProductionModel, open_production
-from dosvotos.policy.bundle import Bundle, open_bundle, write_bundle
+from dosvotos.policy.bundle import write_bundle
+from dosvotos.policy.candidate import Candidate, line_files, open_candidate
 from dosvotos.policy.forward import ServedPolicy
 
 
@@ -21,6 +22,8 @@ class TrainedModel(NamedTuple):
     """Further files of the bundle; ``model.zip`` is SB3's own, and absent where SB3 trained nothing."""
     zip_name: str
     """Name under which SB3's zip also stands beside the bundles."""
+    earlier: tuple["TrainedModel", ...] = ()
+    """Of a line: the models of the folds before, in order."""
 
 
 class CandidatePointer(Record):
@@ -33,31 +36,31 @@ class CandidatePointer(Record):
 _POINTER = f"{CandidatePointer.__module__}.{CandidatePointer.__name__}"
 
 
-class CandidateModelDataset(AbstractDataset[TrainedModel, Bundle]):
-    """The newest trained model of an experiment: a bundle, a pointer to it and SB3's zip under its name.
+class _PointedAt(AbstractDataset[Any, Any]):
+    """One of the immutable folders below an experiment's models, and a pointer to it.
 
     Parameters
     ----------
     folder : str
     """
 
+    pointer_name: str
+
     def __init__(self, folder: str, metadata: dict[str, Any] | None = None) -> None:
         self._folder = local_path(folder)
-        self._pointer = RecordDataset(filepath=str(self._folder / "candidate.json"), model=_POINTER)
+        self._pointer = RecordDataset(filepath=str(self._folder / self.pointer_name), model=_POINTER)
         self.metadata = metadata
 
-    def load(self) -> Bundle:
-        """Open the bundle and check every byte."""
+    def load(self) -> Candidate | None:
+        """Open what is pointed at and check every byte of it; None before anything is."""
+        if not self._pointer.exists():
+            return None
         pointer = self._pointer.load()
         assert isinstance(pointer, CandidatePointer)
-        return open_bundle(self._folder / pointer.manifest_hash, pointer.manifest_hash)
+        return open_candidate(self._folder / pointer.manifest_hash, pointer.manifest_hash)
 
-    def save(self, data: TrainedModel) -> None:
-        """Write the bundle, then point at it."""
-        bundle = write_bundle(self._folder, data.policy, data.files)
-        if (sb3_zip := data.files.get("model.zip")) is not None:
-            write_file(self._folder / data.zip_name, sb3_zip)
-        pointer = CandidatePointer(manifest_hash=bundle.manifest_hash, model_hash=data.policy.model_hash)
+    def _point_at(self, candidate: Candidate) -> None:
+        pointer = CandidatePointer(manifest_hash=candidate.manifest_hash, model_hash=candidate.model_hash)
         self._pointer.save(pointer)
 
     def _describe(self) -> dict[str, Any]:
@@ -65,6 +68,31 @@ class CandidateModelDataset(AbstractDataset[TrainedModel, Bundle]):
 
     def _exists(self) -> bool:
         return bool(self._pointer.exists())
+
+
+class CandidateModelDataset(_PointedAt):
+    """The newest trained model of an experiment: bundle, pointer, and SB3's zip under its name."""
+
+    pointer_name = "candidate.json"
+
+    def save(self, data: TrainedModel) -> None:
+        """Write the bundle, of a line after those of its earlier folds, then point at it."""
+        earlier = tuple(write_bundle(self._folder, model.policy, model.files) for model in data.earlier)
+        of_line = line_files(earlier) if earlier else {}
+        bundle = write_bundle(self._folder, data.policy, {**data.files, **of_line})
+        if (sb3_zip := data.files.get("model.zip")) is not None:
+            write_file(self._folder / data.zip_name, sb3_zip)
+        self._point_at(bundle)
+
+
+class JudgedModelDataset(_PointedAt):
+    """What L4 judges: the trained model, or the sealed copy of an own strategy."""
+
+    pointer_name = "judged.json"
+
+    def save(self, data: Candidate) -> None:
+        """Point at it; its folder was written when it was made."""
+        self._point_at(data)
 
 
 class ProductionModelDataset(AbstractDataset[None, ProductionModel | None]):

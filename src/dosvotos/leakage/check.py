@@ -70,12 +70,13 @@ def check_leaks(
     if len(np.unique(session_dates(pd.DatetimeIndex(history.bars.index)))) < 3:
         raise DataError(f"leakcheck: needs at least 3 sessions of bars, found {len(history.bars)} bars")
     rng = np.random.default_rng(seed)
-    first_call = FirstCall(pipeline)
+    first_call = None if pipeline.forgets else FirstCall(pipeline)
     features = pipeline.compute(history)
     log = ProbeLog(pipeline, features.names, pd.DataFrame(features.values).std().fillna(0.0).to_numpy())
     input_probes.check_extra_rows(log, features)
     input_probes.check_repeatability(log, features, log.compute(history))
-    call_first_on_cut_history(log, first_call, history, features, np.random.default_rng(seed))
+    if first_call is not None:
+        call_first_on_cut_history(log, first_call, history, features, np.random.default_rng(seed))
     dataset = None if pipeline.dataset is None else pipeline.dataset(features.frame())
     split_ends = [] if dataset is None else [rows.index.max() for rows in dataset.rows.values()]
     runner = _ProbeRunner(log, history, features, variables, split_ends, rng)

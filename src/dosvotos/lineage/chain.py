@@ -23,10 +23,11 @@ from dosvotos.contracts.records import (
 )
 from dosvotos.errors import LineageError
 from dosvotos.hashing import combine, digest_frame
-from dosvotos.lineage.recompute import PipelineRecords
+from dosvotos.lineage.recompute import PipelineRecords, check_kind
 from dosvotos.market.normalization import NormStats
 from dosvotos.market.splits import splits_of
-from dosvotos.policy.bundle import Bundle
+from dosvotos.policy.candidate import Candidate, Line
+from dosvotos.policy.strategy import Strategy
 
 _LINKED = (
     "config_hash", "feature_order_hash", "reward_config_hash", "acquisition_hash", "norm_stats_hash",
@@ -97,14 +98,22 @@ def check_sessions(contract: ExperimentContract, record: DatasetRecord) -> None:
 
 
 def check_candidate(
-    dataset: DatasetRecord, training: TrainingRecord, candidate: Bundle, contract: ExperimentContract
+    dataset: DatasetRecord, training: TrainingRecord, candidate: Candidate, contract: ExperimentContract
 ) -> None:
-    """Refuse a model that was not trained under this contract on this dataset."""
+    """Refuse a candidate that is not this contract's, on this dataset."""
+    check_kind(contract, candidate)
     _same("training record: config_hash", contract.config_hash, training.config_hash)
     _same("training record: dataset_hash", dataset.dataset_hash, training.dataset_hash)
     _same(f"{candidate.folder}: manifest", training.manifest_hash, candidate.manifest_hash)
-    _same(f"{candidate.folder}: policy", training.model_hash, candidate.policy.model_hash)
-    _same(f"{candidate.folder}: norm_stats", dataset.norm_stats_hash, candidate.policy.norm_stats.digest)
+    _same(f"{candidate.folder}: policy", training.model_hash, candidate.model_hash)
+    if isinstance(candidate, Line):
+        _same("training record: folds", str(len(candidate.bundles)), str(len(training.folds)))
+        for fold, bundle in zip(training.folds, candidate.bundles, strict=True):
+            _same(f"{bundle.folder}: manifest", fold.manifest_hash, bundle.manifest_hash)
+            _same(f"{bundle.folder}: norm_stats", fold.norm_stats_hash, bundle.policy.norm_stats.digest)
+    elif not isinstance(candidate, Strategy):
+        found = candidate.policy.norm_stats.digest
+        _same(f"{candidate.folder}: norm_stats", dataset.norm_stats_hash, found)
 
 
 def chain_records(
@@ -152,7 +161,7 @@ def verify_records(
     contract: ExperimentContract,
     recorded: PipelineRecords,
     recomputed: PipelineRecords,
-    candidate: Bundle,
+    candidate: Candidate,
     split_files: Mapping[str, Mapping[str, str]],
 ) -> ChainRecord:
     """Compare what L2 to L4 recorded with the same made again, hash by hash and record by record.
@@ -162,21 +171,21 @@ def verify_records(
     contract : ExperimentContract
         As the database has it.
     recorded, recomputed : PipelineRecords
-    candidate : Bundle
+    candidate : Bundle, Line or Strategy
     split_files : mapping
         Hashes of the splits' files, as `split_file_hashes` gives them.
     """
     records = chain_records(contract, recorded.dataset, recorded.training, recorded.backtest, recorded.report)
     records["statistics of train"] = {"norm_stats_hash": recomputed.dataset.norm_stats_hash}
     records.update({name: dict(hashes) for name, hashes in split_files.items()})
-    hashes = contract_hashes(contract) | recomputed_hashes(recomputed) | bundle_hashes(candidate)
+    hashes = contract_hashes(contract) | recomputed_hashes(recomputed) | candidate_hashes(candidate)
     links = compare_links(records, hashes).links
     named = [{name: getattr(one, f) for f, name in RECORD_NAMES.items()} for one in (recorded, recomputed)]
     return ChainRecord(links=(*links, *record_links(*named)))
 
 
 def unbroken_chain(
-    contract: ExperimentContract, recomputed: PipelineRecords, candidate: Bundle
+    contract: ExperimentContract, recomputed: PipelineRecords, candidate: Candidate
 ) -> ChainRecord:
     """Give the chain of records that are what they would be if made again."""
     digests = {name: split.digest for name, split in recomputed.dataset.splits.items()}
@@ -215,11 +224,18 @@ def _of_files(digests: Mapping[str, str]) -> dict[str, dict[str, str]]:
     }
 
 
-def bundle_hashes(bundle: Bundle) -> dict[str, Recomputed]:
-    """Take the hashes of the model's files, by field."""
-    policy = bundle.policy
-    hashes = {"model_hash": policy.model_hash, "norm_stats_hash": policy.norm_stats.digest}
-    return _recomputed("the model bundle's", {"manifest_hash": bundle.manifest_hash, **hashes})
+def candidate_hashes(candidate: Candidate) -> dict[str, Recomputed]:
+    """Take the hashes of the candidate's files, by field.
+
+    The statistics of the dataset's train are those of one bundle; a line has others in each fold, which its
+    record names, and an own strategy has none.
+    """
+    hashes = {"manifest_hash": candidate.manifest_hash, "model_hash": candidate.model_hash}
+    if isinstance(candidate, Strategy):
+        return _recomputed("the strategy's sealed copy", hashes)
+    if not isinstance(candidate, Line):
+        hashes["norm_stats_hash"] = candidate.policy.norm_stats.digest
+    return _recomputed("the model bundle's", hashes)
 
 
 def _recomputed(source: str, hashes: Mapping[str, str]) -> dict[str, Recomputed]:

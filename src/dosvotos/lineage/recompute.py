@@ -6,7 +6,7 @@ recorded is compared with them.
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -14,13 +14,14 @@ import pandas as pd
 from dosvotos.backtest.production import ComparisonReport, ProductionBacktest, make_comparison
 from dosvotos.backtest.report import BacktestReport, account_report
 from dosvotos.backtest.run import run_backtest, run_linear_rival, trade
-from dosvotos.backtest.simulate import policy_targets
+from dosvotos.backtest.simulate import decider_of, policy_targets, rival_of
 from dosvotos.backtest.window import sample_of, seen_splits
 from dosvotos.contracts.experiment import ExperimentContract, reward_config
 from dosvotos.contracts.features import FEATURE_ORDER_HASH
 from dosvotos.contracts.records import (
     BacktestRecord,
     DatasetRecord,
+    FoldRecord,
     LinearFit,
     Record,
     SeedRecord,
@@ -29,14 +30,16 @@ from dosvotos.contracts.records import (
 )
 from dosvotos.database.history import history_hash
 from dosvotos.errors import LineageError
-from dosvotos.hashing import combine, short
+from dosvotos.hashing import combine, digest_frame, short
 from dosvotos.market.accounting import Tape
 from dosvotos.market.dataset import SPLITS, describe_split, feature_rows, point_in_time
 from dosvotos.market.features import MarketHistory
 from dosvotos.market.missing import missing_reasons
 from dosvotos.market.normalization import NormStats, fit_norm_stats
-from dosvotos.market.splits import splits_of
+from dosvotos.market.splits import Split, folds_of, splits_of
 from dosvotos.policy.bundle import Bundle
+from dosvotos.policy.candidate import Candidate, Line
+from dosvotos.policy.strategy import Strategy
 from dosvotos.promotion.gate_policy import GatePolicy
 
 
@@ -70,7 +73,7 @@ class PipelineRecords(Record):
 def recompute(
     contract: ExperimentContract,
     history: MarketHistory,
-    candidate: Bundle,
+    candidate: Candidate,
     recorded: RecordedTraining,
     production: Baseline | None,
     policy: GatePolicy,
@@ -83,7 +86,7 @@ def recompute(
         As the database has it.
     history : MarketHistory
         Stored rows as known at the contract's ``data_as_of``.
-    candidate : Bundle
+    candidate : Bundle, Line or Strategy
     recorded : RecordedTraining
     production : Baseline or None
     policy : GatePolicy
@@ -94,30 +97,31 @@ def recompute(
     LineageError
         If the bundle does not say how it was trained.
     """
-    dataset, test = remake_dataset(contract, history)
-    return recompute_later_layers(contract, dataset, test, candidate, recorded, production, policy)
+    dataset, rows = remake_dataset(contract, history)
+    return recompute_later_layers(contract, dataset, rows, candidate, recorded, production, policy)
 
 
 def remake_dataset(
     contract: ExperimentContract, history: MarketHistory
 ) -> tuple[DatasetRecord, pd.DataFrame]:
-    """Make a dataset's record and its rows of test again from stored rows."""
+    """Make a dataset's record again from stored rows, and all its rows: the splits' and those between."""
     rows, cut = feature_rows(history, contract.parameters), splits_of(contract.parameters)
     splits = {name: cut[name].select(rows) for name in SPLITS}
-    return make_dataset_record(contract, history, splits, fit_norm_stats(splits["train"])), splits["test"]
+    return make_dataset_record(contract, history, splits, fit_norm_stats(splits["train"])), rows
 
 
 def recompute_later_layers(
     contract: ExperimentContract,
     dataset: DatasetRecord,
-    test: pd.DataFrame,
-    candidate: Bundle,
+    rows: pd.DataFrame,
+    candidate: Candidate,
     recorded: RecordedTraining,
     production: Baseline | None,
     policy: GatePolicy,
 ) -> PipelineRecords:
     """Make the records of L3 and L4 again, from a dataset that `remake_dataset` made."""
-    training = make_training_record(contract, dataset, candidate, recorded)
+    test = splits_of(contract.parameters)["test"].select(rows)
+    training = make_candidate_record(contract, dataset, candidate, rows, recorded)
     report = make_report(contract, dataset, training, candidate, test, policy)
     baseline = backtest_baseline(contract, candidate, production, test)
     comparison = compare(contract, report, baseline, policy)
@@ -169,6 +173,99 @@ def make_dataset_record(
     )
 
 
+def make_candidate_record(
+    contract: ExperimentContract,
+    dataset: DatasetRecord,
+    candidate: Candidate,
+    rows: pd.DataFrame,
+    recorded: RecordedTraining,
+) -> TrainingRecord:
+    """Make the record of whatever is judged; `rows` are all of the dataset's, for folds and for val."""
+    if isinstance(candidate, Strategy):
+        val = splits_of(contract.parameters)["val"].select(rows)
+        return make_strategy_record(contract, dataset, candidate, val)
+    training = make_training_record(contract, dataset, candidate, recorded)
+    if not isinstance(candidate, Line):
+        return training
+    return training.model_copy(update={"folds": fold_records(contract, candidate, fold_rows(contract, rows))})
+
+
+def make_strategy_record(
+    contract: ExperimentContract, dataset: DatasetRecord, strategy: Strategy, val: pd.DataFrame
+) -> TrainingRecord:
+    """Record a strategy of one's own, of which nothing was trained; its return on val is for information."""
+    tape = Tape.from_rows(val)
+    account = trade(tape, strategy.targets(val), contract.parameters)
+    return TrainingRecord(
+        experiment_name=contract.experiment_name,
+        model_id=model_id_of(contract, strategy),
+        model_hash=strategy.model_hash,
+        model_path=str(strategy.folder),
+        manifest_hash=strategy.manifest_hash,
+        dataset_hash=dataset.dataset_hash,
+        config_hash=contract.config_hash,
+        reward_config_hash=contract.reward_config_hash,
+        curriculum_final_phase="none",
+        training_duration_seconds=0.0,
+        timesteps=0,
+        best_val_reward=float(account.equity[-1]) / contract.parameters.trading.initial_capital - 1,
+        best_reward=None,
+        engine="own",
+        seed=0,
+        seeds=(),
+        torch_threads=0,
+        blas_threads=None,
+        trained_by=contract.trained_by,
+        mlflow_run_id=None,
+        targets=strategy.reference,
+    )
+
+
+def fold_rows(contract: ExperimentContract, rows: pd.DataFrame) -> list[dict[str, pd.DataFrame]]:
+    """Cut train and val of each fold of a line from all of its dataset's rows."""
+    return [{n: splits[n].select(rows) for n in ("train", "val")} for splits in folds_of(contract.parameters)]
+
+
+def fold_records(
+    contract: ExperimentContract, line: Line, rows: Sequence[Mapping[str, pd.DataFrame]]
+) -> tuple[FoldRecord, ...]:
+    """Record each fold of a line, by its bundle and by the rows of its train and val.
+
+    Raises
+    ------
+    LineageError
+        If a bundle's statistics are not those of its fold's train, or there are not as many as folds.
+    """
+    splits, made = folds_of(contract.parameters), []
+    if len(splits) != len(line.bundles):
+        raise LineageError(f"{line.folder}: {len(line.bundles)} folds, the contract has {len(splits)}")
+    for number, (of_fold, bundle, parts) in enumerate(zip(splits, line.bundles, rows, strict=True), 1):
+        metrics, norm_stats = _training_metrics(bundle), fit_norm_stats(parts["train"])
+        if norm_stats.digest != bundle.policy.norm_stats.digest:
+            raise LineageError(
+                f"{bundle.folder}: its norm_stats are not those of fold {number}'s train; run the training "
+                "layer again"
+            )
+        made.append(
+            FoldRecord(
+                fold=number,
+                date_ranges={name: _period(split) for name, split in of_fold.items()},
+                dataset_hash=combine(digest_frame(parts[name]) for name in ("train", "val")),
+                norm_stats_hash=norm_stats.digest,
+                manifest_hash=bundle.manifest_hash,
+                model_hash=bundle.model_hash,
+                seed=metrics["seed"],
+                best_val_reward=metrics["best_val_reward"],
+            )
+        )
+    return tuple(made)
+
+
+def _period(split: Split) -> str:
+    days = split.sessions()
+    return f"{days[0]} to {days[-1]}"
+
+
 def make_training_record(
     contract: ExperimentContract, dataset: DatasetRecord, candidate: Bundle, recorded: RecordedTraining
 ) -> TrainingRecord:
@@ -201,10 +298,10 @@ def make_training_record(
     )
 
 
-def model_id_of(contract: ExperimentContract, candidate: Bundle, recorded: str | None = None) -> str:
+def model_id_of(contract: ExperimentContract, candidate: Candidate, recorded: str | None = None) -> str:
     """Name a model by experiment, day of its contract and bundle; older models are named by their weights."""
     prefix = f"{contract.experiment_name}_{contract.created_at:%Y%m%d}"
-    older = f"{prefix}_{short(candidate.policy.model_hash)}"
+    older = f"{prefix}_{short(candidate.model_hash)}"
     return older if recorded == older else f"{prefix}_{short(candidate.manifest_hash)}"
 
 
@@ -212,14 +309,15 @@ def make_report(
     contract: ExperimentContract,
     dataset: DatasetRecord,
     training: TrainingRecord,
-    candidate: Bundle,
+    candidate: Candidate,
     test: pd.DataFrame,
     policy: GatePolicy,
 ) -> BacktestReport:
-    """Run the served policy over the test window, beside strategies without skill and its linear rival."""
+    """Run the candidate over the test window, beside strategies without skill and its linear rival."""
     parameters, floors = contract.parameters, policy.evidence
-    window = splits_of(parameters)["test"]
-    result = run_backtest(candidate.policy, test, window.sessions(), parameters, floors.seed)
+    window, decider = splits_of(parameters)["test"], decider_of(candidate, parameters)
+    result = run_backtest(decider, test, window.sessions(), parameters, floors.seed)
+    rival = rival_of(candidate, parameters)
     return BacktestReport(
         **dict(result),
         model_id=training.model_id,
@@ -227,12 +325,12 @@ def make_report(
         experiment_name=contract.experiment_name,
         test_period=f"{window.first} to {window.last}",
         sample=sample_of(window.first, window.last, dataset.date_ranges),
-        linear_rival=run_linear_rival(candidate, result, test, parameters, floors.bootstrap),
+        linear_rival=run_linear_rival(rival, result, test, parameters, floors.bootstrap),
     )
 
 
 def backtest_baseline(
-    contract: ExperimentContract, candidate: Bundle, production: Baseline | None, test: pd.DataFrame
+    contract: ExperimentContract, candidate: Candidate, production: Baseline | None, test: pd.DataFrame
 ) -> ProductionBacktest:
     """Run the production model over the same bars with the same costs and financing.
 
@@ -241,7 +339,7 @@ def backtest_baseline(
     if production is None:
         return ProductionBacktest(status="not_applicable", model_id=None)
     window, model_id = splits_of(contract.parameters)["test"], production.model_id
-    if production.bundle.policy.model_hash == candidate.policy.model_hash:
+    if production.bundle.model_hash == candidate.model_hash:
         return ProductionBacktest(status="not_applicable", model_id=model_id)
     if seen_splits(window.first, window.last, production.date_ranges):
         return ProductionBacktest(status="not_comparable", model_id=model_id)
@@ -276,13 +374,32 @@ def make_backtest_record(
     )
 
 
-def check_bundle_config(contract: ExperimentContract, candidate: Bundle) -> None:
-    """Refuse a bundle whose own configuration is not the contract's.
+def check_kind(contract: ExperimentContract, candidate: Candidate) -> None:
+    """Refuse a candidate of another kind than its contract asks for: one model is no line, and no strategy.
 
     Raises
     ------
     LineageError
     """
+    parameters = contract.parameters
+    asked = "own strategy" if parameters.candidate else "line" if parameters.splits.is_line else "model"
+    kinds = {Strategy: "own strategy", Line: "line", Bundle: "model"}
+    if (found := kinds[type(candidate)]) != asked:
+        raise LineageError(
+            f"{candidate.folder}: is one {found}, but {contract.contract_id} version "
+            f"{contract.contract_version} is about one {asked}; run the layers before this one again"
+        )
+
+
+def check_bundle_config(contract: ExperimentContract, candidate: Candidate) -> None:
+    """Refuse a bundle, or a strategy's sealed copy, whose own configuration is not the contract's.
+
+    Raises
+    ------
+    LineageError
+        Also if the candidate is of another kind than its contract.
+    """
+    check_kind(contract, candidate)
     own = candidate.config, json.loads(_file(candidate, "reward_config.json"))
     if own != (contract.frozen_config, reward_config(contract.parameters)):
         raise LineageError(
@@ -309,7 +426,7 @@ def _training_metrics(candidate: Bundle) -> Any:
     return json.loads(_file(candidate, "training_metrics.json"))
 
 
-def _file(candidate: Bundle, name: str) -> bytes:
+def _file(candidate: Candidate, name: str) -> bytes:
     if (content := candidate.files.get(name)) is None:
         raise LineageError(f"{candidate.folder}: has no {name}; run the training layer again")
     return content

@@ -26,7 +26,8 @@ from dosvotos.lineage.recompute import (
     check_bundle_config,
     recompute,
 )
-from dosvotos.policy.bundle import Bundle, open_bundle
+from dosvotos.policy.bundle import open_bundle
+from dosvotos.policy.candidate import Candidate, open_candidate, require_bundle
 from dosvotos.promotion.agreement import (
     ExpectedRows,
     expected_rows,
@@ -85,10 +86,12 @@ def decide_verified(engine: Engine, proposal_id: int, vote: Vote, now: datetime)
 def verify_proposal(engine: Engine, proposal: Row[Any]) -> Verification:
     """Compute a stored proposal again and compare it with its dossier and the rows that repeat it.
 
+    No strategy of one's own is ever run here, whatever the rows say: a server must run no user's code.
+
     Raises
     ------
     BundleError, LineageError
-        If a file is missing or altered, so that there is nothing to judge by.
+        If a file is missing or altered, so that there is nothing to judge by, or there is no bundle at all.
     """
     expected = expected_rows(proposal)
     with reading(engine) as connection:
@@ -97,7 +100,7 @@ def verify_proposal(engine: Engine, proposal: Row[Any]) -> Verification:
     recorded = proposal_in(expected.dossier)
     contract = _registered_contract(engine, recorded.layers.contract)
     training = recorded.layers.training
-    candidate = open_bundle(Path(model.model_path), training.manifest_hash)
+    candidate = require_bundle(open_candidate(Path(model.model_path), training.manifest_hash))
     run = RecordedTraining(training.model_id, training.run)
     made, remade = _make_again(engine, contract, candidate, run, recorded.comparison.baseline_model_id)
     own = PipelineRecords(
@@ -189,7 +192,7 @@ def _registered_contract(engine: Engine, contract: ExperimentContract) -> Experi
 def _make_again(
     engine: Engine,
     contract: ExperimentContract,
-    candidate: Bundle,
+    candidate: Candidate,
     training: RecordedTraining,
     baseline_id: str | None,
 ) -> tuple[PipelineRecords, NewProposal]:
@@ -234,7 +237,7 @@ def _files_again(engine: Engine, row: Row[Any]) -> dict[str, bytes]:
         raise LineageError(f"proposal {row.id}: its contract is not in this database")
     with reading(engine) as connection:
         model = get_model(connection, row.model_id)
-    candidate = open_bundle(Path(model.model_path), row.lineage["manifest_hash"])
+    candidate = open_candidate(Path(model.model_path), row.lineage["manifest_hash"])
     training = RecordedTraining(row.model_id, row.run[FILE_NAMES[TrainingRecord]])
     _, remade = _make_again(engine, contract, candidate, training, row.lineage["baseline_model_id"])
     return dossier_files(with_run(records_of(remade), row.run), row.experiment_name)

@@ -70,8 +70,9 @@ def make_splits(
     dates : DateRangesParams
     test_end : date
     settings : SplitsParams
-        With ``mode: walk_forward`` the test range is cut into `folds` consecutive windows of equal length,
-        give or take a session. The fold's test is its window; its train and val lie as long before that
+        With ``mode: walk_forward`` and a `fold` the test range is cut into `folds` consecutive windows of
+        equal length, give or take a session; without one, as the whole line, the ranges stay as stated. The
+        fold's test is its window; its train and val lie as long before that
         window as the stated ones before the whole range, counted in sessions, and are as long; an expanding
         train begins where the stated one does.
 
@@ -99,9 +100,23 @@ def make_splits(
         "val": Split("val", dates.val.start, dates.val.end, calendar),
         "test": Split("test", dates.test.start, test_end, calendar),
     }
-    ranges = stated if settings.mode == "single" else _fold(stated, settings)
+    ranges = stated if settings.fold is None else _fold(stated, settings)
     embargoed = {name: _without_embargo(ranges[name], settings.embargo_sessions) for name in ("train", "val")}
     return {**embargoed, "test": _without_embargo(ranges["test"], 0)}
+
+
+def fold_parameters(parameters: Parameters) -> list[Parameters]:
+    """List the parameters of each fold of a line, in order, under which that fold is trained."""
+    splits = parameters.splits
+    folds = range(1, (splits.folds or 0) + 1)
+    return [
+        parameters.model_copy(update={"splits": splits.model_copy(update={"fold": fold})}) for fold in folds
+    ]
+
+
+def folds_of(parameters: Parameters) -> list[dict[str, Split]]:
+    """Make the splits of each fold of a line, whose tests follow one another over the line's test."""
+    return [splits_of(of_fold) for of_fold in fold_parameters(parameters)]
 
 
 def _fold(stated: dict[str, Split], settings: SplitsParams) -> dict[str, Split]:

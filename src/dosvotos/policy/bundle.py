@@ -56,13 +56,29 @@ class Bundle:
         BundleError
             If the bundle does not hold them.
         """
-        try:
-            config = yaml.load(self.files.get(CONFIG, b""), _YAML)
-        except yaml.YAMLError as error:
-            raise BundleError(f"{self.folder / CONFIG}: no YAML: {error}") from error
-        if not isinstance(config, dict) or not {"name", "instrument"} <= {*config.get("experiment", ())}:
-            raise BundleError(f"{self.folder / CONFIG}: holds no experiment's parameters")
-        return config
+        return parse_config(self.files.get(CONFIG, b""), self.folder)
+
+    @property
+    def model_hash(self) -> str:
+        """Of its policy."""
+        return self.policy.model_hash
+
+
+def parse_config(content: bytes, folder: Path) -> dict[str, Any]:
+    """Parse a ``config.yaml`` of a folder: the frozen parameters of a contract.
+
+    Raises
+    ------
+    BundleError
+        If it holds none.
+    """
+    try:
+        config = yaml.load(content, _YAML)
+    except yaml.YAMLError as error:
+        raise BundleError(f"{folder / CONFIG}: no YAML: {error}") from error
+    if not isinstance(config, dict) or not {"name", "instrument"} <= {*config.get("experiment", ())}:
+        raise BundleError(f"{folder / CONFIG}: holds no experiment's parameters")
+    return config
 
 
 def write_bundle(parent: Path, policy: ServedPolicy, other_files: dict[str, bytes]) -> Bundle:

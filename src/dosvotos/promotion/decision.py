@@ -31,6 +31,7 @@ from dosvotos.promotion.agreement import (
 from dosvotos.promotion.audit import append_audit_row
 from dosvotos.promotion.dossier import Dossier
 from dosvotos.promotion.gate_policy import current_policy
+from dosvotos.promotion.own_strategy import refuse_unserved
 from dosvotos.promotion.retracted import refuse_retracted_data
 from dosvotos.promotion.vote_rules import STATUS_AFTER, Decision, check_reason, closing_vote, earlier_votes
 from dosvotos.users import same_person
@@ -172,6 +173,7 @@ def _check_open(proposal: Row[Any], now: datetime) -> None:
 
 
 def _check_may_approve(proposal: Row[Any], model: Row[Any], production_id: str | None, vote: Vote) -> None:
+    refuse_unserved(proposal)
     if proposal.recommendation == "REJECT":
         raise DecisionError(
             f"proposal {proposal.id}: L4 recommends REJECT, which is a veto: {proposal.reason}"

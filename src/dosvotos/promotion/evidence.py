@@ -137,8 +137,8 @@ def make_evidence(
     tolerated = min(data.max_uncovered_sessions, floors.max_uncovered_sessions)
     uncovered = _missing_coverage(layers.dataset.splits["test"], tolerated)
     window = (*_missing_calendar(contract), *_missing_first_sight(returns, own))
-    rivals = (*naive, *linear)
-    missing = (*luck.not_excluded, *luck.for_a_person, *window, *rivals, *too_few, *uncovered)
+    others = (*_missing_leak_check(contract), *naive, *linear)
+    missing = (*luck.not_excluded, *luck.for_a_person, *window, *others, *too_few, *uncovered)
     return Evidence(
         policy=policy.version,
         prior_trials=asked.prior_trials,
@@ -206,7 +206,7 @@ def _missing_calendar(contract: ExperimentContract) -> tuple[Reason, ...]:
     elif contract.window_status != "calendar":
         found += _chosen(contract.window_status, contract.window_facts)
     splits = contract.parameters.splits
-    if splits.mode == "walk_forward":
+    if splits.fold is not None:
         found.append(Reason(code="one_fold", figures={"fold": splits.fold, "folds": splits.folds}))
     return tuple(found)
 
@@ -231,6 +231,12 @@ def _missing_first_sight(returns: pd.Series, own: LookRow) -> tuple[Reason, ...]
     both = pd.concat([returns, pd.Series(own.daily_returns, dtype=float)], axis=1)
     changed = int((~np.isclose(both[0], both[1], rtol=1e-9, atol=1e-12)).sum())  # a day of one alone too
     return (Reason(code="seen_before", figures={"count": changed}),) if changed else ()
+
+
+def _missing_leak_check(contract: ExperimentContract) -> tuple[Reason, ...]:
+    """Say that targets come from a file, which no leak check can ask again; empty if they do not."""
+    own = contract.parameters.candidate
+    return (Reason(code="unchecked_targets", figures={"file": own.targets}),) if own and own.is_file else ()
 
 
 def _missing_naive(report: BacktestReport) -> tuple[Reason, ...]:
@@ -282,4 +288,6 @@ def _positive(seeds: Sequence[SeedRecord]) -> int:
 
 
 def _seeds_in_words(seeds: Sequence[SeedRecord]) -> str:
+    if not seeds:
+        return "nothing trained"
     return "one seed" if len(seeds) == 1 else f"{_positive(seeds)} of {len(seeds)} seeds positive on val"

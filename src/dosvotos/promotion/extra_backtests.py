@@ -10,6 +10,7 @@ from sqlalchemy import Engine, Row
 
 from dosvotos.backtest.report import ExtraBacktestReport
 from dosvotos.backtest.run import run_backtest, run_linear_rival
+from dosvotos.backtest.simulate import rival_of
 from dosvotos.backtest.window import sample_of, touches_unseen
 from dosvotos.contracts.experiment import ExperimentContract
 from dosvotos.database.connection import reading
@@ -27,6 +28,7 @@ from dosvotos.market.splits import Split
 from dosvotos.policy.bundle import open_bundle
 from dosvotos.promotion.dossier import to_json_bytes
 from dosvotos.promotion.gate_policy import GatePolicies
+from dosvotos.promotion.own_strategy import refuse_extra_backtest
 from dosvotos.sealed import write_sealed
 
 
@@ -51,7 +53,7 @@ def request_backtest(
     UnknownProposalError, DecisionConflictError
         If there is no such proposal, or it can no longer be voted on.
     RequestError
-        If the period has no session, or its bars are not stored.
+        If the period has no session, its bars are not stored, or the candidate is an own strategy.
     """
     with reading(engine) as connection:
         proposal = get_proposal(connection, proposal_id)
@@ -61,6 +63,7 @@ def request_backtest(
             f"proposal {proposal_id} is {state_of(proposal, now)}: extra backtests are for proposals that "
             "can still be voted on"
         )
+    refuse_extra_backtest(proposal)
     _check_period(engine, proposal, _contract_of(engine, proposal), first, last, now)
     return add_request(
         engine,
@@ -116,7 +119,9 @@ def run_request(engine: Engine, request: Row[Any], now: datetime) -> ExtraBackte
         experiment_name=proposal.experiment_name,
         test_period=f"{split.first} to {split.last}",
         sample=request.sample,
-        linear_rival=run_linear_rival(bundle, result, rows, parameters, floors.bootstrap),
+        linear_rival=run_linear_rival(
+            rival_of(bundle, parameters), result, rows, parameters, floors.bootstrap
+        ),
         data_as_of=request.requested_at.isoformat(),
         test_dataset_hash=digest_frame(rows),
     )

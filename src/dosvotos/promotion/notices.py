@@ -7,6 +7,7 @@ from sqlalchemy import Connection, Row
 
 from dosvotos.database.registry import get_model
 from dosvotos.promotion.older_traces import older_traces
+from dosvotos.promotion.own_strategy import kind_notices, own_targets
 from dosvotos.promotion.reasons import Reason
 from dosvotos.promotion.retracted import retracted_reasons
 from dosvotos.promotion.vote_rules import EarlierVote, closing_vote, earlier_votes, rejected_before
@@ -21,17 +22,30 @@ def votes_on(connection: Connection, proposal: Row[Any]) -> tuple[EarlierVote, .
 def notices_of(connection: Connection, proposal: Row[Any], root: Path = Path()) -> tuple[Reason, ...]:
     """Give what a reader must know besides the first vote.
 
-    That a person rejected this model on another proposal, that data behind it were retracted since, and that
-    work older than the trial ledger lies beside it.
+    What kind of candidate it is about, that a person rejected this model on another proposal, that data
+    behind it were retracted since, and that work older than the trial ledger lies beside it.
     """
     return (
-        *bars_to_approval(connection, proposal),
+        *notices_on_card(connection, proposal),
         *(traces.reason for traces in older_traces(connection, root)),
     )
 
 
+def notices_on_card(connection: Connection, proposal: Row[Any]) -> tuple[Reason, ...]:
+    """Give what a list of proposals says of each: what it is about, and what bars its approval."""
+    return (*kind_notices(proposal), *_bars_of_votes(connection, proposal))
+
+
 def bars_to_approval(connection: Connection, proposal: Row[Any]) -> tuple[Reason, ...]:
-    """Give what bars an approval besides L4's veto: a REJECT of the model elsewhere, and retracted data."""
+    """Give what bars an approval besides L4's veto.
+
+    That nothing could be served, a REJECT of the model elsewhere, and retracted data.
+    """
+    own = kind_notices(proposal) if own_targets(proposal) else ()
+    return (*own, *_bars_of_votes(connection, proposal))
+
+
+def _bars_of_votes(connection: Connection, proposal: Row[Any]) -> tuple[Reason, ...]:
     closing = closing_vote(votes_on(connection, proposal))
     closed = (rejected_before(closing),) if closing and closing.proposal_id != proposal.id else ()
     return (*closed, *retracted_reasons(connection, proposal))

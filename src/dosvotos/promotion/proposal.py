@@ -1,9 +1,9 @@
 """The first vote: criteria, improvement and evidence become one recommendation, for a person to confirm."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 from sqlalchemy import Row
 
 from dosvotos.backtest.metrics import Metrics
@@ -56,6 +56,10 @@ class ProposalLineage(Record):
     baseline_model_id: str | None
     """The production model then."""
     mlflow_run_id: str | None
+    targets: Annotated[str | None, Field(exclude_if=lambda own: own is None)] = None
+    """Of an own strategy, which cannot be served: its ``candidate.targets``."""
+    folds: Annotated[int | None, Field(exclude_if=lambda folds: folds is None)] = None
+    """Of a walk-forward line: how many. The proposal is about the method, the candidate the last fold's."""
     planted_edge: float | None
     """Of a sample market that has one."""
     oracle_sharpe: float | None
@@ -143,6 +147,12 @@ def _not_luck(evidence: Evidence) -> Reason:
     return Reason(code="passes_luck", figures={**figures, "traded": evidence.sessions_traded})
 
 
+def served_statistics(layers: LayerRecords) -> str:
+    """Give the hash of the statistics that the candidate normalises with: of a line, the last fold's."""
+    folds = layers.training.folds
+    return folds[-1].norm_stats_hash if folds else layers.dataset.norm_stats_hash
+
+
 def lineage_of(layers: LayerRecords, report: BacktestReport) -> ProposalLineage:
     """Gather what the layers' records say a proposal rests on."""
     contract, dataset, training, backtest = layers.contract, layers.dataset, layers.training, layers.backtest
@@ -152,7 +162,7 @@ def lineage_of(layers: LayerRecords, report: BacktestReport) -> ProposalLineage:
         dataset_hash=dataset.dataset_hash,
         config_hash=contract.config_hash,
         feature_order_hash=dataset.feature_order_hash,
-        norm_stats_hash=dataset.norm_stats_hash,
+        norm_stats_hash=served_statistics(layers),
         model_hash=training.model_hash,
         manifest_hash=training.manifest_hash,
         reward_config_hash=contract.reward_config_hash,
@@ -161,6 +171,8 @@ def lineage_of(layers: LayerRecords, report: BacktestReport) -> ProposalLineage:
         test_period=backtest.test_period,
         baseline_model_id=backtest.baseline_model_id,
         mlflow_run_id=training.mlflow_run_id,
+        targets=training.targets,
+        folds=len(training.folds) or None,
         planted_edge=edge if dataset.point_in_time == "simulated" and edge > 0 else None,
         oracle_sharpe=report.oracle_sharpe,
     )

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, Row
 
 from dosvotos.backtest.production import ComparisonReport
 from dosvotos.backtest.report import BacktestReport
-from dosvotos.contracts.records import LayerRecords
+from dosvotos.contracts.records import DatasetRecord, LayerRecords, TrainingRecord
 from dosvotos.database.connection import reading, writing
 from dosvotos.database.registry import (
     add_model,
@@ -34,7 +34,7 @@ from dosvotos.promotion.dossier import (
     with_run,
     write_dossier,
 )
-from dosvotos.promotion.proposal import PromotionProposal
+from dosvotos.promotion.proposal import PromotionProposal, served_statistics
 from dosvotos.promotion.vote_rules import closing_vote, earlier_votes
 from dosvotos.sealed import seal
 
@@ -86,15 +86,20 @@ def model_columns(new: NewProposal, instrument: str) -> dict[str, Any]:
         "model_path": training.model_path,
         "model_hash": training.model_hash,
         "manifest_hash": training.manifest_hash,
-        "norm_stats_path": f"{training.model_path}/norm_stats.json",
-        "norm_stats_hash": dataset.norm_stats_hash,
+        "norm_stats_path": "none" if training.targets else f"{training.model_path}/norm_stats.json",
+        "norm_stats_hash": served_statistics(new.layers),
         "config_hash": training.config_hash,
         "feature_order_hash": dataset.feature_order_hash,
         "dataset_hash": training.dataset_hash,
         "trained_by": training.trained_by,
         "metrics": proposal.metrics.model_dump(mode="json"),
-        "lineage": {**proposal.lineage.model_dump(mode="json"), "date_ranges": dataset.date_ranges},
+        "lineage": {**proposal.lineage.model_dump(mode="json"), "date_ranges": _ranges_of(training, dataset)},
     }
+
+
+def _ranges_of(training: TrainingRecord, dataset: DatasetRecord) -> dict[str, str]:
+    """Give the dates that the candidate was trained and chosen on: of a line, the last fold's."""
+    return training.folds[-1].date_ranges if training.folds else dataset.date_ranges
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """The A/B table as a page for people."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from markupsafe import escape
@@ -24,7 +24,9 @@ class _Chart(NamedTuple):
     table: Table
 
 
-def render_comparison(comparison: Comparison, looks: int, evidence: Mapping[str, Evidence | None]) -> str:
+def render_comparison(
+    comparison: Comparison, looks: int, evidence: Mapping[str, Evidence | None], notes: Sequence[str] = ()
+) -> str:
     """Draw the comparison.
 
     Parameters
@@ -34,6 +36,8 @@ def render_comparison(comparison: Comparison, looks: int, evidence: Mapping[str,
         Distinct models the ledger knows to have seen these sessions.
     evidence : mapping of Evidence
         Of each model's proposal, by experiment; None where an older version wrote it.
+    notes : sequence of str
+        Which of the candidates are no single trained model.
     """
     names = comparison.experiments
     contracts = [(c.parameter, *(str(c.values[name]) for name in names)) for c in comparison.contracts]
@@ -42,6 +46,7 @@ def render_comparison(comparison: Comparison, looks: int, evidence: Mapping[str,
         "comparison",
         comparison=comparison,
         looks=looks,
+        notes=notes,
         metrics=rows_table(_metric_cells(comparison), ["metric", *names], right=names),
         pairs=rows_table(pair_rows(comparison), chance, right=chance[1:]),
         evidence=rows_table(evidence_table(evidence), ["its own window, all of it", *names]),

@@ -55,6 +55,7 @@ def render_training(contract: ExperimentContract, record: TrainingRecord, curves
         val_return=_over_time(shown, record.seed, "val_return", ".0%"),
         val_exposure=_over_time(shown, record.seed, "val_exposure", ".0%"),
         val_trades=_over_time(shown, record.seed, "val_trades", ",d"),
+        folds=_folds(record),
         seeds=_seeds(record, shown),
         rewards=_rewards(shown[record.seed]),
         losses={name: _loss(shown, record.seed, name) for name in LOSSES},
@@ -133,6 +134,21 @@ def _seeds(record: TrainingRecord, curves: Curves) -> Table:
         })  # fmt: skip
     forms = {"seed": Form(0), "best net return on val": _RETURN, "exposure": _SHARE}
     return table(rows, forms | {"best episode reward": RATIO, "seconds": Form(1)})
+
+
+def _folds(record: TrainingRecord) -> Table:
+    rows = [
+        {
+            "fold": fold.fold,
+            "train": fold.date_ranges["train"],
+            "val": fold.date_ranges["val"],
+            "seed": fold.seed,
+            "net return on val": fold.best_val_reward,
+            "model hash": short(fold.model_hash),
+        }
+        for fold in record.folds
+    ]
+    return table(rows, {"fold": Form(0), "seed": Form(0), "net return on val": _RETURN})
 
 
 def _rewards(curve: Sequence[Validation]) -> Any:

@@ -2,33 +2,89 @@
 
 import logging
 from datetime import datetime
+from pathlib import Path
 
 import pandas as pd
 
 from dosvotos.backtest.production import ComparisonReport, ProductionBacktest
 from dosvotos.backtest.report import BacktestReport
 from dosvotos.backtest.window import refuse_in_sample
-from dosvotos.contracts.experiment import ExperimentContract, check_unchanged
+from dosvotos.contracts.experiment import ExperimentContract, check_draft, check_unchanged
 from dosvotos.contracts.parameters import Parameters
 from dosvotos.contracts.records import BacktestRecord, DatasetRecord, TrainingRecord
 from dosvotos.database.contracts import ContractRegistry
 from dosvotos.database.ledger import Look, TrialLedger, look_of
-from dosvotos.lineage.chain import check_candidate, check_contract, check_dataset, check_split
-from dosvotos.lineage.recompute import backtest_baseline, compare, make_backtest_record, make_report
+from dosvotos.database.market_data import BarTable
+from dosvotos.errors import LineageError
+from dosvotos.lineage.chain import check_candidate, check_contract, check_dataset, check_sessions, check_split
+from dosvotos.lineage.recompute import (
+    backtest_baseline,
+    compare,
+    make_backtest_record,
+    make_report,
+    make_strategy_record,
+)
 from dosvotos.lineage.vote import baseline_of
 from dosvotos.live.production import ProductionModel
 from dosvotos.market.calendar import session_dates
-from dosvotos.policy.bundle import Bundle
+from dosvotos.market.normalization import NormStats
+from dosvotos.policy.candidate import Candidate
+from dosvotos.policy.strategy import read_strategy
+from dosvotos.policy.strategy_leaks import check_strategy
 from dosvotos.promotion.gate_policy import GatePolicies
+from dosvotos.users import current_user
 
 logger = logging.getLogger(__name__)
+_NOTHING_TRAINED = (
+    "no model of {name} was trained yet; run 'kedro run --pipelines training' first, or state "
+    "candidate.targets to judge a strategy of your own"
+)
+
+
+def enter_candidate(  # noqa: PLR0913, PLR0917
+    contract: ExperimentContract,
+    dataset: DatasetRecord,
+    training: TrainingRecord | None,
+    trained: Candidate | None,
+    bars: pd.DataFrame,
+    macro: pd.DataFrame,
+    val: pd.DataFrame,
+    folder: Path,
+    contracts: ContractRegistry,
+    bar_table: BarTable,
+    ledger: TrialLedger,
+    parameters: Parameters,
+    clock: datetime,
+) -> tuple[Candidate, TrainingRecord]:
+    """Enter the candidate: what L3 trained, or a strategy of one's own that passes the leak check.
+
+    An own strategy's contract is frozen here; its test is not touched.
+    """
+    if contract.parameters.candidate is None:
+        if training is None or trained is None:
+            raise LineageError(_NOTHING_TRAINED.format(name=contract.experiment_name))
+        return trained, training
+    check_sessions(contract, dataset)
+    check_split(dataset, "val", val)
+    strategy = read_strategy(folder, contract)
+    if not contract.parameters.candidate.is_file:
+        report = check_strategy(strategy, contract.parameters, bars, macro)
+        logger.info(
+            "L4 %s: nothing saw the future in %s probes", strategy.reference, sum(report.probes.values())
+        )
+    if contracts.registered(contract) is None:
+        check_draft(contract, contracts.draft(parameters, bar_table, ledger, current_user(), clock))
+        contracts.store(contract)
+    strategy.seal()
+    return strategy, make_strategy_record(contract, dataset, strategy, val)
 
 
 def open_test(  # noqa: PLR0913, PLR0917
     contract: ExperimentContract,
     dataset: DatasetRecord,
     training: TrainingRecord,
-    candidate: Bundle,
+    candidate: Candidate,
+    norm_stats: NormStats,
     test: pd.DataFrame,
     ledger: TrialLedger,
     contracts: ContractRegistry,
@@ -38,7 +94,7 @@ def open_test(  # noqa: PLR0913, PLR0917
     """Verify the chain up to here and write the look into the ledger; only then hand test on."""
     check_contract(contract, contracts.registered(contract))
     check_unchanged(contract, parameters)
-    check_dataset(contract, dataset, candidate.policy.norm_stats)
+    check_dataset(contract, dataset, norm_stats)
     check_candidate(dataset, training, candidate, contract)
     check_split(dataset, "test", test)
     days = session_dates(pd.DatetimeIndex(test.index))
@@ -51,12 +107,12 @@ def backtest_candidate(
     contract: ExperimentContract,
     dataset: DatasetRecord,
     training: TrainingRecord,
-    candidate: Bundle,
+    candidate: Candidate,
     test: pd.DataFrame,
     ledger: TrialLedger,
     policies: GatePolicies,
 ) -> BacktestReport:
-    """Run the served policy over the opened test window, beside strategies without skill."""
+    """Run the candidate over the opened test window, beside strategies without skill."""
     ledger.require(look_of(contract, training.model_hash))
     check_split(dataset, "test", test)
     return make_report(contract, dataset, training, candidate, test, policies.current())
@@ -65,7 +121,7 @@ def backtest_candidate(
 def backtest_production(
     contract: ExperimentContract,
     dataset: DatasetRecord,
-    candidate: Bundle,
+    candidate: Candidate,
     production: ProductionModel | None,
     test: pd.DataFrame,
 ) -> ProductionBacktest:

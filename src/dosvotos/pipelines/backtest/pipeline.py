@@ -5,17 +5,37 @@ from kedro.pipeline import Pipeline
 from dosvotos.pipelines.backtest import nodes
 from dosvotos.pipelines.named import named_node
 
-_RECORDS = ("experiment_contract", "dataset_record", "training_record")
+_RECORDS = ("experiment_contract", "dataset_record", "judged_record")
 
 
 def create_pipeline() -> Pipeline:
-    """L4, first half: the look is written down, then test is opened, run and compared."""
+    """L4, first half: candidate entered, look written down; then test is opened, run and compared."""
     layer = [
+        named_node(
+            nodes.enter_candidate,
+            [
+                "experiment_contract",
+                "dataset_record",
+                "training_record",
+                "candidate_model",
+                "session_bars",
+                "known_macro",
+                "val",
+                "models_folder",
+                "experiment_contracts",
+                "usdcop_m5_ohlcv",
+                "trial_ledger",
+                "experiment_parameters",
+                "clock",
+            ],
+            ["judged_model", "judged_record"],
+        ),
         named_node(
             nodes.open_test,
             [
                 *_RECORDS,
-                "candidate_model",
+                "judged_model",
+                "norm_stats",
                 "test",
                 "trial_ledger",
                 "experiment_contracts",
@@ -26,12 +46,12 @@ def create_pipeline() -> Pipeline:
         ),
         named_node(
             nodes.backtest_candidate,
-            [*_RECORDS, "candidate_model", "opened_test", "trial_ledger", "gate_policies"],
+            [*_RECORDS, "judged_model", "opened_test", "trial_ledger", "gate_policies"],
             "backtest_results",
         ),
         named_node(
             nodes.backtest_production,
-            ["experiment_contract", "dataset_record", "candidate_model", "production_model", "opened_test"],
+            ["experiment_contract", "dataset_record", "judged_model", "production_model", "opened_test"],
             "production_backtest",
         ),
         named_node(

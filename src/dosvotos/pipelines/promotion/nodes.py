@@ -31,8 +31,9 @@ from dosvotos.lineage.recompute import (
 )
 from dosvotos.lineage.vote import baseline_of, restore_dossiers
 from dosvotos.live.production import ProductionModel
+from dosvotos.market.splits import splits_of
 from dosvotos.pipelines.promotion.summary import print_proposal
-from dosvotos.policy.bundle import Bundle
+from dosvotos.policy.candidate import Candidate
 from dosvotos.promotion.evidence import Evidence, make_evidence
 from dosvotos.promotion.gate_policy import GatePolicies, current_policy
 from dosvotos.promotion.luck import questions_of
@@ -47,8 +48,12 @@ logger = logging.getLogger(__name__)
 def recompute_dataset(
     contract: ExperimentContract, contracts: ContractRegistry, bar_table: BarTable, macro_tables: MacroTables
 ) -> tuple[DatasetRecord, pd.DataFrame]:
-    """Make L2's record and its rows of test again, from the stored rows."""
-    check_contract(contract, contracts.registered(contract))
+    """Make L2's record and its rows again, from the stored ones.
+
+    The contract of an own strategy, which the backtest freezes, is checked by the node after this one.
+    """
+    if contract.parameters.candidate is None:
+        check_contract(contract, contracts.registered(contract))
     history = stored_history(
         contract.parameters, bar_table, macro_tables, contract.data_as_of, contract.test_end
     )
@@ -59,9 +64,9 @@ def recompute_records(
     contract: ExperimentContract,
     contracts: ContractRegistry,
     dataset: DatasetRecord,
-    test: pd.DataFrame,
+    rows: pd.DataFrame,
     training: TrainingRecord,
-    candidate: Bundle,
+    candidate: Candidate,
     production: ProductionModel | None,
     ledger: TrialLedger,
 ) -> PipelineRecords:
@@ -71,12 +76,13 @@ def recompute_records(
     """
     check_contract(contract, contracts.registered(contract))
     check_bundle_config(contract, candidate)
-    ledger.require(look_of(contract, candidate.policy.model_hash))
-    check_split(dataset, "test", test)
+    ledger.require(look_of(contract, candidate.model_hash))
+    for name, split in splits_of(contract.parameters).items():
+        check_split(dataset, name, split.select(rows))
     baseline = baseline_of(production.row if production else None)
     recorded = RecordedTraining(training.model_id, training.run)
     policy = GatePolicies(ledger.engine).current()
-    return recompute_later_layers(contract, dataset, test, candidate, recorded, baseline, policy)
+    return recompute_later_layers(contract, dataset, rows, candidate, recorded, baseline, policy)
 
 
 def collect_records(
@@ -100,7 +106,7 @@ def verify_chain(
     contract: ExperimentContract,
     recorded: PipelineRecords,
     recomputed: PipelineRecords,
-    candidate: Bundle,
+    candidate: Candidate,
     split_files: dict[str, dict[str, str]],
 ) -> tuple[ChainRecord, LayerRecords]:
     """Compare every record from L2 to here with the same made again; from here on the latter count."""

@@ -14,6 +14,7 @@ from dosvotos.console import open_console, plain_table
 from dosvotos.hashing import short
 from dosvotos.promotion.evidence import Evidence
 from dosvotos.promotion.luck import Questions
+from dosvotos.promotion.own_strategy import own_targets
 from dosvotos.promotion.proposal import ProposalLineage, stored_criteria, stored_evidence
 from dosvotos.promotion.reasons import Reason, sentence
 from dosvotos.reports.criteria import criteria_rows
@@ -129,6 +130,8 @@ def _next_step(proposal: Row[Any]) -> str:
         return "kedro run --pipelines inference"
     if proposal.status != "PENDING_APPROVAL":
         return "make app shows the decision"
+    if own_targets(proposal):
+        return "make app shows it; it cannot be served, so a person can only reject it"
     if proposal.recommendation == "REJECT":
         return "make app shows why; change the experiment under a new version"
     return "make app, where a person gives the second vote"

@@ -10,18 +10,21 @@ import yaml
 
 from dosvotos.contracts.experiment import ExperimentContract, check_draft, check_unchanged, reward_config
 from dosvotos.contracts.parameters import Parameters
-from dosvotos.contracts.records import DatasetRecord, SeedRecord, TrainingRecord
+from dosvotos.contracts.records import DatasetRecord, FoldRecord, SeedRecord, TrainingRecord
 from dosvotos.database.contracts import ContractRegistry
-from dosvotos.database.ledger import TrialLedger
+from dosvotos.database.ledger import TrialLedger, line_look
 from dosvotos.database.market_data import BarTable
 from dosvotos.datasets.models import TrainedModel
 from dosvotos.hashing import short
 from dosvotos.jsonfile import write_json
 from dosvotos.lineage.chain import check_contract, check_dataset, check_sessions, check_split
-from dosvotos.market.normalization import NormStats
+from dosvotos.lineage.recompute import fold_records, fold_rows
+from dosvotos.market.normalization import NormStats, fit_norm_stats
+from dosvotos.market.splits import fold_parameters, splits_of
 from dosvotos.mlflow_process import active_run_id
 from dosvotos.pipelines.training.progress import training_progress
 from dosvotos.policy.bundle import LINEAR_RIVAL, Bundle, tensor_bytes
+from dosvotos.policy.candidate import Line
 from dosvotos.training.linear import FittedRival, fit_linear_rival, train_linear
 from dosvotos.training.results import TrainingMetrics, TrainingResult, summarize_returns, training_metrics
 from dosvotos.training.seeds import available_cores, select_candidate, train_seeds
@@ -40,13 +43,23 @@ def verify_dataset(
     train: pd.DataFrame,
     val: pd.DataFrame,
     norm_stats: NormStats,
+    features: pd.DataFrame,
 ) -> pd.DataFrame:
-    """Let only the contract's own, unaltered dataset through: train and val, by ``split`` in the index."""
+    """Let only the contract's own, unaltered dataset through: train and val, by ``split`` in the index.
+
+    Of a line these are each fold's, as ``2/train``; from the second fold on they hold sessions of its test.
+    """
     check_sessions(contract, dataset)
     check_dataset(contract, dataset, norm_stats)
     check_split(dataset, "train", train)
     check_split(dataset, "val", val)
-    return pd.concat({"train": train, "val": val}, names=["split"])
+    parts = {"train": train, "val": val}
+    if contract.parameters.splits.is_line:
+        for name, split in splits_of(contract.parameters).items():
+            check_split(dataset, name, split.select(features))
+        folds = enumerate(fold_rows(contract, features), 1)
+        parts = {f"{fold}/{name}": part for fold, rows in folds for name, part in rows.items()}
+    return pd.concat(parts, names=["split"])
 
 
 def register_contract(
@@ -78,17 +91,48 @@ def train_policy(
     norm_stats: NormStats,
     checkpoints: Path,
     contracts: ContractRegistry,
+    ledger: TrialLedger,
+    clock: datetime,
 ) -> tuple[TrainedModel, TrainingMetrics]:
     """Train every seed of the contract; the best policy on val is the candidate. Beside it the linear rival.
 
-    The splits are checked against the record again: a run may begin here, on what an earlier one verified.
+    The splits are checked against the record again: a run may begin here, on what an earlier one verified. A
+    line is trained fold by fold, after its one look is written: later folds train on earlier ones' test.
     """
     check_contract(contract, contracts.registered(contract))
-    train, val = (pd.DataFrame(splits.loc[name]) for name in ("train", "val"))
     check_dataset(contract, dataset, norm_stats)
+    parameters = contract.parameters
+    if parameters.splits.is_line:
+        ledger.record(line_look(contract), contract.experiment_name, clock)
+        return _train_line(contract, splits, checkpoints)
+    train, val = (pd.DataFrame(splits.loc[name]) for name in ("train", "val"))
     check_split(dataset, "train", train)
     check_split(dataset, "val", val)
-    parameters = contract.parameters
+    return _train(contract, parameters, train, val, norm_stats, checkpoints)
+
+
+def _train_line(
+    contract: ExperimentContract, splits: pd.DataFrame, checkpoints: Path
+) -> tuple[TrainedModel, TrainingMetrics]:
+    """Train each fold; the last one's model, with the others behind it, and its metrics."""
+    trained: list[TrainedModel] = []
+    for fold, parameters in enumerate(fold_parameters(contract.parameters), 1):
+        train, val = (pd.DataFrame(splits.loc[f"{fold}/{name}"]) for name in ("train", "val"))
+        logger.info("L3 fold %s of %s", fold, parameters.splits.folds)
+        folder = checkpoints / f"fold-{fold}"
+        model, metrics = _train(contract, parameters, train, val, fit_norm_stats(train), folder)
+        trained.append(model)
+    return trained[-1]._replace(earlier=tuple(trained[:-1])), metrics
+
+
+def _train(
+    contract: ExperimentContract,
+    parameters: Parameters,
+    train: pd.DataFrame,
+    val: pd.DataFrame,
+    norm_stats: NormStats,
+    checkpoints: Path,
+) -> tuple[TrainedModel, TrainingMetrics]:
     rival = fit_linear_rival(parameters, train, val, norm_stats) if contract.has_linear_rival else None
     if parameters.training.engine == "linear":
         results = [train_linear(parameters, train, val, norm_stats)]
@@ -119,9 +163,13 @@ def bundle_files(
 
 
 def seal_training(
-    contract: ExperimentContract, dataset: DatasetRecord, candidate: Bundle, metrics: TrainingMetrics
+    contract: ExperimentContract,
+    dataset: DatasetRecord,
+    candidate: Bundle,
+    metrics: TrainingMetrics,
+    splits: pd.DataFrame,
 ) -> TrainingRecord:
-    """Record the candidate, every seed, and what they were made from."""
+    """Record the candidate, every seed, of a line every fold, and what they were made from."""
     model_hash = candidate.policy.model_hash
     seeds = tuple(SeedRecord(**seed.model_dump(exclude={"curve"})) for seed in metrics.seeds)
     record = TrainingRecord(
@@ -140,9 +188,18 @@ def seal_training(
         linear_rival=metrics.linear_rival,
         trained_by=contract.trained_by,
         mlflow_run_id=active_run_id(),
+        folds=_folds(contract, candidate, splits),
     )
     logger.info("L3 %s: %s", record.model_id, _summary(record))
     return record
+
+
+def _folds(contract: ExperimentContract, candidate: Bundle, splits: pd.DataFrame) -> tuple[FoldRecord, ...]:
+    if not isinstance(candidate, Line):
+        return ()
+    numbers = range(1, len(candidate.bundles) + 1)
+    rows = [{n: pd.DataFrame(splits.loc[f"{fold}/{n}"]) for n in ("train", "val")} for fold in numbers]
+    return fold_records(contract, candidate, rows)
 
 
 def delete_checkpoints(record: TrainingRecord, checkpoints: Path) -> None:

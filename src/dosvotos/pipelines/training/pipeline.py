@@ -11,7 +11,7 @@ def create_pipeline() -> Pipeline:
     layer = [
         named_node(
             nodes.verify_dataset,
-            ["experiment_contract", "dataset_record", "train", "val", "norm_stats"],
+            ["experiment_contract", "dataset_record", "train", "val", "norm_stats", "features"],
             "verified_splits",
         ),
         named_node(
@@ -36,12 +36,20 @@ def create_pipeline() -> Pipeline:
                 "norm_stats",
                 "training_checkpoints",
                 "experiment_contracts",
+                "trial_ledger",
+                "clock",
             ],
             ["candidate_model", "training_metrics"],
         ),
         named_node(
             nodes.seal_training,
-            ["experiment_contract", "dataset_record", "candidate_model", "training_metrics"],
+            [
+                "experiment_contract",
+                "dataset_record",
+                "candidate_model",
+                "training_metrics",
+                "verified_splits",
+            ],
             "training_record",
         ),
         named_node(nodes.delete_checkpoints, ["training_record", "training_checkpoints"], None),
