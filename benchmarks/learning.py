@@ -64,6 +64,14 @@ NULL = Market(edge=0.0, persistence=0.98, n_signals=1, cost_bps=1.0)
 SEEDS = (1, 2, 3, 4, 5)
 """Of the training; seed s trains on bars drawn with 1000 + s and is validated on 2000 + s."""
 HELD_OUT_SEEDS = (9001, 9002, 9003, 9004, 9005)
+TUNING_SEEDS = (11, 12, 13, 14)
+"""Settings are compared on these seeds alone, held out bars drawn with 9100 + s."""
+UNSEEN_SEEDS = (201, 202, 203, 204, 205, 206, 207, 208, 209)
+"""Of sample markets, drawn whole with each seed; they were looked at when the settings stood."""
+UNSEEN_TUNING_SEEDS = (101, 102, 103, 104, 105, 106, 107, 108)
+"""Of the sample markets on which settings are compared."""
+UNSEEN_TEST_END = "2028-06-30"
+"""Three years of test: a Sharpe ratio over one year strays by 1."""
 TRAIN_SESSIONS, VAL_SESSIONS, HELD_OUT_SESSIONS = 1500, 250, 2000
 TIMESTEPS = 400_000
 
