@@ -1,4 +1,4 @@
-"""How much of a planted edge PPO finds, what it does without one, and whether a ridge does better.
+"""How much of a planted edge PPO finds, what it does without one, and whether the linear rival does better.
 
 In the markets `EASY` and `HARD` a slow signal announces each bar's return, in `NULL` nothing does. The
 oracle knows the signal and the market's parameters and trades it best after costs. Each seed trains on bars
@@ -11,8 +11,7 @@ oracle earns.
 L4 measures it, as a share of the oracle's. `unseen_expected` is the same with each bar's return replaced by
 the drift planted in it, which a year's luck does not move; the spread of the days stays as it was.
 
-`vs_linear` compares Sharpe ratios with a ridge on the same 13 features and bars: its forecast is of what a
-position earns until the session's close, its penalty and threshold are the best on val by that ratio.
+`vs_linear` is the policy's Sharpe ratio over that of the linear rival, fitted on the same rows.
 
 The markets, the seeds and the lengths below were committed before any training on them.
 """
@@ -22,7 +21,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,22 +29,18 @@ import pandas as pd
 from kedro.config import OmegaConfigLoader
 from rich.console import Console
 from rich.table import Table
+from rivals import simulated
 
 from dosvotos.backtest.metrics import daily_returns, sharpe_ratio
 from dosvotos.backtest.simulate import policy_targets
-from dosvotos.contracts.features import FEATURE_ORDER, MARKET_FEATURES
+from dosvotos.contracts.features import MARKET_FEATURES
 from dosvotos.contracts.parameters import Parameters, read_parameters
 from dosvotos.market.accounting import Tape, run_account
 from dosvotos.market.calendar import SESSIONS_PER_YEAR, scheduled_sessions, session_bar_times, session_dates
-from dosvotos.market.dataset import feature_rows
-from dosvotos.market.features import MarketHistory
-from dosvotos.market.normalization import NormStats, fit_norm_stats
-from dosvotos.market.splits import make_splits
-from dosvotos.policy.forward import TARGETS, ServedPolicy
+from dosvotos.market.normalization import fit_norm_stats
 from dosvotos.settings import CONFIG_LOADER_ARGS
 from dosvotos.simulation import oracle
-from dosvotos.simulation.market import simulate_market
-from dosvotos.sources.checks import add_published_at
+from dosvotos.training.linear import fit_linear_rival
 
 ROOT = Path(__file__).resolve().parents[1]
 BAR_VOLATILITY = 0.00721 / np.sqrt(60)
@@ -173,25 +167,6 @@ def _shortened(curriculum: dict[str, Any], timesteps: int) -> dict[str, Any]:
 # ---- the sample market
 
 
-def sample_parameters(seed: int, timesteps: int) -> Parameters:
-    """Demo's own parameters, its market drawn with another seed."""
-    tree = demo_tree()
-    tree["sample_market"] = {**tree["sample_market"], "seed": seed}
-    tree["training"] = {**tree["training"], "seeds": [seed]}
-    return read_parameters({**tree, "curriculum": _shortened(tree["curriculum"], timesteps)})
-
-
-def sample_splits(parameters: Parameters) -> dict[str, pd.DataFrame]:
-    """Rows of train, val and test, simulated and cut as `kedro run` does."""
-    variables, end = parameters.macro_variables.variables, parameters.sample_market.test_end
-    assert end is not None
-    market = simulate_market(parameters.sample_market, variables, pd.Timestamp(f"{end} 23:00", tz="UTC"))
-    macro = add_published_at(market.macro.assign(vintage="simulated", source="sample"), variables)
-    rows = feature_rows(MarketHistory(market.bars.set_index("timestamp"), macro), parameters)
-    splits = make_splits(parameters.date_ranges, end, parameters.splits, parameters.calendar)
-    return {name: split.select(rows) for name, split in splits.items()}
-
-
 def sharpe_of_days(rows: pd.DataFrame, targets: np.ndarray, cost: float) -> float:
     """Annual Sharpe ratio of the targets' daily net returns, as L4 measures it; 0 without variance."""
     return sharpe_ratio(_daily_returns(rows, targets, cost)) or 0.0
@@ -221,7 +196,7 @@ def _days(rows: pd.DataFrame) -> np.ndarray:
 
 
 class Unseen(NamedTuple):
-    """Candidate and ridge on the test of one sample market, as shares of the oracle's Sharpe ratio."""
+    """Candidate and linear rival on the test of one sample market, as shares of the oracle's Sharpe ratio."""
 
     share: float
     expected_share: float
@@ -229,57 +204,24 @@ class Unseen(NamedTuple):
 
 
 def unseen(seed: int, timesteps: int) -> Unseen:
-    """Train on one sample market as demo does and let candidate, ridge and oracle trade its test."""
+    """Train on one sample market as demo does and let candidate, rival and oracle trade its test."""
     from dosvotos.training.ppo import train
 
-    parameters = sample_parameters(seed, timesteps)
-    splits, cost = sample_splits(parameters), parameters.trading.costs.per_side
-    edge = parameters.sample_market.edge
+    edge = demo_tree()["sample_market"]["edge"]
+    parameters, splits = simulated(seed, edge)
+    tree, cost = parameters.model_dump(), parameters.trading.costs.per_side
+    parameters = read_parameters({**tree, "curriculum": _shortened(tree["curriculum"], timesteps)})
     norm_stats, test = fit_norm_stats(splits["train"]), splits["test"]
     result = train(parameters, seed, splits["train"], splits["val"], norm_stats)
     targets, best = policy_targets(result.policy, test), oracle.oracle_targets(test, edge, cost)
-    ridge = policy_targets(linear_policy(splits["train"], splits["val"], norm_stats, cost), test)
+    rival = fit_linear_rival(parameters, splits["train"], splits["val"], norm_stats)
+    linear = policy_targets(rival.policy, test)
     of_oracle = sharpe_of_days(test, best, cost)
     return Unseen(
         share=sharpe_of_days(test, targets, cost) / of_oracle,
         expected_share=expected_sharpe(test, targets, cost, edge) / expected_sharpe(test, best, cost, edge),
-        linear=sharpe_of_days(test, ridge, cost) / of_oracle,
+        linear=sharpe_of_days(test, linear, cost) / of_oracle,
     )
-
-
-# ---- the ridge
-
-
-def linear_policy(
-    train_rows: pd.DataFrame, val_rows: pd.DataFrame, norm_stats: NormStats, cost: float
-) -> ServedPolicy:
-    """Fit a ridge on train; penalty and threshold are those of the best Sharpe ratio on val."""
-    policies = [
-        _ridge(train_rows, norm_stats, penalty, threshold)
-        for penalty, threshold in product((0.1, 1.0), (0.5, 1.0, 2.0))
-    ]
-    return max(policies, key=lambda policy: sharpe_of_days(val_rows, policy_targets(policy, val_rows), cost))
-
-
-def _ridge(rows: pd.DataFrame, norm_stats: NormStats, penalty: float, threshold: float) -> ServedPolicy:
-    """A forecast of what a position earns from its fill to the session's close, as a policy.
-
-    Flat opens beyond the threshold, in standard deviations of the forecast; a position is held until the
-    forecast changes sign.
-    """
-    close, days = rows["close"].to_numpy(), _days(rows)
-    last = np.searchsorted(days, days, side="right") - 1
-    features = norm_stats.apply(rows[list(MARKET_FEATURES)].to_numpy(float))
-    used = np.flatnonzero((np.arange(len(close)) + 1 < last) & np.isfinite(features).all(axis=1))
-    earned, known = close[last[used]] / close[used + 1] - 1, features[used] - features[used].mean(axis=0)
-    gram = known.T @ known / len(used) + penalty * np.eye(len(MARKET_FEATURES))
-    weights = np.linalg.solve(gram, known.T @ (earned - earned.mean()) / len(used))
-    weights /= (known @ weights).std()
-    action = np.zeros((len(TARGETS), len(FEATURE_ORDER)), np.float32)
-    action[:, : len(MARKET_FEATURES)] = np.outer(TARGETS, weights)
-    action[:, FEATURE_ORDER.index("position")] = threshold * np.array(TARGETS)
-    bias = np.where(np.array(TARGETS) == 0, threshold, 0.0).astype(np.float32)
-    return ServedPolicy({"action.weight": action, "action.bias": bias}, norm_stats)
 
 
 # ---- planted markets
@@ -292,11 +234,11 @@ class Outcome(NamedTuple):
     before_costs: float
     oracle: float
     vs_linear: float
-    """The policy's Sharpe ratio over the ridge's."""
+    """The policy's Sharpe ratio over the rival's."""
 
 
 def outcome(market: Market, seed: int, held_out_seed: int, timesteps: int) -> Outcome:
-    """Train one seed and let its policy, the ridge and the oracle trade the held-out bars."""
+    """Train one seed and let its policy, the linear rival and the oracle trade the held-out bars."""
     from dosvotos.training.ppo import train
 
     train_rows, _ = planted_rows(market, 1000 + seed, TRAIN_SESSIONS)
@@ -306,12 +248,13 @@ def outcome(market: Market, seed: int, held_out_seed: int, timesteps: int) -> Ou
     result = train(parameters, seed, train_rows, val_rows, norm_stats)
     rows, signal = planted_rows(market, held_out_seed, HELD_OUT_SESSIONS)
     targets, cost = policy_targets(result.policy, rows), parameters.trading.costs.per_side
-    ridge = policy_targets(linear_policy(train_rows, val_rows, norm_stats, cost), rows)
+    rival = fit_linear_rival(parameters, train_rows, val_rows, norm_stats)
+    linear = policy_targets(rival.policy, rows)
     return Outcome(
         policy=growth(rows, targets, market.cost_bps),
         before_costs=growth(rows, targets, 0.0),
         oracle=growth(rows, oracle_targets(market, signal), market.cost_bps),
-        vs_linear=sharpe_of_days(rows, targets, cost) / sharpe_of_days(rows, ridge, cost),
+        vs_linear=sharpe_of_days(rows, targets, cost) / sharpe_of_days(rows, linear, cost),
     )
 
 
@@ -340,7 +283,7 @@ def main() -> None:
     }
     noise = BAR_VOLATILITY * np.sqrt(60 * HELD_OUT_SESSIONS) / easy_oracle
     _print("share of the oracle's return", SEEDS, shares)
-    _print("Sharpe ratio over the ridge's", SEEDS, ratios)
+    _print("Sharpe ratio over the linear rival's", SEEDS, ratios)
     _print("sample markets: share of the oracle's Sharpe ratio", UNSEEN_SEEDS, of_sample)
     Console().print(
         f"null: before costs; a position held all along would stray {noise:.3f} from zero by chance"
