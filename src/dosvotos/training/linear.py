@@ -100,7 +100,7 @@ def train_linear(
         phase=PHASE,
         timesteps=0,
         val_return=fit.val_return,
-        val_sharpe=fit.val_sharpe,
+        val_sharpe=fit.val_sharpe if parameters.training.selection == "sharpe" else None,
         val_exposure=fit.val_exposure,
         val_trades=fit.val_trades,
         episode_reward=None,

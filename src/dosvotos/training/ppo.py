@@ -294,18 +294,22 @@ class _ValidationCallback(BaseCallback):
 
     def _backtest_on_val(self, policy: ServedPolicy) -> Validation:
         account = trade(self._val_tape, policy_targets(policy, self._val_rows), self._parameters)
-        returns = daily_returns(account.equity, self._val_tape.times, self._val_sessions)
         return Validation(
             phase=self._phase.name,
             timesteps=int(self.model.num_timesteps),
             val_return=float(account.equity[-1] / account.equity[0] - 1),
-            val_sharpe=sharpe_ratio(returns),
+            val_sharpe=self._val_sharpe(account.equity),
             val_exposure=float((account.position != 0).mean()),
             val_trades=len(account.trades),
             episode_reward=self._mean_reward(),
             reward_components=self._mean_components(),
             losses={name: _mean(name, self._losses) or 0.0 for name in LOSSES} if self._losses else {},
         )
+
+    def _val_sharpe(self, equity: np.ndarray) -> float | None:
+        if self._parameters.training.selection == "return":
+            return None
+        return sharpe_ratio(daily_returns(equity, self._val_tape.times, self._val_sessions))
 
     def check_finite(self, model: PPO) -> None:
         """Raise DataError if the policy network holds NaN or infinity."""
@@ -358,10 +362,8 @@ class _ValidationCallback(BaseCallback):
         self.best_episode_reward = progress["best_episode_reward"]
         self.best_weights = _with_prefix("kept.", state.tensors)
         if self.best_weights:
-            self.best_val_return, self.best_val_score = (
-                progress["best_val_return"],
-                progress["best_val_score"],
-            )
+            self.best_val_return = progress["best_val_return"]
+            self.best_val_score = progress["best_val_score"]
         self._average.weights = _with_prefix("average.", state.tensors)
         self._average.size, self._average.latest_update = progress["average"]
         self._seconds_before = progress["seconds"]

@@ -52,8 +52,9 @@ class Validation(Record):
     timesteps: int
     val_return: float
     """Net return on val under the final costs and financing, whatever the phase."""
-    val_sharpe: float | None = None
-    """Annual, from daily net returns as L4 measures it; None without variance, and in older records."""
+    val_sharpe: float | None = Field(default=None, exclude_if=is_absent)
+    """Annual, from daily net returns as L4 measures it; None without variance, or where the return selects:
+    the bundle of a contract from before there was a choice keeps its bytes."""
     val_exposure: float
     """Share of val's bars with a position."""
     val_trades: int
