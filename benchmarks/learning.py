@@ -1,4 +1,4 @@
-"""How much of a planted edge PPO finds, and what it does on a market without one.
+"""How much of a planted edge PPO finds, what it does without one, and whether the linear rival does better.
 
 In the markets `EASY` and `HARD` a slow signal announces each bar's return, in `NULL` nothing does. The
 oracle knows the signal and the market's parameters and trades it best after costs. Each seed trains on bars
@@ -7,11 +7,18 @@ medians over the seeds: the policy's held-out return (the logarithm of what its 
 fraction of the oracle's; on the null market before costs, and as a fraction of what the easy market's
 oracle earns.
 
+`unseen` is demo's own market, drawn with other seeds: the candidate's Sharpe ratio on test after costs, as
+L4 measures it, as a share of the oracle's. `unseen_expected` is the same with each bar's return replaced by
+the drift planted in it, which a year's luck does not move; the spread of the days stays as it was.
+
+`vs_linear` is the policy's Sharpe ratio over that of the linear rival, fitted on the same rows.
+
 The markets, the seeds and the lengths below were committed before any training on them.
 """
 
 import argparse
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -22,14 +29,18 @@ import pandas as pd
 from kedro.config import OmegaConfigLoader
 from rich.console import Console
 from rich.table import Table
+from rivals import simulated
 
+from dosvotos.backtest.metrics import daily_returns, sharpe_ratio
 from dosvotos.backtest.simulate import policy_targets
 from dosvotos.contracts.features import MARKET_FEATURES
 from dosvotos.contracts.parameters import Parameters, read_parameters
 from dosvotos.market.accounting import Tape, run_account
-from dosvotos.market.calendar import scheduled_sessions, session_bar_times
+from dosvotos.market.calendar import SESSIONS_PER_YEAR, scheduled_sessions, session_bar_times, session_dates
 from dosvotos.market.normalization import fit_norm_stats
 from dosvotos.settings import CONFIG_LOADER_ARGS
+from dosvotos.simulation import oracle
+from dosvotos.training.linear import fit_linear_rival
 
 ROOT = Path(__file__).resolve().parents[1]
 BAR_VOLATILITY = 0.00721 / np.sqrt(60)
@@ -64,6 +75,12 @@ NULL = Market(edge=0.0, persistence=0.98, n_signals=1, cost_bps=1.0)
 SEEDS = (1, 2, 3, 4, 5)
 """Of the training; seed s trains on bars drawn with 1000 + s and is validated on 2000 + s."""
 HELD_OUT_SEEDS = (9001, 9002, 9003, 9004, 9005)
+TUNING_SEEDS = (11, 12, 13, 14)
+"""Settings are compared on these seeds alone, held out bars drawn with 9100 + s."""
+UNSEEN_SEEDS = (201, 202, 203, 204, 205, 206, 207, 208, 209)
+"""Of sample markets, drawn whole with each seed; they were looked at when the settings stood."""
+UNSEEN_TUNING_SEEDS = (101, 102, 103, 104, 105, 106, 107, 108)
+"""Of the sample markets on which settings are compared."""
 TRAIN_SESSIONS, VAL_SESSIONS, HELD_OUT_SESSIONS = 1500, 250, 2000
 TIMESTEPS = 400_000
 
@@ -124,21 +141,90 @@ def growth(rows: pd.DataFrame, targets: np.ndarray, cost_bps: float) -> float:
     return float(np.log(equity[-1] / equity[0]))
 
 
+def demo_tree() -> dict[str, Any]:
+    """The resolved parameters of demo."""
+    return dict(OmegaConfigLoader(str(ROOT / "conf"), env="demo", **CONFIG_LOADER_ARGS)["parameters"])
+
+
 def parameters_for(market: Market, seed: int, timesteps: int = TIMESTEPS, **training: Any) -> Parameters:
     """The project's own training parameters at a market's costs; the reward is the net return alone."""
-    tree = dict(OmegaConfigLoader(str(ROOT / "conf"), env="demo", **CONFIG_LOADER_ARGS)["parameters"])
+    tree = demo_tree()
     tree["training"] = {**tree["training"], **training, "seeds": [seed]}
-    tree["reward"] = {**tree["reward"], "drawdown": 0.0}
+    tree["reward"] = {**tree["reward"], "drawdown": 0.0, "volatility": 0.0}
     tree["trading"] = {
         **tree["trading"],
         "costs": {"spread_bps": 2 * market.cost_bps, "slippage_bps": 0.0, "commission_bps": 0.0},
     }
-    phases = tree["curriculum"]["phases"]
+    return read_parameters({**tree, "curriculum": _shortened(tree["curriculum"], timesteps)})
+
+
+def _shortened(curriculum: dict[str, Any], timesteps: int) -> dict[str, Any]:
+    phases = curriculum["phases"]
     whole = sum(phase["timesteps"] for phase in phases)
-    tree["curriculum"] = {
-        "phases": [{**phase, "timesteps": phase["timesteps"] * timesteps // whole} for phase in phases]
-    }
-    return read_parameters(tree)
+    return {"phases": [{**phase, "timesteps": phase["timesteps"] * timesteps // whole} for phase in phases]}
+
+
+# ---- the sample market
+
+
+def sharpe_of_days(rows: pd.DataFrame, targets: np.ndarray, cost: float) -> float:
+    """Annual Sharpe ratio of the targets' daily net returns, as L4 measures it; 0 without variance."""
+    return sharpe_ratio(_daily_returns(rows, targets, cost)) or 0.0
+
+
+def expected_sharpe(rows: pd.DataFrame, targets: np.ndarray, cost: float, edge: float) -> float:
+    """The same, with each bar's return replaced by the drift planted in it, and the days' own spread."""
+    _, first, lengths = np.unique(_days(rows), return_index=True, return_counts=True)
+    changes = (rows[f"{name}_change_1d"].to_numpy(float)[first] for name in oracle.SIGNAL_WEIGHTS)
+    drift = np.repeat(oracle.drift_per_bar(oracle.planted_signal(*changes), edge), lengths)
+    drift[rows["time_normalized"].to_numpy() == 0] = 0.0  # none is planted overnight
+    position = np.concatenate([[0, 0], targets[:-2]]).astype(float)
+    fees = cost * np.abs(np.diff(targets[:-1].astype(float), prepend=0.0)).sum()
+    spread = _daily_returns(rows, targets, cost).std(ddof=1)
+    a_day = ((position * drift).sum() - fees) / len(first)
+    return float(a_day / spread * np.sqrt(SESSIONS_PER_YEAR)) if spread > 0 else 0.0
+
+
+def _daily_returns(rows: pd.DataFrame, targets: np.ndarray, cost: float) -> np.ndarray:
+    tape = Tape.from_rows(rows)
+    equity = run_account(tape, targets, cost, 100_000.0).equity
+    return daily_returns(equity, tape.times, np.unique(_days(rows)))
+
+
+def _days(rows: pd.DataFrame) -> np.ndarray:
+    return session_dates(pd.DatetimeIndex(rows.index))
+
+
+class Unseen(NamedTuple):
+    """Candidate and linear rival on the test of one sample market, as shares of the oracle's Sharpe ratio."""
+
+    share: float
+    expected_share: float
+    linear: float
+
+
+def unseen(seed: int, timesteps: int) -> Unseen:
+    """Train on one sample market as demo does and let candidate, rival and oracle trade its test."""
+    from dosvotos.training.ppo import train
+
+    edge = demo_tree()["sample_market"]["edge"]
+    parameters, splits = simulated(seed, edge)
+    tree, cost = parameters.model_dump(), parameters.trading.costs.per_side
+    parameters = read_parameters({**tree, "curriculum": _shortened(tree["curriculum"], timesteps)})
+    norm_stats, test = fit_norm_stats(splits["train"]), splits["test"]
+    result = train(parameters, seed, splits["train"], splits["val"], norm_stats)
+    targets, best = policy_targets(result.policy, test), oracle.oracle_targets(test, edge, cost)
+    rival = fit_linear_rival(parameters, splits["train"], splits["val"], norm_stats)
+    linear = policy_targets(rival.policy, test)
+    of_oracle = sharpe_of_days(test, best, cost)
+    return Unseen(
+        share=sharpe_of_days(test, targets, cost) / of_oracle,
+        expected_share=expected_sharpe(test, targets, cost, edge) / expected_sharpe(test, best, cost, edge),
+        linear=sharpe_of_days(test, linear, cost) / of_oracle,
+    )
+
+
+# ---- planted markets
 
 
 class Outcome(NamedTuple):
@@ -147,10 +233,12 @@ class Outcome(NamedTuple):
     policy: float
     before_costs: float
     oracle: float
+    vs_linear: float
+    """The policy's Sharpe ratio over the rival's."""
 
 
 def outcome(market: Market, seed: int, held_out_seed: int, timesteps: int) -> Outcome:
-    """Train one seed and let its policy and the oracle trade the held-out bars."""
+    """Train one seed and let its policy, the linear rival and the oracle trade the held-out bars."""
     from dosvotos.training.ppo import train
 
     train_rows, _ = planted_rows(market, 1000 + seed, TRAIN_SESSIONS)
@@ -159,20 +247,24 @@ def outcome(market: Market, seed: int, held_out_seed: int, timesteps: int) -> Ou
     parameters = parameters_for(market, seed, timesteps)
     result = train(parameters, seed, train_rows, val_rows, norm_stats)
     rows, signal = planted_rows(market, held_out_seed, HELD_OUT_SESSIONS)
-    targets = policy_targets(result.policy, rows)
+    targets, cost = policy_targets(result.policy, rows), parameters.trading.costs.per_side
+    rival = fit_linear_rival(parameters, train_rows, val_rows, norm_stats)
+    linear = policy_targets(rival.policy, rows)
     return Outcome(
         policy=growth(rows, targets, market.cost_bps),
         before_costs=growth(rows, targets, 0.0),
         oracle=growth(rows, oracle_targets(market, signal), market.cost_bps),
+        vs_linear=sharpe_of_days(rows, targets, cost) / sharpe_of_days(rows, linear, cost),
     )
 
 
 def main() -> None:
-    """Train on the three markets, print a table, end with one JSON object."""
+    """Train on every market, print tables, end with one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one seed, a tenth of the steps")
     quick = parser.parse_args().quick
     seeds = list(zip(SEEDS, HELD_OUT_SEEDS, strict=True))[: 1 if quick else None]
+    unseen_seeds = UNSEEN_SEEDS[: 1 if quick else None]
     timesteps = TIMESTEPS // 10 if quick else TIMESTEPS
     markets = {"easy": EASY, "hard": HARD, "null": NULL}
     outcomes = {
@@ -182,19 +274,32 @@ def main() -> None:
     easy_oracle = float(np.median([found.oracle for found in outcomes["easy"]]))
     shares = {name: [o.policy / o.oracle for o in outcomes[name]] for name in ("easy", "hard")}
     shares["null"] = [found.before_costs / easy_oracle for found in outcomes["null"]]
+    ratios = {f"vs_linear_{name}": [o.vs_linear for o in outcomes[name]] for name in ("easy", "hard")}
+    sample = [unseen(seed, timesteps) for seed in unseen_seeds]
+    of_sample = {
+        "unseen_share_of_oracle": [one.share for one in sample],
+        "unseen_expected_share": [one.expected_share for one in sample],
+        "unseen_linear_share": [one.linear for one in sample],
+    }
     noise = BAR_VOLATILITY * np.sqrt(60 * HELD_OUT_SESSIONS) / easy_oracle
-    table = Table(
-        "market", *(f"seed {seed}" for seed, _ in seeds), "median", title="share of the oracle's return"
-    )
-    for name, values in shares.items():
-        table.add_row(name, *(f"{value:.3f}" for value in values), f"{np.median(values):.3f}")
-    Console().print(table)
+    _print("share of the oracle's return", SEEDS, shares)
+    _print("Sharpe ratio over the linear rival's", SEEDS, ratios)
+    _print("sample markets: share of the oracle's Sharpe ratio", UNSEEN_SEEDS, of_sample)
     Console().print(
         f"null: before costs; a position held all along would stray {noise:.3f} from zero by chance"
     )
     figures = {f"{name}_median": round(float(np.median(values)), 4) for name, values in shares.items()}
     figures |= {f"{name}_worst": round(min(shares[name]), 4) for name in ("easy", "hard")}
+    figures |= {name: round(float(np.median(v)), 4) for name, v in (ratios | of_sample).items()}
     print(json.dumps({**figures, "null_standard_error": round(float(noise), 4)}))
+
+
+def _print(title: str, seeds: Sequence[int], rows: dict[str, list[float]]) -> None:
+    n_seeds = len(next(iter(rows.values())))
+    table = Table("", *(f"seed {seed}" for seed in seeds[:n_seeds]), "median", title=title)
+    for name, values in rows.items():
+        table.add_row(name, *(f"{value:.3f}" for value in values), f"{np.median(values):.3f}")
+    Console().print(table)
 
 
 if __name__ == "__main__":

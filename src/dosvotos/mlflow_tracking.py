@@ -341,6 +341,8 @@ def _figures(validation: Validation) -> dict[str, float]:
         **{f"reward/{name}": value for name, value in (validation.reward_components or {}).items()},
         **{f"train/{name}": value for name, value in validation.losses.items()},
     }
+    if validation.val_sharpe is not None:
+        figures["val_sharpe"] = validation.val_sharpe
     if validation.episode_reward is not None:
         figures["episode_reward"] = validation.episode_reward
     return figures

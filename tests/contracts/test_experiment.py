@@ -199,6 +199,18 @@ def test_a_contract_without_a_schema_is_of_schema_1_and_keeps_its_hash(parameter
         check_unchanged(contract, stating(OWN))
 
 
+def test_a_contract_from_before_a_choice_existed_keeps_its_hash_and_runs_as_it_did_then():
+    before = {"selection": "return", "average_weights": False}
+    contract = contract_of(stating(OWN, training=before))
+    assert not before.keys() & contract.frozen_config["training"].keys()
+    training = contract.parameters.training
+    assert (training.selection, training.average_weights) == ("return", False)
+    assert contract.present_config == contract.frozen_config
+    check_unchanged(contract, stating(OWN))  # base's defaults have moved on, the experiment has not
+    with pytest.raises(ContractError, match=r"(?s)you changed.*training\.selection: frozen 'absent', now"):
+        check_unchanged(contract, stating({**OWN, "training.selection": "sharpe"}))
+
+
 def test_a_contract_of_a_newer_version_is_refused(parameters):
     newer = {**contract_of(parameters).model_dump(), "schema": SCHEMA + 1}
     with pytest.raises(ValueError, match=f"reads up to {SCHEMA}; update it"):

@@ -19,8 +19,9 @@ def validation(place: int, val_return: float) -> Validation:
     components = {"pnl": 5.0 + place, "transaction_cost": -1.0, "drawdown": 0.0}
     losses = dict.fromkeys(LOSSES, 0.01 * place) if place else {}
     return Validation(
-        phase=phase, timesteps=STEPS[place], val_return=val_return, val_exposure=0.75, val_trades=40 + place,
-        episode_reward=4.0 + place, reward_components=components, losses=losses,
+        phase=phase, timesteps=STEPS[place], val_return=val_return, val_sharpe=10 * val_return,
+        val_exposure=0.75, val_trades=40 + place, episode_reward=4.0 + place,
+        reward_components=components, losses=losses,
     )  # fmt: skip
 
 
@@ -37,7 +38,7 @@ def contract() -> ExperimentContract:
 
 
 def record_of(contract: ExperimentContract, *seeds: int) -> TrainingRecord:
-    best = {seed: kept_validation(CURVES[seed]).val_return for seed in seeds}
+    best = {seed: kept_validation(CURVES[seed], "sharpe").val_return for seed in seeds}
     chosen = max(best, key=best.get)
     return TrainingRecord(
         experiment_name="demo", model_id="demo_20260101_abc", model_hash="a" * 64, model_path="x",
@@ -61,8 +62,15 @@ def without_plotly(page: str) -> str:
 
 
 def test_the_kept_validation_is_the_last_phase_s_best_though_an_earlier_phase_did_better():
-    assert kept_validation(CURVES[7]).timesteps == STEPS[2]
-    assert kept_validation(CURVES[42]).timesteps == STEPS[3]
+    assert kept_validation(CURVES[7], "return").timesteps == STEPS[2]
+    assert kept_validation(CURVES[42], "sharpe").timesteps == STEPS[3]
+
+
+def test_the_kept_validation_is_the_best_by_what_the_experiment_selects():
+    earns_more, is_steadier = CURVES[42][3], CURVES[42][2].model_copy(update={"val_sharpe": 3.0})
+    curve = [*CURVES[42][:2], is_steadier, earns_more]
+    assert kept_validation(curve, "return") is earns_more
+    assert kept_validation(curve, "sharpe") is is_steadier
 
 
 def test_the_page_tells_mean_spread_worst_and_the_candidate(contract):

@@ -29,7 +29,7 @@ def train(seed: int, progress: ProgressCallback) -> TrainingResult:
     while seed in (ENDLESS, ENDLESS_TOO):
         progress(TrainingProgress(seed, "final", 1, 2, None, None))
         time.sleep(0.01)
-    return TrainingResult(seed, None, b"", [], 0.0, None, "final", seed, 1, 1, 0.0)
+    return TrainingResult(seed, None, b"", [], 0.0, 0.0, None, "final", seed, 1, 1, 0.0)
 
 
 if __name__ == "__main__":

@@ -76,6 +76,8 @@ def small_parameters(
     evaluation_rollouts: int = 1,
     patience: int = 99,
     engine: str = "fast",
+    selection: str = "sharpe",
+    average_weights: bool = True,
     **hyperparameters: Any,
 ) -> Parameters:
     names = ("name", "timesteps", "transaction_cost", "drawdown")
@@ -87,6 +89,8 @@ def small_parameters(
             "episode_bars": episode_bars,
             "evaluation_rollouts": evaluation_rollouts,
             "patience": patience,
+            "selection": selection,
+            "average_weights": average_weights,
             "hyperparameters": {**SMALL, **hyperparameters},
         },
         curriculum={"phases": [dict(zip(names, phase, strict=True)) for phase in phases]},

@@ -69,6 +69,7 @@ def assert_same(result: TrainingResult, expected: TrainingResult) -> None:
     assert digest_bytes(result.sb3_zip) == digest_bytes(expected.sb3_zip)
     assert result.curve == expected.curve
     assert (result.timesteps, result.best_val_return) == (expected.timesteps, expected.best_val_return)
+    assert result.best_val_score == expected.best_val_score
     assert result.best_episode_reward == expected.best_episode_reward
 
 

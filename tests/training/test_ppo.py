@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import zipfile
+from datetime import date
 from functools import cache
 
 import numpy as np
@@ -12,18 +13,20 @@ from gymnasium import spaces
 from stable_baselines3 import PPO
 from stable_baselines3.common.buffers import RolloutBuffer
 
+from dosvotos.backtest.metrics import measure
 from dosvotos.backtest.simulate import policy_targets
 from dosvotos.contracts.features import MARKET_FEATURES
 from dosvotos.contracts.parameters import Parameters, read_parameters
 from dosvotos.errors import DataError, ParameterError
 from dosvotos.hashing import digest_bytes
-from dosvotos.market.accounting import Tape, run_account
+from dosvotos.market.accounting import Account, Tape, run_account
+from dosvotos.market.calendar import scheduled_sessions
 from dosvotos.policy.forward import ServedPolicy
 from dosvotos.training.environment import MarketVecEnv
 from dosvotos.training.episodes import training_arrays
 from dosvotos.training.fast_ppo import FastPPO
-from dosvotos.training.ppo import new_model, train
-from dosvotos.training.results import TrainingResult
+from dosvotos.training.ppo import ENGINES, new_model, train
+from dosvotos.training.results import TrainingResult, validation_score
 from dosvotos.training.reward import COMPONENTS, RewardWeights
 from tests.conftest import ROOT, parameter_tree
 from tests.training.short_training import (
@@ -48,12 +51,22 @@ def small() -> TrainingResult:
     return trained(small_parameters())
 
 
-def val_return(policy: ServedPolicy, parameters: Parameters) -> float:
+def val_account(policy: ServedPolicy, parameters: Parameters) -> Account:
     rows, trading = val_rows(), parameters.trading
-    account = run_account(
+    return run_account(
         Tape.from_rows(rows), policy_targets(policy, rows), trading.costs.per_side, trading.initial_capital
     )
-    return account.equity[-1] / trading.initial_capital - 1
+
+
+def val_return(policy: ServedPolicy, parameters: Parameters) -> float:
+    return val_account(policy, parameters).equity[-1] / parameters.trading.initial_capital - 1
+
+
+def val_sharpe(policy: ServedPolicy, parameters: Parameters) -> float | None:
+    """As L4 measures it, over the scheduled sessions of val, of which there are ten."""
+    sessions = scheduled_sessions(date(2024, 3, 4), date(2024, 3, 15))
+    assert len(sessions) == 10
+    return measure(val_account(policy, parameters), val_rows().index, sessions).sharpe_ratio
 
 
 def observations(policy: ServedPolicy) -> np.ndarray:
@@ -212,15 +225,70 @@ def test_validation_comes_every_so_many_rollouts_and_at_the_end_of_a_phase():
     ]
 
 
-def test_the_kept_policy_is_the_best_validated_one_of_the_last_phase():
+@pytest.mark.parametrize("selection", ["return", "sharpe"])
+def test_the_kept_policy_is_the_best_validated_one_of_the_last_phase(selection: str):
     # fast learning on an edge makes validations differ; the free phase may do better and does not count
     phases = (("free", 3 * ROLLOUT, 0.0, 0.0), ("final", 8 * ROLLOUT, 1.0, 1.0))
-    parameters = small_parameters(phases=phases, learning_rate=0.02)
+    parameters = small_parameters(
+        phases=phases, selection=selection, average_weights=False, learning_rate=0.02
+    )
     result = trained(parameters)
-    last = [v.val_return for v in result.curve if v.phase == "final"]
-    assert len(set(last)) > 3 and last[-1] < max(last), "the last policy is not the best one here"
-    assert result.best_val_return == max(last)
-    assert val_return(result.policy, parameters) == pytest.approx(max(last), rel=1e-12)
+    last = [v for v in result.curve if v.phase == "final"]
+    figures = [getattr(v, f"val_{selection}") for v in last]
+    assert all((v.val_sharpe is None) == (selection == "return") for v in result.curve)
+    assert len(set(figures)) > 3 and figures[-1] < max(figures), "the last policy is not the best one here"
+    kept = last[figures.index(max(figures))]
+    assert (result.best_val_score, result.best_val_return) == (max(figures), kept.val_return)
+    assert val_return(result.policy, parameters) == pytest.approx(kept.val_return, rel=1e-12)
+    if selection == "sharpe":
+        assert val_sharpe(result.policy, parameters) == pytest.approx(kept.val_sharpe, rel=1e-12)
+    else:
+        assert (
+            "val_sharpe" not in kept.model_dump()
+        )  # a bundle from before there was a choice keeps its bytes
+
+
+@pytest.mark.parametrize("engine", ["fast", "sb3"])
+def test_the_kept_weights_are_the_mean_of_the_last_phase_s(engine: str, monkeypatch):
+    # the slow twin: every update's weights are written down and averaged in double precision
+    after_updates: list[tuple[str, dict[str, np.ndarray]]] = []
+    update = ENGINES[engine].train
+
+    def recorded(model: PPO) -> None:
+        update(model)
+        weights = {name: tensor.numpy().astype(float) for name, tensor in model.policy.state_dict().items()}
+        after_updates.append((len(after_updates), weights))
+
+    monkeypatch.setattr(ENGINES[engine], "train", recorded)
+    phases = (("free", 2 * ROLLOUT, 0.0, 0.0), ("final", 3 * ROLLOUT, 1.0, 1.0))
+    rare = small_parameters(phases=phases, engine=engine, evaluation_rollouts=99, learning_rate=0.01)
+    result = trained(rare)
+    of_last_phase = [weights for index, weights in after_updates if index >= 2]
+    assert len(of_last_phase) == 3
+    names = {"mlp_extractor.policy_net.0": "hidden.0", "action_net": "action"}
+    for name, served in names.items():
+        for part in ("weight", "bias"):
+            mean = np.mean([weights[f"{name}.{part}"] for weights in of_last_phase], axis=0)
+            np.testing.assert_allclose(result.policy.tensors[f"{served}.{part}"], mean, atol=1e-6)
+            assert np.abs(mean - of_last_phase[-1][f"{name}.{part}"]).max() > 1e-4
+
+
+def test_averaging_leaves_the_training_itself_alone():
+    plain = trained(small_parameters(average_weights=False)).curve
+    averaged = small().curve
+    assert [v.losses for v in plain] == [v.losses for v in averaged]
+    assert [v.episode_reward for v in plain] == [v.episode_reward for v in averaged]
+    # the first phase is validated as it is; the mean of one update is that update
+    n_free = 2
+    assert plain[: n_free + 1] == averaged[: n_free + 1]
+    assert plain[n_free + 1 :] != averaged[n_free + 1 :]
+
+
+def test_a_policy_that_never_trades_scores_as_one_that_earns_nothing():
+    validation = small().curve[0].model_copy(update={"val_return": 0.0, "val_sharpe": None})
+    worse = validation.model_copy(update={"val_return": -0.1, "val_sharpe": -2.0})
+    for selection in ("return", "sharpe"):
+        assert validation_score(validation, selection) == 0.0 > validation_score(worse, selection)
 
 
 def test_validation_measures_every_phase_under_the_final_costs():

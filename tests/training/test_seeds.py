@@ -87,10 +87,10 @@ def test_seeds_beside_each_other_are_each_the_model_it_is_alone_in_the_contract_
 def test_the_candidate_is_the_best_on_val_and_of_equal_ones_the_first(tmp_path: Path):
     results = trained(with_seeds(7, 142, 42), tmp_path, workers=1)
     best = select_candidate(results)
-    assert best.best_val_return == max(result.best_val_return for result in results)
-    best.best_val_return = min(result.best_val_return for result in results)
+    assert best.best_val_score == max(result.best_val_score for result in results)
+    best.best_val_score = min(result.best_val_score for result in results)
     for result in results:
-        result.best_val_return = best.best_val_return
+        result.best_val_score = best.best_val_score
     assert select_candidate(results) is results[0]
 
 

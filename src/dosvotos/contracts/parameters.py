@@ -350,6 +350,9 @@ class HyperparameterParams(Section):
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
 
+Selection = Literal["return", "sharpe"]
+
+
 class TrainingParams(Section):
     """How L3 trains."""
 
@@ -362,6 +365,15 @@ class TrainingParams(Section):
     """Rollouts between two validations."""
     patience: PositiveInt
     """Validations of the last phase without a better one after which training stops."""
+    selection: Annotated[Selection, Field(exclude_if=lambda selection: selection == "return")] = "return"
+    """Which policy is kept: the best on val by net return, or by daily Sharpe ratio, as L4 judges.
+
+    Left out, as in contracts from before there was a choice, the return decides.
+    """
+    average_weights: Annotated[bool, Field(exclude_if=lambda averages: not averages)] = False
+    """Whether the last phase's mean weights are validated and kept, instead of the latest ones."""
+    feature_noise: Annotated[NonNegativeFloat, Field(exclude_if=lambda noise: noise == 0)] = 0.0
+    """Standard deviation of the shift of each normalised feature that a training episode draws and keeps."""
     hyperparameters: HyperparameterParams
 
     @field_validator("seeds")

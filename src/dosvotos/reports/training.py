@@ -4,13 +4,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from dosvotos.contracts.experiment import ExperimentContract, flatten
+from dosvotos.contracts.parameters import Selection
 from dosvotos.contracts.records import LinearFit, TrainingRecord
 from dosvotos.formats import RATIO, Form
 from dosvotos.hashing import short
 from dosvotos.reports.figures import BLUE, COLOURS, INK, SMALL_PRINT, figure, line
 from dosvotos.reports.rendering import render
 from dosvotos.reports.tables import EN, Table, rows_table, table
-from dosvotos.training.results import LOSSES, MIN_SEEDS, Validation, summarize_returns
+from dosvotos.training.results import LOSSES, MIN_SEEDS, Validation, summarize_returns, validation_score
 from dosvotos.training.reward import COMPONENTS, phase_weights
 
 Curves = Mapping[int, Sequence[Validation]]
@@ -43,6 +44,9 @@ def render_training(contract: ExperimentContract, record: TrainingRecord, curves
     in_order = sorted((seed.seed for seed in record.seeds), key=lambda seed: seed == record.seed)
     shown = {seed: curves[seed] for seed in in_order}  # the candidate's line lies above the others
     returns = [seed.best_val_reward for seed in record.seeds]
+    training = contract.parameters.training
+    kept = {seed: kept_validation(curve, training.selection) for seed, curve in shown.items()}
+    of_candidate = kept[record.seed]
     return render(
         "training",
         contract=contract,
@@ -51,12 +55,14 @@ def render_training(contract: ExperimentContract, record: TrainingRecord, curves
         n_positive=sum(value > 0 for value in returns),
         MIN_SEEDS=MIN_SEEDS,
         spread=summarize_returns(returns),
-        kept=kept_validation(shown[record.seed]),
-        val_return=_over_time(shown, record.seed, "val_return", ".0%"),
-        val_exposure=_over_time(shown, record.seed, "val_exposure", ".0%"),
-        val_trades=_over_time(shown, record.seed, "val_trades", ",d"),
+        kept=of_candidate,
+        training=training,
+        val_return=_over_time(shown, record.seed, of_candidate, "val_return", ".0%"),
+        val_sharpe=_over_time(shown, record.seed, of_candidate, "val_sharpe", ".1f"),
+        val_exposure=_over_time(shown, record.seed, of_candidate, "val_exposure", ".0%"),
+        val_trades=_over_time(shown, record.seed, of_candidate, "val_trades", ",d"),
         folds=_folds(record),
-        seeds=_seeds(record, shown),
+        seeds=_seeds(record, kept),
         rewards=_rewards(shown[record.seed]),
         losses={name: _loss(shown, record.seed, name) for name in LOSSES},
         loss_names=_LOSS_NAMES,
@@ -67,16 +73,15 @@ def render_training(contract: ExperimentContract, record: TrainingRecord, curves
     )
 
 
-def kept_validation(curve: Sequence[Validation]) -> Validation:
+def kept_validation(curve: Sequence[Validation], selection: Selection) -> Validation:
     """Return the validation whose policy was kept: the first best of the last phase."""
     last = [validation for validation in curve if validation.phase == curve[-1].phase]
-    return max(last, key=lambda validation: validation.val_return)
+    return max(last, key=lambda validation: validation_score(validation, selection))
 
 
-def _over_time(curves: Curves, candidate: int, name: str, form: str) -> Any:
+def _over_time(curves: Curves, candidate: int, kept: Validation, name: str, form: str) -> Any:
     """Draw a field of every seed's validations, that of the kept policy marked."""
     drawn = _lines(figure(), curves, candidate, lambda validation: getattr(validation, name))
-    kept = kept_validation(curves[candidate])
     drawn.update_traces(mode="lines+markers", marker_size=5)
     drawn.add_scatter(
         x=[kept.timesteps], y=[getattr(kept, name)], name="kept policy", mode="markers",
@@ -122,17 +127,18 @@ def _shade(drawn: Any, curves: Curves) -> None:
         start = end
 
 
-def _seeds(record: TrainingRecord, curves: Curves) -> Table:
+def _seeds(record: TrainingRecord, kept_by_seed: Mapping[int, Validation]) -> Table:
     rows = []
     for seed in record.seeds:
-        kept = kept_validation(curves[seed.seed])
+        kept = kept_by_seed[seed.seed]
         rows.append({
             "seed": seed.seed, "": "candidate" if seed.seed == record.seed else "",
-            "best net return on val": seed.best_val_reward, "at step": kept.timesteps,
-            "exposure": kept.val_exposure, "trades": kept.val_trades, "best episode reward": seed.best_reward,
-            "steps": seed.timesteps, "seconds": seed.duration_seconds, "model hash": short(seed.model_hash),
+            "net return on val": seed.best_val_reward, "Sharpe ratio on val": kept.val_sharpe,
+            "at step": kept.timesteps, "exposure": kept.val_exposure, "trades": kept.val_trades,
+            "best episode reward": seed.best_reward, "steps": seed.timesteps,
+            "seconds": seed.duration_seconds, "model hash": short(seed.model_hash),
         })  # fmt: skip
-    forms = {"seed": Form(0), "best net return on val": _RETURN, "exposure": _SHARE}
+    forms = {"seed": Form(0), "net return on val": _RETURN, "Sharpe ratio on val": RATIO, "exposure": _SHARE}
     return table(rows, forms | {"best episode reward": RATIO, "seconds": Form(1)})
 
 

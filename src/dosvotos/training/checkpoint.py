@@ -29,6 +29,8 @@ from dosvotos.training.environment import MarketVecEnv
 from dosvotos.training.fast_ppo import FastPPO
 
 logger = logging.getLogger(__name__)
+_FORMAT = 2
+"""Of a state; one of another format is not restored."""
 _LIBRARIES = ("numpy", "numba", "torch", "stable-baselines3")
 
 
@@ -67,7 +69,8 @@ class CheckpointFile:
         settings["training"]["seeds"] = [seed]
         code = {"dosvotos": dosvotos.__version__, **{name: version(name) for name in _LIBRARIES}}
         data = [*map(digest_frame, rows), norm_stats.digest]
-        return cls(folder / f"seed_{seed}.safetensors", combine([digest_json([settings, code]), *data]))
+        of_settings = digest_json([_FORMAT, settings, code])
+        return cls(folder / f"seed_{seed}.safetensors", combine([of_settings, *data]))
 
     def save(self, state: TrainingState) -> None:
         """Write the state, replacing the file atomically."""

@@ -24,7 +24,7 @@ from dosvotos.market.calendar import scheduled_sessions, session_dates
 from dosvotos.market.normalization import NormStats
 from dosvotos.policy.forward import TARGETS, ServedPolicy
 from dosvotos.training.episodes import complete_rows
-from dosvotos.training.results import TrainingResult, Validation
+from dosvotos.training.results import TrainingResult, Validation, validation_score
 
 RIDGE_PENALTIES: Final = (0.1, 1.0)
 """Of the mean squared error; 1 shrinks the weight of a feature unrelated to the others to half."""
@@ -100,6 +100,7 @@ def train_linear(
         phase=PHASE,
         timesteps=0,
         val_return=fit.val_return,
+        val_sharpe=fit.val_sharpe if parameters.training.selection == "sharpe" else None,
         val_exposure=fit.val_exposure,
         val_trades=fit.val_trades,
         episode_reward=None,
@@ -112,6 +113,7 @@ def train_linear(
         sb3_zip=None,
         curve=[validation],
         best_val_return=fit.val_return,
+        best_val_score=validation_score(validation, parameters.training.selection),
         best_episode_reward=None,
         final_phase=PHASE,
         timesteps=0,

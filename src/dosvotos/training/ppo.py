@@ -1,4 +1,4 @@
-"""Training of one seed: the curriculum's phases in order, validation by net return, the best policy kept."""
+"""Training of one seed: the curriculum's phases in order, validation on val, the best policy kept."""
 
 import io
 import json
@@ -13,18 +13,27 @@ import torch
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 
+from dosvotos.backtest.metrics import daily_returns, sharpe_ratio
 from dosvotos.backtest.run import trade
 from dosvotos.backtest.simulate import policy_targets
 from dosvotos.contracts.parameters import CurriculumPhase, Parameters, TrainingParams
 from dosvotos.errors import DataError
 from dosvotos.market.accounting import Tape
+from dosvotos.market.calendar import scheduled_sessions, session_dates
 from dosvotos.market.normalization import NormStats
 from dosvotos.policy.forward import ServedPolicy
 from dosvotos.training.checkpoint import CheckpointFile, TrainingState, capture_state, restore_state
 from dosvotos.training.environment import MarketVecEnv
 from dosvotos.training.episodes import complete_rows, training_arrays
 from dosvotos.training.fast_ppo import FastPPO, linear_layers
-from dosvotos.training.results import LOSSES, ProgressCallback, TrainingProgress, TrainingResult, Validation
+from dosvotos.training.results import (
+    LOSSES,
+    ProgressCallback,
+    TrainingProgress,
+    TrainingResult,
+    Validation,
+    validation_score,
+)
 from dosvotos.training.reward import COMPONENTS, phase_weights
 from dosvotos.training.threads import use_one_thread
 
@@ -71,8 +80,8 @@ def train(
     Returns
     -------
     TrainingResult
-        Its policy is the best on val within the last phase, where costs are final. The same parameters and
-        data give the same policy on one CPU family, interrupted or not.
+        Its policy is the best on val by ``training.selection`` within the last phase, where costs are final.
+        The same parameters and data give the same policy on one CPU family, interrupted or not.
 
     Raises
     ------
@@ -95,6 +104,7 @@ def train(
         sb3_zip=_sb3_zip(model),
         curve=callback.curve,
         best_val_return=callback.best_val_return,
+        best_val_score=callback.best_val_score,
         best_episode_reward=callback.best_episode_reward,
         final_phase=phases[-1].name,
         timesteps=int(model.num_timesteps),
@@ -122,7 +132,7 @@ def _new_env(
     data = training_arrays(train_rows, norm_stats, settings.episode_bars, financed)
     n_envs, cost = settings.hyperparameters.n_envs, trading.costs.per_side
     weights = phase_weights(parameters.curriculum.phases[0], parameters.reward)
-    return MarketVecEnv(data, n_envs, settings.episode_bars, cost, weights, seed)
+    return MarketVecEnv(data, n_envs, settings.episode_bars, cost, weights, seed, settings.feature_noise)
 
 
 def served_policy(model: PPO, norm_stats: NormStats) -> ServedPolicy:
@@ -137,8 +147,42 @@ def served_policy(model: PPO, norm_stats: NormStats) -> ServedPolicy:
     return ServedPolicy(tensors, norm_stats)
 
 
+Weights = dict[str, torch.Tensor]
+
+
+class _WeightAverage:
+    """The mean of a policy's weights over updates.
+
+    Notes
+    -----
+    Adam's steps do not shrink, so the weights keep straying about a point, and their mean lies nearer to it.
+
+    References
+    ----------
+    Polyak and Juditsky (1992), Acceleration of stochastic approximation by averaging. Izmailov et al. (2018),
+    Averaging weights leads to wider optima and better generalization.
+    """
+
+    def __init__(self) -> None:
+        self.weights: Weights = {}
+        self.size, self.latest_update = 0, -1
+
+    def add(self, weights: Weights, update: int) -> None:
+        """Add the weights after an update, unless it is the one added last."""
+        if update == self.latest_update:
+            return
+        self.size, self.latest_update = self.size + 1, update
+        if not self.weights:
+            self.weights = _copy(weights)
+        for name, mean in self.weights.items():
+            mean.add_((weights[name] - mean) / self.size)
+
+
 class _ValidationCallback(BaseCallback):
-    """Validates every few rollouts, keeps the last phase's best weights and stops when patience is out."""
+    """Validates every few rollouts, keeps the last phase's best weights and stops when patience is out.
+
+    With ``training.average_weights`` it is the last phase's mean weights that are validated and kept.
+    """
 
     def __init__(
         self,
@@ -154,6 +198,8 @@ class _ValidationCallback(BaseCallback):
             raise DataError(f"val: no row of {len(val_rows)} has all features, so no policy can be judged")
         self._parameters, self._seed = parameters, seed
         self._val_rows, self._val_tape, self._norm_stats = val_rows, Tape.from_rows(val_rows), norm_stats
+        days = session_dates(self._val_tape.times)
+        self._val_sessions = scheduled_sessions(days[0].item(), days[-1].item(), parameters.calendar)
         self._progress, self._checkpoint = progress, checkpoint
         self._phases = parameters.curriculum.phases
         self._total_timesteps = sum(phase.timesteps for phase in self._phases)
@@ -163,9 +209,10 @@ class _ValidationCallback(BaseCallback):
         self._phase_index, self._phase_end = -1, 0
         self._rollouts, self._no_improvement = 0, 0
         self.curve: list[Validation] = []
-        self.best_val_return = -np.inf
+        self.best_val_return = self.best_val_score = -np.inf
         self.best_episode_reward: float | None = None
-        self.best_weights: dict[str, torch.Tensor] = {}
+        self.best_weights: Weights = {}
+        self._average = _WeightAverage()
 
     @property
     def seconds(self) -> float:
@@ -188,6 +235,8 @@ class _ValidationCallback(BaseCallback):
 
     def _on_rollout_start(self) -> None:
         self._record_losses()
+        if self._rollouts:
+            self._add_to_average()
         if self._rollouts and self._rollouts % self._parameters.training.evaluation_rollouts == 0:
             self._validate()
         self._rollouts += 1
@@ -200,6 +249,7 @@ class _ValidationCallback(BaseCallback):
 
     def _on_training_end(self) -> None:
         self._record_losses()
+        self._add_to_average()
         if self._on_step():
             self._validate()
 
@@ -208,18 +258,39 @@ class _ValidationCallback(BaseCallback):
         losses = {name: float(logged[f"train/{name}"]) for name in LOSSES if f"train/{name}" in logged}
         self._losses += [losses] if losses else []
 
+    @property
+    def _in_last_phase(self) -> bool:
+        return self._phase_index == len(self._phases) - 1
+
+    @property
+    def _averages(self) -> bool:
+        return self._in_last_phase and self._parameters.training.average_weights
+
+    def _add_to_average(self) -> None:
+        if self._averages:
+            self._average.add(self.model.policy.state_dict(), self.model._n_updates)
+
     def _validate(self) -> None:
         if self.curve and self.curve[-1].timesteps == self.model.num_timesteps:
             return  # resumed from the checkpoint of this validation
         self.check_finite(self.model)
-        validation = self._backtest_on_val(served_policy(self.model, self._norm_stats))
+        weights = self._average.weights if self._averages else self.model.policy.state_dict()
+        validation = self._backtest_on_val(self._policy_with(weights))
         self.curve.append(validation)
         self._losses = []
-        if self._phase_index == len(self._phases) - 1:
-            self._update_best(validation.val_return)
+        if self._in_last_phase:
+            self._update_best(validation, weights)
         if self._checkpoint is not None:
             self._checkpoint.save(self._checkpoint_state())
         self._report_progress()
+
+    def _policy_with(self, weights: Weights) -> ServedPolicy:
+        policy = self.model.policy
+        present = _copy(policy.state_dict())
+        policy.load_state_dict(weights)
+        served = served_policy(self.model, self._norm_stats)
+        policy.load_state_dict(present)
+        return served
 
     def _backtest_on_val(self, policy: ServedPolicy) -> Validation:
         account = trade(self._val_tape, policy_targets(policy, self._val_rows), self._parameters)
@@ -227,12 +298,18 @@ class _ValidationCallback(BaseCallback):
             phase=self._phase.name,
             timesteps=int(self.model.num_timesteps),
             val_return=float(account.equity[-1] / account.equity[0] - 1),
+            val_sharpe=self._val_sharpe(account.equity),
             val_exposure=float((account.position != 0).mean()),
             val_trades=len(account.trades),
             episode_reward=self._mean_reward(),
             reward_components=self._mean_components(),
             losses={name: _mean(name, self._losses) or 0.0 for name in LOSSES} if self._losses else {},
         )
+
+    def _val_sharpe(self, equity: np.ndarray) -> float | None:
+        if self._parameters.training.selection == "return":
+            return None
+        return sharpe_ratio(daily_returns(equity, self._val_tape.times, self._val_sessions))
 
     def check_finite(self, model: PPO) -> None:
         """Raise DataError if the policy network holds NaN or infinity."""
@@ -248,12 +325,12 @@ class _ValidationCallback(BaseCallback):
             f"policy is no longer finite; lower training.hyperparameters.learning_rate, now {rate}"
         )
 
-    def _update_best(self, val_return: float) -> None:
+    def _update_best(self, validation: Validation, weights: Weights) -> None:
         self._no_improvement += 1
-        if val_return > self.best_val_return:
-            weights = self.model.policy.state_dict()
-            self.best_weights = {name: tensor.clone() for name, tensor in weights.items()}
-            self.best_val_return, self._no_improvement = val_return, 0
+        score = validation_score(validation, self._parameters.training.selection)
+        if score > self.best_val_score:
+            self.best_weights, self._no_improvement = _copy(weights), 0
+            self.best_val_return, self.best_val_score = validation.val_return, score
 
     def _report_progress(self) -> None:
         if self._progress is not None:
@@ -283,9 +360,12 @@ class _ValidationCallback(BaseCallback):
         self._rollouts, self._no_improvement = progress["rollouts"], progress["without_better"]
         self.curve = [Validation(**validation) for validation in progress["curve"]]
         self.best_episode_reward = progress["best_episode_reward"]
-        if best := {name: t for name, t in state.tensors.items() if name.startswith("kept.")}:
+        self.best_weights = _with_prefix("kept.", state.tensors)
+        if self.best_weights:
             self.best_val_return = progress["best_val_return"]
-            self.best_weights = {n.removeprefix("kept."): torch.from_numpy(t) for n, t in best.items()}
+            self.best_val_score = progress["best_val_score"]
+        self._average.weights = _with_prefix("average.", state.tensors)
+        self._average.size, self._average.latest_update = progress["average"]
         self._seconds_before = progress["seconds"]
         logger.info("L3 seed %s goes on from step %s", self._seed, f"{model.num_timesteps:,}")
         return self._phase_index
@@ -300,10 +380,22 @@ class _ValidationCallback(BaseCallback):
             "curve": [validation.model_dump() for validation in self.curve],
             "best_episode_reward": self.best_episode_reward,
             "best_val_return": self.best_val_return if self.best_weights else None,
+            "best_val_score": self.best_val_score if self.best_weights else None,
+            "average": [self._average.size, self._average.latest_update],
             "seconds": self.seconds,
         }
         kept = {f"kept.{name}": tensor.numpy() for name, tensor in self.best_weights.items()}
-        return TrainingState({**tensors, **kept}, {**values, "course": progress})
+        average = {f"average.{name}": tensor.numpy() for name, tensor in self._average.weights.items()}
+        return TrainingState({**tensors, **kept, **average}, {**values, "course": progress})
+
+
+def _copy(weights: Weights) -> Weights:
+    return {name: tensor.clone() for name, tensor in weights.items()}
+
+
+def _with_prefix(prefix: str, tensors: dict[str, np.ndarray]) -> Weights:
+    named = {name: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+    return {name.removeprefix(prefix): torch.from_numpy(tensor.copy()) for name, tensor in named.items()}
 
 
 def _mean(key: str, episodes: Iterable[dict[str, float]]) -> float | None:

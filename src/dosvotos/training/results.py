@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from pydantic import Field
 
+from dosvotos.contracts.parameters import Selection
 from dosvotos.contracts.records import LinearFit, Record, SeedRecord, is_absent
 from dosvotos.jsonfile import write_json
 from dosvotos.policy.forward import ServedPolicy
@@ -51,6 +52,9 @@ class Validation(Record):
     timesteps: int
     val_return: float
     """Net return on val under the final costs and financing, whatever the phase."""
+    val_sharpe: float | None = Field(default=None, exclude_if=is_absent)
+    """Annual, from daily net returns as L4 measures it; None without variance, or where the return selects:
+    the bundle of a contract from before there was a choice keeps its bytes."""
     val_exposure: float
     """Share of val's bars with a position."""
     val_trades: int
@@ -63,6 +67,11 @@ class Validation(Record):
     """Means over the updates since the validation before, under stable-baselines3's names."""
 
 
+def validation_score(validation: Validation, selection: Selection) -> float:
+    """Return what the policy to keep is the best of; a Sharpe ratio that is not defined counts as 0."""
+    return validation.val_return if selection == "return" else validation.val_sharpe or 0.0
+
+
 @dataclass
 class TrainingResult:
     """The result of training one seed."""
@@ -73,6 +82,9 @@ class TrainingResult:
     """The best policy in SB3's file format; None of the linear engine."""
     curve: list[Validation]
     best_val_return: float
+    """Net return on val of the policy kept."""
+    best_val_score: float
+    """Its `validation_score`, by which seeds are compared too."""
     best_episode_reward: float | None
     """Best mean reward of recent episodes in the last phase; None when none ended."""
     final_phase: str

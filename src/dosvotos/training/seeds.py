@@ -78,8 +78,8 @@ def train_seeds(
 
 
 def select_candidate(results: list[TrainingResult]) -> TrainingResult:
-    """Return the result with the best return on val, the first of equal ones."""
-    return max(results, key=lambda result: result.best_val_return)
+    """Return the best result on val by ``training.selection``, the first of equal ones."""
+    return max(results, key=lambda result: result.best_val_score)
 
 
 @dataclass(frozen=True)
