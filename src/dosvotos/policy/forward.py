@@ -11,6 +11,8 @@ from dosvotos.numerics import tanh_in_place
 
 TARGETS = (-1, 0, 1)
 """Target position of each action, in the order of the policy's outputs."""
+MAX_SIGMA = 1000.0
+"""A feature so many standard deviations from train's mean is a defect: six real years reach 60."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,13 @@ class ServedPolicy:
     def model_hash(self) -> str:
         """Hash of the tensors: sorted names, dtypes, shapes and little-endian bytes."""
         return digest_arrays(self.tensors)
+
+    def usable(self, features: np.ndarray) -> np.ndarray:
+        """Mask the rows of market features (n, 13) that may be decided on: finite, within MAX_SIGMA."""
+        with np.errstate(invalid="ignore"):
+            distances = np.abs((features - np.array(self.norm_stats.mean)) / np.array(self.norm_stats.std))
+        mask: np.ndarray = (distances <= MAX_SIGMA).all(axis=1)
+        return mask
 
     def observe(self, features: np.ndarray, positions: np.ndarray, times: np.ndarray) -> np.ndarray:
         """Build observations (n, 15) of market features (n, 13), positions (n,) and time_normalized (n,)."""
