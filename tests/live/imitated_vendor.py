@@ -39,7 +39,10 @@ class ImitatedVendor:
             raise SourceError(f"{self.name}: answered with status 503")
         rows = self.market[self.market.index >= pd.Timestamp(since)]
         rows = rows[[self._shown(opened, now) for opened in rows.index]]
-        rows = rows.assign(close=[self._close(opened, row, now) for opened, row in zip(rows.index, rows["close"])])
+        closes = [self._close(*bar, now) for bar in zip(rows.index, rows["close"], strict=True)]
+        revised = rows.index.isin(list(self.revisions))
+        flat = {name: rows[name].where(~revised, closes) for name in ("open", "high", "low")}
+        rows = rows.assign(close=closes, **flat)
         frame = rows.reset_index()
         if self.extra is not None:
             frame = pd.concat([frame, self.extra], ignore_index=True)
@@ -53,8 +56,7 @@ class ImitatedVendor:
         since_close = (pd.Timestamp(now) - opened - BAR).total_seconds()
         if self.withholds_last:
             after = self.market.index[self.market.index > opened]
-            next_trade = after[0] if len(after) else pd.Timestamp.max.tz_localize("UTC")
-            return pd.Timestamp(now) >= next_trade + pd.Timedelta(seconds=self.delay)
+            return len(after) > 0 and pd.Timestamp(now) >= after[0] + pd.Timedelta(seconds=self.delay)
         return since_close >= self.delays.get(opened, self.delay)
 
     def _close(self, opened: pd.Timestamp, close: float, now: datetime) -> float:

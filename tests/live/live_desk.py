@@ -74,11 +74,12 @@ class LiveDesk:
         folder: Path,
         market: tuple[pd.DataFrame, pd.DataFrame],
         live: int = 2,
-        vendor: Callable[[pd.DataFrame], ImitatedVendor] = ImitatedVendor,
+        macro: pd.DataFrame | None = None,
         **changes: Any,
     ) -> None:
         self.engine, self.folder = engine, folder
-        self.market, self.macro = market
+        self.market, known = market
+        self.macro = known if macro is None else macro
         self.parameters: Parameters = parameters_of(**changes)
         self.stored = StoredMarket(engine, INSTRUMENT, FEED)
         self.first = len(self.market) - live * 60
@@ -86,7 +87,7 @@ class LiveDesk:
         bars, values = self.stored.tables
         bars.store(self.market.iloc[: self.first].reset_index(), self.start - timedelta(hours=12))
         values.store(self.macro, self.start - timedelta(hours=12))
-        self.vendors = [vendor(self.market)]
+        self.vendors = [ImitatedVendor(self.market)]
         self.clock = FakeClock(self.start)
         self.alerts = LoggedAlerts()
         self.controls = Controls(INSTRUMENT, folder / "HALT")

@@ -38,7 +38,7 @@ FIRST_POLL: Final = timedelta(seconds=2)
 _LONGEST_PAUSE: Final = timedelta(seconds=64)
 """Between polls inside a session; a session's last bar, which may come the next morning, is asked for more
 and more seldom."""
-_LAST_POLL: Final = timedelta(seconds=5)
+_LAST_POLL: Final = timedelta(seconds=2)
 """Before the deadline: the last look."""
 _SMALLEST: Final = timedelta(microseconds=1)
 _RETRIES: Final = 3

@@ -200,7 +200,8 @@ def _sealed(record: InferenceRecord) -> InferenceRecord:
 def _advised(signal: float | None, book: BookState) -> float:
     if signal is not None:
         return signal
-    return 0.0 if book.silent_bars >= SILENT_BARS - 1 else book.position
+    known = book.position in TARGETS and book.silent_bars < SILENT_BARS - 1
+    return book.position if known else 0.0
 
 
 def _refused(features: LiveFeatures, policy: ServedPolicy, position: float) -> Decision | None:
