@@ -15,7 +15,7 @@ from dosvotos.database.connection import reading
 from dosvotos.database.market_data import StoredMarket
 from dosvotos.database.tables import trading_signals
 from dosvotos.live.alerts import LoggedAlerts
-from dosvotos.live.controls import ACTIVE, Control, Controls
+from dosvotos.live.controls import Control, Controls
 from dosvotos.live.intake import VendorFeed
 from dosvotos.live.keeper import ModelKeeper
 from dosvotos.live.loop import LiveLoop, Ports
@@ -23,6 +23,7 @@ from dosvotos.live.market import LiveMarket
 from dosvotos.live.schedule import BarSchedule
 from dosvotos.live.signals import SignalTable
 from dosvotos.live.spool import Spool
+from dosvotos.market.calendar import BOGOTA
 from dosvotos.market.features.definition import VARIABLES
 from tests.conftest import parameters_of
 from tests.live.imitated_vendor import ImitatedVendor
@@ -66,7 +67,10 @@ def short_market(variables: Mapping[str, MacroVariable]) -> tuple[pd.DataFrame, 
 
 
 class LiveDesk:
-    """Thirty sessions, of which the last `live` come from the vendor while the loop runs."""
+    """Thirty sessions, of which the last `live` come from the vendor while the loop runs.
+
+    With `short` the first of them ends after six bars.
+    """
 
     def __init__(
         self,
@@ -75,15 +79,21 @@ class LiveDesk:
         market: tuple[pd.DataFrame, pd.DataFrame],
         live: int = 2,
         macro: pd.DataFrame | None = None,
-        **changes: Any,
+        short: bool = False,
     ) -> None:
         self.engine, self.folder = engine, folder
         self.market, known = market
         self.macro = known if macro is None else macro
-        self.parameters: Parameters = parameters_of(**changes)
-        self.stored = StoredMarket(engine, INSTRUMENT, FEED)
         self.first = len(self.market) - live * 60
         self.start = self.market.index[self.first].to_pydatetime() - timedelta(minutes=1)
+        exceptions = {}
+        if short:
+            day = str(self.market.index[self.first].tz_convert(BOGOTA).date())
+            exceptions = {day: {"opens": "08:00", "closes": "08:30", "reason": "a short session"}}
+            gone = self.market.index[self.first + 6 : self.first + 60]
+            self.market = self.market.drop(gone)
+        self.parameters: Parameters = parameters_of(calendar={"exceptions": exceptions})
+        self.stored = StoredMarket(engine, INSTRUMENT, FEED)
         bars, values = self.stored.tables
         bars.store(self.market.iloc[: self.first].reset_index(), self.start - timedelta(hours=12))
         values.store(self.macro, self.start - timedelta(hours=12))
@@ -141,7 +151,3 @@ class LiveDesk:
 
     def reasons(self) -> list[str | None]:
         return [row.reason_code for row in self.rows()]
-
-
-def no_control() -> Control:
-    return ACTIVE

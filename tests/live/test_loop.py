@@ -43,19 +43,19 @@ def opens(desk: LiveDesk, first: int, n: int = 1) -> list[pd.Timestamp]:
 
 def test_a_bar_two_seconds_after_its_close_has_its_features_and_its_row(make_desk, variables):
     desk = make_desk(live=1)
-    desk.run(1 + 60)
+    desk.run(1 + 8)
     rows = desk.rows()
-    assert [row.timestamp for row in rows] == list(desk.market.index[-61:].to_pydatetime())
+    assert [row.timestamp for row in rows] == list(desk.market.index[-61:-52].to_pydatetime())
     assert {row.status for row in rows} == {"SIGNAL"}
     late = [(row.created_at - row.timestamp - 5 * MINUTE).total_seconds() for row in rows[1:]]
-    assert late == [2.0] * 60
+    assert late == [2.0] * 8
     batch = market_features(MarketHistory(desk.market, desk.macro), variables)[list(MARKET_FEATURES)]
     with reading(desk.engine) as connection:
         stored = connection.execute(
             inference_features_5m.select().order_by(inference_features_5m.c.timestamp)
         ).all()
     found = np.array([[getattr(row, name) for name in MARKET_FEATURES] for row in stored])
-    np.testing.assert_array_equal(found, batch.to_numpy()[-61:])
+    np.testing.assert_array_equal(found, batch.to_numpy()[-61:-52])
     assert [row.position for row in rows[1:]] == [row.signal for row in rows[:-1]]
     check_one_row_a_bar(desk)
 
@@ -65,7 +65,7 @@ def test_bars_late_by_up_to_their_deadline_are_signalled_and_later_ones_never(ma
     delays = [1, 3, 30, 120, 250, 290, 297, 301, 350, 400, 1]
     first = opens(desk, 0, len(delays))
     desk.vendor.delays = dict(zip(first, delays, strict=True))
-    desk.run(1 + len(delays))
+    desk.run(1 + len(delays) + 2)
     reasons = dict(zip([row.timestamp for row in desk.rows()], desk.reasons(), strict=True))
     assert [reasons[opened] for opened in first] == [
         *[None] * 7, "NO_BAR", "NO_BAR", "NO_BAR", None,
@@ -91,14 +91,14 @@ def test_a_missing_bar_has_its_row_and_the_next_ones_go_on(make_desk, variables)
 
 
 def test_the_last_bar_withheld_until_the_next_trade_is_signalled_the_next_morning(make_desk):
-    desk = make_desk(live=2)
+    desk = make_desk(live=2, short=True)
     desk.vendor.withholds_last = True
-    desk.run(1 + 60)
-    last = opens(desk, 59)[0]
+    desk.run(1 + 6)
+    last = opens(desk, 5)[0]
     (row,) = (row for row in desk.rows() if row.timestamp == last)
     assert row.status == "SIGNAL"
     assert row.created_at > last + pd.Timedelta(hours=19)
-    assert row.created_at <= row.valid_until == opens(desk, 60)[0] + 5 * MINUTE
+    assert row.created_at <= row.valid_until == opens(desk, 6)[0] + 5 * MINUTE
     check_one_row_a_bar(desk)
 
 
@@ -144,14 +144,14 @@ def test_what_is_quarantined_reaches_no_feature(make_desk):
 
 def test_a_loop_that_was_down_writes_the_rows_it_missed(make_desk):
     desk = make_desk(live=2)
-    desk.run(1 + 10)
-    assert desk.clock.now() == opens(desk, 10)[0] + 5 * MINUTE + 2 * SECOND
+    desk.run(1 + 2)
+    assert desk.clock.now() == opens(desk, 2)[0] + 5 * MINUTE + 2 * SECOND
     desk.clock.time += timedelta(days=1, minutes=5)
     desk.restart()
-    desk.run(51)
-    missed = 50 + 11  # the rest of that session, and of the next all up to the bar just past its deadline
-    assert desk.reasons() == [None] * 11 + ["LOOP_DOWN"] * missed + [None] * (len(desk.rows()) - 11 - missed)
-    assert len(desk.rows()) > 11 + missed
+    desk.run(59)
+    missed = 58 + 3  # the rest of that session, and of the next all up to the bar just past its deadline
+    assert desk.reasons() == [None] * 3 + ["LOOP_DOWN"] * missed + [None] * (len(desk.rows()) - 3 - missed)
+    assert len(desk.rows()) >= 3 + missed
     check_one_row_a_bar(desk)
 
 
@@ -159,10 +159,10 @@ def test_two_loops_write_one_row_a_bar(make_desk):
     desk = make_desk(live=1)
     first = desk.loop
     second = desk.restart()
-    for _ in range(40):
+    for _ in range(6):
         due = max(first.step(), second.step())
         desk.clock.sleep_until(due)
-    assert len(desk.rows()) >= 8
+    assert len(desk.rows()) == 6
     assert desk.reasons() == [None] * len(desk.rows())
     check_one_row_a_bar(desk)
 
@@ -211,18 +211,18 @@ def test_a_clock_that_the_vendor_contradicts_gives_no_signal_and_nobody_knowing_
 
 
 def test_one_source_a_session_and_the_next_one_from_the_next_session_on(make_desk):
-    desk = make_desk(live=2)
+    desk = make_desk(live=2, short=True)
     desk.vendors.append(ImitatedVendor(desk.market, "second"))
     desk.restart()
-    desk.run(1 + 30)
+    desk.run(1 + 3)
     desk.vendor.failing = True
-    desk.run(30)
-    assert desk.reasons()[31:] == ["NO_BAR"] * 30
+    desk.run(3)
+    assert desk.reasons()[4:] == ["NO_BAR"] * 3
     assert desk.vendors[1].calls == 0
     desk.run(3)
     assert desk.reasons()[-3:] == [None] * 3
     sources = desk.stored.tables[0].as_of(desk.clock.now())["source"]
-    assert set(sources[opens(desk, 60)[0] :]) == {"second"}
+    assert set(sources[opens(desk, 6)[0] :]) == {"second"}
     assert "BAR_SOURCE" in desk.alerts.open
 
 
@@ -316,10 +316,10 @@ class Outage:
 
     def __init__(self, monkeypatch, desk: LiveDesk) -> None:
         self.down, self._engine = False, desk.engine
-        import dosvotos.database.connection as connection
+        from dosvotos.database import connection
 
         for name in ("live.signals", "live.keeper", "live.production", "database.market_data",
-                     "live.intake", "database.quarantine"):  # fmt: skip
+                     "live.intake", "database.quarantine", "database.stored_since"):  # fmt: skip
             module = f"dosvotos.{name}"
             for function in ("reading", "writing"):
                 original = getattr(connection, function)
@@ -411,16 +411,15 @@ def test_a_defect_costs_the_bar_its_signal_and_not_its_row(make_desk, monkeypatc
 
 
 def test_an_exception_of_the_calendar_added_meanwhile_closes_its_session(make_desk):
-    desk = make_desk(live=2)
-    desk.run(1 + 58)
-    day = opens(desk, 60)[0].tz_convert("America/Bogota").date()
+    desk = make_desk(live=2, short=True)
+    desk.run(1 + 4)
+    day = opens(desk, 6)[0].tz_convert("America/Bogota").date()
     assert isinstance(day, date)
-    desk.calendar = CalendarParams(
-        exceptions={day: CalendarException(closed=True, reason="a day of mourning")}
-    )
+    closed = CalendarException(closed=True, reason="a day of mourning")
+    desk.calendar = CalendarParams(exceptions={**desk.calendar.exceptions, day: closed})
     desk.loop.housekeep()
     desk.run(3)
-    assert [row.timestamp.date() for row in desk.rows()[-3:-1]] == [opens(desk, 58)[0].date()] * 2
+    assert [row.timestamp.date() for row in desk.rows()[-3:-1]] == [opens(desk, 4)[0].date()] * 2
     assert desk.rows()[-1].timestamp.date() > day
 
 

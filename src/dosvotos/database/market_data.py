@@ -206,19 +206,6 @@ class BarTable(FeedTable):
         with reading(self.engine) as connection:
             return _read(connection, usdcop_m5_ohlcv, wanted, ["timestamp", *self._values, "source"])
 
-    def count_fetched(self, since: datetime, moment: datetime) -> int:
-        """Count the rows stored after `since` and by `moment`."""
-        table = usdcop_m5_ohlcv
-        with reading(self.engine) as connection:
-            return _count(connection, table, self._known(table, moment) & (table.c.fetched_at > since))
-
-    def rows_fetched(self, since: datetime, moment: datetime) -> pd.DataFrame:
-        """Read the rows stored after `since` and by `moment`, with ``fetched_at``."""
-        table = usdcop_m5_ohlcv
-        wanted = self._known(table, moment) & (table.c.fetched_at > since)
-        with reading(self.engine) as connection:
-            return _read(connection, table, wanted, ["timestamp", *self._values, "source", "fetched_at"])
-
     def count_until(self, moment: datetime, until: datetime) -> int:
         """Count the rows stored by `moment` of bars opened at or before `until`."""
         table = usdcop_m5_ohlcv
@@ -294,9 +281,8 @@ class MacroTables(FeedTable):
         variables: Collection[str] | None = None,
         after: datetime | None = None,
         as_fetched: bool = False,
-        fetched_after: datetime | None = None,
     ) -> pd.DataFrame:
-        """Read every row stored by `moment`, of some variables, published or fetched after a moment alone.
+        """Read every row stored by `moment`, of some variables or published after `after` alone.
 
         Undated values that dated vintages replace are there too; `prefer_dated` leaves them out.
         """
@@ -311,8 +297,6 @@ class MacroTables(FeedTable):
                     wanted &= table.c.variable.in_(variables)
                 if after is not None:
                     wanted &= ~_published_by(table, after, as_fetched)
-                if fetched_after is not None:
-                    wanted &= table.c.fetched_at > fetched_after
                 parts.append(_read(connection, table, wanted, columns))
         rows = pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
         if as_fetched:
@@ -329,15 +313,6 @@ class MacroTables(FeedTable):
                 wanted = self._known(table, moment) & table.c.variable.in_(variables)
                 n_rows += _count(connection, table, wanted & _published_by(table, until, as_fetched))
         return n_rows
-
-    def count_fetched(self, since: datetime, moment: datetime) -> int:
-        """Count the rows stored after `since` and by `moment`."""
-        with reading(self.engine) as connection:
-            tables = macro_indicators.values()
-            return sum(
-                _count(connection, table, self._known(table, moment) & (table.c.fetched_at > since))
-                for table in tables
-            )
 
     def dated_variables(self, moment: datetime) -> set[str]:
         """Name the variables of which vintages that the vendor dates were stored by `moment`."""

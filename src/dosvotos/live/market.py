@@ -10,14 +10,15 @@ import pandas as pd
 from dosvotos.contracts.features import MARKET_FEATURES
 from dosvotos.contracts.parameters import CalendarParams, Parameters
 from dosvotos.database.market_data import BarTable, MacroTables, prefer_dated
+from dosvotos.database.stored_since import StoredBar, StoredSince, stored_since
 from dosvotos.errors import LateDataError, LineageError
 from dosvotos.live.schedule import ScheduledBar
 from dosvotos.live.state import MarketView, Watermark, add_rows_since, empty_stream, rebuild
 from dosvotos.live.tick import LiveFeatures
 from dosvotos.market.calendar import BAR, in_session
 from dosvotos.market.features.definition import TIME_NORMALIZED, VARIABLES
-from dosvotos.market.features.inputs import bar_arrays, publication_arrays
-from dosvotos.market.microseconds import US_PER_BAR, moment_to_microseconds, to_timestamp
+from dosvotos.market.features.inputs import NO_PUBLICATIONS, publication_arrays
+from dosvotos.market.microseconds import US_PER_BAR, moment_to_microseconds, to_microseconds, to_timestamp
 from dosvotos.market.stream import FeatureStream
 from dosvotos.quality.releases import Releases
 
@@ -78,8 +79,10 @@ class LiveMarket:
         self._stream = empty_stream(parameters)
         self._watermark: Watermark | None = None
         self._counted: _Counted | None = None
-        self._waiting = pd.DataFrame()
-        """Macro rows published after the stream's last bar."""
+        self._waiting = NO_PUBLICATIONS
+        """Values published after the stream's last bar."""
+        self._rows_waiting = np.empty(0, dtype=np.int64)
+        """When the rows behind them are published, those included that feed no feature."""
         self._releases = Releases(parameters.macro_variables.variables)
         if saved is not None:
             self._restore(saved)
@@ -136,42 +139,49 @@ class LiveMarket:
     def _count(self, view: MarketView) -> None:
         """Remember what is stored by now, for `_add_new_bars`."""
         since, last = view.now - _OVERLAP, self._last_open()
-        bars = view.bars.rows_fetched(since, view.now)
-        self._waiting = view.macro.rows(view.now, VARIABLES, last + BAR, view.as_fetched)
-        macro, retractions = view.macro.count_fetched(since, view.now), view.bars.retractions(view.now)
-        self._counted = _Counted(since, int((bars["timestamp"] <= last).sum()), macro, retractions)
+        waiting = view.macro.rows(view.now, VARIABLES, last + BAR, view.as_fetched)
+        self._waiting = publication_arrays(prefer_dated(waiting))
+        self._rows_waiting = np.sort(to_microseconds(pd.DatetimeIndex(waiting["published_at"])))
+        stored = self._stored_since(since, view.now)
+        behind = sum(bar.opened <= last for bar in stored.bars)
+        self._counted = _Counted(since, behind, stored.macro, stored.retractions)
+
+    def _stored_since(self, since: datetime, now: datetime) -> StoredSince:
+        return stored_since(self._bars.engine, self._bars.instrument, self._bars.feed, since, now)
 
     def _add_new_bars(self, view: MarketView) -> bool:
         """Add the bars stored since the last count; False if anything else was, or bars behind the last."""
         if self._counted is None or self._watermark is None or view.until is None:
             return False
-        since, n_bars, n_macro, n_retractions = self._counted
-        bars, last = view.bars.rows_fetched(since, view.now), self._last_open()
-        if (
-            view.now < to_timestamp(self._watermark.read_at)
-            or view.until <= last
-            or int((bars["timestamp"] <= last).sum()) != n_bars
-            or view.macro.count_fetched(since, view.now) != n_macro
-            or view.bars.retractions(view.now) != n_retractions
-        ):
+        last = self._last_open()
+        if view.now < to_timestamp(self._watermark.read_at) or view.until <= last:
             return False
-        fresh = bars[(bars["timestamp"] > last) & (bars["timestamp"] <= view.until)]
-        self._append(view, fresh.drop_duplicates("timestamp", keep="last").set_index("timestamp"), len(fresh))
+        stored = self._stored_since(self._counted.since, view.now)
+        behind = sum(bar.opened <= last for bar in stored.bars)
+        if (behind, stored.macro, stored.retractions) != self._counted[1:]:
+            return False
+        self._append(view, [bar for bar in stored.bars if last < bar.opened <= view.until])
         return True
 
-    def _append(self, view: MarketView, bars: pd.DataFrame, n_rows: int) -> None:
+    def _append(self, view: MarketView, rows: list[StoredBar]) -> None:
+        """Add bars, the newest row of each, with what was published meanwhile."""
         assert self._watermark is not None and self._counted is not None
-        session = bars[in_session(pd.DatetimeIndex(bars.index), self._stream.calendar)]
-        if len(session) == 0:
+        newest = {row.opened: row for row in rows}
+        for opened, bar in newest.items():
+            if in_session(pd.DatetimeIndex([opened]), self._stream.calendar)[0]:
+                self._stream.add_bar(opened, bar.close, bar.high, bar.low, self._waiting)
+                taken = np.searchsorted(self._waiting.published_at, self._stream.last_close_time, "right")
+                self._waiting = self._waiting.select(int(taken))
+        last = self._last_open()
+        n_rows = sum(row.opened <= last for row in rows)
+        if n_rows == 0:
             return
-        values = bar_arrays(session, self._stream.range_source, self._stream.calendar)
-        self._stream.add_bars(values, publication_arrays(prefer_dated(self._waiting)))
-        taken = self._waiting["published_at"] <= self._last_open() + BAR
-        self._waiting = self._waiting[~taken]
+        n_published = int(np.searchsorted(self._rows_waiting, self._stream.last_close_time, "right"))
+        self._rows_waiting = self._rows_waiting[n_published:]
         self._watermark = self._watermark._replace(
             read_at=moment_to_microseconds(view.now),
             bar_rows=self._watermark.bar_rows + n_rows,
-            macro_rows=self._watermark.macro_rows + int(taken.sum()),
+            macro_rows=self._watermark.macro_rows + n_published,
         )
         self._counted = self._counted._replace(bars=self._counted.bars + n_rows)
 
