@@ -1,4 +1,5 @@
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 
 import numpy as np
 
@@ -13,7 +14,7 @@ def test_the_schedule_is_the_calendar_s_over_two_years():
     schedule, days = BarSchedule(REGULAR), scheduled_sessions(date(2025, 1, 1), date(2026, 12, 31))
     expected = [time.to_pydatetime() for day in days for time in session_bar_times(day)]
     bar = schedule.at(datetime(2025, 1, 1, tzinfo=UTC))
-    for opened, following in zip(expected, expected[1:], strict=False):
+    for opened, following in pairwise(expected):
         assert bar == (opened, opened + 5 * MINUTE, following + 5 * MINUTE)
         bar = schedule.after(bar.opened)
 

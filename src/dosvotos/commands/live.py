@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
 from threading import Event
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import yaml
 from filelock import FileLock, Timeout
@@ -67,23 +67,37 @@ def serve(env: str, speed: float) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stop.set())
         engine = open_database(database_url())
-        loop, macro, clock, close = assemble(parameters, engine, name, speed, stop)
-        loop.housekeep()
-        if isinstance(clock, MarketClock):
-            clock.begin()
+        made = assemble(parameters, engine, name, speed, stop)
         logger.info(
-            "live: %s, from bar %s", parameters.experiment.instrument, f"{clock.now():%Y-%m-%d %H:%M} UTC"
+            "live: %s from %s UTC on", parameters.experiment.instrument, f"{made.clock.now():%Y-%m-%d %H:%M}"
         )
         try:
-            run(loop, macro, clock, stop)
+            made.prepare()
+            run(made.loop, made.macro, made.clock, stop)
         finally:
-            close()
+            made.close()
 
 
-def assemble(
-    parameters: Parameters, engine: Engine, name: str, speed: float, stop: Event
-) -> tuple[LiveLoop, MacroTask | None, Clock, Callable[[], None]]:
-    """Put a loop together: its macro task, its clock, and what is to be called at its end."""
+class Assembly(NamedTuple):
+    """A loop ready to run."""
+
+    loop: LiveLoop
+    macro: MacroTask | None
+    clock: Clock
+    prepare: Callable[[], None]
+    """Does before the first bar what takes its time."""
+    close: Callable[[], None]
+    """Keeps what a restart goes on from."""
+
+
+def assemble(parameters: Parameters, engine: Engine, name: str, speed: float, stop: Event) -> Assembly:
+    """Put a loop together.
+
+    Raises
+    ------
+    DosVotosError
+        If there is no production model, or it is not what was voted on.
+    """
     instrument, alerts = parameters.experiment.instrument, LoggedAlerts()
     stored, schedule = StoredMarket(engine, instrument, parameters.feed), BarSchedule(parameters.calendar)
     clock = _clock(parameters, stored, schedule, speed, stop)
@@ -107,13 +121,22 @@ def assemble(
         read_calendar=CalendarFiles(parameters, name).read,
     )
 
+    loop = LiveLoop(instrument, schedule, ports)
+
+    def prepare() -> None:
+        loop.housekeep()
+        if isinstance(clock, MarketClock):  # its first simulation and features are not part of its time
+            if macro is not None:
+                macro.step(clock.now())
+            clock.begin()
+
     def close() -> None:
         if (state := market.save()) is not None:
             write_file(state_file, state)
         if isinstance(feed, VendorFeed):
             feed.close()
 
-    return LiveLoop(instrument, schedule, ports), macro, clock, close
+    return Assembly(loop, macro, clock, prepare, close)
 
 
 def replay_history(env: str, first: date, last: date, out: Path | None) -> str:
@@ -223,7 +246,7 @@ def _sources(
     if acquisition.source == "sample":
         from dosvotos.live.sample_feed import SampleMacro, SampleVendor
 
-        vendor = SampleVendor(parameters.sample_market, variables, clock.now())
+        vendor = SampleVendor(parameters.sample_market, variables)
         feed = VendorFeed([vendor], parameters, stored, schedule, alerts)
         fetch = SampleMacro(vendor, parameters, stored).fetch
         return feed, MacroTask(stored.tables[1], variables, fetch, alerts)

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class Reason(StrEnum):
-    """One code a cause; `docs/operations.md` has a row for each."""
+    """One code a cause; `docs/live.md` has a row for each."""
 
     NO_BAR = "NO_BAR"
     """The bar had not come by its deadline."""

@@ -27,16 +27,14 @@ class SampleVendor:
     ----------
     params : SampleMarketParams
     variables : mapping of MacroVariable by full name
-    now : datetime
     """
 
     name = "sample"
 
-    def __init__(
-        self, params: SampleMarketParams, variables: Mapping[str, MacroVariable], now: datetime
-    ) -> None:
+    def __init__(self, params: SampleMarketParams, variables: Mapping[str, MacroVariable]) -> None:
         self._params, self._variables = params, variables
-        self._until, self._market = now + _AHEAD, self._simulated(now + _AHEAD)
+        self._until: datetime | None = None
+        self._market = SimulatedMarket(pd.DataFrame(), pd.DataFrame())
 
     def bars(self, since: datetime, now: datetime) -> SourceAnswer:
         """Give the bars opened at or after `since` and closed by `now`."""
@@ -53,7 +51,7 @@ class SampleVendor:
         return macro[shown].drop(columns=["published_at", "frequency"])
 
     def _simulate(self, now: datetime) -> None:
-        if now > self._until:
+        if self._until is None or now > self._until:
             self._until, self._market = now + _AHEAD, self._simulated(now + _AHEAD)
 
     def _simulated(self, until: datetime) -> SimulatedMarket:
