@@ -8,10 +8,10 @@ database. A tick (`tick_p50_ms`, `tick_p99_ms`) is all from the bar being stored
 `bar_to_row_s_p50`, `_p99` run from the bar's close to its row, vendor's delay, poll, quality rules and tick
 included, of bars that came within five seconds.
 
-`bars`, `rows`, `bad_rows`: sessions of a vendor that is late by 1 to 400 s, revises, leaves out and fails, while
-models are promoted, the loop is killed and halts come and go; bad is a bar without a row or with two, and a
-row that breaks a rule. `signals_after_deadline`, `stale_model_signals` and `signals_after_halt` are counted in
-the same run.
+`bars`, `rows`, `bad_rows`: sessions of a vendor that is late by 1 to 400 s, revises, leaves out and fails,
+while models are promoted, the loop is killed and halts come and go; bad is a bar without a row or with two,
+and a row that breaks a rule. `signals_after_deadline`, `stale_model_signals` and `signals_after_halt` are
+counted in the same run.
 
 `restart_points`, `restart_mismatches`: the loop restarted before every bar, against one that was not.
 `replay_mismatches`: targets and features of ``--replay`` against L4's and L2's, bit for bit, over a year;
@@ -70,9 +70,9 @@ def year_market() -> tuple[Parameters, pd.DataFrame, pd.DataFrame]:
     return parameters, market.bars.assign(source="sample").set_index("timestamp"), macro
 
 
-def wide_policy(rows: pd.DataFrame) -> ServedPolicy:
+def wide_policy(rows: pd.DataFrame, seed: int = SEED) -> ServedPolicy:
     """A policy of the default size, 2 x 64, that changes its mind now and then."""
-    rng, tensors, width = np.random.default_rng(SEED), {}, len(FEATURE_ORDER)
+    rng, tensors, width = np.random.default_rng(seed), {}, len(FEATURE_ORDER)
     for layer in range(2):
         tensors[f"hidden.{layer}.weight"] = rng.normal(0, 0.4, (64, width)).astype(np.float32)
         tensors[f"hidden.{layer}.bias"] = rng.normal(0, 0.1, 64).astype(np.float32)
@@ -171,7 +171,7 @@ def ticks(desk: TimedDesk, n_bars: int) -> dict[str, float]:
     }
 
 
-def troubled(desk: LiveDesk, folder: Path, policies: list[ServedPolicy], n_bars: int) -> dict[str, int]:
+def troubled(desk: LiveDesk, rows: pd.DataFrame, n_bars: int) -> dict[str, int]:
     """Run bars through everything that goes wrong, and count what must not be."""
     rng = np.random.default_rng(SEED)
     opens = desk.market.index[desk.first :]
@@ -185,7 +185,8 @@ def troubled(desk: LiveDesk, folder: Path, policies: list[ServedPolicy], n_bars:
     for index in range(n_bars):
         draw = rng.random()
         if draw < 0.02:
-            made = approve(desk.engine, folder, policies[index % len(policies)], f"1.0.{index + 1}")
+            policy = wide_policy(rows, SEED + 1 + index)
+            made = approve(desk.engine, desk.folder / "bundles", policy, f"1.0.{index + 1}")
             epochs.append((desk.clock.now(), made.epoch))
         elif draw < 0.05:
             desk.restart()
@@ -272,13 +273,12 @@ def replayed(
 
 
 def measure(quick: bool) -> dict[str, float]:
-    n_ticks, n_troubled, n_restarts = (60, 120, 40) if quick else (600, 1500, 1260)
+    n_ticks, n_troubled, n_restarts = (60, 60, 20) if quick else (600, 1500, 1260)
     parameters, bars, macro = year_market()
     history = MarketHistory(bars, macro)
     rows = feature_rows(history, parameters)
     policy = wide_policy(rows.dropna())
     year = rows[YEAR[0] : YEAR[1]]
-    policies = [wide_policy(rows.dropna().iloc[k::3]) for k in range(3)]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
 
@@ -294,7 +294,7 @@ def measure(quick: bool) -> dict[str, float]:
         figures |= ticks(timed, n_ticks)
         figures["compute_us_p50"] = compute_us(parameters, history, policy, 500)
         desk = make(LiveDesk, n_troubled // 60 + 2)
-        figures |= troubled(desk, desk.folder / "bundles", policies, n_troubled)
+        figures |= troubled(desk, rows.dropna(), n_troubled)
         points, wrong = restarts(lambda: make(LiveDesk, n_restarts // 60 + 2, 60), n_restarts)
         figures |= {"restart_points": points, "restart_mismatches": wrong}
     return figures | replayed(parameters, history, policy, year)
