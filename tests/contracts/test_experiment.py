@@ -199,11 +199,11 @@ def test_a_contract_without_a_schema_is_of_schema_1_and_keeps_its_hash(parameter
         check_unchanged(contract, stating(OWN))
 
 
-def test_a_contract_of_schema_2_holds_an_age_that_nobody_asks_for_any_more(parameters):
+def test_a_contract_of_schema_3_holds_an_age_that_nobody_asks_for_any_more(parameters):
     new = contract_of(stating(OWN)).model_dump(mode="json")
     config = copy.deepcopy(new["frozen_config"])
     config["inference"]["max_bar_age_minutes"] = 7.5
-    old = {**new, "schema": 2, "frozen_config": config, "config_hash": digest_json(config)}
+    old = {**new, "schema": 3, "frozen_config": config, "config_hash": digest_json(config)}
     contract = ExperimentContract.model_validate(old)
     assert contract.parameters.inference.clock == "market"
     check_unchanged(contract, stating(OWN))
@@ -213,7 +213,7 @@ def test_a_contract_of_schema_2_holds_an_age_that_nobody_asks_for_any_more(param
 
 def test_a_contract_of_a_newer_version_is_refused(parameters):
     newer = {**contract_of(parameters).model_dump(), "schema": SCHEMA + 1}
-    with pytest.raises(ValueError, match="reads up to 3; update it"):
+    with pytest.raises(ValueError, match="reads up to 4; update it"):
         ExperimentContract.model_validate(newer)
 
 

@@ -215,8 +215,7 @@ def _refused(features: LiveFeatures, policy: ServedPolicy, position: float) -> D
     missing = np.isnan(features.market)
     if missing.any():
         return Decision(None, None, Reason.FEATURE_MISSING, f"missing: {_names(missing)}")
-    stats = policy.norm_stats
-    absurd = ~(np.abs((features.market - np.array(stats.mean)) / np.array(stats.std)) <= MAX_SIGMA)
+    absurd = ~(np.abs(policy.norm_stats.distances(features.market)) <= MAX_SIGMA)
     found = f"more than {MAX_SIGMA:g} standard deviations off: {_names(absurd)}"
     return Decision(None, None, Reason.FEATURE_OUT_OF_RANGE, found)
 
