@@ -56,7 +56,7 @@ def test_the_shared_cases_are_refused_or_read_as_they_say(case, parameters_with)
     ("text", "said"),
     [
         ("training: {patience: 1:00:00}", r"line 1: training\.patience: 1:00:00 is a number to base 60"),
-        ("inference:\n  max_bar_age_minutes: 7:30.5", r"line 2: inference\.max_bar_age_minutes: 7:30\.5"),
+        ("reward:\n  scale: 7:30.5", r"line 2: reward\.scale: 7:30\.5"),
         ("evidence: {prior_trials: 08}", r"prior_trials: 08 is an octal"),
         ("evidence: {seed: -017}", r"seed: -017 is an octal"),
         ("evidence: {bootstrap_replications: 10_000}", r"10_000 is a number, or text"),

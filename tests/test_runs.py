@@ -15,8 +15,8 @@ from filelock import FileLock
 from kedro.runner import SequentialRunner, ThreadRunner
 from mlflow import MlflowClient
 
-from dosvotos.mlflow_tracking import LOCKS
 from dosvotos.pipelines.training import nodes
+from dosvotos.project import LOCKS
 from tests.conftest import AS_OF
 from tests.project import Project, built_project, copied_project
 

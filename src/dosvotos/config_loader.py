@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,7 +11,9 @@ from kedro.config import OmegaConfigLoader
 from omegaconf import OmegaConf
 
 from dosvotos.contracts.experiment import flatten
+from dosvotos.contracts.parameters import Parameters, read_parameters
 from dosvotos.errors import ParameterError
+from dosvotos.project import mlflow_url
 
 _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TWO_READINGS: Final = (
@@ -20,6 +23,18 @@ _TWO_READINGS: Final = (
     (re.compile(r"yes|no|on|off", re.IGNORECASE), "true or false, or text"),
 )
 """Values without quotes that YAML 1.1 and 1.2 read differently."""
+
+LOADER_ARGS: Final[dict[str, Any]] = {
+    "base_env": "base",
+    "default_run_env": "demo",
+    "config_patterns": {"mlflow": ["mlflow*", "mlflow*/**"]},
+    "merge_strategy": {"parameters": "soft", "globals": "soft", "mlflow": "soft"},
+    "custom_resolvers": {
+        "now": lambda: datetime.now(UTC).isoformat(timespec="seconds"),
+        "mlflow_tracking_uri": mlflow_url,
+    },
+}
+"""How configuration is found and merged, in a Kedro session and without one."""
 
 
 class StrictConfigLoader(OmegaConfigLoader):
@@ -40,6 +55,20 @@ class StrictConfigLoader(OmegaConfigLoader):
         if env != self.base_env:
             own = self.load_and_merge_dir_config(str(folder), patterns, "parameters", set())
         return flatten(own or OmegaConf.to_container(OmegaConf.create(self.runtime_params or {})))
+
+
+def load_parameters(env: str, conf: Path = Path("conf")) -> Parameters:
+    """Read an experiment's resolved parameters without a Kedro session.
+
+    Raises
+    ------
+    ParameterError
+        If a parameter breaks a rule, or the experiment's name is not its folder's.
+    """
+    parameters = read_parameters(StrictConfigLoader(str(conf), env=env, **LOADER_ARGS)["parameters"])
+    if (name := parameters.experiment.name) != env:
+        raise ParameterError(f"experiment.name: must be its folder's name, {env!r}, was {name!r}")
+    return parameters
 
 
 def check_yaml(path: Path) -> None:

@@ -30,6 +30,7 @@ from dosvotos.database.connection import absolute_url
 from dosvotos.errors import ParameterError, RunLockedError, SelectionError, StaleDataError
 from dosvotos.mlflow_process import in_background
 from dosvotos.mlflow_tracking import MlflowSettings
+from dosvotos.project import LOCKS
 from dosvotos.promotion.floors import refuse_looser
 from dosvotos.promotion.gate_policy import packaged_policy
 from dosvotos.promotion.retracted import production_warnings
@@ -117,7 +118,7 @@ class RunHooks:
     @hook_impl(tryfirst=True)
     def before_pipeline_run(self, run_params: dict[str, Any]) -> None:
         """Take the run's lock or refuse, before another hook opens anything for the run."""
-        name, locks = _run_name(run_params), self._root / mlflow_tracking.LOCKS
+        name, locks = _run_name(run_params), self._root / LOCKS
         locks.mkdir(parents=True, exist_ok=True)
         try:
             self._held.enter_context(FileLock(locks / f"{name}.lock", timeout=0))

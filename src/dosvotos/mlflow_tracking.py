@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import yaml
 from filelock import FileLock
@@ -21,10 +21,10 @@ from dosvotos.backtest.metrics import Metrics
 from dosvotos.contracts.experiment import ExperimentContract, flatten
 from dosvotos.contracts.records import TrainingRecord
 from dosvotos.database.connection import absolute_url
+from dosvotos.project import LOCKS
 from dosvotos.redaction import without_secrets
 from dosvotos.training.results import TrainingMetrics, Validation, summarize_returns
 
-LOCKS: Final = Path("data/.locks")
 logger = logging.getLogger(__name__)
 
 _ANSWER_SECONDS = 1.0

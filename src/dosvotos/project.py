@@ -2,9 +2,12 @@
 
 import os
 from pathlib import Path
+from typing import Final
 
 from dosvotos.errors import ProjectError
 
+LOCKS: Final = Path("data/.locks")
+"""Where runs hold their locks, from the root."""
 _MARK = "[tool.kedro]"
 
 

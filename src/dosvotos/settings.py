@@ -3,7 +3,6 @@
 import logging
 import os
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
 
@@ -11,7 +10,7 @@ import yaml
 from kedro.framework.cli import cli as kedro_cli
 from kedro.framework.project import LOGGING
 
-from dosvotos.config_loader import StrictConfigLoader
+from dosvotos.config_loader import LOADER_ARGS, StrictConfigLoader
 from dosvotos.hooks import (
     CandidateHooks,
     Context,
@@ -23,7 +22,7 @@ from dosvotos.hooks import (
     TrainingHooks,
     guard_runs,
 )
-from dosvotos.project import find_root, mlflow_url
+from dosvotos.project import find_root
 
 _VIZ_HOOKS = ("kedro-dataset-stats", "pipeline-run-hook")
 
@@ -65,13 +64,4 @@ HOOKS = (
 guard_runs(_RUN_HOOKS)
 
 CONFIG_LOADER_CLASS = StrictConfigLoader
-CONFIG_LOADER_ARGS = {
-    "base_env": "base",
-    "default_run_env": "demo",
-    "config_patterns": {"mlflow": ["mlflow*", "mlflow*/**"]},
-    "merge_strategy": {"parameters": "soft", "globals": "soft", "mlflow": "soft"},
-    "custom_resolvers": {
-        "now": lambda: datetime.now(UTC).isoformat(timespec="seconds"),
-        "mlflow_tracking_uri": mlflow_url,
-    },
-}
+CONFIG_LOADER_ARGS = LOADER_ARGS

@@ -211,6 +211,18 @@ def test_a_contract_from_before_a_choice_existed_keeps_its_hash_and_runs_as_it_d
         check_unchanged(contract, stating({**OWN, "training.selection": "sharpe"}))
 
 
+def test_a_contract_of_schema_3_holds_an_age_that_nobody_asks_for_any_more(parameters):
+    new = contract_of(stating(OWN)).model_dump(mode="json")
+    config = copy.deepcopy(new["frozen_config"])
+    config["inference"]["max_bar_age_minutes"] = 7.5
+    old = {**new, "schema": 3, "frozen_config": config, "config_hash": digest_json(config)}
+    contract = ExperimentContract.model_validate(old)
+    assert contract.parameters.inference.clock == "market"
+    check_unchanged(contract, stating(OWN))
+    with pytest.raises(ContractError, match=r"training\.seeds: frozen \[1, 2\]"):
+        check_unchanged(contract, stating({"training.seeds": [3]}))
+
+
 def test_a_contract_of_a_newer_version_is_refused(parameters):
     newer = {**contract_of(parameters).model_dump(), "schema": SCHEMA + 1}
     with pytest.raises(ValueError, match=f"reads up to {SCHEMA}; update it"):

@@ -13,7 +13,7 @@ from dosvotos.database.connection import open_database, reading, upgrade, writin
 from dosvotos.database.tables import metadata
 
 NOW = datetime(2026, 8, 3, tzinfo=UTC)
-CHANGING = {"instruments", "model_registry", "promotion_proposals", "backtest_requests"}
+CHANGING = {"instruments", "model_registry", "promotion_proposals", "backtest_requests", "provider_calls"}
 """Head rows, stages, status columns and claims: what they say is held against the audit log."""
 KNOWN = {
     "data_quarantine": {"severity": "reported"},

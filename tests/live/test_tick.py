@@ -7,17 +7,36 @@ from dosvotos.contracts.features import MARKET_FEATURES
 from dosvotos.database.connection import reading, writing
 from dosvotos.database.registry import lock_instrument
 from dosvotos.database.tables import inference_features_5m, instruments, trading_signals
-from dosvotos.errors import DataError, DecisionConflictError
-from dosvotos.live.signals import SignalTable
-from dosvotos.live.tick import LiveFeatures, ServedModel, decide_tick, feature_vector, live_features
+from dosvotos.errors import DecisionConflictError
+from dosvotos.live.controls import Control, Controls
+from dosvotos.live.market import live_features
+from dosvotos.live.schedule import ScheduledBar
+from dosvotos.live.signals import Entry, SignalTable
+from dosvotos.live.tick import (
+    BookState,
+    LiveFeatures,
+    decide,
+    feature_vector,
+    inference_hash,
+    make_record,
+    served_model,
+)
 from dosvotos.market.features import MarketHistory, market_features
 from dosvotos.market.features.inputs import bar_arrays, publication_arrays
 from dosvotos.market.stream import FeatureStream
-from tests.conftest import parameters_of
+from dosvotos.quality.releases import Releases
 from tests.live.markets import simulated
 from tests.proposal_fixtures import INSTRUMENT, tiny_policy
 
-BAR = datetime(2026, 11, 20, 17, 55, tzinfo=UTC)
+OPENED = datetime(2026, 11, 20, 17, 40, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+CODES = {np.nan: "FEATURE_MISSING", np.inf: "FEATURE_OUT_OF_RANGE", -np.inf: "FEATURE_OUT_OF_RANGE",
+         1e6: "FEATURE_OUT_OF_RANGE", -1e6: "FEATURE_OUT_OF_RANGE"}  # fmt: skip
+
+
+def bar(slots: int = 0) -> ScheduledBar:
+    opened = OPENED + slots * 5 * MINUTE
+    return ScheduledBar(opened, opened + 5 * MINUTE, opened + 10 * MINUTE)
 
 
 @pytest.fixture
@@ -29,55 +48,89 @@ def engine(engine):
     return engine
 
 
-def served_model(epoch: int = 0) -> ServedModel:
-    policy = tiny_policy(1)
-    return ServedModel("demo_1", policy.model_hash, epoch, policy)
+def served(epoch: int = 0):
+    return served_model("demo_1", "m" * 64, epoch, tiny_policy(1))
 
 
-def features(age_minutes: float = 0.0, **missing: float) -> LiveFeatures:
+def features(slots: int = 0, **changed: float) -> LiveFeatures:
     values = np.linspace(-1, 1, len(MARKET_FEATURES))
-    for name, value in missing.items():
+    for name, value in changed.items():
         values[MARKET_FEATURES.index(name)] = value
-    now = BAR + timedelta(minutes=5 + age_minutes)
-    return LiveFeatures(BAR, now, values, 1.0)
+    return LiveFeatures(bar(slots).opened, values, 1.0)
 
 
-def tick(live: LiveFeatures, position: float = 0.0, epoch: int = 0):
-    return decide_tick(live, served_model(epoch), position, parameters_of().inference, INSTRUMENT)
+def entry(live: LiveFeatures, book: BookState = BookState(), epoch: int = 0, slots: int = 0) -> Entry:  # noqa: B008
+    model = served(epoch)
+    decision = decide(live, model, book.position)
+    return Entry(make_record(bar(slots), INSTRUMENT, book, decision, model, live), live, book)
 
 
 def test_a_signal_is_the_policy_s_likeliest_target_and_its_probability():
-    record = tick(features(), position=1.0)
-    policy = served_model().policy
+    record = entry(features(), BookState(1.0)).record
+    policy = served().policy
     probabilities = policy.probabilities(
         policy.observe(features().market[None], np.array([1.0]), np.array([1.0]))
     )
     assert record.status == "SIGNAL"
     assert record.signal == (-1.0, 0.0, 1.0)[int(probabilities.argmax())]
     assert record.confidence == pytest.approx(probabilities.max())
-    assert record.inference_id == "inf_20261120_175500"
-
-
-@pytest.mark.parametrize("age", [0.0, 7.5])
-def test_a_fresh_bar_signals(age):
-    assert tick(features(age)).status == "SIGNAL"
-
-
-def test_a_stale_bar_gives_no_signal_with_its_reason():
-    record = tick(features(7.6))
-    assert (record.status, record.reason_code, record.signal) == ("NO_SIGNAL", "STALE_BAR", None)
+    assert record.inference_id == "inf_20261120_174500"
+    assert record.valid_until == OPENED + 10 * MINUTE
 
 
 @pytest.mark.parametrize("name", MARKET_FEATURES)
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_a_missing_or_infinite_feature_gives_no_signal(name, value):
-    record = tick(features(**{name: value}))
-    assert (record.status, record.reason_code) == ("NO_SIGNAL", "FEATURE_MISSING")
+@pytest.mark.parametrize("value", list(CODES))
+def test_a_missing_infinite_or_absurd_feature_gives_no_signal_and_is_named(name, value):
+    record = entry(features(**{name: value})).record
+    assert (record.status, record.reason_code, record.signal) == ("NO_SIGNAL", CODES[value], None)
+    assert record.detail.endswith(f": {name}")
+
+
+@pytest.mark.parametrize("position", [0.5, 2.0, -1.0001, np.nan, np.inf])
+def test_a_position_that_is_none_gives_no_signal(position):
+    record = entry(features(), BookState(position)).record
+    assert (record.status, record.reason_code) == ("NO_SIGNAL", "POSITION_OUT_OF_RANGE")
+
+
+@pytest.mark.parametrize("time", [-0.001, 1.001, np.nan, np.inf])
+def test_a_time_outside_the_session_gives_no_signal(time):
+    record = entry(features()._replace(time_normalized=time)).record
+    assert (record.status, record.reason_code) == ("NO_SIGNAL", "TIME_OUT_OF_RANGE")
 
 
 def test_the_feature_hash_covers_the_position():
-    assert tick(features(), 1.0).feature_hash != tick(features(), 0.0).feature_hash
+    assert (
+        entry(features(), BookState(1.0)).record.feature_hash
+        != entry(features(), BookState(0.0)).record.feature_hash
+    )
     assert feature_vector(features(), -1.0)[-2:].tolist() == [-1.0, 1.0]
+
+
+def test_the_inference_hash_covers_what_decided_and_not_how_long_it_took():
+    record = entry(features()).record
+    assert inference_hash(record) == record.inference_hash
+    assert inference_hash(record.model_copy(update={"latency_ms": 99.0})) == record.inference_hash
+    for field, value in (("epoch", 5), ("signal", 0.5), ("manifest_hash", "x"), ("confidence", 0.1)):
+        assert inference_hash(record.model_copy(update={field: value})) != record.inference_hash
+
+
+def test_reducing_lets_the_position_stay_or_close_and_nothing_else():
+    seen = set()
+    for seed in range(40):
+        model = served_model("m", "m" * 64, 0, tiny_policy(seed))
+        for position in (-1.0, 0.0, 1.0):
+            wanted = decide(features(), model, position).signal
+            got = decide(features(), model, position, Control("REDUCING", "drawdown"))
+            seen.add((wanted, position))
+            assert got.signal == (wanted if wanted in (0.0, position) else 0.0)
+            assert (got.reason == "REDUCING") == (wanted not in (0.0, position))
+    assert len(seen) == 9
+
+
+@pytest.mark.parametrize(("silent", "advised"), [(0, 1.0), (1, 1.0), (2, 0.0)])
+def test_from_the_third_bar_without_a_signal_on_flat_is_advised(silent, advised):
+    record = entry(features(rsi_9=np.nan), BookState(1.0, False, silent)).record
+    assert record.advised_target == advised
 
 
 @pytest.fixture(scope="module")
@@ -90,23 +143,17 @@ def market(variables):
 
 def test_l1_computes_what_l2_computed(market, variables):
     history, stream = market
-    live = live_features(parameters_of(), stream, BAR)
+    live = live_features(stream, Releases(variables))
     batch = market_features(history, variables)
     assert live.timestamp == batch.index[-1]
     np.testing.assert_array_equal(live.market, batch[list(MARKET_FEATURES)].to_numpy()[-1])
     assert live.time_normalized == 1.0
     assert np.isfinite(live.market).all()
+    assert live.macro_late == ()
 
 
-def test_under_the_market_s_clock_the_last_bar_s_close_is_now(market):
-    history, stream = market
-    assert live_features(parameters_of(), stream, BAR).now == history.bars.index[-1] + timedelta(minutes=5)
-    assert live_features(parameters_of(inference={"clock": "wall"}), stream, BAR).now == BAR
-
-
-def test_without_bars_the_message_says_what_to_run(variables):
-    with pytest.raises(DataError, match=r"none stored for USD/COP.SIM; run 'kedro run --pipelines data_acq"):
-        live_features(parameters_of(), FeatureStream(variables), BAR)
+def table(engine, tmp_path) -> SignalTable:
+    return SignalTable(engine, INSTRUMENT, Controls(INSTRUMENT, tmp_path / "HALT"))
 
 
 def stored(engine) -> list:
@@ -114,46 +161,59 @@ def stored(engine) -> list:
         return connection.execute(trading_signals.select().order_by(trading_signals.c.timestamp)).all()
 
 
-def test_a_bar_gets_exactly_one_row(engine):
-    signals, now = SignalTable(engine, INSTRUMENT), datetime.now(UTC)
-    record = tick(features())
-    signals.store(record, features(), now)
-    again = tick(features(9))
-    signals.store(again, features(9), now)
+def in_time() -> datetime:
+    return bar().deadline
+
+
+def test_a_bar_gets_exactly_one_row(engine, tmp_path):
+    signals = table(engine, tmp_path)
+    first = entry(features())
+    assert signals.store(first, in_time).status == "SIGNAL"
+    assert signals.store(entry(features(rsi_9=np.nan)), in_time) is None
     assert [row.status for row in stored(engine)] == ["SIGNAL"]
     with reading(engine) as connection:
         row = connection.execute(inference_features_5m.select()).one()
     assert row.rsi_9 == pytest.approx(features().market[MARKET_FEATURES.index("rsi_9")])
-    assert row.feature_hash == record.feature_hash
+    assert row.feature_hash == first.record.feature_hash
 
 
-def test_no_signal_leaves_the_model_s_position_unchanged(engine):
-    signals, now = SignalTable(engine, INSTRUMENT), datetime.now(UTC)
-    first = tick(features())
-    signals.store(first, features(), now)
-    stale = features(60)._replace(timestamp=BAR + timedelta(minutes=5), now=BAR + timedelta(minutes=90))
-    second = tick(stale, first.signal)
-    signals.store(second, stale, now)
-    assert [row.status for row in stored(engine)] == ["SIGNAL", "NO_SIGNAL"]
-    assert signals.position_at(BAR) == 0.0
-    assert signals.position_at(BAR + timedelta(minutes=10)) == first.signal
+def test_what_is_written_after_its_deadline_is_no_signal_and_the_target_stays(engine, tmp_path):
+    signals = table(engine, tmp_path)
+    signals.store(entry(features()), in_time)
+    late = entry(features(1), signals.state_before(bar(1).opened), slots=1)
+    signals.store(late, lambda: bar(1).deadline + timedelta(microseconds=1))
+    rows = stored(engine)
+    assert [row.reason_code for row in rows] == [None, "TOO_LATE"]
+    assert rows[1].advised_target == rows[0].signal
+    assert signals.state_before(bar(2).opened) == BookState(rows[0].signal, False, 1)
 
 
-def test_missing_features_are_stored_as_missing(engine):
-    live = features(embi_z=np.nan)
-    record = tick(live)
-    SignalTable(engine, INSTRUMENT).store(record, live, datetime.now(UTC))
+def test_a_halt_that_comes_first_takes_the_signal_and_writes_the_flat_row_once(engine, tmp_path):
+    signals = table(engine, tmp_path)
+    signals.store(entry(features()), in_time)
+    (tmp_path / "HALT").write_text("somebody pulled the plug\n")
+    for slots in (1, 2, 3):
+        made = entry(features(slots), signals.state_before(bar(slots).opened), slots=slots)
+        signals.store(made, lambda: bar(slots).close)  # noqa: B023
+    rows = stored(engine)
+    assert [(row.signal, row.reason_code) for row in rows[1:]] == [
+        (0.0, "HALTED"), (None, "HALTED"), (None, "HALTED"),
+    ]  # fmt: skip
+    assert rows[1].detail.endswith("HALT: somebody pulled the plug")
+
+
+def test_missing_and_infinite_features_are_stored_as_missing(engine, tmp_path):
+    table(engine, tmp_path).store(entry(features(embi_z=np.nan, rsi_9=np.inf)), in_time)
     with reading(engine) as connection:
         row = connection.execute(inference_features_5m.select()).one()
-    assert row.embi_z is None
+    assert row.embi_z is None and row.rsi_9 is None
     assert row.vix_z is not None
 
 
-def test_a_signal_of_a_replaced_model_is_not_written(engine):
+def test_a_signal_of_a_replaced_model_is_not_written(engine, tmp_path):
     for head, epoch in (({"epoch": 3}, 2), ({"epoch": 2, "production_model_id": "demo_2"}, 2)):
         with writing(engine) as connection:
             connection.execute(instruments.update().values(head))
-        record = tick(features(), epoch=epoch)
         with pytest.raises(DecisionConflictError, match=r"changed from epoch 2 \(demo_1\) to"):
-            SignalTable(engine, INSTRUMENT).store(record, features(), datetime.now(UTC))
+            table(engine, tmp_path).store(entry(features(), epoch=epoch), in_time)
     assert stored(engine) == []

@@ -102,7 +102,8 @@ def policy_targets(policy: ServedPolicy, rows: pd.DataFrame) -> np.ndarray:
     Returns
     -------
     ndarray of shape (n_bars,), int8
-        -1, 0 or 1. A bar with a missing feature leaves the target unchanged, as NO_SIGNAL does live.
+        -1, 0 or 1. A bar with a missing or absurd feature leaves the target unchanged, as NO_SIGNAL
+        does live.
 
     Notes
     -----
@@ -125,7 +126,7 @@ def _batch_targets(policy: ServedPolicy, batch: pd.DataFrame, held: int) -> np.n
     features = batch[list(MARKET_FEATURES)].to_numpy(float)
     clock = batch["time_normalized"].to_numpy(float)
     actions = np.full((len(batch), len(TARGETS)), _UNKNOWN, dtype=np.int8)
-    actions[~np.isfinite(features).all(axis=1)] = TARGETS
+    actions[~policy.usable(features)] = TARGETS
     path: np.ndarray
     path, unknown = _follow(actions, held)
     while unknown.any():

@@ -8,7 +8,6 @@ from typing import Any, Final
 import click
 
 from dosvotos.commands.errors import EXIT_ERROR, message_of, show
-from dosvotos.commands.leakcheck import print_report, run_leakcheck
 from dosvotos.commands.likeness import LIKENESS_PAGE, experiment_parameters, write_likeness
 from dosvotos.database.connection import (
     connect,
@@ -21,14 +20,13 @@ from dosvotos.database.connection import (
     upgrade,
 )
 from dosvotos.files import write_file
-from dosvotos.leakage.check import DEFAULT_PROBES
 from dosvotos.project import enter_root
 from dosvotos.promotion.audit import read_audit_log
 from dosvotos.promotion.audit_check import PROVES, PROVES_NOT, verify_audit
 from dosvotos.promotion.retracted import production_warnings
-from dosvotos.reports.leakcheck import render_leakcheck
 
 REPORTS: Final = Path("data/08_reporting")
+_PROBES: Final = 200
 
 
 class TypedPath(click.Path):
@@ -164,7 +162,7 @@ def likeness(data: Path | None, out: Path, env: str, edge: float) -> None:
     metavar="MODULE:FUNCTION",
     help="Own features: a function of (bars, macro) that returns a row a bar; without it L2's own.",
 )
-@click.option("--probes", type=click.IntRange(min=1), default=DEFAULT_PROBES, show_default=True)
+@click.option("--probes", type=click.IntRange(min=1), default=_PROBES, show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--html", type=TypedPath(), help="Write the report as a page.")
 @click.option("--json", "json_file", type=TypedPath(), help="Write the report as JSON.")
@@ -172,6 +170,9 @@ def leakcheck(
     env: str, features: str | None, probes: int, seed: int, html: Path | None, json_file: Path | None
 ) -> None:
     """Show that no feature sees the future, on your data; exit code 1 if one does."""
+    from dosvotos.commands.leakcheck import print_report, run_leakcheck
+    from dosvotos.reports.leakcheck import render_leakcheck
+
     sys.path.insert(0, str(click.get_current_context().find_object(Path)))  # own features lie where one is
     report = run_leakcheck(env, features, probes, seed)
     if html is not None:
@@ -181,6 +182,32 @@ def leakcheck(
     print_report(report)
     if not report.clean:
         sys.exit(EXIT_ERROR)
+
+
+@cli.command()
+@click.option("--env", default="demo", show_default=True, help="Experiment whose instrument is served.")
+@click.option(
+    "--speed",
+    type=click.FloatRange(min=0, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="How fast the sample market's clock runs; real markets have their own.",
+)
+@click.option("--replay", "first", type=click.DateTime(["%Y-%m-%d"]), metavar="FROM", help="Over history.")
+@click.option(
+    "--to", "last", type=click.DateTime(["%Y-%m-%d"]), metavar="TO", help="Last session of --replay."
+)
+@click.option("--out", type=TypedPath(), help="Parquet file that --replay writes.")
+def live(env: str, speed: float, first: datetime | None, last: datetime | None, out: Path | None) -> None:
+    """Give a signal at each bar's close, from the approved model, until it is stopped."""
+    if (first is None) != (last is None):
+        raise click.UsageError("--replay FROM and --to TO go together")
+    from dosvotos.commands import live as command
+
+    if first is not None and last is not None:
+        click.echo(command.replay_history(env, first.date(), last.date(), out))
+        return
+    command.serve(env, speed)
 
 
 @cli.command()

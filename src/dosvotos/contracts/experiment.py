@@ -18,15 +18,17 @@ from dosvotos.contracts.window import JudgedWindow, WindowFacts, WindowStatus
 from dosvotos.errors import ContractError, ParameterError
 from dosvotos.hashing import digest_json
 
-SCHEMA: Final = 3
+SCHEMA: Final = 4
 """Of the contracts made now. Those of 1 hold no `schema` and no `stated`, and their acquisition_hash covers
-when values were fetched; those below 3 train no linear rival."""
+when values were fetched; those below 3 train no linear rival; those below 4 hold
+`inference.max_bar_age_minutes`, for which signals have a deadline now."""
 _SCHEMA_OF_LINEAR_RIVAL: Final = 3
 
 _OUTSIDE_THE_HASH: Final = {"data_acquisition", "run_name"}
 _ALWAYS_STATED: Final = ("experiment.name", "experiment.version", "experiment.instrument")
 _REMOVED_AFTER_1: Final = ("min_psr", "max_spa_p_value", "bootstrap_replications", "seed")
 """Parameters of `evidence` that became the house's policy."""
+_REMOVED_AFTER_3: Final = "max_bar_age_minutes"
 _TIMES: Final = {"created_at", "data_as_of", "window_facts"}
 _ABSENT: Final = "absent"
 _RAISE_VERSION: Final = "Raise experiment.version to run the change as a new contract."
@@ -97,6 +99,8 @@ class ExperimentContract(BaseModel):
         simulated = self.frozen_config["experiment"]["instrument"].endswith(".SIM")
         acquisition = {"source": "sample" if simulated else "files", "as_of": self.data_as_of}
         tree = {**self.frozen_config, "data_acquisition": acquisition}
+        if self.schema_version < 4:
+            tree["inference"] = {k: v for k, v in tree["inference"].items() if k != _REMOVED_AFTER_3}
         if self.schema_version == 1:
             known = EvidenceParams.model_fields
             gone = {name for name in _REMOVED_AFTER_1 if name not in known}

@@ -397,7 +397,6 @@ class InferenceParams(Section):
 
     clock: Literal["wall", "market"]
     """``market`` takes the last stored bar's close as now, for the sample market and for replays."""
-    max_bar_age_minutes: PositiveFloat
 
 
 class Parameters(Section):

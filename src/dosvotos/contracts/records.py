@@ -392,21 +392,39 @@ class LedgerGenesis(Record):
 
 
 class InferenceRecord(Record):
-    """L5: one tick, as it stands in trading_signals."""
+    """L5: one bar's row of trading_signals."""
 
     inference_id: str
+    """``inf_YYYYMMDD_HHMMSS`` of the bar's close, UTC."""
     instrument: str
     timestamp: AwareDatetime
     """Bar open, UTC."""
     status: Literal["SIGNAL", "NO_SIGNAL"]
     reason_code: str | None
-    model_id: str
-    model_hash: str
+    """Why there is no signal, or why it is not the policy's own; `live.reasons` lists the codes."""
+    detail: str | None = None
+    """The reason with what was found."""
+    model_id: str | None
+    model_hash: str | None
+    manifest_hash: str | None = None
+    norm_stats_hash: str | None = None
     epoch: int
     """How often the instrument's production model had changed."""
-    feature_hash: str
+    feature_hash: str | None
+    inference_hash: str | None = None
+    """Of all that decided and of what was decided, without times of the machine."""
     signal: float | None
     """Target position in [-1, 1]."""
     confidence: float | None
     position: float
+    """The model's own, before this row."""
+    advised_target: float | None = None
+    """What a consumer should hold after this row: the target, or 0 from the third NO_SIGNAL in a row on."""
+    valid_until: AwareDatetime | None = None
+    """The close of the bar at which the signal fills; later it is none."""
+    macro_late: tuple[str, ...] = ()
+    """Variables served on an older value than their publication rules promise."""
+    spooled: bool = False
+    """Whether the row waited on disk, since the database could not be reached; nobody acted on it."""
     latency_ms: float
+    """Milliseconds from the bar being at hand to the decision."""

@@ -1,9 +1,10 @@
 """Signals and the features they were made from: one row an instrument and bar."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select
+from sqlalchemy import Connection, Row, func, insert, select
 
 from dosvotos.database.tables import inference_features_5m, trading_signals
 
@@ -15,19 +16,34 @@ def find_signal(connection: Connection, instrument: str, timestamp: datetime) ->
     return connection.execute(query).one_or_none()
 
 
-def position_before(connection: Connection, instrument: str, timestamp: datetime) -> float:
-    """Find the model's own position at a bar: the last target signalled before it, 0 at the start.
-
-    NO_SIGNAL leaves the target unchanged.
-    """
+def last_signal_before(connection: Connection, instrument: str, timestamp: datetime) -> Row[Any] | None:
+    """Find the last target signalled before a bar, with its reason; None at the start."""
     t = trading_signals
     query = (
-        select(t.c.signal)
+        select(t.c.signal, t.c.reason_code)
         .where(t.c.instrument == instrument, t.c.timestamp < timestamp, t.c.status == "SIGNAL")
         .order_by(t.c.timestamp.desc())
         .limit(1)
     )
-    return float(connection.execute(query).scalar_one_or_none() or 0.0)
+    found: Row[Any] | None = connection.execute(query).one_or_none()
+    return found
+
+
+def statuses_before(
+    connection: Connection, instrument: str, timestamp: datetime, limit: int
+) -> Sequence[str]:
+    """List the status of the rows just before a bar, newest first."""
+    t = trading_signals
+    query = select(t.c.status).where(t.c.instrument == instrument, t.c.timestamp < timestamp)
+    return connection.execute(query.order_by(t.c.timestamp.desc()).limit(limit)).scalars().all()
+
+
+def last_timestamp(connection: Connection, instrument: str) -> datetime | None:
+    """Find the newest bar that has its row."""
+    t = trading_signals
+    query = select(func.max(t.c.timestamp)).where(t.c.instrument == instrument)
+    found: datetime | None = connection.execute(query).scalar_one()
+    return found
 
 
 def add_signal(connection: Connection, signal: dict[str, Any], features: dict[str, Any] | None) -> None:

@@ -127,6 +127,7 @@ usdcop_m5_ohlcv = sa.Table(
     sa.Column("volume", sa.Float),
     sa.Column("source", sa.String(64), nullable=False),
     _delivery_id(),
+    sa.Index("ix_usdcop_m5_ohlcv_fetched_at", "instrument", "feed", "fetched_at"),
 )
 
 
@@ -144,6 +145,7 @@ def _macro_table(frequency: str) -> sa.Table:
         sa.Column("published_at", UTCDateTime, nullable=False),
         sa.Column("source", sa.String(64), nullable=False),
         _delivery_id(),
+        sa.Index(f"ix_macro_indicators_{frequency}_fetched_at", "instrument", "feed", "fetched_at"),
     )
 
 
@@ -355,9 +357,27 @@ trading_signals = sa.Table(
     sa.Column("feature_hash", sa.String(64)),
     sa.Column("inference_latency_ms", sa.Float, nullable=False),
     sa.Column("created_at", UTCDateTime, nullable=False),
+    sa.Column("manifest_hash", sa.String(64)),
+    sa.Column("norm_stats_hash", sa.String(64)),
+    sa.Column("inference_hash", sa.String(64)),
+    sa.Column("valid_until", UTCDateTime),
+    sa.Column("advised_target", sa.Float),
+    sa.Column("macro_late", _json()),
+    sa.Column("detail", sa.Text),
+    sa.Column("spooled", sa.Boolean, nullable=False, server_default=sa.false()),
     _one_of("status", ("SIGNAL", "NO_SIGNAL"), "status_known"),
     sa.CheckConstraint("signal >= -1 AND signal <= 1", name="signal_range"),
-    sa.CheckConstraint(
-        "(status = 'SIGNAL') = (signal IS NOT NULL AND reason_code IS NULL)", name="signal_or_reason"
-    ),
+    sa.CheckConstraint("(status = 'SIGNAL') = (signal IS NOT NULL)", name="signal_or_none"),
+    sa.CheckConstraint("status = 'SIGNAL' OR reason_code IS NOT NULL", name="reason_without_signal"),
 )
+"""One row an instrument and session bar. A signal with a reason is the loop's own: the flat row of a halt, or
+a target that may only be reduced. `advised_target` is what a consumer should hold after the row."""
+
+provider_calls = sa.Table(
+    "provider_calls",
+    metadata,
+    sa.Column("provider", sa.String(32), primary_key=True),
+    sa.Column("day", sa.Date, primary_key=True),
+    sa.Column("calls", sa.Integer, nullable=False),
+)
+"""Calls to a provider on a day (UTC), counted before each is made, by whatever process."""

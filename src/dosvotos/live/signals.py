@@ -1,33 +1,82 @@
-"""Signals in the database: a row for each instrument and bar, by the model in production when written."""
+"""The book of one instrument: a row each bar, by the model in production when it is written."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
-from sqlalchemy import Engine, Row
+from sqlalchemy import Connection, Engine, Row
 
 from dosvotos.contracts.records import InferenceRecord
 from dosvotos.database.connection import reading, writing
 from dosvotos.database.registry import lock_instrument
-from dosvotos.database.signals import add_signal, find_signal, position_before
+from dosvotos.database.signals import (
+    add_signal,
+    find_signal,
+    last_signal_before,
+    last_timestamp,
+    statuses_before,
+)
 from dosvotos.errors import DecisionConflictError
-from dosvotos.live.tick import LiveFeatures, feature_row
+from dosvotos.live.controls import Control, Controls
+from dosvotos.live.reasons import Reason
+from dosvotos.live.tick import SILENT_BARS, BookState, Decision, LiveFeatures, feature_row, halted, withdrawn
+
+
+class Entry(NamedTuple):
+    """What is to be written about a bar."""
+
+    record: InferenceRecord
+    features: LiveFeatures | None
+    book: BookState
+    """From which `record` was made."""
+
+
+class Book(Protocol):
+    """Where the loop's rows stand."""
+
+    def last_timestamp(self) -> datetime | None:
+        """Find the newest bar that has its row."""
+
+    def state_before(self, timestamp: datetime) -> BookState:
+        """Read what the rows before a bar say."""
+
+    def store(self, entry: Entry, now: Callable[[], datetime]) -> InferenceRecord | None:
+        """Write a bar's row and give it as written; None if the bar has one already, which stays."""
+
+    def store_missed(self, records: list[InferenceRecord], now: datetime) -> int:
+        """Write rows without a signal of bars that have none; tell how many."""
 
 
 @dataclass(frozen=True)
 class SignalTable:
-    """The signals of one instrument."""
+    """The book in the database."""
 
     engine: Engine
     instrument: str
+    controls: Controls | None = None
+    """What holds for the instrument's signals; by default the halt file and the database."""
 
-    def position_at(self, timestamp: datetime) -> float:
-        """Return the last target signalled before a bar: -1, 0 or 1, and 0 before the first signal."""
+    def last_timestamp(self) -> datetime | None:
+        """Find the newest bar that has its row."""
         with reading(self.engine) as connection:
-            return position_before(connection, self.instrument, timestamp)
+            return last_timestamp(connection, self.instrument)
 
-    def store(self, record: InferenceRecord, features: LiveFeatures, now: datetime) -> None:
-        """Write a bar's signal and features; a bar that has its row already keeps it.
+    def state_before(self, timestamp: datetime) -> BookState:
+        """Read what the rows before a bar say."""
+        with reading(self.engine) as connection:
+            signal = last_signal_before(connection, self.instrument, timestamp)
+            statuses = list(statuses_before(connection, self.instrument, timestamp, SILENT_BARS - 1))
+        if "SIGNAL" in statuses:
+            statuses = statuses[: statuses.index("SIGNAL")]
+        if signal is None:
+            return BookState(silent_bars=len(statuses))
+        return BookState(signal.signal, signal.reason_code == Reason.HALTED, len(statuses))
+
+    def store(self, entry: Entry, now: Callable[[], datetime]) -> InferenceRecord | None:
+        """Write a bar's row and features under the instrument's lock, if the bar has none.
+
+        What is later than its deadline by then, or comes after a halt, is written without its signal.
 
         Raises
         ------
@@ -36,17 +85,25 @@ class SignalTable:
         """
         with writing(self.engine) as connection:
             head = lock_instrument(connection, self.instrument)
-            if find_signal(connection, self.instrument, record.timestamp) is not None:
-                return
-            if (head.epoch, head.production_model_id) != (record.epoch, record.model_id):
-                raise DecisionConflictError(
-                    f"{self.instrument}: production changed from epoch {record.epoch} ({record.model_id}) to "
-                    f"{head.epoch} ({head.production_model_id}) while the signal was computed; run the tick "
-                    "again"
-                )
-            row = record.model_dump(exclude={"latency_ms"})
-            row |= {"inference_latency_ms": record.latency_ms, "created_at": now}
-            add_signal(connection, row, {**feature_row(features, record), "created_at": now})
+            if find_signal(connection, self.instrument, entry.record.timestamp) is not None:
+                return None
+            record, moment = entry.record, now()
+            if record.status == "SIGNAL" and record.model_id is not None:
+                self._refuse_replaced(head, record)
+                record = as_allowed(entry, self._control(connection), moment)
+            features = entry.features
+            written = None if features is None else {**feature_row(features, record), "created_at": moment}
+            add_signal(connection, _row(record, moment), written)
+        return record
+
+    def store_missed(self, records: list[InferenceRecord], now: datetime) -> int:
+        """Write rows without a signal, or that waited on disk, of bars that have none; tell how many."""
+        with writing(self.engine) as connection:
+            lock_instrument(connection, self.instrument)
+            missing = [r for r in records if find_signal(connection, self.instrument, r.timestamp) is None]
+            for record in missing:
+                add_signal(connection, _row(record, now), None)
+        return len(missing)
 
     def at(self, timestamp: datetime) -> Row[Any]:
         """Return the row of one bar; LookupError if it has none."""
@@ -55,3 +112,31 @@ class SignalTable:
         if row is None:
             raise LookupError(f"{self.instrument}: no row for {timestamp}")
         return row
+
+    def _control(self, connection: Connection) -> Control:
+        return (self.controls or Controls(self.instrument)).of_database(connection)
+
+    def _refuse_replaced(self, head: Row[Any], record: InferenceRecord) -> None:
+        if (head.epoch, head.production_model_id) != (record.epoch, record.model_id):
+            raise DecisionConflictError(
+                f"{self.instrument}: production changed from epoch {record.epoch} ({record.model_id}) to "
+                f"{head.epoch} ({head.production_model_id}) while the signal was computed; run the tick "
+                "again"
+            )
+
+
+def as_allowed(entry: Entry, control: Control, now: datetime) -> InferenceRecord:
+    """Take the signal from a row that is too late by now, or that a halt was faster than."""
+    record, book = entry.record, entry.book
+    if control.state == "HALTED":
+        return withdrawn(record, book, halted(book, control.reason))
+    if record.valid_until is not None and now > record.valid_until:
+        late = f"decided {now:%H:%M:%S.%f}, valid until {record.valid_until:%H:%M:%S} UTC"
+        return withdrawn(record, book, Decision(None, None, Reason.TOO_LATE, late))
+    return record
+
+
+def _row(record: InferenceRecord, now: datetime) -> dict[str, Any]:
+    row = record.model_dump(exclude={"latency_ms"})
+    row["macro_late"] = list(record.macro_late) or None
+    return row | {"inference_latency_ms": record.latency_ms, "created_at": now}

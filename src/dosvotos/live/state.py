@@ -1,8 +1,8 @@
 """L1's saved state: features caught up with the database at each tick, or rebuilt where that cannot be."""
 
 import logging
-from datetime import datetime
-from typing import NamedTuple
+from datetime import datetime, timedelta
+from typing import Final, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,8 @@ from dosvotos.market.stream import FeatureStream
 
 logger = logging.getLogger(__name__)
 
+_SMALLEST: Final = timedelta(microseconds=1)
+
 
 class MarketView(NamedTuple):
     """The stored market of one experiment, as of a moment."""
@@ -27,6 +29,8 @@ class MarketView(NamedTuple):
     now: datetime
     as_fetched: bool
     """Whether a value counts from its fetch, as under ``clock: wall``."""
+    until: datetime | None = None
+    """When the last bar to be taken opened; None for all that are stored."""
 
     @property
     def scope(self) -> str:
@@ -60,25 +64,37 @@ def catch_up(saved: bytes | None, parameters: Parameters, market: MarketView) ->
     FeatureStream, bytes
         The stream, equal to `market_features` over the whole history as known now, and the state to save.
     """
-    stream = _empty_stream(parameters)
+    stream = empty_stream(parameters)
     try:
         if saved is None:
             raise LineageError("feature state: none is kept yet")
-        watermark = _add_rows_since(Watermark(**stream.restore(saved)), stream, market)
+        watermark = add_rows_since(Watermark(**stream.restore(saved)), stream, market)
     except (LineageError, LateDataError) as reason:
         logger.info("L1 rebuilds its features from all stored bars: %s", reason)
-        stream = _empty_stream(parameters)
-        watermark = _add_rows(stream, market, 0, 0)
+        stream, watermark = rebuild(parameters, market)
     return stream, stream.to_bytes(watermark._asdict())
 
 
-def _empty_stream(parameters: Parameters) -> FeatureStream:
+def rebuild(parameters: Parameters, market: MarketView) -> tuple[FeatureStream, Watermark]:
+    """Compute features from all stored rows."""
+    stream = empty_stream(parameters)
+    return stream, _add_rows(stream, market, 0, 0)
+
+
+def empty_stream(parameters: Parameters) -> FeatureStream:
+    """Make a stream of these parameters that has seen no bar."""
     variables, source = parameters.macro_variables.variables, parameters.features.range_source
     return FeatureStream(variables, source, parameters.calendar)
 
 
-def _add_rows_since(watermark: Watermark, stream: FeatureStream, market: MarketView) -> Watermark:
-    """Add rows stored since the last tick; if one is late, first roll back to the checkpoint before it."""
+def add_rows_since(watermark: Watermark, stream: FeatureStream, market: MarketView) -> Watermark:
+    """Add rows stored since the last tick; if one is late, first roll back to the checkpoint before it.
+
+    Raises
+    ------
+    LineageError, LateDataError
+        If only a rebuild gets them right; the stream is no more to be used.
+    """
     read_at = to_timestamp(watermark.read_at)
     if watermark.scope != market.scope:
         raise LineageError(f"feature state: is of {watermark.scope}, needed is {market.scope}")
@@ -130,7 +146,8 @@ def _add_rows(stream: FeatureStream, market: MarketView, bar_rows: int, macro_ro
     """Add all bars and values after the stream's last bar, before which so many rows are stored."""
     last_close = _last_close(stream)
     after = None if last_close is None else last_close - BAR
-    bars = market.bars.rows(market.now, after)
+    before = None if market.until is None else market.until + _SMALLEST
+    bars = market.bars.rows(market.now, after, before)
     macro = market.macro.rows(market.now, VARIABLES, last_close, market.as_fetched)
     if last_close is not None:
         _refuse_dated_vintages(macro, market)

@@ -2,72 +2,83 @@
 
 import time
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from dosvotos.contracts.features import FEATURE_ORDER, FEATURE_ORDER_HASH, MARKET_FEATURES
-from dosvotos.contracts.parameters import InferenceParams, Parameters
 from dosvotos.contracts.records import InferenceRecord
-from dosvotos.errors import DataError
-from dosvotos.hashing import digest_arrays
-from dosvotos.market.calendar import BAR
-from dosvotos.market.features.definition import TIME_NORMALIZED
-from dosvotos.market.microseconds import to_timestamp
-from dosvotos.market.stream import FeatureStream
-from dosvotos.policy.forward import TARGETS, ServedPolicy
+from dosvotos.hashing import digest_arrays, digest_json
+from dosvotos.live.controls import ACTIVE, Control
+from dosvotos.live.reasons import Reason
+from dosvotos.live.schedule import ScheduledBar
+from dosvotos.policy.forward import MAX_SIGMA, TARGETS, ServedPolicy
+
+SILENT_BARS: Final = 3
+"""From so many NO_SIGNAL rows in a row on, a target of 0 is advised."""
+_HASHES: Final = ("model_id", "model_hash", "manifest_hash", "norm_stats_hash")
+_DECIDED_BY: Final = (
+    "instrument", "timestamp", "status", "reason_code", "model_id", "model_hash", "manifest_hash",
+    "norm_stats_hash", "epoch", "feature_hash", "signal", "confidence", "position", "advised_target",
+    "valid_until", "macro_late",
+)  # fmt: skip
 
 
 class LiveFeatures(NamedTuple):
-    """L1's output: the features of the latest bar."""
+    """L1's output: the features of one bar."""
 
     timestamp: datetime
     """Bar open, UTC."""
-    now: datetime
-    """What the bar's age is counted from."""
     market: np.ndarray
     """Raw MARKET_FEATURES, shape (13,); NaN where missing."""
     time_normalized: float
+    macro_late: tuple[str, ...] = ()
+    """Variables behind features that are older than their rules promise."""
 
 
 class ServedModel(NamedTuple):
     """The production model and the epoch in which it became that."""
 
     model_id: str
-    model_hash: str
+    manifest_hash: str
     epoch: int
     policy: ServedPolicy
+    model_hash: str
+    norm_stats_hash: str
+
+    def hashes(self) -> dict[str, str]:
+        """What a row says of it."""
+        return {name: getattr(self, name) for name in _HASHES}
 
 
-def live_features(parameters: Parameters, stream: FeatureStream, as_of: datetime) -> LiveFeatures:
-    """Take the latest session bar's features from a stream that `catch_up` returned.
-
-    Under ``clock: wall`` `as_of` counts as now, under ``clock: market`` that bar's close.
-
-    Raises
-    ------
-    DataError
-        If no session bar is stored.
-    """
-    if not np.isfinite(stream.last_close_time):
-        raise DataError(
-            f"bars: none stored for {parameters.experiment.instrument}; "
-            "run 'kedro run --pipelines data_acquisition' first"
-        )
-    last_close = to_timestamp(stream.last_close_time)
-    now = last_close if parameters.inference.clock == "market" else pd.Timestamp(as_of)
-    return LiveFeatures(
-        timestamp=(last_close - BAR).to_pydatetime(),
-        now=now.to_pydatetime(),
-        market=stream.row[: len(MARKET_FEATURES)].copy(),
-        time_normalized=float(stream.row[TIME_NORMALIZED]),
-    )
+def served_model(model_id: str, manifest_hash: str, epoch: int, policy: ServedPolicy) -> ServedModel:
+    """Make a served model; its hashes are computed once."""
+    return ServedModel(model_id, manifest_hash, epoch, policy, policy.model_hash, policy.norm_stats.digest)
 
 
-def decide_tick(
-    features: LiveFeatures, served: ServedModel, position: float, settings: InferenceParams, instrument: str
-) -> InferenceRecord:
+class BookState(NamedTuple):
+    """What the rows before a bar say."""
+
+    position: float = 0.0
+    """The model's own: the last target signalled, -1, 0 or 1."""
+    flat_by_halt: bool = False
+    """Whether that signal is the flat row of a halt."""
+    silent_bars: int = 0
+    """NO_SIGNAL rows in a row just before, up to SILENT_BARS - 1."""
+
+
+class Decision(NamedTuple):
+    """What a bar's row says of the target."""
+
+    signal: float | None
+    confidence: float | None = None
+    reason: Reason | None = None
+    detail: str | None = None
+
+
+def decide(
+    features: LiveFeatures, served: ServedModel, position: float, control: Control = ACTIVE
+) -> Decision:
     """Let the approved policy decide on one bar.
 
     Parameters
@@ -75,41 +86,89 @@ def decide_tick(
     features : LiveFeatures
     served : ServedModel
     position : float
-        The model's own position: the last target signalled, -1, 0 or 1.
-    settings : InferenceParams
-    instrument : str
+        The model's own position: -1, 0 or 1.
+    control : Control
+        REDUCING takes back what the policy wants more than is held.
 
     Returns
     -------
-    InferenceRecord
-        ``signal`` is the target position and ``confidence`` the policy's probability of it; or NO_SIGNAL
-        with STALE_BAR or FEATURE_MISSING, which leaves the target unchanged.
+    Decision
+        ``signal`` is the target and ``confidence`` the policy's probability of it, the likeliest; or no
+        signal, with the reason, which leaves the target unchanged.
     """
-    started = time.perf_counter()
-    reason = _no_signal_reason(features, settings)
-    signal = confidence = None
-    if reason is None:
-        observation = served.policy.observe(
-            features.market[None, :], np.array([position]), np.array([features.time_normalized])
-        )
-        probabilities = served.policy.probabilities(observation)[0]
-        action = int(probabilities.argmax())
-        signal, confidence = float(TARGETS[action]), float(probabilities[action])
-    return InferenceRecord(
-        inference_id=f"inf_{features.timestamp:%Y%m%d_%H%M%S}",
-        instrument=instrument,
-        timestamp=features.timestamp,
-        status="SIGNAL" if reason is None else "NO_SIGNAL",
-        reason_code=reason,
-        model_id=served.model_id,
-        model_hash=served.model_hash,
-        epoch=served.epoch,
-        feature_hash=digest_arrays({"features": feature_vector(features, position)}),
-        signal=signal,
-        confidence=confidence,
-        position=position,
-        latency_ms=round((time.perf_counter() - started) * 1000, 4),
+    if (refused := _refused(features, served.policy, position)) is not None:
+        return refused
+    observation = served.policy.observe(
+        features.market[None, :], np.array([position]), np.array([features.time_normalized])
     )
+    probabilities = served.policy.probabilities(observation)[0]
+    action = int(probabilities.argmax())
+    target, confidence = float(TARGETS[action]), float(probabilities[action])
+    if control.state == "REDUCING" and target not in (0.0, position):
+        return Decision(0.0, None, Reason.REDUCING, f"{control.reason}; the policy wants {target:+.0f}")
+    return Decision(target, confidence)
+
+
+def halted(book: BookState, reason: str) -> Decision:
+    """Go flat once; after that there is no signal."""
+    return Decision(None if book.flat_by_halt else 0.0, None, Reason.HALTED, reason)
+
+
+def make_record(
+    bar: ScheduledBar,
+    instrument: str,
+    book: BookState,
+    decision: Decision,
+    served: ServedModel | None = None,
+    features: LiveFeatures | None = None,
+    epoch: int = 0,
+    started: float | None = None,
+) -> InferenceRecord:
+    """Write a bar's row.
+
+    Parameters
+    ----------
+    served : ServedModel, optional
+        None where no model had a part in it; `epoch` is then the last one known.
+    features : LiveFeatures, optional
+        None where there was nothing to compute them from.
+    started : float, optional
+        ``time.perf_counter()`` when the bar was at hand.
+    """
+    vector = None if features is None else feature_vector(features, book.position)
+    hashes = served.hashes() if served else {"model_id": None, "model_hash": None}
+    record = InferenceRecord(
+        inference_id=f"inf_{bar.close:%Y%m%d_%H%M%S}",
+        instrument=instrument,
+        timestamp=bar.opened,
+        status="NO_SIGNAL" if decision.signal is None else "SIGNAL",
+        reason_code=decision.reason,
+        detail=decision.detail,
+        **hashes,
+        epoch=served.epoch if served else epoch,
+        feature_hash=None if vector is None else digest_arrays({"features": vector}),
+        signal=decision.signal,
+        confidence=decision.confidence,
+        position=book.position if np.isfinite(book.position) else 0.0,
+        advised_target=_advised(decision.signal, book),
+        valid_until=bar.deadline,
+        macro_late=() if features is None else features.macro_late,
+        latency_ms=0.0 if started is None else round((time.perf_counter() - started) * 1000, 4),
+    )
+    return _sealed(record)
+
+
+def withdrawn(record: InferenceRecord, book: BookState, decision: Decision) -> InferenceRecord:
+    """Put another decision in a row's place; model and features stay as they were."""
+    change = {
+        "status": "NO_SIGNAL" if decision.signal is None else "SIGNAL",
+        "reason_code": decision.reason,
+        "detail": decision.detail,
+        "signal": decision.signal,
+        "confidence": decision.confidence,
+        "advised_target": _advised(decision.signal, book),
+    }
+    return _sealed(record.model_copy(update=change))
 
 
 def feature_vector(features: LiveFeatures, position: float) -> np.ndarray:
@@ -118,10 +177,10 @@ def feature_vector(features: LiveFeatures, position: float) -> np.ndarray:
 
 
 def feature_row(features: LiveFeatures, record: InferenceRecord) -> dict[str, Any]:
-    """Return the row of inference_features_5m; a missing feature is NULL."""
+    """Return the row of inference_features_5m; a feature that is missing or infinite is NULL."""
     values = feature_vector(features, record.position)
     return {
-        **{n: None if np.isnan(v) else float(v) for n, v in zip(FEATURE_ORDER, values, strict=True)},
+        **{n: float(v) if np.isfinite(v) else None for n, v in zip(FEATURE_ORDER, values, strict=True)},
         "instrument": record.instrument,
         "timestamp": record.timestamp,
         "feature_order_hash": FEATURE_ORDER_HASH,
@@ -129,8 +188,37 @@ def feature_row(features: LiveFeatures, record: InferenceRecord) -> dict[str, An
     }
 
 
-def _no_signal_reason(features: LiveFeatures, settings: InferenceParams) -> str | None:
-    age = features.now - (features.timestamp + BAR.to_pytimedelta())
-    if age.total_seconds() > settings.max_bar_age_minutes * 60:
-        return "STALE_BAR"
-    return None if np.isfinite(features.market).all() else "FEATURE_MISSING"
+def inference_hash(record: InferenceRecord) -> str:
+    """Hash what decided and what was decided."""
+    return digest_json(record.model_dump(mode="json", include=set(_DECIDED_BY)))
+
+
+def _sealed(record: InferenceRecord) -> InferenceRecord:
+    return record.model_copy(update={"inference_hash": inference_hash(record)})
+
+
+def _advised(signal: float | None, book: BookState) -> float:
+    if signal is not None:
+        return signal
+    known = book.position in TARGETS and book.silent_bars < SILENT_BARS - 1
+    return book.position if known else 0.0
+
+
+def _refused(features: LiveFeatures, policy: ServedPolicy, position: float) -> Decision | None:
+    if position not in TARGETS:
+        return Decision(None, None, Reason.POSITION_OUT_OF_RANGE, f"position is {position}, must be -1, 0, 1")
+    if not 0.0 <= features.time_normalized <= 1.0:
+        found = f"time_normalized is {features.time_normalized}, must lie in [0, 1]"
+        return Decision(None, None, Reason.TIME_OUT_OF_RANGE, found)
+    if bool(policy.usable(features.market[None, :])[0]):
+        return None
+    missing = np.isnan(features.market)
+    if missing.any():
+        return Decision(None, None, Reason.FEATURE_MISSING, f"missing: {_names(missing)}")
+    absurd = ~(np.abs(policy.norm_stats.distances(features.market)) <= MAX_SIGMA)
+    found = f"more than {MAX_SIGMA:g} standard deviations off: {_names(absurd)}"
+    return Decision(None, None, Reason.FEATURE_OUT_OF_RANGE, found)
+
+
+def _names(mask: np.ndarray) -> str:
+    return ", ".join(np.array(MARKET_FEATURES)[mask])

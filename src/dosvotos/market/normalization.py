@@ -1,5 +1,6 @@
 """Normalisation of features: statistics taken from train, applied where rows enter the model."""
 
+from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -39,9 +40,18 @@ class NormStats(BaseModel):
 
     def apply(self, features: np.ndarray) -> np.ndarray:
         """Normalise raw market features of shape (n, 13) and clip them to +-5; NaN stays NaN."""
-        scaled = (features - np.array(self.mean)) / np.array(self.std)
-        clipped: np.ndarray = np.clip(scaled, -CLIP, CLIP)
+        clipped: np.ndarray = np.clip(self.distances(features), -CLIP, CLIP)
         return clipped
+
+    def distances(self, features: np.ndarray) -> np.ndarray:
+        """Give the distance of raw market features of shape (n, 13) from the mean, in standard deviations."""
+        mean, std = self._arrays
+        scaled: np.ndarray = (features - mean) / std
+        return scaled
+
+    @cached_property
+    def _arrays(self) -> tuple[np.ndarray, np.ndarray]:
+        return np.array(self.mean), np.array(self.std)
 
 
 def fit_norm_stats(train: pd.DataFrame) -> NormStats:

@@ -16,7 +16,7 @@ from dosvotos.contracts.features import FEATURE_ORDER_HASH
 from dosvotos.contracts.parameters import CalendarParams
 from dosvotos.errors import LateDataError, LineageError
 from dosvotos.hashing import canonical_json, digest_arrays, digest_json
-from dosvotos.market.alignment import MacroState
+from dosvotos.market.alignment import END, MacroState
 from dosvotos.market.calendar import LAST_SLOT, REGULAR, first_open, session_number
 from dosvotos.market.features.compute import check_order, update_features, update_features_by_bar
 from dosvotos.market.features.definition import COLUMNS, PERIODS, VARIABLES
@@ -221,6 +221,12 @@ class FeatureStream:
         self._set_to(now)
         self._checkpoints = deque(checkpoints, maxlen=CHECKPOINTS)
         return dict(header["watermark"])
+
+    def last_observations(self) -> dict[str, int]:
+        """Give for each of VARIABLES the date of the newest observation seen, days since 1970."""
+        days, _, summary = self._state.macro
+        ends = summary[:, END].astype(int)
+        return {name: int(days[i, ends[i] - 1]) for i, name in enumerate(VARIABLES) if ends[i] > 0}
 
     def _now(self) -> Checkpoint:
         return Checkpoint(self._state, self.row)

@@ -7,6 +7,7 @@ import time
 from codecs import BOM_UTF8
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple, Self, TypeVar, cast
 
@@ -94,6 +95,9 @@ def parse_model(content: Any, model: type[Model], context: str) -> Model:
         raise SourceError(f"{context}: the answer's form has changed: {found}; use another source") from error
 
 
+CountCall = Callable[[str, int], bool]
+"""Counts a call to a provider against its calls a day; False if none is left, whoever made them."""
+
 ReadRefusal = Callable[[Any], Exception | None]
 """Reads the JSON body of a 4xx response: the error to raise, or None to decide by the status alone."""
 
@@ -110,6 +114,9 @@ class ProviderClient:
     name: WebProvider
     settings: LiveParams
     key: str | None = field(default=None, repr=False)
+    count_call: CountCall | None = None
+    stated_time: datetime | None = field(default=None, init=False)
+    """What the last response called its time (its Date header), if it did."""
 
     def __post_init__(self) -> None:
         provider = self.settings.providers[self.name]
@@ -214,6 +221,7 @@ class ProviderClient:
         RetryableError, NotPublishedError, SourceError
             By `read_refusal` where it explains a 4xx response, else by the status.
         """
+        self.stated_time = _date_of(headers)
         if httpx.codes.is_success(status):
             return response
         retry_after = retry_after_seconds(headers)
@@ -235,12 +243,14 @@ class ProviderClient:
         Raises
         ------
         SourceError
-            If this run has made all calls that the provider allows a day.
+            If all calls that the provider allows a day are made, by this run or, where they are counted
+            together, by all processes.
         """
-        if self._day_limit is not None and self.calls >= self._day_limit:
-            raise SourceError(
-                f"{self.name}: this run made the {self._day_limit} calls allowed a day; run again later"
-            )
+        if (limit := self._day_limit) is not None:
+            left = self.calls < limit if self.count_call is None else self.count_call(self.name, limit)
+            if not left:
+                who = "this run made" if self.count_call is None else "all processes together made"
+                raise SourceError(f"{self.name}: {who} the {limit} calls allowed a day; run again later")
         self._limiter.try_acquire(self.name)
         self.calls += 1
 
@@ -287,6 +297,14 @@ class ProviderClient:
                 return True
             return error.retry_after if error.retry_after <= self.settings.max_wait_seconds else False
         return isinstance(error, (httpx.TransportError, httpx.DecodingError))
+
+
+def _date_of(headers: Mapping[str, Any]) -> datetime | None:
+    try:
+        stated = parsedate_to_datetime(headers.get("date") or "")
+    except (ValueError, TypeError):
+        return None
+    return stated if stated.tzinfo is not None else None
 
 
 def retry_after_seconds(headers: Mapping[str, Any]) -> float | None:

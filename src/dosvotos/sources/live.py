@@ -14,7 +14,6 @@ from itertools import groupby
 from pathlib import Path
 from typing import Literal, NamedTuple, cast
 
-import numpy as np
 import pandas as pd
 
 from dosvotos.contracts.acquisition import (
@@ -24,18 +23,17 @@ from dosvotos.contracts.acquisition import (
     LiveParams,
     MacroVariable,
     Provider,
-    PublicationRule,
     SeriesSource,
     WebProvider,
 )
 from dosvotos.contracts.parameters import CalendarParams
 from dosvotos.contracts.records import FetchOutcome, FileRecord
 from dosvotos.errors import RefusedBarsError, SourceError
-from dosvotos.market.calendar import REGULAR, closed_days_around, in_session, published_at
+from dosvotos.market.calendar import REGULAR, in_session, published_at
 from dosvotos.quality.findings import BARS, no_findings
-from dosvotos.quality.series import MONTHS_PER_PERIOD
+from dosvotos.quality.releases import next_release
 from dosvotos.sources.folder_feed import FILE, FolderReader, read_new_files
-from dosvotos.sources.http import ProviderClient
+from dosvotos.sources.http import CountCall, ProviderClient
 from dosvotos.sources.providers import DROP_IN, provider_module
 from dosvotos.sources.providers.parsing import normalize_text
 from dosvotos.sources.raw_market import BAR_COLUMNS, MACRO_COLUMNS, RawMarket
@@ -54,6 +52,17 @@ class Watermarks(NamedTuple):
     last_bar: pd.Timestamp | None
     last_observation: Mapping[str, date]
     """By variable."""
+
+
+class FetchOptions(NamedTuple):
+    """What a fetch may use beside the web."""
+
+    folder: FolderReader | None = None
+    """Reads the files of a source ``folder``."""
+    count_call: CountCall | None = None
+    """Counts calls for all processes together."""
+    with_bars: bool = True
+    """False fetches the variables alone."""
 
 
 class LiveMarket(NamedTuple):
@@ -75,7 +84,7 @@ def fetch_live(
     as_of: pd.Timestamp,
     advance: Advance,
     calendar: CalendarParams = REGULAR,
-    folder: FolderReader | None = None,
+    how: FetchOptions | None = None,
 ) -> LiveMarket:
     """Fetch what is not stored yet, and again what may have been revised.
 
@@ -92,8 +101,7 @@ def fetch_live(
     advance : callable
         Reports progress; called from several threads.
     calendar : CalendarParams
-    folder : FolderReader, optional
-        Reads the files of a source ``folder``.
+    how : FetchOptions, optional
 
     Returns
     -------
@@ -105,9 +113,11 @@ def fetch_live(
     for name, variable in variables.items():
         outcomes[name].due = _is_due(variable, stored.last_observation.get(name), as_of)
     due = [name for name in variables if outcomes[name].due]
+    how = how or FetchOptions()
     with ExitStack() as stack:
-        run = _LiveRun(variables, settings, keys, stored, as_of, stack, outcomes, folder)
-        bar_jobs = [_Job(source.provider, BARS, partial(run.fetch_bars, source)) for source in settings.bars]
+        run = _LiveRun(variables, settings, keys, stored, as_of, stack, outcomes, how.folder, how.count_call)
+        bar_sources = settings.bars if how.with_bars else ()
+        bar_jobs = [_Job(source.provider, BARS, partial(run.fetch_bars, source)) for source in bar_sources]
         _run_jobs([*bar_jobs, *run.series_jobs(due, "primary")], outcomes, advance)
         failed = [name for name in due if name not in run.series and variables[name].fallback is not None]
         _run_jobs(run.series_jobs(failed, "fallback"), outcomes, advance)
@@ -151,6 +161,7 @@ class _LiveRun:
     stack: ExitStack
     outcomes: Mapping[str, _Outcome]
     folder: FolderReader | None = None
+    count_call: CountCall | None = None
     files: tuple[FileRecord, ...] = ()
     unreadable: pd.DataFrame = field(default_factory=no_findings)
     clients: dict[str, ProviderClient] = field(default_factory=dict)
@@ -167,7 +178,7 @@ class _LiveRun:
                     f"{name}: off, since its terms need your consent (docs/data.md); to agree, set "
                     f"data_acquisition.live.providers.{name}.enabled=true"
                 )
-            client = ProviderClient(name, self.settings, self.keys.get(name))
+            client = ProviderClient(name, self.settings, self.keys.get(name), self.count_call)
             self.clients[name] = self.stack.enter_context(client)
         return self.clients[name]
 
@@ -277,18 +288,7 @@ def _is_due(variable: MacroVariable, last: date | None, as_of: pd.Timestamp) -> 
     """Whether the next observation should be published by now, or the source may have revised an old one."""
     if last is None or variable.revised:
         return True
-    rule = variable.publication
-    return bool(published_at([_next_observation(last, variable.frequency, rule)], rule)[0] <= as_of)
-
-
-def _next_observation(last: date, frequency: Frequency, rule: PublicationRule) -> date:
-    day = np.datetime64(last, "D")
-    if frequency == "daily":
-        closed = closed_days_around(np.array([day]), rule.zone)
-        following = np.busday_offset(day, 1, roll="backward", holidays=closed)
-    else:
-        following = (day.astype("datetime64[M]") + MONTHS_PER_PERIOD[frequency]).astype("datetime64[D]")
-    return cast(date, following.astype(object))
+    return bool(next_release(last, variable) <= as_of)
 
 
 def _check_description(name: str, source: SeriesSource, fetched: FetchedSeries) -> None:

@@ -25,6 +25,7 @@ from dosvotos.contracts.records import (
 )
 from dosvotos.database.deliveries import BEFORE_DELIVERIES, Delivery
 from dosvotos.database.market_data import BarTable, MacroTables, StoredMarket, prefer_dated
+from dosvotos.database.provider_calls import ProviderCalls
 from dosvotos.database.quarantine import QuarantineTable
 from dosvotos.errors import DataError
 from dosvotos.hashing import combine, digest_frame
@@ -105,7 +106,7 @@ def _fetch_live(
     calendar: CalendarParams,
 ) -> "LiveMarket":
     from dosvotos.sources.folder_feed import FolderReader
-    from dosvotos.sources.live import Watermarks, fetch_live
+    from dosvotos.sources.live import FetchOptions, Watermarks, fetch_live
 
     if acquisition.live is None:
         raise DataError("data_acquisition.live: needed with source 'live'; conf/base has it")
@@ -125,7 +126,7 @@ def _fetch_live(
     folder = FolderReader(read, bar_table.taken_hashes())
     with _progress_bar(len(macro.variables)) as advance:
         asked = macro.variables, acquisition.live, plain_keys, marks, pd.Timestamp(now), advance, calendar
-        return fetch_live(*asked, folder)
+        return fetch_live(*asked, FetchOptions(folder, ProviderCalls(stored.engine).take))
 
 
 def _count_injected(delivery: MarketWithDefects) -> tuple[InjectedDefects, ...]:

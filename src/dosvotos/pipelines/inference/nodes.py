@@ -1,16 +1,21 @@
-"""Nodes of L1 and L5."""
+"""Nodes of L1 and L5: one tick, by the functions the resident loop calls."""
 
 import logging
+from collections.abc import Callable
 from datetime import datetime
 
 from dosvotos.contracts.parameters import Parameters
 from dosvotos.contracts.records import InferenceRecord
 from dosvotos.database.market_data import BarTable, MacroTables
-from dosvotos.errors import DosVotosError
+from dosvotos.errors import DataError, DosVotosError
+from dosvotos.live.keeper import serve
+from dosvotos.live.market import live_features
 from dosvotos.live.production import ProductionModel, check_dossier
-from dosvotos.live.signals import SignalTable
+from dosvotos.live.schedule import BarSchedule
+from dosvotos.live.signals import Entry, SignalTable
 from dosvotos.live.state import MarketView, catch_up
-from dosvotos.live.tick import LiveFeatures, ServedModel, decide_tick, live_features
+from dosvotos.live.tick import LiveFeatures, decide, make_record
+from dosvotos.quality.releases import Releases
 
 logger = logging.getLogger(__name__)
 
@@ -21,37 +26,43 @@ def compute_live_features(
     """Compute the features of the latest bar from what was stored since the last tick."""
     now, wall_clock = parameters.data_acquisition.as_of, parameters.inference.clock == "wall"
     stream, state = catch_up(saved_state, parameters, MarketView(bar_table, macro_tables, now, wall_clock))
-    return live_features(parameters, stream, now), state
+    if stream.last_close_time < 0:
+        raise DataError(
+            f"bars: none stored for {parameters.experiment.instrument}; "
+            "run 'kedro run --pipelines data_acquisition' first"
+        )
+    return live_features(stream, Releases(parameters.macro_variables.variables)), state
 
 
 def infer_signal(
     features: LiveFeatures, production: ProductionModel | None, signals: SignalTable, parameters: Parameters
-) -> tuple[tuple[InferenceRecord, LiveFeatures, datetime], InferenceRecord]:
+) -> tuple[tuple[Entry, Callable[[], datetime]], InferenceRecord]:
     """Let the approved model decide on the latest bar."""
     if production is None:
         raise DosVotosError(
             f"{signals.instrument} has no production model yet; approve a proposal first (make app)"
         )
     check_dossier(signals.engine, production)
-    row, bundle, epoch, _ = production
-    record = decide_tick(
-        features,
-        ServedModel(row.model_id, bundle.policy.model_hash, epoch, bundle.policy),
-        signals.position_at(features.timestamp),
-        parameters.inference,
-        signals.instrument,
+    bar = BarSchedule(parameters.calendar).at(features.timestamp)
+    served, book = serve(production), signals.state_before(bar.opened)
+    record = make_record(
+        bar, signals.instrument, book, decide(features, served, book.position), served, features
     )
-    return (record, features, parameters.data_acquisition.as_of), record
+    wall_clock = parameters.inference.clock == "wall"
+    now = parameters.data_acquisition.as_of if wall_clock else bar.close
+    return (Entry(record, features, book), lambda: now), record
 
 
 def report_signal(record: InferenceRecord, signals: SignalTable) -> None:
     """Log the row of trading_signals for the bar."""
     row = signals.at(record.timestamp)
-    what = (
-        f"target {row.signal:+.0f} with confidence {row.confidence:.0%}"
-        if row.status == "SIGNAL"
-        else f"NO_SIGNAL ({row.reason_code})"
-    )
+    by = f"with confidence {row.confidence:.0%}" if row.confidence is not None else f"({row.reason_code})"
+    what = f"target {row.signal:+.0f}" if row.status == "SIGNAL" else "NO_SIGNAL"
     logger.info(
-        "L5 %s %s: %s, by %s", row.instrument, f"{row.timestamp:%Y-%m-%d %H:%M} UTC", what, row.model_id
+        "L5 %s %s: %s %s, by %s",
+        row.instrument,
+        f"{row.timestamp:%Y-%m-%d %H:%M} UTC",
+        what,
+        by,
+        row.model_id,
     )

@@ -1,0 +1,316 @@
+"""How fast a bar becomes a signal, and that it is the right one, in time, once, whatever happens.
+
+A loop with a fake clock and a database on disk (SQLite, WAL, ``synchronous=FULL``) serves an imitated vendor.
+
+`predict_speedup_p50` sets the served policy's observation and probabilities against `PPO.predict` of SB3 with
+the same weights, one observation at a time. `compute_us_p50` is one bar's features and decision without the
+database. A tick (`tick_p50_ms`, `tick_p99_ms`) is all from the bar being stored to its row being committed;
+`bar_to_row_s_p50`, `_p99` run from the bar's close to its row, vendor's delay, poll, quality rules and tick
+included, of bars that came within five seconds.
+
+`bars`, `rows`, `bad_rows`: sessions of a vendor that is late by 1 to 400 s, revises, leaves out and fails,
+while models are promoted, the loop is killed and halts come and go; bad is a bar without a row or with two,
+and a row that breaks a rule. `signals_after_deadline`, `stale_model_signals` and `signals_after_halt` are
+counted in the same run.
+
+`restart_points`, `restart_mismatches`: the loop restarted before every bar, against one that was not.
+`replay_mismatches`: targets and features of ``--replay`` against L4's and L2's, bit for bit, over a year;
+`replay_year_seconds` is what that takes.
+
+Needs ``pip install -e '.[test]'``.
+"""
+
+import argparse
+import gc
+import json
+import logging
+import sys
+import tempfile
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from rich.console import Console
+from rich.table import Table
+
+from dosvotos.backtest.simulate import policy_targets
+from dosvotos.contracts.features import FEATURE_ORDER, MARKET_FEATURES
+from dosvotos.contracts.parameters import Parameters
+from dosvotos.database.connection import connect, upgrade
+from dosvotos.live.replay import replay
+from dosvotos.live.tick import LiveFeatures, decide, served_model
+from dosvotos.market.dataset import feature_rows
+from dosvotos.market.features import MarketHistory
+from dosvotos.market.features.inputs import NO_PUBLICATIONS, bar_arrays, publication_arrays
+from dosvotos.market.normalization import fit_norm_stats
+from dosvotos.market.stream import FeatureStream
+from dosvotos.policy.forward import ServedPolicy
+from dosvotos.simulation.market import simulate_market
+from dosvotos.sources.checks import add_published_at
+from tests.conftest import parameters_of
+from tests.live.live_desk import LiveDesk
+from tests.live.production_models import approve
+
+SEED = 21
+YEAR = ("2024-01-02", "2024-12-31")
+
+
+def year_market() -> tuple[Parameters, pd.DataFrame, pd.DataFrame]:
+    """Three simulated years as L0 would store them: bars (index open) and macro."""
+    parameters = parameters_of(sample_market={"start": "2022-12-01", "edge": 0.45})
+    variables = parameters.macro_variables.variables
+    market = simulate_market(parameters.sample_market, variables, pd.Timestamp("2025-01-01", tz="UTC"))
+    macro = add_published_at(market.macro.assign(vintage="simulated", source="sample"), variables)
+    return parameters, market.bars.assign(source="sample").set_index("timestamp"), macro
+
+
+def wide_policy(rows: pd.DataFrame, seed: int = SEED) -> ServedPolicy:
+    """A policy of the default size, 2 x 64, that changes its mind now and then."""
+    rng, tensors, width = np.random.default_rng(seed), {}, len(FEATURE_ORDER)
+    for layer in range(2):
+        tensors[f"hidden.{layer}.weight"] = rng.normal(0, 0.4, (64, width)).astype(np.float32)
+        tensors[f"hidden.{layer}.bias"] = rng.normal(0, 0.1, 64).astype(np.float32)
+        width = 64
+    tensors["action.weight"] = rng.normal(0, 0.3, (3, 64)).astype(np.float32)
+    tensors["action.bias"] = np.zeros(3, dtype=np.float32)
+    return ServedPolicy(tensors, fit_norm_stats(rows))
+
+
+def predict_speedup(policy: ServedPolicy, rows: pd.DataFrame, n: int) -> float:
+    """Median time of SB3's predict over ours, in alternation."""
+    import gymnasium as gym
+    import torch as th
+    from stable_baselines3 import PPO
+
+    class Spaces(gym.Env):
+        observation_space = gym.spaces.Box(-5.0, 5.0, (len(FEATURE_ORDER),), np.float32)
+        action_space = gym.spaces.Discrete(3)
+
+    th.set_num_threads(1)
+    model = PPO("MlpPolicy", Spaces(), seed=0, device="cpu", policy_kwargs={"net_arch": [64, 64]})
+    features = rows[list(MARKET_FEATURES)].dropna().to_numpy()
+    ours, theirs = [], []
+    for row in features[:n]:
+        began = time.perf_counter()
+        observation = policy.observe(row[None, :], np.zeros(1), np.zeros(1))
+        policy.probabilities(observation)
+        ours.append(time.perf_counter() - began)
+        single = observation[0].astype(np.float32)
+        began = time.perf_counter()
+        model.predict(single, deterministic=True)
+        theirs.append(time.perf_counter() - began)
+    return float(np.median(theirs) / np.median(ours))
+
+
+def compute_us(parameters: Parameters, history: MarketHistory, policy: ServedPolicy, n: int) -> float:
+    """Median microseconds of a bar's features and decision."""
+    served = served_model("m", "h" * 64, 1, policy)
+    stream = FeatureStream(parameters.macro_variables.variables)
+    bars = bar_arrays(history.bars, "close")
+    stream.add_bars(type(bars)(*(a[:-n] for a in bars)), publication_arrays(history.macro))
+    times, position = [], 0.0
+    for opened, bar in history.bars.iloc[-n:].iterrows():
+        began = time.perf_counter()
+        row = stream.add_bar(opened, bar["close"], bar["high"], bar["low"], NO_PUBLICATIONS)
+        live = LiveFeatures(opened, row[: len(MARKET_FEATURES)], 0.5)
+        position = decide(live, served, position).signal or position
+        times.append(time.perf_counter() - began)
+    return float(np.median(times) * 1e6)
+
+
+class TimedDesk(LiveDesk):
+    """A desk that measures from the end of a poll to the row."""
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        self.ticks: list[float] = []
+        self.waits: list[float] = []
+        self._began = self._stored = 0.0
+        super().__init__(*args, **settings)
+
+    def ports(self):
+        ports, poll = super().ports(), self.feed.poll
+
+        def timed_poll(bar, now) -> None:
+            self._began = time.perf_counter()
+            poll(bar, now)
+            self._stored = time.perf_counter()
+
+        def written(record) -> None:
+            if record.signal is not None and record.reason_code is None:
+                done = time.perf_counter()
+                self.ticks.append(done - self._stored)
+                waited = (self.clock.now() - record.timestamp).total_seconds() - 300
+                self.waits.append(waited + done - self._began)
+            self.written.append(record)
+
+        self.feed.poll = timed_poll  # type: ignore[method-assign]
+        return ports._replace(on_row=written)
+
+
+def ticks(desk: TimedDesk, n_bars: int) -> dict[str, float]:
+    """Time ticks, with the housekeeping between them that a loop does."""
+    desk.run(3)
+    desk.ticks.clear()
+    desk.waits.clear()
+    gc.collect()
+    for _ in range(n_bars):
+        desk.loop.housekeep()
+        desk.run(1)
+    quick = [wait for wait in desk.waits if wait <= 5.0]
+    return {
+        "tick_p50_ms": 1000 * float(np.median(desk.ticks)),
+        "tick_p99_ms": 1000 * float(np.percentile(desk.ticks, 99)),
+        "bar_to_row_s_p50": float(np.median(quick)),
+        "bar_to_row_s_p99": float(np.percentile(quick, 99)),
+    }
+
+
+def troubled(desk: LiveDesk, rows: pd.DataFrame, n_bars: int) -> dict[str, int]:
+    """Run bars through everything that goes wrong, and count what must not be."""
+    rng = np.random.default_rng(SEED)
+    opens = desk.market.index[desk.first :]
+    vendor = desk.vendor
+    vendor.delays = {o: float(rng.choice([1.0, rng.uniform(1, 400)], p=[0.7, 0.3])) for o in opens}
+    vendor.missing = {o for o in opens if rng.random() < 0.02}
+    closes = desk.market["close"]
+    vendor.revisions = {o: (closes[o] * 1.0003, 700.0) for o in opens if rng.random() < 0.03}
+    epochs: list[tuple[Any, int]] = [(desk.clock.now(), 1)]
+    halts: list[list[Any]] = []
+    for index in range(n_bars):
+        draw = rng.random()
+        if draw < 0.02:
+            policy = wide_policy(rows, SEED + 1 + index)
+            made = approve(desk.engine, desk.folder / "bundles", policy, f"1.0.{index + 1}")
+            epochs.append((desk.clock.now(), made.epoch))
+        elif draw < 0.05:
+            desk.restart()
+        elif draw < 0.07 and not desk.controls.halt_file.exists():
+            desk.controls.halt_file.write_text("a benchmark")
+            halts.append([desk.clock.now(), None])
+        elif draw < 0.20 and desk.controls.halt_file.exists():
+            desk.controls.halt_file.unlink()
+            halts[-1][1] = desk.clock.now()
+        vendor.failing = rng.random() < 0.02
+        desk.run(1)
+    return counted(desk, epochs, halts)
+
+
+def counted(desk: LiveDesk, epochs: list, halts: list) -> dict[str, int]:
+    rows = desk.rows()
+    bar, expected = desk.schedule.at(rows[0].timestamp), []
+    while bar.opened <= rows[-1].timestamp:
+        expected.append(bar.opened)
+        bar = desk.schedule.after(bar.opened)
+    found = [row.timestamp for row in rows]
+    bad = len(set(expected) ^ set(found)) + len(found) - len(set(found))
+    bad += sum((row.signal is None) != (row.status == "NO_SIGNAL") for row in rows)
+    signals = [row for row in rows if row.signal is not None]
+    late = sum(row.created_at > row.valid_until for row in signals)
+    own = [row for row in signals if row.reason_code is None]
+    stale = sum(row.epoch != max(e for at, e in epochs if at <= row.created_at) for row in own)
+    after_halt = sum(
+        any(at <= row.created_at and (end is None or row.created_at < end) for at, end in halts)
+        for row in own
+    )
+    return {
+        "bars": len(expected), "rows": len(rows), "bad_rows": bad, "signals_after_deadline": late,
+        "stale_model_signals": stale, "signals_after_halt": after_halt,
+    }  # fmt: skip
+
+
+class StoredVendor:
+    """A vendor without delay, whose bars are stored as they are: what a restart costs is not its concern."""
+
+    def __init__(self, desk: LiveDesk) -> None:
+        self.desk = desk
+
+    def poll(self, bar, now) -> None:
+        row = self.desk.market.loc[[pd.Timestamp(bar.opened)]].reset_index()
+        self.desk.stored.tables[0].store(row, now())
+
+    def skew(self) -> timedelta | None:
+        return None
+
+
+def restarts(make: Any, n_bars: int) -> tuple[int, int]:
+    """Rows of a loop restarted before every bar, against one that never was."""
+    straight, broken = make(), make()
+    hashes = []
+    for desk, restart in ((straight, False), (broken, True)):
+        for _ in range(n_bars):
+            if restart:
+                desk.saved = desk.features.save()
+                desk.restart(saved=True)
+            desk.loop._ports = desk.loop._ports._replace(feed=StoredVendor(desk))
+            desk.run(1)
+        hashes.append([(row.inference_hash, row.signal, row.confidence) for row in desk.rows()])
+    return n_bars, sum(a != b for a, b in zip(*hashes, strict=True))
+
+
+def replayed(
+    parameters: Parameters, history: MarketHistory, policy: ServedPolicy, rows: pd.DataFrame
+) -> dict[str, float]:
+    """Targets and features of a year's replay against those of the backtest and the dataset."""
+    first, last = rows.index[0].to_pydatetime(), rows.index[-1].to_pydatetime()
+    began = time.perf_counter()
+    frame = replay(parameters, history, served_model("m", "h" * 64, 1, policy), first, last)
+    seconds = time.perf_counter() - began
+    served = frame.loc[rows.index]
+    targets = int((served["target"].to_numpy() != policy_targets(policy, rows)).sum())
+    ours, theirs = (f[list(MARKET_FEATURES)].to_numpy() for f in (served, rows))
+    features = int((ours.view(np.int64) != theirs.view(np.int64)).any(axis=1).sum())
+    return {
+        "replay_mismatches": targets + features,
+        "replay_year_seconds": seconds,
+        "replay_bars": len(frame),
+    }
+
+
+def measure(quick: bool) -> dict[str, float]:
+    n_ticks, n_troubled, n_restarts = (60, 60, 20) if quick else (600, 1500, 1260)
+    parameters, bars, macro = year_market()
+    history = MarketHistory(bars, macro)
+    rows = feature_rows(history, parameters)
+    policy = wide_policy(rows.dropna())
+    year = rows[YEAR[0] : YEAR[1]]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+
+        def make(desk: type[LiveDesk], live: int, sessions: int = 300) -> Any:
+            home = Path(tempfile.mkdtemp(dir=folder))
+            engine = connect(f"sqlite:///{home}/dosvotos.db")
+            upgrade(engine)
+            approve(engine, home / "bundles", policy)
+            return desk(engine, home, (bars.iloc[-sessions * 60 :], macro), live=live)
+
+        timed = make(TimedDesk, n_ticks // 60 + 2, 500)
+        figures = {"predict_speedup_p50": predict_speedup(policy, rows, 300 if quick else 2000)}
+        figures |= ticks(timed, n_ticks)
+        figures["compute_us_p50"] = compute_us(parameters, history, policy, 500)
+        desk = make(LiveDesk, n_troubled // 60 + 2)
+        figures |= troubled(desk, rows.dropna(), n_troubled)
+        points, wrong = restarts(lambda: make(LiveDesk, n_restarts // 60 + 2, 60), n_restarts)
+        figures |= {"restart_points": points, "restart_mismatches": wrong}
+    return figures | replayed(parameters, history, policy, year)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--quick", action="store_true")
+    logging.disable(logging.WARNING)
+    figures = {name: round(value, 4) for name, value in measure(parser.parse_args().quick).items()}
+    table = Table("figure", "value", title="The live loop")
+    for name, value in figures.items():
+        table.add_row(name, f"{value:,g}")
+    Console().print(table)
+    print(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,290 @@
+"""``dosvotos live``: the resident L5, put together from an experiment's configuration."""
+
+import logging
+import logging.config
+import os
+import signal
+from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime
+from functools import partial
+from pathlib import Path
+from threading import Event
+from typing import Any, Final, NamedTuple
+
+import yaml
+from filelock import FileLock, Timeout
+from sqlalchemy import Engine
+
+from dosvotos.config_loader import load_parameters
+from dosvotos.contracts.parameters import CalendarParams, Parameters
+from dosvotos.database.connection import database_url, open_database, reading
+from dosvotos.database.contracts import ContractRegistry
+from dosvotos.database.history import stored_history
+from dosvotos.database.market_data import StoredMarket
+from dosvotos.database.provider_calls import ProviderCalls
+from dosvotos.database.signals import last_timestamp
+from dosvotos.errors import DataError, DosVotosError, ParameterError, RunLockedError
+from dosvotos.files import write_file
+from dosvotos.hashing import digest_json
+from dosvotos.live.alerts import Alerts, LoggedAlerts
+from dosvotos.live.clock import Clock, MarketClock, WallClock
+from dosvotos.live.controls import Control, Controls
+from dosvotos.live.intake import BarSource, Feed, StoredFeed, VendorFeed
+from dosvotos.live.keeper import ModelKeeper
+from dosvotos.live.keeper import serve as served_by
+from dosvotos.live.loop import LiveLoop, Ports
+from dosvotos.live.macro_task import MacroTask
+from dosvotos.live.market import LiveMarket
+from dosvotos.live.production import check_dossier, open_production
+from dosvotos.live.replay import replay
+from dosvotos.live.runner import run
+from dosvotos.live.schedule import BarSchedule
+from dosvotos.live.signals import SignalTable
+from dosvotos.live.spool import Spool
+from dosvotos.market.calendar import BAR, scheduled_sessions, session_bar_times
+from dosvotos.project import LOCKS
+
+logger = logging.getLogger(__name__)
+
+_FEATURES: Final = Path("data/04_feature")
+_OUTPUT: Final = Path("data/07_model_output")
+_DATES_FILES: Final = ("conf/base/parameters/date_ranges.yml", "conf/{env}/parameters.yml")
+
+
+def serve(env: str, speed: float) -> None:
+    """Run the loop of an experiment's instrument until a signal or Ctrl-C ends it.
+
+    Raises
+    ------
+    DosVotosError
+        If there is no production model, or it is not what was voted on; if another loop or tick is at work.
+    """
+    configure_logging()
+    parameters = load_parameters(env)
+    name = parameters.run_name or env
+    with _lock(name):
+        stop = Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: stop.set())
+        engine = open_database(database_url())
+        made = assemble(parameters, engine, name, speed, stop)
+        logger.info(
+            "live: %s from %s UTC on", parameters.experiment.instrument, f"{made.clock.now():%Y-%m-%d %H:%M}"
+        )
+        try:
+            made.prepare()
+            run(made.loop, made.macro, made.clock, stop)
+        finally:
+            made.close()
+
+
+class Assembly(NamedTuple):
+    """A loop ready to run."""
+
+    loop: LiveLoop
+    macro: MacroTask | None
+    clock: Clock
+    prepare: Callable[[], None]
+    """Does before the first bar what takes its time."""
+    close: Callable[[], None]
+    """Keeps what a restart goes on from."""
+
+
+def assemble(parameters: Parameters, engine: Engine, name: str, speed: float, stop: Event) -> Assembly:
+    """Put a loop together.
+
+    Raises
+    ------
+    DosVotosError
+        If there is no production model, or it is not what was voted on.
+    """
+    instrument, alerts = parameters.experiment.instrument, LoggedAlerts()
+    stored, schedule = StoredMarket(engine, instrument, parameters.feed), BarSchedule(parameters.calendar)
+    clock = _clock(parameters, stored, schedule, speed, stop)
+    keeper = ModelKeeper(engine, instrument, parameters, alerts)
+    if keeper.current() is None:
+        raise DosVotosError(f"{instrument} has no production model yet; approve a proposal first (make app)")
+    feed, macro = _sources(parameters, stored, schedule, clock, alerts)
+    state_file = _FEATURES / name / "live_state.safetensors"
+    market = LiveMarket(parameters, *stored.tables, _bytes_of(state_file))
+    controls = Controls(instrument)
+    ports = Ports(
+        clock=clock,
+        feed=feed,
+        features=market,
+        model=keeper,
+        book=SignalTable(engine, instrument, controls),
+        spool=Spool(_OUTPUT / name / "unwritten_signals.jsonl"),
+        alerts=alerts,
+        control=partial(_read_control, engine, controls),
+        halt_file=controls.of_file,
+        read_calendar=CalendarFiles(parameters, name).read,
+    )
+
+    loop = LiveLoop(instrument, schedule, ports)
+
+    def prepare() -> None:
+        loop.housekeep()
+        if isinstance(clock, MarketClock):  # its first simulation and features are not part of its time
+            if macro is not None:
+                macro.step(clock.now())
+            clock.begin()
+
+    def close() -> None:
+        if (state := market.save()) is not None:
+            write_file(state_file, state)
+        if isinstance(feed, VendorFeed):
+            feed.close()
+
+    return Assembly(loop, macro, clock, prepare, close)
+
+
+def replay_history(env: str, first: date, last: date, out: Path | None) -> str:
+    """Run the loop over stored sessions into a parquet file; gives the line that says so.
+
+    Raises
+    ------
+    DosVotosError
+        If there is no production model, or no session between the dates.
+    """
+    parameters = load_parameters(env)
+    engine, instrument = open_database(database_url()), parameters.experiment.instrument
+    production = open_production(engine, instrument)
+    if production is None:
+        raise DosVotosError(f"{instrument} has no production model yet; approve a proposal first (make app)")
+    check_dossier(engine, production)
+    parameters, moment = _known_then(engine, production.bundle.config, parameters, last)
+    sessions = scheduled_sessions(first, last, parameters.calendar)
+    if len(sessions) == 0:
+        raise ParameterError(f"--replay {first} --to {last}: no session is scheduled between them")
+    history = stored_history(
+        parameters, *StoredMarket(engine, instrument, parameters.feed).tables, moment, last
+    )
+    ends = [session_bar_times(day, parameters.calendar) for day in (sessions[0], sessions[-1])]
+    span = ends[0][0].to_pydatetime(), ends[1][-1].to_pydatetime()
+    rows = replay(parameters, history, served_by(production), *span)
+    file = out or _OUTPUT / (parameters.run_name or env) / f"replay_{first}_{last}.parquet"
+    write_file(file, rows.to_parquet())
+    counts = rows["status"].value_counts()
+    return (
+        f"{len(rows):,} bars, {counts.get('SIGNAL', 0):,} signals of {production.row.model_id}; "
+        f"target at the end {rows['target'].iloc[-1]:+.0f}; see {file}"
+    )
+
+
+class CalendarFiles:
+    """The calendar's exceptions as the experiment's files have them now.
+
+    Parameters
+    ----------
+    parameters : Parameters
+    env : str
+    """
+
+    def __init__(self, parameters: Parameters, env: str) -> None:
+        self._calendar, self._env = parameters.calendar, env
+        self._read_at = self._changed_at()
+
+    def read(self) -> CalendarParams:
+        """Read the calendar again if one of its files has changed since."""
+        changed_at = self._changed_at()
+        if changed_at != self._read_at:
+            self._read_at = changed_at
+            self._calendar = load_parameters(self._env).calendar
+        return self._calendar
+
+    def _changed_at(self) -> list[float]:
+        files = [Path(name.format(env=self._env)) for name in _DATES_FILES]
+        return [file.stat().st_mtime if file.exists() else 0.0 for file in files]
+
+
+def configure_logging() -> None:
+    """Log as ``kedro run`` does, but for Kedro's own handlers."""
+    file = Path("conf/logging.yml")
+    if file.is_file():
+        logging.config.dictConfig(yaml.safe_load(file.read_text(encoding="utf-8")))
+
+
+def _lock(name: str) -> FileLock:
+    LOCKS.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(LOCKS / f"{name}-inference.lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise RunLockedError(
+            f"{name}: a loop or a tick is at work in another process; stop it first"
+        ) from error
+    return lock
+
+
+def _clock(
+    parameters: Parameters, stored: StoredMarket, schedule: BarSchedule, speed: float, stop: Event
+) -> Clock:
+    """The machine's clock, or the sample market's, which goes on where its rows end."""
+    if parameters.data_acquisition.source != "sample":
+        if speed != 1.0:
+            raise ParameterError(
+                f"--speed: {parameters.experiment.instrument} is a real market; it has one speed"
+            )
+        return WallClock(stop)
+    bars = stored.tables[0].state(datetime.max.replace(tzinfo=UTC))
+    if bars is None:
+        raise DataError("bars: none stored; run 'kedro run --pipelines data_acquisition' first")
+    ends = [bars.last.to_pydatetime()]
+    with reading(stored.engine) as connection:
+        if (row := last_timestamp(connection, stored.instrument)) is not None:
+            ends.append(row)
+    return MarketClock(schedule.after(max(ends)).opened - BAR.to_pytimedelta() / 5, speed, stop)
+
+
+def _sources(
+    parameters: Parameters, stored: StoredMarket, schedule: BarSchedule, clock: Clock, alerts: Alerts
+) -> tuple[Feed, MacroTask | None]:
+    acquisition, variables = parameters.data_acquisition, parameters.macro_variables.variables
+    if acquisition.source == "files":
+        return StoredFeed(), None
+    if acquisition.source == "sample":
+        from dosvotos.live.sample_feed import SampleMacro, SampleVendor
+
+        vendor = SampleVendor(parameters.sample_market, variables)
+        feed = VendorFeed([vendor], parameters, stored, schedule, alerts)
+        fetch = SampleMacro(vendor, parameters, stored).fetch
+        return feed, MacroTask(stored.tables[1], variables, fetch, alerts)
+    from dosvotos.live.providers import ProviderBars, ProviderMacro
+
+    keys, settings = _keys(os.environ), acquisition.live
+    if settings is None:
+        raise DataError("data_acquisition.live: needed with source 'live'; conf/base has it")
+    count = ProviderCalls(stored.engine).take
+    bars: list[BarSource] = [
+        ProviderBars(source, settings, keys.get(source.provider), count, clock.now)
+        for source in settings.bars
+        if source.provider != "folder"
+    ]
+    feed = VendorFeed(bars, parameters, stored, schedule, alerts)
+    return feed, MacroTask(stored.tables[1], variables, ProviderMacro(parameters, stored, keys).fetch, alerts)
+
+
+def _keys(environment: Mapping[str, str]) -> dict[str, str]:
+    """The providers' keys that the environment holds, as conf/base/credentials.yml names them."""
+    named = {"twelvedata": "TWELVEDATA_API_KEY", "fred": "FRED_API_KEY"}
+    return {provider: key for provider, name in named.items() if (key := environment.get(name))}
+
+
+def _read_control(engine: Engine, controls: Controls) -> Control:
+    with reading(engine) as connection:
+        return controls.of_database(connection)
+
+
+def _bytes_of(file: Path) -> bytes | None:
+    return file.read_bytes() if file.is_file() else None
+
+
+def _known_then(
+    engine: Engine, frozen: dict[str, Any], parameters: Parameters, last: date
+) -> tuple[Parameters, datetime]:
+    """The parameters and the moment by which the model's own contract sees history, up to its test's end."""
+    contract = ContractRegistry(engine).of_hash(frozen["experiment"]["name"], digest_json(frozen))
+    if contract is not None and last <= contract.test_end:
+        return contract.parameters, contract.data_as_of
+    return parameters, datetime.now(UTC)

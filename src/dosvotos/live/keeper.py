@@ -1,0 +1,139 @@
+"""The model that is served now: replaced at a promotion's next bar, and never served under a false name."""
+
+import logging
+from typing import Any, Protocol
+
+from sqlalchemy import Engine, select
+
+from dosvotos.contracts.parameters import Parameters
+from dosvotos.database.connection import reading
+from dosvotos.database.registry import production_rows
+from dosvotos.database.tables import approval_audit_log
+from dosvotos.errors import BundleError, DatabaseError, DosVotosError, FileError, LineageError
+from dosvotos.live.alerts import Alerts
+from dosvotos.live.production import ProductionModel, check_dossier, open_production
+from dosvotos.live.tick import ServedModel, served_model
+from dosvotos.policy.bundle import Bundle
+
+logger = logging.getLogger(__name__)
+
+_REFUSED, _DAMAGED = "MODEL_REFUSED", "BUNDLE_DAMAGED"
+
+
+class ModelSource(Protocol):
+    """Where the loop's model comes from."""
+
+    def current(self) -> ServedModel | None:
+        """Give the model to be served now; None without one."""
+
+    def recheck(self) -> None:
+        """Compare all that is stored of it, its files included."""
+
+
+class ModelKeeper:
+    """The production model of an instrument, in memory.
+
+    Parameters
+    ----------
+    engine : Engine
+    instrument : str
+    parameters : Parameters
+        By which features are computed; a model trained on others is refused.
+    alerts : Alerts
+
+    Notes
+    -----
+    At each bar the rows that name the model are compared with those it was opened under, and the last row
+    of the log of votes. A difference opens everything again; until that succeeds nothing is served.
+    """
+
+    def __init__(self, engine: Engine, instrument: str, parameters: Parameters, alerts: Alerts) -> None:
+        self._engine, self._instrument, self._parameters = engine, instrument, parameters
+        self._alerts = alerts
+        self._served: ServedModel | None = None
+        self._opened_under: Any = None
+        self.epoch = 0
+        """The last one known."""
+
+    def current(self) -> ServedModel | None:
+        """Give the model to be served now; None when no vote has made one.
+
+        Raises
+        ------
+        LineageError, BundleError
+            If bundle, registry, head row, proposal, dossier and vote do not agree: nothing may be signalled.
+        """
+        named = self._rows()
+        if self._opened_under != named:
+            self._opened_under = None
+            self._open()
+            self._opened_under = named
+        return self._served
+
+    def recheck(self) -> None:
+        """Open everything once more: damaged files raise an alert, other differences stop serving."""
+        if self._opened_under is None:
+            return
+        try:
+            production = open_production(self._engine, self._instrument)
+            if production is not None:
+                check_dossier(self._engine, production)
+        except DatabaseError as error:
+            logger.warning("the model could not be checked: %s", error)
+        except LineageError as error:
+            self._opened_under = None
+            self._alerts.raise_alert(_REFUSED, str(error))
+        except (BundleError, FileError) as error:
+            self._alerts.raise_alert(_DAMAGED, f"{error}; served on from memory, a restart will halt")
+        else:
+            self._alerts.clear(_DAMAGED)
+
+    def _rows(self) -> Any:
+        a = approval_audit_log
+        with reading(self._engine) as connection:
+            rows = production_rows(connection, self._instrument)
+            last = select(a.c.id, a.c.row_hash).order_by(a.c.id.desc()).limit(1)
+            vote = connection.execute(last).one_or_none()
+        self.epoch = rows.head.epoch if rows.head else 0
+        return [None if row is None else tuple(row) for row in (*rows, vote)]
+
+    def _open(self) -> None:
+        try:
+            production = open_production(self._engine, self._instrument)
+            if production is not None:
+                check_dossier(self._engine, production)
+                self._check_features(production.bundle)
+        except DosVotosError as error:
+            if not isinstance(error, DatabaseError):
+                self._alerts.raise_alert(_REFUSED, str(error))
+            raise
+        self._alerts.clear(_REFUSED)
+        self._swap(None if production is None else serve(production))
+
+    def _swap(self, new: ServedModel | None) -> None:
+        old, self._served = self._served, new
+        names = [model.model_id if model else None for model in (old, new)]
+        if old is not None and names[0] != names[1]:
+            logger.info("Model reloaded: %s -> %s", *names)
+
+    def _check_features(self, bundle: Bundle) -> None:
+        """Refuse a model that was trained on features computed otherwise."""
+        trained, here = bundle.config["features"]["range_source"], self._parameters.features.range_source
+        if trained != here:
+            raise LineageError(
+                f"{self._instrument}: the production model was trained with features.range_source {trained}, "
+                f"this experiment computes {here}; run the loop under the model's own experiment"
+            )
+        frozen = bundle.config["macro_variables"]["variables"]
+        for name, variable in self._parameters.macro_variables.variables.items():
+            if name in frozen and frozen[name]["ffill_max_days"] != variable.ffill_max_days:
+                raise LineageError(
+                    f"{self._instrument}: the production model was trained with {name}.ffill_max_days "
+                    f"{frozen[name]['ffill_max_days']}, this experiment has {variable.ffill_max_days}"
+                )
+
+
+def serve(production: ProductionModel) -> ServedModel:
+    """Take from the production model what a signal is made with."""
+    bundle = production.bundle
+    return served_model(production.row.model_id, bundle.manifest_hash, production.epoch, bundle.policy)

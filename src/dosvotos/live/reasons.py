@@ -1,0 +1,32 @@
+"""Reason codes of trading_signals: why a bar has no signal, or one that is not the policy's own."""
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """One code a cause; `docs/live.md` has a row for each."""
+
+    NO_BAR = "NO_BAR"
+    """The bar had not come by its deadline."""
+    TOO_LATE = "TOO_LATE"
+    """Bar or decision came after the deadline."""
+    LOOP_DOWN = "LOOP_DOWN"
+    """No loop was there at the time."""
+    CLOCK_JUMP = "CLOCK_JUMP"
+    """The machine's clock was set while the bar was waited for."""
+    CLOCK_SKEW = "CLOCK_SKEW"
+    """The machine's clock is wrong by more than two seconds."""
+    FEATURE_MISSING = "FEATURE_MISSING"
+    FEATURE_OUT_OF_RANGE = "FEATURE_OUT_OF_RANGE"
+    """A feature is infinite, or so many standard deviations off that no market explains it."""
+    TIME_OUT_OF_RANGE = "TIME_OUT_OF_RANGE"
+    POSITION_OUT_OF_RANGE = "POSITION_OUT_OF_RANGE"
+    NO_MODEL = "NO_MODEL"
+    MODEL_REFUSED = "MODEL_REFUSED"
+    """The production model is not what was voted on."""
+    HALTED = "HALTED"
+    REDUCING = "REDUCING"
+    """The policy wanted more than may be held; the target was reduced."""
+    DATABASE_DOWN = "DATABASE_DOWN"
+    ERROR = "ERROR"
+    """A defect; the log has its traceback."""

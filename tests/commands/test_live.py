@@ -1,0 +1,151 @@
+"""``dosvotos live`` as a person runs it."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from sqlalchemy import select
+
+from dosvotos.backtest.simulate import policy_targets
+from dosvotos.commands.live import replay_history
+from dosvotos.config_loader import load_parameters
+from dosvotos.contracts.features import MARKET_FEATURES
+from dosvotos.database.connection import reading
+from dosvotos.database.history import stored_history
+from dosvotos.database.market_data import StoredMarket
+from dosvotos.database.tables import inference_features_5m, trading_signals
+from dosvotos.errors import ParameterError
+from dosvotos.market.dataset import feature_rows
+from tests.live.production_models import INSTRUMENT, approve
+from tests.project import Project, stored_project
+from tests.proposal_fixtures import tiny_policy
+
+pytestmark = pytest.mark.slow
+
+NOT_NEEDED = (
+    "torch",
+    "stable_baselines3",
+    "gymnasium",
+    "mlflow",
+    "kedro_viz",
+    "kedro_mlflow",
+    "plotly",
+    "arch",
+)
+
+
+@pytest.fixture
+def project(tmp_path) -> Project:
+    made = stored_project(tmp_path / "project")
+    approve(made.engine, made.root / "data/06_models/demo", tiny_policy(3))
+    return made
+
+
+def signals(project: Project) -> list:
+    with reading(project.engine) as connection:
+        return list(connection.execute(select(trading_signals).order_by(trading_signals.c.timestamp)))
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time of a process and of its threads so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_the_sample_market_goes_on_with_a_signal_a_bar_until_it_is_stopped(project):
+    last = StoredMarket(project.engine, INSTRUMENT, load_feed(project)).tables[0].frame().index[-1]
+    running = project.start(
+        "dosvotos", "live", "--env", "smoke", "--speed", "240", PYTHONPROFILEIMPORTTIME="1"
+    )
+    try:
+        patience = time.monotonic() + 240
+        while len(signals(project)) < 4 and time.monotonic() < patience and running.poll() is None:
+            time.sleep(0.2)
+        second = project.command("dosvotos", "live", "--env", "smoke")
+        assert second.returncode == 1
+        assert "smoke: a loop or a tick is at work in another process; stop it first" in second.stderr
+    finally:
+        running.send_signal(signal.SIGTERM)
+        output, errors = running.communicate(timeout=60)
+    assert running.returncode == 0, errors[-2000:]
+    imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in errors.splitlines()}
+    assert imported.isdisjoint(NOT_NEEDED) and "dosvotos" in imported
+    assert "live: USD/COP.SIM from" in output
+    rows = signals(project)
+    assert len(rows) >= 4 and rows[-1].timestamp > last
+    assert {row.status for row in rows} == {"SIGNAL"}
+    assert (project.root / "data/04_feature/smoke/live_state.safetensors").is_file()
+
+
+def load_feed(project: Project) -> str:
+    return load_parameters("smoke", project.root / "conf").feed
+
+
+def test_it_is_ready_within_two_seconds_of_a_processor(project):
+    running = project.start("dosvotos", "live", "--env", "smoke", "--speed", "1")
+    try:
+        for line in running.stdout:
+            if "live: USD/COP.SIM" in line:
+                break
+        spent = cpu_seconds(running.pid)
+    finally:
+        running.send_signal(signal.SIGTERM)
+        running.communicate(timeout=60)
+    assert spent < 2.0
+
+
+def test_without_an_approved_model_it_does_not_start(tmp_path):
+    bare = stored_project(tmp_path / "bare")
+    done = bare.command("dosvotos", "live", "--env", "smoke")
+    assert done.returncode == 1
+    assert "USD/COP.SIM has no production model yet; approve a proposal first" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_damaged_bundle_halts_a_start_with_the_reason(project):
+    (file,) = (project.root / "data/06_models/demo").glob("*/policy.safetensors")
+    file.chmod(0o644)
+    file.write_bytes(file.read_bytes()[:-1] + b"\x07")
+    done = project.command("dosvotos", "live", "--env", "smoke")
+    assert done.returncode == 1
+    assert "policy.safetensors" in done.stderr and "Traceback" not in done.stderr
+    assert signals(project) == []
+
+
+def test_a_real_market_has_one_speed_and_replay_two_ends(project):
+    done = project.command("dosvotos", "live", "--env", "smoke", "--replay", "2023-09-01")
+    assert done.returncode == 2
+    assert "--replay FROM and --to TO go together" in done.stderr
+
+
+def test_a_replay_is_the_backtest_bit_for_bit_and_leaves_no_row(project, monkeypatch):
+    monkeypatch.chdir(project.root)
+    parameters = load_parameters("smoke")
+    first, last = pd.Timestamp("2023-09-04").date(), pd.Timestamp("2023-09-22").date()
+    said = replay_history("smoke", first, last, None)
+    file = project.root / f"data/07_model_output/smoke/replay_{first}_{last}.parquet"
+    assert said.endswith(f"see data/07_model_output/smoke/{file.name}")
+    frame = pd.read_parquet(file)
+    tables = StoredMarket(project.engine, INSTRUMENT, parameters.feed).tables
+    now = pd.Timestamp("2026-12-31", tz="UTC")
+    rows = feature_rows(stored_history(parameters, *tables, now, last), parameters)[str(first) :]
+    assert len(frame) == len(rows) == 15 * 60
+    pd.testing.assert_frame_equal(
+        frame[list(MARKET_FEATURES)], rows[list(MARKET_FEATURES)], check_exact=True, check_names=False,
+        check_freq=False,
+    )  # fmt: skip
+    assert frame["target"].tolist() == policy_targets(tiny_policy(3), rows).tolist()
+    assert set(frame["target"]) == {-1.0, 0.0, 1.0}
+    assert signals(project) == []
+    with reading(project.engine) as connection:
+        assert connection.execute(select(inference_features_5m)).all() == []
+
+
+def test_a_replay_without_a_session_is_refused(project, monkeypatch):
+    monkeypatch.chdir(project.root)
+    day = pd.Timestamp("2023-09-03").date()  # a Sunday
+    with pytest.raises(ParameterError, match="no session is scheduled between them"):
+        replay_history("smoke", day, day, None)
