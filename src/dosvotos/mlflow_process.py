@@ -26,7 +26,6 @@ logger = logging.getLogger(__name__)
 
 _PROGRAM: Final = """
 import logging, os
-os.nice(5)  # the run and its training come first
 logging.disable()  # while Kedro tells how it logs
 pipe = os.dup(1)
 os.dup2(2, 1)  # what a library prints is no reply
