@@ -25,8 +25,7 @@ def last_signal_before(connection: Connection, instrument: str, timestamp: datet
         .order_by(t.c.timestamp.desc())
         .limit(1)
     )
-    found: Row[Any] | None = connection.execute(query).one_or_none()
-    return found
+    return connection.execute(query).one_or_none()
 
 
 def statuses_before(

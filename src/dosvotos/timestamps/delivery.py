@@ -158,7 +158,7 @@ def _clock_changes(delivery: Delivery, instants: pd.Series) -> bool:
     if delivery.timezone is None or delivery.clock.is_carried:
         return False
     wall = instants.dt.tz_convert(delivery.timezone).dt.tz_localize(None)
-    return (wall - instants.dt.tz_convert(UTC).dt.tz_localize(None)).nunique() > 1
+    return bool((wall - instants.dt.tz_convert(UTC).dt.tz_localize(None)).nunique() > 1)
 
 
 def _find_statement(delivery: Delivery, exact: bool = False) -> _Statement | None:
