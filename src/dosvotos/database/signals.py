@@ -16,7 +16,7 @@ def find_signal(connection: Connection, instrument: str, timestamp: datetime) ->
     return connection.execute(query).one_or_none()
 
 
-def last_signal_before(connection: Connection, instrument: str, timestamp: datetime) -> Row[Any] | None:
+def last_signal_before(connection: Connection, instrument: str, timestamp: datetime) -> Row[Any, Any] | None:
     """Find the last target signalled before a bar, with its reason; None at the start."""
     t = trading_signals
     query = (
