@@ -45,7 +45,7 @@ class Size(NamedTuple):
     """Forgeries taken: every n-th."""
 
 
-QUICK = Size(True, rounds=1, walks=1, steps=30, flips=1, values=1, leaves=0, every=12)
+QUICK = Size(True, rounds=1, walks=1, steps=25, flips=1, values=1, leaves=0, every=60)
 FULL = Size(False, rounds=20, walks=5, steps=300, flips=20, values=4, leaves=5, every=1)
 
 

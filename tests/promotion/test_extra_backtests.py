@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, date, datetime, timedelta
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -125,12 +126,33 @@ def test_an_altered_bundle_is_refused_before_a_look_is_spent(desk):
 def test_an_altered_result_file_is_not_read(desk):
     request = ask(desk, desk.propose())
     result = run_request(desk.engine, request, NOW)
-    row = pd.Series({"result_file": result.file, "result_hash": result.digest})
+    answered = {**request._mapping, "result_file": result.file, "result_hash": result.digest}
+    row = SimpleNamespace(**answered)
     assert read_extra_backtest(row).metrics.model_dump() == result.metrics
     path = desk.root / result.file
     path.write_bytes(path.read_bytes() + b" ")
     with pytest.raises(LineageError, match="altered"):
         read_extra_backtest(row)
+
+
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+def test_one_request_s_report_does_not_pass_for_another_s(desk):
+    proposal_id = desk.propose()
+    rows = []
+    for period in (UNSEEN, SEEN):
+        request = ask(desk, proposal_id, period)
+        result = run_request(desk.engine, request, NOW)
+        rows.append(
+            SimpleNamespace(**{**request._mapping, "result_file": result.file, "result_hash": result.digest})
+        )
+    unseen, seen = rows
+    assert read_extra_backtest(unseen).sample == "OUT-OF-SAMPLE"
+    seen.result_file, seen.result_hash = unseen.result_file, unseen.result_hash
+    with pytest.raises(LineageError, match=rf"is extra backtest {unseen.id} of proposal .* not {seen.id} of"):
+        read_extra_backtest(seen)
+    unseen.start_date = SEEN[0]
+    with pytest.raises(LineageError, match="2025-07-01 to 2025-07-08"):
+        read_extra_backtest(unseen)
 
 
 @pytest.mark.parametrize(

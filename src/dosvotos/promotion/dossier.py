@@ -161,13 +161,24 @@ def to_json_bytes(record: Record | ExperimentContract) -> bytes:
 
 
 def read_extra_backtest(request: Row[Any]) -> ExtraBacktestReport:
-    """Read the report of an extra backtest that is done; raises as `Dossier.of`."""
+    """Read the report of an extra backtest that is done; raises as `Dossier.of`.
+
+    A whole report of another request is refused too.
+    """
     path = Path(request.result_file)
     if (path.parent / MANIFEST).exists():
         content = open_sealed(path.parent, request.result_hash)[path.name]
     else:  # made before extra backtests had folders of their own
         content = read_sealed_file(path, request.result_hash)
-    return parse_record(ExtraBacktestReport, content, str(path))
+    report = parse_record(ExtraBacktestReport, content, str(path))
+    period = f"{request.start_date} to {request.end_date}"
+    asked = request.id, request.proposal_id, period, request.sample
+    if (found := (report.backtest_id, report.proposal_id, report.test_period, report.sample)) != asked:
+        raise LineageError(
+            f"{path}: is extra backtest {found[0]} of proposal {found[1]}, {found[2]} ({found[3]}), not "
+            f"{asked[0]} of proposal {asked[1]}, {asked[2]} ({asked[3]}); ask for it again"
+        )
+    return report
 
 
 def _content(record: Record | ExperimentContract) -> dict[str, Any]:
