@@ -46,8 +46,9 @@ def door(tmp_path):
         whole = combine(split.digest for split in splits.values())
         dataset = layers.dataset.model_copy(update={"splits": splits, "dataset_hash": whole, **changes})
         training = layers.training.model_copy(update={"dataset_hash": whole})
+        norm_stats, parameters = CANDIDATE.policy.norm_stats, parameters_of()
         return open_test(
-            contract, dataset, training, CANDIDATE, rows, ledger, contracts, parameters_of(), NOW
+            contract, dataset, training, CANDIDATE, norm_stats, rows, ledger, contracts, parameters, NOW
         )
 
     yield opened, ledger.looks
