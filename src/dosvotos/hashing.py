@@ -16,6 +16,11 @@ def digest_bytes(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+def raw_digest(content: bytes, algorithm: str) -> bytes:
+    """Hash raw bytes by a named algorithm, for formats that are not ours (SSH's)."""
+    return hashlib.new(algorithm, content).digest()
+
+
 def canonical_json(value: Any) -> str:
     """Write `value` as JSON with sorted keys, no spaces and no NaN, so that equal content is equal text."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)

@@ -92,7 +92,7 @@ def test_a_review_is_approved_with_notes(desk):
 
 
 def test_in_single_user_mode_an_own_model_is_approved_and_marked(desk):
-    decide(desk.engine, desk.propose("one", 1, trained_by="bob"), vote(single_user=True), now())
+    decide(desk.engine, desk.propose("one", 1, trained_by="bob"), vote(), now())
     assert [row.self_approved for row in desk.votes()] == [True]
 
 

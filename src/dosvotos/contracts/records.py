@@ -389,3 +389,5 @@ class InferenceRecord(Record):
     confidence: float | None
     position: float
     latency_ms: float
+    checkpoint: str | None = None
+    """The log of decisions as it was then, signed by the server's key."""

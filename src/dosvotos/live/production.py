@@ -1,19 +1,19 @@
 """The production model, served only while bundle, registry, head row, proposal and vote agree on it."""
 
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Engine, Row
+from sqlalchemy import Connection, Engine, Row
 
 from dosvotos.contracts.experiment import ExperimentContract
 from dosvotos.contracts.features import FEATURE_ORDER_HASH
 from dosvotos.database.connection import reading
 from dosvotos.database.contracts import ContractRegistry
 from dosvotos.database.registry import ProductionRows, production_rows
-from dosvotos.errors import LineageError
+from dosvotos.errors import HomeError, LineageError
 from dosvotos.hashing import digest_json, short
+from dosvotos.live.tick import ServedModel
 from dosvotos.policy.bundle import Bundle, open_bundle
 from dosvotos.promotion.agreement import (
     expected_rows,
@@ -22,12 +22,24 @@ from dosvotos.promotion.agreement import (
     stage_difference,
 )
 from dosvotos.promotion.audit import find_breaks, read_audit_log
+from dosvotos.promotion.checkpoints import check_last_checkpoint, open_home
+from dosvotos.promotion.live_acts import HALT_FILE, read_live_state
+from dosvotos.promotion.signatures import read_trust
+from dosvotos.promotion.standing import check_standing
+from dosvotos.promotion.tripwires import Lapses
 from dosvotos.promotion.vote_rules import columns_after
 
-logger = logging.getLogger(__name__)
 _IN_LINEAGE: Final = (
     "model_hash", "manifest_hash", "config_hash", "dataset_hash", "norm_stats_hash", "feature_order_hash",
 )  # fmt: skip
+
+
+class Silence(NamedTuple):
+    """Why a production model gives no signal, though nothing was altered."""
+
+    code: str
+    """As in `trading_signals.reason_code`."""
+    why: str
 
 
 class ProductionModel(NamedTuple):
@@ -39,6 +51,12 @@ class ProductionModel(NamedTuple):
     epoch: int
     proposal: Row[Any]
     """Which its approval was about."""
+    silence: Silence | None = None
+    """Why it may give no signal."""
+    lapses: Lapses | None = None
+    """When its approval ends, as its reviewer signed."""
+    checkpoint: str | None = None
+    """The log's last checkpoint, which its signals carry."""
 
 
 class Statement(NamedTuple):
@@ -54,6 +72,9 @@ class Statement(NamedTuple):
 def open_production(engine: Engine, instrument: str) -> ProductionModel | None:
     """Open the instrument's production model; None when no vote has made one.
 
+    One that no signed vote covers, that is halted, or whose votes cannot be verified for want of the home,
+    is opened with its `silence`: L4 may compare with it, L5 may not signal by it.
+
     Raises
     ------
     LineageError
@@ -64,26 +85,64 @@ def open_production(engine: Engine, instrument: str) -> ProductionModel | None:
     with reading(engine) as connection:
         rows = production_rows(connection, instrument)
         breaks = find_breaks(read_audit_log(connection))
-    model, head, vote, proposal = rows
+    model, head, vote, approval, proposal = rows
     if model is None and vote is None and (head is None or head.production_model_id is None):
         return None
     if breaks:
         raise _refusal(instrument, f"approval_audit_log is not whole: {breaks[0]}")
-    if model is None or head is None or vote is None or proposal is None:
+    if model is None or head is None or vote is None or approval is None or proposal is None:
         named = ", ".join(
             f"{table} {'has none' if name is None else f'names {name}'}" for table, name in _names(rows)
         )
         raise _refusal(instrument, named)
     bundle = open_bundle(Path(model.model_path), model.manifest_hash)
-    for place, value, other_place, expected in _statements(model, head, vote, proposal, bundle):
+    for place, value, other_place, expected in _statements(rows, model, proposal, bundle):
         if value != expected:
             raise _refusal(instrument, f"{place} is {value}, {other_place} says {expected}")
-    if proposal.dossier_hash is None:
-        logger.warning(
-            "%s was approved before dossiers existed; bundle, registry, head row and vote agree and it is "
-            "served on", model.model_id,
-        )  # fmt: skip
-    return ProductionModel(model, bundle, head.epoch, proposal)
+    opened = ProductionModel(model, bundle, head.epoch, proposal)
+    with reading(engine) as connection:
+        return _with_standing(connection, opened, rows)
+
+
+def _with_standing(connection: Connection, opened: ProductionModel, rows: ProductionRows) -> ProductionModel:
+    """Verify who made it production, and whether it may be heard."""
+    instrument = opened.row.instrument
+    try:
+        home = open_home(connection)
+    except HomeError as error:
+        return opened._replace(silence=Silence("no_home", str(error)))
+    checkpoint = check_last_checkpoint(connection, home)
+    standing = check_standing(connection, read_trust(connection, home), rows)
+    opened = opened._replace(
+        lapses=standing.lapses, checkpoint=checkpoint.note if checkpoint is not None else None
+    )
+    if not standing.signed:
+        return opened._replace(silence=_unsigned(opened))
+    if HALT_FILE.exists() or read_live_state(connection, instrument) == "HALTED":
+        return opened._replace(silence=Silence("HALTED", f"{instrument}: 'dosvotos resume' ends the halt"))
+    return opened
+
+
+def _unsigned(opened: ProductionModel) -> Silence:
+    row = opened.row
+    why = (
+        f"{row.model_id} was approved before votes were signed; run 'kedro run --pipelines backtest,promotion "
+        f"--env {row.experiment_name}' and vote on the proposal"
+    )
+    return Silence("unsigned_vote", why)
+
+
+def served_model(production: ProductionModel) -> ServedModel:
+    """Give what a tick needs of an opened production model."""
+    bundle, silence = production.bundle, production.silence
+    return ServedModel(
+        production.row.model_id,
+        bundle.policy.model_hash,
+        production.epoch,
+        bundle.policy,
+        silence.code if silence else None,
+        production.checkpoint,
+    )
 
 
 def check_dossier(engine: Engine, production: ProductionModel) -> None:
@@ -134,9 +193,10 @@ def _names(rows: ProductionRows) -> Iterator[tuple[str, str | None]]:
 
 
 def _statements(
-    model: Row[Any], head: Row[Any], vote: Row[Any], proposal: Row[Any], bundle: Bundle
+    rows: ProductionRows, model: Row[Any], proposal: Row[Any], bundle: Bundle
 ) -> Iterator[Statement]:
-    registry = "model_registry"
+    registry, (_, head, vote, approval, _) = "model_registry", rows
+    assert head is not None and vote is not None and approval is not None
     yield Statement("instruments.production_model_id", head.production_model_id, registry, model.model_id)
     yield Statement("instruments.epoch", head.epoch, "approval_audit_log", vote.epoch)
     yield Statement("model_registry.model_id", model.model_id, "approval_audit_log", vote.model_id)
@@ -151,7 +211,7 @@ def _statements(
         yield Statement(place, ending, "the policy", ids[1])
     path = f"{model.model_path}/norm_stats.json"
     yield Statement("model_registry.norm_stats_path", model.norm_stats_path, "its model_path", path)
-    yield from _of_proposal(model, vote, proposal)
+    yield from _of_proposal(model, approval, proposal)
 
 
 def _of_bundle(bundle: Bundle) -> dict[str, Any]:
@@ -168,11 +228,11 @@ def _of_bundle(bundle: Bundle) -> dict[str, Any]:
     }
 
 
-def _of_proposal(model: Row[Any], vote: Row[Any], proposal: Row[Any]) -> Iterator[Statement]:
+def _of_proposal(model: Row[Any], approval: Row[Any], proposal: Row[Any]) -> Iterator[Statement]:
     table, registry = "promotion_proposals", "model_registry"
     for name in ("model_id", "instrument", "experiment_name"):
         yield Statement(f"{table}.{name}", getattr(proposal, name), registry, getattr(model, name))
-    for name, value in columns_after(vote).items():
+    for name, value in columns_after(approval, proposal.reopened_at).items():
         yield Statement(f"{table}.{name}", getattr(proposal, name), "approval_audit_log", value)
     for holder, stored in ((table, proposal.lineage), (registry, model.lineage)):
         lineage = stored if isinstance(stored, dict) else {}

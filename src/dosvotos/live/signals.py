@@ -11,7 +11,8 @@ from dosvotos.database.connection import reading, writing
 from dosvotos.database.registry import lock_instrument
 from dosvotos.database.signals import add_signal, find_signal, position_before
 from dosvotos.errors import DecisionConflictError
-from dosvotos.live.tick import LiveFeatures, feature_row
+from dosvotos.live.tick import HALTED, LiveFeatures, feature_row
+from dosvotos.promotion.live_acts import read_live_state
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class SignalTable:
         Raises
         ------
         DecisionConflictError
-            If another model was approved while this signal was computed.
+            If another model was approved, or signals were halted, while this one was computed.
         """
         with writing(self.engine) as connection:
             head = lock_instrument(connection, self.instrument)
@@ -43,6 +44,11 @@ class SignalTable:
                     f"{self.instrument}: production changed from epoch {record.epoch} ({record.model_id}) to "
                     f"{head.epoch} ({head.production_model_id}) while the signal was computed; run the tick "
                     "again"
+                )
+            if record.signal and read_live_state(connection, self.instrument) == HALTED:
+                raise DecisionConflictError(
+                    f"{self.instrument}: was halted while the signal was computed; nothing was stored; "
+                    "run the tick again"
                 )
             row = record.model_dump(exclude={"latency_ms"})
             row |= {"inference_latency_ms": record.latency_ms, "created_at": now}

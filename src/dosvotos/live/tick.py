@@ -2,7 +2,7 @@
 
 import time
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,8 @@ from dosvotos.market.features.definition import TIME_NORMALIZED
 from dosvotos.market.microseconds import to_timestamp
 from dosvotos.market.stream import FeatureStream
 from dosvotos.policy.forward import TARGETS, ServedPolicy
+
+HALTED: Final = "HALTED"
 
 
 class LiveFeatures(NamedTuple):
@@ -38,6 +40,10 @@ class ServedModel(NamedTuple):
     model_hash: str
     epoch: int
     policy: ServedPolicy
+    silence: str | None = None
+    """Reason code of a model that may give no signal."""
+    checkpoint: str | None = None
+    """Of the log of decisions, as its rows carry it."""
 
 
 def live_features(parameters: Parameters, stream: FeatureStream, as_of: datetime) -> LiveFeatures:
@@ -83,12 +89,15 @@ def decide_tick(
     -------
     InferenceRecord
         ``signal`` is the target position and ``confidence`` the policy's probability of it; or NO_SIGNAL
-        with STALE_BAR or FEATURE_MISSING, which leaves the target unchanged.
+        with its reason, which leaves the target unchanged. HALTED writes target 0 once and NO_SIGNAL from
+        then on.
     """
     started = time.perf_counter()
-    reason = _no_signal_reason(features, settings)
+    reason = served.silence or _no_signal_reason(features, settings)
     signal = confidence = None
-    if reason is None:
+    if reason == HALTED and position != 0:
+        reason, signal = None, 0.0
+    elif reason is None:
         observation = served.policy.observe(
             features.market[None, :], np.array([position]), np.array([features.time_normalized])
         )
@@ -108,6 +117,7 @@ def decide_tick(
         signal=signal,
         confidence=confidence,
         position=position,
+        checkpoint=served.checkpoint,
         latency_ms=round((time.perf_counter() - started) * 1000, 4),
     )
 

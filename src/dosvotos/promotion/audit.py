@@ -1,4 +1,4 @@
-"""The log of second votes: each row carries the hash of the row before it."""
+"""The log of decisions: each row carries the hash of the row before it."""
 
 from datetime import datetime
 from typing import Any
@@ -12,9 +12,14 @@ _HASHED = (
     "action", "model_id", "proposal_id", "reviewer", "notes", "previous_production_model", "new_stage",
     "self_approved", "epoch",
 )  # fmt: skip
+_HASHED_IF_ANY = (
+    "instrument", "mode", "trained_by", "agreement", "approvals", "quorum", "subject", "lapses", "text",
+    "text_hash", "signature", "second_reviewer", "second_signature", "countersignature",
+)  # fmt: skip
+"""Columns that older rows do not have, whose hashes stay what they were."""
 
 
-def append_audit_row(connection: Connection, entry: dict[str, Any], now: datetime) -> None:
+def append_audit_row(connection: Connection, entry: dict[str, Any], now: datetime) -> int:
     """Append one decision inside the caller's transaction.
 
     Parameters
@@ -22,15 +27,22 @@ def append_audit_row(connection: Connection, entry: dict[str, Any], now: datetim
     connection : Connection
         In a transaction that holds the instrument's head row.
     entry : dict
-        Values of every column but id, the hashes and created_at.
+        Values of the columns but id, the hashes and created_at; what is left out is NULL.
     now : datetime, timezone-aware
+
+    Returns
+    -------
+    int
+        The row's sequence.
     """
     t = approval_audit_log
     last = connection.execute(select(t.c.id, t.c.row_hash).order_by(t.c.id.desc()).limit(1)).one_or_none()
     sequence, previous = (last.id + 1, last.row_hash) if last else (1, None)
+    entry = {**dict.fromkeys((*_HASHED, *_HASHED_IF_ANY)), **entry}
     digest = chain_digest(previous, sequence, _content(entry, now))
     row = {**entry, "id": sequence, "created_at": now, "previous_hash": previous, "row_hash": digest}
     connection.execute(insert(t).values(row))
+    return int(sequence)
 
 
 def read_audit_log(connection: Connection) -> list[Row[Any]]:
@@ -56,4 +68,5 @@ def find_breaks(rows: list[Row[Any]]) -> list[str]:
 
 
 def _content(entry: Any, now: datetime) -> dict[str, Any]:
-    return {**{name: entry[name] for name in _HASHED}, "created_at": now.isoformat()}
+    newer = {name: entry[name] for name in _HASHED_IF_ANY if entry[name] is not None}
+    return {**{name: entry[name] for name in _HASHED}, **newer, "created_at": now.isoformat()}

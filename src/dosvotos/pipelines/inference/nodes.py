@@ -7,10 +7,10 @@ from dosvotos.contracts.parameters import Parameters
 from dosvotos.contracts.records import InferenceRecord
 from dosvotos.database.market_data import BarTable, MacroTables
 from dosvotos.errors import DosVotosError
-from dosvotos.live.production import ProductionModel, check_dossier
+from dosvotos.live.production import ProductionModel, check_dossier, served_model
 from dosvotos.live.signals import SignalTable
 from dosvotos.live.state import MarketView, catch_up
-from dosvotos.live.tick import LiveFeatures, ServedModel, decide_tick, live_features
+from dosvotos.live.tick import LiveFeatures, decide_tick, live_features
 
 logger = logging.getLogger(__name__)
 
@@ -33,10 +33,11 @@ def infer_signal(
             f"{signals.instrument} has no production model yet; approve a proposal first (make app)"
         )
     check_dossier(signals.engine, production)
-    row, bundle, epoch, _ = production
+    if production.silence is not None:
+        logger.warning("L5 %s: %s: %s", signals.instrument, *production.silence)
     record = decide_tick(
         features,
-        ServedModel(row.model_id, bundle.policy.model_hash, epoch, bundle.policy),
+        served_model(production),
         signals.position_at(features.timestamp),
         parameters.inference,
         signals.instrument,
@@ -48,7 +49,7 @@ def report_signal(record: InferenceRecord, signals: SignalTable) -> None:
     """Log the row of trading_signals for the bar."""
     row = signals.at(record.timestamp)
     what = (
-        f"target {row.signal:+.0f} with confidence {row.confidence:.0%}"
+        f"target {row.signal:+.0f} with confidence {row.confidence or 0:.0%}"
         if row.status == "SIGNAL"
         else f"NO_SIGNAL ({row.reason_code})"
     )
