@@ -56,8 +56,8 @@ class Keys:
             if self._key or needed is None or _holds(file, needed):
                 return open_signer(file, _passphrase(file))
         raise SignatureError(
-            f"key: none of yours is {needed.fingerprint if needed else 'there'}; name its file with --sign-key or "
-            f"{KEY_VARIABLE}"
+            f"key: none of yours is {needed.fingerprint if needed else 'there'}; name its file with "
+            f"--sign-key or {KEY_VARIABLE}"
         )
 
 

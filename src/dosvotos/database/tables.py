@@ -300,7 +300,7 @@ approval_audit_log = sa.Table(
 
 `text` is what its reviewer signed. Rows without one are of before signatures, or change nothing (requests of
 extra backtests). Rows of approvals count those that agree (`approvals`), which have one `agreement`: the
-hash of what their texts have in common. What else was decided is `subject`; when an approval lapses, `lapses`.
+hash of what their texts have in common. What else was decided is `subject`, when it lapses `lapses`.
 """
 
 idempotency_keys = sa.Table(

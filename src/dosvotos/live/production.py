@@ -126,8 +126,8 @@ def _with_standing(connection: Connection, opened: ProductionModel, rows: Produc
 def _unsigned(opened: ProductionModel) -> Silence:
     row = opened.row
     why = (
-        f"{row.model_id} was approved before votes were signed; run 'kedro run --pipelines backtest,promotion "
-        f"--env {row.experiment_name}' and vote on the proposal"
+        f"{row.model_id} was approved before votes were signed; run 'kedro run --pipelines "
+        f"backtest,promotion --env {row.experiment_name}' and vote on the proposal"
     )
     return Silence("unsigned_vote", why)
 

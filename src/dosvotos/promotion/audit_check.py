@@ -29,8 +29,8 @@ PROVES_FULL: Final = (
     "every decision is signed by somebody who could sign it then, every checkpoint by the server"
 )
 PROVES_NOT: Final = (
-    "that nobody put an older copy of database and home together in their place: keep a checkpoint elsewhere, "
-    "every signal carries one",
+    "that nobody put an older copy of database and home together in their place: keep a checkpoint "
+    "elsewhere, every signal carries one",
     "anything of the rows before signatures but that they have not changed since the first checkpoint",
     "what a proposal contains: an approval recomputes that",
 )

@@ -245,7 +245,12 @@ class ProposalVote(ActOf):
         _check_sealed(connection, proposal, model, expected)
         quorum = _quorum(connection, text, who)
         agreement = _agreement(connection, text)
-        approvals = 1 + _count_agreeing(connection, proposal.id, agreement)
+        agreeing = _agreeing(connection, proposal.id, agreement)
+        if who.name in agreeing:
+            raise DecisionConflictError(
+                f"proposal {proposal.id}: {who.name} has approved it already; another person has to"
+            )
+        approvals = 1 + len(agreeing)
         entry = entry._replace(
             self_approved=same_person(who.name, model.trained_by),
             trained_by=model.trained_by,
@@ -291,10 +296,11 @@ def _agreement(connection: Connection, text: DecisionText) -> str:
     return digest_json({"decided": str(text.decided), "reopened": times})
 
 
-def _count_agreeing(connection: Connection, proposal_id: int, agreement: str) -> int:
+def _agreeing(connection: Connection, proposal_id: int, agreement: str) -> list[str]:
+    """Name those who have approved the same."""
     t = approval_audit_log
     same = (t.c.proposal_id == proposal_id) & (t.c.agreement == agreement) & (t.c.action == "APPROVE")
-    return int(connection.execute(select(func.count()).select_from(t).where(same)).scalar_one())
+    return list(connection.execute(select(t.c.reviewer).where(same)).scalars())
 
 
 def _check_sealed(

@@ -159,7 +159,7 @@ def _decided(connection: Connection, decided: Row[Any]) -> PolicyInForce:
     stored = connection.execute(select(t).where(t.c.version == policy.version)).one_or_none()
     if stored is None or stored.content != decided.subject:
         raise LineageError(
-            f"gate_policies, version {policy.version}: is not what row {decided.id} of the audit log decided; "
+            f"gate_policies, version {policy.version}: is not what row {decided.id} of the log decided; "
             "the row was not written by Dos Votos"
         )
     return PolicyInForce(policy, decided.reviewer, decided.notes, decided, decided.created_at)

@@ -178,8 +178,8 @@ class Trust:
         key = parse_public_key(added.key)
         if added.first != self.single_user or (added.first and added.role != "admin"):
             raise DecisionError(
-                f"{added.name}: the first person of a log is an admin, made by 'dosvotos reviewer add --first', "
-                f"and no later one is; this log has {len(self.people)} people"
+                f"{added.name}: the first person of a log is an admin, made by 'dosvotos reviewer add "
+                f"--first', and no later one is; this log has {len(self.people)} people"
             )
         for person in self.people:
             if same_person(person.name, added.name) and person.revoked_in is None:

@@ -5,7 +5,7 @@ signature; carry out; append the audit row; commit; write the checkpoint before 
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, Protocol, Self
 
 from sqlalchemy import Connection, Engine, Row, insert, select, update
@@ -256,7 +256,7 @@ def text_to_sign(engine: Engine, act: Act, by: str, now: datetime) -> DecisionTe
         who = act.signatory(read_trust(connection, open_home(connection)), by)
         who.require(act.action)
         act.check(connection, who, now)
-        return decision_text(connection, act, who, _whole_second(now))
+        return _unused_text(connection, act, who, now)
 
 
 def _transact(
@@ -327,8 +327,7 @@ def _signed_columns(
             f"{act.action}: signed at {text.at:%Y-%m-%d %H:%M:%S} UTC, arrived at {now:%Y-%m-%d %H:%M:%S}; a "
             f"signature counts for {SIGNATURE_COUNTS_FOR.seconds // 60} minutes: sign again"
         )
-    t = approval_audit_log
-    if connection.execute(select(t.c.id).where(t.c.text_hash == text.digest)).first() is not None:
+    if _was_used(connection, text):
         raise DecisionConflictError(f"{act.action}: this very signature was used before; sign again")
     if (found := verify_vote_signature(signed.signature, text)) != who.key:
         raise SignatureError(
@@ -372,7 +371,7 @@ def _sign_locally(connection: Connection, home: Home, act: Act, by: str, now: da
     signer = home.make_local()
     who = act.signatory(read_trust(connection, home), by)
     act.check(connection, who, now)
-    text = decision_text(connection, act, who, _whole_second(now))
+    text = _unused_text(connection, act, who, now)
     return Signed(str(text), signer.sign(text.to_bytes(), VOTE_NAMESPACE))
 
 
@@ -418,6 +417,19 @@ def _request_hash(act: Act, by: str) -> str:
 
 def _row_of(connection: Connection, row_id: int) -> Row[Any]:
     return connection.execute(select(approval_audit_log).where(approval_audit_log.c.id == row_id)).one()
+
+
+def _unused_text(connection: Connection, act: Act, who: Signatory, now: datetime) -> DecisionText:
+    """Write a text that was not signed before: the same decision within a second gets the next one's time."""
+    text = decision_text(connection, act, who, _whole_second(now))
+    while _was_used(connection, text):
+        text = text.model_copy(update={"at": text.at + timedelta(seconds=1)})
+    return text
+
+
+def _was_used(connection: Connection, text: DecisionText) -> bool:
+    t = approval_audit_log
+    return connection.execute(select(t.c.id).where(t.c.text_hash == text.digest)).first() is not None
 
 
 def _whole_second(moment: datetime) -> datetime:

@@ -13,6 +13,7 @@ from dosvotos.signing.signers import Signer
 from dosvotos.signing.sshsig import FOOTER, LOG_NAMESPACE, parse_signature
 
 FIRST_LINE: Final = "dosvotos log v1\n"
+FOOTER_LINE: Final = f"{FOOTER}\n"
 STAMP: Final = "%Y-%m-%dT%H:%M:%SZ"
 _TEXT: Final = re.compile(
     r"dosvotos log v1\n"
@@ -97,9 +98,9 @@ def parse_note(note: str) -> Checkpoint:
 
 
 def split_notes(content: str) -> tuple[list[str], str]:
-    """Split a file of checkpoints into whole ones and what is left of one whose writing was cut off."""
-    parts = [FIRST_LINE + part for part in content.split(FIRST_LINE)[1:]]
-    whole = f"{FOOTER}\n"
-    torn = parts.pop() if parts and not parts[-1].endswith(whole) else ""
-    before = content.partition(FIRST_LINE)[0] if FIRST_LINE in content else content
-    return parts, before + torn
+    """Split checkpoints into whole notes and what is left at the end of one whose writing was cut off.
+
+    What stands before the first one is left out: a reader of a file's end begins in the middle of a note.
+    """
+    end = content.rfind(FOOTER_LINE) + len(FOOTER_LINE) if FOOTER_LINE in content else 0
+    return [FIRST_LINE + part for part in content[:end].split(FIRST_LINE)[1:]], content[end:]

@@ -14,7 +14,7 @@ from filelock import FileLock
 from dosvotos.errors import FileError, HomeError, SignatureError
 from dosvotos.files import read_regular_file
 from dosvotos.project import find_root
-from dosvotos.signing.checkpoint import Checkpoint, parse_note, split_notes
+from dosvotos.signing.checkpoint import FOOTER_LINE, Checkpoint, parse_note, split_notes
 from dosvotos.signing.keys import PublicKey, parse_public_key
 from dosvotos.signing.signers import KeySigner, load_signer, new_signer
 
@@ -156,7 +156,10 @@ class Home:
         """All checkpoints, oldest first, their signatures not verified."""
         if not (self.folder / CHECKPOINTS).is_file():
             return []
-        notes, _ = split_notes(self._read(CHECKPOINTS).decode("utf-8", "replace"))
+        content = self._read(CHECKPOINTS).decode("utf-8", "replace")
+        notes, torn = split_notes(content)
+        if "".join(notes) + torn != content:
+            raise HomeError(f"{self.folder / CHECKPOINTS}: begins with something else; it was altered")
         try:
             return [parse_note(note) for note in notes]
         except SignatureError as error:
@@ -270,8 +273,9 @@ def _place(home: Home, files: Mapping[str, str]) -> None:
 
 
 def _whole_bytes(content: bytes) -> int:
-    _, torn = split_notes(content.decode("utf-8", "replace"))
-    return len(content) - len(torn.encode())
+    """Count the bytes of the whole checkpoints."""
+    end = FOOTER_LINE.encode()
+    return content.rfind(end) + len(end) if end in content else 0
 
 
 def _flush(folder: Path) -> None:
