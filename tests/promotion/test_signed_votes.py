@@ -401,6 +401,10 @@ FORGED = {
 }  # fmt: skip
 
 
+SEALED = ("lapses", "signature")
+"""Of which the row's hash covers the seal alone: a stale one is named instead."""
+
+
 @pytest.mark.parametrize("column", sorted(FORGED))
 def test_a_row_that_is_not_what_was_signed_is_named_though_the_chain_is_made_again(desk, team, column):
     from tests.promotion.test_audit_check import chain_again
@@ -418,5 +422,6 @@ def test_a_row_that_is_not_what_was_signed_is_named_though_the_chain_is_made_aga
         renew_guards(connection)
     with reading(desk.engine) as connection:
         named = verify_audit(connection, full=True)
+    assert any("were changed" in line for line in named) == (column in SEALED)
     assert any("is not covered by a valid signature" in line or "is not signed" in line for line in named)
-    assert any(line.startswith("checkpoint of ") for line in named)
+    assert any(line.startswith("checkpoint of ") for line in named) or column in SEALED

@@ -281,6 +281,7 @@ approval_audit_log = sa.Table(
     sa.Column("second_reviewer", sa.String(255)),
     sa.Column("second_signature", sa.Text),
     sa.Column("countersignature", sa.Text),
+    sa.Column("seal", sa.String(64)),
     sa.UniqueConstraint("text_hash"),
     sa.UniqueConstraint("proposal_id", "agreement", "reviewer"),
     sa.CheckConstraint(
@@ -301,6 +302,7 @@ approval_audit_log = sa.Table(
 `text` is what its reviewer signed. Rows without one are of before signatures, or change nothing (requests of
 extra backtests). Rows of approvals count those that agree (`approvals`), which have one `agreement`: the
 hash of what their texts have in common. What else was decided is `subject`, when it lapses `lapses`.
+`seal` hashes text, signatures, subject and lapses, and is what of them the row's hash covers.
 """
 
 idempotency_keys = sa.Table(

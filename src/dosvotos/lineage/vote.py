@@ -35,7 +35,7 @@ from dosvotos.promotion.agreement import (
     proposal_difference,
     proposal_in,
 )
-from dosvotos.promotion.audit import find_breaks, read_audit_log
+from dosvotos.promotion.audit import find_breaks, read_chain
 from dosvotos.promotion.criteria import name_links
 from dosvotos.promotion.decision import DecisionResult, Vote, check_vote, decide
 from dosvotos.promotion.dossier import FILE_NAMES, Dossier, DossierRun, dossier_files, with_run, write_dossier
@@ -81,7 +81,7 @@ def decide_verified(
     with reading(engine) as connection:
         proposal = get_proposal(connection, proposal_id)
         check_vote(connection, proposal, vote, now)
-        breaks = find_breaks(read_audit_log(connection))
+        breaks = find_breaks(read_chain(connection))
     if breaks:
         raise DecisionConflictError(f"approval_audit_log is not whole: {breaks[0]}; nothing can be approved")
     verified = verify_proposal(engine, proposal)

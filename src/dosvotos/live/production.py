@@ -21,7 +21,7 @@ from dosvotos.promotion.agreement import (
     proposal_difference,
     stage_difference,
 )
-from dosvotos.promotion.audit import find_breaks, read_audit_log
+from dosvotos.promotion.audit import find_breaks, read_chain
 from dosvotos.promotion.checkpoints import check_last_checkpoint, open_home
 from dosvotos.promotion.live_acts import HALT_FILE, read_live_state
 from dosvotos.promotion.signatures import read_trust
@@ -84,7 +84,7 @@ def open_production(engine: Engine, instrument: str) -> ProductionModel | None:
     """
     with reading(engine) as connection:
         rows = production_rows(connection, instrument)
-        breaks = find_breaks(read_audit_log(connection))
+        breaks = find_breaks(read_chain(connection))
     model, head, vote, approval, proposal = rows
     if model is None and vote is None and (head is None or head.production_model_id is None):
         return None

@@ -11,7 +11,7 @@ from dosvotos.database.append_only import missing_guards
 from dosvotos.database.registry import OPEN_STATES, VALID_FOR, list_models, list_proposals, opened_at
 from dosvotos.database.tables import HOUSE, instruments, ledger_genesis, live_state, oos_trials
 from dosvotos.errors import DosVotosError
-from dosvotos.promotion.audit import find_breaks, read_audit_log
+from dosvotos.promotion.audit import find_breaks, read_audit_log, read_chain
 from dosvotos.promotion.checkpoints import compare_checkpoints, open_home, verify_all
 from dosvotos.promotion.gate_policy import uncovered_policies
 from dosvotos.promotion.signatures import RAISE_THE_HOUSE, read_trust
@@ -66,7 +66,7 @@ def verify_audit(connection: Connection, full: bool = False) -> list[str]:
     full : bool
         Whether to verify every signature of the log and of the home's checkpoints: a millisecond each.
     """
-    rows, models = read_audit_log(connection), {row.model_id: row for row in list_models(connection)}
+    rows, models = read_chain(connection), {row.model_id: row for row in list_models(connection)}
     proposals = {row.id: row for row in list_proposals(connection)}
     replay = _replay(rows, proposals, models)
     return [
@@ -243,7 +243,7 @@ def _compare_home(connection: Connection, rows: list[Row[Any]], full: bool) -> I
         yield str(error)
         return
     if full:
-        yield from verify_all(rows, trust, home)
+        yield from verify_all(read_audit_log(connection), trust, home)
 
 
 def _compare_ledger(connection: Connection, proposals: Iterable[Row[Any]]) -> Iterator[str]:

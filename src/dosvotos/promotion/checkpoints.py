@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Engine, Row, select
 from dosvotos.database.connection import reading
 from dosvotos.database.tables import approval_audit_log, instruments, ledger_genesis
 from dosvotos.errors import DosVotosError, HomeError, LineageError
+from dosvotos.promotion.audit import broken_seals
 from dosvotos.promotion.people import Trust, allowed_signers
 from dosvotos.promotion.signatures import read_trust, verify_countersignature, verify_decision
 from dosvotos.signing.checkpoint import Checkpoint, LogState, sign_checkpoint
@@ -107,27 +108,26 @@ def compare_checkpoints(rows: list[Row[Any]], home: Home) -> list[str]:
 
     The signature of the last one is verified; `audit verify --full` verifies all.
     """
-    problems = []
     try:
-        checkpoints, last = home.checkpoints(), home.last_checkpoint()
+        states, last = home.checkpointed_rows(), home.last_checkpoint()
     except HomeError as error:
         return [str(error)]
-    for checkpoint in checkpoints:
-        state = checkpoint.state
-        if state.origin != home.folder.name:
-            problems.append(f"checkpoint of {checkpoint.at}: of ledger {state.origin}, not this one")
-        elif state.rows > len(rows):
-            problems.append(f"checkpoint of {checkpoint.at}: has {state.rows} rows, the log {len(rows)}")
-        elif state.rows and rows[state.rows - 1].row_hash != state.head:
-            problems.append(f"checkpoint of {checkpoint.at}: its row {state.rows} is another in the log")
-    if last is None and any(row.text for row in rows):
+    problems = []
+    for origin, n_rows, head in states:
+        if origin != home.folder.name:
+            problems.append(f"checkpoint of {n_rows} rows: is of ledger {origin}, not of this one")
+        elif n_rows > len(rows):
+            problems.append(f"checkpoint of {n_rows} rows: the log has {len(rows)}")
+        elif n_rows and rows[n_rows - 1].row_hash != head:
+            problems.append(f"checkpoint of {n_rows} rows: row {n_rows} is another in the log")
+    if last is None and any(row.seal for row in rows):
         problems.append(f"{home.folder}: has no checkpoint, though decisions were signed")
     return problems
 
 
 def verify_all(rows: list[Row[Any]], trust: Trust, home: Home) -> list[str]:
     """Name every row and checkpoint whose signature does not hold, and unsigned rows after signed ones."""
-    problems, signed = [], False
+    problems, signed = broken_seals(rows), False
     for row in rows:
         if row.text is not None:
             signed = True
@@ -135,9 +135,12 @@ def verify_all(rows: list[Row[Any]], trust: Trust, home: Home) -> list[str]:
             problems += _told(verify_countersignature, row, home.server_key)
         elif signed and row.action != "REQUEST_MORE_TESTS":
             problems.append(f"row {row.id}: {row.action} by {row.reviewer} is not signed")
+    return problems + _told(_verify_checkpoints, home)
+
+
+def _verify_checkpoints(home: Home) -> None:
     for checkpoint in home.checkpoints():
-        problems += _told(checkpoint.verify, home.server_key)
-    return problems
+        checkpoint.verify(home.server_key)
 
 
 def _told(check: Callable[..., object], *arguments: object) -> list[str]:

@@ -15,6 +15,8 @@ from dosvotos.signing.sshsig import FOOTER, LOG_NAMESPACE, parse_signature
 FIRST_LINE: Final = "dosvotos log v1\n"
 FOOTER_LINE: Final = f"{FOOTER}\n"
 STAMP: Final = "%Y-%m-%dT%H:%M:%SZ"
+STATES: Final = re.compile(r"^origin: (.*)\nrows: ([0-9]{1,9})\nhead: (.*)$", re.MULTILINE)
+"""Ledger, number of rows and last hash of each checkpoint of a file."""
 _TEXT: Final = re.compile(
     r"dosvotos log v1\n"
     r"origin: (?P<origin>[^\n ]{1,64})\n"

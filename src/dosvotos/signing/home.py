@@ -14,7 +14,7 @@ from filelock import FileLock
 from dosvotos.errors import FileError, HomeError, SignatureError
 from dosvotos.files import read_regular_file
 from dosvotos.project import find_root
-from dosvotos.signing.checkpoint import FOOTER_LINE, Checkpoint, parse_note, split_notes
+from dosvotos.signing.checkpoint import FOOTER_LINE, STATES, Checkpoint, parse_note, split_notes
 from dosvotos.signing.keys import PublicKey, parse_public_key
 from dosvotos.signing.signers import KeySigner, load_signer, new_signer
 
@@ -164,6 +164,13 @@ class Home:
             return [parse_note(note) for note in notes]
         except SignatureError as error:
             raise HomeError(f"{self.folder / CHECKPOINTS}: {error}; it was altered") from error
+
+    def checkpointed_rows(self) -> list[tuple[str, int, str | None]]:
+        """Ledger, number of rows and last hash of every checkpoint, oldest first, read in one pass."""
+        if not (self.folder / CHECKPOINTS).is_file():
+            return []
+        found = STATES.findall(self._read(CHECKPOINTS).decode("utf-8", "replace"))
+        return [(origin, int(rows), None if head == "none" else head) for origin, rows, head in found]
 
     def append_checkpoint(self, checkpoint: Checkpoint) -> None:
         """Append a checkpoint for good; what a killed writer has left of one is cut off first.

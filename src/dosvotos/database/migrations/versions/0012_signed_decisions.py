@@ -29,6 +29,7 @@ NEW_COLUMNS = (
     sa.Column("second_reviewer", sa.String(length=255), nullable=True),
     sa.Column("second_signature", sa.Text(), nullable=True),
     sa.Column("countersignature", sa.Text(), nullable=True),
+    sa.Column("seal", sa.String(length=64), nullable=True),
 )
 CHECKS = {
     "text_is_signed": "(text IS NULL) = (signature IS NULL) AND (text IS NULL) = (text_hash IS NULL)",
