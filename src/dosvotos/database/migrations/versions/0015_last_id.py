@@ -5,7 +5,7 @@ from alembic import op
 from dosvotos.database.append_only import ORDERED, renew_guards
 
 revision = "0015"
-down_revision = "0011"
+down_revision = "0012"
 
 
 def upgrade() -> None:
