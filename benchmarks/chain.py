@@ -75,7 +75,7 @@ def seconds_of_an_approval(url: str) -> float:
     engine = open_database(url)
     with reading(engine) as connection:
         proposal = list_proposals(connection)[0]
-    vote = Vote("APPROVE", "benchmark", "approved to time an approval in a benchmark", single_user=True)
+    vote = Vote("APPROVE", "benchmark", "approved to time an approval in a benchmark")
     started = time.perf_counter()
     decide_verified(engine, proposal.id, vote, pd.Timestamp.now("UTC"))
     return time.perf_counter() - started

@@ -8,6 +8,7 @@ approval in four commits is the control: if it survives, the faults were none.
 import argparse
 import json
 import logging
+import os
 import sys
 import tempfile
 import time
@@ -21,9 +22,10 @@ from rich.console import Console
 from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+from dosvotos.signing.home import HOME_VARIABLE
 from tests.conftest import ensure_running
 from tests.faults.campaign import FULL, QUICK, campaign
-from tests.faults.databases import Databases
+from tests.faults.databases import HOMES, Databases
 
 MUST_BE_ZERO = (
     "states_without_one_production", "decisions_lost", "double_promotions", "states_half_done",
@@ -62,6 +64,7 @@ def main() -> None:
     parser.add_argument("--parts", nargs="+", default=[""], help="only parts named with one of these words")
     asked = parser.parse_args()
     logging.disable(logging.WARNING)
+    os.environ[HOME_VARIABLE] = HOMES
     figures: dict[str, int] = {}
     told: list[str] = []
     seconds: dict[str, float] = {}

@@ -1,4 +1,4 @@
-"""Who votes. This version knows one way: the person who runs the process, in single-user mode."""
+"""Who votes: the person who runs the process, in single-user mode, whose local key signs."""
 
 from dosvotos.promotion.decision import Vote
 from dosvotos.promotion.vote_rules import Decision, check_reason
@@ -14,4 +14,4 @@ def cast_vote(decision: Decision, notes: str, to_production: bool) -> Vote:
         If it needs a reason that is missing or not plain text.
     """
     check_reason(decision, notes)
-    return Vote(decision, current_user(), notes, promote_to_production=to_production, single_user=True)
+    return Vote(decision, current_user(), notes, promote_to_production=to_production)

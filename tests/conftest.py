@@ -79,6 +79,14 @@ def parameters_of(env: str = "demo", **changes: dict[str, Any]) -> Parameters:
     return read_parameters(parameter_tree(env, **changes))
 
 
+@pytest.fixture(autouse=True)
+def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of homes, a test's own: none sees the keys of another, or of whoever runs it."""
+    folder = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("DOSVOTOS_HOME", str(folder))
+    return folder
+
+
 @pytest.fixture(scope="session")
 def parameters() -> Parameters:
     """Demo's parameters."""

@@ -27,7 +27,7 @@ from dosvotos.policy.forward import ServedPolicy
 from dosvotos.promotion.audit import read_audit_log
 from dosvotos.promotion.dossier import dossier_files, write_dossier
 from dosvotos.promotion.evidence import Evidence
-from dosvotos.promotion.gate_policy import packaged_policy
+from dosvotos.promotion.gate_policy import GatePolicies
 from dosvotos.promotion.proposal import make_proposal
 from dosvotos.promotion.reasons import Reason, explanation
 from dosvotos.promotion.registration import NewProposal, model_columns, proposal_columns, records_of
@@ -97,7 +97,9 @@ class Desk:
         comparison, now = comparison_of(report, baseline), created_at or datetime.now(UTC)
         ledger = TrialLedger(self.engine, INSTRUMENT)
         ledger.record(look_of(contract, bundle.policy.model_hash), experiment, now)
-        made = make_proposal(layers, report, comparison, _evidence(ledger.genesis()), packaged_policy())
+        policy = GatePolicies(self.engine).current()
+        evidence = _evidence(ledger.genesis()).model_copy(update={"policy": policy.version})
+        made = make_proposal(layers, report, comparison, evidence, policy)
         changed = {
             "recommendation": "PROMOTE",
             "confidence": 0.85,

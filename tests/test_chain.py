@@ -337,7 +337,7 @@ def test_approval_leaves_one_production_model_and_inference_serves_it(project, m
     proposal = proposals(project)[0]
     assert proposal.recommendation == "REVIEW", proposal.reason
     assert [reason["code"] for reason in proposal.reasons] == ["short_window"]
-    vote = Vote("APPROVE", "ana", "approved to see a signal in a test", single_user=True)
+    vote = Vote("APPROVE", "ana", "approved to see a signal in a test")
     outcome = decide_verified(project.engine, proposal.id, vote, pd.Timestamp("2026-11-21", tz="UTC"))
     stages = [row.stage for row in rows(project, model_registry)]
     assert stages.count("production") == 1

@@ -75,6 +75,18 @@ class DecisionConflictError(DecisionError):
     """A vote came too late: the proposal or the production model has changed."""
 
 
+class NotAllowedError(DecisionError):
+    """A person's role, or the model they trained, does not let them decide this."""
+
+
+class SignatureError(DecisionError):
+    """A key or signature is missing, malformed, or not the one it has to be."""
+
+
+class HomeError(DosVotosError):
+    """The home in which trust stands is missing, or says otherwise than the log."""
+
+
 class UnknownProposalError(DecisionError):
     """A proposal id that does not exist."""
 

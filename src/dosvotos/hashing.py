@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 _NO_DIGEST_YET = "0" * 64
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def digest_bytes(content: bytes) -> str:
@@ -16,9 +17,14 @@ def digest_bytes(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+def raw_digest(content: bytes, algorithm: str) -> bytes:
+    """Hash raw bytes by a named algorithm, for formats that are not ours (SSH's)."""
+    return hashlib.new(algorithm, content).digest()
+
+
 def canonical_json(value: Any) -> str:
     """Write `value` as JSON with sorted keys, no spaces and no NaN, so that equal content is equal text."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return _CANONICAL.encode(value)
 
 
 def digest_json(value: Any) -> str:

@@ -33,7 +33,7 @@ from dosvotos.mlflow_tracking import MlflowSettings
 from dosvotos.project import LOCKS
 from dosvotos.promotion.floors import refuse_looser
 from dosvotos.promotion.gate_policy import packaged_policy
-from dosvotos.promotion.retracted import production_warnings
+from dosvotos.promotion.production_warnings import production_warnings
 from dosvotos.training.seeds import dismiss_workers, prepare_workers
 
 logger = logging.getLogger(__name__)
@@ -227,8 +227,8 @@ class FreshnessHooks:
             raise StaleDataError(describe_overdue(record))
 
 
-class RetractionHooks:
-    """Names a production model that is built on data retracted since, whatever command is run."""
+class ProductionHooks:
+    """Names a production model that nothing should be signalled by, whatever command is run."""
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:

@@ -17,7 +17,7 @@ from dosvotos.hooks import (
     FreshnessHooks,
     MlflowHooks,
     ParameterHooks,
-    RetractionHooks,
+    ProductionHooks,
     RunHooks,
     TrainingHooks,
     guard_runs,
@@ -58,7 +58,7 @@ HOOKS = (
     MlflowHooks(),
     TrainingHooks(),
     FreshnessHooks(),
-    RetractionHooks(),
+    ProductionHooks(),
     *_plugins_left_out(),
 )
 guard_runs(_RUN_HOOKS)

@@ -13,7 +13,14 @@ from dosvotos.database.connection import open_database, reading, upgrade, writin
 from dosvotos.database.tables import metadata
 
 NOW = datetime(2026, 8, 3, tzinfo=UTC)
-CHANGING = {"instruments", "model_registry", "promotion_proposals", "backtest_requests", "provider_calls"}
+CHANGING = {
+    "instruments",
+    "model_registry",
+    "promotion_proposals",
+    "backtest_requests",
+    "provider_calls",
+    "live_state",
+}
 """Head rows, stages, status columns and claims: what they say is held against the audit log."""
 KNOWN = {
     "data_quarantine": {"severity": "reported"},
@@ -52,6 +59,9 @@ def store(engine: Engine, name: str) -> tuple[Table, dict[str, Any]]:
     """The table with its one row; the ledger and the deliveries have theirs from the start."""
     table = metadata.tables[name]
     with writing(engine) as connection:
+        if name == "idempotency_keys":
+            log = metadata.tables["approval_audit_log"]
+            connection.execute(insert(log).values(row_of(log)))
         if name not in ("ledger_genesis", "deliveries"):
             connection.execute(insert(table).values(row_of(table)))
         if name == "deliveries":

@@ -16,8 +16,8 @@ from tests.faults.databases import Databases, processes, url_of
 from tests.faults.voting import APPROVE, STEPS, Fault, run
 from tests.proposal_fixtures import Desk
 
-N_STATEMENTS = 10
-"""An approval has eight that write, its commits included, and the naive one nine."""
+N_STATEMENTS = 12
+"""An approval has eleven that write, its commits included, and the naive one nine."""
 
 
 class CrashCount(NamedTuple):
@@ -64,7 +64,7 @@ def faults(kind: str, quick: bool, naive: bool = False) -> Iterator[Fault]:
     actions: tuple[Literal["kill", "error"], ...] = ("kill",) if quick else ("kill", "error")
     if not naive:
         yield from (
-            Fault("step", s, w, a) for s in STEPS[:: 3 if quick else 1] for w in sides for a in actions
+            Fault("step", s, w, a) for s in list(STEPS)[:: 3 if quick else 1] for w in sides for a in actions
         )
     for number in range(0, N_STATEMENTS, 2 if quick else 1):
         yield from (Fault("statement", number, when) for when in sides)
@@ -74,8 +74,8 @@ def faults(kind: str, quick: bool, naive: bool = False) -> Iterator[Fault]:
 
 
 def _offsets(quick: bool) -> Iterable[int]:
-    """Sizes to which files may grow: the log's shared memory needs 32,768, an approval's pages 45,352."""
-    return range(32_800, 46_000, 6_200) if quick else range(32_800, 46_000, 199)
+    """Sizes to which files may grow: the log's shared memory needs 32,768, its pages up to 62,000."""
+    return range(32_800, 62_000, 6_100) if quick else range(32_800, 62_000, 399)
 
 
 def crash(databases: Databases, scene: Waiting, points: Iterable[Fault], naive: bool = False) -> CrashCount:

@@ -13,11 +13,14 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from dosvotos.database.connection import make_engine, upgrade
+from dosvotos.signing.home import HOME_VARIABLE
 from tests.conftest import ROOT
 from tests.migrated import copy_migrated, execute
 from tests.proposal_fixtures import Desk
 
 _NUMBERS = count()
+HOMES = "home"
+"""DOSVOTOS_HOME of a desk, counted from its folder, so that a copied desk has a copied home."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,12 @@ class Databases:
         if self.server is None:
             return f"sqlite:///{folder}/dosvotos.db"
         return self.server.replace("/postgres?", f"/{name}?")
+
+
+def enter(folder: str) -> None:
+    """Work in a desk's folder with its own home, as a process of its own."""
+    os.chdir(folder)
+    os.environ[HOME_VARIABLE] = HOMES
 
 
 def url_of(engine: Engine) -> str:

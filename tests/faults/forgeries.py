@@ -111,7 +111,7 @@ def reaches(goal: str, desk: Desk, target: int) -> bool:
             production = open_production(desk.engine, INSTRUMENT)
             if production is not None:
                 check_dossier(desk.engine, production)
-            return production is not None
+            return production is not None and production.silence is None
         (decide_verified if goal == "approve" else decide)(desk.engine, target, APPROVE, now)
     except DosVotosError:
         return False

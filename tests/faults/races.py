@@ -1,6 +1,5 @@
 """Eight processes that vote at once: one approval an instrument, the others are told, no reader sees two."""
 
-import os
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -13,7 +12,7 @@ from dosvotos.errors import DecisionConflictError
 from dosvotos.promotion.audit_check import verify_audit
 from dosvotos.promotion.decision import decide
 from tests.faults.crashes import decide_in, one_production
-from tests.faults.databases import Databases, processes, url_of
+from tests.faults.databases import Databases, enter, processes, url_of
 from tests.faults.voting import APPROVE
 from tests.proposal_fixtures import Desk
 
@@ -41,7 +40,7 @@ class RaceCount(NamedTuple):
 
 def vote_together(url: str, folder: str, proposal_id: int, start: Barrier, answer: Pipe) -> None:
     """Vote in a process of its own, when all are ready."""
-    os.chdir(folder)
+    enter(folder)
     engine = make_engine(url)
     with engine.connect():
         pass

@@ -13,14 +13,15 @@ from dosvotos.database.connection import reading
 from dosvotos.database.registry import list_models, list_proposals, production_model, state_of
 from dosvotos.errors import DecisionConflictError, DecisionError
 from dosvotos.promotion.audit_check import verify_audit
-from dosvotos.promotion.decision import Vote, decide
 from dosvotos.promotion.registration import NewProposal, ProposalRegistry
-from tests.proposal_fixtures import INSTRUMENT, NOTES, Desk
+from tests.proposal_fixtures import INSTRUMENT, Desk
+from tests.team import Team
 
 BEGIN = datetime.fromisoformat("2026-08-03T15:00:00+00:00")
 EXPERIMENTS, SEEDS = ("one", "two", "six"), (1, 2, 3, 4)
 OPEN, DAYS = ("PENDING_APPROVAL", "MORE_TESTS_REQUESTED"), 30
 TRAINERS = {"one": "alice", "two": "ana", "six": "bob"}
+REVIEWERS = ("bob", "carol", "alice")
 VETOED = 4
 """Weights that L4 recommends to reject."""
 
@@ -151,6 +152,13 @@ class Real:
         return BEGIN + timedelta(days=self.day, seconds=len(self._names))
 
     @cached_property
+    def team(self) -> Team:
+        """Three reviewers, two of whom train too."""
+        return Team(self.desk.engine, clock=lambda: self.now).begin(
+            [(name, "reviewer") for name in REVIEWERS]
+        )
+
+    @cached_property
     def registry(self) -> ProposalRegistry:
         return ProposalRegistry(self.desk.engine, INSTRUMENT, "data/08_reporting")
 
@@ -162,10 +170,9 @@ class Real:
             self.registry.store(self._new(step.experiment, step.weights))
             return "done"
         shadow = step.kind == "shadow"
-        action: Any = "APPROVE" if shadow else step.kind
-        vote = Vote(action, step.reviewer, NOTES, promote_to_production=not shadow)
+        action = "APPROVE" if shadow else step.kind
         try:
-            decide(self.desk.engine, step.proposal, vote, self.now)
+            self.team.vote(step.proposal, step.reviewer, action, promote_to_production=not shadow)
         except DecisionConflictError:
             return "conflict"
         except DecisionError:
@@ -196,7 +203,7 @@ class Real:
             "stages": {self._names[row.model_id]: row.stage for row in models},
             "production": self._names[production.model_id] if production else None,
             "epoch": self.desk.epoch(),
-            "log": [(row.action, row.proposal_id) for row in self.desk.votes()],
+            "log": [(row.action, row.proposal_id) for row in self.desk.votes() if row.proposal_id],
         }
 
 
@@ -249,7 +256,7 @@ def random_step(rng: np.random.Generator, n_proposals: int) -> Step:
         "vote": lambda: Step(
             str(rng.choice(("APPROVE", "shadow", "REJECT", "REQUEST_MORE_TESTS"), p=(0.5, 0.24, 0.06, 0.2))),
             proposal=max(0, n_proposals - int(rng.geometric(0.45)) + 1 + int(rng.random() < 0.03)),
-            reviewer=str(rng.choice(("bob", "carol", "alice"))),
+            reviewer=str(rng.choice(REVIEWERS)),
         ),
     }
     return kinds[str(rng.choice(("propose", "wait", "vote"), p=(0.4, 0.1, 0.5)))]()

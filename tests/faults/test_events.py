@@ -13,14 +13,13 @@ from dosvotos.database.tables import experiment_contracts, model_registry
 from dosvotos.errors import DatabaseError, LineageError
 from dosvotos.lineage.vote import decide_verified
 from dosvotos.live.production import check_dossier, open_production
-from dosvotos.promotion import decision
 from dosvotos.promotion.agreement import proposal_in
 from dosvotos.promotion.decision import decide
 from dosvotos.promotion.dossier import Dossier
 from tests.conftest import ensure_running
 from tests.faults.crashes import one_production, promotions, waiting
 from tests.faults.databases import Databases
-from tests.faults.voting import APPROVE
+from tests.faults.voting import APPROVE, STEPS
 from tests.proposal_fixtures import INSTRUMENT, Desk
 from tests.test_files import SWAPPER, process
 
@@ -33,7 +32,7 @@ def test_a_server_that_goes_away_in_mid_transaction_changes_nothing_and_a_retry_
     ensure_running(postgres_server)
     desk, proposal_id = waiting(Databases(tmp_path, postgres_url))
     monkeypatch.chdir(desk.root)
-    original = getattr(decision, step)
+    original = getattr(STEPS[step], step)
 
     def stopping(*arguments):
         original(*arguments)
@@ -42,7 +41,7 @@ def test_a_server_that_goes_away_in_mid_transaction_changes_nothing_and_a_retry_
         server.wait(timeout=30)
 
     with monkeypatch.context() as patch:
-        patch.setattr(decision, step, stopping)
+        patch.setattr(STEPS[step], step, stopping)
         with pytest.raises(DatabaseError, match="database postgresql"):
             decide(desk.engine, proposal_id, APPROVE, datetime.now(UTC))
     ensure_running(postgres_server)

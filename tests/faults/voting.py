@@ -6,6 +6,7 @@ import signal
 from collections.abc import Callable
 from datetime import UTC, datetime
 from multiprocessing.connection import Connection as Pipe
+from types import ModuleType
 from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import Engine, event, select, update
@@ -14,14 +15,23 @@ from dosvotos.database.connection import make_engine, writing
 from dosvotos.database.registry import get_proposal
 from dosvotos.database.tables import instruments, model_registry, promotion_proposals
 from dosvotos.errors import DosVotosError
-from dosvotos.promotion import decision
+from dosvotos.promotion import decision, transaction
 from dosvotos.promotion.audit import append_audit_row
 from dosvotos.promotion.decision import Vote, decide
+from tests.faults.databases import enter
 from tests.proposal_fixtures import NOTES
 
 APPROVE = Vote("APPROVE", "bob", NOTES)
-STEPS = ("lock_instrument", "check_vote", "_check_sealed", "_set_stage", "_close", "append_audit_row")
-"""Named points of an approval."""
+STEPS: dict[str, ModuleType] = {
+    "lock_instrument": transaction,
+    "check_vote": decision,
+    "_check_sealed": decision,
+    "_set_stage": decision,
+    "_close": decision,
+    "append_audit_row": transaction,
+    "append_checkpoint": transaction,
+}
+"""Named points of an approval, and the module that calls them; the last one lies after the commit."""
 
 
 class Fault(NamedTuple):
@@ -37,7 +47,7 @@ class Fault(NamedTuple):
 
 def run(url: str, folder: str, proposal_id: int, fault: Fault, naive: bool, answer: Pipe) -> None:
     """Vote in a process of its own, which the fault ends; says "done" when the vote was answered."""
-    os.chdir(folder)
+    enter(folder)
     engine = make_engine(url)
     arm(engine, fault)
     try:
@@ -97,7 +107,7 @@ def _strike(fault: Fault) -> None:
 
 
 def _at_step(name: str, fault: Fault) -> None:
-    original: Callable[..., Any] = getattr(decision, name)
+    original: Callable[..., Any] = getattr(STEPS[name], name)
 
     def stopping(*arguments: Any) -> Any:
         if fault.when == "before":
@@ -107,7 +117,7 @@ def _at_step(name: str, fault: Fault) -> None:
             _strike(fault)
         return result
 
-    setattr(decision, name, stopping)
+    setattr(STEPS[name], name, stopping)
 
 
 def _at_statement(engine: Engine, wanted: int, fault: Fault) -> None:

@@ -180,7 +180,7 @@ def columns_of(table: Table, *left_out: str) -> list[str]:
 
 def test_no_column_of_a_proposal_can_be_edited_and_approved(desk):
     proposal_id, other = desk.propose_recomputable(), desk.propose("other", 5)
-    of_votes = {"reviewer", "reviewer_notes", "approved_at"}
+    of_votes = {"reviewer", "reviewer_notes", "approved_at", "reopened_at"}
     for name in columns_of(promotion_proposals, "id", "requires_human_approval", *of_votes):
         value = getattr(desk.proposal(proposal_id), name)
         forged = another(promotion_proposals.c[name], value)

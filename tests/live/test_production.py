@@ -13,6 +13,7 @@ from dosvotos.database.connection import reading, writing
 from dosvotos.database.tables import instruments, model_registry, promotion_proposals
 from dosvotos.datasets import ProductionModelDataset
 from dosvotos.errors import BundleError, LineageError
+from dosvotos.live.keeper import serve
 from dosvotos.live.production import open_production
 from tests.live.production_models import INSTRUMENT, Approved, approve
 from tests.proposal_fixtures import tiny_policy
@@ -95,10 +96,11 @@ def test_no_column_changed_by_sql_gives_a_signal_under_a_false_hash(engine, appr
     assert open_production(engine, INSTRUMENT).row.model_id == approved.model_id
 
 
-def test_the_approved_model_is_served_and_one_from_before_dossiers_with_a_warning(engine, approved, caplog):
+def test_a_model_approved_before_signatures_is_opened_and_gives_no_signal(engine, approved):
     served = open_production(engine, INSTRUMENT)
     assert (served.row.model_id, served.epoch) == (approved.model_id, 1)
-    assert f"{approved.model_id} was approved before dossiers existed" in caplog.text
+    assert served.silence.code == "unsigned_vote" and "run 'kedro run --pipelines" in served.silence.why
+    assert serve(served).silence == served.silence
     assert open_production(engine, "USD/COP") is None
 
 

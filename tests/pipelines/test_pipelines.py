@@ -129,7 +129,7 @@ def test_inference_needs_an_approved_model_and_writes_one_signal(at):
     book = catalog.load("promotion_proposals")
     with reading(book.engine) as connection:
         (proposal,) = list_proposals(connection)
-    vote = Vote("APPROVE", "ana", "approved to see a signal in a test", single_user=True)
+    vote = Vote("APPROVE", "ana", "approved to see a signal in a test")
     decide_verified(book.engine, proposal.id, vote, pd.Timestamp("2023-12-18 23:30", tz="UTC"))
     run("inference", catalog)
     record = catalog.load("inference_record")

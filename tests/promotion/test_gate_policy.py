@@ -12,6 +12,8 @@ from dosvotos.contracts.quality_thresholds import SuccessCriteriaParams
 from dosvotos.database.connection import open_database, reading, writing
 from dosvotos.database.tables import gate_policies
 from dosvotos.errors import LineageError
+from dosvotos.promotion.audit import append_audit_row
+from dosvotos.promotion.audit_check import verify_audit
 from dosvotos.promotion.criteria import (
     criterion_text,
     hard_criteria,
@@ -20,7 +22,13 @@ from dosvotos.promotion.criteria import (
     loosened_reason,
     mark_loosened,
 )
-from dosvotos.promotion.gate_policy import GatePolicy, current_policy, packaged_policy, policy_in_force
+from dosvotos.promotion.gate_policy import (
+    GatePolicy,
+    current_policy,
+    packaged_policy,
+    policy_in_force,
+    uncovered_policies,
+)
 from dosvotos.promotion.proposal import recommend
 from dosvotos.promotion.reasons import sentence
 from tests.conftest import parameters_of
@@ -31,10 +39,16 @@ NOW = datetime(2026, 8, 3, tzinfo=UTC)
 
 
 def set_policy(engine, stored_as: int, **changes) -> None:
+    """Store a policy with the row of the log that sets it."""
     content = packaged_policy().model_dump(mode="json") | {"version": stored_as} | changes
     row = {"version": stored_as, "content": content, "reason": "stricter after the audit", "set_by": "ana"}
     with writing(engine) as connection:
         connection.execute(insert(gate_policies).values(**row, created_at=NOW))
+        entry = {
+            "action": "POLICY", "reviewer": "ana", "notes": row["reason"], "self_approved": False, "epoch": 1,
+            "subject": content,
+        }  # fmt: skip
+        append_audit_row(connection, entry, NOW)
 
 
 def test_the_last_policy_set_counts_and_before_any_the_packaged_one(engine):
@@ -48,12 +62,22 @@ def test_the_last_policy_set_counts_and_before_any_the_packaged_one(engine):
     assert (found.policy.version, found.policy.refit_to_shadow, found.set_by) == (3, True, "ana")
 
 
+def test_a_policy_put_in_by_sql_does_not_count(engine):
+    content = packaged_policy().model_dump(mode="json") | {"version": 2, "quorum": 2}
+    row = {"version": 2, "content": content, "reason": "nobody decided this", "set_by": "eve"}
+    with writing(engine) as connection:
+        connection.execute(insert(gate_policies).values(**row, created_at=NOW))
+    with reading(engine) as connection:
+        assert current_policy(connection) == packaged_policy() and uncovered_policies(connection) == [2]
+        assert "gate_policies, version 2: no decision set it" in verify_audit(connection)
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"quorum": 3}, "version 2: quorum: "),
-        ({"version": 7}, "its content says version 7"),
-        ({"x": 1}, "x: "),
+        ({"quorum": 3}, "row 1: its policy's quorum: "),
+        ({"version": 7}, "gate_policies, version 7: is not what row 1 of the log decided"),
+        ({"x": 1}, "its policy's x: "),
     ],
 )
 def test_a_stored_policy_that_is_none_is_named(engine, changes, said):
@@ -135,4 +159,4 @@ def test_policy_show_fits_80_columns_and_its_yaml_is_the_policy(tmp_path, monkey
     printed = CliRunner().invoke(cli, ["policy", "show", "--yaml"]).output
     assert yaml.safe_load(printed)["quorum"] == 2
     shown = CliRunner().invoke(cli, ["policy", "show"])
-    assert "policy version 2: set by ana on 2026-08-03, unsigned: stricter after the audit" in shown.output
+    assert "policy version 2: set by ana on 2026-08-03: stricter after the audit" in shown.output

@@ -10,8 +10,10 @@ from dosvotos.contracts.records import ChainRecord, LinkRecord
 from dosvotos.database.connection import reading, upgrade, writing
 from dosvotos.database.tables import metadata
 from dosvotos.errors import LineageError
+from dosvotos.hashing import chain_digest
 from dosvotos.lineage.vote import decide_verified
 from dosvotos.live.production import check_dossier, open_production
+from dosvotos.promotion.audit_check import verify_audit
 from dosvotos.promotion.decision import Vote, decide
 from dosvotos.promotion.dossier import read_report
 from dosvotos.promotion.proposal import stored_criteria, stored_evidence
@@ -44,13 +46,25 @@ def copy_rows(source: Engine, target: Engine, *tables: str) -> None:
     older = MetaData()
     older.reflect(target, only=tables)
     for name in tables:
+        previous = None
         with reading(source) as one, writing(target) as other:
             for row in one.execute(select(metadata.tables[name])):
                 known = {column.name: row._mapping[column.name] for column in older.tables[name].columns}
+                if name == "approval_audit_log":
+                    known |= chained_as_before_signatures(known, previous)
+                    previous = known["row_hash"]
                 other.execute(insert(older.tables[name]).values(known))
             if target.dialect.name == "postgresql" and is_numbered(older.tables[name]):
                 sequence = f"SELECT setval(pg_get_serial_sequence('{name}', 'id'), max(id)) FROM {name}"
                 other.exec_driver_sql(sequence)
+
+
+def chained_as_before_signatures(row: dict, previous: str | None) -> dict[str, str | None]:
+    """The hashes that a version without signatures gave a row."""
+    left_out = ("id", "previous_hash", "row_hash")
+    content = {name: value for name, value in row.items() if name not in left_out}
+    content["created_at"] = row["created_at"].isoformat()
+    return {"previous_hash": previous, "row_hash": chain_digest(previous, row["id"], content)}
 
 
 def is_numbered(table: Table) -> bool:
@@ -83,8 +97,8 @@ def test_a_chain_record_of_an_older_run_is_read_under_its_older_names():
     assert chain.model_dump()["links"][0]["recorded"] == "1" and chain.broken == chain.links
 
 
-def test_a_database_of_an_older_version_upgrades_with_nothing_lost_and_its_production_model_serves_on(
-    empty_database, tmp_path, monkeypatch, caplog
+def test_a_database_of_an_older_version_upgrades_with_nothing_lost_and_its_production_model_waits_for_a_vote(
+    empty_database, tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
     upgrade(empty_database, "0006")
@@ -97,6 +111,7 @@ def test_a_database_of_an_older_version_upgrades_with_nothing_lost_and_its_produ
         decide_verified(today.engine, served, APPROVE, datetime.now(UTC))
         waiting = today.propose_recomputable("other", 2)
         copy_rows(today.engine, empty_database, *tables)
+    monkeypatch.setenv("DOSVOTOS_HOME", str(tmp_path / "another home"))  # an older version knew none
     before = counts(empty_database, *tables)
     upgrade(empty_database)
     assert counts(empty_database, *tables) == before
@@ -104,12 +119,16 @@ def test_a_database_of_an_older_version_upgrades_with_nothing_lost_and_its_produ
     production = open_production(empty_database, INSTRUMENT)
     check_dossier(empty_database, production)
     assert production.row.model_id == desk.proposal(served).model_id
-    assert "approved before dossiers existed" in caplog.text
+    assert production.silence.code == "unsigned_vote"
+    assert desk.stages()[production.row.model_id] == "production"
     with pytest.raises(LineageError, match="made before dossiers"):
         decide_verified(empty_database, waiting, APPROVE, datetime.now(UTC))
     again = desk.propose_recomputable("other", 2)
     assert desk.proposal(waiting).status == "SUPERSEDED"
     assert decide_verified(empty_database, again, APPROVE, datetime.now(UTC)).new_stage == "production"
+    assert open_production(empty_database, INSTRUMENT).silence is None
+    with reading(empty_database) as connection:
+        assert verify_audit(connection, full=True) == []
 
 
 def counts(engine: Engine, *tables: str) -> dict[str, int]:

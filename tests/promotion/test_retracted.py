@@ -12,7 +12,8 @@ from dosvotos.database.market_data import StoredMarket
 from dosvotos.errors import DecisionError
 from dosvotos.promotion.decision import decide
 from dosvotos.promotion.dossier import read_report
-from dosvotos.promotion.retracted import built_on_retracted, production_warnings
+from dosvotos.promotion.production_warnings import production_warnings
+from dosvotos.promotion.retracted import built_on_retracted
 from tests.market_factory import INSTRUMENT, STORED_AT
 from tests.promotion.test_decision import Desk, now, untouched, vote
 

@@ -79,7 +79,7 @@ def press(at: AppTest, label: str) -> AppTest:
 
 
 def vote(desk: Desk, proposal_id: int, decision: str, notes: str = NOTES) -> None:
-    decide(desk.engine, proposal_id, Vote(decision, "alice", notes, single_user=True), datetime.now(UTC))
+    decide(desk.engine, proposal_id, Vote(decision, "alice", notes), datetime.now(UTC))
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -3,12 +3,14 @@
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import click
 
+from dosvotos.commands.decisions import COMMANDS, policy_set
 from dosvotos.commands.errors import EXIT_ERROR, message_of, show
 from dosvotos.commands.likeness import LIKENESS_PAGE, experiment_parameters, write_likeness
+from dosvotos.commands.paths import TypedPath
 from dosvotos.database.connection import (
     connect,
     database_url,
@@ -21,24 +23,12 @@ from dosvotos.database.connection import (
 )
 from dosvotos.files import write_file
 from dosvotos.project import enter_root
-from dosvotos.promotion.audit import read_audit_log
-from dosvotos.promotion.audit_check import PROVES, PROVES_NOT, verify_audit
-from dosvotos.promotion.retracted import production_warnings
+from dosvotos.promotion.audit import count_rows, read_audit_log
+from dosvotos.promotion.audit_check import PROVES, PROVES_FULL, PROVES_NOT, verify_audit
+from dosvotos.promotion.production_warnings import production_warnings
 
 REPORTS: Final = Path("data/08_reporting")
 _PROBES: Final = 200
-
-
-class TypedPath(click.Path):
-    """A path as a person types it, from the folder they are in, which may lie anywhere in the project."""
-
-    def __init__(self) -> None:
-        super().__init__(path_type=Path)
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Count a typed path from where the command was started, and a default from the project's root."""
-        started_in = ctx.find_object(Path) if ctx is not None and isinstance(value, str) else None
-        return super().convert(started_in / value if started_in else value, param, ctx)
 
 
 @click.group()
@@ -100,18 +90,29 @@ def audit() -> None:
     """The log of second votes."""
 
 
-@audit.command("verify")
-def audit_verify() -> None:
-    """Compare the log of votes with itself and all that must follow from it; exit code 1 if they differ."""
+@audit.command("list")
+@click.option("--csv", "as_csv", is_flag=True, help="As CSV, all columns.")
+def audit_list(as_csv: bool) -> None:
+    """List who decided what, when and why."""
+    from dosvotos.commands.audit import print_decisions
+
     with reading(open_existing(database_url())) as connection:
-        n_rows, problems = len(read_audit_log(connection)), verify_audit(connection)
+        print_decisions(read_audit_log(connection), as_csv)
+
+
+@audit.command("verify")
+@click.option("--full", is_flag=True, help="Verify every signature too: a millisecond each.")
+def audit_verify(full: bool) -> None:
+    """Compare the log with itself, its checkpoints and all that must follow; exit code 1 if they differ."""
+    with reading(open_existing(database_url())) as connection:
+        n_rows, problems = count_rows(connection), verify_audit(connection, full)
     for line in problems:
         click.echo(line, err=True)
     if problems:
         click.echo(f"audit log and database disagree: {len(problems)} finding(s)", err=True)
         sys.exit(EXIT_ERROR)
     click.echo(f"audit log is whole: {n_rows} row(s). Checked:")
-    for line in PROVES:
+    for line in (*PROVES, *((PROVES_FULL,) if full else ())):
         click.echo(f"  - {line}")
     click.echo("It does not prove:")
     for line in PROVES_NOT:
@@ -246,6 +247,11 @@ def pack(proposal_id: int) -> None:
     from dosvotos.reports.validation_pack import write_pack
 
     click.echo(f"see {write_pack(open_existing(database_url()), proposal_id)}")
+
+
+for _command in COMMANDS:
+    cli.add_command(_command)
+policy.add_command(policy_set)
 
 
 def main() -> None:

@@ -1,14 +1,20 @@
 """``dosvotos policy``: the house's policy on the terminal."""
 
+from pathlib import Path
 from typing import Final
 
 import click
 import yaml
+from pydantic import ValidationError
 from rich.markup import escape
 
 from dosvotos.console import open_console, plain_table
 from dosvotos.contracts.experiment import flatten
-from dosvotos.promotion.gate_policy import PolicyInForce
+from dosvotos.errors import ParameterError
+from dosvotos.files import read_regular_file
+from dosvotos.promotion.gate_policy import GatePolicy, PolicyInForce
+
+MAX_POLICY_BYTES: Final = 64 * 1024
 
 _MEANINGS: Final = {
     "evidence.first_look_level": "chance of luck at the first look",
@@ -49,11 +55,27 @@ def print_policy(found: PolicyInForce, as_yaml: bool) -> None:
     console.print(f"policy version {found.policy.version}: {escape(_origin(found))}")
     console.print(table)
     console.print("An experiment may ask more; criteria that ask less are REVIEW at best.")
-    console.print("Quorum, refit_to_shadow and tripwires have no effect until votes are signed.")
+
+
+def read_policy(file: Path) -> GatePolicy:
+    """Read a policy as `print_policy` writes it.
+
+    Raises
+    ------
+    ParameterError
+        Naming the field that is none of a policy's, missing or out of bounds.
+    """
+    content = read_regular_file(file, MAX_POLICY_BYTES)
+    try:
+        return GatePolicy.model_validate(yaml.safe_load(content))
+    except yaml.YAMLError as error:
+        raise ParameterError(f"{file}: no YAML: {error}") from error
+    except ValidationError as error:
+        problem = error.errors()[0]
+        raise ParameterError(f"{file}: {'.'.join(map(str, problem['loc']))}: {problem['msg']}") from error
 
 
 def _origin(found: PolicyInForce) -> str:
     if found.created_at is None:
         return found.reason
-    signed = "signed" if found.signature else "unsigned"
-    return f"set by {found.set_by} on {found.created_at:%Y-%m-%d}, {signed}: {found.reason}"
+    return f"set by {found.set_by} on {found.created_at:%Y-%m-%d}: {found.reason}"

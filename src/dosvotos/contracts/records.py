@@ -428,3 +428,5 @@ class InferenceRecord(Record):
     """Whether the row waited on disk, since the database could not be reached; nobody acted on it."""
     latency_ms: float
     """Milliseconds from the bar being at hand to the decision."""
+    checkpoint: str | None = None
+    """The log of decisions as it was then, signed by the server's key."""

@@ -19,6 +19,7 @@ APPEND_ONLY: Final = (
     "data_quarantine",
     "deliveries",
     "approval_audit_log",
+    "idempotency_keys",
     "ledger_genesis",
     "oos_trials",
     "gate_policies",

@@ -3,7 +3,20 @@
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, Update, and_, case, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    Update,
+    and_,
+    case,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
 from dosvotos.database.tables import approval_audit_log, instruments, model_registry, promotion_proposals
@@ -12,6 +25,8 @@ from dosvotos.errors import DecisionConflictError, LineageError, UnknownProposal
 OPEN_STATES = ("PENDING_APPROVAL", "MORE_TESTS_REQUESTED")
 VALID_FOR = timedelta(days=30)
 """How long a proposal waits for its second vote."""
+PROMOTING = ("APPROVE", "ROLLBACK")
+"""Decisions that can bring a model into production."""
 _IDENTITY = (
     "instrument", "experiment_name", "manifest_hash", "model_hash", "norm_stats_hash", "config_hash",
     "feature_order_hash", "dataset_hash",
@@ -50,30 +65,54 @@ class ProductionRows(NamedTuple):
     head: Row[Any] | None
     """The instrument's own row."""
     vote: Row[Any] | None
-    """The newest vote that brought a model of the instrument into production."""
+    """The newest decision that brought a model of the instrument into production."""
+    approval: Row[Any] | None
+    """The approval of the model it brought there: that decision itself, or an older one after a rollback."""
     proposal: Row[Any] | None
-    """What that vote was about."""
+    """What the approval was about."""
 
 
 def production_rows(connection: Connection, instrument: str) -> ProductionRows:
     """Read every row that names the instrument's production model, in one view of the database."""
-    a, p, m = approval_audit_log, promotion_proposals, model_registry
-    votes = (
-        select(a)
-        .outerjoin(p, p.c.id == a.c.proposal_id)
-        .outerjoin(m, m.c.model_id == a.c.model_id)
-        .where(a.c.action == "APPROVE", a.c.new_stage == "production")
-        .where(or_(p.c.instrument == instrument, m.c.instrument == instrument))
-        .order_by(a.c.id.desc())
-    )
-    vote = connection.execute(votes.limit(1)).one_or_none()
+    vote = _newest(connection, instrument, PROMOTING)
+    approval = vote
+    if vote is not None and vote.action != "APPROVE":
+        approval = _newest(connection, instrument, ("APPROVE",), vote.model_id)
     head = select(instruments).where(instruments.c.instrument == instrument)
-    proposal = select(p).where(p.c.id == (vote.proposal_id if vote else None))
+    proposal = select(promotion_proposals).where(
+        promotion_proposals.c.id == (approval.proposal_id if approval else None)
+    )
     return ProductionRows(
         production_model(connection, instrument),
         connection.execute(head).one_or_none(),
         vote,
+        approval,
         connection.execute(proposal).one_or_none(),
+    )
+
+
+def promoting_votes(connection: Connection, instrument: str) -> list[Row[Any]]:
+    """Read every decision that brought a model of an instrument into production, oldest first."""
+    return list(connection.execute(_promoting(instrument, PROMOTING).order_by(approval_audit_log.c.id)))
+
+
+def _newest(
+    connection: Connection, instrument: str, actions: tuple[str, ...], model_id: str | None = None
+) -> Row[Any] | None:
+    query = _promoting(instrument, actions).order_by(approval_audit_log.c.id.desc()).limit(1)
+    if model_id is not None:
+        query = query.where(approval_audit_log.c.model_id == model_id)
+    return connection.execute(query).one_or_none()
+
+
+def _promoting(instrument: str, actions: tuple[str, ...]) -> Select[Any]:
+    a, p, m = approval_audit_log, promotion_proposals, model_registry
+    return (
+        select(a)
+        .outerjoin(p, p.c.id == a.c.proposal_id)
+        .outerjoin(m, m.c.model_id == a.c.model_id)
+        .where(a.c.action.in_(actions), a.c.new_stage == "production")
+        .where(or_(a.c.instrument == instrument, p.c.instrument == instrument, m.c.instrument == instrument))
     )
 
 
@@ -146,8 +185,14 @@ def get_proposal(connection: Connection, proposal_id: int) -> Row[Any]:
 
 def state_of(proposal: Row[Any], now: datetime) -> str:
     """Give a proposal's state: an open one that nobody voted on in time has expired, stored so or not."""
-    overdue = proposal.status in OPEN_STATES and proposal.created_at < now - VALID_FOR
+    overdue = proposal.status in OPEN_STATES and opened_at(proposal) < now - VALID_FOR
     return "EXPIRED" if overdue else str(proposal.status)
+
+
+def opened_at(proposal: Row[Any]) -> datetime:
+    """Since when a proposal waits for its second vote: it was made, or reopened."""
+    since: datetime = proposal.reopened_at or proposal.created_at
+    return since
 
 
 def is_open(proposal: Row[Any], now: datetime) -> bool:
@@ -158,8 +203,13 @@ def is_open(proposal: Row[Any], now: datetime) -> bool:
 def expire_proposals(connection: Connection, now: datetime) -> None:
     """Store EXPIRED for proposals nobody voted on in time."""
     t = promotion_proposals
-    old = t.c.status.in_(OPEN_STATES) & (t.c.created_at < now - VALID_FOR)
+    old = t.c.status.in_(OPEN_STATES) & (_opened_at() < now - VALID_FOR)
     connection.execute(update(t).where(old).values(status="EXPIRED"))
+
+
+def _opened_at() -> ColumnElement[datetime]:
+    t = promotion_proposals
+    return func.coalesce(t.c.reopened_at, t.c.created_at, type_=t.c.created_at.type)
 
 
 def supersede_proposal(connection: Connection, proposal_id: int) -> None:
@@ -183,7 +233,7 @@ def add_proposal(connection: Connection, proposal: dict[str, Any]) -> int:
         t.c.instrument == proposal["instrument"],
         t.c.status.in_(OPEN_STATES),
     )
-    overdue = t.c.created_at < proposal["created_at"] - VALID_FOR
+    overdue = _opened_at() < proposal["created_at"] - VALID_FOR
     status = case((overdue, "EXPIRED"), else_="SUPERSEDED")
     connection.execute(update(t).where(same).values(status=status))
     return int(connection.execute(insert(t).values(**proposal).returning(t.c.id)).scalar_one())

@@ -21,6 +21,7 @@ PROPOSAL_STATES = (
     "SUPERSEDED",
     "EXPIRED",
 )
+LIVE_STATES = ("ACTIVE", "REDUCING", "HALTED")
 REQUEST_STATES = ("queued", "running", "done", "failed")
 
 metadata = sa.MetaData(
@@ -178,7 +179,13 @@ instruments = sa.Table(
     sa.Column("epoch", sa.Integer, nullable=False),
     sa.Column("production_model_id", sa.String(255)),
 )
-"""The head row of each instrument: locked by whoever changes its production model; the epoch only rises."""
+"""The head row of each instrument: locked by whoever changes its production model; the epoch only rises.
+
+The row `HOUSE` is of no instrument: every decision locks it first; its epoch rises with people and policy.
+"""
+
+HOUSE = "none"
+"""Head row of decisions about no instrument, named as the decision's text writes it."""
 
 model_registry = sa.Table(
     "model_registry",
@@ -233,6 +240,7 @@ promotion_proposals = sa.Table(
     sa.Column("reviewer", sa.String(255)),
     sa.Column("reviewer_notes", sa.Text),
     sa.Column("approved_at", UTCDateTime),
+    sa.Column("reopened_at", UTCDateTime),
     sa.Column("lineage", _json(), nullable=False),
     sa.Column("report_folder", sa.String(512), nullable=False),
     sa.Column("report_files", _json(), nullable=False),
@@ -250,19 +258,77 @@ approval_audit_log = sa.Table(
     metadata,
     sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("action", sa.String(50), nullable=False),
-    sa.Column("model_id", sa.String(255), nullable=False),
+    sa.Column("model_id", sa.String(255)),
     sa.Column("proposal_id", sa.Integer, sa.ForeignKey("promotion_proposals.id")),
     sa.Column("reviewer", sa.String(255), nullable=False),
     sa.Column("notes", sa.Text),
     sa.Column("previous_production_model", sa.String(255)),
-    sa.Column("new_stage", sa.String(20), nullable=False),
+    sa.Column("new_stage", sa.String(20)),
     sa.Column("self_approved", sa.Boolean, nullable=False),
     sa.Column("epoch", sa.Integer, nullable=False),
     sa.Column("previous_hash", sa.String(64)),
     sa.Column("row_hash", sa.String(64), nullable=False, unique=True),
     sa.Column("created_at", UTCDateTime, nullable=False),
+    sa.Column("instrument", sa.String(20)),
+    sa.Column("mode", sa.String(16)),
+    sa.Column("trained_by", sa.String(255)),
+    sa.Column("agreement", sa.String(64)),
+    sa.Column("approvals", sa.Integer),
+    sa.Column("quorum", sa.Integer),
+    sa.Column("subject", _json()),
+    sa.Column("lapses", _json()),
+    sa.Column("text", sa.Text),
+    sa.Column("text_hash", sa.String(64)),
+    sa.Column("signature", sa.Text),
+    sa.Column("second_reviewer", sa.String(255)),
+    sa.Column("second_signature", sa.Text),
+    sa.Column("countersignature", sa.Text),
+    sa.Column("seal", sa.String(64)),
+    sa.UniqueConstraint("text_hash"),
+    sa.UniqueConstraint("proposal_id", "agreement", "reviewer"),
+    sa.CheckConstraint(
+        "(text IS NULL) = (signature IS NULL) AND (text IS NULL) = (text_hash IS NULL)", name="text_is_signed"
+    ),
+    sa.CheckConstraint(
+        "action <> 'APPROVE' OR new_stage <> 'production' OR approvals IS NULL OR approvals >= quorum",
+        name="quorum_reached",
+    ),
+    sa.CheckConstraint(
+        "action <> 'APPROVE' OR trained_by IS NULL OR mode = 'single-user' "
+        "OR lower(trim(reviewer)) <> lower(trim(trained_by))",
+        name="not_own_model",
+    ),
 )
-"""The second votes, each row carrying the hash of the row before it; `id` is the sequence."""
+"""Every decision, each row carrying the hash of the row before it; `id` is the sequence.
+
+`text` is what its reviewer signed. Rows without one are of before signatures, or change nothing (requests of
+extra backtests). Rows of approvals count those that agree (`approvals`), which have one `agreement`: the
+hash of what their texts have in common. What else was decided is `subject`, when it lapses `lapses`.
+`seal` hashes text, signatures, subject and lapses, and is what of them the row's hash covers.
+"""
+
+idempotency_keys = sa.Table(
+    "idempotency_keys",
+    metadata,
+    sa.Column("key", sa.String(255), primary_key=True),
+    sa.Column("request_hash", sa.String(64), nullable=False),
+    sa.Column("audit_id", sa.Integer, sa.ForeignKey("approval_audit_log.id"), nullable=False),
+    sa.Column("created_at", UTCDateTime, nullable=False),
+)
+"""Decisions by the key their senders gave them: the same request again gets the first one's answer."""
+
+live_state = sa.Table(
+    "live_state",
+    metadata,
+    sa.Column("instrument", sa.String(20), primary_key=True),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("reason", sa.Text),
+    sa.Column("changed_by", sa.String(255), nullable=False),
+    sa.Column("changed_at", UTCDateTime, nullable=False),
+    _one_of("state", LIVE_STATES, "state_known"),
+)
+"""What L5 may do for an instrument; without a row it is ACTIVE. A signed HALT counts even if this row says
+otherwise, until a signed RESUME."""
 
 backtest_requests = sa.Table(
     "backtest_requests",
@@ -365,6 +431,7 @@ trading_signals = sa.Table(
     sa.Column("macro_late", _json()),
     sa.Column("detail", sa.Text),
     sa.Column("spooled", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("checkpoint", sa.Text),
     _one_of("status", ("SIGNAL", "NO_SIGNAL"), "status_known"),
     sa.CheckConstraint("signal >= -1 AND signal <= 1", name="signal_range"),
     sa.CheckConstraint("(status = 'SIGNAL') = (signal IS NOT NULL)", name="signal_or_none"),

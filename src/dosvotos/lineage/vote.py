@@ -36,7 +36,7 @@ from dosvotos.promotion.agreement import (
     proposal_difference,
     proposal_in,
 )
-from dosvotos.promotion.audit import find_breaks, read_audit_log
+from dosvotos.promotion.audit import find_breaks, read_chain
 from dosvotos.promotion.criteria import name_links
 from dosvotos.promotion.decision import DecisionResult, Vote, check_vote, decide
 from dosvotos.promotion.dossier import FILE_NAMES, Dossier, DossierRun, dossier_files, with_run, write_dossier
@@ -44,6 +44,7 @@ from dosvotos.promotion.evidence import make_evidence
 from dosvotos.promotion.gate_policy import GatePolicies
 from dosvotos.promotion.proposal import make_proposal
 from dosvotos.promotion.registration import NewProposal, ProposalRegistry, records_of
+from dosvotos.promotion.transaction import Signed, was_answered
 from dosvotos.promotion.vote_rules import check_reason
 from dosvotos.sealed import is_whole, seal
 
@@ -57,7 +58,14 @@ class Verification(NamedTuple):
     """The proposal as it would be made now."""
 
 
-def decide_verified(engine: Engine, proposal_id: int, vote: Vote, now: datetime) -> DecisionResult:
+def decide_verified(
+    engine: Engine,
+    proposal_id: int,
+    vote: Vote,
+    now: datetime,
+    signed: Signed | None = None,
+    key: str | None = None,
+) -> DecisionResult:
     """Carry out a person's vote; before an approval compute everything again that is voted on.
 
     Where a record or a row is not what was computed, a new proposal takes the place of this one: a REJECT
@@ -69,18 +77,18 @@ def decide_verified(engine: Engine, proposal_id: int, vote: Vote, now: datetime)
         As `decide`; LineageError also if a file is missing or altered, so that there is nothing to judge by.
     """
     check_reason(vote.decision, vote.notes)
-    if vote.decision != "APPROVE":
-        return decide(engine, proposal_id, vote, now)
+    if vote.decision != "APPROVE" or was_answered(engine, key):
+        return decide(engine, proposal_id, vote, now, signed=signed, key=key)
     with reading(engine) as connection:
         proposal = get_proposal(connection, proposal_id)
         check_vote(connection, proposal, vote, now)
-        breaks = find_breaks(read_audit_log(connection))
+        breaks = find_breaks(read_chain(connection))
     if breaks:
         raise DecisionConflictError(f"approval_audit_log is not whole: {breaks[0]}; nothing can be approved")
     verified = verify_proposal(engine, proposal)
     if verified.chain.broken:
         _refuse(engine, proposal, verified, now)
-    return decide(engine, proposal_id, vote, now, proposal.dossier_hash)
+    return decide(engine, proposal_id, vote, now, proposal.dossier_hash, signed, key)
 
 
 def verify_proposal(engine: Engine, proposal: Row[Any]) -> Verification:

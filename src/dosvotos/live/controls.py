@@ -3,20 +3,17 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, NamedTuple
+from typing import Final, NamedTuple
 
 from sqlalchemy import Connection
 
-HALT_FILE: Final = Path("data/HALT")
-"""While it exists every instrument is halted; its first line is the reason."""
-
-State = Literal["ACTIVE", "REDUCING", "HALTED"]
+from dosvotos.promotion.live_acts import HALT_FILE, LiveState, read_live_state
 
 
 class Control(NamedTuple):
     """What holds for an instrument's signals."""
 
-    state: State
+    state: LiveState
     reason: str = ""
 
 
@@ -25,9 +22,12 @@ ReadControl = Callable[[Connection, str], Control]
 """Reads an instrument's state from the database."""
 
 
-def always_active(connection: Connection, instrument: str) -> Control:
-    """Nobody has decided anything."""
-    return ACTIVE
+def decided(connection: Connection, instrument: str) -> Control:
+    """Read what people, or a limit, decided last."""
+    state = read_live_state(connection, instrument)
+    if state == "ACTIVE":
+        return ACTIVE
+    return Control(state, f"{instrument}: 'dosvotos resume' ends it; 'dosvotos audit list' says who, and why")
 
 
 @dataclass
@@ -36,7 +36,7 @@ class Controls:
 
     instrument: str
     halt_file: Path = HALT_FILE
-    read_control: ReadControl = always_active
+    read_control: ReadControl = decided
 
     def of_file(self) -> Control:
         """Look for the halt file; one that cannot be looked for halts too."""

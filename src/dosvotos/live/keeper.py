@@ -136,4 +136,5 @@ class ModelKeeper:
 def serve(production: ProductionModel) -> ServedModel:
     """Take from the production model what a signal is made with."""
     bundle = production.bundle
-    return served_model(production.row.model_id, bundle.manifest_hash, production.epoch, bundle.policy)
+    named = production.row.model_id, bundle.manifest_hash
+    return served_model(*named, production.epoch, bundle.policy, production.silence, production.checkpoint)

@@ -1,19 +1,20 @@
 """The production model, served only while bundle, registry, head row, proposal and vote agree on it."""
 
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Engine, Row
+from sqlalchemy import Connection, Engine, Row
 
 from dosvotos.contracts.experiment import ExperimentContract
 from dosvotos.contracts.features import FEATURE_ORDER_HASH
 from dosvotos.database.connection import reading
 from dosvotos.database.contracts import ContractRegistry
 from dosvotos.database.registry import ProductionRows, production_rows
-from dosvotos.errors import LineageError
+from dosvotos.errors import HomeError, LineageError
 from dosvotos.hashing import digest_json, short
+from dosvotos.live.reasons import Reason
+from dosvotos.live.tick import Silence
 from dosvotos.policy.bundle import Bundle, open_bundle
 from dosvotos.promotion.agreement import (
     expected_rows,
@@ -21,10 +22,13 @@ from dosvotos.promotion.agreement import (
     proposal_difference,
     stage_difference,
 )
-from dosvotos.promotion.audit import find_breaks, read_audit_log
+from dosvotos.promotion.audit import find_breaks, read_chain
+from dosvotos.promotion.checkpoints import check_last_checkpoint, open_home
+from dosvotos.promotion.signatures import read_trust
+from dosvotos.promotion.standing import check_standing
+from dosvotos.promotion.tripwires import Lapses
 from dosvotos.promotion.vote_rules import columns_after
 
-logger = logging.getLogger(__name__)
 _IN_LINEAGE: Final = (
     "model_hash", "manifest_hash", "config_hash", "dataset_hash", "norm_stats_hash", "feature_order_hash",
 )  # fmt: skip
@@ -39,6 +43,12 @@ class ProductionModel(NamedTuple):
     epoch: int
     proposal: Row[Any]
     """Which its approval was about."""
+    silence: Silence | None = None
+    """Why it may give no signal."""
+    lapses: Lapses | None = None
+    """When its approval ends, as its reviewer signed."""
+    checkpoint: str | None = None
+    """The log's last checkpoint, which its signals carry."""
 
 
 class Statement(NamedTuple):
@@ -54,6 +64,9 @@ class Statement(NamedTuple):
 def open_production(engine: Engine, instrument: str) -> ProductionModel | None:
     """Open the instrument's production model; None when no vote has made one.
 
+    One that no signed vote covers, or whose votes cannot be verified for want of the home, is opened with its
+    `silence`: L4 may compare with it, L5 may not signal by it.
+
     Raises
     ------
     LineageError
@@ -63,27 +76,47 @@ def open_production(engine: Engine, instrument: str) -> ProductionModel | None:
     """
     with reading(engine) as connection:
         rows = production_rows(connection, instrument)
-        breaks = find_breaks(read_audit_log(connection))
-    model, head, vote, proposal = rows
+        breaks = find_breaks(read_chain(connection))
+    model, head, vote, approval, proposal = rows
     if model is None and vote is None and (head is None or head.production_model_id is None):
         return None
     if breaks:
         raise _refusal(instrument, f"approval_audit_log is not whole: {breaks[0]}")
-    if model is None or head is None or vote is None or proposal is None:
+    if model is None or head is None or vote is None or approval is None or proposal is None:
         named = ", ".join(
             f"{table} {'has none' if name is None else f'names {name}'}" for table, name in _names(rows)
         )
         raise _refusal(instrument, named)
     bundle = open_bundle(Path(model.model_path), model.manifest_hash)
-    for place, value, other_place, expected in _statements(model, head, vote, proposal, bundle):
+    for place, value, other_place, expected in _statements(rows, model, proposal, bundle):
         if value != expected:
             raise _refusal(instrument, f"{place} is {value}, {other_place} says {expected}")
-    if proposal.dossier_hash is None:
-        logger.warning(
-            "%s was approved before dossiers existed; bundle, registry, head row and vote agree and it is "
-            "served on", model.model_id,
-        )  # fmt: skip
-    return ProductionModel(model, bundle, head.epoch, proposal)
+    opened = ProductionModel(model, bundle, head.epoch, proposal)
+    with reading(engine) as connection:
+        return _with_standing(connection, opened, rows)
+
+
+def _with_standing(connection: Connection, opened: ProductionModel, rows: ProductionRows) -> ProductionModel:
+    """Verify who made it production, and whether it may be heard."""
+    try:
+        home = open_home(connection)
+    except HomeError as error:
+        return opened._replace(silence=Silence(Reason.NO_HOME, str(error)))
+    checkpoint = check_last_checkpoint(connection, home)
+    standing = check_standing(connection, read_trust(connection, home), rows)
+    opened = opened._replace(
+        lapses=standing.lapses, checkpoint=checkpoint.note if checkpoint is not None else None
+    )
+    return opened if standing.signed else opened._replace(silence=_unsigned(opened))
+
+
+def _unsigned(opened: ProductionModel) -> Silence:
+    row = opened.row
+    why = (
+        f"{row.model_id} was approved before votes were signed; run 'kedro run --pipelines "
+        f"backtest,promotion --env {row.experiment_name}' and vote on the proposal"
+    )
+    return Silence(Reason.UNSIGNED_VOTE, why)
 
 
 def check_dossier(engine: Engine, production: ProductionModel) -> None:
@@ -134,9 +167,10 @@ def _names(rows: ProductionRows) -> Iterator[tuple[str, str | None]]:
 
 
 def _statements(
-    model: Row[Any], head: Row[Any], vote: Row[Any], proposal: Row[Any], bundle: Bundle
+    rows: ProductionRows, model: Row[Any], proposal: Row[Any], bundle: Bundle
 ) -> Iterator[Statement]:
-    registry = "model_registry"
+    registry, (_, head, vote, approval, _) = "model_registry", rows
+    assert head is not None and vote is not None and approval is not None
     yield Statement("instruments.production_model_id", head.production_model_id, registry, model.model_id)
     yield Statement("instruments.epoch", head.epoch, "approval_audit_log", vote.epoch)
     yield Statement("model_registry.model_id", model.model_id, "approval_audit_log", vote.model_id)
@@ -151,7 +185,7 @@ def _statements(
         yield Statement(place, ending, "the policy", ids[1])
     path = f"{model.model_path}/norm_stats.json"
     yield Statement("model_registry.norm_stats_path", model.norm_stats_path, "its model_path", path)
-    yield from _of_proposal(model, vote, proposal)
+    yield from _of_proposal(model, approval, proposal)
 
 
 def _of_bundle(bundle: Bundle) -> dict[str, Any]:
@@ -168,11 +202,11 @@ def _of_bundle(bundle: Bundle) -> dict[str, Any]:
     }
 
 
-def _of_proposal(model: Row[Any], vote: Row[Any], proposal: Row[Any]) -> Iterator[Statement]:
+def _of_proposal(model: Row[Any], approval: Row[Any], proposal: Row[Any]) -> Iterator[Statement]:
     table, registry = "promotion_proposals", "model_registry"
     for name in ("model_id", "instrument", "experiment_name"):
         yield Statement(f"{table}.{name}", getattr(proposal, name), registry, getattr(model, name))
-    for name, value in columns_after(vote).items():
+    for name, value in columns_after(approval, proposal.reopened_at).items():
         yield Statement(f"{table}.{name}", getattr(proposal, name), "approval_audit_log", value)
     for holder, stored in ((table, proposal.lineage), (registry, model.lineage)):
         lineage = stored if isinstance(stored, dict) else {}

@@ -113,6 +113,11 @@ class SignalTable:
             raise LookupError(f"{self.instrument}: no row for {timestamp}")
         return row
 
+    def control(self) -> Control:
+        """Read what holds for the instrument's signals."""
+        with reading(self.engine) as connection:
+            return self._control(connection)
+
     def _control(self, connection: Connection) -> Control:
         return (self.controls or Controls(self.instrument)).of_database(connection)
 

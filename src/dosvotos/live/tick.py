@@ -36,6 +36,13 @@ class LiveFeatures(NamedTuple):
     """Variables behind features that are older than their rules promise."""
 
 
+class Silence(NamedTuple):
+    """Why a production model gives no signal, though nothing was altered."""
+
+    code: Reason
+    why: str
+
+
 class ServedModel(NamedTuple):
     """The production model and the epoch in which it became that."""
 
@@ -45,15 +52,27 @@ class ServedModel(NamedTuple):
     policy: ServedPolicy
     model_hash: str
     norm_stats_hash: str
+    silence: Silence | None = None
+    """Why it may give no signal."""
+    checkpoint: str | None = None
+    """The log of decisions as it was when the model was opened; its rows carry it."""
 
     def hashes(self) -> dict[str, str]:
         """What a row says of it."""
         return {name: getattr(self, name) for name in _HASHES}
 
 
-def served_model(model_id: str, manifest_hash: str, epoch: int, policy: ServedPolicy) -> ServedModel:
+def served_model(
+    model_id: str,
+    manifest_hash: str,
+    epoch: int,
+    policy: ServedPolicy,
+    silence: Silence | None = None,
+    checkpoint: str | None = None,
+) -> ServedModel:
     """Make a served model; its hashes are computed once."""
-    return ServedModel(model_id, manifest_hash, epoch, policy, policy.model_hash, policy.norm_stats.digest)
+    hashes = policy.model_hash, policy.norm_stats.digest
+    return ServedModel(model_id, manifest_hash, epoch, policy, *hashes, silence, checkpoint)
 
 
 class BookState(NamedTuple):
@@ -96,6 +115,8 @@ def decide(
         ``signal`` is the target and ``confidence`` the policy's probability of it, the likeliest; or no
         signal, with the reason, which leaves the target unchanged.
     """
+    if served.silence is not None:
+        return Decision(None, None, served.silence.code, served.silence.why)
     if (refused := _refused(features, served.policy, position)) is not None:
         return refused
     observation = served.policy.observe(
@@ -153,6 +174,7 @@ def make_record(
         advised_target=_advised(decision.signal, book),
         valid_until=bar.deadline,
         macro_late=() if features is None else features.macro_late,
+        checkpoint=served.checkpoint if served else None,
         latency_ms=0.0 if started is None else round((time.perf_counter() - started) * 1000, 4),
     )
     return _sealed(record)

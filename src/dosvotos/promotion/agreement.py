@@ -15,13 +15,13 @@ from dosvotos.contracts.records import (
     LayerRecords,
     TrainingRecord,
 )
-from dosvotos.database.registry import OPEN_STATES, production_rows
+from dosvotos.database.registry import OPEN_STATES, PROMOTING, production_rows
 from dosvotos.database.tables import approval_audit_log, promotion_proposals
 from dosvotos.errors import DecisionConflictError, LineageError
 from dosvotos.promotion.dossier import FILE_NAMES, Dossier, DossierRecords, DossierRun, dossier_files
 from dosvotos.promotion.proposal import PromotionProposal
 from dosvotos.promotion.registration import NewProposal, model_columns, proposal_columns
-from dosvotos.promotion.vote_rules import ModelStage, columns_after
+from dosvotos.promotion.vote_rules import ModelStage, columns_after, reopened_at
 
 _OF_THE_VOTE: Final = frozenset({"metrics", "lineage", "created_at"})
 """Columns of a model that the approval writes; before it they are those of its first proposal."""
@@ -129,7 +129,7 @@ def check_status(connection: Connection, row: Row[Any]) -> None:
     """
     t = approval_audit_log
     last = connection.execute(select(t).where(t.c.proposal_id == row.id).order_by(t.c.id.desc())).first()
-    for name, value in columns_after(last).items():
+    for name, value in columns_after(last, reopened_at(connection, row.id)).items():
         if (found := row._mapping[name]) != value:
             said = f"vote {last.id} of the audit log made it {value}" if last else "nobody has voted on it"
             raise DecisionConflictError(f"proposal {row.id}: {name} is {found}, but {said}")
@@ -148,7 +148,7 @@ def check_head(connection: Connection, instrument: str) -> None:
     ------
     DecisionConflictError
     """
-    model, head, vote, _ = production_rows(connection, instrument)
+    model, head, vote, *_ = production_rows(connection, instrument)
     named = (head.production_model_id, head.epoch) if head else (None, 0)
     registered, voted = model.model_id if model else None, (vote.model_id, vote.epoch) if vote else (None, 0)
     if named[0] != registered:
@@ -167,7 +167,7 @@ def stage_difference(connection: Connection, row: Row[Any]) -> Difference | None
     a = approval_audit_log
     about = or_(a.c.model_id == row.model_id, a.c.previous_production_model == row.model_id)
     follows = ModelStage()
-    for vote in connection.execute(select(a).where(about, a.c.action == "APPROVE").order_by(a.c.id)):
+    for vote in connection.execute(select(a).where(about, a.c.action.in_(PROMOTING)).order_by(a.c.id)):
         if row.model_id == vote.model_id or vote.new_stage == "production":
             follows = follows.after(vote, row.model_id)
     expected = follows._asdict()

@@ -1,20 +1,28 @@
-"""The log of second votes: each row carries the hash of the row before it."""
+"""The log of decisions: each row carries the hash of the row before it."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select
+from sqlalchemy import Connection, Row, func, insert, select
 
 from dosvotos.database.tables import approval_audit_log
-from dosvotos.hashing import chain_digest
+from dosvotos.hashing import chain_digest, digest_json
 
 _HASHED = (
     "action", "model_id", "proposal_id", "reviewer", "notes", "previous_production_model", "new_stage",
     "self_approved", "epoch",
 )  # fmt: skip
+_HASHED_IF_ANY = ("instrument", "mode", "trained_by", "agreement", "approvals", "quorum", "seal")
+"""Columns that older rows do not have, whose hashes stay what they were."""
+_SEALED = (
+    "subject", "lapses", "text", "text_hash", "signature", "second_reviewer", "second_signature",
+    "countersignature",
+)  # fmt: skip
+"""Columns that `seal` hashes, so that the chain is verified without reading them."""
 
 
-def append_audit_row(connection: Connection, entry: dict[str, Any], now: datetime) -> None:
+def append_audit_row(connection: Connection, entry: dict[str, Any], now: datetime) -> int:
     """Append one decision inside the caller's transaction.
 
     Parameters
@@ -22,15 +30,23 @@ def append_audit_row(connection: Connection, entry: dict[str, Any], now: datetim
     connection : Connection
         In a transaction that holds the instrument's head row.
     entry : dict
-        Values of every column but id, the hashes and created_at.
+        Values of the columns but id, the hashes and created_at; what is left out is NULL.
     now : datetime, timezone-aware
+
+    Returns
+    -------
+    int
+        The row's sequence.
     """
     t = approval_audit_log
     last = connection.execute(select(t.c.id, t.c.row_hash).order_by(t.c.id.desc()).limit(1)).one_or_none()
     sequence, previous = (last.id + 1, last.row_hash) if last else (1, None)
+    entry = {**dict.fromkeys((*_HASHED, *_HASHED_IF_ANY, *_SEALED)), **entry}
+    entry["seal"] = seal_of(entry)
     digest = chain_digest(previous, sequence, _content(entry, now))
     row = {**entry, "id": sequence, "created_at": now, "previous_hash": previous, "row_hash": digest}
     connection.execute(insert(t).values(row))
+    return int(sequence)
 
 
 def read_audit_log(connection: Connection) -> list[Row[Any]]:
@@ -39,11 +55,33 @@ def read_audit_log(connection: Connection) -> list[Row[Any]]:
     return list(connection.execute(query).all())
 
 
+def read_chain(connection: Connection) -> list[Row[Any]]:
+    """Read what the chain of hashes covers of all rows, in their sequence: all but the sealed columns."""
+    t = approval_audit_log
+    columns = [column for column in t.columns if column.name not in _SEALED]
+    return list(connection.execute(select(*columns).order_by(t.c.id)).all())
+
+
+def count_rows(connection: Connection) -> int:
+    """Count the decisions."""
+    return int(connection.execute(select(func.count()).select_from(approval_audit_log)).scalar_one())
+
+
+def seal_of(entry: Mapping[str, Any]) -> str | None:
+    """Hash a row's text, signatures, subject and lapses; None for a row that has none of them."""
+    sealed = {name: entry[name] for name in _SEALED if entry[name] is not None}
+    return digest_json(sealed) if sealed else None
+
+
 def find_breaks(rows: list[Row[Any]]) -> list[str]:
-    """Name the rows at which the chain does not hold; empty for an intact log."""
+    """Name the rows at which the chain does not hold; empty for an intact log.
+
+    What a row's seal covers is compared by `broken_seals`.
+    """
     breaks, previous = [], None
     for sequence, row in enumerate(rows, start=1):
-        digest = chain_digest(previous, sequence, _content(row._mapping, row.created_at))
+        entry = _entry(row)
+        digest = chain_digest(previous, sequence, _content(entry, entry["created_at"]))
         if row.id != sequence:
             breaks.append(f"row {sequence} is missing: the next one stored is {row.id}")
             break
@@ -55,5 +93,19 @@ def find_breaks(rows: list[Row[Any]]) -> list[str]:
     return breaks
 
 
+def broken_seals(rows: list[Row[Any]]) -> list[str]:
+    """Name the whole rows whose text, signatures, subject or lapses are not what was sealed."""
+    return [
+        f"row {row.id}: its text, signature, subject or lapses were changed"
+        for row in rows
+        if seal_of(_entry(row)) != row.seal
+    ]
+
+
+def _entry(row: Row[Any]) -> dict[str, Any]:
+    return dict(row._mapping)
+
+
 def _content(entry: Any, now: datetime) -> dict[str, Any]:
-    return {**{name: entry[name] for name in _HASHED}, "created_at": now.isoformat()}
+    newer = {name: entry[name] for name in _HASHED_IF_ANY if entry[name] is not None}
+    return {**{name: entry[name] for name in _HASHED}, **newer, "created_at": now.isoformat()}

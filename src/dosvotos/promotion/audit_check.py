@@ -8,10 +8,14 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, func, select
 
 from dosvotos.database.append_only import missing_guards
-from dosvotos.database.registry import OPEN_STATES, VALID_FOR, list_models, list_proposals
-from dosvotos.database.tables import instruments, ledger_genesis, oos_trials
-from dosvotos.promotion.audit import find_breaks, read_audit_log
-from dosvotos.promotion.vote_rules import STATUS_AFTER, ModelStage, columns_after
+from dosvotos.database.registry import OPEN_STATES, VALID_FOR, list_models, list_proposals, opened_at
+from dosvotos.database.tables import HOUSE, instruments, ledger_genesis, live_state, oos_trials
+from dosvotos.errors import DosVotosError
+from dosvotos.promotion.audit import find_breaks, read_audit_log, read_chain
+from dosvotos.promotion.checkpoints import compare_checkpoints, open_home, verify_all
+from dosvotos.promotion.gate_policy import uncovered_policies
+from dosvotos.promotion.signatures import RAISE_THE_HOUSE, read_trust
+from dosvotos.promotion.vote_rules import ModelStage, closes, columns_after, status_after
 
 PROVES: Final = (
     "every row follows the row before it, unchanged, none missing in between",
@@ -19,14 +23,17 @@ PROVES: Final = (
     "proposal's state, reviewer, notes and time of approval",
     "the ledger has its one genesis, the one each proposal names, and a look of every proposed model",
     "the triggers that refuse changes are in place, as this version makes them",
+    "the log holds every checkpoint of the home, and who may sign follows from signed decisions",
+)
+PROVES_FULL: Final = (
+    "every decision is signed by somebody who could sign it then, every checkpoint by the server"
 )
 PROVES_NOT: Final = (
-    "that nobody rewrote log, head rows, stages and proposals together, or put an older copy of the whole "
-    "database in its place: that takes signatures and a checkpoint kept elsewhere",
-    "that a reviewer is who the row says: this version has no sign-in",
+    "that nobody put an older copy of database and home together in their place: keep a checkpoint "
+    "elsewhere, every signal carries one",
+    "anything of the rows before signatures but that they have not changed since the first checkpoint",
     "what a proposal contains: an approval recomputes that",
 )
-_CLOSING: Final = ("APPROVE", "REJECT")
 
 
 @dataclass
@@ -39,14 +46,27 @@ class _Replay:
     """By model."""
     votes: dict[int, Row[Any]] = field(default_factory=dict)
     """Last vote by proposal."""
+    reopened: dict[int, datetime] = field(default_factory=dict)
+    """When a proposal was last reopened."""
+    promoted: dict[str, list[str]] = field(default_factory=dict)
+    """Production models by instrument, oldest first; a rollback takes the last one away."""
+    live: dict[str, str] = field(default_factory=dict)
+    """Last HALT or RESUME by instrument."""
     closed: dict[tuple[str, str], int] = field(default_factory=dict)
     """Row that rejected a policy on an instrument, by model_hash and instrument."""
     problems: list[str] = field(default_factory=list)
 
 
-def verify_audit(connection: Connection) -> list[str]:
-    """Name everything in which the log, and what must follow from it, disagree; empty if nothing does."""
-    rows, models = read_audit_log(connection), {row.model_id: row for row in list_models(connection)}
+def verify_audit(connection: Connection, full: bool = False) -> list[str]:
+    """Name everything in which the log, and what must follow from it, disagree; empty if nothing does.
+
+    Parameters
+    ----------
+    connection : Connection
+    full : bool
+        Whether to verify every signature of the log and of the home's checkpoints: a millisecond each.
+    """
+    rows, models = read_chain(connection), {row.model_id: row for row in list_models(connection)}
     proposals = {row.id: row for row in list_proposals(connection)}
     replay = _replay(rows, proposals, models)
     return [
@@ -56,6 +76,9 @@ def verify_audit(connection: Connection) -> list[str]:
         *_compare_stages(replay, models),
         *_compare_proposals(replay, proposals, models, max((row.created_at for row in rows), default=None)),
         *_compare_ledger(connection, proposals.values()),
+        *_compare_live(replay, connection),
+        *(f"gate_policies, version {one}: no decision set it" for one in uncovered_policies(connection)),
+        *_compare_home(connection, rows, full),
         *(f"trigger {name}: missing or changed" for name in missing_guards(connection)),
     ]
 
@@ -63,15 +86,49 @@ def verify_audit(connection: Connection) -> list[str]:
 def _replay(rows: Iterable[Row[Any]], proposals: dict[int, Row[Any]], models: dict[str, Row[Any]]) -> _Replay:
     replay = _Replay()
     for row in rows:
-        proposal, model = proposals.get(row.proposal_id), models.get(row.model_id)
-        if proposal is None or model is None or proposal.model_id != row.model_id:
-            replay.problems.append(
-                f"row {row.id}: {row.action} of {row.model_id} on proposal {row.proposal_id}, which does not "
-                "exist"
-            )
-            continue
-        _follow(replay, row, proposal.instrument, model.model_hash)
+        if row.action in RAISE_THE_HOUSE:
+            _follow_house(replay, row)
+        elif row.action in ("HALT", "RESUME"):
+            replay.live[row.instrument] = row.action
+        elif row.action == "ROLLBACK":
+            _follow_rollback(replay, row)
+        else:
+            proposal, model = proposals.get(row.proposal_id), models.get(row.model_id)
+            if proposal is None or model is None or proposal.model_id != row.model_id:
+                replay.problems.append(
+                    f"row {row.id}: {row.action} of {row.model_id} on proposal {row.proposal_id}, which does "
+                    "not exist"
+                )
+                continue
+            _follow(replay, row, proposal.instrument, model.model_hash)
     return replay
+
+
+def _follow_house(replay: _Replay, row: Row[Any]) -> None:
+    """Carry out a decision about people or policy: it raises the house's epoch."""
+    epoch, _ = replay.heads.get(HOUSE, (0, None))
+    if row.epoch != epoch + 1:
+        replay.problems.append(f"row {row.id}: epoch is {row.epoch}, from the rows before it {epoch + 1}")
+    replay.heads[HOUSE] = (epoch + 1, None)
+
+
+def _follow_rollback(replay: _Replay, row: Row[Any]) -> None:
+    """Carry out a rollback: to the production model before the one of now, and to no other."""
+    epoch, production = replay.heads.get(row.instrument, (0, None))
+    before = replay.promoted.get(row.instrument, [])
+    back = before[-2] if len(before) > 1 else None
+    for name, follows in (
+        ("model_id", back), ("previous_production_model", production), ("epoch", epoch + 1),
+        ("new_stage", "production"),
+    ):  # fmt: skip
+        if (recorded := row._mapping[name]) != follows:
+            replay.problems.append(f"row {row.id}: {name} is {recorded}, from the rows before it {follows}")
+    if back is None or production is None:
+        return
+    before.pop()
+    for model_id in (back, production):
+        replay.stages[model_id] = replay.stages[model_id].after(row, model_id)
+    replay.heads[row.instrument] = (epoch + 1, back)
 
 
 def _follow(replay: _Replay, row: Row[Any], instrument: str, model_hash: str) -> None:
@@ -82,23 +139,29 @@ def _follow(replay: _Replay, row: Row[Any], instrument: str, model_hash: str) ->
         own = own.after(row, row.model_id)
     promotes = row.action == "APPROVE" and row.new_stage == "production"
     replay.problems += _contradictions(replay, row, production, epoch + promotes, own.stage)
-    if promotes and production is not None:
+    if promotes and production not in (None, row.model_id):
         replay.stages[production] = replay.stages[production].after(row, production)
     if promotes:
         epoch, production = epoch + 1, row.model_id
+        replay.promoted.setdefault(instrument, []).append(row.model_id)
     replay.heads[instrument] = (epoch, production)
     replay.stages[row.model_id] = own
     replay.votes[row.proposal_id] = row
     if row.action == "REJECT":
         replay.closed[model_hash, instrument] = row.id
+    if row.action == "REOPEN":
+        replay.closed.pop((model_hash, instrument), None)
+        replay.reopened[row.proposal_id] = row.created_at
 
 
 def _contradictions(
     replay: _Replay, row: Row[Any], production: str | None, epoch: int, stage: str
 ) -> Iterator[str]:
     last = replay.votes.get(row.proposal_id)
-    if last is not None and last.action in _CLOSING:
+    if last is not None and closes(last) and row.action != "REOPEN":
         yield f"row {row.id}: votes on proposal {row.proposal_id}, which row {last.id} closed"
+    if row.action == "REOPEN" and row.model_id not in {vote.model_id for vote in replay.votes.values()}:
+        yield f"row {row.id}: reopens {row.model_id}, on which nobody has voted"
     for name, follows in (("previous_production_model", production), ("epoch", epoch), ("new_stage", stage)):
         if (recorded := row._mapping[name]) != follows:
             yield f"row {row.id}: {name} is {recorded}, from the rows before it {follows}"
@@ -130,19 +193,20 @@ def _compare_proposals(
     for proposal_id in sorted(proposals, reverse=True):
         row, vote = proposals[proposal_id], replay.votes.get(proposal_id)
         latest = newest.setdefault((row.experiment_name, row.instrument), proposal_id)
-        if vote is not None and vote.action in _CLOSING:
-            possible: tuple[str, ...] = (STATUS_AFTER[vote.action],)
+        if vote is not None and closes(vote):
+            possible: tuple[str, ...] = (status_after(vote),)
         else:
-            possible = _undecided(row, vote is not None, latest != proposal_id, last_vote)
+            asked = vote is not None and vote.action == "REQUEST_MORE_TESTS"
+            possible = _undecided(row, asked, latest != proposal_id, last_vote)
             if (models[row.model_id].model_hash, row.instrument) in replay.closed:
                 possible = (*possible, "REJECTED")
         if row.status not in possible:
             yield f"proposal {proposal_id}: is {row.status}, the log leads to {' or '.join(possible)}"
-        yield from _compare_vote(row, vote)
+        yield from _compare_vote(row, vote, replay.reopened.get(proposal_id))
 
 
-def _compare_vote(proposal: Row[Any], vote: Row[Any] | None) -> Iterator[str]:
-    for name, wanted in columns_after(vote).items():
+def _compare_vote(proposal: Row[Any], vote: Row[Any] | None, reopened: datetime | None) -> Iterator[str]:
+    for name, wanted in columns_after(vote, reopened).items():
         if name != "status" and (found := getattr(proposal, name)) != wanted:
             yield f"proposal {proposal.id}: {name} is {found!r}, the log leads to {wanted!r}"
 
@@ -155,9 +219,31 @@ def _undecided(row: Row[Any], asked: bool, superseded: bool, last_vote: datetime
     """
     if superseded:
         return ("SUPERSEDED", "EXPIRED")
-    if last_vote is not None and row.created_at < last_vote - VALID_FOR:
+    if last_vote is not None and opened_at(row) < last_vote - VALID_FOR:
         return ("EXPIRED",)
     return ("MORE_TESTS_REQUESTED" if asked else OPEN_STATES[0], "EXPIRED")
+
+
+def _compare_live(replay: _Replay, connection: Connection) -> Iterator[str]:
+    stored = {row.instrument: row.state for row in connection.execute(select(live_state))}
+    for instrument, action in replay.live.items():
+        if action == "HALT" and (found := stored.get(instrument)) != "HALTED":
+            yield f"{instrument}: live_state is {found}, the log leads to HALTED"
+
+
+def _compare_home(connection: Connection, rows: list[Row[Any]], full: bool) -> Iterator[str]:
+    """Hold the log against what the home keeps of it: pinned keys and checkpoints."""
+    try:
+        home = open_home(connection)
+        if not home.exists:
+            return
+        yield from compare_checkpoints(rows, home)
+        trust = read_trust(connection, home)
+    except DosVotosError as error:
+        yield str(error)
+        return
+    if full:
+        yield from verify_all(read_audit_log(connection), trust, home)
 
 
 def _compare_ledger(connection: Connection, proposals: Iterable[Row[Any]]) -> Iterator[str]:

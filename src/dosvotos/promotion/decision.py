@@ -1,23 +1,22 @@
-"""The second vote: one transaction that promotes, archives and writes the audit row, or changes nothing."""
+"""The second vote on a proposal: approve (to production or shadow), reject, or ask for extra backtests."""
 
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Engine, Row, update
+from sqlalchemy import Connection, Engine, Row, func, select, update
 
-from dosvotos.database.connection import reading, writing
-from dosvotos.database.registry import (
-    change_one,
-    expire_proposals,
-    get_model,
-    get_proposal,
-    is_open,
-    lock_instrument,
-    production_model,
+from dosvotos.database.registry import change_one, get_model, get_proposal, is_open, production_model
+from dosvotos.database.tables import (
+    approval_audit_log,
+    backtest_requests,
+    instruments,
+    model_registry,
+    promotion_proposals,
 )
-from dosvotos.database.tables import instruments, model_registry, promotion_proposals
-from dosvotos.errors import DecisionConflictError, DecisionError, LineageError
+from dosvotos.errors import DecisionConflictError, DecisionError, LineageError, NotAllowedError
+from dosvotos.hashing import digest_bytes, digest_json
 from dosvotos.policy.bundle import open_bundle
 from dosvotos.promotion.agreement import (
     ExpectedRows,
@@ -28,12 +27,22 @@ from dosvotos.promotion.agreement import (
     proposal_difference,
     stage_difference,
 )
-from dosvotos.promotion.audit import append_audit_row
+from dosvotos.promotion.decision_text import DecisionText
 from dosvotos.promotion.dossier import Dossier
 from dosvotos.promotion.gate_policy import current_policy
 from dosvotos.promotion.own_strategy import refuse_unserved
+from dosvotos.promotion.people import Signatory, has_people
 from dosvotos.promotion.retracted import refuse_retracted_data
-from dosvotos.promotion.vote_rules import STATUS_AFTER, Decision, check_reason, closing_vote, earlier_votes
+from dosvotos.promotion.transaction import ActOf, Entry, Outcome, Signed, Subject, carry_out, text_to_sign
+from dosvotos.promotion.tripwires import Lapses, StatedTripwires
+from dosvotos.promotion.vote_rules import (
+    STATUS_AFTER,
+    Decision,
+    check_reason,
+    closing_vote,
+    earlier_votes,
+    status_after,
+)
 from dosvotos.users import same_person
 
 
@@ -46,8 +55,8 @@ class Vote(NamedTuple):
     notes: str = ""
     promote_to_production: bool = True
     """False approves to shadow: the model runs beside production and its signals go nowhere."""
-    single_user: bool = False
-    """Whether a person may approve a model they trained; the approval is then marked."""
+    lapses: StatedTripwires = StatedTripwires()
+    """When an approval ends; what is not stated is the policy's bound."""
 
 
 class DecisionResult(NamedTuple):
@@ -56,10 +65,22 @@ class DecisionResult(NamedTuple):
     model_id: str
     new_stage: str
     status: str
+    audit_id: int
+    """Row of the log."""
+    missing: int = 0
+    """Approvals that production still needs."""
+    repeated: bool = False
+    """Whether the same request had come before and nothing was done again."""
 
 
 def decide(
-    engine: Engine, proposal_id: int, vote: Vote, now: datetime, verified: str | None = None
+    engine: Engine,
+    proposal_id: int,
+    vote: Vote,
+    now: datetime,
+    verified: str | None = None,
+    signed: Signed | None = None,
+    key: str | None = None,
 ) -> DecisionResult:
     """Carry out a person's vote.
 
@@ -71,30 +92,28 @@ def decide(
     now : datetime, timezone-aware
     verified : str or None
         Hash of the dossier that was computed again before this approval; another one is refused.
+    signed : Signed, optional
+        Text and signature; without it single-user mode's key signs, if the log is without people.
+    key : str, optional
+        Idempotency key: the same request again gets the first one's answer.
 
     Raises
     ------
     DecisionError
-        If the vote breaks a rule: unknown proposal, vetoed by L4, notes missing, own model.
+        If the vote breaks a rule: unknown proposal, vetoed by L4, reason missing, own model, no signature.
     DecisionConflictError
         If the proposal was decided, superseded or expired, or production has changed since L4.
     BundleError, LineageError
         If the model's or the proposal's files are not those L4 wrote.
     """
     check_reason(vote.decision, vote.notes)
-    with writing(engine) as connection:
-        expire_proposals(connection, now)
-    with reading(engine) as connection:
-        proposal = get_proposal(connection, proposal_id)
-        check_vote(connection, proposal, vote, now)
-    if verified not in (None, proposal.dossier_hash):
-        raise DecisionConflictError(
-            f"proposal {proposal.id}: its dossier was exchanged while it was computed again, {verified} for "
-            f"{proposal.dossier_hash}; nothing was approved"
-        )
-    expected = expected_rows(proposal) if vote.decision == "APPROVE" else None
-    with writing(engine) as connection:
-        return _carry_out(connection, proposal_id, vote, expected, now)
+    act = ProposalVote(proposal_id, vote, verified)
+    return _result(carry_out(engine, act, vote.reviewer, now, signed, key))
+
+
+def vote_text(engine: Engine, proposal_id: int, vote: Vote, now: datetime) -> DecisionText:
+    """Write the text that a reviewer signs for a vote, after every check; raises as `decide`."""
+    return text_to_sign(engine, ProposalVote(proposal_id, vote), vote.reviewer, now)
 
 
 def check_vote(connection: Connection, proposal: Row[Any], vote: Vote, now: datetime) -> None:
@@ -109,41 +128,180 @@ def check_vote(connection: Connection, proposal: Row[Any], vote: Vote, now: date
     if vote.decision == "APPROVE":
         production = production_model(connection, proposal.instrument)
         model = get_model(connection, proposal.model_id)
-        _check_may_approve(proposal, model, production.model_id if production else None, vote)
+        single_user = not has_people(connection)
+        _check_may_approve(
+            proposal, model, production.model_id if production else None, vote.reviewer, single_user
+        )
         _check_not_closed(connection, proposal, model)
         _check_policy(connection, proposal)
 
 
-def _carry_out(
-    connection: Connection, proposal_id: int, vote: Vote, expected: ExpectedRows | None, now: datetime
-) -> DecisionResult:
-    head = lock_instrument(connection, get_proposal(connection, proposal_id).instrument)
-    proposal = get_proposal(connection, proposal_id)
-    model = get_model(connection, proposal.model_id)
-    production = production_model(connection, proposal.instrument)
-    stage, epoch = model.stage, head.epoch
-    check_vote(connection, proposal, vote, now)
-    if expected is not None:
+@dataclass(frozen=True)
+class ProposalVote(ActOf):
+    """A vote, as a decision that can be carried out."""
+
+    proposal_id: int
+    vote: Vote
+    verified: str | None = None
+    """Hash of the dossier that was computed again."""
+    expected: ExpectedRows | None = None
+    """The dossier of an approval, read before the lock."""
+
+    @property
+    def action(self) -> str:
+        """APPROVE, REJECT or REQUEST_MORE_TESTS."""
+        return self.vote.decision
+
+    @property
+    def reason(self) -> str:
+        """The reviewer's notes."""
+        return self.vote.notes
+
+    @property
+    def needs_signature(self) -> bool:
+        """A request of extra backtests changes nothing and needs none."""
+        return self.vote.decision != "REQUEST_MORE_TESTS"
+
+    def instrument_in(self, connection: Connection) -> str:
+        """The proposal's."""
+        return str(get_proposal(connection, self.proposal_id).instrument)
+
+    @property
+    def request(self) -> dict[str, Any]:
+        """What was asked for."""
+        stated = {"production": self.vote.promote_to_production, "lapses": self.vote.lapses.model_dump()}
+        return {"proposal": self.proposal_id, **(stated if self.action == "APPROVE" else {})}
+
+    def prepared(self, connection: Connection, now: datetime) -> "ProposalVote":
+        """Read the dossier of an approval that can be carried out as the rows stand."""
+        proposal = get_proposal(connection, self.proposal_id)
+        check_vote(connection, proposal, self.vote, now)
+        if self.verified not in (None, proposal.dossier_hash):
+            raise DecisionConflictError(
+                f"proposal {proposal.id}: its dossier was exchanged while it was computed again, "
+                f"{self.verified} for {proposal.dossier_hash}; nothing was approved"
+            )
+        return replace(self, expected=expected_rows(proposal)) if self.action == "APPROVE" else self
+
+    def check(self, connection: Connection, who: Signatory, now: datetime) -> None:
+        """Refuse a vote that cannot be carried out as the rows stand."""
+        check_vote(connection, get_proposal(connection, self.proposal_id), self.vote, now)
+
+    def subject(self, connection: Connection) -> Subject:
+        """Say which dossier, model and stage are decided on."""
+        proposal = get_proposal(connection, self.proposal_id)
+        model = get_model(connection, proposal.model_id)
+        about = Subject(
+            proposal=proposal.id,
+            dossier=proposal.dossier_hash,
+            model=model.manifest_hash,
+            extra=extra_digest(connection, proposal.id),
+        )
+        if self.action != "APPROVE":
+            return about
+        lapses = self._lapses(connection, model)
+        if not self.vote.promote_to_production:
+            return about._replace(stage="shadow", lapses=lapses)
+        old = production_model(connection, proposal.instrument)
+        replaces = old.manifest_hash if old else None
+        return about._replace(stage="production", replaces=replaces, lapses=lapses)
+
+    def carry_out(
+        self, connection: Connection, who: Signatory, text: DecisionText | None, epoch: int, now: datetime
+    ) -> Entry:
+        """Give model and proposal what follows from the vote."""
+        proposal = get_proposal(connection, self.proposal_id)
+        model = get_model(connection, proposal.model_id)
+        production = production_model(connection, proposal.instrument)
+        entry = Entry(
+            epoch,
+            model_id=model.model_id,
+            proposal_id=proposal.id,
+            previous_production_model=production.model_id if production else None,
+            new_stage=model.stage,
+        )
+        status = STATUS_AFTER[self.vote.decision]
+        if text is not None and self.expected is not None:
+            entry, status = self._approve(connection, entry, text, self.expected, who, now)
+        if status == "PENDING_APPROVAL":
+            _keep_open(connection, proposal)
+        else:
+            _close(connection, proposal, self.vote, now)
+        return entry
+
+    def _approve(
+        self,
+        connection: Connection,
+        entry: Entry,
+        text: DecisionText,
+        expected: ExpectedRows,
+        who: Signatory,
+        now: datetime,
+    ) -> tuple[Entry, str]:
+        """Check what is sealed, count the approvals, and promote when there are enough."""
+        proposal = get_proposal(connection, self.proposal_id)
+        model = get_model(connection, proposal.model_id)
         check_head(connection, proposal.instrument)
         refuse_retracted_data(connection, proposal)
         _check_sealed(connection, proposal, model, expected)
-        stage = "production" if vote.promote_to_production else "shadow"
-        epoch += stage == "production"
-        _set_stage(connection, proposal, expected.figures, stage, epoch, now)
-    _close(connection, proposal, vote, now)
-    entry = {
-        "action": vote.decision,
-        "model_id": proposal.model_id,
-        "proposal_id": proposal.id,
-        "reviewer": vote.reviewer,
-        "notes": vote.notes,
-        "previous_production_model": production.model_id if production else None,
-        "new_stage": stage,
-        "self_approved": expected is not None and same_person(vote.reviewer, model.trained_by),
-        "epoch": epoch,
-    }
-    append_audit_row(connection, entry, now)
-    return DecisionResult(model.model_id, stage, STATUS_AFTER[vote.decision])
+        quorum = _quorum(connection, text, who)
+        agreement = _agreement(connection, text)
+        agreeing = _agreeing(connection, proposal.id, agreement)
+        if who.name in agreeing:
+            raise DecisionConflictError(
+                f"proposal {proposal.id}: {who.name} has approved it already; another person has to"
+            )
+        approvals = 1 + len(agreeing)
+        entry = entry._replace(
+            self_approved=same_person(who.name, model.trained_by),
+            trained_by=model.trained_by,
+            agreement=agreement,
+            approvals=approvals,
+            quorum=quorum,
+        )
+        if approvals < quorum:
+            return entry, "PENDING_APPROVAL"
+        stage = text.stage or "shadow"
+        entry = entry._replace(new_stage=stage, epoch=entry.epoch + (stage == "production"))
+        _set_stage(connection, proposal, expected.figures, stage, now)
+        return entry, "APPROVED"
+
+    def _lapses(self, connection: Connection, model: Row[Any]) -> Lapses:
+        return self.vote.lapses.within(current_policy(connection).tripwires, model.config_hash)
+
+
+def extra_digest(connection: Connection, proposal_id: int) -> str | None:
+    """Hash the sorted manifest hashes of a proposal's finished extra backtests, one a line; None for none."""
+    t = backtest_requests
+    query = select(t.c.result_hash).where(t.c.proposal_id == proposal_id, t.c.status == "done")
+    hashes = sorted(connection.execute(query).scalars())
+    return digest_bytes("".join(f"{one}\n" for one in hashes).encode()) if hashes else None
+
+
+def _result(outcome: Outcome) -> DecisionResult:
+    row = outcome.row
+    missing = max(0, (row.quorum or 0) - (row.approvals or 0)) if row.action == "APPROVE" else 0
+    return DecisionResult(row.model_id, row.new_stage, status_after(row), row.id, missing, outcome.repeated)
+
+
+def _quorum(connection: Connection, text: DecisionText, who: Signatory) -> int:
+    """How many approvals it takes: the policy's for production; one for shadow, and in single-user mode."""
+    return current_policy(connection).quorum if text.stage == "production" and who.role is not None else 1
+
+
+def _agreement(connection: Connection, text: DecisionText) -> str:
+    """Hash what the approvals of one quorum have in common; a proposal reopened begins anew."""
+    t = approval_audit_log
+    reopened = select(func.count()).select_from(t).where(t.c.proposal_id == text.proposal)
+    times = connection.execute(reopened.where(t.c.action == "REOPEN")).scalar_one()
+    return digest_json({"decided": str(text.decided), "reopened": times})
+
+
+def _agreeing(connection: Connection, proposal_id: int, agreement: str) -> list[str]:
+    """Name those who have approved the same."""
+    t = approval_audit_log
+    same = (t.c.proposal_id == proposal_id) & (t.c.agreement == agreement) & (t.c.action == "APPROVE")
+    return list(connection.execute(select(t.c.reviewer).where(same)).scalars())
 
 
 def _check_sealed(
@@ -172,14 +330,16 @@ def _check_open(proposal: Row[Any], now: datetime) -> None:
         )
 
 
-def _check_may_approve(proposal: Row[Any], model: Row[Any], production_id: str | None, vote: Vote) -> None:
+def _check_may_approve(
+    proposal: Row[Any], model: Row[Any], production_id: str | None, reviewer: str, single_user: bool
+) -> None:
     refuse_unserved(proposal)
     if proposal.recommendation == "REJECT":
         raise DecisionError(
             f"proposal {proposal.id}: L4 recommends REJECT, which is a veto: {proposal.reason}"
         )
-    if same_person(vote.reviewer, model.trained_by) and not vote.single_user:
-        raise DecisionError(f"{vote.reviewer} trained {model.model_id} and may not approve it")
+    if same_person(reviewer, model.trained_by) and not single_user:
+        raise NotAllowedError(f"{reviewer} trained {model.model_id} and may not approve it")
     if (baseline := _value_in(proposal.lineage, "baseline_model_id")) != production_id:
         raise DecisionConflictError(
             f"proposal {proposal.id} was compared with {baseline}, but production is now {production_id}; "
@@ -192,7 +352,8 @@ def _check_not_closed(connection: Connection, proposal: Row[Any], model: Row[Any
     if (closing := closing_vote(votes)) is not None:
         raise DecisionConflictError(
             f"proposal {proposal.id}: {closing.reviewer} rejected this model on "
-            f"{closing.created_at:%Y-%m-%d}, as proposal {closing.proposal_id}; it stays closed"
+            f"{closing.created_at:%Y-%m-%d}, as proposal {closing.proposal_id}; it stays closed until "
+            "'dosvotos reopen'"
         )
 
 
@@ -211,18 +372,25 @@ def _value_in(column: Any, name: str) -> Any:
 
 
 def _set_stage(
-    connection: Connection, proposal: Row[Any], figures: dict[str, Any], stage: str, epoch: int, now: datetime
+    connection: Connection, proposal: Row[Any], figures: dict[str, Any], stage: str, now: datetime
 ) -> None:
     """Give the proposal's model its stage and its figures; a new production model replaces the old."""
-    t, chosen = model_registry, model_registry.c.model_id == proposal.model_id
-    if stage != "production":
-        change_one(connection, update(t).where(chosen).values(stage=stage, **figures))
-        return
-    old = (t.c.instrument == proposal.instrument) & (t.c.stage == "production")
+    if stage == "production":
+        put_into_production(connection, proposal.instrument, proposal.model_id, now)
+    t = model_registry
+    values = figures if stage == "production" else {"stage": stage, **figures}
+    change_one(connection, update(t).where(t.c.model_id == proposal.model_id).values(values))
+
+
+def put_into_production(connection: Connection, instrument: str, model_id: str, now: datetime) -> None:
+    """Archive the old production model and promote another; the head row names it."""
+    t = model_registry
+    old = (t.c.instrument == instrument) & (t.c.stage == "production") & (t.c.model_id != model_id)
     connection.execute(update(t).where(old).values(stage="archived", archived_at=now))
-    change_one(connection, update(t).where(chosen).values(stage=stage, promoted_at=now, **figures))
-    head = update(instruments).where(instruments.c.instrument == proposal.instrument)
-    change_one(connection, head.values(epoch=epoch, production_model_id=proposal.model_id))
+    promoted = update(t).where(t.c.model_id == model_id).values(stage="production", promoted_at=now)
+    change_one(connection, promoted)
+    head = update(instruments).where(instruments.c.instrument == instrument)
+    change_one(connection, head.values(production_model_id=model_id))
 
 
 def _close(connection: Connection, proposal: Row[Any], vote: Vote, now: datetime) -> None:
@@ -234,3 +402,10 @@ def _close(connection: Connection, proposal: Row[Any], vote: Vote, now: datetime
     }
     t = promotion_proposals
     change_one(connection, update(t).where(t.c.id == proposal.id).values(values))
+
+
+def _keep_open(connection: Connection, proposal: Row[Any]) -> None:
+    """Leave a proposal open for the approvals it still needs."""
+    t = promotion_proposals
+    waiting = {"status": "PENDING_APPROVAL", "reviewer": None, "reviewer_notes": None, "approved_at": None}
+    change_one(connection, update(t).where(t.c.id == proposal.id).values(waiting))

@@ -4,17 +4,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import yaml
 from pydantic import Field, ValidationError
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, Engine, Row, select
 
 from dosvotos.backtest.resampling import Bootstrap
 from dosvotos.contracts.quality_thresholds import SuccessCriteriaParams
 from dosvotos.contracts.records import Record
 from dosvotos.database.connection import reading
-from dosvotos.database.tables import gate_policies
+from dosvotos.database.tables import approval_audit_log, gate_policies
 from dosvotos.errors import LineageError
 
 Level = Annotated[float, Field(gt=0, lt=0.5)]
@@ -78,7 +78,8 @@ class PolicyInForce(NamedTuple):
     set_by: str | None
     """None for the packaged one."""
     reason: str
-    signature: str | None
+    decided: Row[Any] | None
+    """The row of the log that set it."""
     created_at: datetime | None
 
 
@@ -105,25 +106,60 @@ def current_policy(connection: Connection) -> GatePolicy:
 
 
 def policy_in_force(connection: Connection) -> PolicyInForce:
-    """Read the policy that counts: the last one set, or else the packaged version 1.
+    """Read the policy that counts: the last one that a signed decision set, or else the packaged version 1.
 
     Raises
     ------
     LineageError
-        If the last row is no policy of this version of Dos Votos, or not the version it is stored under.
+        If it is no policy of this version of Dos Votos, or its row is not what was decided.
     """
-    last = select(gate_policies).order_by(gate_policies.c.version.desc()).limit(1)
-    if (row := connection.execute(last).one_or_none()) is None:
+    t = approval_audit_log
+    last = select(t).where(t.c.action == "POLICY").order_by(t.c.id.desc()).limit(1)
+    if (decided := connection.execute(last).one_or_none()) is None:
         return packaged_in_force()
+    return _decided(connection, decided)
+
+
+def policy_of_version(connection: Connection, version: int) -> PolicyInForce:
+    """Read the policy of one version, as it was set.
+
+    Raises
+    ------
+    LineageError
+        If there is none, or it is not what was decided.
+    """
+    if version == packaged_policy().version:
+        return packaged_in_force()
+    t = approval_audit_log
+    for decided in connection.execute(select(t).where(t.c.action == "POLICY").order_by(t.c.id)):
+        if isinstance(decided.subject, dict) and decided.subject.get("version") == version:
+            return _decided(connection, decided)
+    raise LineageError(f"gate_policies: no signed decision has set version {version}")
+
+
+def uncovered_policies(connection: Connection) -> list[int]:
+    """List the versions of stored policies that no decision of the log has set; they do not count."""
+    t = approval_audit_log
+    subjects = connection.execute(select(t.c.subject).where(t.c.action == "POLICY")).scalars()
+    decided = {found["version"]: found for found in subjects if isinstance(found, dict)}
+    rows = connection.execute(select(gate_policies).order_by(gate_policies.c.version))
+    return [row.version for row in rows if decided.get(row.version) != row.content]
+
+
+def _decided(connection: Connection, decided: Row[Any]) -> PolicyInForce:
     try:
-        policy = GatePolicy.model_validate(row.content)
+        policy = GatePolicy.model_validate(decided.subject)
     except ValidationError as error:
         problem = error.errors()[0]
         field = ".".join(map(str, problem["loc"]))
-        raise LineageError(f"gate_policies, version {row.version}: {field}: {problem['msg']}") from error
-    if policy.version != row.version:
         raise LineageError(
-            f"gate_policies, version {row.version}: its content says version {policy.version}; the row was "
-            "not written by Dos Votos"
+            f"approval_audit_log, row {decided.id}: its policy's {field}: {problem['msg']}"
+        ) from error
+    t = gate_policies
+    stored = connection.execute(select(t).where(t.c.version == policy.version)).one_or_none()
+    if stored is None or stored.content != decided.subject:
+        raise LineageError(
+            f"gate_policies, version {policy.version}: is not what row {decided.id} of the log decided; "
+            "the row was not written by Dos Votos"
         )
-    return PolicyInForce(policy, row.set_by, row.reason, row.signature, row.created_at)
+    return PolicyInForce(policy, decided.reviewer, decided.notes, decided, decided.created_at)

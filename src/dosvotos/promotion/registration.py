@@ -35,6 +35,7 @@ from dosvotos.promotion.dossier import (
     write_dossier,
 )
 from dosvotos.promotion.proposal import PromotionProposal, served_statistics
+from dosvotos.promotion.standing import waits_for_signed_vote
 from dosvotos.promotion.vote_rules import closing_vote, earlier_votes
 from dosvotos.sealed import seal
 
@@ -119,7 +120,7 @@ class ProposalRegistry:
     folder: str
 
     def store(self, new: NewProposal) -> None:
-        """Register a proposal, unless the same one stands already or its model is in production.
+        """Register a proposal, unless the same one stands already or its model serves by signed vote.
 
         The same content made again takes over the facts of the run first written, so that its dossier is the
         same to the byte: one that was damaged is whole again. A proposal that expired, or that a person
@@ -128,8 +129,9 @@ class ProposalRegistry:
         with reading(self.engine) as connection:
             model = find_model(connection, new.proposal.model_id)
             latest = latest_proposal(connection, new.proposal.model_id)
-        if model is not None and model.stage == "production":
-            return
+            serves = model is not None and model.stage == "production"
+            if serves and not waits_for_signed_vote(connection, self.instrument):
+                return
         records = records_of(new)
         if latest is not None and latest.run and latest.content_hash == content_hash(records):
             records = with_run(records, latest.run)

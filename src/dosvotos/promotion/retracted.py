@@ -6,11 +6,11 @@ import numpy as np
 from sqlalchemy import Connection, Engine, Row, select
 
 from dosvotos.contracts.experiment import ExperimentContract
-from dosvotos.database.connection import open_existing, reading
+from dosvotos.database.connection import reading
 from dosvotos.database.deliveries import any_retraction, retracted_after, sees_delivery
 from dosvotos.database.registry import OPEN_STATES
 from dosvotos.database.tables import experiment_contracts, model_registry, promotion_proposals
-from dosvotos.errors import DatabaseError, DecisionError
+from dosvotos.errors import DecisionError
 from dosvotos.market.calendar import session_bar_times
 from dosvotos.promotion.reasons import Reason
 
@@ -78,21 +78,6 @@ def built_on_retracted(engine: Engine, production_only: bool = False) -> list[Bu
             proposals = select(promotion_proposals).where(is_open).order_by(promotion_proposals.c.id)
             subjects += [(f"proposal {row.id}", row) for row in connection.execute(proposals)]
         return [found for subject, row in subjects for found in _behind(connection, subject, row)]
-
-
-def production_warnings(url: str) -> list[str]:
-    """Say in one line each which production models of a database are built on data retracted since.
-
-    Nothing is made or upgraded for it: where there is no database of today's schema there is nothing to say,
-    and whoever needs one says what is wrong with it.
-    """
-    try:
-        engine = open_existing(url)
-        found = built_on_retracted(engine, production_only=True)
-    except DatabaseError:
-        return []
-    engine.dispose()
-    return [f"{one}; train and approve another" for one in found]
 
 
 def _behind(connection: Connection, subject: str, row: Row[Any]) -> list[BuiltOnRetracted]:

@@ -22,8 +22,9 @@ STATUS_AFTER: Final[dict[str, str]] = {
     "APPROVE": "APPROVED",
     "REJECT": "REJECTED",
     "REQUEST_MORE_TESTS": "MORE_TESTS_REQUESTED",
+    "REOPEN": "PENDING_APPROVAL",
 }
-"""A proposal's status by its last vote."""
+"""A proposal's status by its last vote, if an approval is not one of several that are needed."""
 
 
 class ModelStage(NamedTuple):
@@ -34,7 +35,7 @@ class ModelStage(NamedTuple):
     archived_at: datetime | None = None
 
     def after(self, vote: Row[Any], model_id: str) -> "ModelStage":
-        """Follow an approval of the model, or of the one that takes its place in production."""
+        """Follow what brings the model to a stage, or another one into its place in production."""
         if vote.model_id != model_id:
             return self._replace(stage="archived", archived_at=vote.created_at)
         promoted_at = vote.created_at if vote.new_stage == "production" else self.promoted_at
@@ -56,16 +57,54 @@ class EarlierVote(Record):
     created_at: datetime
 
 
-def columns_after(vote: Row[Any] | None) -> dict[str, Any]:
-    """Give the columns of a proposal that follow from its last row of the audit log, or from none."""
+def status_after(vote: Row[Any]) -> str:
+    """Give a proposal's status by its last vote; an approval that needs another one leaves it open."""
+    return "PENDING_APPROVAL" if is_partial(vote) else STATUS_AFTER[vote.action]
+
+
+def is_partial(vote: Row[Any]) -> bool:
+    """Tell whether an approval still needs another person's."""
+    return bool(vote.action == "APPROVE" and vote.approvals is not None and vote.approvals < vote.quorum)
+
+
+def closes(vote: Row[Any]) -> bool:
+    """Tell whether a vote closes its proposal."""
+    return vote.action in ("APPROVE", "REJECT") and not is_partial(vote)
+
+
+def columns_after(vote: Row[Any] | None, reopened_at: datetime | None = None) -> dict[str, Any]:
+    """Give the columns of a proposal that follow from its last row of the audit log, or from none.
+
+    Parameters
+    ----------
+    vote : row of approval_audit_log, optional
+    reopened_at : datetime, optional
+        When the proposal was last reopened, if it was.
+    """
+    columns: dict[str, Any] = {
+        "status": "PENDING_APPROVAL",
+        "reviewer": None,
+        "reviewer_notes": None,
+        "approved_at": None,
+        "reopened_at": reopened_at,
+    }
     if vote is None:
-        return {"status": "PENDING_APPROVAL", "reviewer": None, "reviewer_notes": None, "approved_at": None}
-    return {
-        "status": STATUS_AFTER[vote.action],
+        return columns
+    if vote.action == "REOPEN" or is_partial(vote):
+        return columns
+    return columns | {
+        "status": status_after(vote),
         "reviewer": vote.reviewer,
         "reviewer_notes": vote.notes,
         "approved_at": vote.created_at if vote.action == "APPROVE" else None,
     }
+
+
+def reopened_at(connection: Connection, proposal_id: int) -> datetime | None:
+    """Read when a proposal was last reopened, or None."""
+    t = approval_audit_log
+    query = select(t.c.created_at).where(t.c.proposal_id == proposal_id, t.c.action == "REOPEN")
+    return connection.execute(query.order_by(t.c.id.desc()).limit(1)).scalar_one_or_none()
 
 
 def needs_reason(decision: str) -> bool:

@@ -14,7 +14,7 @@ from dosvotos.live.production import ProductionModel, check_dossier
 from dosvotos.live.schedule import BarSchedule
 from dosvotos.live.signals import Entry, SignalTable
 from dosvotos.live.state import MarketView, catch_up
-from dosvotos.live.tick import LiveFeatures, decide, make_record
+from dosvotos.live.tick import LiveFeatures, decide, halted, make_record
 from dosvotos.quality.releases import Releases
 
 logger = logging.getLogger(__name__)
@@ -45,9 +45,14 @@ def infer_signal(
     check_dossier(signals.engine, production)
     bar = BarSchedule(parameters.calendar).at(features.timestamp)
     served, book = serve(production), signals.state_before(bar.opened)
-    record = make_record(
-        bar, signals.instrument, book, decide(features, served, book.position), served, features
-    )
+    if served.silence is not None:
+        logger.warning("L5 %s: %s: %s", signals.instrument, *served.silence)
+    control = signals.control()
+    if control.state == "HALTED":
+        decision = halted(book, control.reason)
+    else:
+        decision = decide(features, served, book.position, control)
+    record = make_record(bar, signals.instrument, book, decision, served, features)
     wall_clock = parameters.inference.clock == "wall"
     now = parameters.data_acquisition.as_of if wall_clock else bar.close
     return (Entry(record, features, book), lambda: now), record

@@ -7,7 +7,7 @@ from sqlalchemy.dialects import postgresql
 from dosvotos.database.append_only import renew_guards
 
 revision = "0014"
-down_revision = "0011"
+down_revision = "0012"
 
 JSON = sa.JSON(none_as_null=True).with_variant(postgresql.JSONB(none_as_null=True), "postgresql")
 SIGNALS = "trading_signals"

@@ -1,0 +1,60 @@
+"""``dosvotos audit list``: who decided what, when and why."""
+
+import csv
+import json
+import sys
+from typing import Any, Final
+
+from rich.markup import escape
+from sqlalchemy import Row
+
+from dosvotos.console import open_console, plain_table
+from dosvotos.database.tables import approval_audit_log
+
+_MINUTE: Final = "%Y-%m-%d %H:%M"
+
+
+def print_decisions(rows: list[Row[Any]], as_csv: bool) -> None:
+    """Print the log as a table, or all its columns as CSV."""
+    if as_csv:
+        _write_csv(rows)
+        return
+    table = plain_table("row", "UTC", "who", "decided", "signed", "reason")
+    for row in rows:
+        table.add_row(
+            str(row.id), f"{row.created_at:{_MINUTE}}", escape(row.reviewer), _what(row), _signed(row),
+            escape(row.notes or ""),
+        )  # fmt: skip
+    open_console().print(table)
+
+
+def _what(row: Row[Any]) -> str:
+    about = {
+        "instrument": row.instrument,
+        "proposal": row.proposal_id,
+        "model": row.model_id,
+        "stage": row.new_stage,
+    }
+    named = row.subject.get("name") if isinstance(row.subject, dict) else None
+    parts = [f"{name} {value}" for name, value in {**about, "person": named}.items() if value is not None]
+    return escape(f"{row.action}: {', '.join(parts)}")
+
+
+def _signed(row: Row[Any]) -> str:
+    if row.text is None:
+        return "needs none" if row.action == "REQUEST_MORE_TESTS" else "no"
+    return "local key" if row.mode == "single-user" else "own key"
+
+
+def _write_csv(rows: list[Row[Any]]) -> None:
+    names = [column.name for column in approval_audit_log.columns]
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(names)
+    for row in rows:
+        writer.writerow([_cell(row._mapping[name]) for name in names])
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, dict):
+        return json.dumps(value, sort_keys=True)
+    return value.isoformat() if hasattr(value, "isoformat") else value

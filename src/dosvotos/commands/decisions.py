@@ -1,0 +1,243 @@
+"""The commands that decide: vote, reopen, halt, resume, rollback, reviewer, policy set, home."""
+
+from pathlib import Path
+from typing import Any, Final, get_args
+
+import click
+
+from dosvotos.commands import people as terminal
+from dosvotos.commands.paths import TypedPath
+from dosvotos.commands.people import Keys, wall_clock
+from dosvotos.database.connection import database_url, open_existing, reading
+from dosvotos.promotion.live_acts import HALT_FILE
+from dosvotos.promotion.people import Role
+
+DECISIONS: Final = {"approve": "APPROVE", "reject": "REJECT", "more-tests": "REQUEST_MORE_TESTS"}
+_REASON = click.option("--reason", required=True, help="Why, in at least 20 characters.")
+_INSTRUMENT = click.option("--instrument", help="Which one, where several have a production model.")
+
+
+def signed(command: Any) -> Any:
+    """Give a command the option of the key it signs with."""
+    option = click.option(
+        "--sign-key",
+        type=TypedPath(),
+        help=f"Your SSH key, private or in the agent (.pub); {terminal.KEY_VARIABLE} or ~/.ssh by default.",
+    )
+    return option(command)
+
+
+def seconded(command: Any) -> Any:
+    """Give a command the options of a second person's signature."""
+    for option in (
+        click.option("--second-key", type=TypedPath(), help="Their SSH key."),
+        click.option("--second", metavar="NAME", help="Another admin or reviewer who signs too."),
+    ):
+        command = option(command)
+    return signed(command)
+
+
+@click.command()
+@click.argument("proposal_id", type=click.IntRange(min=1), metavar="PROPOSAL")
+@click.argument("decision", type=click.Choice(list(DECISIONS)))
+@click.option("--reason", default="", help="Why: at least 20 characters, but for more-tests.")
+@click.option("--shadow", is_flag=True, help="Approve to run beside production, unheard.")
+@click.option("--lapses-drawdown", type=float, help="Drawdown at which the approval lapses, as 0.10.")
+@click.option("--lapses-days", type=int, help="Age at which the approval lapses.")
+@signed
+def vote(
+    proposal_id: int,
+    decision: str,
+    reason: str,
+    shadow: bool,
+    lapses_drawdown: float | None,
+    lapses_days: int | None,
+    sign_key: Path | None,
+) -> None:
+    """Give the second vote on a proposal, signed with your own key."""
+    from dosvotos.commands.voting import describe, vote_on_terminal
+    from dosvotos.promotion.tripwires import StatedTripwires
+
+    stated = StatedTripwires(max_drawdown=lapses_drawdown, max_age_days=lapses_days)
+    result = vote_on_terminal(
+        open_existing(database_url()),
+        proposal_id,
+        DECISIONS[decision],
+        reason,
+        not shadow,
+        stated,
+        Keys(sign_key),
+    )
+    click.echo(describe(proposal_id, result))
+
+
+@click.command()
+@click.argument("proposal_id", type=click.IntRange(min=1), metavar="PROPOSAL")
+@_REASON
+@signed
+def reopen(proposal_id: int, reason: str, sign_key: Path | None) -> None:
+    """Open a proposal again whose model a person has rejected; another reviewer's act."""
+    from dosvotos.promotion.reopening import Reopen
+    from dosvotos.users import current_user
+
+    act = Reopen(proposal_id, current_user(), reason)
+    terminal.decide_on_terminal(open_existing(database_url()), act, Keys(sign_key), wall_clock)
+    click.echo(f"proposal {proposal_id} waits for its second vote again, for 30 days")
+
+
+@click.command()
+@click.argument("reason")
+@_INSTRUMENT
+@signed
+def halt(reason: str, instrument: str | None, sign_key: Path | None) -> None:
+    """Stop the signals of every instrument, or of one; a file does it where the database is down."""
+    names = _switch("HALT", reason, instrument, sign_key)
+    if names:
+        click.echo(f"halted: {', '.join(names)}; 'dosvotos resume REASON' ends it")
+    else:
+        click.echo(
+            f"the database cannot be reached: {HALT_FILE} stops the signals of whoever runs in this "
+            "project; it is in no log. Halt again when the database is back",
+            err=True,
+        )
+
+
+@click.command()
+@click.argument("reason")
+@_INSTRUMENT
+@signed
+def resume(reason: str, instrument: str | None, sign_key: Path | None) -> None:
+    """Let halted signals go on; an admin's act."""
+    click.echo(f"signals go on: {', '.join(_switch('RESUME', reason, instrument, sign_key))}")
+
+
+@click.command()
+@click.argument("reason")
+@_INSTRUMENT
+@signed
+def rollback(reason: str, instrument: str | None, sign_key: Path | None) -> None:
+    """Go back to the production model before this one, if a valid vote covers it."""
+    from dosvotos.promotion.live_acts import Rollback
+
+    engine = open_existing(database_url())
+    act = Rollback(terminal.one_instrument(engine, instrument), reason)
+    row = terminal.decide_on_terminal(engine, act, Keys(sign_key), wall_clock).row
+    click.echo(
+        f"{act.instrument}: {row.model_id} is production again, {row.previous_production_model} archived"
+    )
+
+
+@click.group()
+def reviewer() -> None:
+    """The people who may decide, and their keys."""
+
+
+@reviewer.command("add")
+@click.argument("name")
+@click.option(
+    "--key", "key_file", type=TypedPath(), required=True, help="Their SSH public key's file (.pub)."
+)
+@click.option("--role", type=click.Choice(get_args(Role)), required=True)
+@click.option("--first", is_flag=True, help="The first admin of a log without people.")
+@click.option("--reason", help="Why; 'NAME joins as ROLE, with key ...' by default.")
+@seconded
+def reviewer_add(
+    name: str,
+    key_file: Path,
+    role: Role,
+    first: bool,
+    reason: str | None,
+    second: str | None,
+    second_key: Path | None,
+    sign_key: Path | None,
+) -> None:
+    """Add a person with a role and a key: an admin's act."""
+    from dosvotos.database.connection import open_database
+    from dosvotos.promotion.house_acts import AddReviewer
+    from dosvotos.promotion.people import AddedPerson
+    from dosvotos.signing.signers import read_public_key
+
+    key = read_public_key(key_file)
+    act = AddReviewer(
+        reason or f"{name} joins as {role}, with key {key.fingerprint}",
+        AddedPerson(name=name, role=role, key=key.line, first=first),
+    )
+    keys = Keys(sign_key or (key_file if first else None), second, second_key)
+    add = terminal.add_first_on_terminal if first else terminal.decide_on_terminal
+    add(open_database(database_url()), act, keys, wall_clock)
+    click.echo(f"{name} is {role}; their key is {key.fingerprint}")
+
+
+@reviewer.command("revoke")
+@click.argument("name")
+@_REASON
+@seconded
+def reviewer_revoke(
+    name: str, reason: str, second: str | None, second_key: Path | None, sign_key: Path | None
+) -> None:
+    """Let a person's signatures count no more from now on: an admin's act."""
+    from dosvotos.promotion.house_acts import RevokeReviewer
+
+    keys = Keys(sign_key, second, second_key)
+    terminal.decide_on_terminal(open_existing(database_url()), RevokeReviewer(reason, name), keys, wall_clock)
+    click.echo(f"{name} decides nothing from now on; earlier votes stand")
+
+
+@reviewer.command("list")
+def reviewer_list() -> None:
+    """List who may decide what, and who could once."""
+    from dosvotos.promotion.checkpoints import open_home
+    from dosvotos.promotion.signatures import read_trust
+
+    with reading(open_existing(database_url())) as connection:
+        terminal.print_people(read_trust(connection, open_home(connection)))
+
+
+@click.command("set")
+@click.argument("file", type=TypedPath())
+@_REASON
+@seconded
+def policy_set(
+    file: Path, reason: str, second: str | None, second_key: Path | None, sign_key: Path | None
+) -> None:
+    """Set the house's policy from a file that 'policy show --yaml' wrote and you changed: an admin's act."""
+    from dosvotos.commands.policy import read_policy
+    from dosvotos.promotion.house_acts import SetPolicy
+
+    keys = Keys(sign_key, second, second_key)
+    act = SetPolicy(reason, read_policy(file))
+    row = terminal.decide_on_terminal(open_existing(database_url()), act, keys, wall_clock).row
+    click.echo(f"policy version {row.subject['version']} counts from now on; open proposals need L4 again")
+
+
+@click.group()
+def home() -> None:
+    """The folder in which trust stands (DOSVOTOS_HOME)."""
+
+
+@home.command("export")
+@click.argument("file", type=TypedPath())
+def home_export(file: Path) -> None:
+    """Write the home into a file, which holds the server's private key."""
+    from dosvotos.commands.homes import export_home
+
+    folder = export_home(open_existing(database_url()), file)
+    click.echo(f"{folder} is in {file}; whoever has it can write checkpoints: keep it as a key")
+
+
+@home.command("import")
+@click.argument("file", type=TypedPath())
+def home_import(file: Path) -> None:
+    """Put a home in place that 'home export' wrote."""
+    from dosvotos.commands.homes import place_home
+
+    click.echo(f"the home is {place_home(file)}")
+
+
+def _switch(action: str, reason: str, instrument: str | None, sign_key: Path | None) -> list[str]:
+    return terminal.switch_signals(
+        lambda: open_existing(database_url()), action, reason, instrument, Keys(sign_key), wall_clock
+    )
+
+
+COMMANDS: Final = (vote, reopen, halt, resume, rollback, reviewer, home)

@@ -1,0 +1,156 @@
+"""Checkpoints of the log: compared with it before anything is decided, written after every decision."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Row, select
+
+from dosvotos.database.connection import reading
+from dosvotos.database.tables import approval_audit_log, instruments, ledger_genesis
+from dosvotos.errors import DosVotosError, HomeError, LineageError
+from dosvotos.promotion.audit import broken_seals
+from dosvotos.promotion.people import Trust, allowed_signers
+from dosvotos.promotion.signatures import read_trust, verify_countersignature, verify_decision
+from dosvotos.signing.checkpoint import Checkpoint, LogState, sign_checkpoint
+from dosvotos.signing.home import Home, home_of
+
+
+def genesis_id(connection: Connection) -> str:
+    """Read the id of the ledger's one genesis; raises LineageError if it is not one."""
+    found = list(connection.execute(select(ledger_genesis.c.id)).scalars())
+    if len(found) != 1:
+        raise LineageError(f"ledger_genesis: one row expected, found {len(found)}; the database was altered")
+    return str(found[0])
+
+
+def open_home(connection: Connection) -> Home:
+    """The home of a database's ledger.
+
+    Raises
+    ------
+    HomeError
+        If it is missing although the log has signed rows.
+    """
+    home = home_of(genesis_id(connection))
+    if home.exists or _has_signed_rows(connection):
+        home.require()
+    return home
+
+
+def log_state(connection: Connection) -> LogState:
+    """Read how long the log is, what its last row hashes to, and the epoch of every head row."""
+    t = approval_audit_log
+    last = connection.execute(select(t.c.id, t.c.row_hash).order_by(t.c.id.desc()).limit(1)).one_or_none()
+    heads = connection.execute(select(instruments.c.instrument, instruments.c.epoch))
+    rows, head = (last.id, last.row_hash) if last else (0, None)
+    return LogState(genesis_id(connection), rows, head, {row.instrument: row.epoch for row in heads})
+
+
+def check_last_checkpoint(connection: Connection, home: Home) -> Checkpoint | None:
+    """Refuse a log that is not at least what its last checkpoint says.
+
+    Raises
+    ------
+    LineageError
+        If rows are missing, others than then, or of another ledger.
+    """
+    checkpoint = home.last_checkpoint() if home.exists else None
+    if checkpoint is not None and (found := difference(connection, checkpoint)):
+        raise LineageError(f"approval_audit_log: {found}. {_REMEDY}")
+    return checkpoint
+
+
+_REMEDY = (
+    "A backup put back and an attack look alike: nothing is signalled or decided; see 'dosvotos audit verify'"
+)
+
+
+def difference(connection: Connection, checkpoint: Checkpoint) -> str | None:
+    """Say how the log is not what a checkpoint says, or None."""
+    state, own = checkpoint.state, genesis_id(connection)
+    seen = f"the checkpoint of {checkpoint.at:%Y-%m-%d %H:%M:%S} UTC"
+    if state.origin != own:
+        return f"{seen} is of ledger {state.origin}, this one is {own}"
+    if state.rows == 0:
+        return None
+    t = approval_audit_log
+    row = connection.execute(select(t.c.row_hash).where(t.c.id == state.rows)).one_or_none()
+    if row is None:
+        n_rows = log_state(connection).rows
+        return f"it has {n_rows} rows, {seen} has {state.rows}: the last {state.rows - n_rows} are gone"
+    if row.row_hash != state.head:
+        return f"row {state.rows} is not the one of {seen}: the log was rewritten"
+    return None
+
+
+def append_checkpoint(engine: Engine, home: Home, now: datetime) -> Checkpoint:
+    """Write the log's newest state into the home, before a decision is acknowledged.
+
+    Whoever comes later finds a longer log and writes that; two processes never write an older state after a
+    newer one.
+    """
+    with home.locked():
+        with reading(engine) as connection:
+            state = log_state(connection)
+            signers = allowed_signers(read_trust(connection, home))
+            last = check_last_checkpoint(connection, home)
+        if last is not None and last.state == state:
+            return last
+        checkpoint = sign_checkpoint(state, now, home.server())
+        home.append_checkpoint(checkpoint)
+        home.write_allowed_signers(signers)
+    return checkpoint
+
+
+def compare_checkpoints(rows: list[Row[Any]], home: Home) -> list[str]:
+    """Name every checkpoint of a home that the log does not hold.
+
+    The signature of the last one is verified; `audit verify --full` verifies all.
+    """
+    try:
+        states, last = home.checkpointed_rows(), home.last_checkpoint()
+    except HomeError as error:
+        return [str(error)]
+    problems = []
+    for origin, n_rows, head in states:
+        if origin != home.folder.name:
+            problems.append(f"checkpoint of {n_rows} rows: is of ledger {origin}, not of this one")
+        elif n_rows > len(rows):
+            problems.append(f"checkpoint of {n_rows} rows: the log has {len(rows)}")
+        elif n_rows and rows[n_rows - 1].row_hash != head:
+            problems.append(f"checkpoint of {n_rows} rows: row {n_rows} is another in the log")
+    if last is None and any(row.seal for row in rows):
+        problems.append(f"{home.folder}: has no checkpoint, though decisions were signed")
+    return problems
+
+
+def verify_all(rows: list[Row[Any]], trust: Trust, home: Home) -> list[str]:
+    """Name every row and checkpoint whose signature does not hold, and unsigned rows after signed ones."""
+    problems, signed = broken_seals(rows), False
+    for row in rows:
+        if row.text is not None:
+            signed = True
+            problems += _told(verify_decision, row, trust)
+            problems += _told(verify_countersignature, row, home.server_key)
+        elif signed and row.action != "REQUEST_MORE_TESTS":
+            problems.append(f"row {row.id}: {row.action} by {row.reviewer} is not signed")
+    return problems + _told(_verify_checkpoints, home)
+
+
+def _verify_checkpoints(home: Home) -> None:
+    for checkpoint in home.checkpoints():
+        checkpoint.verify(home.server_key)
+
+
+def _told(check: Callable[..., object], *arguments: object) -> list[str]:
+    try:
+        check(*arguments)
+    except DosVotosError as error:
+        return [str(error)]
+    return []
+
+
+def _has_signed_rows(connection: Connection) -> bool:
+    t = approval_audit_log
+    return connection.execute(select(t.c.id).where(t.c.signature.is_not(None)).limit(1)).first() is not None

@@ -1,0 +1,258 @@
+"""Who may decide what: derived from the signed decisions that add and revoke people alone."""
+
+import re
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Final, Literal, NamedTuple
+
+from pydantic import ValidationError, field_validator
+from sqlalchemy import Connection, Row, select
+
+from dosvotos.contracts.records import Record
+from dosvotos.database.tables import approval_audit_log
+from dosvotos.errors import DecisionError, LineageError, NotAllowedError, SignatureError
+from dosvotos.signing.home import Home
+from dosvotos.signing.keys import PublicKey, parse_public_key
+from dosvotos.signing.sshsig import VOTE_NAMESPACE
+from dosvotos.users import same_person
+
+Role = Literal["viewer", "operator", "reviewer", "admin"]
+Mode = Literal["single-user", "team"]
+MAY: Final[dict[str, frozenset[str]]] = {
+    "APPROVE": frozenset({"reviewer"}),
+    "REJECT": frozenset({"reviewer"}),
+    "REQUEST_MORE_TESTS": frozenset({"reviewer"}),
+    "REOPEN": frozenset({"reviewer"}),
+    "HALT": frozenset({"operator", "reviewer", "admin"}),
+    "ROLLBACK": frozenset({"operator", "reviewer"}),
+    "RESUME": frozenset({"admin"}),
+    "RESTORE": frozenset({"admin"}),
+    "POLICY": frozenset({"admin"}),
+    "ADD_REVIEWER": frozenset({"admin"}),
+    "REVOKE_REVIEWER": frozenset({"admin"}),
+}
+"""Roles by action."""
+SECOND_MAY: Final = frozenset({"admin", "reviewer"})
+"""Roles whose second signature lets an admin who trained a model change people or policy."""
+OF_PEOPLE: Final = ("ADD_REVIEWER", "REVOKE_REVIEWER")
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}")
+
+
+class AddedPerson(Record):
+    """What ADD_REVIEWER decides."""
+
+    name: str
+    role: Role
+    key: str
+    """A line of OpenSSH's public key file."""
+    first: bool = False
+    """Whether this is the first person of the log; single-user mode's key then counts no more."""
+
+    @field_validator("name")
+    @classmethod
+    def _is_a_name(cls, name: str) -> str:
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"letters, digits and ._@+- expected, at most 64 of them, was {name[:80]!r}")
+        return name
+
+
+class RevokedPerson(Record):
+    """What REVOKE_REVIEWER decides."""
+
+    name: str
+
+
+class Person(NamedTuple):
+    """Somebody who may decide, or could once."""
+
+    name: str
+    role: Role
+    key: PublicKey
+    since: datetime
+    added_in: int
+    """Row of the log."""
+    until: datetime | None = None
+    revoked_in: int | None = None
+
+
+class Signatory(NamedTuple):
+    """Whoever decides, as the rows before the decision have it."""
+
+    name: str
+    role: Role | None
+    """None in single-user mode, which holds every role."""
+    key: PublicKey | None
+    """None for what needs no signature."""
+
+    @property
+    def mode(self) -> Mode:
+        """Whether people are told apart."""
+        return "single-user" if self.role is None else "team"
+
+    def require(self, action: str) -> None:
+        """Refuse an action that the role does not include; raises NotAllowedError."""
+        if self.role is not None and self.role not in MAY[action]:
+            raise NotAllowedError(
+                f"{self.name} is {self.role}; {action} is for {' or '.join(sorted(MAY[action]))}"
+            )
+
+
+@dataclass(frozen=True)
+class Trust:
+    """Whose signatures count."""
+
+    local: PublicKey | None
+    """Single-user mode's key, if it was ever used here."""
+    admin: PublicKey | None
+    """The first admin's pinned key."""
+    people: tuple[Person, ...] = ()
+    """Everybody ever added, in the order of the log."""
+
+    @property
+    def single_user(self) -> bool:
+        """Whether the log is without people."""
+        return not self.people
+
+    @property
+    def active(self) -> tuple[Person, ...]:
+        """Those who are not revoked."""
+        return tuple(person for person in self.people if person.revoked_in is None)
+
+    def before(self, row_id: int) -> "Trust":
+        """Trust as it was when a row was written."""
+        people = (person for person in self.people if person.added_in < row_id)
+        return replace(self, people=tuple(_as_of(person, row_id) for person in people))
+
+    def signatory(self, name: str, mode: str | None = None) -> Signatory:
+        """Find who decides under a name.
+
+        Parameters
+        ----------
+        name : str
+        mode : str, optional
+            As the decision's row says; by default as the log is.
+
+        Raises
+        ------
+        NotAllowedError
+            If nobody of that name may sign, or not in that mode.
+        """
+        if self.single_user:
+            if self.local is None or mode == "team":
+                raise NotAllowedError(f"{name}: the log has no people yet, and single-user mode no key here")
+            return Signatory(name, None, self.local)
+        if mode == "single-user":
+            raise NotAllowedError(f"{name}: the log has people, so single-user mode's key counts no more")
+        for person in self.active:
+            if person.name == name:
+                return Signatory(person.name, person.role, person.key)
+        revoked = any(person.name == name for person in self.people)
+        what = "was revoked" if revoked else "is nobody on this log; see 'dosvotos reviewer list'"
+        raise NotAllowedError(f"{name} {what}, so nothing was decided")
+
+    def after(self, row: Row[Any]) -> "Trust":
+        """Follow one decision about people, whose signature was verified.
+
+        Raises
+        ------
+        LineageError
+            If it cannot be followed: the key, name or pin is not as it must be.
+        """
+        try:
+            if row.action == "ADD_REVIEWER":
+                return self._adding(AddedPerson.model_validate(row.subject), row)
+            return self._revoking(RevokedPerson.model_validate(row.subject), row)
+        except (ValidationError, DecisionError) as error:
+            raise LineageError(
+                f"approval_audit_log, row {row.id}: {row.action} cannot be: {error}"
+            ) from error
+
+    def check_addition(self, added: AddedPerson) -> PublicKey:
+        """Give a new person's key.
+
+        Raises
+        ------
+        DecisionError
+            If name or key is taken, or the person is first where there are people, or not first where none.
+        """
+        key = parse_public_key(added.key)
+        if added.first != self.single_user or (added.first and added.role != "admin"):
+            raise DecisionError(
+                f"{added.name}: the first person of a log is an admin, made by 'dosvotos reviewer add "
+                f"--first', and no later one is; this log has {len(self.people)} people"
+            )
+        for person in self.people:
+            if same_person(person.name, added.name) and person.revoked_in is None:
+                raise DecisionError(
+                    f"{added.name}: is {person.role} already; revoke before role or key change"
+                )
+            if person.key == key and not same_person(person.name, added.name):
+                raise DecisionError(
+                    f"{added.name}: the key is {person.name}'s; each person signs with their own"
+                )
+        if key == self.local:
+            raise DecisionError(f"{added.name}: the key is single-user mode's; use your own")
+        return key
+
+    def check_revocation(self, name: str) -> Person:
+        """Find a person to be revoked; raises DecisionError if there is none, or no admin would be left."""
+        found = [person for person in self.active if person.name == name]
+        if not found:
+            raise DecisionError(f"{name}: nobody of this name may sign; see 'dosvotos reviewer list'")
+        admins = [person.name for person in self.active if person.role == "admin"]
+        if admins == [name]:
+            raise DecisionError(f"{name} is the last admin; add another before")
+        return found[0]
+
+    def _adding(self, added: AddedPerson, row: Row[Any]) -> "Trust":
+        key = self.check_addition(added)
+        if added.first and key != self.admin:
+            raise SignatureError("the home pins another first admin")
+        person = Person(added.name, added.role, key, row.created_at, row.id)
+        return replace(self, people=(*self.people, person))
+
+    def _revoking(self, revoked: RevokedPerson, row: Row[Any]) -> "Trust":
+        gone = self.check_revocation(revoked.name)
+        left = gone._replace(until=row.created_at, revoked_in=row.id)
+        return replace(self, people=tuple(left if person is gone else person for person in self.people))
+
+
+def has_people(connection: Connection) -> bool:
+    """Tell whether the log has people, so that single-user mode is over."""
+    t = approval_audit_log
+    added = select(t.c.id).where(t.c.action == "ADD_REVIEWER").limit(1)
+    return connection.execute(added).first() is not None
+
+
+def people_rows(connection: Connection) -> list[Row[Any]]:
+    """Read the decisions about people, oldest first."""
+    t = approval_audit_log
+    return list(connection.execute(select(t).where(t.c.action.in_(OF_PEOPLE)).order_by(t.c.id)))
+
+
+def roots_of(home: Home) -> Trust:
+    """Trust before the first row: the keys that the home pins."""
+    return Trust(home.local_key, home.admin_key) if home.exists else Trust(None, None)
+
+
+def allowed_signers(trust: Trust) -> str:
+    """Write who may sign as OpenSSH reads it, with the times their keys counted; UTC."""
+    lines = []
+    first = trust.people[0].since if trust.people else None
+    if trust.local is not None:
+        lines.append(_allowed("*", trust.local, None, first))
+    lines += [_allowed(person.name, person.key, person.since, person.until) for person in trust.people]
+    return "".join(lines)
+
+
+def _as_of(person: Person, row_id: int) -> Person:
+    if person.revoked_in is None or person.revoked_in < row_id:
+        return person
+    return person._replace(until=None, revoked_in=None)
+
+
+def _allowed(name: str, key: PublicKey, since: datetime | None, until: datetime | None) -> str:
+    options = [f'namespaces="{VOTE_NAMESPACE}"']
+    options += [f'valid-after="{since:%Y%m%d%H%M%S}Z"'] if since else []
+    options += [f'valid-before="{until:%Y%m%d%H%M%S}Z"'] if until else []
+    return f"{name} {','.join(options)} {key.line}\n"

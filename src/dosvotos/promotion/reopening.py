@@ -1,0 +1,93 @@
+"""REOPEN: the one way back for a model that a person has rejected."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from sqlalchemy import Connection, Row, select, update
+
+from dosvotos.database.registry import OPEN_STATES, change_one, get_model, get_proposal, production_model
+from dosvotos.database.tables import promotion_proposals
+from dosvotos.errors import DecisionConflictError, DecisionError, NotAllowedError
+from dosvotos.promotion.decision import extra_digest
+from dosvotos.promotion.decision_text import DecisionText
+from dosvotos.promotion.people import Signatory
+from dosvotos.promotion.transaction import ActOf, Entry, Subject
+from dosvotos.promotion.vote_rules import EarlierVote, closing_vote, earlier_votes
+from dosvotos.users import same_person
+
+
+@dataclass(frozen=True)
+class Reopen(ActOf):
+    """Open a rejected proposal for another 30 days: another reviewer's act."""
+
+    proposal_id: int
+    reviewer: str
+    reason: str
+    action: Literal["REOPEN"] = "REOPEN"
+
+    def instrument_in(self, connection: Connection) -> str:
+        """The proposal's."""
+        return str(get_proposal(connection, self.proposal_id).instrument)
+
+    @property
+    def request(self) -> dict[str, Any]:
+        """What was asked for."""
+        return {"proposal": self.proposal_id}
+
+    def check(self, connection: Connection, who: Signatory, now: datetime) -> None:
+        """Refuse what nobody rejected, what the same person rejected, and what a newer one replaced."""
+        proposal = get_proposal(connection, self.proposal_id)
+        closing = self._closing(connection, proposal)
+        if same_person(closing.reviewer, who.name) and who.role is not None:
+            raise NotAllowedError(f"{who.name} rejected this model; another reviewer has to reopen it")
+        p = promotion_proposals
+        same = (p.c.experiment_name == proposal.experiment_name) & (p.c.instrument == proposal.instrument)
+        other = (p.c.id != proposal.id) & ((p.c.id > proposal.id) | p.c.status.in_(OPEN_STATES))
+        newer = connection.execute(select(p.c.id).where(same, other).order_by(p.c.id.desc())).scalar()
+        if newer is not None:
+            raise DecisionConflictError(
+                f"proposal {proposal.id}: proposal {newer} of its experiment is newer or open; reopen that"
+            )
+
+    def subject(self, connection: Connection) -> Subject:
+        """Say which rejection is taken back, and in single-user mode that it is by the same person."""
+        proposal = get_proposal(connection, self.proposal_id)
+        closing, model = self._closing(connection, proposal), get_model(connection, proposal.model_id)
+        own = same_person(closing.reviewer, self.reviewer)
+        return Subject(
+            proposal=proposal.id,
+            dossier=proposal.dossier_hash,
+            model=model.manifest_hash,
+            extra=extra_digest(connection, proposal.id),
+            other={"rejected_in": closing.id, "self_reopened": own},
+        )
+
+    def carry_out(
+        self, connection: Connection, who: Signatory, text: DecisionText | None, epoch: int, now: datetime
+    ) -> Entry:
+        """Let the proposal wait for its vote again."""
+        p, proposal = promotion_proposals, get_proposal(connection, self.proposal_id)
+        values = {
+            "status": "PENDING_APPROVAL", "reviewer": None, "reviewer_notes": None, "approved_at": None,
+            "reopened_at": now,
+        }  # fmt: skip
+        change_one(connection, update(p).where(p.c.id == proposal.id).values(values))
+        production = production_model(connection, proposal.instrument)
+        return Entry(
+            epoch,
+            model_id=proposal.model_id,
+            proposal_id=proposal.id,
+            previous_production_model=production.model_id if production else None,
+            new_stage=get_model(connection, proposal.model_id).stage,
+        )
+
+    def _closing(self, connection: Connection, proposal: Row[Any]) -> EarlierVote:
+        model = get_model(connection, proposal.model_id)
+        votes = earlier_votes(connection, model.manifest_hash, model.model_hash, proposal.instrument)
+        closing = closing_vote(votes)
+        if closing is None or proposal.status != "REJECTED":
+            raise DecisionError(
+                f"proposal {proposal.id}: is {proposal.status} and nobody's REJECT keeps its model closed"
+            )
+        return closing

@@ -1,0 +1,150 @@
+"""Whether a row of the log is what somebody signed who could sign it then."""
+
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row
+
+from dosvotos.database.tables import HOUSE
+from dosvotos.errors import DosVotosError, LineageError, SignatureError
+from dosvotos.hashing import digest_bytes, digest_json
+from dosvotos.promotion.decision_text import DecisionText, parse_text
+from dosvotos.promotion.people import OF_PEOPLE, SECOND_MAY, Signatory, Trust, people_rows, roots_of
+from dosvotos.signing.home import Home
+from dosvotos.signing.keys import PublicKey
+from dosvotos.signing.sshsig import LOG_NAMESPACE, VOTE_NAMESPACE, verify_signature
+
+SIGNATURE_COUNTS_FOR: Final = timedelta(minutes=10)
+CLOCKS_DIFFER_BY: Final = timedelta(seconds=60)
+"""How far a signer's clock may be ahead."""
+RAISE_THE_HOUSE: Final = (*OF_PEOPLE, "POLICY", "RESTORE")
+"""Decisions that raise the house's epoch."""
+
+
+def read_trust(connection: Connection, home: Home) -> Trust:
+    """Derive whose signatures count from the home's pins and the signed decisions about people.
+
+    Raises
+    ------
+    LineageError
+        Naming the row that is not what was signed by somebody who could.
+    """
+    trust = roots_of(home)
+    for row in people_rows(connection):
+        verify_decision(row, trust)
+        trust = trust.after(row)
+    return trust
+
+
+def verify_decision(row: Row[Any], trust: Trust) -> DecisionText:
+    """Read a row's text, signed by somebody who could sign it when it was written.
+
+    Parameters
+    ----------
+    row : row of approval_audit_log
+        With a text.
+    trust : Trust
+        As of the row; later people are left out.
+
+    Raises
+    ------
+    LineageError
+        Naming the row and what is wrong with it.
+    """
+    trust = trust.before(row.id)
+    try:
+        text = parse_text(row.text)
+        _compare(row, text)
+        who = first_signatory(row, trust) if _is_first(row) else trust.signatory(text.reviewer, row.mode)
+        who.require(row.action)
+        _check_key(verify_vote_signature(row.signature, text), who)
+        if row.second_signature is not None:
+            second = trust.signatory(row.second_reviewer, row.mode)
+            check_second(second, who)
+            _check_key(verify_vote_signature(row.second_signature, text), second)
+    except DosVotosError as error:
+        raise LineageError(
+            f"approval_audit_log, row {row.id}: {row.action} by {row.reviewer} is not covered by a valid "
+            f"signature: {error}"
+        ) from error
+    return text
+
+
+def verify_vote_signature(signature: str, text: DecisionText) -> PublicKey:
+    """Return the key that signed a decision's text; raises SignatureError."""
+    return verify_signature(signature, text.to_bytes(), VOTE_NAMESPACE)
+
+
+def verify_countersignature(row: Row[Any], server: PublicKey) -> None:
+    """Refuse a row that the server has not countersigned; raises LineageError."""
+    try:
+        if verify_signature(row.countersignature or "", row.text.encode(), LOG_NAMESPACE) != server:
+            raise SignatureError("made by another key than the server's")
+    except SignatureError as error:
+        raise LineageError(f"approval_audit_log, row {row.id}: countersignature: {error}") from error
+
+
+def first_signatory(row: Row[Any], trust: Trust) -> Signatory:
+    """Who signs the first person's ADD_REVIEWER: single-user mode's key, or on an empty log that person."""
+    if row.mode == "single-user":
+        return trust.signatory(row.reviewer, row.mode)
+    if trust.admin is None or trust.local is not None or not trust.single_user:
+        raise SignatureError("the first person signs for themselves on an empty log only")
+    return Signatory(row.reviewer, "admin", trust.admin)
+
+
+def check_second(second: Signatory, first: Signatory) -> None:
+    """Refuse a second signature of the first one's signer, or of a role that cannot give one."""
+    if second.name == first.name or second.key == first.key:
+        raise SignatureError(
+            f"second signature: {second.name} has signed already; another person's is needed"
+        )
+    if second.role is not None and second.role not in SECOND_MAY:
+        raise SignatureError(f"second signature: {second.name} is {second.role}; {_roles()} is needed")
+
+
+def unsigned(rows: Iterable[Row[Any]]) -> list[int]:
+    """List the rows that change something and carry no signature: they are of before signatures."""
+    return [row.id for row in rows if row.text is None and row.action != "REQUEST_MORE_TESTS"]
+
+
+def _is_first(row: Row[Any]) -> bool:
+    subject = row.subject if isinstance(row.subject, dict) else {}
+    return row.action == "ADD_REVIEWER" and subject.get("first") is True
+
+
+def _roles() -> str:
+    return " or ".join(sorted(SECOND_MAY))
+
+
+def _check_key(key: PublicKey, who: Signatory) -> None:
+    if key != who.key:
+        raise SignatureError(f"signed by {key.fingerprint}, which is not the key of {who.name}")
+
+
+def _compare(row: Row[Any], text: DecisionText) -> None:
+    """Compare a row's columns with its text."""
+    raised = (row.new_stage == "production" and text.stage == "production") or row.action in RAISE_THE_HOUSE
+    expected = {
+        "text_hash": text.digest,
+        "action": text.action,
+        "instrument": None if text.instrument == HOUSE else text.instrument,
+        "reviewer": text.reviewer,
+        "epoch": text.epoch + raised,
+    }
+    if text.action in ("APPROVE", "REJECT", "REOPEN"):
+        expected["proposal_id"] = text.proposal
+    for name, value in expected.items():
+        if (found := getattr(row, name)) != value:
+            raise SignatureError(f"{name} is {found}, the signed text says {value}")
+    digests = {
+        "reason": digest_bytes((row.notes or "").encode()),
+        "subject": None if row.subject is None else digest_json(row.subject),
+        "lapses": None if row.lapses is None else digest_json(row.lapses),
+    }
+    for name, digest in digests.items():
+        if (signed := getattr(text, name)) != digest:
+            raise SignatureError(f"{name} hashes to {digest}, the signed text says {signed}")
+    if not -CLOCKS_DIFFER_BY <= row.created_at - text.at <= SIGNATURE_COUNTS_FOR:
+        raise SignatureError(f"signed at {text.at}, decided at {row.created_at}: more than ten minutes apart")

@@ -1,0 +1,66 @@
+"""Tripwires: when an approval lapses, stated in what is signed and bounded by the house's policy."""
+
+from functools import cache
+from importlib.metadata import PackageNotFoundError, requires, version
+from typing import Annotated, Final
+
+from packaging.requirements import Requirement
+from pydantic import Field
+
+from dosvotos.contracts.records import Record
+from dosvotos.errors import DecisionError
+from dosvotos.hashing import digest_json
+from dosvotos.promotion.gate_policy import TripwireBounds
+
+PACKAGE: Final = "dosvotos"
+
+
+class Lapses(Record):
+    """What ends an approval, whatever its model does."""
+
+    max_drawdown: Annotated[float, Field(gt=0, le=1)]
+    """From the live account's peak since approval, a positive fraction."""
+    max_age_days: Annotated[int, Field(gt=0)]
+    contract: str
+    """The contract's config_hash: another one is another model."""
+    library_lock: str
+    """Of the libraries' versions under which it was approved; see `library_lock`."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the canonical JSON, as the decision's text states it."""
+        return digest_json(self.model_dump())
+
+
+class StatedTripwires(Record):
+    """The tripwires a reviewer states; what is left out is the policy's bound."""
+
+    max_drawdown: Annotated[float, Field(gt=0, le=1)] | None = None
+    max_age_days: Annotated[int, Field(gt=0)] | None = None
+
+    def within(self, bounds: TripwireBounds, contract: str) -> Lapses:
+        """Complete them for a contract.
+
+        Raises
+        ------
+        DecisionError
+            If one is looser than the policy's bound.
+        """
+        values = {}
+        for name, bound in bounds.model_dump().items():
+            stated = getattr(self, name)
+            if stated is not None and stated > bound:
+                raise DecisionError(f"lapses.{name}: at most {bound} by the house's policy, was {stated}")
+            values[name] = bound if stated is None else stated
+        return Lapses(**values, contract=contract, library_lock=library_lock())
+
+
+@cache
+def library_lock() -> str:
+    """Hash the versions of every library Dos Votos needs to run; another version is another lock."""
+    try:
+        needed = [Requirement(line) for line in requires(PACKAGE) or ()]
+    except PackageNotFoundError as error:
+        raise DecisionError(f"{PACKAGE}: is not installed, so its libraries are not known") from error
+    names = sorted({one.name.lower() for one in needed if one.marker is None})
+    return digest_json({name: version(name) for name in names})

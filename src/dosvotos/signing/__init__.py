@@ -1,0 +1,1 @@
+"""Keys, signatures as ``ssh-keygen -Y`` makes them, and the home in which trust stands."""

@@ -1,0 +1,293 @@
+"""The home: where trust stands, outside database and project, one folder a ledger."""
+
+import json
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from filelock import FileLock
+
+from dosvotos.errors import FileError, HomeError, SignatureError
+from dosvotos.files import read_regular_file
+from dosvotos.project import find_root
+from dosvotos.signing.checkpoint import FOOTER_LINE, STATES, Checkpoint, parse_note, split_notes
+from dosvotos.signing.keys import PublicKey, parse_public_key
+from dosvotos.signing.signers import KeySigner, load_signer, new_signer
+
+HOME_VARIABLE: Final = "DOSVOTOS_HOME"
+ADMIN, LOCAL, SERVER = "admin.pub", "local_key", "server_key"
+CHECKPOINTS, ALLOWED = "checkpoints", "allowed_signers"
+FILES: Final = (ADMIN, LOCAL, f"{LOCAL}.pub", SERVER, f"{SERVER}.pub", CHECKPOINTS, ALLOWED)
+_MAX_BYTES: Final = 1 << 30
+_TAIL: Final = 16 * 1024
+"""Bytes that hold the last checkpoint: one of an Ed25519 key has 600 and some more a head row."""
+_OTHERS: Final = 0o077
+
+
+@dataclass(frozen=True)
+class Home:
+    """The folder of one ledger: pinned keys, the server's key, checkpoints, allowed_signers."""
+
+    folder: Path
+
+    @property
+    def exists(self) -> bool:
+        """Whether a first signed decision has made it."""
+        return (self.folder / SERVER).is_file()
+
+    def make(self) -> None:
+        """Make the folder and the server's key, unless they are there.
+
+        Raises
+        ------
+        HomeError
+            If it cannot be made, lies in the project, or is open to others.
+        """
+        root = find_root()
+        if root is not None and self.folder.resolve().is_relative_to(root.resolve()):
+            raise HomeError(
+                f"{self.folder}: lies in the project {root}; trust must stand outside it, set {HOME_VARIABLE}"
+            )
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.check_access()
+            with self.locked():
+                if not self.exists:
+                    self._write_key(SERVER, new_signer())
+        except OSError as error:
+            raise HomeError(
+                f"{self.folder}: cannot be made: {error.strerror}; see {HOME_VARIABLE}"
+            ) from error
+
+    def require(self) -> None:
+        """Refuse to go on without the home of a log that has signed rows.
+
+        Raises
+        ------
+        HomeError
+            If it is missing or open to others.
+        """
+        if not self.exists:
+            raise HomeError(
+                f"{self.folder}: the log has signed decisions, but the home that says whose keys count is "
+                f"missing here; set {HOME_VARIABLE}, or bring it from where they were made with 'dosvotos "
+                "home export' and 'dosvotos home import'. It is never made again"
+            )
+        self.check_access()
+
+    def check_access(self) -> None:
+        """Refuse a home that others could read or write."""
+        found = self.folder.stat()
+        if stat.S_IMODE(found.st_mode) & _OTHERS or found.st_uid != os.geteuid():
+            raise HomeError(
+                f"{self.folder}: must be its owner's alone (mode 700), is {stat.S_IMODE(found.st_mode):o} of "
+                f"user {found.st_uid}; chmod 700 it"
+            )
+
+    def server(self) -> KeySigner:
+        """The server's key, which signs checkpoints and is nobody's for votes."""
+        return load_signer(self._read(SERVER), str(self.folder / SERVER))
+
+    @property
+    def server_key(self) -> PublicKey:
+        """The public half of the server's key."""
+        return self._public(f"{SERVER}.pub")
+
+    def make_local(self) -> KeySigner:
+        """The key of single-user mode, made on first use."""
+        with self.locked():
+            if not (self.folder / LOCAL).is_file():
+                if (self.folder / f"{LOCAL}.pub").is_file():
+                    raise HomeError(f"{self.folder / LOCAL}: is missing; single-user mode's key was revoked")
+                self._write_key(LOCAL, new_signer())
+        return load_signer(self._read(LOCAL), str(self.folder / LOCAL))
+
+    @property
+    def local_key(self) -> PublicKey | None:
+        """The public half of single-user mode's key, if it ever was used."""
+        return self._public(f"{LOCAL}.pub") if (self.folder / f"{LOCAL}.pub").is_file() else None
+
+    def drop_local(self) -> None:
+        """Remove single-user mode's private key, which people have taken the place of."""
+        (self.folder / LOCAL).unlink(missing_ok=True)
+
+    @property
+    def admin_key(self) -> PublicKey | None:
+        """The first admin's pinned key, if there is one."""
+        return self._public(ADMIN) if (self.folder / ADMIN).is_file() else None
+
+    def pin_admin(self, key: PublicKey, name: str) -> None:
+        """Pin the first admin's key."""
+        self._write(ADMIN, f"{key.line} {name}\n".encode())
+
+    def write_allowed_signers(self, content: str) -> None:
+        """Write who may sign, as ``ssh-keygen -Y verify -f`` reads it."""
+        if not (self.folder / ALLOWED).is_file() or self._read(ALLOWED).decode() != content:
+            self._write(ALLOWED, content.encode())
+
+    def last_checkpoint(self) -> Checkpoint | None:
+        """The newest whole checkpoint, with the server's signature verified.
+
+        Raises
+        ------
+        HomeError
+            If it is none of the server's.
+        """
+        file = self.folder / CHECKPOINTS
+        if not file.is_file():
+            return None
+        with file.open("rb") as opened:
+            opened.seek(max(0, file.stat().st_size - _TAIL))
+            notes, _ = split_notes(opened.read().decode("utf-8", "replace"))
+        if not notes:
+            return None
+        try:
+            found = parse_note(notes[-1])
+            found.verify(self.server_key)
+        except SignatureError as error:
+            raise HomeError(f"{file}: {error}; it was altered") from error
+        return found
+
+    def checkpoints(self) -> list[Checkpoint]:
+        """All checkpoints, oldest first, their signatures not verified."""
+        if not (self.folder / CHECKPOINTS).is_file():
+            return []
+        content = self._read(CHECKPOINTS).decode("utf-8", "replace")
+        notes, torn = split_notes(content)
+        if "".join(notes) + torn != content:
+            raise HomeError(f"{self.folder / CHECKPOINTS}: begins with something else; it was altered")
+        try:
+            return [parse_note(note) for note in notes]
+        except SignatureError as error:
+            raise HomeError(f"{self.folder / CHECKPOINTS}: {error}; it was altered") from error
+
+    def checkpointed_rows(self) -> list[tuple[str, int, str | None]]:
+        """Ledger, number of rows and last hash of every checkpoint, oldest first, read in one pass."""
+        if not (self.folder / CHECKPOINTS).is_file():
+            return []
+        found = STATES.findall(self._read(CHECKPOINTS).decode("utf-8", "replace"))
+        return [(origin, int(rows), None if head == "none" else head) for origin, rows, head in found]
+
+    def append_checkpoint(self, checkpoint: Checkpoint) -> None:
+        """Append a checkpoint for good; what a killed writer has left of one is cut off first.
+
+        The caller holds the lock.
+        """
+        file = self.folder / CHECKPOINTS
+        size = _whole_bytes(self._read(CHECKPOINTS)) if file.is_file() else 0
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "wb") as opened:
+            opened.truncate(size)
+            opened.seek(size)
+            opened.write(checkpoint.note.encode())
+            opened.flush()
+            os.fsync(opened.fileno())
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the home against other processes that write it."""
+        with FileLock(self.folder / ".lock", timeout=30):
+            yield
+
+    def export(self) -> bytes:
+        """All files as one document; it holds the server's private key."""
+        self.require()
+        files = {name: self._read(name).decode() for name in FILES if (self.folder / name).is_file()}
+        return json.dumps(
+            {"dosvotos home": 1, "genesis": self.folder.name, "files": files}, indent=1
+        ).encode()
+
+    def _public(self, name: str) -> PublicKey:
+        try:
+            return parse_public_key(self._read(name).decode())
+        except SignatureError as error:
+            raise HomeError(f"{self.folder / name}: {error}; it was altered") from error
+
+    def _write_key(self, name: str, signer: KeySigner) -> None:
+        self._write(f"{name}.pub", f"{signer.public_key.line} {name}@{self.folder.name}\n".encode())
+        self._write(name, signer.private_bytes)
+
+    def _read(self, name: str) -> bytes:
+        try:
+            return read_regular_file(self.folder / name, _MAX_BYTES)
+        except FileError as error:
+            raise HomeError(f"home: {error}; it was altered") from error
+
+    def _write(self, name: str, content: bytes) -> None:
+        """Put a file in place in one step, its owner's alone."""
+        draft = self.folder / f".{name}.draft"
+        draft.unlink(missing_ok=True)
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "wb") as opened:
+            opened.write(content)
+            opened.flush()
+            os.fsync(opened.fileno())
+        draft.replace(self.folder / name)
+        _flush(self.folder)
+
+
+def homes_folder() -> Path:
+    """The folder of all homes: DOSVOTOS_HOME, by default ``~/.config/dosvotos``."""
+    if named := os.environ.get(HOME_VARIABLE, "").strip():
+        return Path(named).expanduser().absolute()
+    try:
+        return Path.home() / ".config/dosvotos"
+    except RuntimeError as error:
+        raise HomeError(f"this user has no home folder; set {HOME_VARIABLE}") from error
+
+
+def home_of(genesis_id: str) -> Home:
+    """The home of a ledger, made or not."""
+    if Path(genesis_id).name != genesis_id or genesis_id.startswith("."):
+        raise HomeError(f"ledger_genesis: {genesis_id!r} is no id; the row was altered")
+    return Home(homes_folder() / genesis_id)
+
+
+def import_home(content: bytes) -> Home:
+    """Put an exported home in place.
+
+    Raises
+    ------
+    HomeError
+        If it is no exported home, or one stands there already.
+    """
+    try:
+        found = json.loads(content)
+        genesis, files = str(found["genesis"]), found["files"]
+        known = found["dosvotos home"] == 1 and isinstance(files, dict) and {*files} <= {*FILES}
+    except (ValueError, KeyError, TypeError) as error:
+        raise HomeError("home: a file that 'dosvotos home export' wrote expected") from error
+    if not known or SERVER not in files or not all(isinstance(text, str) for text in files.values()):
+        raise HomeError("home: a file that 'dosvotos home export' wrote expected")
+    home = home_of(genesis)
+    if home.folder.exists():
+        raise HomeError(f"{home.folder}: stands already; it is not overwritten. Move it away first")
+    _place(home, files)
+    return home
+
+
+def _place(home: Home, files: Mapping[str, str]) -> None:
+    try:
+        home.folder.mkdir(mode=0o700, parents=True)
+        for name in sorted(files, key=lambda one: one == SERVER):  # with the server's key it is complete
+            home._write(name, files[name].encode())
+    except OSError as error:
+        raise HomeError(f"{home.folder}: cannot be made: {error.strerror}") from error
+
+
+def _whole_bytes(content: bytes) -> int:
+    """Count the bytes of the whole checkpoints."""
+    end = FOOTER_LINE.encode()
+    return content.rfind(end) + len(end) if end in content else 0
+
+
+def _flush(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

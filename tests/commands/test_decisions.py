@@ -1,0 +1,88 @@
+"""The commands that decide, as people type them: keys in files, names in DOSVOTOS_USER."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from dosvotos.commands.main import cli
+from dosvotos.database.connection import open_database
+from dosvotos.promotion.live_acts import HALT_FILE
+from dosvotos.signing.signers import new_signer
+from tests.proposal_fixtures import Desk
+from tests.team import WHY
+
+
+@pytest.fixture
+def desk(tmp_path, monkeypatch) -> Desk:
+    (tmp_path / "pyproject.toml").write_text("[tool.kedro]\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DOSVOTOS_DATABASE_URL", raising=False)
+    return Desk(open_database("sqlite:///data/dosvotos.db"), tmp_path)
+
+
+@pytest.fixture
+def keys(tmp_path_factory) -> Path:
+    """Private and public key files of ada and ana."""
+    folder = tmp_path_factory.mktemp("keys")
+    for name in ("ada", "ana"):
+        signer = new_signer()
+        (folder / name).write_bytes(signer.private_bytes)
+        (folder / f"{name}.pub").write_text(f"{signer.public_key.line} {name}\n")
+    return folder
+
+
+def run(*words: object, user: str = "ada") -> Result:
+    return CliRunner().invoke(cli, [str(word) for word in words], env={"DOSVOTOS_USER": user})
+
+
+def test_a_desk_begins_and_votes_on_the_terminal(desk, keys):
+    add = ("reviewer", "add")
+    first = run(*add, "ada", "--first", "--key", keys / "ada.pub", "--role", "admin")
+    assert first.exit_code == 0 and "ada is admin" in first.output, first.output
+    second = run(*add, "ana", "--key", keys / "ana.pub", "--role", "reviewer", "--sign-key", keys / "ada")
+    assert second.exit_code == 0, second.exception
+    listed = run("reviewer", "list").output
+    assert "ana" in listed and "reviewer" in listed
+    proposal_id = desk.propose("one", 1)
+    refused = run("vote", proposal_id, "reject", "--reason", WHY, "--sign-key", keys / "ada")
+    assert "ada is admin; REJECT is for reviewer" in str(refused.exception)
+    wrong = run("vote", proposal_id, "reject", "--reason", WHY, "--sign-key", keys / "ada", user="ana")
+    assert "which is not the key of ana" in str(wrong.exception)
+    done = run("vote", proposal_id, "reject", "--reason", WHY, "--sign-key", keys / "ana", user="ana")
+    assert f"proposal {proposal_id}: REJECTED" in done.output
+    assert "own key" in run("audit", "list").output
+    assert run("audit", "list", "--csv").output.count("BEGIN SSH SIGNATURE") >= 6
+    assert run("audit", "verify", "--full").exit_code == 0
+
+
+def test_policy_set_takes_the_file_that_show_wrote(desk, keys, tmp_path):
+    file = tmp_path / "policy.yml"
+    file.write_text(run("policy", "show", "--yaml").output.replace("min_trades: 50", "min_trades: 80"))
+    done = run("policy", "set", file, "--reason", WHY)
+    assert "policy version 2 counts from now on" in done.output, done.exception
+    assert "min_trades: 80" in run("policy", "show", "--yaml").output
+    file.write_text("quorum: 9\n")
+    assert "policy.yml: " in str(run("policy", "set", file, "--reason", WHY).exception)
+
+
+def test_halt_leaves_a_file_where_the_database_is_down(desk, tmp_path, monkeypatch):
+    monkeypatch.setenv("DOSVOTOS_DATABASE_URL", "sqlite:///data/gone.db")
+    said = run("halt", "it lost three days in a row")
+    assert said.exit_code == 0 and "it is in no log" in said.output
+    assert "it lost three days in a row" in HALT_FILE.read_text()
+
+
+def test_the_home_moves_by_a_file(desk, tmp_path, monkeypatch):
+    run("policy", "set", changed_policy(tmp_path), "--reason", WHY)
+    file = tmp_path / "home.json"
+    assert run("home", "export", file).exit_code == 0 and file.stat().st_mode & 0o777 == 0o600
+    monkeypatch.setenv("DOSVOTOS_HOME", str(tmp_path.parent / f"{tmp_path.name}-elsewhere"))
+    assert run("audit", "verify").exit_code == 1
+    assert run("home", "import", file).exit_code == 0 and run("audit", "verify", "--full").exit_code == 0
+
+
+def changed_policy(folder: Path) -> Path:
+    file = folder / "policy.yml"
+    file.write_text(run("policy", "show", "--yaml").output.replace("min_trades: 50", "min_trades: 60"))
+    return file
