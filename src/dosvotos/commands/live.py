@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 from sqlalchemy import Engine
 
 from dosvotos.config_loader import load_parameters
-from dosvotos.contracts.parameters import CalendarParams, Parameters
+from dosvotos.contracts.parameters import CalendarParams, InferenceParams, Parameters
 from dosvotos.database.connection import database_url, open_database, reading
 from dosvotos.database.contracts import ContractRegistry
 from dosvotos.database.history import stored_history
@@ -98,6 +98,8 @@ def assemble(parameters: Parameters, engine: Engine, name: str, speed: float, st
     DosVotosError
         If there is no production model, or it is not what was voted on.
     """
+    if parameters.data_acquisition.source != "sample":  # real values count from when they were fetched
+        parameters = parameters.model_copy(update={"inference": InferenceParams(clock="wall")})
     instrument, alerts = parameters.experiment.instrument, LoggedAlerts()
     stored, schedule = StoredMarket(engine, instrument, parameters.feed), BarSchedule(parameters.calendar)
     clock = _clock(parameters, stored, schedule, speed, stop)
@@ -147,6 +149,7 @@ def replay_history(env: str, first: date, last: date, out: Path | None) -> str:
     DosVotosError
         If there is no production model, or no session between the dates.
     """
+    logging.captureWarnings(True)
     parameters = load_parameters(env)
     engine, instrument = open_database(database_url()), parameters.experiment.instrument
     production = open_production(engine, instrument)
@@ -199,7 +202,8 @@ class CalendarFiles:
 
 
 def configure_logging() -> None:
-    """Log as ``kedro run`` does, but for Kedro's own handlers."""
+    """Log as ``kedro run`` does; warnings of libraries at their own level."""
+    logging.captureWarnings(True)
     file = Path("conf/logging.yml")
     if file.is_file():
         logging.config.dictConfig(yaml.safe_load(file.read_text(encoding="utf-8")))

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Final, NamedTuple, Protocol
 
 import pandas as pd
@@ -30,7 +30,7 @@ LATE_BAR: Final = "late_bar"
 _ASKED_AGAIN: Final = timedelta(hours=1)
 """How far back a vendor is asked at each bar, to see revisions."""
 _FAILURES: Final = 3
-"""After so many failed sessions' polls in a row the next session begins with the next source."""
+"""After so many failed polls in a row the next session begins with the next source."""
 _VALUES: Final = ["open", "high", "low", "close", "volume"]
 _NO_BARS: Final = pd.DataFrame(columns=[*BAR_COLUMNS, "source"])
 _NO_MACRO: Final = pd.DataFrame(columns=[*MACRO_COLUMNS, "vintage", "source"])
@@ -108,6 +108,9 @@ class VendorFeed:
         self._session: _Session | None = None
         self._failures: dict[str, int] = {}
         self._known = pd.DataFrame()
+        """Daily USD/COP, by which levels are judged."""
+        self._answered_to = datetime.max.replace(tzinfo=UTC)
+        """The last bar that was asked for with an answer; before the first, the last one stored."""
         self._skew: timedelta | None = None
 
     def poll(self, bar: ScheduledBar, now: Callable[[], datetime]) -> None:
@@ -119,15 +122,14 @@ class VendorFeed:
             If it does not answer, or not with this pair's bars.
         """
         session = self._begin(bar, now())
-        state = self._bars.state(now())
-        last = bar.opened if state is None else state.last.to_pydatetime()
-        since = min(last, bar.opened - _ASKED_AGAIN)
+        since = min(self._answered_to, bar.opened) - _ASKED_AGAIN
         try:
             answer = session.source.bars(since, now())
         except SourceError:
             self._failures[session.source.name] = self._failures.get(session.source.name, 0) + 1
             raise
         self._failures[session.source.name] = 0
+        self._answered_to = bar.opened
         self._skew = None if answer.server_time is None else answer.server_time.least_skew()
         self._take(answer.bars, session, since, now())
 
@@ -151,8 +153,9 @@ class VendorFeed:
             delivery = Delivery("live", source.name, now, digest_json(content))
             delivery_id = self._bars.open_delivery(delivery)
             self._session = _Session(bar.opened.date(), source, delivery_id)
-            rows = prefer_dated(self._macro.rows(now, (SPOT,)))
-            self._known = rows
+            self._known = prefer_dated(self._macro.rows(now, (SPOT,)))
+            if (state := self._bars.state(now)) is not None:
+                self._answered_to = min(self._answered_to, state.last.to_pydatetime())
         return self._session
 
     def _choose(self) -> BarSource:
