@@ -175,8 +175,10 @@ def test_a_trigger_taken_away_or_weakened_is_missed(engine):
 def test_an_older_database_gets_the_triggers_and_keeps_its_ledger_s_birth(empty_database, born):
     upgrade(empty_database, "0006")
     table, older = metadata.tables["ledger_genesis"], metadata.tables["approval_audit_log"]
+    known = {column["name"] for column in sa.inspect(empty_database).get_columns(older.name)}
+    row = {name: value for name, value in row_of(older).items() if name in known}
     with writing(empty_database) as connection:
-        connection.execute(insert(older).values(row_of(older)))
+        connection.execute(sa.table(older.name, *map(sa.column, row)).insert().values(row))
         if born:
             connection.execute(insert(table).values(id="older", created_at=born))
     upgrade(empty_database)

@@ -1,11 +1,12 @@
 """A model in production as a vote leaves it: bundle, registry, head row, proposal and audit row."""
 
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import yaml
-from sqlalchemy import Engine, update
+from sqlalchemy import Connection, Engine, update
 
 from dosvotos.contracts.experiment import make_contract
 from dosvotos.contracts.features import FEATURE_ORDER_HASH
@@ -16,6 +17,9 @@ from dosvotos.hashing import digest_json, short
 from dosvotos.policy.bundle import Bundle, write_bundle
 from dosvotos.policy.forward import ServedPolicy
 from dosvotos.promotion.audit import append_audit_row
+from dosvotos.promotion.decision_text import DecisionText
+from dosvotos.promotion.people import Signatory
+from dosvotos.promotion.transaction import ActOf, Entry, Subject, carry_out
 from tests.conftest import parameters_of
 from tests.proposal_fixtures import tiny_policy
 
@@ -31,9 +35,13 @@ class Approved(NamedTuple):
 
 
 def approve(
-    engine: Engine, folder: Path, policy: ServedPolicy | None = None, version: str = "1.0.0"
+    engine: Engine,
+    folder: Path,
+    policy: ServedPolicy | None = None,
+    version: str = "1.0.0",
+    signed: bool = True,
 ) -> Approved:
-    """Put a model into production by rows as a vote before dossiers wrote them."""
+    """Put a model into production by a vote of single-user mode, or by the rows of one before signatures."""
     contract = make_contract(parameters_of(experiment={"version": version}), date(2026, 7, 31), "alice")
     config = {"config.yaml": yaml.safe_dump(contract.frozen_config).encode()}
     bundle = write_bundle(folder, policy or tiny_policy(1), config)
@@ -59,22 +67,55 @@ def approve(
     }  # fmt: skip
     with writing(engine) as connection:
         add_model(connection, model)
-        proposal_id, epoch = (
-            add_proposal(connection, proposal),
-            lock_instrument(connection, INSTRUMENT).epoch + 1,
-        )
+        proposal_id = add_proposal(connection, proposal)
+    act = InstalledModel(proposal_id, model_id, bundle.manifest_hash)
+    if signed:
+        return Approved(model_id, bundle, carry_out(engine, act, "bob", NOW).row.epoch)
+    with writing(engine) as connection:
+        epoch = lock_instrument(connection, INSTRUMENT).epoch
+        entry = act.carry_out(connection, Signatory("bob", None, None), None, epoch, NOW)
+        head = update(instruments).where(instruments.c.instrument == INSTRUMENT)
+        change_one(connection, head.values(epoch=entry.epoch))
+        voted = {"action": "APPROVE", "reviewer": "bob", "notes": NOTES}
+        append_audit_row(connection, entry._asdict() | voted, NOW)
+    return Approved(model_id, bundle, entry.epoch)
+
+
+@dataclass(frozen=True)
+class InstalledModel(ActOf):
+    """An approval whose proposal has no dossier: what L5 needs of one, signed or not."""
+
+    proposal_id: int
+    model_id: str
+    manifest_hash: str
+    action: str = "APPROVE"
+    reason: str = NOTES
+
+    def instrument_in(self, connection: Connection) -> str:
+        return INSTRUMENT
+
+    @property
+    def request(self) -> dict[str, Any]:
+        return {"proposal": self.proposal_id}
+
+    def check(self, connection: Connection, who: Signatory, now: datetime) -> None:
+        """Nothing of it is judged."""
+
+    def subject(self, connection: Connection) -> Subject:
+        return Subject(proposal=self.proposal_id, model=self.manifest_hash, stage="production")
+
+    def carry_out(
+        self, connection: Connection, who: Signatory, text: DecisionText | None, epoch: int, now: datetime
+    ) -> Entry:
         m, p = model_registry, promotion_proposals
         connection.execute(update(m).where(m.c.stage == "production").values(stage="archived"))
-        promoted = {"stage": "production", "promoted_at": NOW}
-        change_one(connection, update(m).where(m.c.model_id == model_id).values(promoted))
-        head = {"epoch": epoch, "production_model_id": model_id}
-        change_one(connection, update(instruments).where(instruments.c.instrument == INSTRUMENT).values(head))
-        voted = {"status": "APPROVED", "reviewer": "bob", "reviewer_notes": NOTES, "approved_at": NOW}
-        change_one(connection, update(p).where(p.c.id == proposal_id).values(voted))
-        entry = {
-            "action": "APPROVE", "model_id": model_id, "proposal_id": proposal_id, "reviewer": "bob",
-            "notes": NOTES, "previous_production_model": None, "new_stage": "production",
-            "self_approved": False, "epoch": epoch,
-        }  # fmt: skip
-        append_audit_row(connection, entry, NOW)
-    return Approved(model_id, bundle, epoch)
+        promoted = {"stage": "production", "promoted_at": now}
+        change_one(connection, update(m).where(m.c.model_id == self.model_id).values(promoted))
+        head = update(instruments).where(instruments.c.instrument == INSTRUMENT)
+        change_one(connection, head.values(production_model_id=self.model_id))
+        voted = {"status": "APPROVED", "reviewer": "bob", "reviewer_notes": NOTES, "approved_at": now}
+        change_one(connection, update(p).where(p.c.id == self.proposal_id).values(voted))
+        return Entry(
+            epoch + 1, model_id=self.model_id, proposal_id=self.proposal_id, new_stage="production",
+            trained_by="alice", agreement=digest_json(self.model_id), approvals=1, quorum=1,
+        )  # fmt: skip

@@ -40,7 +40,7 @@ ALLOWED = {
 
 @pytest.fixture
 def approved(engine, tmp_path) -> Approved:
-    return approve(engine, tmp_path / "models")
+    return approve(engine, tmp_path / "models", signed=False)
 
 
 def other(column: sa.Column, value: Any) -> list[Any]:
@@ -105,7 +105,7 @@ def test_a_model_approved_before_signatures_is_opened_and_gives_no_signal(engine
 
 
 def test_the_newest_vote_counts_and_an_older_model_put_back_by_sql_is_refused(engine, tmp_path, approved):
-    newer = approve(engine, tmp_path / "models", tiny_policy(2))
+    newer = approve(engine, tmp_path / "models", tiny_policy(2), signed=False)
     assert open_production(engine, INSTRUMENT).row.model_id == newer.model_id
     t = model_registry
     with writing(engine) as connection:
@@ -119,8 +119,8 @@ def test_the_newest_vote_counts_and_an_older_model_put_back_by_sql_is_refused(en
 def test_another_approved_bundle_under_this_id_is_refused_whatever_columns_follow_it(
     engine, tmp_path, approved
 ):
-    other_model = approve(engine, tmp_path / "models", tiny_policy(2))
-    approve(engine, tmp_path / "models", tiny_policy(3))
+    other_model = approve(engine, tmp_path / "models", tiny_policy(2), signed=False)
+    approve(engine, tmp_path / "models", tiny_policy(3), signed=False)
     t = model_registry
     copied = (
         "model_path", "norm_stats_path", "manifest_hash", "model_hash", "norm_stats_hash", "config_hash",
@@ -156,7 +156,7 @@ def test_the_catalog_gives_no_model_that_differs(tmp_path):
     dataset = ProductionModelDataset(INSTRUMENT, {"url": url})
     assert dataset.load() is None
     engine = sa.create_engine(url)
-    approve(engine, tmp_path / "models")
+    approve(engine, tmp_path / "models", signed=False)
     assert dataset.load().epoch == 1
     with engine.begin() as connection:
         connection.execute(update(model_registry).values(model_hash="0" * 64))

@@ -32,7 +32,7 @@ from tests.promotion.test_audit_check import chain_again, without_guards
 from tests.proposal_fixtures import INSTRUMENT, Desk
 from tests.team import WHY, Team, now
 
-BAR = datetime(2026, 11, 20, 17, 55, tzinfo=UTC)
+BAR = datetime(2026, 11, 20, 15, 0, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -63,7 +63,8 @@ def tick(engine: Engine, number: int = 0):
 
 def computed(engine: Engine, bar: datetime) -> Entry:
     """A bar's row before it is written."""
-    live = LiveFeatures(bar, np.linspace(-1, 1, len(MARKET_FEATURES)), 0.1)
+    slot = (bar - BAR.replace(hour=13)) / timedelta(minutes=5)
+    live = LiveFeatures(bar, np.linspace(-1, 1, len(MARKET_FEATURES)), slot / 59)
     (entry, _), _ = infer_signal(live, opened(engine), SignalTable(engine, INSTRUMENT), parameters_of())
     return entry
 
