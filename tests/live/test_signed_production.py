@@ -64,8 +64,11 @@ def tick(engine: Engine, number: int = 0):
 def computed(engine: Engine, bar: datetime) -> Entry:
     """A bar's row before it is written."""
     slot = (bar - BAR.replace(hour=13)) / timedelta(minutes=5)
-    live = LiveFeatures(bar, np.linspace(-1, 1, len(MARKET_FEATURES)), slot / 59)
-    (entry, _), _ = infer_signal(live, opened(engine), SignalTable(engine, INSTRUMENT), parameters_of())
+    production = opened(engine)
+    stats = production.bundle.policy.norm_stats
+    market = np.array(stats.mean) + np.linspace(-1, 1, len(MARKET_FEATURES)) * np.array(stats.std)
+    live = LiveFeatures(bar, market, slot / 59)
+    (entry, _), _ = infer_signal(live, production, SignalTable(engine, INSTRUMENT), parameters_of())
     return entry
 
 
