@@ -76,6 +76,7 @@ def test_the_sample_market_goes_on_with_a_signal_a_bar_until_it_is_stopped(proje
         )  # fmt: skip
         try:
             wait_for(lambda: len(signals(project)) >= 4 or running.poll() is not None)
+            assert running.poll() is None, (project.root / "err.txt").read_text()[-2000:]
             second = project.command("dosvotos", "live", "--env", "smoke")
             assert second.returncode == 1
             assert "smoke: a loop or a tick is at work in another process; stop it first" in second.stderr
