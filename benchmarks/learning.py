@@ -78,7 +78,7 @@ HELD_OUT_SEEDS = (9001, 9002, 9003, 9004, 9005)
 TUNING_SEEDS = (11, 12, 13, 14)
 """Settings are compared on these seeds alone, held out bars drawn with 9100 + s."""
 UNSEEN_SEEDS = (201, 202, 203, 204, 205, 206, 207, 208, 209)
-"""Of sample markets, drawn whole with each seed; they were looked at when the settings stood."""
+"""Of sample markets; benchmarks/README.md tells how often they were looked at."""
 UNSEEN_TUNING_SEEDS = (101, 102, 103, 104, 105, 106, 107, 108)
 """Of the sample markets on which settings are compared."""
 TRAIN_SESSIONS, VAL_SESSIONS, HELD_OUT_SESSIONS = 1500, 250, 2000

@@ -61,7 +61,7 @@ def manifest_hash(result: TrainingResult, parameters: Parameters, folder: Path) 
     """Of the bundle that L3 would write."""
     contract = make_contract(parameters, date(2026, 7, 31), "ana")
     metrics = training_metrics(parameters.training.engine, result, [result])
-    return write_bundle(folder, result.policy, bundle_files(contract, result, metrics)).manifest_hash
+    return write_bundle(folder, result.policy, bundle_files(contract, result, metrics, None)).manifest_hash
 
 
 def assert_same(result: TrainingResult, expected: TrainingResult) -> None:

@@ -1,4 +1,3 @@
-import json
 from datetime import date
 
 import numpy as np
@@ -350,60 +349,3 @@ def test_an_action_that_is_none_of_the_three_is_refused():
         env.reset()
         with pytest.raises(ValueError, match=r"action: must be 0 \(short\), 1 \(flat\) or 2 \(long\)"):
             env.step(np.array([1, wrong]))
-
-
-# ---- the shift of features
-
-
-def test_an_episode_keeps_one_shift_of_its_features_and_draws_another_at_its_end():
-    data, noise = training_data(), 0.5
-    env = MarketVecEnv(data, 2, 60, COST, RewardWeights(1, 1, 0), 3, noise)
-    seen, rows, ended = [env.reset()], [env.episodes.accounts.row.copy()], []
-    for _ in range(59):
-        observations, _, dones, _ = env.step(np.array([0, 2]))
-        seen.append(observations)
-        rows.append(env.episodes.accounts.row.copy())
-        ended.append(dones)
-    shifts = [
-        np.where(np.abs(one[:, :13]) < 5, one[:, :13] - data.observations[row], np.nan)
-        for one, row in zip(seen, rows, strict=True)
-    ]
-    for i in range(2):
-        last = next(step for step, dones in enumerate(ended) if dones[i])
-        ends = {"first": shifts[: last + 1], "second": shifts[last + 1 :]}
-        of_episode = {name: np.nanmedian([one[i] for one in some], axis=0) for name, some in ends.items()}
-        for name, some in ends.items():
-            for one in some:
-                kept = ~np.isnan(one[i])
-                np.testing.assert_allclose(one[i][kept], of_episode[name][kept], atol=1e-5)
-        assert np.abs(of_episode["first"] - of_episode["second"]).min() > 1e-3
-        assert [one[i, POSITION] for one in seen[1:]].count(0) <= 1  # position and clock are not shifted
-        clock = [data.clock[row[i]] for row in rows]
-        assert [one[i, POSITION + 1] for one in seen] == clock
-
-
-def test_shifts_have_the_stated_spread_stay_within_the_clip_and_leave_rewards_alone():
-    data, n, noise = training_data(), 500, 0.5
-    weights = RewardWeights(1, 1, 0)
-    shifted, plain = (Episodes(data, n, 60, COST, weights, spread) for spread in (noise, 0.0))
-    for episodes in (shifted, plain):
-        episodes.seed(range(n))
-    observations, expected = shifted.reset_all(staggered=False), plain.reset_all(staggered=False)
-    assert np.array_equal(shifted.accounts.row, plain.accounts.row), "a start is drawn before its shift"
-    assert np.abs(observations[:, :13]).max() <= 5
-    inside = (np.abs(observations[:, :13]) < 5) & (np.abs(expected[:, :13]) < 5)
-    shifts = (observations - expected)[:, :13][inside]
-    # 6,500 draws of sd 0.5: four standard errors of their mean and of their deviation
-    assert abs(shifts.mean()) < 4 * noise / np.sqrt(6000) and abs(shifts.std() - noise) < 4 * noise / 109
-    actions = np.random.default_rng(0).integers(0, 3, n)
-    assert np.array_equal(shifted.step(actions).rewards, plain.step(actions).rewards)
-
-
-def test_a_restored_batch_shows_the_shifts_it_had():
-    data, weights = training_data(), RewardWeights(1, 1, 0)
-    first, second = (Episodes(data, 3, 60, COST, weights, 0.5) for _ in range(2))
-    first.seed([1, 2, 3])
-    first.reset_all(staggered=True)
-    second.restore(json.loads(json.dumps(first.state())))
-    assert np.array_equal(first.observe(), second.observe())
-    assert np.abs(second.observe()[:, :13] - data.observations[second.accounts.row]).max() > 0.1

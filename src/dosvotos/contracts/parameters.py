@@ -372,8 +372,6 @@ class TrainingParams(Section):
     """
     average_weights: Annotated[bool, Field(exclude_if=lambda averages: not averages)] = False
     """Whether the last phase's mean weights are validated and kept, instead of the latest ones."""
-    feature_noise: Annotated[NonNegativeFloat, Field(exclude_if=lambda noise: noise == 0)] = 0.0
-    """Standard deviation of the shift of each normalised feature that a training episode draws and keeps."""
     hyperparameters: HyperparameterParams
 
     @field_validator("seeds")

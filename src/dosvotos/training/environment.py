@@ -35,7 +35,7 @@ class MarketVecEnv(VecEnv):
 
     Parameters
     ----------
-    data, episode_bars, cost, weights, feature_noise
+    data, episode_bars, cost, weights
         As `Episodes` takes them.
     n_envs : int
     seed : int
@@ -58,10 +58,9 @@ class MarketVecEnv(VecEnv):
         cost: float,
         weights: RewardWeights,
         seed: int,
-        feature_noise: float = 0.0,
     ) -> None:
         super().__init__(n_envs, observation_space(), action_space())
-        self.episodes = Episodes(data, n_envs, episode_bars, cost, weights, feature_noise)
+        self.episodes = Episodes(data, n_envs, episode_bars, cost, weights)
         self._actions = np.zeros(n_envs, dtype=np.int64)
         self.seed(seed)
 
@@ -134,19 +133,13 @@ class MarketVectorEnv(gym.vector.VectorEnv):
     metadata = {"render_modes": [], "autoreset_mode": AutoresetMode.SAME_STEP}
 
     def __init__(
-        self,
-        data: TrainingArrays,
-        num_envs: int,
-        episode_bars: int,
-        cost: float,
-        weights: RewardWeights,
-        feature_noise: float = 0.0,
+        self, data: TrainingArrays, num_envs: int, episode_bars: int, cost: float, weights: RewardWeights
     ) -> None:
         self.num_envs = num_envs
         self.single_observation_space, self.single_action_space = observation_space(), action_space()
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
-        self.episodes = Episodes(data, num_envs, episode_bars, cost, weights, feature_noise)
+        self.episodes = Episodes(data, num_envs, episode_bars, cost, weights)
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
@@ -182,16 +175,9 @@ class MarketEnv(gym.Env):
 
     metadata: dict[str, Any] = {"render_modes": []}
 
-    def __init__(
-        self,
-        data: TrainingArrays,
-        episode_bars: int,
-        cost: float,
-        weights: RewardWeights,
-        feature_noise: float = 0.0,
-    ) -> None:
+    def __init__(self, data: TrainingArrays, episode_bars: int, cost: float, weights: RewardWeights) -> None:
         self.observation_space, self.action_space = observation_space(), action_space()
-        self.episodes = Episodes(data, 1, episode_bars, cost, weights, feature_noise)
+        self.episodes = Episodes(data, 1, episode_bars, cost, weights)
         self._running = False
 
     def reset(

@@ -15,7 +15,7 @@ from dosvotos.contracts.features import FEATURE_ORDER, MARKET_FEATURES
 from dosvotos.errors import DataError
 from dosvotos.market.accounting import RUIN_SHARE, Tape, fill, mark
 from dosvotos.market.calendar import session_dates
-from dosvotos.market.normalization import CLIP, NormStats
+from dosvotos.market.normalization import NormStats
 from dosvotos.policy.forward import TARGETS
 from dosvotos.training.reward import COMPONENTS, RewardWeights
 
@@ -134,31 +134,16 @@ class Episodes:
         Fee of each trade as a fraction of its notional.
     weights : RewardWeights
         May be replaced between steps.
-    feature_noise : float
-        Standard deviation of the shift of each normalised market feature that an episode draws at its start
-        and keeps.
 
     Notes
     -----
     Episode i of N seeded with `seed` starts where a single episode seeded with ``seed + i`` does.
-
-    A slow feature tells the date, and with the date what its returns happened to be. A shifted one does not;
-    for a linear model the noise is a ridge's penalty (Bishop 1995, Training with noise is equivalent to
-    Tikhonov regularization).
     """
 
     def __init__(
-        self,
-        data: TrainingArrays,
-        n_episodes: int,
-        episode_bars: int,
-        cost: float,
-        weights: RewardWeights,
-        feature_noise: float = 0.0,
+        self, data: TrainingArrays, n_episodes: int, episode_bars: int, cost: float, weights: RewardWeights
     ) -> None:
         self.weights = weights
-        self._feature_noise = feature_noise
-        self._shifts = np.zeros((n_episodes, _POSITION), dtype=np.float32)
         self.accounts = Accounts(
             row=np.zeros(n_episodes, dtype=np.int64),
             age=np.zeros(n_episodes, dtype=np.int64),
@@ -193,8 +178,6 @@ class Episodes:
             accounts.row[i] = starts[self.generators[i].integers(len(starts))]
             accounts.age[i], accounts.units[i], accounts.returns[i] = 0, 0.0, 0.0
             accounts.equity[i] = accounts.peak[i] = 1.0
-            if self._feature_noise:
-                self._shifts[i] = self.generators[i].normal(0.0, self._feature_noise, _POSITION)
 
     def step(self, actions: np.ndarray) -> Step:
         """Fill the actions' positions, mark the accounts and compute rewards: 0 short, 1 flat, 2 long.
@@ -220,11 +203,8 @@ class Episodes:
         return given.astype(np.int64)
 
     def observe(self) -> np.ndarray:
-        """Return observations (n_episodes, 15), float32, as the served policy gets them, plus the noise."""
+        """Return observations of shape (n_episodes, 15), float32, as the served policy gets them."""
         observations: np.ndarray = self._observations[self.accounts.row]
-        if self._feature_noise:
-            shifted = observations[:, :_POSITION] + self._shifts
-            observations[:, :_POSITION] = np.clip(shifted, -CLIP, CLIP)
         observations[:, _POSITION] = np.sign(self.accounts.units)
         return observations
 
@@ -233,14 +213,12 @@ class Episodes:
         return {
             "account": {name: values.tolist() for name, values in self.accounts._asdict().items()},
             "randoms": [generator.bit_generator.state for generator in self.generators],
-            "shifts": self._shifts.tolist(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from a `state` of as many episodes on the same data."""
         for name, values in self.accounts._asdict().items():
             values[:] = state["account"][name]
-        self._shifts[:] = state["shifts"]
         for generator, saved in zip(self.generators, state["randoms"], strict=True):
             generator.bit_generator.state = saved
 

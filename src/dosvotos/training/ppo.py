@@ -132,7 +132,7 @@ def _new_env(
     data = training_arrays(train_rows, norm_stats, settings.episode_bars, financed)
     n_envs, cost = settings.hyperparameters.n_envs, trading.costs.per_side
     weights = phase_weights(parameters.curriculum.phases[0], parameters.reward)
-    return MarketVecEnv(data, n_envs, settings.episode_bars, cost, weights, seed, settings.feature_noise)
+    return MarketVecEnv(data, n_envs, settings.episode_bars, cost, weights, seed)
 
 
 def served_policy(model: PPO, norm_stats: NormStats) -> ServedPolicy:
