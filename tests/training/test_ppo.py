@@ -411,7 +411,8 @@ def test_the_small_training_is_the_size_these_tests_take_it_for():
          r"training\.hyperparameters\.hidden_sizes: Tuple should have at least 1 item"),
         ({"curriculum": {"phases": [{"name": "a", "timesteps": 9, "transaction_cost": 1, "drawdown": 1}] * 2}},  # noqa: E501
          r"curriculum\.phases: phase names must differ, were \['a', 'a'\]"),
-        ({"training": {"engine": "quick"}}, r"training\.engine: Input should be 'fast' or 'sb3', was 'quick"),
+        ({"training": {"engine": "quick"}},
+         r"training\.engine: Input should be 'fast', 'sb3' or 'linear', was 'quick"),
         ({"reward": {"volatility": -1.0}}, r"reward\.volatility: .*greater than or equal to 0, was -1\.0"),
     ],
 )  # fmt: skip
