@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, insert, select
 
 from dosvotos.database.tables import approval_audit_log
-from dosvotos.hashing import chain_digest, digest_json
+from dosvotos.hashing import chain_digest, chain_link, digest_json
 
 _HASHED = (
     "action", "model_id", "proposal_id", "reviewer", "notes", "previous_production_model", "new_stage",
@@ -69,8 +69,13 @@ def count_rows(connection: Connection) -> int:
 
 def seal_of(entry: Mapping[str, Any]) -> str | None:
     """Hash a row's text, signatures, subject and lapses; None for a row that has none of them."""
-    sealed = {name: entry[name] for name in _SEALED if entry[name] is not None}
+    sealed = sealed_in(entry)
     return digest_json(sealed) if sealed else None
+
+
+def sealed_in(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Give what a row's seal hashes."""
+    return {name: entry[name] for name in _SEALED if entry[name] is not None}
 
 
 def find_breaks(rows: list[Row[Any]]) -> list[str]:
@@ -100,6 +105,11 @@ def broken_seals(rows: list[Row[Any]]) -> list[str]:
         for row in rows
         if seal_of(_entry(row)) != row.seal
     ]
+
+
+def link_of(row: Row[Any]) -> dict[str, Any]:
+    """Give what is hashed of a stored row, the hash of the row before it included."""
+    return chain_link(row.previous_hash, row.id, _content(_entry(row), row.created_at))
 
 
 def _entry(row: Row[Any]) -> dict[str, Any]:

@@ -10,10 +10,11 @@ from sqlalchemy import Connection, Row, func, select
 from dosvotos.database.append_only import missing_guards
 from dosvotos.database.registry import OPEN_STATES, VALID_FOR, list_models, list_proposals, opened_at
 from dosvotos.database.tables import HOUSE, instruments, ledger_genesis, live_state, oos_trials
-from dosvotos.errors import DosVotosError
+from dosvotos.errors import DosVotosError, LineageError
 from dosvotos.promotion.audit import find_breaks, read_audit_log, read_chain
 from dosvotos.promotion.checkpoints import compare_checkpoints, open_home, verify_all
 from dosvotos.promotion.gate_policy import uncovered_policies
+from dosvotos.promotion.restored_log import list_restores, restored_log
 from dosvotos.promotion.signatures import RAISE_THE_HOUSE, read_trust
 from dosvotos.promotion.vote_rules import ModelStage, closes, columns_after, status_after
 
@@ -28,6 +29,7 @@ PROVES: Final = (
 PROVES_FULL: Final = (
     "every decision is signed by somebody who could sign it then, every checkpoint by the server"
 )
+PROVES_COPY: Final = "the log holds every row, or every checkpoint, of the copy it was compared with"
 PROVES_NOT: Final = (
     "that nobody put an older copy of database and home together in their place: keep a checkpoint "
     "elsewhere, every signal carries one",
@@ -68,7 +70,8 @@ def verify_audit(connection: Connection, full: bool = False) -> list[str]:
     """
     rows, models = read_chain(connection), {row.model_id: row for row in list_models(connection)}
     proposals = {row.id: row for row in list_proposals(connection)}
-    replay = _replay(rows, proposals, models)
+    restores = {row.id: row for row in list_restores(connection)}
+    replay = _replay(rows, proposals, models, restores)
     return [
         *find_breaks(rows),
         *replay.problems,
@@ -83,10 +86,17 @@ def verify_audit(connection: Connection, full: bool = False) -> list[str]:
     ]
 
 
-def _replay(rows: Iterable[Row[Any]], proposals: dict[int, Row[Any]], models: dict[str, Row[Any]]) -> _Replay:
+def _replay(
+    rows: Iterable[Row[Any]],
+    proposals: dict[int, Row[Any]],
+    models: dict[str, Row[Any]],
+    restores: dict[int, Row[Any]],
+) -> _Replay:
     replay = _Replay()
     for row in rows:
-        if row.action in RAISE_THE_HOUSE:
+        if row.action == "RESTORE":
+            _follow_restore(replay, row, restores[row.id])
+        elif row.action in RAISE_THE_HOUSE:
             _follow_house(replay, row)
         elif row.action in ("HALT", "RESUME"):
             replay.live[row.instrument] = row.action
@@ -110,6 +120,28 @@ def _follow_house(replay: _Replay, row: Row[Any]) -> None:
     if row.epoch != epoch + 1:
         replay.problems.append(f"row {row.id}: epoch is {row.epoch}, from the rows before it {epoch + 1}")
     replay.heads[HOUSE] = (epoch + 1, None)
+
+
+def _follow_restore(replay: _Replay, row: Row[Any], whole: Row[Any]) -> None:
+    """Carry out a RESTORE: every epoch rises, production waits in staging, proposals wait again."""
+    try:
+        said = restored_log(whole)
+    except LineageError as error:
+        replay.problems.append(str(error))
+        return
+    serving = sorted(production for _, production in replay.heads.values() if production is not None)
+    if sorted(said.staged) != serving:
+        replay.problems.append(f"row {row.id}: stages {said.staged}, from the rows before it {serving}")
+    for instrument in sorted({*said.epochs, *replay.heads}):
+        epoch, raised = replay.heads.get(instrument, (0, None))[0], said.epochs.get(instrument, 0)
+        if raised <= epoch:
+            replay.problems.append(f"row {row.id}: {instrument} goes from epoch {epoch} to {raised}")
+        replay.heads[instrument] = (raised, None)
+    for model_id in said.staged:
+        replay.stages[model_id] = replay.stages.get(model_id, ModelStage()).restored()
+    for proposal_id in said.reopened:
+        replay.votes[proposal_id], replay.reopened[proposal_id] = whole, row.created_at
+    replay.promoted.clear()
 
 
 def _follow_rollback(replay: _Replay, row: Row[Any]) -> None:
@@ -237,7 +269,7 @@ def _compare_home(connection: Connection, rows: list[Row[Any]], full: bool) -> I
         home = open_home(connection)
         if not home.exists:
             return
-        yield from compare_checkpoints(rows, home)
+        yield from compare_checkpoints(connection, rows, home)
         trust = read_trust(connection, home)
     except DosVotosError as error:
         yield str(error)
