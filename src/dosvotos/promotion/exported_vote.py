@@ -75,7 +75,7 @@ def export_vote(connection: Connection, row_id: int) -> ExportedVote:
         TEXT: row.text.encode(),
         SIGNATURE: row.signature.encode(),
         SIGNERS: _signers(connection, row, home).encode(),
-        SEAL: canonical_json(sealed_in(row._mapping)).encode(),
+        SEAL: canonical_json(sealed_in(dict(row._mapping))).encode(),
         CHECKPOINT: checkpoint.text.encode(),
         f"{CHECKPOINT}.sig": checkpoint.signature.encode(),
         **_named_by_text(connection, row, text),
@@ -198,7 +198,7 @@ _PROVES: Final = (
     "Manifests, reason and row are those that the signed text and the signed state of the log name (every "
     "line ends in `OK`):",
 )
-_README: Final = """# Decision {row} of the log: {action} by {reviewer}
+_README: Final = """# Decision {row} of the log: {action} by {reviewer}, {at:%Y-%m-%d %H:%M:%S} UTC
 
 What was decided, and proof of it that needs neither Dos Votos nor its database: OpenSSH 8.9 or newer and
 coreutils, in this folder. Each of the three commands must end with exit code 0.
