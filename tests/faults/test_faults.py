@@ -6,6 +6,7 @@ import pytest
 
 from tests.conftest import ensure_running
 from tests.faults.campaign import (
+    FULL,
     QUICK,
     all_forgeries,
     audit_attacks,
@@ -70,6 +71,12 @@ def test_what_got_through_once_does_so_no_more(databases):
 
 def test_no_weaker_gate_is_taken_in_silence():
     assert loosen().accepted == []
+
+
+@pytest.mark.campaign
+def test_twenty_thousand_steps_go_as_the_rules_say(databases):
+    found = state_machine(databases, FULL._replace(walks=67))
+    assert found.told == [] and found.figures["state_machine_steps"] >= 20_000
 
 
 @pytest.mark.slow

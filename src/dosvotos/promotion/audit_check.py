@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, Row, func, select
 
@@ -38,6 +38,17 @@ PROVES_NOT: Final = (
 )
 
 
+class _Closed(NamedTuple):
+    """For how long a person's REJECT kept a policy closed."""
+
+    since: datetime
+    until: datetime | None = None
+
+    def covers(self, moment: datetime) -> bool:
+        """Tell whether a proposal of then was made REJECTED."""
+        return self.since <= moment and (self.until is None or moment <= self.until)
+
+
 @dataclass
 class _Replay:
     """The state that the log alone leads to."""
@@ -54,8 +65,8 @@ class _Replay:
     """Production models by instrument, oldest first; a rollback takes the last one away."""
     live: dict[str, str] = field(default_factory=dict)
     """Last HALT or RESUME by instrument."""
-    closed: dict[tuple[str, str], int] = field(default_factory=dict)
-    """Row that rejected a policy on an instrument, by model_hash and instrument."""
+    closed: dict[tuple[str, str], list[_Closed]] = field(default_factory=dict)
+    """When a policy was closed on an instrument, by model_hash and instrument, oldest first."""
     problems: list[str] = field(default_factory=list)
 
 
@@ -179,10 +190,15 @@ def _follow(replay: _Replay, row: Row[Any], instrument: str, model_hash: str) ->
     replay.heads[instrument] = (epoch, production)
     replay.stages[row.model_id] = own
     replay.votes[row.proposal_id] = row
+    closed = replay.closed.setdefault((model_hash, instrument), [])
     if row.action == "REJECT":
-        replay.closed[model_hash, instrument] = row.id
+        closed.append(_Closed(row.created_at))
     if row.action == "REOPEN":
-        replay.closed.pop((model_hash, instrument), None)
+        if all(one.until is not None for one in closed):
+            replay.problems.append(f"row {row.id}: reopens {row.model_id}, which nobody had closed")
+        replay.closed[model_hash, instrument] = [
+            one._replace(until=one.until or row.created_at) for one in closed
+        ]
         replay.reopened[row.proposal_id] = row.created_at
 
 
@@ -192,8 +208,6 @@ def _contradictions(
     last = replay.votes.get(row.proposal_id)
     if last is not None and closes(last) and row.action != "REOPEN":
         yield f"row {row.id}: votes on proposal {row.proposal_id}, which row {last.id} closed"
-    if row.action == "REOPEN" and row.model_id not in {vote.model_id for vote in replay.votes.values()}:
-        yield f"row {row.id}: reopens {row.model_id}, on which nobody has voted"
     for name, follows in (("previous_production_model", production), ("epoch", epoch), ("new_stage", stage)):
         if (recorded := row._mapping[name]) != follows:
             yield f"row {row.id}: {name} is {recorded}, from the rows before it {follows}"
@@ -230,7 +244,8 @@ def _compare_proposals(
         else:
             asked = vote is not None and vote.action == "REQUEST_MORE_TESTS"
             possible = _undecided(row, asked, latest != proposal_id, last_vote)
-            if (models[row.model_id].model_hash, row.instrument) in replay.closed:
+            closed = replay.closed.get((models[row.model_id].model_hash, row.instrument), [])
+            if any(one.covers(row.created_at) for one in closed):  # it was made REJECTED
                 possible = (*possible, "REJECTED")
         if row.status not in possible:
             yield f"proposal {proposal_id}: is {row.status}, the log leads to {' or '.join(possible)}"

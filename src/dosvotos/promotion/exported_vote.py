@@ -169,19 +169,28 @@ def _commands(row: Row[Any], text: DecisionText, checkpoint: Checkpoint) -> tupl
 
 def _sums(named: Mapping[str, str], first: int, last: int) -> str:
     """Write the one command that takes each hash from what is signed and compares it with the file."""
-    of_text = "; ".join(f"s/^{name}: \\([0-9a-f]*\\)$/\\1  {file}/p" for name, file in named.items())
-    lines = [
-        f"cat {SUMS}",
-        f"sed -n '{of_text}' {TEXT}",
-        f"sed -n 's/^head: \\([0-9a-f]*\\)$/\\1  {_row_file(last)}/p' {CHECKPOINT}",
-    ]
+    of_text = "; ".join(_hash_line(f"^{name}: ", "$", file) for name, file in named.items())
+    of_head = _hash_line("^head: ", "$", _row_file(last))
+    lines = [f"cat {SUMS}", _taken(of_text, TEXT), _taken(of_head, CHECKPOINT)]
     for number in range(last, first, -1):
-        previous = f's/.*"previous":"\\([0-9a-f]*\\)".*/\\1  {_row_file(number - 1)}/p'
-        lines.append(f"sed -n '{previous}' {_row_file(number)}")
-    for name, file, holder in (("seal", SEAL, _row_file(first)), ("text_hash", TEXT, SEAL)):
-        lines.append(f'sed -n \'s/.*"{name}":"\\([0-9a-f]*\\)".*/\\1  {file}/p\' {holder}')
+        lines.append(_taken(_in_json("previous", _row_file(number - 1)), _row_file(number)))
+    lines += [_taken(_in_json("seal", SEAL), _row_file(first)), _taken(_in_json("text_hash", TEXT), SEAL)]
     joined = "; \\\n  ".join(lines)
     return f"{{ {joined}; }} |\n  sha256sum --check --strict"
+
+
+def _hash_line(before: str, after: str, file: str) -> str:
+    """Write how sed makes a line of sha256sum from the hash that stands between two patterns."""
+    return f"s/{before}\\([0-9a-f]*\\){after}/\\1  {file}/p"
+
+
+def _in_json(name: str, file: str) -> str:
+    return _hash_line(f'.*"{name}":"', '".*', file)
+
+
+def _taken(script: str, file: str) -> str:
+    """Write what sed takes from a file, with the line feed that a file of JSON does not end in."""
+    return f"printf '%s\\n' \"$(sed -n '{script}' {file})\""
 
 
 def _readme(row: Row[Any], text: DecisionText, commands: Sequence[str]) -> str:
