@@ -22,6 +22,7 @@ from tests.faults.forgeries import (
 from tests.faults.loosening import loosen
 from tests.faults.mutations import mutate
 from tests.faults.races import race
+from tests.faults.restores import stop_everywhere
 from tests.faults.state_machine import walk
 from tests.faults.thefts import exchange, revoke_in_mid_vote, steal
 from tests.promotion.test_audit_check import ATTACKS, problems_after, voted_on
@@ -72,8 +73,12 @@ def campaign(databases: list[Databases], size: Size) -> Iterator[tuple[str, Call
 
 def crashes(databases: Databases, size: Size) -> Found:
     own, control = crash_everywhere(databases, size.quick)
+    restores = stop_everywhere(databases, size.quick)
     figures = {**own._asdict(), "control_crashes": control.crashes, "control_failures": control.failures}
-    return Found(figures, [f"{databases.kind}: {own}"] if own.failures else [])
+    figures["crashes"] += restores.crashes
+    figures["states_half_done"] += restores.states_half_done
+    told = [f"{databases.kind}: {own}"] if own.failures else []
+    return Found(figures, told + ([f"{databases.kind}: {restores}"] if restores.states_half_done else []))
 
 
 def races(databases: Databases, size: Size) -> Found:

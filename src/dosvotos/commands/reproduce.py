@@ -14,11 +14,8 @@ from dosvotos.errors import FileError
 from dosvotos.hashing import short
 from dosvotos.lineage.reproduce import HashMatch, reproduce
 from dosvotos.market.normalization import NormStats
-from dosvotos.pipelines.training.nodes import bundle_files
-from dosvotos.pipelines.training.progress import training_progress
+from dosvotos.pipelines.training.nodes import train_candidate
 from dosvotos.policy.bundle import Bundle, write_bundle
-from dosvotos.training.results import training_metrics
-from dosvotos.training.seeds import available_cores, select_candidate, train_seeds
 
 
 def print_reproduction(engine: Engine, model_id: str, folder: Path | None) -> bool:
@@ -33,14 +30,8 @@ def train_again(
     contract: ExperimentContract, train: pd.DataFrame, val: pd.DataFrame, norm_stats: NormStats, folder: Path
 ) -> Bundle:
     """Train every seed of a contract and write the candidate's bundle, as L3 does."""
-    parameters = contract.parameters
-    with training_progress(parameters.training.seeds) as show:
-        results = train_seeds(
-            parameters, train, val, norm_stats, folder / "checkpoints", show, available_cores()
-        )
-    candidate = select_candidate(results)
-    metrics = training_metrics(parameters.training.engine, candidate, results)
-    return write_bundle(folder / "models", candidate.policy, bundle_files(contract, candidate, metrics))
+    trained, _ = train_candidate(contract, train, val, norm_stats, folder / "checkpoints")
+    return write_bundle(folder / "models", trained.policy, trained.files)
 
 
 def _print(matches: list[HashMatch]) -> None:

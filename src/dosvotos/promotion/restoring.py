@@ -26,7 +26,7 @@ from dosvotos.database.tables import HOUSE, instruments, model_registry, promoti
 from dosvotos.errors import DecisionConflictError, LineageError, NotAllowedError
 from dosvotos.promotion.audit import find_breaks, read_audit_log
 from dosvotos.promotion.champions import announce_production
-from dosvotos.promotion.checkpoints import contradictions, difference, open_home
+from dosvotos.promotion.checkpoints import contradictions, difference, is_restored, open_home
 from dosvotos.promotion.decision_text import DecisionText
 from dosvotos.promotion.house_acts import HouseAct
 from dosvotos.promotion.people import Signatory, ended_keys, people_missing
@@ -120,7 +120,7 @@ def lost_checkpoint(connection: Connection, home: Home) -> Checkpoint:
     """
     home.require()
     last = home.last_checkpoint()
-    if last is None or difference(connection, last) is None:
+    if last is None or difference(connection, last) is None or is_restored(connection, home, last):
         raise DecisionConflictError(
             "RESTORE: the log holds all that its last checkpoint says; nothing is missing, so nothing is "
             "restored"
