@@ -4,14 +4,18 @@ import socket
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import stamina
 from sqlalchemy import select
 
+from dosvotos import hooks
+from dosvotos.commands import jobs
 from dosvotos.commands import outbox as sending
 from dosvotos.commands.outbox import champion_of, drain
-from dosvotos.database.connection import reading
-from dosvotos.database.outbox import LONGEST_PAUSE, is_due, waiting_messages
+from dosvotos.database.connection import open_database, reading
+from dosvotos.database.outbox import LONGEST_PAUSE, is_due, send_in_background, waiting_messages
 from dosvotos.database.tables import outbox
 from dosvotos.mlflow_champion import ALIAS, Champion, MlflowAwayError, MlflowRegistry, registered_name
 from dosvotos.promotion.decision import Vote, decide
@@ -105,6 +109,59 @@ def test_a_server_that_is_away_delays_nobody(desk, monkeypatch):
         assert "does not answer" in told and time.perf_counter() - started < 10
     with reading(desk.engine) as connection:
         assert len(waiting_messages(connection)) == 1
+
+
+def test_a_run_lets_a_process_of_its_own_send_what_is_due(desk, monkeypatch):
+    """Only when something is due: a run does not load MLflow for nothing."""
+    sent = []
+    monkeypatch.setattr(hooks, "send_in_background", lambda root, url: sent.append((root, url)))
+    url = desk.engine.url.render_as_string(hide_password=False)
+    run = hooks.OutboxHooks()
+    run.after_context_created(
+        SimpleNamespace(project_path=desk.root, config_loader={"credentials": {"database": {"url": url}}})
+    )
+    run.after_pipeline_run()
+    assert sent == []
+    approve(desk, desk.propose("one", 1))
+    run.after_pipeline_run()
+    assert sent == [(desk.root, url)]
+    drain(desk.engine, datetime.now(UTC) + timedelta(minutes=1), Remembered)
+    run.after_pipeline_run()
+    assert len(sent) == 1
+
+
+def test_the_app_s_worker_has_due_messages_sent_and_looks_after_aliases(desk, monkeypatch):
+    sent = []
+    monkeypatch.setattr(jobs, "send_in_background", lambda *where: sent.append(where))
+    now = datetime.now(UTC)
+    assert jobs._tell_others(desk.engine, now) == now and sent == []
+    jobs._tell_others(desk.engine, now - jobs.LOOK_AGAIN)
+    assert len(sent) == 1
+    approve(desk, desk.propose("one", 1))
+    jobs._tell_others(desk.engine, datetime.now(UTC))
+    assert len(sent) == 1, "not more often than every ten seconds"
+    jobs._tell_others(desk.engine, datetime.now(UTC) - 2 * jobs.TELL_AGAIN)
+    assert len(sent) == 2
+
+
+@pytest.mark.slow
+def test_a_process_of_its_own_tells_mlflow(tmp_path, monkeypatch):
+    """As after a run: started in the project, nobody waits, and MLflow shows the production model."""
+    from mlflow import MlflowClient
+
+    (tmp_path / "pyproject.toml").write_text("[tool.kedro]\n")
+    monkeypatch.chdir(tmp_path)
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    url = f"sqlite:///{tmp_path}/data/dosvotos.db"
+    desk = Desk(open_database(url), tmp_path)
+    model_id = approve(desk, desk.propose("one", 1))
+    send_in_background(tmp_path, url)
+    for attempt in stamina.retry_context(on=AssertionError, attempts=None, timeout=120, wait_max=1):
+        with attempt, reading(desk.engine) as connection:
+            assert waiting_messages(connection) == []
+    version = MlflowClient(uri, uri).get_model_version_by_alias(NAME, ALIAS)
+    assert version.tags["model_id"] == model_id
 
 
 def test_two_processes_do_not_send_at_once(desk):

@@ -79,6 +79,14 @@ def chain_digest(previous: str | None, sequence: int, content: Any) -> str:
     return digest_json(chain_link(previous, sequence, content))
 
 
+def chain_digest_of(previous: str | None, sequence: int, content: str) -> str:
+    """Hash one row whose content is canonical JSON already; the same as `chain_digest`."""
+    head = (
+        f'{{"content":{content},"previous":"{previous or _NO_DIGEST_YET}","sequence":{sequence},"version":1}}'
+    )
+    return digest_bytes(head.encode())
+
+
 def short(digest: str | None) -> str:
     """Show the first 12 digits, the form people read."""
     return digest[:12] if digest else "-"
