@@ -1,6 +1,7 @@
 """A backup put back: halted and refused, then one signed way back that says what is missing."""
 
 from collections.abc import Callable
+from datetime import datetime
 
 import pytest
 from click.testing import CliRunner
@@ -32,7 +33,7 @@ from dosvotos.signing.home import HOME_VARIABLE
 from tests.conftest import ensure_running
 from tests.faults.databases import HOMES, Databases
 from tests.proposal_fixtures import INSTRUMENT, Desk
-from tests.team import WHY, Team
+from tests.team import WHY, Team, now
 
 BACKUP = "b" * 64
 
@@ -54,10 +55,13 @@ class Loss:
         databases: Databases,
         monkeypatch: pytest.MonkeyPatch,
         propose: Callable[..., int] = Desk.propose,
+        clock: Callable[[], datetime] = now,
     ) -> None:
         desk = databases.empty()
         monkeypatch.chdir(desk.root)
-        self.team = Team(desk.engine).begin([("ana", "reviewer"), ("ben", "reviewer"), ("olga", "operator")])
+        self.team = Team(desk.engine, clock=clock).begin(
+            [("ana", "reviewer"), ("ben", "reviewer"), ("olga", "operator")]
+        )
         self.first = propose(desk, "one", 1)
         self.team.vote(self.first, "ana")
         serving = desk.proposal(self.first).model_id
@@ -138,7 +142,10 @@ def test_restore_is_refused_where_nothing_is_missing(databases, monkeypatch):
         team.do(Restore(WHY, BACKUP), "ada")
 
 
-def test_a_restored_log_can_be_lost_and_restored_again(loss, databases):
+def test_a_restored_log_can_be_lost_and_restored_again(databases, monkeypatch):
+    """All within one second, so that no time of day tells the lost checkpoints from the later ones."""
+    at = now().replace(microsecond=0)
+    loss = Loss(databases, monkeypatch, clock=lambda: at)
     loss.team.do(Restore(WHY, BACKUP), "ada")
     again = databases.copy(loss.backup)
     loss.team.vote(loss.first, "ben")

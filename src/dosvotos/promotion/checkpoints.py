@@ -1,6 +1,6 @@
 """Checkpoints of the log: compared with it before anything is decided, written after every decision."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -15,6 +15,9 @@ from dosvotos.promotion.restored_log import LostCheckpoint, RestoredLog, list_re
 from dosvotos.promotion.signatures import read_trust, verify_countersignature, verify_decision
 from dosvotos.signing.checkpoint import Checkpoint, LogState, sign_checkpoint
 from dosvotos.signing.home import Home, home_of
+
+LostStates = Mapping[tuple[int, str | None], int]
+"""By rows and head: the first row that is gone."""
 
 
 def genesis_id(connection: Connection) -> str:
@@ -120,13 +123,13 @@ def contradictions(
     """
     if all(_holds(rows, home.folder.name, state) for state in home.checkpointed_rows()):
         return []
-    restores, problems = signed_restores(connection, home), []
+    lost, problems = lost_states(connection, home), []
     for checkpoint in home.checkpoints():
         state = checkpoint.state
         if up_to is not None and state.rows > up_to:
             continue
         found = contradiction(rows, checkpoint, home.folder.name)
-        if found is not None and not any(said.explains(checkpoint) for said in restores):
+        if found is not None and (state.rows, state.head) not in lost:
             problems.append(found)
     return problems
 
@@ -146,6 +149,22 @@ def contradiction(rows: Sequence[Row[Any]], checkpoint: Checkpoint, origin: str)
     if state.rows and rows[state.rows - 1].row_hash != state.head:
         return f"{seen}: its row {state.rows} is another in the log, which was rewritten"
     return None
+
+
+def lost_states(connection: Connection, home: Home) -> LostStates:
+    """Find every state of the log that a signed RESTORE says is gone, and the first row gone with it.
+
+    They are the home's checkpoints up to the one it names, of more rows than the backup had.
+    """
+    restores = signed_restores(connection, home)
+    seen: list[tuple[int, str | None]] = []
+    lost: dict[tuple[int, str | None], int] = {}
+    for checkpoint in home.checkpoints() if restores else ():
+        seen.append((checkpoint.state.rows, checkpoint.state.head))
+        for said in restores:
+            if said.checkpoint == LostCheckpoint.of(checkpoint):
+                lost |= {state: said.kept_rows + 1 for state in seen if state[0] > said.kept_rows}
+    return lost
 
 
 def signed_restores(connection: Connection, home: Home) -> list[RestoredLog]:

@@ -16,8 +16,7 @@ from sqlalchemy import Connection, Row
 from dosvotos.database.tables import approval_audit_log
 from dosvotos.errors import LineageError, SignatureError
 from dosvotos.promotion.audit import read_audit_log
-from dosvotos.promotion.checkpoints import contradiction, open_home, signed_restores
-from dosvotos.promotion.restored_log import RestoredLog
+from dosvotos.promotion.checkpoints import LostStates, contradiction, lost_states, open_home
 from dosvotos.signing.checkpoint import FIRST_LINE, parse_note, split_notes
 
 COLUMNS: Final = tuple(column.name for column in approval_audit_log.columns)
@@ -48,18 +47,18 @@ def compare_copy(connection: Connection, content: str) -> list[str]:
         If it is neither.
     """
     rows = read_audit_log(connection)
-    restores = signed_restores(connection, open_home(connection))
+    lost = lost_states(connection, open_home(connection))
     if FIRST_LINE in content:
-        return list(_compare_checkpoints(connection, rows, restores, content))
+        return list(_compare_checkpoints(connection, rows, lost, content))
     if content.startswith(COLUMNS[0] + ","):
-        return list(_compare_rows(rows, restores, content))
+        return list(_compare_rows(rows, lost, content))
     raise LineageError(
         "copy: neither checkpoints of a log nor what 'dosvotos audit list --csv' writes, so it proves nothing"
     )
 
 
 def _compare_checkpoints(
-    connection: Connection, rows: Sequence[Row[Any]], restores: Sequence[RestoredLog], content: str
+    connection: Connection, rows: Sequence[Row[Any]], lost: LostStates, content: str
 ) -> Iterator[str]:
     home = open_home(connection)
     kept = {one.state.rows: one for one in (home.checkpoints() if home.exists else ())}
@@ -74,7 +73,7 @@ def _compare_checkpoints(
         except SignatureError as error:
             yield f"copy: {error}"
             continue
-        if any(said.explains(checkpoint) for said in restores):
+        if (checkpoint.state.rows, checkpoint.state.head) in lost:
             continue
         if (found := contradiction(rows, checkpoint, home.folder.name)) is not None:
             yield found
@@ -85,12 +84,13 @@ def _compare_checkpoints(
             )
 
 
-def _compare_rows(rows: Sequence[Row[Any]], restores: Sequence[RestoredLog], content: str) -> Iterator[str]:
+def _compare_rows(rows: Sequence[Row[Any]], lost: LostStates, content: str) -> Iterator[str]:
     header, *copied = csv.reader(io.StringIO(content))
     if header != list(COLUMNS):
         raise LineageError(f"copy: the columns of 'dosvotos audit list --csv' expected, found {header}")
+    gone = _gone(copied, lost)
     for number, cells in enumerate(copied, start=1):
-        if _is_lost(number, cells, restores):
+        if number in gone:
             continue
         if number > len(rows):
             yield (
@@ -106,13 +106,11 @@ def _compare_rows(rows: Sequence[Row[Any]], restores: Sequence[RestoredLog], con
             yield f"row {number}: {name} is {mine[:80]!r} in the log and {theirs[:80]!r} in the copy"
 
 
-def _is_lost(number: int, cells: list[str], restores: Sequence[RestoredLog]) -> bool:
-    """Tell whether a signed RESTORE says that a copied row is gone: it was written before the loss."""
-    written = cells[COLUMNS.index("created_at")] if len(cells) == len(COLUMNS) else ""
-    return any(
-        said.kept_rows < number <= said.checkpoint.rows and written[:19] <= said.checkpoint.at[:19]
-        for said in restores
-    )
+def _gone(copied: Sequence[Sequence[str]], lost: LostStates) -> range:
+    """Number the copied rows that a signed RESTORE says are gone: those that lead to a state that is."""
+    hashes = [cells[COLUMNS.index("row_hash")] if len(cells) == len(COLUMNS) else "" for cells in copied]
+    last = max((n for n, digest in enumerate(hashes, start=1) if (n, digest) in lost), default=0)
+    return range(lost[last, hashes[last - 1]], last + 1) if last else range(0)
 
 
 def _cell(value: Any) -> str:

@@ -50,11 +50,6 @@ class RestoredLog(Record):
     unknown: tuple[str, ...]
     """People who were added after the backup was made, and have to be added again."""
 
-    def explains(self, checkpoint: Checkpoint) -> bool:
-        """Tell whether a checkpoint is one of those that the restored log no longer holds."""
-        lost, state = self.checkpoint, checkpoint.state
-        return self.kept_rows < state.rows <= lost.rows and checkpoint.at.strftime(STAMP) <= lost.at
-
 
 def list_restores(connection: Connection) -> list[Row[Any]]:
     """Read every RESTORE of the log, oldest first; their signatures are verified elsewhere."""
