@@ -164,6 +164,15 @@ def test_a_process_of_its_own_tells_mlflow(tmp_path, monkeypatch):
     assert version.tags["model_id"] == model_id
 
 
+def test_without_mlflow_a_message_waits_for_longer_each_time(desk, monkeypatch):
+    monkeypatch.setattr(sending, "is_installed", lambda: False)
+    approve(desk, desk.propose("one", 1))
+    at = datetime.now(UTC) + timedelta(minutes=1)
+    (told,) = drain(desk.engine, at)
+    assert "not installed" in told and not is_due(desk.engine, at)
+    assert is_due(desk.engine, at + timedelta(seconds=30))
+
+
 def test_two_processes_do_not_send_at_once(desk):
     from filelock import FileLock
 

@@ -40,7 +40,7 @@ class Registry(Protocol):
 
 
 class MlflowAwayError(DosVotosError):
-    """MLflow's server does not answer."""
+    """MLflow's server does not answer, or MLflow is not installed."""
 
 
 class MlflowRegistry:

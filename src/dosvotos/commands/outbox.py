@@ -21,8 +21,6 @@ def drain(engine: Engine, now: datetime, open_registry: Callable[[], Registry] |
 
     One process at a time; a second one leaves it to the first.
     """
-    if not is_installed():
-        return ["MLflow is not installed, so nobody is told"]
     LOCKS.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(LOCKS / "outbox.lock", timeout=0):
@@ -72,5 +70,7 @@ def _raise(why: str) -> None:
 
 
 def _mlflow() -> Registry:
+    if not is_installed():
+        raise MlflowAwayError("MLflow is not installed, so nobody is told")
     root = Path.cwd()
     return MlflowRegistry(absolute_url(mlflow_url(), root), root)
