@@ -30,7 +30,9 @@ def train_again(
     contract: ExperimentContract, train: pd.DataFrame, val: pd.DataFrame, norm_stats: NormStats, folder: Path
 ) -> Bundle:
     """Train every seed of a contract and write the candidate's bundle, as L3 does."""
-    trained, _ = train_candidate(contract, train, val, norm_stats, folder / "checkpoints")
+    trained, _ = train_candidate(
+        contract, contract.parameters, train, val, norm_stats, folder / "checkpoints"
+    )
     return write_bundle(folder / "models", trained.policy, trained.files)
 
 

@@ -109,6 +109,11 @@ def _stored(engine: Engine, model_id: str) -> Stored:
         raise LineageError(
             f"{model_id}: its contract {new.layers.contract.contract_id} is not in this database"
         )
+    if contract.parameters.candidate or contract.parameters.splits.is_line:
+        kind = "an own strategy" if contract.parameters.candidate else "a walk-forward line"
+        raise LineageError(
+            f"{model_id}: is {kind}; only a single trained model is made again by this command"
+        )
     return Stored(model, contract, new.layers, policy.policy)
 
 
