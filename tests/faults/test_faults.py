@@ -88,7 +88,7 @@ def test_with_database_and_server_key_stolen_no_vote_is_made(databases):
 
 @pytest.mark.slow
 def test_who_is_revoked_while_voting_decides_nothing_afterwards(databases):
-    found = revocations(databases, TINY)
+    found = revocations(databases, QUICK)
     assert found.told == []
     zeros(found.figures, "revokes")
 
