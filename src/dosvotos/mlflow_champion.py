@@ -10,7 +10,8 @@ from typing import Any, Final, NamedTuple, Protocol
 from filelock import FileLock
 
 from dosvotos.errors import DosVotosError
-from dosvotos.mlflow_tracking import LOCKS, WEB, answers
+from dosvotos.mlflow_tracking import WEB, answers
+from dosvotos.project import LOCKS
 from dosvotos.redaction import without_secrets
 
 ALIAS: Final = "champion"

@@ -11,8 +11,8 @@ from dosvotos.database.connection import absolute_url, reading
 from dosvotos.database.outbox import send_messages, waiting_messages
 from dosvotos.database.registry import list_models, production_model
 from dosvotos.mlflow_champion import Champion, MlflowAwayError, MlflowRegistry, Registry
-from dosvotos.mlflow_tracking import LOCKS, is_installed
-from dosvotos.project import mlflow_url
+from dosvotos.mlflow_tracking import is_installed
+from dosvotos.project import LOCKS, mlflow_url
 from dosvotos.promotion.champions import CHAMPION
 
 
