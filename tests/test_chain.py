@@ -76,6 +76,17 @@ def rows(project: Project, table) -> list:
         return list(connection.execute(select(table)).all())
 
 
+def test_a_clean_folder_and_the_stored_contract_give_every_hash_again(project, tmp_path, capsys):
+    """Trained anew on the stored rows, on this platform: nothing of the stored bundle is read."""
+    from dosvotos.commands.reproduce import print_reproduction
+
+    model_id = records(project)[RECORDS[1]]["model_id"]
+    with inside(project.root):
+        assert print_reproduction(project.engine, model_id, tmp_path / "clean")
+    told = capsys.readouterr().out
+    assert told.count("matches") == 12 and "DIFFERS" not in told and model_id in told
+
+
 def test_every_layer_hands_over_its_record_with_matching_hashes(project):
     dataset, training, backtest, proposal = records(project).values()
     assert dataset["feature_order_hash"] == FEATURE_ORDER_HASH

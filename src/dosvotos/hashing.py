@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,12 @@ _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_asci
 def digest_bytes(content: bytes) -> str:
     """Hash raw bytes; 64 hexadecimal digits."""
     return hashlib.sha256(content).hexdigest()
+
+
+def digest_file(file: Path) -> str:
+    """Hash a file's bytes, however many there are."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def raw_digest(content: bytes, algorithm: str) -> bytes:
@@ -62,10 +69,22 @@ def combine(digests: Iterable[str]) -> str:
     return digest_json(list(digests))
 
 
+def chain_link(previous: str | None, sequence: int, content: Any) -> dict[str, Any]:
+    """Give what is hashed of one row of an append-only log: the row, and the hash of the row before it."""
+    return {"version": 1, "sequence": sequence, "previous": previous or _NO_DIGEST_YET, "content": content}
+
+
 def chain_digest(previous: str | None, sequence: int, content: Any) -> str:
     """Hash one row of an append-only log together with the hash of the row before it."""
-    link = {"version": 1, "sequence": sequence, "previous": previous or _NO_DIGEST_YET, "content": content}
-    return digest_json(link)
+    return digest_json(chain_link(previous, sequence, content))
+
+
+def chain_digest_of(previous: str | None, sequence: int, content: str) -> str:
+    """Hash one row whose content is canonical JSON already; the same as `chain_digest`."""
+    head = (
+        f'{{"content":{content},"previous":"{previous or _NO_DIGEST_YET}","sequence":{sequence},"version":1}}'
+    )
+    return digest_bytes(head.encode())
 
 
 def short(digest: str | None) -> str:

@@ -26,8 +26,9 @@ from kedro.runner import ParallelRunner
 from dosvotos import mlflow_process, mlflow_tracking
 from dosvotos.contracts.parameters import read_parameters
 from dosvotos.contracts.records import AcquisitionRecord
-from dosvotos.database.connection import absolute_url
-from dosvotos.errors import ParameterError, RunLockedError, SelectionError, StaleDataError
+from dosvotos.database.connection import absolute_url, has_database, open_database
+from dosvotos.database.outbox import is_due, send_in_background
+from dosvotos.errors import DatabaseError, ParameterError, RunLockedError, SelectionError, StaleDataError
 from dosvotos.mlflow_process import in_background
 from dosvotos.mlflow_tracking import MlflowSettings
 from dosvotos.project import LOCKS
@@ -181,6 +182,32 @@ class MlflowHooks:
     def after_pipeline_run(self) -> None:
         """End the run."""
         mlflow_process.close_run("FINISHED")
+
+
+class OutboxHooks:
+    """Tells other systems, after a run, what follows from decisions; nobody waits for them."""
+
+    _context: KedroContext
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        """Keep what says where the database is."""
+        self._context = context
+
+    @hook_impl
+    def after_pipeline_run(self) -> None:
+        """Let a process of its own send what is due."""
+        root = self._context.project_path
+        url = absolute_url(self._context.config_loader["credentials"]["database"]["url"], root)
+        if not mlflow_tracking.is_installed() or not has_database(url):
+            return
+        try:
+            due = is_due(open_database(url), datetime.now(UTC))
+        except DatabaseError as error:
+            logger.warning("outbox: %s; what waits there is sent later", error)
+            return
+        if due:
+            send_in_background(root, url)
 
 
 class TrainingHooks:

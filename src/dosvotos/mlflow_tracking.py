@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self
 
 import yaml
 from filelock import FileLock
@@ -29,7 +29,8 @@ logger = logging.getLogger(__name__)
 
 _ANSWER_SECONDS = 1.0
 _SHORT_WAITS = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
-_WEB = ("http://", "https://")
+WEB: Final = ("http://", "https://")
+"""How the address of a server begins."""
 _MAX_PARAM = 500
 _MAX_BATCH = 1000
 _TAGS_OF_RECORD = (
@@ -104,7 +105,7 @@ def connect(settings: MlflowSettings) -> None:
     A server is asked whether it is there before anything waits for it, and no lock is held meanwhile.
     """
     _tracking.root, _tracking.client, _tracking.run_id = settings.root, None, None
-    if not _answers(settings.tracking_uri):
+    if not answers(settings.tracking_uri):
         shown = without_secrets(settings.tracking_uri)
         logger.warning("MLflow does not answer at %s; this run goes on without it", shown)
         return
@@ -121,7 +122,7 @@ def set_up_mlflow(settings: MlflowSettings) -> Any:
     logging.getLogger("kedro_mlflow").setLevel(logging.ERROR)  # it sets its own level
     config = KedroMlflowConfig.model_validate(settings.config)
     uri = config.server.mlflow_tracking_uri = settings.tracking_uri
-    if uri.startswith(_WEB):
+    if uri.startswith(WEB):
         for name, value in _SHORT_WAITS.items():
             os.environ.setdefault(name, value)
         _set_up(config, settings)
@@ -182,7 +183,7 @@ def end_dead_run(name: str, root: Path) -> None:
     marker = _marker(name, root)
     run_id, _, home = marker.read_text().partition("\n")
     with without_mlflow_on_failure() as client:
-        if home == str(root) or not client.tracking_uri.startswith(_WEB):
+        if home == str(root) or not client.tracking_uri.startswith(WEB):
             client.set_terminated(run_id, "KILLED")
         marker.unlink(missing_ok=True)
 
@@ -191,9 +192,9 @@ def _marker(name: str, root: Path) -> Path:
     return root / LOCKS / f"{name}.mlflow"
 
 
-def _answers(uri: str) -> bool:
+def answers(uri: str) -> bool:
     """Whether anything at a server's address replies within a second; a file needs no asking."""
-    if not uri.startswith(_WEB):
+    if not uri.startswith(WEB):
         return True
     import httpx
 

@@ -20,6 +20,7 @@ CHANGING = {
     "backtest_requests",
     "provider_calls",
     "live_state",
+    "outbox",
 }
 """Head rows, stages, status columns and claims: what they say is held against the audit log."""
 KNOWN = {

@@ -22,7 +22,9 @@ from tests.faults.forgeries import (
 from tests.faults.loosening import loosen
 from tests.faults.mutations import mutate
 from tests.faults.races import race
+from tests.faults.restores import stop_everywhere
 from tests.faults.state_machine import walk
+from tests.faults.thefts import exchange, revoke_in_mid_vote, steal
 from tests.promotion.test_audit_check import ATTACKS, problems_after, voted_on
 
 SEED = 16
@@ -65,12 +67,18 @@ def campaign(databases: list[Databases], size: Size) -> Iterator[tuple[str, Call
         yield f"audit attacks, {one.kind}", lambda one=one: audit_attacks(one)
         yield f"state machine, {one.kind}", lambda one=one: state_machine(one, size)
         yield f"forgeries, {one.kind}", lambda one=one: forgeries(one, size)
+        yield f"thefts, {one.kind}", lambda one=one: thefts(one)
+        yield f"revocations, {one.kind}", lambda one=one: revocations(one, size)
 
 
 def crashes(databases: Databases, size: Size) -> Found:
     own, control = crash_everywhere(databases, size.quick)
+    restores = stop_everywhere(databases, size.quick)
     figures = {**own._asdict(), "control_crashes": control.crashes, "control_failures": control.failures}
-    return Found(figures, [f"{databases.kind}: {own}"] if own.failures else [])
+    figures["crashes"] += restores.crashes
+    figures["states_half_done"] += restores.states_half_done
+    told = [f"{databases.kind}: {own}"] if own.failures else []
+    return Found(figures, told + ([f"{databases.kind}: {restores}"] if restores.states_half_done else []))
 
 
 def races(databases: Databases, size: Size) -> Found:
@@ -95,7 +103,24 @@ def audit_attacks(databases: Databases) -> Found:
         if not any(said in problem for problem in problems_after(desk, attack)):
             missed.append(f"{databases.kind}: {name} was not named")
     databases.drop(desk)
-    return Found({"audit_attacks": len(ATTACKS), "attacks_missed": len(missed)}, missed)
+    n_compared, unseen = exchange(databases)
+    missed += unseen
+    return Found({"audit_attacks": len(ATTACKS) + n_compared, "attacks_missed": len(missed)}, missed)
+
+
+def thefts(databases: Databases) -> Found:
+    """Forge votes with the database and the server's key at hand."""
+    counted = steal(databases)
+    figures = {"thefts": counted.thefts, "votes_forged_by_server": counted.votes_forged_by_server}
+    return Found(
+        {**figures, "unclear_answers": len(counted.told) - counted.votes_forged_by_server}, counted.told
+    )
+
+
+def revocations(databases: Databases, size: Size) -> Found:
+    """Revoke reviewers while their votes arrive."""
+    counted = revoke_in_mid_vote(databases, size.rounds)
+    return Found(counted._asdict(), [f"{databases.kind}: {counted}"] if any(counted[1:]) else [])
 
 
 def state_machine(databases: Databases, size: Size) -> Found:

@@ -13,9 +13,11 @@ from dosvotos.database.connection import reading
 from dosvotos.database.registry import list_models, list_proposals, production_model, state_of
 from dosvotos.errors import DecisionConflictError, DecisionError
 from dosvotos.promotion.audit_check import verify_audit
+from dosvotos.promotion.live_acts import Rollback, SwitchSignals, read_live_state
 from dosvotos.promotion.registration import NewProposal, ProposalRegistry
+from dosvotos.promotion.reopening import Reopen
 from tests.proposal_fixtures import INSTRUMENT, Desk
-from tests.team import Team
+from tests.team import WHY, Team
 
 BEGIN = datetime.fromisoformat("2026-08-03T15:00:00+00:00")
 EXPERIMENTS, SEEDS = ("one", "two", "six"), (1, 2, 3, 4)
@@ -30,7 +32,7 @@ class Step(NamedTuple):
     """Something that a person or a pipeline does."""
 
     kind: str
-    """propose, APPROVE, shadow, REJECT, REQUEST_MORE_TESTS or wait."""
+    """propose, APPROVE, shadow, REJECT, REQUEST_MORE_TESTS, REOPEN, ROLLBACK, HALT, RESUME or wait."""
     experiment: str = ""
     weights: int = 0
     proposal: int = 0
@@ -55,8 +57,11 @@ class Rules:
     day: int = 0
     proposals: list[Known] = field(default_factory=list)
     stages: dict[tuple[str, int], str] = field(default_factory=dict)
-    closed: set[int] = field(default_factory=set)
-    """Weights that a person rejected."""
+    closed: dict[int, str] = field(default_factory=dict)
+    """Weights that a person rejected, and who did last."""
+    served: list[tuple[str, int]] = field(default_factory=list)
+    """Production models, oldest first; a rollback takes the last one away."""
+    halted: bool = False
     epoch: int = 0
     log: list[tuple[str, int]] = field(default_factory=list)
 
@@ -71,7 +76,39 @@ class Rules:
             return "done"
         if step.kind == "propose":
             return self.propose((step.experiment, step.weights))
-        return self.vote(step)
+        if step.kind in ("HALT", "RESUME"):
+            return self.switch(step.kind == "HALT")
+        if step.kind == "ROLLBACK":
+            return self.roll_back()
+        return self.reopen(step) if step.kind == "REOPEN" else self.vote(step)
+
+    def switch(self, halt: bool) -> str:
+        if self.halted == halt:
+            return "conflict"
+        self.halted = halt
+        return "done"
+
+    def roll_back(self) -> str:
+        if len(self.served) < 2 or self.served[-2][1] in self.closed:
+            return "refused"
+        self.stages[self.served.pop()] = "archived"
+        self.stages[self.served[-1]] = "production"
+        self.epoch += 1
+        return "done"
+
+    def reopen(self, step: Step) -> str:
+        if not 1 <= step.proposal <= len(self.proposals):
+            return "refused"
+        self.expire()
+        known = self.proposals[step.proposal - 1]
+        if known.status != "REJECTED" or self.closed.get(known.model[1]) in (None, step.reviewer):
+            return "refused"
+        if any(other.model[0] == known.model[0] for other in self.proposals[step.proposal :]):
+            return "conflict"
+        known.status, known.born = "PENDING_APPROVAL", self.day
+        del self.closed[known.model[1]]
+        self.log.append(("REOPEN", step.proposal))
+        return "done"
 
     def expire(self) -> None:
         for known in self.proposals:
@@ -112,12 +149,13 @@ class Rules:
             if self.production is not None:
                 self.stages[self.production] = "archived"
             self.stages[known.model], known.status = "production", "APPROVED"
+            self.served.append(known.model)
             self.epoch += 1
         elif step.kind == "shadow":
             self.stages[known.model], known.status = "shadow", "APPROVED"
         elif step.kind == "REJECT":
             known.status = "REJECTED"
-            self.closed.add(known.model[1])
+            self.closed[known.model[1]] = step.reviewer
         else:
             known.status = "MORE_TESTS_REQUESTED"
         self.log.append(("APPROVE" if approves else step.kind, step.proposal))
@@ -134,6 +172,7 @@ class Rules:
             "production": None if self.production is None else "{}/{}".format(*self.production),
             "epoch": self.epoch,
             "log": self.log,
+            "live": "HALTED" if self.halted else "ACTIVE",
         }
 
 
@@ -169,15 +208,26 @@ class Real:
         if step.kind == "propose":
             self.registry.store(self._new(step.experiment, step.weights))
             return "done"
-        shadow = step.kind == "shadow"
-        action = "APPROVE" if shadow else step.kind
         try:
-            self.team.vote(step.proposal, step.reviewer, action, promote_to_production=not shadow)
+            self._decide(step)
         except DecisionConflictError:
             return "conflict"
         except DecisionError:
             return "refused"
         return "done"
+
+    def _decide(self, step: Step) -> None:
+        if step.kind in ("HALT", "RESUME"):
+            who = "ada" if step.kind == "RESUME" else step.reviewer
+            self.team.do(SwitchSignals(step.kind, INSTRUMENT, WHY), who)  # type: ignore[arg-type]
+        elif step.kind == "ROLLBACK":
+            self.team.do(Rollback(INSTRUMENT, WHY), step.reviewer)
+        elif step.kind == "REOPEN":
+            self.team.do(Reopen(step.proposal, step.reviewer, WHY), step.reviewer)
+        else:
+            shadow = step.kind == "shadow"
+            action = "APPROVE" if shadow else step.kind
+            self.team.vote(step.proposal, step.reviewer, action, promote_to_production=not shadow)
 
     def _new(self, experiment: str, weights: int) -> NewProposal:
         with reading(self.desk.engine) as connection:
@@ -198,7 +248,9 @@ class Real:
         with reading(self.desk.engine) as connection:
             rows, models = list_proposals(connection), list_models(connection)
             production = production_model(connection, INSTRUMENT)
+            live = read_live_state(connection, INSTRUMENT)
         return {
+            "live": live,
             "proposals": [(state_of(row, self.now), row.experiment_name) for row in reversed(rows)],
             "stages": {self._names[row.model_id]: row.stage for row in models},
             "production": self._names[production.model_id] if production else None,
@@ -252,6 +304,15 @@ def random_step(rng: np.random.Generator, n_proposals: int) -> Step:
             experiment=str(rng.choice(EXPERIMENTS)),
             weights=int(rng.choice(SEEDS, p=(0.4, 0.3, 0.2, 0.1))),
         ),
+        "REOPEN": lambda: Step(
+            "REOPEN",
+            proposal=max(0, n_proposals - int(rng.geometric(0.3)) + 1),
+            reviewer=str(rng.choice(REVIEWERS)),
+        ),
+        **{
+            kind: lambda kind=kind: Step(kind, reviewer=str(rng.choice(REVIEWERS)))
+            for kind in ("ROLLBACK", "HALT", "RESUME")
+        },
         "wait": lambda: Step("wait", days=int(rng.choice((1, 12, 31)))),
         "vote": lambda: Step(
             str(rng.choice(("APPROVE", "shadow", "REJECT", "REQUEST_MORE_TESTS"), p=(0.5, 0.24, 0.06, 0.2))),
@@ -259,4 +320,5 @@ def random_step(rng: np.random.Generator, n_proposals: int) -> Step:
             reviewer=str(rng.choice(REVIEWERS)),
         ),
     }
-    return kinds[str(rng.choice(("propose", "wait", "vote"), p=(0.4, 0.1, 0.5)))]()
+    acts = ("propose", "wait", "vote", "REOPEN", "ROLLBACK", "HALT", "RESUME")
+    return kinds[str(rng.choice(acts, p=(0.35, 0.08, 0.43, 0.05, 0.05, 0.02, 0.02)))]()

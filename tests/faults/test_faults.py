@@ -6,6 +6,7 @@ import pytest
 
 from tests.conftest import ensure_running
 from tests.faults.campaign import (
+    FULL,
     QUICK,
     all_forgeries,
     audit_attacks,
@@ -13,7 +14,9 @@ from tests.faults.campaign import (
     forgeries,
     mutations,
     races,
+    revocations,
     state_machine,
+    thefts,
 )
 from tests.faults.databases import Databases
 from tests.faults.forgeries import forge, scene
@@ -68,6 +71,26 @@ def test_what_got_through_once_does_so_no_more(databases):
 
 def test_no_weaker_gate_is_taken_in_silence():
     assert loosen().accepted == []
+
+
+@pytest.mark.campaign
+def test_twenty_thousand_steps_go_as_the_rules_say(databases):
+    found = state_machine(databases, FULL._replace(walks=67))
+    assert found.told == [] and found.figures["state_machine_steps"] >= 20_000
+
+
+@pytest.mark.slow
+def test_with_database_and_server_key_stolen_no_vote_is_made(databases):
+    found = thefts(databases)
+    assert found.told == [] and found.figures["thefts"] >= 7
+    zeros(found.figures, "thefts")
+
+
+@pytest.mark.slow
+def test_who_is_revoked_while_voting_decides_nothing_afterwards(databases):
+    found = revocations(databases, QUICK)
+    assert found.told == []
+    zeros(found.figures, "revokes")
 
 
 @pytest.mark.slow

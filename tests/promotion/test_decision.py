@@ -1,3 +1,4 @@
+from collections import namedtuple
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -197,8 +198,7 @@ def test_the_audit_log_refuses_changes_and_shows_those_made_around_it(desk):
         connection.execute(update(approval_audit_log).values(reviewer="mallory"))
     rows = desk.votes()
     assert find_breaks(rows) == []
-    forged = {**rows[1]._mapping, "reviewer": "mallory"}
-    edited = type("Row", (), {**forged, "_mapping": forged})
+    edited = namedtuple("Row", rows[1]._fields)(**{**rows[1]._mapping, "reviewer": "mallory"})
     assert find_breaks([rows[0], edited, rows[2]]) == ["row 2: its content was changed"]
     assert find_breaks([rows[0], rows[2]]) == ["row 2 is missing: the next one stored is 3"]
     assert find_breaks(rows[:1]) == []

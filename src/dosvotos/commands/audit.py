@@ -1,15 +1,13 @@
 """``dosvotos audit list``: who decided what, when and why."""
 
-import csv
-import json
-import sys
 from typing import Any, Final
 
+import click
 from rich.markup import escape
 from sqlalchemy import Row
 
 from dosvotos.console import open_console, plain_table
-from dosvotos.database.tables import approval_audit_log
+from dosvotos.promotion.copies import csv_of_log
 
 _MINUTE: Final = "%Y-%m-%d %H:%M"
 
@@ -17,7 +15,7 @@ _MINUTE: Final = "%Y-%m-%d %H:%M"
 def print_decisions(rows: list[Row[Any]], as_csv: bool) -> None:
     """Print the log as a table, or all its columns as CSV."""
     if as_csv:
-        _write_csv(rows)
+        click.echo(csv_of_log(rows), nl=False)
         return
     table = plain_table("row", "UTC", "who", "decided", "signed", "reason")
     for row in rows:
@@ -44,17 +42,3 @@ def _signed(row: Row[Any]) -> str:
     if row.text is None:
         return "needs none" if row.action == "REQUEST_MORE_TESTS" else "no"
     return "local key" if row.mode == "single-user" else "own key"
-
-
-def _write_csv(rows: list[Row[Any]]) -> None:
-    names = [column.name for column in approval_audit_log.columns]
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(names)
-    for row in rows:
-        writer.writerow([_cell(row._mapping[name]) for name in names])
-
-
-def _cell(value: Any) -> Any:
-    if isinstance(value, dict):
-        return json.dumps(value, sort_keys=True)
-    return value.isoformat() if hasattr(value, "isoformat") else value

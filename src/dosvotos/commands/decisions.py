@@ -1,11 +1,13 @@
 """The commands that decide: vote, reopen, halt, resume, rollback, reviewer, policy set, home."""
 
+import sys
 from pathlib import Path
 from typing import Any, Final, get_args
 
 import click
 
 from dosvotos.commands import people as terminal
+from dosvotos.commands.errors import EXIT_ERROR
 from dosvotos.commands.paths import TypedPath
 from dosvotos.commands.people import Keys, wall_clock
 from dosvotos.database.connection import database_url, open_existing, reading
@@ -234,10 +236,88 @@ def home_import(file: Path) -> None:
     click.echo(f"the home is {place_home(file)}")
 
 
+@click.command()
+@click.option("--from", "backup", type=TypedPath(), required=True, help="The backup's file.")
+@_REASON
+@seconded
+def restore(
+    backup: Path, reason: str, second: str | None, second_key: Path | None, sign_key: Path | None
+) -> None:
+    """Put a backup in the place of a database that was lost, and sign for what is missing: an admin's act.
+
+    A PostgreSQL database is put back by PostgreSQL's own tools before.
+    """
+    from dosvotos.commands.restore import restore as put_back
+
+    done = put_back(database_url(), backup, reason, Keys(sign_key, second, second_key), wall_clock)
+    for line in done.lines:
+        click.echo(line)
+
+
+@click.command("export-vote")
+@click.argument("row", type=click.IntRange(min=1), metavar="ROW")
+@click.option("--out", type=TypedPath(), help="A new folder; vote_ROW here by default.")
+@click.pass_context
+def export_vote(context: click.Context, row: int, out: Path | None) -> None:
+    """Write a decision of the log as a folder that a stranger verifies without Dos Votos."""
+    from dosvotos.commands.homes import write_vote
+
+    folder = out or (context.find_object(Path) or Path()) / f"vote_{row}"
+    write_vote(open_existing(database_url()), row, folder)
+    click.echo(f"see {folder / 'README.md'}: three commands verify it")
+
+
+@click.command()
+@click.argument("model_id")
+@click.option(
+    "--out", type=TypedPath(), help="An empty folder to keep the model in; by default none is kept."
+)
+def reproduce(model_id: str, out: Path | None) -> None:
+    """Make a model again from its stored contract; print which hashes match, exit code 1 if one does not."""
+    from dosvotos.commands.reproduce import print_reproduction
+
+    if not print_reproduction(open_existing(database_url()), model_id, out):
+        sys.exit(EXIT_ERROR)
+
+
+@click.group()
+def drill() -> None:
+    """What is tried before it is needed, in a temporary copy."""
+
+
+@drill.command("restore")
+@seconded
+def drill_restore(second: str | None, second_key: Path | None, sign_key: Path | None) -> None:
+    """Back up, lose and restore a copy of the database, with the keys that the real act would take."""
+    from dosvotos.commands import drill as drills
+
+    record, file = drills.drill_restore(database_url(), Keys(sign_key, second, second_key), wall_clock)
+    click.echo(
+        f"a copy of {record.rows_before} decision(s) was backed up in {record.backup_seconds:.1f} s, lost "
+        f"and restored in {record.restore_seconds:.1f} s; the record is {file}"
+    )
+    for line in record.findings_after:
+        click.echo(line, err=True)
+    if record.findings_after:
+        sys.exit(EXIT_ERROR)
+
+
 def _switch(action: str, reason: str, instrument: str | None, sign_key: Path | None) -> list[str]:
     return terminal.switch_signals(
         lambda: open_existing(database_url()), action, reason, instrument, Keys(sign_key), wall_clock
     )
 
 
-COMMANDS: Final = (vote, reopen, halt, resume, rollback, reviewer, home)
+COMMANDS: Final = (
+    vote,
+    reopen,
+    halt,
+    resume,
+    rollback,
+    reviewer,
+    home,
+    restore,
+    drill,
+    export_vote,
+    reproduce,
+)

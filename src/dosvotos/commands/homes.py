@@ -1,4 +1,4 @@
-"""``dosvotos home``: moving the home to another machine."""
+"""``dosvotos home``, which moves it to another machine, and ``export-vote``: what leaves by a file."""
 
 import os
 from pathlib import Path
@@ -7,9 +7,10 @@ from typing import Final
 from sqlalchemy import Engine
 
 from dosvotos.database.connection import reading
-from dosvotos.errors import HomeError
-from dosvotos.files import read_regular_file
+from dosvotos.errors import FileError, HomeError
+from dosvotos.files import read_regular_file, write_folder
 from dosvotos.promotion.checkpoints import open_home
+from dosvotos.promotion.exported_vote import export_vote
 from dosvotos.signing.home import import_home
 
 _MAX_BYTES: Final = 1 << 30
@@ -32,3 +33,12 @@ def export_home(engine: Engine, file: Path) -> Path:
 def place_home(file: Path) -> Path:
     """Put an exported home in place; gives its folder."""
     return import_home(read_regular_file(file, _MAX_BYTES)).folder
+
+
+def write_vote(engine: Engine, row_id: int, folder: Path) -> None:
+    """Write one decision of the log as a new folder."""
+    if folder.exists():
+        raise FileError(f"{folder}: stands already; name another folder with --out")
+    with reading(engine) as connection:
+        exported = export_vote(connection, row_id)
+    write_folder(folder, exported.files)

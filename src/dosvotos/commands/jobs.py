@@ -13,12 +13,17 @@ from typing import Any, Final
 
 from sqlalchemy import Engine, Row
 
+from dosvotos.database.outbox import is_due, send_in_background
 from dosvotos.database.requests import claim_request, fail_request, finish_request, renew_claim
 from dosvotos.errors import DatabaseError, DosVotosError
 
 LEASE: Final = timedelta(minutes=2)
 """How long a claim holds without being renewed; a worker renews it four times as often."""
 POLL_SECONDS: Final = 1.0
+TELL_AGAIN: Final = timedelta(seconds=10)
+"""The outbox is drained no more often than this."""
+LOOK_AGAIN: Final = timedelta(minutes=10)
+"""How often an alias is put right that nobody told us was moved."""
 HEARTBEAT: Final = Path("data/.locks/jobs.heartbeat")
 BEAT_SECONDS: Final = 2.0
 SILENCE: Final = timedelta(seconds=15)
@@ -45,16 +50,29 @@ def watch(engine: Engine, echo: Echo) -> None:
     A database that is locked or away is asked again, and a request that raises what nobody expected fails
     alone: its traceback goes to the log, the queue goes on.
     """
-    parent = os.getppid()
+    parent, looked = os.getppid(), _now()
     with _beating():
         while os.getppid() == parent:
             try:
                 run_queued(engine, echo)
+                looked = _tell_others(engine, looked)
             except DatabaseError as error:
                 echo(f"jobs: {error}; asked again")
             except Exception:
                 logger.exception("jobs: an extra backtest failed unexpectedly; the next one is taken")
             time.sleep(POLL_SECONDS)
+
+
+def _tell_others(engine: Engine, looked: datetime) -> datetime:
+    """Let a process of its own drain the outbox when something is due, and look after the aliases at times.
+
+    Gives when that was last done.
+    """
+    now = _now()
+    if now - looked < LOOK_AGAIN and not (now - looked > TELL_AGAIN and is_due(engine, now)):
+        return looked
+    send_in_background(Path.cwd(), str(engine.url.render_as_string(hide_password=False)))
+    return now
 
 
 def is_worker_up(now: datetime) -> bool:

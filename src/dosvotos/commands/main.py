@@ -24,7 +24,7 @@ from dosvotos.database.connection import (
 from dosvotos.files import write_file
 from dosvotos.project import enter_root
 from dosvotos.promotion.audit import count_rows, read_audit_log
-from dosvotos.promotion.audit_check import PROVES, PROVES_FULL, PROVES_NOT, verify_audit
+from dosvotos.promotion.audit_check import PROVES, PROVES_COPY, PROVES_FULL, PROVES_NOT, verify_audit
 from dosvotos.promotion.production_warnings import production_warnings
 
 REPORTS: Final = Path("data/08_reporting")
@@ -102,17 +102,24 @@ def audit_list(as_csv: bool) -> None:
 
 @audit.command("verify")
 @click.option("--full", is_flag=True, help="Verify every signature too: a millisecond each.")
-def audit_verify(full: bool) -> None:
+@click.option(
+    "--against", type=TypedPath(), help="A copy kept elsewhere: of checkpoints, or of 'audit list --csv'."
+)
+def audit_verify(full: bool, against: Path | None) -> None:
     """Compare the log with itself, its checkpoints and all that must follow; exit code 1 if they differ."""
+    from dosvotos.promotion.copies import compare_copy
+
+    copy = against.read_text() if against else None
     with reading(open_existing(database_url())) as connection:
         n_rows, problems = count_rows(connection), verify_audit(connection, full)
+        problems += compare_copy(connection, copy) if copy is not None else []
     for line in problems:
         click.echo(line, err=True)
     if problems:
         click.echo(f"audit log and database disagree: {len(problems)} finding(s)", err=True)
         sys.exit(EXIT_ERROR)
     click.echo(f"audit log is whole: {n_rows} row(s). Checked:")
-    for line in (*PROVES, *((PROVES_FULL,) if full else ())):
+    for line in (*PROVES, *((PROVES_FULL,) if full else ()), *((PROVES_COPY,) if against else ())):
         click.echo(f"  - {line}")
     click.echo("It does not prove:")
     for line in PROVES_NOT:
@@ -238,6 +245,15 @@ def jobs(watch: bool) -> None:
         worker.watch(engine, click.echo)
         return
     click.echo(f"{worker.run_queued(engine, click.echo)} extra backtest(s) run")
+
+
+@cli.command()
+def outbox() -> None:
+    """Tell MLflow which models are in production, now; runs and the app do so by themselves."""
+    from dosvotos.commands.outbox import drain
+
+    for line in drain(open_existing(database_url()), datetime.now(UTC)):
+        click.echo(line)
 
 
 @cli.command()

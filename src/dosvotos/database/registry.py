@@ -65,7 +65,7 @@ class ProductionRows(NamedTuple):
     head: Row[Any] | None
     """The instrument's own row."""
     vote: Row[Any] | None
-    """The newest decision that brought a model of the instrument into production."""
+    """The newest decision that brought a model of the instrument into production, if no RESTORE followed."""
     approval: Row[Any] | None
     """The approval of the model it brought there: that decision itself, or an older one after a rollback."""
     proposal: Row[Any] | None
@@ -92,7 +92,7 @@ def production_rows(connection: Connection, instrument: str) -> ProductionRows:
 
 
 def promoting_votes(connection: Connection, instrument: str) -> list[Row[Any]]:
-    """Read every decision that brought a model of an instrument into production, oldest first."""
+    """Read the decisions that brought models of an instrument into production, from the last RESTORE on."""
     return list(connection.execute(_promoting(instrument, PROMOTING).order_by(approval_audit_log.c.id)))
 
 
@@ -105,13 +105,27 @@ def _newest(
     return connection.execute(query).one_or_none()
 
 
+def last_restore(connection: Connection) -> Row[Any] | None:
+    """Find the newest RESTORE: what was promoted before it serves no more, until it is voted on again."""
+    a = approval_audit_log
+    query = select(a).where(a.c.action == "RESTORE").order_by(a.c.id.desc()).limit(1)
+    return connection.execute(query).one_or_none()
+
+
+def restored_epoch(connection: Connection, instrument: str) -> int:
+    """Read the epoch that the newest RESTORE gave an instrument; 0 without one."""
+    restore = last_restore(connection)
+    return int(restore.subject["epochs"].get(instrument, 0)) if restore else 0
+
+
 def _promoting(instrument: str, actions: tuple[str, ...]) -> Select[Any]:
-    a, p, m = approval_audit_log, promotion_proposals, model_registry
+    a, p, m, r = approval_audit_log, promotion_proposals, model_registry, approval_audit_log.alias()
+    restored = select(func.coalesce(func.max(r.c.id), 0)).where(r.c.action == "RESTORE").scalar_subquery()
     return (
         select(a)
         .outerjoin(p, p.c.id == a.c.proposal_id)
         .outerjoin(m, m.c.model_id == a.c.model_id)
-        .where(a.c.action.in_(actions), a.c.new_stage == "production")
+        .where(a.c.action.in_(actions), a.c.new_stage == "production", a.c.id > restored)
         .where(or_(a.c.instrument == instrument, p.c.instrument == instrument, m.c.instrument == instrument))
     )
 

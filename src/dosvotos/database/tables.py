@@ -330,6 +330,21 @@ live_state = sa.Table(
 """What L5 may do for an instrument; without a row it is ACTIVE. A signed HALT counts even if this row says
 otherwise, until a signed RESUME."""
 
+outbox = sa.Table(
+    "outbox",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("kind", sa.String(32), nullable=False),
+    sa.Column("subject", sa.String(255), nullable=False),
+    sa.Column("payload", _json(), nullable=False),
+    sa.Column("created_at", UTCDateTime, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("next_try_at", UTCDateTime, nullable=False, index=True),
+    sa.Column("problem", sa.Text),
+    sa.Column("done_at", UTCDateTime),
+)
+"""What other systems are to be told, written in the transaction it follows from and sent after its commit."""
+
 backtest_requests = sa.Table(
     "backtest_requests",
     metadata,

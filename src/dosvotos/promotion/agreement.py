@@ -15,13 +15,13 @@ from dosvotos.contracts.records import (
     LayerRecords,
     TrainingRecord,
 )
-from dosvotos.database.registry import OPEN_STATES, PROMOTING, production_rows
+from dosvotos.database.registry import OPEN_STATES, PROMOTING, production_rows, restored_epoch
 from dosvotos.database.tables import approval_audit_log, promotion_proposals
 from dosvotos.errors import DecisionConflictError, LineageError
 from dosvotos.promotion.dossier import FILE_NAMES, Dossier, DossierRecords, DossierRun, dossier_files
 from dosvotos.promotion.proposal import PromotionProposal
 from dosvotos.promotion.registration import NewProposal, model_columns, proposal_columns
-from dosvotos.promotion.vote_rules import ModelStage, columns_after, reopened_at
+from dosvotos.promotion.vote_rules import ModelStage, columns_after, last_decision, reopened_at
 
 _OF_THE_VOTE: Final = frozenset({"metrics", "lineage", "created_at"})
 """Columns of a model that the approval writes; before it they are those of its first proposal."""
@@ -127,8 +127,7 @@ def check_status(connection: Connection, row: Row[Any]) -> None:
     DecisionConflictError
         Naming the column, or the newer proposal.
     """
-    t = approval_audit_log
-    last = connection.execute(select(t).where(t.c.proposal_id == row.id).order_by(t.c.id.desc())).first()
+    last = last_decision(connection, row.id)
     for name, value in columns_after(last, reopened_at(connection, row.id)).items():
         if (found := row._mapping[name]) != value:
             said = f"vote {last.id} of the audit log made it {value}" if last else "nobody has voted on it"
@@ -150,7 +149,8 @@ def check_head(connection: Connection, instrument: str) -> None:
     """
     model, head, vote, *_ = production_rows(connection, instrument)
     named = (head.production_model_id, head.epoch) if head else (None, 0)
-    registered, voted = model.model_id if model else None, (vote.model_id, vote.epoch) if vote else (None, 0)
+    registered = model.model_id if model else None
+    voted = (vote.model_id, vote.epoch) if vote else (None, restored_epoch(connection, instrument))
     if named[0] != registered:
         difference = f"its head row names {named[0]} as production, the registry {registered}"
     elif named != voted:
@@ -167,8 +167,11 @@ def stage_difference(connection: Connection, row: Row[Any]) -> Difference | None
     a = approval_audit_log
     about = or_(a.c.model_id == row.model_id, a.c.previous_production_model == row.model_id)
     follows = ModelStage()
-    for vote in connection.execute(select(a).where(about, a.c.action.in_(PROMOTING)).order_by(a.c.id)):
-        if row.model_id == vote.model_id or vote.new_stage == "production":
+    deciding = (about & a.c.action.in_(PROMOTING)) | (a.c.action == "RESTORE")
+    for vote in connection.execute(select(a).where(deciding).order_by(a.c.id)):
+        if vote.action == "RESTORE":
+            follows = follows.restored()
+        elif row.model_id == vote.model_id or vote.new_stage == "production":
             follows = follows.after(vote, row.model_id)
     expected = follows._asdict()
     return first_difference(_json_like({name: getattr(row, name) for name in expected}), _json_like(expected))

@@ -1,13 +1,14 @@
 """The log of decisions: each row carries the hash of the row before it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from json.encoder import encode_basestring
+from typing import Any, Final
 
 from sqlalchemy import Connection, Row, func, insert, select
 
 from dosvotos.database.tables import approval_audit_log
-from dosvotos.hashing import chain_digest, digest_json
+from dosvotos.hashing import chain_digest, chain_digest_of, chain_link, digest_json
 
 _HASHED = (
     "action", "model_id", "proposal_id", "reviewer", "notes", "previous_production_model", "new_stage",
@@ -69,8 +70,13 @@ def count_rows(connection: Connection) -> int:
 
 def seal_of(entry: Mapping[str, Any]) -> str | None:
     """Hash a row's text, signatures, subject and lapses; None for a row that has none of them."""
-    sealed = {name: entry[name] for name in _SEALED if entry[name] is not None}
+    sealed = sealed_in(entry)
     return digest_json(sealed) if sealed else None
+
+
+def sealed_in(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Give what a row's seal hashes."""
+    return {name: entry[name] for name in _SEALED if entry[name] is not None}
 
 
 def find_breaks(rows: list[Row[Any]]) -> list[str]:
@@ -79,9 +85,9 @@ def find_breaks(rows: list[Row[Any]]) -> list[str]:
     What a row's seal covers is compared by `broken_seals`.
     """
     breaks, previous = [], None
+    fields = _hashed_fields(rows[0]._fields) if rows else ()
     for sequence, row in enumerate(rows, start=1):
-        entry = _entry(row)
-        digest = chain_digest(previous, sequence, _content(entry, entry["created_at"]))
+        digest = chain_digest_of(previous, sequence, _written(tuple(row), fields))
         if row.id != sequence:
             breaks.append(f"row {sequence} is missing: the next one stored is {row.id}")
             break
@@ -93,6 +99,32 @@ def find_breaks(rows: list[Row[Any]]) -> list[str]:
     return breaks
 
 
+def _hashed_fields(columns: Sequence[str]) -> tuple[tuple[str, int, bool], ...]:
+    """List what is hashed of a row as canonical JSON orders it: beginning, column, whether NULL counts."""
+    names = sorted((*_HASHED, *_HASHED_IF_ANY, "created_at"))
+    return tuple((f'"{name}":', columns.index(name), name not in _HASHED_IF_ANY) for name in names)
+
+
+def _written(values: tuple[Any, ...], fields: Sequence[tuple[str, int, bool]]) -> str:
+    """Write a row's content as canonical JSON, in a third of the time a dictionary and its encoder take."""
+    parts = []
+    for start, index, always in fields:
+        value = values[index]
+        if value is not None:
+            parts.append(start + _WRITERS[type(value)](value))
+        elif always:
+            parts.append(start + "null")
+    return f"{{{','.join(parts)}}}"
+
+
+_WRITERS: Final[dict[type, Callable[[Any], str]]] = {
+    str: encode_basestring,
+    int: str,
+    bool: lambda value: "true" if value else "false",
+    datetime: lambda value: f'"{value.isoformat()}"',
+}
+
+
 def broken_seals(rows: list[Row[Any]]) -> list[str]:
     """Name the whole rows whose text, signatures, subject or lapses are not what was sealed."""
     return [
@@ -100,6 +132,11 @@ def broken_seals(rows: list[Row[Any]]) -> list[str]:
         for row in rows
         if seal_of(_entry(row)) != row.seal
     ]
+
+
+def link_of(row: Row[Any]) -> dict[str, Any]:
+    """Give what is hashed of a stored row, the hash of the row before it included."""
+    return chain_link(row.previous_hash, row.id, _content(_entry(row), row.created_at))
 
 
 def _entry(row: Row[Any]) -> dict[str, Any]:

@@ -3,17 +3,18 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, Row, func, select
 
 from dosvotos.database.append_only import missing_guards
 from dosvotos.database.registry import OPEN_STATES, VALID_FOR, list_models, list_proposals, opened_at
 from dosvotos.database.tables import HOUSE, instruments, ledger_genesis, live_state, oos_trials
-from dosvotos.errors import DosVotosError
+from dosvotos.errors import DosVotosError, LineageError
 from dosvotos.promotion.audit import find_breaks, read_audit_log, read_chain
 from dosvotos.promotion.checkpoints import compare_checkpoints, open_home, verify_all
 from dosvotos.promotion.gate_policy import uncovered_policies
+from dosvotos.promotion.restored_log import list_restores, restored_log
 from dosvotos.promotion.signatures import RAISE_THE_HOUSE, read_trust
 from dosvotos.promotion.vote_rules import ModelStage, closes, columns_after, status_after
 
@@ -28,12 +29,24 @@ PROVES: Final = (
 PROVES_FULL: Final = (
     "every decision is signed by somebody who could sign it then, every checkpoint by the server"
 )
+PROVES_COPY: Final = "the log holds every row, or every checkpoint, of the copy it was compared with"
 PROVES_NOT: Final = (
     "that nobody put an older copy of database and home together in their place: keep a checkpoint "
     "elsewhere, every signal carries one",
     "anything of the rows before signatures but that they have not changed since the first checkpoint",
     "what a proposal contains: an approval recomputes that",
 )
+
+
+class _Closed(NamedTuple):
+    """For how long a person's REJECT kept a policy closed."""
+
+    since: datetime
+    until: datetime | None = None
+
+    def covers(self, moment: datetime) -> bool:
+        """Tell whether a proposal of then was made REJECTED."""
+        return self.since <= moment and (self.until is None or moment <= self.until)
 
 
 @dataclass
@@ -52,8 +65,8 @@ class _Replay:
     """Production models by instrument, oldest first; a rollback takes the last one away."""
     live: dict[str, str] = field(default_factory=dict)
     """Last HALT or RESUME by instrument."""
-    closed: dict[tuple[str, str], int] = field(default_factory=dict)
-    """Row that rejected a policy on an instrument, by model_hash and instrument."""
+    closed: dict[tuple[str, str], list[_Closed]] = field(default_factory=dict)
+    """When a policy was closed on an instrument, by model_hash and instrument, oldest first."""
     problems: list[str] = field(default_factory=list)
 
 
@@ -68,7 +81,8 @@ def verify_audit(connection: Connection, full: bool = False) -> list[str]:
     """
     rows, models = read_chain(connection), {row.model_id: row for row in list_models(connection)}
     proposals = {row.id: row for row in list_proposals(connection)}
-    replay = _replay(rows, proposals, models)
+    restores = {row.id: row for row in list_restores(connection)}
+    replay = _replay(rows, proposals, models, restores)
     return [
         *find_breaks(rows),
         *replay.problems,
@@ -83,10 +97,17 @@ def verify_audit(connection: Connection, full: bool = False) -> list[str]:
     ]
 
 
-def _replay(rows: Iterable[Row[Any]], proposals: dict[int, Row[Any]], models: dict[str, Row[Any]]) -> _Replay:
+def _replay(
+    rows: Iterable[Row[Any]],
+    proposals: dict[int, Row[Any]],
+    models: dict[str, Row[Any]],
+    restores: dict[int, Row[Any]],
+) -> _Replay:
     replay = _Replay()
     for row in rows:
-        if row.action in RAISE_THE_HOUSE:
+        if row.action == "RESTORE":
+            _follow_restore(replay, row, restores[row.id])
+        elif row.action in RAISE_THE_HOUSE:
             _follow_house(replay, row)
         elif row.action in ("HALT", "RESUME"):
             replay.live[row.instrument] = row.action
@@ -110,6 +131,28 @@ def _follow_house(replay: _Replay, row: Row[Any]) -> None:
     if row.epoch != epoch + 1:
         replay.problems.append(f"row {row.id}: epoch is {row.epoch}, from the rows before it {epoch + 1}")
     replay.heads[HOUSE] = (epoch + 1, None)
+
+
+def _follow_restore(replay: _Replay, row: Row[Any], whole: Row[Any]) -> None:
+    """Carry out a RESTORE: every epoch rises, production waits in staging, proposals wait again."""
+    try:
+        said = restored_log(whole)
+    except LineageError as error:
+        replay.problems.append(str(error))
+        return
+    serving = sorted(production for _, production in replay.heads.values() if production is not None)
+    if sorted(said.staged) != serving:
+        replay.problems.append(f"row {row.id}: stages {said.staged}, from the rows before it {serving}")
+    for instrument in sorted({*said.epochs, *replay.heads}):
+        epoch, raised = replay.heads.get(instrument, (0, None))[0], said.epochs.get(instrument, 0)
+        if raised <= epoch:
+            replay.problems.append(f"row {row.id}: {instrument} goes from epoch {epoch} to {raised}")
+        replay.heads[instrument] = (raised, None)
+    for model_id in said.staged:
+        replay.stages[model_id] = replay.stages.get(model_id, ModelStage()).restored()
+    for proposal_id in said.reopened:
+        replay.votes[proposal_id], replay.reopened[proposal_id] = whole, row.created_at
+    replay.promoted.clear()
 
 
 def _follow_rollback(replay: _Replay, row: Row[Any]) -> None:
@@ -147,10 +190,15 @@ def _follow(replay: _Replay, row: Row[Any], instrument: str, model_hash: str) ->
     replay.heads[instrument] = (epoch, production)
     replay.stages[row.model_id] = own
     replay.votes[row.proposal_id] = row
+    closed = replay.closed.setdefault((model_hash, instrument), [])
     if row.action == "REJECT":
-        replay.closed[model_hash, instrument] = row.id
+        closed.append(_Closed(row.created_at))
     if row.action == "REOPEN":
-        replay.closed.pop((model_hash, instrument), None)
+        if all(one.until is not None for one in closed):
+            replay.problems.append(f"row {row.id}: reopens {row.model_id}, which nobody had closed")
+        replay.closed[model_hash, instrument] = [
+            one._replace(until=one.until or row.created_at) for one in closed
+        ]
         replay.reopened[row.proposal_id] = row.created_at
 
 
@@ -160,8 +208,6 @@ def _contradictions(
     last = replay.votes.get(row.proposal_id)
     if last is not None and closes(last) and row.action != "REOPEN":
         yield f"row {row.id}: votes on proposal {row.proposal_id}, which row {last.id} closed"
-    if row.action == "REOPEN" and row.model_id not in {vote.model_id for vote in replay.votes.values()}:
-        yield f"row {row.id}: reopens {row.model_id}, on which nobody has voted"
     for name, follows in (("previous_production_model", production), ("epoch", epoch), ("new_stage", stage)):
         if (recorded := row._mapping[name]) != follows:
             yield f"row {row.id}: {name} is {recorded}, from the rows before it {follows}"
@@ -198,7 +244,8 @@ def _compare_proposals(
         else:
             asked = vote is not None and vote.action == "REQUEST_MORE_TESTS"
             possible = _undecided(row, asked, latest != proposal_id, last_vote)
-            if (models[row.model_id].model_hash, row.instrument) in replay.closed:
+            closed = replay.closed.get((models[row.model_id].model_hash, row.instrument), [])
+            if any(one.covers(row.created_at) for one in closed):  # it was made REJECTED
                 possible = (*possible, "REJECTED")
         if row.status not in possible:
             yield f"proposal {proposal_id}: is {row.status}, the log leads to {' or '.join(possible)}"
@@ -237,7 +284,7 @@ def _compare_home(connection: Connection, rows: list[Row[Any]], full: bool) -> I
         home = open_home(connection)
         if not home.exists:
             return
-        yield from compare_checkpoints(rows, home)
+        yield from compare_checkpoints(connection, rows, home)
         trust = read_trust(connection, home)
     except DosVotosError as error:
         yield str(error)

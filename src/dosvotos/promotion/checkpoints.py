@@ -1,6 +1,6 @@
 """Checkpoints of the log: compared with it before anything is decided, written after every decision."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,9 +11,13 @@ from dosvotos.database.tables import approval_audit_log, instruments, ledger_gen
 from dosvotos.errors import DosVotosError, HomeError, LineageError
 from dosvotos.promotion.audit import broken_seals
 from dosvotos.promotion.people import Trust, allowed_signers
+from dosvotos.promotion.restored_log import LostCheckpoint, RestoredLog, list_restores, restored_log
 from dosvotos.promotion.signatures import read_trust, verify_countersignature, verify_decision
 from dosvotos.signing.checkpoint import Checkpoint, LogState, sign_checkpoint
 from dosvotos.signing.home import Home, home_of
+
+LostStates = Mapping[tuple[int, str | None], int]
+"""By rows and head: the first row that is gone."""
 
 
 def genesis_id(connection: Connection) -> str:
@@ -56,13 +60,16 @@ def check_last_checkpoint(connection: Connection, home: Home) -> Checkpoint | No
         If rows are missing, others than then, or of another ledger.
     """
     checkpoint = home.last_checkpoint() if home.exists else None
-    if checkpoint is not None and (found := difference(connection, checkpoint)):
+    if checkpoint is None or (found := difference(connection, checkpoint)) is None:
+        return checkpoint
+    if not is_restored(connection, home, checkpoint):
         raise LineageError(f"approval_audit_log: {found}. {_REMEDY}")
     return checkpoint
 
 
 _REMEDY = (
-    "A backup put back and an attack look alike: nothing is signalled or decided; see 'dosvotos audit verify'"
+    "A backup put back and an attack look alike: nothing is signalled or decided; see 'dosvotos audit "
+    "verify'. The way back is an admin's signed act, 'dosvotos restore'"
 )
 
 
@@ -84,6 +91,90 @@ def difference(connection: Connection, checkpoint: Checkpoint) -> str | None:
     return None
 
 
+def is_restored(connection: Connection, home: Home, checkpoint: Checkpoint) -> bool:
+    """Tell whether a signed RESTORE names a checkpoint that the log no longer holds.
+
+    Raises
+    ------
+    LineageError
+        If a RESTORE is not signed by who could.
+    """
+    lost = LostCheckpoint.of(checkpoint)
+    return any(said.checkpoint == lost for said in signed_restores(connection, home))
+
+
+def contradictions(
+    connection: Connection, rows: Sequence[Row[Any]], home: Home, up_to: int | None = None
+) -> list[str]:
+    """Name every checkpoint of a home that the log does not hold, nor a signed RESTORE explains.
+
+    Parameters
+    ----------
+    connection : Connection
+    rows : sequence of rows of approval_audit_log
+    home : Home
+    up_to : int, optional
+        Leave out the checkpoints of more rows.
+
+    Raises
+    ------
+    HomeError, LineageError
+        If the checkpoints cannot be read, or a RESTORE is not signed by who could.
+    """
+    if all(_holds(rows, home.folder.name, state) for state in home.checkpointed_rows()):
+        return []
+    lost, problems = lost_states(connection, home), []
+    for checkpoint in home.checkpoints():
+        state = checkpoint.state
+        if up_to is not None and state.rows > up_to:
+            continue
+        found = contradiction(rows, checkpoint, home.folder.name)
+        if found is not None and (state.rows, state.head) not in lost:
+            problems.append(found)
+    return problems
+
+
+def _holds(rows: Sequence[Row[Any]], origin: str, state: tuple[str, int, str | None]) -> bool:
+    named, n_rows, head = state
+    return named == origin and n_rows <= len(rows) and (n_rows == 0 or rows[n_rows - 1].row_hash == head)
+
+
+def contradiction(rows: Sequence[Row[Any]], checkpoint: Checkpoint, origin: str) -> str | None:
+    """Say how a log of a ledger does not hold a checkpoint, or None."""
+    state, seen = checkpoint.state, f"checkpoint of {checkpoint.at:%Y-%m-%d %H:%M:%S} UTC"
+    if state.origin != origin:
+        return f"{seen}: of ledger {state.origin}, not this one"
+    if state.rows > len(rows):
+        return f"{seen}: has {state.rows} rows, the log {len(rows)}: it was shortened or rolled back"
+    if state.rows and rows[state.rows - 1].row_hash != state.head:
+        return f"{seen}: its row {state.rows} is another in the log, which was rewritten"
+    return None
+
+
+def lost_states(connection: Connection, home: Home) -> LostStates:
+    """Find every state of the log that a signed RESTORE says is gone, and the first row gone with it.
+
+    They are the home's checkpoints up to the one it names, of more rows than the backup had.
+    """
+    restores = signed_restores(connection, home)
+    seen: list[tuple[int, str | None]] = []
+    lost: dict[tuple[int, str | None], int] = {}
+    for checkpoint in home.checkpoints() if restores else ():
+        seen.append((checkpoint.state.rows, checkpoint.state.head))
+        for said in restores:
+            if said.checkpoint == LostCheckpoint.of(checkpoint):
+                lost |= {state: said.kept_rows + 1 for state in seen if state[0] > said.kept_rows}
+    return lost
+
+
+def signed_restores(connection: Connection, home: Home) -> list[RestoredLog]:
+    """Read every RESTORE of the log; raises LineageError if one is not signed by who could."""
+    rows = list_restores(connection)
+    if rows:
+        read_trust(connection, home)  # verifies each of them
+    return [restored_log(row) for row in rows]
+
+
 def append_checkpoint(engine: Engine, home: Home, now: datetime) -> Checkpoint:
     """Write the log's newest state into the home, before a decision is acknowledged.
 
@@ -103,23 +194,15 @@ def append_checkpoint(engine: Engine, home: Home, now: datetime) -> Checkpoint:
     return checkpoint
 
 
-def compare_checkpoints(rows: list[Row[Any]], home: Home) -> list[str]:
+def compare_checkpoints(connection: Connection, rows: list[Row[Any]], home: Home) -> list[str]:
     """Name every checkpoint of a home that the log does not hold.
 
     The signature of the last one is verified; `audit verify --full` verifies all.
     """
     try:
-        states, last = home.checkpointed_rows(), home.last_checkpoint()
-    except HomeError as error:
+        problems, last = contradictions(connection, rows, home), home.last_checkpoint()
+    except (HomeError, LineageError) as error:
         return [str(error)]
-    problems = []
-    for origin, n_rows, head in states:
-        if origin != home.folder.name:
-            problems.append(f"checkpoint of {n_rows} rows: is of ledger {origin}, not of this one")
-        elif n_rows > len(rows):
-            problems.append(f"checkpoint of {n_rows} rows: the log has {len(rows)}")
-        elif n_rows and rows[n_rows - 1].row_hash != head:
-            problems.append(f"checkpoint of {n_rows} rows: row {n_rows} is another in the log")
     if last is None and any(row.seal for row in rows):
         problems.append(f"{home.folder}: has no checkpoint, though decisions were signed")
     return problems

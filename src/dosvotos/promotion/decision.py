@@ -27,6 +27,7 @@ from dosvotos.promotion.agreement import (
     proposal_difference,
     stage_difference,
 )
+from dosvotos.promotion.champions import announce_production
 from dosvotos.promotion.decision_text import DecisionText
 from dosvotos.promotion.dossier import Dossier
 from dosvotos.promotion.gate_policy import current_policy
@@ -391,6 +392,7 @@ def put_into_production(connection: Connection, instrument: str, model_id: str, 
     change_one(connection, promoted)
     head = update(instruments).where(instruments.c.instrument == instrument)
     change_one(connection, head.values(production_model_id=model_id))
+    announce_production(connection, instrument, model_id, now)
 
 
 def _close(connection: Connection, proposal: Row[Any], vote: Vote, now: datetime) -> None:

@@ -22,7 +22,7 @@ from dosvotos.users import same_person
 
 
 @dataclass(frozen=True)
-class _HouseAct(ActOf):
+class HouseAct(ActOf):
     """A decision about no instrument, which raises the house's epoch."""
 
     reason: str
@@ -38,7 +38,7 @@ class _HouseAct(ActOf):
 
 
 @dataclass(frozen=True)
-class AddReviewer(_HouseAct):
+class AddReviewer(HouseAct):
     """A person with a role and a key."""
 
     added: AddedPerson
@@ -75,7 +75,7 @@ class AddReviewer(_HouseAct):
 
 
 @dataclass(frozen=True)
-class RevokeReviewer(_HouseAct):
+class RevokeReviewer(HouseAct):
     """A person whose signatures count no more from here on."""
 
     name: str
@@ -102,7 +102,7 @@ class RevokeReviewer(_HouseAct):
 
 
 @dataclass(frozen=True)
-class SetPolicy(_HouseAct):
+class SetPolicy(HouseAct):
     """Another policy of the house."""
 
     policy: GatePolicy

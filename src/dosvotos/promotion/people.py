@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Row, select
 from dosvotos.contracts.records import Record
 from dosvotos.database.tables import approval_audit_log
 from dosvotos.errors import DecisionError, LineageError, NotAllowedError, SignatureError
+from dosvotos.promotion.restored_log import restored_log
 from dosvotos.signing.home import Home
 from dosvotos.signing.keys import PublicKey, parse_public_key
 from dosvotos.signing.sshsig import VOTE_NAMESPACE
@@ -161,6 +162,8 @@ class Trust:
         try:
             if row.action == "ADD_REVIEWER":
                 return self._adding(AddedPerson.model_validate(row.subject), row)
+            if row.action == "RESTORE":
+                return self._restoring(row)
             return self._revoking(RevokedPerson.model_validate(row.subject), row)
         except (ValidationError, DecisionError) as error:
             raise LineageError(
@@ -211,6 +214,16 @@ class Trust:
         person = Person(added.name, added.role, key, row.created_at, row.id)
         return replace(self, people=(*self.people, person))
 
+    def _restoring(self, row: Row[Any]) -> "Trust":
+        """Let those whose revocation a backup does not know be revoked again."""
+        names = restored_log(row).revoked
+        if row.reviewer in names:
+            raise DecisionError(f"{row.reviewer}: was revoked by then")
+        trust = self
+        for name in names:
+            trust = trust._revoking(RevokedPerson(name=name), row)
+        return trust
+
     def _revoking(self, revoked: RevokedPerson, row: Row[Any]) -> "Trust":
         gone = self.check_revocation(revoked.name)
         left = gone._replace(until=row.created_at, revoked_in=row.id)
@@ -225,9 +238,10 @@ def has_people(connection: Connection) -> bool:
 
 
 def people_rows(connection: Connection) -> list[Row[Any]]:
-    """Read the decisions about people, oldest first."""
+    """Read the decisions about people, oldest first; a RESTORE may revoke some again."""
     t = approval_audit_log
-    return list(connection.execute(select(t).where(t.c.action.in_(OF_PEOPLE)).order_by(t.c.id)))
+    about = t.c.action.in_((*OF_PEOPLE, "RESTORE"))
+    return list(connection.execute(select(t).where(about).order_by(t.c.id)))
 
 
 def roots_of(home: Home) -> Trust:
@@ -243,6 +257,29 @@ def allowed_signers(trust: Trust) -> str:
         lines.append(_allowed("*", trust.local, None, first))
     lines += [_allowed(person.name, person.key, person.since, person.until) for person in trust.people]
     return "".join(lines)
+
+
+def ended_keys(content: str) -> set[tuple[str, str]]:
+    """List name and key of those whose last line in an allowed_signers file has an end.
+
+    Parameters
+    ----------
+    content : str
+        As `allowed_signers` writes it.
+    """
+    last: dict[tuple[str, str], bool] = {}
+    for line in content.splitlines():
+        name, options, key = line.split(" ", 2)
+        last[name, key] = "valid-before=" in options
+    return {who for who, has_ended in last.items() if has_ended}
+
+
+def people_missing(content: str, trust: Trust) -> list[str]:
+    """Name those who may sign by an allowed_signers file and are not among the people of a log."""
+    known, ended = {(person.name, person.key.line) for person in trust.people}, ended_keys(content)
+    lines = (line.split(" ", 2) for line in content.splitlines())
+    listed = {(name, key) for name, _, key in lines if name != "*"}
+    return sorted(name for name, _ in listed - known - ended)
 
 
 def _as_of(person: Person, row_id: int) -> Person:

@@ -54,6 +54,8 @@ def verify_decision(row: Row[Any], trust: Trust) -> DecisionText:
     """
     trust = trust.before(row.id)
     try:
+        if row.text is None:
+            raise SignatureError("it carries none")
         text = parse_text(row.text)
         _compare(row, text)
         who = first_signatory(row, trust) if _is_first(row) else trust.signatory(text.reviewer, row.mode)
@@ -123,6 +125,14 @@ def _check_key(key: PublicKey, who: Signatory) -> None:
         raise SignatureError(f"signed by {key.fingerprint}, which is not the key of {who.name}")
 
 
+def restored_epochs(row: Row[Any]) -> dict[str, int]:
+    """Read the epochs that a RESTORE gives the head rows; raises SignatureError if it names none."""
+    epochs = row.subject.get("epochs") if isinstance(row.subject, dict) else None
+    if not isinstance(epochs, dict) or not isinstance(epochs.get(HOUSE), int):
+        raise SignatureError("subject names no epochs")
+    return epochs
+
+
 def _compare(row: Row[Any], text: DecisionText) -> None:
     """Compare a row's columns with its text."""
     raised = (row.new_stage == "production" and text.stage == "production") or row.action in RAISE_THE_HOUSE
@@ -133,6 +143,8 @@ def _compare(row: Row[Any], text: DecisionText) -> None:
         "reviewer": text.reviewer,
         "epoch": text.epoch + raised,
     }
+    if text.action == "RESTORE":
+        expected["epoch"] = restored_epochs(row)[HOUSE]
     if text.action in ("APPROVE", "REJECT", "REOPEN"):
         expected["proposal_id"] = text.proposal
     for name, value in expected.items():

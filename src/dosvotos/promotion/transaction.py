@@ -129,6 +129,10 @@ class Act(Protocol):
         """Tell whether another person has to sign too."""
         ...
 
+    def check_log(self, connection: Connection, home: Home) -> None:
+        """Refuse a log that nothing may be decided on."""
+        ...
+
     def carry_out(
         self, connection: Connection, who: Signatory, text: DecisionText | None, epoch: int, now: datetime
     ) -> Entry:
@@ -155,6 +159,10 @@ class ActOf:
     def needs_second(self, connection: Connection, who: Signatory) -> bool:
         """Tell whether another person has to sign too."""
         return False
+
+    def check_log(self, connection: Connection, home: Home) -> None:
+        """Refuse a log that is not at least what its last checkpoint says."""
+        check_last_checkpoint(connection, home)
 
 
 class Outcome(NamedTuple):
@@ -196,7 +204,7 @@ def carry_out(
     with reading(engine) as connection:
         home = open_home(connection)
         repeated = _earlier(connection, act, by, key)
-        seen = _seen_log(connection, home)
+        seen = _seen_log(connection, home, act)
         act = act if repeated else act.prepared(connection, now)
         local = signed is None and act.needs_signature and repeated is None
         if local and not has_people(connection):
@@ -375,9 +383,9 @@ def _sign_locally(connection: Connection, home: Home, act: Act, by: str, now: da
     return Signed(str(text), signer.sign(text.to_bytes(), VOTE_NAMESPACE))
 
 
-def _seen_log(connection: Connection, home: Home) -> LogState:
+def _seen_log(connection: Connection, home: Home, act: Act) -> LogState:
     """Compare the log with its last checkpoint; what was seen here is looked for again under the lock."""
-    check_last_checkpoint(connection, home)
+    act.check_log(connection, home)
     return log_state(connection)
 
 

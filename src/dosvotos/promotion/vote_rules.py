@@ -27,6 +27,10 @@ STATUS_AFTER: Final[dict[str, str]] = {
 """A proposal's status by its last vote, if an approval is not one of several that are needed."""
 
 
+REOPENING: Final = ("REOPEN", "RESTORE")
+"""Decisions after which a proposal waits for its vote again."""
+
+
 class ModelStage(NamedTuple):
     """A model's stage, and when it was last promoted and archived."""
 
@@ -40,6 +44,10 @@ class ModelStage(NamedTuple):
             return self._replace(stage="archived", archived_at=vote.created_at)
         promoted_at = vote.created_at if vote.new_stage == "production" else self.promoted_at
         return self._replace(stage=vote.new_stage, promoted_at=promoted_at)
+
+    def restored(self) -> "ModelStage":
+        """Follow a RESTORE: what served waits in staging until it is voted on again."""
+        return self._replace(stage="staging") if self.stage == "production" else self
 
 
 class EarlierVote(Record):
@@ -80,6 +88,10 @@ def columns_after(vote: Row[Any] | None, reopened_at: datetime | None = None) ->
     vote : row of approval_audit_log, optional
     reopened_at : datetime, optional
         When the proposal was last reopened, if it was.
+
+    Notes
+    -----
+    A RESTORE that reopened the proposal counts as its last row.
     """
     columns: dict[str, Any] = {
         "status": "PENDING_APPROVAL",
@@ -90,7 +102,7 @@ def columns_after(vote: Row[Any] | None, reopened_at: datetime | None = None) ->
     }
     if vote is None:
         return columns
-    if vote.action == "REOPEN" or is_partial(vote):
+    if vote.action in REOPENING or is_partial(vote):
         return columns
     return columns | {
         "status": status_after(vote),
@@ -100,11 +112,28 @@ def columns_after(vote: Row[Any] | None, reopened_at: datetime | None = None) ->
     }
 
 
+def last_decision(connection: Connection, proposal_id: int) -> Row[Any] | None:
+    """Find the newest row of the log about a proposal: a vote, or a RESTORE that reopened it."""
+    t = approval_audit_log
+    query = select(t).where(t.c.proposal_id == proposal_id).order_by(t.c.id.desc()).limit(1)
+    last, restore = connection.execute(query).one_or_none(), _reopening_restore(connection, proposal_id)
+    return restore if last is None or (restore is not None and restore.id > last.id) else last
+
+
 def reopened_at(connection: Connection, proposal_id: int) -> datetime | None:
     """Read when a proposal was last reopened, or None."""
     t = approval_audit_log
     query = select(t.c.created_at).where(t.c.proposal_id == proposal_id, t.c.action == "REOPEN")
-    return connection.execute(query.order_by(t.c.id.desc()).limit(1)).scalar_one_or_none()
+    reopened = connection.execute(query.order_by(t.c.id.desc()).limit(1)).scalar_one_or_none()
+    restore = _reopening_restore(connection, proposal_id)
+    moments = [moment for moment in (reopened, restore and restore.created_at) if moment is not None]
+    return max(moments, default=None)
+
+
+def _reopening_restore(connection: Connection, proposal_id: int) -> Row[Any] | None:
+    t = approval_audit_log
+    rows = connection.execute(select(t).where(t.c.action == "RESTORE").order_by(t.c.id.desc()))
+    return next((row for row in rows if proposal_id in row.subject["reopened"]), None)
 
 
 def needs_reason(decision: str) -> bool:

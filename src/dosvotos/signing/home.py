@@ -129,6 +129,11 @@ class Home:
         if not (self.folder / ALLOWED).is_file() or self._read(ALLOWED).decode() != content:
             self._write(ALLOWED, content.encode())
 
+    @property
+    def allowed_signers(self) -> str:
+        """Who could sign when the last checkpoint was written; empty before the first."""
+        return self._read(ALLOWED).decode() if (self.folder / ALLOWED).is_file() else ""
+
     def last_checkpoint(self) -> Checkpoint | None:
         """The newest whole checkpoint, with the server's signature verified.
 

@@ -108,7 +108,7 @@ def train_policy(
     train, val = (pd.DataFrame(splits.loc[name]) for name in ("train", "val"))
     check_split(dataset, "train", train)
     check_split(dataset, "val", val)
-    return _train(contract, parameters, train, val, norm_stats, checkpoints)
+    return train_candidate(contract, parameters, train, val, norm_stats, checkpoints)
 
 
 def _train_line(
@@ -120,12 +120,12 @@ def _train_line(
         train, val = (pd.DataFrame(splits.loc[f"{fold}/{name}"]) for name in ("train", "val"))
         logger.info("L3 fold %s of %s", fold, parameters.splits.folds)
         folder = checkpoints / f"fold-{fold}"
-        model, metrics = _train(contract, parameters, train, val, fit_norm_stats(train), folder)
+        model, metrics = train_candidate(contract, parameters, train, val, fit_norm_stats(train), folder)
         trained.append(model)
     return trained[-1]._replace(earlier=tuple(trained[:-1])), metrics
 
 
-def _train(
+def train_candidate(
     contract: ExperimentContract,
     parameters: Parameters,
     train: pd.DataFrame,
@@ -133,6 +133,7 @@ def _train(
     norm_stats: NormStats,
     checkpoints: Path,
 ) -> tuple[TrainedModel, TrainingMetrics]:
+    """Train every seed of a contract, or of a fold of it, on rows of train and val; choose the candidate."""
     rival = fit_linear_rival(parameters, train, val, norm_stats) if contract.has_linear_rival else None
     if parameters.training.engine == "linear":
         results = [train_linear(parameters, train, val, norm_stats)]

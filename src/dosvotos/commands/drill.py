@@ -1,0 +1,166 @@
+"""``dosvotos drill restore``: a backup, a loss and the way back, tried in a temporary copy and timed."""
+
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from shutil import copytree
+from typing import Final, TypeVar
+
+from pydantic import AwareDatetime
+from sqlalchemy import Engine
+
+from dosvotos.commands.people import Keys, decide_on_terminal
+from dosvotos.commands.restore import copy_sqlite, restore
+from dosvotos.contracts.records import Record
+from dosvotos.database.connection import database_file, make_engine, open_existing, reading
+from dosvotos.database.tables import HOUSE
+from dosvotos.errors import DecisionError, LineageError
+from dosvotos.files import write_file
+from dosvotos.promotion.audit_check import verify_audit
+from dosvotos.promotion.checkpoints import check_last_checkpoint, log_state, open_home
+from dosvotos.promotion.live_acts import SwitchSignals, read_live_state
+from dosvotos.signing.home import HOME_VARIABLE, Home
+
+DRILLS: Final = Path("data/08_reporting/drills")
+T = TypeVar("T")
+_LOST: Final = "a drill: this decision is lost with the database"
+_BACK: Final = "a drill: the backup made before is put back"
+
+
+class DrillRecord(Record):
+    """What a drill found; seconds are of this machine."""
+
+    drilled_at: AwareDatetime
+    database: str
+    """Of the log that was copied: its genesis."""
+    rows_before: int
+    rows_lost: int
+    staged: tuple[str, ...]
+    reopened: tuple[int, ...]
+    loss_refused: str
+    """What the shorter database was answered."""
+    findings_after: tuple[str, ...]
+    """Of ``audit verify --full`` on the restored copy; none is needed."""
+    copy_seconds: float
+    backup_seconds: float
+    restore_seconds: float
+    verify_seconds: float
+
+
+def drill_restore(url: str, keys: Keys, now: Callable[[], datetime]) -> tuple[DrillRecord, Path]:
+    """Back a copy up, lose a decision of it, and restore it; gives the record and where it is filed.
+
+    Raises
+    ------
+    DecisionError
+        If there is nothing to lose yet, or the database is none that is a file.
+    """
+    file = database_file(url)
+    if file is None:
+        raise DecisionError(
+            "drill: PostgreSQL is backed up by its own tools; restore a dump into a second database, point "
+            "DOSVOTOS_DATABASE_URL and a copied DOSVOTOS_HOME at it, and run 'dosvotos restore' there"
+        )
+    engine = open_existing(url)
+    with reading(engine) as connection:
+        home = open_home(connection)
+        check_last_checkpoint(connection, home)
+    engine.dispose()
+    if not home.exists:
+        raise DecisionError("drill: nobody has decided anything yet, so there is nothing to restore")
+    with tempfile.TemporaryDirectory(prefix="drill-") as folder:
+        record = _drill(file, home, Path(folder), keys, now)
+    filed = DRILLS / f"restore_{record.drilled_at:%Y%m%dT%H%M%SZ}.json"
+    write_file(filed, record.model_dump_json(indent=2).encode())
+    return record, filed
+
+
+def _drill(file: Path, home: Home, folder: Path, keys: Keys, now: Callable[[], datetime]) -> DrillRecord:
+    copied, copy_seconds = _timed(lambda: _copied(file, home, folder))
+    backup = folder / "backup.db"
+    _, backup_seconds = _timed(lambda: copy_sqlite(copied, backup))
+    url = f"sqlite:///{copied}"
+    with _home_in(folder):
+        before = _lose_a_decision(make_engine(url), keys, now)
+        copied.unlink()
+        copy_sqlite(backup, copied)
+        refused = _refusal(make_engine(url))
+        done, restore_seconds = _timed(lambda: restore(url, backup, _BACK, keys, now))
+        findings, verify_seconds = _timed(lambda: _findings(make_engine(url)))
+    said = done.said
+    return DrillRecord(
+        drilled_at=now(),
+        database=home.folder.name,
+        rows_before=before,
+        rows_lost=said.checkpoint.rows - said.kept_rows,
+        staged=said.staged,
+        reopened=said.reopened,
+        loss_refused=refused,
+        findings_after=tuple(findings),
+        copy_seconds=copy_seconds,
+        backup_seconds=backup_seconds,
+        restore_seconds=restore_seconds,
+        verify_seconds=verify_seconds,
+    )
+
+
+def _copied(file: Path, home: Home, folder: Path) -> Path:
+    copied = folder / "data" / file.name
+    copied.parent.mkdir()
+    copy_sqlite(file, copied)
+    copytree(home.folder, folder / "homes" / home.folder.name)
+    return copied
+
+
+@contextmanager
+def _home_in(folder: Path) -> Iterator[None]:
+    """Let the drill's copy of the home count, and the real one again afterwards."""
+    before = os.environ.get(HOME_VARIABLE)
+    os.environ[HOME_VARIABLE] = str(folder / "homes")
+    try:
+        yield
+    finally:
+        os.environ.pop(HOME_VARIABLE)
+        if before is not None:
+            os.environ[HOME_VARIABLE] = before
+
+
+def _lose_a_decision(engine: Engine, keys: Keys, now: Callable[[], datetime]) -> int:
+    """Decide something that no backup knows; gives how many rows the log had before."""
+    with reading(engine) as connection:
+        state = log_state(connection)
+        named = sorted({*state.epochs} - {HOUSE})
+        if not named:
+            raise DecisionError("drill: no instrument has a decision yet, so there is nothing to restore")
+        halted = read_live_state(connection, named[0]) == "HALTED"
+    decide_on_terminal(engine, SwitchSignals("RESUME" if halted else "HALT", named[0], _LOST), keys, now)
+    engine.dispose()
+    return state.rows
+
+
+def _refusal(engine: Engine) -> str:
+    try:
+        with reading(engine) as connection:
+            check_last_checkpoint(connection, open_home(connection))
+    except LineageError as error:
+        return str(error)
+    finally:
+        engine.dispose()
+    raise LineageError("drill: a database that lacks its last decision was taken for whole")
+
+
+def _findings(engine: Engine) -> list[str]:
+    with reading(engine) as connection:
+        found = verify_audit(connection, full=True)
+    engine.dispose()
+    return found
+
+
+def _timed(work: Callable[[], T]) -> tuple[T, float]:
+    started = time.perf_counter()
+    done = work()
+    return done, round(time.perf_counter() - started, 3)

@@ -1,0 +1,209 @@
+"""`audit verify --against`: a log shortened, rewritten, in two views or rolled back, whoever has its keys."""
+
+import csv
+import io
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import NamedTuple
+
+import pytest
+from click.testing import CliRunner
+from sqlalchemy import Connection, delete, update
+
+from dosvotos.commands.main import cli
+from dosvotos.database.append_only import renew_guards
+from dosvotos.database.connection import reading
+from dosvotos.database.tables import approval_audit_log
+from dosvotos.errors import LineageError
+from dosvotos.promotion.audit import read_audit_log
+from dosvotos.promotion.audit_check import verify_audit
+from dosvotos.promotion.checkpoints import log_state, open_home
+from dosvotos.promotion.copies import compare_copy, csv_of_log
+from dosvotos.promotion.live_acts import SwitchSignals
+from dosvotos.promotion.restoring import Restore
+from dosvotos.signing.checkpoint import sign_checkpoint
+from dosvotos.signing.home import CHECKPOINTS
+from tests.promotion.test_audit_check import chain_again, without_guards
+from tests.proposal_fixtures import INSTRUMENT, Desk
+from tests.team import WHY, Team, now
+
+LOG = approval_audit_log.c
+
+
+class Kept(NamedTuple):
+    """What a stranger keeps of a log: its checkpoints, the whole log, one signal's checkpoint."""
+
+    checkpoints: str
+    log: str
+    signal: str
+
+
+@pytest.fixture
+def desk(engine, tmp_path, monkeypatch) -> Desk:
+    monkeypatch.chdir(tmp_path)
+    desk = Desk(engine, tmp_path)
+    decide_much(desk)
+    return desk
+
+
+def decide_much(desk: Desk) -> Team:
+    """Seven rows: four people, a vote, a halt, a resume."""
+    team = Team(desk.engine).begin()
+    team.vote(desk.propose("one", 1), "ana")
+    team.do(SwitchSignals("HALT", INSTRUMENT, WHY), "olga")
+    team.do(SwitchSignals("RESUME", INSTRUMENT, WHY), "ada")
+    return team
+
+
+def keep(desk: Desk) -> Kept:
+    with reading(desk.engine) as connection:
+        home, rows = open_home(connection), read_audit_log(connection)
+        last = home.last_checkpoint()
+    assert last is not None
+    return Kept((home.folder / CHECKPOINTS).read_text(), csv_of_log(rows), last.note)
+
+
+def shorten(connection: Connection) -> None:
+    connection.execute(delete(approval_audit_log).where(LOG.id > 5))
+
+
+def rewrite(connection: Connection) -> None:
+    changed = update(approval_audit_log).where(LOG.id == 6)
+    connection.execute(changed.values(notes="it was for quite another reason"))
+    chain_again(connection)
+
+
+ATTACKS: dict[str, tuple[Callable[[Connection], None], bool, str]] = {
+    "shortened": (shorten, False, "shortened or rolled back"),
+    "rolled back with its home": (shorten, True, "shortened or rolled back"),
+    "rewritten": (rewrite, False, "another in the log|notes is"),
+    "rewritten, and signed again with the stolen server key": (rewrite, True, "another in the log|notes is"),
+}
+"""What is done, whether the home is made to fit, and what is said."""
+
+
+def found_after(
+    desk: Desk, kept: Kept, attack: Callable[[Connection], None], home_too: bool
+) -> dict[str, list[str]]:
+    """What each copy tells of an attack, which is then undone."""
+    with reading(desk.engine) as connection:
+        home = open_home(connection)
+    file = home.folder / CHECKPOINTS
+    before = file.read_bytes()
+    with desk.engine.connect() as connection:
+        transaction = connection.begin()
+        without_guards(connection)
+        attack(connection)
+        renew_guards(connection)
+        if home_too:
+            file.write_bytes(b"")
+            home.append_checkpoint(sign_checkpoint(log_state(connection), now(), home.server()))
+            assert not any("checkpoint" in problem for problem in verify_audit(connection))
+        told = {name: compare_copy(connection, copy) for name, copy in kept._asdict().items()}
+        transaction.rollback()
+    file.write_bytes(before)
+    return told
+
+
+def test_every_kind_of_copy_finds_every_attack(desk):
+    kept = keep(desk)
+    for name, (attack, home_too, _) in ATTACKS.items():
+        told = found_after(desk, kept, attack, home_too)
+        assert all(told.values()), (name, told)
+    with reading(desk.engine) as connection:
+        assert all(compare_copy(connection, copy) == [] for copy in kept)
+
+
+def test_an_older_copy_is_held_by_a_longer_log(desk):
+    kept = keep(desk)
+    Team(desk.engine)  # the log goes on
+    with reading(desk.engine) as connection:
+        home = open_home(connection)
+    assert home.exists
+    desk.propose("two", 2)
+    with reading(desk.engine) as connection:
+        assert all(compare_copy(connection, copy) == [] for copy in kept)
+
+
+def test_two_views_signed_by_the_server_are_told_apart(desk):
+    """The server shows a stranger another last row than the desk: both checkpoints carry its signature."""
+    with reading(desk.engine) as connection:
+        home, state = open_home(connection), log_state(connection)
+    other = sign_checkpoint(replace(state, head="0" * 64), now(), home.server())
+    with reading(desk.engine) as connection:
+        told = compare_copy(connection, other.note)
+    assert any("the server has signed two views of a log of 7 rows" in one for one in told)
+
+
+def test_a_copy_that_the_server_did_not_sign_is_said(desk):
+    kept = keep(desk)
+    moved = kept.signal.replace("rows: 7", "rows: 6")
+    with reading(desk.engine) as connection:
+        assert any("signature" in one for one in compare_copy(connection, moved))
+
+
+@pytest.mark.parametrize(
+    "content", ["", "id;action\n", "dosvotos log v1\norigin: a\n", "id,action\n1,HALT\n"]
+)
+def test_what_is_no_copy_proves_nothing(desk, content):
+    with reading(desk.engine) as connection, pytest.raises(LineageError, match="copy: "):
+        compare_copy(connection, content)
+
+
+def test_every_cell_of_a_copied_log_counts(desk):
+    """One cell after the other is another one: each is named with its row and column."""
+    header, *rows = csv.reader(io.StringIO(keep(desk).log))
+    missed = []
+    with reading(desk.engine) as connection:
+        for number, cells in enumerate(rows, start=1):
+            for column, name in enumerate(header):
+                changed = [*cells[:column], cells[column] + "x", *cells[column + 1 :]]
+                written = io.StringIO()
+                csv.writer(written).writerows([header, *rows[: number - 1], changed, *rows[number:]])
+                told = compare_copy(connection, written.getvalue())
+                if not (len(told) == 1 and told[0].startswith(f"row {number}: {name} is ")):
+                    missed.append((number, name, told))
+    assert missed == []
+
+
+def test_a_signed_restore_explains_the_copies_of_what_was_lost(tmp_path, monkeypatch):
+    from dosvotos.signing.home import HOME_VARIABLE
+    from tests.faults.databases import HOMES, Databases
+
+    monkeypatch.setenv(HOME_VARIABLE, HOMES)
+    databases = Databases(tmp_path)
+    desk = databases.empty()
+    monkeypatch.chdir(desk.root)
+    team = decide_much(desk)
+    backup = databases.copy(desk)
+    team.clock = lambda: now() + timedelta(seconds=2)
+    team.do(SwitchSignals("HALT", INSTRUMENT, WHY), "olga")
+    kept = keep(desk)
+    team.engine = backup.engine
+    with reading(backup.engine) as connection:
+        assert all(compare_copy(connection, copy) for copy in kept)
+    team.clock = lambda: now() + timedelta(seconds=4)
+    team.do(Restore(WHY, "b" * 64), "ada")
+    with reading(backup.engine) as connection:
+        assert [compare_copy(connection, copy) for copy in kept] == [[], [], []]
+        assert verify_audit(connection, full=True) == []
+
+
+def test_the_command_compares_with_a_file(tmp_path, monkeypatch):
+    from dosvotos.database.connection import URL_VARIABLE, open_database
+
+    (tmp_path / "pyproject.toml").write_text("[tool.kedro]\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv(URL_VARIABLE, raising=False)
+    desk = Desk(open_database("sqlite:///data/dosvotos.db"), tmp_path)
+    decide_much(desk)
+    listed = CliRunner().invoke(cli, ["audit", "list", "--csv"])
+    (tmp_path / "copy.csv").write_text(listed.output)
+    said = CliRunner().invoke(cli, ["audit", "verify", "--against", "copy.csv"])
+    assert said.exit_code == 0 and "of the copy it was compared with" in said.output
+    (tmp_path / "copy.csv").write_text(listed.output.replace(",olga,", ",omar,"))
+    said = CliRunner().invoke(cli, ["audit", "verify", "--against", "copy.csv"])
+    assert (
+        said.exit_code == 1 and "row 6: reviewer is 'olga' in the log and 'omar' in the copy" in said.output
+    )
