@@ -11,6 +11,7 @@ from dosvotos.contracts.features import FEATURE_ORDER_HASH, MACRO_SOURCES
 from dosvotos.contracts.records import (
     BacktestRecord,
     DatasetRecord,
+    FeatureDrift,
     LayerRecords,
     SplitRecord,
     TrainingRecord,
@@ -44,6 +45,20 @@ CALENDAR = JudgedWindow(
         calendar_last="2026-07-31", stored_last="2026-07-31", clock="2026-07-31", sessions_behind=0,
     ),
 )  # fmt: skip
+
+DRIFT = (
+    FeatureDrift(
+        feature="rsi_9", rule="cusum", statistic=3.21, limit=12.0, first_alarm=None, sessions_beyond=0
+    ),
+    FeatureDrift(
+        feature="dxy_z",
+        rule="support",
+        statistic=4.56,
+        limit=4.0,
+        first_alarm="2025-05-06",
+        sessions_beyond=9,
+    ),
+)
 
 
 def store_contract(engine: Engine, experiment: str, trained_by: str = "alice") -> ExperimentContract:
@@ -83,7 +98,7 @@ def layers_behind(
         norm_stats_hash=policy.norm_stats.digest, acquisition_hash=acquisition_hash, date_ranges=PERIODS,
         ohlcv_rows=60, macro_sources={"fxrt_index_dxy_usa_d_dxy": "simulator"}, point_in_time="simulated",
         dataset_path="x", row_count=60, dropped_rows=0, dropped_by_reason={},
-        splits={"train": split, "val": split, "test": split},
+        splits={"train": split, "val": split, "test": split}, drift=DRIFT,
     )  # fmt: skip
     training = TrainingRecord(
         experiment_name=name, model_id=model_id, model_hash=policy.model_hash, model_path=str(bundle.folder),

@@ -9,6 +9,7 @@ import streamlit as st
 from dosvotos.backtest.metrics import SpecifiedMetrics
 from dosvotos.backtest.production import ComparisonReport
 from dosvotos.backtest.report import BacktestReport
+from dosvotos.contracts.records import DatasetRecord, FeatureDrift
 from dosvotos.database.registry import OPEN_STATES, VALID_FOR, is_open, state_of
 from dosvotos.errors import LineageError, UnknownProposalError
 from dosvotos.formats import MISSING
@@ -22,6 +23,7 @@ from dosvotos.reports.evidence import EvidenceRow, linear_rival_text, luck_rows,
 from dosvotos.reports.metrics import INTERVALS, METRICS, RESULTS
 from dosvotos.reports.validation_pack import make_pack
 from streamlit_app import charts, queries
+from streamlit_app.drift import show_drift
 from streamlit_app.extra_backtests import show_extra_backtests
 from streamlit_app.page import (
     COLOURS,
@@ -70,6 +72,7 @@ def show() -> None:
         _charts(*reports)
         _stress(reports.backtest)
         _cuts(reports.backtest)
+        show_drift(_drift(proposal))
     _evidence(stored_evidence(proposal), proposal.instrument)
     _lineage(ProposalLineage.model_validate(proposal.lineage))
     if reports:
@@ -147,6 +150,11 @@ def _reports(proposal: queries.Record) -> _Reports | None:
         st.error(t("review.files_altered"))
         plain(error, "small", "altered")
         return None
+
+
+def _drift(proposal: queries.Record) -> tuple[FeatureDrift, ...] | None:
+    """Read what L2 recorded; proposals made before dossiers have no record of it."""
+    return None if proposal.dossier_hash is None else read_report(proposal, DatasetRecord).drift
 
 
 def _metrics(proposal: queries.Record, reports: _Reports | None) -> None:

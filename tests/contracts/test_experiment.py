@@ -233,6 +233,7 @@ def test_contracts_from_before_linear_rivals_train_none_and_still_run(parameters
     made = contract_of(parameters)
     older = ExperimentContract.model_validate({**made.model_dump(), "schema": 2})
     assert made.has_linear_rival and not older.has_linear_rival
+    assert made.records_drift and not older.records_drift
     assert older.config_hash == made.config_hash and older.parameters == made.parameters
     check_unchanged(older, parameters)
 

@@ -3,68 +3,119 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import ks_2samp
 
 from dosvotos.contracts.features import MARKET_FEATURES
-from dosvotos.market.drift import feature_drift, stability_index
-from dosvotos.market.normalization import fit_norm_stats
+from dosvotos.errors import DataError
+from dosvotos.market.calendar import SESSIONS_PER_YEAR
+from dosvotos.market.drift import (
+    FAST,
+    LEVELS,
+    DriftAlarms,
+    cusum,
+    feature_drift,
+    resampled_paths,
+    session_means,
+)
 
 
-def rows(seed: int, n: int = 4000, **shifted: float) -> pd.DataFrame:
-    values = np.random.default_rng(seed).normal(0, 1, (n, len(MARKET_FEATURES)))
-    frame = pd.DataFrame(values, columns=list(MARKET_FEATURES))
+def rows(seed: int, n_sessions: int, start: str = "2023-01-02", **shifted: float) -> pd.DataFrame:
+    """Two bars a session; the mean of a session is normal with standard deviation 1."""
+    days = pd.date_range(start, periods=n_sessions, tz="UTC")
+    means = np.random.default_rng(seed).normal(0, 1, (n_sessions, len(MARKET_FEATURES)))
+    halves = [
+        pd.DataFrame(means + by, columns=list(MARKET_FEATURES), index=days + pd.Timedelta(hours=hour))
+        for hour, by in ((14, -0.5), (15, 0.5))
+    ]
+    frame = pd.concat(halves).sort_index()
     return frame.assign(**{name: frame[name] + by for name, by in shifted.items()})
 
 
-def test_the_index_worked_by_hand():
-    # ten values, one a decile, against ten in the lowest: shares (1.5 x 9 of 15 ...) with half a value added
-    expected = np.arange(10.0)
-    found = np.full(10, -1.0)
-    p = np.full(10, 1.5 / 15)
-    q = np.array([10.5, *[0.5] * 9]) / 15
-    assert stability_index(expected, found) == pytest.approx(((q - p) * np.log(q / p)).sum())
+def by_feature(found):
+    return {one.feature: one for one in found}
 
 
-def test_the_index_of_a_shift_is_that_of_two_normal_laws():
-    # for equal variances the symmetric divergence of two normals a apart is a^2; ten bins keep most of it
-    generator = np.random.default_rng(3)
-    ours = generator.normal(0, 1, 200_000)
-    for shift in (0.2, 0.5):
-        found = stability_index(ours, generator.normal(shift, 1, 200_000))
-        assert 0.9 * shift**2 < found < shift**2
+def test_the_sums_worked_by_hand():
+    # allowance 1: up 2 - 1 = 1, then 1 + 3 - 1 = 3, NaN keeps 3, then 3 - 1.5 - 1 = 0.5; down 1.5 - 1 = 0.5
+    assert cusum(np.array([2.0, 3.0, np.nan, -1.5, -4.0])).tolist() == [1.0, 3.0, 3.0, 0.5, 3.5]
 
 
-def test_only_the_shifted_feature_drifts():
-    train = rows(0)
-    drift = feature_drift(train, rows(1, vix_z=2.0), fit_norm_stats(train)).set_index("feature")
-    assert drift.loc["vix_z", "psi"] > 1 and drift["psi"].drop("vix_z").max() < 0.05
-    assert drift.loc["vix_z", "mean_shift"] == pytest.approx(2.0, abs=0.1)
-    assert drift.loc["vix_z", "clipped_val"] > drift.loc["vix_z", "clipped_train"]
+@given(st.lists(st.floats(-6, 6), min_size=1, max_size=30))
+@settings(max_examples=50, deadline=None)
+def test_a_sum_is_the_largest_sum_of_a_run_up_to_now(values):
+    x = np.array(values)
+    for t, found in enumerate(cusum(x)):
+        runs = [sum(side * v - 1 for v in x[s : t + 1]) for s in range(t + 1) for side in (1, -1)]
+        assert found == pytest.approx(max(0.0, *runs), abs=1e-9)
 
 
-def test_the_figures_are_those_of_pandas_and_scipy():
-    train, val = rows(0), rows(1, embi_z=0.5)
-    drift = feature_drift(train, val, fit_norm_stats(train)).set_index("feature")
-    for name in ("embi_z", "rsi_9"):
-        assert drift.loc[name, "train_std"] == pytest.approx(train[name].std())
-        assert drift.loc[name, "val_mean"] == pytest.approx(val[name].mean())
-        assert drift.loc[name, "std_ratio"] == pytest.approx(val[name].std() / train[name].std())
-        assert drift.loc[name, "ks"] == ks_2samp(train[name], val[name]).statistic
+def test_a_session_s_mean_is_that_of_its_known_bars():
+    frame = rows(0, 3)
+    frame.iloc[0, frame.columns.get_loc("rsi_9")] = np.nan
+    means = session_means(frame)
+    assert means.index.astype(str).tolist() == ["2023-01-02", "2023-01-03", "2023-01-04"]
+    assert means["rsi_9"].iloc[0] == frame["rsi_9"].iloc[1]
+    assert means["rsi_9"].iloc[1] == pytest.approx(frame["rsi_9"].iloc[2:4].mean())
 
 
-def test_a_feature_that_val_lacks_has_no_figures_and_no_error():
-    train = rows(0)
-    drift = feature_drift(train, rows(1).assign(embi_z=np.nan), fit_norm_stats(train)).set_index("feature")
-    assert drift.loc["embi_z", ["val_mean", "psi", "ks", "clipped_val"]].isna().all()
-    assert drift.drop("embi_z").notna().all(axis=None)
+def test_paths_keep_sessions_together_and_in_their_order():
+    values = np.arange(50.0)[:, None] * [1.0, -1.0]
+    paths = resampled_paths(values, 30, 45, seed=1)
+    assert paths.shape == (45, 30, 2)
+    np.testing.assert_array_equal(paths[..., 0], -paths[..., 1])
+    steps = np.diff(paths[..., 0], axis=0) % 50
+    inside = np.ones(44, dtype=bool)
+    inside[[19, 39]] = False  # where one block ends and the next begins
+    assert (steps[inside] == 1).all() and (steps[~inside] != 1).any()
 
 
-@given(
-    st.lists(st.floats(-10, 10), min_size=1, max_size=50),
-    st.lists(st.floats(-10, 10), min_size=1, max_size=50),
-)
-@settings(max_examples=100, deadline=None)
-def test_the_index_is_never_negative_and_zero_against_itself(ours, theirs):
-    a, b = np.array(ours), np.array(theirs)
-    assert stability_index(a, b) >= 0
-    assert stability_index(a, a) == pytest.approx(0)
+def test_only_the_shifted_features_alarm_each_by_its_rule():
+    train = rows(1, 300)
+    found = by_feature(feature_drift(train, rows(2, 120, rsi_9=2.0, vix_z=8.0, dxy_z=-0.5)))
+    assert tuple(found) == MARKET_FEATURES
+    assert [name for name, one in found.items() if one.first_alarm] == ["rsi_9", "vix_z"]
+    assert {one.rule for name, one in found.items() if name in LEVELS} == {"support"}
+    assert found["rsi_9"].first_alarm <= "2023-01-21"  # within 20 sessions
+    means, val = session_means(train)["vix_z"], session_means(rows(2, 120, vix_z=8.0))["vix_z"]
+    beyond = (val.max() - means.max()) / means.std()
+    assert found["vix_z"].statistic == pytest.approx(beyond)
+    assert found["vix_z"].sessions_beyond == int(((val - means.max()) / means.std() > 4).sum())
+
+
+def test_two_standard_deviations_are_caught_in_20_sessions_and_years_without_a_shift_are_quiet():
+    alarms = DriftAlarms.fit(rows(3, 485))
+    columns = list(MARKET_FEATURES)
+    random = np.random.default_rng(4)
+    caught = false = 0
+    for _ in range(40):
+        values = pd.DataFrame(random.normal(0, 1, (SESSIONS_PER_YEAR, 13)), columns=columns)
+        quiet = alarms.judge(values.set_index(pd.date_range("2025-01-01", periods=len(values))))
+        false += any(one.first_alarm for one in quiet)
+        shifted = alarms.judge((values + 2.0).iloc[:20].set_index(pd.date_range("2025-01-01", periods=20)))
+        caught += sum(one.first_alarm is not None for one in shifted if one.feature in FAST)
+    assert caught >= 0.9 * 40 * len(FAST)
+    assert false <= 2
+
+
+def test_limits_of_a_persistent_feature_are_wider():
+    frame = rows(5, 400)
+    wave = np.repeat(np.sin(np.arange(400) / 15) * 1.4, 2)
+    alarms = DriftAlarms.fit(frame.assign(adx_14=wave))
+    limit = dict(zip(FAST, alarms.limit, strict=True))
+    assert limit["adx_14"] > 15 and limit["rsi_9"] == 12.0
+
+
+def test_sessions_without_a_feature_change_nothing():
+    train, val = rows(6, 100), rows(7, 30, log_ret_1h=2.0)
+    missing = val.index[10:20]
+    holed = val.copy()
+    holed.loc[missing, "log_ret_1h"] = np.nan
+    without = by_feature(feature_drift(train, val.drop(missing)))["log_ret_1h"]
+    assert by_feature(feature_drift(train, holed))["log_ret_1h"] == without
+    unknown = by_feature(feature_drift(train, val.assign(embi_z=np.nan)))["embi_z"]
+    assert (unknown.statistic, unknown.first_alarm, unknown.sessions_beyond) == (None, None, 0)
+
+
+def test_a_short_train_has_no_alarms():
+    assert feature_drift(rows(8, 39), rows(9, 30)) is None
+    with pytest.raises(DataError, match="at least 40 sessions with all features, found 39"):
+        DriftAlarms.fit(rows(8, 39))

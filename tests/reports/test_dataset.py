@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from dosvotos.contracts.features import MACRO_SOURCES, MARKET_FEATURES
-from dosvotos.contracts.records import DatasetRecord
+from dosvotos.contracts.records import DatasetRecord, FeatureDrift
 from dosvotos.market.calendar import scheduled_sessions, session_bar_times
 from dosvotos.market.dataset import describe_split
 from dosvotos.market.features import MarketHistory
@@ -32,7 +32,24 @@ def rows(split: Split, seed: int, **shifted: float) -> pd.DataFrame:
     return frame.assign(**{name: frame[name] + by for name, by in shifted.items()})
 
 
-def drawn(variables, known: pd.DataFrame | None = None, holed: bool = False, **shifted: float) -> str:
+DRIFT = (
+    FeatureDrift(
+        feature="rsi_9", rule="cusum", statistic=4.0, limit=12.0, first_alarm=None, sessions_beyond=0
+    ),
+    FeatureDrift(
+        feature="vix_z", rule="support", statistic=3.25, limit=3.0, first_alarm="2023-12-19",
+        sessions_beyond=7,
+    ),
+)  # fmt: skip
+
+
+def drawn(
+    variables,
+    known: pd.DataFrame | None = None,
+    holed: bool = False,
+    drift: tuple[FeatureDrift, ...] | None = None,
+    **shifted: float,
+) -> str:
     frames = {name: rows(split, 7, **(shifted if name == "val" else {})) for name, split in SPLITS.items()}
     observed = (
         macro(brent=np.array(["2023-12-01", "2023-12-04"], dtype="datetime64[D]")) if holed else macro()
@@ -53,7 +70,7 @@ def drawn(variables, known: pd.DataFrame | None = None, holed: bool = False, **s
         date_ranges={}, ohlcv_rows=5, macro_sources={}, point_in_time="unproven", dataset_path="x",
         row_count=sum(part.complete_rows for part in parts.values()),
         dropped_rows=sum(part.bars - part.complete_rows for part in parts.values()),
-        dropped_by_reason={}, splits=parts,
+        dropped_by_reason={}, splits=parts, drift=drift,
     )  # fmt: skip
     return render_dataset(record, frames["train"], frames["val"], norm_stats, known, variables)
 
@@ -69,13 +86,14 @@ def said(page: str) -> str:
 
 def test_a_whole_and_steady_dataset_says_so(page):
     assert "Every row of every split has all 13 features." in said(page)
-    assert "No strong shift." in said(page)
+    assert "Train is too short for drift alarms: they need 40 sessions" in said(page)
     assert "No pair reaches 0.8." in said(page)
 
 
 def test_a_shifted_feature_is_named_and_a_hole_has_its_cause(variables):
-    text = said(drawn(variables, holed=True, vix_z=1.5))
-    assert "Strong shift (index above 0.25): vix_z." in text
+    text = said(drawn(variables, holed=True, drift=DRIFT, vix_z=1.5))
+    assert "Outside what train held: vix_z." in text
+    assert re.search(r"vix_z\s+support\s+3.25\s+3.00\s+2023-12-19\s+7", text)
     n_bars = 60 * len(scheduled_sessions(SPLITS["test"].first, SPLITS["test"].last))
     assert re.search(rf"brent_change_1d\s+aged out {MACRO_SOURCES['brent']}\s+0\s+0\s+{n_bars}", text)
 

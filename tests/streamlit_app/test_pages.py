@@ -231,6 +231,16 @@ def test_a_market_without_a_planted_edge_carries_no_such_warning(open_page, desk
     assert "generous" not in said(open_page("review", proposal_id=desk.propose(planted_edge=edge)))
 
 
+@pytest.mark.parametrize(("language", "found"), [("en", "4.56"), ("es", "4,56")])
+def test_a_feature_outside_what_train_held_is_named_before_the_vote(
+    open_page, desk: Desk, language: str, found: str
+):
+    at = open_page("review", language, desk.propose())
+    assert Translator(language)("drift.alarms", features="dxy_z") in said(at)
+    (table,) = [shown.value for shown in at.table if "dxy_z" in shown.value.index]
+    assert found in table.loc["dxy_z"].tolist() and "2025-05-06" in table.loc["dxy_z"].tolist()
+
+
 def test_a_comparison_with_production_is_shown(open_page, desk: Desk):
     first = desk.propose("one", 1)
     vote(desk, first, "APPROVE")

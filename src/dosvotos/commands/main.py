@@ -257,6 +257,21 @@ def outbox() -> None:
 
 
 @cli.command()
+@click.argument("signal_id")
+@click.option("--instrument", help="Needed where several instruments have a signal of that id.")
+@click.option("--recompute", is_flag=True, help="Compute features, dataset, backtest and first vote again.")
+def verify(signal_id: str, instrument: str | None, recompute: bool) -> None:
+    """Walk a signal back to its data and both votes; exit code 1 if a link does not hold."""
+    from dosvotos.commands.verify import print_chain
+    from dosvotos.live.verify import verify_signal
+
+    chain = verify_signal(open_existing(database_url()), signal_id, instrument, recompute)
+    print_chain(signal_id, chain)
+    if chain.broken:
+        sys.exit(EXIT_ERROR)
+
+
+@cli.command()
 @click.argument("proposal_id", type=int)
 def pack(proposal_id: int) -> None:
     """Write a proposal's validation pack again, with the votes and extra backtests it has by now."""

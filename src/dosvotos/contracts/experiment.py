@@ -18,11 +18,12 @@ from dosvotos.contracts.window import JudgedWindow, WindowFacts, WindowStatus
 from dosvotos.errors import ContractError, ParameterError
 from dosvotos.hashing import digest_json
 
-SCHEMA: Final = 4
+SCHEMA: Final = 5
 """Of the contracts made now. Those of 1 hold no `schema` and no `stated`, and their acquisition_hash covers
 when values were fetched; those below 3 train no linear rival; those below 4 hold
-`inference.max_bar_age_minutes`, for which signals have a deadline now."""
+`inference.max_bar_age_minutes`, for which signals have a deadline now; those below 5 record no drift."""
 _SCHEMA_OF_LINEAR_RIVAL: Final = 3
+_SCHEMA_OF_DRIFT: Final = 5
 
 _OUTSIDE_THE_HASH: Final = {"data_acquisition", "run_name"}
 _ALWAYS_STATED: Final = ("experiment.name", "experiment.version", "experiment.instrument")
@@ -82,6 +83,11 @@ class ExperimentContract(BaseModel):
     def has_linear_rival(self) -> bool:
         """Whether its training fits a linear rival, which the bundle then holds."""
         return self.schema_version >= _SCHEMA_OF_LINEAR_RIVAL
+
+    @property
+    def records_drift(self) -> bool:
+        """Whether its dataset's record holds val's drift."""
+        return self.schema_version >= _SCHEMA_OF_DRIFT
 
     @property
     def parameters(self) -> Parameters:

@@ -204,6 +204,20 @@ class SplitRecord(Record):
     """The same by ``feature: reason variable``."""
 
 
+class FeatureDrift(Record):
+    """Whether a feature has left what train held, by one mean a session."""
+
+    feature: str
+    rule: str
+    """``cusum``: a sum of what session means lie off; ``support``: a level beyond train's range."""
+    statistic: float | None
+    """The largest, in standard deviations of train's session means; None if no session has the feature."""
+    limit: float
+    first_alarm: str | None
+    """Bogota date of the first session beyond the limit."""
+    sessions_beyond: int
+
+
 class DatasetRecord(Record):
     """L2 (the specification's L2Output)."""
 
@@ -228,6 +242,8 @@ class DatasetRecord(Record):
     dropped_by_reason: dict[str, int]
     """By ``feature: reason variable``; a row with several missing features counts under each."""
     splits: dict[str, SplitRecord]
+    drift: tuple[FeatureDrift, ...] | None = Field(default=None, exclude_if=is_absent)
+    """Of val from train; None in records from before it, and of a train too short for it."""
 
 
 class SeedRecord(Record):

@@ -33,6 +33,7 @@ from dosvotos.errors import LineageError
 from dosvotos.hashing import combine, digest_frame, short
 from dosvotos.market.accounting import Tape
 from dosvotos.market.dataset import SPLITS, describe_split, feature_rows, point_in_time
+from dosvotos.market.drift import feature_drift
 from dosvotos.market.features import MarketHistory
 from dosvotos.market.missing import missing_reasons
 from dosvotos.market.normalization import NormStats, fit_norm_stats
@@ -170,6 +171,7 @@ def make_dataset_record(
         dropped_rows=sum(part.bars for part in parts.values()) - complete,
         dropped_by_reason=dict(sum((Counter(part.missing_by_reason) for part in parts.values()), Counter())),
         splits=parts,
+        drift=feature_drift(rows["train"], rows["val"]) if contract.records_drift else None,
     )
 
 

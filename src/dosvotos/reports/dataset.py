@@ -13,12 +13,13 @@ from dosvotos.contracts.features import MACRO_SOURCES, MARKET_FEATURES
 from dosvotos.contracts.records import DatasetRecord
 from dosvotos.formats import PERCENT, RATIO, Form
 from dosvotos.market.calendar import BAR, BOGOTA, session_dates
-from dosvotos.market.drift import SLIGHT, STRONG, feature_drift
+from dosvotos.market.drift import FALSE_ALARMS_A_YEAR
 from dosvotos.market.normalization import CLIP, NormStats
 from dosvotos.market.visibility import first_visible, staleness
+from dosvotos.reports.drift import drift_table
 from dosvotos.reports.figures import BLUE, CAUTION, DIVERGING, GRID, MUTED, figure, line, subplots
 from dosvotos.reports.rendering import render
-from dosvotos.reports.tables import EN, Cell, Table, rows_table, table
+from dosvotos.reports.tables import EN, Table, rows_table, table
 
 _SPLIT_COLOURS: Final = {"train": BLUE, "val": CAUTION, "test": MUTED}
 _BINS: Final = 50
@@ -27,8 +28,8 @@ _SESSIONS_SHOWN: Final = 8
 _HIGH_CORRELATION: Final = 0.8
 """Absolute correlation from which two features are named as saying much the same."""
 _LIMITS: Final = {
-    "slight": SLIGHT, "strong": STRONG, "clip": CLIP, "correlation": _HIGH_CORRELATION,
-    "sessions": _SESSIONS_SHOWN,
+    "clip": CLIP, "correlation": _HIGH_CORRELATION, "sessions": _SESSIONS_SHOWN,
+    "false_alarms": FALSE_ALARMS_A_YEAR,
 }  # fmt: skip
 
 
@@ -55,7 +56,6 @@ def render_dataset(
     variables : dict of MacroVariable by full name
     """
     bar_times = pd.DatetimeIndex(train.index.append(val.index))
-    drift = feature_drift(train, val, norm_stats)
     seen = first_visible(macro, bar_times)
     correlation = train[list(MARKET_FEATURES)].corr()
     return render(
@@ -64,8 +64,9 @@ def render_dataset(
         splits=_splits(record),
         split_bars=_split_bars(record),
         missing=_missing(record),
-        drift=_drift(drift),
-        strong=drift.loc[drift["psi"] > STRONG, "feature"].tolist(),
+        distributions=_distributions(train, val, norm_stats),
+        drift=drift_table(record.drift) if record.drift else None,
+        alarms=[d.feature for d in record.drift or () if d.first_alarm],
         histograms=_histograms(train, val, norm_stats),
         correlated_pairs=_correlated_pairs(correlation),
         correlation=_heatmap(correlation),
@@ -111,13 +112,28 @@ def _missing(record: DatasetRecord) -> Table:
     return table(named[["feature", "cause", *counts.columns]])
 
 
-def _drift(drift: pd.DataFrame) -> Table:
-    rows = drift.rename(columns=lambda name: name.replace("_", " ")).astype(object)
-    shown = [Cell(EN.number(psi), bad=psi > STRONG) for psi in drift["psi"]]
-    rows["psi"] = pd.Series(shown, dtype=object)
-    forms = {"mean shift": Form(2, signed=True), "std ratio": RATIO, "ks": RATIO}
+def _distributions(train: pd.DataFrame, val: pd.DataFrame, norm_stats: NormStats) -> Table:
+    names = list(MARKET_FEATURES)
+    mean, std = np.array(norm_stats.mean), np.array(norm_stats.std)
+    of_val = val[names].mean().to_numpy(), val[names].std(ddof=1).to_numpy()
+    clipped = [
+        np.where(rows[names].isna().all(), np.nan, _clipped_share(rows, norm_stats)) for rows in (train, val)
+    ]
+    columns = {
+        "feature": names, "train mean": mean, "train std": std, "val mean": of_val[0], "val std": of_val[1],
+        "mean shift": (of_val[0] - mean) / std, "std ratio": of_val[1] / std,
+        "clipped train": clipped[0], "clipped val": clipped[1],
+    }  # fmt: skip
+    forms = {"mean shift": Form(2, signed=True), "std ratio": RATIO}
     forms |= dict.fromkeys(("clipped train", "clipped val"), Form(2, percent=True))
-    return table(rows, forms, right=["psi"])
+    return table(pd.DataFrame(columns).astype(object), forms)
+
+
+def _clipped_share(rows: pd.DataFrame, norm_stats: NormStats) -> pd.Series:
+    """Share of a feature's known values beyond the clip."""
+    beyond = np.abs(norm_stats.distances(rows[list(MARKET_FEATURES)].to_numpy(float))) > CLIP
+    share: pd.Series = beyond.sum(axis=0) / rows[list(MARKET_FEATURES)].count().clip(lower=1)
+    return share
 
 
 def _histograms(train: pd.DataFrame, val: pd.DataFrame, norm_stats: NormStats) -> Any:

@@ -16,7 +16,6 @@ from dosvotos.errors import ParameterError
 from dosvotos.hashing import short
 from dosvotos.lineage.recompute import make_dataset_record
 from dosvotos.market.dataset import SPLITS, feature_rows
-from dosvotos.market.drift import feature_drift
 from dosvotos.market.features import MarketHistory
 from dosvotos.market.normalization import NormStats, fit_norm_stats
 from dosvotos.market.splits import splits_of
@@ -104,10 +103,9 @@ def report_dataset(
     val: pd.DataFrame,
     norm_stats: NormStats,
     macro: pd.DataFrame,
-) -> tuple[str, pd.DataFrame]:
-    """Draw what the dataset holds, of test its record alone; and val's drift from train as a table."""
+) -> str:
+    """Draw what the dataset holds, of test its record alone."""
     from dosvotos.reports.dataset import render_dataset
 
     variables = contract.parameters.macro_variables.variables
-    page = render_dataset(dataset, train, val, norm_stats, macro, variables)
-    return page, feature_drift(train, val, norm_stats)
+    return render_dataset(dataset, train, val, norm_stats, macro, variables)

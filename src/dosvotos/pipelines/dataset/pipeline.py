@@ -33,7 +33,7 @@ def create_pipeline() -> Pipeline:
         named_node(
             nodes.report_dataset,
             ["experiment_contract", "dataset_record", "train", "val", "norm_stats", "known_macro"],
-            ["dataset_report", "feature_drift"],
+            "dataset_report",
             tags=BESIDE_TRAINING,
         ),
     ]
