@@ -1,6 +1,6 @@
 """Plotly figures from plain data; their titles stand on the page."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -34,6 +34,25 @@ def equity_chart(
         figure.add_hline(account[0][1], line={"color": MUTED, "width": 1, "dash": "dot"})
     figure.update_layout(showlegend=bool(beside), legend={**_LEGEND, "traceorder": "reversed"})
     return figure.update_xaxes(tickformat=_DAY).update_yaxes(tickformat=",.0f")
+
+
+def growth_chart(curves: Mapping[str, Sequence[Point]], separators: str) -> go.Figure:
+    """Draw the equity of tests over different periods, each from 100 and by session since its own start."""
+    figure = _figure(separators)
+    for (name, points), colour in zip(curves.items(), (LINE, MUTED), strict=False):
+        values = np.array([value for _, value in points], dtype=float)
+        kept = thin(values, _MAX_POINTS)
+        sessions = pd.factorize(pd.to_datetime([time for time, _ in points], utc=True).date)[0] + 1
+        figure.add_scatter(
+            x=sessions[kept],
+            y=(100 * values / values[0])[kept] if len(values) else [],
+            name=name,
+            mode="lines",
+            line={"color": colour, "width": 1.5},
+            hovertemplate="%{x}<br>%{y:.1f}",
+        )
+    figure.update_layout(showlegend=True, legend=_LEGEND)
+    return figure.update_xaxes(tickformat=",d").update_yaxes(tickformat=".0f")
 
 
 def drawdown_chart(points: Sequence[Point], separators: str) -> go.Figure:

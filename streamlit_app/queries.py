@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any, TypeVar, TypeVarTuple
+from typing import Any, NamedTuple, TypeVar, TypeVarTuple
 
 from sqlalchemy import Connection, Engine, Row
 
@@ -120,6 +120,33 @@ def bars_to_approval(proposal: Record) -> tuple[Reason, ...]:
     return _read(bars_to_approval_of, proposal)
 
 
+class Standing(NamedTuple):
+    """What a vote on a proposal is about: if it is another than the page showed, the page was stale."""
+
+    status: str
+    dossier_hash: str | None
+    production_id: str | None
+    votes: int
+    """The last one on the model, on whichever proposal."""
+    notices: tuple[str, ...]
+    tests: tuple[tuple[int, str], ...]
+    """Extra backtests that have a result, and its hash."""
+
+
+def standing(proposal: Record) -> Standing:
+    """Read what a proposal stands on now."""
+    cast = votes(proposal)
+    done = (row for row in extra_backtests(proposal.id) if row.status == "done")
+    return Standing(
+        status=proposal.status,
+        dossier_hash=proposal.dossier_hash,
+        production_id=production_id(proposal.instrument),
+        votes=cast[-1].id if cast else 0,
+        notices=tuple(notice.model_dump_json() for notice in notices_on_card(proposal)),
+        tests=tuple((row.id, row.result_hash) for row in done),
+    )
+
+
 def retracted_production() -> list[str]:
     """Name the production models built on data that were retracted since, and the deliveries."""
     return [str(found) for found in built_on_retracted(engine(), production_only=True)]
@@ -136,6 +163,11 @@ def open_proposals(rows: Sequence[Record], now: datetime) -> list[Record]:
     return [row for state in OPEN_STATES for row in rows if states[row.id] == state]
 
 
+def count_open(rows: Sequence[Record], now: datetime) -> int:
+    """Count the proposals that can be voted on."""
+    return sum(state_of(row, now) in OPEN_STATES for row in rows)
+
+
 def count_pending(rows: Sequence[Record], now: datetime) -> int:
-    """Count the proposals that wait for their second vote."""
+    """Count the proposals that nobody has voted on yet."""
     return sum(state_of(row, now) == "PENDING_APPROVAL" for row in rows)

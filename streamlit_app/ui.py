@@ -41,9 +41,9 @@ def _switch_language() -> None:
         st.session_state[LANGUAGE_KEY] = chosen
 
 
-def _count_pending(t: Translator) -> int:
+def _count_open(t: Translator) -> int:
     try:
-        return queries.count_pending(queries.proposals(), now())
+        return queries.count_open(queries.proposals(), now())
     except DatabaseError as error:
         st.error(t("app.database_unavailable"))
         plain(told(error))
@@ -51,8 +51,8 @@ def _count_pending(t: Translator) -> int:
         st.stop()
 
 
-def _pages(t: Translator, pending: int) -> list[st.Page]:
-    proposals = t("nav.proposals_pending", count=pending) if pending else t("nav.proposals")
+def _pages(t: Translator, waiting: int) -> list[st.Page]:
+    proposals = t("nav.proposals_pending", count=waiting) if waiting else t("nav.proposals")
     return [
         st.Page("views/proposals.py", title=proposals, icon=":material/how_to_vote:", default=True),
         st.Page("views/review.py", title=t("nav.review"), icon=":material/fact_check:"),
@@ -68,7 +68,7 @@ texts = _choose_language()
 with st.container(key="banner"):
     plain(texts("app.banner", user=current_user()), "small", "banner")
 try:
-    st.navigation(_pages(texts, _count_pending(texts))).run()
+    st.navigation(_pages(texts, _count_open(texts))).run()
 except (DosVotosError, ValidationError) as error:  # what a page does not tell at its own place
     st.error(texts(refusal_of(error).text))
     plain(told(error))

@@ -10,14 +10,16 @@ from dosvotos.errors import LineageError
 from dosvotos.promotion.dossier import read_report
 from dosvotos.promotion.reasons import sentence
 from streamlit_app import queries
-from streamlit_app.page import empty, first_vote, formats, in_bogota, now, numeric, plain, translator, written
+from streamlit_app.page import COLOURS, empty, explained, in_bogota, now, numeric, plain, translator, written
+from streamlit_app.verdict import market_badge, show_figures
+from streamlit_app.vote_form import ACTION, offered
 
 _REVIEW = "views/review.py"
 
 
 def show() -> None:
     """Show open proposals as cards, those not yet voted on first, then the closed ones as a table."""
-    st.title(t("proposals.title"))
+    st.title(t("proposals.title"), anchor=False)
     st.markdown(t("proposals.intro"))
     rows = queries.proposals()
     if not rows:
@@ -33,38 +35,45 @@ def show() -> None:
 
 
 def _card(row: queries.Record) -> None:
+    """Show a proposal as the specification draws it: name, first vote, figures, five actions."""
     with st.container(border=True):
-        with st.container(gap="xxsmall"):
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            market_badge(row.instrument)
             plain(row.experiment_name, "name", row.id)
-            made, until = in_bogota(row.created_at), in_bogota(row.created_at + VALID_FOR)
-            plain(t("proposals.made", id=row.id, created=made, until=until), "small", row.id)
-        first_vote(row, state_of(row, moment))
+            recommended = t("review.recommends", recommendation=t(f"recommendation.{row.recommendation}"))
+            st.badge(recommended, color=COLOURS[row.recommendation])
+            state = state_of(row, moment)
+            st.badge(t(f"status.{state}"), color=COLOURS.get(state, "gray"))
+        made, until = in_bogota(row.created_at), in_bogota(row.created_at + VALID_FOR)
+        plain(t("proposals.made", id=row.id, created=made, until=until), "small", row.id)
+        plain(explained(row, t.language), "body", f"reason-{row.id}")
         for notice in queries.notices_on_card(row):
             plain(f"• {sentence(notice, t.language)}", "small", f"{notice.code}-{row.id}")
-        _figures(row)
-        with st.container(key=f"open-{row.id}"):
-            st.page_link(_REVIEW, label=t("proposals.open"), query_params={"id": str(row.id)})
+        show_figures(SpecifiedMetrics.model_validate(row.metrics), _comparison(row))
+        _links(row)
 
 
-def _figures(row: queries.Record) -> None:
-    metrics = SpecifiedMetrics.model_validate(row.metrics)
-    figures = written(metrics, "sharpe_ratio", "max_drawdown", "win_rate", "total_trades")
-    for column, (label, figure), change in zip(st.columns(4), figures.items(), _changes(row), strict=True):
-        shown = None if change is None else f.percent(change, 0, signed=True)
-        column.metric(label, figure, shown, delta_description=t("proposals.vs_production") if shown else None)
+def _links(row: queries.Record) -> None:
+    """Lead to the proposal, its lineage, and the form of each action it offers."""
+    id_ = {"id": str(row.id)}
+    with st.container(horizontal=True, key=f"links-{row.id}", gap="small"):
+        st.page_link(_REVIEW, label=t("action.details"), query_params=id_)
+        st.page_link(_REVIEW, label=t("action.lineage"), query_params={**id_, "section": "lineage"})
+        for action in offered(row):
+            with st.container(key=f"open-{action}-{row.id}", width="content"):
+                st.page_link(_REVIEW, label=t(f"action.{action}"), query_params={**id_, ACTION: action})
 
 
-def _changes(row: queries.Record) -> list[float | None]:
-    """Read by how much the card's figures are better than production's; None where that is unknown."""
+def _comparison(row: queries.Record) -> ComparisonReport | None:
+    """Read how a card's figures compare with production's; None where the dossier cannot be read."""
     try:
-        comparison = read_report(row, ComparisonReport)
+        return read_report(row, ComparisonReport)
     except LineageError:
-        return [None] * 4
-    return [comparison.sharpe_improvement, comparison.drawdown_improvement, None, None]
+        return None
 
 
 def _closed_table(rows: list[queries.Record]) -> None:
-    st.subheader(t("proposals.closed"))
+    st.header(t("proposals.closed"), anchor=False)
     st.caption(t("proposals.closed_hint"))
     shown = ("sharpe_ratio", "max_drawdown")
     table = pd.DataFrame(
@@ -93,5 +102,5 @@ def _closed_table(rows: list[queries.Record]) -> None:
         st.switch_page(_REVIEW, query_params={"id": str(rows[selected[0]].id)})
 
 
-t, f, moment = translator(), formats(), now()
+t, moment = translator(), now()
 show()

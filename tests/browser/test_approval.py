@@ -78,12 +78,14 @@ def test_a_person_approves_and_the_model_is_in_production(open_page: Any, desk: 
     page = open_page("/")
     expect = sync_api.expect
     expect(page.get_by_role("link", name="Proposals (1)")).to_be_visible(timeout=30_000)
-    page.get_by_role("link", name="Review and decide").click()
+    page.get_by_role("link", name="APPROVE").click()
     expect(page.locator(".js-plotly-plot .main-svg").first).to_be_visible(timeout=30_000)
     expect(page.locator(".js-plotly-plot")).to_have_count(4)
-    assert page.url.endswith(f"/review?id={proposal_id}")
+    assert page.url.endswith(f"/review?id={proposal_id}&action=approve")
+    for seen in ("APPROVE", "REJECT", "REQUEST MORE TESTS"):
+        expect(page.get_by_role("button", name=seen, exact=True)).to_be_in_viewport()
     expect(page.get_by_text("planted and generous; real markets are not like this")).to_be_visible()
-    reason = page.get_by_role("textbox", name="Your reason: at least 20 characters to approve or to reject")
+    reason = page.get_by_role("textbox", name="Your reason: at least 20 characters")
     reason.fill("too short")
     page.get_by_role("button", name="Approve ...").click()
     expect(page.get_by_text("this one has 9")).to_be_visible()
@@ -124,10 +126,23 @@ def test_every_page_works_in_both_languages(open_page: Any, desk: Desk, locale: 
         assert overflow <= 0, page.url
 
 
-def test_the_documented_address_leads_to_the_review(open_page: Any, desk: Desk):
-    page = open_page("/experiments/1/review")
-    sync_api.expect(page.get_by_text("Result on the test window")).to_be_visible(timeout=30_000)
-    assert page.url.endswith("/review?id=1")
+def test_the_verdict_stays_in_view_however_far_one_reads(open_page: Any, desk: Desk):
+    proposal_id = desk.propose("read_to_the_end", 3)
+    page, expect = open_page(f"/experiments/{proposal_id}/review"), sync_api.expect
+    expect(page.get_by_text("Result on the test window")).to_be_visible(timeout=30_000)
+    assert page.url.endswith(f"/review?id={proposal_id}")
+    page.get_by_text("Result on the test window").scroll_into_view_if_needed()
+    page.mouse.move(640, 700)
+    page.mouse.wheel(0, 5_000)
+    expect(page.get_by_role("button", name="REJECT", exact=True)).to_be_in_viewport()
+    expect(page.get_by_text("Against it: loses at a spread of 75 bps")).to_be_in_viewport()
+    page.reload()
+    expect(page.get_by_role("button", name="APPROVE", exact=True)).to_be_visible(timeout=30_000)
+    focused = []
+    while "APPROVE" not in focused:
+        page.keyboard.press("Tab")
+        focused.append(page.evaluate("document.activeElement.innerText.trim()"))
+        assert len(focused) <= 12, focused
 
 
 @pytest.fixture

@@ -39,7 +39,9 @@ def no_component_scan(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def open_page(desk: Desk) -> Callable[..., AppTest]:
-    def open_(page: str = "proposals", language: str = "en", proposal_id: int | None = None) -> AppTest:
+    def open_(
+        page: str = "proposals", language: str = "en", proposal_id: int | None = None, **address: str
+    ) -> AppTest:
         at = AppTest.from_file(UI, default_timeout=60)
         at.session_state["language"] = language
         if page != "proposals":
@@ -47,6 +49,8 @@ def open_page(desk: Desk) -> Callable[..., AppTest]:
             at.switch_page(f"views/{page}.py")
         if proposal_id is not None:
             at.query_params["id"] = str(proposal_id)
+        for name, value in address.items():
+            at.query_params[name] = value
         at.run()
         assert not at.exception
         return at
@@ -58,6 +62,7 @@ def said(at: AppTest) -> str:
     """All text of a page, its sidebar included."""
     kinds = (
         at.title,
+        at.header,
         at.subheader,
         at.markdown,
         at.caption,
@@ -106,7 +111,7 @@ def test_a_filled_page_works(open_page, desk: Desk, page: str, language: str):
     assert t("app.banner", user="alice") in said(at)
     shown = {
         "proposals": t("proposals.closed"),
-        "review": t("review.evidence"),
+        "review": t("review.criteria"),
         "models": production,
         "signals": t("signals.no_signal"),
         "audit": t("audit.whole", count=1),
@@ -135,6 +140,20 @@ def test_waiting_proposals_come_first_and_closed_ones_in_a_table(open_page, desk
     assert names == ["waiting", "sent_back"]
     assert list(at.dataframe[0].value["Experiment"]) == ["closed"]
     assert [metric.value for metric in at.metric][:4] == ["1.92", at.metric[1].value, "55.1%", "1,204"]
+    assert Translator("en")("nav.proposals_pending", count=2).endswith("(2)")
+
+
+def test_a_card_offers_the_specifications_five_actions_each_by_its_address(open_page, desk: Desk):
+    proposal_id = desk.propose()
+    links = {link.proto.label: link.proto.query_string for link in open_page().get("page_link")}
+    of = f"id={proposal_id}"
+    assert links == {
+        "View details": of,
+        "View lineage": f"{of}&section=lineage",
+        "APPROVE": f"{of}&action=approve",
+        "REJECT": f"{of}&action=reject",
+        "REQUEST MORE TESTS": f"{of}&action=more_tests",
+    }
 
 
 def test_a_proposal_is_shown_whole(open_page, desk: Desk):
@@ -144,7 +163,7 @@ def test_a_proposal_is_shown_whole(open_page, desk: Desk):
     assert "It passes the criteria, and luck is unlikely: with a probability of 97.3%" in page
     assert "L4 recommends: Promote" in page
     assert "< 15.0%" in page
-    assert len(at.get("plotly_chart")) == 4
+    assert len(at.get("plotly_chart")) == 4 and "SIMULATED" in said(at)
     table = at.table[0].value
     assert list(table.columns) == [
         "This model", "With financing", "Linear rival", "Always long", "Always short",
@@ -152,7 +171,8 @@ def test_a_proposal_is_shown_whole(open_page, desk: Desk):
     assert table.loc["Sharpe ratio"].tolist() == ["1.92", "1.81", "1.31", "-0.42", "0.31"]
     assert table.loc["Trades", "This model"] == "1,204"
     assert "no production model yet" in page
-    full = at.dataframe[0].value
+    at = open_page("review", proposal_id=1, section="lineage")
+    page, full = said(at), at.dataframe[0].value
     assert desk.proposal(1).lineage["model_hash"] in list(full["Hash"])
     assert desk.proposal(1).lineage["model_hash"][:12] in page
 
@@ -175,7 +195,9 @@ def test_in_spanish_figures_dates_and_answers_are_spanish(open_page, desk: Desk)
 def test_the_linear_rival_stands_beside_the_model(open_page, desk: Desk, language: str, sentence: str):
     at = open_page("review", language, desk.propose())
     assert sentence in said(at)
-    assert evidence_label("linear_rival", language) in said(at)
+    assert evidence_label("linear_rival", language) in said(
+        open_page("review", language, 1, section="evidence")
+    )
 
 
 def test_a_proposal_made_before_reasons_had_codes_keeps_its_sentence(open_page, desk: Desk):
@@ -184,8 +206,9 @@ def test_a_proposal_made_before_reasons_had_codes_keeps_its_sentence(open_page, 
 
 
 def test_a_proposal_shows_other_costs_later_fills_and_its_parts(open_page, desk: Desk):
-    at = open_page("review", proposal_id=desk.propose())
-    stress, cuts = at.table[1].value, at.table[2].value
+    proposal_id = desk.propose()
+    at = open_page("review", proposal_id=proposal_id, section="costs")
+    stress, cuts = at.table[0].value, at.table[1].value
     assert list(stress.index) == [
         "No costs",
         "Stated costs (3.5 bps a side)",
@@ -202,21 +225,26 @@ def test_a_proposal_shows_other_costs_later_fills_and_its_parts(open_page, desk:
         "Volatile sessions",
         "Without the best five days",
     ]
+    at = open_page("review", proposal_id=proposal_id)
     assert at.table[0].value.loc["Sortino ratio", "This model"] == "2.81"
     assert "Out of sample" in said(at) and "In sample:" not in said(at)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_proposal_of_an_older_version_is_shown_and_says_what_it_lacks(open_page, desk: Desk, language: str):
-    at = open_page("review", language, desk.propose(results=as_an_older_version))
+    proposal_id = desk.propose(results=as_an_older_version)
+    at = open_page("review", language, proposal_id)
     assert Translator(language)("review.files_altered") in said(at)
     assert "written by another version, see cuts" in said(at)
-    assert len(at.table) == 4 and not at.get("plotly_chart")  # the model's figures, luck's two, seeds
+    assert len(at.table) == 1 and not at.get("plotly_chart")  # the model's figures
+    assert len(open_page("review", language, proposal_id, section="evidence").table) == 3
 
 
 def test_an_older_proposals_criteria_and_evidence_are_shown_as_far_as_they_can_be_read(open_page, desk: Desk):
-    page = said(open_page("review", proposal_id=desk.propose(criteria=None, evidence={"passed": True})))
-    assert "PASS (1.923 > 0.5)" in page and Translator("en")("review.older") in page
+    proposal_id = desk.propose(criteria=None, evidence={"passed": True})
+    assert "PASS (1.923 > 0.5)" in said(open_page("review", proposal_id=proposal_id))
+    evidence = open_page("review", proposal_id=proposal_id, section="evidence")
+    assert Translator("en")("review.older") in said(evidence)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -238,13 +266,16 @@ def test_a_comparison_with_production_is_shown(open_page, desk: Desk):
     at = open_page("review", "es", second)
     assert list(at.table[0].value.columns)[2] == "Producción"
     assert at.table[0].value.loc["Índice de Sharpe", "Producción"] == "1,44"
-    assert "índice de Sharpe +33,4\u00a0%, caída -20,0\u00a0%" in said(at)
+    assert "índice de Sharpe 33\u00a0% mayor, caída 20\u00a0% mayor" in said(at)
+    assert at.metric[0].delta == "producción: 1,44"
     assert "Diferencia de los índices de Sharpe: 0,48, con un intervalo del 90 % de 0,11 a 0,87" in said(at)
 
 
 @pytest.mark.parametrize(("target", "stage"), [("to_production", "production"), ("to_shadow", "shadow")])
 def test_an_approval_takes_two_steps(open_page, desk: Desk, target: str, stage: str):
     at, t = open_page("review", proposal_id=desk.propose()), Translator("en")
+    assert not at.text_area
+    press(at, "APPROVE")
     at.text_area[0].input(NOTES)
     at.radio[0].set_value(target)
     press(at, t("vote.approve"))
@@ -254,14 +285,13 @@ def test_an_approval_takes_two_steps(open_page, desk: Desk, target: str, stage: 
     assert list(desk.stages().values()) == [stage]
     assert t(f"vote.done_{stage}") in said(at)
     assert t("status.APPROVED") in said(at)
-    assert NOTES in [element.value for element in at.text]
-    assert not at.text_area
+    assert not at.text_area and not [button for button in at.button if button.label == "APPROVE"]
     assert [(v.action, v.reviewer, v.self_approved) for v in desk.votes()] == [("APPROVE", "alice", True)]
-    assert "self_approved" in said(at)
+    assert "self_approved" in said(at) and NOTES in [element.value for element in at.text]
 
 
 def test_an_approval_can_be_cancelled(open_page, desk: Desk):
-    at, t = open_page("review", proposal_id=desk.propose()), Translator("en")
+    at, t = open_page("review", proposal_id=desk.propose(), action="approve"), Translator("en")
     at.text_area[0].input(NOTES)
     at.radio[0].set_value("to_shadow")
     press(at, t("vote.approve"))
@@ -269,39 +299,44 @@ def test_an_approval_can_be_cancelled(open_page, desk: Desk):
     press(at, t("vote.cancel"))
     assert desk.votes() == []
     assert (at.text_area[0].value, at.radio[0].value) == (NOTES, "to_shadow")
-    assert t("vote.approve") in [button.label for button in at.button]
+    press(at, t("action.close"))
+    assert not at.text_area
 
 
-@pytest.mark.parametrize(("button", "done"), [("reject", "rejected"), ("extra_backtests", "extra_backtests")])
-def test_turning_down_takes_one(open_page, desk: Desk, button: str, done: str):
+def test_a_rejection_says_what_it_changes_and_names_the_way_back(open_page, desk: Desk):
     at, t = open_page("review", proposal_id=desk.propose()), Translator("en")
+    press(at, "REJECT")
+    assert t("vote.reject_changes") in said(at) and "dosvotos reopen 1" in said(at)
     at.text_area[0].input(NOTES)
-    press(at, t(f"vote.{button}"))
-    assert t(f"vote.done_{done}") in said(at)
+    press(at, t("vote.reject"))
+    assert t("vote.done_rejected") in said(at) and "dosvotos reopen 1" in said(at)
     assert [v.notes for v in desk.votes()] == [NOTES]
     assert list(desk.stages().values()) == ["staging"]
 
 
 def test_a_veto_offers_no_approval(open_page, desk: Desk):
-    at, t = open_page("review", proposal_id=desk.propose(recommendation="REJECT")), Translator("en")
+    proposal_id, t = desk.propose(recommendation="REJECT"), Translator("en")
+    at = open_page("review", proposal_id=proposal_id)
     assert t("vote.veto") in said(at)
-    labels = [button.label for button in at.button]
-    assert t("vote.approve") not in labels
-    assert {t("vote.reject"), t("vote.extra_backtests")} <= set(labels)
-    assert not at.radio
+    assert [button.label for button in at.button] == ["REJECT", "REQUEST MORE TESTS"]
+    at = open_page("review", proposal_id=proposal_id, action="approve")
+    assert not at.text_area
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_vote_wants_its_reason(open_page, desk: Desk, language: str):
-    at, t = open_page("review", language, desk.propose(recommendation="REVIEW")), Translator(language)
-    for button in ("vote.approve", "vote.reject"):
+    t = Translator(language)
+    at = open_page("review", language, desk.propose(recommendation="REVIEW"))
+    for action in ("approve", "reject"):
+        press(at, t(f"action.{action}"))
         at.text_area[0].input("too short")
-        press(at, t(button))
+        press(at, t(f"vote.{action}"))
         assert t("vote.notes_short", minimum=20, found=9) in said(at)
     at.text_area[0].input(f"{NOTES} \x07")
     press(at, t("vote.reject"))
     assert "found U+0007 BEL at character 39" in said(at)
     assert desk.votes() == []
+    press(at, t("action.approve"))
     at.text_area[0].input("the improvement is small but steady")
     press(at, t("vote.approve"))
     press(at, t("vote.confirm"))
@@ -315,7 +350,8 @@ def test_a_model_that_a_person_rejected_says_so_under_its_next_name(open_page, d
     at, t = open_page("review", language, desk.propose("renamed", seed=1)), Translator(language)
     assert t("review.notices") in said(at)
     assert f"({'proposal' if language == 'en' else 'propuesta'} {first})" in said(at)
-    assert t("review.other", id=first, experiment="demo") in said(at) and NOTES in said(at)
+    votes = said(open_page("review", language, first + 1, section="votes"))
+    assert t("review.other", id=first, experiment="demo") in votes and NOTES in votes
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -332,16 +368,31 @@ def test_a_limit_below_the_house_s_shows_both_values(open_page, desk: Desk, lang
 
 def test_a_vote_that_came_too_late_is_told_so(open_page, desk: Desk):
     proposal_id = desk.propose()
-    at, t = open_page("review", proposal_id=proposal_id), Translator("en")
+    at, t = open_page("review", proposal_id=proposal_id, action="reject"), Translator("en")
     vote(desk, proposal_id, "REJECT")
     at.text_area[0].input(NOTES)
     press(at, t("vote.reject"))
-    assert t("vote.conflict") in said(at)
+    assert t("vote.conflict") in said(at) and t("vote.changed") in said(at)
     assert len(desk.votes()) == 1
 
 
+def test_a_stale_page_approves_nothing_that_has_changed(open_page, desk: Desk):
+    proposal_id, t = desk.propose(), Translator("en")
+    at = open_page("review", proposal_id=proposal_id, action="approve")
+    at.text_area[0].input(NOTES)
+    press(at, t("vote.approve"))
+    vote(desk, proposal_id, "REQUEST_MORE_TESTS")  # it can still be voted on, but not as the page shows it
+    press(at, t("vote.confirm"))
+    assert t("vote.changed") in said(at)
+    assert [v.action for v in desk.votes()] == ["REQUEST_MORE_TESTS"]
+    at.text_area[0].input(NOTES)
+    press(at, t("vote.approve"))
+    press(at, t("vote.confirm"))
+    assert list(desk.stages().values()) == ["production"]
+
+
 def test_a_model_that_changed_is_told_so(open_page, desk: Desk):
-    at, t = open_page("review", proposal_id=desk.propose()), Translator("en")
+    at, t = open_page("review", proposal_id=desk.propose(), action="approve"), Translator("en")
     next(desk.root.glob("data/06_models/*/policy.safetensors")).unlink()
     at.text_area[0].input(NOTES)
     press(at, t("vote.approve"))
@@ -373,7 +424,7 @@ def test_an_expired_and_a_superseded_proposal_cannot_be_voted_on(open_page, desk
     for proposal_id, message in ((old, t("review.expired", days=30)), (replaced, t("review.superseded"))):
         at = open_page("review", proposal_id=proposal_id)
         assert message in said(at)
-        assert not at.text_area
+        assert not at.text_area and not at.button
 
 
 def assert_plain(at: AppTest) -> None:
@@ -413,13 +464,15 @@ def test_what_people_and_files_say_is_plain_text_everywhere(open_page, desk: Des
         ("review", older),
     ]:
         assert_plain(open_page(page, proposal_id=proposal_id))
+    for section in ("costs", "evidence", "lineage", "votes"):
+        assert_plain(open_page("review", proposal_id=waiting, section=section))
 
 
 def test_hostile_names_in_the_confirmation_are_plain_text(open_page, desk: Desk):
     first = desk.propose("one", 1)
     vote(desk, first, "APPROVE")
     second = desk.propose("two", 2, baseline_model_id=desk.proposal(first).model_id)
-    at = open_page("review", proposal_id=second)
+    at = open_page("review", proposal_id=second, action="approve")
     at.text_area[0].input(HOSTILE)
     press(at, Translator("en")("vote.approve"))
     assert_plain(at)
@@ -476,7 +529,7 @@ def test_a_database_that_is_away_is_told_without_a_traceback(desk: Desk, monkeyp
 
 def test_a_second_click_on_confirm_is_a_conflict_not_a_second_vote(open_page, desk: Desk):
     proposal_id = desk.propose()
-    at, t = open_page("review", proposal_id=proposal_id), Translator("en")
+    at, t = open_page("review", proposal_id=proposal_id, action="approve"), Translator("en")
     at.text_area[0].input(NOTES)
     press(at, t("vote.approve"))
     vote(desk, proposal_id, "APPROVE")
