@@ -24,9 +24,10 @@ from streamlit_app.sections.result import (
     show_distributions,
     show_metrics,
 )
+from streamlit_app.sections.risk import show_risk
 from streamlit_app.verdict import show_verdict
 
-SECTIONS: Final = ("result", "costs", "evidence", "lineage", "votes")
+SECTIONS: Final = ("result", "risk", "costs", "evidence", "lineage", "votes")
 """The votes last: on a closed proposal they stand above, where the decision is looked for."""
 
 
@@ -64,7 +65,7 @@ def _choose_section(proposal: queries.Record) -> str:
     """Offer the sections, the address's first; the choice is kept there, so that it can be sent on."""
     sections = SECTIONS if is_open(proposal, now()) else SECTIONS[:-1]
     wanted = st.query_params.get("section")
-    return st.segmented_control(
+    chosen = st.segmented_control(
         t("review.section"),
         sections,
         default=wanted if wanted in sections else sections[0],
@@ -73,6 +74,7 @@ def _choose_section(proposal: queries.Record) -> str:
         required=True,
         on_change=_keep_section,
     )
+    return chosen or sections[0]
 
 
 def _keep_section() -> None:
@@ -133,6 +135,8 @@ def _section(name: str, proposal: queries.Record, reports: Reports | None) -> No
         if reports:
             show_distributions(reports.backtest)
             _pack(proposal)
+    elif name == "risk" and reports:
+        show_risk(proposal, reports)
     elif name == "costs" and reports:
         show_stress(reports.backtest)
         show_cuts(reports.backtest)

@@ -259,6 +259,25 @@ def test_a_market_without_a_planted_edge_carries_no_such_warning(open_page, desk
     assert "generous" not in said(open_page("review", proposal_id=desk.propose(planted_edge=edge)))
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_risk_of_a_proposal_is_shown_and_its_trades_can_be_taken_away(
+    open_page, desk: Desk, language: str
+):
+    at, t = open_page("review", language, desk.propose(), section="risk"), Translator(language)
+    page = said(at)
+    for title in ("price", "accounts", "falls", "heatmap"):
+        assert t(f"chart.{title}") in page
+    falls, parts = at.table[0].value, at.table[1].value
+    assert 1 <= len(falls) <= 5 and next(iter(falls.columns)) == t("risk.depth")
+    assert list(parts.index)[:2] == [t("risk.long"), t("risk.short")] and "08:00" in parts.index
+    assert t("risk.too_short", sessions=60) in page
+    (trades,) = at.dataframe
+    assert (
+        len(trades.value) == int(parts.iloc[:2, 0].str.replace(r"\D", "", regex=True).astype(int).sum()) > 0
+    )
+    assert t("risk.export") in [button.label for button in at.get("download_button")]
+
+
 def test_a_comparison_with_production_is_shown(open_page, desk: Desk):
     first = desk.propose("one", 1)
     vote(desk, first, "APPROVE")
