@@ -18,7 +18,7 @@ from dosvotos.database.registry import (
     state_of,
 )
 from dosvotos.database.requests import get_request, list_requests
-from dosvotos.database.signals import latest_signals
+from dosvotos.database.signals import latest_signals, signals_of_model
 from dosvotos.database.tables import STAGES
 from dosvotos.promotion.audit import read_audit_log
 from dosvotos.promotion.audit_check import verify_audit
@@ -93,6 +93,11 @@ def production_id(instrument: str) -> str | None:
 def signals(limit: int) -> list[Record]:
     """List the newest signals, newest first."""
     return _read(latest_signals, limit)
+
+
+def signals_of(model_id: str) -> tuple[int, datetime | None]:
+    """Count a model's signals, and find the last one's bar."""
+    return _read(signals_of_model, model_id)
 
 
 def audit_log() -> list[Record]:

@@ -143,7 +143,7 @@ def _section(name: str, proposal: queries.Record, reports: Reports | None) -> No
     elif name == "evidence":
         show_evidence(stored_evidence(proposal), proposal.instrument)
     elif name == "lineage":
-        show_lineage(ProposalLineage.model_validate(proposal.lineage))
+        show_lineage(proposal)
     elif name == "votes":
         _votes(proposal)
 

@@ -5,12 +5,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import text, update
 from streamlit.testing.v1 import AppTest
 
 import streamlit_app
 from dosvotos.contracts.records import LedgerGenesis
 from dosvotos.database.connection import writing
+from dosvotos.database.tables import model_registry
 from dosvotos.promotion.decision import Vote, decide
 from dosvotos.promotion.reasons import Reason, sentence
 from dosvotos.reports.evidence import evidence_label
@@ -172,9 +173,26 @@ def test_a_proposal_is_shown_whole(open_page, desk: Desk):
     assert table.loc["Trades", "This model"] == "1,204"
     assert "no production model yet" in page
     at = open_page("review", proposal_id=1, section="lineage")
+    (layers,) = [control for control in at.segmented_control if control.key == "layer"]
+    layers.select("L3")
+    at.run()
     page, full = said(at), at.dataframe[0].value
     assert desk.proposal(1).lineage["model_hash"] in list(full["Hash"])
     assert desk.proposal(1).lineage["model_hash"][:12] in page
+
+
+@pytest.mark.usefixtures("recomputing")
+def test_the_lineage_is_verified_at_that_moment_and_a_broken_layer_is_red(open_page, desk: Desk):
+    proposal_id, t = desk.propose_recomputable(trained_by="bob"), Translator("en")
+    at = open_page("review", proposal_id=proposal_id, section="lineage")
+    assert t("lineage.holds") not in said(at)
+    page = said(press(at, t("lineage.verify")))
+    assert page.count(f"green-badge[{t('lineage.holds')}]") == 5 and "links hold" in page
+    with writing(desk.engine) as connection:
+        connection.execute(update(model_registry).values(dataset_hash="0" * 64))
+    page = said(press(at, t("lineage.verify")))
+    assert page.count(f"green-badge[{t('lineage.holds')}]") == 4
+    assert page.count(f"red-badge[{t('lineage.breaks')}]") == 1
 
 
 def test_in_spanish_figures_dates_and_answers_are_spanish(open_page, desk: Desk):
