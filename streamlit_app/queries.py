@@ -125,6 +125,39 @@ def bars_to_approval(proposal: Record) -> tuple[Reason, ...]:
     return _read(bars_to_approval_of, proposal)
 
 
+class Wanted(NamedTuple):
+    """Which proposals a list shows, and in which order; what is empty lets everything through."""
+
+    words: str = ""
+    """Each must stand in the experiment's or the model's name, or be the number."""
+    instruments: tuple[str, ...] = ()
+    recommendations: tuple[str, ...] = ()
+    order: str = "newest"
+    """newest, oldest, sharpe_ratio (highest first) or max_drawdown (smallest first)."""
+
+
+def chosen_proposals(rows: Sequence[Record], wanted: Wanted) -> list[Record]:
+    """Filter and order proposals; those without the figure that orders come last."""
+    words = wanted.words.casefold().split()
+
+    def shows(row: Record) -> bool:
+        names = f"{row.experiment_name} {row.model_id}".casefold()
+        return (
+            all(word in names or word == str(row.id) for word in words)
+            and (not wanted.instruments or row.instrument in wanted.instruments)
+            and (not wanted.recommendations or row.recommendation in wanted.recommendations)
+        )
+
+    found = sorted(filter(shows, rows), key=lambda row: row.id, reverse=wanted.order != "oldest")
+    if wanted.order in ("newest", "oldest"):
+        return found
+    sign = -1 if wanted.order == "sharpe_ratio" else 1
+    figures = {row.id: (row.metrics or {}).get(wanted.order) for row in found}
+    known = [row for row in found if figures[row.id] is not None]
+    known.sort(key=lambda row: sign * float(figures[row.id]))
+    return [*known, *(row for row in found if figures[row.id] is None)]
+
+
 class Standing(NamedTuple):
     """What a vote on a proposal is about: if it is another than the page showed, the page was stale."""
 

@@ -133,7 +133,8 @@ def _rolling(backtest: BacktestReport) -> None:
     for column, name, form in zip(st.columns(2), ("sharpe_ratio", "volatility"), (".2f", ".1%"), strict=True):
         values = rolling[name].dropna()
         with column:
-            drawn = risk_charts.accounts_chart({t(f"chart.{name}"): values.to_dict()}, marks, form)
+            by_day = dict(zip(values.index.astype(str), values.tolist(), strict=True))
+            drawn = risk_charts.accounts_chart({t(f"chart.{name}"): by_day}, marks, form)
             draw(name, drawn.update_layout(showlegend=False))
 
 

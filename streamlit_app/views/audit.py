@@ -10,7 +10,7 @@ from streamlit_app.page import empty, in_bogota, plain, translator, what_was_don
 
 def show() -> None:
     """Say whether the chain holds, then list its rows, newest first."""
-    st.title(t("audit.title"))
+    st.title(t("audit.title"), anchor=False)
     st.markdown(t("audit.intro"))
     rows = queries.audit_log()
     if not rows:

@@ -6,6 +6,7 @@ import streamlit as st
 from dosvotos.backtest.metrics import SpecifiedMetrics
 from dosvotos.backtest.production import ComparisonReport
 from dosvotos.database.registry import VALID_FOR, state_of
+from dosvotos.database.tables import RECOMMENDATIONS
 from dosvotos.errors import LineageError
 from dosvotos.promotion.dossier import read_report
 from dosvotos.promotion.reasons import sentence
@@ -15,6 +16,9 @@ from streamlit_app.verdict import market_badge, show_figures
 from streamlit_app.vote_form import ACTION, offered
 
 _REVIEW = "views/review.py"
+_FEW, _CARDS = 5, 10
+"""Proposals up to which nothing needs to be searched, and cards a page."""
+_ORDERS = ("newest", "oldest", "sharpe_ratio", "max_drawdown")
 
 
 def show() -> None:
@@ -25,13 +29,49 @@ def show() -> None:
     if not rows:
         empty(t("proposals.empty"), t("proposals.empty_next"))
         return
-    waiting = queries.open_proposals(rows, moment)
-    if not waiting:
+    all_open = queries.open_proposals(rows, moment)
+    if not all_open:
         st.info(t("proposals.none_open"))
-    for row in waiting:
+    chosen = queries.chosen_proposals(rows, _wanted(rows)) if len(rows) > _FEW else rows
+    if not chosen:
+        st.info(t("proposals.none_match"))
+    waiting = queries.open_proposals(chosen, moment)
+    for row in _page_of(waiting):
         _card(row)
-    if closed := [row for row in rows if row not in waiting]:
+    open_ids = {row.id for row in waiting}
+    if closed := [row for row in chosen if row.id not in open_ids]:
         _closed_table(closed)
+
+
+def _wanted(rows: list[queries.Record]) -> queries.Wanted:
+    """Ask what to show; the first page without any answer shows everything, newest first."""
+    words, instruments, recommendations, order = st.columns([3, 2, 2, 2])
+    return queries.Wanted(
+        words=words.text_input(t("proposals.search"), key="search"),
+        instruments=tuple(
+            instruments.multiselect(t("column.instrument"), sorted({row.instrument for row in rows}))
+        ),
+        recommendations=tuple(
+            recommendations.multiselect(
+                t("column.recommendation"), RECOMMENDATIONS, format_func=lambda r: t(f"recommendation.{r}")
+            )
+        ),
+        order=order.selectbox(t("proposals.order"), _ORDERS, format_func=lambda name: t(f"order.{name}")),
+    )
+
+
+def _page_of(rows: list[queries.Record]) -> list[queries.Record]:
+    """Give one page of cards, and where there are more the way to the others."""
+    pages = -(-len(rows) // _CARDS)
+    if pages <= 1:
+        return rows
+    page = st.selectbox(
+        t("proposals.page"),
+        range(pages),
+        format_func=lambda n: t("proposals.page_of", page=n + 1, pages=pages, count=len(rows)),
+        key=f"page-{pages}",
+    )
+    return rows[page * _CARDS : (page + 1) * _CARDS]
 
 
 def _card(row: queries.Record) -> None:
@@ -95,11 +135,11 @@ def _closed_table(rows: list[queries.Record]) -> None:
         hide_index=True,
         column_config=numeric(*written(None, *shown)),
         on_select="rerun",
-        selection_mode="single-row",
+        selection_mode="single-cell",
         key="closed-proposals",
     )
-    if selected := chosen["selection"]["rows"]:
-        st.switch_page(_REVIEW, query_params={"id": str(rows[selected[0]].id)})
+    if selected := chosen["selection"]["cells"]:
+        st.switch_page(_REVIEW, query_params={"id": str(rows[selected[0][0]].id)})
 
 
 t, moment = translator(), now()

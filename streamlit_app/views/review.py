@@ -51,12 +51,12 @@ def _find() -> queries.Record | None:
         try:
             return queries.proposal(int(wanted) if wanted.isdecimal() and len(wanted) < 10 else 0)
         except UnknownProposalError:
-            st.title(t("nav.review"))
+            st.title(t("nav.review"), anchor=False)
             st.error(t("review.unknown"))
             return None
     if waiting := queries.open_proposals(queries.proposals(), now()):
         return waiting[0]
-    st.title(t("nav.review"))
+    st.title(t("nav.review"), anchor=False)
     st.info(t("review.nothing"))
     return None
 

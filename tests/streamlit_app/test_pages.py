@@ -1,21 +1,24 @@
 """Every page, in both languages, as Streamlit runs it."""
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from sqlalchemy import text, update
+from sqlalchemy import insert, text, update
 from streamlit.testing.v1 import AppTest
 
 import streamlit_app
 from dosvotos.contracts.records import LedgerGenesis
 from dosvotos.database.connection import writing
-from dosvotos.database.tables import model_registry
+from dosvotos.database.tables import model_registry, promotion_proposals
 from dosvotos.promotion.decision import Vote, decide
 from dosvotos.promotion.reasons import Reason, sentence
 from dosvotos.reports.evidence import evidence_label
 from streamlit_app.i18n import LANGUAGES, Translator
+from streamlit_app.queries import Wanted, chosen_proposals
 from tests.proposal_fixtures import INSTRUMENT, NOTES, Desk, as_an_older_version
 from tests.report_factory import evidence_of
 
@@ -128,6 +131,12 @@ def test_the_language_can_be_switched(open_page):
         assert at.title[0].value == title
     at.switch_page("views/models.py").run()
     assert at.title[0].value == "Models"
+    assert at.query_params["lang"] == "en"
+
+
+def test_the_address_carries_the_language(open_page):
+    assert open_page("audit", lang="es").title[0].value == "Registro de auditoría"
+    assert open_page("audit", lang="tlh").title[0].value == "Audit log"
 
 
 def test_waiting_proposals_come_first_and_closed_ones_in_a_table(open_page, desk: Desk):
@@ -155,6 +164,60 @@ def test_a_card_offers_the_specifications_five_actions_each_by_its_address(open_
         "REJECT": f"{of}&action=reject",
         "REQUEST MORE TESTS": f"{of}&action=more_tests",
     }
+
+
+def row_of(number: int, **columns):
+    fields = {"experiment_name": f"exp{number}", "model_id": f"exp{number}_20260803", "metrics": {}}
+    fields |= {"instrument": "USD/COP", "recommendation": "REVIEW"}
+    return SimpleNamespace(id=number, **{**fields, **columns})
+
+
+ROWS = [
+    row_of(3, metrics={"sharpe_ratio": None, "max_drawdown": 0.2}, instrument=INSTRUMENT),
+    row_of(2, metrics={"sharpe_ratio": 1.0, "max_drawdown": 0.3}, recommendation="PROMOTE"),
+    row_of(1, metrics={"sharpe_ratio": 2.0, "max_drawdown": 0.1}),
+]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "numbers"),
+    [
+        ({}, [3, 2, 1]),
+        ({"order": "oldest"}, [1, 2, 3]),
+        ({"order": "sharpe_ratio"}, [1, 2, 3]),
+        ({"order": "max_drawdown"}, [1, 3, 2]),
+        ({"words": "EXP2"}, [2]),
+        ({"words": "20260803 exp3"}, [3]),
+        ({"words": "nothing"}, []),
+        ({"instruments": (INSTRUMENT,)}, [3]),
+        ({"recommendations": ("PROMOTE", "REJECT")}, [2]),
+    ],
+)
+def test_proposals_are_searched_filtered_and_ordered(wanted: dict, numbers: list[int]):
+    assert [row.id for row in chosen_proposals(ROWS, Wanted(**wanted))] == numbers
+
+
+def test_many_proposals_are_paged_waiting_ones_first_and_counted_whole(open_page, desk: Desk):
+    first = desk.propose("sent_back_0", 1)
+    vote(desk, first, "REQUEST_MORE_TESTS")
+    columns = {**desk.proposal(first)._mapping, "status": "PENDING_APPROVAL"}
+    del columns["id"]
+    with writing(desk.engine) as connection:
+        for n in range(1, 200):
+            connection.execute(insert(promotion_proposals).values({**columns, "experiment_name": f"e{n:03}"}))
+    at, t = open_page(), Translator("en")
+    names = [element.value for element in at.text if re.fullmatch(r"e\d{3}|sent_back_0", element.value)]
+    assert names == [f"e{n}" for n in range(199, 189, -1)]
+    (page,) = [box for box in at.selectbox if box.label == t("proposals.page")]
+    assert "1 of 20 (200 open)" in page.options[0]
+    page.select_index(19)
+    at.run()
+    names = [element.value for element in at.text if re.fullmatch(r"e\d{3}|sent_back_0", element.value)]
+    assert names[-1] == "sent_back_0"
+    at.text_input[0].input("e007")
+    at.run()
+    names = [element.value for element in at.text if re.fullmatch(r"e\d{3}|sent_back_0", element.value)]
+    assert names == ["e007"]
 
 
 def test_a_proposal_is_shown_whole(open_page, desk: Desk):
