@@ -32,6 +32,7 @@ def create_app() -> st.App:
             Route(API_PATH, RedirectResponse(f"{API_PATH}/docs"), methods=["GET"]),
             Route("/experiments", RedirectResponse("/"), methods=["GET"]),
             Route("/experiments/pending", RedirectResponse("/"), methods=["GET"]),
+            Route("/experiments/compare", RedirectResponse("/compare"), methods=["GET"]),
             Route("/experiments/{proposal_id:int}", _to_review),
             Route("/experiments/{proposal_id:int}/{part:str}", _to_review),
         ],

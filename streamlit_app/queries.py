@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, TypeVar, TypeVarTuple
 from sqlalchemy import Connection, Engine, Row
 
 from dosvotos.database.connection import database_url, open_database, reading
+from dosvotos.database.deliveries import list_deliveries
 from dosvotos.database.ledger import TrialLedger
 from dosvotos.database.registry import (
     OPEN_STATES,
@@ -19,6 +20,7 @@ from dosvotos.database.registry import (
 )
 from dosvotos.database.requests import get_request, list_requests
 from dosvotos.database.signals import latest_signals, signals_of_model
+from dosvotos.database.stored_data import findings_by_rule, stored_bars, stored_variables
 from dosvotos.database.tables import STAGES
 from dosvotos.promotion.audit import read_audit_log
 from dosvotos.promotion.audit_check import verify_audit
@@ -100,6 +102,26 @@ def signals_of(model_id: str) -> tuple[int, datetime | None]:
     return _read(signals_of_model, model_id)
 
 
+def deliveries() -> list[Record]:
+    """List all deliveries and retractions, newest first."""
+    return _read(list_deliveries)[::-1]
+
+
+def bars() -> list[Record]:
+    """Say how far the bars of each market reach."""
+    return _read(stored_bars)
+
+
+def variables() -> list[Record]:
+    """Say how far each macro variable reaches."""
+    return _read(stored_variables)
+
+
+def findings() -> list[Record]:
+    """Count what was found in the data, by rule."""
+    return _read(findings_by_rule)
+
+
 def audit_log() -> list[Record]:
     """List all votes, oldest first."""
     return _read(read_audit_log)
@@ -152,10 +174,11 @@ def chosen_proposals(rows: Sequence[Record], wanted: Wanted) -> list[Record]:
     if wanted.order in ("newest", "oldest"):
         return found
     sign = -1 if wanted.order == "sharpe_ratio" else 1
-    figures = {row.id: (row.metrics or {}).get(wanted.order) for row in found}
-    known = [row for row in found if figures[row.id] is not None]
-    known.sort(key=lambda row: sign * float(figures[row.id]))
-    return [*known, *(row for row in found if figures[row.id] is None)]
+    figures = {
+        row.id: float(value) for row in found if (value := (row.metrics or {}).get(wanted.order)) is not None
+    }
+    known = sorted((row for row in found if row.id in figures), key=lambda row: sign * figures[row.id])
+    return [*known, *(row for row in found if row.id not in figures)]
 
 
 class Standing(NamedTuple):

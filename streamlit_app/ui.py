@@ -78,6 +78,9 @@ def _pages(t: Translator, waiting: int) -> list[st.Page]:
     return [
         st.Page("views/proposals.py", title=proposals, icon=":material/how_to_vote:", default=True),
         st.Page("views/review.py", title=t("nav.review"), icon=":material/fact_check:"),
+        st.Page("views/compare.py", title=t("nav.compare"), icon=":material/compare_arrows:"),
+        st.Page("views/production.py", title=t("nav.production"), icon=":material/monitoring:"),
+        st.Page("views/data.py", title=t("nav.data"), icon=":material/database:"),
         st.Page("views/models.py", title=t("nav.models"), icon=":material/deployed_code:"),
         st.Page("views/signals.py", title=t("nav.signals"), icon=":material/show_chart:"),
         st.Page("views/audit.py", title=t("nav.audit"), icon=":material/history:"),

@@ -12,6 +12,7 @@ import pytest
 from tests.proposal_fixtures import Desk, open_desk
 from tests.streamlit_app.serving import serving
 
+Axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed").Axe
 sync_api = pytest.importorskip("playwright.sync_api", reason="the package playwright is not installed")
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -112,8 +113,9 @@ def test_every_page_works_in_both_languages(open_page: Any, desk: Desk, locale: 
     page = open_page("/", locale)
     sync_api.expect(page.get_by_text(banner)).to_be_visible(timeout=30_000)
     links = page.get_by_test_id("stSidebarNavLink")
-    sync_api.expect(links).to_have_count(5)
-    for index, path in enumerate(["/", "/review", "/models", "/signals", "/audit"]):
+    sync_api.expect(links).to_have_count(8)
+    pages = ["/", "/review", "/compare", "/production", "/data", "/models", "/signals", "/audit"]
+    for index, path in enumerate(pages):
         links.nth(index).click()
         page.wait_for_url(f"**{path}", wait_until="commit")
         sync_api.expect(page.locator("[class*=st-key-plain-title], h1")).to_have_count(1)
@@ -143,6 +145,33 @@ def test_the_verdict_stays_in_view_however_far_one_reads(open_page: Any, desk: D
         page.keyboard.press("Tab")
         focused.append(page.evaluate("document.activeElement.innerText.trim()"))
         assert len(focused) <= 12, focused
+
+
+SECTIONS = ("result", "risk", "costs", "evidence", "lineage", "votes")
+ADDRESSES = [
+    *("/", "/compare", "/production", "/data", "/models", "/signals", "/audit"),
+    *(f"/review?id=1&section={section}" for section in SECTIONS),
+    *(f"/review?id=2&action={action}" for action in ("approve", "reject", "more_tests")),
+]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_page_has_a_serious_fault_of_access(browser: Any, address: str, desk: Desk, scheme: str):
+    while len(desk.stages()) < 2:
+        desk.propose(f"read_{len(desk.stages())}", 20 + len(desk.stages()))
+    context = browser.new_context(viewport={"width": 1280, "height": 800}, color_scheme=scheme)
+    page, found = context.new_page(), []
+    for path in ADDRESSES:
+        page.goto(f"{address}{path}")
+        sync_api.expect(page.locator("h1")).to_have_count(1, timeout=30_000)
+        sync_api.expect(page.locator(".stApp")).to_have_attribute(
+            "data-test-script-state", "notRunning", timeout=30_000
+        )
+        violations = Axe().run(page).response["violations"]
+        serious = [one for one in violations if one["impact"] in ("serious", "critical")]
+        found += [(path, one["id"], node["html"][:200]) for one in serious for node in one["nodes"][:2]]
+    context.close()
+    assert found == []
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from tests.report_factory import evidence_of
 pytestmark = pytest.mark.slow
 
 UI = Path(streamlit_app.__file__).with_name("ui.py")
-PAGES = ["proposals", "review", "models", "signals", "audit"]
+PAGES = ["proposals", "review", "compare", "production", "data", "models", "signals", "audit"]
 HOSTILE = (
     "<img src=http://evil.test/a.png> ![x](http://evil.test/b.png) [c](javascript:evil.test) **evil.test** "
     ":red[evil.test] $evil.test$"
@@ -116,6 +116,9 @@ def test_a_filled_page_works(open_page, desk: Desk, page: str, language: str):
     shown = {
         "proposals": t("proposals.closed"),
         "review": t("review.criteria"),
+        "compare": t("compare.pairs"),
+        "production": production,
+        "data": t("data.variables"),
         "models": production,
         "signals": t("signals.no_signal"),
         "audit": t("audit.whole", count=1),
@@ -579,6 +582,48 @@ def test_hostile_names_in_the_confirmation_are_plain_text(open_page, desk: Desk)
     assert f"{desk.proposal(first).model_id} will be archived." in said(at)
     press(at, Translator("en")("vote.confirm"))
     assert_plain(at)
+
+
+def test_proposals_on_the_same_sessions_are_compared_with_an_interval(open_page, desk: Desk):
+    for n in (1, 2, 3):
+        desk.propose(f"exp{n}", n)
+    at = open_page("compare")
+    assert list(at.dataframe[0].value.columns) == ["#3 exp3", "#2 exp2"]
+    assert re.search(r"#3 exp3 less #2 exp2: \+0\.00, 90% interval [+-][\d.]+ to [+-][\d.]+", said(at))
+    at.multiselect[0].set_value([1, 2, 3])
+    at.run()
+    assert list(at.dataframe[0].value.columns) == ["#1 exp1", "#2 exp2", "#3 exp3"]
+    assert said(at).count("#1 exp1 less") == 2
+
+
+def test_proposals_on_other_sessions_are_not_told_apart(open_page, desk: Desk):
+    desk.propose("one", 1)
+    moved = {"2020-01-02": 0.1, "2020-01-03": -0.1}
+    desk.propose("two", 2, results=lambda made: {**made, "daily_returns": moved})
+    assert "were tested on different sessions" in said(open_page("compare"))
+
+
+def test_production_shows_its_latency_its_gaps_and_a_halt(open_page, desk: Desk):
+    proposal_id, t = desk.propose(), Translator("en")
+    vote(desk, proposal_id, "APPROVE")
+    desk.signal(60, desk.proposal(proposal_id).model_id)
+    at = open_page("production")
+    figures = {metric.label: metric.value for metric in at.metric}
+    assert (figures[t("production.signals")], figures[t("production.missing")]) == ("54", "6")
+    assert 1.5 <= float(figures[t("production.latency")]) <= float(figures[t("production.latency_tail")]) <= 3
+    assert t("production.halted") not in said(at)
+    (desk.root / "data/HALT").write_text("the feed is wrong\n")
+    at = open_page("production")
+    assert t("production.halted") in said(at) and "the feed is wrong" in said(at)
+
+
+def test_the_data_page_says_how_far_bars_and_variables_reach(open_page, desk: Desk):
+    desk.propose()
+    at = open_page("data")
+    bars, variables = at.dataframe[0].value, at.dataframe[1].value
+    assert list(bars["Instrument"]) == [INSTRUMENT] and bars["Last"][0].startswith("2025-07-08 12:5")
+    assert "comm_oil_brent" in "".join(variables["Variable"]) and len(set(variables["Variable"])) > 4
+    assert (variables["Age (days)"].str.replace(",", "").astype(float) > 0).all()
 
 
 def test_a_broken_audit_chain_is_told(open_page, desk: Desk):
