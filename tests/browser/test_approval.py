@@ -1,5 +1,6 @@
 """The second vote in a real browser, from the list to the audit row."""
 
+import os
 import re
 import threading
 from collections.abc import Iterator
@@ -155,18 +156,26 @@ ADDRESSES = [
 ]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_no_page_has_a_serious_fault_of_access(browser: Any, address: str, desk: Desk, scheme: str):
+DARK = ["/", "/review?id=1", "/review?id=2&action=approve"]
+
+
+@pytest.mark.parametrize(("scheme", "addresses"), [("light", ADDRESSES), ("dark", DARK)])
+def test_no_page_has_a_serious_fault_of_access(
+    browser: Any, address: str, desk: Desk, tmp_path: Path, scheme: str, addresses: list[str]
+):
     while len(desk.stages()) < 2:
         desk.propose(f"read_{len(desk.stages())}", 20 + len(desk.stages()))
     context = browser.new_context(viewport={"width": 1280, "height": 800}, color_scheme=scheme)
+    pictures = Path(os.environ.get("DOSVOTOS_SCREENSHOTS", tmp_path))
     page, found = context.new_page(), []
-    for path in ADDRESSES:
+    for path in addresses:
         page.goto(f"{address}{path}")
         sync_api.expect(page.locator("h1")).to_have_count(1, timeout=30_000)
         sync_api.expect(page.locator(".stApp")).to_have_attribute(
             "data-test-script-state", "notRunning", timeout=30_000
         )
+        name = "_".join([scheme, *re.findall(r"[a-z_]{3,}", path)])
+        page.screenshot(path=pictures / f"{name}.jpg", quality=60)
         violations = Axe().run(page).response["violations"]
         serious = [one for one in violations if one["impact"] in ("serious", "critical")]
         found += [(path, one["id"], node["html"][:200]) for one in serious for node in one["nodes"][:2]]
