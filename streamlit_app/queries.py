@@ -22,6 +22,7 @@ from dosvotos.database.requests import get_request, list_requests
 from dosvotos.database.signals import latest_signals, signals_of_model
 from dosvotos.database.stored_data import findings_by_rule, stored_bars, stored_variables
 from dosvotos.database.tables import STAGES
+from dosvotos.live.controls import Control, Controls
 from dosvotos.promotion.audit import read_audit_log
 from dosvotos.promotion.audit_check import verify_audit
 from dosvotos.promotion.gate_policy import current_policy
@@ -100,6 +101,11 @@ def signals(limit: int) -> list[Record]:
 def signals_of(model_id: str) -> tuple[int, datetime | None]:
     """Count a model's signals, and find the last one's bar."""
     return _read(signals_of_model, model_id)
+
+
+def control(instrument: str) -> Control:
+    """Read whether an instrument may signal: the halt file first, then what people decided."""
+    return _read(Controls(instrument).of_database)
 
 
 def deliveries() -> list[Record]:

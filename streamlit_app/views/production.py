@@ -5,7 +5,6 @@ import pandas as pd
 import streamlit as st
 
 from dosvotos.backtest.metrics import SpecifiedMetrics
-from dosvotos.live.controls import Controls
 from streamlit_app import charts, queries
 from streamlit_app.page import empty, formats, in_bogota, plain, translator, written
 from streamlit_app.verdict import FIGURES, market_badge
@@ -37,9 +36,9 @@ def _model(model: queries.Record) -> None:
             plain(f"{model.instrument} · {model.model_id}", "name", model.id)
         since = t("production.since", since=in_bogota(model.promoted_at), trained_by=model.trained_by)
         plain(since, "small", model.id)
-        control = Controls(model.instrument).of_file()
-        if control.state == "HALTED":
-            st.error(t("production.halted"))
+        control = queries.control(model.instrument)
+        if control.state != "ACTIVE":
+            st.error(t("production.halted" if control.state == "HALTED" else "production.reducing"))
             plain(control.reason, "small", f"halted-{model.id}")
         else:
             st.badge(t("production.active"), color="green")

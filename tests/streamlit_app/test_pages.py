@@ -1,25 +1,22 @@
 """Every page, in both languages, as Streamlit runs it."""
 
-import re
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
-from sqlalchemy import insert, text, update
+from sqlalchemy import text, update
 from streamlit.testing.v1 import AppTest
 
 import streamlit_app
 from dosvotos.contracts.records import LedgerGenesis
 from dosvotos.database.connection import writing
-from dosvotos.database.tables import model_registry, promotion_proposals
+from dosvotos.database.tables import model_registry
 from dosvotos.promotion.decision import Vote, decide
 from dosvotos.promotion.reasons import Reason, sentence
 from dosvotos.reports.evidence import evidence_label
 from streamlit_app.i18n import LANGUAGES, Translator
-from streamlit_app.queries import Wanted, chosen_proposals
-from tests.proposal_fixtures import INSTRUMENT, NOTES, Desk, as_an_older_version
+from tests.proposal_fixtures import NOTES, Desk, as_an_older_version
 from tests.report_factory import evidence_of
 
 pytestmark = pytest.mark.slow
@@ -140,87 +137,6 @@ def test_the_language_can_be_switched(open_page):
 def test_the_address_carries_the_language(open_page):
     assert open_page("audit", lang="es").title[0].value == "Registro de auditoría"
     assert open_page("audit", lang="tlh").title[0].value == "Audit log"
-
-
-def test_waiting_proposals_come_first_and_closed_ones_in_a_table(open_page, desk: Desk):
-    closed = desk.propose("closed", 1)
-    vote(desk, closed, "REJECT")
-    sent_back = desk.propose("sent_back", 2)
-    vote(desk, sent_back, "REQUEST_MORE_TESTS")
-    desk.propose("waiting", 3)
-    at = open_page()
-    names = [element.value for element in at.text if element.value in ("closed", "sent_back", "waiting")]
-    assert names == ["waiting", "sent_back"]
-    assert list(at.dataframe[0].value["Experiment"]) == ["closed"]
-    assert [metric.value for metric in at.metric][:4] == ["1.92", at.metric[1].value, "55.1%", "1,204"]
-    assert Translator("en")("nav.proposals_pending", count=2).endswith("(2)")
-
-
-def test_a_card_offers_the_specifications_five_actions_each_by_its_address(open_page, desk: Desk):
-    proposal_id = desk.propose()
-    links = {link.proto.label: link.proto.query_string for link in open_page().get("page_link")}
-    of = f"id={proposal_id}"
-    assert links == {
-        "View details": of,
-        "View lineage": f"{of}&section=lineage",
-        "APPROVE": f"{of}&action=approve",
-        "REJECT": f"{of}&action=reject",
-        "REQUEST MORE TESTS": f"{of}&action=more_tests",
-    }
-
-
-def row_of(number: int, **columns):
-    fields = {"experiment_name": f"exp{number}", "model_id": f"exp{number}_20260803", "metrics": {}}
-    fields |= {"instrument": "USD/COP", "recommendation": "REVIEW"}
-    return SimpleNamespace(id=number, **{**fields, **columns})
-
-
-ROWS = [
-    row_of(3, metrics={"sharpe_ratio": None, "max_drawdown": 0.2}, instrument=INSTRUMENT),
-    row_of(2, metrics={"sharpe_ratio": 1.0, "max_drawdown": 0.3}, recommendation="PROMOTE"),
-    row_of(1, metrics={"sharpe_ratio": 2.0, "max_drawdown": 0.1}),
-]
-
-
-@pytest.mark.parametrize(
-    ("wanted", "numbers"),
-    [
-        ({}, [3, 2, 1]),
-        ({"order": "oldest"}, [1, 2, 3]),
-        ({"order": "sharpe_ratio"}, [1, 2, 3]),
-        ({"order": "max_drawdown"}, [1, 3, 2]),
-        ({"words": "EXP2"}, [2]),
-        ({"words": "20260803 exp3"}, [3]),
-        ({"words": "nothing"}, []),
-        ({"instruments": (INSTRUMENT,)}, [3]),
-        ({"recommendations": ("PROMOTE", "REJECT")}, [2]),
-    ],
-)
-def test_proposals_are_searched_filtered_and_ordered(wanted: dict, numbers: list[int]):
-    assert [row.id for row in chosen_proposals(ROWS, Wanted(**wanted))] == numbers
-
-
-def test_many_proposals_are_paged_waiting_ones_first_and_counted_whole(open_page, desk: Desk):
-    first = desk.propose("sent_back_0", 1)
-    vote(desk, first, "REQUEST_MORE_TESTS")
-    columns = {**desk.proposal(first)._mapping, "status": "PENDING_APPROVAL"}
-    del columns["id"]
-    with writing(desk.engine) as connection:
-        for n in range(1, 200):
-            connection.execute(insert(promotion_proposals).values({**columns, "experiment_name": f"e{n:03}"}))
-    at, t = open_page(), Translator("en")
-    names = [element.value for element in at.text if re.fullmatch(r"e\d{3}|sent_back_0", element.value)]
-    assert names == [f"e{n}" for n in range(199, 189, -1)]
-    (page,) = [box for box in at.selectbox if box.label == t("proposals.page")]
-    assert "1 of 20 (200 open)" in page.options[0]
-    page.select_index(19)
-    at.run()
-    names = [element.value for element in at.text if re.fullmatch(r"e\d{3}|sent_back_0", element.value)]
-    assert names[-1] == "sent_back_0"
-    at.text_input[0].input("e007")
-    at.run()
-    names = [element.value for element in at.text if re.fullmatch(r"e\d{3}|sent_back_0", element.value)]
-    assert names == ["e007"]
 
 
 def test_a_proposal_is_shown_whole(open_page, desk: Desk):
@@ -374,89 +290,6 @@ def test_a_comparison_with_production_is_shown(open_page, desk: Desk):
     assert "Diferencia de los índices de Sharpe: 0,48, con un intervalo del 90 % de 0,11 a 0,87" in said(at)
 
 
-@pytest.mark.parametrize(("target", "stage"), [("to_production", "production"), ("to_shadow", "shadow")])
-def test_an_approval_takes_two_steps(open_page, desk: Desk, target: str, stage: str):
-    at, t = open_page("review", proposal_id=desk.propose()), Translator("en")
-    assert not at.text_area
-    press(at, "APPROVE")
-    at.text_area[0].input(NOTES)
-    at.radio[0].set_value(target)
-    press(at, t("vote.approve"))
-    assert desk.votes() == []
-    assert t(f"vote.confirm_{stage}") in said(at)
-    press(at, t("vote.confirm"))
-    assert list(desk.stages().values()) == [stage]
-    assert t(f"vote.done_{stage}") in said(at)
-    assert t("status.APPROVED") in said(at)
-    assert not at.text_area and not [button for button in at.button if button.label == "APPROVE"]
-    assert [(v.action, v.reviewer, v.self_approved) for v in desk.votes()] == [("APPROVE", "alice", True)]
-    assert "self_approved" in said(at) and NOTES in [element.value for element in at.text]
-
-
-def test_an_approval_can_be_cancelled(open_page, desk: Desk):
-    at, t = open_page("review", proposal_id=desk.propose(), action="approve"), Translator("en")
-    at.text_area[0].input(NOTES)
-    at.radio[0].set_value("to_shadow")
-    press(at, t("vote.approve"))
-    assert not at.text_area
-    press(at, t("vote.cancel"))
-    assert desk.votes() == []
-    assert (at.text_area[0].value, at.radio[0].value) == (NOTES, "to_shadow")
-    press(at, t("action.close"))
-    assert not at.text_area
-
-
-def test_a_rejection_says_what_it_changes_and_names_the_way_back(open_page, desk: Desk):
-    at, t = open_page("review", proposal_id=desk.propose()), Translator("en")
-    press(at, "REJECT")
-    assert t("vote.reject_changes") in said(at) and "dosvotos reopen 1" in said(at)
-    at.text_area[0].input(NOTES)
-    press(at, t("vote.reject"))
-    assert t("vote.done_rejected") in said(at) and "dosvotos reopen 1" in said(at)
-    assert [v.notes for v in desk.votes()] == [NOTES]
-    assert list(desk.stages().values()) == ["staging"]
-
-
-def test_a_veto_offers_no_approval(open_page, desk: Desk):
-    proposal_id, t = desk.propose(recommendation="REJECT"), Translator("en")
-    at = open_page("review", proposal_id=proposal_id)
-    assert t("vote.veto") in said(at)
-    assert [button.label for button in at.button] == ["REJECT", "REQUEST MORE TESTS"]
-    at = open_page("review", proposal_id=proposal_id, action="approve")
-    assert not at.text_area
-
-
-@pytest.mark.parametrize("language", LANGUAGES)
-def test_a_vote_wants_its_reason(open_page, desk: Desk, language: str):
-    t = Translator(language)
-    at = open_page("review", language, desk.propose(recommendation="REVIEW"))
-    for action in ("approve", "reject"):
-        press(at, t(f"action.{action}"))
-        at.text_area[0].input("too short")
-        press(at, t(f"vote.{action}"))
-        assert t("vote.notes_short", minimum=20, found=9) in said(at)
-    at.text_area[0].input(f"{NOTES} \x07")
-    press(at, t("vote.reject"))
-    assert "found U+0007 BEL at character 39" in said(at)
-    assert desk.votes() == []
-    press(at, t("action.approve"))
-    at.text_area[0].input("the improvement is small but steady")
-    press(at, t("vote.approve"))
-    press(at, t("vote.confirm"))
-    assert list(desk.stages().values()) == ["production"]
-
-
-@pytest.mark.parametrize("language", LANGUAGES)
-def test_a_model_that_a_person_rejected_says_so_under_its_next_name(open_page, desk: Desk, language: str):
-    first = desk.propose("demo", seed=1)
-    vote(desk, first, "REJECT")
-    at, t = open_page("review", language, desk.propose("renamed", seed=1)), Translator(language)
-    assert t("review.notices") in said(at)
-    assert f"({'proposal' if language == 'en' else 'propuesta'} {first})" in said(at)
-    votes = said(open_page("review", language, first + 1, section="votes"))
-    assert t("review.other", id=first, experiment="demo") in votes and NOTES in votes
-
-
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_limit_below_the_house_s_shows_both_values(open_page, desk: Desk, language: str):
     criterion = {"name": "min_sharpe", "found": 1.2, "sign": ">", "needed": 0.3, "verdict": "PASS"}
@@ -467,41 +300,6 @@ def test_a_limit_below_the_house_s_shows_both_values(open_page, desk: Desk, lang
     house, limit = ("0.50", "house's limit") if language == "en" else ("0,50", "límite de la casa")
     assert f"> {house.replace('5', '3')} · {limit}: {house}" in said(at)
     assert sentence(loosened, language) in said(at)
-
-
-def test_a_vote_that_came_too_late_is_told_so(open_page, desk: Desk):
-    proposal_id = desk.propose()
-    at, t = open_page("review", proposal_id=proposal_id, action="reject"), Translator("en")
-    vote(desk, proposal_id, "REJECT")
-    at.text_area[0].input(NOTES)
-    press(at, t("vote.reject"))
-    assert t("vote.conflict") in said(at) and t("vote.changed") in said(at)
-    assert len(desk.votes()) == 1
-
-
-def test_a_stale_page_approves_nothing_that_has_changed(open_page, desk: Desk):
-    proposal_id, t = desk.propose(), Translator("en")
-    at = open_page("review", proposal_id=proposal_id, action="approve")
-    at.text_area[0].input(NOTES)
-    press(at, t("vote.approve"))
-    vote(desk, proposal_id, "REQUEST_MORE_TESTS")  # it can still be voted on, but not as the page shows it
-    press(at, t("vote.confirm"))
-    assert t("vote.changed") in said(at)
-    assert [v.action for v in desk.votes()] == ["REQUEST_MORE_TESTS"]
-    at.text_area[0].input(NOTES)
-    press(at, t("vote.approve"))
-    press(at, t("vote.confirm"))
-    assert list(desk.stages().values()) == ["production"]
-
-
-def test_a_model_that_changed_is_told_so(open_page, desk: Desk):
-    at, t = open_page("review", proposal_id=desk.propose(), action="approve"), Translator("en")
-    next(desk.root.glob("data/06_models/*/policy.safetensors")).unlink()
-    at.text_area[0].input(NOTES)
-    press(at, t("vote.approve"))
-    press(at, t("vote.confirm"))
-    assert t("vote.altered_model") in said(at)
-    assert desk.votes() == []
 
 
 def test_an_altered_report_is_not_shown(open_page, desk: Desk):
@@ -517,17 +315,6 @@ def test_an_altered_report_is_not_shown(open_page, desk: Desk):
 def test_an_unknown_proposal_is_told_so(open_page, desk: Desk, wanted: str):
     desk.propose()
     assert Translator("en")("review.unknown") in said(open_page("review", proposal_id=wanted))
-
-
-def test_an_expired_and_a_superseded_proposal_cannot_be_voted_on(open_page, desk: Desk):
-    old = desk.propose("old", 1, created_at=datetime.now(UTC) - timedelta(days=31))
-    replaced = desk.propose("new", 2)
-    desk.propose("new", 3)
-    t = Translator("en")
-    for proposal_id, message in ((old, t("review.expired", days=30)), (replaced, t("review.superseded"))):
-        at = open_page("review", proposal_id=proposal_id)
-        assert message in said(at)
-        assert not at.text_area and not at.button
 
 
 def assert_plain(at: AppTest) -> None:
@@ -571,61 +358,6 @@ def test_what_people_and_files_say_is_plain_text_everywhere(open_page, desk: Des
         assert_plain(open_page("review", proposal_id=waiting, section=section))
 
 
-def test_hostile_names_in_the_confirmation_are_plain_text(open_page, desk: Desk):
-    first = desk.propose("one", 1)
-    vote(desk, first, "APPROVE")
-    second = desk.propose("two", 2, baseline_model_id=desk.proposal(first).model_id)
-    at = open_page("review", proposal_id=second, action="approve")
-    at.text_area[0].input(HOSTILE)
-    press(at, Translator("en")("vote.approve"))
-    assert_plain(at)
-    assert f"{desk.proposal(first).model_id} will be archived." in said(at)
-    press(at, Translator("en")("vote.confirm"))
-    assert_plain(at)
-
-
-def test_proposals_on_the_same_sessions_are_compared_with_an_interval(open_page, desk: Desk):
-    for n in (1, 2, 3):
-        desk.propose(f"exp{n}", n)
-    at = open_page("compare")
-    assert list(at.dataframe[0].value.columns) == ["#3 exp3", "#2 exp2"]
-    assert re.search(r"#3 exp3 less #2 exp2: \+0\.00, 90% interval [+-][\d.]+ to [+-][\d.]+", said(at))
-    at.multiselect[0].set_value([1, 2, 3])
-    at.run()
-    assert list(at.dataframe[0].value.columns) == ["#1 exp1", "#2 exp2", "#3 exp3"]
-    assert said(at).count("#1 exp1 less") == 2
-
-
-def test_proposals_on_other_sessions_are_not_told_apart(open_page, desk: Desk):
-    desk.propose("one", 1)
-    moved = {"2020-01-02": 0.1, "2020-01-03": -0.1}
-    desk.propose("two", 2, results=lambda made: {**made, "daily_returns": moved})
-    assert "were tested on different sessions" in said(open_page("compare"))
-
-
-def test_production_shows_its_latency_its_gaps_and_a_halt(open_page, desk: Desk):
-    proposal_id, t = desk.propose(), Translator("en")
-    vote(desk, proposal_id, "APPROVE")
-    desk.signal(60, desk.proposal(proposal_id).model_id)
-    at = open_page("production")
-    figures = {metric.label: metric.value for metric in at.metric}
-    assert (figures[t("production.signals")], figures[t("production.missing")]) == ("54", "6")
-    assert 1.5 <= float(figures[t("production.latency")]) <= float(figures[t("production.latency_tail")]) <= 3
-    assert t("production.halted") not in said(at)
-    (desk.root / "data/HALT").write_text("the feed is wrong\n")
-    at = open_page("production")
-    assert t("production.halted") in said(at) and "the feed is wrong" in said(at)
-
-
-def test_the_data_page_says_how_far_bars_and_variables_reach(open_page, desk: Desk):
-    desk.propose()
-    at = open_page("data")
-    bars, variables = at.dataframe[0].value, at.dataframe[1].value
-    assert list(bars["Instrument"]) == [INSTRUMENT] and bars["Last"][0].startswith("2025-07-08 12:5")
-    assert "comm_oil_brent" in "".join(variables["Variable"]) and len(set(variables["Variable"])) > 4
-    assert (variables["Age (days)"].str.replace(",", "").astype(float) > 0).all()
-
-
 def test_a_broken_audit_chain_is_told(open_page, desk: Desk):
     vote(desk, desk.propose(), "REJECT")
     with writing(desk.engine) as connection:
@@ -650,18 +382,6 @@ def test_a_row_without_a_key_is_told_without_a_traceback(
     assert "a stored row or file was edited" in said(at)
 
 
-def test_signals_of_two_instruments_can_be_told_apart(open_page, desk: Desk):
-    desk.signal(20, "sample")
-    desk.signal(20, "real", "USD/COP")
-    at = open_page("signals")
-    assert at.selectbox[0].options == ["USD/COP", INSTRUMENT]
-    assert set(at.dataframe[-1].value["Model"]) == {"real"}
-    at.selectbox[0].select(INSTRUMENT)
-    at.run()
-    assert set(at.dataframe[-1].value["Model"]) == {"sample"}
-    assert at.dataframe[0].value.to_numpy().tolist() == [["STALE_BAR", 2]]
-
-
 def test_a_database_that_is_away_is_told_without_a_traceback(desk: Desk, monkeypatch):
     monkeypatch.setenv("DOSVOTOS_DATABASE_URL", "postgresql://u:hush@127.0.0.1:1/none")
     at = AppTest.from_file(UI, default_timeout=60)
@@ -670,14 +390,3 @@ def test_a_database_that_is_away_is_told_without_a_traceback(desk: Desk, monkeyp
     assert not at.exception
     assert Translator("en")("app.database_unavailable") in said(at)
     assert "hush" not in said(at)
-
-
-def test_a_second_click_on_confirm_is_a_conflict_not_a_second_vote(open_page, desk: Desk):
-    proposal_id = desk.propose()
-    at, t = open_page("review", proposal_id=proposal_id, action="approve"), Translator("en")
-    at.text_area[0].input(NOTES)
-    press(at, t("vote.approve"))
-    vote(desk, proposal_id, "APPROVE")
-    press(at, t("vote.confirm"))
-    assert t("vote.conflict") in said(at)
-    assert len(desk.votes()) == 1
