@@ -30,13 +30,26 @@ def create_app() -> st.App:
         routes=[
             Mount(API_PATH, app=create_api()),
             Route(API_PATH, RedirectResponse(f"{API_PATH}/docs"), methods=["GET"]),
+            Route("/experiments", RedirectResponse("/"), methods=["GET"]),
             Route("/experiments/pending", RedirectResponse("/"), methods=["GET"]),
-            Route("/experiments/{proposal_id:int}/review", _to_review),
+            Route("/experiments/compare", RedirectResponse("/compare"), methods=["GET"]),
+            Route("/experiments/{proposal_id:int}", _to_review),
+            Route("/experiments/{proposal_id:int}/{part:str}", _to_review),
         ],
         middleware=[Middleware(LocalOnly), Middleware(ApiBodies)],
     )
 
 
+_PARTS = {
+    "approve": "&action=approve",
+    "reject": "&action=reject",
+    "backtest": "&action=more_tests",
+    "lineage": "&section=lineage",
+}
+"""Of the specification's addresses below a proposal, those that open something on its page."""
+
+
 async def _to_review(request: Request) -> RedirectResponse:
-    """Streamlit serves no nested addresses, so the documented one leads to the flat one."""
-    return RedirectResponse(f"/review?id={request.path_params['proposal_id']}")
+    """Streamlit serves no nested addresses, so the documented ones lead to the flat one."""
+    proposal_id, part = request.path_params["proposal_id"], request.path_params.get("part", "")
+    return RedirectResponse(f"/review?id={proposal_id}{_PARTS.get(part, '')}")

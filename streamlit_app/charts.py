@@ -1,6 +1,6 @@
 """Plotly figures from plain data; their titles stand on the page."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -14,7 +14,7 @@ _MAX_POINTS = 2_000
 _HEIGHT = 300
 _DAY = "%Y-%m-%d"
 _AT_BAR = "%{x|%Y-%m-%d %H:%M}<br>"
-_LEGEND = {"orientation": "h", "y": 1.12, "x": 0}
+LEGEND = {"orientation": "h", "y": 1.12, "x": 0}
 
 Point = tuple[str, float]
 
@@ -23,7 +23,7 @@ def equity_chart(
     account: Sequence[Point], beside: Sequence[Point] | None, names: tuple[str, str], separators: str
 ) -> go.Figure:
     """Draw an account's equity at each bar over another one's, with the starting balance as a reference."""
-    figure = _figure(separators)
+    figure = empty_figure(separators)
     for name, points, colour in ((names[1], beside, MUTED), (names[0], account, LINE)):
         times, values = _thin(points or [])
         line = {"color": colour, "width": 1.5}
@@ -32,14 +32,33 @@ def equity_chart(
         )
     if account:
         figure.add_hline(account[0][1], line={"color": MUTED, "width": 1, "dash": "dot"})
-    figure.update_layout(showlegend=bool(beside), legend={**_LEGEND, "traceorder": "reversed"})
+    figure.update_layout(showlegend=bool(beside), legend={**LEGEND, "traceorder": "reversed"})
     return figure.update_xaxes(tickformat=_DAY).update_yaxes(tickformat=",.0f")
+
+
+def growth_chart(curves: Mapping[str, Sequence[Point]], separators: str) -> go.Figure:
+    """Draw the equity of tests over different periods, each from 100 and by session since its own start."""
+    figure = empty_figure(separators)
+    for (name, points), colour in zip(curves.items(), (LINE, MUTED), strict=False):
+        values = np.array([value for _, value in points], dtype=float)
+        kept = thin(values, _MAX_POINTS)
+        sessions = pd.factorize(pd.to_datetime([time for time, _ in points], utc=True).date)[0] + 1
+        figure.add_scatter(
+            x=sessions[kept],
+            y=(100 * values / values[0])[kept] if len(values) else [],
+            name=name,
+            mode="lines",
+            line={"color": colour, "width": 1.5},
+            hovertemplate="%{x}<br>%{y:.1f}",
+        )
+    figure.update_layout(showlegend=True, legend=LEGEND)
+    return figure.update_xaxes(tickformat=",d").update_yaxes(tickformat=".0f")
 
 
 def drawdown_chart(points: Sequence[Point], separators: str) -> go.Figure:
     """Draw the fall from the peak at each bar, below zero."""
     times, values = _thin(points)
-    figure = _figure(separators)
+    figure = empty_figure(separators)
     figure.add_scatter(
         x=times,
         y=-values,
@@ -54,7 +73,7 @@ def drawdown_chart(points: Sequence[Point], separators: str) -> go.Figure:
 
 def trade_chart(pnl: Sequence[float], losses: str, gains: str, separators: str) -> go.Figure:
     """Count how many trades ended with which profit; a bin holds losses or gains, never both."""
-    figure = _figure(separators)
+    figure = empty_figure(separators)
     values = np.asarray(pnl, dtype=float)
     width = _bin_width(values)
     for name, chosen, colour in ((losses, values[values <= 0], LOSS), (gains, values[values > 0], GAIN)):
@@ -65,14 +84,14 @@ def trade_chart(pnl: Sequence[float], losses: str, gains: str, separators: str) 
             xbins={"start": np.floor(values.min(initial=0) / width) * width, "size": width},
             hovertemplate="%{x}<br>%{y}",
         )
-    figure.update_layout(barmode="overlay", showlegend=True, legend=_LEGEND)
+    figure.update_layout(barmode="overlay", showlegend=True, legend=LEGEND)
     return figure.update_xaxes(tickformat=",.0f").update_yaxes(tickformat=",d")
 
 
 def monthly_chart(daily_returns: dict[str, float], separators: str) -> go.Figure:
     """Draw the compound return of each month of the test window."""
     months = monthly_returns(daily_returns)
-    figure = _figure(separators)
+    figure = empty_figure(separators)
     figure.add_bar(
         x=list(months),
         y=list(months.values()),
@@ -94,7 +113,7 @@ def signal_chart(
     separators: str,
 ) -> go.Figure:
     """Draw the target position and its confidence, bar by bar; the line breaks where there was no signal."""
-    figure = _figure(separators)
+    figure = empty_figure(separators)
     bars = [f"{time.tz_convert(BOGOTA):%m-%d %H:%M}" for time in times]
     line = {"color": LINE, "width": 1.5, "shape": "hv"}
     figure.add_scatter(x=bars, y=list(signals), name=names[0], mode="lines+markers", line=line, marker_size=4)
@@ -102,7 +121,7 @@ def signal_chart(
     figure.add_scatter(
         x=bars, y=list(confidences), name=names[1], mode="lines+markers", line=line, marker_size=3
     )
-    figure.update_layout(showlegend=True, legend=_LEGEND, hovermode="x unified")
+    figure.update_layout(showlegend=True, legend=LEGEND, hovermode="x unified")
     figure.update_xaxes(type="category", nticks=10, tickangle=0)
     return figure.update_yaxes(
         range=[-1.1, 1.1], tickvals=[-1, 0, 1], ticktext=["-1", "0", "1"], hoverformat=".2f"
@@ -113,6 +132,16 @@ def monthly_returns(daily_returns: dict[str, float]) -> dict[str, float]:
     """Compound daily returns to months, by ``YYYY-MM``."""
     growth = 1 + pd.Series(daily_returns, dtype=float)
     return dict(growth.groupby(growth.index.astype(str).str[:7]).prod() - 1)
+
+
+def bogota_days(times: pd.DatetimeIndex) -> pd.Index:
+    """Give each moment's Bogota date in ISO format."""
+    return times.tz_convert(BOGOTA).strftime("%Y-%m-%d")
+
+
+def bogota_hours(times: pd.DatetimeIndex) -> pd.Index:
+    """Give each moment's hour in Bogota."""
+    return times.tz_convert(BOGOTA).hour
 
 
 def thin(values: np.ndarray, limit: int) -> np.ndarray:
@@ -156,7 +185,8 @@ def _bin_width(values: np.ndarray) -> float:
     return float(min((1, 2, 5, 10), key=lambda step: abs(step * power - span / 20)) * power)
 
 
-def _figure(separators: str) -> go.Figure:
+def empty_figure(separators: str) -> go.Figure:
+    """Give an empty figure in the look of all of them; `separators` are the language's."""
     layout = {
         "height": _HEIGHT,
         "margin": {"l": 8, "r": 8, "t": 8, "b": 8},

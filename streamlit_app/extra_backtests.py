@@ -1,44 +1,66 @@
-"""Extra backtests of a proposal on its page: requests, their results, and the form to ask for one."""
+"""Extra backtests of a proposal on its page: what was asked for, as it runs and once it is done."""
+
+from datetime import date
 
 import pandas as pd
 import streamlit as st
 
-from dosvotos.errors import DosVotosError, LineageError
+from dosvotos.backtest.report import BacktestReport
+from dosvotos.errors import LineageError
 from dosvotos.promotion.dossier import read_extra_backtest
-from dosvotos.promotion.extra_backtests import request_backtest
-from dosvotos.promotion.own_strategy import own_targets
+from dosvotos.promotion.extra_backtests import unseen_period
 from dosvotos.reports.evidence import linear_rival_text
-from dosvotos.users import current_user
-from streamlit_app import queries
-from streamlit_app.page import COLOURS, in_bogota, now, plain, translator, written
+from streamlit_app import charts, queries
+from streamlit_app.page import COLOURS, formats, in_bogota, now, plain, translator, written
+
+_SECONDS = 3
+"""Between two looks at a test that waits or runs."""
+_AT_WORK = ("queued", "running")
 
 
-def show_extra_backtests(proposal: queries.Record, is_open: bool) -> None:
-    """Show every extra backtest of a proposal, newest first, and for an open one the form to ask for one."""
-    t = translator()
+def show_extra_backtests(proposal: queries.Record, first: BacktestReport | None) -> None:
+    """Show every extra backtest of a proposal, newest first; while one is at work, look again by itself."""
     rows = queries.extra_backtests(proposal.id)
-    if not (rows or is_open):
-        return
-    st.subheader(t("extra.title"))
-    st.caption(t("extra.hint"))
-    for row in rows:
-        _request(row)
     if not rows:
-        st.markdown(t("extra.none"))
-    if any(row.status in ("queued", "running") for row in rows):
-        st.button(t("extra.refresh"), key="extra-refresh", icon=":material/refresh:")
-    if answer := st.session_state.pop(f"extra-answer-{proposal.id}", None):
-        accepted, text, reason = answer
-        (st.success if accepted else st.error)(text)
-        if reason:
-            plain(reason, "body", "extra-answer")
-    if is_open and own_targets(proposal):
-        st.info(t("extra.own"))
-    elif is_open:
-        _form(proposal)
+        return
+    t = translator()
+    st.header(t("extra.title"), anchor=False)
+    st.caption(t("extra.hint"))
+    waits = any(row.status in _AT_WORK for row in rows)
+    st.fragment(_requests, run_every=_SECONDS if waits else None)(proposal.id, first)
 
 
-def _request(row: queries.Record) -> None:
+def period_fields(proposal: queries.Record) -> None:
+    """Ask for a period: by default one that nobody has seen; where there is none, say so."""
+    t = translator()
+    unseen = unseen_period(queries.engine(), proposal.id, now())
+    if unseen:
+        st.caption(t("extra.unseen", first=unseen[0], last=unseen[1]))
+    else:
+        st.warning(t("extra.all_seen"))
+    shown = unseen or _test_window(proposal)
+    for column, name, day in zip(st.columns(2), ("first", "last"), shown, strict=True):
+        column.date_input(t(f"extra.{name}"), day, key=f"extra-{name}-{proposal.id}", format="YYYY-MM-DD")
+
+
+def _test_window(proposal: queries.Record) -> tuple[date, date]:
+    first, last = proposal.lineage["test_period"].split(" to ")
+    return date.fromisoformat(first), date.fromisoformat(last)
+
+
+def _requests(proposal_id: int, first: BacktestReport | None) -> None:
+    rows = queries.extra_backtests(proposal_id)
+    key = f"extra-at-work-{proposal_id}"
+    at_work = sum(row.status in _AT_WORK for row in rows)
+    if st.session_state.get(key, at_work) and not at_work:
+        st.session_state[key] = at_work
+        st.rerun()  # the last one is done: the whole page anew, and no more looking
+    st.session_state[key] = at_work
+    for row in rows:
+        _request(row, first)
+
+
+def _request(row: queries.Record, first: BacktestReport | None) -> None:
     t = translator()
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center"):
@@ -58,10 +80,10 @@ def _request(row: queries.Record) -> None:
         if row.status == "failed":
             plain(row.problem, "small", f"extra-problem-{row.id}")
         elif row.status == "done":
-            _result(row)
+            _result(row, first)
 
 
-def _result(row: queries.Record) -> None:
+def _result(row: queries.Record, first: BacktestReport | None) -> None:
     t = translator()
     try:
         report = read_extra_backtest(row)
@@ -69,34 +91,23 @@ def _result(row: queries.Record) -> None:
         st.error(t("extra.altered"))
         plain(error, "small", f"extra-altered-{row.id}")
         return
-    shown = written(
-        report.metrics, "sharpe_ratio", "total_return", "max_drawdown", "win_rate", "total_trades"
-    )
-    for column, (label, figure) in zip(st.columns(len(shown)), shown.items(), strict=True):
-        column.metric(label, figure)
+    shown = ("sharpe_ratio", "total_return", "max_drawdown", "win_rate", "total_trades")
+    accounts = {
+        t("extra.this_one"): report.metrics,
+        **({t("extra.first_test"): first.metrics} if first else {}),
+    }
+    table = pd.DataFrame({name: written(metrics, *shown) for name, metrics in accounts.items()})
+    numbers, picture = st.columns([2, 3])
+    numbers.table(table, border="horizontal")
+    with picture:
+        st.caption(t("extra.beside"))
+        curves = {t("extra.this_one"): report.equity_curve}
+        if first:
+            curves[t("extra.first_test")] = first.equity_curve
+        figure = charts.growth_chart(curves, formats().separators)
+        st.plotly_chart(
+            figure, config={"displayModeBar": False}, key=f"extra-curve-{row.id}", alt=t("extra.beside")
+        )
     if rival := report.linear_rival:
         said = linear_rival_text(rival.difference, t.language)
         plain(t("comparison.linear_rival", said=said), "small", f"extra-rival-{row.id}")
-
-
-def _form(proposal: queries.Record) -> None:
-    t = translator()
-    tested = [pd.Timestamp(day).date() for day in proposal.lineage["test_period"].split(" to ")]
-    with st.form(f"extra-{proposal.id}"):
-        left, right = st.columns(2)
-        left.date_input(t("extra.first"), tested[0], key=f"extra-first-{proposal.id}", format="YYYY-MM-DD")
-        right.date_input(t("extra.last"), tested[1], key=f"extra-last-{proposal.id}", format="YYYY-MM-DD")
-        st.form_submit_button(t("extra.ask"), on_click=_ask, args=[proposal])
-
-
-def _ask(proposal: queries.Record) -> None:
-    t = translator()
-    first = st.session_state[f"extra-first-{proposal.id}"]
-    last = st.session_state[f"extra-last-{proposal.id}"]
-    try:
-        made = request_backtest(queries.engine(), proposal.id, first, last, current_user(), now())
-    except DosVotosError as error:
-        answer = (False, t("extra.refused"), str(error))
-    else:
-        answer = (True, t("extra.accepted", id=made), "")
-    st.session_state[f"extra-answer-{proposal.id}"] = answer

@@ -76,6 +76,17 @@ def numeric(*columns: str) -> dict[str, Any]:
     return dict.fromkeys(columns, st.column_config.TextColumn(alignment="right"))
 
 
+def change_in_words(figure: Literal["sharpe", "drawdown"], improvement: float | None) -> str:
+    """Say by how much a figure is better or worse than production's, in words instead of a sign."""
+    t = translator()
+    if improvement is None:
+        return t(f"change.{figure}_unknown")
+    share = formats().percent(abs(improvement), 0)
+    if share == formats().percent(0, 0):
+        return t(f"change.{figure}_same")
+    return t(f"change.{figure}_{'up' if improvement > 0 else 'down'}", share=share)
+
+
 def what_was_done(vote: queries.Record | EarlierVote) -> str:
     """Write a row of the audit log as decision, stage approved to and mark; to be shown as plain text."""
     t = translator()
@@ -85,21 +96,8 @@ def what_was_done(vote: queries.Record | EarlierVote) -> str:
     return " · ".join([*parts, "self_approved"] if vote.self_approved else parts)
 
 
-def first_vote(proposal: queries.Record, state: str) -> None:
-    """Show what L4 recommends, and where the proposal stands."""
-    t = translator()
-    recommendation = proposal.recommendation
-    with st.container(horizontal=True, vertical_alignment="center"):
-        recommended = t("review.recommends", recommendation=t(f"recommendation.{recommendation}"))
-        st.badge(recommended, color=COLOURS[recommendation])
-        st.badge(t(f"status.{state}"), color=COLOURS.get(state, "gray"))
-        share = formats().percent(proposal.confidence, 0)
-        plain(t("proposals.confidence", share=share), "small", f"confidence-{proposal.id}")
-    plain(_reason(proposal, t.language), "body", f"reason-{proposal.id}")
-
-
-def _reason(proposal: queries.Record, language: Language) -> str:
-    """Write what decided, from the codes in the row; the stored sentence where an older row has none."""
+def explained(proposal: queries.Record, language: Language) -> str:
+    """Write what decided L4, from the codes in the row; the stored sentence where an older row has none."""
     if not proposal.reasons:
         return str(proposal.reason)
     reasons = [Reason.model_validate(reason) for reason in proposal.reasons]

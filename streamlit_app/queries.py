@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any, TypeVar, TypeVarTuple
+from typing import Any, NamedTuple, TypeVar, TypeVarTuple
 
 from sqlalchemy import Connection, Engine, Row
 
 from dosvotos.database.connection import database_url, open_database, reading
+from dosvotos.database.deliveries import list_deliveries
 from dosvotos.database.ledger import TrialLedger
 from dosvotos.database.registry import (
     OPEN_STATES,
@@ -18,8 +19,10 @@ from dosvotos.database.registry import (
     state_of,
 )
 from dosvotos.database.requests import get_request, list_requests
-from dosvotos.database.signals import latest_signals
+from dosvotos.database.signals import latest_signals, signals_of_model
+from dosvotos.database.stored_data import findings_by_rule, stored_bars, stored_variables
 from dosvotos.database.tables import STAGES
+from dosvotos.live.controls import Control, Controls
 from dosvotos.promotion.audit import read_audit_log
 from dosvotos.promotion.audit_check import verify_audit
 from dosvotos.promotion.gate_policy import current_policy
@@ -95,6 +98,36 @@ def signals(limit: int) -> list[Record]:
     return _read(latest_signals, limit)
 
 
+def signals_of(model_id: str) -> tuple[int, datetime | None]:
+    """Count a model's signals, and find the last one's bar."""
+    return _read(signals_of_model, model_id)
+
+
+def control(instrument: str) -> Control:
+    """Read whether an instrument may signal: the halt file first, then what people decided."""
+    return _read(Controls(instrument).of_database)
+
+
+def deliveries() -> list[Record]:
+    """List all deliveries and retractions, newest first."""
+    return _read(list_deliveries)[::-1]
+
+
+def bars() -> list[Record]:
+    """Say how far the bars of each market reach."""
+    return _read(stored_bars)
+
+
+def variables() -> list[Record]:
+    """Say how far each macro variable reaches."""
+    return _read(stored_variables)
+
+
+def findings() -> list[Record]:
+    """Count what was found in the data, by rule."""
+    return _read(findings_by_rule)
+
+
 def audit_log() -> list[Record]:
     """List all votes, oldest first."""
     return _read(read_audit_log)
@@ -120,6 +153,67 @@ def bars_to_approval(proposal: Record) -> tuple[Reason, ...]:
     return _read(bars_to_approval_of, proposal)
 
 
+class Wanted(NamedTuple):
+    """Which proposals a list shows, and in which order; what is empty lets everything through."""
+
+    words: str = ""
+    """Each must stand in the experiment's or the model's name, or be the number."""
+    instruments: tuple[str, ...] = ()
+    recommendations: tuple[str, ...] = ()
+    order: str = "newest"
+    """newest, oldest, sharpe_ratio (highest first) or max_drawdown (smallest first)."""
+
+
+def chosen_proposals(rows: Sequence[Record], wanted: Wanted) -> list[Record]:
+    """Filter and order proposals; those without the figure that orders come last."""
+    words = wanted.words.casefold().split()
+
+    def shows(row: Record) -> bool:
+        names = f"{row.experiment_name} {row.model_id}".casefold()
+        return (
+            all(word in names or word == str(row.id) for word in words)
+            and (not wanted.instruments or row.instrument in wanted.instruments)
+            and (not wanted.recommendations or row.recommendation in wanted.recommendations)
+        )
+
+    found = sorted(filter(shows, rows), key=lambda row: row.id, reverse=wanted.order != "oldest")
+    if wanted.order in ("newest", "oldest"):
+        return found
+    sign = -1 if wanted.order == "sharpe_ratio" else 1
+    figures = {
+        row.id: float(value) for row in found if (value := (row.metrics or {}).get(wanted.order)) is not None
+    }
+    known = sorted((row for row in found if row.id in figures), key=lambda row: sign * figures[row.id])
+    return [*known, *(row for row in found if row.id not in figures)]
+
+
+class Standing(NamedTuple):
+    """What a vote on a proposal is about: if it is another than the page showed, the page was stale."""
+
+    status: str
+    dossier_hash: str | None
+    production_id: str | None
+    votes: int
+    """The last one on the model, on whichever proposal."""
+    notices: tuple[str, ...]
+    tests: tuple[tuple[int, str], ...]
+    """Extra backtests that have a result, and its hash."""
+
+
+def standing(proposal: Record) -> Standing:
+    """Read what a proposal stands on now."""
+    cast = votes(proposal)
+    done = (row for row in extra_backtests(proposal.id) if row.status == "done")
+    return Standing(
+        status=proposal.status,
+        dossier_hash=proposal.dossier_hash,
+        production_id=production_id(proposal.instrument),
+        votes=cast[-1].id if cast else 0,
+        notices=tuple(notice.model_dump_json() for notice in notices_on_card(proposal)),
+        tests=tuple((row.id, row.result_hash) for row in done),
+    )
+
+
 def retracted_production() -> list[str]:
     """Name the production models built on data that were retracted since, and the deliveries."""
     return [str(found) for found in built_on_retracted(engine(), production_only=True)]
@@ -136,6 +230,11 @@ def open_proposals(rows: Sequence[Record], now: datetime) -> list[Record]:
     return [row for state in OPEN_STATES for row in rows if states[row.id] == state]
 
 
+def count_open(rows: Sequence[Record], now: datetime) -> int:
+    """Count the proposals that can be voted on."""
+    return sum(state_of(row, now) in OPEN_STATES for row in rows)
+
+
 def count_pending(rows: Sequence[Record], now: datetime) -> int:
-    """Count the proposals that wait for their second vote."""
+    """Count the proposals that nobody has voted on yet."""
     return sum(state_of(row, now) == "PENDING_APPROVAL" for row in rows)

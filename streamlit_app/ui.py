@@ -13,14 +13,20 @@ from streamlit_app.page import LANGUAGE_KEY, now, plain, translator
 from streamlit_app.problems import refusal_of, told
 
 _HERE = Path(__file__).parent
-_SWITCH = "language-switch"
+_SWITCH, _CHOSEN, _ADDRESS = "language-switch", "language-chosen", "lang"
+_SECONDS = 15
+"""Between two looks at how many proposals are open."""
 
 
 def _choose_language() -> Translator:
-    """Keep the language apart from its switch, which has no value for a moment when pages change fast."""
-    if LANGUAGE_KEY not in st.session_state:
+    """Take the address's language, then the one chosen before, then the browser's; keep a choice in both."""
+    if (stated := st.query_params.get(_ADDRESS)) in LANGUAGES:
+        st.session_state[LANGUAGE_KEY], st.session_state[_CHOSEN] = stated, True
+    elif LANGUAGE_KEY not in st.session_state:
         browser = (st.context.locale or "").partition("-")[0]
         st.session_state[LANGUAGE_KEY] = browser if browser in LANGUAGES else "en"
+    elif st.session_state.get(_CHOSEN):
+        st.query_params[_ADDRESS] = st.session_state[LANGUAGE_KEY]
     t = translator()
     with st.sidebar:
         st.segmented_control(
@@ -37,13 +43,15 @@ def _choose_language() -> Translator:
 
 
 def _switch_language() -> None:
+    """Keep the language apart from its switch, which has no value for a moment when pages change fast."""
     if chosen := st.session_state[_SWITCH]:
-        st.session_state[LANGUAGE_KEY] = chosen
+        st.session_state[LANGUAGE_KEY], st.session_state[_CHOSEN] = chosen, True
+        st.query_params[_ADDRESS] = chosen
 
 
-def _count_pending(t: Translator) -> int:
+def _count_open(t: Translator) -> int:
     try:
-        return queries.count_pending(queries.proposals(), now())
+        return queries.count_open(queries.proposals(), now())
     except DatabaseError as error:
         st.error(t("app.database_unavailable"))
         plain(told(error))
@@ -51,11 +59,28 @@ def _count_pending(t: Translator) -> int:
         st.stop()
 
 
-def _pages(t: Translator, pending: int) -> list[st.Page]:
-    proposals = t("nav.proposals_pending", count=pending) if pending else t("nav.proposals")
+@st.fragment(run_every=_SECONDS)
+def _watch(shown: int) -> None:
+    """Draw the page anew once the number of open proposals is another than the badge shows."""
+    if queries.count_open(queries.proposals(), now()) != shown:
+        st.rerun()
+
+
+def _name_the_page(title: str, waiting: int, language: str) -> None:
+    """Set the browser tab's title, with the count in front, and the document's language."""
+    count = f"({waiting}) " if waiting else ""
+    st.set_page_config(page_title=f"{count}{title} · Dos Votos")
+    st.html(f"<script>document.documentElement.lang = '{language}'</script>", unsafe_allow_javascript=True)
+
+
+def _pages(t: Translator, waiting: int) -> list[st.Page]:
+    proposals = t("nav.proposals_pending", count=waiting) if waiting else t("nav.proposals")
     return [
         st.Page("views/proposals.py", title=proposals, icon=":material/how_to_vote:", default=True),
         st.Page("views/review.py", title=t("nav.review"), icon=":material/fact_check:"),
+        st.Page("views/compare.py", title=t("nav.compare"), icon=":material/compare_arrows:"),
+        st.Page("views/production.py", title=t("nav.production"), icon=":material/monitoring:"),
+        st.Page("views/data.py", title=t("nav.data"), icon=":material/database:"),
         st.Page("views/models.py", title=t("nav.models"), icon=":material/deployed_code:"),
         st.Page("views/signals.py", title=t("nav.signals"), icon=":material/show_chart:"),
         st.Page("views/audit.py", title=t("nav.audit"), icon=":material/history:"),
@@ -67,8 +92,13 @@ st.html(_HERE / "style.css")
 texts = _choose_language()
 with st.container(key="banner"):
     plain(texts("app.banner", user=current_user()), "small", "banner")
+open_proposals = _count_open(texts)
+page = st.navigation(_pages(texts, open_proposals))
+_name_the_page(page.title.partition(" (")[0], open_proposals, texts.language)
+with st.sidebar:
+    _watch(open_proposals)
 try:
-    st.navigation(_pages(texts, _count_pending(texts))).run()
+    page.run()
 except (DosVotosError, ValidationError) as error:  # what a page does not tell at its own place
     st.error(texts(refusal_of(error).text))
     plain(told(error))

@@ -1,22 +1,28 @@
-"""The second vote on the page: notes, three buttons, and a confirmation before an approval.
+"""The second vote on the page: three actions, the chosen one's form, a confirmation before an approval.
 
+The chosen action stands in the address, so that a card, a notification or a bookmark can open its form.
 Buttons act in callbacks, before the page is drawn again, so the page always shows the state after the vote.
 """
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import streamlit as st
 
 from dosvotos.errors import DosVotosError
 from dosvotos.lineage.vote import decide_verified
+from dosvotos.promotion.extra_backtests import request_backtest
 from dosvotos.promotion.own_strategy import own_targets
 from dosvotos.promotion.vote_rules import MAX_REASON, MIN_REASON, Decision, needs_reason
 from dosvotos.users import current_user
 from streamlit_app import queries
+from streamlit_app.extra_backtests import period_fields
 from streamlit_app.identity import cast_vote
 from streamlit_app.page import now, plain, translator
 from streamlit_app.problems import refusal_of
 
+ACTION: Final = "action"
+"""The address's parameter."""
+APPROVE, REJECT, MORE_TESTS = "approve", "reject", "more_tests"
 _PRODUCTION, _SHADOW = "to_production", "to_shadow"
 
 
@@ -30,56 +36,98 @@ class _Draft(NamedTuple):
 class _Answer(NamedTuple):
     """What a click led to: a text of ours, and the reason as the domain words it."""
 
-    key: str
+    text: str
     accepted: bool
     reason: str = ""
 
 
-def show_vote_form(proposal: queries.Record, is_open: bool) -> None:
-    """Show what the last click led to, and for an open proposal the form or the confirmation."""
+def offered(proposal: queries.Record) -> tuple[str, ...]:
+    """List the actions an open proposal offers: no approval that could not be carried out."""
+    approval = () if _bar_to_approval(proposal) else (APPROVE,)
+    tests = () if own_targets(proposal) else (MORE_TESTS,)
+    return (*approval, REJECT, *tests)
+
+
+def show_actions(proposal: queries.Record) -> None:
+    """Show an open proposal's actions as buttons."""
     t = translator()
-    answer = st.session_state.pop(f"vote-answer-{proposal.id}", None)
-    if not (is_open or answer):
-        return
-    st.subheader(t("vote.title"), anchor="vote")
-    if answer:
-        (st.success if answer.accepted else st.error)(t(answer.key))
+    with st.container(horizontal=True, key="actions"):
+        for action in offered(proposal):
+            st.button(
+                t(f"action.{action}"),
+                type="primary" if action == APPROVE else "secondary",
+                key=f"act-{action}-{proposal.id}",
+                on_click=_open,
+                args=[proposal, action],
+            )
+
+
+def show_form(proposal: queries.Record, is_open: bool) -> None:
+    """Show what the last click led to, and for an open proposal the chosen action's form."""
+    if answer := st.session_state.pop(f"vote-answer-{proposal.id}", None):
+        (st.success if answer.accepted else st.error)(answer.text)
         if answer.reason:
             plain(answer.reason, "body", "answer")
-    if is_open and (draft := st.session_state.get(f"vote-draft-{proposal.id}")):
-        _confirmation(proposal, draft)
-    elif is_open:
-        _form(proposal)
-
-
-def _form(proposal: queries.Record) -> None:
-    """Offer no approval where none could be carried out."""
-    t = translator()
+    action = st.query_params.get(ACTION)
+    if not is_open or action is None:
+        return
+    forms = {APPROVE: _approval, REJECT: _rejection, MORE_TESTS: _more_tests}
     barred = _bar_to_approval(proposal)
-    if barred:
-        st.error(t(barred))
-    elif proposal.recommendation == "REVIEW":
+    if action == APPROVE and barred:
+        st.error(translator()(barred))
+    elif action in offered(proposal):
+        with st.container(border=True, key="action-form"):
+            forms[action](proposal, queries.standing(proposal))
+
+
+def _approval(proposal: queries.Record, seen: queries.Standing) -> None:
+    if draft := st.session_state.get(f"vote-draft-{proposal.id}"):
+        _confirmation(proposal, draft, seen)
+        return
+    t = translator()
+    if proposal.recommendation == "REVIEW":
         st.warning(t("vote.review_notes"))
-    with st.form(f"vote-{proposal.id}"):
-        label, stays = t("vote.notes_label", minimum=MIN_REASON), t("vote.notes_help", maximum=MAX_REASON)
-        st.text_area(label, max_chars=MAX_REASON, help=stays, key=f"vote-notes-{proposal.id}")
-        if not barred:
-            st.radio(
-                t("vote.target"),
-                [_PRODUCTION, _SHADOW],
-                format_func=lambda target: t(f"vote.{target}"),
-                key=f"vote-target-{proposal.id}",
-            )
+    with st.form(f"approve-{proposal.id}", border=False):
+        _reason_field(proposal, t("vote.reason_label", minimum=MIN_REASON))
+        st.radio(
+            t("vote.target"),
+            [_PRODUCTION, _SHADOW],
+            format_func=lambda target: t(f"vote.{target}"),
+            key=f"vote-target-{proposal.id}",
+        )
+        plain(_consequence(proposal, to_production=True), "small", "if-production")
         with st.container(horizontal=True):
-            if not barred:
-                st.form_submit_button(
-                    t("vote.approve"), type="primary", on_click=_ask_to_confirm, args=[proposal]
-                )
-            st.form_submit_button(t("vote.reject"), on_click=_turn_down, args=[proposal, "REJECT"])
-            if not own_targets(proposal):
-                st.form_submit_button(
-                    t("vote.extra_backtests"), on_click=_turn_down, args=[proposal, "REQUEST_MORE_TESTS"]
-                )
+            st.form_submit_button(
+                t("vote.approve"), type="primary", on_click=_ask_to_confirm, args=[proposal]
+            )
+            st.form_submit_button(t("action.close"), on_click=_close, args=[proposal])
+
+
+def _rejection(proposal: queries.Record, seen: queries.Standing) -> None:
+    t = translator()
+    with st.form(f"reject-{proposal.id}", border=False):
+        _reason_field(proposal, t("vote.reason_label", minimum=MIN_REASON))
+        st.markdown(t("vote.reject_changes"))
+        st.caption(t("vote.way_back", id=proposal.id))
+        with st.container(horizontal=True):
+            st.form_submit_button(t("vote.reject"), type="primary", on_click=_reject, args=[proposal, seen])
+            st.form_submit_button(t("action.close"), on_click=_close, args=[proposal])
+
+
+def _more_tests(proposal: queries.Record, seen: queries.Standing) -> None:
+    t = translator()
+    with st.form(f"extra-{proposal.id}", border=False):
+        period_fields(proposal)
+        _reason_field(proposal, t("extra.notes"))
+        st.caption(t("extra.consequence"))
+        with st.container(horizontal=True):
+            st.form_submit_button(t("extra.ask"), type="primary", on_click=_ask_for_tests, args=[proposal])
+            st.form_submit_button(t("action.close"), on_click=_close, args=[proposal])
+
+
+def _reason_field(proposal: queries.Record, label: str) -> None:
+    stays = translator()("vote.notes_help", maximum=MAX_REASON)
+    st.text_area(label, max_chars=MAX_REASON, help=stays, key=f"vote-notes-{proposal.id}", height=80)
 
 
 def _bar_to_approval(proposal: queries.Record) -> str | None:
@@ -93,19 +141,24 @@ def _bar_to_approval(proposal: queries.Record) -> str | None:
     return "vote.barred" if queries.bars_to_approval(proposal) else None
 
 
-def _confirmation(proposal: queries.Record, draft: _Draft) -> None:
+def show_bar(proposal: queries.Record) -> None:
+    """Say why an open proposal cannot be approved, where that is so."""
+    if barred := _bar_to_approval(proposal):
+        st.error(translator()(barred))
+
+
+def _confirmation(proposal: queries.Record, draft: _Draft, seen: queries.Standing) -> None:
     t = translator()
-    with st.container(border=True, key="confirm"):
-        question = t("vote.confirm_production" if draft.to_production else "vote.confirm_shadow")
-        st.markdown(f"**{question}**")
-        plain(proposal.model_id, "name", "confirm")
-        plain(_consequence(proposal, draft.to_production), "body", "confirm")
-        if draft.notes:
-            plain(draft.notes, "quote", "confirm")
-        plain(t("vote.signed", user=current_user()), "small", "confirm")
-        with st.container(horizontal=True):
-            st.button(t("vote.confirm"), type="primary", on_click=_approve, args=[proposal, draft])
-            st.button(t("vote.cancel"), on_click=_cancel, args=[proposal, draft])
+    question = t("vote.confirm_production" if draft.to_production else "vote.confirm_shadow")
+    st.markdown(f"**{question}**")
+    plain(proposal.model_id, "name", "confirm")
+    plain(_consequence(proposal, draft.to_production), "body", "confirm")
+    if draft.notes:
+        plain(draft.notes, "quote", "confirm")
+    plain(t("vote.signed", user=current_user()), "small", "confirm")
+    with st.container(horizontal=True):
+        st.button(t("vote.confirm"), type="primary", on_click=_approve, args=[proposal, draft, seen])
+        st.button(t("vote.cancel"), on_click=_cancel, args=[proposal, draft])
 
 
 def _consequence(proposal: queries.Record, to_production: bool) -> str:
@@ -114,6 +167,17 @@ def _consequence(proposal: queries.Record, to_production: bool) -> str:
         return t("vote.beside")
     current = queries.production_id(proposal.instrument)
     return t("vote.replaces", current=current) if current else t("vote.first", instrument=proposal.instrument)
+
+
+def _open(proposal: queries.Record, action: str) -> None:
+    st.session_state.pop(f"vote-draft-{proposal.id}", None)
+    st.query_params["id"] = str(proposal.id)
+    st.query_params[ACTION] = action
+
+
+def _close(proposal: queries.Record) -> None:
+    st.session_state.pop(f"vote-draft-{proposal.id}", None)
+    st.query_params.pop(ACTION, None)
 
 
 def _ask_to_confirm(proposal: queries.Record) -> None:
@@ -129,8 +193,9 @@ def _is_too_short(proposal: queries.Record, decision: Decision, notes: str) -> b
     found = len(notes.strip())
     if not needs_reason(decision) or found >= MIN_REASON:
         return False
-    reason = translator()("vote.notes_short", minimum=MIN_REASON, found=found)
-    _answer(proposal, _Answer("vote.refused", False, reason))
+    t = translator()
+    reason = t("vote.notes_short", minimum=MIN_REASON, found=found)
+    _answer(proposal, _Answer(t("vote.refused"), False, reason))
     return True
 
 
@@ -140,31 +205,55 @@ def _cancel(proposal: queries.Record, draft: _Draft) -> None:
     st.session_state[f"vote-target-{proposal.id}"] = _PRODUCTION if draft.to_production else _SHADOW
 
 
-def _approve(proposal: queries.Record, draft: _Draft) -> None:
+def _approve(proposal: queries.Record, draft: _Draft, seen: queries.Standing) -> None:
     del st.session_state[f"vote-draft-{proposal.id}"]
     done = "vote.done_production" if draft.to_production else "vote.done_shadow"
-    _vote(proposal, "APPROVE", draft, done)
+    _vote(proposal, "APPROVE", draft, translator()(done), seen)
 
 
-def _turn_down(proposal: queries.Record, decision: Decision) -> None:
-    if _is_too_short(proposal, decision, _notes(proposal)):
+def _reject(proposal: queries.Record, seen: queries.Standing) -> None:
+    if _is_too_short(proposal, "REJECT", _notes(proposal)):
         return
-    done = "vote.done_rejected" if decision == "REJECT" else "vote.done_extra_backtests"
-    _vote(proposal, decision, _Draft(_notes(proposal), to_production=False), done)
+    t = translator()
+    done = f"{t('vote.done_rejected')} {t('vote.way_back', id=proposal.id)}"
+    _vote(proposal, "REJECT", _Draft(_notes(proposal), to_production=False), done, seen)
+
+
+def _ask_for_tests(proposal: queries.Record) -> None:
+    """Queue the test and record the request; a period that cannot be tested records nothing."""
+    t = translator()
+    first, last = (st.session_state[f"extra-{end}-{proposal.id}"] for end in ("first", "last"))
+    try:
+        vote = cast_vote("REQUEST_MORE_TESTS", _notes(proposal), False)
+        made = request_backtest(queries.engine(), proposal.id, first, last, current_user(), now())
+        decide_verified(queries.engine(), proposal.id, vote, now())
+    except DosVotosError as error:
+        _answer(proposal, _Answer(t("extra.refused"), False, str(error)))
+    else:
+        _answer(proposal, _Answer(t("extra.accepted", id=made), True))
+        _close(proposal)
 
 
 def _notes(proposal: queries.Record) -> str:
-    return st.session_state[f"vote-notes-{proposal.id}"] or ""
+    return st.session_state.get(f"vote-notes-{proposal.id}") or ""
 
 
-def _vote(proposal: queries.Record, decision: Decision, draft: _Draft, done: str) -> None:
+def _vote(
+    proposal: queries.Record, decision: Decision, draft: _Draft, done: str, seen: queries.Standing
+) -> None:
+    """Carry out a vote, unless the page no longer showed what is there."""
+    t = translator()
+    if queries.standing(queries.proposal(proposal.id)) != seen:
+        _answer(proposal, _Answer(t("vote.conflict"), False, t("vote.changed")))
+        return
     try:
         cast = cast_vote(decision, draft.notes, draft.to_production)
         decide_verified(queries.engine(), proposal.id, cast, now())
     except DosVotosError as error:
-        _answer(proposal, _Answer(refusal_of(error).text, False, str(error)))
+        _answer(proposal, _Answer(t(refusal_of(error).text), False, str(error)))
     else:
         _answer(proposal, _Answer(done, True))
+        _close(proposal)
 
 
 def _answer(proposal: queries.Record, answer: _Answer) -> None:

@@ -10,7 +10,7 @@ from streamlit_app.page import empty, in_bogota, plain, translator, what_was_don
 
 def show() -> None:
     """Say whether the chain holds, then list its rows, newest first."""
-    st.title(t("audit.title"))
+    st.title(t("audit.title"), anchor=False)
     st.markdown(t("audit.intro"))
     rows = queries.audit_log()
     if not rows:
@@ -21,7 +21,16 @@ def show() -> None:
         plain("\n".join(breaks))
     else:
         st.success(t("audit.whole", count=len(rows)))
-    st.dataframe(_table(rows[::-1]), hide_index=True)
+    table = _table(rows[::-1])
+    st.download_button(
+        t("audit.export"),
+        table.to_csv(index=False),
+        file_name="audit_log.csv",
+        mime="text/csv",
+        on_click="ignore",
+        icon=":material/download:",
+    )
+    st.dataframe(table, hide_index=True)
 
 
 def _table(rows: list[queries.Record]) -> pd.DataFrame:

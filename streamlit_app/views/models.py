@@ -11,13 +11,13 @@ from streamlit_app.page import empty, in_bogota, numeric, plain, translator, wri
 
 def show() -> None:
     """Show production models first, then all models as a table."""
-    st.title(t("nav.models"))
+    st.title(t("nav.models"), anchor=False)
     st.markdown(t("models.intro"))
     rows = queries.models()
     if not rows:
         empty(t("models.empty"), t("models.empty_next"))
         return
-    st.subheader(t("models.in_production"))
+    st.header(t("models.in_production"), anchor=False)
     in_production = [row for row in rows if row.stage == "production"]
     if not in_production:
         st.info(t("models.no_production"))
@@ -26,7 +26,7 @@ def show() -> None:
     if retracted := queries.retracted_production():
         st.error(t("models.retracted"))
         plain("\n".join(retracted), "small", "retracted")
-    st.subheader(t("models.all"))
+    st.header(t("models.all"), anchor=False)
     st.dataframe(_table(rows), hide_index=True, column_config=numeric(*written(None, "sharpe_ratio")))
 
 

@@ -7,11 +7,12 @@ from streamlit_app import charts, queries
 from streamlit_app.page import empty, formats, in_bogota, numeric, translator
 
 _N_BARS = 200
+_SECONDS = 30
+"""Between two looks at the newest signals."""
 
 
 def show() -> None:
     """Chart signal and confidence, then reasons for missing signals, and the rows."""
-    st.title(t("nav.signals"))
     rows = queries.signals(_N_BARS)
     if not rows:
         empty(t("signals.empty"), t("signals.empty_next"))
@@ -24,7 +25,7 @@ def show() -> None:
     rows = [row for row in rows if row.instrument == chosen]
     _chart(rows[::-1])
     _missing(rows)
-    st.subheader(t("signals.table"))
+    st.header(t("signals.table"), anchor=False)
     figures = [t(f"column.{name}") for name in ("signal", "confidence", "position", "latency")]
     st.dataframe(_table(rows), hide_index=True, column_config=numeric(*figures))
 
@@ -42,7 +43,7 @@ def _chart(rows: list[queries.Record]) -> None:
 
 
 def _missing(rows: list[queries.Record]) -> None:
-    st.subheader(t("signals.no_signal"))
+    st.header(t("signals.no_signal"), anchor=False)
     reasons = pd.Series([row.reason_code for row in rows if row.status == "NO_SIGNAL"], dtype=object)
     if reasons.empty:
         st.markdown(t("signals.all_signal"))
@@ -70,4 +71,5 @@ def _table(rows: list[queries.Record]) -> pd.DataFrame:
 
 
 t, f = translator(), formats()
-show()
+st.title(t("nav.signals"), anchor=False)
+st.fragment(show, run_every=_SECONDS)()

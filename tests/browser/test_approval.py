@@ -1,5 +1,6 @@
 """The second vote in a real browser, from the list to the audit row."""
 
+import os
 import re
 import threading
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import pytest
 from tests.proposal_fixtures import Desk, open_desk
 from tests.streamlit_app.serving import serving
 
+Axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed").Axe
 sync_api = pytest.importorskip("playwright.sync_api", reason="the package playwright is not installed")
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -78,12 +80,14 @@ def test_a_person_approves_and_the_model_is_in_production(open_page: Any, desk: 
     page = open_page("/")
     expect = sync_api.expect
     expect(page.get_by_role("link", name="Proposals (1)")).to_be_visible(timeout=30_000)
-    page.get_by_role("link", name="Review and decide").click()
+    page.get_by_role("link", name="APPROVE").click()
     expect(page.locator(".js-plotly-plot .main-svg").first).to_be_visible(timeout=30_000)
     expect(page.locator(".js-plotly-plot")).to_have_count(4)
-    assert page.url.endswith(f"/review?id={proposal_id}")
+    assert page.url.endswith(f"/review?id={proposal_id}&action=approve")
+    for seen in ("APPROVE", "REJECT", "REQUEST MORE TESTS"):
+        expect(page.get_by_role("button", name=seen, exact=True)).to_be_in_viewport()
     expect(page.get_by_text("planted and generous; real markets are not like this")).to_be_visible()
-    reason = page.get_by_role("textbox", name="Your reason: at least 20 characters to approve or to reject")
+    reason = page.get_by_role("textbox", name="Your reason: at least 20 characters")
     reason.fill("too short")
     page.get_by_role("button", name="Approve ...").click()
     expect(page.get_by_text("this one has 9")).to_be_visible()
@@ -110,8 +114,9 @@ def test_every_page_works_in_both_languages(open_page: Any, desk: Desk, locale: 
     page = open_page("/", locale)
     sync_api.expect(page.get_by_text(banner)).to_be_visible(timeout=30_000)
     links = page.get_by_test_id("stSidebarNavLink")
-    sync_api.expect(links).to_have_count(5)
-    for index, path in enumerate(["/", "/review", "/models", "/signals", "/audit"]):
+    sync_api.expect(links).to_have_count(8)
+    pages = ["/", "/review", "/compare", "/production", "/data", "/models", "/signals", "/audit"]
+    for index, path in enumerate(pages):
         links.nth(index).click()
         page.wait_for_url(f"**{path}", wait_until="commit")
         sync_api.expect(page.locator("[class*=st-key-plain-title], h1")).to_have_count(1)
@@ -124,10 +129,58 @@ def test_every_page_works_in_both_languages(open_page: Any, desk: Desk, locale: 
         assert overflow <= 0, page.url
 
 
-def test_the_documented_address_leads_to_the_review(open_page: Any, desk: Desk):
-    page = open_page("/experiments/1/review")
-    sync_api.expect(page.get_by_text("Result on the test window")).to_be_visible(timeout=30_000)
-    assert page.url.endswith("/review?id=1")
+def test_the_verdict_stays_in_view_however_far_one_reads(open_page: Any, desk: Desk):
+    proposal_id = desk.propose("read_to_the_end", 3)
+    page, expect = open_page(f"/experiments/{proposal_id}/review"), sync_api.expect
+    expect(page.get_by_text("Result on the test window")).to_be_visible(timeout=30_000)
+    assert page.url.endswith(f"/review?id={proposal_id}")
+    page.get_by_text("Result on the test window").scroll_into_view_if_needed()
+    page.mouse.move(640, 700)
+    page.mouse.wheel(0, 5_000)
+    expect(page.get_by_role("button", name="REJECT", exact=True)).to_be_in_viewport()
+    expect(page.get_by_text("Against it: loses at a spread of 75 bps")).to_be_in_viewport()
+    page.reload()
+    expect(page.get_by_role("button", name="APPROVE", exact=True)).to_be_visible(timeout=30_000)
+    focused = []
+    while "APPROVE" not in focused:
+        page.keyboard.press("Tab")
+        focused.append(page.evaluate("document.activeElement.innerText.trim()"))
+        assert len(focused) <= 12, focused
+
+
+SECTIONS = ("result", "risk", "costs", "evidence", "lineage", "votes")
+ADDRESSES = [
+    *("/", "/compare", "/production", "/data", "/models", "/signals", "/audit"),
+    *(f"/review?id=1&section={section}" for section in SECTIONS),
+    *(f"/review?id=2&action={action}" for action in ("approve", "reject", "more_tests")),
+]
+
+
+DARK = ["/", "/review?id=1", "/review?id=2&action=approve"]
+
+
+@pytest.mark.parametrize(("scheme", "addresses"), [("light", ADDRESSES), ("dark", DARK)])
+def test_no_page_has_a_serious_fault_of_access(
+    browser: Any, address: str, desk: Desk, tmp_path: Path, scheme: str, addresses: list[str]
+):
+    while len(desk.stages()) < 2:
+        desk.propose(f"read_{len(desk.stages())}", 20 + len(desk.stages()))
+    context = browser.new_context(viewport={"width": 1280, "height": 800}, color_scheme=scheme)
+    pictures = Path(os.environ.get("DOSVOTOS_SCREENSHOTS", tmp_path))
+    page, found = context.new_page(), []
+    for path in addresses:
+        page.goto(f"{address}{path}")
+        sync_api.expect(page.locator("h1")).to_have_count(1, timeout=30_000)
+        sync_api.expect(page.locator(".stApp")).to_have_attribute(
+            "data-test-script-state", "notRunning", timeout=30_000
+        )
+        name = "_".join([scheme, *re.findall(r"[a-z_]{3,}", path)])
+        page.screenshot(path=pictures / f"{name}.jpg", quality=60)
+        violations = Axe().run(page).response["violations"]
+        serious = [one for one in violations if one["impact"] in ("serious", "critical")]
+        found += [(path, one["id"], node["html"][:200]) for one in serious for node in one["nodes"][:2]]
+    context.close()
+    assert found == []
 
 
 @pytest.fixture

@@ -1,12 +1,15 @@
 """Figures and number formats, against numbers worked by hand."""
 
+import time
 from datetime import UTC, datetime
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from dosvotos.backtest.report import Trade
 from dosvotos.formats import Formats
-from streamlit_app import charts, page
+from streamlit_app import charts, page, risk_charts
 
 
 def test_thinning_keeps_first_last_and_every_extreme_of_a_long_series():
@@ -82,3 +85,46 @@ def test_times_are_bogotas(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(page, "formats", lambda: Formats("es"))
     assert page.in_bogota(datetime(2025, 7, 1, 3, 30, tzinfo=UTC)) == "2025-06-30 22:30"
     assert page.in_bogota(None) == "\u2013"
+
+
+def test_a_curve_of_400_000_points_is_drawn_in_time_and_keeps_its_extremes():
+    values = 1e5 + np.random.default_rng(5).normal(size=400_000).cumsum()
+    values[123_456] = values.max() + 500
+    times = pd.date_range("2000-01-03T13:00Z", periods=len(values), freq="5min")
+    points = list(zip(times.strftime("%Y-%m-%dT%H:%M:%S+00:00"), values.tolist(), strict=True))
+    started = time.process_time()
+    drawn = charts.equity_chart(points, None, ("new", "old"), ".,").data[1]
+    assert time.process_time() - started < 2.0
+    assert len(drawn.y) <= 2_000
+    assert (drawn.y.max(), drawn.y.min()) == (values.max(), values.min())
+
+
+def test_the_price_carries_each_trade_once():
+    times = pd.date_range("2025-07-01T13:00Z", periods=6, freq="5min")
+    price = pd.Series(4000.0 + np.arange(6), times)
+    stamps = [moment.isoformat() for moment in times]
+    trades = [
+        Trade(
+            entry_time=stamps[n], exit_time=stamps[n + 2], direction=side, units=1.0,
+            entry_price=price.iloc[n], exit_price=price.iloc[n + 2], pnl=1.0,
+        )
+        for n, side in ((0, 1), (2, -1), (3, 1))
+    ]  # fmt: skip
+    line, longs, shorts, exits = risk_charts.price_chart(price, trades, ("p", "l", "s", "x"), ".,").data
+    assert list(line.y) == price.tolist()
+    assert (list(longs.y), list(shorts.y), list(exits.y)) == ([4000, 4003], [4002], [4002, 4004, 4005])
+    assert str(longs.x[0]).startswith("2025-07-01T08:00")
+
+
+def test_months_stand_in_their_year_and_missing_ones_are_empty():
+    months = {"2025-12": 0.02, "2026-01": -0.05}
+    (cells,) = risk_charts.month_heatmap(months, [str(n) for n in range(1, 13)], ".,").data
+    assert list(cells.y) == ["2025", "2026"]
+    assert (cells.z[0][11], cells.z[1][0], cells.z[0][0]) == (0.02, -0.05, None)
+    assert (cells.zmin, cells.zmax) == (-0.05, 0.05)
+
+
+def test_tests_of_different_periods_grow_from_the_same_start():
+    short = [("2025-07-01T13:00:00+00:00", 50.0), ("2025-07-02T13:00:00+00:00", 55.0)]
+    first, second = charts.growth_chart({"this": short, "none": []}, ".,").data
+    assert (list(first.x), list(first.y)) == ([1, 2], pytest.approx([100, 110])) and len(second.y) == 0

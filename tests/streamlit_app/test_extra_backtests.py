@@ -1,5 +1,6 @@
 """Extra backtests over REST and on the review page."""
 
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from sqlalchemy import update
 from dosvotos.commands.jobs import run_queued
 from dosvotos.database.connection import writing
 from dosvotos.database.tables import model_registry
+from dosvotos.promotion.extra_backtests import _gaps
 from dosvotos.reports.metrics import METRICS
 from streamlit_app.i18n import LANGUAGES, Translator
 from tests.proposal_fixtures import NOTES, Desk
@@ -87,24 +89,48 @@ def test_an_altered_result_is_not_shown(client, desk: Desk):
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_the_page_takes_a_request_and_shows_its_result(open_page, desk: Desk, language):  # noqa: F811
+def test_one_act_queues_the_test_and_shows_it_run_beside_the_first(open_page, desk: Desk, language):  # noqa: F811
     proposal_id, t = desk.propose(seed=2), Translator(language)
-    at = open_page("review", language, proposal_id)
-    assert t("extra.none") in said(at)
+    at = press(open_page("review", language, proposal_id), t("action.more_tests"))
+    assert t("extra.all_seen") in said(at)
     for place, day in zip(at.date_input, ("2025-06-24", "2025-07-08"), strict=True):
         place.set_value(day)
     press(at, t("extra.ask"))
     assert t("extra.accepted", id=1) in said(at) and t("extra.queued") in said(at)
+    assert [v.action for v in desk.votes()] == ["REQUEST_MORE_TESTS"] and not at.date_input
     work(desk)
     at = open_page("review", language, proposal_id)
     assert t("extra.done") in said(at) and t("sample.IN-SAMPLE") in said(at)
     assert t("extra.seen") in "\n".join(warning.value for warning in at.warning)
-    assert METRICS["total_return"].label(language) in [metric.label for metric in at.metric]
+    assert list(at.table[0].value.columns) == [t("extra.this_one"), t("extra.first_test")]
+    assert METRICS["total_return"].label(language) in at.table[0].value.index
+    assert len(at.get("plotly_chart")) == 5
 
 
-def test_the_page_says_why_a_period_is_refused(open_page, desk: Desk):  # noqa: F811
-    at = press(open_page("review", "en", desk.propose()), "Request this backtest")
+def test_the_page_says_why_a_period_is_refused_and_records_nothing(open_page, desk: Desk):  # noqa: F811
+    at = open_page("review", "en", desk.propose(), action="more_tests")
+    press(at, "Queue this test")
     assert "goes beyond the whole sessions stored, 2025-06-24 to 2025-07-08" in said(at)
+    assert desk.votes() == [] and at.date_input
+
+
+@pytest.mark.parametrize(
+    ("seen", "left"),
+    [
+        ([], [(1, 30)]),
+        ([(3, 9)], [(1, 2), (10, 30)]),
+        ([(20, 40), (3, 9), (5, 12)], [(1, 2), (13, 19)]),
+        ([(1, 15), (16, 30)], []),
+        ([(-9, 2), (28, 30)], [(3, 27)]),
+        ([(35, 40)], [(1, 30)]),
+    ],
+)
+def test_what_nobody_has_seen_is_what_no_period_touches(seen: list, left: list):
+    def day(n: int) -> date:
+        return date(2025, 7, 1) + timedelta(days=n - 1)
+
+    gaps = _gaps(day(1), day(30), [(day(first), day(last)) for first, last in seen])
+    assert gaps == [(day(first), day(last)) for first, last in left]
 
 
 def test_a_closed_proposal_shows_its_extra_backtests_and_no_form(open_page, client, desk: Desk):  # noqa: F811
@@ -133,11 +159,11 @@ def test_an_approval_over_a_broken_chain_is_a_veto_that_names_the_link(client, d
 @pytest.mark.usefixtures("recomputing")
 def test_the_page_says_which_link_broke_and_offers_no_approval_any_more(open_page, desk: Desk):  # noqa: F811
     proposal_id = desk.propose_recomputable(trained_by="bob")
-    at = open_page("review", "en", proposal_id)
+    at = open_page("review", "en", proposal_id, action="approve")
     at.text_area[0].input(NOTES)
     press(at, "Approve ...")
     with writing(desk.engine) as connection:
         connection.execute(update(model_registry).values(dataset_hash="0" * 64))
     press(at, "Yes, approve")
     assert "model registry: dataset_hash is 000000000000" in said(at)
-    assert "Approve ..." not in [button.label for button in at.button]
+    assert "APPROVE" not in [button.label for button in at.button]

@@ -56,3 +56,11 @@ def latest_signals(connection: Connection, limit: int) -> list[Row[Any]]:
     """Read the newest signals of all instruments, newest first."""
     query = select(trading_signals).order_by(trading_signals.c.timestamp.desc()).limit(limit)
     return list(connection.execute(query).all())
+
+
+def signals_of_model(connection: Connection, model_id: str) -> tuple[int, datetime | None]:
+    """Count a model's rows, and find the open of the last bar among them."""
+    t = trading_signals
+    query = select(func.count(), func.max(t.c.timestamp)).where(t.c.model_id == model_id)
+    count, last = connection.execute(query).one()
+    return int(count), last

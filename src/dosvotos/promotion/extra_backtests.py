@@ -19,7 +19,7 @@ from dosvotos.database.history import stored_history
 from dosvotos.database.ledger import TrialLedger, look_at
 from dosvotos.database.market_data import BarTable, StoredMarket
 from dosvotos.database.registry import get_model, get_proposal, is_open, state_of
-from dosvotos.database.requests import ExtraBacktestResult, add_request
+from dosvotos.database.requests import ExtraBacktestResult, add_request, list_requests
 from dosvotos.errors import DecisionConflictError, LineageError, RequestError
 from dosvotos.hashing import digest_frame
 from dosvotos.market.calendar import session_dates, session_slots, slots
@@ -76,6 +76,41 @@ def request_backtest(
             "requested_at": now,
         },
     )
+
+
+def unseen_period(engine: Engine, proposal_id: int, now: datetime) -> tuple[date, date] | None:
+    """Find the latest sessions stored that neither the model nor a test of this proposal has seen.
+
+    Returns
+    -------
+    tuple of date, or None
+        First and last day, with two sessions at least between them; None where everything has been seen.
+    """
+    with reading(engine) as connection:
+        proposal = get_proposal(connection, proposal_id)
+        model = get_model(connection, proposal.model_id)
+        asked = [row for row in list_requests(connection, proposal_id) if row.status != "failed"]
+    contract = _contract_of(engine, proposal)
+    if (stored := _stored_period(engine, proposal, contract, now)) is None:
+        return None
+    split_days = (period.split(" to ") for period in model.lineage["date_ranges"].values())
+    seen = [(date.fromisoformat(first), date.fromisoformat(last)) for first, last in split_days]
+    seen += [(row.start_date, row.end_date) for row in asked]
+    gaps = _gaps(*stored, seen)
+    calendar = contract.parameters.calendar
+    return next((gap for gap in reversed(gaps) if len(Split("", *gap, calendar).sessions()) >= 2), None)
+
+
+def _gaps(start: date, end: date, seen: list[tuple[date, date]]) -> list[tuple[date, date]]:
+    """Give the periods from `start` to `end` that no seen one touches, in order."""
+    one, gaps, free_from = timedelta(days=1), [], start
+    for first, last in sorted(seen):
+        if first > free_from:
+            gaps.append((free_from, min(first - one, end)))
+        free_from = max(free_from, last + one)
+    if free_from <= end:
+        gaps.append((free_from, end))
+    return [gap for gap in gaps if gap[0] <= gap[1]]
 
 
 def run_request(engine: Engine, request: Row[Any], now: datetime) -> ExtraBacktestResult:
@@ -151,17 +186,26 @@ def _check_period(
 ) -> None:
     if last < first:
         raise RequestError(f"period: ends {last}, before it starts, {first}")
-    stored = BarTable(engine, proposal.instrument, contract.parameters.feed).state(now)
-    if stored is None:
+    if (stored := _stored_period(engine, proposal, contract, now)) is None:
         raise RequestError(f"period: no bars of {proposal.instrument} are stored")
-    times = pd.DatetimeIndex([stored.first, stored.last])
-    start, end = (day.astype(object) for day in session_dates(times))
-    calendar = contract.parameters.calendar
-    if slots(times)[-1] < session_slots(np.datetime64(end), calendar)[1]:
-        end -= timedelta(days=1)
+    start, end = stored
     if first < start or last > end:
         raise RequestError(
             f"period: {first} to {last} goes beyond the whole sessions stored, {start} to {end}"
         )
-    if len(Split("", first, last, calendar).sessions()) < 2:
+    if len(Split("", first, last, contract.parameters.calendar).sessions()) < 2:
         raise RequestError(f"period: {first} to {last} has fewer than two sessions")
+
+
+def _stored_period(
+    engine: Engine, proposal: Row[Any], contract: ExperimentContract, now: datetime
+) -> tuple[date, date] | None:
+    """Find the first and the last whole session stored."""
+    stored = BarTable(engine, proposal.instrument, contract.parameters.feed).state(now)
+    if stored is None:
+        return None
+    times = pd.DatetimeIndex([stored.first, stored.last])
+    start, end = (day.astype(object) for day in session_dates(times))
+    if slots(times)[-1] < session_slots(np.datetime64(end), contract.parameters.calendar)[1]:
+        end -= timedelta(days=1)
+    return start, end

@@ -41,6 +41,11 @@ def sentence(reason: Reason, language: Language = "en") -> str:
     return _writer(language).write(f"reason.{reason.code}", **reason.figures)
 
 
+def flag(reason: Reason, language: Language = "en") -> str:
+    """Write what speaks against a proposal in a few words."""
+    return _writer(language).write(f"flag.{reason.code}", **reason.figures)
+
+
 def explanation(
     recommendation: str, metrics: SpecifiedMetrics, reasons: Iterable[Reason], language: Language = "en"
 ) -> str:

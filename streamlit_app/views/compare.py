@@ -1,0 +1,89 @@
+"""Proposals side by side: figures, curves, and how sure their differences are."""
+
+from itertools import product
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from dosvotos.backtest.evidence import sharpe_difference_interval
+from dosvotos.backtest.report import BacktestReport
+from dosvotos.backtest.risk import session_equity
+from dosvotos.errors import LineageError
+from dosvotos.promotion.dossier import read_report
+from dosvotos.promotion.gate_policy import GatePolicies
+from dosvotos.reports.metrics import RESULTS
+from streamlit_app import queries, risk_charts
+from streamlit_app.page import empty, formats, plain, translator, written
+
+
+def show() -> None:
+    """Let people choose proposals, by default the two newest, and show them beside each other."""
+    st.title(t("compare.title"), anchor=False)
+    st.markdown(t("compare.intro"))
+    rows = {row.id: row for row in queries.proposals()}
+    if len(rows) < 2:
+        empty(t("compare.empty"), t("compare.empty_next"))
+        return
+    wanted = [int(id_) for id_ in st.query_params.get_all("id") if id_.isdecimal() and int(id_) in rows]
+    chosen = st.multiselect(
+        t("compare.choose"),
+        list(rows),
+        default=wanted or list(rows)[:2],
+        format_func=lambda id_: f"#{id_} {rows[id_].experiment_name}",
+    )
+    reports = _reports([rows[id_] for id_ in chosen])
+    if len(reports) >= 2:
+        _figures(reports)
+        _curves(reports)
+        _differences(reports)
+
+
+def _reports(rows: list[queries.Record]) -> dict[str, BacktestReport]:
+    found = {}
+    for row in rows:
+        try:
+            found[f"#{row.id} {row.experiment_name}"] = read_report(row, BacktestReport)
+        except LineageError as error:
+            st.error(t("compare.unreadable", id=row.id))
+            plain(error, "small", f"unreadable-{row.id}")
+    return found
+
+
+def _figures(reports: dict[str, BacktestReport]) -> None:
+    keys = [metric.key for metric in RESULTS]
+    table = pd.DataFrame({name: written(report.metrics, *keys) for name, report in reports.items()})
+    st.dataframe(table, key="figures", height="content")
+
+
+def _curves(reports: dict[str, BacktestReport]) -> None:
+    curves = {name: session_equity(100.0, report.daily_returns) for name, report in reports.items()}
+    figure = risk_charts.accounts_chart(curves, f.separators, ".1f")
+    title = t("compare.growth")
+    st.markdown(f"**{title}**")
+    st.plotly_chart(figure, config={"displayModeBar": False}, key="compared", alt=title)
+
+
+def _differences(reports: dict[str, BacktestReport]) -> None:
+    """Set the first against each other one; what was tested on other sessions proves nothing."""
+    st.header(t("compare.pairs"), anchor=False)
+    bootstrap = GatePolicies(queries.engine()).current().evidence.bootstrap
+    names = list(reports)
+    for n, (a, b) in enumerate(product(names[:1], names[1:])):
+        ours, others = reports[a].daily_returns, reports[b].daily_returns
+        if list(ours) != list(others):
+            plain(t("compare.other_sessions", a=a, b=b), "body", f"pair-{n}")
+            continue
+        returns = np.array(list(ours.values())), np.array(list(others.values()))
+        interval = sharpe_difference_interval(*returns, bootstrap)
+        sharpes = reports[a].metrics.sharpe_ratio, reports[b].metrics.sharpe_ratio
+        if interval is None or sharpes[0] is None or sharpes[1] is None:
+            plain(t("compare.undefined", a=a, b=b), "body", f"pair-{n}")
+            continue
+        low, high = (f.number(bound, signed=True) for bound in interval)
+        difference = f.number(sharpes[0] - sharpes[1], signed=True)
+        plain(t("compare.pair", a=a, b=b, difference=difference, low=low, high=high), "body", f"pair-{n}")
+
+
+t, f = translator(), formats()
+show()

@@ -1,0 +1,91 @@
+"""What is in production: the model, what it does now, what was voted on, and the ways out."""
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from dosvotos.backtest.metrics import SpecifiedMetrics
+from streamlit_app import charts, queries
+from streamlit_app.page import empty, formats, in_bogota, plain, translator, written
+from streamlit_app.verdict import FIGURES, market_badge
+
+_N_BARS = 600
+_SECONDS = 30
+
+
+def show() -> None:
+    """Show each instrument's production model, refreshed by itself."""
+    rows = [row for row in queries.models() if row.stage in ("production", "shadow")]
+    serving = [row for row in rows if row.stage == "production"]
+    if not serving:
+        empty(t("production.empty"), t("production.empty_next"))
+    for model in serving:
+        _model(model)
+        _live([row for row in queries.signals(_N_BARS) if row.instrument == model.instrument], model)
+        _shadow([row for row in rows if row.stage == "shadow" and row.instrument == model.instrument], model)
+    if retracted := queries.retracted_production():
+        st.error(t("models.retracted"))
+        plain("\n".join(retracted), "small", "retracted")
+    st.caption(t("production.ways_out"))
+
+
+def _model(model: queries.Record) -> None:
+    with st.container(border=True):
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            market_badge(model.instrument)
+            plain(f"{model.instrument} · {model.model_id}", "name", model.id)
+        since = t("production.since", since=in_bogota(model.promoted_at), trained_by=model.trained_by)
+        plain(since, "small", model.id)
+        control = queries.control(model.instrument)
+        if control.state != "ACTIVE":
+            st.error(t("production.halted" if control.state == "HALTED" else "production.reducing"))
+            plain(control.reason, "small", f"halted-{model.id}")
+        else:
+            st.badge(t("production.active"), color="green")
+        if model.metrics:
+            st.caption(t("production.claimed"))
+            figures = written(SpecifiedMetrics.model_validate(model.metrics), *FIGURES)
+            for column, (label, figure) in zip(st.columns(len(figures)), figures.items(), strict=True):
+                column.metric(label, figure)
+
+
+def _live(signals: list[queries.Record], model: queries.Record) -> None:
+    """Show what the loop wrote of late, newest first in `signals`."""
+    if not signals:
+        empty(t("signals.empty"), t("signals.empty_next"))
+        return
+    st.header(t("production.live", count=f.number(len(signals), 0)), anchor=False)
+    latency = np.array([row.inference_latency_ms for row in signals], dtype=float)
+    missing = sum(row.status == "NO_SIGNAL" for row in signals)
+    figures = {
+        "signals": f.number(len(signals) - missing, 0),
+        "missing": f.number(missing, 0),
+        "latency": f.number(float(np.median(latency)), 1),
+        "latency_tail": f.number(float(np.quantile(latency, 0.99)), 1),
+        "last": in_bogota(signals[0].timestamp),
+    }
+    for column, (name, figure) in zip(st.columns(len(figures)), figures.items(), strict=True):
+        column.metric(t(f"production.{name}"), figure)
+    in_order = signals[::-1]
+    drawn = charts.signal_chart(
+        [pd.Timestamp(row.timestamp) for row in in_order],
+        [row.signal for row in in_order],
+        [row.confidence for row in in_order],
+        (t("column.signal"), t("column.confidence")),
+        f.separators,
+    )
+    title = t("nav.signals")
+    st.plotly_chart(drawn, config={"displayModeBar": False}, key=f"live-{model.id}", alt=title)
+
+
+def _shadow(rows: list[queries.Record], model: queries.Record) -> None:
+    st.header(t("production.shadow"), anchor=False)
+    if not rows:
+        st.caption(t("production.no_shadow"))
+    for row in rows:
+        plain(row.model_id, "body", f"shadow-{model.id}-{row.id}")
+
+
+t, f = translator(), formats()
+st.title(t("production.title"), anchor=False)
+st.fragment(show, run_every=_SECONDS)()
