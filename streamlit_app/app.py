@@ -4,6 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import RedirectResponse
 from starlette.routing import Mount, Route
@@ -36,7 +37,11 @@ def create_app() -> st.App:
             Route("/experiments/{proposal_id:int}", _to_review),
             Route("/experiments/{proposal_id:int}/{part:str}", _to_review),
         ],
-        middleware=[Middleware(LocalOnly), Middleware(ApiBodies)],
+        middleware=[
+            Middleware(LocalOnly),
+            Middleware(ApiBodies),
+            Middleware(GZipMiddleware, minimum_size=1_000, compresslevel=5),
+        ],
     )
 
 

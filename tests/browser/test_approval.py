@@ -148,11 +148,11 @@ def test_the_verdict_stays_in_view_however_far_one_reads(open_page: Any, desk: D
         assert len(focused) <= 12, focused
 
 
-SECTIONS = ("result", "risk", "costs", "evidence", "lineage", "votes")
+SECTIONS = ("risk", "evidence", "lineage")
 ADDRESSES = [
     *("/", "/compare", "/production", "/data", "/models", "/signals", "/audit"),
     *(f"/review?id=1&section={section}" for section in SECTIONS),
-    *(f"/review?id=2&action={action}" for action in ("approve", "reject", "more_tests")),
+    *(f"/review?id=2&action={action}" for action in ("approve", "more_tests")),
 ]
 
 
