@@ -17,6 +17,16 @@ counted in the same run.
 `replay_mismatches`: targets and features of ``--replay`` against L4's and L2's, bit for bit, over a year;
 `replay_year_seconds` is what that takes.
 
+`drift_false_alarm_year` is the share of simulated years, each judged by the two years of train before it,
+in which any of the 13 features alarms though nothing changed; `drift_support_alarm_year` is that of the
+slow levels. `drift_caught_2sd_20s` is the share of shifts of two standard deviations of the session means,
+one fast feature at a time, found within 20 sessions; `drift_caught_lowest` is the worst feature's.
+
+`shadow_false_claim` is how often two equal models are called different at any of 1,000 daily looks, the
+worst of four laws of returns; `shadow_power_gap4_250` and `shadow_power_gap2_490` are how often a gap of
+annual Sharpe ratios is found by then (normal returns). `live_false_claim` is how often a model as good as
+claimed is called worse.
+
 Needs ``pip install -e '.[test]'``.
 """
 
@@ -39,13 +49,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from rich.console import Console
 from rich.table import Table
 
+from dosvotos.backtest.sequential import LEVEL, below_claim, volatility_scaled, wealth
 from dosvotos.backtest.simulate import policy_targets
 from dosvotos.contracts.features import FEATURE_ORDER, MARKET_FEATURES
 from dosvotos.contracts.parameters import Parameters
 from dosvotos.database.connection import connect, upgrade
 from dosvotos.live.replay import replay
 from dosvotos.live.tick import LiveFeatures, decide, served_model
+from dosvotos.market.calendar import SESSIONS_PER_YEAR
 from dosvotos.market.dataset import feature_rows
+from dosvotos.market.drift import FAST, LEVELS, DriftAlarms, cusum, session_means
 from dosvotos.market.features import MarketHistory
 from dosvotos.market.features.inputs import NO_PUBLICATIONS, bar_arrays, publication_arrays
 from dosvotos.market.normalization import fit_norm_stats
@@ -272,6 +285,71 @@ def replayed(
     }
 
 
+def drifts(n_markets: int, sessions: tuple[int, int] = (485, 245)) -> dict[str, float]:
+    """Alarms of session means in simulated years without a change, and with one put in."""
+    n_train, n_year = sessions
+    false, support, caught = [], [], []
+    for seed in range(1, n_markets + 1):
+        means = market_means(seed)
+        for start in range(len(means) - n_train - n_year, 0, -n_year)[:3]:
+            alarms = DriftAlarms.fit_means(means.iloc[start : start + n_train])
+            year = means.iloc[start + n_train : start + n_train + n_year]
+            found = [one.feature for one in alarms.judge(year) if one.first_alarm]
+            false.append(bool(found))
+            support.append(any(name in LEVELS for name in found))
+            moved = (year[list(FAST)].to_numpy() - alarms.mean) / alarms.spread + 2
+            months = [cusum(moved[at : at + 20]).max(axis=0) > alarms.limit for at in range(0, 220, 40)]
+            caught.append(np.mean(months, axis=0))
+    return {
+        "drift_years": len(false),
+        "drift_false_alarm_year": float(np.mean(false)),
+        "drift_support_alarm_year": float(np.mean(support)),
+        "drift_caught_2sd_20s": float(np.mean(caught)),
+        "drift_caught_lowest": float(np.mean(caught, axis=0).min()),
+    }
+
+
+def market_means(seed: int) -> pd.DataFrame:
+    """Session means of a simulated market's features, its first year left out, in which z-scores warm up."""
+    parameters = parameters_of(sample_market={"start": "2020-01-02", "seed": seed})
+    variables = parameters.macro_variables.variables
+    market = simulate_market(parameters.sample_market, variables, pd.Timestamp("2026-11-01", tz="UTC"))
+    macro = add_published_at(market.macro.assign(vintage="simulated", source="sample"), variables)
+    bars = market.bars.assign(source="sample").set_index("timestamp")
+    return session_means(feature_rows(MarketHistory(bars, macro), parameters)).iloc[260:].dropna()
+
+
+def daily_laws(n_paths: int, seed: int = SEED) -> dict[str, np.ndarray]:
+    """1,000 days of mean 0: normal, fat-tailed, of a wandering volatility, and skewed to losses."""
+    rng, shape = np.random.default_rng(seed), (1000, n_paths)
+    volatility, log_volatility = np.empty(shape), np.zeros(n_paths)
+    for day in range(len(volatility)):
+        log_volatility = 0.97 * log_volatility + 0.2 * rng.normal(size=n_paths)
+        volatility[day] = np.exp(log_volatility)
+    return {
+        "normal": rng.normal(size=shape),
+        "fat_tailed": rng.standard_t(3, shape) / np.sqrt(3),
+        "wandering": rng.normal(size=shape) * volatility,
+        "skewed": 1 - rng.exponential(size=shape),
+    }
+
+
+def sequential(n_paths: int) -> dict[str, float]:
+    """False and right claims of the bounds that are looked at every day."""
+    laws, claims = daily_laws(n_paths), {}
+    for name, days in laws.items():
+        scaled = volatility_scaled(days)
+        either = [(wealth(side * scaled) >= 2 / LEVEL).any(axis=0) for side in (1, -1)]
+        claims[name] = float((either[0] | either[1]).mean())
+    figures = {"shadow_false_claim": max(claims.values())}
+    for gap, n_days in ((4, 250), (2, 490)):
+        scaled = volatility_scaled(laws["normal"][:n_days] + gap / np.sqrt(SESSIONS_PER_YEAR))
+        figures[f"shadow_power_gap{gap}_{n_days}"] = float((wealth(scaled) >= 2 / LEVEL).any(axis=0).mean())
+    as_claimed = laws["fat_tailed"] + 3 / np.sqrt(SESSIONS_PER_YEAR)
+    worse = wealth(below_claim(as_claimed, 3.0, 1.0)) >= 1 / LEVEL
+    return figures | {"live_false_claim": float(worse.any(axis=0).mean())}
+
+
 def measure(quick: bool) -> dict[str, float]:
     n_ticks, n_troubled, n_restarts = (60, 60, 20) if quick else (600, 1500, 1260)
     parameters, bars, macro = year_market()
@@ -297,6 +375,7 @@ def measure(quick: bool) -> dict[str, float]:
         figures |= troubled(desk, rows.dropna(), n_troubled)
         points, wrong = restarts(lambda: make(LiveDesk, n_restarts // 60 + 2, 60), n_restarts)
         figures |= {"restart_points": points, "restart_mismatches": wrong}
+    figures |= drifts(4 if quick else 130) | sequential(400 if quick else 4000)
     return figures | replayed(parameters, history, policy, year)
 
 

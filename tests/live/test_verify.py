@@ -30,7 +30,7 @@ LATER = timedelta(minutes=5)
 
 def voted(engine, root: Path) -> Desk:
     desk = Desk(engine, root)
-    vote = Vote("APPROVE", "bob", NOTES, single_user=True)
+    vote = Vote("APPROVE", "bob", NOTES)
     cast_vote(engine, desk.propose_recomputable(trained_by="alice"), vote, datetime.now(UTC))
     return desk
 
@@ -40,12 +40,14 @@ def shared(tmp_path_factory: pytest.TempPathFactory):
     root = tmp_path_factory.mktemp("verify")
     with pytest.MonkeyPatch.context() as inside, open_desk(f"sqlite:///{root}/votes.db", root) as desk:
         inside.chdir(root)
+        inside.setenv("DOSVOTOS_HOME", str(root / "home"))
         yield voted(desk.engine, root)
 
 
 @pytest.fixture
 def desk(shared: Desk, monkeypatch: pytest.MonkeyPatch) -> Desk:
     monkeypatch.chdir(shared.root)
+    monkeypatch.setenv("DOSVOTOS_HOME", str(shared.root / "home"))
     return shared
 
 
@@ -91,7 +93,7 @@ def test_a_signal_leads_back_to_its_vote_its_dossier_and_its_contract(engine, tm
     chain = verify_signal(desk.engine, Signal(desk).write())
     assert chain.broken == ()
     assert {link.record for link in chain.links} == {
-        "signal", "features", "model", "log of votes", "proposal", "contract", "dataset",
+        "signal", "features", "model", "log of votes", "vote", "proposal", "contract", "dataset",
     }  # fmt: skip
 
 
@@ -142,6 +144,13 @@ def test_an_altered_file_of_the_bundle_or_the_dossier_is_named(desk: Desk):
         assert signal.broken(signal_id) == [link]
         file.write_bytes(whole)
     assert signal.broken(signal_id) == []
+
+
+def test_a_decision_whose_signature_cannot_be_verified_is_named(desk: Desk, monkeypatch, tmp_path):
+    signal = Signal(desk, 14)
+    signal_id = signal.write()
+    monkeypatch.setenv("DOSVOTOS_HOME", str(tmp_path / "another"))
+    assert signal.broken(signal_id) == ["vote.signature"]
 
 
 def test_an_unknown_signal_is_said(desk: Desk):

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-from sqlalchemy import Engine, Row, select
+from sqlalchemy import Connection, Engine, Row, select
 
 from dosvotos.contracts.experiment import ExperimentContract
 from dosvotos.contracts.features import FEATURE_ORDER, FEATURE_ORDER_HASH, MARKET_FEATURES
@@ -13,14 +13,9 @@ from dosvotos.contracts.records import ChainRecord, DatasetRecord, InferenceReco
 from dosvotos.database.connection import reading
 from dosvotos.database.contracts import ContractRegistry
 from dosvotos.database.market_data import StoredMarket
-from dosvotos.database.registry import find_model
-from dosvotos.database.tables import (
-    approval_audit_log,
-    inference_features_5m,
-    promotion_proposals,
-    trading_signals,
-)
-from dosvotos.errors import BundleError, DataError, LineageError
+from dosvotos.database.registry import ProductionRows, find_model, promoting_votes
+from dosvotos.database.tables import inference_features_5m, promotion_proposals, trading_signals
+from dosvotos.errors import BundleError, DataError, HomeError, LineageError
 from dosvotos.hashing import digest_arrays
 from dosvotos.lineage.vote import verify_proposal
 from dosvotos.live.reasons import Reason
@@ -28,11 +23,15 @@ from dosvotos.live.state import MarketView, rebuild
 from dosvotos.live.tick import LiveFeatures, decide, inference_hash, served_model
 from dosvotos.policy.bundle import Bundle, open_bundle
 from dosvotos.promotion.agreement import expected_rows, instrument_of, model_difference, proposal_difference
-from dosvotos.promotion.audit import find_breaks, read_audit_log
+from dosvotos.promotion.audit import find_breaks, read_chain
+from dosvotos.promotion.checkpoints import open_home
 from dosvotos.promotion.dossier import Dossier
+from dosvotos.promotion.signatures import read_trust
+from dosvotos.promotion.standing import check_standing
 
 _MODEL_HASHES: Final = ("model_hash", "manifest_hash", "norm_stats_hash")
 _HELD: Final = "as it says"
+_SIGNED: Final = "valid"
 
 
 class _Rows(NamedTuple):
@@ -42,8 +41,10 @@ class _Rows(NamedTuple):
     features: Row[Any] | None
     model: Row[Any] | None
     vote: Row[Any] | None
-    """The approval to production that began the signal's epoch."""
+    """The decision that began the signal's epoch: an approval, or a rollback to a model approved before."""
     proposal: Row[Any] | None
+    signed: str
+    """Whether valid signatures cover the decision, or why not."""
     breaks: list[str]
     """Of the log of votes."""
 
@@ -89,17 +90,28 @@ def _read(engine: Engine, signal_id: str, instrument: str | None) -> _Rows:
         at = (f.c.instrument == signal.instrument) & (f.c.timestamp == signal.timestamp)
         features = connection.execute(select(f).where(at)).one_or_none()
         model = find_model(connection, signal.model_id) if signal.model_id else None
-        a, p = approval_audit_log, promotion_proposals
-        votes = (
-            select(a)
-            .join(p, p.c.id == a.c.proposal_id)
-            .where(a.c.action == "APPROVE", a.c.new_stage == "production")
-            .where(p.c.instrument == signal.instrument, a.c.epoch == signal.epoch)
-        )
-        vote = connection.execute(votes.order_by(a.c.id)).first()
-        query = select(p).where(p.c.id == (vote.proposal_id if vote else None))
-        proposal = connection.execute(query).one_or_none()
-        return _Rows(signal, features, model, vote, proposal, find_breaks(read_audit_log(connection)))
+        decided = _decided(connection, signal, model)
+        breaks = find_breaks(read_chain(connection))
+        return _Rows(signal, features, model, *decided, breaks)
+
+
+def _decided(connection: Connection, signal: Row[Any], model: Row[Any] | None) -> tuple[Any, Any, str]:
+    """Read the decision that began a signal's epoch, the proposal it rests on, and whether it is signed."""
+    votes = promoting_votes(connection, signal.instrument)
+    vote = next((row for row in votes if row.epoch == signal.epoch), None)
+    if vote is None:
+        return None, None, "no vote"
+    approvals = [row for row in votes if row.action == "APPROVE" and row.model_id == vote.model_id]
+    approval = next((row for row in reversed(approvals) if row.id <= vote.id), None)
+    p = promotion_proposals
+    query = select(p).where(p.c.id == (approval.proposal_id if approval is not None else None))
+    proposal = connection.execute(query).one_or_none()
+    rows = ProductionRows(model, None, vote, approval, proposal)
+    try:
+        standing = check_standing(connection, read_trust(connection, open_home(connection)), rows)
+    except (HomeError, LineageError) as error:
+        return vote, proposal, str(error)
+    return vote, proposal, _SIGNED if standing.signed else "approved before votes were signed"
 
 
 def _of_row(rows: _Rows) -> Iterator[LinkRecord]:
@@ -171,6 +183,7 @@ def _of_votes(engine: Engine, rows: _Rows) -> Iterator[LinkRecord]:
     yield _link("signal", "model_id", signal.model_id, voted, f"the vote of epoch {signal.epoch}")
     if vote is None or proposal is None or rows.model is None:
         return
+    yield _link("vote", "signature", _SIGNED, rows.signed, "the signed texts and who could sign then")
     yield _link("signal", "created_at", str(signal.created_at >= vote.created_at), "True", "after the vote")
     if proposal.dossier_hash is None:
         return

@@ -64,7 +64,12 @@ class DriftAlarms(NamedTuple):
         DataError
             If fewer than 40 sessions have all features.
         """
-        means = session_means(train).dropna()
+        return cls.fit_means(session_means(train))
+
+    @classmethod
+    def fit_means(cls, train_means: pd.DataFrame) -> Self:
+        """Take the limits from session means, as `session_means` gives them; raises as `fit`."""
+        means = train_means.dropna()
         if len(means) < _MIN_SESSIONS:
             raise DataError(
                 f"train: drift alarms need at least {_MIN_SESSIONS} sessions with all features, found "
