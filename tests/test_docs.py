@@ -1,9 +1,27 @@
-"""What the documents state about the configuration is what the configuration says."""
+"""What the documents state is so: their tables, their links, and that their commands can be typed."""
 
+import re
+import shlex
+import tomllib
+from collections.abc import Iterator
+from itertools import chain, pairwise
+from pathlib import Path
+
+import click
+import pytest
+from packaging.requirements import Requirement
+
+from dosvotos.commands.main import cli
 from dosvotos.contracts.acquisition import MacroVariable, SeriesSource
+from dosvotos.pipeline_registry import register_pipelines
 from tests.conftest import ROOT
 
 DATA = ROOT / "docs/data.md"
+PAGES = sorted(
+    page
+    for glob in ("*.md", "docs/**/*.md", "benchmarks/*.md", ".github/**/*.md")
+    for page in ROOT.glob(glob)
+)
 HEAD = ["| variable | unit | source (else) | known | honest range | terms |", "|---|---|---|---|---|---|"]
 
 
@@ -25,3 +43,78 @@ def _row(name: str, variable: MacroVariable) -> str:
 def test_the_table_of_variables_is_the_configuration_s(variables):
     table = "\n".join([*HEAD, *(_row(name, variable) for name, variable in variables.items())])
     assert table in DATA.read_text(), f"docs/data.md must hold this table:\n{table}"
+
+
+def _anchors(page: Path) -> set[str]:
+    """Give the anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_to_a_file_and_to_a_heading_in_it(page):
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if re.match(r"[a-z]+:", target):
+            continue
+        file, _, anchor = target.replace("\n", "").partition("#")
+        linked = (page.parent / file).resolve() if file else page
+        assert linked.exists(), f"{page.name} links {target}"
+        assert not anchor or anchor in _anchors(linked), f"{page.name} links {target}"
+
+
+def _commands(text: str) -> Iterator[list[str]]:
+    """Give each `kedro run` and `dosvotos` command of a page's code blocks, as its words."""
+    for block in re.findall(r"^```(?:bash)?\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+        for line in block.replace("\\\n", " ").splitlines():
+            command = re.match(r"(?:\w+=\S+ )*(?:\.venv/bin/)?((?:kedro run|dosvotos)(?: .*)?)$", line)
+            if command and "[" not in line:  # a synopsis has brackets
+                yield shlex.split(command[1], comments=True)
+
+
+def _parse(command: click.Command, words: list[str]) -> None:
+    """Parse words as the command does, down to its subcommand; nothing is run and no file is asked for."""
+    context = click.Context(command, info_name=command.name)
+    _, rest, _ = command.make_parser(context).parse_args(list(words))
+    if isinstance(command, click.Group) and rest:
+        _, subcommand, rest = command.resolve_command(context, rest)
+        assert subcommand is not None
+        _parse(subcommand, rest)
+    else:
+        assert not rest, f"{command.name} takes no {rest}"
+
+
+def _unknown_names(words: list[str], experiments: set[str]) -> set[str]:
+    """Give what a `kedro run` names and nobody has: environments and pipelines."""
+    told = dict(pairwise(words))
+    pipelines = set(told["--pipelines"].split(",")) if "--pipelines" in told else set()
+    return (pipelines - set(register_pipelines())) | ({told.get("--env", "demo")} - experiments)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_command_that_a_page_prints_can_be_typed(page):
+    text = page.read_text()
+    experiments = {path.name for path in (ROOT / "conf").iterdir()} | {"EXP", "EXPERIMENT"}
+    experiments |= set(re.findall(r"^# conf/(\w+)/", text, re.MULTILINE))  # those the page itself makes
+    for words in _commands(text):
+        if words[0] == "dosvotos":
+            _parse(cli, words[1:])
+        else:
+            assert not _unknown_names(words, experiments), " ".join(words)
+
+
+def test_a_command_with_a_slip_is_found():
+    wrong = "```bash\ndosvotos live --sped 60\n.venv/bin/kedro run --pipelines trainin --env dmo\n```\n"
+    live, run = _commands(wrong)
+    with pytest.raises(click.NoSuchOption):
+        _parse(cli, live[1:])
+    assert _unknown_names(run, {"demo"}) == {"trainin", "dmo"}
+    with pytest.raises(click.UsageError):
+        _parse(cli, ["vots", "1"])
+
+
+def test_every_package_that_is_required_has_its_licence_listed():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    stated = [*project["dependencies"], *chain.from_iterable(project["optional-dependencies"].values())]
+    required = {Requirement(line).name for line in stated} - {"dosvotos"}
+    page = (ROOT / "docs/licences.md").read_text()
+    assert not {name for name in required if not re.search(rf"[ |]{re.escape(name)}[ ,]", page)}

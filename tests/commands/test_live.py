@@ -96,6 +96,7 @@ def test_the_sample_market_goes_on_with_a_signal_a_bar_until_it_is_stopped(proje
         "NO_BAR",
     }  # a second here is two minutes there
     assert "SIGNAL" in {row.status for row in rows}
+    assert all(f"USD/COP.SIM {row.timestamp:%Y-%m-%d %H:%M} UTC: " in output for row in rows[:4])
     assert (project.root / "data/04_feature/smoke/live_state.safetensors").is_file()
 
 

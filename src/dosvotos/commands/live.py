@@ -17,6 +17,7 @@ from sqlalchemy import Engine
 
 from dosvotos.config_loader import load_parameters
 from dosvotos.contracts.parameters import CalendarParams, InferenceParams, Parameters
+from dosvotos.contracts.records import InferenceRecord
 from dosvotos.database.connection import database_url, open_database, reading
 from dosvotos.database.contracts import ContractRegistry
 from dosvotos.database.history import stored_history
@@ -36,11 +37,13 @@ from dosvotos.live.loop import LiveLoop, Ports
 from dosvotos.live.macro_task import MacroTask
 from dosvotos.live.market import LiveMarket
 from dosvotos.live.production import check_dossier, open_production
+from dosvotos.live.reasons import Reason
 from dosvotos.live.replay import replay
 from dosvotos.live.runner import run
 from dosvotos.live.schedule import BarSchedule
 from dosvotos.live.signals import SignalTable
 from dosvotos.live.spool import Spool
+from dosvotos.live.tick import row_in_words
 from dosvotos.market.calendar import BAR, scheduled_sessions, session_bar_times
 from dosvotos.project import LOCKS
 
@@ -76,6 +79,12 @@ def serve(env: str, speed: float) -> None:
             run(made.loop, made.macro, made.clock, stop)
         finally:
             made.close()
+
+
+def _log_row(record: InferenceRecord) -> None:
+    """Log a bar's row, but those of a time without a loop, of which a start may write thousands."""
+    if record.reason_code != Reason.LOOP_DOWN:
+        logger.info("%s", row_in_words(record))
 
 
 class Assembly(NamedTuple):
@@ -121,6 +130,7 @@ def assemble(parameters: Parameters, engine: Engine, name: str, speed: float, st
         control=partial(_read_control, engine, controls),
         halt_file=controls.of_file,
         read_calendar=CalendarFiles(parameters, name).read,
+        on_row=_log_row,
     )
 
     loop = LiveLoop(instrument, schedule, ports)

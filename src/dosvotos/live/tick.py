@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 import numpy as np
+from sqlalchemy import Row
 
 from dosvotos.contracts.features import FEATURE_ORDER, FEATURE_ORDER_HASH, MARKET_FEATURES
 from dosvotos.contracts.records import InferenceRecord
@@ -178,6 +179,13 @@ def make_record(
         latency_ms=0.0 if started is None else round((time.perf_counter() - started) * 1000, 4),
     )
     return _sealed(record)
+
+
+def row_in_words(row: InferenceRecord | Row[Any]) -> str:
+    """Say in one line what a bar's row says, as it stands in the table or before it goes there."""
+    what = f"target {row.signal:+.0f}" if row.status == "SIGNAL" else "NO_SIGNAL"
+    by = f"with confidence {row.confidence:.0%}" if row.confidence is not None else f"({row.reason_code})"
+    return f"{row.instrument} {row.timestamp:%Y-%m-%d %H:%M} UTC: {what} {by}, by {row.model_id}"
 
 
 def withdrawn(record: InferenceRecord, book: BookState, decision: Decision) -> InferenceRecord:

@@ -14,7 +14,7 @@ from dosvotos.live.production import ProductionModel, check_dossier
 from dosvotos.live.schedule import BarSchedule
 from dosvotos.live.signals import Entry, SignalTable
 from dosvotos.live.state import MarketView, catch_up
-from dosvotos.live.tick import LiveFeatures, decide, halted, make_record
+from dosvotos.live.tick import LiveFeatures, decide, halted, make_record, row_in_words
 from dosvotos.quality.releases import Releases
 
 logger = logging.getLogger(__name__)
@@ -60,14 +60,4 @@ def infer_signal(
 
 def report_signal(record: InferenceRecord, signals: SignalTable) -> None:
     """Log the row of trading_signals for the bar."""
-    row = signals.at(record.timestamp)
-    by = f"with confidence {row.confidence:.0%}" if row.confidence is not None else f"({row.reason_code})"
-    what = f"target {row.signal:+.0f}" if row.status == "SIGNAL" else "NO_SIGNAL"
-    logger.info(
-        "L5 %s %s: %s %s, by %s",
-        row.instrument,
-        f"{row.timestamp:%Y-%m-%d %H:%M} UTC",
-        what,
-        by,
-        row.model_id,
-    )
+    logger.info("L5 %s", row_in_words(signals.at(record.timestamp)))
