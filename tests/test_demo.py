@@ -1,9 +1,10 @@
-"""The demo finds its planted edge, and the same market without one is not promoted."""
+"""The demo finds its planted edge, less of it than a ridge; the same market without one is not promoted."""
 
 import json
 
 import pytest
 
+from tests.conftest import ROOT
 from tests.project import Project, new_project
 
 pytestmark = pytest.mark.slow
@@ -19,19 +20,34 @@ def proposal_of(project: Project, env: str) -> dict:
     return json.loads(path.read_text())
 
 
-def test_demo_is_an_honest_promote_and_says_its_edge_is_planted(project, capsys):
+def test_demo_passes_all_but_its_linear_rival_and_says_its_edge_is_planted(project, capsys):
     project.run("demo")
     proposal = proposal_of(project, "demo")
-    assert proposal["recommendation"] == "PROMOTE", proposal["reason"]
-    assert proposal["evidence"]["passed"] is True
+    assert proposal["recommendation"] == "REVIEW", proposal["reason"]
+    (reason,) = proposal["reasons"]
+    assert reason["code"] == "linear_rival", proposal["reason"]
+    figures, metrics = reason["figures"], proposal["metrics"]
+    assert figures["high"] < 0 and figures["own"] == metrics["sharpe_ratio"] < figures["rival"]
     assert proposal["evidence"]["psr"] > 0.95
     assert proposal["lineage"]["planted_edge"] == 0.45
-    beside = {reason["code"] for reason in proposal["reasons"]} & {"beats_linear", "like_linear"}
-    assert len(beside) == 1, "the linear rival is not clearly better, and the vote says how it compares"
-    assert 0 < proposal["metrics"]["sharpe_ratio"] < 2 * proposal["lineage"]["oracle_sharpe"]
-    assert "is planted and generous; real markets are not like this" in " ".join(
-        capsys.readouterr().out.split()
-    )
+    assert 0 < metrics["sharpe_ratio"] < 2 * proposal["lineage"]["oracle_sharpe"]
+    told = " ".join(capsys.readouterr().out.split())
+    assert "is planted and generous; real markets are not like this" in told
+    _is_printed_in_the_readme(metrics, figures)
+
+
+def _is_printed_in_the_readme(metrics: dict, figures: dict) -> None:
+    """The README prints demo's figures; they are this run's, whatever its day."""
+    page = " ".join((ROOT / "README.md").read_text().split())
+    drawdown, win_rate = f"{metrics['max_drawdown']:.1%}", f"{metrics['win_rate']:.1%}"
+    for printed in (
+        f"{metrics['total_trades']} trades, drawdown {drawdown}, Sharpe {figures['own']:.2f}",
+        f"its Sharpe ratio is {figures['rival']:.2f}, this one's {figures['own']:.2f}, and the difference lies "
+        f"between {figures['low']:.2f} and {figures['high']:.2f} (90%)",
+        f"max_drawdown PASS {drawdown} < 15.0%",
+        f"min_win_rate PASS {win_rate} > 45.0%",
+    ):
+        assert printed in page, f"README.md must print: {printed}"
 
 
 @pytest.mark.campaign
