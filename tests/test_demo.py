@@ -42,8 +42,8 @@ def _is_printed_in_the_readme(metrics: dict, figures: dict) -> None:
     drawdown, win_rate = f"{metrics['max_drawdown']:.1%}", f"{metrics['win_rate']:.1%}"
     for printed in (
         f"{metrics['total_trades']} trades, drawdown {drawdown}, Sharpe {figures['own']:.2f}",
-        f"its Sharpe ratio is {figures['rival']:.2f}, this one's {figures['own']:.2f}, and the difference lies "
-        f"between {figures['low']:.2f} and {figures['high']:.2f} (90%)",
+        f"its Sharpe ratio is {figures['rival']:.2f}, this one's {figures['own']:.2f}, "
+        f"and the difference lies between {figures['low']:.2f} and {figures['high']:.2f} (90%)",
         f"max_drawdown PASS {drawdown} < 15.0%",
         f"min_win_rate PASS {win_rate} > 45.0%",
     ):

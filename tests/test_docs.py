@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 import tomllib
 from collections.abc import Iterator
 from itertools import chain, pairwise
@@ -12,6 +13,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from dosvotos.commands.main import cli
+from dosvotos.config_loader import load_parameters
 from dosvotos.contracts.acquisition import MacroVariable, SeriesSource
 from dosvotos.pipeline_registry import register_pipelines
 from tests.conftest import ROOT
@@ -118,3 +120,14 @@ def test_every_package_that_is_required_has_its_licence_listed():
     required = {Requirement(line).name for line in stated} - {"dosvotos"}
     page = (ROOT / "docs/licences.md").read_text()
     assert not {name for name in required if not re.search(rf"[ |]{re.escape(name)}[ ,]", page)}
+
+
+def test_the_tutorial_s_experiment_is_one(tmp_path):
+    page = (ROOT / "docs/tutorial.md").read_text()
+    shutil.copytree(ROOT / "conf/base", tmp_path / "base")
+    for name, text in re.findall(r"```yaml\n# conf/(\S+)\n(.*?)```", page, re.DOTALL):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    parameters = load_parameters("my_desk", tmp_path)
+    assert parameters.experiment.instrument == "USD/COP"
+    assert str(parameters.data_acquisition.folder) == "my_market"
