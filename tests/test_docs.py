@@ -131,3 +131,8 @@ def test_the_tutorial_s_experiment_is_one(tmp_path):
     parameters = load_parameters("my_desk", tmp_path)
     assert parameters.experiment.instrument == "USD/COP"
     assert str(parameters.data_acquisition.folder) == "my_market"
+
+
+def test_the_readme_s_table_has_every_command():
+    table = "\n".join(re.findall(r"^\|.*\|$", (ROOT / "README.md").read_text(), re.MULTILINE))
+    assert not {name for name in cli.commands if not re.search(rf"`(?:dosvotos )?{name}[` ]", table)}
