@@ -50,7 +50,7 @@ def test_it_is_trained_judged_approved_and_served_unchanged(project, monkeypatch
     rival = Dossier.of(proposal).read(BacktestReport).linear_rival
     assert rival.difference.status == "same_policy" and rival.metrics.model_dump() == proposal.metrics
     assert [reason["code"] for reason in proposal.reasons] == ["loosened", "short_window"], proposal.reason
-    vote = Vote("APPROVE", "ana", "approved to see a signal in a test", single_user=True)
+    vote = Vote("APPROVE", "ana", "approved to see a signal in a test")
     outcome = decide_verified(project.engine, proposal.id, vote, pd.Timestamp("2026-11-21", tz="UTC"))
     assert outcome.new_stage == "production"
     project.run("smoke", "inference")

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 from sqlalchemy import func, select
 
 from dosvotos.database.connection import reading
-from dosvotos.database.tables import approval_audit_log, instruments, model_registry
+from dosvotos.database.tables import HOUSE, approval_audit_log, instruments, model_registry
 from dosvotos.errors import DecisionConflictError
 from dosvotos.promotion.audit_check import verify_audit
 from dosvotos.promotion.decision import decide
@@ -126,7 +126,8 @@ def one_production(desk: Desk) -> bool:
     m = model_registry
     with reading(desk.engine) as connection:
         found = list(connection.execute(select(m.c.model_id).where(m.c.stage == "production")).scalars())
-        named = list(connection.execute(select(instruments.c.production_model_id)).scalars())
+        head = select(instruments.c.production_model_id).where(instruments.c.instrument != HOUSE)
+        named = list(connection.execute(head).scalars())
     return len(found) == 1 and found == named
 
 
