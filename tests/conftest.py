@@ -4,6 +4,7 @@ import copy
 import gc
 import os
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from functools import cache
@@ -77,6 +78,14 @@ def _resolved(env: str) -> dict[str, Any]:
 def parameters_of(env: str = "demo", **changes: dict[str, Any]) -> Parameters:
     """The validated parameters of an experiment, with whole sections updated."""
     return read_parameters(parameter_tree(env, **changes))
+
+
+@pytest.fixture(autouse=True)
+def main_module() -> Iterator[None]:
+    """Streamlit's scripts leave themselves as ``__main__``, which every child process would run again."""
+    main = sys.modules["__main__"]
+    yield
+    sys.modules["__main__"] = main
 
 
 @pytest.fixture(autouse=True)
