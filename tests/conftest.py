@@ -44,9 +44,26 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
+POSTGRESQL_CASES = 2
+"""Of one test, outside the campaign."""
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files of whole runs first, so that no worker begins one when the others are done."""
+    """Put files of whole runs first, so that no worker begins one when the others are done.
+
+    SQLite takes every case of a test. PostgreSQL takes those of `tests/database` and two of any other test;
+    the rest of its cases are the campaign's.
+    """
     items.sort(key=lambda item: not _is_slow_throughout(item))
+    taken: dict[tuple[str, str], int] = {}
+    for item in items:
+        if "postgresql" not in item.nodeid or "tests/database/" in item.nodeid:
+            continue
+        test = str(item.path), getattr(item, "originalname", item.name)
+        taken[test] = taken.get(test, 0) + 1
+        if taken[test] > POSTGRESQL_CASES:
+            item.add_marker(pytest.mark.campaign)
 
 
 def _is_slow_throughout(item: pytest.Item) -> bool:

@@ -86,6 +86,7 @@ def test_a_delivery_is_retracted_and_the_corrected_file_takes_its_place(project)
         assert [row.retracts for row in list_deliveries(connection)][-2:] == [1, None]
 
 
+@pytest.mark.campaign
 def test_after_a_retraction_the_identical_file_is_a_delivery_like_any_other(project):
     bars = window(400, 4)
     assert deliver(project, lay(project, "one", bars), 20)[0] in (0, 3)

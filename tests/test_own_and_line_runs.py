@@ -73,6 +73,7 @@ def test_a_rule_goes_from_its_source_to_a_proposal_that_nobody_can_serve(project
     assert len(looks(project)) == 1 and latest(project, "my_rule").id == row.id
 
 
+@pytest.mark.campaign
 def test_another_source_is_another_model_and_one_that_looks_ahead_none(project):
     source = project.root / "conf/my_rule/my_rule.py"
     before, text = latest(project, "my_rule"), source.read_text()

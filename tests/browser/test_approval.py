@@ -159,7 +159,9 @@ ADDRESSES = [
 DARK = ["/", "/review?id=1", "/review?id=2&action=approve"]
 
 
-@pytest.mark.parametrize(("scheme", "addresses"), [("light", ADDRESSES), ("dark", DARK)])
+@pytest.mark.parametrize(
+    ("scheme", "addresses"), [("light", ADDRESSES), pytest.param("dark", DARK, marks=pytest.mark.campaign)]
+)
 def test_no_page_has_a_serious_fault_of_access(
     browser: Any, address: str, desk: Desk, tmp_path: Path, scheme: str, addresses: list[str]
 ):

@@ -67,6 +67,7 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+@pytest.mark.campaign
 def test_the_sample_market_goes_on_with_a_signal_a_bar_until_it_is_stopped(project):
     last = StoredMarket(project.engine, INSTRUMENT, load_feed(project)).tables[0].frame().index[-1]
     with (project.root / "out.txt").open("w") as out, (project.root / "err.txt").open("w") as err:

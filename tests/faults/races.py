@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import chdir
 from datetime import UTC, datetime
 from multiprocessing.connection import Connection as Pipe
 from multiprocessing.synchronize import Barrier
@@ -66,7 +67,7 @@ def race(databases: Databases, rounds: int) -> RaceCount:
         epoch = number + 2
         counted, model_id = _one_round(desk, ids, epoch)
         total = total.plus(counted)
-    with reading(desk.engine) as connection:
+    with chdir(desk.root), reading(desk.engine) as connection:
         total = total.plus(RaceCount(double_promotions=bool(verify_audit(connection))))
     databases.drop(desk)
     return total

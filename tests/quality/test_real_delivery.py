@@ -65,6 +65,7 @@ def test_a_percent_as_a_fraction_is_out_in_all_nine_series_that_are_measured(
         assert name not in set(kept) and len(kept) == (~own).sum()
 
 
+@pytest.mark.campaign
 @pytest.mark.parametrize(("how", "found"), [("calendar", 18), ("business", 15), ("row", 11)])
 def test_dates_a_day_early_are_told_in_as_many_series_as_documented(
     how, found, real_macro, real_bars, variables
@@ -90,6 +91,7 @@ def test_dates_a_day_early_are_told_in_as_many_series_as_documented(
     assert len(caught) == found
 
 
+@pytest.mark.campaign
 @pytest.mark.parametrize("n_sessions", [10, 15, 40])
 def test_the_spot_is_told_early_by_the_bars_of_few_sessions_and_never_when_it_is_right(
     n_sessions, real_macro, real_bars, variables

@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, Literal, NamedTuple
 
 from pydantic import ValidationError, field_validator
@@ -289,6 +289,8 @@ def _as_of(person: Person, row_id: int) -> Person:
 
 
 def _allowed(name: str, key: PublicKey, since: datetime | None, until: datetime | None) -> str:
+    if since and until:  # OpenSSH counts in seconds, and refuses a file with a key that counted for none
+        until = max(until, since + timedelta(seconds=1))
     options = [f'namespaces="{VOTE_NAMESPACE}"']
     options += [f'valid-after="{since:%Y%m%d%H%M%S}Z"'] if since else []
     options += [f'valid-before="{until:%Y%m%d%H%M%S}Z"'] if until else []
