@@ -25,7 +25,7 @@ viz: .venv/.viz ## kedro-viz: the six layers in a browser
 
 test: .venv/.test ## all that CI runs
 	@$(MAKE) --no-print-directory -j 2 lint warm
-	@$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder -m "not campaign"
+	@$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder -m "not campaign" --durations=60
 
 quick: .venv/.test ## the tests that take no time
 	@$(MAKE) --no-print-directory -j 2 lint warm

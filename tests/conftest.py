@@ -44,16 +44,21 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
-POSTGRESQL_CASES = 2
+POSTGRESQL_CASES = 1
 """Of one test, outside the campaign."""
+LONGEST = {
+    "test_killed_approvals_are_all_or_nothing_and_a_naive_one_is_not",
+    "test_what_got_through_once_does_so_no_more",
+    "test_no_mutation_of_an_exported_vote_passes",
+}
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put files of whole runs first, so that no worker begins one when the others are done.
 
-    SQLite takes every case of a test. PostgreSQL takes those of `tests/database` and two of any other test;
-    the rest of its cases are the campaign's.
+    SQLite takes every case of a test. PostgreSQL takes those of `tests/database` and one of any other test,
+    of the longest none; the rest of its cases are the campaign's.
     """
     items.sort(key=lambda item: not _is_slow_throughout(item))
     taken: dict[tuple[str, str], int] = {}
@@ -62,7 +67,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             continue
         test = str(item.path), getattr(item, "originalname", item.name)
         taken[test] = taken.get(test, 0) + 1
-        if taken[test] > POSTGRESQL_CASES:
+        if taken[test] > POSTGRESQL_CASES or test[1] in LONGEST:
             item.add_marker(pytest.mark.campaign)
 
 

@@ -144,7 +144,7 @@ def test_the_app_s_worker_has_due_messages_sent_and_looks_after_aliases(desk, mo
     assert len(sent) == 2
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 def test_a_process_of_its_own_tells_mlflow(tmp_path, monkeypatch):
     """As after a run: started in the project, nobody waits, and MLflow shows the production model."""
     from mlflow import MlflowClient

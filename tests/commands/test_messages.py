@@ -27,13 +27,23 @@ def stored(tmp_path_factory) -> Project:
     [
         (["--env", "exp9"], "unknown experiment 'exp9'; the folders of conf/ are: demo, demo_linear, exp1_"),
         (["--params", "training.sead=3"], "training.sead: unknown parameter; did you mean 'seeds'?"),
-        (["--pipelines", "trainin"], "unknown pipeline 'trainin'; did you mean 'training'?"),
+        pytest.param(
+            ["--pipelines", "trainin"],
+            "unknown pipeline 'trainin'; did you mean 'training'?",
+            marks=pytest.mark.campaign,
+        ),
         (["--nodes", "train_polcy"], "unknown node 'train_polcy'; did you mean 'train_policy'?"),
         (["--from-nodes", "x", "--pipelines", "training"], "unknown node 'x'; there are: delete_ch"),
-        (["--tags", "L9"], "unknown tag 'L9'; there are: L0, L2, L3, L4"),
-        (["--to-outputs", "evidenc"], "unknown dataset 'evidenc'; did you mean 'evidence'?"),
+        pytest.param(
+            ["--tags", "L9"], "unknown tag 'L9'; there are: L0, L2, L3, L4", marks=pytest.mark.campaign
+        ),
+        pytest.param(
+            ["--to-outputs", "evidenc"],
+            "unknown dataset 'evidenc'; did you mean 'evidence'?",
+            marks=pytest.mark.campaign,
+        ),
         (["--runner", "ParallelRunner"], "use SequentialRunner (the default) or ThreadRunner"),
-        (["--runner", "Threads"], "no attribute 'Threads'"),
+        pytest.param(["--runner", "Threads"], "no attribute 'Threads'", marks=pytest.mark.campaign),
     ],
 )
 def test_kedro_run_says_what_is_wrong(project, words, message):
