@@ -23,6 +23,7 @@ SOURCES: Final = (
     "market/features/kernel.py",
     "numerics.py",
     "policy/forward.py",
+    "policy/strategy.py",
     "training/episodes.py",
     "training/kernel.py",
 )

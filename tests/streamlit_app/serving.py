@@ -22,7 +22,7 @@ def serving(root: Path, url: str) -> Iterator[int]:
         port = free.getsockname()[1]
     path = os.pathsep.join([str(PROJECT / "src"), str(PROJECT)])
     settings = {"DOSVOTOS_SINGLE_USER": "1", "DOSVOTOS_USER": "alice", "DOSVOTOS_DATABASE_URL": url}
-    settings["DOSVOTOS_HOME"] = str(root / "home")  # databases of one template have one ledger's name
+    settings["DOSVOTOS_HOME"] = f"{root}-home"  # databases of one template have one ledger's name
     with (root / "server.log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "streamlit_app", "--port", str(port)],
