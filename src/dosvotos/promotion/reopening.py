@@ -13,7 +13,7 @@ from dosvotos.promotion.decision import extra_digest
 from dosvotos.promotion.decision_text import DecisionText
 from dosvotos.promotion.people import Signatory
 from dosvotos.promotion.transaction import ActOf, Entry, Subject
-from dosvotos.promotion.vote_rules import EarlierVote, closing_vote, earlier_votes
+from dosvotos.promotion.vote_rules import EarlierVote, closing_vote, columns_after, earlier_votes
 from dosvotos.users import same_person
 
 
@@ -68,11 +68,8 @@ class Reopen(ActOf):
     ) -> Entry:
         """Let the proposal wait for its vote again."""
         p, proposal = promotion_proposals, get_proposal(connection, self.proposal_id)
-        values = {
-            "status": "PENDING_APPROVAL", "reviewer": None, "reviewer_notes": None, "approved_at": None,
-            "reopened_at": now,
-        }  # fmt: skip
-        change_one(connection, update(p).where(p.c.id == proposal.id).values(values))
+        waiting = columns_after(None, reopened_at=now)
+        change_one(connection, update(p).where(p.c.id == proposal.id).values(waiting))
         production = production_model(connection, proposal.instrument)
         return Entry(
             epoch,
