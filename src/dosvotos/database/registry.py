@@ -17,8 +17,8 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 
+from dosvotos.database.connection import upsert
 from dosvotos.database.tables import approval_audit_log, instruments, model_registry, promotion_proposals
 from dosvotos.errors import DecisionConflictError, LineageError, UnknownProposalError
 
@@ -136,8 +136,7 @@ def lock_instrument(connection: Connection, instrument: str) -> Row[Any]:
     query = select(t).where(t.c.instrument == instrument).with_for_update()
     row = connection.execute(query).one_or_none()
     if row is None:
-        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-        made = dialect.insert(t).values(instrument=instrument, epoch=0)
+        made = upsert(connection, t).values(instrument=instrument, epoch=0)
         connection.execute(made.on_conflict_do_nothing())
         row = connection.execute(query).one()
     return row
