@@ -28,7 +28,7 @@ class RestoreCount(NamedTuple):
 
     crashes: int = 0
     states_half_done: int = 0
-    """Restored in part, refused for good, or told otherwise than it was."""
+    """Restored in part, refused for good, or answered otherwise than it was."""
 
     def plus(self, other: "RestoreCount") -> "RestoreCount":
         return RestoreCount(*(a + b for a, b in zip(self, other, strict=True)))
@@ -85,9 +85,9 @@ def _stopped(desk: Desk, fault: Fault) -> RestoreCount:
     process.start()
     answer.close()
     process.join()
-    told = None
+    answered = None
     with suppress(EOFError):
-        told = receiver.recv() if receiver.poll() else None
+        answered = receiver.recv() if receiver.poll() else None
     before = _what_is(desk)
     try:
         carry_out(desk.engine, ACT, "bob", datetime.now(UTC))
@@ -95,7 +95,7 @@ def _stopped(desk: Desk, fault: Fault) -> RestoreCount:
     except DecisionConflictError:
         done_before = True
     half = before not in ("lost", "restored") or done_before != (before == "restored")
-    half |= (told == "done" and before != "restored") or _what_is(desk) != "restored"
+    half |= (answered == "done" and before != "restored") or _what_is(desk) != "restored"
     return RestoreCount(1, int(half))
 
 

@@ -42,16 +42,16 @@ def test_no_changed_file_is_opened_and_no_refusal_is_a_traceback(tmp_path):
 
 
 def test_every_audit_attack_is_named(databases):
-    assert audit_attacks(databases).told == []
+    assert audit_attacks(databases).problems == []
 
 
 def test_a_random_walk_goes_as_the_rules_say(databases):
-    assert state_machine(databases, QUICK).told == []
+    assert state_machine(databases, QUICK).problems == []
 
 
 def test_no_forgery_is_approved_or_signals(databases):
     found = forgeries(databases, QUICK)
-    assert found.told == [] and found.figures["forgeries"] > 20
+    assert found.problems == [] and found.figures["forgeries"] > 20
 
 
 ONCE_ACCEPTED = (
@@ -76,20 +76,20 @@ def test_no_weaker_gate_is_taken_in_silence():
 @pytest.mark.campaign
 def test_twenty_thousand_steps_go_as_the_rules_say(databases):
     found = state_machine(databases, FULL._replace(walks=67))
-    assert found.told == [] and found.figures["state_machine_steps"] >= 20_000
+    assert found.problems == [] and found.figures["state_machine_steps"] >= 20_000
 
 
 @pytest.mark.slow
 def test_with_database_and_server_key_stolen_no_vote_is_made(databases):
     found = thefts(databases)
-    assert found.told == [] and found.figures["thefts"] >= 7
+    assert found.problems == [] and found.figures["thefts"] >= 7
     zeros(found.figures, "thefts")
 
 
 @pytest.mark.slow
 def test_who_is_revoked_while_voting_decides_nothing_afterwards(databases):
     found = revocations(databases, QUICK)
-    assert found.told == []
+    assert found.problems == []
     zeros(found.figures, "revokes")
 
 

@@ -232,6 +232,14 @@ def supersede_proposal(connection: Connection, proposal_id: int) -> None:
     connection.execute(update(t).where(still_open).values(status="SUPERSEDED"))
 
 
+def replacing_proposal(connection: Connection, proposal: Row[Any]) -> int | None:
+    """Find the newest other proposal of an experiment that is newer than a proposal, or open beside it."""
+    t = promotion_proposals
+    same = (t.c.experiment_name == proposal.experiment_name) & (t.c.instrument == proposal.instrument)
+    other = (t.c.id != proposal.id) & ((t.c.id > proposal.id) | t.c.status.in_(OPEN_STATES))
+    return connection.execute(select(t.c.id).where(same, other).order_by(t.c.id.desc()).limit(1)).scalar()
+
+
 def list_proposals(connection: Connection) -> list[Row[Any]]:
     """List all proposals, newest first."""
     query = select(promotion_proposals).order_by(promotion_proposals.c.id.desc())

@@ -4,9 +4,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, update
 
-from dosvotos.database.registry import OPEN_STATES, change_one, get_model, get_proposal, production_model
+from dosvotos.database.registry import (
+    change_one,
+    get_model,
+    get_proposal,
+    production_model,
+    replacing_proposal,
+)
 from dosvotos.database.tables import promotion_proposals
 from dosvotos.errors import DecisionConflictError, DecisionError, NotAllowedError
 from dosvotos.promotion.decision import extra_digest
@@ -41,11 +47,7 @@ class Reopen(ActOf):
         closing = self._closing(connection, proposal)
         if same_person(closing.reviewer, who.name) and who.role is not None:
             raise NotAllowedError(f"{who.name} rejected this model; another reviewer has to reopen it")
-        p = promotion_proposals
-        same = (p.c.experiment_name == proposal.experiment_name) & (p.c.instrument == proposal.instrument)
-        other = (p.c.id != proposal.id) & ((p.c.id > proposal.id) | p.c.status.in_(OPEN_STATES))
-        newer = connection.execute(select(p.c.id).where(same, other).order_by(p.c.id.desc())).scalar()
-        if newer is not None:
+        if (newer := replacing_proposal(connection, proposal)) is not None:
             raise DecisionConflictError(
                 f"proposal {proposal.id}: proposal {newer} of its experiment is newer or open; reopen that"
             )
