@@ -137,7 +137,7 @@ def test_two_views_signed_by_the_server_are_told_apart(desk):
     assert any("the server has signed two views of a log of 7 rows" in one for one in problems)
 
 
-def test_a_copy_that_the_server_did_not_sign_is_said(desk):
+def test_a_copy_that_the_server_did_not_sign_is_named(desk):
     kept = keep(desk)
     moved = kept.signal.replace("rows: 7", "rows: 6")
     with reading(desk.engine) as connection:
