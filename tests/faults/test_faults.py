@@ -18,9 +18,11 @@ from tests.faults.campaign import (
     state_machine,
     thefts,
 )
+from tests.faults.crashes import crash, waiting
 from tests.faults.databases import Databases
 from tests.faults.forgeries import forge, scene
 from tests.faults.loosening import loosen
+from tests.faults.voting import Fault
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
@@ -98,6 +100,12 @@ def test_killed_approvals_are_all_or_nothing_and_a_naive_one_is_not(databases):
     found = crashes(databases, QUICK)
     assert found.figures["crashes"] > 7 and found.figures["control_failures"] > 0
     zeros(found.figures, "crashes", "control_crashes", "control_failures")
+
+
+def test_the_naive_approval_fails_by_its_commits_alone(databases):
+    scene = waiting(databases)
+    assert crash(databases, scene, [Fault("none")], naive=True).failures == 0
+    assert crash(databases, scene, [Fault("statement", 1, "after")], naive=True).failures == 2
 
 
 @pytest.mark.slow
