@@ -39,7 +39,7 @@ class HouseAct(ActOf):
     def carry_out(
         self, connection: Connection, who: Signatory, text: DecisionText | None, epoch: int, now: datetime
     ) -> Entry:
-        """Raise the epoch: nothing else follows from the row, which who may sign is read from."""
+        """Raise the epoch; nothing else follows but the row itself."""
         return Entry(epoch + 1)
 
 
