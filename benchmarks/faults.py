@@ -46,14 +46,14 @@ def both_databases(root: Path) -> Iterator[list[Databases]]:
             server.cleanup()
 
 
-def show(figures: dict[str, int], told: list[str], seconds: dict[str, float]) -> None:
+def show(figures: dict[str, int], problems: list[str], seconds: dict[str, float]) -> None:
     """Print the table, what went wrong, and how long each part took."""
     console, table = Console(width=120), Table("figure", "found", "must be", box=None)
     for name, value in figures.items():
         wanted = "0" if name in MUST_BE_ZERO else "> 0" if name == "control_failures" else ""
         table.add_row(name, f"{value:,}", wanted, style="red" if wanted == "0" and value else "")
     console.print(table)
-    for line in told:
+    for line in problems:
         console.print(line, markup=False, style="red")
     console.print(", ".join(f"{part} {took:.0f} s" for part, took in seconds.items()), style="dim")
 
@@ -67,7 +67,7 @@ def main() -> None:
     logging.disable(logging.WARNING)
     os.environ[HOME_VARIABLE] = HOMES
     figures: dict[str, int] = {}
-    told: list[str] = []
+    problems: list[str] = []
     seconds: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder, both_databases(Path(folder)) as databases:
         for part, run in campaign(databases, QUICK if asked.quick else FULL):
@@ -76,11 +76,11 @@ def main() -> None:
             started = time.perf_counter()
             found = run()
             seconds[part] = seconds.get(part, 0.0) + time.perf_counter() - started
-            told += found.told
+            problems += found.problems
             for name, value in found.figures.items():
                 figures[name] = figures.get(name, 0) + value
             print(f"{part}: {seconds[part]:.0f} s, {found.figures}", file=sys.stderr)
-    show(figures, told, seconds)
+    show(figures, problems, seconds)
     result: dict[str, Any] = {**figures, "seconds": round(sum(seconds.values()), 1)}
     print(json.dumps(result))
 

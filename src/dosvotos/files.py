@@ -44,7 +44,7 @@ def read_regular_file(path: Path, limit: int) -> bytes:
     return content
 
 
-def write_file(path: Path, content: bytes, drafts: Path | None = None) -> None:
+def write_file(path: Path, content: bytes, drafts: Path | None = None, mode: int = 0o644) -> None:
     """Put `content` at `path` in one step; a crash or a full disk leaves the old file whole.
 
     Its draft lies in `drafts`, a folder of the same file system, by default its own.
@@ -54,7 +54,7 @@ def write_file(path: Path, content: bytes, drafts: Path | None = None) -> None:
     _remove_drafts(folder, re.compile(rf"\.{re.escape(path.name)}\.[a-z0-9_]{{8}}"))
     with _draft_file(folder) as draft:
         _write_through(draft.descriptor, content)
-        os.fchmod(draft.descriptor, 0o644)
+        os.fchmod(draft.descriptor, mode)
         draft.path.replace(path)
     _flush_folder(path.parent)
 

@@ -55,7 +55,7 @@ class Found(NamedTuple):
     """Figures of a part, and what went wrong in words."""
 
     figures: dict[str, int]
-    told: list[str]
+    problems: list[str]
 
 
 def campaign(databases: list[Databases], size: Size) -> Iterator[tuple[str, Callable[[], Found]]]:
@@ -77,8 +77,8 @@ def crashes(databases: Databases, size: Size) -> Found:
     figures = {**own._asdict(), "control_crashes": control.crashes, "control_failures": control.failures}
     figures["crashes"] += restores.crashes
     figures["states_half_done"] += restores.states_half_done
-    told = [f"{databases.kind}: {own}"] if own.failures else []
-    return Found(figures, told + ([f"{databases.kind}: {restores}"] if restores.states_half_done else []))
+    problems = [f"{databases.kind}: {own}"] if own.failures else []
+    return Found(figures, problems + ([f"{databases.kind}: {restores}"] if restores.states_half_done else []))
 
 
 def races(databases: Databases, size: Size) -> Found:
@@ -99,8 +99,8 @@ def audit_attacks(databases: Databases) -> Found:
     with chdir(desk.root):
         voted_on(desk)
     missed = []
-    for name, (attack, said) in ATTACKS.items():
-        if not any(said in problem for problem in problems_after(desk, attack)):
+    for name, (attack, expected) in ATTACKS.items():
+        if not any(expected in problem for problem in problems_after(desk, attack)):
             missed.append(f"{databases.kind}: {name} was not named")
     databases.drop(desk)
     n_compared, unseen = exchange(databases)
@@ -112,9 +112,8 @@ def thefts(databases: Databases) -> Found:
     """Forge votes with the database and the server's key at hand."""
     counted = steal(databases)
     figures = {"thefts": counted.thefts, "votes_forged_by_server": counted.votes_forged_by_server}
-    return Found(
-        {**figures, "unclear_answers": len(counted.told) - counted.votes_forged_by_server}, counted.told
-    )
+    unclear = len(counted.problems) - counted.votes_forged_by_server
+    return Found({**figures, "unclear_answers": unclear}, counted.problems)
 
 
 def revocations(databases: Databases, size: Size) -> Found:
@@ -124,14 +123,14 @@ def revocations(databases: Databases, size: Size) -> Found:
 
 
 def state_machine(databases: Databases, size: Size) -> Found:
-    steps, told = 0, list[str]()
+    steps, problems = 0, list[str]()
     for number in range(size.walks):
         desk = databases.empty()
         counted = walk(desk, size.steps, SEED + number)
         databases.drop(desk)
         steps += counted.state_machine_steps
-        told += counted.told
-    return Found({"state_machine_steps": steps, "divergences": len(told)}, told)
+        problems += counted.problems
+    return Found({"state_machine_steps": steps, "divergences": len(problems)}, problems)
 
 
 def forgeries(databases: Databases, size: Size) -> Found:
@@ -139,18 +138,19 @@ def forgeries(databases: Databases, size: Size) -> Found:
     base = scene(databases)
     tried = list(islice(all_forgeries(base, size), 0, None, size.every))
     counted = forge(databases, base, tried)
-    told = [f"accepted: {name}" for name in counted.accepted] + [f"unclear: {one}" for one in counted.unclear]
+    problems = [f"accepted: {name}" for name in counted.accepted]
+    problems += [f"unclear: {one}" for one in counted.unclear]
     with databases.copied(base.desk) as desk:
         if not (reaches("signal", desk, 0) and reaches("approve", desk, base.waiting)):
-            told.append(f"{databases.kind}: the honest proposal was refused")
+            problems.append(f"{databases.kind}: the honest proposal was refused")
     databases.drop(base.desk)
     loosened = loosen()
     figures = {
         "forgeries": counted.forgeries + loosened.tried,
         "forgeries_accepted": len(counted.accepted) + len(loosened.accepted),
-        "unclear_answers": len(told) - len(counted.accepted),
+        "unclear_answers": len(problems) - len(counted.accepted),
     }
-    return Found(figures, told + loosened.accepted)
+    return Found(figures, problems + loosened.accepted)
 
 
 def all_forgeries(base: Scene, size: Size) -> Iterator[Forgery]:

@@ -1,7 +1,7 @@
 """Approvals stopped in mid-work by SIGKILL or a full disk: all or nothing, and a retry completes once."""
 
 from collections.abc import Iterable, Iterator
-from contextlib import chdir, suppress
+from contextlib import chdir
 from datetime import UTC, datetime
 from typing import Literal, NamedTuple
 
@@ -12,7 +12,7 @@ from dosvotos.database.tables import HOUSE, approval_audit_log, instruments, mod
 from dosvotos.errors import DecisionConflictError
 from dosvotos.promotion.audit_check import verify_audit
 from dosvotos.promotion.decision import decide
-from tests.faults.databases import Databases, processes, url_of
+from tests.faults.databases import Databases, answer_of, url_of
 from tests.faults.voting import APPROVE, STEPS, Fault, run
 from tests.proposal_fixtures import Desk
 
@@ -91,17 +91,7 @@ def crash(databases: Databases, scene: Waiting, points: Iterable[Fault], naive: 
 def stopped_vote(desk: Desk, proposal_id: int, fault: Fault, naive: bool) -> str | None:
     """Run a vote until the fault ends it; gives what it had answered by then."""
     desk.engine.dispose()
-    context = processes()
-    receiver, answer = context.Pipe(duplex=False)
-    arguments = (url_of(desk.engine), str(desk.root), proposal_id, fault, naive, answer)
-    process = context.Process(target=run, args=arguments)
-    process.start()
-    answer.close()
-    process.join()
-    reply: str | None = None
-    with suppress(EOFError):  # it answered nothing
-        reply = receiver.recv() if receiver.poll() else None
-    return reply
+    return answer_of(run, url_of(desk.engine), str(desk.root), proposal_id, fault, naive)
 
 
 def left_behind(desk: Desk, proposal_id: int, reply: str | None, naive: bool) -> CrashCount:

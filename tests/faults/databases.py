@@ -3,12 +3,13 @@
 import multiprocessing
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import chdir, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Engine
 
@@ -102,3 +103,20 @@ def processes() -> ForkServerContext:
     with suppress(ValueError):
         context.set_forkserver_preload(["tests.faults.voting"])
     return context
+
+
+def answer_of(target: Callable[..., None], *arguments: Any) -> str | None:
+    """Run a function in a process of its own until it ends or is stopped; gives what it had answered by then.
+
+    Its last argument is the pipe that it answers by.
+    """
+    context = processes()
+    receiver, answer = context.Pipe(duplex=False)
+    process = context.Process(target=target, args=(*arguments, answer))
+    process.start()
+    answer.close()
+    process.join()
+    answered: str | None = None
+    with suppress(EOFError):  # it answered nothing
+        answered = receiver.recv() if receiver.poll() else None
+    return answered

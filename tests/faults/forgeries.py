@@ -259,7 +259,8 @@ def _promote_by_sql(s: Scene) -> None:
     with writing(s.desk.engine) as connection:
         connection.execute(update(m).where(m.c.stage == "production").values(stage="archived"))
         connection.execute(update(m).where(m.c.model_id == model_id).values(stage="production"))
-        connection.execute(update(instruments).values(production_model_id=model_id, epoch=2))
+        head = update(instruments).where(instruments.c.instrument == INSTRUMENT)
+        connection.execute(head.values(production_model_id=model_id, epoch=2))
         connection.execute(
             update(promotion_proposals)
             .where(promotion_proposals.c.id == s.waiting)

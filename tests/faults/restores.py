@@ -1,7 +1,6 @@
 """A RESTORE stopped in mid-work: the loss stands as it was, or all of the act is there; a retry ends it."""
 
 from collections.abc import Iterator
-from contextlib import suppress
 from datetime import UTC, datetime
 from multiprocessing.connection import Connection as Pipe
 from shutil import copytree, rmtree
@@ -13,7 +12,7 @@ from dosvotos.promotion.audit_check import verify_audit
 from dosvotos.promotion.restoring import Restore
 from dosvotos.promotion.transaction import carry_out
 from tests.faults.crashes import decide_in
-from tests.faults.databases import HOMES, Databases, enter, processes, url_of
+from tests.faults.databases import HOMES, Databases, answer_of, enter, url_of
 from tests.faults.voting import Fault, arm, stop
 from tests.proposal_fixtures import Desk
 from tests.team import WHY
@@ -28,7 +27,7 @@ class RestoreCount(NamedTuple):
 
     crashes: int = 0
     states_half_done: int = 0
-    """Restored in part, refused for good, or told otherwise than it was."""
+    """Restored in part, refused for good, or answered otherwise than it was."""
 
     def plus(self, other: "RestoreCount") -> "RestoreCount":
         return RestoreCount(*(a + b for a, b in zip(self, other, strict=True)))
@@ -79,15 +78,7 @@ def stop_everywhere(databases: Databases, quick: bool) -> RestoreCount:
 
 def _stopped(desk: Desk, fault: Fault) -> RestoreCount:
     desk.engine.dispose()
-    context = processes()
-    receiver, answer = context.Pipe(duplex=False)
-    process = context.Process(target=run_restore, args=(url_of(desk.engine), str(desk.root), fault, answer))
-    process.start()
-    answer.close()
-    process.join()
-    told = None
-    with suppress(EOFError):
-        told = receiver.recv() if receiver.poll() else None
+    answered = answer_of(run_restore, url_of(desk.engine), str(desk.root), fault)
     before = _what_is(desk)
     try:
         carry_out(desk.engine, ACT, "bob", datetime.now(UTC))
@@ -95,7 +86,7 @@ def _stopped(desk: Desk, fault: Fault) -> RestoreCount:
     except DecisionConflictError:
         done_before = True
     half = before not in ("lost", "restored") or done_before != (before == "restored")
-    half |= (told == "done" and before != "restored") or _what_is(desk) != "restored"
+    half |= (answered == "done" and before != "restored") or _what_is(desk) != "restored"
     return RestoreCount(1, int(half))
 
 

@@ -264,7 +264,7 @@ class WalkCount(NamedTuple):
 
     state_machine_steps: int
     divergences: int
-    told: list[str]
+    problems: list[str]
     """What differed first, by walk."""
     outcomes: dict[str, int]
     """How often each kind of step was done, refused or met a conflict."""
@@ -273,7 +273,7 @@ class WalkCount(NamedTuple):
 def walk(desk: Desk, n_steps: int, seed: int) -> WalkCount:
     """Take random steps in both, and compare answers and states after each."""
     rng, rules, real = np.random.default_rng(seed), Rules(), Real(desk)
-    told: list[str] = []
+    problems: list[str] = []
     outcomes: dict[str, int] = {}
     with chdir(desk.root):
         for number in range(n_steps):
@@ -285,9 +285,9 @@ def walk(desk: Desk, n_steps: int, seed: int) -> WalkCount:
                 with reading(desk.engine) as connection:
                     differing += verify_audit(connection)
             if differing:
-                told.append(f"seed {seed}, step {number}, {step}: {differing}")
+                problems.append(f"seed {seed}, step {number}, {step}: {differing}")
                 break
-    return WalkCount(number + 1, len(told), told, outcomes)
+    return WalkCount(number + 1, len(problems), problems, outcomes)
 
 
 def _difference(rules: Rules, real: Real, wanted: str, found: str) -> list[str]:

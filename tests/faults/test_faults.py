@@ -18,9 +18,11 @@ from tests.faults.campaign import (
     state_machine,
     thefts,
 )
+from tests.faults.crashes import crash, waiting
 from tests.faults.databases import Databases
 from tests.faults.forgeries import forge, scene
 from tests.faults.loosening import loosen
+from tests.faults.voting import Fault
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
@@ -42,16 +44,16 @@ def test_no_changed_file_is_opened_and_no_refusal_is_a_traceback(tmp_path):
 
 
 def test_every_audit_attack_is_named(databases):
-    assert audit_attacks(databases).told == []
+    assert audit_attacks(databases).problems == []
 
 
 def test_a_random_walk_goes_as_the_rules_say(databases):
-    assert state_machine(databases, QUICK).told == []
+    assert state_machine(databases, QUICK).problems == []
 
 
 def test_no_forgery_is_approved_or_signals(databases):
     found = forgeries(databases, QUICK)
-    assert found.told == [] and found.figures["forgeries"] > 20
+    assert found.problems == [] and found.figures["forgeries"] > 20
 
 
 ONCE_ACCEPTED = (
@@ -76,20 +78,20 @@ def test_no_weaker_gate_is_taken_in_silence():
 @pytest.mark.campaign
 def test_twenty_thousand_steps_go_as_the_rules_say(databases):
     found = state_machine(databases, FULL._replace(walks=67))
-    assert found.told == [] and found.figures["state_machine_steps"] >= 20_000
+    assert found.problems == [] and found.figures["state_machine_steps"] >= 20_000
 
 
 @pytest.mark.slow
 def test_with_database_and_server_key_stolen_no_vote_is_made(databases):
     found = thefts(databases)
-    assert found.told == [] and found.figures["thefts"] >= 7
+    assert found.problems == [] and found.figures["thefts"] >= 7
     zeros(found.figures, "thefts")
 
 
 @pytest.mark.slow
 def test_who_is_revoked_while_voting_decides_nothing_afterwards(databases):
     found = revocations(databases, QUICK)
-    assert found.told == []
+    assert found.problems == []
     zeros(found.figures, "revokes")
 
 
@@ -98,6 +100,12 @@ def test_killed_approvals_are_all_or_nothing_and_a_naive_one_is_not(databases):
     found = crashes(databases, QUICK)
     assert found.figures["crashes"] > 7 and found.figures["control_failures"] > 0
     zeros(found.figures, "crashes", "control_crashes", "control_failures")
+
+
+def test_the_naive_approval_fails_by_its_commits_alone(databases):
+    scene = waiting(databases)
+    assert crash(databases, scene, [Fault("none")], naive=True).failures == 0
+    assert crash(databases, scene, [Fault("statement", 1, "after")], naive=True).failures == 2
 
 
 @pytest.mark.slow

@@ -30,7 +30,7 @@ class TheftCount(NamedTuple):
     thefts: int
     votes_forged_by_server: int
     """Votes that L5 would signal by."""
-    told: list[str]
+    problems: list[str]
 
 
 class RevokeCount(NamedTuple):
@@ -62,15 +62,16 @@ def steal(databases: Databases) -> TheftCount:
         with databases.copied(desk) as copy:
             team.engine = copy.engine
             attack(Thief(copy, team, waiting, local))
-            if heard(copy) not in (None, honest):
+            if serving_model(copy) not in (None, honest):
                 accepted.append(f"{databases.kind}: {attack.__name__} gave a signal")
     with chdir(desk.root):
-        told = [] if heard(desk) == honest else [f"{databases.kind}: the honest vote gives no signal"]
+        silent = serving_model(desk) != honest
     databases.drop(desk)
-    return TheftCount(len(THEFTS), len(accepted), accepted + told)
+    problems = accepted + ([f"{databases.kind}: the honest vote gives no signal"] if silent else [])
+    return TheftCount(len(THEFTS), len(accepted), problems)
 
 
-def heard(desk: Desk) -> str | None:
+def serving_model(desk: Desk) -> str | None:
     """Name the model that L5 would signal by, if there is one."""
     with suppress(DosVotosError):
         production = open_production(desk.engine, INSTRUMENT)
@@ -87,9 +88,9 @@ def exchange(databases: Databases) -> tuple[int, list[str]]:
         decide_much(desk)
         kept, missed, n_compared = keep(desk), list[str](), 0
         for name, (attack, home_too, _) in EXCHANGES.items():
-            for copy, told in found_after(desk, kept, attack, home_too).items():
+            for copy, problems in found_after(desk, kept, attack, home_too).items():
                 n_compared += 1
-                missed += [] if told else [f"{databases.kind}: {name} was not found by a copy of {copy}"]
+                missed += [] if problems else [f"{databases.kind}: {name} was not found by a copy of {copy}"]
     databases.drop(desk)
     return n_compared, missed
 

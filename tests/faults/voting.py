@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 from sqlalchemy import Engine, event, select, update
 
 from dosvotos.database.connection import make_engine, writing
-from dosvotos.database.registry import get_proposal
+from dosvotos.database.registry import get_proposal, production_model
 from dosvotos.database.tables import instruments, model_registry, promotion_proposals
 from dosvotos.errors import DosVotosError
 from dosvotos.promotion import decision, transaction
@@ -70,23 +70,27 @@ def approve(engine: Engine, proposal_id: int) -> None:
 
 def naive_approve(engine: Engine, proposal_id: int) -> None:
     """Approve in four commits, as one would write it first: the control that must fail."""
-    m, p, now = model_registry, promotion_proposals, datetime.now(UTC)
+    m, p, i, now = model_registry, promotion_proposals, instruments, datetime.now(UTC)
     with writing(engine) as connection:
         proposal = get_proposal(connection, proposal_id)
-        connection.execute(update(m).where(m.c.stage == "production").values(stage="archived"))
+        previous = production_model(connection, proposal.instrument)
+        archived = update(m).where(m.c.stage == "production")
+        connection.execute(archived.values(stage="archived", archived_at=now))
     with writing(engine) as connection:
-        connection.execute(update(m).where(m.c.model_id == proposal.model_id).values(stage="production"))
-        head = {"production_model_id": proposal.model_id, "epoch": instruments.c.epoch + 1}
-        connection.execute(update(instruments).values(head))
+        promoted = update(m).where(m.c.model_id == proposal.model_id)
+        connection.execute(promoted.values(stage="production", promoted_at=now))
+        head = {"production_model_id": proposal.model_id, "epoch": i.c.epoch + 1}
+        connection.execute(update(i).where(i.c.instrument == proposal.instrument).values(head))
     with writing(engine) as connection:
-        voted = {"status": "APPROVED", "reviewer": "bob", "approved_at": now}
+        voted = {"status": "APPROVED", "reviewer": "bob", "reviewer_notes": NOTES, "approved_at": now}
         connection.execute(update(p).where(p.c.id == proposal_id).values(voted))
     with writing(engine) as connection:
+        epoch = select(i.c.epoch).where(i.c.instrument == proposal.instrument)
         entry = {
             "action": "APPROVE", "model_id": proposal.model_id, "proposal_id": proposal_id,
-            "reviewer": "bob", "notes": NOTES, "previous_production_model": None,
-            "new_stage": "production", "self_approved": False,
-            "epoch": connection.execute(select(instruments.c.epoch)).scalar_one(),
+            "reviewer": "bob", "notes": NOTES, "new_stage": "production", "self_approved": False,
+            "previous_production_model": previous.model_id if previous else None,
+            "epoch": connection.execute(epoch).scalar_one(),
         }  # fmt: skip
         append_audit_row(connection, entry, now)
 

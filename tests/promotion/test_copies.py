@@ -1,7 +1,8 @@
-"""`audit verify --against`: a log shortened, rewritten, in two views or rolled back, whoever has its keys."""
+"""`audit verify --against`: a log truncated, rewritten, in two views or rolled back, whoever has its keys."""
 
 import csv
 import io
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -13,7 +14,7 @@ from sqlalchemy import Connection, delete, update
 
 from dosvotos.commands.main import cli
 from dosvotos.database.append_only import renew_guards
-from dosvotos.database.connection import reading
+from dosvotos.database.connection import URL_VARIABLE, open_database, reading
 from dosvotos.database.tables import approval_audit_log
 from dosvotos.errors import LineageError
 from dosvotos.promotion.audit import read_audit_log
@@ -23,7 +24,7 @@ from dosvotos.promotion.copies import compare_copy, csv_of_log
 from dosvotos.promotion.live_acts import SwitchSignals
 from dosvotos.promotion.restoring import Restore
 from dosvotos.signing.checkpoint import sign_checkpoint
-from dosvotos.signing.home import CHECKPOINTS
+from dosvotos.signing.home import CHECKPOINTS, HOME_VARIABLE
 from tests.promotion.test_audit_check import chain_again, without_guards
 from tests.proposal_fixtures import INSTRUMENT, Desk
 from tests.team import WHY, Team, now
@@ -64,7 +65,7 @@ def keep(desk: Desk) -> Kept:
     return Kept((home.folder / CHECKPOINTS).read_text(), csv_of_log(rows), last.note)
 
 
-def shorten(connection: Connection) -> None:
+def truncate(connection: Connection) -> None:
     connection.execute(delete(approval_audit_log).where(LOG.id > 5))
 
 
@@ -75,18 +76,18 @@ def rewrite(connection: Connection) -> None:
 
 
 ATTACKS: dict[str, tuple[Callable[[Connection], None], bool, str]] = {
-    "shortened": (shorten, False, "shortened or rolled back"),
-    "rolled back with its home": (shorten, True, "shortened or rolled back"),
+    "truncated": (truncate, False, "shortened or rolled back"),
+    "rolled back with its home": (truncate, True, "shortened or rolled back"),
     "rewritten": (rewrite, False, "another in the log|notes is"),
     "rewritten, and signed again with the stolen server key": (rewrite, True, "another in the log|notes is"),
 }
-"""What is done, whether the home is made to fit, and what is said."""
+"""What is done, whether the home is made to fit, and the problem that is named."""
 
 
 def found_after(
     desk: Desk, kept: Kept, attack: Callable[[Connection], None], home_too: bool
 ) -> dict[str, list[str]]:
-    """What each copy tells of an attack, which is then undone."""
+    """The problems that each copy names after an attack, which is then undone."""
     with reading(desk.engine) as connection:
         home = open_home(connection)
     file = home.folder / CHECKPOINTS
@@ -100,30 +101,30 @@ def found_after(
             file.write_bytes(b"")
             home.append_checkpoint(sign_checkpoint(log_state(connection), now(), home.server()))
             assert not any("checkpoint" in problem for problem in verify_audit(connection))
-        told = {name: compare_copy(connection, copy) for name, copy in kept._asdict().items()}
+        problems = {name: compare_copy(connection, copy) for name, copy in kept._asdict().items()}
         transaction.rollback()
     file.write_bytes(before)
-    return told
+    return problems
 
 
 def test_every_kind_of_copy_finds_every_attack(desk):
     kept = keep(desk)
-    for name, (attack, home_too, _) in ATTACKS.items():
-        told = found_after(desk, kept, attack, home_too)
-        assert all(told.values()), (name, told)
+    for name, (attack, home_too, expected) in ATTACKS.items():
+        for copy, problems in found_after(desk, kept, attack, home_too).items():
+            assert any(re.search(expected, one) for one in problems), (name, copy, problems)
     with reading(desk.engine) as connection:
         assert all(compare_copy(connection, copy) == [] for copy in kept)
 
 
-def test_an_older_copy_is_held_by_a_longer_log(desk):
+def test_an_older_copy_is_held_by_a_longer_log(engine, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    desk = Desk(engine, tmp_path)
+    team = decide_much(desk)
     kept = keep(desk)
-    Team(desk.engine)  # the log goes on
+    team.do(SwitchSignals("HALT", INSTRUMENT, WHY), "olga", at=now() + timedelta(seconds=2))
     with reading(desk.engine) as connection:
-        home = open_home(connection)
-    assert home.exists
-    desk.propose("two", 2)
-    with reading(desk.engine) as connection:
-        assert all(compare_copy(connection, copy) == [] for copy in kept)
+        assert log_state(connection).rows == 8
+        assert [compare_copy(connection, copy) for copy in kept] == [[], [], []]
 
 
 def test_two_views_signed_by_the_server_are_told_apart(desk):
@@ -132,11 +133,11 @@ def test_two_views_signed_by_the_server_are_told_apart(desk):
         home, state = open_home(connection), log_state(connection)
     other = sign_checkpoint(replace(state, head="0" * 64), now(), home.server())
     with reading(desk.engine) as connection:
-        told = compare_copy(connection, other.note)
-    assert any("the server has signed two views of a log of 7 rows" in one for one in told)
+        problems = compare_copy(connection, other.note)
+    assert any("the server has signed two views of a log of 7 rows" in one for one in problems)
 
 
-def test_a_copy_that_the_server_did_not_sign_is_said(desk):
+def test_a_copy_that_the_server_did_not_sign_is_named(desk):
     kept = keep(desk)
     moved = kept.signal.replace("rows: 7", "rows: 6")
     with reading(desk.engine) as connection:
@@ -161,14 +162,13 @@ def test_every_cell_of_a_copied_log_counts(desk):
                 changed = [*cells[:column], cells[column] + "x", *cells[column + 1 :]]
                 written = io.StringIO()
                 csv.writer(written).writerows([header, *rows[: number - 1], changed, *rows[number:]])
-                told = compare_copy(connection, written.getvalue())
-                if not (len(told) == 1 and told[0].startswith(f"row {number}: {name} is ")):
-                    missed.append((number, name, told))
+                problems = compare_copy(connection, written.getvalue())
+                if not (len(problems) == 1 and problems[0].startswith(f"row {number}: {name} is ")):
+                    missed.append((number, name, problems))
     assert missed == []
 
 
 def test_a_signed_restore_explains_the_copies_of_what_was_lost(tmp_path, monkeypatch):
-    from dosvotos.signing.home import HOME_VARIABLE
     from tests.faults.databases import HOMES, Databases
 
     monkeypatch.setenv(HOME_VARIABLE, HOMES)
@@ -191,8 +191,6 @@ def test_a_signed_restore_explains_the_copies_of_what_was_lost(tmp_path, monkeyp
 
 
 def test_the_command_compares_with_a_file(tmp_path, monkeypatch):
-    from dosvotos.database.connection import URL_VARIABLE, open_database
-
     (tmp_path / "pyproject.toml").write_text("[tool.kedro]\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv(URL_VARIABLE, raising=False)
@@ -200,10 +198,9 @@ def test_the_command_compares_with_a_file(tmp_path, monkeypatch):
     decide_much(desk)
     listed = CliRunner().invoke(cli, ["audit", "list", "--csv"])
     (tmp_path / "copy.csv").write_text(listed.output)
-    said = CliRunner().invoke(cli, ["audit", "verify", "--against", "copy.csv"])
-    assert said.exit_code == 0 and "of the copy it was compared with" in said.output
+    result = CliRunner().invoke(cli, ["audit", "verify", "--against", "copy.csv"])
+    assert result.exit_code == 0 and "of the copy it was compared with" in result.output
     (tmp_path / "copy.csv").write_text(listed.output.replace(",olga,", ",omar,"))
-    said = CliRunner().invoke(cli, ["audit", "verify", "--against", "copy.csv"])
-    assert (
-        said.exit_code == 1 and "row 6: reviewer is 'olga' in the log and 'omar' in the copy" in said.output
-    )
+    result = CliRunner().invoke(cli, ["audit", "verify", "--against", "copy.csv"])
+    assert result.exit_code == 1
+    assert "row 6: reviewer is 'olga' in the log and 'omar' in the copy" in result.output

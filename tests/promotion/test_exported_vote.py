@@ -30,15 +30,15 @@ def commands_of(folder: Path) -> list[str]:
 
 def verify(folder: Path, commands: list[str]) -> tuple[bool, str]:
     """Run the commands in an environment of nothing but the programs they name."""
-    told = ""
+    output = ""
     for command in commands:
         done = subprocess.run(
             ["/bin/sh", "-c", command], cwd=folder, env={"PATH": os.defpath}, capture_output=True, check=False
         )
-        told += (done.stdout + done.stderr).decode(errors="replace")
+        output += (done.stdout + done.stderr).decode(errors="replace")
         if done.returncode != 0:
-            return False, told
-    return True, told
+            return False, output
+    return True, output
 
 
 @pytest.fixture
@@ -54,11 +54,11 @@ def exported(team, desk, tmp_path) -> Path:  # noqa: F811
 def test_three_commands_verify_a_vote_without_us(exported):
     commands = commands_of(exported)
     assert len(commands) == 3
-    accepted, told = verify(exported, commands)
-    assert accepted, told
-    assert 'Good "vote@dosvotos" signature for ana' in told and 'Good "log@dosvotos" signature' in told
-    assert "dossier.manifest.json: OK" in told and "bundle.manifest.json: OK" in told
-    assert "row_5.json: OK" in told and "reason: OK" in told and "decision: OK" in told
+    accepted, output = verify(exported, commands)
+    assert accepted, output
+    assert 'Good "vote@dosvotos" signature for ana' in output and 'Good "log@dosvotos" signature' in output
+    assert "dossier.manifest.json: OK" in output and "bundle.manifest.json: OK" in output
+    assert "row_5.json: OK" in output and "reason: OK" in output and "decision: OK" in output
 
 
 @needs_openssh
@@ -104,7 +104,7 @@ def mutate(
 
 @needs_openssh
 def test_a_forger_who_writes_the_sums_too_is_still_refused(exported):
-    """Each file replaced and SHA256SUMS made to agree: the signatures, and the hashes they cover, tell."""
+    """Each file replaced and SHA256SUMS made to agree: signatures and signed hashes do not fit."""
     import hashlib
 
     commands = commands_of(exported)
@@ -139,9 +139,9 @@ def test_every_signed_decision_can_be_exported(desk, team, tmp_path):  # noqa: F
     for row in range(1, len(desk.votes()) + 1):
         folder = tmp_path / f"vote_{row}"
         write_vote(desk.engine, row, folder)
-        accepted, told = verify(folder, commands_of(folder))
-        assert accepted, (row, told)
-    assert told.count('Good "vote@dosvotos" signature') == 2
+        accepted, output = verify(folder, commands_of(folder))
+        assert accepted, (row, output)
+    assert output.count('Good "vote@dosvotos" signature') == 2
 
 
 @needs_openssh
@@ -152,8 +152,8 @@ def test_single_user_votes_are_exported_with_their_local_key(desk, tmp_path):  #
     name = "Bob O'Neil $(rm -rf x)"
     decide(desk.engine, desk.propose("one", 1), Vote("APPROVE", name, WHY), now())
     write_vote(desk.engine, 1, tmp_path / "vote")
-    accepted, told = verify(tmp_path / "vote", commands_of(tmp_path / "vote"))
-    assert accepted, told
+    accepted, output = verify(tmp_path / "vote", commands_of(tmp_path / "vote"))
+    assert accepted, output
 
 
 def test_what_cannot_be_proven_is_not_exported(desk, team, tmp_path):  # noqa: F811
@@ -161,8 +161,8 @@ def test_what_cannot_be_proven_is_not_exported(desk, team, tmp_path):  # noqa: F
     team.vote(proposal_id, "ana", "REQUEST_MORE_TESTS")
     team.vote(proposal_id, "ana")
     with reading(desk.engine) as connection:
-        for row, said in ((99, "does not exist"), (5, "carries no signature")):
-            with pytest.raises(DecisionError, match=said):
+        for row, expected in ((99, "does not exist"), (5, "carries no signature")):
+            with pytest.raises(DecisionError, match=expected):
                 export_vote(connection, row)
     write_vote(desk.engine, 6, tmp_path / "vote")
     with pytest.raises(FileError, match="stands already"):

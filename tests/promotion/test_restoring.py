@@ -14,6 +14,7 @@ from dosvotos.database.connection import (
     URL_VARIABLE,
     database_file,
     make_engine,
+    open_database,
     open_existing,
     reading,
     writing,
@@ -24,6 +25,7 @@ from dosvotos.errors import DecisionConflictError, LineageError, NotAllowedError
 from dosvotos.live.production import open_production
 from dosvotos.promotion.audit_check import verify_audit
 from dosvotos.promotion.checkpoints import check_last_checkpoint, open_home
+from dosvotos.promotion.decision import Vote, decide
 from dosvotos.promotion.house_acts import RevokeReviewer
 from dosvotos.promotion.live_acts import Rollback, SwitchSignals
 from dosvotos.promotion.restored_log import restored_log
@@ -102,11 +104,11 @@ def test_restore_names_what_is_gone_and_puts_production_to_the_vote_again(databa
     with pytest.raises(LineageError, match=r"the last 3 are gone.*'dosvotos restore'"):
         open_production(loss.desk.engine, INSTRUMENT)
     row = loss.team.do(Restore(WHY, BACKUP), "ada").row
-    said = restored_log(row)
-    assert (said.checkpoint.rows, said.kept_rows) == (loss.lost_rows, loss.lost_rows - 3)
-    assert said.staged == (loss.desk.proposal(loss.first).model_id,)
-    assert said.reopened == (loss.first, loss.second) and said.revoked == ("ana",)
-    assert said.unknown == ("cleo",)
+    restored = restored_log(row)
+    assert (restored.checkpoint.rows, restored.kept_rows) == (loss.lost_rows, loss.lost_rows - 3)
+    assert restored.staged == (loss.desk.proposal(loss.first).model_id,)
+    assert restored.reopened == (loss.first, loss.second) and restored.revoked == ("ana",)
+    assert restored.unknown == ("cleo",)
     assert loss.epochs()[INSTRUMENT] == loss.lost_epoch + 1 == 3 and loss.epochs()[HOUSE] == row.epoch
     assert set(loss.desk.stages().values()) == {"staging"}
     assert open_production(loss.desk.engine, INSTRUMENT) is None
@@ -206,17 +208,11 @@ def project(tmp_path, monkeypatch) -> Desk:
     monkeypatch.delenv(URL_VARIABLE, raising=False)
     monkeypatch.delenv(KEY_VARIABLE, raising=False)
     monkeypatch.setenv("DOSVOTOS_USER", "bob")
-    from dosvotos.database.connection import open_database
-
     return Desk(open_database("sqlite:///data/dosvotos.db"), tmp_path)
 
 
 def approve(desk: Desk, proposal_id: int) -> None:
-    from datetime import UTC, datetime
-
-    from dosvotos.promotion.decision import Vote, decide
-
-    decide(desk.engine, proposal_id, Vote("APPROVE", "bob", WHY), datetime.now(UTC))
+    decide(desk.engine, proposal_id, Vote("APPROVE", "bob", WHY), now())
 
 
 def run(*arguments: str) -> str:
@@ -237,8 +233,8 @@ def test_backup_loss_and_restore_by_the_commands(project):
     assert isinstance(refused.exception, DecisionConflictError), refused.output
     project.engine.dispose()
     file.write_bytes(b"not a database any more")
-    said = run("restore", "--from", "backup.db", "--reason", WHY)
-    assert "rows 2 to 2 of the log are gone" in said and f"{serving} waits in staging: vote again" in said
+    output = run("restore", "--from", "backup.db", "--reason", WHY)
+    assert "rows 2 to 2 of the log are gone" in output and f"{serving} waits in staging: vote again" in output
     assert "audit log is whole: 2 row(s)" in run("audit", "verify", "--full")
     assert [path.read_bytes()[:5] for path in file.parent.glob("*.replaced-*")] == [b"not a"]
     engine = open_existing("sqlite:///data/dosvotos.db")
@@ -251,8 +247,8 @@ def test_a_drill_leaves_everything_as_it_was_and_files_its_record(project, home)
     approve(project, project.propose("one", 1))
     project.engine.dispose()
     before = {path: path.read_bytes() for path in home.rglob("*") if path.is_file()}
-    said = run("drill", "restore")
-    assert "1 decision(s) was backed up" in said
+    output = run("drill", "restore")
+    assert "1 decision(s) was backed up" in output
     (file,) = (project.root / "data/08_reporting/drills").iterdir()
     record = DrillRecord.model_validate_json(file.read_bytes())
     assert record.rows_before == record.rows_lost == 1 and record.findings_after == ()

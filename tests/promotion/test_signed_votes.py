@@ -22,10 +22,10 @@ from dosvotos.promotion.house_acts import AddReviewer, RevokeReviewer, SetPolicy
 from dosvotos.promotion.live_acts import Rollback, SwitchSignals, read_live_state
 from dosvotos.promotion.people import MAY
 from dosvotos.promotion.reopening import Reopen
-from dosvotos.promotion.transaction import Signed
+from dosvotos.promotion.transaction import Signed, carry_out
 from dosvotos.promotion.tripwires import StatedTripwires
 from dosvotos.signing.sshsig import VOTE_NAMESPACE
-from tests.promotion.test_audit_check import without_guards
+from tests.promotion.test_audit_check import chain_again, without_guards
 from tests.proposal_fixtures import INSTRUMENT, Desk
 from tests.team import WHY, Team, now
 
@@ -68,7 +68,7 @@ def test_only_a_reviewer_votes(desk, team, name, role):
 
 
 def test_roles_are_those_of_the_table(desk, team):
-    """Every action by every role: done or refused as `MAY` says, by acts that are otherwise right."""
+    """Halts and acts about people by every role: done or refused as `MAY` says, else right."""
     team.add("vera", "viewer")
     roles = {"ada": "admin", "ana": "reviewer", "olga": "operator", "vera": "viewer"}
     n_refused = 0
@@ -147,8 +147,6 @@ def test_a_signature_counts_once(desk, team):
     halt = SwitchSignals("HALT", INSTRUMENT, WHY)
     first = team.do(halt, "olga").row
     team.do(SwitchSignals("RESUME", INSTRUMENT, WHY), "ada")
-    from dosvotos.promotion.transaction import carry_out
-
     with pytest.raises(DecisionConflictError, match="this very signature was used before"):
         carry_out(desk.engine, halt, "olga", now(), Signed(first.text, first.signature))
     assert read_state(desk) == "ACTIVE"
@@ -261,8 +259,6 @@ def test_reopening_gives_thirty_days_more(desk, team):
 def test_in_single_user_mode_the_same_person_reopens_and_it_is_marked(desk):
     proposal_id = desk.propose("one", 1)
     decide(desk.engine, proposal_id, Vote("REJECT", "bob", WHY), now())
-    from dosvotos.promotion.transaction import carry_out
-
     row = carry_out(desk.engine, Reopen(proposal_id, "bob", WHY), "bob", now()).row
     assert (
         row.subject == {"rejected_in": 1, "self_reopened": True} and row.mode == "single-user" and whole(desk)
@@ -407,8 +403,6 @@ SEALED = ("lapses", "signature")
 
 @pytest.mark.parametrize("column", sorted(FORGED))
 def test_a_row_that_is_not_what_was_signed_is_named_though_the_chain_is_made_again(desk, team, column):
-    from tests.promotion.test_audit_check import chain_again
-
     team.vote(desk.propose("one", 1), "ana")
     values = {column: FORGED[column]}
     if column == "signature":

@@ -88,7 +88,7 @@ def test_one_cut_off_by_a_crash_is_left_out_and_written_over(made):
 
 
 @pytest.mark.parametrize("line", ["rows: 2", "head: ", "origin: ", "epoch: USD/COP", "at: "])
-def test_an_edited_checkpoint_is_told(made, line):
+def test_an_edited_checkpoint_is_refused(made, line):
     append(made, 2)
     file = made.folder / CHECKPOINTS
     text = file.read_text()
@@ -98,7 +98,7 @@ def test_an_edited_checkpoint_is_told(made, line):
         made.last_checkpoint()
 
 
-def test_another_key_s_checkpoint_is_told(made):
+def test_another_key_s_checkpoint_is_refused(made):
     made.append_checkpoint(sign_checkpoint(state(2), NOW, new_signer()))
     with pytest.raises(HomeError, match=r"signed by SHA256:.*, the server's key is SHA256:"):
         made.last_checkpoint()
@@ -130,6 +130,6 @@ def test_what_is_no_exported_home_is_refused(content):
         import_home(content)
 
 
-def test_a_note_that_is_none_is_told():
+def test_a_note_that_is_none_is_refused():
     with pytest.raises(SignatureError, match="dosvotos log v1"):
         parse_note("dosvotos log v2\n")

@@ -206,7 +206,7 @@ def test_a_signature_for_another_namespace_counts_nothing():
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "expected"),
     [
         ("", "found 'nothing'"),
         ("ssh-dss AAAAB3NzaC1kc3M= ana", "found 'ssh-dss'"),
@@ -215,8 +215,8 @@ def test_a_signature_for_another_namespace_counts_nothing():
         ('namespaces="x" ssh-ed25519 AAAA', "found 'namespaces"),
     ],
 )
-def test_what_is_no_key_is_said_so(line, said):
-    with pytest.raises(SignatureError, match=said):
+def test_what_is_no_key_is_refused(line, expected):
+    with pytest.raises(SignatureError, match=expected):
         parse_public_key(line)
 
 

@@ -43,7 +43,7 @@ def seconded(command: Any) -> Any:
 @click.argument("proposal_id", type=click.IntRange(min=1), metavar="PROPOSAL")
 @click.argument("decision", type=click.Choice(list(DECISIONS)))
 @click.option("--reason", default="", help="Why: at least 20 characters, but for more-tests.")
-@click.option("--shadow", is_flag=True, help="Approve to run beside production, unheard.")
+@click.option("--shadow", is_flag=True, help="Approve to run beside production; its signals go nowhere.")
 @click.option("--lapses-drawdown", type=float, help="Drawdown at which the approval lapses, as 0.10.")
 @click.option("--lapses-days", type=int, help="Age at which the approval lapses.")
 @signed

@@ -7,7 +7,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, inspect, make_url, text
+from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, exc, inspect, make_url, text
+from sqlalchemy.dialects import postgresql, sqlite
 
 from dosvotos.errors import DatabaseError
 from dosvotos.project import find_root
@@ -167,6 +168,13 @@ def reading(engine: Engine) -> Iterator[Connection]:
             yield connection
     except (exc.DatabaseError, exc.InterfaceError) as error:
         raise DatabaseError(_unreachable(engine, error)) from error
+
+
+def upsert(connection: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
+    """Begin an INSERT that can state what happens on conflict, in the database's own dialect."""
+    if connection.dialect.name == "postgresql":
+        return postgresql.insert(table)
+    return sqlite.insert(table)
 
 
 def _unreachable(engine: Engine, error: Exception) -> str:

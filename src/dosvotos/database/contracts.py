@@ -13,7 +13,7 @@ from dosvotos.database.connection import reading, writing
 from dosvotos.database.ledger import TrialLedger
 from dosvotos.database.market_data import BarTable
 from dosvotos.database.tables import experiment_contracts
-from dosvotos.errors import ContractError
+from dosvotos.errors import ContractError, LineageError
 from dosvotos.market.dataset import resolve_test_end
 from dosvotos.market.window_status import judge_window
 
@@ -37,6 +37,16 @@ class ContractRegistry:
         with reading(self.engine) as connection:
             found = _read(connection, t.c.experiment_name == name, t.c.config_hash == config_hash)
         return next(iter(found), None)
+
+    def of_proposal(self, proposal: Row[Any]) -> ExperimentContract:
+        """Read the contract that a proposal was made under; raises LineageError if it is not stored here."""
+        name, config_hash = proposal.experiment_name, proposal.lineage["config_hash"]
+        if (contract := self.of_hash(name, config_hash)) is None:
+            raise LineageError(
+                f"proposal {proposal.id}: no contract of {name} in this database has its config_hash "
+                f"{config_hash}"
+            )
+        return contract
 
     def registered(self, contract: ExperimentContract) -> ExperimentContract | None:
         """Find the stored contract of the same contract_id and version, or None."""

@@ -4,9 +4,8 @@ from dataclasses import dataclass
 from datetime import date
 
 from sqlalchemy import Connection, Engine, select, text
-from sqlalchemy.dialects import postgresql, sqlite
 
-from dosvotos.database.connection import reading, writing
+from dosvotos.database.connection import reading, upsert, writing
 from dosvotos.database.tables import provider_calls
 
 
@@ -19,9 +18,8 @@ class ProviderCalls:
     def take(self, provider: str, limit: int) -> bool:
         """Count one call, unless `limit` are made today; tell whether it may be made."""
         t = provider_calls
-        dialect = postgresql if self.engine.dialect.name == "postgresql" else sqlite
         with writing(self.engine) as connection:
-            first = dialect.insert(t).values(provider=provider, day=_today(connection), calls=1)
+            first = upsert(connection, t).values(provider=provider, day=_today(connection), calls=1)
             counted = first.on_conflict_do_update(
                 index_elements=[t.c.provider, t.c.day], set_={"calls": t.c.calls + 1}, where=t.c.calls < limit
             )

@@ -17,8 +17,8 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 
+from dosvotos.database.connection import upsert
 from dosvotos.database.tables import approval_audit_log, instruments, model_registry, promotion_proposals
 from dosvotos.errors import DecisionConflictError, LineageError, UnknownProposalError
 
@@ -136,8 +136,7 @@ def lock_instrument(connection: Connection, instrument: str) -> Row[Any]:
     query = select(t).where(t.c.instrument == instrument).with_for_update()
     row = connection.execute(query).one_or_none()
     if row is None:
-        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-        made = dialect.insert(t).values(instrument=instrument, epoch=0)
+        made = upsert(connection, t).values(instrument=instrument, epoch=0)
         connection.execute(made.on_conflict_do_nothing())
         row = connection.execute(query).one()
     return row
@@ -231,6 +230,14 @@ def supersede_proposal(connection: Connection, proposal_id: int) -> None:
     t = promotion_proposals
     still_open = (t.c.id == proposal_id) & t.c.status.in_(OPEN_STATES)
     connection.execute(update(t).where(still_open).values(status="SUPERSEDED"))
+
+
+def replacing_proposal(connection: Connection, proposal: Row[Any]) -> int | None:
+    """Find the newest other proposal of an experiment that is newer than a proposal, or open beside it."""
+    t = promotion_proposals
+    same = (t.c.experiment_name == proposal.experiment_name) & (t.c.instrument == proposal.instrument)
+    other = (t.c.id != proposal.id) & ((t.c.id > proposal.id) | t.c.status.in_(OPEN_STATES))
+    return connection.execute(select(t.c.id).where(same, other).order_by(t.c.id.desc()).limit(1)).scalar()
 
 
 def list_proposals(connection: Connection) -> list[Row[Any]]:

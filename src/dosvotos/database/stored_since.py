@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 from sqlalchemy import Engine, Float, bindparam, column, text
 
 from dosvotos.database.connection import reading
-from dosvotos.database.tables import UTCDateTime
+from dosvotos.database.tables import UTCDateTime, macro_indicators
 
 _RETRACTED: Final = "(SELECT retracts FROM deliveries WHERE retracts IS NOT NULL AND fetched_at <= :moment)"
 _OF_MARKET: Final = (
@@ -25,8 +25,7 @@ _BARS: Final = (
 _COUNTS: Final = text(
     "SELECT "
     + " + ".join(
-        f"(SELECT count(*) FROM macro_indicators_{name} WHERE {_OF_MARKET})"
-        for name in ("daily", "monthly", "quarterly")
+        f"(SELECT count(*) FROM {table.name} WHERE {_OF_MARKET})" for table in macro_indicators.values()
     )
     + " AS macro, (SELECT count(*) FROM deliveries WHERE retracts IS NOT NULL AND fetched_at <= :moment) "
     "AS retractions"

@@ -240,9 +240,7 @@ def _restore(engine: Engine, row: Row[Any]) -> bool:
 
 
 def _files_again(engine: Engine, row: Row[Any]) -> dict[str, bytes]:
-    contract = ContractRegistry(engine).of_hash(row.experiment_name, row.lineage["config_hash"])
-    if contract is None:
-        raise LineageError(f"proposal {row.id}: its contract is not in this database")
+    contract = ContractRegistry(engine).of_proposal(row)
     with reading(engine) as connection:
         model = get_model(connection, row.model_id)
     candidate = open_candidate(Path(model.model_path), row.lineage["manifest_hash"])

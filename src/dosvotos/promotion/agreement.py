@@ -15,7 +15,7 @@ from dosvotos.contracts.records import (
     LayerRecords,
     TrainingRecord,
 )
-from dosvotos.database.registry import OPEN_STATES, PROMOTING, production_rows, restored_epoch
+from dosvotos.database.registry import PROMOTING, production_rows, replacing_proposal, restored_epoch
 from dosvotos.database.tables import approval_audit_log, promotion_proposals
 from dosvotos.errors import DecisionConflictError, LineageError
 from dosvotos.promotion.dossier import FILE_NAMES, Dossier, DossierRecords, DossierRun, dossier_files
@@ -130,13 +130,9 @@ def check_status(connection: Connection, row: Row[Any]) -> None:
     last = last_decision(connection, row.id)
     for name, value in columns_after(last, reopened_at(connection, row.id)).items():
         if (found := row._mapping[name]) != value:
-            said = f"vote {last.id} of the audit log made it {value}" if last else "nobody has voted on it"
-            raise DecisionConflictError(f"proposal {row.id}: {name} is {found}, but {said}")
-    p = promotion_proposals
-    same = (p.c.experiment_name == row.experiment_name) & (p.c.instrument == row.instrument)
-    newer_or_open = (p.c.id != row.id) & ((p.c.id > row.id) | p.c.status.in_(OPEN_STATES))
-    newer = connection.execute(select(p.c.id).where(same, newer_or_open).order_by(p.c.id)).scalar()
-    if newer is not None:
+            why = f"vote {last.id} of the audit log made it {value}" if last else "nobody has voted on it"
+            raise DecisionConflictError(f"proposal {row.id}: {name} is {found}, but {why}")
+    if (newer := replacing_proposal(connection, row)) is not None:
         raise DecisionConflictError(f"proposal {row.id}: proposal {newer} of the same experiment replaced it")
 
 

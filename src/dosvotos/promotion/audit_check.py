@@ -136,21 +136,21 @@ def _follow_house(replay: _Replay, row: Row[Any]) -> None:
 def _follow_restore(replay: _Replay, row: Row[Any], whole: Row[Any]) -> None:
     """Carry out a RESTORE: every epoch rises, production waits in staging, proposals wait again."""
     try:
-        said = restored_log(whole)
+        restored = restored_log(whole)
     except LineageError as error:
         replay.problems.append(str(error))
         return
     serving = sorted(production for _, production in replay.heads.values() if production is not None)
-    if sorted(said.staged) != serving:
-        replay.problems.append(f"row {row.id}: stages {said.staged}, from the rows before it {serving}")
-    for instrument in sorted({*said.epochs, *replay.heads}):
-        epoch, raised = replay.heads.get(instrument, (0, None))[0], said.epochs.get(instrument, 0)
+    if sorted(restored.staged) != serving:
+        replay.problems.append(f"row {row.id}: stages {restored.staged}, from the rows before it {serving}")
+    for instrument in sorted({*restored.epochs, *replay.heads}):
+        epoch, raised = replay.heads.get(instrument, (0, None))[0], restored.epochs.get(instrument, 0)
         if raised <= epoch:
             replay.problems.append(f"row {row.id}: {instrument} goes from epoch {epoch} to {raised}")
         replay.heads[instrument] = (raised, None)
-    for model_id in said.staged:
+    for model_id in restored.staged:
         replay.stages[model_id] = replay.stages.get(model_id, ModelStage()).restored()
-    for proposal_id in said.reopened:
+    for proposal_id in restored.reopened:
         replay.votes[proposal_id], replay.reopened[proposal_id] = whole, row.created_at
     replay.promoted.clear()
 

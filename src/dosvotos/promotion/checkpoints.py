@@ -100,7 +100,7 @@ def is_restored(connection: Connection, home: Home, checkpoint: Checkpoint) -> b
         If a RESTORE is not signed by who could.
     """
     lost = LostCheckpoint.of(checkpoint)
-    return any(said.checkpoint == lost for said in signed_restores(connection, home))
+    return any(restored.checkpoint == lost for restored in signed_restores(connection, home))
 
 
 def contradictions(
@@ -161,9 +161,9 @@ def lost_states(connection: Connection, home: Home) -> LostStates:
     lost: dict[tuple[int, str | None], int] = {}
     for checkpoint in home.checkpoints() if restores else ():
         seen.append((checkpoint.state.rows, checkpoint.state.head))
-        for said in restores:
-            if said.checkpoint == LostCheckpoint.of(checkpoint):
-                lost |= {state: said.kept_rows + 1 for state in seen if state[0] > said.kept_rows}
+        for restored in restores:
+            if restored.checkpoint == LostCheckpoint.of(checkpoint):
+                lost |= {state: restored.kept_rows + 1 for state in seen if state[0] > restored.kept_rows}
     return lost
 
 
@@ -214,11 +214,11 @@ def verify_all(rows: list[Row[Any]], trust: Trust, home: Home) -> list[str]:
     for row in rows:
         if row.text is not None:
             signed = True
-            problems += _told(verify_decision, row, trust)
-            problems += _told(verify_countersignature, row, home.server_key)
+            problems += _refusal(verify_decision, row, trust)
+            problems += _refusal(verify_countersignature, row, home.server_key)
         elif signed and row.action != "REQUEST_MORE_TESTS":
             problems.append(f"row {row.id}: {row.action} by {row.reviewer} is not signed")
-    return problems + _told(_verify_checkpoints, home)
+    return problems + _refusal(_verify_checkpoints, home)
 
 
 def _verify_checkpoints(home: Home) -> None:
@@ -226,7 +226,7 @@ def _verify_checkpoints(home: Home) -> None:
         checkpoint.verify(home.server_key)
 
 
-def _told(check: Callable[..., object], *arguments: object) -> list[str]:
+def _refusal(check: Callable[..., object], *arguments: object) -> list[str]:
     try:
         check(*arguments)
     except DosVotosError as error:

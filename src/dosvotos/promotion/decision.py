@@ -41,6 +41,7 @@ from dosvotos.promotion.vote_rules import (
     Decision,
     check_reason,
     closing_vote,
+    columns_after,
     earlier_votes,
     status_after,
 )
@@ -409,5 +410,5 @@ def _close(connection: Connection, proposal: Row[Any], vote: Vote, now: datetime
 def _keep_open(connection: Connection, proposal: Row[Any]) -> None:
     """Leave a proposal open for the approvals it still needs."""
     t = promotion_proposals
-    waiting = {"status": "PENDING_APPROVAL", "reviewer": None, "reviewer_notes": None, "approved_at": None}
+    waiting = columns_after(None, proposal.reopened_at)
     change_one(connection, update(t).where(t.c.id == proposal.id).values(waiting))

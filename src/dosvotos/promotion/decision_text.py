@@ -2,7 +2,7 @@
 
 import re
 from datetime import UTC, datetime
-from typing import Final, Literal, get_args
+from typing import Final, Literal
 
 from pydantic import AwareDatetime, ValidationError
 
@@ -16,6 +16,7 @@ Action = Literal[
     "APPROVE", "REJECT", "ROLLBACK", "REOPEN", "POLICY", "ADD_REVIEWER", "REVOKE_REVIEWER", "RESTORE",
     "HALT", "RESUME",
 ]  # fmt: skip
+"""Every signed decision; a request of extra backtests has no text."""
 FIRST_LINE: Final = "dosvotos decision v1"
 NONE: Final = "none"
 _LINE: Final = re.compile(r"(?P<key>[a-z]+): (?P<value>[^\n]*\S)")
@@ -134,7 +135,3 @@ def _read(name: str, value: str) -> object:
             raise SignatureError(f"decision's text: {name}: a whole number expected, was {value[:40]!r}")
         return int(value)
     return value
-
-
-ACTIONS: Final = get_args(Action)
-"""Every signed decision; a request of extra backtests has no text."""

@@ -20,7 +20,7 @@ from dosvotos.database.ledger import TrialLedger, look_at
 from dosvotos.database.market_data import BarTable, StoredMarket
 from dosvotos.database.registry import get_model, get_proposal, is_open, state_of
 from dosvotos.database.requests import ExtraBacktestResult, add_request, list_requests
-from dosvotos.errors import DecisionConflictError, LineageError, RequestError
+from dosvotos.errors import DecisionConflictError, RequestError
 from dosvotos.hashing import digest_frame
 from dosvotos.market.calendar import session_dates, session_slots, slots
 from dosvotos.market.dataset import feature_rows
@@ -64,7 +64,7 @@ def request_backtest(
             "can still be voted on"
         )
     refuse_extra_backtest(proposal)
-    _check_period(engine, proposal, _contract_of(engine, proposal), first, last, now)
+    _check_period(engine, proposal, ContractRegistry(engine).of_proposal(proposal), first, last, now)
     return add_request(
         engine,
         {
@@ -90,7 +90,7 @@ def unseen_period(engine: Engine, proposal_id: int, now: datetime) -> tuple[date
         proposal = get_proposal(connection, proposal_id)
         model = get_model(connection, proposal.model_id)
         asked = [row for row in list_requests(connection, proposal_id) if row.status != "failed"]
-    contract = _contract_of(engine, proposal)
+    contract = ContractRegistry(engine).of_proposal(proposal)
     if (stored := _stored_period(engine, proposal, contract, now)) is None:
         return None
     split_days = (period.split(" to ") for period in model.lineage["date_ranges"].values())
@@ -128,7 +128,7 @@ def run_request(engine: Engine, request: Row[Any], now: datetime) -> ExtraBackte
     with reading(engine) as connection:
         proposal = get_proposal(connection, request.proposal_id)
         model = get_model(connection, proposal.model_id)
-    contract = _contract_of(engine, proposal)
+    contract = ContractRegistry(engine).of_proposal(proposal)
     bundle = open_bundle(Path(model.model_path), model.manifest_hash)
     calendar = contract.parameters.calendar
     split = Split("extra backtest", request.start_date, request.end_date, calendar)
@@ -169,16 +169,6 @@ def run_request(engine: Engine, request: Row[Any], now: datetime) -> ExtraBackte
 def _file_name(request: Row[Any], split: Split) -> str:
     label = "IN-SAMPLE_" if request.sample == "IN-SAMPLE" else ""
     return f"backtest_{request.id}_{label}{split.first}_to_{split.last}.json"
-
-
-def _contract_of(engine: Engine, proposal: Row[Any]) -> ExperimentContract:
-    contract = ContractRegistry(engine).of_hash(proposal.experiment_name, proposal.lineage["config_hash"])
-    if contract is None:
-        raise LineageError(
-            f"proposal {proposal.id}: no contract of {proposal.experiment_name} in this database has its "
-            f"config_hash {proposal.lineage['config_hash']}"
-        )
-    return contract
 
 
 def _check_period(

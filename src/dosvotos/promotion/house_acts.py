@@ -15,7 +15,7 @@ from dosvotos.promotion.decision_text import DecisionText
 from dosvotos.promotion.gate_policy import GatePolicy, current_policy, packaged_policy
 from dosvotos.promotion.people import AddedPerson, RevokedPerson, Signatory, Trust, has_people
 from dosvotos.promotion.signatures import read_trust
-from dosvotos.promotion.transaction import ActOf, Entry, Outcome, Signed, Subject, carry_out
+from dosvotos.promotion.transaction import ActOf, Entry, Subject
 from dosvotos.signing.home import Home
 from dosvotos.signing.keys import parse_public_key
 from dosvotos.users import same_person
@@ -35,6 +35,12 @@ class HouseAct(ActOf):
         """An admin who trained an open or serving model cannot decide alone who judges it, or by what."""
         trainers = trainers_of_models(connection)
         return who.role is not None and any(same_person(one, who.name) for one in trainers)
+
+    def carry_out(
+        self, connection: Connection, who: Signatory, text: DecisionText | None, epoch: int, now: datetime
+    ) -> Entry:
+        """Raise the epoch; nothing else follows but the row itself."""
+        return Entry(epoch + 1)
 
 
 @dataclass(frozen=True)
@@ -67,12 +73,6 @@ class AddReviewer(HouseAct):
         """Say who is added."""
         return Subject(other=self.added.model_dump())
 
-    def carry_out(
-        self, connection: Connection, who: Signatory, text: DecisionText | None, epoch: int, now: datetime
-    ) -> Entry:
-        """Nothing follows but the row: who may sign is read from it."""
-        return Entry(epoch + 1)
-
 
 @dataclass(frozen=True)
 class RevokeReviewer(HouseAct):
@@ -93,12 +93,6 @@ class RevokeReviewer(HouseAct):
     def subject(self, connection: Connection) -> Subject:
         """Say who is revoked."""
         return Subject(other=RevokedPerson(name=self.name).model_dump())
-
-    def carry_out(
-        self, connection: Connection, who: Signatory, text: DecisionText | None, epoch: int, now: datetime
-    ) -> Entry:
-        """Nothing follows but the row: who may sign is read from it."""
-        return Entry(epoch + 1)
 
 
 @dataclass(frozen=True)
@@ -140,35 +134,7 @@ class SetPolicy(HouseAct):
         content = self.subject(connection).other or {}
         values = {"version": content["version"], "content": dict(content), "reason": self.reason}
         connection.execute(insert(gate_policies).values(**values, set_by=who.name, created_at=now))
-        return Entry(epoch + 1)
-
-
-def add_first(
-    engine: Engine, added: AddedPerson, reason: str, by: str, now: datetime, signed: Signed | None = None
-) -> Outcome:
-    """Make the first admin of a log: signed by themselves, or on a single-user log by its key, which ends.
-
-    Parameters
-    ----------
-    engine : Engine
-    added : AddedPerson
-        With ``first`` true.
-    reason : str
-    by : str
-        The authenticated person, for a single-user log.
-    now : datetime, timezone-aware
-    signed : Signed, optional
-        The admin's own signature, for a log that was never in single-user mode.
-
-    Raises
-    ------
-    DecisionError
-        If the log has people already.
-    """
-    home = pin_first(engine, added)
-    outcome = carry_out(engine, AddReviewer(reason, added), by if home.local_key else added.name, now, signed)
-    home.drop_local()
-    return outcome
+        return super().carry_out(connection, who, text, epoch, now)
 
 
 def pin_first(engine: Engine, added: AddedPerson) -> Home:

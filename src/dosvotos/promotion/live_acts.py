@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from sqlalchemy import Connection, Row, select
-from sqlalchemy.dialects import postgresql, sqlite
 
+from dosvotos.database.connection import upsert
 from dosvotos.database.registry import (
     ProductionRows,
     find_model,
@@ -172,7 +172,6 @@ def write_live_state(
     connection: Connection, instrument: str, state: LiveState, reason: str, changed_by: str, now: datetime
 ) -> None:
     """Set what L5 may do for an instrument; the caller holds its head row's lock."""
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     values = {"state": state, "reason": reason, "changed_by": changed_by, "changed_at": now}
-    made = dialect.insert(live_state).values(instrument=instrument, **values)
+    made = upsert(connection, live_state).values(instrument=instrument, **values)
     connection.execute(made.on_conflict_do_update(index_elements=["instrument"], set_=values))

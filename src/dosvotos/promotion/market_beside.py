@@ -12,7 +12,6 @@ from dosvotos.database.connection import reading
 from dosvotos.database.contracts import ContractRegistry
 from dosvotos.database.market_data import BarTable
 from dosvotos.database.registry import get_proposal
-from dosvotos.errors import LineageError
 from dosvotos.market.accounting import Tape, run_account
 
 
@@ -36,9 +35,7 @@ def market_beside(engine: Engine, proposal_id: int, report: BacktestReport) -> M
     """
     with reading(engine) as connection:
         proposal = get_proposal(connection, proposal_id)
-    contract = ContractRegistry(engine).of_hash(proposal.experiment_name, proposal.lineage["config_hash"])
-    if contract is None:
-        raise LineageError(f"proposal {proposal_id}: its contract is not in this database")
+    contract = ContractRegistry(engine).of_proposal(proposal)
     parameters = contract.parameters
     times = pd.DatetimeIndex(pd.to_datetime([time for time, _ in report.equity_curve], utc=True))
     close = _closes(BarTable(engine, proposal.instrument, parameters.feed), contract.data_as_of, times)

@@ -4,16 +4,22 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, update
 
-from dosvotos.database.registry import OPEN_STATES, change_one, get_model, get_proposal, production_model
+from dosvotos.database.registry import (
+    change_one,
+    get_model,
+    get_proposal,
+    production_model,
+    replacing_proposal,
+)
 from dosvotos.database.tables import promotion_proposals
 from dosvotos.errors import DecisionConflictError, DecisionError, NotAllowedError
 from dosvotos.promotion.decision import extra_digest
 from dosvotos.promotion.decision_text import DecisionText
 from dosvotos.promotion.people import Signatory
 from dosvotos.promotion.transaction import ActOf, Entry, Subject
-from dosvotos.promotion.vote_rules import EarlierVote, closing_vote, earlier_votes
+from dosvotos.promotion.vote_rules import EarlierVote, closing_vote, columns_after, earlier_votes
 from dosvotos.users import same_person
 
 
@@ -41,11 +47,7 @@ class Reopen(ActOf):
         closing = self._closing(connection, proposal)
         if same_person(closing.reviewer, who.name) and who.role is not None:
             raise NotAllowedError(f"{who.name} rejected this model; another reviewer has to reopen it")
-        p = promotion_proposals
-        same = (p.c.experiment_name == proposal.experiment_name) & (p.c.instrument == proposal.instrument)
-        other = (p.c.id != proposal.id) & ((p.c.id > proposal.id) | p.c.status.in_(OPEN_STATES))
-        newer = connection.execute(select(p.c.id).where(same, other).order_by(p.c.id.desc())).scalar()
-        if newer is not None:
+        if (newer := replacing_proposal(connection, proposal)) is not None:
             raise DecisionConflictError(
                 f"proposal {proposal.id}: proposal {newer} of its experiment is newer or open; reopen that"
             )
@@ -68,11 +70,8 @@ class Reopen(ActOf):
     ) -> Entry:
         """Let the proposal wait for its vote again."""
         p, proposal = promotion_proposals, get_proposal(connection, self.proposal_id)
-        values = {
-            "status": "PENDING_APPROVAL", "reviewer": None, "reviewer_notes": None, "approved_at": None,
-            "reopened_at": now,
-        }  # fmt: skip
-        change_one(connection, update(p).where(p.c.id == proposal.id).values(values))
+        waiting = columns_after(None, reopened_at=now)
+        change_one(connection, update(p).where(p.c.id == proposal.id).values(waiting))
         production = production_model(connection, proposal.instrument)
         return Entry(
             epoch,

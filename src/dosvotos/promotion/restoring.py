@@ -33,7 +33,7 @@ from dosvotos.promotion.people import Signatory, ended_keys, people_missing
 from dosvotos.promotion.restored_log import LostCheckpoint, RestoredLog
 from dosvotos.promotion.signatures import read_trust
 from dosvotos.promotion.transaction import Entry, Subject
-from dosvotos.promotion.vote_rules import closing_vote, earlier_votes
+from dosvotos.promotion.vote_rules import closing_vote, columns_after, earlier_votes
 from dosvotos.signing.checkpoint import Checkpoint
 from dosvotos.signing.home import Home
 
@@ -70,7 +70,7 @@ class Restore(HouseAct):
         names = {*heads, *lost.state.epochs, HOUSE}
         served = [production_rows(connection, name).model for name in sorted(names)]
         serving = [model for model in served if model is not None]
-        said = RestoredLog(
+        restored = RestoredLog(
             backup=self.backup,
             checkpoint=LostCheckpoint.of(lost),
             kept_rows=len(rows),
@@ -81,31 +81,28 @@ class Restore(HouseAct):
             revoked=tuple(_revoked_since(connection, home)),
             unknown=tuple(people_missing(home.allowed_signers, read_trust(connection, home))),
         )
-        return Subject(other=said.model_dump(mode="json"))
+        return Subject(other=restored.model_dump(mode="json"))
 
     def carry_out(
         self, connection: Connection, who: Signatory, text: DecisionText | None, epoch: int, now: datetime
     ) -> Entry:
         """Raise the epochs, put production into staging, and let proposals wait again."""
-        said = RestoredLog.model_validate(self.subject(connection).other, strict=False)
-        for name, raised in said.epochs.items():
+        restored = RestoredLog.model_validate(self.subject(connection).other, strict=False)
+        for name, raised in restored.epochs.items():
             if name == HOUSE:  # the transaction raises the head row it is about
                 continue
             lock_instrument(connection, name)
             head = update(instruments).where(instruments.c.instrument == name)
             change_one(connection, head.values(epoch=raised, production_model_id=None))
-        for model_id in said.staged:
+        for model_id in restored.staged:
             staged = update(model_registry).where(model_registry.c.model_id == model_id)
             change_one(connection, staged.values(stage="staging"))
             announce_production(connection, get_model(connection, model_id).instrument, None, now)
         p = promotion_proposals
-        for proposal_id in said.reopened:
-            waiting = {
-                "status": "PENDING_APPROVAL", "reviewer": None, "reviewer_notes": None, "approved_at": None,
-                "reopened_at": now,
-            }  # fmt: skip
+        for proposal_id in restored.reopened:
+            waiting = columns_after(None, reopened_at=now)
             change_one(connection, update(p).where(p.c.id == proposal_id).values(waiting))
-        return Entry(said.epochs[HOUSE])
+        return Entry(restored.epochs[HOUSE])
 
 
 def lost_checkpoint(connection: Connection, home: Home) -> Checkpoint:
@@ -163,15 +160,15 @@ def _is_closed(connection: Connection, proposal: Row[Any]) -> bool:
     return closing_vote(votes) is not None
 
 
-def describe(said: RestoredLog) -> list[str]:
+def describe(restored: RestoredLog) -> list[str]:
     """Tell people what a RESTORE did, a line each."""
-    lost, kept = said.checkpoint, said.kept_rows
+    lost, kept = restored.checkpoint, restored.kept_rows
     lines = [
         f"rows {kept + 1} to {lost.rows} of the log are gone: the checkpoint of {lost.at} had {lost.rows}, "
         f"the backup has {kept}"
     ]
-    lines += [f"{model_id} waits in staging: vote again" for model_id in said.staged]
-    lines += [f"proposal {proposal_id} waits for its vote, for 30 days" for proposal_id in said.reopened]
-    lines += [f"{name} was revoked after the backup, and is again" for name in said.revoked]
-    lines += [f"{name} was added after the backup: add them again" for name in said.unknown]
+    lines += [f"{model_id} waits in staging: vote again" for model_id in restored.staged]
+    lines += [f"proposal {proposal_id} waits for its vote, for 30 days" for proposal_id in restored.reopened]
+    lines += [f"{name} was revoked after the backup, and is again" for name in restored.revoked]
+    lines += [f"{name} was added after the backup: add them again" for name in restored.unknown]
     return lines

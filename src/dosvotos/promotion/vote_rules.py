@@ -100,9 +100,7 @@ def columns_after(vote: Row[Any] | None, reopened_at: datetime | None = None) ->
         "approved_at": None,
         "reopened_at": reopened_at,
     }
-    if vote is None:
-        return columns
-    if vote.action in REOPENING or is_partial(vote):
+    if vote is None or vote.action in REOPENING or is_partial(vote):
         return columns
     return columns | {
         "status": status_after(vote),

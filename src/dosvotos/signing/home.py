@@ -12,7 +12,7 @@ from typing import Final
 from filelock import FileLock
 
 from dosvotos.errors import FileError, HomeError, SignatureError
-from dosvotos.files import read_regular_file
+from dosvotos.files import read_regular_file, write_file
 from dosvotos.project import find_root
 from dosvotos.signing.checkpoint import FOOTER_LINE, STATES, Checkpoint, parse_note, split_notes
 from dosvotos.signing.keys import PublicKey, parse_public_key
@@ -224,15 +224,7 @@ class Home:
 
     def _write(self, name: str, content: bytes) -> None:
         """Put a file in place in one step, its owner's alone."""
-        draft = self.folder / f".{name}.draft"
-        draft.unlink(missing_ok=True)
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "wb") as opened:
-            opened.write(content)
-            opened.flush()
-            os.fsync(opened.fileno())
-        draft.replace(self.folder / name)
-        _flush(self.folder)
+        write_file(self.folder / name, content, mode=0o600)
 
 
 def homes_folder() -> Path:
@@ -288,11 +280,3 @@ def _whole_bytes(content: bytes) -> int:
     """Count the bytes of the whole checkpoints."""
     end = FOOTER_LINE.encode()
     return content.rfind(end) + len(end) if end in content else 0
-
-
-def _flush(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -121,8 +121,8 @@ def key_of_blob(blob: bytes) -> PublicKey:
 
 
 def checked_key(key: PublicKey) -> PublicKey:
-    """Return a key that can verify."""
-    assert key._verifier is not None
+    """Return a key that can verify; raises SignatureError for any other."""
+    _ = key._verifier
     return key
 
 

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from dosvotos.errors import FileError, SignatureError
 from dosvotos.files import read_regular_file
-from dosvotos.signing.keys import PublicKey, parse_public_key, ssh_signature
+from dosvotos.signing.keys import PublicKey, checked_key, parse_public_key, ssh_signature
 from dosvotos.signing.sshsig import SshSignature, signed_bytes, verify_signature
 from dosvotos.signing.wire import WireReader, mpint
 
@@ -111,9 +111,9 @@ class KeygenSigner:
                 f"{self.file}: ssh-keygen had not signed after {_KEYGEN_SECONDS} s; nothing was decided"
             ) from error
         if done.returncode != 0:
-            said = done.stderr.decode(errors="replace").strip().splitlines()
+            lines = done.stderr.decode(errors="replace").strip().splitlines()
             raise SignatureError(
-                f"{self.file}: ssh-keygen did not sign: {said[-1] if said else 'without a word'}; "
+                f"{self.file}: ssh-keygen did not sign: {lines[-1] if lines else 'without a word'}; "
                 "'ssh-add -l' lists what the agent holds"
             )
         armored = done.stdout.decode("ascii", "replace")
@@ -156,7 +156,7 @@ def load_signer(content: bytes, name: str, passphrase: Callable[[], str] | None 
     if not isinstance(key, _PrivateKey):
         raise SignatureError(f"{name}: {type(key).__name__} is not accepted; use an ed25519 key")
     signer = KeySigner(key)
-    assert signer.public_key is not None
+    checked_key(signer.public_key)
     return signer
 
 
