@@ -72,7 +72,7 @@ def computed(engine: Engine, bar: datetime) -> Entry:
     return entry
 
 
-def test_a_signed_model_is_heard_and_each_row_carries_the_log_s_checkpoint(serving):
+def test_a_signed_model_gives_signals_and_each_row_carries_the_log_s_checkpoint(serving):
     row = tick(serving.engine)
     assert (row.status, row.reason_code) == ("SIGNAL", None)
     checkpoint = parse_note(row.checkpoint)
@@ -118,7 +118,7 @@ def test_a_halt_undone_by_sql_still_holds_and_so_does_the_file(serving):
     )
 
 
-def test_without_the_home_nothing_is_heard(serving, home):
+def test_without_the_home_there_is_no_signal(serving, home):
     shutil.rmtree(next(path for path in home.iterdir() if path.is_dir()))
     assert opened(serving.engine).silence.code == "no_home"
     assert tick(serving.engine).reason_code == "no_home"
@@ -239,8 +239,8 @@ def test_with_database_and_server_key_no_vote_is_made_that_l5_accepts(serving, a
     assert opened(engine).row.model_id != model_id
     attack(Thief(serving, team, waiting, local))
     assert serving.stages()[model_id] == "production", "the attack itself must have come through"
-    with pytest.raises(DosVotosError) as told:
+    with pytest.raises(DosVotosError) as refused:
         production = open_production(engine, INSTRUMENT)
         if production is not None and production.silence is not None:
             raise LineageError(production.silence.why)
-    assert str(told.value)
+    assert str(refused.value)

@@ -97,7 +97,7 @@ def open_production(engine: Engine, instrument: str) -> ProductionModel | None:
 
 
 def _with_standing(connection: Connection, opened: ProductionModel, rows: ProductionRows) -> ProductionModel:
-    """Verify who made it production, and whether it may be heard."""
+    """Verify who made it production, and whether it may give signals."""
     try:
         home = open_home(connection)
     except HomeError as error:
