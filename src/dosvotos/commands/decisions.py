@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Any, Final, get_args
+from typing import Any, Final, Literal, get_args
 
 import click
 
@@ -43,7 +43,7 @@ def seconded(command: Any) -> Any:
 @click.argument("proposal_id", type=click.IntRange(min=1), metavar="PROPOSAL")
 @click.argument("decision", type=click.Choice(list(DECISIONS)))
 @click.option("--reason", default="", help="Why: at least 20 characters, but for more-tests.")
-@click.option("--shadow", is_flag=True, help="Approve to run beside production, unheard.")
+@click.option("--shadow", is_flag=True, help="Approve to run beside production, without signals.")
 @click.option("--lapses-drawdown", type=float, help="Drawdown at which the approval lapses, as 0.10.")
 @click.option("--lapses-days", type=int, help="Age at which the approval lapses.")
 @signed
@@ -302,7 +302,9 @@ def drill_restore(second: str | None, second_key: Path | None, sign_key: Path | 
         sys.exit(EXIT_ERROR)
 
 
-def _switch(action: str, reason: str, instrument: str | None, sign_key: Path | None) -> list[str]:
+def _switch(
+    action: Literal["HALT", "RESUME"], reason: str, instrument: str | None, sign_key: Path | None
+) -> list[str]:
     return terminal.switch_signals(
         lambda: open_existing(database_url()), action, reason, instrument, Keys(sign_key), wall_clock
     )

@@ -12,7 +12,7 @@ from typing import Final
 from filelock import FileLock
 
 from dosvotos.errors import FileError, HomeError, SignatureError
-from dosvotos.files import read_regular_file
+from dosvotos.files import flush_folder, read_regular_file
 from dosvotos.project import find_root
 from dosvotos.signing.checkpoint import FOOTER_LINE, STATES, Checkpoint, parse_note, split_notes
 from dosvotos.signing.keys import PublicKey, parse_public_key
@@ -232,7 +232,7 @@ class Home:
             opened.flush()
             os.fsync(opened.fileno())
         draft.replace(self.folder / name)
-        _flush(self.folder)
+        flush_folder(self.folder)
 
 
 def homes_folder() -> Path:
@@ -288,11 +288,3 @@ def _whole_bytes(content: bytes) -> int:
     """Count the bytes of the whole checkpoints."""
     end = FOOTER_LINE.encode()
     return content.rfind(end) + len(end) if end in content else 0
-
-
-def _flush(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
