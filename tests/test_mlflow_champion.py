@@ -134,13 +134,13 @@ def test_the_app_s_worker_has_due_messages_sent_and_looks_after_aliases(desk, mo
     sent = []
     monkeypatch.setattr(jobs, "send_in_background", lambda *where: sent.append(where))
     now = datetime.now(UTC)
-    assert jobs._tell_others(desk.engine, now) == now and sent == []
-    jobs._tell_others(desk.engine, now - jobs.LOOK_AGAIN)
+    assert jobs._drain_outbox(desk.engine, now) == now and sent == []
+    jobs._drain_outbox(desk.engine, now - jobs.ALIAS_INTERVAL)
     assert len(sent) == 1
     approve(desk, desk.propose("one", 1))
-    jobs._tell_others(desk.engine, datetime.now(UTC))
+    jobs._drain_outbox(desk.engine, datetime.now(UTC))
     assert len(sent) == 1, "not more often than every ten seconds"
-    jobs._tell_others(desk.engine, datetime.now(UTC) - 2 * jobs.TELL_AGAIN)
+    jobs._drain_outbox(desk.engine, datetime.now(UTC) - 2 * jobs.OUTBOX_INTERVAL)
     assert len(sent) == 2
 
 

@@ -56,7 +56,7 @@ def write_file(path: Path, content: bytes, drafts: Path | None = None, mode: int
         _write_through(draft.descriptor, content)
         os.fchmod(draft.descriptor, mode)
         draft.path.replace(path)
-    _flush_folder(path.parent)
+    flush_folder(path.parent)
 
 
 def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
@@ -71,7 +71,7 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
         while not _moved(draft.path, folder):
             with _draft_folder(folder.parent) as removed, suppress(FileNotFoundError):
                 folder.rename(removed.path / "old")
-    _flush_folder(folder.parent)
+    flush_folder(folder.parent)
 
 
 def restore_folder(folder: Path, files: Mapping[str, bytes]) -> None:
@@ -90,7 +90,7 @@ def restore_folder(folder: Path, files: Mapping[str, bytes]) -> None:
             write_file(folder / name, content, drafts=folder.parent)
     for path in [path for path in folder.iterdir() if path.name not in files]:
         _remove(path)
-    _flush_folder(folder)
+    flush_folder(folder)
 
 
 class _Draft(NamedTuple):
@@ -216,7 +216,8 @@ def _write_through(descriptor: int, content: bytes) -> None:
     os.fsync(descriptor)
 
 
-def _flush_folder(folder: Path) -> None:
+def flush_folder(folder: Path) -> None:
+    """Write a folder's entries through to the disk, so that a rename in it outlives a crash."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -68,8 +68,8 @@ def test_policy_set_takes_the_file_that_show_wrote(desk, keys, tmp_path):
 
 def test_halt_leaves_a_file_where_the_database_is_down(desk, tmp_path, monkeypatch):
     monkeypatch.setenv("DOSVOTOS_DATABASE_URL", "sqlite:///data/gone.db")
-    said = run("halt", "it lost three days in a row")
-    assert said.exit_code == 0 and "it is in no log" in said.output
+    done = run("halt", "it lost three days in a row")
+    assert done.exit_code == 0 and "it is in no log" in done.output
     assert "it lost three days in a row" in HALT_FILE.read_text()
 
 

@@ -158,9 +158,9 @@ def test_a_replay_is_the_backtest_bit_for_bit_and_leaves_no_row(project, monkeyp
     known = feature_rows(stored_history(parameters, *tables, now, last), parameters)
     policy, rows = busy_policy(known), known[str(first) :]
     approve(project.engine, project.root / "data/06_models/demo", policy, "1.1.0")
-    said = replay_history("smoke", first, last, None)
+    line = replay_history("smoke", first, last, None)
     file = project.root / f"data/07_model_output/smoke/replay_{first}_{last}.parquet"
-    assert said.endswith(f"see data/07_model_output/smoke/{file.name}")
+    assert line.endswith(f"see data/07_model_output/smoke/{file.name}")
     frame = pd.read_parquet(file)
     assert len(frame) == len(rows) == 15 * 60
     pd.testing.assert_frame_equal(

@@ -15,7 +15,7 @@ from dosvotos.database.connection import reading
 from dosvotos.database.market_data import StoredMarket
 from dosvotos.database.tables import trading_signals
 from dosvotos.live.alerts import LoggedAlerts
-from dosvotos.live.controls import Control, Controls
+from dosvotos.live.controls import Controls
 from dosvotos.live.intake import VendorFeed
 from dosvotos.live.keeper import ModelKeeper
 from dosvotos.live.loop import LiveLoop, Ports
@@ -123,14 +123,10 @@ class LiveDesk:
         return Ports(
             clock=self.clock, feed=self.feed, features=self.features, model=self.keeper,
             book=SignalTable(self.engine, INSTRUMENT, self.controls),
-            spool=Spool(self.folder / "unwritten.jsonl"), alerts=self.alerts, control=self.control,
+            spool=Spool(self.folder / "unwritten.jsonl"), alerts=self.alerts,
             halt_file=self.controls.of_file, read_calendar=lambda: self.calendar,
             on_row=self.written.append,
         )  # fmt: skip
-
-    def control(self) -> Control:
-        with reading(self.engine) as connection:
-            return self.controls.of_database(connection)
 
     def run(self, bars: int, until: Callable[[], bool] | None = None) -> None:
         """Step until so many more bars have their rows."""

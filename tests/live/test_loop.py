@@ -10,15 +10,19 @@ from sqlalchemy import update
 
 from dosvotos.contracts.features import MARKET_FEATURES
 from dosvotos.contracts.parameters import CalendarException, CalendarParams
+from dosvotos.database import connection as database
 from dosvotos.database.connection import reading, writing
 from dosvotos.database.quarantine import QuarantineTable
 from dosvotos.database.tables import inference_features_5m, model_registry
 from dosvotos.errors import DatabaseError
 from dosvotos.market.features import MarketHistory, market_features
+from dosvotos.promotion.live_acts import SwitchSignals
+from dosvotos.promotion.transaction import carry_out
 from tests.live.imitated_vendor import ImitatedVendor
 from tests.live.live_desk import LiveDesk
 from tests.live.production_models import approve
-from tests.proposal_fixtures import tiny_policy
+from tests.proposal_fixtures import INSTRUMENT, tiny_policy
+from tests.team import WHY, now
 
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 
@@ -311,21 +315,29 @@ def test_a_halt_file_is_flat_at_the_next_bar_and_only_once(make_desk):
     assert rows[-1].reason_code is None and rows[-1].position == 0.0
 
 
+def test_a_halt_that_is_decided_is_flat_at_the_next_bar_and_only_once_until_resumed(make_desk):
+    desk = make_desk(live=1)
+    desk.run(3)
+    carry_out(desk.engine, SwitchSignals("HALT", INSTRUMENT, WHY), "bob", now())
+    desk.run(2)
+    carry_out(desk.engine, SwitchSignals("RESUME", INSTRUMENT, WHY), "bob", now())
+    desk.run(1)
+    found = [(row.signal, row.reason_code) for row in desk.rows()[3:5]]
+    assert found == [(0.0, "HALTED"), (None, "HALTED")]
+    assert desk.rows()[-1].reason_code is None and desk.rows()[-1].position == 0.0
+
+
 class Outage:
     """A database that is down while `down` is set."""
 
-    def __init__(self, monkeypatch, desk: LiveDesk) -> None:
-        self.down, self._engine = False, desk.engine
-        from dosvotos.database import connection
-
+    def __init__(self, monkeypatch) -> None:
+        self.down = False
         for name in ("live.signals", "live.keeper", "live.production", "database.market_data",
                      "live.intake", "database.quarantine", "database.stored_since"):  # fmt: skip
             module = f"dosvotos.{name}"
             for function in ("reading", "writing"):
-                original = getattr(connection, function)
+                original = getattr(database, function)
                 monkeypatch.setattr(f"{module}.{function}", self._unless_down(original), raising=False)
-        control = desk.control
-        desk.control = lambda: self._refuse() or control()
 
     def _unless_down(self, original):
         return lambda engine: self._refuse() or original(engine)
@@ -336,20 +348,18 @@ class Outage:
 
 
 @pytest.fixture
-def outage(monkeypatch):
-    return lambda desk: Outage(monkeypatch, desk)
+def outage(monkeypatch) -> Outage:
+    return Outage(monkeypatch)
 
 
 def test_rows_of_an_outage_are_written_later_marked_and_never_acted_on(make_desk, outage):
     desk = make_desk(live=1)
-    broken = outage(desk)
-    desk.restart()
     desk.run(3)
-    broken.down = True
+    outage.down = True
     desk.run(2)
     assert len(desk.loop._ports.spool) == 2
     assert "DATABASE_DOWN" in desk.alerts.open
-    broken.down = False
+    outage.down = False
     desk.run(2)
     rows = desk.rows()
     assert [row.reason_code for row in rows] == [
@@ -369,12 +379,10 @@ def test_rows_of_an_outage_are_written_later_marked_and_never_acted_on(make_desk
 
 def test_an_outage_shorter_than_a_bar_costs_no_signal(make_desk, outage):
     desk = make_desk(live=1)
-    broken = outage(desk)
-    desk.restart()
     desk.run(2)
-    broken.down = True
+    outage.down = True
     desk.run_until(desk.clock.now() + 3 * MINUTE)
-    broken.down = False
+    outage.down = False
     desk.run(1)
     assert desk.reasons() == [None] * 3
     check_one_row_a_bar(desk)
@@ -382,16 +390,14 @@ def test_an_outage_shorter_than_a_bar_costs_no_signal(make_desk, outage):
 
 def test_a_halt_file_works_while_the_database_is_down(make_desk, outage):
     desk = make_desk(live=1)
-    broken = outage(desk)
-    desk.restart()
     desk.run(3)
-    broken.down = True
+    outage.down = True
     desk.controls.halt_file.write_text("database and market are gone")
     desk.run(2)
     spooled = desk.loop._ports.spool.rows
     assert [(row.signal, row.reason_code) for row in spooled] == [(0.0, "HALTED"), (None, "HALTED")]
     desk.restart()
-    broken.down = False
+    outage.down = False
     desk.run(1)
     assert [row.signal for row in desk.rows()[3:]] == [0.0, None, None]
     assert [row.spooled for row in desk.rows()[3:]] == [True, True, False]

@@ -42,7 +42,7 @@ class DrillRecord(Record):
     staged: tuple[str, ...]
     reopened: tuple[int, ...]
     loss_refused: str
-    """What the shorter database was answered."""
+    """The error that the shorter database was refused with."""
     findings_after: tuple[str, ...]
     """Of ``audit verify --full`` on the restored copy; none is needed."""
     copy_seconds: float
@@ -91,14 +91,14 @@ def _drill(file: Path, home: Home, folder: Path, keys: Keys, now: Callable[[], d
         refused = _refusal(make_engine(url))
         done, restore_seconds = _timed(lambda: restore(url, backup, _BACK, keys, now))
         findings, verify_seconds = _timed(lambda: _findings(make_engine(url)))
-    said = done.said
+    log = done.log
     return DrillRecord(
         drilled_at=now(),
         database=home.folder.name,
         rows_before=before,
-        rows_lost=said.checkpoint.rows - said.kept_rows,
-        staged=said.staged,
-        reopened=said.reopened,
+        rows_lost=log.checkpoint.rows - log.kept_rows,
+        staged=log.staged,
+        reopened=log.reopened,
         loss_refused=refused,
         findings_after=tuple(findings),
         copy_seconds=copy_seconds,

@@ -20,10 +20,10 @@ from dosvotos.errors import DatabaseError, DosVotosError
 LEASE: Final = timedelta(minutes=2)
 """How long a claim holds without being renewed; a worker renews it four times as often."""
 POLL_SECONDS: Final = 1.0
-TELL_AGAIN: Final = timedelta(seconds=10)
+OUTBOX_INTERVAL: Final = timedelta(seconds=10)
 """The outbox is drained no more often than this."""
-LOOK_AGAIN: Final = timedelta(minutes=10)
-"""How often an alias is put right that nobody told us was moved."""
+ALIAS_INTERVAL: Final = timedelta(minutes=10)
+"""How often an alias is put right that somebody moved in MLflow."""
 HEARTBEAT: Final = Path("data/.locks/jobs.heartbeat")
 BEAT_SECONDS: Final = 2.0
 SILENCE: Final = timedelta(seconds=15)
@@ -50,12 +50,12 @@ def watch(engine: Engine, echo: Echo) -> None:
     A database that is locked or away is asked again, and a request that raises what nobody expected fails
     alone: its traceback goes to the log, the queue goes on.
     """
-    parent, looked = os.getppid(), _now()
+    parent, drained_at = os.getppid(), _now()
     with _beating():
         while os.getppid() == parent:
             try:
                 run_queued(engine, echo)
-                looked = _tell_others(engine, looked)
+                drained_at = _drain_outbox(engine, drained_at)
             except DatabaseError as error:
                 echo(f"jobs: {error}; asked again")
             except Exception:
@@ -63,14 +63,15 @@ def watch(engine: Engine, echo: Echo) -> None:
             time.sleep(POLL_SECONDS)
 
 
-def _tell_others(engine: Engine, looked: datetime) -> datetime:
+def _drain_outbox(engine: Engine, drained_at: datetime) -> datetime:
     """Let a process of its own drain the outbox when something is due, and look after the aliases at times.
 
     Gives when that was last done.
     """
     now = _now()
-    if now - looked < LOOK_AGAIN and not (now - looked > TELL_AGAIN and is_due(engine, now)):
-        return looked
+    since = now - drained_at
+    if since < ALIAS_INTERVAL and not (since > OUTBOX_INTERVAL and is_due(engine, now)):
+        return drained_at
     send_in_background(Path.cwd(), str(engine.url.render_as_string(hide_password=False)))
     return now
 

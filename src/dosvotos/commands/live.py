@@ -6,7 +6,6 @@ import os
 import signal
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
-from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import Any, Final, NamedTuple
@@ -29,7 +28,7 @@ from dosvotos.files import write_file
 from dosvotos.hashing import digest_json
 from dosvotos.live.alerts import Alerts, LoggedAlerts
 from dosvotos.live.clock import Clock, MarketClock, WallClock
-from dosvotos.live.controls import Control, Controls
+from dosvotos.live.controls import Controls
 from dosvotos.live.intake import BarSource, Feed, StoredFeed, VendorFeed
 from dosvotos.live.keeper import ModelKeeper
 from dosvotos.live.keeper import serve as served_by
@@ -127,9 +126,8 @@ def assemble(parameters: Parameters, engine: Engine, name: str, speed: float, st
         book=SignalTable(engine, instrument, controls),
         spool=Spool(_OUTPUT / name / "unwritten_signals.jsonl"),
         alerts=alerts,
-        control=partial(_read_control, engine, controls),
         halt_file=controls.of_file,
-        read_calendar=CalendarFiles(parameters, name).read,
+        read_calendar=CalendarFiles(parameters).read,
         on_row=_log_row,
     )
 
@@ -191,11 +189,10 @@ class CalendarFiles:
     Parameters
     ----------
     parameters : Parameters
-    env : str
     """
 
-    def __init__(self, parameters: Parameters, env: str) -> None:
-        self._calendar, self._env = parameters.calendar, env
+    def __init__(self, parameters: Parameters) -> None:
+        self._calendar, self._env = parameters.calendar, parameters.experiment.name
         self._read_at = self._changed_at()
 
     def read(self) -> CalendarParams:
@@ -283,11 +280,6 @@ def _keys(environment: Mapping[str, str]) -> dict[str, str]:
     """The providers' keys that the environment holds, as conf/base/credentials.yml names them."""
     named = {"twelvedata": "TWELVEDATA_API_KEY", "fred": "FRED_API_KEY"}
     return {provider: key for provider, name in named.items() if (key := environment.get(name))}
-
-
-def _read_control(engine: Engine, controls: Controls) -> Control:
-    with reading(engine) as connection:
-        return controls.of_database(connection)
 
 
 def _bytes_of(file: Path) -> bytes | None:

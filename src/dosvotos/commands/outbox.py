@@ -17,7 +17,7 @@ from dosvotos.promotion.champions import CHAMPION
 
 
 def drain(engine: Engine, now: datetime, open_registry: Callable[[], Registry] | None = None) -> list[str]:
-    """Send what is due and put right what somebody moved; tells what was done, a line each.
+    """Send what is due and put right what somebody moved; gives what was done, a line each.
 
     One process at a time; a second one leaves it to the first.
     """
@@ -30,7 +30,7 @@ def drain(engine: Engine, now: datetime, open_registry: Callable[[], Registry] |
 
 
 def champion_of(engine: Engine, instrument: str) -> Champion | None:
-    """Read the production model of an instrument, as MLflow is told of it."""
+    """Read the production model of an instrument, as MLflow is to show it."""
     with reading(engine) as connection:
         row = production_model(connection, instrument)
     if row is None:
@@ -49,12 +49,12 @@ def _drain(engine: Engine, now: datetime, open_registry: Callable[[], Registry])
     except MlflowAwayError as error:
         away = str(error)
         return send_messages(engine, CHAMPION, lambda _: _raise(away), now) or [away]
-    told: list[str] = []
+    changes: list[str] = []
 
     def send(instrument: str) -> None:
         champion = champion_of(engine, instrument)
         if registry.point(instrument, champion):
-            told.append(f"{instrument}: champion is {champion.model_id if champion else 'nobody'}")
+            changes.append(f"{instrument}: champion is {champion.model_id if champion else 'nobody'}")
 
     problems = send_messages(engine, CHAMPION, send, now)
     for instrument in sorted(known - waiting):
@@ -62,7 +62,7 @@ def _drain(engine: Engine, now: datetime, open_registry: Callable[[], Registry])
             send(instrument)
         except Exception as error:  # whatever MLflow's client raises; there is no message to keep
             problems.append(f"{instrument}: {type(error).__name__}: {error}")
-    return [*told, *problems]
+    return [*changes, *problems]
 
 
 def _raise(why: str) -> None:
@@ -71,6 +71,6 @@ def _raise(why: str) -> None:
 
 def _mlflow() -> Registry:
     if not is_installed():
-        raise MlflowAwayError("MLflow is not installed, so nobody is told")
+        raise MlflowAwayError("MLflow is not installed, so no alias is set")
     root = Path.cwd()
     return MlflowRegistry(absolute_url(mlflow_url(), root), root)

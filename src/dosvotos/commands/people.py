@@ -1,10 +1,10 @@
 """``dosvotos reviewer``, ``vote``, ``reopen``, ``halt``, ``resume``, ``rollback``: signed on the terminal."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import click
 from sqlalchemy import Engine, select
@@ -51,7 +51,7 @@ class Keys:
         return Signed(str(text), signature, second)
 
     def _own(self, needed: PublicKey | None) -> Signer:
-        files = [self._key] if self._key else list(_own_keys())
+        files = [self._key] if self._key else _own_keys()
         for file in files:
             if self._key or needed is None or _holds(file, needed):
                 return open_signer(file, _passphrase(file))
@@ -64,14 +64,18 @@ class Keys:
 def decide_on_terminal(engine: Engine, act: Act, keys: Keys, now: Callable[[], datetime]) -> Outcome:
     """Carry out a decision of whoever works here, signed with their own key where the log has people."""
     by = current_user()
-    with reading(engine) as connection:
-        people = has_people(connection)
-        trust = read_trust(connection, open_home(connection)) if people else None
+    trust = trust_in_people(engine)
     if trust is None or not act.needs_signature:
         return carry_out(engine, act, by, now())
     text = text_to_sign(engine, act, by, now())
     click.echo(f"\n{text}", err=True)
     return carry_out(engine, act, by, now(), keys.sign(text, act.signatory(trust, by).key))
+
+
+def trust_in_people(engine: Engine) -> Trust | None:
+    """Read who may sign what; None where the log has no people, so that the local key signs."""
+    with reading(engine) as connection:
+        return read_trust(connection, open_home(connection)) if has_people(connection) else None
 
 
 def add_first_on_terminal(
@@ -90,21 +94,19 @@ def add_first_on_terminal(
 
 def switch_signals(
     engine_of: Callable[[], Engine],
-    action: str,
+    action: Literal["HALT", "RESUME"],
     reason: str,
     instrument: str | None,
     keys: Keys,
     now: Callable[[], datetime],
 ) -> list[str]:
     """Halt or resume signals; gives the instruments, or none where a HALT file had to do."""
-    assert action in ("HALT", "RESUME")
     check_reason(action, reason)
     try:
         engine = engine_of()
         names = instruments_meant(engine, instrument)
         for name in names:
-            act = SwitchSignals("HALT" if action == "HALT" else "RESUME", name, reason)
-            decide_on_terminal(engine, act, keys, now)
+            decide_on_terminal(engine, SwitchSignals(action, name, reason), keys, now)
     except DatabaseError:
         if action != "HALT":
             raise
@@ -178,5 +180,5 @@ def _passphrase(file: Path) -> Callable[[], str]:
     return lambda: str(click.prompt(f"Passphrase of {file}", hide_input=True, err=True))
 
 
-def _listed(names: object) -> str:
-    return ", ".join(sorted(names)) or "none" if isinstance(names, list | set) else str(names)
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names)) or "none"

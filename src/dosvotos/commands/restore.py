@@ -1,6 +1,5 @@
 """``dosvotos restore``: a backup put in place and signed for, in one step."""
 
-import os
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing, suppress
@@ -20,6 +19,7 @@ from dosvotos.database.connection import (
     upgrade,
 )
 from dosvotos.errors import DatabaseError, DecisionConflictError, DosVotosError
+from dosvotos.files import flush_folder
 from dosvotos.hashing import digest_file
 from dosvotos.promotion.checkpoints import check_last_checkpoint, open_home
 from dosvotos.promotion.restored_log import RestoredLog, restored_log
@@ -32,15 +32,15 @@ _BESIDE: Final = ("-wal", "-shm")
 class Restored(NamedTuple):
     """What a restore did."""
 
-    said: RestoredLog
+    log: RestoredLog
     kept_as: Path | None
     """Where the database that was in the backup's place is now."""
 
     @property
     def lines(self) -> list[str]:
-        """What people are told."""
+        """The lines that people read."""
         moved = [f"the database that was there is {self.kept_as}"] if self.kept_as else []
-        return [*describe(self.said), *moved]
+        return [*describe(self.log), *moved]
 
 
 def restore(url: str, backup: Path, reason: str, keys: Keys, now: Callable[[], datetime]) -> Restored:
@@ -141,11 +141,7 @@ def _put_in_place(draft: Path, file: Path, moved: Path) -> None:
         if old.exists():
             old.rename(moved.with_name(moved.name + ending))
     draft.replace(file)
-    descriptor = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    flush_folder(file.parent)
 
 
 def _remove(draft: Path) -> None:

@@ -5,13 +5,9 @@ from typing import cast
 import click
 from sqlalchemy import Engine
 
-from dosvotos.commands.people import Keys, wall_clock
-from dosvotos.database.connection import reading
+from dosvotos.commands.people import Keys, trust_in_people, wall_clock
 from dosvotos.lineage.vote import decide_verified
-from dosvotos.promotion.checkpoints import open_home
 from dosvotos.promotion.decision import DecisionResult, Vote, vote_text
-from dosvotos.promotion.people import has_people
-from dosvotos.promotion.signatures import read_trust
 from dosvotos.promotion.tripwires import StatedTripwires
 from dosvotos.promotion.vote_rules import Decision
 from dosvotos.users import current_user
@@ -28,9 +24,7 @@ def vote_on_terminal(
 ) -> DecisionResult:
     """Show the text, sign it with the reviewer's own key where the log has people, and carry the vote out."""
     vote = Vote(cast(Decision, decision), current_user(), reason, to_production, lapses)
-    with reading(engine) as connection:
-        people = has_people(connection)
-        trust = read_trust(connection, open_home(connection)) if people else None
+    trust = trust_in_people(engine)
     signed = None
     if trust is not None and decision != "REQUEST_MORE_TESTS":
         text = vote_text(engine, proposal_id, vote, wall_clock())

@@ -1,4 +1,4 @@
-"""What a person must hear of: logged as an error once, until it is over."""
+"""What a person must know of: logged as an error once, until it is over."""
 
 import logging
 from typing import Protocol
@@ -10,7 +10,7 @@ class Alerts(Protocol):
     """Where alerts go."""
 
     def raise_alert(self, code: str, message: str) -> None:
-        """Tell people; the same code again says nothing while it lasts."""
+        """Raise an alert; the same code with the same message is none while it lasts."""
 
     def clear(self, code: str) -> None:
         """Note that it is over."""

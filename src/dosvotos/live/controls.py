@@ -1,6 +1,5 @@
 """Whether the loop may signal at all: what people have decided, and a file that works without a database."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -18,16 +17,6 @@ class Control(NamedTuple):
 
 
 ACTIVE: Final = Control("ACTIVE")
-ReadControl = Callable[[Connection, str], Control]
-"""Reads an instrument's state from the database."""
-
-
-def decided(connection: Connection, instrument: str) -> Control:
-    """Read what people, or a limit, decided last."""
-    state = read_live_state(connection, instrument)
-    if state == "ACTIVE":
-        return ACTIVE
-    return Control(state, f"{instrument}: 'dosvotos resume' ends it; 'dosvotos audit list' says who, and why")
 
 
 @dataclass
@@ -36,7 +25,6 @@ class Controls:
 
     instrument: str
     halt_file: Path = HALT_FILE
-    read_control: ReadControl = decided
 
     def of_file(self) -> Control:
         """Look for the halt file; one that cannot be looked for halts too."""
@@ -49,6 +37,12 @@ class Controls:
         return Control("HALTED", f"{self.halt_file}: {text.splitlines()[0] if text else 'no reason given'}")
 
     def of_database(self, connection: Connection) -> Control:
-        """Read what holds: the file, or else the database."""
+        """Read what holds: the file, or else what people, or a limit, decided last."""
         found = self.of_file()
-        return found if found.state == "HALTED" else self.read_control(connection, self.instrument)
+        if found.state == "HALTED":
+            return found
+        state = read_live_state(connection, self.instrument)
+        if state == "ACTIVE":
+            return ACTIVE
+        why = "'dosvotos resume' ends it; 'dosvotos audit list' says who, and why"
+        return Control(state, f"{self.instrument}: {why}")

@@ -52,8 +52,6 @@ class ModelKeeper:
         self._alerts = alerts
         self._served: ServedModel | None = None
         self._opened_under: Any = None
-        self.epoch = 0
-        """The last one known."""
 
     def current(self) -> ServedModel | None:
         """Give the model to be served now; None when no vote has made one.
@@ -94,7 +92,6 @@ class ModelKeeper:
             rows = production_rows(connection, self._instrument)
             last = select(a.c.id, a.c.row_hash).order_by(a.c.id.desc()).limit(1)
             vote = connection.execute(last).one_or_none()
-        self.epoch = rows.head.epoch if rows.head else 0
         return [None if row is None else tuple(row) for row in (*rows, vote)]
 
     def _open(self) -> None:

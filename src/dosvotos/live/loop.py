@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from dosvotos.contracts.parameters import CalendarParams
 from dosvotos.contracts.records import InferenceRecord
-from dosvotos.errors import BundleError, DatabaseError, DecisionConflictError, DosVotosError, SourceError
+from dosvotos.errors import DatabaseError, DecisionConflictError, DosVotosError, SourceError
 from dosvotos.live.alerts import Alerts
 from dosvotos.live.clock import MAX_SKEW, Clock
 from dosvotos.live.controls import Control
@@ -57,10 +57,8 @@ class Ports(NamedTuple):
     book: Book
     spool: Spool
     alerts: Alerts
-    control: Callable[[], Control]
-    """Reads what holds for the instrument's signals."""
     halt_file: Callable[[], Control]
-    """The same without a database."""
+    """Reads whether a file halts the signals, which needs no database."""
     read_calendar: Callable[[], CalendarParams]
     on_row: Callable[[InferenceRecord], None] = lambda record: None
     """Called with each row when it is written."""
@@ -223,7 +221,7 @@ class LiveLoop:
 
     def _entry(self, bar: ScheduledBar) -> Entry | None:
         """Decide on a bar; None if it has not come yet."""
-        control = self._ports.control()
+        control = self._ports.book.control()
         book = self._read_book(bar)
         if control.state == "HALTED":
             return Entry(self._record(bar, halted(book, control.reason), book), None, book)
@@ -253,7 +251,7 @@ class LiveLoop:
             served = self._ports.model.current()
         except DatabaseError:
             raise
-        except (BundleError, DosVotosError) as error:
+        except DosVotosError as error:
             refused = Decision(None, None, Reason.MODEL_REFUSED, str(error))
             return Entry(self._record(bar, refused, book, None, features, started), features, book)
         if served is None:
@@ -264,7 +262,7 @@ class LiveLoop:
         return Entry(self._record(bar, decision, book, served, features, started), features, book)
 
     def _wrong_clock(self) -> Decision | None:
-        """Refuse a signal by a clock that was set meanwhile or is wrong; that nobody knows is told once."""
+        """Refuse a signal by a clock that was set meanwhile or is wrong; that nobody knows is one alert."""
         if self._jumped:
             return Decision(None, None, Reason.CLOCK_JUMP, "the clock was set while the bar was waited for")
         known = [skew for skew in (self._ports.clock.skew(), self._ports.feed.skew()) if skew is not None]
@@ -297,9 +295,8 @@ class LiveLoop:
 
     def _again(self, entry: Entry) -> Entry:
         assert self._bar is not None and entry.features is not None
-        return self._decided(
-            self._bar, entry.features, entry.book, self._ports.control(), time.perf_counter()
-        )
+        control = self._ports.book.control()
+        return self._decided(self._bar, entry.features, entry.book, control, time.perf_counter())
 
     def _database_down(self, bar: ScheduledBar, error: DatabaseError) -> None:
         """Keep trying until the deadline; a halt's flat row waits for nothing."""

@@ -11,7 +11,7 @@ from dosvotos.contracts.features import FEATURE_ORDER
 from dosvotos.contracts.parameters import CalendarParams, Parameters
 from dosvotos.contracts.records import InferenceRecord
 from dosvotos.live.alerts import LoggedAlerts
-from dosvotos.live.controls import ACTIVE
+from dosvotos.live.controls import ACTIVE, Control
 from dosvotos.live.intake import StoredFeed
 from dosvotos.live.loop import LiveLoop, Ports
 from dosvotos.live.market import live_features
@@ -115,6 +115,10 @@ class MemoryBook:
         self.entries: list[tuple[InferenceRecord, LiveFeatures | None]] = []
         self._state = BookState()
 
+    def control(self) -> Control:
+        """Nobody halts a replay."""
+        return ACTIVE
+
     def last_timestamp(self) -> datetime | None:
         """Find the newest bar that has its row."""
         return self.entries[-1][0].timestamp if self.entries else None
@@ -170,7 +174,7 @@ def replay(
     instrument = parameters.experiment.instrument
     ports = Ports(
         clock, StoredFeed(), features, FixedModel(served), book, Spool(Path("/nonexistent/replay")),
-        LoggedAlerts(), lambda: ACTIVE, lambda: ACTIVE, lambda: parameters.calendar,
+        LoggedAlerts(), lambda: ACTIVE, lambda: parameters.calendar,
     )  # fmt: skip
     loop = LiveLoop(instrument, schedule, ports)
     loop.start_at(schedule.at(first))

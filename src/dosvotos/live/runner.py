@@ -12,7 +12,7 @@ from dosvotos.live.macro_task import MacroTask
 logger = logging.getLogger(__name__)
 
 _HEADROOM: Final = timedelta(seconds=20)
-"""Between bars at least so long is left for housekeeping."""
+"""On the machine's clock at least so long is left for housekeeping."""
 
 
 def run(loop: LiveLoop, macro: MacroTask | None, clock: Clock, stop: Event) -> None:
@@ -21,16 +21,19 @@ def run(loop: LiveLoop, macro: MacroTask | None, clock: Clock, stop: Event) -> N
     On the machine's clock macro values have a thread of their own, so that a slow provider delays no bar; a
     market's clock is faster than any thread, so there both take turns.
     """
-    apart = isinstance(clock, WallClock) and macro is not None
-    if apart and macro is not None:
-        Thread(target=run_macro, args=(macro, WallClock(stop), stop), daemon=True, name="macro").start()
-    macro_due = datetime.max.replace(tzinfo=clock.now().tzinfo) if apart or macro is None else clock.now()
+    headroom = timedelta(0)
+    if isinstance(clock, WallClock):
+        headroom = _HEADROOM
+        if macro is not None:
+            Thread(target=run_macro, args=(macro, WallClock(stop), stop), daemon=True, name="macro").start()
+            macro = None
+    macro_due = datetime.max.replace(tzinfo=clock.now().tzinfo) if macro is None else clock.now()
     kept_for: object = None
     while not stop.is_set():
         if macro is not None and clock.now() >= macro_due:
             macro_due = macro.step(clock.now())
         due = loop.step()
-        if loop.bar is not kept_for and due - clock.now() > (timedelta(0) if not apart else _HEADROOM):
+        if loop.bar is not kept_for and due - clock.now() > headroom:
             kept_for = loop.bar
             loop.housekeep()
         wait_until(min(due, macro_due), clock, stop)

@@ -35,6 +35,9 @@ class Entry(NamedTuple):
 class Book(Protocol):
     """Where the loop's rows stand."""
 
+    def control(self) -> Control:
+        """Read what holds for the instrument's signals."""
+
     def last_timestamp(self) -> datetime | None:
         """Find the newest bar that has its row."""
 

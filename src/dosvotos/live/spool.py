@@ -7,7 +7,6 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from dosvotos.contracts.records import InferenceRecord
-from dosvotos.files import write_file
 
 logger = logging.getLogger(__name__)
 
@@ -48,8 +47,7 @@ class Spool:
     def clear(self) -> None:
         """Forget all rows: the database has them."""
         self._rows = []
-        if self.file.exists():
-            write_file(self.file, b"")
+        self.file.unlink(missing_ok=True)
 
     def _read(self) -> list[InferenceRecord]:
         if not self.file.exists():

@@ -84,9 +84,9 @@ def check_dates_by_bars(macro: CheckedRows, bars: pd.DataFrame, variables: Varia
         dated = own.drop_duplicates("observation_date", keep="last")
         days = dated["observation_date"].to_numpy("datetime64[D]")
         series = pd.Series(dated["value"].to_numpy(float), days).sort_index()
-        told = _spot_tells(series, closes) if name == SPOT else _changes_tell(series, closes)
-        if told:
-            why[str(name)] = f"{told}: dated a day early, or the bars a day late"
+        found = _spot_tells(series, closes) if name == SPOT else _changes_tell(series, closes)
+        if found:
+            why[str(name)] = f"{found}: dated a day early, or the bars a day late"
     return _quarantine(macro, why)
 
 
