@@ -274,14 +274,10 @@ def resampled_intervals(returns: np.ndarray, bootstrap: Bootstrap) -> dict[str, 
 
 
 def _figures(windows: np.ndarray) -> dict[str, np.ndarray]:
-    spread = windows.std(axis=1, ddof=1)
-    daily = np.divide(
-        windows.mean(axis=1), spread, out=np.full(len(windows), np.nan), where=spread > NO_VARIANCE
-    )
     equity = np.cumprod(1 + windows, axis=1)
     peak = np.maximum(np.maximum.accumulate(equity, axis=1), 1.0)
     return {
-        "sharpe_ratio": daily * np.sqrt(SESSIONS_PER_YEAR),
+        "sharpe_ratio": _sharpes(windows),
         "total_return": equity[:, -1] - 1,
         "max_drawdown": (1 - equity / peak).max(axis=1),
     }
@@ -303,16 +299,19 @@ def sharpe_difference_interval(
 
 
 def sharpe_difference_draws(new: np.ndarray, old: np.ndarray, bootstrap: Bootstrap) -> np.ndarray:
-    """Draw differences of two annual Sharpe ratios on resampled sessions, paired, shape (replications,)."""
+    """Draw differences of two annual Sharpe ratios on resampled sessions, paired, shape (replications,).
+
+    A ratio without variance counts as 0.
+    """
     sessions = _resampled_sessions(len(new), _block_size(pd.Series(new - old)), *bootstrap)
-    draws: np.ndarray = _sharpes(new[sessions]) - _sharpes(old[sessions])
+    draws: np.ndarray = np.nan_to_num(_sharpes(new[sessions])) - np.nan_to_num(_sharpes(old[sessions]))
     return draws
 
 
 def _sharpes(windows: np.ndarray) -> np.ndarray:
-    """Compute annual Sharpe ratios of windows, a row each; 0 without variance."""
-    spread = windows.std(axis=1, ddof=1)
-    daily = np.divide(windows.mean(axis=1), spread, out=np.zeros(len(windows)), where=spread > NO_VARIANCE)
+    """Compute annual Sharpe ratios of windows, a row each; NaN without variance."""
+    spread, mean = windows.std(axis=1, ddof=1), windows.mean(axis=1)
+    daily = np.divide(mean, spread, out=np.full(len(windows), np.nan), where=spread > NO_VARIANCE)
     sharpes: np.ndarray = daily * np.sqrt(SESSIONS_PER_YEAR)
     return sharpes
 
