@@ -30,9 +30,10 @@ import gymnasium as gym
 import numpy as np
 import pandas as pd
 import torch as th
-from learning import EASY, ROOT, parameters_for, planted_rows
+from learning import EASY, parameters_for, planted_rows
 from rich.console import Console
 from rich.table import Table
+from rivals import ROOT
 from stable_baselines3 import PPO
 
 from dosvotos.backtest.simulate import policy_targets

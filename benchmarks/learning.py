@@ -21,15 +21,13 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from kedro.config import OmegaConfigLoader
 from rich.console import Console
 from rich.table import Table
-from rivals import simulated
+from rivals import simulated, tree_of
 
 from dosvotos.backtest.metrics import daily_returns, sharpe_ratio
 from dosvotos.backtest.simulate import policy_targets
@@ -38,11 +36,9 @@ from dosvotos.contracts.parameters import Parameters, read_parameters
 from dosvotos.market.accounting import Tape, run_account
 from dosvotos.market.calendar import SESSIONS_PER_YEAR, scheduled_sessions, session_bar_times, session_dates
 from dosvotos.market.normalization import fit_norm_stats
-from dosvotos.settings import CONFIG_LOADER_ARGS
 from dosvotos.simulation import oracle
 from dosvotos.training.linear import fit_linear_rival
 
-ROOT = Path(__file__).resolve().parents[1]
 BAR_VOLATILITY = 0.00721 / np.sqrt(60)
 """Of the real market: 0.721% a session of 60 bars."""
 
@@ -141,14 +137,9 @@ def growth(rows: pd.DataFrame, targets: np.ndarray, cost_bps: float) -> float:
     return float(np.log(equity[-1] / equity[0]))
 
 
-def demo_tree() -> dict[str, Any]:
-    """The resolved parameters of demo."""
-    return dict(OmegaConfigLoader(str(ROOT / "conf"), env="demo", **CONFIG_LOADER_ARGS)["parameters"])
-
-
 def parameters_for(market: Market, seed: int, timesteps: int = TIMESTEPS, **training: Any) -> Parameters:
     """The project's own training parameters at a market's costs; the reward is the net return alone."""
-    tree = demo_tree()
+    tree = tree_of("demo")
     tree["training"] = {**tree["training"], **training, "seeds": [seed]}
     tree["reward"] = {**tree["reward"], "drawdown": 0.0, "volatility": 0.0}
     tree["trading"] = {
@@ -207,7 +198,7 @@ def unseen(seed: int, timesteps: int) -> Unseen:
     """Train on one sample market as demo does and let candidate, rival and oracle trade its test."""
     from dosvotos.training.ppo import train
 
-    edge = demo_tree()["sample_market"]["edge"]
+    edge = tree_of("demo")["sample_market"]["edge"]
     parameters, splits = simulated(seed, edge)
     tree, cost = parameters.model_dump(), parameters.trading.costs.per_side
     parameters = read_parameters({**tree, "curriculum": _shortened(tree["curriculum"], timesteps)})

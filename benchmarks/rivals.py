@@ -59,9 +59,14 @@ class Comparison(NamedTuple):
     linear_seconds: float
 
 
+def tree_of(env: str) -> dict[str, Any]:
+    """Resolve an experiment's parameters."""
+    return dict(OmegaConfigLoader(str(ROOT / "conf"), env=env, **CONFIG_LOADER_ARGS)["parameters"])
+
+
 def parameters_of(env: str, **changes: dict[str, Any]) -> Parameters:
     """An experiment's parameters, sections of them updated."""
-    tree = dict(OmegaConfigLoader(str(ROOT / "conf"), env=env, **CONFIG_LOADER_ARGS)["parameters"])
+    tree = tree_of(env)
     return read_parameters({**tree, **{name: {**tree[name], **values} for name, values in changes.items()}})
 
 

@@ -20,12 +20,11 @@ from sqlalchemy import Engine
 from dosvotos.contracts.parameters import Parameters, read_parameters
 from dosvotos.database.connection import connect
 from tests.migrated import copy_migrated, create_migrated, create_template, execute
+from tests.sharing import shared_folder
 
 ROOT = Path(__file__).parents[1]
 SHARED_DATA = ROOT.parent / "shared" / "data"
 AS_OF = "2026-11-20T23:00:00+00:00"
-
-pytest_plugins = ["tests.sharing"]
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -35,8 +34,12 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 
 def pytest_configure() -> None:
-    """Walk the heap neither while all is imported nor, from then on, through what was imported."""
+    """Walk the heap neither while all is imported nor, from then on, through what was imported.
+
+    The shared folder is made before workers are started, which inherit its name.
+    """
     gc.disable()
+    shared_folder()
 
 
 def pytest_collection_finish() -> None:

@@ -12,17 +12,12 @@ from filelock import FileLock
 _VARIABLE = "DOSVOTOS_TESTS_SHARED"
 
 
-def pytest_configure() -> None:
-    """Make the run's folder before workers are started, which inherit its name."""
-    _shared_folder()
-
-
 def made_once(name: str, make: Callable[[Path], object]) -> Path:
     """Return a folder of this test run that whoever asks first has filled; it is to be copied, not changed.
 
     `make` is given a folder to make and must leave no database open in it.
     """
-    folder = _shared_folder() / name
+    folder = shared_folder() / name
     with FileLock(f"{folder}.lock"):
         if not folder.exists():
             part = folder.with_name(f"{name}.part")
@@ -32,7 +27,7 @@ def made_once(name: str, make: Callable[[Path], object]) -> Path:
     return folder
 
 
-def _shared_folder() -> Path:
+def shared_folder() -> Path:
     """Return the folder whose name the environment holds; who names the first removes it at its own end."""
     if _VARIABLE not in os.environ:
         os.environ[_VARIABLE] = tempfile.mkdtemp(prefix="dosvotos-tests-")

@@ -11,7 +11,7 @@ from dosvotos.errors import DosVotosError, LineageError
 from dosvotos.formats import MISSING
 from dosvotos.hashing import short
 from dosvotos.lineage import vote
-from dosvotos.lineage.marks import LAYERS, links_by_layer, unbroken_layers
+from dosvotos.lineage.layers import LAYERS, links_by_layer, unbroken_layers
 from dosvotos.promotion.dossier import Dossier
 from dosvotos.promotion.proposal import ProposalLineage
 from streamlit_app import queries

@@ -92,7 +92,7 @@ def account_of_case(case: Case) -> Account:
 def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What the peers say, from a process of their own."""
     folder = tmp_path_factory.mktemp("peers")
-    asked, told = folder / "cases.json", folder / "answers.json"
+    asked, answered = folder / "cases.json", folder / "answers.json"
     content = {}
     for name, case in CASES.items():
         tape = tape_of_case(case)
@@ -105,10 +105,10 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
             "sessions": sessions(N_SESSIONS).astype(str).tolist(),
         }
     asked.write_text(json.dumps(content))
-    command = [sys.executable, "-m", "tests.backtest.peers", str(asked), str(told)]
+    command = [sys.executable, "-m", "tests.backtest.peers", str(asked), str(answered)]
     run = subprocess.run(command, cwd=ROOT, env=dict(os.environ), capture_output=True, text=True, check=False)
     assert run.returncode == 0, f"are the test extras installed?\n{run.stderr}"
-    return json.loads(told.read_text())
+    return json.loads(answered.read_text())
 
 
 @pytest.mark.parametrize("name", CASES)

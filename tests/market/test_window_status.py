@@ -92,7 +92,7 @@ def test_a_sample_markets_end_changes_neither_its_bars_nor_the_hash_where_it_is_
 
 
 def with_exceptions(bars: pd.DatetimeIndex, ever: pd.DatetimeIndex, **exceptions: dict) -> JudgedWindow:
-    days = {day.replace("_", "-").lstrip("d"): told for day, told in exceptions.items()}
+    days = {day.replace("_", "-").lstrip("d"): exception for day, exception in exceptions.items()}
     base = parameters_of("exp2_interbank_costs_v1")
     parameters = parameters_of(
         "exp2_interbank_costs_v1", calendar={**base.calendar.model_dump(mode="json"), "exceptions": days}
@@ -105,14 +105,14 @@ HOURS = {"opens": "09:00", "closes": "12:00", "reason": "said to be a blackout"}
 DAY = date(2025, 12, 10)
 
 
-@pytest.mark.parametrize("told", [CLOSED, HOURS])
-def test_an_exception_that_takes_stored_bars_out_of_test_is_a_persons_choice(told: dict):
+@pytest.mark.parametrize("exception", [CLOSED, HOURS])
+def test_an_exception_that_takes_stored_bars_out_of_test_is_a_persons_choice(exception: dict):
     bars = bars_until(FRIDAY)
-    found = with_exceptions(bars, bars, d2025_12_10=told)
+    found = with_exceptions(bars, bars, d2025_12_10=exception)
     assert (found.status, found.facts.edited_sessions) == ("chosen_window", ("2025-12-10",))
     silent = bars[session_dates(bars) != np.datetime64(DAY)]
-    assert with_exceptions(silent, silent, d2025_12_10=told).status == "calendar", "it never had a bar"
-    before_test = {"d2025_06_10": told}
+    assert with_exceptions(silent, silent, d2025_12_10=exception).status == "calendar", "it never had a bar"
+    before_test = {"d2025_06_10": exception}
     assert with_exceptions(bars, bars, **before_test).status == "calendar", "train and val are a person's"
 
 

@@ -6,7 +6,7 @@ from datetime import date
 import pytest
 
 from dosvotos.contracts.experiment import ExperimentContract, make_contract
-from dosvotos.contracts.records import SeedRecord, TrainingRecord
+from dosvotos.contracts.records import FoldRecord, SeedRecord, TrainingRecord
 from dosvotos.reports.training import kept_validation, render_training
 from dosvotos.training.results import LOSSES, Validation
 from tests.conftest import parameters_of
@@ -102,6 +102,18 @@ def test_every_phase_loss_setting_and_hash_stands_on_the_page(contract):
         assert text in page
     assert "training.hyperparameters.gae_lambda" in page and contract.config_hash in page
     assert "transaction cost" in page and 'id="reward-components"' in page
+
+
+@pytest.mark.parametrize("engine", ["fast", "linear"])
+def test_a_line_s_page_lists_its_folds_whatever_the_engine(contract, engine):
+    period = dict.fromkeys(("train", "val", "test"), "2025-01-02 to 2025-03-04")
+    fold = FoldRecord(
+        fold=1, date_ranges=period, dataset_hash="d" * 64, norm_stats_hash="e" * 64, manifest_hash="f" * 64,
+        model_hash="abcd" * 16, seed=42, best_val_reward=0.0625,
+    )  # fmt: skip
+    line = record_of(contract, 42).model_copy(update={"engine": engine, "folds": (fold,)})
+    page = render_training(contract, line, {42: CURVES[42]})
+    assert "A line: everything else" in page and "abcdabcdabcd" in page and "+6.25%" in page
 
 
 def test_text_is_escaped_and_equal_trainings_give_equal_pages(contract):

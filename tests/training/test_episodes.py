@@ -195,7 +195,7 @@ def test_a_tape_holds_the_complete_rows_only():
 
 
 @pytest.mark.parametrize(
-    ("column", "value", "said"),
+    ("column", "value", "message"),
     [
         ("rsi_9", np.inf, "train: rsi_9 must be finite, found NaN or infinity in 1 complete row"),
         ("time_normalized", np.nan, "train: time_normalized must be finite"),
@@ -203,10 +203,10 @@ def test_a_tape_holds_the_complete_rows_only():
         ("close", 0.0, r"train: every close must be a positive number, found 0\.0"),
     ],
 )
-def test_what_no_episode_can_use_is_refused_by_name(column: str, value: float, said: str):
+def test_what_no_episode_can_use_is_refused_by_name(column: str, value: float, message: str):
     rows = ROWS.copy()
     rows.iloc[100, rows.columns.get_loc(column)] = value
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=message):
         training_data(rows)
 
 

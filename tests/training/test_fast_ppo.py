@@ -105,10 +105,10 @@ def test_an_update_that_target_kl_ends_counts_its_epochs_and_steps_like_sb3(monk
     capsys.readouterr()
     before = fast._n_updates
     fast.train()
-    said = capsys.readouterr().out
+    printed = capsys.readouterr().out
     stock.train()
     assert before < fast._n_updates == stock._n_updates < before + 10
-    assert "Early stopping at step" in said and said == capsys.readouterr().out
+    assert "Early stopping at step" in printed and printed == capsys.readouterr().out
     assert steps_of(fast) == steps_of(stock)
 
 

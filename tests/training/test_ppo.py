@@ -390,7 +390,7 @@ def test_the_small_training_is_the_size_these_tests_take_it_for():
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"curriculum": {"phases": [{"name": "a", "timesteps": 0, "transaction_cost": 1, "drawdown": 1}]}},
          r"curriculum\.phases\.0\.timesteps: Input should be greater than 0, was 0"),
@@ -416,9 +416,9 @@ def test_the_small_training_is_the_size_these_tests_take_it_for():
         ({"reward": {"volatility": -1.0}}, r"reward\.volatility: .*greater than or equal to 0, was -1\.0"),
     ],
 )  # fmt: skip
-def test_impossible_settings_are_refused_by_name_before_anything_runs(changes: dict, said: str):
+def test_impossible_settings_are_refused_by_name_before_anything_runs(changes: dict, message: str):
     tree = parameter_tree("smoke")
     for section, values in changes.items():
         tree[section] |= values
-    with pytest.raises(ParameterError, match=said):
+    with pytest.raises(ParameterError, match=message):
         read_parameters(tree)

@@ -139,7 +139,7 @@ def test_processes_give_the_seeds_in_any_number_and_tell_all_of_them():
 
 
 @pytest.mark.parametrize(
-    ("seed", "error", "said"),
+    ("seed", "error", "message"),
     [
         (fake_training.DIVERGES, DataError, "training diverged"),
         (fake_training.FAILS, RuntimeError, f"training of seed {fake_training.FAILS}:\n.*ZeroDivisionError"),
@@ -156,8 +156,8 @@ def test_processes_give_the_seeds_in_any_number_and_tell_all_of_them():
         ),
     ],
 )
-def test_what_ends_one_seed_is_told_with_its_name_and_ends_the_others(seed: int, error: type, said: str):
-    with pytest.raises(error, match=f"(?s){said}"):
+def test_what_ends_one_seed_is_told_with_its_name_and_ends_the_others(seed: int, error: type, message: str):
+    with pytest.raises(error, match=f"(?s){message}"):
         train_in_processes(fake_training.train, (fake_training.ENDLESS, seed), lambda _: None, workers=2)
     assert children() == []
 

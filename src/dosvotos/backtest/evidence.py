@@ -12,13 +12,12 @@ import pandas as pd
 import scipy
 
 from dosvotos.backtest.luck import passing_sharpe
-from dosvotos.backtest.metrics import sharpe_ratio
+from dosvotos.backtest.metrics import NO_VARIANCE, sharpe_ratio
 from dosvotos.backtest.resampling import Bootstrap
 from dosvotos.market.calendar import SESSIONS_PER_YEAR
 
 INTERVAL = 0.90
 """Share of the resampled windows within an interval."""
-_NO_VARIANCE = 1e-15
 _MIN_SESSIONS = 3
 _MIN_SESSIONS_FOR_BLOCKS = 10
 
@@ -77,7 +76,7 @@ def deflated_sharpe_ratio(moments: Moments, sharpes: np.ndarray, n_looks: int) -
 
 def moments_of(returns: np.ndarray) -> Moments | None:
     """Describe daily net returns of shape (n_sessions,); None without variance."""
-    if len(returns) < _MIN_SESSIONS or (spread := returns.std(ddof=1)) <= _NO_VARIANCE:
+    if len(returns) < _MIN_SESSIONS or (spread := returns.std(ddof=1)) <= NO_VARIANCE:
         return None
     skew, kurtosis = scipy.stats.skew(returns), scipy.stats.kurtosis(returns, fisher=False)
     return Moments(len(returns), float(returns.mean() / spread), float(skew), float(kurtosis))
@@ -194,9 +193,9 @@ def family_test(
     counts as none; a window of fewer than three sessions proves nothing at all.
     """
     spread = series.std(ddof=1)
-    if len(series) < _MIN_SESSIONS or not spread[candidate] > _NO_VARIANCE:
+    if len(series) < _MIN_SESSIONS or not spread[candidate] > NO_VARIANCE:
         return FamilyTest(1.0, False)
-    moving = series.loc[:, spread > _NO_VARIANCE]
+    moving = series.loc[:, spread > NO_VARIANCE]
     scaled = (moving / spread[moving.columns]).to_numpy()
     multiplicity = max(n_models, scaled.shape[1]) / scaled.shape[1]
     own = moving.columns.get_loc(candidate)
@@ -275,14 +274,10 @@ def resampled_intervals(returns: np.ndarray, bootstrap: Bootstrap) -> dict[str, 
 
 
 def _figures(windows: np.ndarray) -> dict[str, np.ndarray]:
-    spread = windows.std(axis=1, ddof=1)
-    daily = np.divide(
-        windows.mean(axis=1), spread, out=np.full(len(windows), np.nan), where=spread > _NO_VARIANCE
-    )
     equity = np.cumprod(1 + windows, axis=1)
     peak = np.maximum(np.maximum.accumulate(equity, axis=1), 1.0)
     return {
-        "sharpe_ratio": daily * np.sqrt(SESSIONS_PER_YEAR),
+        "sharpe_ratio": _sharpes(windows),
         "total_return": equity[:, -1] - 1,
         "max_drawdown": (1 - equity / peak).max(axis=1),
     }
@@ -304,16 +299,19 @@ def sharpe_difference_interval(
 
 
 def sharpe_difference_draws(new: np.ndarray, old: np.ndarray, bootstrap: Bootstrap) -> np.ndarray:
-    """Draw differences of two annual Sharpe ratios on resampled sessions, paired, shape (replications,)."""
+    """Draw differences of two annual Sharpe ratios on resampled sessions, paired, shape (replications,).
+
+    A ratio without variance counts as 0.
+    """
     sessions = _resampled_sessions(len(new), _block_size(pd.Series(new - old)), *bootstrap)
-    draws: np.ndarray = _sharpes(new[sessions]) - _sharpes(old[sessions])
+    draws: np.ndarray = np.nan_to_num(_sharpes(new[sessions])) - np.nan_to_num(_sharpes(old[sessions]))
     return draws
 
 
 def _sharpes(windows: np.ndarray) -> np.ndarray:
-    """Compute annual Sharpe ratios of windows, a row each; 0 without variance."""
-    spread = windows.std(axis=1, ddof=1)
-    daily = np.divide(windows.mean(axis=1), spread, out=np.zeros(len(windows)), where=spread > _NO_VARIANCE)
+    """Compute annual Sharpe ratios of windows, a row each; NaN without variance."""
+    spread, mean = windows.std(axis=1, ddof=1), windows.mean(axis=1)
+    daily = np.divide(mean, spread, out=np.full(len(windows), np.nan), where=spread > NO_VARIANCE)
     sharpes: np.ndarray = daily * np.sqrt(SESSIONS_PER_YEAR)
     return sharpes
 
@@ -327,7 +325,7 @@ def _optimal_block(returns: tuple[float, ...]) -> int:
     from arch.bootstrap import optimal_block_length
 
     values = np.array(returns)
-    if len(values) < _MIN_SESSIONS_FOR_BLOCKS or not values.std(ddof=1) > _NO_VARIANCE:
+    if len(values) < _MIN_SESSIONS_FOR_BLOCKS or not values.std(ddof=1) > NO_VARIANCE:
         return 1
     return max(1, round(float(optimal_block_length(values)["stationary"].iloc[0])))
 

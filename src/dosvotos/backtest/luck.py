@@ -7,10 +7,10 @@ have shape (...); NaN where returns do not vary or are fewer than three.
 import numpy as np
 import scipy
 
+from dosvotos.backtest.metrics import NO_VARIANCE
 from dosvotos.market.calendar import SESSIONS_PER_YEAR
 
 HAC_LAGS = 5
-_NO_VARIANCE = 1e-15
 _MIN_SESSIONS = 3
 
 
@@ -99,5 +99,5 @@ def _variance(sharpe: np.ndarray, skew: np.ndarray, kurtosis: np.ndarray) -> np.
 def _vary(returns: np.ndarray) -> np.ndarray:
     if returns.shape[-1] < _MIN_SESSIONS:
         return np.zeros(returns.shape[:-1], dtype=bool)
-    varies: np.ndarray = returns.std(axis=-1, ddof=1) > _NO_VARIANCE
+    varies: np.ndarray = returns.std(axis=-1, ddof=1) > NO_VARIANCE
     return varies

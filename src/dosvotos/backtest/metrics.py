@@ -8,6 +8,9 @@ from dosvotos.contracts.records import Record
 from dosvotos.market.accounting import Account
 from dosvotos.market.calendar import SESSIONS_PER_YEAR, session_dates
 
+NO_VARIANCE = 1e-15
+"""Standard deviation of daily returns up to which they count as constant."""
+
 
 class SpecifiedMetrics(Record):
     """The specification's figures, which proposals of every version have; None where one is not defined."""
@@ -101,7 +104,7 @@ def sharpe_ratio(returns: np.ndarray) -> float | None:
     if len(returns) < 2:
         return None
     spread = returns.std(ddof=1)
-    return float(returns.mean() / spread * np.sqrt(SESSIONS_PER_YEAR)) if spread > 1e-15 else None
+    return float(returns.mean() / spread * np.sqrt(SESSIONS_PER_YEAR)) if spread > NO_VARIANCE else None
 
 
 def sortino_ratio(returns: np.ndarray) -> float | None:

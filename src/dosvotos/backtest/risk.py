@@ -6,6 +6,7 @@ from datetime import datetime
 import numpy as np
 import pandas as pd
 
+from dosvotos.backtest.metrics import NO_VARIANCE
 from dosvotos.backtest.report import Curve, Trade
 from dosvotos.contracts.records import Record
 from dosvotos.market.calendar import BOGOTA, SESSIONS_PER_YEAR
@@ -93,7 +94,7 @@ def rolling_risk(daily_returns: Mapping[str, float], sessions: int = ROLLING_SES
     returns = pd.Series(daily_returns, dtype=float)
     window = returns.rolling(sessions)
     spread = window.std(ddof=1)
-    sharpe = window.mean() / spread.where(spread > 1e-15) * np.sqrt(SESSIONS_PER_YEAR)
+    sharpe = window.mean() / spread.where(spread > NO_VARIANCE) * np.sqrt(SESSIONS_PER_YEAR)
     return pd.DataFrame({"sharpe_ratio": sharpe, "volatility": spread * np.sqrt(SESSIONS_PER_YEAR)})
 
 

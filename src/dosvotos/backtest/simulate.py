@@ -1,5 +1,6 @@
 """Targets of a policy over one split, as if it were asked bar by bar."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -35,8 +36,7 @@ def decider_of(candidate: Candidate, parameters: Parameters) -> Decider:
     if isinstance(candidate, Strategy):
         return candidate
     if isinstance(candidate, Line):
-        windows = tuple(splits["test"] for splits in folds_of(parameters))
-        return FoldPolicies(tuple(bundle.policy for bundle in candidate.bundles), windows)
+        return _in_folds([bundle.policy for bundle in candidate.bundles], parameters)
     return candidate.policy
 
 
@@ -59,9 +59,13 @@ def rival_of(candidate: Candidate, parameters: Parameters) -> Rival | None:
     own = candidate.linear_rival
     if not isinstance(candidate, Line):
         return Rival(own, own.model_hash, candidate.model_hash)
-    rivals = tuple(bundle.linear_rival for bundle in candidate.bundles if bundle.linear_rival is not None)
-    windows = tuple(splits["test"] for splits in folds_of(parameters))
-    return Rival(FoldPolicies(rivals, windows), own.model_hash, candidate.model_hash)
+    rivals = [bundle.linear_rival for bundle in candidate.bundles if bundle.linear_rival is not None]
+    return Rival(_in_folds(rivals, parameters), own.model_hash, candidate.model_hash)
+
+
+def _in_folds(policies: Sequence[ServedPolicy], parameters: Parameters) -> FoldPolicies:
+    """Give each policy the test window of its fold."""
+    return FoldPolicies(tuple(policies), tuple(splits["test"] for splits in folds_of(parameters)))
 
 
 def decide_targets(decider: Decider, rows: pd.DataFrame) -> np.ndarray:

@@ -70,7 +70,7 @@ def check_leaks(
     if len(np.unique(session_dates(pd.DatetimeIndex(history.bars.index)))) < 3:
         raise DataError(f"leakcheck: needs at least 3 sessions of bars, found {len(history.bars)} bars")
     rng = np.random.default_rng(seed)
-    first_call = None if pipeline.forgets else FirstCall(pipeline)
+    first_call = None if pipeline.stateless else FirstCall(pipeline)
     features = pipeline.compute(history)
     log = ProbeLog(pipeline, features.names, pd.DataFrame(features.values).std().fillna(0.0).to_numpy())
     input_probes.check_extra_rows(log, features)

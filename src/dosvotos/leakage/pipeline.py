@@ -71,7 +71,7 @@ class FeaturePipeline:
         Share of a feature's standard deviation that counts as equal; 0 is bit for bit.
     calendar : CalendarParams
         Which sessions count for the embargo.
-    forgets : bool
+    stateless : bool
         Whether every call is a first call, so that none in a fresh process tells more.
     """
 
@@ -82,7 +82,7 @@ class FeaturePipeline:
     inputs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     tolerance: float = 0.0
     calendar: CalendarParams = REGULAR
-    forgets: bool = False
+    stateless: bool = False
 
     def compute(self, history: MarketHistory, names: tuple[str, ...] | None = None) -> Features:
         """Compute the features of a copy of a history; with `names`, exactly those, all NaN if not returned.

@@ -38,7 +38,7 @@ from dosvotos.market.features import MarketHistory
 from dosvotos.market.missing import missing_reasons
 from dosvotos.market.normalization import NormStats, fit_norm_stats
 from dosvotos.market.splits import Split, folds_of, splits_of
-from dosvotos.policy.bundle import Bundle
+from dosvotos.policy.bundle import REWARD_CONFIG, Bundle
 from dosvotos.policy.candidate import Candidate, Line
 from dosvotos.policy.strategy import Strategy
 from dosvotos.promotion.gate_policy import GatePolicy
@@ -402,7 +402,7 @@ def check_bundle_config(contract: ExperimentContract, candidate: Candidate) -> N
         Also if the candidate is of another kind than its contract.
     """
     check_kind(contract, candidate)
-    own = candidate.config, json.loads(_file(candidate, "reward_config.json"))
+    own = candidate.config, json.loads(_file(candidate, REWARD_CONFIG))
     if own != (contract.frozen_config, reward_config(contract.parameters)):
         raise LineageError(
             f"{candidate.folder}: config.yaml or reward_config.json is not {contract.contract_id} version "

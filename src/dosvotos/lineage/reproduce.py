@@ -15,13 +15,8 @@ from dosvotos.database.history import stored_history
 from dosvotos.database.market_data import StoredMarket
 from dosvotos.database.registry import find_model, latest_proposal
 from dosvotos.errors import LineageError
-from dosvotos.lineage.recompute import (
-    RecordedTraining,
-    make_dataset_record,
-    make_report,
-    make_training_record,
-)
-from dosvotos.market.dataset import SPLITS, feature_rows
+from dosvotos.lineage.recompute import RecordedTraining, make_report, make_training_record, remake_dataset
+from dosvotos.market.dataset import SPLITS
 from dosvotos.market.normalization import NormStats, fit_norm_stats
 from dosvotos.market.splits import splits_of
 from dosvotos.policy.bundle import Bundle
@@ -82,18 +77,17 @@ def reproduce(engine: Engine, model_id: str, folder: Path, train: Train) -> Iter
     contract, parameters = stored.contract, stored.contract.parameters
     tables = StoredMarket(engine, stored.model.instrument, parameters.feed).tables
     history = stored_history(parameters, *tables, contract.data_as_of, contract.test_end)
-    rows, cut = feature_rows(history, parameters), splits_of(parameters)
-    splits = {name: cut[name].select(rows) for name in SPLITS}
-    norm_stats = fit_norm_stats(splits["train"])
-    dataset = make_dataset_record(contract, history, splits, norm_stats)
+    dataset, rows = remake_dataset(contract, history)
     yield from _of_dataset(stored, dataset)
-    candidate = train(contract, splits["train"], splits["val"], norm_stats, folder)
+    cut = splits_of(parameters)
+    train_rows, val, test = (cut[name].select(rows) for name in SPLITS)
+    candidate = train(contract, train_rows, val, fit_norm_stats(train_rows), folder)
     yield HashMatch("L3", "model_hash", stored.model.model_hash, candidate.policy.model_hash)
     yield HashMatch("L3", "manifest_hash", stored.model.manifest_hash, candidate.manifest_hash)
     recorded = RecordedTraining(stored.layers.training.model_id, stored.layers.training.run)
     training = make_training_record(contract, dataset, candidate, recorded)
     yield HashMatch("L3", "model_id", model_id, training.model_id)
-    report = make_report(contract, dataset, training, candidate, splits["test"], stored.policy)
+    report = make_report(contract, dataset, training, candidate, test, stored.policy)
     yield HashMatch("L4", "backtest_hash", stored.layers.backtest.backtest_hash, report.backtest_hash)
 
 

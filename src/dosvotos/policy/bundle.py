@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
+from dosvotos.contracts.experiment import ExperimentContract, reward_config
 from dosvotos.contracts.features import FEATURE_ORDER, FEATURE_ORDER_HASH
 from dosvotos.errors import BundleError, FileError
 from dosvotos.files import read_regular_file, restore_folder
@@ -26,6 +27,8 @@ from dosvotos.policy.forward import TARGETS, ServedPolicy
 
 MANIFEST = "manifest.json"
 CONFIG = "config.yaml"
+REWARD_CONFIG = "reward_config.json"
+POLICY = "policy.safetensors"
 LINEAR_RIVAL = "linear_rival.safetensors"
 """Tensors of the linear rival, which shares the policy's statistics; absent in bundles from before it."""
 MAX_BYTES = 50 * 1024 * 1024
@@ -64,6 +67,14 @@ class Bundle:
         return self.policy.model_hash
 
 
+def contract_files(contract: ExperimentContract) -> dict[str, bytes]:
+    """Write a contract's parameters and its reward, as a bundle or a strategy's sealed copy holds them."""
+    return {
+        CONFIG: yaml.safe_dump(contract.frozen_config, sort_keys=True).encode(),
+        REWARD_CONFIG: write_json(reward_config(contract.parameters)),
+    }
+
+
 def parse_config(content: bytes, folder: Path) -> dict[str, Any]:
     """Parse a ``config.yaml`` of a folder: the frozen parameters of a contract.
 
@@ -94,7 +105,7 @@ def write_bundle(parent: Path, policy: ServedPolicy, other_files: dict[str, byte
     files = {
         **other_files,
         **_CONSTANT_FILES,
-        "policy.safetensors": tensor_bytes(policy),
+        POLICY: tensor_bytes(policy),
         "norm_stats.json": write_json(policy.norm_stats.model_dump(mode="json")),
     }
     entries = {n: {"size": len(c), "sha256": digest_bytes(c)} for n, c in sorted(files.items())}
@@ -169,7 +180,7 @@ def _parse_policy(files: dict[str, bytes]) -> ServedPolicy:
             raise ValueError(f"{name} must be {content!r}, is {files[name][:2000]!r}")
     read_json(files["norm_stats.json"])
     norm_stats = NormStats.model_validate_json(files["norm_stats.json"])
-    return ServedPolicy(load_tensors(files["policy.safetensors"]), norm_stats)
+    return ServedPolicy(load_tensors(files[POLICY]), norm_stats)
 
 
 def _parse_linear_rival(files: dict[str, bytes], norm_stats: NormStats) -> ServedPolicy | None:

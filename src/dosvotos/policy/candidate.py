@@ -7,11 +7,10 @@ from typing import Final
 
 from dosvotos.errors import BundleError
 from dosvotos.jsonfile import write_json
-from dosvotos.policy.bundle import Bundle, open_bundle
+from dosvotos.policy.bundle import POLICY, Bundle, open_bundle
 from dosvotos.policy.strategy import Strategy, open_strategy
 
 _LINE: Final = "line.json"
-_POLICY: Final = "policy.safetensors"
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ def open_candidate(folder: Path, manifest_hash: str) -> Candidate:
     BundleError, LineageError
         If a file is missing, added or altered.
     """
-    if not (folder / _POLICY).exists():
+    if not (folder / POLICY).exists():
         return open_strategy(folder, manifest_hash)
     bundle = open_bundle(folder, manifest_hash)
     if (content := bundle.files.get(_LINE)) is None:

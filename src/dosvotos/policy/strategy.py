@@ -15,21 +15,18 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
-import yaml
 
-from dosvotos.contracts.experiment import ExperimentContract, reward_config
+from dosvotos.contracts.experiment import ExperimentContract
 from dosvotos.contracts.features import MARKET_FEATURES
 from dosvotos.errors import FileError, StrategyError
 from dosvotos.files import read_regular_file
 from dosvotos.hashing import digest_bytes, short
-from dosvotos.jsonfile import write_json
-from dosvotos.policy.bundle import CONFIG, parse_config
+from dosvotos.policy.bundle import CONFIG, REWARD_CONFIG, contract_files, parse_config
 from dosvotos.policy.forward import TARGETS
 from dosvotos.sealed import open_sealed, seal, write_sealed
 
 SEEN: Final = (*MARKET_FEATURES, "time_normalized")
 """What the function is given of each bar, as known at the bar's close."""
-REWARD_CONFIG: Final = "reward_config.json"
 MAX_BYTES: Final = 32 * 1024 * 1024
 _PREFIXES: Final = 32
 """How often the function is asked again with fewer bars; no target of theirs may move."""
@@ -167,9 +164,7 @@ def read_strategy(parent: Path, contract: ExperimentContract) -> Strategy:
         content = read_regular_file(path, MAX_BYTES)
     except FileError as error:
         raise StrategyError(f"candidate.targets {reference}: {error}") from error
-    config = yaml.safe_dump(contract.frozen_config, sort_keys=True).encode()
-    reward = write_json(reward_config(contract.parameters))
-    files = {CONFIG: config, REWARD_CONFIG: reward, path.name: content}
+    files = {**contract_files(contract), path.name: content}
     manifest_hash, _ = seal(files)
     return Strategy(parent / manifest_hash, manifest_hash, files)
 

@@ -23,7 +23,7 @@ N_PROBES: Final = 60
 def strategy_pipeline(strategy: Strategy, parameters: Parameters) -> FeaturePipeline:
     """Give the strategy as the leak check takes code: history in, one column of targets out."""
     targets = partial(target_frame, strategy, parameters)
-    return FeaturePipeline(strategy.reference, targets, calendar=parameters.calendar, forgets=True)
+    return FeaturePipeline(strategy.reference, targets, calendar=parameters.calendar, stateless=True)
 
 
 def target_frame(

@@ -14,6 +14,7 @@ from sqlalchemy import Engine
 
 from dosvotos.backtest.production import ComparisonReport
 from dosvotos.backtest.report import BacktestReport
+from dosvotos.backtest.risk import session_equity
 from dosvotos.contracts.experiment import ExperimentContract
 from dosvotos.contracts.records import BacktestRecord, ChainRecord, DatasetRecord, TrainingRecord
 from dosvotos.database.connection import reading
@@ -235,11 +236,11 @@ def _equity(tree: Mapping[str, Any]) -> Any:
 
 
 def _rival_equity(tree: Mapping[str, Any]) -> dict[str, float]:
-    """Chain the linear rival's daily returns from the starting balance; empty where there is none."""
+    """Compound the linear rival's daily returns from the starting balance; empty where there is none."""
     if (rival := tree["results"].get("linear_rival")) is None:
         return {}
-    equity = tree["contract"]["frozen_config"]["trading"]["initial_capital"]
-    return {str(escape(day)): (equity := equity * (1 + r)) for day, r in rival["daily_returns"].items()}
+    start = tree["contract"]["frozen_config"]["trading"]["initial_capital"]
+    return {str(escape(day)): end for day, end in session_equity(start, rival["daily_returns"]).items()}
 
 
 def _drawdown(tree: Mapping[str, Any]) -> Any:

@@ -12,9 +12,10 @@ import pandas as pd
 
 from dosvotos.compiled import njit
 from dosvotos.contracts.features import FEATURE_ORDER, MARKET_FEATURES
+from dosvotos.contracts.parameters import CalendarParams
 from dosvotos.errors import DataError
 from dosvotos.market.accounting import RUIN_SHARE, Tape, fill, mark
-from dosvotos.market.calendar import session_dates
+from dosvotos.market.calendar import scheduled_sessions, session_dates
 from dosvotos.market.normalization import NormStats
 from dosvotos.policy.forward import TARGETS
 from dosvotos.training.reward import COMPONENTS, RewardWeights
@@ -84,6 +85,21 @@ def complete_rows(rows: pd.DataFrame, split: str) -> pd.DataFrame:
                 f"{split}: {name} must be finite, found NaN or infinity in {n_bad} complete row(s)"
             )
     return complete
+
+
+def validation_window(val_rows: pd.DataFrame, calendar: CalendarParams) -> tuple[Tape, np.ndarray]:
+    """Build the tape that policies are validated on, and list its scheduled sessions.
+
+    Raises
+    ------
+    DataError
+        As `complete_rows`; also if no row has all features.
+    """
+    if complete_rows(val_rows, "val").empty:
+        raise DataError(f"val: no row of {len(val_rows)} has all features, so no policy can be judged")
+    tape = Tape.from_rows(val_rows)
+    days = session_dates(tape.times)
+    return tape, scheduled_sessions(days[0].item(), days[-1].item(), calendar)
 
 
 def _most_missing_feature(rows: pd.DataFrame) -> str:

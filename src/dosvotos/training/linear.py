@@ -19,11 +19,11 @@ from dosvotos.contracts.features import FEATURE_ORDER, MARKET_FEATURES
 from dosvotos.contracts.parameters import Parameters
 from dosvotos.contracts.records import LinearFit
 from dosvotos.errors import DataError
-from dosvotos.market.accounting import Account, Tape
-from dosvotos.market.calendar import scheduled_sessions, session_dates
+from dosvotos.market.accounting import Account
+from dosvotos.market.calendar import session_dates
 from dosvotos.market.normalization import NormStats
 from dosvotos.policy.forward import TARGETS, ServedPolicy
-from dosvotos.training.episodes import complete_rows
+from dosvotos.training.episodes import complete_rows, validation_window
 from dosvotos.training.results import TrainingResult, Validation, validation_score
 
 RIDGE_PENALTIES: Final = (0.1, 1.0)
@@ -72,10 +72,7 @@ def fit_linear_rival(
     position is opened where the forecast exceeds the threshold, and it is held until the forecast changes
     sign: the band that the threshold leaves for the costs.
     """
-    if complete_rows(val_rows, "val").empty:
-        raise DataError(f"val: no row of {len(val_rows)} has all features, so no policy can be judged")
-    tape, days = Tape.from_rows(val_rows), session_dates(pd.DatetimeIndex(val_rows.index)).astype(object)
-    sessions = scheduled_sessions(days[0], days[-1], parameters.calendar)
+    tape, sessions = validation_window(val_rows, parameters.calendar)
     best, highest = None, -np.inf
     with threadpool_limits(1, user_api="blas"):
         features, earned = _training_set(train_rows, norm_stats)

@@ -18,13 +18,11 @@ from dosvotos.backtest.run import trade
 from dosvotos.backtest.simulate import policy_targets
 from dosvotos.contracts.parameters import CurriculumPhase, Parameters, TrainingParams
 from dosvotos.errors import DataError
-from dosvotos.market.accounting import Tape
-from dosvotos.market.calendar import scheduled_sessions, session_dates
 from dosvotos.market.normalization import NormStats
 from dosvotos.policy.forward import ServedPolicy
 from dosvotos.training.checkpoint import CheckpointFile, TrainingState, capture_state, restore_state
 from dosvotos.training.environment import MarketVecEnv
-from dosvotos.training.episodes import complete_rows, training_arrays
+from dosvotos.training.episodes import training_arrays, validation_window
 from dosvotos.training.fast_ppo import FastPPO, linear_layers
 from dosvotos.training.results import (
     LOSSES,
@@ -194,12 +192,9 @@ class _ValidationCallback(BaseCallback):
         checkpoint: CheckpointFile | None,
     ) -> None:
         super().__init__()
-        if complete_rows(val_rows, "val").empty:
-            raise DataError(f"val: no row of {len(val_rows)} has all features, so no policy can be judged")
         self._parameters, self._seed = parameters, seed
-        self._val_rows, self._val_tape, self._norm_stats = val_rows, Tape.from_rows(val_rows), norm_stats
-        days = session_dates(self._val_tape.times)
-        self._val_sessions = scheduled_sessions(days[0].item(), days[-1].item(), parameters.calendar)
+        self._val_tape, self._val_sessions = validation_window(val_rows, parameters.calendar)
+        self._val_rows, self._norm_stats = val_rows, norm_stats
         self._progress, self._checkpoint = progress, checkpoint
         self._phases = parameters.curriculum.phases
         self._total_timesteps = sum(phase.timesteps for phase in self._phases)

@@ -179,8 +179,8 @@ def judge_market(
     ]
     if not parameters.data_acquisition.revise:
         refuse_rewrites(changes, variables, limits.changes)
-    told = changes_found(changes, fetched.source)
-    return checked.bars, checked.macro, pd.concat([unreadable, checked.findings, told], ignore_index=True)
+    revised = changes_found(changes, fetched.source)
+    return checked.bars, checked.macro, pd.concat([unreadable, checked.findings, revised], ignore_index=True)
 
 
 def _stored_around(raw: RawMarket, bar_table: BarTable, now: pd.Timestamp) -> pd.DataFrame:

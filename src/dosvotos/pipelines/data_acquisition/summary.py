@@ -109,7 +109,7 @@ def _findings(state: BarState | SeriesState) -> str:
 
 def _finding_lines(findings: pd.DataFrame) -> Iterator[str]:
     """One line a rule and subject with its first example: what was put aside or changes, and the bars."""
-    told = (findings["subject"] == "bars") | (findings["rule"] == CHANGES)
-    shown = findings[(findings["severity"] == "quarantined") | told]
+    always = (findings["subject"] == "bars") | (findings["rule"] == CHANGES)
+    shown = findings[(findings["severity"] == "quarantined") | always]
     for (subject, rule, severity), rows in shown.groupby(["subject", "rule", "severity"]):
         yield f"{subject}: {len(rows):,} {severity} by {rule}, such as: {rows['detail'].iloc[0]}"

@@ -111,8 +111,8 @@ def _lineage(proposal: Row[Any]) -> Table:
 
 
 def _remarks(proposal: Row[Any], evidence: Evidence | None) -> list[str]:
-    told = proposal.recommendation == "REVIEW"  # then the recommendation has named what is missing
-    lines = [f"Evidence missing: {note}." for note in (evidence.notes if evidence and not told else ())]
+    named = proposal.recommendation == "REVIEW"  # then the recommendation has named what is missing
+    lines = [f"Evidence missing: {note}." for note in (evidence.notes if evidence and not named else ())]
     lineage = ProposalLineage.model_validate(proposal.lineage)
     if (edge := lineage.planted_edge) is not None:
         lines.append(

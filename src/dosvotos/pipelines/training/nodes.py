@@ -6,9 +6,8 @@ from datetime import datetime
 from pathlib import Path
 
 import pandas as pd
-import yaml
 
-from dosvotos.contracts.experiment import ExperimentContract, check_draft, check_unchanged, reward_config
+from dosvotos.contracts.experiment import ExperimentContract, check_draft, check_unchanged
 from dosvotos.contracts.parameters import Parameters
 from dosvotos.contracts.records import DatasetRecord, FoldRecord, SeedRecord, TrainingRecord
 from dosvotos.database.contracts import ContractRegistry
@@ -16,14 +15,13 @@ from dosvotos.database.ledger import TrialLedger, line_look
 from dosvotos.database.market_data import BarTable
 from dosvotos.datasets.models import TrainedModel
 from dosvotos.hashing import short
-from dosvotos.jsonfile import write_json
 from dosvotos.lineage.chain import check_contract, check_dataset, check_sessions, check_split
 from dosvotos.lineage.recompute import fold_records, fold_rows
 from dosvotos.market.normalization import NormStats, fit_norm_stats
 from dosvotos.market.splits import fold_parameters, splits_of
 from dosvotos.mlflow_process import active_run_id
 from dosvotos.pipelines.training.progress import training_progress
-from dosvotos.policy.bundle import LINEAR_RIVAL, Bundle, tensor_bytes
+from dosvotos.policy.bundle import LINEAR_RIVAL, Bundle, contract_files, tensor_bytes
 from dosvotos.policy.candidate import Line
 from dosvotos.training.linear import FittedRival, fit_linear_rival, train_linear
 from dosvotos.training.results import TrainingMetrics, TrainingResult, summarize_returns, training_metrics
@@ -157,8 +155,7 @@ def bundle_files(
     return {
         **({} if candidate.sb3_zip is None else {"model.zip": candidate.sb3_zip}),
         **({} if rival is None else {LINEAR_RIVAL: tensor_bytes(rival.policy)}),
-        "config.yaml": yaml.safe_dump(contract.frozen_config, sort_keys=True).encode(),
-        "reward_config.json": write_json(reward_config(contract.parameters)),
+        **contract_files(contract),
         "training_metrics.json": metrics.reproducible_json(),
     }
 

@@ -4,7 +4,7 @@ import pytest
 
 from dosvotos.contracts.records import ChainRecord, LinkRecord
 from dosvotos.lineage.chain import _LINKED
-from dosvotos.lineage.marks import LAYERS, layer_of, links_by_layer, unbroken_layers
+from dosvotos.lineage.layers import LAYERS, layer_of, links_by_layer, unbroken_layers
 
 
 def link(record: str, field: str, recomputed: str = "a") -> LinkRecord:
