@@ -109,5 +109,5 @@ def _result(row: queries.Record, first: BacktestReport | None) -> None:
             figure, config={"displayModeBar": False}, key=f"extra-curve-{row.id}", alt=t("extra.beside")
         )
     if rival := report.linear_rival:
-        said = linear_rival_text(rival.difference, t.language)
-        plain(t("comparison.linear_rival", said=said), "small", f"extra-rival-{row.id}")
+        difference = linear_rival_text(rival.difference, t.language)
+        plain(t("comparison.linear_rival", difference=difference), "small", f"extra-rival-{row.id}")

@@ -25,7 +25,8 @@ def show() -> None:
     if len(rows) < 2:
         empty(t("compare.empty"), t("compare.empty_next"))
         return
-    wanted = [int(id_) for id_ in st.query_params.get_all("id") if id_.isdecimal() and int(id_) in rows]
+    asked = st.query_params.get_all("id")
+    wanted = [id_ for id_ in rows if str(id_) in asked]
     chosen = st.multiselect(
         t("compare.choose"),
         list(rows),

@@ -1,4 +1,4 @@
-"""The latest signals: what the production model said, bar by bar."""
+"""The latest signals: what the production model gave, bar by bar."""
 
 import pandas as pd
 import streamlit as st
