@@ -17,7 +17,7 @@ from dosvotos.reports.criteria import CriterionRow, criteria_rows, criterion_lab
 from dosvotos.reports.evidence import linear_rival_text
 from dosvotos.reports.metrics import RESULTS
 from streamlit_app import charts, queries
-from streamlit_app.page import COLOURS, change_in_words, formats, plain, translator, written
+from streamlit_app.page import COLOURS, change_in_words, formats, plain, plot, translator, written
 
 
 class Reports(NamedTuple):
@@ -61,7 +61,7 @@ def draw(name: str, figure: go.Figure) -> None:
     """Show a figure under its title."""
     title = translator()(f"chart.{name}")
     st.markdown(f"**{title}**")
-    st.plotly_chart(figure, config={"displayModeBar": False}, key=f"chart-{name}", alt=title)
+    plot(figure, f"chart-{name}", title)
 
 
 def show_metrics(proposal: queries.Record, reports: Reports | None) -> None:
