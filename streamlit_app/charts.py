@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from dosvotos.market.calendar import BOGOTA
 
 GAIN, LOSS, LINE, MUTED = "#2f7f79", "#c0563b", "#1f5f8b", "#9aa7b3"
-_MAX_POINTS = 2_000
+MAX_POINTS = 2_000
 _HEIGHT = 300
 _DAY = "%Y-%m-%d"
 _AT_BAR = "%{x|%Y-%m-%d %H:%M}<br>"
@@ -41,7 +41,7 @@ def growth_chart(curves: Mapping[str, Sequence[Point]], separators: str) -> go.F
     figure = empty_figure(separators)
     for (name, points), colour in zip(curves.items(), (LINE, MUTED), strict=False):
         values = np.array([value for _, value in points], dtype=float)
-        kept = thin(values, _MAX_POINTS)
+        kept = thin(values, MAX_POINTS)
         sessions = pd.factorize(pd.to_datetime([time for time, _ in points], utc=True).date)[0] + 1
         figure.add_scatter(
             x=sessions[kept],
@@ -134,6 +134,11 @@ def monthly_returns(daily_returns: dict[str, float]) -> dict[str, float]:
     return dict(growth.groupby(growth.index.astype(str).str[:7]).prod() - 1)
 
 
+def wall_times(times: Sequence[str] | pd.DatetimeIndex) -> pd.DatetimeIndex:
+    """Give moments as Bogota's wall clock shows them, without a zone: Plotly draws zoned ones in UTC."""
+    return pd.to_datetime(times, utc=True).tz_convert(BOGOTA).tz_localize(None)
+
+
 def bogota_days(times: pd.DatetimeIndex) -> pd.Index:
     """Give each moment's Bogota date in ISO format."""
     return times.tz_convert(BOGOTA).strftime("%Y-%m-%d")
@@ -171,9 +176,8 @@ def thin(values: np.ndarray, limit: int) -> np.ndarray:
 def _thin(points: Sequence[Point]) -> tuple[pd.DatetimeIndex, np.ndarray]:
     """Choose the points to draw: Bogota wall times and values."""
     values = np.array([value for _, value in points], dtype=float)
-    kept = thin(values, _MAX_POINTS)
-    times = pd.to_datetime([points[i][0] for i in kept], utc=True)
-    return times.tz_convert(BOGOTA).tz_localize(None), values[kept]
+    kept = thin(values, MAX_POINTS)
+    return wall_times([points[i][0] for i in kept]), values[kept]
 
 
 def _bin_width(values: np.ndarray) -> float:

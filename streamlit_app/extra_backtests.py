@@ -11,7 +11,7 @@ from dosvotos.promotion.dossier import read_extra_backtest
 from dosvotos.promotion.extra_backtests import unseen_period
 from dosvotos.reports.evidence import linear_rival_text
 from streamlit_app import charts, queries
-from streamlit_app.page import COLOURS, formats, in_bogota, now, plain, translator, written
+from streamlit_app.page import COLOURS, formats, in_bogota, now, plain, plot, translator, written
 
 _SECONDS = 3
 """Between two looks at a test that waits or runs."""
@@ -104,10 +104,7 @@ def _result(row: queries.Record, first: BacktestReport | None) -> None:
         curves = {t("extra.this_one"): report.equity_curve}
         if first:
             curves[t("extra.first_test")] = first.equity_curve
-        figure = charts.growth_chart(curves, formats().separators)
-        st.plotly_chart(
-            figure, config={"displayModeBar": False}, key=f"extra-curve-{row.id}", alt=t("extra.beside")
-        )
+        plot(charts.growth_chart(curves, formats().separators), f"extra-curve-{row.id}", t("extra.beside"))
     if rival := report.linear_rival:
-        said = linear_rival_text(rival.difference, t.language)
-        plain(t("comparison.linear_rival", said=said), "small", f"extra-rival-{row.id}")
+        difference = linear_rival_text(rival.difference, t.language)
+        plain(t("comparison.linear_rival", difference=difference), "small", f"extra-rival-{row.id}")

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
+import plotly.graph_objects as go
 import streamlit as st
 
 from dosvotos.backtest.metrics import SpecifiedMetrics
@@ -62,6 +63,11 @@ def plain(text: object, look: str = "body", key: object = "") -> None:
     """
     with st.container(key=f"plain-{look}-{key}"):
         st.text(str(text))
+
+
+def plot(figure: go.Figure, key: str, title: str) -> None:
+    """Show a chart; `title` is what a screen reader says of it."""
+    st.plotly_chart(figure, config={"displayModeBar": False}, key=key, alt=title)
 
 
 def empty(title: str, what_next: str) -> None:

@@ -7,11 +7,9 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dosvotos.backtest.report import Trade
-from dosvotos.market.calendar import BOGOTA
-from streamlit_app.charts import GAIN, LEGEND, LINE, LOSS, MUTED, empty_figure, thin
+from streamlit_app.charts import GAIN, LEGEND, LINE, LOSS, MAX_POINTS, MUTED, empty_figure, thin, wall_times
 
 _COLOURS = (LINE, LOSS, GAIN, "#7a5c93", MUTED)
-_MAX_POINTS = 2_000
 
 
 def price_chart(
@@ -22,8 +20,8 @@ def price_chart(
     `names` are those of the price, of long and short entries and of exits.
     """
     figure = empty_figure(separators)
-    kept = thin(price.to_numpy(float), _MAX_POINTS)
-    times = _wall(pd.DatetimeIndex(price.index[kept]))
+    kept = thin(price.to_numpy(float), MAX_POINTS)
+    times = wall_times(pd.DatetimeIndex(price.index[kept]))
     line = {"color": MUTED, "width": 1}
     figure.add_scatter(x=times, y=price.to_numpy()[kept], name=names[0], mode="lines", line=line)
     for side, name, symbol, colour in (
@@ -44,7 +42,7 @@ def accounts_chart(accounts: Mapping[str, Mapping[str, float]], separators: str,
     for n, ((name, by_day), colour) in reversed(list(enumerate(styles))):
         width = 2.2 if n == 0 else 1.2
         values = np.array(list(by_day.values()), dtype=float)
-        kept = thin(values, _MAX_POINTS)
+        kept = thin(values, MAX_POINTS)
         days = np.array(list(by_day))[kept]
         line = {"color": colour, "width": width, "dash": "solid" if n < 2 else "dot"}
         figure.add_scatter(x=days, y=values[kept], name=name, mode="lines", line=line)
@@ -78,10 +76,6 @@ def month_heatmap(months: Mapping[str, float], names: Sequence[str], separators:
 def _points(
     figure: go.Figure, name: str, points: Sequence[tuple[str, float]], symbol: str, colour: str
 ) -> None:
-    times = _wall(pd.DatetimeIndex(pd.to_datetime([time for time, _ in points], utc=True)))
+    times = wall_times([time for time, _ in points])
     marker = {"symbol": symbol, "size": 6, "color": colour, "line": {"color": colour, "width": 1}}
     figure.add_scatter(x=times, y=[price for _, price in points], name=name, mode="markers", marker=marker)
-
-
-def _wall(times: pd.DatetimeIndex) -> pd.DatetimeIndex:
-    return times.tz_convert(BOGOTA).tz_localize(None)

@@ -7,31 +7,29 @@ import streamlit as st
 
 from dosvotos.backtest.metrics import SpecifiedMetrics
 from dosvotos.backtest.production import ComparisonReport
-from dosvotos.backtest.report import BacktestReport
 from dosvotos.database.registry import VALID_FOR, is_open, state_of
 from dosvotos.promotion.proposal import stored_evidence
 from dosvotos.promotion.reasons import flag, sentence
 from dosvotos.promotion.red_flags import red_flags
 from streamlit_app import queries
 from streamlit_app.page import COLOURS, change_in_words, formats, now, plain, translator, written
-from streamlit_app.sections.drift import drift_of
+from streamlit_app.sections.result import Reports
 from streamlit_app.vote_form import show_actions, show_bar, show_form
 
 FIGURES: Final = ("sharpe_ratio", "max_drawdown", "win_rate", "total_trades")
 """The four a proposal is first read by."""
 
 
-def show_verdict(
-    proposal: queries.Record, backtest: BacktestReport | None, comparison: ComparisonReport | None
-) -> None:
+def show_verdict(proposal: queries.Record, reports: Reports | None) -> None:
     """Show the strip; without reports, what the row alone says."""
     is_votable = is_open(proposal, now())
+    comparison = reports.comparison if reports else None
     with st.container(key="verdict", gap="small"):
         _identity(proposal)
         if is_votable:
             show_actions(proposal)
         show_figures(SpecifiedMetrics.model_validate(proposal.metrics), comparison)
-        _flags(proposal, backtest)
+        _flags(proposal, reports)
         show_form(proposal, is_votable)
     if is_votable:
         show_bar(proposal)
@@ -85,11 +83,12 @@ def _identity(proposal: queries.Record) -> None:
             plain(t("verdict.open_days", days=formats().number(left, 0)), "small", "open-days")
 
 
-def _flags(proposal: queries.Record, backtest: BacktestReport | None) -> None:
+def _flags(proposal: queries.Record, reports: Reports | None) -> None:
     """Show what speaks against it in one line, the newest facts included."""
     t = translator()
     evidence, votes = stored_evidence(proposal), queries.votes(proposal)
-    flags = red_flags(backtest, evidence, votes, drift_of(proposal) if backtest else None)
+    backtest, drift = (reports.backtest, reports.drift) if reports else (None, None)
+    flags = red_flags(backtest, evidence, votes, drift)
     texts = [flag(one, t.language) for one in flags]
     texts += [sentence(notice, t.language) for notice in queries.notices_on_card(proposal)]
     if not texts:

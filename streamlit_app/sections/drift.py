@@ -5,17 +5,10 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
-from dosvotos.contracts.records import DatasetRecord, FeatureDrift
+from dosvotos.contracts.records import FeatureDrift
 from dosvotos.formats import MISSING, RATIO
 from dosvotos.market.drift import FALSE_ALARMS_A_YEAR
-from dosvotos.promotion.dossier import read_report
-from streamlit_app import queries
 from streamlit_app.page import formats, translator
-
-
-def drift_of(proposal: queries.Record) -> tuple[FeatureDrift, ...] | None:
-    """Read what L2 recorded; proposals made before dossiers, or before drift was judged, have none."""
-    return None if proposal.dossier_hash is None else read_report(proposal, DatasetRecord).drift
 
 
 def show_drift(drift: Sequence[FeatureDrift] | None) -> None:

@@ -10,25 +10,36 @@ import streamlit as st
 from dosvotos.backtest.metrics import SpecifiedMetrics
 from dosvotos.backtest.production import ComparisonReport
 from dosvotos.backtest.report import BacktestReport
+from dosvotos.contracts.records import DatasetRecord, FeatureDrift
+from dosvotos.promotion.dossier import Dossier
 from dosvotos.promotion.proposal import stored_criteria
 from dosvotos.reports.criteria import CriterionRow, criteria_rows, criterion_label
 from dosvotos.reports.evidence import linear_rival_text
 from dosvotos.reports.metrics import RESULTS
 from streamlit_app import charts, queries
-from streamlit_app.page import COLOURS, change_in_words, formats, plain, translator, written
+from streamlit_app.page import COLOURS, change_in_words, formats, plain, plot, translator, written
 
 
 class Reports(NamedTuple):
-    """The files of one proposal, checked."""
+    """What the page shows of one proposal's dossier."""
 
     backtest: BacktestReport
     comparison: ComparisonReport
+    drift: tuple[FeatureDrift, ...] | None
+    """Of val from train; proposals made before dossiers, or before drift was judged, have none."""
+
+
+def read_reports(proposal: queries.Record) -> Reports:
+    """Read and verify a proposal's dossier; raises as `Dossier.of` and `Dossier.read`."""
+    dossier = Dossier.of(proposal)
+    drift = None if dossier.dossier_hash is None else dossier.read(DatasetRecord).drift
+    return Reports(dossier.read(BacktestReport), dossier.read(ComparisonReport), drift)
 
 
 def show_curves(reports: Reports) -> None:
     """Show equity beside production's, and the drawdown."""
     t, f = translator(), formats()
-    backtest, comparison = reports
+    backtest, comparison = reports.backtest, reports.comparison
     names = (t("account.this_model"), t("account.production"))
     equity = charts.equity_chart(backtest.equity_curve, comparison.baseline_equity_curve, names, f.separators)
     draw("equity", equity)
@@ -50,7 +61,7 @@ def draw(name: str, figure: go.Figure) -> None:
     """Show a figure under its title."""
     title = translator()(f"chart.{name}")
     st.markdown(f"**{title}**")
-    st.plotly_chart(figure, config={"displayModeBar": False}, key=f"chart-{name}", alt=title)
+    plot(figure, f"chart-{name}", title)
 
 
 def show_metrics(proposal: queries.Record, reports: Reports | None) -> None:
@@ -60,7 +71,7 @@ def show_metrics(proposal: queries.Record, reports: Reports | None) -> None:
     if reports is None:
         _accounts({"this_model": SpecifiedMetrics.model_validate(proposal.metrics)})
         return
-    backtest, comparison = reports
+    backtest, comparison = reports.backtest, reports.comparison
     _window(backtest)
     _accounts(
         {
@@ -126,7 +137,7 @@ def _against_linear(backtest: BacktestReport) -> list[str]:
     t = translator()
     if (rival := backtest.linear_rival) is None:
         return []
-    return [t("comparison.linear_rival", said=linear_rival_text(rival.difference, t.language))]
+    return [t("comparison.linear_rival", difference=linear_rival_text(rival.difference, t.language))]
 
 
 def _against_chance(backtest: BacktestReport) -> list[str]:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from dosvotos.backtest.metrics import drawdowns
 from dosvotos.backtest.report import BacktestReport, Trade
 from dosvotos.backtest.risk import (
     ROLLING_SESSIONS,
@@ -91,7 +92,7 @@ def _accounts(curves: Mapping[str, Mapping[str, float]]) -> None:
 
 def _falls(curve: Mapping[str, float]) -> dict[str, float]:
     values = np.array(list(curve.values()), dtype=float)
-    return dict(zip(curve, values / np.maximum.accumulate(values) - 1, strict=True))
+    return dict(zip(curve, -drawdowns(values), strict=True))
 
 
 def _tail(backtest: BacktestReport) -> None:

@@ -1,4 +1,4 @@
-"""The audit log: every vote, and whether the chain of hashes holds."""
+"""The audit log: every decision, and whether the chain of hashes holds."""
 
 import pandas as pd
 import streamlit as st
@@ -40,8 +40,9 @@ def _table(rows: list[queries.Record]) -> pd.DataFrame:
                 t("column.id"): row.id,
                 t("column.time"): in_bogota(row.created_at),
                 t("column.reviewer"): row.reviewer,
-                t("column.action"): what_was_done(row),
-                t("column.model"): row.model_id,
+                t("column.action"): _decision(row),
+                t("column.instrument"): row.instrument or "",
+                t("column.model"): row.model_id or "",
                 t("column.notes"): row.notes or "",
                 t("column.previous"): row.previous_production_model or "",
                 t("column.hash"): short(row.row_hash),
@@ -49,6 +50,12 @@ def _table(rows: list[queries.Record]) -> pd.DataFrame:
             for row in rows
         ]
     )
+
+
+def _decision(row: queries.Record) -> str:
+    """Write what was decided, and of a decision about a person whom it names."""
+    person = row.subject.get("name") if isinstance(row.subject, dict) else None
+    return " · ".join([what_was_done(row), *([str(person)] if person else [])])
 
 
 t = translator()

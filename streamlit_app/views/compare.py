@@ -14,7 +14,7 @@ from dosvotos.promotion.dossier import read_report
 from dosvotos.promotion.gate_policy import GatePolicies
 from dosvotos.reports.metrics import RESULTS
 from streamlit_app import queries, risk_charts
-from streamlit_app.page import empty, formats, plain, translator, written
+from streamlit_app.page import empty, formats, plain, plot, translator, written
 
 
 def show() -> None:
@@ -25,7 +25,8 @@ def show() -> None:
     if len(rows) < 2:
         empty(t("compare.empty"), t("compare.empty_next"))
         return
-    wanted = [int(id_) for id_ in st.query_params.get_all("id") if id_.isdecimal() and int(id_) in rows]
+    asked = st.query_params.get_all("id")
+    wanted = [id_ for id_ in rows if str(id_) in asked]
     chosen = st.multiselect(
         t("compare.choose"),
         list(rows),
@@ -61,7 +62,7 @@ def _curves(reports: dict[str, BacktestReport]) -> None:
     figure = risk_charts.accounts_chart(curves, f.separators, ".1f")
     title = t("compare.growth")
     st.markdown(f"**{title}**")
-    st.plotly_chart(figure, config={"displayModeBar": False}, key="compared", alt=title)
+    plot(figure, "compared", title)
 
 
 def _differences(reports: dict[str, BacktestReport]) -> None:

@@ -7,6 +7,7 @@ from dosvotos.backtest.metrics import SpecifiedMetrics
 from dosvotos.promotion.own_strategy import kind_of
 from streamlit_app import queries
 from streamlit_app.page import empty, in_bogota, numeric, plain, translator, written
+from streamlit_app.production import show_retracted
 
 
 def show() -> None:
@@ -23,9 +24,7 @@ def show() -> None:
         st.info(t("models.no_production"))
     for row in in_production:
         _card(row)
-    if retracted := queries.retracted_production():
-        st.error(t("models.retracted"))
-        plain("\n".join(retracted), "small", "retracted")
+    show_retracted()
     st.header(t("models.all"), anchor=False)
     st.dataframe(_table(rows), hide_index=True, column_config=numeric(*written(None, "sharpe_ratio")))
 

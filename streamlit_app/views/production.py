@@ -1,12 +1,12 @@
 """What is in production: the model, what it does now, what was voted on, and the ways out."""
 
 import numpy as np
-import pandas as pd
 import streamlit as st
 
 from dosvotos.backtest.metrics import SpecifiedMetrics
-from streamlit_app import charts, queries
+from streamlit_app import queries
 from streamlit_app.page import empty, formats, in_bogota, plain, translator, written
+from streamlit_app.production import show_retracted, show_signals
 from streamlit_app.verdict import FIGURES, market_badge
 
 _N_BARS = 600
@@ -23,9 +23,7 @@ def show() -> None:
         _model(model)
         _live([row for row in queries.signals(_N_BARS) if row.instrument == model.instrument], model)
         _shadow([row for row in rows if row.stage == "shadow" and row.instrument == model.instrument], model)
-    if retracted := queries.retracted_production():
-        st.error(t("models.retracted"))
-        plain("\n".join(retracted), "small", "retracted")
+    show_retracted()
     st.caption(t("production.ways_out"))
 
 
@@ -66,16 +64,7 @@ def _live(signals: list[queries.Record], model: queries.Record) -> None:
     }
     for column, (name, figure) in zip(st.columns(len(figures)), figures.items(), strict=True):
         column.metric(t(f"production.{name}"), figure)
-    in_order = signals[::-1]
-    drawn = charts.signal_chart(
-        [pd.Timestamp(row.timestamp) for row in in_order],
-        [row.signal for row in in_order],
-        [row.confidence for row in in_order],
-        (t("column.signal"), t("column.confidence")),
-        f.separators,
-    )
-    title = t("nav.signals")
-    st.plotly_chart(drawn, config={"displayModeBar": False}, key=f"live-{model.id}", alt=title)
+    show_signals(signals, f"live-{model.id}")
 
 
 def _shadow(rows: list[queries.Record], model: queries.Record) -> None:

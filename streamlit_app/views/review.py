@@ -4,22 +4,20 @@ from typing import Final
 
 import streamlit as st
 
-from dosvotos.backtest.production import ComparisonReport
-from dosvotos.backtest.report import BacktestReport
 from dosvotos.database.registry import VALID_FOR, is_open, state_of
 from dosvotos.errors import LineageError, UnknownProposalError
-from dosvotos.promotion.dossier import Dossier
 from dosvotos.promotion.proposal import ProposalLineage, stored_evidence
 from dosvotos.promotion.reasons import sentence
 from dosvotos.reports.validation_pack import make_pack
 from streamlit_app import queries
 from streamlit_app.extra_backtests import show_extra_backtests
 from streamlit_app.page import explained, formats, in_bogota, now, plain, translator, what_was_done
-from streamlit_app.sections.drift import drift_of, show_drift
+from streamlit_app.sections.drift import show_drift
 from streamlit_app.sections.evidence import show_cuts, show_evidence, show_stress
 from streamlit_app.sections.lineage import show_lineage
 from streamlit_app.sections.result import (
     Reports,
+    read_reports,
     show_criteria,
     show_curves,
     show_distributions,
@@ -37,7 +35,7 @@ def show() -> None:
     if (proposal := _find()) is None:
         return
     reports, problem = _reports(proposal)
-    show_verdict(proposal, *(reports or (None, None)))
+    show_verdict(proposal, reports)
     if problem:
         st.error(t("review.files_altered"))
         plain(problem, "small", "altered")
@@ -144,7 +142,7 @@ def _section(name: str, proposal: queries.Record, reports: Reports | None) -> No
     elif name == "evidence":
         show_evidence(stored_evidence(proposal), proposal.instrument)
         if reports:
-            show_drift(drift_of(proposal))
+            show_drift(reports.drift)
     elif name == "lineage":
         show_lineage(proposal)
     elif name == "votes":
@@ -170,8 +168,7 @@ def _votes(proposal: queries.Record) -> None:
 def _reports(proposal: queries.Record) -> tuple[Reports | None, LineageError | None]:
     """Read the dossier once, or give what is wrong with it."""
     try:
-        dossier = Dossier.of(proposal)
-        return Reports(dossier.read(BacktestReport), dossier.read(ComparisonReport)), None
+        return read_reports(proposal), None
     except LineageError as error:
         return None, error
 

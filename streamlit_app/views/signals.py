@@ -1,10 +1,11 @@
-"""The latest signals: what the production model said, bar by bar."""
+"""The latest signals: what the production model gave, bar by bar."""
 
 import pandas as pd
 import streamlit as st
 
-from streamlit_app import charts, queries
+from streamlit_app import queries
 from streamlit_app.page import empty, formats, in_bogota, numeric, translator
+from streamlit_app.production import show_signals
 
 _N_BARS = 200
 _SECONDS = 30
@@ -23,23 +24,11 @@ def show() -> None:
     if len(instruments) > 1:
         chosen = st.selectbox(t("column.instrument"), instruments)
     rows = [row for row in rows if row.instrument == chosen]
-    _chart(rows[::-1])
+    show_signals(rows, "signals")
     _missing(rows)
     st.header(t("signals.table"), anchor=False)
     figures = [t(f"column.{name}") for name in ("signal", "confidence", "position", "latency")]
     st.dataframe(_table(rows), hide_index=True, column_config=numeric(*figures))
-
-
-def _chart(rows: list[queries.Record]) -> None:
-    """Oldest bar first."""
-    figure = charts.signal_chart(
-        [pd.Timestamp(row.timestamp) for row in rows],
-        [row.signal for row in rows],
-        [row.confidence for row in rows],
-        (t("column.signal"), t("column.confidence")),
-        f.separators,
-    )
-    st.plotly_chart(figure, config={"displayModeBar": False}, key="signals", alt=t("nav.signals"))
 
 
 def _missing(rows: list[queries.Record]) -> None:

@@ -1,14 +1,15 @@
-"""The assembled app, once a session, and a fresh desk a test on either database."""
+"""The assembled app, once a session; a fresh desk a test on either database, and its pages."""
 
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine
 from streamlit import config
+from streamlit.testing.v1 import AppTest
 
 from dosvotos.lineage import vote as lineage_vote
 from dosvotos.promotion.agreement import proposal_in
@@ -17,6 +18,7 @@ from streamlit_app.app import create_app
 from tests.conftest import ROOT, ensure_running
 from tests.migrated import copy_migrated, create_migrated
 from tests.proposal_fixtures import Desk, open_desk
+from tests.streamlit_app.pages import UI
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # Starlette asks for httpx2, which nothing else here needs
@@ -93,3 +95,33 @@ def _open(url: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Des
     monkeypatch.setattr(lineage_vote, "verify_proposal", as_it_says)
     with open_desk(url, root) as desk:
         yield desk
+
+
+@pytest.fixture
+def no_component_scan(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spare an AppTest the search of every installed package for Streamlit components, 0.6 s."""
+    scan = "streamlit.components.v2.manifest_scanner.scan_component_manifests"
+    monkeypatch.setattr(scan, lambda *_, **__: [])
+
+
+@pytest.fixture
+def open_page(desk: Desk, no_component_scan: None) -> Callable[..., AppTest]:
+    """Open a page of the desk's app as Streamlit runs it."""
+
+    def open_(
+        page: str = "proposals", language: str = "en", proposal_id: int | None = None, **address: str
+    ) -> AppTest:
+        at = AppTest.from_file(UI, default_timeout=60)
+        at.session_state["language"] = language
+        if page != "proposals":
+            at.run()
+            at.switch_page(f"views/{page}.py")
+        if proposal_id is not None:
+            at.query_params["id"] = str(proposal_id)
+        for name, value in address.items():
+            at.query_params[name] = value
+        at.run()
+        assert not at.exception
+        return at
+
+    return open_

@@ -13,8 +13,8 @@ from dosvotos.promotion.extra_backtests import _gaps
 from dosvotos.reports.metrics import METRICS
 from streamlit_app.i18n import LANGUAGES, Translator
 from tests.proposal_fixtures import NOTES, Desk
+from tests.streamlit_app.pages import page_text, press, vote
 from tests.streamlit_app.test_api import assert_problem
-from tests.streamlit_app.test_pages import no_component_scan, open_page, press, said, vote  # noqa: F401
 
 pytestmark = pytest.mark.slow
 
@@ -89,28 +89,28 @@ def test_an_altered_result_is_not_shown(client, desk: Desk):
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_one_act_queues_the_test_and_shows_it_run_beside_the_first(open_page, desk: Desk, language):  # noqa: F811
+def test_one_act_queues_the_test_and_shows_it_run_beside_the_first(open_page, desk: Desk, language):
     proposal_id, t = desk.propose(seed=2), Translator(language)
     at = press(open_page("review", language, proposal_id), t("action.more_tests"))
-    assert t("extra.all_seen") in said(at)
+    assert t("extra.all_seen") in page_text(at)
     for place, day in zip(at.date_input, ("2025-06-24", "2025-07-08"), strict=True):
         place.set_value(day)
     press(at, t("extra.ask"))
-    assert t("extra.accepted", id=1) in said(at) and t("extra.queued") in said(at)
+    assert t("extra.accepted", id=1) in page_text(at) and t("extra.queued") in page_text(at)
     assert [v.action for v in desk.votes()] == ["REQUEST_MORE_TESTS"] and not at.date_input
     work(desk)
     at = open_page("review", language, proposal_id)
-    assert t("extra.done") in said(at) and t("sample.IN-SAMPLE") in said(at)
+    assert t("extra.done") in page_text(at) and t("sample.IN-SAMPLE") in page_text(at)
     assert t("extra.seen") in "\n".join(warning.value for warning in at.warning)
     assert list(at.table[0].value.columns) == [t("extra.this_one"), t("extra.first_test")]
     assert METRICS["total_return"].label(language) in at.table[0].value.index
     assert len(at.get("plotly_chart")) == 5
 
 
-def test_the_page_says_why_a_period_is_refused_and_records_nothing(open_page, desk: Desk):  # noqa: F811
+def test_the_page_says_why_a_period_is_refused_and_records_nothing(open_page, desk: Desk):
     at = open_page("review", "en", desk.propose(), action="more_tests")
     press(at, "Queue this test")
-    assert "goes beyond the whole sessions stored, 2025-06-24 to 2025-07-08" in said(at)
+    assert "goes beyond the whole sessions stored, 2025-06-24 to 2025-07-08" in page_text(at)
     assert desk.votes() == [] and at.date_input
 
 
@@ -133,13 +133,13 @@ def test_what_nobody_has_seen_is_what_no_period_touches(seen: list, left: list):
     assert gaps == [(day(first), day(last)) for first, last in left]
 
 
-def test_a_closed_proposal_shows_its_extra_backtests_and_no_form(open_page, client, desk: Desk):  # noqa: F811
+def test_a_closed_proposal_shows_its_extra_backtests_and_no_form(open_page, client, desk: Desk):
     proposal_id = desk.propose()
     ask(client, proposal_id)
     work(desk)
     vote(desk, proposal_id, "REJECT")
     at = open_page("review", "en", proposal_id)
-    assert "Extra backtests" in said(at) and not at.date_input
+    assert "Extra backtests" in page_text(at) and not at.date_input
 
 
 @pytest.mark.usefixtures("recomputing")
@@ -157,7 +157,7 @@ def test_an_approval_over_a_broken_chain_is_a_veto_that_names_the_link(client, d
 
 
 @pytest.mark.usefixtures("recomputing")
-def test_the_page_says_which_link_broke_and_offers_no_approval_any_more(open_page, desk: Desk):  # noqa: F811
+def test_the_page_says_which_link_broke_and_offers_no_approval_any_more(open_page, desk: Desk):
     proposal_id = desk.propose_recomputable(trained_by="bob")
     at = open_page("review", "en", proposal_id, action="approve")
     at.text_area[0].input(NOTES)
@@ -165,5 +165,5 @@ def test_the_page_says_which_link_broke_and_offers_no_approval_any_more(open_pag
     with writing(desk.engine) as connection:
         connection.execute(update(model_registry).values(dataset_hash="0" * 64))
     press(at, "Yes, approve")
-    assert "model registry: dataset_hash is 000000000000" in said(at)
+    assert "model registry: dataset_hash is 000000000000" in page_text(at)
     assert "APPROVE" not in [button.label for button in at.button]

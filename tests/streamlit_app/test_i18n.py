@@ -9,6 +9,7 @@ import pytest
 
 import streamlit_app
 from dosvotos.database.tables import PROPOSAL_STATES, RECOMMENDATIONS, STAGES
+from dosvotos.promotion.decision_text import ACTIONS
 from streamlit_app.i18n import LANGUAGES, Translator, texts
 
 SOURCES = sorted(Path(streamlit_app.__file__).parent.rglob("*.py"))
@@ -42,7 +43,7 @@ def test_every_language_has_the_same_keys_and_placeholders():
 
 def test_no_text_is_empty_or_left_in_english():
     same = {key for key in KEYS if texts("en")[key] == texts("es")[key]}
-    assert same <= {"column.hash", "lineage.backtest", "evidence.no"}
+    assert same <= {"column.hash", "evidence.no"}
     assert all(text.strip() for language in LANGUAGES for text in texts(language).values())
 
 
@@ -56,7 +57,13 @@ def test_every_text_is_used_and_every_key_in_the_code_exists():
 
 
 @pytest.mark.parametrize(
-    ("family", "names"), [("stage", STAGES), ("status", PROPOSAL_STATES), ("recommendation", RECOMMENDATIONS)]
+    ("family", "names"),
+    [
+        ("stage", STAGES),
+        ("status", PROPOSAL_STATES),
+        ("recommendation", RECOMMENDATIONS),
+        ("decision", (*ACTIONS, "REQUEST_MORE_TESTS")),
+    ],
 )
 def test_every_state_of_the_database_has_a_name(family: str, names: tuple[str, ...]):
     assert {f"{family}.{name}" for name in names} == {key for key in KEYS if key.startswith(f"{family}.")}

@@ -11,20 +11,12 @@ from dosvotos.database.tables import promotion_proposals
 from streamlit_app.i18n import Translator
 from streamlit_app.queries import Wanted, chosen_proposals
 from tests.proposal_fixtures import INSTRUMENT, Desk
-from tests.streamlit_app.test_pages import (  # noqa: F401
-    HOSTILE,
-    assert_plain,
-    no_component_scan,
-    open_page,
-    press,
-    said,
-    vote,
-)
+from tests.streamlit_app.pages import page_text, vote
 
 pytestmark = pytest.mark.slow
 
 
-def test_waiting_proposals_come_first_and_closed_ones_in_a_table(open_page, desk: Desk):  # noqa: F811
+def test_waiting_proposals_come_first_and_closed_ones_in_a_table(open_page, desk: Desk):
     closed = desk.propose("closed", 1)
     vote(desk, closed, "REJECT")
     sent_back = desk.propose("sent_back", 2)
@@ -38,7 +30,7 @@ def test_waiting_proposals_come_first_and_closed_ones_in_a_table(open_page, desk
     assert Translator("en")("nav.proposals_pending", count=2).endswith("(2)")
 
 
-def test_a_card_offers_the_specifications_five_actions_each_by_its_address(open_page, desk: Desk):  # noqa: F811
+def test_a_card_offers_the_specifications_five_actions_each_by_its_address(open_page, desk: Desk):
     proposal_id = desk.propose()
     links = {link.proto.label: link.proto.query_string for link in open_page().get("page_link")}
     of = f"id={proposal_id}"
@@ -82,7 +74,7 @@ def test_proposals_are_searched_filtered_and_ordered(wanted: dict, numbers: list
     assert [row.id for row in chosen_proposals(ROWS, Wanted(**wanted))] == numbers
 
 
-def test_many_proposals_are_paged_waiting_ones_first_and_counted_whole(open_page, desk: Desk):  # noqa: F811
+def test_many_proposals_are_paged_waiting_ones_first_and_counted_whole(open_page, desk: Desk):
     first = desk.propose("sent_back_0", 1)
     vote(desk, first, "REQUEST_MORE_TESTS")
     columns = {**desk.proposal(first)._mapping, "status": "PENDING_APPROVAL"}
@@ -105,26 +97,26 @@ def test_many_proposals_are_paged_waiting_ones_first_and_counted_whole(open_page
     assert names == ["e007"]
 
 
-def test_proposals_on_the_same_sessions_are_compared_with_an_interval(open_page, desk: Desk):  # noqa: F811
+def test_proposals_on_the_same_sessions_are_compared_with_an_interval(open_page, desk: Desk):
     for n in (1, 2, 3):
         desk.propose(f"exp{n}", n)
     at = open_page("compare")
     assert list(at.dataframe[0].value.columns) == ["#3 exp3", "#2 exp2"]
-    assert re.search(r"#3 exp3 less #2 exp2: \+0\.00, 90% interval [+-][\d.]+ to [+-][\d.]+", said(at))
+    assert re.search(r"#3 exp3 less #2 exp2: \+0\.00, 90% interval [+-][\d.]+ to [+-][\d.]+", page_text(at))
     at.multiselect[0].set_value([1, 2, 3])
     at.run()
     assert list(at.dataframe[0].value.columns) == ["#1 exp1", "#2 exp2", "#3 exp3"]
-    assert said(at).count("#1 exp1 less") == 2
+    assert page_text(at).count("#1 exp1 less") == 2
 
 
-def test_proposals_on_other_sessions_are_not_told_apart(open_page, desk: Desk):  # noqa: F811
+def test_proposals_on_other_sessions_are_not_told_apart(open_page, desk: Desk):
     desk.propose("one", 1)
     moved = {"2020-01-02": 0.1, "2020-01-03": -0.1}
     desk.propose("two", 2, results=lambda made: {**made, "daily_returns": moved})
-    assert "were tested on different sessions" in said(open_page("compare"))
+    assert "were tested on different sessions" in page_text(open_page("compare"))
 
 
-def test_production_shows_its_latency_its_gaps_and_a_halt(open_page, desk: Desk):  # noqa: F811
+def test_production_shows_its_latency_its_gaps_and_a_halt(open_page, desk: Desk):
     proposal_id, t = desk.propose(), Translator("en")
     vote(desk, proposal_id, "APPROVE")
     desk.signal(60, desk.proposal(proposal_id).model_id)
@@ -132,13 +124,13 @@ def test_production_shows_its_latency_its_gaps_and_a_halt(open_page, desk: Desk)
     figures = {metric.label: metric.value for metric in at.metric}
     assert (figures[t("production.signals")], figures[t("production.missing")]) == ("54", "6")
     assert 1.5 <= float(figures[t("production.latency")]) <= float(figures[t("production.latency_tail")]) <= 3
-    assert t("production.halted") not in said(at)
+    assert t("production.halted") not in page_text(at)
     (desk.root / "data/HALT").write_text("the feed is wrong\n")
     at = open_page("production")
-    assert t("production.halted") in said(at) and "the feed is wrong" in said(at)
+    assert t("production.halted") in page_text(at) and "the feed is wrong" in page_text(at)
 
 
-def test_the_data_page_says_how_far_bars_and_variables_reach(open_page, desk: Desk):  # noqa: F811
+def test_the_data_page_says_how_far_bars_and_variables_reach(open_page, desk: Desk):
     desk.propose()
     at = open_page("data")
     bars, variables = at.dataframe[0].value, at.dataframe[1].value
@@ -147,7 +139,7 @@ def test_the_data_page_says_how_far_bars_and_variables_reach(open_page, desk: De
     assert (variables["Age (days)"].str.replace(",", "").astype(float) > 0).all()
 
 
-def test_signals_of_two_instruments_can_be_told_apart(open_page, desk: Desk):  # noqa: F811
+def test_signals_of_two_instruments_can_be_told_apart(open_page, desk: Desk):
     desk.signal(20, "sample")
     desk.signal(20, "real", "USD/COP")
     at = open_page("signals")

@@ -10,8 +10,8 @@ from dosvotos.promotion.reasons import Reason, sentence
 from streamlit_app.i18n import LANGUAGES, Translator
 from tests.proposal_fixtures import NOTES, Desk
 from tests.recomputable_proposals import propose_line, propose_own
+from tests.streamlit_app.pages import page_text
 from tests.streamlit_app.test_api import assert_problem
-from tests.streamlit_app.test_pages import no_component_scan, open_page, said  # noqa: F401
 
 pytestmark = pytest.mark.slow
 RULE = "def targets(features):\n    return (features['time_normalized'] > 0.5) * 2 - 1\n"
@@ -28,21 +28,21 @@ def proposals(desk: Desk) -> tuple[int, int]:
 
 
 def test_every_page_says_what_is_no_single_trained_model_and_offers_no_approval_of_an_own_strategy(
-    proposals: tuple[int, int],
-    open_page: Callable[..., AppTest],  # noqa: F811
+    proposals: tuple[int, int], open_page: Callable[..., AppTest]
 ):
     own, line = proposals
     for language in LANGUAGES:
         t = Translator(language)
-        shown = said(open_page("proposals", language))
+        shown = page_text(open_page("proposals", language))
         assert sentence(OWN, language) in shown and sentence(LINE, language) in shown
         review = open_page("review", language, own)
-        assert sentence(OWN, language) in said(review)
+        assert sentence(OWN, language) in page_text(review)
         assert t("vote.own") in [error.value for error in review.error] and not review.date_input
         labels = [button.label for button in review.button]
         assert labels == [t("action.reject")]
         review = open_page("review", language, line)
-        assert sentence(LINE, language) in said(review) and sentence(OWN, language) not in said(review)
+        assert sentence(LINE, language) in page_text(review)
+        assert sentence(OWN, language) not in page_text(review)
         kinds = open_page("models", language).dataframe[0].value[t("column.kind")].tolist()
         assert kinds == [t("models.line", folds=2), t("models.own", targets="my_rule:targets")]
 

@@ -1,103 +1,35 @@
 """Every page, in both languages, as Streamlit runs it."""
 
-from collections.abc import Callable
-from datetime import UTC, datetime
-from pathlib import Path
-
 import pytest
 from sqlalchemy import text, update
 from streamlit.testing.v1 import AppTest
 
-import streamlit_app
 from dosvotos.contracts.records import LedgerGenesis
 from dosvotos.database.connection import writing
 from dosvotos.database.tables import model_registry
-from dosvotos.promotion.decision import Vote, decide
 from dosvotos.promotion.reasons import Reason, sentence
 from dosvotos.reports.evidence import evidence_label
 from streamlit_app.i18n import LANGUAGES, Translator
-from tests.proposal_fixtures import NOTES, Desk, as_an_older_version
+from tests.proposal_fixtures import Desk, as_an_older_version
 from tests.report_factory import evidence_of
+from tests.streamlit_app.pages import HOSTILE, UI, assert_plain, page_text, press, vote
 
 pytestmark = pytest.mark.slow
 
-UI = Path(streamlit_app.__file__).with_name("ui.py")
 PAGES = ["proposals", "review", "compare", "production", "data", "models", "signals", "audit"]
-HOSTILE = (
-    "<img src=http://evil.test/a.png> ![x](http://evil.test/b.png) [c](javascript:evil.test) **evil.test** "
-    ":red[evil.test] $evil.test$"
-)
 BROKEN = {"record": HOSTILE, "field": HOSTILE, "recorded": "a", "recomputed": "b", "source": HOSTILE}
-PLAIN_ELEMENTS = ("text", "arrow_data_frame", "dataframe", "text_area")
-
-
-@pytest.fixture(autouse=True)
-def no_component_scan(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Spare each AppTest the search of every installed package for Streamlit components, 0.6 s."""
-    scan = "streamlit.components.v2.manifest_scanner.scan_component_manifests"
-    monkeypatch.setattr(scan, lambda *_, **__: [])
-
-
-@pytest.fixture
-def open_page(desk: Desk) -> Callable[..., AppTest]:
-    def open_(
-        page: str = "proposals", language: str = "en", proposal_id: int | None = None, **address: str
-    ) -> AppTest:
-        at = AppTest.from_file(UI, default_timeout=60)
-        at.session_state["language"] = language
-        if page != "proposals":
-            at.run()
-            at.switch_page(f"views/{page}.py")
-        if proposal_id is not None:
-            at.query_params["id"] = str(proposal_id)
-        for name, value in address.items():
-            at.query_params[name] = value
-        at.run()
-        assert not at.exception
-        return at
-
-    return open_
-
-
-def said(at: AppTest) -> str:
-    """All text of a page, its sidebar included."""
-    kinds = (
-        at.title,
-        at.header,
-        at.subheader,
-        at.markdown,
-        at.caption,
-        at.text,
-        at.info,
-        at.error,
-        at.warning,
-        at.success,
-    )
-    return "\n".join(str(element.value) for kind in kinds for element in kind)
-
-
-def press(at: AppTest, label: str) -> AppTest:
-    (button,) = [button for button in at.button if button.label == label]
-    button.click()
-    at.run()
-    assert not at.exception
-    return at
-
-
-def vote(desk: Desk, proposal_id: int, decision: str, notes: str = NOTES) -> None:
-    decide(desk.engine, proposal_id, Vote(decision, "alice", notes), datetime.now(UTC))
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("page", PAGES)
 def test_an_empty_page_says_so_and_what_to_do(open_page, page: str, language: str):
     at, t = open_page(page, language), Translator(language)
-    assert t("app.banner", user="alice") in said(at)
+    assert t("app.banner", user="alice") in page_text(at)
     if page == "review":
-        assert t("review.nothing") in said(at)
+        assert t("review.nothing") in page_text(at)
     else:
-        assert t(f"{page}.empty") in said(at)
-        assert t(f"{page}.empty_next") in said(at)
+        assert t(f"{page}.empty") in page_text(at)
+        assert t(f"{page}.empty_next") in page_text(at)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -109,7 +41,7 @@ def test_a_filled_page_works(open_page, desk: Desk, page: str, language: str):
     desk.propose("two", 2, baseline_model_id=production, recommendation="REVIEW", confidence=0.6)
     desk.signal(60, production)
     at, t = open_page(page, language), Translator(language)
-    assert t("app.banner", user="alice") in said(at)
+    assert t("app.banner", user="alice") in page_text(at)
     shown = {
         "proposals": t("proposals.closed"),
         "review": t("review.criteria"),
@@ -120,7 +52,7 @@ def test_a_filled_page_works(open_page, desk: Desk, page: str, language: str):
         "signals": t("signals.no_signal"),
         "audit": t("audit.whole", count=1),
     }
-    assert shown[page] in said(at)
+    assert shown[page] in page_text(at)
 
 
 def test_the_language_can_be_switched(open_page):
@@ -141,12 +73,12 @@ def test_the_address_carries_the_language(open_page):
 
 def test_a_proposal_is_shown_whole(open_page, desk: Desk):
     at = open_page("review", proposal_id=desk.propose(planted_edge=0.45))
-    page = said(at)
+    page = page_text(at)
     assert "planted and generous; real markets are not like this" in page
     assert "It passes the criteria, and luck is unlikely: with a probability of 97.3%" in page
     assert "L4 recommends: Promote" in page
     assert "< 15.0%" in page
-    assert len(at.get("plotly_chart")) == 4 and "SIMULATED" in said(at)
+    assert len(at.get("plotly_chart")) == 4 and "SIMULATED" in page_text(at)
     table = at.table[0].value
     assert list(table.columns) == [
         "This model", "With financing", "Linear rival", "Always long", "Always short",
@@ -158,7 +90,7 @@ def test_a_proposal_is_shown_whole(open_page, desk: Desk):
     (layers,) = [control for control in at.segmented_control if control.key == "layer"]
     layers.select("L3")
     at.run()
-    page, full = said(at), at.dataframe[0].value
+    page, full = page_text(at), at.dataframe[0].value
     assert desk.proposal(1).lineage["model_hash"] in list(full["Hash"])
     assert desk.proposal(1).lineage["model_hash"][:12] in page
 
@@ -167,18 +99,18 @@ def test_a_proposal_is_shown_whole(open_page, desk: Desk):
 def test_the_lineage_is_verified_at_that_moment_and_a_broken_layer_is_red(open_page, desk: Desk):
     proposal_id, t = desk.propose_recomputable(trained_by="bob"), Translator("en")
     at = open_page("review", proposal_id=proposal_id, section="lineage")
-    assert t("lineage.holds") not in said(at)
-    page = said(press(at, t("lineage.verify")))
+    assert t("lineage.holds") not in page_text(at)
+    page = page_text(press(at, t("lineage.verify")))
     assert page.count(f"green-badge[{t('lineage.holds')}]") == 5 and "links hold" in page
     with writing(desk.engine) as connection:
         connection.execute(update(model_registry).values(dataset_hash="0" * 64))
-    page = said(press(at, t("lineage.verify")))
+    page = page_text(press(at, t("lineage.verify")))
     assert page.count(f"green-badge[{t('lineage.holds')}]") == 4
     assert page.count(f"red-badge[{t('lineage.breaks')}]") == 1
 
 
 def test_in_spanish_figures_dates_and_answers_are_spanish(open_page, desk: Desk):
-    page = said(open_page("review", language="es", proposal_id=desk.propose()))
+    page = page_text(open_page("review", language="es", proposal_id=desk.propose()))
     assert "< 15,0\u00a0%" in page and "> 0,50" in page
     assert "Todavía no hay modelo en producción" in page
     assert "Sharpe 1,92, 1.204 operaciones. Cumple los criterios, y la suerte es improbable" in page
@@ -194,15 +126,15 @@ def test_in_spanish_figures_dates_and_answers_are_spanish(open_page, desk: Desk)
 )
 def test_the_linear_rival_stands_beside_the_model(open_page, desk: Desk, language: str, sentence: str):
     at = open_page("review", language, desk.propose())
-    assert sentence in said(at)
-    assert evidence_label("linear_rival", language) in said(
+    assert sentence in page_text(at)
+    assert evidence_label("linear_rival", language) in page_text(
         open_page("review", language, 1, section="evidence")
     )
 
 
 def test_a_proposal_made_before_reasons_had_codes_keeps_its_sentence(open_page, desk: Desk):
     old = desk.propose(reason="Sharpe 1.92, as it was written then.", reasons=None)
-    assert "as it was written then." in said(open_page("review", language="es", proposal_id=old))
+    assert "as it was written then." in page_text(open_page("review", language="es", proposal_id=old))
 
 
 def test_a_proposal_shows_other_costs_later_fills_and_its_parts(open_page, desk: Desk):
@@ -218,7 +150,7 @@ def test_a_proposal_shows_other_costs_later_fills_and_its_parts(open_page, desk:
         "Filled two bars later",
     ]
     assert stress["Sharpe ratio"].tolist() == ["2.72", "1.92", "1.02", "-7.08", "1.62", "1.32"]
-    assert "used up at a cost of 7.9 bps a side" in said(at)
+    assert "used up at a cost of 7.9 bps a side" in page_text(at)
     assert list(cuts.index)[-4:] == [
         "Calm sessions",
         "Usual sessions",
@@ -227,36 +159,36 @@ def test_a_proposal_shows_other_costs_later_fills_and_its_parts(open_page, desk:
     ]
     at = open_page("review", proposal_id=proposal_id)
     assert at.table[0].value.loc["Sortino ratio", "This model"] == "2.81"
-    assert "Out of sample" in said(at) and "In sample:" not in said(at)
+    assert "Out of sample" in page_text(at) and "In sample:" not in page_text(at)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_proposal_of_an_older_version_is_shown_and_says_what_it_lacks(open_page, desk: Desk, language: str):
     proposal_id = desk.propose(results=as_an_older_version)
     at = open_page("review", language, proposal_id)
-    assert Translator(language)("review.files_altered") in said(at)
-    assert "written by another version, see cuts" in said(at)
+    assert Translator(language)("review.files_altered") in page_text(at)
+    assert "written by another version, see cuts" in page_text(at)
     assert len(at.table) == 1 and not at.get("plotly_chart")  # the model's figures
     assert len(open_page("review", language, proposal_id, section="evidence").table) == 3
 
 
 def test_an_older_proposals_criteria_and_evidence_are_shown_as_far_as_they_can_be_read(open_page, desk: Desk):
     proposal_id = desk.propose(criteria=None, evidence={"passed": True})
-    assert "PASS (1.923 > 0.5)" in said(open_page("review", proposal_id=proposal_id))
+    assert "PASS (1.923 > 0.5)" in page_text(open_page("review", proposal_id=proposal_id))
     evidence = open_page("review", proposal_id=proposal_id, section="evidence")
-    assert Translator("en")("review.older") in said(evidence)
+    assert Translator("en")("review.older") in page_text(evidence)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_result_on_data_the_model_has_seen_says_so(open_page, desk: Desk, language: str):
     at = open_page("review", language, desk.propose(results=lambda made: {**made, "sample": "IN-SAMPLE"}))
-    assert Translator(language)("review.in_sample") in said(at)
-    assert "IN-SAMPLE" in said(at)
+    assert Translator(language)("review.in_sample") in page_text(at)
+    assert "IN-SAMPLE" in page_text(at)
 
 
 @pytest.mark.parametrize("edge", [0, 0.0, None])
 def test_a_market_without_a_planted_edge_carries_no_such_warning(open_page, desk: Desk, edge: float | None):
-    assert "generous" not in said(open_page("review", proposal_id=desk.propose(planted_edge=edge)))
+    assert "generous" not in page_text(open_page("review", proposal_id=desk.propose(planted_edge=edge)))
 
 
 @pytest.mark.parametrize(("language", "found"), [("en", "4.56"), ("es", "4,56")])
@@ -264,8 +196,8 @@ def test_a_feature_outside_what_train_held_is_named_before_the_vote(
     open_page, desk: Desk, language: str, found: str
 ):
     at = open_page("review", language, desk.propose(), section="evidence")
-    assert Translator(language)("drift.alarms", features="dxy_z") in said(at)
-    assert "(dxy_z)" in said(at), "and in the strip"
+    assert Translator(language)("drift.alarms", features="dxy_z") in page_text(at)
+    assert "(dxy_z)" in page_text(at), "and in the strip"
     (table,) = [shown.value for shown in at.table if "dxy_z" in shown.value.index]
     assert found in table.loc["dxy_z"].tolist() and "2025-05-06" in table.loc["dxy_z"].tolist()
 
@@ -275,7 +207,7 @@ def test_the_risk_of_a_proposal_is_shown_and_its_trades_can_be_taken_away(
     open_page, desk: Desk, language: str
 ):
     at, t = open_page("review", language, desk.propose(), section="risk"), Translator(language)
-    page = said(at)
+    page = page_text(at)
     for title in ("price", "accounts", "falls", "heatmap"):
         assert t(f"chart.{title}") in page
     falls, parts = at.table[0].value, at.table[1].value
@@ -296,9 +228,11 @@ def test_a_comparison_with_production_is_shown(open_page, desk: Desk):
     at = open_page("review", "es", second)
     assert list(at.table[0].value.columns)[2] == "Producción"
     assert at.table[0].value.loc["Índice de Sharpe", "Producción"] == "1,44"
-    assert "índice de Sharpe 33\u00a0% mayor, caída 20\u00a0% mayor" in said(at)
+    assert "índice de Sharpe 33\u00a0% mayor, caída 20\u00a0% mayor" in page_text(at)
     assert at.metric[0].delta == "producción: 1,44"
-    assert "Diferencia de los índices de Sharpe: 0,48, con un intervalo del 90 % de 0,11 a 0,87" in said(at)
+    assert "Diferencia de los índices de Sharpe: 0,48, con un intervalo del 90 % de 0,11 a 0,87" in page_text(
+        at
+    )
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -309,15 +243,15 @@ def test_a_limit_below_the_house_s_shows_both_values(open_page, desk: Desk, lang
     proposal_id = desk.propose(recommendation="REVIEW", **changes)
     at = open_page("review", language, proposal_id)
     house, limit = ("0.50", "house's limit") if language == "en" else ("0,50", "límite de la casa")
-    assert f"> {house.replace('5', '3')} · {limit}: {house}" in said(at)
-    assert sentence(loosened, language) in said(at)
+    assert f"> {house.replace('5', '3')} · {limit}: {house}" in page_text(at)
+    assert sentence(loosened, language) in page_text(at)
 
 
 def test_an_altered_report_is_not_shown(open_page, desk: Desk):
     proposal_id = desk.propose()
     desk.report(proposal_id).write_text("{}")
     at = open_page("review", proposal_id=proposal_id)
-    assert Translator("en")("review.files_altered") in said(at)
+    assert Translator("en")("review.files_altered") in page_text(at)
     assert not at.get("plotly_chart")
     assert list(at.table[0].value.columns) == ["This model"]
 
@@ -325,14 +259,7 @@ def test_an_altered_report_is_not_shown(open_page, desk: Desk):
 @pytest.mark.parametrize("wanted", ["99", "x", "-1", "1; DROP TABLE promotion_proposals", "9" * 40])
 def test_an_unknown_proposal_is_told_so(open_page, desk: Desk, wanted: str):
     desk.propose()
-    assert Translator("en")("review.unknown") in said(open_page("review", proposal_id=wanted))
-
-
-def assert_plain(at: AppTest) -> None:
-    """Hostile text stands in elements that interpret nothing, and it does stand there."""
-    loud = [e for e in at if e.type not in PLAIN_ELEMENTS and "evil.test" in str(getattr(e, "proto", ""))]
-    assert loud == []
-    assert any("evil.test" in element.value for element in at.text)
+    assert Translator("en")("review.unknown") in page_text(open_page("review", proposal_id=wanted))
 
 
 def test_what_people_and_files_say_is_plain_text_everywhere(open_page, desk: Desk, monkeypatch):
@@ -375,8 +302,8 @@ def test_a_broken_audit_chain_is_told(open_page, desk: Desk):
         connection.execute(text("DROP TRIGGER approval_audit_log_no_update"))
         connection.execute(text("UPDATE approval_audit_log SET notes = 'yes'"))
     at = open_page("audit")
-    assert Translator("en")("audit.broken") in said(at)
-    assert "row 1: its content was changed" in said(at)
+    assert Translator("en")("audit.broken") in page_text(at)
+    assert "row 1: its content was changed" in page_text(at)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -389,15 +316,16 @@ def test_a_row_without_a_key_is_told_without_a_traceback(
 ):
     desk.propose(**edited, reasons=None)
     at = open_page(page, language)
-    assert Translator(language)("app.stored_otherwise") in said(at)
-    assert "a stored row or file was edited" in said(at)
+    assert Translator(language)("app.stored_otherwise") in page_text(at)
+    assert "a stored row or file was edited" in page_text(at)
 
 
-def test_a_database_that_is_away_is_told_without_a_traceback(desk: Desk, monkeypatch):
+@pytest.mark.usefixtures("desk", "no_component_scan")
+def test_a_database_that_is_away_is_told_without_a_traceback(monkeypatch):
     monkeypatch.setenv("DOSVOTOS_DATABASE_URL", "postgresql://u:hush@127.0.0.1:1/none")
     at = AppTest.from_file(UI, default_timeout=60)
     at.session_state["language"] = "en"
     at.run()
     assert not at.exception
-    assert Translator("en")("app.database_unavailable") in said(at)
-    assert "hush" not in said(at)
+    assert Translator("en")("app.database_unavailable") in page_text(at)
+    assert "hush" not in page_text(at)
