@@ -136,7 +136,7 @@ def monthly_returns(daily_returns: dict[str, float]) -> dict[str, float]:
 
 def wall_times(times: Sequence[str] | pd.DatetimeIndex) -> pd.DatetimeIndex:
     """Give moments as Bogota's wall clock shows them, without a zone: Plotly draws zoned ones in UTC."""
-    return pd.to_datetime(times, utc=True).tz_convert(BOGOTA).tz_localize(None)
+    return pd.to_datetime(pd.Index(times), utc=True).tz_convert(BOGOTA).tz_localize(None)
 
 
 def bogota_days(times: pd.DatetimeIndex) -> pd.Index:

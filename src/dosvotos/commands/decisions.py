@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Any, Final, get_args
+from typing import Any, Final, Literal, get_args
 
 import click
 
@@ -302,7 +302,9 @@ def drill_restore(second: str | None, second_key: Path | None, sign_key: Path | 
         sys.exit(EXIT_ERROR)
 
 
-def _switch(action: str, reason: str, instrument: str | None, sign_key: Path | None) -> list[str]:
+def _switch(
+    action: Literal["HALT", "RESUME"], reason: str, instrument: str | None, sign_key: Path | None
+) -> list[str]:
     return terminal.switch_signals(
         lambda: open_existing(database_url()), action, reason, instrument, Keys(sign_key), wall_clock
     )
