@@ -4,12 +4,13 @@ import ast
 import re
 import string
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 import streamlit_app
 from dosvotos.database.tables import PROPOSAL_STATES, RECOMMENDATIONS, STAGES
-from dosvotos.promotion.decision_text import ACTIONS
+from dosvotos.promotion.decision_text import Action
 from streamlit_app.i18n import LANGUAGES, Translator, texts
 
 SOURCES = sorted(Path(streamlit_app.__file__).parent.rglob("*.py"))
@@ -62,7 +63,7 @@ def test_every_text_is_used_and_every_key_in_the_code_exists():
         ("stage", STAGES),
         ("status", PROPOSAL_STATES),
         ("recommendation", RECOMMENDATIONS),
-        ("decision", (*ACTIONS, "REQUEST_MORE_TESTS")),
+        ("decision", (*get_args(Action), "REQUEST_MORE_TESTS")),
     ],
 )
 def test_every_state_of_the_database_has_a_name(family: str, names: tuple[str, ...]):
