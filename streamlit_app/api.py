@@ -26,7 +26,7 @@ from dosvotos.promotion.reasons import Reason, sentence
 from dosvotos.promotion.retracted import built_on_retracted
 from dosvotos.promotion.vote_rules import MAX_REASON, Decision, EarlierVote
 from dosvotos.reports.evidence import questions_text
-from dosvotos.users import current_user, same_person
+from dosvotos.users import same_person
 from streamlit_app import queries
 from streamlit_app.identity import cast_vote
 from streamlit_app.problems import MEDIA_TYPE, problem, refusal_of, told
@@ -233,9 +233,10 @@ def get_experiment(proposal_id: ProposalId) -> ExperimentDetail:
 @router.post("/experiments/{id}/approve")
 def vote(proposal_id: ProposalId, request: VoteRequest) -> VoteResult:
     """Cast the second vote: approve (to production or shadow), reject, or ask for extra backtests."""
-    if request.reviewer is not None and not same_person(request.reviewer, current_user()):
-        raise HTTPException(403, "reviewer: a vote counts for its authenticated person only")
-    cast = cast_vote(request.decision, request.notes, request.promote_to_production)
+    caller = _caller_of(http)
+    if request.reviewer is not None and not same_person(request.reviewer, caller.name):
+        raise Refused(403, "reviewer", person=caller.name)
+    cast = cast_vote(caller, request.decision, request.notes, request.promote_to_production)
     result = decide_verified(queries.engine(), proposal_id, cast, datetime.now(UTC))
     return VoteResult(model_id=result.model_id, new_stage=result.new_stage)
 

@@ -10,8 +10,9 @@ from starlette.responses import RedirectResponse
 from starlette.routing import Mount, Route
 
 from dosvotos.users import current_user
+from streamlit_app.access import Gate
 from streamlit_app.api import create_api
-from streamlit_app.security import API_PATH, ApiBodies, LocalOnly, refuse_unsafe_settings
+from streamlit_app.security import API_PATH, refuse_unsafe_settings
 
 _UI = Path(__file__).parent / "ui.py"
 
@@ -34,12 +35,11 @@ def create_app() -> st.App:
             Route("/experiments", RedirectResponse("/"), methods=["GET"]),
             Route("/experiments/pending", RedirectResponse("/"), methods=["GET"]),
             Route("/experiments/compare", RedirectResponse("/compare"), methods=["GET"]),
-            Route("/experiments/{proposal_id:int}", _to_review),
-            Route("/experiments/{proposal_id:int}/{part:str}", _to_review),
+            Route("/experiments/{id:int}", _to_review, methods=["GET"]),
+            Route("/experiments/{id:int}/{part}", _to_review, methods=["GET"]),
         ],
         middleware=[
-            Middleware(LocalOnly),
-            Middleware(ApiBodies),
+            Middleware(Gate),
             Middleware(GZipMiddleware, minimum_size=1_000, compresslevel=5),
         ],
     )
@@ -56,5 +56,5 @@ _PARTS = {
 
 async def _to_review(request: Request) -> RedirectResponse:
     """Streamlit serves no nested addresses, so the documented ones lead to the flat one."""
-    proposal_id, part = request.path_params["proposal_id"], request.path_params.get("part", "")
+    proposal_id, part = request.path_params["id"], request.path_params.get("part", "")
     return RedirectResponse(f"/review?id={proposal_id}{_PARTS.get(part, '')}")

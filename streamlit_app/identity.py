@@ -1,12 +1,38 @@
-"""Who votes: the person who runs the process, in single-user mode, whose local key signs."""
+"""Who calls, and what they vote: identity comes from a credential, never from what a request says."""
+
+from typing import Literal, NamedTuple
 
 from dosvotos.promotion.decision import Vote
+from dosvotos.promotion.people import Role
+from dosvotos.promotion.tripwires import StatedTripwires
 from dosvotos.promotion.vote_rules import Decision, check_reason
 from dosvotos.users import current_user
 
+Way = Literal["single-user", "token", "passkey"]
 
-def cast_vote(decision: Decision, notes: str, to_production: bool) -> Vote:
-    """Make a vote of the authenticated person.
+
+class Caller(NamedTuple):
+    """Who calls, as a credential proves it."""
+
+    name: str
+    role: Role | None
+    """None in single-user mode, which holds every role."""
+    way: Way
+
+
+def local_caller() -> Caller:
+    """Give the person who runs the process: the caller in single-user mode."""
+    return Caller(current_user(), None, "single-user")
+
+
+def cast_vote(
+    caller: Caller,
+    decision: Decision,
+    notes: str,
+    to_production: bool,
+    lapses: StatedTripwires = StatedTripwires(),
+) -> Vote:
+    """Make a vote of whoever calls.
 
     Raises
     ------
@@ -14,4 +40,4 @@ def cast_vote(decision: Decision, notes: str, to_production: bool) -> Vote:
         If it needs a reason that is missing or not plain text.
     """
     check_reason(decision, notes)
-    return Vote(decision, current_user(), notes, promote_to_production=to_production)
+    return Vote(decision, caller.name, notes, promote_to_production=to_production, lapses=lapses)

@@ -8,20 +8,25 @@ import os
 import re
 from collections import deque
 from ipaddress import ip_address
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
+from urllib.parse import unquote
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 from streamlit import config
 
 from dosvotos.errors import DosVotosError
-from streamlit_app.problems import problem
+from dosvotos.redaction import without_secrets
+from streamlit_app.problems import Refused
 
 API_PATH: Final = "/api"
 MAX_BODY_BYTES: Final = 64 * 1024
 BODY_SECONDS: Final = 20.0
 LOOPBACK_HOSTS: Final = ("127.0.0.1", "localhost", "::1")
 SINGLE_USER_VARIABLE: Final = "DOSVOTOS_SINGLE_USER"
+PUBLIC_URL_VARIABLE: Final = "DOSVOTOS_PUBLIC_URL"
+MAX_TARGET: Final = 2_048
+"""Characters of a path and its query together."""
 
 _SAFE_SETTINGS: Final[dict[str, Any]] = {
     "server.enableCORS": True,
@@ -33,6 +38,8 @@ _SAFE_SETTINGS: Final[dict[str, Any]] = {
 _HOST = r"(?:localhost|127\.0\.0\.1|\[::1\])(?::(?P<port>[0-9]{1,5}))?"
 _HOST_HEADER = re.compile(_HOST, re.IGNORECASE)
 _ORIGIN_HEADER = re.compile(f"http://{_HOST}", re.IGNORECASE)
+_PUBLIC_URL = re.compile(r"(?P<scheme>https?)://(?P<host>(?:[a-z0-9.-]+|\[[0-9a-f:]+\])(?::[0-9]{1,5})?)/?")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _HTTP_PORT = 80
 
 _RESPONSE_HEADERS = {
@@ -87,81 +94,102 @@ def refuse_unsafe_settings() -> None:
             )
 
 
-class LocalOnly:
-    """Answers only this machine's own browser and programs: peer, Host and Origin must be loopback.
+def check_address(scope: Scope) -> None:
+    """Refuse a request from elsewhere, or under another name than the app's.
 
     A page of another site can reach a local server by name (DNS rebinding) or with a cross-site request; its
-    Host or its Origin gives it away.
+    Host or its Origin gives it away. Without a public address the peer must be this machine; Host and Origin
+    are loopback's, or both the public address.
+
+    Raises
+    ------
+    Refused
     """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, or refuse it."""
-        if scope["type"] not in ("http", "websocket"):
-            return await self.app(scope, receive, send)
-        refusal = _refusal(scope)
-        if refusal is None:
-            return await self.app(scope, receive, _with_headers(send))
-        if scope["type"] == "websocket":
-            return await send({"type": "websocket.close", "code": 1008, "reason": refusal[1]})
-        return await problem(*refusal)(scope, receive, send)
-
-
-class ApiBodies:
-    """Lets bodies reach the REST API only as JSON, and only small ones, declared or chunked."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Read the body up to the limit, then hand it on whole."""
-        if scope["type"] != "http" or not _is_api(scope["path"]):
-            return await self.app(scope, receive, send)
-        headers = Headers(scope=scope)
-        if scope["method"] not in ("GET", "HEAD", "OPTIONS") and not _is_json(headers):
-            found = headers.get("content-type", "none")
-            answer = problem(415, f"Content-Type must be application/json, was {found}")
-            return await answer(scope, receive, send)
-        too_large = problem(413, f"a request body has at most {MAX_BODY_BYTES} bytes")
-        if _declares_too_much(headers):
-            return await too_large(scope, receive, send)
-        try:
-            messages = await asyncio.wait_for(_read_body(receive), BODY_SECONDS)
-        except TimeoutError:
-            late = problem(408, f"a request body has to arrive within {BODY_SECONDS:g} seconds")
-            return await late(scope, receive, send)
-        if messages is None:
-            return await too_large(scope, receive, send)
-        return await self.app(scope, _replay(messages, receive), send)
-
-
-def _refusal(scope: Scope) -> tuple[int, str] | None:
-    if not _is_local_peer(scope):
-        return 403, "this app answers its own machine only"
+    public = public_address()
+    if public is None and not _is_local_peer(scope):
+        raise Refused(403, "peer")
     headers = Headers(scope=scope)
     hosts, origins = headers.getlist("host"), headers.getlist("origin")
-    host = _HOST_HEADER.fullmatch(hosts[0]) if len(hosts) == 1 else None
-    if host is None:
-        return 400, "Host must be localhost, 127.0.0.1 or [::1]"
+    host = hosts[0].lower() if len(hosts) == 1 else ""
+    local = _HOST_HEADER.fullmatch(host)
+    if local is None and (public is None or host != public.host):
+        raise Refused(400, "host", hosts=", ".join([*LOOPBACK_HOSTS, *([public.host] if public else [])]))
     if not origins:
+        return
+    origin = origins[0].lower() if len(origins) == 1 else ""
+    if local is None and public is not None and origin == public.origin:
+        return
+    found = _ORIGIN_HEADER.fullmatch(origin)
+    if local is None or found is None or _port(found) != _port(local):
+        raise Refused(403, "origin")
+
+
+class PublicAddress(NamedTuple):
+    """Under which address a TLS proxy serves the app to a team."""
+
+    origin: str
+    host: str
+    """As the Host header has it: with a port that is not the scheme's own."""
+
+
+def public_address() -> PublicAddress | None:
+    """Read the address stated in DOSVOTOS_PUBLIC_URL; None in single-user mode, which is this machine's.
+
+    Raises
+    ------
+    UnsafeStartError
+        If it is no address of https, or of http on this machine.
+    """
+    stated = os.environ.get(PUBLIC_URL_VARIABLE, "").strip()
+    if not stated or os.environ.get(SINGLE_USER_VARIABLE) == "1":
         return None
-    origin = _ORIGIN_HEADER.fullmatch(origins[0]) if len(origins) == 1 else None
-    if origin is None or _port(origin) != _port(host):
-        return 403, "Origin must be this app's own"
-    return None
+    found = _PUBLIC_URL.fullmatch(stated.lower())
+    if found is None or (found["scheme"] == "http" and not _HOST_HEADER.fullmatch(found["host"])):
+        raise UnsafeStartError(
+            f"{PUBLIC_URL_VARIABLE}: https://HOST or https://HOST:PORT expected, without a path, was "
+            f"{without_secrets(stated)!r}"
+        )
+    host = found["host"].removesuffix(":443" if found["scheme"] == "https" else ":80")
+    return PublicAddress(f"{found['scheme']}://{host}", host)
 
 
-def _is_local_peer(scope: Scope) -> bool:
-    return scope.get("client") is not None and ip_address(scope["client"][0]).is_loopback
+def check_target(scope: Scope) -> None:
+    """Refuse an address that is too long or has a control character in it; raises Refused."""
+    query = scope.get("query_string", b"").decode("latin-1")
+    if len(scope["path"]) + len(query) > MAX_TARGET:
+        raise Refused(414, "target", maximum=MAX_TARGET)
+    if _CONTROL.search(scope["path"]) or _CONTROL.search(unquote(query)):
+        raise Refused(400, "control_character")
 
 
-def _port(match: re.Match[str]) -> int:
-    return int(match["port"] or _HTTP_PORT)
+def check_head(method: str, headers: Headers) -> None:
+    """Refuse a body of another type than JSON, or one whose declared size is too large; raises Refused."""
+    if method not in ("GET", "HEAD", "OPTIONS") and not _is_json(headers):
+        raise Refused(415, "content_type", found=headers.get("content-type", "-")[:80])
+    if _declares_too_much(headers):
+        raise Refused(413, "body_size", maximum=MAX_BODY_BYTES)
 
 
-def _with_headers(send: Send) -> Send:
+async def read_body(receive: Receive) -> deque[Message]:
+    """Collect the messages of a whole body; raises Refused if it grows too large or does not come in time."""
+    try:
+        return await asyncio.wait_for(_collect(receive), BODY_SECONDS)
+    except TimeoutError as error:
+        raise Refused(408, "body_late", seconds=BODY_SECONDS) from error
+
+
+def replayed(messages: deque[Message], receive: Receive) -> Receive:
+    """Hand a body on whose messages were read."""
+
+    async def receive_again() -> Message:
+        return messages.popleft() if messages else await receive()
+
+    return receive_again
+
+
+def with_headers(send: Send) -> Send:
+    """Give every answer the headers that keep a browser from misusing it."""
+
     async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
             MutableHeaders(scope=message).update(_RESPONSE_HEADERS)
@@ -170,8 +198,12 @@ def _with_headers(send: Send) -> Send:
     return send_with_headers
 
 
-def _is_api(path: str) -> bool:
-    return path == API_PATH or path.startswith(f"{API_PATH}/")
+def _is_local_peer(scope: Scope) -> bool:
+    return scope.get("client") is not None and ip_address(scope["client"][0]).is_loopback
+
+
+def _port(match: re.Match[str]) -> int:
+    return int(match["port"] or _HTTP_PORT)
 
 
 def _is_json(headers: Headers) -> bool:
@@ -183,8 +215,7 @@ def _declares_too_much(headers: Headers) -> bool:
     return declared.isdecimal() and (len(declared) > 9 or int(declared) > MAX_BODY_BYTES)
 
 
-async def _read_body(receive: Receive) -> deque[Message] | None:
-    """Collect the messages of a whole body, or None as soon as it is larger than the limit."""
+async def _collect(receive: Receive) -> deque[Message]:
     messages: deque[Message] = deque()
     size, more = 0, True
     while more:
@@ -192,13 +223,6 @@ async def _read_body(receive: Receive) -> deque[Message] | None:
         messages.append(message)
         size += len(message.get("body", b""))
         if size > MAX_BODY_BYTES:
-            return None
+            raise Refused(413, "body_size", maximum=MAX_BODY_BYTES)
         more = message.get("more_body", False)
     return messages
-
-
-def _replay(messages: deque[Message], receive: Receive) -> Receive:
-    async def receive_again() -> Message:
-        return messages.popleft() if messages else await receive()
-
-    return receive_again

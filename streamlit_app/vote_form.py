@@ -16,7 +16,7 @@ from dosvotos.promotion.vote_rules import MAX_REASON, MIN_REASON, Decision, need
 from dosvotos.users import current_user
 from streamlit_app import queries
 from streamlit_app.extra_backtests import period_fields
-from streamlit_app.identity import cast_vote
+from streamlit_app.identity import cast_vote, local_caller
 from streamlit_app.page import now, plain, translator
 from streamlit_app.problems import refusal_of
 
@@ -224,7 +224,7 @@ def _ask_for_tests(proposal: queries.Record) -> None:
     t = translator()
     first, last = (st.session_state[f"extra-{end}-{proposal.id}"] for end in ("first", "last"))
     try:
-        vote = cast_vote("REQUEST_MORE_TESTS", _notes(proposal), False)
+        vote = cast_vote(local_caller(), "REQUEST_MORE_TESTS", _notes(proposal), False)
         made = request_backtest(queries.engine(), proposal.id, first, last, current_user(), now())
         decide_verified(queries.engine(), proposal.id, vote, now())
     except DosVotosError as error:
@@ -247,7 +247,7 @@ def _vote(
         _answer(proposal, _Answer(t("vote.conflict"), False, t("vote.changed")))
         return
     try:
-        cast = cast_vote(decision, draft.notes, draft.to_production)
+        cast = cast_vote(local_caller(), decision, draft.notes, draft.to_production)
         decide_verified(queries.engine(), proposal.id, cast, now())
     except DosVotosError as error:
         _answer(proposal, _Answer(t(refusal_of(error).text), False, str(error)))

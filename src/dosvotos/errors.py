@@ -3,11 +3,32 @@
 A message names the thing, the rule and the value found, and where it helps what to do next.
 """
 
+from collections.abc import Mapping
+from typing import Self
+
 from pydantic import ValidationError
+
+from dosvotos.refusals import Language, refusal
 
 
 class DosVotosError(Exception):
     """Base class: anything the console shows as a message instead of a traceback."""
+
+    code: str | None = None
+    """Of a refusal that is told in several languages (refusals.yml)."""
+    figures: Mapping[str, object] = {}
+    """What its sentence is written with."""
+
+    @classmethod
+    def of(cls, code: str, **figures: object) -> Self:
+        """Make the error of a refusal, its message in English."""
+        error = cls(refusal(code, figures))
+        error.code, error.figures = code, figures
+        return error
+
+    def told(self, language: Language) -> str:
+        """Write the message in a language; one without a code is in English only."""
+        return str(self) if self.code is None else refusal(self.code, self.figures, language)
 
 
 class ProjectError(DosVotosError):
@@ -81,6 +102,10 @@ class NotAllowedError(DecisionError):
 
 class SignatureError(DecisionError):
     """A key or signature is missing, malformed, or not the one it has to be."""
+
+
+class CredentialError(DosVotosError):
+    """A credential is none, has expired or was revoked."""
 
 
 class HomeError(DosVotosError):

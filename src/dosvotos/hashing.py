@@ -29,6 +29,19 @@ def raw_digest(content: bytes, algorithm: str) -> bytes:
     return hashlib.new(algorithm, content).digest()
 
 
+def scrypt_digest(secret: str, salt: str) -> str:
+    """Hash a secret so that trying many costs time and 16 MiB each; 64 hexadecimal digits.
+
+    Parameters
+    ----------
+    secret : str
+    salt : str
+        Hexadecimal.
+    """
+    cost = {"n": 2**14, "r": 8, "p": 1, "maxmem": 2**26, "dklen": 32}
+    return hashlib.scrypt(secret.encode(), salt=bytes.fromhex(salt), **cost).hex()
+
+
 def canonical_json(value: Any) -> str:
     """Write `value` as JSON with sorted keys, no spaces and no NaN, so that equal content is equal text."""
     return _CANONICAL.encode(value)

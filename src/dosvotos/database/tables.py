@@ -317,6 +317,25 @@ idempotency_keys = sa.Table(
 )
 """Decisions by the key their senders gave them: the same request again gets the first one's answer."""
 
+api_tokens = sa.Table(
+    "api_tokens",
+    metadata,
+    sa.Column("id", sa.String(16), primary_key=True),
+    sa.Column("name", sa.String(255), nullable=False),
+    sa.Column("added_in", sa.Integer, sa.ForeignKey("approval_audit_log.id"), nullable=False),
+    sa.Column("role", sa.String(16), nullable=False),
+    sa.Column("salt", sa.String(32), nullable=False),
+    sa.Column("secret_hash", sa.String(64), nullable=False),
+    sa.Column("made_by", sa.String(255), nullable=False),
+    sa.Column("created_at", UTCDateTime, nullable=False),
+    sa.Column("expires_at", UTCDateTime, nullable=False),
+    sa.Column("revoked_at", UTCDateTime),
+    sa.Column("revoked_by", sa.String(255)),
+    sa.CheckConstraint("(revoked_at IS NULL) = (revoked_by IS NULL)", name="revoked_by_somebody"),
+)
+"""What programs show instead of a passkey, as scrypt hashes; `added_in` is the row that added the person, so
+that a token ends with them for good."""
+
 live_state = sa.Table(
     "live_state",
     metadata,

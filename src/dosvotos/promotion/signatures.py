@@ -30,8 +30,13 @@ def read_trust(connection: Connection, home: Home) -> Trust:
     LineageError
         Naming the row that is not what was signed by somebody who could.
     """
-    trust = roots_of(home)
-    for row in people_rows(connection):
+    return trust_of(people_rows(connection), roots_of(home))
+
+
+def trust_of(rows: Iterable[Row[Any]], roots: Trust) -> Trust:
+    """Follow the decisions about people, oldest first, from what the home pins; raises as `read_trust`."""
+    trust = roots
+    for row in rows:
         verify_decision(row, trust)
         trust = trust.after(row)
     return trust
