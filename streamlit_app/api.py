@@ -1,190 +1,87 @@
 """The REST API: what the pages show and do, for programs."""
 
-import html
-from datetime import UTC, date, datetime
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
+from urllib.parse import urlencode
 
-from fastapi import APIRouter, FastAPI, HTTPException, Path, Query, Request
+from fastapi import APIRouter, Depends, FastAPI, Header, Path, Query, Request, Security
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse, Response
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from fastapi.responses import HTMLResponse, PlainTextResponse, Response
+from fastapi.security import HTTPBearer
+from pydantic import AwareDatetime, ValidationError
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 import dosvotos
-from dosvotos.backtest.report import BacktestReport, ExtraBacktestReport
-from dosvotos.backtest.window import Sample
+from dosvotos.backtest.report import BacktestReport
 from dosvotos.commands.jobs import is_worker_up
 from dosvotos.database.connection import schema_versions
 from dosvotos.database.registry import state_of
+from dosvotos.database.tables import PROPOSAL_STATES, RECOMMENDATIONS
 from dosvotos.errors import DosVotosError, LineageError
 from dosvotos.lineage.vote import decide_verified
-from dosvotos.promotion.criteria import CriterionResult
+from dosvotos.promotion.decision import vote_text
 from dosvotos.promotion.dossier import read_extra_backtest, read_report
 from dosvotos.promotion.extra_backtests import request_backtest
-from dosvotos.promotion.own_strategy import Kind, kind_of
-from dosvotos.promotion.reasons import Reason, sentence
+from dosvotos.promotion.own_strategy import kind_of
+from dosvotos.promotion.reasons import sentence
 from dosvotos.promotion.retracted import built_on_retracted
-from dosvotos.promotion.vote_rules import MAX_REASON, Decision, EarlierVote
+from dosvotos.promotion.transaction import Signed
+from dosvotos.promotion.tripwires import StatedTripwires
+from dosvotos.promotion.vote_rules import needs_reason
 from dosvotos.reports.evidence import questions_text
 from dosvotos.users import same_person
 from streamlit_app import queries
-from streamlit_app.identity import cast_vote
-from streamlit_app.problems import MEDIA_TYPE, problem, refusal_of, told
+from streamlit_app.api_docs import docs_page
+from streamlit_app.api_models import (
+    Experiment,
+    ExperimentDetail,
+    ExtraBacktest,
+    Health,
+    Notice,
+    PeriodRequest,
+    Problem,
+    QuestionsAsked,
+    Requested,
+    Signal,
+    VoteRequest,
+    VoteResult,
+)
+from streamlit_app.i18n import Translator
+from streamlit_app.identity import Caller, cast_vote
+from streamlit_app.problems import MEDIA_TYPE, Refused, answer_to, problem, spoken_language
 from streamlit_app.security import API_PATH
 
 _MAX_ID = 2**31 - 1
-ProposalId = Annotated[int, Path(alias="id", ge=1, le=_MAX_ID)]
-router = APIRouter()
+_NAME = r"^[A-Za-z0-9/._@+-]+$"
+DEFAULT_PAGE, LARGEST_PAGE = 200, 1_000
 
 
-class Problem(BaseModel):
-    """An error, as RFC 9457 describes it."""
-
-    type: str
-    title: str
-    status: int
-    detail: str
+def caller_of(request: Request) -> Caller:
+    """Give whom the gate let through."""
+    caller: Caller = request.state.caller
+    return caller
 
 
-class Health(BaseModel):
-    """Whether the app can work."""
-
-    status: Literal["ok", "degraded"]
-    """Degraded: votes go on, but nobody runs the extra backtests that are asked for."""
-    database: str
-    schema_version: str | None
-    pending: int
-    worker: Literal["up", "down"]
-    retracted_data: list[str]
-    """Production models and open proposals that are built on data retracted since."""
-
-
-class Experiment(BaseModel):
-    """A proposal in the list."""
-
-    id: int
-    experiment_name: str
-    model_id: str
-    instrument: str
-    status: str
-    kind: Kind
-    """An own strategy cannot be served; of a line an approval serves the last fold's model."""
-    recommendation: str
-    confidence: float | None
-    created_at: datetime
-
-
-class Notice(Reason):
-    """What a reader must know besides the first vote, as of now."""
-
-    text: str
-
-
-class QuestionsAsked(BaseModel):
-    """What was asked of the proposal's instrument so far, and what the first vote does not promise."""
-
-    asked: int
-    expected_false_votes: float
-    """At most so many false first votes are to be expected among them, if no model had any skill."""
-    text: str
-
-
-class ExperimentDetail(Experiment):
-    """A proposal with all it stands on."""
-
-    reason: str
-    reasons: list[Reason] | None
-    """What `reason` says, as codes with figures; null in proposals made before there were codes."""
-    requires_human_approval: bool
-    metrics: dict[str, Any]
-    vs_baseline: dict[str, Any] | None
-    criteria_results: dict[str, Any]
-    criteria: list[CriterionResult] | None
-    """`criteria_results` as figures; null in proposals made before there were records."""
-    evidence: dict[str, Any]
-    lineage: dict[str, Any]
-    reviewer: str | None
-    reviewer_notes: str | None
-    approved_at: datetime | None
-    votes: list[EarlierVote]
-    notices: list[Notice]
-    questions: QuestionsAsked
-    dossier_hash: str | None
-    """Of the dossier's manifest: what a vote is about; null in proposals made before dossiers."""
-    backtest_results: BacktestReport | None
-    report_problem: str | None
-    """Why there are no backtest results: the file is missing, altered or another version's."""
-
-
-class VoteRequest(BaseModel):
-    """A second vote; `reviewer` may repeat who you are, and must then be right."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    decision: Decision
-    notes: Annotated[str, Field(max_length=MAX_REASON)] = ""
-    """At least 20 characters of plain text that say why, for APPROVE and REJECT."""
-    promote_to_production: bool = True
-    reviewer: str | None = None
-
-
-class VoteResult(BaseModel):
-    """What the vote did."""
-
-    success: Literal[True] = True
-    model_id: str
-    new_stage: str
-
-
-class PeriodRequest(BaseModel):
-    """The sessions an extra backtest is about, both included: any whose bars are stored."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    start_date: date
-    end_date: date
-
-
-class Requested(BaseModel):
-    """An extra backtest that waits for its worker, or was asked for before."""
-
-    backtest_id: int
-    status: str
-
-
-class ExtraBacktest(Requested):
-    """An extra backtest; IN-SAMPLE where the period touches what the model was trained or chosen on."""
-
-    proposal_id: int
-    start_date: date
-    end_date: date
-    sample: Sample
-    requested_by: str
-    requested_at: datetime
-    finished_at: datetime | None
-    metrics: dict[str, Any] | None
-    result_hash: str | None
-    backtest_results: ExtraBacktestReport | None
-    trouble: str | None
-    """Why it failed, or why its results cannot be shown."""
-
-
-class Signal(BaseModel):
-    """One bar's signal, or the reason there is none."""
-
-    instrument: str
-    timestamp: datetime
-    status: str
-    reason_code: str | None
-    signal: float | None
-    confidence: float | None
-    position: float
-    model_id: str | None
-    model_hash: str | None
-    feature_hash: str | None
-    inference_id: str
-    inference_latency_ms: float
-    created_at: datetime
+Calling = Annotated[Caller, Depends(caller_of)]
+ProposalId = Annotated[int, Path(alias="id", ge=1, le=_MAX_ID, description="The proposal's id.")]
+BacktestId = Annotated[int, Path(alias="id", ge=1, le=_MAX_ID, description="The extra backtest's id.")]
+Limit = Annotated[int, Query(ge=1, le=LARGEST_PAGE, description="The longest page wanted.")]
+Instrument = Annotated[
+    str | None, Query(max_length=20, pattern=_NAME, description="Of this instrument only, as USD/COP.")
+]
+Sha256 = Annotated[str, Query(pattern="^[0-9a-f]{64}$", description="SHA-256 of your reason's UTF-8.")]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        min_length=1,
+        max_length=255,
+        pattern=r"^[!-~]+$",
+        description="Of your choice; the same request again gets the first one's answer.",
+    ),
+]
+router = APIRouter(dependencies=[Security(HTTPBearer(auto_error=False))])
+"""The gate has checked the token before; named here it is documented."""
 
 
 @router.get("/health")
@@ -205,10 +102,35 @@ def health() -> Health:
 
 
 @router.get("/experiments")
-def list_experiments() -> list[Experiment]:
-    """List all proposals, newest first."""
+def list_experiments(
+    response: Response,
+    status: Annotated[
+        Literal[*PROPOSAL_STATES] | None, Query(description="Of this status only.")  # type: ignore[valid-type]
+    ] = None,
+    recommendation: Annotated[
+        Literal[*RECOMMENDATIONS] | None, Query(description="Of this first vote only.")  # type: ignore[valid-type]
+    ] = None,
+    instrument: Instrument = None,
+    experiment: Annotated[
+        str | None, Query(max_length=64, pattern=_NAME, description="Of this experiment only.")
+    ] = None,
+    before: Annotated[int, Query(ge=1, le=_MAX_ID, description="Only ids below this one.")] = _MAX_ID,
+    limit: Limit = DEFAULT_PAGE,
+) -> list[Experiment]:
+    """List proposals, newest first; the Link header names the next page."""
     now = datetime.now(UTC)
-    return [Experiment(**_fields(row, now)) for row in queries.proposals()]
+    wanted = {
+        "status": status,
+        "recommendation": recommendation,
+        "instrument": instrument,
+        "experiment_name": experiment,
+    }
+    rows = (_fields(row, now) for row in queries.proposals() if row.id < before)
+    found = [row for row in rows if all(value in (None, row[name]) for name, value in wanted.items())]
+    if len(found) > limit:
+        filters = wanted | {"experiment": experiment, "before": found[limit - 1]["id"], "limit": limit}
+        _link_next(response, "/experiments", filters)
+    return [Experiment(**row) for row in found[:limit]]
 
 
 @router.get("/experiments/{id}")
@@ -230,28 +152,70 @@ def get_experiment(proposal_id: ProposalId) -> ExperimentDetail:
     )
 
 
+@router.get("/experiments/{id}/decision-text", response_class=PlainTextResponse)
+def get_decision_text(
+    proposal_id: ProposalId,
+    caller: Calling,
+    action: Annotated[Literal["APPROVE", "REJECT"], Query(description="What you decide.")],
+    reason_sha256: Sha256,
+    stage: Annotated[
+        Literal["production", "shadow"], Query(description="Where an approval brings the model.")
+    ] = "production",
+    lapses: Annotated[
+        str | None,
+        Query(
+            max_length=200,
+            description="When an approval ends, as JSON with max_drawdown and max_age_days; by default the "
+            "policy's bounds.",
+        ),
+    ] = None,
+) -> PlainTextResponse:
+    """Give the text to sign for a vote, to the byte; it counts for ten minutes."""
+    if caller.role is None:
+        raise Refused(409, "single_user_signs")
+    stated = StatedTripwires() if lapses is None else _stated(lapses)
+    vote = cast_vote(caller, action, None, stage == "production", stated)
+    text = vote_text(queries.engine(), proposal_id, vote, datetime.now(UTC), reason_sha256)
+    return PlainTextResponse(str(text))
+
+
 @router.post("/experiments/{id}/approve")
-def vote(proposal_id: ProposalId, request: VoteRequest) -> VoteResult:
+def vote(
+    proposal_id: ProposalId,
+    request: VoteRequest,
+    response: Response,
+    caller: Calling,
+    idempotency_key: IdempotencyKey = None,
+) -> VoteResult:
     """Cast the second vote: approve (to production or shadow), reject, or ask for extra backtests."""
-    caller = _caller_of(http)
     if request.reviewer is not None and not same_person(request.reviewer, caller.name):
         raise Refused(403, "reviewer", person=caller.name)
-    cast = cast_vote(caller, request.decision, request.notes, request.promote_to_production)
-    result = decide_verified(queries.engine(), proposal_id, cast, datetime.now(UTC))
-    return VoteResult(model_id=result.model_id, new_stage=result.new_stage)
+    if caller.role is not None and request.text is None and needs_reason(request.decision):
+        raise Refused(403, "unsigned", id=proposal_id)
+    cast = cast_vote(
+        caller, request.decision, request.notes, request.promote_to_production, request.lapses
+    )
+    signed = Signed(request.text, request.signature) if request.text and request.signature else None
+    now = datetime.now(UTC)
+    result = decide_verified(queries.engine(), proposal_id, cast, now, signed, idempotency_key)
+    if result.repeated:
+        response.headers["Idempotency-Replayed"] = "true"
+    return VoteResult(
+        model_id=result.model_id, new_stage=result.new_stage, missing_approvals=result.missing
+    )
 
 
 @router.post("/experiments/{id}/backtest", status_code=202)
-def request_extra_backtest(proposal_id: ProposalId, request: PeriodRequest) -> Requested:
+def request_extra_backtest(proposal_id: ProposalId, request: PeriodRequest, caller: Calling) -> Requested:
     """Ask for an extra backtest of the proposal's model; the same period again is the same request."""
     backtest_id = request_backtest(
-        queries.engine(), proposal_id, request.start_date, request.end_date, current_user(), datetime.now(UTC)
+        queries.engine(), proposal_id, request.start_date, request.end_date, caller.name, datetime.now(UTC)
     )
     return Requested(backtest_id=backtest_id, status=queries.extra_backtest(backtest_id).status)
 
 
 @router.get("/backtests/{id}")
-def get_backtest(backtest_id: ProposalId) -> ExtraBacktest:
+def get_backtest(backtest_id: BacktestId) -> ExtraBacktest:
     """Give an extra backtest: how far it is and, once done, its result."""
     row = queries.extra_backtest(backtest_id)
     results, trouble = None, row.problem
@@ -264,22 +228,39 @@ def get_backtest(backtest_id: ProposalId) -> ExtraBacktest:
 
 
 @router.get("/signals")
-def list_signals(limit: Annotated[int, Query(ge=1, le=1_000)] = 200) -> list[Signal]:
-    """List the newest signals of all instruments, newest first."""
-    return [Signal(**row._mapping) for row in queries.signals(limit)]
+def list_signals(
+    response: Response,
+    since: Annotated[
+        AwareDatetime | None,
+        Query(description="Only bars after this one, then oldest first; as 2026-01-30T13:05:00Z."),
+    ] = None,
+    instrument: Instrument = None,
+    limit: Limit = DEFAULT_PAGE,
+) -> list[Signal]:
+    """List signals of bars: the newest first or, with `since`, what came after it, with a Link to go on."""
+    rows = queries.signals(limit, instrument, since)
+    if since is not None and len(rows) >= limit:
+        _link_next(
+            response,
+            "/signals",
+            {"since": rows[-1].timestamp.isoformat(), "instrument": instrument, "limit": limit},
+        )
+    return [Signal(**row._mapping) for row in rows]
 
 
 @router.get("/docs", include_in_schema=False)
 def docs(request: Request) -> HTMLResponse:
-    """List the routes in plain HTML, which needs nothing from elsewhere."""
-    return HTMLResponse(_docs_page(request.app.openapi()))
+    """Show the routes with examples in plain HTML, which needs nothing from elsewhere."""
+    return HTMLResponse(docs_page(request.app.openapi(), API_PATH))
 
 
 def create_api() -> FastAPI:
-    """Build the API as an app of its own, to be mounted."""
+    """Build the API as an app of its own, to be mounted behind the gate."""
     api = FastAPI(
         title="Dos Votos",
         version=dosvotos.__version__,
+        description="Bodies are JSON of at most 64 KiB; errors are problem details (RFC 9457) with a stable "
+        "code, in the language of Accept-Language (en, es). Programs send a token: Authorization: Bearer TOKEN.",
         servers=[{"url": API_PATH}],
         root_path_in_servers=False,
         docs_url=None,
@@ -288,6 +269,7 @@ def create_api() -> FastAPI:
     )
     api.include_router(router)
     api.add_exception_handler(DosVotosError, _refused)
+    api.add_exception_handler(Refused, _refused)
     api.add_exception_handler(ValidationError, _refused)
     api.add_exception_handler(RequestValidationError, _invalid)
     api.add_exception_handler(StarletteHTTPException, _http_error)
@@ -304,50 +286,40 @@ def _questions(instrument: str) -> QuestionsAsked:
     return QuestionsAsked(**questions._asdict(), text=questions_text(questions, instrument))
 
 
-def _refused(_: Request, error: Exception) -> Response:
-    return problem(refusal_of(error).status, told(error))
+def _stated(lapses: str) -> StatedTripwires:
+    try:
+        return StatedTripwires.model_validate_json(lapses)
+    except ValidationError as error:
+        first = error.errors(include_input=False)[0]
+        where = ".".join(map(str, ("query", "lapses", *first["loc"])))
+        raise Refused(422, "invalid", said=f"{where}: {first['msg']}") from error
 
 
-def _invalid(_: Request, error: Exception) -> Response:
+def _link_next(response: Response, path: str, query: dict[str, object]) -> None:
+    """Name the next page in the Link header (RFC 8288)."""
+    stated = {name: value for name, value in query.items() if value is not None}
+    response.headers["Link"] = f'<{API_PATH}{path}?{urlencode(stated)}>; rel="next"'
+
+
+def _refused(request: Request, error: Exception) -> Response:
+    return answer_to(error, spoken_language(request.headers))
+
+
+def _invalid(request: Request, error: Exception) -> Response:
     """Say what is wrong where, without repeating what was sent."""
     assert isinstance(error, RequestValidationError)
-    wrong = [{"where": ".".join(str(part) for part in e["loc"]), "message": e["msg"]} for e in error.errors()]
-    return problem(422, "; ".join(f"{w['where']}: {w['message']}" for w in wrong), errors=wrong)
+    wrong = [{"where": ".".join(map(str, one["loc"])), "message": one["msg"]} for one in error.errors()]
+    said = "; ".join(f"{one['where']}: {one['message']}" for one in wrong)
+    detail = Translator(spoken_language(request.headers))("problem.invalid", said=said)
+    return problem(422, "invalid", detail, errors=wrong)
 
 
 def _http_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, StarletteHTTPException)
-    return problem(error.status_code, error.detail)
+    return problem(error.status_code, f"http_{error.status_code}", error.detail)
 
 
-def _unexpected(_: Request, __: Exception) -> Response:
+def _unexpected(request: Request, __: Exception) -> Response:
     """Tell nothing; the server logs the error itself."""
-    return problem(500, "an unexpected error; the server's log has it")
-
-
-def _docs_page(schema: dict[str, Any]) -> str:
-    title = html.escape(f"{schema['info']['title']} {schema['info']['version']}")
-    rows = "".join(
-        f"<tr><td><code>{method.upper()}</code></td><td><code>{html.escape(API_PATH + path)}</code></td>"
-        f"<td>{html.escape(operation['description'])}</td></tr>"
-        for path, methods in schema["paths"].items()
-        for method, operation in methods.items()
-    )
-    return _DOCS.format(title=title, rows=rows, schema_url=f"{API_PATH}/openapi.json")
-
-
-_DOCS = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>
-body {{ font: 16px/1.5 system-ui, sans-serif; color: #1c2733; max-width: 60rem; margin: 3rem auto }}
-table {{ border-collapse: collapse; width: 100% }}
-td {{ border-top: 1px solid #d9dfe5; padding: .5rem 1rem .5rem 0; vertical-align: top }}
-pre {{ background: #f4f6f8; padding: 1rem; overflow-x: auto }}
-</style></head><body>
-<h1>{title}</h1>
-<table>{rows}</table>
-<p>Fields and types: <a href="{schema_url}">{schema_url}</a> (OpenAPI). Bodies are JSON of at most 64 KiB;
-errors are problem details (RFC 9457). <code>id</code> is the proposal's.</p>
-<pre>curl -s http://127.0.0.1:8501/api/experiments/1/approve -H 'Content-Type: application/json' \\
-  -d '{{"decision": "APPROVE", "notes": "equity and costs reviewed", "promote_to_production": true}}'</pre>
-</body></html>
-"""
+    detail = Translator(spoken_language(request.headers))("problem.unexpected")
+    return problem(500, "unexpected", detail)

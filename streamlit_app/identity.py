@@ -28,16 +28,17 @@ def local_caller() -> Caller:
 def cast_vote(
     caller: Caller,
     decision: Decision,
-    notes: str,
+    notes: str | None,
     to_production: bool,
     lapses: StatedTripwires = StatedTripwires(),
 ) -> Vote:
-    """Make a vote of whoever calls.
+    """Make a vote of whoever calls; without notes one whose reason is not known yet, to be signed first.
 
     Raises
     ------
     DecisionError
         If it needs a reason that is missing or not plain text.
     """
-    check_reason(decision, notes)
-    return Vote(decision, caller.name, notes, promote_to_production=to_production, lapses=lapses)
+    if notes is not None:
+        check_reason(decision, notes)
+    return Vote(decision, caller.name, notes or "", promote_to_production=to_production, lapses=lapses)

@@ -19,7 +19,7 @@ from dosvotos.database.registry import (
     state_of,
 )
 from dosvotos.database.requests import get_request, list_requests
-from dosvotos.database.signals import latest_signals, signals_of_model
+from dosvotos.database.signals import latest_signals, signals_after, signals_of_model
 from dosvotos.database.stored_data import findings_by_rule, stored_bars, stored_variables
 from dosvotos.database.tables import STAGES
 from dosvotos.live.controls import Control, Controls
@@ -93,9 +93,11 @@ def production_id(instrument: str) -> str | None:
     return current.model_id if current else None
 
 
-def signals(limit: int) -> list[Record]:
-    """List the newest signals, newest first."""
-    return _read(latest_signals, limit)
+def signals(limit: int, instrument: str | None = None, since: datetime | None = None) -> list[Record]:
+    """List the newest signals, newest first; with `since` those of the bars after it, oldest first."""
+    if since is None:
+        return _read(latest_signals, limit, instrument)
+    return _read(signals_after, since, limit, instrument)
 
 
 def signals_of(model_id: str) -> tuple[int, datetime | None]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, select
+from sqlalchemy import Connection, Row, Select, func, insert, select
 
 from dosvotos.database.tables import inference_features_5m, trading_signals
 
@@ -52,10 +52,35 @@ def add_signal(connection: Connection, signal: dict[str, Any], features: dict[st
     connection.execute(insert(trading_signals).values(**signal))
 
 
-def latest_signals(connection: Connection, limit: int) -> list[Row[Any]]:
-    """Read the newest signals of all instruments, newest first."""
-    query = select(trading_signals).order_by(trading_signals.c.timestamp.desc()).limit(limit)
+def latest_signals(connection: Connection, limit: int, instrument: str | None = None) -> list[Row[Any]]:
+    """Read the newest signals of all instruments or of one, newest first."""
+    t = trading_signals
+    query = _of(instrument).order_by(t.c.timestamp.desc(), t.c.instrument).limit(limit)
     return list(connection.execute(query).all())
+
+
+def signals_after(
+    connection: Connection, bar: datetime, limit: int, instrument: str | None = None
+) -> list[Row[Any]]:
+    """Read the signals of the bars after one, oldest first.
+
+    A page ends between two bars, so that whoever goes on from its last one misses no instrument: it has some
+    rows more than `limit` if its last bar does.
+    """
+    t = trading_signals
+    later = _of(instrument).where(t.c.timestamp > bar).order_by(t.c.timestamp, t.c.instrument)
+    rows = list(connection.execute(later.limit(limit)).all())
+    if len(rows) < limit:
+        return rows
+    rest = _of(instrument).where(
+        t.c.timestamp == rows[-1].timestamp, t.c.instrument > rows[-1].instrument
+    )
+    return [*rows, *connection.execute(rest.order_by(t.c.instrument)).all()]
+
+
+def _of(instrument: str | None) -> Select[Any]:
+    query = select(trading_signals)
+    return query if instrument is None else query.where(trading_signals.c.instrument == instrument)
 
 
 def signals_of_model(connection: Connection, model_id: str) -> tuple[int, datetime | None]:

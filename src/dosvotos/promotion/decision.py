@@ -113,9 +113,14 @@ def decide(
     return _result(carry_out(engine, act, vote.reviewer, now, signed, key))
 
 
-def vote_text(engine: Engine, proposal_id: int, vote: Vote, now: datetime) -> DecisionText:
-    """Write the text that a reviewer signs for a vote, after every check; raises as `decide`."""
-    return text_to_sign(engine, ProposalVote(proposal_id, vote), vote.reviewer, now)
+def vote_text(
+    engine: Engine, proposal_id: int, vote: Vote, now: datetime, reason: str | None = None
+) -> DecisionText:
+    """Write the text that a reviewer signs for a vote, after every check; raises as `decide`.
+
+    `reason` is the SHA-256 of the reviewer's notes, where they themselves do not come yet.
+    """
+    return text_to_sign(engine, ProposalVote(proposal_id, vote), vote.reviewer, now, reason)
 
 
 def check_vote(connection: Connection, proposal: Row[Any], vote: Vote, now: datetime) -> None:

@@ -251,20 +251,32 @@ def decision_text(connection: Connection, act: Act, who: Signatory, at: datetime
     )
 
 
-def text_to_sign(engine: Engine, act: Act, by: str, now: datetime) -> DecisionText:
+def text_to_sign(
+    engine: Engine, act: Act, by: str, now: datetime, reason: str | None = None
+) -> DecisionText:
     """Write the text that a person signs, after every check that needs no signature.
+
+    Parameters
+    ----------
+    engine : Engine
+    act : Act
+    by : str
+    now : datetime, timezone-aware
+    reason : str, optional
+        SHA-256 of the reason, where only its author knows the reason yet; the act's own is not looked at.
 
     Raises
     ------
     DecisionError, DecisionConflictError, NotAllowedError
         If the decision could not be carried out.
     """
-    check_reason(act.action, act.reason)
+    if reason is None:
+        check_reason(act.action, act.reason)
     with reading(engine) as connection:
         who = act.signatory(read_trust(connection, open_home(connection)), by)
         who.require(act.action)
         act.check(connection, who, now)
-        return _unused_text(connection, act, who, now)
+        return _unused_text(connection, act, who, now, reason)
 
 
 def _transact(
@@ -427,9 +439,13 @@ def _row_of(connection: Connection, row_id: int) -> Row[Any]:
     return connection.execute(select(approval_audit_log).where(approval_audit_log.c.id == row_id)).one()
 
 
-def _unused_text(connection: Connection, act: Act, who: Signatory, now: datetime) -> DecisionText:
+def _unused_text(
+    connection: Connection, act: Act, who: Signatory, now: datetime, reason: str | None = None
+) -> DecisionText:
     """Write a text that was not signed before: the same decision within a second gets the next one's time."""
     text = decision_text(connection, act, who, _whole_second(now))
+    if reason is not None:
+        text = text.model_copy(update={"reason": reason})
     while _was_used(connection, text):
         text = text.model_copy(update={"at": text.at + timedelta(seconds=1)})
     return text
