@@ -21,7 +21,7 @@ from dosvotos.errors import DosVotosError
 from dosvotos.promotion.people import MAY, Role, has_people
 from streamlit_app import queries
 from streamlit_app.identity import Caller, local_caller
-from streamlit_app.problems import Refused, answer_to, spoken_language
+from streamlit_app.problems import RefusedError, answer_to, spoken_language
 from streamlit_app.security import (
     SINGLE_USER_VARIABLE,
     check_address,
@@ -37,7 +37,7 @@ Who = Literal["public", "person", "nobody"] | frozenset[Role]
 """Everybody; whoever has signed in; nobody at all; or whoever holds one of these roles."""
 
 Authenticator = Callable[[Engine, Headers, datetime], Caller | None]
-"""Finds the caller by one kind of credential; None without one. One that does not count raises Refused."""
+"""Finds the caller by one kind of credential; None without one; raises if it does not count."""
 AUTHENTICATORS: tuple[Authenticator, ...] = (token_caller,)
 
 
@@ -121,7 +121,7 @@ class Gate:
         send = with_headers(send)
         try:
             receive = await self._admitted(scope, receive)
-        except (Refused, DosVotosError) as error:
+        except (RefusedError, DosVotosError) as error:
             await _refuse(error, scope, receive, send)
         else:
             await self.app(scope, receive, send)
@@ -136,7 +136,7 @@ class Gate:
         if rule.who != "public":
             caller = await run_in_threadpool(_caller, headers)
             if isinstance(rule.who, frozenset) and caller.role not in (None, *rule.who):
-                raise Refused(
+                raise RefusedError(
                     403, "role", person=caller.name, role=caller.role, roles=" | ".join(sorted(rule.who))
                 )
             scope["state"]["caller"] = caller
@@ -149,7 +149,7 @@ class Gate:
         for rule in rules:
             if rule.method == ("GET" if method == "HEAD" else method):
                 return rule
-        raise Refused(405 if rules else 404, "method" if rules else "path", method=method)
+        raise RefusedError(405 if rules else 404, "method" if rules else "path", method=method)
 
 
 def _matching(rules: Iterable[tuple[Rule, Pattern[str]]], path: str) -> list[Rule]:
@@ -162,10 +162,10 @@ def _matching(rules: Iterable[tuple[Rule, Pattern[str]]], path: str) -> list[Rul
 
 
 def _caller(headers: Headers) -> Caller:
-    """Find the caller by the credential alone; raises Refused if there is none that counts."""
+    """Find the caller by the credential alone; raises RefusedError if there is none that counts."""
     caller = find_caller(queries.engine(), headers, datetime.now(UTC))
     if caller is None:
-        raise Refused(401, "credentials")
+        raise RefusedError(401, "credentials")
     return caller
 
 
@@ -178,7 +178,7 @@ def find_caller(engine: Engine, headers: Headers, now: datetime) -> Caller | Non
     return next((found for one in AUTHENTICATORS if (found := one(engine, headers, now))), None)
 
 
-async def _refuse(error: Refused | DosVotosError, scope: Scope, receive: Receive, send: Send) -> None:
+async def _refuse(error: RefusedError | DosVotosError, scope: Scope, receive: Receive, send: Send) -> None:
     """Answer a request that is not let through; a socket is closed with the code as its reason."""
     answer = answer_to(error, spoken_language(Headers(scope=scope)))
     if scope["type"] == "websocket":

@@ -1,6 +1,5 @@
 """The REST API: what the pages show and do, for programs."""
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
@@ -49,7 +48,7 @@ from streamlit_app.api_models import (
 )
 from streamlit_app.i18n import Translator
 from streamlit_app.identity import Caller, cast_vote
-from streamlit_app.problems import MEDIA_TYPE, Refused, answer_to, problem, spoken_language
+from streamlit_app.problems import MEDIA_TYPE, RefusedError, answer_to, problem, spoken_language
 from streamlit_app.security import API_PATH
 
 _MAX_ID = 2**31 - 1
@@ -172,7 +171,7 @@ def get_decision_text(
 ) -> PlainTextResponse:
     """Give the text to sign for a vote, to the byte; it counts for ten minutes."""
     if caller.role is None:
-        raise Refused(409, "single_user_signs")
+        raise RefusedError(409, "single_user_signs")
     stated = StatedTripwires() if lapses is None else _stated(lapses)
     vote = cast_vote(caller, action, None, stage == "production", stated)
     text = vote_text(queries.engine(), proposal_id, vote, datetime.now(UTC), reason_sha256)
@@ -189,20 +188,16 @@ def vote(
 ) -> VoteResult:
     """Cast the second vote: approve (to production or shadow), reject, or ask for extra backtests."""
     if request.reviewer is not None and not same_person(request.reviewer, caller.name):
-        raise Refused(403, "reviewer", person=caller.name)
+        raise RefusedError(403, "reviewer", person=caller.name)
     if caller.role is not None and request.text is None and needs_reason(request.decision):
-        raise Refused(403, "unsigned", id=proposal_id)
-    cast = cast_vote(
-        caller, request.decision, request.notes, request.promote_to_production, request.lapses
-    )
+        raise RefusedError(403, "unsigned", id=proposal_id)
+    cast = cast_vote(caller, request.decision, request.notes, request.promote_to_production, request.lapses)
     signed = Signed(request.text, request.signature) if request.text and request.signature else None
     now = datetime.now(UTC)
     result = decide_verified(queries.engine(), proposal_id, cast, now, signed, idempotency_key)
     if result.repeated:
         response.headers["Idempotency-Replayed"] = "true"
-    return VoteResult(
-        model_id=result.model_id, new_stage=result.new_stage, missing_approvals=result.missing
-    )
+    return VoteResult(model_id=result.model_id, new_stage=result.new_stage, missing_approvals=result.missing)
 
 
 @router.post("/experiments/{id}/backtest", status_code=202)
@@ -260,7 +255,7 @@ def create_api() -> FastAPI:
         title="Dos Votos",
         version=dosvotos.__version__,
         description="Bodies are JSON of at most 64 KiB; errors are problem details (RFC 9457) with a stable "
-        "code, in the language of Accept-Language (en, es). Programs send a token: Authorization: Bearer TOKEN.",
+        "code, in the language of Accept-Language (en, es). Programs send 'Authorization: Bearer TOKEN'.",
         servers=[{"url": API_PATH}],
         root_path_in_servers=False,
         docs_url=None,
@@ -269,7 +264,7 @@ def create_api() -> FastAPI:
     )
     api.include_router(router)
     api.add_exception_handler(DosVotosError, _refused)
-    api.add_exception_handler(Refused, _refused)
+    api.add_exception_handler(RefusedError, _refused)
     api.add_exception_handler(ValidationError, _refused)
     api.add_exception_handler(RequestValidationError, _invalid)
     api.add_exception_handler(StarletteHTTPException, _http_error)
@@ -292,7 +287,7 @@ def _stated(lapses: str) -> StatedTripwires:
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
         where = ".".join(map(str, ("query", "lapses", *first["loc"])))
-        raise Refused(422, "invalid", said=f"{where}: {first['msg']}") from error
+        raise RefusedError(422, "invalid", said=f"{where}: {first['msg']}") from error
 
 
 def _link_next(response: Response, path: str, query: dict[str, object]) -> None:

@@ -38,10 +38,7 @@ def create_app() -> st.App:
             Route("/experiments/{id:int}", _to_review, methods=["GET"]),
             Route("/experiments/{id:int}/{part}", _to_review, methods=["GET"]),
         ],
-        middleware=[
-            Middleware(Gate),
-            Middleware(GZipMiddleware, minimum_size=1_000, compresslevel=5),
-        ],
+        middleware=[Middleware(Gate), Middleware(GZipMiddleware, minimum_size=1_000, compresslevel=5)],
     )
 
 

@@ -1,6 +1,6 @@
 """Who calls, and what they vote: identity comes from a credential, never from what a request says."""
 
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from dosvotos.promotion.decision import Vote
 from dosvotos.promotion.people import Role
@@ -8,6 +8,8 @@ from dosvotos.promotion.tripwires import StatedTripwires
 from dosvotos.promotion.vote_rules import Decision, check_reason
 from dosvotos.users import current_user
 
+POLICY_BOUNDS: Final = StatedTripwires()
+"""States no tripwire of one's own."""
 Way = Literal["single-user", "token", "passkey"]
 
 
@@ -30,7 +32,7 @@ def cast_vote(
     decision: Decision,
     notes: str | None,
     to_production: bool,
-    lapses: StatedTripwires = StatedTripwires(),
+    lapses: StatedTripwires = POLICY_BOUNDS,
 ) -> Vote:
     """Make a vote of whoever calls; without notes one whose reason is not known yet, to be signed first.
 

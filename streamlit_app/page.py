@@ -6,10 +6,9 @@ from typing import Any, Final, Literal
 import plotly.graph_objects as go
 import streamlit as st
 
-from dosvotos.backtest.metrics import SpecifiedMetrics
 from dosvotos.formats import Formats, Language
 from dosvotos.market.calendar import BOGOTA
-from dosvotos.promotion.reasons import Reason, explanation
+from dosvotos.promotion.reasons import FirstVote
 from dosvotos.promotion.vote_rules import EarlierVote
 from dosvotos.reports.metrics import write_metrics
 from streamlit_app import queries
@@ -104,8 +103,4 @@ def what_was_done(vote: queries.Record | EarlierVote) -> str:
 
 def explained(proposal: queries.Record, language: Language) -> str:
     """Write what decided L4, from the codes in the row; the stored sentence where an older row has none."""
-    if not proposal.reasons:
-        return str(proposal.reason)
-    reasons = [Reason.model_validate(reason) for reason in proposal.reasons]
-    metrics = SpecifiedMetrics.model_validate(proposal.metrics)
-    return explanation(proposal.recommendation, metrics, reasons, language)
+    return FirstVote.of(proposal).told(language)

@@ -34,7 +34,7 @@ MEDIA_TYPE: Final = "application/problem+json"
 _QUALITY: Final = re.compile(r"q=([01](?:\.[0-9]{0,3})?)")
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """A request that the app itself refuses, before the domain is asked."""
 
     def __init__(self, status: int, code: str, **figures: object) -> None:
@@ -91,7 +91,7 @@ def told(error: Exception, language: Language = "en") -> str:
 
 def answer_to(error: Exception, language: Language) -> JSONResponse:
     """Answer with what is told of an error; one that is not the user's is raised again."""
-    if isinstance(error, Refused):
+    if isinstance(error, RefusedError):
         detail = Translator(language)(f"problem.{error.code}", **error.figures)
         return problem(error.status, error.code, detail)
     refusal, code = refusal_of(error), getattr(error, "code", None)

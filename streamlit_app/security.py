@@ -17,7 +17,7 @@ from streamlit import config
 
 from dosvotos.errors import DosVotosError
 from dosvotos.redaction import without_secrets
-from streamlit_app.problems import Refused
+from streamlit_app.problems import RefusedError
 
 API_PATH: Final = "/api"
 MAX_BODY_BYTES: Final = 64 * 1024
@@ -103,17 +103,19 @@ def check_address(scope: Scope) -> None:
 
     Raises
     ------
-    Refused
+    RefusedError
     """
     public = public_address()
     if public is None and not _is_local_peer(scope):
-        raise Refused(403, "peer")
+        raise RefusedError(403, "peer")
     headers = Headers(scope=scope)
     hosts, origins = headers.getlist("host"), headers.getlist("origin")
     host = hosts[0].lower() if len(hosts) == 1 else ""
     local = _HOST_HEADER.fullmatch(host)
     if local is None and (public is None or host != public.host):
-        raise Refused(400, "host", hosts=", ".join([*LOOPBACK_HOSTS, *([public.host] if public else [])]))
+        raise RefusedError(
+            400, "host", hosts=", ".join([*LOOPBACK_HOSTS, *([public.host] if public else [])])
+        )
     if not origins:
         return
     origin = origins[0].lower() if len(origins) == 1 else ""
@@ -121,7 +123,7 @@ def check_address(scope: Scope) -> None:
         return
     found = _ORIGIN_HEADER.fullmatch(origin)
     if local is None or found is None or _port(found) != _port(local):
-        raise Refused(403, "origin")
+        raise RefusedError(403, "origin")
 
 
 class PublicAddress(NamedTuple):
@@ -154,28 +156,28 @@ def public_address() -> PublicAddress | None:
 
 
 def check_target(scope: Scope) -> None:
-    """Refuse an address that is too long or has a control character in it; raises Refused."""
+    """Refuse an address that is too long or has a control character in it; raises RefusedError."""
     query = scope.get("query_string", b"").decode("latin-1")
     if len(scope["path"]) + len(query) > MAX_TARGET:
-        raise Refused(414, "target", maximum=MAX_TARGET)
+        raise RefusedError(414, "target", maximum=MAX_TARGET)
     if _CONTROL.search(scope["path"]) or _CONTROL.search(unquote(query)):
-        raise Refused(400, "control_character")
+        raise RefusedError(400, "control_character")
 
 
 def check_head(method: str, headers: Headers) -> None:
-    """Refuse a body of another type than JSON, or one whose declared size is too large; raises Refused."""
+    """Refuse a body of another type than JSON, or whose declared size is too large; raises RefusedError."""
     if method not in ("GET", "HEAD", "OPTIONS") and not _is_json(headers):
-        raise Refused(415, "content_type", found=headers.get("content-type", "-")[:80])
+        raise RefusedError(415, "content_type", found=headers.get("content-type", "-")[:80])
     if _declares_too_much(headers):
-        raise Refused(413, "body_size", maximum=MAX_BODY_BYTES)
+        raise RefusedError(413, "body_size", maximum=MAX_BODY_BYTES)
 
 
 async def read_body(receive: Receive) -> deque[Message]:
-    """Collect the messages of a whole body; raises Refused if it grows too large or does not come in time."""
+    """Collect a whole body's messages; raises RefusedError if it grows too large or comes too late."""
     try:
         return await asyncio.wait_for(_collect(receive), BODY_SECONDS)
     except TimeoutError as error:
-        raise Refused(408, "body_late", seconds=BODY_SECONDS) from error
+        raise RefusedError(408, "body_late", seconds=BODY_SECONDS) from error
 
 
 def replayed(messages: deque[Message], receive: Receive) -> Receive:
@@ -223,6 +225,6 @@ async def _collect(receive: Receive) -> deque[Message]:
         messages.append(message)
         size += len(message.get("body", b""))
         if size > MAX_BODY_BYTES:
-            raise Refused(413, "body_size", maximum=MAX_BODY_BYTES)
+            raise RefusedError(413, "body_size", maximum=MAX_BODY_BYTES)
         more = message.get("more_body", False)
     return messages

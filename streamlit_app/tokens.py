@@ -7,7 +7,7 @@ from starlette.datastructures import Headers
 
 from dosvotos.promotion.tokens import holder_of
 from streamlit_app.identity import Caller
-from streamlit_app.problems import Refused
+from streamlit_app.problems import RefusedError
 
 _SCHEME = "bearer"
 
@@ -17,7 +17,7 @@ def token_caller(engine: Engine, headers: Headers, now: datetime) -> Caller | No
 
     Raises
     ------
-    Refused, CredentialError
+    RefusedError, CredentialError
         If there are several, it is of another scheme, or the token does not count.
     """
     sent = headers.getlist("authorization")
@@ -25,5 +25,5 @@ def token_caller(engine: Engine, headers: Headers, now: datetime) -> Caller | No
         return None
     scheme, _, token = sent[0].partition(" ")
     if len(sent) > 1 or scheme.lower() != _SCHEME:
-        raise Refused(401, "authorization")
+        raise RefusedError(401, "authorization")
     return Caller(*holder_of(engine, token.strip(), now), "token")

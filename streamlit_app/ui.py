@@ -54,7 +54,7 @@ def _count_open(t: Translator) -> int:
         return queries.count_open(queries.proposals(), now())
     except DatabaseError as error:
         st.error(t("app.database_unavailable"))
-        plain(told(error))
+        plain(told(error, t.language))
         st.markdown(t("app.database_next"))
         st.stop()
 
@@ -101,4 +101,4 @@ try:
     page.run()
 except (DosVotosError, ValidationError) as error:  # what a page does not tell at its own place
     st.error(texts(refusal_of(error).text))
-    plain(told(error))
+    plain(told(error, texts.language))

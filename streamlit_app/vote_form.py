@@ -18,7 +18,7 @@ from streamlit_app import queries
 from streamlit_app.extra_backtests import period_fields
 from streamlit_app.identity import cast_vote, local_caller
 from streamlit_app.page import now, plain, translator
-from streamlit_app.problems import refusal_of
+from streamlit_app.problems import refusal_of, told
 
 ACTION: Final = "action"
 """The address's parameter."""
@@ -228,7 +228,7 @@ def _ask_for_tests(proposal: queries.Record) -> None:
         made = request_backtest(queries.engine(), proposal.id, first, last, current_user(), now())
         decide_verified(queries.engine(), proposal.id, vote, now())
     except DosVotosError as error:
-        _answer(proposal, _Answer(t("extra.refused"), False, str(error)))
+        _answer(proposal, _Answer(t("extra.refused"), False, told(error, t.language)))
     else:
         _answer(proposal, _Answer(t("extra.accepted", id=made), True))
         _close(proposal)
@@ -250,7 +250,7 @@ def _vote(
         cast = cast_vote(local_caller(), decision, draft.notes, draft.to_production)
         decide_verified(queries.engine(), proposal.id, cast, now())
     except DosVotosError as error:
-        _answer(proposal, _Answer(t(refusal_of(error).text), False, str(error)))
+        _answer(proposal, _Answer(t(refusal_of(error).text), False, told(error, t.language)))
     else:
         _answer(proposal, _Answer(done, True))
         _close(proposal)

@@ -1,13 +1,13 @@
-"""What a person or program is told when something is refused, in each language; the texts are in refusals.yml.
+"""What a person or program is told when something is refused, in each language, from refusals.yml.
 
-Errors keep a code and its figures, and the English sentence beside them; whoever reads in another language has
-the sentence written from the same.
+Errors keep a code and its figures, and the English sentence beside them; whoever reads in another language
+has the sentence written from the same.
 """
 
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal, Protocol, cast, runtime_checkable
 
 Language = Literal["en", "es"]
 
@@ -17,13 +17,17 @@ def refusal(code: str, figures: Mapping[str, object], language: Language = "en")
 
     A figure that can be told in several languages is told in this one.
     """
-    told = {name: tell(figure, language) for name, figure in figures.items()}
+    told = {name: one.told(language) if isinstance(one, Told) else one for name, one in figures.items()}
     return refusal_texts()[code][language].format(**told)
 
 
-def tell(figure: object, language: Language) -> object:
-    """Write an error in a language; whatever else stands for itself."""
-    return figure.told(language) if hasattr(figure, "told") else figure
+@runtime_checkable
+class Told(Protocol):
+    """What is written in any language: an error, the first vote."""
+
+    def told(self, language: Language) -> str:
+        """Write it in a language."""
+        ...
 
 
 @cache

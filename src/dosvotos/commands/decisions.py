@@ -13,6 +13,7 @@ from dosvotos.commands.people import Keys, wall_clock
 from dosvotos.database.connection import database_url, open_existing, reading
 from dosvotos.promotion.live_acts import HALT_FILE
 from dosvotos.promotion.people import Role
+from dosvotos.promotion.tokens import DEFAULT_DAYS, MAX_DAYS
 
 DECISIONS: Final = {"approve": "APPROVE", "reject": "REJECT", "more-tests": "REQUEST_MORE_TESTS"}
 _REASON = click.option("--reason", required=True, help="Why, in at least 20 characters.")
@@ -193,6 +194,44 @@ def reviewer_list() -> None:
 
     with reading(open_existing(database_url())) as connection:
         terminal.print_people(read_trust(connection, open_home(connection)))
+
+
+@reviewer.command("token")
+@click.argument("name")
+@click.option("--role", type=click.Choice(get_args(Role)), help="At most the person's own, the default.")
+@click.option("--days", type=click.IntRange(1, MAX_DAYS), default=DEFAULT_DAYS, show_default=True)
+def reviewer_token(name: str, role: Role | None, days: int) -> None:
+    """Make a token with which a program works for a person: theirs to make, or an admin's."""
+    from dosvotos.promotion.tokens import make_token
+    from dosvotos.users import current_user
+
+    token = make_token(open_existing(database_url()), name, role, days, current_user(), wall_clock())
+    click.echo(token)
+    click.echo(
+        f"shown this once; it counts for {days} days and never signs a vote. Send it as 'Authorization: "
+        "Bearer ...'",
+        err=True,
+    )
+
+
+@reviewer.command("tokens")
+def reviewer_tokens() -> None:
+    """List every token ever made: whose, by whom, until when."""
+    from dosvotos.database.tokens import list_tokens
+
+    with reading(open_existing(database_url())) as connection:
+        terminal.print_tokens(list_tokens(connection))
+
+
+@reviewer.command("token-revoke")
+@click.argument("token_id", metavar="ID")
+def reviewer_token_revoke(token_id: str) -> None:
+    """Let a token count no more from now on: its person's act, or an admin's."""
+    from dosvotos.promotion.tokens import revoke_token
+    from dosvotos.users import current_user
+
+    revoke_token(open_existing(database_url()), token_id, current_user(), wall_clock())
+    click.echo(f"token {token_id} opens nothing from now on")
 
 
 @click.command("set")

@@ -4,10 +4,11 @@ import os
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import click
-from sqlalchemy import Engine, select
+from rich.markup import escape
+from sqlalchemy import Engine, Row, select
 
 from dosvotos.console import open_console, plain_table
 from dosvotos.database.connection import reading
@@ -154,6 +155,16 @@ def print_people(trust: Trust) -> None:
         table.add_row(
             person.name, person.role, person.key.fingerprint, f"{person.since:%Y-%m-%d %H:%M}", until
         )
+    open_console().print(table)
+
+
+def print_tokens(rows: list[Row[Any]]) -> None:
+    """Print whose tokens there are, who made them and until when they count."""
+    table = plain_table("id", "name", "role", "made by", "made", "until", "revoked")
+    for row in rows:
+        revoked = f"{row.revoked_at:%Y-%m-%d %H:%M} by {row.revoked_by}" if row.revoked_at else "-"
+        made, until = (f"{moment:%Y-%m-%d %H:%M}" for moment in (row.created_at, row.expires_at))
+        table.add_row(row.id, row.name, row.role, escape(row.made_by), made, until, escape(revoked))
     open_console().print(table)
 
 

@@ -172,7 +172,7 @@ def change_one(connection: Connection, statement: Update) -> None:
         If it changed none or several; the caller's transaction must not be committed.
     """
     if (changed := connection.execute(statement).rowcount) != 1:
-        raise DecisionConflictError(f"{statement.table}: one row was to change, {changed} would; nothing did")
+        raise DecisionConflictError.of("row_changed", table=statement.table, found=changed)
 
 
 def latest_proposal(connection: Connection, model_id: str) -> Row[Any] | None:
@@ -192,7 +192,7 @@ def get_proposal(connection: Connection, proposal_id: int) -> Row[Any]:
     """
     query = select(promotion_proposals).where(promotion_proposals.c.id == proposal_id)
     if (row := connection.execute(query).one_or_none()) is None:
-        raise UnknownProposalError(f"proposal {proposal_id} does not exist")
+        raise UnknownProposalError.of("proposal_unknown", proposal=proposal_id)
     return row
 
 

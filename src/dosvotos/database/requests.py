@@ -54,7 +54,7 @@ def get_request(connection: Connection, request_id: int) -> Row[Any]:
     """
     query = select(backtest_requests).where(backtest_requests.c.id == request_id)
     if (row := connection.execute(query).one_or_none()) is None:
-        raise UnknownRequestError(f"backtest {request_id} does not exist")
+        raise UnknownRequestError.of("backtest_unknown", backtest=request_id)
     return row
 
 

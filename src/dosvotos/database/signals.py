@@ -72,9 +72,7 @@ def signals_after(
     rows = list(connection.execute(later.limit(limit)).all())
     if len(rows) < limit:
         return rows
-    rest = _of(instrument).where(
-        t.c.timestamp == rows[-1].timestamp, t.c.instrument > rows[-1].instrument
-    )
+    rest = _of(instrument).where(t.c.timestamp == rows[-1].timestamp, t.c.instrument > rows[-1].instrument)
     return [*rows, *connection.execute(rest.order_by(t.c.instrument)).all()]
 
 

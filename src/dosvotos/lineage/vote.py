@@ -84,7 +84,7 @@ def decide_verified(
         check_vote(connection, proposal, vote, now)
         breaks = find_breaks(read_chain(connection))
     if breaks:
-        raise DecisionConflictError(f"approval_audit_log is not whole: {breaks[0]}; nothing can be approved")
+        raise DecisionConflictError.of("log_not_whole", found=breaks[0])
     verified = verify_proposal(engine, proposal)
     if verified.chain.broken:
         _refuse(engine, proposal, verified, now)
@@ -157,10 +157,11 @@ def _refuse(engine: Engine, proposal: Row[Any], verified: Verification, now: dat
     registry = ProposalRegistry(engine, instrument_of(contract), str(folder))
     new = NewProposal(rejected, layers, made.report, made.comparison, now)
     replaced_by = registry.replace(proposal.id, new)
-    raise DecisionError(
-        f"proposal {proposal.id}: what L4 recommended is not what its model and data say, which is a veto: "
-        f"{_other_versions(proposal)}{name_links(verified.chain.broken)}. Proposal {replaced_by} takes its "
-        "place; run the backtest and promotion pipelines again for a proposal that can be approved"
+    raise DecisionError.of(
+        "not_recomputed",
+        proposal=proposal.id,
+        found=f"{_other_versions(proposal)}{name_links(verified.chain.broken)}",
+        replaced_by=replaced_by,
     )
 
 

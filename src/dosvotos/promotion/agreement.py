@@ -130,10 +130,12 @@ def check_status(connection: Connection, row: Row[Any]) -> None:
     last = last_decision(connection, row.id)
     for name, value in columns_after(last, reopened_at(connection, row.id)).items():
         if (found := row._mapping[name]) != value:
-            why = f"vote {last.id} of the audit log made it {value}" if last else "nobody has voted on it"
-            raise DecisionConflictError(f"proposal {row.id}: {name} is {found}, but {why}")
+            altered = {"proposal": row.id, "column": name, "found": found}
+            if last is None:
+                raise DecisionConflictError.of("status_without_vote", **altered)
+            raise DecisionConflictError.of("status_altered", **altered, vote=last.id, voted=value)
     if (newer := replacing_proposal(connection, row)) is not None:
-        raise DecisionConflictError(f"proposal {row.id}: proposal {newer} of the same experiment replaced it")
+        raise DecisionConflictError.of("proposal_replaced", proposal=row.id, newer=newer)
 
 
 def check_head(connection: Connection, instrument: str) -> None:
@@ -148,14 +150,18 @@ def check_head(connection: Connection, instrument: str) -> None:
     registered = model.model_id if model else None
     voted = (vote.model_id, vote.epoch) if vote else (None, restored_epoch(connection, instrument))
     if named[0] != registered:
-        difference = f"its head row names {named[0]} as production, the registry {registered}"
-    elif named != voted:
-        difference = f"its head row names {named[0]} in epoch {named[1]}, the log {voted[0]} in {voted[1]}"
-    else:
-        return
-    raise DecisionConflictError(
-        f"{instrument}: {difference}; one of them was altered, see 'dosvotos audit verify'"
-    )
+        raise DecisionConflictError.of(
+            "registry_disagrees", instrument=instrument, head=named[0], registry=registered
+        )
+    if named != voted:
+        raise DecisionConflictError.of(
+            "log_disagrees",
+            instrument=instrument,
+            head=named[0],
+            epoch=named[1],
+            voted=voted[0],
+            voted_epoch=voted[1],
+        )
 
 
 def stage_difference(connection: Connection, row: Row[Any]) -> Difference | None:

@@ -33,6 +33,7 @@ from dosvotos.promotion.dossier import Dossier
 from dosvotos.promotion.gate_policy import current_policy
 from dosvotos.promotion.own_strategy import refuse_unserved
 from dosvotos.promotion.people import Signatory, has_people
+from dosvotos.promotion.reasons import FirstVote
 from dosvotos.promotion.retracted import refuse_retracted_data
 from dosvotos.promotion.transaction import ActOf, Entry, Outcome, Signed, Subject, carry_out, text_to_sign
 from dosvotos.promotion.tripwires import Lapses, StatedTripwires
@@ -184,9 +185,8 @@ class ProposalVote(ActOf):
         proposal = get_proposal(connection, self.proposal_id)
         check_vote(connection, proposal, self.vote, now)
         if self.verified not in (None, proposal.dossier_hash):
-            raise DecisionConflictError(
-                f"proposal {proposal.id}: its dossier was exchanged while it was computed again, "
-                f"{self.verified} for {proposal.dossier_hash}; nothing was approved"
+            raise DecisionConflictError.of(
+                "dossier_exchanged", proposal=proposal.id, verified=self.verified, found=proposal.dossier_hash
             )
         return replace(self, expected=expected_rows(proposal)) if self.action == "APPROVE" else self
 
@@ -255,9 +255,7 @@ class ProposalVote(ActOf):
         agreement = _agreement(connection, text)
         agreeing = _agreeing(connection, proposal.id, agreement)
         if who.name in agreeing:
-            raise DecisionConflictError(
-                f"proposal {proposal.id}: {who.name} has approved it already; another person has to"
-            )
+            raise DecisionConflictError.of("approved_already", proposal=proposal.id, person=who.name)
         approvals = 1 + len(agreeing)
         entry = entry._replace(
             self_approved=same_person(who.name, model.trained_by),
@@ -331,9 +329,11 @@ def _check_sealed(
 
 def _check_open(proposal: Row[Any], now: datetime) -> None:
     if not is_open(proposal, now):
-        raise DecisionConflictError(
-            f"proposal {proposal.id} of {proposal.created_at:%Y-%m-%d} is {proposal.status}: it can no "
-            "longer be voted on"
+        raise DecisionConflictError.of(
+            "proposal_closed",
+            proposal=proposal.id,
+            made=f"{proposal.created_at:%Y-%m-%d}",
+            status=proposal.status,
         )
 
 
@@ -342,35 +342,34 @@ def _check_may_approve(
 ) -> None:
     refuse_unserved(proposal)
     if proposal.recommendation == "REJECT":
-        raise DecisionError(
-            f"proposal {proposal.id}: L4 recommends REJECT, which is a veto: {proposal.reason}"
-        )
+        raise DecisionError.of("veto", proposal=proposal.id, reason=FirstVote.of(proposal))
     if same_person(reviewer, model.trained_by) and not single_user:
-        raise NotAllowedError(f"{reviewer} trained {model.model_id} and may not approve it")
+        raise NotAllowedError.of("own_model", person=reviewer, model=model.model_id)
     if (baseline := _value_in(proposal.lineage, "baseline_model_id")) != production_id:
-        raise DecisionConflictError(
-            f"proposal {proposal.id} was compared with {baseline}, but production is now {production_id}; "
-            "run the backtest and promotion pipelines again"
+        raise DecisionConflictError.of(
+            "other_production",
+            proposal=proposal.id,
+            baseline=baseline or "-",
+            production=production_id or "-",
         )
 
 
 def _check_not_closed(connection: Connection, proposal: Row[Any], model: Row[Any]) -> None:
     votes = earlier_votes(connection, model.manifest_hash, model.model_hash, proposal.instrument)
     if (closing := closing_vote(votes)) is not None:
-        raise DecisionConflictError(
-            f"proposal {proposal.id}: {closing.reviewer} rejected this model on "
-            f"{closing.created_at:%Y-%m-%d}, as proposal {closing.proposal_id}; it stays closed until "
-            "'dosvotos reopen'"
+        raise DecisionConflictError.of(
+            "model_closed",
+            proposal=proposal.id,
+            person=closing.reviewer,
+            date=f"{closing.created_at:%Y-%m-%d}",
+            earlier=closing.proposal_id,
         )
 
 
 def _check_policy(connection: Connection, proposal: Row[Any]) -> None:
     then, now = _value_in(proposal.evidence, "policy"), current_policy(connection).version
     if then is not None and then != now:
-        raise DecisionConflictError(
-            f"proposal {proposal.id} was made under policy {then}, but policy {now} counts now; run the "
-            "backtest and promotion pipelines again"
-        )
+        raise DecisionConflictError.of("other_policy", proposal=proposal.id, made_under=then, current=now)
 
 
 def _value_in(column: Any, name: str) -> Any:

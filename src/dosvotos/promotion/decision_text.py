@@ -78,20 +78,20 @@ def parse_text(text: str) -> DecisionText:
     first, *lines = text.split("\n")
     names = list(DecisionText.model_fields)
     if first != FIRST_LINE or len(lines) != len(names) + 1:
-        raise SignatureError(f"decision's text: {FIRST_LINE!r} and {len(names)} lines expected")
+        raise SignatureError.of("text_lines", first=FIRST_LINE, count=len(names))
     values: dict[str, object] = {}
     for name, line in zip(names, lines, strict=False):
         found = _LINE.fullmatch(line)
         if found is None or found["key"] != name:
-            raise SignatureError(f"decision's text: a line '{name}: ...' expected, found {line[:80]!r}")
+            raise SignatureError.of("text_line", line=name, found=repr(line[:80]))
         values[name] = _read(name, found["value"])
     try:
         read = DecisionText.model_validate(values)
     except ValidationError as error:
         problem = error.errors()[0]
-        raise SignatureError(f"decision's text: {problem['loc'][0]}: {problem['msg']}") from error
+        raise SignatureError.of("text_value", line=problem["loc"][0], found=problem["msg"]) from error
     if str(read) != text:
-        raise SignatureError("decision's text: not written as Dos Votos writes it")
+        raise SignatureError.of("text_form")
     return read
 
 
@@ -106,9 +106,8 @@ def check_same(signed: DecisionText, needed: DecisionText) -> None:
     for name in DecisionText.model_fields:
         found, wanted = getattr(signed, name), getattr(needed, name)
         if found != wanted:
-            raise DecisionConflictError(
-                f"{needed.action}: the signed text says {name}: {_written(found)}, but it is "
-                f"{_written(wanted)} now; read again and sign again"
+            raise DecisionConflictError.of(
+                "text_outdated", action=needed.action, line=name, signed=_written(found), now=_written(wanted)
             )
 
 
@@ -123,15 +122,13 @@ def _read(name: str, value: str) -> object:
         try:
             return datetime.strptime(value, STAMP).replace(tzinfo=UTC)
         except ValueError as error:
-            raise SignatureError(
-                f"decision's text: at: as 2026-01-31T14:05:00Z, was {value[:40]!r}"
-            ) from error
+            raise SignatureError.of("text_time", found=repr(value[:40])) from error
     if value == NONE and name != "instrument":
         return None
     if name in _HASHES and not _HEX.fullmatch(value):
-        raise SignatureError(f"decision's text: {name}: 64 hexadecimal digits or none, was {value[:80]!r}")
+        raise SignatureError.of("text_hash", line=name, found=repr(value[:80]))
     if name in ("proposal", "epoch", "policy"):
         if not value.isdecimal():
-            raise SignatureError(f"decision's text: {name}: a whole number expected, was {value[:40]!r}")
+            raise SignatureError.of("text_number", line=name, found=repr(value[:40]))
         return int(value)
     return value

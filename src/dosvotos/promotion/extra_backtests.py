@@ -59,9 +59,8 @@ def request_backtest(
         proposal = get_proposal(connection, proposal_id)
         model = get_model(connection, proposal.model_id)
     if not is_open(proposal, now):
-        raise DecisionConflictError(
-            f"proposal {proposal_id} is {state_of(proposal, now)}: extra backtests are for proposals that "
-            "can still be voted on"
+        raise DecisionConflictError.of(
+            "backtest_closed", proposal=proposal_id, status=state_of(proposal, now)
         )
     refuse_extra_backtest(proposal)
     _check_period(engine, proposal, ContractRegistry(engine).of_proposal(proposal), first, last, now)
@@ -175,16 +174,16 @@ def _check_period(
     engine: Engine, proposal: Row[Any], contract: ExperimentContract, first: date, last: date, now: datetime
 ) -> None:
     if last < first:
-        raise RequestError(f"period: ends {last}, before it starts, {first}")
+        raise RequestError.of("period_reversed", first=str(first), last=str(last))
     if (stored := _stored_period(engine, proposal, contract, now)) is None:
-        raise RequestError(f"period: no bars of {proposal.instrument} are stored")
+        raise RequestError.of("period_without_bars", instrument=proposal.instrument)
     start, end = stored
     if first < start or last > end:
-        raise RequestError(
-            f"period: {first} to {last} goes beyond the whole sessions stored, {start} to {end}"
+        raise RequestError.of(
+            "period_beyond", first=str(first), last=str(last), start=str(start), end=str(end)
         )
     if len(Split("", first, last, contract.parameters.calendar).sessions()) < 2:
-        raise RequestError(f"period: {first} to {last} has fewer than two sessions")
+        raise RequestError.of("period_short", first=str(first), last=str(last))
 
 
 def _stored_period(

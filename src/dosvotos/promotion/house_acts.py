@@ -112,14 +112,13 @@ class SetPolicy(HouseAct):
         """Refuse a policy written from an older one, or that changes nothing, or asks for two of one."""
         current = current_policy(connection)
         if self.policy.version != current.version:
-            raise DecisionConflictError(
-                f"policy: was written from version {self.policy.version}, but {current.version} counts now; "
-                "take 'dosvotos policy show --yaml' and change that"
+            raise DecisionConflictError.of(
+                "policy_outdated", version=self.policy.version, current=current.version
             )
         if self.policy == current:
-            raise DecisionError("policy: is the one that counts already")
+            raise DecisionError.of("policy_same")
         if self.policy.quorum > 1 and who.role is None:
-            raise DecisionError("policy.quorum: is 1 in single-user mode, which knows one person")
+            raise DecisionError.of("policy_quorum")
 
     def subject(self, connection: Connection) -> Subject:
         """Give the whole policy under its new version."""
@@ -147,9 +146,7 @@ def pin_first(engine: Engine, added: AddedPerson) -> Home:
     """
     with reading(engine) as connection:
         if has_people(connection):
-            raise DecisionError(
-                f"{added.name}: the log has people already; an admin adds others without --first"
-            )
+            raise DecisionError.of("people_already", person=added.name)
         home = open_home(connection)
         check_last_checkpoint(connection, home)
     home.make()

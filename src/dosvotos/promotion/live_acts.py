@@ -56,7 +56,7 @@ class SwitchSignals(ActOf):
         """Refuse what is so already."""
         state, after = read_live_state(connection, self.instrument), _AFTER[self.action]
         if state == after and not (self.action == "RESUME" and HALT_FILE.exists()):
-            raise DecisionConflictError(f"{self.instrument}: signals are {state} already")
+            raise DecisionConflictError.of("signals_already", instrument=self.instrument, state=state)
 
     def subject(self, connection: Connection) -> Subject:
         """Say which state follows."""
@@ -94,17 +94,12 @@ class Rollback(ActOf):
         model = get_model(connection, back.model_id)
         votes = earlier_votes(connection, model.manifest_hash, model.model_hash, self.instrument)
         if (closing := closing_vote(votes)) is not None:
-            raise DecisionError(
-                f"{model.model_id}: {closing.reviewer} has rejected it since; halt instead, or reopen it"
-            )
+            raise DecisionError.of("rolled_back_rejected", model=model.model_id, person=closing.reviewer)
         proposal = get_proposal(connection, back.proposal_id)
         rows = ProductionRows(model, None, back, back, proposal)
         trust = read_trust(connection, open_home(connection))
         if not check_standing(connection, trust, rows).signed:
-            raise DecisionError(
-                f"{model.model_id}: was approved before votes were signed, so it would give no signal; halt "
-                "instead, run L4 again and vote"
-            )
+            raise DecisionError.of("rolled_back_unsigned", model=model.model_id)
         open_bundle(Path(model.model_path), model.manifest_hash)
 
     def subject(self, connection: Connection) -> Subject:
@@ -148,9 +143,7 @@ def previous_approval(connection: Connection, instrument: str) -> Row[Any]:
         else:
             stack.pop()
     if len(stack) < 2 or find_model(connection, stack[-2].model_id) is None:
-        raise DecisionError(
-            f"{instrument}: has no production model before this one; 'dosvotos halt' stops it"
-        )
+        raise DecisionError.of("no_earlier_production", instrument=instrument)
     return stack[-2]
 
 

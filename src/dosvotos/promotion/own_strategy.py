@@ -32,10 +32,7 @@ def refuse_unserved(proposal: Row[Any]) -> None:
     DecisionError
     """
     if targets := own_targets(proposal):
-        raise DecisionError(
-            f"proposal {proposal.id}: {targets} cannot be served: an own strategy has no model bundle. L4 "
-            "judges it, and a person may REJECT it"
-        )
+        raise DecisionError.of("own_strategy", proposal=proposal.id, targets=targets)
 
 
 def refuse_extra_backtest(proposal: Row[Any]) -> None:
@@ -46,10 +43,7 @@ def refuse_extra_backtest(proposal: Row[Any]) -> None:
     RequestError
     """
     if targets := own_targets(proposal):
-        raise RequestError(
-            f"proposal {proposal.id}: no worker runs {targets}, a strategy of one's own; judge it on other "
-            "sessions under another experiment.version"
-        )
+        raise RequestError.of("own_strategy_backtest", proposal=proposal.id, targets=targets)
 
 
 def kind_notices(proposal: Row[Any]) -> tuple[Reason, ...]:

@@ -93,8 +93,8 @@ class Signatory(NamedTuple):
     def require(self, action: str) -> None:
         """Refuse an action that the role does not include; raises NotAllowedError."""
         if self.role is not None and self.role not in MAY[action]:
-            raise NotAllowedError(
-                f"{self.name} is {self.role}; {action} is for {' or '.join(sorted(MAY[action]))}"
+            raise NotAllowedError.of(
+                "role", person=self.name, role=self.role, action=action, roles=" | ".join(sorted(MAY[action]))
             )
 
 
@@ -140,16 +140,15 @@ class Trust:
         """
         if self.single_user:
             if self.local is None or mode == "team":
-                raise NotAllowedError(f"{name}: the log has no people yet, and single-user mode no key here")
+                raise NotAllowedError.of("no_key_yet", person=name)
             return Signatory(name, None, self.local)
         if mode == "single-user":
-            raise NotAllowedError(f"{name}: the log has people, so single-user mode's key counts no more")
+            raise NotAllowedError.of("local_key_over", person=name)
         for person in self.active:
             if person.name == name:
                 return Signatory(person.name, person.role, person.key)
         revoked = any(person.name == name for person in self.people)
-        what = "was revoked" if revoked else "is nobody on this log; see 'dosvotos reviewer list'"
-        raise NotAllowedError(f"{name} {what}, so nothing was decided")
+        raise NotAllowedError.of("person_revoked" if revoked else "person_unknown", person=name)
 
     def after(self, row: Row[Any]) -> "Trust":
         """Follow one decision about people, whose signature was verified.
@@ -180,31 +179,24 @@ class Trust:
         """
         key = parse_public_key(added.key)
         if added.first != self.single_user or (added.first and added.role != "admin"):
-            raise DecisionError(
-                f"{added.name}: the first person of a log is an admin, made by 'dosvotos reviewer add "
-                f"--first', and no later one is; this log has {len(self.people)} people"
-            )
+            raise DecisionError.of("first_person", person=added.name, count=len(self.people))
         for person in self.people:
             if same_person(person.name, added.name) and person.revoked_in is None:
-                raise DecisionError(
-                    f"{added.name}: is {person.role} already; revoke before role or key change"
-                )
+                raise DecisionError.of("person_there", person=added.name, role=person.role)
             if person.key == key and not same_person(person.name, added.name):
-                raise DecisionError(
-                    f"{added.name}: the key is {person.name}'s; each person signs with their own"
-                )
+                raise DecisionError.of("key_taken", person=added.name, other=person.name)
         if key == self.local:
-            raise DecisionError(f"{added.name}: the key is single-user mode's; use your own")
+            raise DecisionError.of("key_local", person=added.name)
         return key
 
     def check_revocation(self, name: str) -> Person:
         """Find a person to be revoked; raises DecisionError if there is none, or no admin would be left."""
         found = [person for person in self.active if person.name == name]
         if not found:
-            raise DecisionError(f"{name}: nobody of this name may sign; see 'dosvotos reviewer list'")
+            raise DecisionError.of("nobody_to_revoke", person=name)
         admins = [person.name for person in self.active if person.role == "admin"]
         if admins == [name]:
-            raise DecisionError(f"{name} is the last admin; add another before")
+            raise DecisionError.of("last_admin", person=name)
         return found[0]
 
     def _adding(self, added: AddedPerson, row: Row[Any]) -> "Trust":

@@ -5,12 +5,13 @@ the sentence written from the same.
 """
 
 import string
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 import yaml
+from sqlalchemy import Row
 
 from dosvotos.backtest.metrics import SpecifiedMetrics
 from dosvotos.contracts.records import Record
@@ -67,6 +68,32 @@ def explanation(
     if recommendation == "PROMOTE":
         return " ".join([result, *sentences])
     return f"{result} {writer.write(f'recommendation.{recommendation}', said='; '.join(sentences))}"
+
+
+class FirstVote(NamedTuple):
+    """L4's vote of a stored proposal, as a sentence in any language."""
+
+    recommendation: str
+    metrics: Mapping[str, Any]
+    reasons: Sequence[Any] | None
+    """None in proposals made before there were codes, which have the English sentence only."""
+    reason: str
+
+    @classmethod
+    def of(cls, proposal: Row[Any]) -> Self:
+        """Take it from a proposal's row."""
+        return cls(*(getattr(proposal, name) for name in cls._fields))
+
+    def __str__(self) -> str:
+        return self.reason
+
+    def told(self, language: Language) -> str:
+        """Write the sentence in a language; raises ValidationError if the row is not what L4 wrote."""
+        if not self.reasons:
+            return self.reason
+        metrics = SpecifiedMetrics.model_validate(self.metrics)
+        reasons = [Reason.model_validate(one) for one in self.reasons]
+        return explanation(self.recommendation, metrics, reasons, language)
 
 
 def format_distinct(

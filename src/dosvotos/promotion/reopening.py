@@ -46,11 +46,9 @@ class Reopen(ActOf):
         proposal = get_proposal(connection, self.proposal_id)
         closing = self._closing(connection, proposal)
         if same_person(closing.reviewer, who.name) and who.role is not None:
-            raise NotAllowedError(f"{who.name} rejected this model; another reviewer has to reopen it")
+            raise NotAllowedError.of("own_rejection", person=who.name)
         if (newer := replacing_proposal(connection, proposal)) is not None:
-            raise DecisionConflictError(
-                f"proposal {proposal.id}: proposal {newer} of its experiment is newer or open; reopen that"
-            )
+            raise DecisionConflictError.of("newer_proposal", proposal=proposal.id, newer=newer)
 
     def subject(self, connection: Connection) -> Subject:
         """Say which rejection is taken back, and in single-user mode that it is by the same person."""
@@ -86,7 +84,5 @@ class Reopen(ActOf):
         votes = earlier_votes(connection, model.manifest_hash, model.model_hash, proposal.instrument)
         closing = closing_vote(votes)
         if closing is None or proposal.status != "REJECTED":
-            raise DecisionError(
-                f"proposal {proposal.id}: is {proposal.status} and nobody's REJECT keeps its model closed"
-            )
+            raise DecisionError.of("nothing_to_reopen", proposal=proposal.id, status=proposal.status)
         return closing

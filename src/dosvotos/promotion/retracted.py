@@ -13,6 +13,7 @@ from dosvotos.database.tables import experiment_contracts, model_registry, promo
 from dosvotos.errors import DecisionError
 from dosvotos.market.calendar import session_bar_times
 from dosvotos.promotion.reasons import Reason
+from dosvotos.refusals import Language, refusal
 
 REASON: Final = "retracted_data"
 
@@ -27,11 +28,20 @@ class BuiltOnRetracted(NamedTuple):
     """Its row in `deliveries`; `retracts` is the delivery."""
 
     def __str__(self) -> str:
+        return self.told("en")
+
+    def told(self, language: Language) -> str:
+        """Write it in a language."""
         gone = self.retraction
-        return (
-            f"{self.subject} is built on delivery {gone.retracts} ({gone.source}, {gone.origin}), retracted "
-            f"{gone.fetched_at:%Y-%m-%d %H:%M} UTC: {gone.reason}"
-        )
+        figures = {
+            "subject": self.subject,
+            "delivery": gone.retracts,
+            "source": gone.source,
+            "origin": gone.origin,
+            "at": f"{gone.fetched_at:%Y-%m-%d %H:%M}",
+            "reason": gone.reason,
+        }
+        return refusal("built_on_retracted", figures, language)
 
 
 def refuse_retracted_data(connection: Connection, proposal: Row[Any]) -> None:
@@ -43,10 +53,7 @@ def refuse_retracted_data(connection: Connection, proposal: Row[Any]) -> None:
         Naming the delivery and what to do.
     """
     for found in _behind(connection, f"proposal {proposal.id}", proposal):
-        raise DecisionError(
-            f"{REASON}: {found}; store the right data, raise experiment.version of "
-            f"{proposal.experiment_name} and run all its layers again"
-        )
+        raise DecisionError.of("retracted_data", found=found, experiment=proposal.experiment_name)
 
 
 def retracted_reasons(connection: Connection, proposal: Row[Any]) -> tuple[Reason, ...]:

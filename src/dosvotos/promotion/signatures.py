@@ -104,11 +104,9 @@ def first_signatory(row: Row[Any], trust: Trust) -> Signatory:
 def check_second(second: Signatory, first: Signatory) -> None:
     """Refuse a second signature of the first one's signer, or of a role that cannot give one."""
     if second.name == first.name or second.key == first.key:
-        raise SignatureError(
-            f"second signature: {second.name} has signed already; another person's is needed"
-        )
+        raise SignatureError.of("second_same", person=second.name)
     if second.role is not None and second.role not in SECOND_MAY:
-        raise SignatureError(f"second signature: {second.name} is {second.role}; {_roles()} is needed")
+        raise SignatureError.of("second_role", person=second.name, role=second.role, roles=_roles())
 
 
 def unsigned(rows: Iterable[Row[Any]]) -> list[int]:
@@ -127,7 +125,7 @@ def _roles() -> str:
 
 def _check_key(key: PublicKey, who: Signatory) -> None:
     if key != who.key:
-        raise SignatureError(f"signed by {key.fingerprint}, which is not the key of {who.name}")
+        raise SignatureError.of("other_key", fingerprint=key.fingerprint, person=who.name)
 
 
 def restored_epochs(row: Row[Any]) -> dict[str, int]:

@@ -251,9 +251,7 @@ def decision_text(connection: Connection, act: Act, who: Signatory, at: datetime
     )
 
 
-def text_to_sign(
-    engine: Engine, act: Act, by: str, now: datetime, reason: str | None = None
-) -> DecisionText:
+def text_to_sign(engine: Engine, act: Act, by: str, now: datetime, reason: str | None = None) -> DecisionText:
     """Write the text that a person signs, after every check that needs no signature.
 
     Parameters
@@ -336,22 +334,22 @@ def _signed_columns(
 ) -> tuple[dict[str, Any], DecisionText]:
     """Check that the right person signed exactly what is about to happen, in time and for the first time."""
     if signed is None:
-        raise SignatureError(
-            f"{act.action}: on a log with people a decision needs its person's own signature; use 'dosvotos' "
-            "on a terminal that has your SSH key"
-        )
+        raise SignatureError.of("unsigned", action=act.action)
     text = parse_text(signed.text)
     check_same(text, decision_text(connection, act, who, text.at))
     if not -CLOCKS_DIFFER_BY <= now - text.at <= SIGNATURE_COUNTS_FOR:
-        raise SignatureError(
-            f"{act.action}: signed at {text.at:%Y-%m-%d %H:%M:%S} UTC, arrived at {now:%Y-%m-%d %H:%M:%S}; a "
-            f"signature counts for {SIGNATURE_COUNTS_FOR.seconds // 60} minutes: sign again"
+        raise SignatureError.of(
+            "signature_late",
+            action=act.action,
+            signed=f"{text.at:%Y-%m-%d %H:%M:%S}",
+            arrived=f"{now:%Y-%m-%d %H:%M:%S}",
+            minutes=SIGNATURE_COUNTS_FOR.seconds // 60,
         )
     if _was_used(connection, text):
-        raise DecisionConflictError(f"{act.action}: this very signature was used before; sign again")
+        raise DecisionConflictError.of("signature_used", action=act.action)
     if (found := verify_vote_signature(signed.signature, text)) != who.key:
-        raise SignatureError(
-            f"{act.action}: signed by {found.fingerprint}, which is not the key of {who.name}"
+        raise SignatureError.of(
+            "not_their_key", action=act.action, fingerprint=found.fingerprint, person=who.name
         )
     columns = {
         "text": signed.text,
@@ -373,15 +371,12 @@ def _second_columns(
 ) -> dict[str, str]:
     if second is None:
         if act.needs_second(connection, who):
-            raise SignatureError(
-                f"{act.action}: {who.name} trained an open or serving model, so another admin or reviewer "
-                "has to sign too (--second NAME --second-key FILE)"
-            )
+            raise SignatureError.of("second_needed", action=act.action, person=who.name)
         return {}
     other = read_trust(connection, home).signatory(second.reviewer)
     check_second(other, who)
     if verify_vote_signature(second.signature, text) != other.key:
-        raise SignatureError(f"{act.action}: the second signature is not by the key of {other.name}")
+        raise SignatureError.of("second_key", action=act.action, person=other.name)
     return {"second_reviewer": other.name, "second_signature": second.signature}
 
 
@@ -407,7 +402,7 @@ def _check_seen(connection: Connection, seen: LogState) -> None:
         return
     hashed = connection.execute(select(t.c.row_hash).where(t.c.id == seen.rows)).scalar_one_or_none()
     if hashed != seen.head:
-        raise DecisionConflictError("approval_audit_log: was rewritten while this was decided; nothing was")
+        raise DecisionConflictError.of("log_rewritten")
 
 
 def _earlier(connection: Connection, act: Act, by: str, key: str | None) -> Row[Any] | None:
@@ -419,9 +414,7 @@ def _earlier(connection: Connection, act: Act, by: str, key: str | None) -> Row[
     if found is None:
         return None
     if found.request_hash != _request_hash(act, by):
-        raise DecisionConflictError(
-            f"Idempotency-Key {key!r}: was used for another request; give this one a key of its own"
-        )
+        raise DecisionConflictError.of("key_reused", key=repr(key))
     return _row_of(connection, found.audit_id)
 
 

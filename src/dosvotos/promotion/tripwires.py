@@ -50,7 +50,7 @@ class StatedTripwires(Record):
         for name, bound in bounds.model_dump().items():
             stated = getattr(self, name)
             if stated is not None and stated > bound:
-                raise DecisionError(f"lapses.{name}: at most {bound} by the house's policy, was {stated}")
+                raise DecisionError.of("lapses_bound", tripwire=name, bound=bound, found=stated)
             values[name] = bound if stated is None else stated
         return Lapses(**values, contract=contract, library_lock=library_lock())
 

@@ -148,15 +148,12 @@ def check_reason(decision: str, reason: str) -> None:
         Naming the rule and what was found.
     """
     if len(reason) > MAX_REASON:
-        raise DecisionError(f"notes: at most {MAX_REASON} characters, were {len(reason)}")
+        raise DecisionError.of("reason_long", maximum=MAX_REASON, found=len(reason))
     if hidden := hidden_character(reason, one_line=False):
-        raise DecisionError(f"notes: plain text only, found {hidden}")
+        raise DecisionError.of("reason_hidden", found=hidden)
     found = len(reason.strip())
     if needs_reason(decision) and found < MIN_REASON:
-        raise DecisionError(
-            f"notes: {decision} needs a reason of at least {MIN_REASON} characters, had {found}; say what "
-            "decided"
-        )
+        raise DecisionError.of("reason_short", action=decision, minimum=MIN_REASON, found=found)
 
 
 def earlier_votes(

@@ -64,14 +64,14 @@ class PublicKey:
         reader = WireReader(signature)
         kind, signed = reader.string().decode("ascii", "replace"), reader.string()
         if kind != ("rsa-sha2-512" if self.kind == "ssh-rsa" else self.kind):
-            raise SignatureError(f"signature: its kind is {kind}, the key's {self.kind}")
+            raise SignatureError.of("signature_kind", found=kind, needed=self.kind)
         if self.is_on_security_key:
             message = self._presented(message, reader)
         reader.end()
         try:
             _verify(self._verifier, self.kind, message, signed)
         except InvalidSignature as error:
-            raise SignatureError(f"signature: not made by {self.fingerprint} over this text") from error
+            raise SignatureError.of("signature_wrong", fingerprint=self.fingerprint) from error
 
     @cached_property
     def _verifier(self) -> _Verifier:
@@ -89,7 +89,7 @@ class PublicKey:
         """What a security key signs for a message: its application, that somebody touched it, a counter."""
         flags, counter = reader.take(1), reader.take(4)
         if not flags[0] & _USER_PRESENT:
-            raise SignatureError("signature: nobody touched the security key for it")
+            raise SignatureError.of("signature_untouched")
         application = _security_fields(self)[-1]
         return raw_digest(application, "sha256") + flags + counter + raw_digest(message, "sha256")
 

@@ -45,7 +45,7 @@ class SshSignature(NamedTuple):
             If it was made for another namespace or over another message.
         """
         if self.namespace != namespace:
-            raise SignatureError(f"signature: made for {self.namespace!r}, {namespace!r} is needed")
+            raise SignatureError.of("signature_namespace", found=repr(self.namespace), needed=repr(namespace))
         self.key.verify(signed_bytes(message, namespace, self.hash_name), self.signature)
         return self.key
 
@@ -83,28 +83,26 @@ def parse_signature(armored: str) -> SshSignature:
     """
     text = armored.replace("\r\n", "\n").strip()
     if len(text) > MAX_ARMOR or not (text.startswith(HEADER) and text.endswith(FOOTER)):
-        raise SignatureError(
-            f"signature: text from {HEADER} to {FOOTER} expected, as ssh-keygen -Y sign writes"
-        )
+        raise SignatureError.of("signature_armor", first=HEADER, last=FOOTER)
     try:
         body = "".join(text.removeprefix(HEADER).removesuffix(FOOTER).split())
         found = _parse_blob(base64.b64decode(body, validate=True))
     except (binascii.Error, UnicodeDecodeError) as error:
-        raise SignatureError(f"signature: not what ssh-keygen -Y sign writes: {error}") from error
+        raise SignatureError.of("signature_base64", found=error) from error
     if found.armored.strip() != text:
-        raise SignatureError("signature: not written as ssh-keygen -Y sign writes it")
+        raise SignatureError.of("signature_form")
     return found
 
 
 def _parse_blob(blob: bytes) -> SshSignature:
     reader = WireReader(blob)
     if reader.take(len(_MAGIC)) != _MAGIC or reader.uint32() != _VERSION:
-        raise SignatureError(f"signature: version {_VERSION} of SSHSIG expected")
+        raise SignatureError.of("signature_version", version=_VERSION)
     key, namespace, reserved = key_of_blob(reader.string()), reader.string().decode(), reader.string()
     hash_name, signature = reader.string().decode(), reader.string()
     reader.end()
     if reserved or hash_name not in _HASHES:
-        raise SignatureError(f"signature: hashed by {hash_name!r}; {' or '.join(_HASHES)} expected")
+        raise SignatureError.of("signature_hash", found=repr(hash_name), needed=" | ".join(_HASHES))
     return SshSignature(key, namespace, hash_name, signature)
 
 

@@ -17,7 +17,7 @@ class WireReader:
         """Take the next `length` bytes as they are."""
         end = self.offset + length
         if end > len(self.content):
-            raise SignatureError(f"signature: cut off, {length} bytes expected at {self.offset}")
+            raise SignatureError.of("signature_cut", count=length, offset=self.offset)
         taken = self.content[self.offset : end]
         self.offset = end
         return taken
@@ -35,13 +35,13 @@ class WireReader:
         field = self.string()
         number = int.from_bytes(field, "big", signed=True)
         if number < 0 or mpint(number)[4:] != field:
-            raise SignatureError("signature: a number in it is not written as SSH writes numbers")
+            raise SignatureError.of("signature_number")
         return number
 
     def end(self) -> None:
         """Refuse bytes that follow the last field."""
         if self.offset != len(self.content):
-            raise SignatureError(f"signature: {len(self.content) - self.offset} bytes too long")
+            raise SignatureError.of("signature_long", count=len(self.content) - self.offset)
 
 
 def string(field: bytes) -> bytes:
