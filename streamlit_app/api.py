@@ -178,7 +178,7 @@ def get_decision_text(
     return PlainTextResponse(str(text))
 
 
-@router.post("/experiments/{id}/approve")
+@router.post("/experiments/{id}/approve", response_model_exclude_none=True)
 def vote(
     proposal_id: ProposalId,
     request: VoteRequest,
@@ -197,7 +197,9 @@ def vote(
     result = decide_verified(queries.engine(), proposal_id, cast, now, signed, idempotency_key)
     if result.repeated:
         response.headers["Idempotency-Replayed"] = "true"
-    return VoteResult(model_id=result.model_id, new_stage=result.new_stage, missing_approvals=result.missing)
+    return VoteResult(
+        model_id=result.model_id, new_stage=result.new_stage, missing_approvals=result.missing or None
+    )
 
 
 @router.post("/experiments/{id}/backtest", status_code=202)

@@ -173,20 +173,15 @@ class VoteResult(BaseModel):
 
     model_config = ConfigDict(
         json_schema_extra={
-            "example": {
-                "success": True,
-                "model_id": "demo_20260131_3f9a0c5d21be",
-                "new_stage": "production",
-                "missing_approvals": 0,
-            }
+            "example": {"success": True, "model_id": "demo_20260131_3f9a0c5d21be", "new_stage": "production"}
         }
     )
 
     success: Literal[True] = True
     model_id: str
     new_stage: str
-    missing_approvals: int = 0
-    """How many other people have to approve before the model is in production."""
+    missing_approvals: int | None = None
+    """How many other people have to approve before the model is in production; left out where none has to."""
 
 
 class PeriodRequest(BaseModel):

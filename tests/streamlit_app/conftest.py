@@ -3,6 +3,8 @@
 import os
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +16,14 @@ from streamlit.testing.v1 import AppTest
 from dosvotos.lineage import vote as lineage_vote
 from dosvotos.promotion.agreement import proposal_in
 from dosvotos.promotion.dossier import Dossier
+from dosvotos.promotion.people import Role
+from dosvotos.promotion.tokens import make_token
 from streamlit_app.app import create_app
 from tests.conftest import ROOT, ensure_running
 from tests.migrated import copy_migrated, create_migrated
 from tests.proposal_fixtures import Desk, open_desk
 from tests.streamlit_app.pages import UI
+from tests.team import DESK, Team
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # Starlette asks for httpx2, which nothing else here needs
@@ -95,6 +100,31 @@ def _open(url: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Des
     monkeypatch.setattr(lineage_vote, "verify_proposal", as_it_says)
     with open_desk(url, root) as desk:
         yield desk
+
+
+@dataclass(frozen=True)
+class People:
+    """The people of a desk, who call the API with tokens."""
+
+    team: Team
+
+    def token(self, name: str, role: Role | None = None, days: int = 30, at: datetime | None = None) -> str:
+        return make_token(self.team.engine, name, role, days, name, at or datetime.now(UTC))
+
+    def headers(self, name: str, **of_token: Any) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token(name, **of_token)}"}
+
+
+def with_people(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> People:
+    """Put a desk into team mode: ada is admin, ana and ben review, olga operates, vic views."""
+    monkeypatch.delenv("DOSVOTOS_SINGLE_USER", raising=False)
+    return People(Team(desk.engine).begin((*DESK, ("vic", "viewer"))))
+
+
+@pytest.fixture
+def people(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> People:
+    """The desk's people, on SQLite."""
+    return with_people(desk, monkeypatch)
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ def assert_problem(response: Any, status: int) -> dict[str, Any]:
     assert response.headers["content-type"] == "application/problem+json"
     body = response.json()
     assert body["status"] == status
-    assert {"type", "title", "detail"} <= body.keys()
+    assert {"type", "title", "code", "detail"} <= body.keys()
     assert "Traceback" not in response.text
     assert "site-packages" not in response.text
     return body
@@ -379,7 +379,7 @@ def test_docs_list_every_route_without_anything_from_elsewhere(client):
     page = client.get("/api/docs")
     schema = client.get("/api/openapi.json").json()
     assert page.headers["content-type"].startswith("text/html")
-    assert len(schema["paths"]) == 7
+    assert len(schema["paths"]) == 8
     for path in schema["paths"]:
         assert f"/api{path}" in page.text
     for word in ("<script", "cdn", "src="):

@@ -11,9 +11,10 @@ import pytest
 from starlette.websockets import WebSocketDisconnect
 
 from dosvotos.errors import DosVotosError
+from dosvotos.users import current_user
 from streamlit_app import __main__, security
+from streamlit_app.access import Gate, Rule
 from streamlit_app.api import create_api
-from streamlit_app.identity import current_user
 from tests.proposal_fixtures import Desk
 from tests.streamlit_app.conftest import TestClient
 
@@ -64,15 +65,7 @@ BAD_ORIGINS = [
     "http://localhost:8501, http://evil.test",
     "",
 ]
-HTTP_PATHS = [
-    "/",
-    "/review",
-    "/api/health",
-    "/api/docs",
-    "/_stcore/health",
-    "/experiments/1/review",
-    "/nothing",
-]
+HTTP_PATHS = ["/", "/review", "/api/health", "/api/docs", "/_stcore/health", "/experiments/1/review"]
 VOTE = "/api/experiments/1/approve"
 SOCKET = "/_stcore/stream"
 
@@ -191,6 +184,15 @@ def test_a_body_that_declares_too_much_is_refused(client: TestClient, desk: Desk
     assert client.post(VOTE, content=b"{}", headers=lying).status_code == 413
 
 
+def _gate(app: Any) -> Gate:
+    return Gate(app, [Rule("POST", VOTE, "public")])
+
+
+def _posting(*headers: tuple[bytes, bytes]) -> dict[str, Any]:
+    sent = [(b"host", b"localhost"), (b"content-type", b"application/json"), *headers]
+    return {"type": "http", "method": "POST", "path": VOTE, "headers": sent, "client": ("127.0.0.1", 50_000)}
+
+
 def _post_in_pieces(n_pieces: int, piece: bytes) -> tuple[int, int, int]:
     """Status, bytes the app read and pieces taken from a client that declares no length."""
     taken, seen, statuses = 0, 0, []
@@ -214,9 +216,7 @@ def _post_in_pieces(n_pieces: int, piece: bytes) -> tuple[int, int, int]:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b""})
 
-    headers = [(b"content-type", b"application/json"), (b"transfer-encoding", b"chunked")]
-    scope = {"type": "http", "method": "POST", "path": VOTE, "headers": headers}
-    asyncio.run(security.ApiBodies(reader)(scope, receive, send))
+    asyncio.run(_gate(reader)(_posting((b"transfer-encoding", b"chunked")), receive, send))
     return statuses[0], seen, taken
 
 
@@ -235,6 +235,7 @@ def test_every_route_of_the_api_is_known():
         ("get", "/health"),
         ("get", "/experiments"),
         ("get", "/experiments/{id}"),
+        ("get", "/experiments/{id}/decision-text"),
         ("post", "/experiments/{id}/approve"),
         ("post", "/experiments/{id}/backtest"),
         ("get", "/backtests/{id}"),
@@ -349,7 +350,5 @@ def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch):
         if message["type"] == "http.response.start":
             statuses.append(message["status"])
 
-    headers = [(b"content-type", b"application/json")]
-    scope = {"type": "http", "path": "/api/x", "method": "POST", "headers": headers}
-    asyncio.run(security.ApiBodies(receive)(scope, receive, send))
+    asyncio.run(_gate(receive)(_posting(), receive, send))
     assert statuses == [408]
