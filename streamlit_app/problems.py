@@ -82,6 +82,11 @@ def refusal_of(error: Exception) -> Refusal:
     raise error
 
 
+def codes_of_kinds() -> frozenset[str]:
+    """Give the codes of errors that carry none of their own."""
+    return frozenset(refusal.code for refusal in _REFUSALS.values())
+
+
 def told(error: Exception, language: Language = "en") -> str:
     """Write an error for people, in their language where it is told in several, without secrets."""
     if isinstance(error, DosVotosError):

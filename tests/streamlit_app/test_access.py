@@ -194,6 +194,7 @@ def test_a_credential_finder_is_asked_in_turn(client: TestClient, people: People
     assert client.get("/api/experiments", headers={"Authorization": "Bearer x"}).status_code == 401
 
 
+TEXT = "/api/experiments/1/decision-text?action=APPROVE"
 HOSTILE_PATHS = [
     f"/api/experiments/{'9' * 5_000}", f"/api/experiments/{'9' * 400}", f"/experiments/{'9' * 5_000}",
     f"/experiments/{'9' * 1_900}", f"/experiments/{'9' * 1_900}/review", f"/api/backtests/{'9' * 1_000}",
@@ -204,9 +205,8 @@ HOSTILE_PATHS = [
     "/api/signals?since=99999-01-01T00:00:00Z", "/api/signals?since=0001-01-01T00:00:00%2B14:00",
     "/api/signals?since=9999-12-31T23:59:59-14:00", "/api/signals?since=1e999",
     "/api/experiments?before=-1", "/api/experiments?limit=1e3", "/api/experiments?status=NONE",
-    "/api/experiments/1/decision-text?action=APPROVE&reason_sha256=x",
-    f"/api/experiments/1/decision-text?action=APPROVE&reason_sha256={'0' * 64}&lapses={{",
-    f"/api/experiments/1/decision-text?action=APPROVE&reason_sha256={'0' * 64}&lapses={{\"max_drawdown\":NaN}}",
+    f"{TEXT}&reason_sha256=x",
+    f"{TEXT}&reason_sha256={'0' * 64}&lapses={{", f"{TEXT}&reason_sha256={'0' * 64}&lapses={{\"max_drawdown\":NaN}}",
 ]  # fmt: skip
 SECRET_WORDS = ("root:x:", "BEGIN OPENSSH", "[tool.kedro]", "import streamlit")
 TRAVERSALS = [
