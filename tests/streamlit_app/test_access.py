@@ -1,6 +1,6 @@
 """Who may call what: routes by credentials, forged names, and the order in which the gate refuses."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -8,37 +8,13 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from dosvotos.promotion.house_acts import RevokeReviewer
-from dosvotos.promotion.tokens import revoke_token
 from streamlit_app import access
 from streamlit_app.access import POLICY, Gate, Rule
 from tests.proposal_fixtures import NOTES, Desk
+from tests.streamlit_app import attacks
+from tests.streamlit_app.attacks import HOLDERS, MONTH_AGO
 from tests.streamlit_app.conftest import ORIGIN, People, TestClient, with_people
-from tests.streamlit_app.routes import ROLES, Answer, call, may_call, routes_of, was_refused
-from tests.team import WHY
-
-HOLDERS = {"vic": "viewer", "olga": "operator", "ana": "reviewer", "ada": "admin"}
-MONTH_AGO = timedelta(days=31)
-
-
-def bad_credentials(people: People) -> dict[str, dict[str, str]]:
-    """Everything that opens nothing."""
-    now = datetime.now(UTC)
-    revoked, of_ben = people.token("ana"), people.token("ben")
-    revoke_token(people.team.engine, revoked.split("_")[1], "ana", now)
-    people.team.do(RevokeReviewer(WHY, "ben"), "ada")
-    right = people.token("ana")
-    sent = {
-        "none": None,
-        "garbage": "Bearer x",
-        "empty": "Bearer ",
-        "another secret": f"Bearer {right[:-2]}{'AA' if right[-2:] != 'AA' else 'BB'}",
-        "another scheme": "Basic YW5hOmFuYQ==",
-        "expired": f"Bearer {people.token('ana', days=30, at=now - MONTH_AGO)}",
-        "revoked": f"Bearer {revoked}",
-        "of somebody revoked": f"Bearer {of_ben}",
-    }
-    return {name: {"Authorization": one} if one else {} for name, one in sent.items()}
+from tests.streamlit_app.routes import ROLES, Answer, call, routes_of
 
 
 def test_the_table_has_every_route_of_the_app_and_no_other(app: Any):
@@ -47,16 +23,9 @@ def test_the_table_has_every_route_of_the_app_and_no_other(app: Any):
 
 
 def test_no_credential_opens_what_it_is_not_for(client: TestClient, people: People):
-    bad = bad_credentials(people)
-    good = {name: people.headers(name) for name in HOLDERS}
-    for rule in POLICY:
-        for name, headers in bad.items():
-            assert was_refused(call(client, rule, headers)) == (not may_call(rule, None)), (rule, name)
-        for name, headers in good.items():
-            assert was_refused(call(client, rule, headers)) == (not may_call(rule, HOLDERS[name])), (
-                rule,
-                name,
-            )
+    tried = attacks.routes_by_credentials(client, people)
+    assert tried.wrong == []
+    assert tried.count == len(POLICY) * (8 + len(ROLES))
     assert set(HOLDERS.values()) == set(ROLES)
 
 
@@ -85,24 +54,9 @@ def test_a_token_of_a_lower_role_opens_less_than_its_person(client: TestClient, 
     assert client.post(path, headers=people.headers("ana"), json=body).status_code == 404
 
 
-FORGED = ["ben", "ada", "ANA2", "", "ana\u200b", "аna", "admin", "root", "alice"]  # noqa: RUF001
-
-
 def test_nobody_votes_under_another_name(client: TestClient, people: People, desk: Desk):
-    """In the body another name is a 403; in headers and query it counts for nothing."""
-    proposal_id = desk.propose()
-    headers = people.headers("ana")
-    path, vote = f"/api/experiments/{proposal_id}/approve", {"decision": "REQUEST_MORE_TESTS", "notes": ""}
-    for name in FORGED:
-        refused = client.post(path, headers=headers, json={**vote, "reviewer": name})
-        assert (refused.status_code, refused.json()["code"]) == (403, "reviewer"), name
-    assert desk.votes() == []
-    for header in ("X-Reviewer", "X-User", "Remote-User", "X-Forwarded-User", "X-Remote-User", "From"):
-        named = {**headers, header: "ben"}
-        assert (
-            client.post(f"{path}?reviewer=ben&user=ben&name=ben", headers=named, json=vote).status_code == 200
-        )
-    assert {row.reviewer for row in desk.votes() if row.proposal_id} == {"ana"}
+    tried = attacks.forged_names(client, people, desk, desk.propose())
+    assert tried.wrong == [] and tried.count >= 50
 
 
 def test_a_token_alone_never_signs_a_vote(client: TestClient, people: People, desk: Desk):
@@ -142,39 +96,12 @@ def test_without_people_and_without_single_user_mode_nobody_is_anybody(client, d
     assert client.get("/api/experiments", headers={"Authorization": "Bearer x"}).status_code == 401
 
 
-PUBLIC = "https://votos.example.com"
-GOOD = [
-    ("votos.example.com", PUBLIC), ("votos.example.com", None), ("VOTOS.example.com", PUBLIC),
-    ("localhost:8501", "http://localhost:8501"), ("127.0.0.1:8501", None),
-]  # fmt: skip
-BAD = [
-    ("votos.example.com", "http://votos.example.com", 403),
-    ("votos.example.com", "https://votos.example.com:8443", 403),
-    ("votos.example.com", "https://evil.example.com", 403),
-    ("votos.example.com", "http://localhost:8501", 403),
-    ("votos.example.com", "null", 403),
-    ("localhost:8501", PUBLIC, 403),
-    ("votos.example.com.evil.test", PUBLIC, 400),
-    ("xvotos.example.com", None, 400),
-    ("votos.example.com:8443", PUBLIC, 400),
-    ("votos.example.com.", PUBLIC, 400),
-    ("evil.test", None, 400),
-    ("", None, 400),
-]
-
-
 def test_a_team_is_served_under_its_stated_address_only(app: Any, people: People, monkeypatch):
-    monkeypatch.setenv("DOSVOTOS_PUBLIC_URL", PUBLIC)
+    monkeypatch.setenv("DOSVOTOS_PUBLIC_URL", attacks.PUBLIC)
     proxy = TestClient(app, base_url=ORIGIN, client=("10.0.0.7", 50_000))
-    token = people.headers("vic")
-    for host, origin in GOOD:
-        headers = {"Host": host, **token, **({"Origin": origin} if origin else {})}
-        assert proxy.get("/api/experiments", headers=headers).status_code == 200, (host, origin)
-    for host, origin, status in BAD:
-        headers = {"Host": host, **token, **({"Origin": origin} if origin else {})}
-        assert proxy.get("/api/experiments", headers=headers).status_code == status, (host, origin)
+    assert attacks.wrong_headers(proxy, people).wrong == []
     monkeypatch.setenv("DOSVOTOS_SINGLE_USER", "1")  # whose address is this machine's
-    assert proxy.get("/api/experiments", headers=token).status_code == 403
+    assert proxy.get("/api/experiments", headers=people.headers("vic")).status_code == 403
 
 
 @pytest.mark.parametrize(
@@ -194,71 +121,25 @@ def test_a_credential_finder_is_asked_in_turn(client: TestClient, people: People
     assert client.get("/api/experiments", headers={"Authorization": "Bearer x"}).status_code == 401
 
 
-TEXT = "/api/experiments/1/decision-text?action=APPROVE"
-HOSTILE_PATHS = [
-    f"/api/experiments/{'9' * 5_000}", f"/api/experiments/{'9' * 400}", f"/experiments/{'9' * 5_000}",
-    f"/experiments/{'9' * 1_900}", f"/experiments/{'9' * 1_900}/review", f"/api/backtests/{'9' * 1_000}",
-    f"/api/signals?limit={'9' * 5_000}", f"/api/signals?limit={'9' * 1_900}", f"/review?id={'9' * 1_900}",
-    "/api/experiments/%00", "/%00", "/api/experiments?experiment=%00", "/api/signals?instrument=%00",
-    "/api/signals?since=%00", "/static/%00.js", "/media/%00", "/experiments/1/%00", "/api/%0a",
-    "/api/experiments/1%0d%0aX-Evil:%201", "/api/signals?since=2026-01-30T13:05:00", "/api/signals?since=now",
-    "/api/signals?since=99999-01-01T00:00:00Z", "/api/signals?since=0001-01-01T00:00:00%2B14:00",
-    "/api/signals?since=9999-12-31T23:59:59-14:00", "/api/signals?since=1e999",
-    "/api/experiments?before=-1", "/api/experiments?limit=1e3", "/api/experiments?status=NONE",
-    f"{TEXT}&reason_sha256=x",
-    f"{TEXT}&reason_sha256={'0' * 64}&lapses={{", f"{TEXT}&reason_sha256={'0' * 64}&lapses={{\"max_drawdown\":NaN}}",
-]  # fmt: skip
-SECRET_WORDS = ("root:x:", "BEGIN OPENSSH", "[tool.kedro]", "import streamlit")
-TRAVERSALS = [
-    f"{root}{step * 8}{target}"
-    for root in (
-        "/static/",
-        "/media/",
-        "/api/experiments/",
-        "/_stcore/bidi-components/",
-        "/experiments/1/",
-        "/",
-    )
-    for step in ("../", "..%2f", "%2e%2e/", "%2e%2e%2f", "..%5c", "....//", "..%252f", "..%c0%af")
-    for target in ("etc/passwd", "pyproject.toml")
-]
-INJECTIONS = [
-    "' OR 1=1--", "1; DROP TABLE model_registry", "\" OR \"\"=\"", "1 UNION SELECT salt FROM api_tokens",
-    "${jndi:ldap://x}", "{{7*7}}", "$(id)", "`id`", "<script>alert(1)</script>", "%s%n", "'; --",
-]  # fmt: skip
-
-
-def test_no_address_makes_the_server_fail(client: TestClient, people: People, desk: Desk):
+def test_no_address_makes_the_server_fail_or_leads_out_of_what_is_served(
+    client: TestClient, people: People, desk: Desk
+):
     desk.propose()
-    headers = people.headers("ana")
-    for path in HOSTILE_PATHS:
-        answer = client.get(path, headers=headers)
-        assert answer.status_code < 500, (path[:80], answer.status_code, answer.text)
-        assert "evil" not in answer.headers
-
-
-def test_no_address_leads_out_of_what_is_served(client: TestClient, people: People, desk: Desk):
-    desk.propose()
-    headers = people.headers("ana")
-    for path in TRAVERSALS:
-        answer = client.get(path, headers=headers)
-        assert answer.status_code < 500, path
-        assert not any(word in answer.text for word in SECRET_WORDS), path
+    assert attacks.hostile_addresses(client, people).wrong == []
+    assert attacks.traversals(client, people).wrong == []
 
 
 def test_no_text_is_taken_for_sql_or_for_a_program(client: TestClient, people: People, desk: Desk):
-    """Filters refuse it, bodies keep it as text; nothing is more, less or other afterwards."""
-    proposal_id, headers = desk.propose(), people.headers("ana")
-    path = f"/api/experiments/{proposal_id}/approve"
-    for text in INJECTIONS:
-        for name in ("experiment", "instrument", "status", "before"):
-            answer = client.get("/api/experiments", params={name: text}, headers=headers)
-            assert answer.status_code == 422, (name, text)
-        for name in ("since", "instrument", "limit"):
-            assert client.get("/api/signals", params={name: text}, headers=headers).status_code == 422, text
-        key = {"Idempotency-Key": text.encode().hex() + text.replace(" ", "")}
-        vote = {"decision": "REQUEST_MORE_TESTS", "notes": text}
-        assert client.post(path, headers=headers | key, json=vote).status_code == 200
-        assert client.post(path, headers=headers, json={**vote, "reviewer": text}).status_code == 403
-    assert [row.notes for row in desk.votes() if row.proposal_id] == INJECTIONS
-    assert len(client.get("/api/experiments", headers=headers).json()) == 1
+    proposal_id = desk.propose()
+    assert attacks.injections(client, people, desk, proposal_id).wrong == []
+    assert len(client.get("/api/experiments", headers=people.headers("ana")).json()) == 1
+
+
+@pytest.mark.parametrize("examples", [4, pytest.param(300, marks=pytest.mark.campaign)])
+def test_nothing_the_schema_allows_or_forbids_makes_the_server_fail(
+    client: TestClient, people: People, desk: Desk, examples: int
+):
+    desk.propose()
+    desk.signal(20, "demo_1")
+    tried = attacks.fuzzed(client, people, examples)
+    assert tried.wrong == [] and tried.count >= 8 * examples
