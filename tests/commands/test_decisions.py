@@ -1,5 +1,6 @@
 """The commands that decide, as people type them: keys in files, names in DOSVOTOS_USER."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,9 @@ from click.testing import CliRunner, Result
 
 from dosvotos.commands.main import cli
 from dosvotos.database.connection import open_database
+from dosvotos.errors import CredentialError
 from dosvotos.promotion.live_acts import HALT_FILE
+from dosvotos.promotion.tokens import holder_of
 from dosvotos.signing.signers import new_signer
 from tests.proposal_fixtures import Desk
 from tests.team import WHY
@@ -54,6 +57,22 @@ def test_a_desk_begins_and_votes_on_the_terminal(desk, keys):
     assert "own key" in run("audit", "list").output
     assert run("audit", "list", "--csv").output.count("BEGIN SSH SIGNATURE") >= 6
     assert run("audit", "verify", "--full").exit_code == 0
+
+
+def test_a_token_is_shown_once_listed_without_its_secret_and_revoked(desk, keys):
+    run("reviewer", "add", "ada", "--first", "--key", keys / "ada.pub", "--role", "admin")
+    run("reviewer", "add", "ana", "--key", keys / "ana.pub", "--role", "reviewer", "--sign-key", keys / "ada")
+    made = run("reviewer", "token", "ana", "--role", "operator", "--days", "7", user="ana")
+    token, engine, now = made.stdout.strip(), open_database("sqlite:///data/dosvotos.db"), datetime.now(UTC)
+    assert holder_of(engine, token, now) == ("ana", "operator")
+    token_id, secret = token.split("_", 2)[1:]
+    listed = run("reviewer", "tokens").output
+    assert token_id in listed and secret not in listed
+    assert "made and revoked by" in str(run("reviewer", "token", "ana", user="ben").exception)
+    assert "opens nothing from now on" in run("reviewer", "token-revoke", token_id, user="ana").output
+    with pytest.raises(CredentialError):
+        holder_of(engine, token, now)
+    assert "ana" in run("reviewer", "tokens").output and token_id in run("reviewer", "tokens").output
 
 
 def test_policy_set_takes_the_file_that_show_wrote(desk, keys, tmp_path):

@@ -187,9 +187,9 @@ def injections(client: Any, people: People, desk: Desk, proposal_id: int) -> Tri
     def tried() -> Iterator[tuple[bool, Any]]:
         for text in INJECTIONS:
             for route, name in (
-                ("experiments", "experiment"), ("experiments", "instrument"), ("experiments", "status"),
-                ("experiments", "before"), ("signals", "since"), ("signals", "instrument"), ("signals", "limit"),
-            ):  # fmt: skip
+                *(("experiments", one) for one in ("experiment", "instrument", "status", "before")),
+                *(("signals", one) for one in ("since", "instrument", "limit")),
+            ):
                 answer = client.get(f"/api/{route}", params={name: text}, headers=headers)
                 yield answer.status_code == 422, (name, text)
             vote = {"decision": "REQUEST_MORE_TESTS", "notes": text}

@@ -53,7 +53,7 @@ def anas(desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     for seed in (1, 2):
         desk.propose(f"e{seed}", seed)
     desk.signal(30, "demo_1")
-    key = with_people(desk, monkeypatch).team.key("ana").private_bytes()
+    key = with_people(desk, monkeypatch).team.key("ana").private_bytes
     (file := tmp_path / "id_ed25519").touch(0o600)
     file.write_bytes(key)
     monkeypatch.setenv("SSH_KEY", str(file))

@@ -57,6 +57,16 @@ def test_every_text_is_used_and_every_key_in_the_code_exists():
     assert {text for text in named if re.fullmatch(r"[a-z]+\.\w+", text)} - KEYS == set()
 
 
+def test_every_problem_of_the_app_has_a_text_and_every_text_a_problem():
+    named = set()
+    for source in SOURCES:
+        for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "RefusedError":
+                named |= {one.value for one in ast.walk(node.args[1]) if isinstance(one, ast.Constant)}
+    told = {"invalid", "unexpected"}  # written where they are answered
+    assert {f"problem.{code}" for code in named | told} == {key for key in KEYS if key.startswith("problem.")}
+
+
 @pytest.mark.parametrize(
     ("family", "names"),
     [

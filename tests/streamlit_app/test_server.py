@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from tests.proposal_fixtures import Desk, open_desk
+from tests.streamlit_app.held import answered_while_held
 from tests.streamlit_app.serving import serving
 
 pytestmark = pytest.mark.slow
@@ -87,6 +88,15 @@ def test_a_chunked_vote_is_counted_while_it_comes(served):
     status, answer = ask(port, head, piece * 15 + last)
     assert status == 200, answer
     assert [vote.action for vote in desk.votes()] == ["REQUEST_MORE_TESTS"]
+
+
+def test_two_hundred_half_sent_bodies_hold_no_worker(served):
+    port, desk, log = served
+    votes = len(desk.votes())
+    held = answered_while_held(port)
+    assert (held.connections, held.unanswered) == (200, 0)
+    assert held.slowest_ms < 5_000
+    assert len(desk.votes()) == votes and "Traceback" not in log.read_text()
 
 
 def test_answers_carry_no_server_name_and_the_log_no_error(served):
