@@ -23,9 +23,9 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 from streamlit_app.app import create_app
+from tests.conftest import ROOT
 from tests.proposal_fixtures import Desk, open_desk
 from tests.streamlit_app import attacks
 from tests.streamlit_app.conftest import ORIGIN, People, TestClient, with_people

@@ -1,6 +1,6 @@
 """The REST API: what the pages show and do, for programs."""
 
-from datetime import UTC, datetime
+from datetime import MAXYEAR, UTC, datetime
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 
@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, FastAPI, Header, Path, Query, Request, S
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, PlainTextResponse, Response
 from fastapi.security import HTTPBearer
-from pydantic import AwareDatetime, ValidationError
+from pydantic import AfterValidator, AwareDatetime, ValidationError
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 import dosvotos
@@ -79,6 +79,15 @@ IdempotencyKey = Annotated[
         description="Of your choice; the same request again gets the first one's answer.",
     ),
 ]
+
+
+def _within_reach(moment: datetime) -> datetime:
+    """Refuse a moment that no database's UTC can hold."""
+    if not 1 < moment.year < MAXYEAR:
+        raise ValueError(f"a year from 2 to {MAXYEAR - 1} expected")
+    return moment
+
+
 router = APIRouter(dependencies=[Security(HTTPBearer(auto_error=False))])
 """The gate has checked the token before; named here it is documented."""
 
@@ -228,7 +237,7 @@ def get_backtest(backtest_id: BacktestId) -> ExtraBacktest:
 def list_signals(
     response: Response,
     since: Annotated[
-        AwareDatetime | None,
+        Annotated[AwareDatetime, AfterValidator(_within_reach)] | None,
         Query(description="Only bars after this one, then oldest first; as 2026-01-30T13:05:00Z."),
     ] = None,
     instrument: Instrument = None,

@@ -3,7 +3,7 @@
 import os
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -107,12 +107,16 @@ class People:
     """The people of a desk, who call the API with tokens."""
 
     team: Team
+    _headers: dict[tuple[str, Role | None], dict[str, str]] = field(default_factory=dict)
 
     def token(self, name: str, role: Role | None = None, days: int = 30, at: datetime | None = None) -> str:
         return make_token(self.team.engine, name, role, days, name, at or datetime.now(UTC))
 
-    def headers(self, name: str, **of_token: Any) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self.token(name, **of_token)}"}
+    def headers(self, name: str, role: Role | None = None) -> dict[str, str]:
+        """The header of one token, made when it is first asked for."""
+        if (name, role) not in self._headers:
+            self._headers[name, role] = {"Authorization": f"Bearer {self.token(name, role)}"}
+        return self._headers[name, role]
 
 
 def with_people(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> People:

@@ -32,6 +32,9 @@ def routes_of(app: Any) -> set[tuple[str, str]]:
 
 def _expanded(routes: Any, prefix: str) -> Iterator[tuple[str, str]]:
     for route in routes:
+        if (included := getattr(route, "original_router", None)) is not None:  # FastAPI's, which has no path
+            yield from _expanded(included.routes, prefix)
+            continue
         path = prefix + route.path
         if isinstance(route, WebSocketRoute):
             yield "WEBSOCKET", path
@@ -74,6 +77,7 @@ def address(rule: Rule) -> str:
 def call(client: Any, rule: Rule, headers: dict[str, str]) -> Answer:
     """Call a route; a socket that opens is a 101."""
     if rule.method == "WEBSOCKET":
+        headers = {"Host": str(client.base_url.netloc, "ascii"), **headers}
         try:
             with client.websocket_connect(address(rule), subprotocols=["streamlit"], headers=headers):
                 return Answer(101, None)

@@ -56,7 +56,7 @@ def test_a_token_of_a_lower_role_opens_less_than_its_person(client: TestClient, 
 
 def test_nobody_votes_under_another_name(client: TestClient, people: People, desk: Desk):
     tried = attacks.forged_names(client, people, desk, desk.propose())
-    assert tried.wrong == [] and tried.count >= 50
+    assert tried.wrong == [] and tried.count == 2 * len(attacks.FORGED)
 
 
 def test_a_token_alone_never_signs_a_vote(client: TestClient, people: People, desk: Desk):
@@ -135,7 +135,7 @@ def test_no_text_is_taken_for_sql_or_for_a_program(client: TestClient, people: P
     assert len(client.get("/api/experiments", headers=people.headers("ana")).json()) == 1
 
 
-@pytest.mark.parametrize("examples", [4, pytest.param(300, marks=pytest.mark.campaign)])
+@pytest.mark.parametrize("examples", [2, pytest.param(300, marks=pytest.mark.campaign)])
 def test_nothing_the_schema_allows_or_forbids_makes_the_server_fail(
     client: TestClient, people: People, desk: Desk, examples: int
 ):

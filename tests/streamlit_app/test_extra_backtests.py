@@ -107,10 +107,17 @@ def test_one_act_queues_the_test_and_shows_it_run_beside_the_first(open_page, de
     assert len(at.get("plotly_chart")) == 5
 
 
-def test_the_page_says_why_a_period_is_refused_and_records_nothing(open_page, desk: Desk):
-    at = open_page("review", "en", desk.propose(), action="more_tests")
-    press(at, "Queue this test")
-    assert "goes beyond the whole sessions stored, 2025-06-24 to 2025-07-08" in page_text(at)
+@pytest.mark.parametrize(
+    ("language", "why"),
+    [
+        ("en", "goes beyond the whole sessions stored, 2025-06-24 to 2025-07-08"),
+        ("es", "va más allá de las sesiones completas guardadas, 2025-06-24 a 2025-07-08"),
+    ],
+)
+def test_the_page_says_why_a_period_is_refused_and_records_nothing(open_page, desk: Desk, language, why):
+    at = open_page("review", language, desk.propose(), action="more_tests")
+    press(at, Translator(language)("extra.ask"))
+    assert why in page_text(at)
     assert desk.votes() == [] and at.date_input
 
 
