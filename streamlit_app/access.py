@@ -51,7 +51,7 @@ class Rule(NamedTuple):
     who: Who
 
 
-_VOTERS: Final = frozenset[Role](role for role in MAY["APPROVE"])  # type: ignore[misc]
+_VOTERS: Final = MAY["APPROVE"]
 PAGES: Final = ("/", "/review", "/compare", "/production", "/data", "/models", "/signals", "/audit")
 """Addresses of the Streamlit pages, each of which is Streamlit's one index.html."""
 POLICY: Final[tuple[Rule, ...]] = (
@@ -67,11 +67,11 @@ POLICY: Final[tuple[Rule, ...]] = (
     Rule("GET", "/api/backtests/{id}", "person"),
     Rule("GET", "/api/signals", "person"),
     *(Rule("GET", page, "person") for page in PAGES),
-    Rule("GET", "/experiments", "person"),
-    Rule("GET", "/experiments/pending", "person"),
-    Rule("GET", "/experiments/compare", "person"),
-    Rule("GET", "/experiments/{id:int}", "person"),
-    Rule("GET", "/experiments/{id:int}/{part}", "person"),
+    Rule("GET", "/experiments", "public"),
+    Rule("GET", "/experiments/pending", "public"),
+    Rule("GET", "/experiments/compare", "public"),
+    Rule("GET", "/experiments/{id:int}", "public"),
+    Rule("GET", "/experiments/{id:int}/{part}", "public"),
     Rule("WEBSOCKET", "/_stcore/stream", "person"),
     Rule("GET", "/_stcore/health", "public"),
     Rule("OPTIONS", "/_stcore/health", "public"),
@@ -182,6 +182,6 @@ async def _refuse(error: RefusedError | DosVotosError, scope: Scope, receive: Re
     """Answer a request that is not let through; a socket is closed with the code as its reason."""
     answer = answer_to(error, spoken_language(Headers(scope=scope)))
     if scope["type"] == "websocket":
-        await send({"type": "websocket.close", "code": 1008, "reason": str(error.code)})
+        await send({"type": "websocket.close", "code": 1008, "reason": error.code or "refused"})
     else:
         await answer(scope, receive, send)

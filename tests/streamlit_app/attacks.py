@@ -110,8 +110,11 @@ def bad_credentials(people: People) -> dict[str, dict[str, str]]:
     return {name: {"Authorization": one} if one else {} for name, one in sent.items()}
 
 
-def routes_by_credentials(client: Any, people: People) -> Tried:
-    """Call every route with every credential; right is what a second table says."""
+def routes_by_credentials(client: Any, people: People, all_of_nobodys: bool = True) -> Tried:
+    """Call every route with every credential; right is what a second table says.
+
+    What nobody may call need not be tried with all of them: none and a reviewer's have to do.
+    """
     credentials: dict[str, tuple[str | None, dict[str, str]]] = {
         name: (None, headers) for name, headers in bad_credentials(people).items()
     }
@@ -120,6 +123,7 @@ def routes_by_credentials(client: Any, people: People) -> Tried:
         (was_refused(call(client, rule, headers)) != may_call(rule, role), (rule, name))
         for rule in POLICY
         for name, (role, headers) in credentials.items()
+        if all_of_nobodys or rule.who != "nobody" or name in ("none", "ana")
     )
 
 

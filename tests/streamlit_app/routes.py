@@ -59,6 +59,8 @@ def may_call(rule: Rule, role: str | None) -> bool:
         return False
     if rule.path in ("/api", "/api/docs", "/api/openapi.json", "/favicon.png", "/manifest.json"):
         return True
+    if rule.path == "/experiments" or rule.path.startswith("/experiments/"):  # each leads to a page
+        return True
     if rule.path.startswith("/static/") or rule.path in ("/_stcore/health", "/_stcore/host-config"):
         return True
     if rule.path.startswith("/api/") and rule.path.endswith(_VOTING):

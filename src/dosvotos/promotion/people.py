@@ -19,7 +19,7 @@ from dosvotos.users import same_person
 
 Role = Literal["viewer", "operator", "reviewer", "admin"]
 Mode = Literal["single-user", "team"]
-MAY: Final[dict[str, frozenset[str]]] = {
+MAY: Final[dict[str, frozenset[Role]]] = {
     "APPROVE": frozenset({"reviewer"}),
     "REJECT": frozenset({"reviewer"}),
     "REQUEST_MORE_TESTS": frozenset({"reviewer"}),
