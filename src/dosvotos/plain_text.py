@@ -1,7 +1,9 @@
 """Text that people write, without what a terminal or a page would obey instead of showing it."""
 
 import unicodedata
-from typing import Final
+from typing import Final, NamedTuple
+
+from dosvotos.refusals import Language, refusal
 
 _NAMES: Final = {
     0: "NUL", 7: "BEL", 8: "BACKSPACE", 9: "TAB", 10: "LINE FEED", 13: "CARRIAGE RETURN", 27: "ESC",
@@ -12,7 +14,23 @@ _JOINERS: Final = "\u200c\u200d"
 _HIDDEN: Final = ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
-def hidden_character(text: str, *, one_line: bool) -> str | None:
+class HiddenCharacter(NamedTuple):
+    """A character that does not show as itself."""
+
+    name: str
+    """Code point and name."""
+    position: int
+    """In the text, from 1."""
+
+    def __str__(self) -> str:
+        return self.told("en")
+
+    def told(self, language: Language) -> str:
+        """Write it in a language."""
+        return refusal("hidden_character", self._asdict(), language)
+
+
+def hidden_character(text: str, *, one_line: bool) -> HiddenCharacter | None:
     """Name the first character that does not show as itself, or None.
 
     Parameters
@@ -32,7 +50,7 @@ def hidden_character(text: str, *, one_line: bool) -> str | None:
         if unicodedata.category(character) in _HIDDEN and character not in allowed:
             code = ord(character)
             name = _NAMES.get(code) or unicodedata.name(character, "a control character")
-            return f"U+{code:04X} {name} at character {position}"
+            return HiddenCharacter(f"U+{code:04X} {name}", position)
     return None
 
 

@@ -74,7 +74,8 @@ def test_a_vote_wants_its_reason(open_page, desk: Desk, language: str):
         assert t("vote.notes_short", minimum=20, found=9) in page_text(at)
     at.text_area[0].input(f"{NOTES} \x07")
     press(at, t("vote.reject"))
-    assert "found U+0007 BEL at character 39" in page_text(at)
+    found = {"en": "found U+0007 BEL at character 39", "es": "se encontró U+0007 BEL en el carácter 39"}
+    assert found[language] in page_text(at)
     assert desk.votes() == []
     press(at, t("action.approve"))
     at.text_area[0].input("the improvement is small but steady")

@@ -347,10 +347,7 @@ def _check_may_approve(
         raise NotAllowedError.of("own_model", person=reviewer, model=model.model_id)
     if (baseline := _value_in(proposal.lineage, "baseline_model_id")) != production_id:
         raise DecisionConflictError.of(
-            "other_production",
-            proposal=proposal.id,
-            baseline=baseline or "-",
-            production=production_id or "-",
+            "other_production", proposal=proposal.id, baseline=baseline, production=production_id
         )
 
 
