@@ -105,14 +105,14 @@ def test_a_team_is_served_under_its_stated_address_only(app: Any, people: People
     assert proxy.get("/api/experiments", headers=people.headers("vic")).status_code == 403
 
 
-@pytest.mark.parametrize(
-    "stated", ["votos.example.com", "ftp://votos.example.com", "https://votos.example.com/app", "https://",
-               "http://votos.example.com", "https://user@votos.example.com"],
-)  # fmt: skip
-def test_an_address_that_is_none_serves_nobody(client: TestClient, people: People, monkeypatch, stated: str):
-    monkeypatch.setenv("DOSVOTOS_PUBLIC_URL", stated)
-    answer = client.get("/api/experiments", headers=people.headers("vic"))
-    assert answer.status_code == 409 and "DOSVOTOS_PUBLIC_URL" in answer.json()["detail"]
+def test_an_address_that_is_none_serves_nobody(client: TestClient, people: People, monkeypatch):
+    for stated in (
+        "votos.example.com", "ftp://votos.example.com", "https://votos.example.com/app", "https://",
+        "http://votos.example.com", "https://user@votos.example.com",
+    ):  # fmt: skip
+        monkeypatch.setenv("DOSVOTOS_PUBLIC_URL", stated)
+        answer = client.get("/api/experiments", headers=people.headers("vic"))
+        assert answer.status_code == 409 and "DOSVOTOS_PUBLIC_URL" in answer.json()["detail"], stated
 
 
 def test_a_credential_finder_is_asked_in_turn(client: TestClient, people: People, monkeypatch):
