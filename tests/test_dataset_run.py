@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -99,17 +97,9 @@ def test_two_experiments_build_at_once_and_leave_each_other_s_files_alone(made, 
     project = stored_project(tmp_path)
     (project.root / "data/mlflow.db").unlink()  # which both of them want to make
     add_experiment(project, "smoke_b")
-    kedro = Path(sys.executable).with_name("kedro")
-    as_of = f"data_acquisition.as_of='{AS_OF}'"
-    at_work = [
-        subprocess.Popen(
-            [kedro, "run", "--pipelines", "dataset", "--env", env, "--params", as_of],
-            cwd=project.root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        )
-        for env in ("smoke", "smoke_b")
-    ]  # fmt: skip
-    for process in at_work:
-        said, _ = process.communicate(timeout=240)
+    words = "kedro", "run", "--pipelines", "dataset", "--params", f"data_acquisition.as_of='{AS_OF}'"
+    for process in [project.start(*words, "--env", env) for env in ("smoke", "smoke_b")]:
+        said = process.communicate(timeout=240)
         assert process.returncode == 0, said
     alone = lineage(made)
     assert lineage(project) == alone

@@ -18,6 +18,7 @@ from mlflow import MlflowClient
 from dosvotos.pipelines.training import nodes
 from dosvotos.project import LOCKS
 from tests.conftest import AS_OF
+from tests.forked import Forked
 from tests.project import Project, built_project, copied_project
 
 pytestmark = pytest.mark.slow
@@ -55,7 +56,7 @@ def lock_is_free(project: Project) -> bool:
         return True
 
 
-def training_under_way(project: Project) -> Popen[str]:
+def training_under_way(project: Project) -> Popen[str] | Forked:
     """A process that has opened its MLflow run and is about to train."""
     process = project.start(*words("training"))
     deadline = time.monotonic() + 120
@@ -69,17 +70,18 @@ def training_under_way(project: Project) -> Popen[str]:
 def test_a_run_from_a_subfolder_is_the_project_s_own(project):
     deep = project.root / "src/deep"
     deep.mkdir()
-    done = project.command(*words("dataset"), folder="src/deep")
+    done = project.command(*words("dataset"), folder="src/deep", cold=True)
     assert done.returncode == 0, done.stderr
     assert list((project.root / "src").rglob("*")) == [deep]
-    assert "audit log is whole" in project.command("dosvotos", "audit", "verify", folder="src/deep").stdout
+    verified = project.command("dosvotos", "audit", "verify", folder="src/deep", cold=True)
+    assert "audit log is whole" in verified.stdout
 
 
 def test_pipelines_without_a_training_open_no_mlflow_run(project):
     assert runs(project) == {}
 
 
-def interrupted(process: subprocess.Popen[bytes]) -> int:
+def interrupted(process: Popen[str] | Forked) -> int:
     """Press Ctrl-C, as often as it takes: a compiler's callback may swallow one."""
     for _ in range(12):
         process.send_signal(signal.SIGINT)
@@ -169,7 +171,8 @@ def test_a_silent_server_is_waited_for_shortly_and_under_no_lock_of_the_store(
 
 
 def test_a_tick_imports_neither_mlflow_nor_kedro_viz_nor_what_only_training_needs(project):
-    done = project.command(*words("inference"), PYTHONPROFILEIMPORTTIME="1", MLFLOW_TRACKING_URI=CLOSED_PORT)
+    settings = {"PYTHONPROFILEIMPORTTIME": "1", "MLFLOW_TRACKING_URI": CLOSED_PORT}
+    done = project.command(*words("inference"), cold=True, **settings)
     assert "no production model yet" in done.stderr
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "dosvotos.live.state" in imported

@@ -21,13 +21,9 @@ def account_of(
     equity: list[float], pnl: list[float] = (), position: list[float] | None = None, ruined: bool = False
 ) -> Account:
     held = np.zeros(len(equity)) if position is None else np.array(position, dtype=float)
-    return Account(
-        np.array(equity, dtype=float),
-        held,
-        np.zeros(len(equity)),
-        pd.DataFrame({"pnl": np.array(pnl, float), "entry_bar": 0, "exit_bar": np.arange(len(pnl)) + 1}),
-        ruined,
-    )
+    closed = np.zeros((len(pnl), 7))
+    closed[:, 1], closed[:, 6] = np.arange(len(pnl)) + 1, pnl  # exit_bar and pnl
+    return Account(np.array(equity, dtype=float), held, np.zeros(len(equity)), closed, ruined)
 
 
 def last_bars(days: np.ndarray) -> pd.DatetimeIndex:

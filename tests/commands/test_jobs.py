@@ -19,6 +19,7 @@ from dosvotos.errors import DatabaseError, DataError
 from dosvotos.promotion import extra_backtests
 from dosvotos.promotion.extra_backtests import request_backtest
 from tests.conftest import ROOT
+from tests.forked import Forked
 from tests.proposal_fixtures import Desk, open_desk
 
 NOW = datetime.now(UTC)
@@ -142,7 +143,8 @@ def test_two_processes_share_the_work_and_do_nothing_twice(desk):
     proposal_id = desk.propose()
     for first in (1, 2, 3, 4, 7):
         ask(desk, proposal_id, first)
-    workers = [start("-m", "dosvotos.commands.main", "jobs") for _ in range(2)]
+    words = str(Path(sys.executable).with_name("dosvotos")), "jobs"
+    workers = [Forked(words, desk.root, environment()) for _ in range(2)]
     outputs = [worker.communicate(timeout=120)[0] for worker in workers]
     assert [worker.returncode for worker in workers] == [0, 0], outputs
     with reading(desk.engine) as connection:

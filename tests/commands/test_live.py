@@ -113,7 +113,7 @@ def load_feed(project: Project) -> str:
 
 
 def test_it_is_ready_within_two_seconds_of_a_processor(project):
-    running = project.start("dosvotos", "live", "--env", "smoke", "--speed", "1")
+    running = project.start("dosvotos", "live", "--env", "smoke", "--speed", "1", cold=True)
     try:
         for line in running.stdout:
             if "live: USD/COP.SIM" in line:

@@ -1,5 +1,6 @@
 import re
 import signal
+from datetime import UTC, datetime
 
 import psutil
 import pytest
@@ -14,6 +15,7 @@ from dosvotos.database.connection import (
     upgrade,
     writing,
 )
+from dosvotos.database.outbox import add_message
 from dosvotos.database.tables import instruments
 from dosvotos.errors import DatabaseError
 from tests.conftest import ensure_running
@@ -120,3 +122,16 @@ def test_a_test_server_that_died_is_started_again_with_its_databases(postgres_se
     ensure_running(postgres_server)
     with create_engine(postgres_url.replace("postgresql:", "postgresql+psycopg:")).connect() as connection:
         assert connection.execute(text("SELECT 1")).scalar() == 1
+
+
+def test_a_reading_is_one_view_whatever_is_written_beside_it(engine):
+    def count(connection):
+        return connection.execute(text("SELECT count(*) FROM outbox")).scalar_one()
+
+    with reading(engine) as before:
+        assert count(before) == 0
+        with writing(engine) as connection:
+            add_message(connection, "kind", "subject", {}, datetime.now(UTC))
+        assert count(before) == 0
+    with reading(engine) as after:
+        assert count(after) == 1

@@ -1,22 +1,20 @@
 """Databases of both kinds whose state can be copied, and processes of their own to vote in."""
 
-import multiprocessing
 import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import chdir, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
-from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine
 
-from dosvotos.database.connection import make_engine, upgrade
+from dosvotos.database.connection import make_engine
 from dosvotos.signing.home import HOME_VARIABLE
-from tests.conftest import ROOT
-from tests.migrated import copy_migrated, execute
+from tests.forked import processes
+from tests.migrated import copy_migrated, create_migrated, execute
 from tests.proposal_fixtures import Desk
 
 _NUMBERS = count()
@@ -30,7 +28,7 @@ class Databases:
 
     root: Path
     server: str | None = None
-    """PostgreSQL's address; without one SQLite is used."""
+    """PostgreSQL's address, with the database that `create_migrated` copies; without one SQLite is used."""
 
     @property
     def kind(self) -> str:
@@ -44,8 +42,7 @@ class Databases:
         if self.server is None:
             copy_migrated(folder / "dosvotos.db")
         else:
-            execute(self.server, f"CREATE DATABASE {name}")
-            upgrade(desk.engine)
+            create_migrated(self.server, name)
         return desk
 
     def copy(self, desk: Desk) -> Desk:
@@ -93,16 +90,6 @@ def enter(folder: str) -> None:
 def url_of(engine: Engine) -> str:
     """The address another process connects to."""
     return engine.url.render_as_string(hide_password=False)
-
-
-def processes() -> ForkServerContext:
-    """Processes that are forked from one with every import done and no connection open."""
-    paths = [str(ROOT / "src"), str(ROOT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
-    os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(path for path in paths if path))
-    context = multiprocessing.get_context("forkserver")
-    with suppress(ValueError):
-        context.set_forkserver_preload(["tests.faults.voting"])
-    return context
 
 
 def answer_of(target: Callable[..., None], *arguments: Any) -> str | None:

@@ -13,8 +13,9 @@ from dosvotos.errors import DecisionConflictError
 from dosvotos.promotion.audit_check import verify_audit
 from dosvotos.promotion.decision import decide
 from tests.faults.crashes import decide_in, one_production
-from tests.faults.databases import Databases, enter, processes, url_of
+from tests.faults.databases import Databases, enter, url_of
 from tests.faults.voting import APPROVE
+from tests.forked import processes
 from tests.proposal_fixtures import Desk
 
 N_PROCESSES = 8

@@ -27,10 +27,10 @@ from tests.test_files import SWAPPER, process
 @pytest.mark.slow
 @pytest.mark.parametrize("step", ["_set_stage", "append_audit_row"])
 def test_a_server_that_goes_away_in_mid_transaction_changes_nothing_and_a_retry_works(
-    postgres_server, postgres_url, tmp_path, monkeypatch, step
+    postgres_server, migrated_server, tmp_path, monkeypatch, step
 ):
     ensure_running(postgres_server)
-    desk, proposal_id = waiting(Databases(tmp_path, postgres_url))
+    desk, proposal_id = waiting(Databases(tmp_path, migrated_server))
     monkeypatch.chdir(desk.root)
     original = getattr(STEPS[step], step)
 

@@ -30,7 +30,7 @@ def databases(request: pytest.FixtureRequest, tmp_path: Path) -> Databases:
     if request.param == "sqlite":
         return Databases(tmp_path)
     ensure_running(request.getfixturevalue("postgres_server"))
-    return Databases(tmp_path, request.getfixturevalue("postgres_url"))
+    return Databases(tmp_path, request.getfixturevalue("migrated_server"))
 
 
 def zeros(figures: dict[str, int], *left_out: str) -> None:

@@ -15,7 +15,8 @@ from dosvotos.promotion.decision import ProposalVote, Vote, decide
 from dosvotos.promotion.house_acts import RevokeReviewer
 from dosvotos.promotion.transaction import Act, Signed, carry_out, text_to_sign
 from dosvotos.signing.home import home_of
-from tests.faults.databases import Databases, enter, processes, url_of
+from tests.faults.databases import Databases, enter, url_of
+from tests.forked import processes
 from tests.live.test_signed_production import ATTACKS as THEFTS
 from tests.live.test_signed_production import Thief
 from tests.promotion.test_copies import ATTACKS as EXCHANGES

@@ -25,8 +25,8 @@ from dosvotos.promotion.vote_rules import columns_after
 from dosvotos.sealed import seal
 from tests.proposal_fixtures import INSTRUMENT, Desk
 
+pytestmark = pytest.mark.slow
 APPROVE = Vote("APPROVE", "bob", "the curve was read twice")
-
 
 SQLITE = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 """For tests of what is computed, which no database changes."""

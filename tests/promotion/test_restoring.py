@@ -46,7 +46,7 @@ def databases(request, tmp_path, monkeypatch) -> Databases:
     if request.param == "sqlite":
         return Databases(tmp_path)
     ensure_running(request.getfixturevalue("postgres_server"))
-    return Databases(tmp_path, request.getfixturevalue("postgres_url"))
+    return Databases(tmp_path, request.getfixturevalue("migrated_server"))
 
 
 class Loss:

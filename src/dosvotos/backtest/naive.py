@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from dosvotos.backtest.metrics import Metrics, daily_returns, sharpe_ratio
+from dosvotos.backtest.metrics import Metrics, last_bars, returns_between, sharpe_ratio
 from dosvotos.contracts.records import Record
 from dosvotos.market.accounting import Tape, run_account
 
@@ -63,7 +63,8 @@ def random_sharpe_percentile(
     financed: bool = False,
 ) -> float | None:
     """Compute a percentile of the net Sharpe ratios of many traders; None if no trader's is defined."""
+    ends = last_bars(tape.times, sessions)
     equities = (run_account(tape, one, cost, capital, financed).equity for one in targets)
-    sharpes = [sharpe_ratio(daily_returns(equity, tape.times, sessions)) for equity in equities]
+    sharpes = [sharpe_ratio(returns_between(equity, ends)) for equity in equities]
     defined = [sharpe for sharpe in sharpes if sharpe is not None]
     return float(np.percentile(defined, percentile)) if defined else None

@@ -158,9 +158,11 @@ def writing(engine: Engine) -> Iterator[Connection]:
 
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
-    """Open one consistent view of the database."""
+    """Open one consistent view of the database, in which all statements see what the first one saw."""
     try:
         connected = engine.connect()
+        if engine.dialect.name == "postgresql":  # whose default is a view a statement
+            connected.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
     except (exc.DatabaseError, exc.InterfaceError, TypeError, ValueError) as error:
         raise DatabaseError(_unreachable(engine, error)) from error
     try:

@@ -5,6 +5,7 @@ the traded notional. Design, sections 3 and 9.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -69,10 +70,17 @@ class Account:
     position: np.ndarray
     """-1, 0 or 1 after each close's fill."""
     fees: np.ndarray
-    trades: pd.DataFrame
-    """Closed round trips: entry_bar, exit_bar, direction, units, entry_price, exit_price, pnl (net)."""
+    closed: np.ndarray
+    """Closed round trips, shape (n_trades, 7): the columns of `trades`."""
     ruined: bool
     """Whether equity fell to 1% of the start, which ended the run."""
+
+    @cached_property
+    def trades(self) -> pd.DataFrame:
+        """Closed round trips: entry_bar, exit_bar, direction, units, entry_price, exit_price, pnl (net)."""
+        columns = dict(zip(_TRADE_FIELDS, self.closed.T, strict=True))
+        integers = {name: columns[name].astype(np.int64) for name in ("entry_bar", "exit_bar", "direction")}
+        return pd.DataFrame(columns | integers)
 
 
 @njit()
@@ -143,14 +151,7 @@ def run_account(
         np.full(n_bars, capital), np.zeros(n_bars), np.zeros(n_bars), np.empty((n_bars, len(_TRADE_FIELDS)))
     )
     n_trades, ruined = _run(tape.close, positions, carry, cost, capital, output)
-    trades = _trade_frame(output.trades[:n_trades])
-    return Account(output.equity, output.position, output.fees, trades, bool(ruined))
-
-
-def _trade_frame(trades: np.ndarray) -> pd.DataFrame:
-    columns = dict(zip(_TRADE_FIELDS, trades.T, strict=True))
-    integers = {name: columns[name].astype(np.int64) for name in ("entry_bar", "exit_bar", "direction")}
-    return pd.DataFrame(columns | integers)
+    return Account(output.equity, output.position, output.fees, output.trades[:n_trades].copy(), bool(ruined))
 
 
 def _as_positions(targets: np.ndarray) -> np.ndarray | None:
