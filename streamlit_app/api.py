@@ -15,6 +15,7 @@ from dosvotos.backtest.report import BacktestReport, ExtraBacktestReport
 from dosvotos.backtest.window import Sample
 from dosvotos.commands.jobs import is_worker_up
 from dosvotos.database.connection import schema_versions
+from dosvotos.database.outbox import LateMessage
 from dosvotos.database.registry import state_of
 from dosvotos.errors import DosVotosError, LineageError
 from dosvotos.lineage.vote import decide_verified
@@ -50,13 +51,15 @@ class Health(BaseModel):
     """Whether the app can work."""
 
     status: Literal["ok", "degraded"]
-    """Degraded: votes go on, but nobody runs the extra backtests that are asked for."""
+    """Degraded: votes go on, but nobody runs the extra backtests asked for, or messages wait too long."""
     database: str
     schema_version: str | None
     pending: int
     worker: Literal["up", "down"]
     retracted_data: list[str]
     """Production models and open proposals that are built on data retracted since."""
+    late_messages: list[LateMessage]
+    """What people and other systems should have been told more than five minutes ago."""
 
 
 class Experiment(BaseModel):
@@ -194,13 +197,15 @@ def health() -> Health:
     present, _ = schema_versions(engine)
     now = datetime.now(UTC)
     up, retracted = is_worker_up(now), [str(found) for found in built_on_retracted(engine)]
+    late = queries.late_messages(now)
     return Health(
-        status="ok" if up else "degraded",
+        status="ok" if up and not late else "degraded",
         database=engine.dialect.name,
         schema_version=present,
         pending=queries.count_pending(queries.proposals(), now),
         worker="up" if up else "down",
         retracted_data=retracted,
+        late_messages=late,
     )
 
 

@@ -1,6 +1,7 @@
 """The only place that hashes: SHA-256 over content, never over files or times."""
 
 import hashlib
+import hmac
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -27,6 +28,16 @@ def digest_file(file: Path) -> str:
 def raw_digest(content: bytes, algorithm: str) -> bytes:
     """Hash raw bytes by a named algorithm, for formats that are not ours (SSH's)."""
     return hashlib.new(algorithm, content).digest()
+
+
+def keyed_digest(key: bytes, content: bytes) -> bytes:
+    """Hash raw bytes under a key (HMAC-SHA256), 32 bytes: who has it can tell that they are unchanged."""
+    return hmac.new(key, content, hashlib.sha256).digest()
+
+
+def slow_digest(secret: str) -> str:
+    """Name a secret without telling it: 64 hexadecimal digits that take 50 ms a guess (scrypt)."""
+    return hashlib.scrypt(secret.encode(), salt=b"dosvotos", n=2**14, r=8, p=1, dklen=32).hex()
 
 
 def canonical_json(value: Any) -> str:
