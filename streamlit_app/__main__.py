@@ -13,6 +13,7 @@ import uvicorn
 from dosvotos.database.connection import database_url, open_database
 from dosvotos.errors import DosVotosError
 from dosvotos.project import enter_root
+from dosvotos.redaction import hide_secrets_in_logs
 from streamlit_app.app import create_app
 from streamlit_app.security import refuse_unsafe_host
 
@@ -20,6 +21,7 @@ from streamlit_app.security import refuse_unsafe_host
 def main() -> int:
     """Start the server, or say in one line why it must not start."""
     options = _parser().parse_args()
+    hide_secrets_in_logs()
     try:
         enter_root()
         refuse_unsafe_host(options.host)

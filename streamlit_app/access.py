@@ -52,7 +52,9 @@ class Rule(NamedTuple):
 
 
 _VOTERS: Final = MAY["APPROVE"]
-PAGES: Final = ("/", "/review", "/compare", "/production", "/data", "/models", "/signals", "/audit")
+PAGES: Final = (
+    "/", "/review", "/compare", "/production", "/data", "/models", "/inventory", "/signals", "/audit",
+)  # fmt: skip
 """Addresses of the Streamlit pages, each of which is Streamlit's one index.html."""
 POLICY: Final[tuple[Rule, ...]] = (
     Rule("GET", "/api", "public"),

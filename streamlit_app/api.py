@@ -99,13 +99,15 @@ def health() -> Health:
     present, _ = schema_versions(engine)
     now = datetime.now(UTC)
     up, retracted = is_worker_up(now), [str(found) for found in built_on_retracted(engine)]
+    late = queries.late_messages(now)
     return Health(
-        status="ok" if up else "degraded",
+        status="ok" if up and not late else "degraded",
         database=engine.dialect.name,
         schema_version=present,
         pending=queries.count_pending(queries.proposals(), now),
         worker="up" if up else "down",
         retracted_data=retracted,
+        late_messages=late,
     )
 
 

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from dosvotos.backtest.report import BacktestReport, ExtraBacktestReport
 from dosvotos.backtest.window import Sample
+from dosvotos.database.outbox import LateMessage
 from dosvotos.promotion.criteria import CriterionResult
 from dosvotos.promotion.own_strategy import Kind
 from dosvotos.promotion.reasons import Reason
@@ -47,13 +48,15 @@ class Health(BaseModel):
     """Whether the app can work."""
 
     status: Literal["ok", "degraded"]
-    """Degraded: votes go on, but nobody runs the extra backtests that are asked for."""
+    """Degraded: votes go on, but nobody runs the extra backtests asked for, or messages wait too long."""
     database: str
     schema_version: str | None
     pending: int
     worker: Literal["up", "down"]
     retracted_data: list[str]
     """Production models and open proposals that are built on data retracted since."""
+    late_messages: list[LateMessage]
+    """What people and other systems should have been told more than five minutes ago."""
 
 
 class Experiment(BaseModel):

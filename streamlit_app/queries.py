@@ -9,6 +9,8 @@ from sqlalchemy import Connection, Engine, Row
 from dosvotos.database.connection import database_url, open_database, reading
 from dosvotos.database.deliveries import list_deliveries
 from dosvotos.database.ledger import TrialLedger
+from dosvotos.database.outbox import LateMessage
+from dosvotos.database.outbox import late_messages as late_messages_of
 from dosvotos.database.registry import (
     OPEN_STATES,
     get_model,
@@ -26,10 +28,12 @@ from dosvotos.live.controls import Control, Controls
 from dosvotos.promotion.audit import read_audit_log
 from dosvotos.promotion.audit_check import verify_audit
 from dosvotos.promotion.gate_policy import current_policy
+from dosvotos.promotion.inventory import InventoryEntry, model_inventory
 from dosvotos.promotion.luck import Questions, questions_of
 from dosvotos.promotion.notices import bars_to_approval as bars_to_approval_of
 from dosvotos.promotion.notices import notices_of, votes_on
 from dosvotos.promotion.notices import notices_on_card as notices_on_card_of
+from dosvotos.promotion.notify import sendable_kinds
 from dosvotos.promotion.reasons import Reason
 from dosvotos.promotion.retracted import built_on_retracted
 from dosvotos.promotion.vote_rules import EarlierVote
@@ -219,6 +223,16 @@ def standing(proposal: Record) -> Standing:
 def retracted_production() -> list[str]:
     """Name the production models built on data that were retracted since, and the deliveries."""
     return [str(found) for found in built_on_retracted(engine(), production_only=True)]
+
+
+def late_messages(now: datetime) -> list[LateMessage]:
+    """List what other systems and people should have been told by now."""
+    return _read(late_messages_of, sendable_kinds(), now)
+
+
+def inventory() -> list[InventoryEntry]:
+    """List who answers for each model, who approved it over what, and until when."""
+    return model_inventory(engine())
 
 
 def audit_problems() -> list[str]:

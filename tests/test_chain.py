@@ -1,7 +1,10 @@
 """From the sample market to a signal, on real runs: twice the same, approved once, one production model."""
 
 import json
+import logging
 import re
+import zipfile
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -12,13 +15,14 @@ from kedro.framework.session import KedroSession
 from mlflow import MlflowClient
 from sqlalchemy import select
 
-from dosvotos import mlflow_tracking
+from dosvotos import hooks, mlflow_tracking
 from dosvotos.contracts.differences import record_link
 from dosvotos.contracts.experiment import ExperimentContract, flatten
 from dosvotos.contracts.features import FEATURE_ORDER_HASH
 from dosvotos.contracts.records import TrainingRecord
 from dosvotos.database.connection import reading
 from dosvotos.database.ledger import TrialLedger
+from dosvotos.database.outbox import waiting_messages
 from dosvotos.database.registry import list_proposals
 from dosvotos.database.tables import experiment_contracts, model_registry, trading_signals
 from dosvotos.errors import ContractError, DosVotosError, LineageError
@@ -31,7 +35,9 @@ from dosvotos.policy.bundle import Bundle, open_bundle
 from dosvotos.promotion.audit import find_breaks, read_audit_log
 from dosvotos.promotion.criteria import criterion_text, lineage_criterion
 from dosvotos.promotion.decision import Vote
+from dosvotos.promotion.notify import NOTIFICATION, Notification, write_text
 from dosvotos.training.results import TrainingMetrics
+from tests.canaries import canaries_in, canary_environment
 from tests.conftest import parameters_of
 from tests.faults.edits import edited_at, leaves
 from tests.project import Project, inside, new_project
@@ -50,8 +56,18 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory) -> Project:
+    """A whole run, in whose environment every setting that holds a secret holds a canary."""
     made = new_project(tmp_path_factory.mktemp("chain"))
-    made.run("smoke")
+    log = made.root / "run.log"
+    handler = logging.FileHandler(log)
+    logging.getLogger().addHandler(handler)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in canary_environment().items():
+            patch.setenv(name, value)
+        patch.setattr(hooks, "send_in_background", lambda *where: logging.warning("sends %s", where))
+        made.run("smoke")
+    logging.getLogger().removeHandler(handler)
+    handler.close()
     return made
 
 
@@ -74,6 +90,41 @@ def proposals(project: Project) -> list:
 def rows(project: Project, table) -> list:
     with reading(project.engine) as connection:
         return list(connection.execute(select(table)).all())
+
+
+def test_a_run_lets_people_be_told_that_its_model_is_ready(project):
+    with reading(project.engine) as connection:
+        row, *_ = waiting_messages(connection, kinds=(NOTIFICATION,))
+    told = write_text(Notification.model_validate(row.payload))
+    assert told.headline == "[SIM] New model ready for review: smoke" and "L4 recommends" in told.body
+    assert "sends (" in (project.root / "run.log").read_text(), "a process of its own sends it"
+
+
+SINKS = {
+    "log": "run.log",
+    "database": "data/dosvotos.db*",
+    "MLflow": "data/mlflow*",
+    "MLflow's artifacts": "data/**/artifacts/**/*",
+    "lineage": "data/05_model_input/**/*",
+    "bundles": "data/06_models/**/*",
+    "backtest": "data/07_model_output/**/*",
+    "dossiers": "data/08_reporting/**/*",
+}
+
+
+@pytest.mark.parametrize("sink", SINKS)
+def test_no_secret_of_the_environment_is_in_anything_a_run_leaves(project, sink):
+    files = [file for file in project.root.glob(SINKS[sink]) if file.is_file()]
+    assert files, "a sink that nothing was written to shows nothing"
+    assert {file: found for file in files if (found := canaries_in(_unpacked(file)))} == {}
+
+
+def _unpacked(file: Path) -> bytes:
+    """A file's bytes, and of an archive those of what is in it."""
+    if not zipfile.is_zipfile(file):
+        return file.read_bytes()
+    with zipfile.ZipFile(file) as archive:
+        return b"".join(archive.read(name) for name in archive.namelist())
 
 
 def test_a_clean_folder_and_the_stored_contract_give_every_hash_again(project, tmp_path, capsys):

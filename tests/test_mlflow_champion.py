@@ -13,16 +13,18 @@ from sqlalchemy import select
 from dosvotos import hooks
 from dosvotos.commands import jobs
 from dosvotos.commands import outbox as sending
-from dosvotos.commands.outbox import champion_of, drain
+from dosvotos.commands.outbox import champion_of, drain_champions
 from dosvotos.database.connection import open_database, reading
 from dosvotos.database.outbox import LONGEST_PAUSE, is_due, send_in_background, waiting_messages
 from dosvotos.database.tables import outbox
 from dosvotos.mlflow_champion import ALIAS, Champion, MlflowAwayError, MlflowRegistry, registered_name
+from dosvotos.promotion.champions import CHAMPION
 from dosvotos.promotion.decision import Vote, decide
 from tests.proposal_fixtures import INSTRUMENT, Desk
 from tests.team import WHY
 
 NAME = registered_name(INSTRUMENT)
+MLFLOW = (CHAMPION,)
 
 
 @pytest.fixture
@@ -55,11 +57,11 @@ def test_a_vote_and_its_message_are_one_transaction_and_the_alias_follows(desk):
     first = approve(desk, desk.propose("one", 1))
     second = approve(desk, desk.propose("two", 2, baseline_model_id=first))
     with reading(desk.engine) as connection:
-        waiting = waiting_messages(connection)
+        waiting = waiting_messages(connection, kinds=MLFLOW)
     assert [row.payload["model_id"] for row in waiting] == [first, second]
-    assert drain(desk.engine, at, lambda: registry) == [f"{INSTRUMENT}: champion is {second}"]
+    assert drain_champions(desk.engine, at, lambda: registry) == [f"{INSTRUMENT}: champion is {second}"]
     assert registry.aliases == {INSTRUMENT: champion_of(desk.engine, INSTRUMENT)}
-    assert not is_due(desk.engine, at) and drain(desk.engine, at, lambda: registry) == []
+    assert not is_due(desk.engine, at, MLFLOW) and drain_champions(desk.engine, at, lambda: registry) == []
 
 
 def test_what_fails_is_tried_again_later_each_time(desk):
@@ -68,27 +70,27 @@ def test_what_fails_is_tried_again_later_each_time(desk):
     registry.fails = True
     pauses = []
     for _ in range(10):
-        told = drain(desk.engine, at, lambda: registry)
+        told = drain_champions(desk.engine, at, lambda: registry)
         assert told == [f"{INSTRUMENT}: ConnectionError: no route to MLflow"]
         with reading(desk.engine) as connection:
-            (row,) = waiting_messages(connection)
-        assert not is_due(desk.engine, row.next_try_at - timedelta(seconds=1))
+            (row,) = waiting_messages(connection, kinds=MLFLOW)
+        assert not is_due(desk.engine, row.next_try_at - timedelta(seconds=1), MLFLOW)
         pauses.append(row.next_try_at - at)
         at = row.next_try_at
     assert pauses == sorted(pauses) and pauses[0] == timedelta(seconds=30) and pauses[-1] == LONGEST_PAUSE
     registry.fails = False
-    assert drain(desk.engine, at, lambda: registry) == [f"{INSTRUMENT}: champion is {model_id}"]
+    assert drain_champions(desk.engine, at, lambda: registry) == [f"{INSTRUMENT}: champion is {model_id}"]
     with reading(desk.engine) as connection:
-        (row,) = connection.execute(select(outbox))
+        (row,) = connection.execute(select(outbox).where(outbox.c.kind == CHAMPION))
     assert row.done_at is not None and row.problem is None and row.attempts == 10
 
 
 def test_an_alias_that_somebody_moved_is_put_right(desk):
     registry, at = Remembered(), datetime.now(UTC) + timedelta(minutes=1)
     model_id = approve(desk, desk.propose("one", 1))
-    drain(desk.engine, at, lambda: registry)
+    drain_champions(desk.engine, at, lambda: registry)
     registry.aliases[INSTRUMENT] = None
-    assert drain(desk.engine, at, lambda: registry) == [f"{INSTRUMENT}: champion is {model_id}"]
+    assert drain_champions(desk.engine, at, lambda: registry) == [f"{INSTRUMENT}: champion is {model_id}"]
 
 
 def test_a_refused_vote_leaves_no_message(desk):
@@ -105,10 +107,10 @@ def test_a_server_that_is_away_delays_nobody(desk, monkeypatch):
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{silent.getsockname()[1]}")
         approve(desk, desk.propose("one", 1))
         started = time.perf_counter()
-        (told,) = drain(desk.engine, datetime.now(UTC) + timedelta(minutes=1))
+        (told,) = drain_champions(desk.engine, datetime.now(UTC) + timedelta(minutes=1))
         assert "does not answer" in told and time.perf_counter() - started < 10
     with reading(desk.engine) as connection:
-        assert len(waiting_messages(connection)) == 1
+        assert len(waiting_messages(connection, kinds=MLFLOW)) == 1
 
 
 def test_a_run_lets_a_process_of_its_own_send_what_is_due(desk, monkeypatch):
@@ -125,7 +127,7 @@ def test_a_run_lets_a_process_of_its_own_send_what_is_due(desk, monkeypatch):
     approve(desk, desk.propose("one", 1))
     run.after_pipeline_run()
     assert sent == [(desk.root, url)]
-    drain(desk.engine, datetime.now(UTC) + timedelta(minutes=1), Remembered)
+    drain_champions(desk.engine, datetime.now(UTC) + timedelta(minutes=1), Remembered)
     run.after_pipeline_run()
     assert len(sent) == 1
 
@@ -159,7 +161,7 @@ def test_a_process_of_its_own_tells_mlflow(tmp_path, monkeypatch):
     send_in_background(tmp_path, url)
     for attempt in stamina.retry_context(on=AssertionError, attempts=None, timeout=120, wait_max=1):
         with attempt, reading(desk.engine) as connection:
-            assert waiting_messages(connection) == []
+            assert waiting_messages(connection, kinds=MLFLOW) == []
     version = MlflowClient(uri, uri).get_model_version_by_alias(NAME, ALIAS)
     assert version.tags["model_id"] == model_id
 
@@ -168,9 +170,17 @@ def test_without_mlflow_a_message_waits_for_longer_each_time(desk, monkeypatch):
     monkeypatch.setattr(sending, "is_installed", lambda: False)
     approve(desk, desk.propose("one", 1))
     at = datetime.now(UTC) + timedelta(minutes=1)
-    (told,) = drain(desk.engine, at)
-    assert "not installed" in told and not is_due(desk.engine, at)
-    assert is_due(desk.engine, at + timedelta(seconds=30))
+    (told,) = drain_champions(desk.engine, at)
+    assert "not installed" in told and not is_due(desk.engine, at, MLFLOW)
+    assert is_due(desk.engine, at + timedelta(seconds=30), MLFLOW)
+
+
+def test_addresses_that_nobody_understands_do_not_keep_mlflow_waiting(desk, monkeypatch):
+    monkeypatch.setenv("DOSVOTOS_NOTIFY_URLS", "no-address")
+    monkeypatch.setattr(sending, "_mlflow", Remembered)
+    model_id = approve(desk, desk.propose("one", 1))
+    wrong, done = sending.drain_outbox(desk.engine, datetime.now(UTC) + timedelta(minutes=1))
+    assert "address 1 of 1 has no" in wrong and done == f"{INSTRUMENT}: champion is {model_id}"
 
 
 def test_two_processes_do_not_send_at_once(desk):
@@ -179,7 +189,7 @@ def test_two_processes_do_not_send_at_once(desk):
     approve(desk, desk.propose("one", 1))
     sending.LOCKS.mkdir(parents=True, exist_ok=True)
     with FileLock(sending.LOCKS / "outbox.lock"):
-        assert drain(desk.engine, datetime.now(UTC), Remembered) == ["another process is at it"]
+        assert drain_champions(desk.engine, datetime.now(UTC), Remembered) == ["another process is at it"]
 
 
 @pytest.mark.slow

@@ -88,6 +88,10 @@ class BundleError(DosVotosError):
     """A model bundle is incomplete, altered or not of this version."""
 
 
+class NotificationError(DosVotosError):
+    """A recipient of notifications cannot be understood."""
+
+
 class DecisionError(DosVotosError):
     """A vote breaks a rule of the second vote."""
 

@@ -34,6 +34,7 @@ from dosvotos.mlflow_tracking import MlflowSettings
 from dosvotos.project import LOCKS
 from dosvotos.promotion.floors import refuse_looser
 from dosvotos.promotion.gate_policy import packaged_policy
+from dosvotos.promotion.notify import sendable_kinds
 from dosvotos.promotion.production_warnings import production_warnings
 from dosvotos.training.seeds import dismiss_workers, prepare_workers
 
@@ -185,7 +186,7 @@ class MlflowHooks:
 
 
 class OutboxHooks:
-    """Tells other systems, after a run, what follows from decisions; nobody waits for them."""
+    """Tells people and other systems, after a run, what has happened; nobody waits for them."""
 
     _context: KedroContext
 
@@ -199,10 +200,10 @@ class OutboxHooks:
         """Let a process of its own send what is due."""
         root = self._context.project_path
         url = absolute_url(self._context.config_loader["credentials"]["database"]["url"], root)
-        if not mlflow_tracking.is_installed() or not has_database(url):
+        if not (kinds := sendable_kinds()) or not has_database(url):
             return
         try:
-            due = is_due(open_database(url), datetime.now(UTC))
+            due = is_due(open_database(url), datetime.now(UTC), kinds)
         except DatabaseError as error:
             logger.warning("outbox: %s; what waits there is sent later", error)
             return

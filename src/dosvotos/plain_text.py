@@ -1,5 +1,6 @@
 """Text that people write, without what a terminal or a page would obey instead of showing it."""
 
+import re
 import unicodedata
 from typing import Final, NamedTuple
 
@@ -72,3 +73,38 @@ def check_name(name: str) -> str:
     if hidden := hidden_character(name, one_line=True):
         raise ValueError(f"plain text in one line only, found {hidden}")
     return name
+
+
+_ACTIVE: Final = {ord(one): chr(ord(one) + 0xFEE0) for one in "@<>[]#$"} | {ord("\u3002"): "\u2024"}
+"""What begins a mention, a tag, a link or an image somewhere, by the full-width sign that looks alike."""
+_SCHEME: Final = re.compile(r"(?<=[A-Za-z]):(?=\S)")
+_COMMAND: Final = re.compile(r"(?<!\w)/(?=\w)")
+_DOTS: Final = re.compile(r"\d+(?:\.\d+){3,}|(?<=\w)\.(?=[^\W\d])|(?<=[^\W\d])\.(?=\w)")
+"""Those of addresses of machines, and those inside names; a number keeps its point."""
+
+
+def inert(text: str, longest: int) -> str:
+    """Return a text in one line in which no chat or mail program finds a link, a mention or an image.
+
+    Parameters
+    ----------
+    text : str
+        Somebody else's words.
+    longest : int
+        Characters kept; where some are cut off the last one is an ellipsis.
+
+    Notes
+    -----
+    Signs that such programs act on become others that look alike: the dot of ``evil.com`` a one-dot leader,
+    the colon of ``https:`` and the ``@`` full-width ones, the slash of ``/stop`` a fraction slash. Hidden
+    characters go; numbers such as ``0.05`` and times such as ``10:30`` stay.
+    """
+    kept = (one for one in unicodedata.normalize("NFKC", text) if one.isspace() or not _is_hidden(one))
+    plain = " ".join("".join(kept).split()).translate(_ACTIVE)
+    plain = _COMMAND.sub("\u2044", _SCHEME.sub("\uff1a", plain))
+    plain = _DOTS.sub(lambda found: found[0].replace(".", "\u2024"), plain)
+    return plain if len(plain) <= longest else plain[: longest - 1] + "\u2026"
+
+
+def _is_hidden(character: str) -> bool:
+    return unicodedata.category(character) in _HIDDEN

@@ -24,13 +24,15 @@ from dosvotos.hooks import (
     guard_runs,
 )
 from dosvotos.project import find_root
+from dosvotos.redaction import hide_secrets_in_logs
 
 _VIZ_HOOKS = ("kedro-dataset-stats", "pipeline-run-hook")
 
 
 def _configure_logging() -> None:
-    """Do from the project's subfolders what Kedro does in its root only, and log warnings at their level."""
+    """Do from subfolders what Kedro does in the root only; log warnings at their level, and no secret."""
     logging.captureWarnings(True)
+    hide_secrets_in_logs()
     file = (find_root() or Path()) / "conf/logging.yml"
     if "KEDRO_LOGGING_CONFIG" not in os.environ and file.is_file():
         LOGGING.configure(yaml.safe_load(file.read_text()))

@@ -5,13 +5,14 @@ import streamlit as st
 
 from dosvotos.hashing import short
 from streamlit_app import queries
-from streamlit_app.page import empty, in_bogota, plain, translator, what_was_done
+from streamlit_app.page import empty, in_bogota, now, plain, translator, what_was_done
 
 
 def show() -> None:
     """Say whether the chain holds, then list its rows, newest first."""
     st.title(t("audit.title"), anchor=False)
     st.markdown(t("audit.intro"))
+    _late_messages()
     rows = queries.audit_log()
     if not rows:
         empty(t("audit.empty"), t("audit.empty_next"))
@@ -31,6 +32,24 @@ def show() -> None:
         icon=":material/download:",
     )
     st.dataframe(table, hide_index=True)
+
+
+def _late_messages() -> None:
+    """Name what people and other systems were not told yet, though they should have been."""
+    late = queries.late_messages(now())
+    if not late:
+        return
+    st.warning(t("audit.late", count=len(late)))
+    table = [
+        {
+            t("column.time"): in_bogota(message.since),
+            t("audit.message"): f"{message.kind}: {message.subject}",
+            t("audit.tries"): message.attempts,
+            t("audit.problem"): message.problem or "",
+        }
+        for message in late
+    ]
+    st.dataframe(pd.DataFrame(table), hide_index=True, key="late-messages")
 
 
 def _table(rows: list[queries.Record]) -> pd.DataFrame:

@@ -4,9 +4,10 @@ import pandas as pd
 import streamlit as st
 
 from dosvotos.backtest.metrics import SpecifiedMetrics
+from dosvotos.promotion.inventory import InventoryEntry, csv_of_inventory
 from dosvotos.promotion.own_strategy import kind_of
 from streamlit_app import queries
-from streamlit_app.page import empty, in_bogota, numeric, plain, translator, written
+from streamlit_app.page import empty, formats, in_bogota, numeric, plain, translator, written
 from streamlit_app.production import show_retracted
 
 
@@ -27,6 +28,42 @@ def show() -> None:
     show_retracted()
     st.header(t("models.all"), anchor=False)
     st.dataframe(_table(rows), hide_index=True, column_config=numeric(*written(None, "sharpe_ratio")))
+    _inventory()
+
+
+def _inventory() -> None:
+    """Show who answers for each model, what it is for, and who approved it over what, until when."""
+    st.header(t("inventory.title"), anchor=False)
+    st.caption(t("inventory.intro"))
+    entries = queries.inventory()
+    st.download_button(
+        t("inventory.export"),
+        csv_of_inventory(entries),
+        file_name="model_inventory.csv",
+        mime="text/csv",
+        on_click="ignore",
+        icon=":material/download:",
+    )
+    table = pd.DataFrame([_inventory_row(entry) for entry in entries])
+    st.dataframe(table, hide_index=True, key="inventory")
+
+
+def _inventory_row(entry: InventoryEntry) -> dict[str, str]:
+    nobody = t("inventory.not_stated")
+    lapse = entry.max_drawdown
+    return {
+        t("column.stage"): t(f"stage.{entry.stage}"),
+        t("column.model"): entry.model_id,
+        t("inventory.owner"): entry.owner or nobody,
+        t("inventory.tier"): nobody if entry.tier is None else str(entry.tier),
+        t("inventory.purpose"): entry.purpose or nobody,
+        t("inventory.permitted_use"): entry.permitted_use or nobody,
+        t("inventory.approved_by"): (entry.approved_by or "") + " · self_approved" * entry.self_approved,
+        t("inventory.overrides"): entry.overrides or "",
+        t("inventory.max_drawdown"): "" if lapse is None else formats().percent(lapse, 1),
+        t("inventory.next_review"): "" if entry.next_review is None else entry.next_review.isoformat(),
+        t("inventory.licences"): entry.data_licences,
+    }
 
 
 def _card(row: queries.Record) -> None:

@@ -8,7 +8,7 @@ from sqlalchemy import Engine, select, update
 from dosvotos.database.connection import reading, writing
 from dosvotos.database.tables import api_tokens
 from dosvotos.errors import CredentialError, DecisionError, DosVotosError, NotAllowedError
-from dosvotos.hashing import scrypt_digest
+from dosvotos.hashing import slow_digest
 from dosvotos.promotion import tokens
 from dosvotos.promotion.house_acts import RevokeReviewer
 from dosvotos.promotion.tokens import MAX_DAYS, holder_of, make_token, revoke_token, roles_within
@@ -51,7 +51,7 @@ def test_nothing_that_is_stored_or_changed_opens_anything(team: Team):
     with reading(team.engine) as connection:
         (row,) = connection.execute(select(api_tokens))
     secret = token.split("_", 2)[2]
-    assert secret not in str(tuple(row)) and row.secret_hash == scrypt_digest(secret, row.salt)
+    assert secret not in str(tuple(row)) and row.secret_hash == slow_digest(secret, bytes.fromhex(row.salt))
     assert (row.made_by, row.name) == ("ana", "ana")
     for guess in (row.secret_hash, f"dv_{row.id}_{row.secret_hash[:43]}", f"dv_{row.id}_", "", token[:-1]):
         assert refused(team.engine, guess) == "token_wrong"
@@ -64,7 +64,7 @@ def test_nothing_that_is_stored_or_changed_opens_anything(team: Team):
 def test_the_slow_hash_is_computed_once_and_every_end_is_seen_at_once(team: Team, monkeypatch):
     token = make_token(team.engine, "ana", None, 1, "ana", NOW)
     holder_of(team.engine, token, NOW)
-    monkeypatch.setattr(tokens, "scrypt_digest", lambda *_: pytest.fail("computed again"))
+    monkeypatch.setattr(tokens, "slow_digest", lambda *_: pytest.fail("computed again"))
     assert holder_of(team.engine, token, NOW).name == "ana"
     revoke_token(team.engine, token.split("_")[1], "ana", NOW)
     assert refused(team.engine, token) == "token_revoked"

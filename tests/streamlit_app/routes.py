@@ -1,5 +1,6 @@
 """Every route of the assembled app, and who may call it by rules of the test's own."""
 
+import re
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
@@ -10,7 +11,7 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.websockets import WebSocketDisconnect
 from streamlit import file_util
 
-from streamlit_app.access import PAGES, Rule
+from streamlit_app.access import Rule
 
 ROLES = ("viewer", "operator", "reviewer", "admin")
 _VALUES = {"id": "1", "id:int": "1", "part": "review", "session_id": "s", "file_id": "f"}
@@ -39,7 +40,7 @@ def _expanded(routes: Any, prefix: str) -> Iterator[tuple[str, str]]:
         if isinstance(route, WebSocketRoute):
             yield "WEBSOCKET", path
         elif isinstance(route, Mount) and route.name == "static-assets":
-            yield from (("GET", page) for page in PAGES)
+            yield from (("GET", page) for page in _pages())
             yield from (("GET", _in_folder(one)) for one in Path(file_util.get_static_dir()).iterdir())
         elif isinstance(route, Mount):
             yield from _expanded(route.routes, path)
@@ -47,6 +48,13 @@ def _expanded(routes: Any, prefix: str) -> Iterator[tuple[str, str]]:
             yield from product((route.methods or {"GET"}) - {"HEAD"}, [path])
         else:
             raise AssertionError(f"{type(route).__name__} {path}: nobody says who may call it")
+
+
+def _pages() -> list[str]:
+    """Give the addresses of Streamlit's pages as its script names them; the default one has none of its own."""
+    script = (Path(streamlit_app.__file__).parent / "ui.py").read_text(encoding="utf-8")
+    names = re.findall(r'"views/(\w+)\.py"', script)
+    return ["/", *(f"/{name}" for name in names if name != "proposals")]
 
 
 def _in_folder(file: Path) -> str:

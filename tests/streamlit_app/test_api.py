@@ -11,7 +11,9 @@ from sqlalchemy import update
 
 from dosvotos.commands import jobs
 from dosvotos.database.connection import writing
+from dosvotos.database.outbox import LATE_AFTER
 from dosvotos.database.tables import promotion_proposals
+from dosvotos.promotion.notify import NOTIFICATION, URLS_VARIABLE, Notification, announce
 from streamlit_app import queries
 from tests.proposal_fixtures import NOTES, Desk, as_an_older_version
 
@@ -48,8 +50,23 @@ def test_health_names_the_database_and_counts_what_waits(client, any_desk: Desk)
         "pending": 2,
         "retracted_data": [],
         "worker": "down",
+        "late_messages": [],
     }
     assert body["schema_version"]
+
+
+def test_health_names_what_nobody_was_told_for_five_minutes(client, desk: Desk, monkeypatch):
+    """Only where somebody is to be told: without recipients no notification waits for anything."""
+    monkeypatch.setattr("streamlit_app.api.is_worker_up", lambda now: True)
+    then = datetime.now(UTC) - LATE_AFTER - timedelta(seconds=1)
+    with writing(desk.engine) as connection:
+        announce(connection, Notification(event="HALT", instrument="USD/COP", person="ana"), then)
+    assert client.get("/api/health").json()["status"] == "ok"
+    monkeypatch.setenv(URLS_VARIABLE, "json://127.0.0.1:9/")
+    body = client.get("/api/health").json()
+    (late,) = body["late_messages"]
+    assert body["status"] == "degraded"
+    assert (late["kind"], late["subject"], late["attempts"]) == (NOTIFICATION, "HALT USD/COP", 0)
 
 
 def test_health_tells_whether_the_jobs_worker_lives(client, desk: Desk):

@@ -1,5 +1,7 @@
 """Every page, in both languages, as Streamlit runs it."""
 
+from datetime import UTC, datetime
+
 import pytest
 from sqlalchemy import text, update
 from streamlit.testing.v1 import AppTest
@@ -7,6 +9,7 @@ from streamlit.testing.v1 import AppTest
 from dosvotos.contracts.records import LedgerGenesis
 from dosvotos.database.connection import writing
 from dosvotos.database.tables import model_registry
+from dosvotos.promotion.notify import URLS_VARIABLE, Notification, announce
 from dosvotos.promotion.reasons import Reason, sentence
 from dosvotos.reports.evidence import evidence_label
 from streamlit_app.i18n import LANGUAGES, Translator
@@ -294,6 +297,25 @@ def test_what_people_and_files_say_is_plain_text_everywhere(open_page, desk: Des
         assert_plain(open_page(page, proposal_id=proposal_id))
     for section in ("costs", "evidence", "lineage", "votes"):
         assert_plain(open_page("review", proposal_id=waiting, section=section))
+
+
+def test_the_models_page_is_the_inventory_and_gives_it_as_csv(open_page, desk: Desk):
+    vote(desk, desk.propose("demo", 1), "APPROVE")
+    at = open_page("models")
+    table = at.dataframe[-1].value
+    assert list(table["Approved by"]) == ["alice · self_approved"] and list(table["Owner"]) == ["not stated"]
+    assert list(table["Data licences"]) == ["none needed: the market is simulated"]
+
+
+def test_the_audit_page_names_what_nobody_was_told(open_page, desk: Desk, monkeypatch):
+    monkeypatch.setenv(URLS_VARIABLE, "json://127.0.0.1:9/")
+    with writing(desk.engine) as connection:
+        announce(
+            connection, Notification(event="HALT", instrument="USD/COP"), datetime(2026, 8, 3, tzinfo=UTC)
+        )
+    at = open_page("audit")
+    assert at.warning[0].value == Translator("en")("audit.late", count=1)
+    assert list(at.dataframe[0].value["Message"]) == ["notification: HALT USD/COP"]
 
 
 def test_a_broken_audit_chain_is_told(open_page, desk: Desk):

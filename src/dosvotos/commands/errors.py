@@ -15,7 +15,7 @@ from yaml import YAMLError
 from dosvotos.console import open_console
 from dosvotos.errors import DosVotosError, StaleDataError, stored_otherwise
 from dosvotos.project import find_root
-from dosvotos.redaction import without_secrets
+from dosvotos.redaction import traceback_without_secrets, without_secrets
 
 EXIT_ERROR = 1
 EXIT_STALE = 3
@@ -25,7 +25,7 @@ _READABLE = (ParameterValidationError, OmegaConfBaseException, YAMLError)
 
 
 def install_excepthook() -> None:
-    """Print what a user can mend as a message, on standard error."""
+    """Print what a user can mend as a message on standard error, and no secret in a traceback either."""
     sys.excepthook = _report
 
 
@@ -58,7 +58,7 @@ def show(message: str) -> None:
 def _report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     message = message_of(error)
     if message is None:
-        sys.__excepthook__(kind, error, trace)
+        sys.stderr.write(traceback_without_secrets(kind, error, trace))
         return
     show(message)
     raise SystemExit(exit_code(error))

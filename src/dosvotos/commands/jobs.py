@@ -16,6 +16,7 @@ from sqlalchemy import Engine, Row
 from dosvotos.database.outbox import is_due, send_in_background
 from dosvotos.database.requests import claim_request, fail_request, finish_request, renew_claim
 from dosvotos.errors import DatabaseError, DosVotosError
+from dosvotos.promotion.notify import sendable_kinds
 
 LEASE: Final = timedelta(minutes=2)
 """How long a claim holds without being renewed; a worker renews it four times as often."""
@@ -23,7 +24,7 @@ POLL_SECONDS: Final = 1.0
 OUTBOX_INTERVAL: Final = timedelta(seconds=10)
 """The outbox is drained no more often than this."""
 ALIAS_INTERVAL: Final = timedelta(minutes=10)
-"""How often an alias is put right that somebody moved in MLflow."""
+"""How often an alias is put right that somebody moved in MLflow, and proposals that expire are looked for."""
 HEARTBEAT: Final = Path("data/.locks/jobs.heartbeat")
 BEAT_SECONDS: Final = 2.0
 SILENCE: Final = timedelta(seconds=15)
@@ -70,7 +71,7 @@ def _drain_outbox(engine: Engine, drained_at: datetime) -> datetime:
     """
     now = _now()
     since = now - drained_at
-    if since < ALIAS_INTERVAL and not (since > OUTBOX_INTERVAL and is_due(engine, now)):
+    if since < ALIAS_INTERVAL and not (since > OUTBOX_INTERVAL and is_due(engine, now, sendable_kinds())):
         return drained_at
     send_in_background(Path.cwd(), str(engine.url.render_as_string(hide_password=False)))
     return now

@@ -6,8 +6,10 @@ import os
 import signal
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
-from threading import Event
+from queue import SimpleQueue
+from threading import Event, Thread
 from typing import Any, Final, NamedTuple
 
 import yaml
@@ -21,12 +23,13 @@ from dosvotos.database.connection import database_url, open_database, reading
 from dosvotos.database.contracts import ContractRegistry
 from dosvotos.database.history import stored_history
 from dosvotos.database.market_data import StoredMarket
+from dosvotos.database.outbox import send_in_background
 from dosvotos.database.provider_calls import ProviderCalls
 from dosvotos.database.signals import last_timestamp
 from dosvotos.errors import DataError, DosVotosError, ParameterError, RunLockedError
 from dosvotos.files import write_file
 from dosvotos.hashing import digest_json
-from dosvotos.live.alerts import Alerts, LoggedAlerts
+from dosvotos.live.alerts import Alerts, Teller, Told, ToldAlerts
 from dosvotos.live.clock import Clock, MarketClock, WallClock
 from dosvotos.live.controls import Controls
 from dosvotos.live.intake import BarSource, Feed, StoredFeed, VendorFeed
@@ -50,6 +53,8 @@ logger = logging.getLogger(__name__)
 
 _FEATURES: Final = Path("data/04_feature")
 _OUTPUT: Final = Path("data/07_model_output")
+_LAST_WORDS: Final = 5.0
+"""Seconds at the end for alerts that are not in the outbox yet."""
 _DATES_FILES: Final = ("conf/base/parameters/date_ranges.yml", "conf/{env}/parameters.yml")
 
 
@@ -73,11 +78,15 @@ def serve(env: str, speed: float) -> None:
         logger.info(
             "live: %s from %s UTC on", parameters.experiment.instrument, f"{made.clock.now():%Y-%m-%d %H:%M}"
         )
+        telling = Thread(target=made.teller.run, args=(stop,), daemon=True, name="notifications")
+        telling.start()
         try:
             made.prepare()
             run(made.loop, made.macro, made.clock, stop)
         finally:
             made.close()
+            stop.set()
+            telling.join(_LAST_WORDS)
 
 
 def _log_row(record: InferenceRecord) -> None:
@@ -91,6 +100,7 @@ class Assembly(NamedTuple):
 
     loop: LiveLoop
     macro: MacroTask | None
+    teller: Teller
     clock: Clock
     prepare: Callable[[], None]
     """Does before the first bar what takes its time."""
@@ -108,7 +118,8 @@ def assemble(parameters: Parameters, engine: Engine, name: str, speed: float, st
     """
     if parameters.data_acquisition.source != "sample":  # real values count from when they were fetched
         parameters = parameters.model_copy(update={"inference": InferenceParams(clock="wall")})
-    instrument, alerts = parameters.experiment.instrument, LoggedAlerts()
+    instrument, told = parameters.experiment.instrument, SimpleQueue[Told]()
+    alerts = ToldAlerts(instrument, told, _now)
     stored, schedule = StoredMarket(engine, instrument, parameters.feed), BarSchedule(parameters.calendar)
     clock = _clock(parameters, stored, schedule, speed, stop)
     keeper = ModelKeeper(engine, instrument, parameters, alerts)
@@ -146,7 +157,9 @@ def assemble(parameters: Parameters, engine: Engine, name: str, speed: float, st
         if isinstance(feed, VendorFeed):
             feed.close()
 
-    return Assembly(loop, macro, clock, prepare, close)
+    url = str(engine.url.render_as_string(hide_password=False))
+    teller = Teller(engine, told, partial(send_in_background, Path.cwd(), url), _now)
+    return Assembly(loop, macro, teller, clock, prepare, close)
 
 
 def replay_history(env: str, first: date, last: date, out: Path | None) -> str:
@@ -280,6 +293,10 @@ def _keys(environment: Mapping[str, str]) -> dict[str, str]:
     """The providers' keys that the environment holds, as conf/base/credentials.yml names them."""
     named = {"twelvedata": "TWELVEDATA_API_KEY", "fred": "FRED_API_KEY"}
     return {provider: key for provider, name in named.items() if (key := environment.get(name))}
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 def _bytes_of(file: Path) -> bytes | None:

@@ -8,8 +8,10 @@ from typing import Final
 import click
 
 from dosvotos.commands.decisions import COMMANDS, policy_set
-from dosvotos.commands.errors import EXIT_ERROR, message_of, show
+from dosvotos.commands.errors import EXIT_ERROR, install_excepthook, message_of, show
 from dosvotos.commands.likeness import LIKENESS_PAGE, experiment_parameters, write_likeness
+from dosvotos.commands.models import models
+from dosvotos.commands.notify import notify
 from dosvotos.commands.paths import TypedPath
 from dosvotos.database.connection import (
     connect,
@@ -26,6 +28,7 @@ from dosvotos.project import enter_root
 from dosvotos.promotion.audit import count_rows, read_audit_log
 from dosvotos.promotion.audit_check import PROVES, PROVES_COPY, PROVES_FULL, PROVES_NOT, verify_audit
 from dosvotos.promotion.production_warnings import production_warnings
+from dosvotos.redaction import hide_secrets_in_logs
 
 REPORTS: Final = Path("data/08_reporting")
 _PROBES: Final = 200
@@ -248,15 +251,6 @@ def jobs(watch: bool) -> None:
 
 
 @cli.command()
-def outbox() -> None:
-    """Tell MLflow which models are in production, now; runs and the app do so by themselves."""
-    from dosvotos.commands.outbox import drain
-
-    for line in drain(open_existing(database_url()), datetime.now(UTC)):
-        click.echo(line)
-
-
-@cli.command()
 @click.argument("signal_id")
 @click.option("--instrument", help="Needed where several instruments have a signal of that id.")
 @click.option("--recompute", is_flag=True, help="Compute features, dataset, backtest and first vote again.")
@@ -280,13 +274,15 @@ def pack(proposal_id: int) -> None:
     click.echo(f"see {write_pack(open_existing(database_url()), proposal_id)}")
 
 
-for _command in COMMANDS:
+for _command in (*COMMANDS, models, notify):
     cli.add_command(_command)
 policy.add_command(policy_set)
 
 
 def main() -> None:
     """Run the command line; mistakes become one message and exit code 1."""
+    hide_secrets_in_logs()
+    install_excepthook()
     try:
         cli()
     except Exception as error:

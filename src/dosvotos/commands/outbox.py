@@ -1,4 +1,4 @@
-"""``dosvotos outbox``: tell other systems what follows from decisions, after their commit."""
+"""``dosvotos notify drain``: tell people and other systems what has happened, after its commit."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -10,14 +10,28 @@ from sqlalchemy import Engine
 from dosvotos.database.connection import absolute_url, reading
 from dosvotos.database.outbox import send_messages, waiting_messages
 from dosvotos.database.registry import list_models, production_model
+from dosvotos.errors import NotificationError
 from dosvotos.mlflow_champion import Champion, MlflowAwayError, MlflowRegistry, Registry
 from dosvotos.mlflow_tracking import is_installed
+from dosvotos.notifications.drain import send_notifications
+from dosvotos.notifications.recipients import read_recipients
 from dosvotos.project import LOCKS, mlflow_url
 from dosvotos.promotion.champions import CHAMPION
 
 
-def drain(engine: Engine, now: datetime, open_registry: Callable[[], Registry] | None = None) -> list[str]:
-    """Send what is due and put right what somebody moved; gives what was done, a line each.
+def drain_outbox(engine: Engine, now: datetime) -> list[str]:
+    """Send notifications, then tell MLflow, which may take its time; gives what was done, a line each."""
+    try:
+        told = send_notifications(engine, read_recipients(), now)
+    except NotificationError as error:  # MLflow is told all the same
+        told = [str(error)]
+    return [*told, *drain_champions(engine, now)]
+
+
+def drain_champions(
+    engine: Engine, now: datetime, open_registry: Callable[[], Registry] | None = None
+) -> list[str]:
+    """Tell MLflow what is due and put right what somebody moved; gives what was done, a line each.
 
     One process at a time; a second one leaves it to the first.
     """
@@ -41,7 +55,7 @@ def champion_of(engine: Engine, instrument: str) -> Champion | None:
 def _drain(engine: Engine, now: datetime, open_registry: Callable[[], Registry]) -> list[str]:
     with reading(engine) as connection:
         known = {row.instrument for row in list_models(connection) if row.stage == "production"}
-        waiting = {row.subject for row in waiting_messages(connection, now)}
+        waiting = {row.subject for row in waiting_messages(connection, now, (CHAMPION,))}
     if not known | waiting:
         return []
     try:

@@ -64,6 +64,21 @@ class ExperimentParams(Section):
     """USD/COP.SIM is the sample market; sample and real data never mix."""
 
 
+Sentence = Annotated[str, Field(min_length=1, max_length=500), AfterValidator(check_text)]
+
+
+class ModelParams(Section):
+    """Who answers for the experiment's models and what they are for, as the model inventory lists it."""
+
+    owner: Sentence | None = None
+    """The person or desk that answers for it."""
+    purpose: Sentence | None = None
+    permitted_use: Sentence | None = None
+    """What its signals may be used for; any other use is none that was approved."""
+    tier: Annotated[int, Field(ge=1, le=3)] | None = None
+    """By the harm a wrong signal does: 1 the most."""
+
+
 def _hazards_by_name(wanted: Any) -> Any:
     """``none`` and ``all`` as lists; a list of names without repeats and in the hazards' own order."""
     if wanted in ("none", "all"):
@@ -405,6 +420,8 @@ class Parameters(Section):
     experiment: ExperimentParams
     candidate: Annotated[CandidateParams | None, Field(exclude_if=lambda own: own is None)] = None
     """A strategy of one's own; without it L3 trains the candidate."""
+    model: Annotated[ModelParams | None, Field(exclude_if=lambda stated: stated is None)] = None
+    """Its entry in the model inventory; without it the inventory says so."""
     data_acquisition: DataAcquisitionParams
     sample_market: SampleMarketParams
     date_ranges: DateRangesParams
@@ -489,6 +506,12 @@ def _fields_at(path: tuple[str | int, ...]) -> list[str]:
     model: Any = Parameters
     for part in path:
         fields = getattr(model, "model_fields", {})
-        members = (a for a in get_args(model) if isinstance(a, type) and issubclass(a, Section))
-        model = fields[part].annotation if part in fields else next(members, None)
+        model = fields[part].annotation if part in fields else _section_in(model)
+        if type(None) in get_args(model):
+            model = _section_in(model)
     return list(getattr(model, "model_fields", {}))
+
+
+def _section_in(model: Any) -> Any:
+    """Find the section in a union, or that a mapping or a list is of."""
+    return next((a for a in get_args(model) if isinstance(a, type) and issubclass(a, Section)), None)

@@ -6,20 +6,37 @@ Sending comes after the commit and is repeated until it succeeds; a system that 
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, Row, insert, select, update
 
+from dosvotos.contracts.records import Record
 from dosvotos.database.connection import URL_VARIABLE, reading, writing
 from dosvotos.database.tables import outbox
+from dosvotos.redaction import without_secrets
 
 FIRST_PAUSE: Final = timedelta(seconds=30)
 LONGEST_PAUSE: Final = timedelta(hours=1)
 MAX_PROBLEM: Final = 500
 """Characters kept of what went wrong."""
+LEASE: Final = timedelta(minutes=2)
+"""How long a message that a process is sending is nobody else's; it tries again if that process died."""
+LATE_AFTER: Final = timedelta(minutes=5)
+"""Who waits longer is shown by health and pages."""
+
+
+class LateMessage(Record):
+    """A message that has waited for longer than `LATE_AFTER`."""
+
+    kind: str
+    subject: str
+    since: datetime
+    attempts: int
+    problem: str | None
+    """What the last try ended with."""
 
 
 def add_message(
@@ -30,16 +47,46 @@ def add_message(
     connection.execute(insert(outbox).values(values))
 
 
-def waiting_messages(connection: Connection, now: datetime | None = None) -> list[Row[Any]]:
+def waiting_messages(
+    connection: Connection, now: datetime | None = None, kinds: Sequence[str] | None = None
+) -> list[Row[Any]]:
     """Read the messages not sent yet, oldest first; with `now` those whose next try is due."""
     query = select(outbox).where(outbox.c.done_at.is_(None)).order_by(outbox.c.id)
+    if kinds is not None:
+        query = query.where(outbox.c.kind.in_(kinds))
     return list(connection.execute(query if now is None else query.where(outbox.c.next_try_at <= now)))
 
 
-def is_due(engine: Engine, now: datetime) -> bool:
-    """Tell whether a message waits whose next try has come."""
+def late_messages(connection: Connection, kinds: Sequence[str], now: datetime) -> list[LateMessage]:
+    """Read the messages of some kinds that have waited too long, oldest first."""
+    late = [row for row in waiting_messages(connection, kinds=kinds) if row.created_at < now - LATE_AFTER]
+    return [
+        LateMessage(
+            kind=row.kind,
+            subject=row.subject,
+            since=row.created_at,
+            attempts=row.attempts,
+            problem=row.problem,
+        )
+        for row in late
+    ]
+
+
+def is_due(engine: Engine, now: datetime, kinds: Sequence[str]) -> bool:
+    """Tell whether a message of some kinds waits whose next try has come."""
+    t = outbox
+    due = t.c.done_at.is_(None) & t.c.kind.in_(kinds) & (t.c.next_try_at <= now)
     with reading(engine) as connection:
-        return bool(waiting_messages(connection, now))
+        return bool(kinds) and connection.execute(select(t.c.id).where(due).limit(1)).first() is not None
+
+
+def claim_message(engine: Engine, row: Row[Any], now: datetime) -> bool:
+    """Take a message to send it, for `LEASE`; False if another process has it or has sent it."""
+    t = outbox
+    same = (t.c.id == row.id) & t.c.done_at.is_(None) & (t.c.next_try_at == row.next_try_at)
+    with writing(engine) as connection:
+        taken = update(t).where(same).values(next_try_at=now + LEASE, attempts=row.attempts + 1)
+        return connection.execute(taken).rowcount == 1
 
 
 def send_messages(engine: Engine, kind: str, send: Callable[[str], None], now: datetime) -> list[str]:
@@ -59,25 +106,25 @@ def send_messages(engine: Engine, kind: str, send: Callable[[str], None], now: d
         What went wrong, by subject.
     """
     with reading(engine) as connection:
-        due = [row for row in waiting_messages(connection, now) if row.kind == kind]
+        due = waiting_messages(connection, now, (kind,))
     problems = []
     for subject in dict.fromkeys(row.subject for row in due):
         rows = [row for row in due if row.subject == subject]
         try:
             send(subject)
         except Exception as error:  # whatever the other system's client raises
-            problem = f"{type(error).__name__}: {error}"[:MAX_PROBLEM]
+            problem = without_secrets(f"{type(error).__name__}: {error}")[:MAX_PROBLEM]
             problems.append(f"{subject}: {problem}")
-            _put_off(engine, rows, problem, now)
+            put_off(engine, rows, problem, now)
         else:
-            _finish(engine, rows, now)
+            finish_messages(engine, rows, now)
     return problems
 
 
 def send_in_background(root: Path, database_url: str) -> None:
     """Let a process of its own send what waits in a database's outbox; nobody waits for it."""
     subprocess.Popen(
-        [sys.executable, "-m", "dosvotos.commands.main", "outbox"],
+        [sys.executable, "-m", "dosvotos.commands.main", "notify", "drain"],
         cwd=root,
         env={**os.environ, URL_VARIABLE: database_url},
         stdin=subprocess.DEVNULL,
@@ -87,15 +134,22 @@ def send_in_background(root: Path, database_url: str) -> None:
     )
 
 
-def _finish(engine: Engine, rows: list[Row[Any]], now: datetime) -> None:
+def finish_messages(
+    engine: Engine, rows: Iterable[Row[Any]], now: datetime, problem: str | None = None
+) -> None:
+    """Note that messages are sent; with a problem, that they are given up for it."""
     with writing(engine) as connection:
         done = update(outbox).where(outbox.c.id.in_([row.id for row in rows]))
-        connection.execute(done.values(done_at=now, problem=None))
+        connection.execute(done.values(done_at=now, problem=problem))
 
 
-def _put_off(engine: Engine, rows: list[Row[Any]], problem: str, now: datetime) -> None:
+def put_off(
+    engine: Engine, rows: Iterable[Row[Any]], problem: str, now: datetime, at_least: timedelta = FIRST_PAUSE
+) -> None:
+    """Let messages be tried again, later each time: after `at_least`, and within an hour."""
     with writing(engine) as connection:
         for row in rows:
-            pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(row.attempts, 10))
+            pause = min(LONGEST_PAUSE, max(at_least, FIRST_PAUSE * 2 ** min(row.attempts, 10)))
             tried = {"attempts": row.attempts + 1, "next_try_at": now + pause, "problem": problem}
-            connection.execute(update(outbox).where(outbox.c.id == row.id).values(tried))
+            waits = (outbox.c.id == row.id) & outbox.c.done_at.is_(None)
+            connection.execute(update(outbox).where(waits).values(tried))

@@ -220,6 +220,13 @@ def expire_proposals(connection: Connection, now: datetime) -> None:
     connection.execute(update(t).where(old).values(status="EXPIRED"))
 
 
+def expiring_proposals(connection: Connection, now: datetime, within: timedelta) -> list[Row[Any]]:
+    """List the open proposals that expire soon, oldest first."""
+    t, last = promotion_proposals, now - VALID_FOR
+    soon = t.c.status.in_(OPEN_STATES) & (_opened_at() >= last) & (_opened_at() <= last + within)
+    return list(connection.execute(select(t).where(soon).order_by(t.c.id)))
+
+
 def _opened_at() -> ColumnElement[datetime]:
     t = promotion_proposals
     return func.coalesce(t.c.reopened_at, t.c.created_at, type_=t.c.created_at.type)

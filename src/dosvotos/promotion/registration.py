@@ -13,6 +13,7 @@ from dosvotos.backtest.report import BacktestReport
 from dosvotos.contracts.records import DatasetRecord, LayerRecords, TrainingRecord
 from dosvotos.database.connection import reading, writing
 from dosvotos.database.registry import (
+    OPEN_STATES,
     add_model,
     add_proposal,
     find_model,
@@ -34,6 +35,7 @@ from dosvotos.promotion.dossier import (
     with_run,
     write_dossier,
 )
+from dosvotos.promotion.notify import announce_proposal
 from dosvotos.promotion.proposal import PromotionProposal, served_statistics
 from dosvotos.promotion.standing import waits_for_signed_vote
 from dosvotos.promotion.vote_rules import closing_vote, earlier_votes
@@ -144,7 +146,9 @@ class ProposalRegistry:
         columns = self._write(records_of(new), new.proposal)
         with writing(self.engine) as connection:
             supersede_proposal(connection, proposal_id)
-            return add_proposal(connection, columns)
+            replacing = add_proposal(connection, columns)
+            announce_proposal(connection, replacing, {"status": OPEN_STATES[0], **columns}, new.created_at)
+            return replacing
 
     def latest(self, model_id: str) -> Row[Any]:
         """Find the newest proposal of a model.
@@ -176,7 +180,8 @@ class ProposalRegistry:
         with writing(self.engine) as connection:
             model = {**model_columns(new, self.instrument), "created_at": new.created_at}
             add_model(connection, model)
-            add_proposal(connection, {**columns, "status": self._first_status(connection, model)})
+            row = {**columns, "status": self._first_status(connection, model)}
+            announce_proposal(connection, add_proposal(connection, row), row, new.created_at)
 
     def _first_status(self, connection: Connection, model: Mapping[str, Any]) -> str:
         """Give a new proposal's status: a model that a person rejected stays closed."""

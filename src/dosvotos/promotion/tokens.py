@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, Row
 from dosvotos.database.connection import reading, writing
 from dosvotos.database.tokens import add_token, end_token, find_token
 from dosvotos.errors import CredentialError, DecisionError, NotAllowedError
-from dosvotos.hashing import digest_bytes, scrypt_digest
+from dosvotos.hashing import digest_bytes, slow_digest
 from dosvotos.promotion.current_trust import current_trust
 from dosvotos.promotion.people import MAY, Person, Role, Trust
 from dosvotos.users import same_person
@@ -68,7 +68,7 @@ def make_token(engine: Engine, name: str, role: Role | None, days: int, made_by:
     token_id, secret, salt = secrets.token_hex(8), secrets.token_urlsafe(32), secrets.token_hex(16)
     row = {
         "id": token_id, "name": person.name, "added_in": person.added_in, "role": role, "salt": salt,
-        "secret_hash": scrypt_digest(secret, salt), "made_by": made_by, "created_at": now,
+        "secret_hash": slow_digest(secret, bytes.fromhex(salt)), "made_by": made_by, "created_at": now,
         "expires_at": now + timedelta(days=days),
     }  # fmt: skip
     with writing(engine) as connection:
@@ -135,7 +135,7 @@ def _is_secret(token: str, secret: str, row: Row[Any]) -> bool:
     digest = digest_bytes(token.encode())
     if _verified.get(digest) == row.secret_hash:
         return True
-    if not secrets.compare_digest(scrypt_digest(secret, row.salt), row.secret_hash):
+    if not secrets.compare_digest(slow_digest(secret, bytes.fromhex(row.salt)), row.secret_hash):
         return False
     if len(_verified) >= _MOST_VERIFIED:
         _verified.clear()

@@ -19,6 +19,7 @@ from dosvotos.promotion.audit import append_audit_row
 from dosvotos.promotion.checkpoints import append_checkpoint, check_last_checkpoint, log_state, open_home
 from dosvotos.promotion.decision_text import DecisionText, check_same, parse_text
 from dosvotos.promotion.gate_policy import current_policy
+from dosvotos.promotion.notify import announce_decision
 from dosvotos.promotion.people import Signatory, Trust, has_people
 from dosvotos.promotion.signatures import (
     CLOCKS_DIFFER_BY,
@@ -304,7 +305,9 @@ def _transact(
         change_one(connection, raised.values(epoch=entry.epoch))
     row_id = append_audit_row(connection, _row(act, who, head.instrument, decided, entry) | columns, now)
     _remember(connection, act, by, key, row_id, now)
-    return Outcome(_row_of(connection, row_id))
+    row = _row_of(connection, row_id)
+    announce_decision(connection, row, now)
+    return Outcome(row)
 
 
 def _who(connection: Connection, home: Home, act: Act, by: str) -> Signatory:
