@@ -52,9 +52,7 @@ class Rule(NamedTuple):
 
 
 _VOTERS: Final = MAY["APPROVE"]
-PAGES: Final = (
-    "/", "/review", "/compare", "/production", "/data", "/models", "/inventory", "/signals", "/audit",
-)  # fmt: skip
+PAGES: Final = ("/", "/review", "/compare", "/production", "/data", "/models", "/signals", "/audit")
 """Addresses of the Streamlit pages, each of which is Streamlit's one index.html."""
 POLICY: Final[tuple[Rule, ...]] = (
     Rule("GET", "/api", "public"),

@@ -90,10 +90,7 @@ def codes_of_kinds() -> frozenset[str]:
 def told(error: Exception, language: Language = "en") -> str:
     """Write an error for people, in their language where it is told in several, without secrets."""
     if isinstance(error, DosVotosError):
-        try:
-            return without_secrets(error.told(language))
-        except ValidationError:  # the codes in a row were edited: the sentence beside them stays
-            return without_secrets(str(error))
+        return without_secrets(error.told(language))
     return without_secrets(stored_otherwise(error) if isinstance(error, ValidationError) else str(error))
 
 

@@ -11,6 +11,7 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.websockets import WebSocketDisconnect
 from streamlit import file_util
 
+import streamlit_app
 from streamlit_app.access import Rule
 
 ROLES = ("viewer", "operator", "reviewer", "admin")
@@ -51,7 +52,7 @@ def _expanded(routes: Any, prefix: str) -> Iterator[tuple[str, str]]:
 
 
 def _pages() -> list[str]:
-    """Give the addresses of Streamlit's pages as its script names them; the default one has none of its own."""
+    """Give the addresses of the pages that Streamlit's script names; the default one is the root."""
     script = (Path(streamlit_app.__file__).parent / "ui.py").read_text(encoding="utf-8")
     names = re.findall(r'"views/(\w+)\.py"', script)
     return ["/", *(f"/{name}" for name in names if name != "proposals")]

@@ -226,8 +226,8 @@ def test_a_refusal_has_a_code_with_figures_and_comes_in_the_callers_language(cli
     assert "veto" in english["detail"] and "L4 recommends" in english["detail"]
     assert "L4 recomienda REJECT" in spanish["detail"]
     desk.change(proposal_id, metrics={"sharpe_ratio": 1.0})
-    edited = assert_problem(client.post(path, json=body, headers=SPANISH), 422)
-    assert "L4 recommends" in edited["detail"]  # the stored sentence, where the codes cannot be read
+    edited = assert_problem(client.post(path, json=body, headers=SPANISH), 409)
+    assert edited["code"] == "stored_otherwise"
 
 
 LIKED = [
