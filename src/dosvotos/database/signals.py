@@ -58,6 +58,15 @@ def latest_signals(connection: Connection, limit: int) -> list[Row[Any]]:
     return list(connection.execute(query).all())
 
 
+def signals_between(
+    connection: Connection, instrument: str, since: datetime, until: datetime
+) -> Sequence[Row[Any]]:
+    """Read an instrument's rows of bars opened between two moments, both included, oldest first."""
+    t = trading_signals
+    query = select(t).where(t.c.instrument == instrument, t.c.timestamp.between(since, until))
+    return connection.execute(query.order_by(t.c.timestamp)).all()
+
+
 def signals_of_model(connection: Connection, model_id: str) -> tuple[int, datetime | None]:
     """Count a model's rows, and find the open of the last bar among them."""
     t = trading_signals

@@ -61,7 +61,7 @@ class Ports(NamedTuple):
     """Reads whether a file halts the signals, which needs no database."""
     read_calendar: Callable[[], CalendarParams]
     on_row: Callable[[InferenceRecord], None] = lambda record: None
-    """Called with each row when it is written."""
+    """Called with each row when it is committed, or waits on disk (`spooled`); must neither wait nor raise."""
 
 
 class LiveLoop:
@@ -324,9 +324,7 @@ class LiveLoop:
 
     def _spool(self, records: list[InferenceRecord], problem: str) -> None:
         self._ports.alerts.raise_alert("DATABASE_DOWN", problem)
-        for record in records:
-            self._ports.spool.add(record)
-        self._wrote(records)
+        self._wrote([self._ports.spool.add(record) for record in records])
 
     def _record(
         self,
