@@ -248,6 +248,23 @@ def live(
     command.serve(env, speed, command.Watching(metrics, log_json))
 
 
+@cli.group()
+def fills() -> None:
+    """What a desk traded, beside what the model assumed."""
+
+
+@fills.command("import")
+@click.argument("file", type=TypedPath())
+@click.option("--env", default="demo", show_default=True, help="Experiment whose instrument was traded.")
+@click.option("--timezone", help="IANA zone of times that carry none, such as America/Bogota.")
+def fills_import(file: Path, env: str, timezone: str | None) -> None:
+    """Store the fills of a CSV or parquet FILE (time, side, quantity, price); changes no signal."""
+    from dosvotos.commands.fills import import_fills
+
+    for line in import_fills(open_existing(database_url()), file, env, timezone, datetime.now(UTC)):
+        click.echo(line)
+
+
 @cli.command()
 @click.argument("experiments", nargs=-1, metavar="EXP_A EXP_B ...")
 @click.option("--intersect", is_flag=True, help="Compare only the sessions whose bars are the same in all.")

@@ -29,6 +29,9 @@ _PATIENCE: Final = 20.0
 """Seconds for an answer: a bar's deadline is minutes away, and the next poll comes anyway."""
 _KEPT: Final = timedelta(days=1)
 """For so long bars of a folder's files are given again, as a web vendor gives them."""
+_NO_BARS: Final = pd.DataFrame(
+    {name: pd.Series(dtype="datetime64[us, UTC]" if name == "timestamp" else float) for name in BAR_COLUMNS}
+)
 
 
 class ProviderBars:
@@ -101,7 +104,7 @@ class FolderBars:
         )
         self._seen: set[str] = set()
         self._notes: tuple[str, ...] = ()
-        self._bars = pd.DataFrame(columns=list(BAR_COLUMNS))
+        self._bars = _NO_BARS
 
     def bars(self, since: datetime, now: datetime) -> SourceAnswer:
         """Give the bars that opened at or after `since`, from all files that came by now."""
@@ -114,7 +117,7 @@ class FolderBars:
             merged = pd.concat(kept, ignore_index=True).drop_duplicates("timestamp", keep="last")
             recent = merged["timestamp"] >= pd.Timestamp(min(since, now - _KEPT))
             self._bars = merged[recent].sort_values("timestamp", ignore_index=True)
-        asked = self._bars[self._bars["timestamp"] >= pd.Timestamp(since)] if len(self._bars) else self._bars
+        asked = self._bars[self._bars["timestamp"] >= pd.Timestamp(since)]
         return SourceAnswer(asked.assign(source=self.name).reset_index(drop=True))
 
     def _tell(self, notes: tuple[str, ...], unreadable: pd.DataFrame) -> None:
