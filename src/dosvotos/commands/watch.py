@@ -12,7 +12,7 @@ from dosvotos.database.connection import reading
 from dosvotos.database.outbox import count_waiting
 from dosvotos.errors import ParameterError
 from dosvotos.live.clock import Clock
-from dosvotos.live.delivery import SECRET_VARIABLE, Deliveries, Delivery, consumers_of
+from dosvotos.live.delivery import SECRET_VARIABLE, SignalDeliveries, SignalDelivery, consumers_of
 from dosvotos.live.heartbeat import URL_VARIABLE, Heartbeat
 from dosvotos.live.reasons import Reason
 from dosvotos.live.signals import SignalTable
@@ -98,8 +98,8 @@ class Watch:
         if not consumers:
             return
         now, standing = watched.clock.now, watched.book.standing
-        deliveries = Deliveries(
-            [Delivery(one, params.notional_usd, standing, now, on_outcome) for one in consumers]
+        deliveries = SignalDeliveries(
+            [SignalDelivery(one, params.notional_usd, standing, now, on_outcome) for one in consumers]
         )
         self._told.append(deliveries.take)
         self._closing.append(deliveries.close)

@@ -130,7 +130,7 @@ class SignalFile:
         self.last, self._is_cut = signal.sequence, False
 
 
-class Delivery:
+class SignalDelivery:
     """One consumer's signals, one try at a time.
 
     Parameters
@@ -185,15 +185,15 @@ class Delivery:
         return pause
 
 
-class Deliveries:
+class SignalDeliveries:
     """An instrument's signals for all its consumers, each of which has a thread of its own.
 
     Parameters
     ----------
-    deliveries : list of Delivery
+    deliveries : list of SignalDelivery
     """
 
-    def __init__(self, deliveries: list[Delivery]) -> None:
+    def __init__(self, deliveries: list[SignalDelivery]) -> None:
         self._couriers = [Courier("delivery", one.hand_over) for one in deliveries]
 
     def take(self, record: InferenceRecord) -> None:
