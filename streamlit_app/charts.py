@@ -135,8 +135,8 @@ def position_chart(held: pd.Series, book: pd.Series, names: tuple[str, str], sep
         line = {"color": colour, "width": 1.5, "shape": "hv"}
         recent = series.iloc[-MAX_POINTS:]
         figure.add_scatter(
-            x=wall_times(pd.DatetimeIndex(recent.index)), y=recent.to_numpy(), name=name, mode="lines", line=line,
-            hovertemplate=_AT_BAR + "%{y:,.0f}",
+            x=wall_times(pd.DatetimeIndex(recent.index)), y=recent.to_numpy(), name=name, mode="lines",
+            line=line, hovertemplate=_AT_BAR + "%{y:,.0f}",
         )  # fmt: skip
     figure.update_layout(showlegend=True, legend={**LEGEND, "traceorder": "reversed"})
     return figure.update_yaxes(tickformat=",.0f")

@@ -68,7 +68,7 @@ class Watching(NamedTuple):
     """Whether the log goes into a file of JSON lines too."""
 
 
-def serve(env: str, speed: float, watching: Watching = Watching()) -> None:
+def serve(env: str, speed: float, watching: Watching) -> None:
     """Run the loop of an experiment's instrument until a signal or Ctrl-C ends it.
 
     Raises

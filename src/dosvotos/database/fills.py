@@ -39,7 +39,9 @@ def add_fills(connection: Connection, found: pd.DataFrame, source: FillSource, n
     hashes = list(rows)
     for start in range(0, len(hashes), _CHUNK):
         part = hashes[start : start + _CHUNK]
-        for known in connection.execute(select(fills.c.fill_hash).where(fills.c.fill_hash.in_(part))).scalars():
+        for known in connection.execute(
+            select(fills.c.fill_hash).where(fills.c.fill_hash.in_(part))
+        ).scalars():
             del rows[known]
     if rows:
         connection.execute(insert(fills), list(rows.values()))

@@ -1,6 +1,6 @@
 """Signals on their way to their consumers: after the row's commit, in time, and never twice when once worked.
 
-A consumer takes the signal with the highest sequence, and only until `valid_until`; docs/live.md has its rules.
+A consumer takes the signal with the highest sequence, until `valid_until`; docs/live.md has its rules.
 """
 
 import logging

@@ -61,7 +61,7 @@ class Ports(NamedTuple):
     """Reads whether a file halts the signals, which needs no database."""
     read_calendar: Callable[[], CalendarParams]
     on_row: Callable[[InferenceRecord], None] = lambda record: None
-    """Called with each row when it is committed, or waits on disk (`spooled`); must neither wait nor raise."""
+    """Called with each row when it is committed, or waits on disk (`spooled`); neither waits nor raises."""
 
 
 class LiveLoop:

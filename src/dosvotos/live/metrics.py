@@ -119,7 +119,9 @@ class _AsOfNow(Collector):
         now = observed.now()
         due = bars_closed(observed.calendar(), now - timedelta(days=1), now)
         yield _gauge("dosvotos_bars_scheduled_24h", "Bars that closed within 24 hours", name, due)
-        alerts = GaugeMetricFamily("dosvotos_alerts_open", "Alerts not over yet", labels=["instrument", "code"])
+        alerts = GaugeMetricFamily(
+            "dosvotos_alerts_open", "Alerts not over yet", labels=["instrument", "code"]
+        )
         for code, n in Tally(observed.open_alerts()).items():
             alerts.add_metric([*name, code], n)
         yield alerts

@@ -1,4 +1,4 @@
-"""The loop's service level: of each day's scheduled bars, how many had a signal, and why the others had none."""
+"""The loop's service level: of each session's bars, how many had a signal, why the others had none."""
 
 from collections import Counter
 from collections.abc import Iterable

@@ -14,10 +14,7 @@ from dosvotos.readers.numbers import read_numbers
 from dosvotos.readers.stamps import read_stamps
 from dosvotos.readers.unreadable import RowProblems
 
-_SIDES: Final = {
-    "BUY": ("buy", "b", "bought", "compra", "c"),
-    "SELL": ("sell", "s", "sold", "venta", "v"),
-}
+_SIDES: Final = {"BUY": ("buy", "b", "bought", "compra", "c"), "SELL": ("sell", "s", "sold", "venta", "v")}
 _REMEDY: Final = "write 2025-07-01T13:00:00+00:00"
 _SHOWN: Final = 5
 
