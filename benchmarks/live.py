@@ -59,11 +59,11 @@ from rich.table import Table
 
 from dosvotos.backtest.sequential import LEVEL, below_claim, volatility_scaled, wealth
 from dosvotos.backtest.simulate import policy_targets
-from dosvotos.contracts.delivery import DeliveredSignal
 from dosvotos.contracts.features import FEATURE_ORDER, MARKET_FEATURES
 from dosvotos.contracts.parameters import Parameters
 from dosvotos.contracts.records import InferenceRecord
 from dosvotos.database.connection import connect, upgrade
+from dosvotos.live.delivered import DeliveredSignal
 from dosvotos.live.delivery import SignalDeliveries, SignalDelivery, SignalFile
 from dosvotos.live.replay import replay
 from dosvotos.live.tick import LiveFeatures, decide, served_model

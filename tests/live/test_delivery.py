@@ -10,12 +10,13 @@ from datetime import timedelta
 
 import pytest
 
-from dosvotos.contracts.delivery import DeliveredSignal, DeliveryParams, delivered
+from dosvotos.contracts.delivery import DeliveryParams
 from dosvotos.database.connection import reading
 from dosvotos.database.signals import find_signal
 from dosvotos.errors import DatabaseError, DeliveryError, ParameterError
 from dosvotos.live.controls import ACTIVE, Control
 from dosvotos.live.courier import Courier
+from dosvotos.live.delivered import DeliveredSignal, delivered
 from dosvotos.live.delivery import SignalDeliveries, SignalDelivery, SignalFile, Webhook, consumers_of
 from dosvotos.live.signals import Standing
 from tests.conftest import ROOT

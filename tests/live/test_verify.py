@@ -154,7 +154,7 @@ def test_a_decision_whose_signature_cannot_be_verified_is_named(desk: Desk, monk
     signal = Signal(desk, 14)
     signal_id = signal.write()
     monkeypatch.setenv("DOSVOTOS_HOME", str(tmp_path / "another"))
-    assert signal.broken(signal_id) == ["vote.signature"]
+    assert signal.broken(signal_id) == ["signal.checkpoint", "vote.signature"]
 
 
 def test_an_unknown_signal_is_said(desk: Desk):

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from pydantic import ValidationError
 
-from dosvotos.contracts.delivery import DeliveredSignal, DeliveryParams, delivered
+from dosvotos.contracts.delivery import DeliveryParams
 from dosvotos.contracts.records import InferenceRecord
 from dosvotos.errors import DatabaseError, DeliveryError, ParameterError
 from dosvotos.files import write_file
 from dosvotos.hashing import keyed_digest
 from dosvotos.live.courier import Courier
+from dosvotos.live.delivered import DeliveredSignal, delivered
 from dosvotos.live.reasons import Reason
 from dosvotos.live.signals import Standing
 

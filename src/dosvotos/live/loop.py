@@ -25,6 +25,7 @@ from dosvotos.live.tick import (
     Decision,
     LiveFeatures,
     ServedModel,
+    book_after,
     decide,
     halted,
     make_record,
@@ -288,7 +289,9 @@ class LiveLoop:
                 logger.info("%s", error)
                 entry = self._again(entry)
                 continue
-            self._wrote([written] if written is not None else [])
+            if written is not None:
+                self._book = book_after(entry.book, written)
+                self._wrote([written])
             self._advance()
             return
         raise DecisionConflictError(f"{self.instrument}: production changed {_RETRIES} times during one bar")

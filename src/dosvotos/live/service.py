@@ -17,7 +17,7 @@ class ServiceDay(NamedTuple):
 
     day: date
     scheduled: int
-    """Bars whose deadline has passed."""
+    """Bars that have their row, or whose deadline has passed."""
     signals: int
     reasons: dict[str, int]
     """Scheduled bars without a signal, by reason code; ``no row`` where there is none."""
@@ -49,7 +49,7 @@ def service_days(
     by_bar, schedule, found = {row.timestamp: row for row in rows}, BarSchedule(calendar), []
     for day in scheduled_sessions(first, last, calendar):
         opens = [time.to_pydatetime() for time in session_bar_times(day, calendar)]
-        due = [opened for opened in opens if schedule.at(opened).deadline < now]
+        due = [opened for opened in opens if opened in by_bar or schedule.at(opened).deadline < now]
         reasons = Counter(_reason(by_bar.get(opened)) for opened in due)
         signals = reasons.pop("", 0)
         found.append(ServiceDay(day.item(), len(due), signals, dict(reasons.most_common())))
