@@ -1,7 +1,6 @@
 """A desk's own feed in the loop: bars that come as files into a folder."""
 
 from datetime import datetime, timedelta
-from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -33,18 +32,17 @@ def lay_down(desk: LiveDesk, folder: Path, files: dict[datetime, pd.DataFrame]) 
 
 
 @pytest.fixture
-def feed(make_desk, tmp_path):
-    """A desk whose one source is a folder."""
-    folder, desk = tmp_path / "feed", make_desk(live=1)
-    folder.mkdir()
+def folder(tmp_path) -> Path:
+    made = tmp_path / "feed"
+    made.mkdir()
+    return made
+
+
+def test_bars_that_come_as_files_are_signalled_in_time_and_a_late_one_is_not(make_desk, folder):
+    desk = make_desk(live=1)
     taken = desk.stored.tables[0].taken_hashes
     desk.vendors = [FolderBars(folder, desk.parameters.data_acquisition, taken)]
     desk.restart()
-    return desk, folder
-
-
-def test_bars_that_come_as_files_are_signalled_in_time_and_a_late_one_is_not(feed):
-    desk, folder = feed
     live = desk.market.iloc[desk.first :]
     closes = [opened + BAR for opened in live.index]
     whole_session = live.iloc[:4]
@@ -64,31 +62,30 @@ def test_bars_that_come_as_files_are_signalled_in_time_and_a_late_one_is_not(fee
     assert list(stored.index[-5:]) == list(live.index[:5]) and set(stored["source"].iloc[-5:]) == {"folder"}
 
 
-def test_each_content_is_read_once_and_what_was_retracted_stays_away(feed, monkeypatch):
-    desk, folder = feed
-    live, source = desk.market.iloc[desk.first :], desk.vendors[0]
-    read: list[str] = []
+def test_each_content_is_read_once_and_what_was_retracted_stays_away(folder, thirty_sessions, parameters):
+    live, read = thirty_sessions[0].iloc[-60:], []
+    source = FolderBars(folder, parameters.data_acquisition, lambda: ())
     inner = source._read
-    monkeypatch.setattr(source, "_read", lambda path: read.append(path.name) or inner(path))
-    ask = partial(source.bars, live.index[0].to_pydatetime(), (live.index[2] + BAR).to_pydatetime())
+    source._read = lambda path: read.append(path.name) or inner(path)
+    asked = live.index[0].to_pydatetime(), (live.index[2] + BAR).to_pydatetime()
     put(folder, "a.csv", live.iloc[:2])
-    assert len(ask().bars) == len(ask().bars) == 2 and read == ["a.csv"]
+    assert len(source.bars(*asked).bars) == len(source.bars(*asked).bars) == 2 and read == ["a.csv"]
     put(folder, "b.csv", live.iloc[[1, 2]].assign(close=1234.5))
-    assert ask().bars["close"].tolist() == [live["close"].iloc[0], 1234.5, 1234.5] and read == [
-        "a.csv",
-        "b.csv",
-    ]
+    assert source.bars(*asked).bars["close"].tolist() == [live["close"].iloc[0], 1234.5, 1234.5]
+    assert read == ["a.csv", "b.csv"]
     (folder / "half.csv").write_text("timestamp,open\n2024")
-    assert len(ask().bars) == 3
-    gone = FolderBars(folder, desk.parameters.data_acquisition, lambda: source._seen)
-    assert gone.bars(live.index[0].to_pydatetime(), desk.clock.now()).bars.empty
+    assert len(source.bars(*asked).bars) == 3
+    gone = FolderBars(folder, parameters.data_acquisition, lambda: source._seen)
+    assert gone.bars(*asked).bars.empty
 
 
-def test_a_history_is_left_to_l0_and_a_folder_that_is_none_is_a_failed_poll(feed):
-    desk, folder = feed
-    put(folder, "history.csv", desk.market.iloc[: desk.first + 1])
-    since = desk.market.index[desk.first - 6].to_pydatetime()
-    assert len(desk.vendors[0].bars(since, desk.clock.now()).bars) == 7
+def test_a_history_is_left_to_l0_and_a_folder_that_is_none_is_a_failed_poll(
+    folder, thirty_sessions, parameters
+):
+    market, source = thirty_sessions[0], FolderBars(folder, parameters.data_acquisition, lambda: ())
+    put(folder, "history.csv", market)
+    asked = market.index[-7].to_pydatetime(), (market.index[-1] + BAR).to_pydatetime()
+    assert len(source.bars(*asked).bars) == 7
     folder.rename(folder.with_name("elsewhere"))
     with pytest.raises(SourceError, match="is not a folder"):
-        desk.vendors[0].bars(since, desk.clock.now())
+        source.bars(*asked)

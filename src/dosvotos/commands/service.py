@@ -1,7 +1,7 @@
 """``dosvotos live --report``: of each session's bars, how many had a signal, and why the others had none."""
 
 from collections import Counter
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 
 from rich.markup import escape
 from sqlalchemy import Engine
@@ -55,9 +55,9 @@ def read_service(engine: Engine, parameters: Parameters, sessions: int, now: dat
         now = newest.valid_until
     last = now.date()
     behind = timedelta(days=2 * sessions + 20)
-    days: list[date] = [day.item() for day in scheduled_sessions(last - behind, last, calendar)[-sessions:]]
+    days = scheduled_sessions(last - behind, last, calendar)[-sessions:]
     ends = [session_bar_times(day, calendar) for day in (days[0], days[-1])]
     span = ends[0][0].to_pydatetime(), ends[1][-1].to_pydatetime()
     with reading(engine) as connection:
         rows = signals_between(connection, instrument, *span)
-    return service_days(rows, calendar, days[0], days[-1], now)
+    return service_days(rows, calendar, days[0].item(), days[-1].item(), now)

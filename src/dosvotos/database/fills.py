@@ -1,5 +1,6 @@
 """Fills: what a desk traded, appended from its files, each fill once."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -54,13 +55,13 @@ def read_fill_rows(connection: Connection, instrument: str) -> list[Row[Any]]:
     return list(connection.execute(query).all())
 
 
-def read_orders(connection: Connection, instrument: str) -> list[Row[Any]]:
+def read_orders(connection: Connection, instrument: str) -> Sequence[Row[Any, Any, Any]]:
     """Read the rows by which the model's own position changed, in time order; spooled ones were no orders."""
     t = trading_signals
     query = select(t.c.timestamp, t.c.signal, t.c.created_at).where(
         t.c.instrument == instrument, t.c.status == "SIGNAL", t.c.signal != t.c.position, ~t.c.spooled
     )
-    return list(connection.execute(query.order_by(t.c.timestamp)).all())
+    return connection.execute(query.order_by(t.c.timestamp)).all()
 
 
 def _rows(found: pd.DataFrame, source: FillSource, now: datetime) -> list[dict[str, Any]]:

@@ -167,14 +167,13 @@ class SignalDelivery:
         try:
             if (why := overtaken(record, self._now(), self._standing())) is not None:
                 logger.warning("%s: %s is not delivered: %s", self._consumer.name, signal.inference_id, why)
-                return self._ended("withheld")
+                self._on_outcome(self._consumer.name, "withheld")
+                return None
             self._consumer.send(signal)
         except (DeliveryError, DatabaseError) as error:
             return self._put_off(signal, error)
-        return self._ended("delivered")
-
-    def _ended(self, outcome: str) -> None:
-        self._on_outcome(self._consumer.name, outcome)
+        self._on_outcome(self._consumer.name, "delivered")
+        return None
 
     def _put_off(self, signal: DeliveredSignal, error: Exception) -> float:
         sequence, times = self._failed

@@ -1,6 +1,6 @@
 """What a desk traded beside what the model assumed: position against its book, price against its fill."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -59,12 +59,14 @@ def read_fills_report(engine: Engine, instrument: str, now: datetime) -> FillsRe
     return compare_fills(fills, orders, rows.set_index("timestamp")["close"].sort_index())
 
 
-def compare_fills(fills: list[Row[Any]], orders: list[Row[Any]], closes: pd.Series) -> FillsReport:
+def compare_fills(
+    fills: Sequence[Row[Any]], orders: Sequence[Row[Any, Any, Any]], closes: pd.Series
+) -> FillsReport:
     """Compare fills with orders.
 
     Parameters
     ----------
-    fills, orders : list of Row
+    fills, orders : sequence of Row
         In time order.
     closes : Series of shape (n_bars,)
         Close by the bar's open (UTC), ascending; an order fills at the close of the next one there is.
@@ -85,7 +87,7 @@ def compare_fills(fills: list[Row[Any]], orders: list[Row[Any]], closes: pd.Seri
     frame["slippage_bps"] = sign * (frame["price"] / frame["assumed_price"] - 1) * 10_000
     held = pd.Series(np.cumsum(sign * frame["quantity"].to_numpy()), index=pd.DatetimeIndex(frame["time"]))
     targets = np.array([order.signal for order in orders], dtype=float)[is_filled]
-    filled_at = closes.index[following[is_filled]] + BAR
+    filled_at = pd.DatetimeIndex(closes.index[following[is_filled]]) + BAR
     return FillsReport(frame, held, pd.Series(targets * fills[-1].notional_usd, index=filled_at))
 
 

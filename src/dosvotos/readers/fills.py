@@ -1,7 +1,7 @@
 """Read a file of fills: what a desk traded, when, and at which price."""
 
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 from zoneinfo import ZoneInfo
 
 import pandas as pd
@@ -76,4 +76,4 @@ def _in_utc(times: pd.Series, timezone: str | None) -> pd.Series:
         return times
     if timezone is None:
         raise DataError(f"its times carry no zone; add --timezone America/Bogota, or {_REMEDY}")
-    return times.dt.tz_localize(ZoneInfo(timezone)).dt.tz_convert("UTC")
+    return cast(pd.Series, times.dt.tz_localize(ZoneInfo(timezone)).dt.tz_convert("UTC"))
