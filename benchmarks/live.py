@@ -266,9 +266,12 @@ def delivery(desk: LiveDesk, n_bars: int) -> dict[str, float]:
 
     ports = desk.loop._ports
     file = TimedFile(desk.folder / "signals.jsonl")
-    out = SignalDeliveries([SignalDelivery(file, 1.0, ports.book.standing, desk.clock.now)])
+    written_at = [desk.clock.now()]
+    """The fake clock leaps to the next bar as soon as a row is written; the signal is handed over before."""
+    out = SignalDeliveries([SignalDelivery(file, 1.0, ports.book.standing, lambda: written_at[-1])])
 
     def on_row(record: InferenceRecord) -> None:
+        written_at.append(desk.clock.now())
         committed[record.inference_id] = time.perf_counter()
         desk.written.append(record)
         out.take(record)
