@@ -229,9 +229,12 @@ def test_the_service_level_counts_scheduled_bars_whatever_rows_there_are():
     rows.append(row(first + timedelta(hours=12)))  # off the calendar
     start = datetime(2026, 11, 30, 13, tzinfo=UTC)
     rows += [row(start), row(start + BAR)]
-    days = service_days(rows, CalendarParams(), friday, monday, start + 2 * BAR + timedelta(seconds=1))
+    days = service_days(rows, CalendarParams(), first, monday, start + 2 * BAR + timedelta(seconds=1))
     assert days == [
         ServiceDay(friday, 60, 54, {"no row": 3, "NO_BAR": 2, "spooled": 1}),
         ServiceDay(monday, 2, 2, {}),  # the second's deadline is to come, but it has its row
     ]
+    (later,) = service_days(rows, CalendarParams(), first + 56 * BAR, friday, start)
+    # the loop's first row was that of the 57th bar; the last one's deadline is Monday's first close
+    assert later == ServiceDay(friday, 3, 1, {"no row": 2})
     assert days[0].level == 0.9 and ServiceDay(monday, 0, 0, {}).level == 1.0

@@ -1,5 +1,6 @@
 """``dosvotos fills import``: a desk's own fills beside the model's book; it changes no signal."""
 
+import logging
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -25,6 +26,7 @@ def import_fills(engine: Engine, file: Path, env: str, timezone: str | None, now
     DataError
         If any row cannot be read: nothing is stored then.
     """
+    logging.captureWarnings(True)
     parameters = load_parameters(env)
     instrument = parameters.experiment.instrument
     found = read_fills(file, timezone)

@@ -1,5 +1,6 @@
 """``dosvotos live --report``: of each session's bars, how many had a signal, and why the others had none."""
 
+import logging
 from collections import Counter
 from datetime import datetime, timedelta
 
@@ -10,7 +11,7 @@ from dosvotos.config_loader import load_parameters
 from dosvotos.console import open_console, plain_table
 from dosvotos.contracts.parameters import Parameters
 from dosvotos.database.connection import reading
-from dosvotos.database.signals import signals_between
+from dosvotos.database.signals import first_timestamp, signals_between
 from dosvotos.formats import Formats
 from dosvotos.live.service import ServiceDay, service_days
 from dosvotos.live.signals import SignalTable
@@ -19,6 +20,7 @@ from dosvotos.market.calendar import scheduled_sessions, session_bar_times
 
 def report_service(engine: Engine, env: str, sessions: int, now: datetime) -> None:
     """Print the service level of an experiment's instrument."""
+    logging.captureWarnings(True)
     print_service(read_service(engine, load_parameters(env), sessions, now))
 
 
@@ -39,7 +41,9 @@ def print_service(days: list[ServiceDay]) -> None:
 
 
 def read_service(engine: Engine, parameters: Parameters, sessions: int, now: datetime) -> list[ServiceDay]:
-    """Count the last sessions' bars, signals and reasons, oldest first; a sample market ends with its rows.
+    """Count the last sessions' bars, signals and reasons from the first row on, oldest session first.
+
+    A sample market ends with its last row.
 
     Parameters
     ----------
@@ -57,7 +61,8 @@ def read_service(engine: Engine, parameters: Parameters, sessions: int, now: dat
     behind = timedelta(days=2 * sessions + 20)
     days = scheduled_sessions(last - behind, last, calendar)[-sessions:]
     ends = [session_bar_times(day, calendar) for day in (days[0], days[-1])]
-    span = ends[0][0].to_pydatetime(), ends[1][-1].to_pydatetime()
+    since, until = ends[0][0].to_pydatetime(), ends[1][-1].to_pydatetime()
     with reading(engine) as connection:
-        rows = signals_between(connection, instrument, *span)
-    return service_days(rows, calendar, days[0].item(), days[-1].item(), now)
+        since = max(since, first_timestamp(connection, instrument) or since)
+        rows = signals_between(connection, instrument, since, until)
+    return service_days(rows, calendar, since, days[-1].item(), now)

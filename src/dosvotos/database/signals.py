@@ -45,6 +45,14 @@ def last_timestamp(connection: Connection, instrument: str) -> datetime | None:
     return found
 
 
+def first_timestamp(connection: Connection, instrument: str) -> datetime | None:
+    """Find the oldest bar that has its row."""
+    t = trading_signals
+    query = select(func.min(t.c.timestamp)).where(t.c.instrument == instrument)
+    found: datetime | None = connection.execute(query).scalar_one()
+    return found
+
+
 def add_signal(connection: Connection, signal: dict[str, Any], features: dict[str, Any] | None) -> None:
     """Store a bar's signal and, when there were any, the features it was made from."""
     if features is not None:

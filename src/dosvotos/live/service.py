@@ -32,7 +32,7 @@ NO_ROW = "no row"
 
 
 def service_days(
-    rows: Iterable[Row[Any]], calendar: CalendarParams, first: date, last: date, now: datetime
+    rows: Iterable[Row[Any]], calendar: CalendarParams, since: datetime, last: date, now: datetime
 ) -> list[ServiceDay]:
     """Count by session, oldest first; rows of bars that are not scheduled play no part.
 
@@ -42,13 +42,15 @@ def service_days(
         timestamp, status, reason_code and spooled of one instrument's rows. A signal that waited on disk is
         none: nobody acted on it.
     calendar : CalendarParams
-    first, last : date
-        Bogota sessions, both included.
+    since : datetime, timezone-aware
+        Bars that opened before it play no part.
+    last : date
+        Bogota session, included.
     now : datetime, timezone-aware
     """
     by_bar, schedule, found = {row.timestamp: row for row in rows}, BarSchedule(calendar), []
-    for day in scheduled_sessions(first, last, calendar):
-        opens = [time.to_pydatetime() for time in session_bar_times(day, calendar)]
+    for day in scheduled_sessions(since.date(), last, calendar):
+        opens = [time.to_pydatetime() for time in session_bar_times(day, calendar) if time >= since]
         due = [opened for opened in opens if opened in by_bar or schedule.at(opened).deadline < now]
         reasons = Counter(_reason(by_bar.get(opened)) for opened in due)
         signals = reasons.pop("", 0)
