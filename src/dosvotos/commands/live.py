@@ -162,13 +162,6 @@ def assemble(
 
     loop = LiveLoop(instrument, schedule, ports)
 
-    def prepare() -> None:
-        loop.housekeep()
-        if isinstance(clock, MarketClock):  # its first simulation and features are not part of its time
-            if macro is not None:
-                macro.step(clock.now())
-            clock.begin()
-
     def close() -> None:
         watch.close()
         if (state := market.save()) is not None:
@@ -178,7 +171,16 @@ def assemble(
 
     url = str(engine.url.render_as_string(hide_password=False))
     teller = Teller(engine, told, partial(send_in_background, Path.cwd(), url), _now)
-    return Assembly(loop, macro, teller, clock, prepare, close)
+    return Assembly(loop, macro, teller, clock, partial(_prepare, loop, macro, clock), close)
+
+
+def _prepare(loop: LiveLoop, macro: MacroTask | None, clock: Clock) -> None:
+    """Compute the first features; on a market's clock its first simulation is not part of its time."""
+    loop.housekeep()
+    if isinstance(clock, MarketClock):
+        if macro is not None:
+            macro.step(clock.now())
+        clock.begin()
 
 
 def replay_history(env: str, first: date, last: date, out: Path | None) -> str:
