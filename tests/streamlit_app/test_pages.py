@@ -11,8 +11,8 @@ from dosvotos.contracts.records import LedgerGenesis
 from dosvotos.database.connection import writing
 from dosvotos.database.fills import FillSource, add_fills
 from dosvotos.database.tables import model_registry
-from dosvotos.promotion.notify import URLS_VARIABLE, Notification, announce
 from dosvotos.formats import MISSING
+from dosvotos.promotion.notify import URLS_VARIABLE, Notification, announce
 from dosvotos.promotion.reasons import Reason, sentence
 from dosvotos.reports.evidence import evidence_label
 from streamlit_app.i18n import LANGUAGES, Translator
