@@ -13,6 +13,13 @@ while models are promoted, the loop is killed and halts come and go; bad is a ba
 and a row that breaks a rule. `signals_after_deadline`, `stale_model_signals` and `signals_after_halt` are
 counted in the same run.
 
+`reasons_without_cause`, `alerts_without_cause`: rows of that run whose reason code is none of what was put
+in (no bar, too late, down, halted), and codes of alerts but those about the source.
+
+`delivery_s_p50`, `_p99` run from a row's commit to its line in a consumer's file, flushed to disk, through
+the thread that a loop has for it. `verify_seconds` is the median of walking a signal of a small dossier back
+by its hashes.
+
 `restart_points`, `restart_mismatches`: the loop restarted before every bar, against one that was not.
 `replay_mismatches`: targets and features of ``--replay`` against L4's and L2's, bit for bit, over a year;
 `replay_year_seconds` is what that takes.
@@ -37,6 +44,7 @@ import logging
 import sys
 import tempfile
 import time
+from contextlib import chdir
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -53,9 +61,13 @@ from dosvotos.backtest.sequential import LEVEL, below_claim, volatility_scaled, 
 from dosvotos.backtest.simulate import policy_targets
 from dosvotos.contracts.features import FEATURE_ORDER, MARKET_FEATURES
 from dosvotos.contracts.parameters import Parameters
+from dosvotos.contracts.records import InferenceRecord
 from dosvotos.database.connection import connect, upgrade
+from dosvotos.live.delivered import DeliveredSignal
+from dosvotos.live.delivery import SignalDeliveries, SignalDelivery, SignalFile
 from dosvotos.live.replay import replay
 from dosvotos.live.tick import LiveFeatures, decide, served_model
+from dosvotos.live.verify import verify_signal
 from dosvotos.market.calendar import SESSIONS_PER_YEAR
 from dosvotos.market.dataset import feature_rows
 from dosvotos.market.drift import FAST, LEVELS, DriftAlarms, cusum, session_means
@@ -72,6 +84,8 @@ from tests.live.production_models import approve
 
 SEED = 21
 YEAR = ("2024-01-02", "2024-12-31")
+PUT_IN = (None, "NO_BAR", "TOO_LATE", "LOOP_DOWN", "HALTED")
+"""Reasons that rows of a troubled run may have."""
 
 
 def year_market() -> tuple[Parameters, pd.DataFrame, pd.DataFrame]:
@@ -193,6 +207,8 @@ def troubled(desk: LiveDesk, rows: pd.DataFrame, n_bars: int) -> dict[str, int]:
     vendor.missing = {o for o in opens if rng.random() < 0.02}
     closes = desk.market["close"]
     vendor.revisions = {o: (closes[o] * 1.0003, 700.0) for o in opens if rng.random() < 0.03}
+    alerts, raised = desk.alerts.raise_alert, set[str]()
+    desk.alerts.raise_alert = lambda code, message: (raised.add(code), alerts(code, message))  # type: ignore[method-assign,assign,func-returns-value]
     epochs: list[tuple[Any, int]] = [(desk.clock.now(), 1)]
     halts: list[list[Any]] = []
     for index in range(n_bars):
@@ -211,7 +227,7 @@ def troubled(desk: LiveDesk, rows: pd.DataFrame, n_bars: int) -> dict[str, int]:
             halts[-1][1] = desk.clock.now()
         vendor.failing = rng.random() < 0.02
         desk.run(1)
-    return counted(desk, epochs, halts)
+    return counted(desk, epochs, halts) | {"alerts_without_cause": len(raised - {"BAR_SOURCE"})}
 
 
 def counted(desk: LiveDesk, epochs: list, halts: list) -> dict[str, int]:
@@ -234,7 +250,60 @@ def counted(desk: LiveDesk, epochs: list, halts: list) -> dict[str, int]:
     return {
         "bars": len(expected), "rows": len(rows), "bad_rows": bad, "signals_after_deadline": late,
         "stale_model_signals": stale, "signals_after_halt": after_halt,
+        "reasons_without_cause": sum(row.reason_code not in PUT_IN for row in rows),
     }  # fmt: skip
+
+
+def delivery(desk: LiveDesk, n_bars: int) -> dict[str, float]:
+    """Seconds from a row's commit to its line in a file, through a thread as a loop has one."""
+    committed: dict[str, float] = {}
+    took: list[float] = []
+
+    class TimedFile(SignalFile):
+        def send(self, signal: DeliveredSignal) -> None:
+            super().send(signal)
+            took.append(time.perf_counter() - committed[signal.inference_id])
+
+    ports = desk.loop._ports
+    file = TimedFile(desk.folder / "signals.jsonl")
+    written_at = [desk.clock.now()]
+    """The fake clock leaps to the next bar as soon as a row is written; the signal is handed over before."""
+    out = SignalDeliveries([SignalDelivery(file, 1.0, ports.book.standing, lambda: written_at[-1])])
+
+    def on_row(record: InferenceRecord) -> None:
+        written_at.append(desk.clock.now())
+        committed[record.inference_id] = time.perf_counter()
+        desk.written.append(record)
+        out.take(record)
+
+    desk.loop._ports = ports._replace(on_row=on_row)
+    for _ in range(n_bars):
+        desk.run(1)
+        time.sleep(
+            0.05
+        )  # a loop waits for the next bar; without a pause the fake clock would leave it behind
+    out.close()
+    return {
+        "deliveries": len(took),
+        "delivery_s_p50": float(np.median(took)),
+        "delivery_s_p99": float(np.percentile(took, 99)),
+    }
+
+
+def verifying(root: Path, n: int) -> float:
+    """Median seconds of walking a signal back by hashes, of a model with a dossier of its own."""
+    from tests.live.test_verify import Signal, voted
+
+    took = []
+    with chdir(root):
+        engine = connect(f"sqlite:///{root}/votes.db")
+        upgrade(engine)
+        signal_id = Signal(voted(engine, root)).write()
+        for _ in range(n):
+            began = time.perf_counter()
+            assert not verify_signal(engine, signal_id).broken
+            took.append(time.perf_counter() - began)
+    return float(np.median(took))
 
 
 class StoredVendor:
@@ -370,6 +439,8 @@ def measure(quick: bool) -> dict[str, float]:
         timed = make(TimedDesk, n_ticks // 60 + 2, 500)
         figures = {"predict_speedup_p50": predict_speedup(policy, rows, 300 if quick else 2000)}
         figures |= ticks(timed, n_ticks)
+        figures |= delivery(make(LiveDesk, 3, 500), min(n_ticks, 100))
+        figures["verify_seconds"] = verifying(Path(tempfile.mkdtemp(dir=folder)), 5)
         figures["compute_us_p50"] = compute_us(parameters, history, policy, 500)
         desk = make(LiveDesk, n_troubled // 60 + 2)
         figures |= troubled(desk, rows.dropna(), n_troubled)

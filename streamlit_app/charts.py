@@ -128,6 +128,20 @@ def signal_chart(
     )
 
 
+def position_chart(held: pd.Series, book: pd.Series, names: tuple[str, str], separators: str) -> go.Figure:
+    """Draw a desk's position after each fill over the model's book, both in USD, by Bogota's clock."""
+    figure = empty_figure(separators)
+    for series, name, colour in ((book, names[1], MUTED), (held, names[0], LINE)):
+        line = {"color": colour, "width": 1.5, "shape": "hv"}
+        recent = series.iloc[-MAX_POINTS:]
+        figure.add_scatter(
+            x=wall_times(pd.DatetimeIndex(recent.index)), y=recent.to_numpy(), name=name, mode="lines",
+            line=line, hovertemplate=_AT_BAR + "%{y:,.0f}",
+        )  # fmt: skip
+    figure.update_layout(showlegend=True, legend={**LEGEND, "traceorder": "reversed"})
+    return figure.update_yaxes(tickformat=",.0f")
+
+
 def monthly_returns(daily_returns: dict[str, float]) -> dict[str, float]:
     """Compound daily returns to months, by ``YYYY-MM``."""
     growth = 1 + pd.Series(daily_returns, dtype=float)

@@ -25,6 +25,7 @@ from dosvotos.database.signals import latest_signals, signals_after, signals_of_
 from dosvotos.database.stored_data import findings_by_rule, stored_bars, stored_variables
 from dosvotos.database.tables import STAGES
 from dosvotos.live.controls import Control, Controls
+from dosvotos.live.fills import FillsReport, read_fills_report
 from dosvotos.promotion.audit import read_audit_log
 from dosvotos.promotion.audit_check import verify_audit
 from dosvotos.promotion.gate_policy import current_policy
@@ -112,6 +113,11 @@ def signals_of(model_id: str) -> tuple[int, datetime | None]:
 def control(instrument: str) -> Control:
     """Read whether an instrument may signal: the halt file first, then what people decided."""
     return _read(Controls(instrument).of_database)
+
+
+def fills(instrument: str, now: datetime) -> FillsReport | None:
+    """Compare a desk's imported fills with the model's book; None without any."""
+    return read_fills_report(engine(), instrument, now)
 
 
 def deliveries() -> list[Record]:

@@ -1,5 +1,6 @@
 """What the documents state is so: their tables, their links, and that their commands can be typed."""
 
+import ast
 import re
 import shlex
 import shutil
@@ -15,6 +16,7 @@ from packaging.requirements import Requirement
 from dosvotos.commands.main import cli
 from dosvotos.config_loader import load_parameters
 from dosvotos.contracts.acquisition import MacroVariable, SeriesSource
+from dosvotos.live.reasons import Reason
 from dosvotos.pipeline_registry import register_pipelines
 from tests.conftest import ROOT
 
@@ -136,3 +138,58 @@ def test_the_tutorial_s_experiment_is_one(tmp_path):
 def test_the_readme_s_table_has_every_command():
     table = "\n".join(re.findall(r"^\|.*\|$", (ROOT / "README.md").read_text(), re.MULTILINE))
     assert not {name for name in cli.commands if not re.search(rf"`(?:dosvotos )?{name}[` ]", table)}
+
+
+def _codes(section: str) -> list[str]:
+    """Give the codes in the first column of a section's table in docs/operations.md."""
+    page = (ROOT / "docs/operations.md").read_text()
+    text = page.partition(f"## {section}\n")[2].partition("\n## ")[0]
+    return re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)
+
+
+def _alert_codes() -> set[str]:
+    """Give the first argument of every `raise_alert` in the source, by name or as written; its first word."""
+    found = set()
+    for file in (ROOT / "src/dosvotos").rglob("*.py"):
+        if "raise_alert" not in (text := file.read_text()):
+            continue
+        tree = ast.parse(text)
+        values = dict(_constants(tree))
+        for node in ast.walk(tree):
+            is_raised = isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "raise_alert"
+            if is_raised and not isinstance(node.func.value, ast.Call):  # super() hands on what it was given
+                found.add(_text(node.args[0], values).split()[0])
+    return found
+
+
+def _constants(tree: ast.AST) -> Iterator[tuple[str, str]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign):
+            (target,), value = node.targets[:1], node.value
+            names = target.elts if isinstance(target, ast.Tuple) else [target]
+            parts = value.elts if isinstance(value, ast.Tuple) else [value]
+            for name, part in zip(names, parts, strict=False):
+                first = part.values[0] if isinstance(part, ast.JoinedStr) and part.values else part
+                if isinstance(name, ast.Name) and isinstance(first, ast.Constant):
+                    yield name.id, str(first.value)
+
+
+def _text(node: ast.AST, values: dict[str, str]) -> str:
+    if isinstance(node, ast.Name):
+        return values[node.id]
+    first = node.values[0] if isinstance(node, ast.JoinedStr) else node
+    assert isinstance(first, ast.Constant), "an alert's code begins with a constant"
+    return str(first.value)
+
+
+def test_the_runbook_has_a_row_for_every_reason_and_every_alert():
+    assert sorted(_codes("When a bar has no signal")) == sorted(Reason)
+    assert "DATABASE_DOWN" in _alert_codes() and "MACRO_AGES_OUT" in _alert_codes()
+    assert sorted(_codes("When an alert is raised")) == sorted(_alert_codes())
+
+
+def test_the_pages_of_the_loop_name_every_metric():
+    page = (ROOT / "docs/operations.md").read_text()
+    source = (ROOT / "src/dosvotos/live/metrics.py").read_text()
+    names = set(re.findall(r'"(dosvotos_\w+)"', source))
+    assert len(names) >= 12 and {name for name in names if f"`{name}" not in page} == set()

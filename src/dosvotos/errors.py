@@ -140,6 +140,10 @@ class SourceError(DataError):
     """A source did not answer, or not with what was asked."""
 
 
+class DeliveryError(DosVotosError):
+    """A consumer did not take a signal."""
+
+
 class NotPublishedError(SourceError):
     """A source does not have what was asked: it may come later."""
 

@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit
 HIDDEN: Final = "***"
 SECRETS: Final = (
     "TWELVEDATA_API_KEY", "FRED_API_KEY", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "PGPASSWORD",
+    "DOSVOTOS_WEBHOOK_SECRET",
 )  # fmt: skip
 """Variables of the environment whose whole value is a secret."""
 ADDRESSES: Final = ("DOSVOTOS_DATABASE_URL", "MLFLOW_TRACKING_URI")

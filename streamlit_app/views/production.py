@@ -1,11 +1,12 @@
 """What is in production: the model, what it does now, what was voted on, and the ways out."""
 
 import numpy as np
+import pandas as pd
 import streamlit as st
 
 from dosvotos.backtest.metrics import SpecifiedMetrics
-from streamlit_app import queries
-from streamlit_app.page import empty, formats, in_bogota, plain, translator, written
+from streamlit_app import charts, queries
+from streamlit_app.page import empty, formats, in_bogota, now, numeric, plain, plot, translator, written
 from streamlit_app.production import show_retracted, show_signals
 from streamlit_app.verdict import FIGURES, market_badge
 
@@ -22,6 +23,7 @@ def show() -> None:
     for model in serving:
         _model(model)
         _live([row for row in queries.signals(_N_BARS) if row.instrument == model.instrument], model)
+        _fills(model)
         _shadow([row for row in rows if row.stage == "shadow" and row.instrument == model.instrument], model)
     show_retracted()
     st.caption(t("production.ways_out"))
@@ -65,6 +67,31 @@ def _live(signals: list[queries.Record], model: queries.Record) -> None:
     for column, (name, figure) in zip(st.columns(len(figures)), figures.items(), strict=True):
         column.metric(t(f"production.{name}"), figure)
     show_signals(signals, f"live-{model.id}")
+
+
+def _fills(model: queries.Record) -> None:
+    """Show what the desk traded beside what the model assumed."""
+    st.header(t("fills.title"), anchor=False)
+    if (report := queries.fills(model.instrument, now())) is None:
+        st.caption(t("fills.none"))
+        return
+    book = report.book.iloc[-1] if len(report.book) else 0.0
+    figures = {
+        "count": f.number(len(report.fills), 0),
+        "held": f.number(report.held.iloc[-1], 0),
+        "book": f.number(book, 0),
+        "difference": f.number(report.difference, 0, signed=True),
+        "slippage": f.number(report.slippage_bps, 2, signed=True),
+        "cost": f.number(report.slippage_cop, 0, signed=True),
+    }
+    table = {t("fills.what"): [t(f"fills.{name}") for name in figures], t("fills.amount"): figures.values()}
+    st.dataframe(
+        pd.DataFrame(table), hide_index=True, width="content", column_config=numeric(t("fills.amount"))
+    )
+    names = t("fills.held"), t("fills.book")
+    figure = charts.position_chart(report.held, report.book, names, f.separators)
+    plot(figure, f"fills-{model.id}", t("fills.title"))
+    st.caption(t("fills.hint"))
 
 
 def _shadow(rows: list[queries.Record], model: queries.Record) -> None:

@@ -2,26 +2,35 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
+from threading import Event
 
 import pandas as pd
 import pytest
 from sqlalchemy import select
 
 from dosvotos.backtest.simulate import policy_targets
-from dosvotos.commands.live import replay_history
+from dosvotos.commands.fills import import_fills
+from dosvotos.commands.live import assemble, replay_history
+from dosvotos.commands.service import report_service
 from dosvotos.config_loader import load_parameters
+from dosvotos.contracts.delivery import DeliveryParams
 from dosvotos.contracts.features import MARKET_FEATURES
 from dosvotos.database.connection import reading
 from dosvotos.database.history import stored_history
 from dosvotos.database.market_data import StoredMarket
 from dosvotos.database.tables import inference_features_5m, trading_signals
-from dosvotos.errors import ParameterError
+from dosvotos.errors import DataError, ParameterError
+from dosvotos.live.delivered import DeliveredSignal
+from dosvotos.live.runner import run
 from dosvotos.market.dataset import feature_rows
 from dosvotos.market.normalization import fit_norm_stats
 from dosvotos.policy.forward import ServedPolicy
@@ -172,6 +181,62 @@ def test_a_replay_is_the_backtest_bit_for_bit_and_leaves_no_row(project, monkeyp
     assert signals(project) == []
     with reading(project.engine) as connection:
         assert connection.execute(select(inference_features_5m)).all() == []
+
+
+def test_a_loop_delivers_and_shows_what_it_did_and_the_report_counts_it(project, monkeypatch, capsys):
+    monkeypatch.chdir(project.root)
+    monkeypatch.setenv("DOSVOTOS_DATABASE_URL", f"sqlite:///{project.root}/data/dosvotos.db")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    stop, file = Event(), project.root / "data/out/signals.jsonl"
+    delivery = DeliveryParams(notional_usd=1000.0, jsonl="data/out/signals.jsonl")
+    parameters = load_parameters("smoke").model_copy(update={"delivery": delivery})
+    port, patience, seen = free_port(), time.monotonic() + 60, b""
+
+    def on_turn() -> None:
+        nonlocal seen
+        if (file.is_file() and len(file.read_bytes().splitlines()) >= 2) or time.monotonic() > patience:
+            seen = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10).read()
+            stop.set()
+
+    made = assemble(parameters, project.engine, "smoke", 150.0, stop, port)
+    try:
+        made.prepare()
+        run(made.loop, made.macro, made.clock, stop, on_turn)
+    finally:
+        made.close()
+    got = [DeliveredSignal.model_validate_json(line) for line in file.read_text().splitlines()]
+    rows = {row.timestamp: row for row in signals(project) if row.status == "SIGNAL"}
+    assert len(got) >= 2 and all(one.simulated for one in got)
+    assert [(one.target, one.epoch) for one in got] == [
+        (rows[one.bar].signal, rows[one.bar].epoch) for one in got
+    ]
+    assert {abs(one.notional_usd) for one in got} <= {0.0, 1000.0}
+    assert b'dosvotos_deliveries_total{consumer="jsonl",instrument="USD/COP.SIM",outcome="delivered"}' in seen
+    report_service(project.engine, "smoke", 2, datetime.now(UTC))
+    last = capsys.readouterr().out.splitlines()[-1].split()
+    assert last[:1] == ["all"] and int(last[2]) == len(rows)
+
+
+def free_port() -> int:
+    with socket.socket() as made:
+        made.bind(("127.0.0.1", 0))
+        return int(made.getsockname()[1])
+
+
+def test_fills_are_imported_by_the_command_and_the_same_file_again_is_none(project, monkeypatch):
+    monkeypatch.chdir(project.root)
+    file = project.root / "fills.csv"
+    file.write_text(
+        "time,side,quantity,price\n2023-09-22 09:41,buy,60000,3990\n2023-09-22 09:51,sell,20000,4000\n"
+    )
+    now = datetime(2026, 12, 1, tzinfo=UTC)
+    with pytest.raises(DataError, match="carry no zone"):
+        import_fills(project.engine, file, "smoke", None, now)
+    for n_new in (2, 0):
+        lines = import_fills(project.engine, file, "smoke", "America/Bogota", now)
+        assert lines[0] == f"USD/COP.SIM: {n_new} fill(s) stored, {2 - n_new} there already"
+        assert lines[1] == "held 40,000 USD, the model's book 0 USD, difference 40,000 USD"
+    assert signals(project) == []
 
 
 def test_a_replay_without_a_session_is_refused(project, monkeypatch):

@@ -27,6 +27,7 @@ KNOWN = {
     "data_quarantine": {"severity": "reported"},
     "trading_signals": {"status": "NO_SIGNAL", "signal": None},
     "approval_audit_log": {"proposal_id": None},
+    "fills": {"side": "BUY"},
     "oos_trials": {"daily_returns": {"2025-07-01": 0.5}},
 }
 VALUES = {
@@ -45,7 +46,7 @@ def row_of(table: Table) -> dict[str, Any]:
 
 def other(column: sa.Column, value: Any) -> Any:
     """A different value of the same kind; severities, states and references have few, so these take none."""
-    if column.name in ("severity", "status", "proposal_id", "reason_code") or value is None:
+    if column.name in ("severity", "status", "side", "proposal_id", "reason_code") or value is None:
         return None
     if isinstance(value, datetime):
         return value.replace(year=2020)

@@ -1,10 +1,14 @@
 """A signal walked back, and every kind of forgery on the way."""
 
+import re
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from dosvotos.commands.main import cli
 from dosvotos.contracts.experiment import ExperimentContract
 from dosvotos.database.connection import writing
 from dosvotos.database.market_data import StoredMarket
@@ -150,7 +154,7 @@ def test_a_decision_whose_signature_cannot_be_verified_is_named(desk: Desk, monk
     signal = Signal(desk, 14)
     signal_id = signal.write()
     monkeypatch.setenv("DOSVOTOS_HOME", str(tmp_path / "another"))
-    assert signal.broken(signal_id) == ["vote.signature"]
+    assert signal.broken(signal_id) == ["signal.checkpoint", "vote.signature"]
 
 
 def test_an_unknown_signal_is_said(desk: Desk):
@@ -166,3 +170,26 @@ def test_a_row_without_a_model_has_its_own_hash_alone(desk: Desk):
         add_signal(connection, _row(missed, missed.timestamp + LATER), None)
     chain = verify_signal(desk.engine, missed.inference_id)
     assert [link.field for link in chain.links] == ["inference_hash"] and not chain.broken
+
+
+def test_a_checkpoint_of_another_log_is_named(desk: Desk):
+    signal = Signal(desk, 15)
+    whole = signal.record.checkpoint
+    assert whole is not None and signal.broken(signal.write()) == []
+    for n, forged in enumerate((re.sub("head: .", "head: 0", whole), whole[:-40], "no checkpoint"), start=16):
+        other = Signal(desk, n)
+        assert other.broken(other.write(checkpoint=forged)) == ["signal.checkpoint"]
+
+
+def test_the_command_prints_every_link_within_a_second_and_ends_with_the_verdict(desk: Desk, monkeypatch):
+    monkeypatch.setenv("DOSVOTOS_DATABASE_URL", f"sqlite:///{desk.root}/votes.db")
+    (desk.root / "pyproject.toml").write_text("[tool.kedro]\n")
+    good, bad = Signal(desk, 20).write(), Signal(desk, 21).write(confidence=0.5)
+    began = time.process_time()
+    whole = CliRunner().invoke(cli, ["verify", good], catch_exceptions=False)
+    assert time.process_time() - began < 1.0
+    n_links = len(verify_signal(desk.engine, good).links)
+    assert whole.exit_code == 0 and whole.output.splitlines()[-1] == f"{good}: {n_links} links, all hold"
+    broken = CliRunner().invoke(cli, ["verify", bad], catch_exceptions=False)
+    assert broken.exit_code == 1 and broken.output.splitlines()[-1].endswith("1 do not hold")
+    assert re.search(r"NO +signal +confidence +0\.5 +the model on the stored features: 0\.", broken.output)

@@ -2,18 +2,21 @@
 
 from datetime import UTC, datetime
 
+import pandas as pd
 import pytest
 from sqlalchemy import text, update
 from streamlit.testing.v1 import AppTest
 
 from dosvotos.contracts.records import LedgerGenesis
 from dosvotos.database.connection import writing
+from dosvotos.database.fills import FillSource, add_fills
 from dosvotos.database.tables import model_registry
+from dosvotos.formats import MISSING
 from dosvotos.promotion.notify import URLS_VARIABLE, Notification, announce
 from dosvotos.promotion.reasons import Reason, sentence
 from dosvotos.reports.evidence import evidence_label
 from streamlit_app.i18n import LANGUAGES, Translator
-from tests.proposal_fixtures import Desk, as_an_older_version
+from tests.proposal_fixtures import INSTRUMENT, Desk, as_an_older_version
 from tests.report_factory import evidence_of
 from tests.streamlit_app.pages import HOSTILE, UI, assert_plain, page_text, press, vote
 
@@ -56,6 +59,26 @@ def test_a_filled_page_works(open_page, desk: Desk, page: str, language: str):
         "audit": t("audit.whole", count=1),
     }
     assert shown[page] in page_text(at)
+
+
+def test_imported_fills_stand_beside_the_model_s_book(open_page, desk: Desk):
+    first = desk.propose("one", 1)
+    vote(desk, first, "APPROVE")
+    assert Translator("en")("fills.none") in page_text(open_page("production"))
+    at = pd.to_datetime(["2026-11-20T15:00:00Z", "2026-11-20T15:10:00Z"])
+    traded = pd.DataFrame(
+        {"time": at, "side": ["BUY", "SELL"], "quantity": [150_000.0, 50_000.0], "price": 4000.0}
+    )
+    with writing(desk.engine) as connection:
+        source = FillSource(INSTRUMENT, "market", 100_000.0, "fills.csv", "f" * 64)
+        add_fills(connection, traded, source, datetime.now(UTC))
+    for language, held in (("en", "100,000"), ("es", "100.000")):
+        at, t = open_page("production", language), Translator(language)
+        (table,) = [d.value for d in at.dataframe if t("fills.amount") in d.value]
+        figures = dict(zip(table[t("fills.what")], table[t("fills.amount")], strict=True))
+        assert figures[t("fills.count")] == "2" and figures[t("fills.held")] == held
+        assert figures[t("fills.difference")] == f"+{held}" and figures[t("fills.slippage")] == MISSING
+        assert len(at.get("plotly_chart")) == 1 and t("fills.hint") in page_text(at)
 
 
 def test_the_language_can_be_switched(open_page):

@@ -16,9 +16,10 @@ import yaml
 from filelock import FileLock, Timeout
 from sqlalchemy import Engine
 
+from dosvotos.commands.json_log import log_to
+from dosvotos.commands.watch import Watch, Watched
 from dosvotos.config_loader import load_parameters
 from dosvotos.contracts.parameters import CalendarParams, InferenceParams, Parameters
-from dosvotos.contracts.records import InferenceRecord
 from dosvotos.database.connection import database_url, open_database, reading
 from dosvotos.database.contracts import ContractRegistry
 from dosvotos.database.history import stored_history
@@ -39,13 +40,12 @@ from dosvotos.live.loop import LiveLoop, Ports
 from dosvotos.live.macro_task import MacroTask
 from dosvotos.live.market import LiveMarket
 from dosvotos.live.production import check_dossier, open_production
-from dosvotos.live.reasons import Reason
 from dosvotos.live.replay import replay
 from dosvotos.live.runner import run
 from dosvotos.live.schedule import BarSchedule
 from dosvotos.live.signals import SignalTable
 from dosvotos.live.spool import Spool
-from dosvotos.live.tick import row_in_words
+from dosvotos.live.systemd import ALIVE, READY, STOPPING, notify
 from dosvotos.market.calendar import BAR, scheduled_sessions, session_bar_times
 from dosvotos.project import LOCKS
 
@@ -55,10 +55,20 @@ _FEATURES: Final = Path("data/04_feature")
 _OUTPUT: Final = Path("data/07_model_output")
 _LAST_WORDS: Final = 5.0
 """Seconds at the end for alerts that are not in the outbox yet."""
+LOGS: Final = Path("data/logs")
 _DATES_FILES: Final = ("conf/base/parameters/date_ranges.yml", "conf/{env}/parameters.yml")
 
 
-def serve(env: str, speed: float) -> None:
+class Watching(NamedTuple):
+    """How a loop may be watched."""
+
+    metrics_port: int | None = None
+    """Of a Prometheus endpoint on this machine's loopback address."""
+    json_log: bool = False
+    """Whether the log goes into a file of JSON lines too."""
+
+
+def serve(env: str, speed: float, watching: Watching) -> None:
     """Run the loop of an experiment's instrument until a signal or Ctrl-C ends it.
 
     Raises
@@ -69,12 +79,14 @@ def serve(env: str, speed: float) -> None:
     configure_logging()
     parameters = load_parameters(env)
     name = parameters.run_name or env
+    if watching.json_log:
+        log_to(LOGS / f"live_{name}.jsonl")
     with _lock(name):
         stop = Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stop.set())
         engine = open_database(database_url())
-        made = assemble(parameters, engine, name, speed, stop)
+        made = assemble(parameters, engine, name, speed, stop, watching.metrics_port)
         logger.info(
             "live: %s from %s UTC on", parameters.experiment.instrument, f"{made.clock.now():%Y-%m-%d %H:%M}"
         )
@@ -82,17 +94,13 @@ def serve(env: str, speed: float) -> None:
         telling.start()
         try:
             made.prepare()
-            run(made.loop, made.macro, made.clock, stop)
+            notify(READY)
+            run(made.loop, made.macro, made.clock, stop, lambda: notify(ALIVE))
         finally:
+            notify(STOPPING)
             made.close()
             stop.set()
             telling.join(_LAST_WORDS)
-
-
-def _log_row(record: InferenceRecord) -> None:
-    """Log a bar's row, but those of a time without a loop, of which a start may write thousands."""
-    if record.reason_code != Reason.LOOP_DOWN:
-        logger.info("%s", row_in_words(record))
 
 
 class Assembly(NamedTuple):
@@ -108,7 +116,14 @@ class Assembly(NamedTuple):
     """Keeps what a restart goes on from."""
 
 
-def assemble(parameters: Parameters, engine: Engine, name: str, speed: float, stop: Event) -> Assembly:
+def assemble(
+    parameters: Parameters,
+    engine: Engine,
+    name: str,
+    speed: float,
+    stop: Event,
+    metrics_port: int | None = None,
+) -> Assembly:
     """Put a loop together.
 
     Raises
@@ -129,29 +144,26 @@ def assemble(parameters: Parameters, engine: Engine, name: str, speed: float, st
     state_file = _FEATURES / name / "live_state.safetensors"
     market = LiveMarket(parameters, *stored.tables, _bytes_of(state_file))
     controls = Controls(instrument)
+    book = SignalTable(engine, instrument, controls)
+    watched = Watched(parameters, book, clock, lambda: schedule.calendar, lambda: list(alerts.open))
+    watch = Watch(watched, _OUTPUT / name, metrics_port)
     ports = Ports(
         clock=clock,
         feed=feed,
         features=market,
         model=keeper,
-        book=SignalTable(engine, instrument, controls),
+        book=book,
         spool=Spool(_OUTPUT / name / "unwritten_signals.jsonl"),
         alerts=alerts,
         halt_file=controls.of_file,
         read_calendar=CalendarFiles(parameters).read,
-        on_row=_log_row,
+        on_row=watch.tell,
     )
 
     loop = LiveLoop(instrument, schedule, ports)
 
-    def prepare() -> None:
-        loop.housekeep()
-        if isinstance(clock, MarketClock):  # its first simulation and features are not part of its time
-            if macro is not None:
-                macro.step(clock.now())
-            clock.begin()
-
     def close() -> None:
+        watch.close()
         if (state := market.save()) is not None:
             write_file(state_file, state)
         if isinstance(feed, VendorFeed):
@@ -159,7 +171,16 @@ def assemble(parameters: Parameters, engine: Engine, name: str, speed: float, st
 
     url = str(engine.url.render_as_string(hide_password=False))
     teller = Teller(engine, told, partial(send_in_background, Path.cwd(), url), _now)
-    return Assembly(loop, macro, teller, clock, prepare, close)
+    return Assembly(loop, macro, teller, clock, partial(_prepare, loop, macro, clock), close)
+
+
+def _prepare(loop: LiveLoop, macro: MacroTask | None, clock: Clock) -> None:
+    """Compute the first features; on a market's clock its first simulation is not part of its time."""
+    loop.housekeep()
+    if isinstance(clock, MarketClock):
+        if macro is not None:
+            macro.step(clock.now())
+        clock.begin()
 
 
 def replay_history(env: str, first: date, last: date, out: Path | None) -> str:
@@ -274,16 +295,17 @@ def _sources(
         feed = VendorFeed([vendor], parameters, stored, schedule, alerts)
         fetch = SampleMacro(vendor, parameters, stored).fetch
         return feed, MacroTask(stored.tables[1], variables, fetch, alerts)
-    from dosvotos.live.providers import ProviderBars, ProviderMacro
+    from dosvotos.live.providers import FolderBars, ProviderBars, ProviderMacro
 
     keys, settings = _keys(os.environ), acquisition.live
     if settings is None:
         raise DataError("data_acquisition.live: needed with source 'live'; conf/base has it")
     count = ProviderCalls(stored.engine).take
     bars: list[BarSource] = [
-        ProviderBars(source, settings, keys.get(source.provider), count, clock.now)
+        FolderBars(Path(str(source.path)), acquisition, stored.tables[0].taken_hashes)
+        if source.provider == "folder"
+        else ProviderBars(source, settings, keys.get(source.provider), count, clock.now)
         for source in settings.bars
-        if source.provider != "folder"
     ]
     feed = VendorFeed(bars, parameters, stored, schedule, alerts)
     return feed, MacroTask(stored.tables[1], variables, ProviderMacro(parameters, stored, keys).fetch, alerts)

@@ -209,16 +209,60 @@ def leakcheck(
     "--to", "last", type=click.DateTime(["%Y-%m-%d"]), metavar="TO", help="Last session of --replay."
 )
 @click.option("--out", type=TypedPath(), help="Parquet file that --replay writes.")
-def live(env: str, speed: float, first: datetime | None, last: datetime | None, out: Path | None) -> None:
+@click.option(
+    "--report",
+    "sessions",
+    type=click.IntRange(min=1, max=1000),
+    is_flag=False,
+    flag_value=10,
+    metavar="[SESSIONS]",
+    help="Print signals over scheduled bars of the last sessions (10), and run no loop.",
+)
+@click.option(
+    "--metrics", type=click.IntRange(1, 65535), metavar="PORT", help="Answer Prometheus on 127.0.0.1:PORT."
+)
+@click.option("--log-json", is_flag=True, help="Log into data/logs/live_EXP.jsonl too, rotated.")
+def live(
+    env: str,
+    speed: float,
+    first: datetime | None,
+    last: datetime | None,
+    out: Path | None,
+    sessions: int | None,
+    metrics: int | None,
+    log_json: bool,
+) -> None:
     """Give a signal at each bar's close, from the approved model, until it is stopped."""
     if (first is None) != (last is None):
         raise click.UsageError("--replay FROM and --to TO go together")
+    if sessions is not None:
+        from dosvotos.commands.service import report_service
+
+        report_service(open_existing(database_url()), env, sessions, datetime.now(UTC))
+        return
     from dosvotos.commands import live as command
 
     if first is not None and last is not None:
         click.echo(command.replay_history(env, first.date(), last.date(), out))
         return
-    command.serve(env, speed)
+    command.serve(env, speed, command.Watching(metrics, log_json))
+
+
+@cli.group()
+def fills() -> None:
+    """What a desk traded, beside what the model assumed."""
+
+
+@fills.command("import")
+@click.argument("file", type=TypedPath())
+@click.option("--env", default="demo", show_default=True, help="Experiment whose instrument was traded.")
+@click.option("--timezone", help="IANA zone of times that carry none, such as America/Bogota.")
+def fills_import(file: Path, env: str, timezone: str | None) -> None:
+    """Store the fills of a CSV or parquet FILE (time, side, quantity, price); changes no signal."""
+    from dosvotos.commands.fills import import_fills
+
+    for line in import_fills(open_existing(database_url()), file, env, timezone, datetime.now(UTC)):
+        click.echo(line)
 
 
 @cli.command()

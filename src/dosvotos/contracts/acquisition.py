@@ -190,7 +190,7 @@ class LiveParams(Section):
 
 
 class DataAcquisitionParams(Section):
-    """Where L0 finds its data. The one section outside the experiment's hash."""
+    """Where L0 finds its data; outside the experiment's hash."""
 
     source: Literal["sample", "files", "live"]
     folder: str | None = None

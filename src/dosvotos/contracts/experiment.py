@@ -25,7 +25,7 @@ when values were fetched; those below 3 train no linear rival; those below 4 hol
 _SCHEMA_OF_LINEAR_RIVAL: Final = 3
 _SCHEMA_OF_DRIFT: Final = 5
 
-_OUTSIDE_THE_HASH: Final = {"data_acquisition", "run_name"}
+_OUTSIDE_THE_HASH: Final = {"data_acquisition", "delivery", "run_name"}
 _ALWAYS_STATED: Final = ("experiment.name", "experiment.version", "experiment.instrument")
 _REMOVED_AFTER_1: Final = ("min_psr", "max_spa_p_value", "bootstrap_replications", "seed")
 """Parameters of `evidence` that became the house's policy."""

@@ -26,6 +26,7 @@ from pydantic import (
 )
 
 from dosvotos.contracts.acquisition import DataAcquisitionParams, MacroVariablesParams
+from dosvotos.contracts.delivery import DeliveryParams
 from dosvotos.contracts.quality_thresholds import QualityThresholdsParams
 from dosvotos.contracts.section import ClockTime, Day, Fraction, Items, Section, Version
 from dosvotos.errors import ParameterError
@@ -436,6 +437,7 @@ class Parameters(Section):
     training: TrainingParams
     evidence: EvidenceParams
     inference: InferenceParams
+    delivery: DeliveryParams = DeliveryParams()
     _stated: dict[str, Any] | None = PrivateAttr(default=None)
 
     @property

@@ -25,6 +25,7 @@ APPEND_ONLY: Final = (
     "gate_policies",
     "inference_features_5m",
     "trading_signals",
+    "fills",
 )
 FILLED_ONCE: Final = {"oos_trials": "daily_returns", "deliveries": "rows"}
 """The one column of a table that may go from NULL to a value, once."""

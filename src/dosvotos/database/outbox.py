@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, Row, insert, select, update
+from sqlalchemy import Connection, Engine, Row, func, insert, select, update
 
 from dosvotos.contracts.records import Record
 from dosvotos.database.connection import URL_VARIABLE, reading, writing
@@ -70,6 +70,12 @@ def late_messages(connection: Connection, kinds: Sequence[str], now: datetime) -
         )
         for row in late
     ]
+
+
+def count_waiting(connection: Connection) -> int:
+    """Count the messages not sent yet."""
+    query = select(func.count()).select_from(outbox).where(outbox.c.done_at.is_(None))
+    return int(connection.execute(query).scalar_one())
 
 
 def is_due(engine: Engine, now: datetime, kinds: Sequence[str]) -> bool:

@@ -130,6 +130,12 @@ def _promoting(instrument: str, actions: tuple[str, ...]) -> Select[Any]:
     )
 
 
+def read_epoch(connection: Connection, instrument: str) -> int:
+    """Read how often an instrument's production has changed; 0 before its first approval."""
+    query = select(instruments.c.epoch).where(instruments.c.instrument == instrument)
+    return connection.execute(query).scalar_one_or_none() or 0
+
+
 def lock_instrument(connection: Connection, instrument: str) -> Row[Any]:
     """Lock the instrument's head row until the transaction ends; make it on first use."""
     t = instruments

@@ -45,6 +45,14 @@ def last_timestamp(connection: Connection, instrument: str) -> datetime | None:
     return found
 
 
+def first_timestamp(connection: Connection, instrument: str) -> datetime | None:
+    """Find the oldest bar that has its row."""
+    t = trading_signals
+    query = select(func.min(t.c.timestamp)).where(t.c.instrument == instrument)
+    found: datetime | None = connection.execute(query).scalar_one()
+    return found
+
+
 def add_signal(connection: Connection, signal: dict[str, Any], features: dict[str, Any] | None) -> None:
     """Store a bar's signal and, when there were any, the features it was made from."""
     if features is not None:
@@ -79,6 +87,15 @@ def signals_after(
 def _of(instrument: str | None) -> Select[Any]:
     query = select(trading_signals)
     return query if instrument is None else query.where(trading_signals.c.instrument == instrument)
+
+
+def signals_between(
+    connection: Connection, instrument: str, since: datetime, until: datetime
+) -> Sequence[Row[Any]]:
+    """Read an instrument's rows of bars opened between two moments, both included, oldest first."""
+    t = trading_signals
+    query = select(t).where(t.c.instrument == instrument, t.c.timestamp.between(since, until))
+    return connection.execute(query.order_by(t.c.timestamp)).all()
 
 
 def signals_of_model(connection: Connection, model_id: str) -> tuple[int, datetime | None]:

@@ -482,3 +482,26 @@ provider_calls = sa.Table(
     sa.Column("calls", sa.Integer, nullable=False),
 )
 """Calls to a provider on a day (UTC), counted before each is made, by whatever process."""
+
+fills = sa.Table(
+    "fills",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("instrument", sa.String(20), nullable=False),
+    sa.Column("feed", sa.String(64), nullable=False),
+    sa.Column("time", UTCDateTime, nullable=False),
+    sa.Column("side", sa.String(4), nullable=False),
+    sa.Column("quantity", sa.Float, nullable=False),
+    sa.Column("price", sa.Float, nullable=False),
+    sa.Column("notional_usd", sa.Float, nullable=False),
+    sa.Column("fill_hash", sa.String(64), nullable=False),
+    sa.Column("source", sa.String(255), nullable=False),
+    sa.Column("source_hash", sa.String(64), nullable=False),
+    sa.Column("imported_at", UTCDateTime, nullable=False),
+    sa.UniqueConstraint("fill_hash"),
+    _one_of("side", ("BUY", "SELL"), "side_known"),
+    sa.CheckConstraint("quantity > 0 AND price > 0", name="amounts_positive"),
+)
+"""What a desk traded, as its own files say: USD bought or sold at a price in COP. `fill_hash` is of what was
+traded and when, so that the same fill is written once, whichever files hold it; `notional_usd` is what a
+target of 1 stood for when it was imported, `feed` the market whose bars it is compared with."""

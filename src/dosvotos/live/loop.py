@@ -25,6 +25,7 @@ from dosvotos.live.tick import (
     Decision,
     LiveFeatures,
     ServedModel,
+    book_after,
     decide,
     halted,
     make_record,
@@ -61,7 +62,7 @@ class Ports(NamedTuple):
     """Reads whether a file halts the signals, which needs no database."""
     read_calendar: Callable[[], CalendarParams]
     on_row: Callable[[InferenceRecord], None] = lambda record: None
-    """Called with each row when it is written."""
+    """Called with each row when it is committed, or waits on disk (`spooled`); neither waits nor raises."""
 
 
 class LiveLoop:
@@ -288,7 +289,9 @@ class LiveLoop:
                 logger.info("%s", error)
                 entry = self._again(entry)
                 continue
-            self._wrote([written] if written is not None else [])
+            if written is not None:
+                self._book = book_after(entry.book, written)
+                self._wrote([written])
             self._advance()
             return
         raise DecisionConflictError(f"{self.instrument}: production changed {_RETRIES} times during one bar")
@@ -324,9 +327,7 @@ class LiveLoop:
 
     def _spool(self, records: list[InferenceRecord], problem: str) -> None:
         self._ports.alerts.raise_alert("DATABASE_DOWN", problem)
-        for record in records:
-            self._ports.spool.add(record)
-        self._wrote(records)
+        self._wrote([self._ports.spool.add(record) for record in records])
 
     def _record(
         self,

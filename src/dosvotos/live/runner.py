@@ -1,6 +1,7 @@
 """Runs a loop until it is stopped: steps when they are due, and what may take its time in between."""
 
 import logging
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from threading import Event, Thread
 from typing import Final
@@ -15,8 +16,14 @@ _HEADROOM: Final = timedelta(seconds=20)
 """On the machine's clock at least so long is left for housekeeping."""
 
 
-def run(loop: LiveLoop, macro: MacroTask | None, clock: Clock, stop: Event) -> None:
-    """Step the loop until `stop` is set.
+def run(
+    loop: LiveLoop,
+    macro: MacroTask | None,
+    clock: Clock,
+    stop: Event,
+    on_turn: Callable[[], None] = lambda: None,
+) -> None:
+    """Step the loop until `stop` is set; `on_turn` is called every second or so, while the loop lives.
 
     On the machine's clock macro values have a thread of their own, so that a slow provider delays no bar; a
     market's clock is faster than any thread, so there both take turns.
@@ -36,7 +43,7 @@ def run(loop: LiveLoop, macro: MacroTask | None, clock: Clock, stop: Event) -> N
         if loop.bar is not kept_for and due - clock.now() > headroom:
             kept_for = loop.bar
             loop.housekeep()
-        wait_until(min(due, macro_due), clock, stop)
+        wait_until(min(due, macro_due), clock, stop, on_turn)
 
 
 def run_macro(macro: MacroTask, clock: Clock, stop: Event) -> None:
@@ -48,9 +55,13 @@ def run_macro(macro: MacroTask, clock: Clock, stop: Event) -> None:
         clock.sleep_until(due)
 
 
-def wait_until(moment: datetime, clock: Clock, stop: Event) -> None:
+def wait_until(
+    moment: datetime, clock: Clock, stop: Event, on_turn: Callable[[], None] = lambda: None
+) -> None:
     """Sleep until a moment, in pieces; a clock that is set back or forth is looked at between them."""
+    on_turn()
     while clock.now() < moment and not stop.is_set():
         clock.sleep_until(moment)
+        on_turn()
         if not isinstance(clock, MarketClock):
             return

@@ -63,3 +63,10 @@ class BarSchedule:
         times = (time for day in days for time in session_bar_times(day, self.calendar))
         self._opens = [time.to_pydatetime().replace(tzinfo=UTC) for time in times]
         self._covers = (start + timedelta(days=1), end - _LONGEST_BREAK)
+
+
+def bars_closed(calendar: CalendarParams, since: datetime, until: datetime) -> int:
+    """Count the scheduled bars that closed after `since` and by `until`."""
+    days = scheduled_sessions(since.date() - timedelta(days=1), until.date(), calendar)
+    closes = (time + _BAR for day in days for time in session_bar_times(day, calendar))
+    return sum(since < close <= until for close in closes)

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, Row
 
 from dosvotos.contracts.records import InferenceRecord
 from dosvotos.database.connection import reading, writing
-from dosvotos.database.registry import lock_instrument
+from dosvotos.database.registry import lock_instrument, read_epoch
 from dosvotos.database.signals import (
     add_signal,
     find_signal,
@@ -30,6 +30,13 @@ class Entry(NamedTuple):
     features: LiveFeatures | None
     book: BookState
     """From which `record` was made."""
+
+
+class Standing(NamedTuple):
+    """What holds of an instrument now."""
+
+    control: Control
+    epoch: int
 
 
 class Book(Protocol):
@@ -116,10 +123,22 @@ class SignalTable:
             raise LookupError(f"{self.instrument}: no row for {timestamp}")
         return row
 
+    def newest(self) -> InferenceRecord | None:
+        """Read the newest bar's row; None before the first."""
+        with reading(self.engine) as connection:
+            last = last_timestamp(connection, self.instrument)
+            row = None if last is None else find_signal(connection, self.instrument, last)
+        return None if row is None else _record(row)
+
     def control(self) -> Control:
         """Read what holds for the instrument's signals."""
         with reading(self.engine) as connection:
             return self._control(connection)
+
+    def standing(self) -> Standing:
+        """Read what holds, and the epoch, in one view of the database."""
+        with reading(self.engine) as connection:
+            return Standing(self._control(connection), read_epoch(connection, self.instrument))
 
     def _control(self, connection: Connection) -> Control:
         return (self.controls or Controls(self.instrument)).of_database(connection)
@@ -148,3 +167,9 @@ def _row(record: InferenceRecord, now: datetime) -> dict[str, Any]:
     row = record.model_dump(exclude={"latency_ms"})
     row["macro_late"] = list(record.macro_late) or None
     return row | {"inference_latency_ms": record.latency_ms, "created_at": now}
+
+
+def _record(row: Row[Any]) -> InferenceRecord:
+    known = {name: value for name, value in row._mapping.items() if name in InferenceRecord.model_fields}
+    known["macro_late"] = tuple(known["macro_late"] or ())
+    return InferenceRecord(**known, latency_ms=row.inference_latency_ms)

@@ -31,8 +31,8 @@ class Spool:
         """The rows that wait, in the order they came."""
         return list(self._rows)
 
-    def add(self, record: InferenceRecord) -> None:
-        """Keep a row; on a full disk in memory alone, which the log says."""
+    def add(self, record: InferenceRecord) -> InferenceRecord:
+        """Keep a row, and give it with its mark; on a full disk in memory alone, which the log says."""
         kept = record.model_copy(update={"spooled": True})
         self._rows.append(kept)
         try:
@@ -43,6 +43,7 @@ class Spool:
                 os.fsync(opened.fileno())
         except OSError as error:
             logger.error("%s: cannot be written (%s); its rows are kept in memory", self.file, error.strerror)
+        return kept
 
     def clear(self) -> None:
         """Forget all rows: the database has them."""

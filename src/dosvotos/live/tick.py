@@ -87,6 +87,13 @@ class BookState(NamedTuple):
     """NO_SIGNAL rows in a row just before, up to SILENT_BARS - 1."""
 
 
+def book_after(book: BookState, record: InferenceRecord) -> BookState:
+    """Say what the rows say once a further one is written."""
+    if record.signal is None:
+        return book._replace(silent_bars=min(book.silent_bars + 1, SILENT_BARS - 1))
+    return BookState(record.signal, record.reason_code == Reason.HALTED)
+
+
 class Decision(NamedTuple):
     """What a bar's row says of the target."""
 

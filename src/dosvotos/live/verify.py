@@ -25,6 +25,7 @@ from dosvotos.policy.bundle import Bundle, open_bundle
 from dosvotos.promotion.agreement import expected_rows, instrument_of, model_difference, proposal_difference
 from dosvotos.promotion.audit import find_breaks, read_chain
 from dosvotos.promotion.checkpoints import open_home
+from dosvotos.promotion.copies import compare_copy
 from dosvotos.promotion.dossier import Dossier
 from dosvotos.promotion.signatures import read_trust
 from dosvotos.promotion.standing import check_standing
@@ -47,6 +48,8 @@ class _Rows(NamedTuple):
     """Whether valid signatures cover the decision, or why not."""
     breaks: list[str]
     """Of the log of votes."""
+    checkpoint: str | None
+    """Whether the log is what the signal's checkpoint says, or the first difference; None without one."""
 
 
 def verify_signal(
@@ -92,7 +95,18 @@ def _read(engine: Engine, signal_id: str, instrument: str | None) -> _Rows:
         model = find_model(connection, signal.model_id) if signal.model_id else None
         decided = _decided(connection, signal, model)
         breaks = find_breaks(read_chain(connection))
-        return _Rows(signal, features, model, *decided, breaks)
+        return _Rows(signal, features, model, *decided, breaks, _checkpoint(connection, signal))
+
+
+def _checkpoint(connection: Connection, signal: Row[Any]) -> str | None:
+    """Compare the log with the checkpoint that was signed into the signal's row."""
+    if signal.checkpoint is None:
+        return None
+    try:
+        problems = compare_copy(connection, signal.checkpoint)
+    except (HomeError, LineageError) as error:
+        return str(error)
+    return problems[0] if problems else _HELD
 
 
 def _decided(connection: Connection, signal: Row[Any], model: Row[Any] | None) -> tuple[Any, Any, str]:
@@ -179,6 +193,8 @@ def _of_votes(engine: Engine, rows: _Rows) -> Iterator[LinkRecord]:
     if signal.model_id is None:
         return
     yield _link("log of votes", "row_hash", _HELD, rows.breaks[0] if rows.breaks else _HELD, "its rows")
+    if rows.checkpoint is not None:
+        yield _link("signal", "checkpoint", _HELD, rows.checkpoint, "the log of votes")
     voted = vote.model_id if vote else "no vote"
     yield _link("signal", "model_id", signal.model_id, voted, f"the vote of epoch {signal.epoch}")
     if vote is None or proposal is None or rows.model is None:

@@ -75,7 +75,7 @@ def _read(grid: Grid) -> TimedRows:
     found = problems.frame()
     if cells.index.isin(found.index).all():
         raise DataError(f"none of its {len(grid.cells):,} rows can be read, first: {found['detail'].iloc[0]}")
-    times = _instants(timed, wall, stamps.offset[wall.index])
+    times = instants(timed, wall, stamps.offset[wall.index])
     bars = cells.assign(timestamp=times, volume=_whole(cells["volume"]))
     return TimedRows(grid.what, bars[["timestamp", *_NUMBERS]], found)
 
@@ -106,8 +106,14 @@ def _violation(says: str, name: str, cells: pd.DataFrame, row: int) -> str:
     return f": {name} {says.format(cells[name][row])}"
 
 
-def _instants(rows: Grid, wall: pd.Series, offset: pd.Series) -> pd.Series:
-    """Return UTC instants where the timestamps say their zone, else wall clocks."""
+def instants(rows: Grid, wall: pd.Series, offset: pd.Series) -> pd.Series:
+    """Return UTC instants where the timestamps say their zone, else wall clocks.
+
+    Raises
+    ------
+    DataError
+        If some say it and others do not.
+    """
     if rows.is_utc:
         offset = offset.fillna(pd.Timedelta(0))
     naive = offset.isna()

@@ -57,6 +57,18 @@ MACRO_LAYOUT: Final = Layout(
     numeric=frozenset({"value"}),
 )
 
+FILL_LAYOUT: Final = Layout(
+    {
+        "timestamp": ("timestamp", "datetime", "date time", "execution time", "fecha hora", "fecha y hora"),
+        "side": ("side", "direction", "buy sell", "buy/sell", "lado", "operacion"),
+        "quantity": ("quantity", "qty", "amount", "cantidad", "monto"),
+        "price": ("price", "rate", "precio", "tasa"),
+    },
+    numeric=frozenset({"quantity", "price"}),
+    time_of_day=_TIMES,
+    dates=_DATES,
+)
+
 
 def normalize_name(text: object) -> str:
     """Return a name without accents, case, underscores, ``<>``, repeated blanks and a unit in brackets."""

@@ -1,0 +1,53 @@
+"""``dosvotos fills import``: a desk's own fills beside the model's book; it changes no signal."""
+
+import logging
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import Engine
+
+from dosvotos.config_loader import load_parameters
+from dosvotos.database.connection import writing
+from dosvotos.database.fills import FillSource, add_fills
+from dosvotos.formats import Formats
+from dosvotos.hashing import digest_file
+from dosvotos.live.fills import FillsReport, read_fills_report
+from dosvotos.readers.fills import read_fills
+
+_NAME: Final = 255
+
+
+def import_fills(engine: Engine, file: Path, env: str, timezone: str | None, now: datetime) -> list[str]:
+    """Store a file's fills that are new; say how many, and how they compare.
+
+    Raises
+    ------
+    DataError
+        If any row cannot be read: nothing is stored then.
+    """
+    logging.captureWarnings(True)
+    parameters = load_parameters(env)
+    instrument = parameters.experiment.instrument
+    found = read_fills(file, timezone)
+    source = FillSource(
+        instrument, parameters.feed, parameters.delivery.notional_usd, file.name[-_NAME:], digest_file(file)
+    )
+    with writing(engine) as connection:
+        n_new = add_fills(connection, found, source, now)
+    report = read_fills_report(engine, instrument, now)
+    assert report is not None
+    known = len(found) - n_new
+    return [f"{instrument}: {n_new:,} fill(s) stored, {known:,} there already", *in_words(report)]
+
+
+def in_words(report: FillsReport) -> list[str]:
+    """Say how fills compare with the model's book and its assumed fills."""
+    write = Formats("en")
+    book = report.book.iloc[-1] if len(report.book) else 0.0
+    return [
+        f"held {write.number(report.held.iloc[-1], 0)} USD, the model's book {write.number(book, 0)} USD, "
+        f"difference {write.number(report.difference, 0)} USD",
+        f"slippage against the assumed fills {write.number(report.slippage_bps, 2)} bps on average, "
+        f"{write.number(report.slippage_cop, 0)} COP in all (positive is worse)",
+    ]
