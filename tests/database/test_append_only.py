@@ -29,6 +29,8 @@ KNOWN = {
     "approval_audit_log": {"proposal_id": None},
     "fills": {"side": "BUY"},
     "oos_trials": {"daily_returns": {"2025-07-01": 0.5}},
+    "limit_trips": {"state": "HALTED"},
+    "shadow_signals": {"reason_code": None},
 }
 VALUES = {
     sa.String: "a", sa.Text: "a", sa.Integer: 1, sa.Float: 1.0, sa.Boolean: True, sa.Date: date(2025, 7, 1),
@@ -46,7 +48,7 @@ def row_of(table: Table) -> dict[str, Any]:
 
 def other(column: sa.Column, value: Any) -> Any:
     """A different value of the same kind; severities, states and references have few, so these take none."""
-    if column.name in ("severity", "status", "side", "proposal_id", "reason_code") or value is None:
+    if column.name in ("severity", "status", "state", "side", "proposal_id", "reason_code") or value is None:
         return None
     if isinstance(value, datetime):
         return value.replace(year=2020)

@@ -21,6 +21,7 @@ from dosvotos.live.keeper import ModelKeeper
 from dosvotos.live.loop import LiveLoop, Ports
 from dosvotos.live.market import LiveMarket
 from dosvotos.live.schedule import BarSchedule
+from dosvotos.live.shadow import ShadowDesk
 from dosvotos.live.signals import SignalTable
 from dosvotos.live.spool import Spool
 from dosvotos.market.calendar import BOGOTA
@@ -30,7 +31,6 @@ from tests.live.imitated_vendor import ImitatedVendor
 from tests.live.markets import simulated
 from tests.proposal_fixtures import INSTRUMENT
 
-FEED = "market"
 SECOND = timedelta(seconds=1)
 
 
@@ -93,7 +93,7 @@ class LiveDesk:
             gone = self.market.index[self.first + 6 : self.first + 60]
             self.market = self.market.drop(gone)
         self.parameters: Parameters = parameters_of(calendar={"exceptions": exceptions})
-        self.stored = StoredMarket(engine, INSTRUMENT, FEED)
+        self.stored = StoredMarket(engine, INSTRUMENT, self.parameters.feed)
         bars, values = self.stored.tables
         bars.store(self.market.iloc[: self.first].reset_index(), self.start - timedelta(hours=12))
         values.store(self.macro, self.start - timedelta(hours=12))
@@ -116,6 +116,7 @@ class LiveDesk:
         self.features = LiveMarket(self.parameters, *self.stored.tables, self.saved if saved else None)
         self.feed = VendorFeed(list(self.vendors), self.parameters, self.stored, self.schedule, self.alerts)
         self.keeper = ModelKeeper(self.engine, INSTRUMENT, self.parameters, self.alerts)
+        self.shadows = ShadowDesk(self.engine, INSTRUMENT, self.parameters, self.clock, self.alerts)
         self.loop = LiveLoop(INSTRUMENT, self.schedule, self.ports())
         return self.loop
 
@@ -125,7 +126,7 @@ class LiveDesk:
             book=SignalTable(self.engine, INSTRUMENT, self.controls),
             spool=Spool(self.folder / "unwritten.jsonl"), alerts=self.alerts,
             halt_file=self.controls.of_file, read_calendar=lambda: self.calendar,
-            on_row=self.written.append,
+            on_row=self.written.append, run_shadows=self.shadows.run,
         )  # fmt: skip
 
     def run(self, bars: int, until: Callable[[], bool] | None = None) -> None:

@@ -40,8 +40,9 @@ def approve(
     policy: ServedPolicy | None = None,
     version: str = "1.0.0",
     signed: bool = True,
+    stage: str = "production",
 ) -> Approved:
-    """Put a model into production by a vote of single-user mode, or by the rows of one before signatures."""
+    """Put a model into production, or to shadow, by a vote of single-user mode, or by the rows of one before signatures."""
     contract = make_contract(parameters_of(experiment={"version": version}), date(2026, 7, 31), "alice")
     config = {"config.yaml": yaml.safe_dump(contract.frozen_config).encode()}
     bundle = write_bundle(folder, policy or tiny_policy(1), config)
@@ -68,7 +69,7 @@ def approve(
     with writing(engine) as connection:
         add_model(connection, model)
         proposal_id = add_proposal(connection, proposal)
-    act = InstalledModel(proposal_id, model_id, bundle.manifest_hash)
+    act = InstalledModel(proposal_id, model_id, bundle.manifest_hash, stage)
     if signed:
         return Approved(model_id, bundle, carry_out(engine, act, "bob", NOW).row.epoch)
     with writing(engine) as connection:
@@ -88,6 +89,7 @@ class InstalledModel(ActOf):
     proposal_id: int
     model_id: str
     manifest_hash: str
+    stage: str = "production"
     action: str = "APPROVE"
     reason: str = NOTES
 
@@ -102,20 +104,21 @@ class InstalledModel(ActOf):
         """Nothing of it is judged."""
 
     def subject(self, connection: Connection) -> Subject:
-        return Subject(proposal=self.proposal_id, model=self.manifest_hash, stage="production")
+        return Subject(proposal=self.proposal_id, model=self.manifest_hash, stage=self.stage)
 
     def carry_out(
         self, connection: Connection, who: Signatory, text: DecisionText | None, epoch: int, now: datetime
     ) -> Entry:
-        m, p = model_registry, promotion_proposals
-        connection.execute(update(m).where(m.c.stage == "production").values(stage="archived"))
-        promoted = {"stage": "production", "promoted_at": now}
+        m, p, to_production = model_registry, promotion_proposals, self.stage == "production"
+        if to_production:
+            connection.execute(update(m).where(m.c.stage == "production").values(stage="archived"))
+            head = update(instruments).where(instruments.c.instrument == INSTRUMENT)
+            change_one(connection, head.values(production_model_id=self.model_id))
+        promoted = {"stage": self.stage, "promoted_at": now}
         change_one(connection, update(m).where(m.c.model_id == self.model_id).values(promoted))
-        head = update(instruments).where(instruments.c.instrument == INSTRUMENT)
-        change_one(connection, head.values(production_model_id=self.model_id))
         voted = {"status": "APPROVED", "reviewer": "bob", "reviewer_notes": NOTES, "approved_at": now}
         change_one(connection, update(p).where(p.c.id == self.proposal_id).values(voted))
         return Entry(
-            epoch + 1, model_id=self.model_id, proposal_id=self.proposal_id, new_stage="production",
+            epoch + to_production, model_id=self.model_id, proposal_id=self.proposal_id, new_stage=self.stage,
             trained_by="alice", agreement=digest_json(self.model_id), approvals=1, quorum=1,
         )  # fmt: skip

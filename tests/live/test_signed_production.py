@@ -4,12 +4,14 @@ import shutil
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
+import pandas as pd
 import pytest
 from sqlalchemy import Engine, delete, select, update
 
 from dosvotos.contracts.features import MARKET_FEATURES
 from dosvotos.database.append_only import renew_guards
 from dosvotos.database.connection import reading, writing
+from dosvotos.database.market_data import StoredMarket
 from dosvotos.database.tables import approval_audit_log, ledger_genesis, live_state
 from dosvotos.errors import DosVotosError, LineageError
 from dosvotos.live.production import ProductionModel, open_production
@@ -43,7 +45,10 @@ def desk(engine, tmp_path, monkeypatch) -> Desk:
 
 @pytest.fixture
 def serving(desk) -> Desk:
-    """A model in production by the local key's vote."""
+    """A model in production by the local key's vote, and the bars it is asked about."""
+    bars = pd.DataFrame({"timestamp": [BAR + timedelta(minutes=5 * i) for i in range(8)], "source": "sample"})
+    prices = bars.assign(open=4000.0, high=4000.0, low=4000.0, close=4000.0, volume=np.nan)
+    StoredMarket(desk.engine, INSTRUMENT, parameters_of().feed).tables[0].store(prices, BAR)
     decide(desk.engine, desk.propose_recomputable(), Vote("APPROVE", "bob", WHY), now())
     return desk
 

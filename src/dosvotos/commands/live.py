@@ -43,6 +43,7 @@ from dosvotos.live.production import check_dossier, open_production
 from dosvotos.live.replay import replay
 from dosvotos.live.runner import run
 from dosvotos.live.schedule import BarSchedule
+from dosvotos.live.shadow import ShadowDesk
 from dosvotos.live.signals import SignalTable
 from dosvotos.live.spool import Spool
 from dosvotos.live.systemd import ALIVE, READY, STOPPING, notify
@@ -158,6 +159,7 @@ def assemble(
         halt_file=controls.of_file,
         read_calendar=CalendarFiles(parameters).read,
         on_row=watch.tell,
+        run_shadows=ShadowDesk(engine, instrument, parameters, clock, alerts).run,
     )
 
     loop = LiveLoop(instrument, schedule, ports)

@@ -27,6 +27,7 @@ from pydantic import (
 
 from dosvotos.contracts.acquisition import DataAcquisitionParams, MacroVariablesParams
 from dosvotos.contracts.delivery import DeliveryParams
+from dosvotos.contracts.live_limits import StatedLimits
 from dosvotos.contracts.quality_thresholds import QualityThresholdsParams
 from dosvotos.contracts.section import ClockTime, Day, Fraction, Items, Section, Version
 from dosvotos.errors import ParameterError
@@ -411,6 +412,8 @@ class InferenceParams(Section):
 
     clock: Literal["wall", "market"]
     """``market`` takes the last stored bar's close as now, for the sample market and for replays."""
+    limits: Annotated[StatedLimits | None, Field(exclude_if=lambda limits: limits is None)] = None
+    """Stricter than the house's; null takes those of its policy."""
 
 
 class Parameters(Section):

@@ -26,6 +26,9 @@ APPEND_ONLY: Final = (
     "inference_features_5m",
     "trading_signals",
     "fills",
+    "limit_trips",
+    "model_accounts",
+    "shadow_signals",
 )
 FILLED_ONCE: Final = {"oos_trials": "daily_returns", "deliveries": "rows"}
 """The one column of a table that may go from NULL to a value, once."""

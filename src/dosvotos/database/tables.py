@@ -349,6 +349,60 @@ live_state = sa.Table(
 """What L5 may do for an instrument; without a row it is ACTIVE. A signed HALT counts even if this row says
 otherwise, until a signed RESUME."""
 
+limit_trips = sa.Table(
+    "limit_trips",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("instrument", sa.String(20), nullable=False, index=True),
+    sa.Column("rule", sa.String(32), nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("detail", sa.Text, nullable=False),
+    sa.Column("approval_id", sa.Integer),
+    sa.Column("timestamp", UTCDateTime, nullable=False),
+    sa.Column("log_row", sa.Integer, nullable=False),
+    sa.Column("tripped_at", UTCDateTime, nullable=False),
+    _one_of("state", LIVE_STATES[1:], "state_known"),
+)
+"""Limits that were reached, at which bar; each holds until the log has a RESUME later than `log_row`."""
+
+model_accounts = sa.Table(
+    "model_accounts",
+    metadata,
+    sa.Column("approval_id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("timestamp", UTCDateTime, primary_key=True),
+    sa.Column("instrument", sa.String(20), nullable=False),
+    sa.Column("price", sa.Float, nullable=False),
+    sa.Column("rate_difference", sa.Float),
+    sa.Column("units", sa.Float, nullable=False),
+    sa.Column("equity", sa.Float, nullable=False),
+    sa.Column("peak", sa.Float, nullable=False),
+    sa.Column("resumed_peak", sa.Float, nullable=False),
+    sa.Column("resumed_by", sa.Integer, nullable=False),
+)
+"""What an approved model's assumed fills have made of its capital, at each bar's close after that close's fill.
+
+`approval_id` is the approval's row of the log. `resumed_peak` counts from the last RESUME, row `resumed_by`.
+"""
+
+shadow_signals = sa.Table(
+    "shadow_signals",
+    metadata,
+    sa.Column("approval_id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("timestamp", UTCDateTime, primary_key=True),
+    sa.Column("instrument", sa.String(20), nullable=False),
+    sa.Column("model_id", sa.String(255), nullable=False),
+    sa.Column("manifest_hash", sa.String(64), nullable=False),
+    sa.Column("feature_hash", sa.String(64), nullable=False),
+    sa.Column("target", sa.Float),
+    sa.Column("confidence", sa.Float),
+    sa.Column("reason_code", sa.String(32)),
+    sa.Column("position", sa.Float, nullable=False),
+    sa.Column("created_at", UTCDateTime, nullable=False),
+    sa.CheckConstraint("target >= -1 AND target <= 1", name="target_range"),
+    sa.CheckConstraint("(target IS NULL) = (reason_code IS NOT NULL)", name="target_or_reason"),
+)
+"""What models approved to shadow would hold; a table of its own, so that no consumer's query finds it."""
+
 outbox = sa.Table(
     "outbox",
     metadata,

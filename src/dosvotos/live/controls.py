@@ -6,7 +6,9 @@ from typing import Final, NamedTuple
 
 from sqlalchemy import Connection
 
-from dosvotos.promotion.live_acts import HALT_FILE, LiveState, read_live_state
+from dosvotos.database.live_limits import standing_trips
+from dosvotos.live.reasons import Reason
+from dosvotos.promotion.live_acts import HALT_FILE, LiveState, decided_state
 
 
 class Control(NamedTuple):
@@ -14,9 +16,12 @@ class Control(NamedTuple):
 
     state: LiveState
     reason: str = ""
+    code: Reason = Reason.HALTED
+    """Whether people or which limit holds them back; of no meaning while ACTIVE."""
 
 
 ACTIVE: Final = Control("ACTIVE")
+_WAY_OUT: Final = "'dosvotos resume' ends it"
 
 
 @dataclass
@@ -37,12 +42,16 @@ class Controls:
         return Control("HALTED", f"{self.halt_file}: {text.splitlines()[0] if text else 'no reason given'}")
 
     def of_database(self, connection: Connection) -> Control:
-        """Read what holds: the file, or else what people, or a limit, decided last."""
+        """Read what holds: the file, or else what people decided last, or a limit reached since."""
         found = self.of_file()
         if found.state == "HALTED":
             return found
-        state = read_live_state(connection, self.instrument)
-        if state == "ACTIVE":
-            return ACTIVE
-        why = "'dosvotos resume' ends it; 'dosvotos audit list' says who, and why"
-        return Control(state, f"{self.instrument}: {why}")
+        decided, trips = (
+            decided_state(connection, self.instrument),
+            standing_trips(connection, self.instrument),
+        )
+        held = [Control(row.state, f"{row.detail}; {_WAY_OUT}", Reason(row.rule)) for row in trips]
+        if decided != "ACTIVE":
+            why = f"{self.instrument}: {_WAY_OUT}; 'dosvotos audit list' says who, and why"
+            held.insert(0, Control(decided, why))
+        return next((one for one in held if one.state == "HALTED"), held[0] if held else ACTIVE)

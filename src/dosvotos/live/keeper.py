@@ -3,17 +3,20 @@
 import logging
 from typing import Any, Protocol
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, Row
 
-from dosvotos.contracts.parameters import Parameters
+from dosvotos.contracts.parameters import InferenceParams, Parameters
 from dosvotos.database.connection import reading
 from dosvotos.database.registry import production_rows
-from dosvotos.database.tables import approval_audit_log
+from dosvotos.database.shadow import last_decision
 from dosvotos.errors import BundleError, DatabaseError, DosVotosError, FileError, LineageError
+from dosvotos.live.account import AccountBook, AccountTerms
 from dosvotos.live.alerts import Alerts
+from dosvotos.live.limits import Approval
 from dosvotos.live.production import ProductionModel, check_dossier, open_production
 from dosvotos.live.tick import ServedModel, served_model
 from dosvotos.policy.bundle import Bundle
+from dosvotos.promotion.tripwires import Lapses
 
 logger = logging.getLogger(__name__)
 
@@ -87,11 +90,9 @@ class ModelKeeper:
             self._alerts.clear(_DAMAGED)
 
     def _rows(self) -> Any:
-        a = approval_audit_log
         with reading(self._engine) as connection:
             rows = production_rows(connection, self._instrument)
-            last = select(a.c.id, a.c.row_hash).order_by(a.c.id.desc()).limit(1)
-            vote = connection.execute(last).one_or_none()
+            vote = last_decision(connection)
         return [None if row is None else tuple(row) for row in (*rows, vote)]
 
     def _open(self) -> None:
@@ -99,13 +100,13 @@ class ModelKeeper:
             production = open_production(self._engine, self._instrument)
             if production is not None:
                 check_dossier(self._engine, production)
-                self._check_features(production.bundle)
+                check_features(production.bundle, self._parameters)
         except DosVotosError as error:
             if not isinstance(error, DatabaseError):
                 self._alerts.raise_alert(_REFUSED, str(error))
             raise
         self._alerts.clear(_REFUSED)
-        self._swap(None if production is None else serve(production))
+        self._swap(None if production is None else serve(production, self._parameters.feed))
 
     def _swap(self, new: ServedModel | None) -> None:
         old, self._served = self._served, new
@@ -113,25 +114,54 @@ class ModelKeeper:
         if old is not None and names[0] != names[1]:
             logger.info("Model reloaded: %s -> %s", *names)
 
-    def _check_features(self, bundle: Bundle) -> None:
-        """Refuse a model that was trained on features computed otherwise."""
-        trained, here = bundle.config["features"]["range_source"], self._parameters.features.range_source
-        if trained != here:
+
+def check_features(bundle: Bundle, parameters: Parameters) -> None:
+    """Refuse a model that was trained on features computed otherwise.
+
+    Raises
+    ------
+    LineageError
+        Naming the parameter with both values.
+    """
+    model = f"{bundle.config['experiment']['instrument']}: the model of {bundle.config['experiment']['name']}"
+    trained, here = bundle.config["features"]["range_source"], parameters.features.range_source
+    if trained != here:
+        raise LineageError(
+            f"{model} was trained with features.range_source {trained}, this experiment computes {here}; run "
+            "the loop under the model's own experiment"
+        )
+    frozen = bundle.config["macro_variables"]["variables"]
+    for name, variable in parameters.macro_variables.variables.items():
+        if name in frozen and frozen[name]["ffill_max_days"] != variable.ffill_max_days:
             raise LineageError(
-                f"{self._instrument}: the production model was trained with features.range_source {trained}, "
-                f"this experiment computes {here}; run the loop under the model's own experiment"
+                f"{model} was trained with {name}.ffill_max_days {frozen[name]['ffill_max_days']}, this "
+                f"experiment has {variable.ffill_max_days}"
             )
-        frozen = bundle.config["macro_variables"]["variables"]
-        for name, variable in self._parameters.macro_variables.variables.items():
-            if name in frozen and frozen[name]["ffill_max_days"] != variable.ffill_max_days:
-                raise LineageError(
-                    f"{self._instrument}: the production model was trained with {name}.ffill_max_days "
-                    f"{frozen[name]['ffill_max_days']}, this experiment has {variable.ffill_max_days}"
-                )
 
 
-def serve(production: ProductionModel) -> ServedModel:
-    """Take from the production model what a signal is made with."""
-    bundle = production.bundle
+def serve(production: ProductionModel, feed: str | None = None) -> ServedModel:
+    """Take from the production model what a signal is made with.
+
+    Parameters
+    ----------
+    production : ProductionModel
+    feed : str, optional
+        The market its account is marked to; without one, as in a replay, no limit is judged.
+    """
+    bundle, approval = production.bundle, None
     named = production.row.model_id, bundle.manifest_hash
-    return served_model(*named, production.epoch, bundle.policy, production.silence, production.checkpoint)
+    if feed is not None and production.approval is not None:
+        approval = approval_of(bundle, production.approval, production.row, feed, production.lapses)
+    return served_model(
+        *named, production.epoch, bundle.policy, production.silence, production.checkpoint, approval
+    )
+
+
+def approval_of(
+    bundle: Bundle, approval: Row[Any], model: Row[Any], feed: str, lapses: Lapses | None
+) -> Approval:
+    """Take from a model's approval and its frozen contract what its limits are judged by."""
+    inference = InferenceParams.model_validate(bundle.config["inference"])
+    terms = AccountTerms.of(bundle.config["trading"])
+    account = AccountBook(model.instrument, feed, approval.id, terms)
+    return Approval(account, approval.created_at, model.config_hash, lapses, inference.limits)

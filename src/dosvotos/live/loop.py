@@ -15,7 +15,7 @@ from dosvotos.live.controls import Control
 from dosvotos.live.intake import Feed
 from dosvotos.live.keeper import ModelSource
 from dosvotos.live.market import FeatureSource
-from dosvotos.live.reasons import Reason
+from dosvotos.live.reasons import OF_LIMITS, Reason
 from dosvotos.live.schedule import BarSchedule, ScheduledBar
 from dosvotos.live.signals import Book, Entry
 from dosvotos.live.spool import Spool
@@ -63,6 +63,8 @@ class Ports(NamedTuple):
     read_calendar: Callable[[], CalendarParams]
     on_row: Callable[[InferenceRecord], None] = lambda record: None
     """Called with each row when it is committed, or waits on disk (`spooled`); neither waits nor raises."""
+    run_shadows: Callable[[ScheduledBar, LiveFeatures], None] = lambda bar, features: None
+    """Called with each bar that had its features, after its row is written."""
 
 
 class LiveLoop:
@@ -211,6 +213,8 @@ class LiveLoop:
             entry = self._entry(bar)
             if entry is not None:
                 self._write(entry)
+                if entry.features is not None:
+                    self._ports.run_shadows(bar, entry.features)
         except DatabaseError as error:
             self._database_down(bar, error)
         except DosVotosError as error:
@@ -225,7 +229,7 @@ class LiveLoop:
         control = self._ports.book.control()
         book = self._read_book(bar)
         if control.state == "HALTED":
-            return Entry(self._record(bar, halted(book, control.reason), book), None, book)
+            return Entry(self._record(bar, halted(book, control), book), None, book)
         problem = self._take(bar)
         started = time.perf_counter()
         features = self._ports.features.features_at(bar, self._ports.clock.now())
@@ -260,7 +264,8 @@ class LiveLoop:
             return Entry(self._record(bar, missing, book, None, features, started), features, book)
         self._epoch = served.epoch
         decision = decide(features, served, book.position, control)
-        return Entry(self._record(bar, decision, book, served, features, started), features, book)
+        record = self._record(bar, decision, book, served, features, started)
+        return Entry(record, features, book, served.approval)
 
     def _wrong_clock(self) -> Decision | None:
         """Refuse a signal by a clock that was set meanwhile or is wrong; that nobody knows is one alert."""
@@ -293,8 +298,22 @@ class LiveLoop:
                 self._book = book_after(entry.book, written)
                 self._wrote([written])
             self._advance()
+            self._announce_limits()
             return
         raise DecisionConflictError(f"{self.instrument}: production changed {_RETRIES} times during one bar")
+
+    def _announce_limits(self) -> None:
+        """Raise an alert for a limit that holds the signals back, until a RESUME."""
+        try:
+            control = self._ports.book.control()
+        except DatabaseError as error:
+            logger.warning("what limits hold could not be read: %s", error)
+            return
+        for code in OF_LIMITS:
+            if control.state != "ACTIVE" and control.code == code:
+                self._ports.alerts.raise_alert(code, control.reason)
+            else:
+                self._ports.alerts.clear(code)
 
     def _again(self, entry: Entry) -> Entry:
         assert self._bar is not None and entry.features is not None
@@ -307,7 +326,7 @@ class LiveLoop:
         self._problem = Decision(None, None, Reason.DATABASE_DOWN, str(error))
         control = self._ports.halt_file()
         if control.state == "HALTED":
-            decision = halted(self._book, control.reason)
+            decision = halted(self._book, control)
             self._spool([self._record(bar, decision, self._book)], str(error))
             self._book = self._book._replace(position=0.0, flat_by_halt=True)
             self._advance()

@@ -16,7 +16,7 @@ from dosvotos.live.schedule import ScheduledBar
 from dosvotos.live.state import MarketView, Watermark, add_rows_since, empty_stream, rebuild
 from dosvotos.live.tick import LiveFeatures
 from dosvotos.market.calendar import BAR, in_session
-from dosvotos.market.features.definition import TIME_NORMALIZED, VARIABLES
+from dosvotos.market.features.definition import RATE_DIFFERENCE, TIME_NORMALIZED, VARIABLES
 from dosvotos.market.features.inputs import NO_PUBLICATIONS, publication_arrays
 from dosvotos.market.microseconds import US_PER_BAR, moment_to_microseconds, to_microseconds, to_timestamp
 from dosvotos.market.stream import FeatureStream
@@ -191,10 +191,11 @@ class LiveMarket:
 
 def live_features(stream: FeatureStream, releases: Releases) -> LiveFeatures:
     """Take the features of a stream's last bar; variables older than their rules promise are named."""
-    close = to_timestamp(stream.last_close_time)
+    close, rate = to_timestamp(stream.last_close_time), float(stream.row[RATE_DIFFERENCE])
     return LiveFeatures(
         timestamp=(close - BAR).to_pydatetime(),
         market=stream.row[: len(MARKET_FEATURES)].copy(),
         time_normalized=float(stream.row[TIME_NORMALIZED]),
         macro_late=releases.overdue(stream.last_observations(), close),
+        rate_difference=None if np.isnan(rate) else rate,
     )

@@ -49,6 +49,8 @@ class ProductionModel(NamedTuple):
     """When its approval ends, as its reviewer signed."""
     checkpoint: str | None = None
     """The log's last checkpoint, which its signals carry."""
+    approval: Row[Any] | None = None
+    """Of the model, in the log; an older one after a rollback."""
 
 
 class Statement(NamedTuple):
@@ -91,7 +93,7 @@ def open_production(engine: Engine, instrument: str) -> ProductionModel | None:
     for place, value, other_place, expected in _statements(rows, model, proposal, bundle):
         if value != expected:
             raise _refusal(instrument, f"{place} is {value}, {other_place} says {expected}")
-    opened = ProductionModel(model, bundle, head.epoch, proposal)
+    opened = ProductionModel(model, bundle, head.epoch, proposal, approval=approval)
     with reading(engine) as connection:
         return _with_standing(connection, opened, rows)
 

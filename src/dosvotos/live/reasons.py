@@ -1,6 +1,7 @@
 """Reason codes of trading_signals: why a bar has no signal, or one that is not the policy's own."""
 
 from enum import StrEnum
+from typing import Final
 
 
 class Reason(StrEnum):
@@ -29,8 +30,26 @@ class Reason(StrEnum):
     NO_HOME = "no_home"
     """The home, without which no vote can be verified, is not there."""
     HALTED = "HALTED"
+    DRAWDOWN = "DRAWDOWN"
+    """The model's account has lost what a limit allows."""
+    FLIPS = "FLIPS"
+    """The target was reversed too often; the row's own code is REDUCING."""
+    ERRORS = "ERRORS"
+    """Too many bars ended with ERROR."""
+    LAPSED = "LAPSED"
+    """The approval has ended, as its reviewer signed."""
+    LIMITS_UNKNOWN = "LIMITS_UNKNOWN"
+    """An error while limits were judged."""
     REDUCING = "REDUCING"
     """The policy wanted more than may be held; the target was reduced."""
     DATABASE_DOWN = "DATABASE_DOWN"
     ERROR = "ERROR"
     """A defect; the log has its traceback."""
+
+
+OF_LIMITS: Final = frozenset(
+    {Reason.DRAWDOWN, Reason.FLIPS, Reason.ERRORS, Reason.LAPSED, Reason.LIMITS_UNKNOWN}
+)
+"""Codes of limits that act by themselves; each is an alert too."""
+HALTING: Final = OF_LIMITS | {Reason.HALTED}
+"""Codes whose first row is flat and whose others have no signal."""

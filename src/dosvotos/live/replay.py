@@ -15,7 +15,7 @@ from dosvotos.live.controls import ACTIVE, Control
 from dosvotos.live.intake import StoredFeed
 from dosvotos.live.loop import LiveLoop, Ports
 from dosvotos.live.market import live_features
-from dosvotos.live.reasons import Reason
+from dosvotos.live.reasons import HALTING
 from dosvotos.live.schedule import BarSchedule, ScheduledBar
 from dosvotos.live.signals import Entry, as_allowed
 from dosvotos.live.spool import Spool
@@ -145,7 +145,7 @@ class MemoryBook:
             silent = min(self._state.silent_bars + 1, SILENT_BARS - 1)
             self._state = self._state._replace(silent_bars=silent)
         else:
-            self._state = BookState(record.signal, record.reason_code == Reason.HALTED)
+            self._state = BookState(record.signal, record.reason_code in HALTING)
 
 
 def replay(

@@ -19,8 +19,18 @@ from dosvotos.database.signals import (
 )
 from dosvotos.errors import DecisionConflictError
 from dosvotos.live.controls import Control, Controls
-from dosvotos.live.reasons import Reason
-from dosvotos.live.tick import SILENT_BARS, BookState, Decision, LiveFeatures, feature_row, halted, withdrawn
+from dosvotos.live.limits import Approval, Bar, judge_bar, judge_errors
+from dosvotos.live.reasons import HALTING, Reason
+from dosvotos.live.tick import (
+    SILENT_BARS,
+    BookState,
+    Decision,
+    LiveFeatures,
+    feature_row,
+    halted,
+    reduced,
+    withdrawn,
+)
 
 
 class Entry(NamedTuple):
@@ -30,6 +40,8 @@ class Entry(NamedTuple):
     features: LiveFeatures | None
     book: BookState
     """From which `record` was made."""
+    approval: Approval | None = None
+    """By which limits are judged; None where no model was there to decide, and in a replay."""
 
 
 class Standing(NamedTuple):
@@ -81,12 +93,13 @@ class SignalTable:
             statuses = statuses[: statuses.index("SIGNAL")]
         if signal is None:
             return BookState(silent_bars=len(statuses))
-        return BookState(signal.signal, signal.reason_code == Reason.HALTED, len(statuses))
+        return BookState(signal.signal, signal.reason_code in HALTING, len(statuses))
 
     def store(self, entry: Entry, now: Callable[[], datetime]) -> InferenceRecord | None:
         """Write a bar's row and features under the instrument's lock, if the bar has none.
 
-        What is later than its deadline by then, or comes after a halt, is written without its signal.
+        The model's account is marked to the bar and its limits are judged in the same transaction. What is
+        later than its deadline by then, or comes after a halt, is written without its signal.
 
         Raises
         ------
@@ -100,6 +113,8 @@ class SignalTable:
             record, moment = entry.record, now()
             if record.status == "SIGNAL" and record.model_id is not None:
                 self._refuse_replaced(head, record)
+            if record.model_id is not None:
+                self._judge(connection, entry, moment)
                 record = as_allowed(entry, self._control(connection), moment)
             features = entry.features
             written = None if features is None else {**feature_row(features, record), "created_at": moment}
@@ -113,6 +128,8 @@ class SignalTable:
             missing = [r for r in records if find_signal(connection, self.instrument, r.timestamp) is None]
             for record in missing:
                 add_signal(connection, _row(record, now), None)
+            if any(record.reason_code == Reason.ERROR for record in missing):
+                judge_errors(connection, self.instrument, missing[-1].timestamp, now)
         return len(missing)
 
     def at(self, timestamp: datetime) -> Row[Any]:
@@ -143,6 +160,13 @@ class SignalTable:
     def _control(self, connection: Connection) -> Control:
         return (self.controls or Controls(self.instrument)).of_database(connection)
 
+    def _judge(self, connection: Connection, entry: Entry, moment: datetime) -> None:
+        if entry.approval is None or entry.features is None:
+            return
+        record = entry.record
+        bar = Bar(record.timestamp, record.signal, entry.features.rate_difference, moment)
+        judge_bar(connection, entry.approval, bar)
+
     def _refuse_replaced(self, head: Row[Any], record: InferenceRecord) -> None:
         if (head.epoch, head.production_model_id) != (record.epoch, record.model_id):
             raise DecisionConflictError(
@@ -153,14 +177,17 @@ class SignalTable:
 
 
 def as_allowed(entry: Entry, control: Control, now: datetime) -> InferenceRecord:
-    """Take the signal from a row that is too late by now, or that a halt was faster than."""
+    """Take the signal from a row that is too late by now, or that a halt or a limit was faster than."""
     record, book = entry.record, entry.book
     if control.state == "HALTED":
-        return withdrawn(record, book, halted(book, control.reason))
+        return withdrawn(record, book, halted(book, control))
+    if record.signal is None:
+        return record
     if record.valid_until is not None and now > record.valid_until:
         late = f"decided {now:%H:%M:%S.%f}, valid until {record.valid_until:%H:%M:%S} UTC"
         return withdrawn(record, book, Decision(None, None, Reason.TOO_LATE, late))
-    return record
+    less = reduced(record.signal, book.position, control)
+    return record if less is None else withdrawn(record, book, less)
 
 
 def _row(record: InferenceRecord, now: datetime) -> dict[str, Any]:

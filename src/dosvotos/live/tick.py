@@ -11,6 +11,7 @@ from dosvotos.contracts.features import FEATURE_ORDER, FEATURE_ORDER_HASH, MARKE
 from dosvotos.contracts.records import InferenceRecord
 from dosvotos.hashing import digest_arrays, digest_json
 from dosvotos.live.controls import ACTIVE, Control
+from dosvotos.live.limits import Approval
 from dosvotos.live.reasons import Reason
 from dosvotos.live.schedule import ScheduledBar
 from dosvotos.policy.forward import MAX_SIGMA, TARGETS, ServedPolicy
@@ -35,6 +36,8 @@ class LiveFeatures(NamedTuple):
     time_normalized: float
     macro_late: tuple[str, ...] = ()
     """Variables behind features that are older than their rules promise."""
+    rate_difference: float | None = None
+    """Percent a year, fed funds minus TPM as known at the bar's close; None while one is missing."""
 
 
 class Silence(NamedTuple):
@@ -57,6 +60,8 @@ class ServedModel(NamedTuple):
     """Why it may give no signal."""
     checkpoint: str | None = None
     """The log of decisions as it was when the model was opened; its rows carry it."""
+    approval: Approval | None = None
+    """By which its limits are judged; a replay has none."""
 
     def hashes(self) -> dict[str, str]:
         """What a row says of it."""
@@ -70,10 +75,11 @@ def served_model(
     policy: ServedPolicy,
     silence: Silence | None = None,
     checkpoint: str | None = None,
+    approval: Approval | None = None,
 ) -> ServedModel:
     """Make a served model; its hashes are computed once."""
     hashes = policy.model_hash, policy.norm_stats.digest
-    return ServedModel(model_id, manifest_hash, epoch, policy, *hashes, silence, checkpoint)
+    return ServedModel(model_id, manifest_hash, epoch, policy, *hashes, silence, checkpoint, approval)
 
 
 class BookState(NamedTuple):
@@ -133,14 +139,19 @@ def decide(
     probabilities = served.policy.probabilities(observation)[0]
     action = int(probabilities.argmax())
     target, confidence = float(TARGETS[action]), float(probabilities[action])
-    if control.state == "REDUCING" and target not in (0.0, position):
-        return Decision(0.0, None, Reason.REDUCING, f"{control.reason}; the policy wants {target:+.0f}")
-    return Decision(target, confidence)
+    return reduced(target, position, control) or Decision(target, confidence)
 
 
-def halted(book: BookState, reason: str) -> Decision:
+def reduced(target: float, position: float, control: Control) -> Decision | None:
+    """Go flat instead of where the policy wants more than may be held; None where it may."""
+    if control.state != "REDUCING" or target in (0.0, position):
+        return None
+    return Decision(0.0, None, Reason.REDUCING, f"{control.reason}; the policy wants {target:+.0f}")
+
+
+def halted(book: BookState, control: Control) -> Decision:
     """Go flat once; after that there is no signal."""
-    return Decision(None if book.flat_by_halt else 0.0, None, Reason.HALTED, reason)
+    return Decision(None if book.flat_by_halt else 0.0, None, control.code, control.reason)
 
 
 def make_record(

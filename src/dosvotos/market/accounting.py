@@ -16,7 +16,7 @@ from dosvotos.errors import DataError
 from dosvotos.market.calendar import session_dates
 
 RUIN_SHARE = 0.01
-_DAYS_PER_YEAR = 365
+DAYS_PER_YEAR = 365
 _TRADE_FIELDS = ("entry_bar", "exit_bar", "direction", "units", "entry_price", "exit_price", "pnl")
 
 
@@ -54,7 +54,7 @@ class Tape:
         """
         days = session_dates(self.times)
         gap = np.diff(days).astype(int)
-        rates = self.rate_difference[:-1] / 100 / _DAYS_PER_YEAR * gap
+        rates = self.rate_difference[:-1] / 100 / DAYS_PER_YEAR * gap
         if np.isnan(rates[gap > 0]).any():
             first = days[:-1][np.isnan(rates) & (gap > 0)][0]
             raise DataError(f"financing: fed funds or TPM is unknown at the end of session {first}")

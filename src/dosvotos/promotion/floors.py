@@ -1,7 +1,8 @@
-"""What an experiment may ask of the evidence: the house's policy, or more."""
+"""What an experiment may ask of evidence and live limits: the house's policy, or more."""
 
 from typing import NamedTuple
 
+from dosvotos.contracts.live_limits import LiveLimits
 from dosvotos.contracts.parameters import Parameters
 from dosvotos.errors import ParameterError
 from dosvotos.promotion.gate_policy import EvidenceFloors, GatePolicy
@@ -24,20 +25,29 @@ class _Floor(NamedTuple):
 
 
 def refuse_looser(parameters: Parameters, policy: GatePolicy) -> None:
-    """Refuse an experiment that asks less of the evidence than the house does.
+    """Refuse an experiment that asks less of the evidence, or lets its model do more live, than the house.
 
     Raises
     ------
     ParameterError
         Naming each such parameter, its value and the policy's.
     """
-    looser = [one for one in _floors(parameters, policy.evidence) if not one.is_kept]
+    floors = (*_floors(parameters, policy.evidence), *_of_live(parameters, policy.live_limits))
+    looser = [one for one in floors if not one.is_kept]
     if not looser:
         return
     lines = "\n".join(f"  - {one}" for one in looser)
     raise ParameterError(
-        f"the house's policy, version {policy.version}, asks for more evidence:\n{lines}\n"
+        f"the house's policy, version {policy.version}, is stricter:\n{lines}\n"
         "An experiment may only be stricter."
+    )
+
+
+def _of_live(parameters: Parameters, house: LiveLimits) -> tuple[_Floor, ...]:
+    stated = parameters.inference.limits
+    own = {} if stated is None else stated.model_dump(exclude_none=True)
+    return tuple(
+        _Floor(f"inference.limits.{name}", value, getattr(house, name), False) for name, value in own.items()
     )
 
 

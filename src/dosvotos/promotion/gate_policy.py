@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError
 from sqlalchemy import Connection, Engine, Row, select
 
 from dosvotos.backtest.resampling import Bootstrap
+from dosvotos.contracts.live_limits import LiveLimits
 from dosvotos.contracts.quality_thresholds import SuccessCriteriaParams
 from dosvotos.contracts.records import Record
 from dosvotos.database.connection import reading
@@ -62,6 +63,17 @@ class GatePolicy(Record):
     """Approvals that production needs."""
     refit_to_shadow: bool
     tripwires: TripwireBounds
+    live_limits: LiveLimits = LiveLimits()
+    """A policy set before there were limits has the packaged ones."""
+
+    def looser_than(self, other: "GatePolicy") -> list[str]:
+        """Name what L5 acts on that lets more pass than another policy's."""
+        bounds = [
+            f"tripwires.{name}"
+            for name in TripwireBounds.model_fields
+            if getattr(self.tripwires, name) > getattr(other.tripwires, name)
+        ]
+        return bounds + [f"live_limits.{name}" for name in self.live_limits.looser_than(other.live_limits)]
 
 
 @cache

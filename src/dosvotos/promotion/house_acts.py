@@ -7,6 +7,7 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Engine, func, insert, select
 
 from dosvotos.database.connection import reading
+from dosvotos.database.live_limits import held_instruments
 from dosvotos.database.registry import OPEN_STATES
 from dosvotos.database.tables import HOUSE, gate_policies, model_registry, promotion_proposals
 from dosvotos.errors import DecisionConflictError, DecisionError
@@ -117,6 +118,11 @@ class SetPolicy(HouseAct):
             )
         if self.policy == current:
             raise DecisionError.of("policy_same")
+        if (held := held_instruments(connection)) and (looser := self.policy.looser_than(current)):
+            raise DecisionConflictError(
+                f"policy: {', '.join(looser)}: cannot be loosened while a limit holds {', '.join(held)}; "
+                "'dosvotos resume' comes first"
+            )
         if self.policy.quorum > 1 and who.role is None:
             raise DecisionError.of("policy_quorum")
 

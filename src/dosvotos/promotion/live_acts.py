@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 from sqlalchemy import Connection, Row, select
 
 from dosvotos.database.connection import upsert
+from dosvotos.database.live_limits import standing_trips
 from dosvotos.database.registry import (
     ProductionRows,
     find_model,
@@ -16,7 +17,7 @@ from dosvotos.database.registry import (
     production_rows,
     promoting_votes,
 )
-from dosvotos.database.tables import approval_audit_log, live_state
+from dosvotos.database.tables import LIVE_STATES, approval_audit_log, live_state
 from dosvotos.errors import DecisionConflictError, DecisionError
 from dosvotos.policy.bundle import open_bundle
 from dosvotos.promotion.agreement import check_head
@@ -54,7 +55,8 @@ class SwitchSignals(ActOf):
 
     def check(self, connection: Connection, who: Signatory, now: datetime) -> None:
         """Refuse what is so already."""
-        state, after = read_live_state(connection, self.instrument), _AFTER[self.action]
+        read = decided_state if self.action == "HALT" else read_live_state  # people may halt what a limit did
+        state, after = read(connection, self.instrument), _AFTER[self.action]
         if state == after and not (self.action == "RESUME" and HALT_FILE.exists()):
             raise DecisionConflictError.of("signals_already", instrument=self.instrument, state=state)
 
@@ -148,7 +150,13 @@ def previous_approval(connection: Connection, instrument: str) -> Row[Any]:
 
 
 def read_live_state(connection: Connection, instrument: str) -> LiveState:
-    """Read what L5 may do for an instrument.
+    """Read what L5 may do for an instrument: what people decided, or less, where a limit was reached since."""
+    tripped: list[LiveState] = [row.state for row in standing_trips(connection, instrument)]
+    return max(decided_state(connection, instrument), *tripped, key=LIVE_STATES.index)
+
+
+def decided_state(connection: Connection, instrument: str) -> LiveState:
+    """Read what people have decided that L5 may do for an instrument.
 
     The last signed HALT or RESUME counts too, so that a state set by SQL does not undo a halt.
     """

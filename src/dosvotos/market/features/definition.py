@@ -39,6 +39,7 @@ PERIODS: Final = (
 
 COLUMNS: Final = (*MARKET_FEATURES, "time_normalized", "policy_rate_difference")
 TIME_NORMALIZED: Final = COLUMNS.index("time_normalized")
+RATE_DIFFERENCE: Final = COLUMNS.index("policy_rate_difference")
 VARIABLES: Final = tuple(FEATURE_VARIABLES.values())
 """The variables behind COLUMNS by full name, in the order in which a state holds them."""
 

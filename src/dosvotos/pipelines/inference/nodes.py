@@ -44,18 +44,18 @@ def infer_signal(
         )
     check_dossier(signals.engine, production)
     bar = BarSchedule(parameters.calendar).at(features.timestamp)
-    served, book = serve(production), signals.state_before(bar.opened)
+    served, book = serve(production, parameters.feed), signals.state_before(bar.opened)
     if served.silence is not None:
         logger.warning("L5 %s: %s: %s", signals.instrument, *served.silence)
     control = signals.control()
     if control.state == "HALTED":
-        decision = halted(book, control.reason)
+        decision = halted(book, control)
     else:
         decision = decide(features, served, book.position, control)
     record = make_record(bar, signals.instrument, book, decision, served, features)
     wall_clock = parameters.inference.clock == "wall"
     now = parameters.data_acquisition.as_of if wall_clock else bar.close
-    return (Entry(record, features, book), lambda: now), record
+    return (Entry(record, features, book, served.approval), lambda: now), record
 
 
 def report_signal(record: InferenceRecord, signals: SignalTable) -> None:
