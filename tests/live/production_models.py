@@ -42,7 +42,7 @@ def approve(
     signed: bool = True,
     stage: str = "production",
 ) -> Approved:
-    """Put a model into production, or to shadow, by a vote of single-user mode, or by the rows of one before signatures."""
+    """Give a model its stage by a vote of single-user mode, or by the rows of one before signatures."""
     contract = make_contract(parameters_of(experiment={"version": version}), date(2026, 7, 31), "alice")
     config = {"config.yaml": yaml.safe_dump(contract.frozen_config).encode()}
     bundle = write_bundle(folder, policy or tiny_policy(1), config)

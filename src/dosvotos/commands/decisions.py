@@ -341,6 +341,34 @@ def drill_restore(second: str | None, second_key: Path | None, sign_key: Path | 
         sys.exit(EXIT_ERROR)
 
 
+@drill.command("halt")
+@_INSTRUMENT
+@signed
+def drill_halt(instrument: str | None, sign_key: Path | None) -> None:
+    """Halt a loop on a copy of the database, and time how long it takes to be flat."""
+    _drill_live("HALT", instrument, sign_key)
+
+
+@drill.command("rollback")
+@_INSTRUMENT
+@signed
+def drill_rollback(instrument: str | None, sign_key: Path | None) -> None:
+    """Roll a loop back on a copy of the database, and time how long the older model takes to serve."""
+    _drill_live("ROLLBACK", instrument, sign_key)
+
+
+def _drill_live(action: Literal["HALT", "ROLLBACK"], instrument: str | None, sign_key: Path | None) -> None:
+    from dosvotos.commands import drill as drills
+
+    record, file = drills.drill_live(database_url(), action, instrument, Keys(sign_key), wall_clock)
+    done = "flat" if action == "HALT" else f"served by {record.model_after}"
+    click.echo(
+        f"{record.instrument}: {done} {record.bars_to_effect} bar(s) after the decision, which took "
+        f"{record.decision_seconds:.2f} s; from a bar's close to its row {record.tick_seconds:.2f} s; the "
+        f"record is {file}"
+    )
+
+
 def _switch(
     action: Literal["HALT", "RESUME"], reason: str, instrument: str | None, sign_key: Path | None
 ) -> list[str]:

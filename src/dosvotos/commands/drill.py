@@ -1,4 +1,4 @@
-"""``dosvotos drill restore``: a backup, a loss and the way back, tried in a temporary copy and timed."""
+"""``dosvotos drill restore|halt|rollback``: what is tried before it is needed, in a temporary copy, timed."""
 
 import os
 import tempfile
@@ -13,7 +13,8 @@ from typing import Final, TypeVar
 from pydantic import AwareDatetime
 from sqlalchemy import Engine
 
-from dosvotos.commands.people import Keys, decide_on_terminal
+from dosvotos.commands.live_drill import LiveAction, LiveDrillRecord, drilled_loop, try_live
+from dosvotos.commands.people import Keys, decide_on_terminal, one_instrument
 from dosvotos.commands.restore import copy_sqlite, restore
 from dosvotos.contracts.records import Record
 from dosvotos.database.connection import database_file, make_engine, open_existing, reading
@@ -59,6 +60,49 @@ def drill_restore(url: str, keys: Keys, now: Callable[[], datetime]) -> tuple[Dr
     DecisionError
         If there is nothing to lose yet, or the database is none that is a file.
     """
+    file, home = _what_is_copied(url)
+    with tempfile.TemporaryDirectory(prefix="drill-") as folder:
+        record = _drill(file, home, Path(folder), keys, now)
+    return record, _filed("restore", record)
+
+
+def drill_live(
+    url: str, action: LiveAction, instrument: str | None, keys: Keys, now: Callable[[], datetime]
+) -> tuple[LiveDrillRecord, Path]:
+    """Halt or roll back a loop on a copy and count the bars until it has done so; gives record and file.
+
+    Raises
+    ------
+    DecisionError
+        If there is nothing to try it on: no decision, no production model, or one that is halted.
+    """
+    file, home = _what_is_copied(url)
+    with tempfile.TemporaryDirectory(prefix="drill-") as folder:
+        copied = f"sqlite:///{_copied(file, home, Path(folder))}"
+        with _home_in(Path(folder)):
+            engine = make_engine(copied)
+            try:
+                loop = drilled_loop(engine, one_instrument(engine, instrument), Path(folder))
+                record = try_live(loop, action, keys, now)
+            finally:
+                engine.dispose()
+    return record, _filed(action.lower(), record)
+
+
+def _filed(name: str, record: DrillRecord | LiveDrillRecord) -> Path:
+    filed = DRILLS / f"{name}_{record.drilled_at:%Y%m%dT%H%M%SZ}.json"
+    write_file(filed, record.model_dump_json(indent=2).encode())
+    return filed
+
+
+def _what_is_copied(url: str) -> tuple[Path, Home]:
+    """Find the database's file and its home.
+
+    Raises
+    ------
+    DecisionError
+        If nobody has decided anything yet, or the database is none that is a file.
+    """
     file = database_file(url)
     if file is None:
         raise DecisionError(
@@ -71,12 +115,8 @@ def drill_restore(url: str, keys: Keys, now: Callable[[], datetime]) -> tuple[Dr
         check_last_checkpoint(connection, home)
     engine.dispose()
     if not home.exists:
-        raise DecisionError("drill: nobody has decided anything yet, so there is nothing to restore")
-    with tempfile.TemporaryDirectory(prefix="drill-") as folder:
-        record = _drill(file, home, Path(folder), keys, now)
-    filed = DRILLS / f"restore_{record.drilled_at:%Y%m%dT%H%M%SZ}.json"
-    write_file(filed, record.model_dump_json(indent=2).encode())
-    return record, filed
+        raise DecisionError("drill: nobody has decided anything yet, so there is nothing to try")
+    return file, home
 
 
 def _drill(file: Path, home: Home, folder: Path, keys: Keys, now: Callable[[], datetime]) -> DrillRecord:

@@ -379,7 +379,7 @@ model_accounts = sa.Table(
     sa.Column("resumed_peak", sa.Float, nullable=False),
     sa.Column("resumed_by", sa.Integer, nullable=False),
 )
-"""What an approved model's assumed fills have made of its capital, at each bar's close after that close's fill.
+"""What an approved model's assumed fills have made of its capital, at each bar's close after its fill.
 
 `approval_id` is the approval's row of the log. `resumed_peak` counts from the last RESUME, row `resumed_by`.
 """

@@ -65,7 +65,7 @@ def judge_bar(connection: Connection, approval: Approval, bar: Bar) -> None:
     try:
         with connection.begin_nested():
             standing = {(row.rule, row.state) for row in standing_trips(connection, instrument)}
-            trips = [trip for trip in _reached(connection, approval, bar)]
+            trips = list(_reached(connection, approval, bar))
     except Exception as error:  # whatever it is, nothing is known of the limits, so nothing may be held
         logger.exception("%s: limits at bar %s", instrument, bar.timestamp)
         what = f"the limits could not be judged: {type(error).__name__}: {error}"
