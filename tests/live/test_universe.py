@@ -1,0 +1,61 @@
+"""Seeds of the universe: whatever order things happen in, the invariants hold."""
+
+import logging
+
+import pytest
+
+from dosvotos.live import signals
+from dosvotos.live.controls import ACTIVE
+from tests.live.universe import InvariantError, run_seed
+
+
+@pytest.fixture(autouse=True)
+def quiet():
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)
+
+
+@pytest.mark.parametrize("first", range(0, 40, 10))
+def test_the_invariants_hold(first):
+    for seed in range(first, first + 10):
+        run_seed(seed)
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("first", range(0, 10_000, 500))
+def test_the_invariants_hold_over_many_seeds(first):
+    for seed in range(first, first + 500):
+        run_seed(seed)
+
+
+def test_a_seed_is_one_run_to_the_last_bit():
+    for seed in (3, 4):
+        assert run_seed(seed) == run_seed(seed)
+    assert run_seed(3) != run_seed(4)
+
+
+def unlocked_halt(monkeypatch):
+    """The halt is not read again under the lock."""
+    monkeypatch.setattr(signals.SignalTable, "_control", lambda *_: ACTIVE)
+
+
+def unchecked_swap(monkeypatch):
+    """The head row is not compared under the lock."""
+    monkeypatch.setattr(signals.SignalTable, "_refuse_replaced", lambda *_: None)
+
+
+def no_deadline(monkeypatch):
+    """The deadline is not checked under the lock."""
+    allowed = signals.as_allowed
+    monkeypatch.setattr(
+        signals, "as_allowed", lambda entry, control, now: allowed(entry, control, entry.record.timestamp)
+    )
+
+
+@pytest.mark.parametrize("fault", [unlocked_halt, unchecked_swap, no_deadline])
+def test_a_loop_with_a_check_taken_out_is_found(fault, monkeypatch):
+    fault(monkeypatch)
+    with pytest.raises(InvariantError, match="seed "):
+        for seed in range(300):
+            run_seed(seed)
