@@ -51,6 +51,8 @@ FEED = "universe"
 TERMS = AccountTerms(0.00035, 100_000.0, False)
 START = datetime(2026, 3, 2, 8, 0, tzinfo=BOGOTA)
 N_BARS = 8
+_ROOM = 40
+"""Bars beyond those, for clocks that are set forward."""
 _TOO_MANY_STEPS = 4000
 
 

@@ -20,7 +20,7 @@ from dosvotos.commands.json_log import log_to
 from dosvotos.commands.watch import Watch, Watched
 from dosvotos.config_loader import load_parameters
 from dosvotos.contracts.parameters import CalendarParams, InferenceParams, Parameters
-from dosvotos.database.connection import database_url, open_database, reading
+from dosvotos.database.connection import database_url, open_database, open_existing, reading
 from dosvotos.database.contracts import ContractRegistry
 from dosvotos.database.history import stored_history
 from dosvotos.database.market_data import StoredMarket
@@ -39,6 +39,8 @@ from dosvotos.live.keeper import serve as served_by
 from dosvotos.live.loop import LiveLoop, Ports
 from dosvotos.live.macro_task import MacroTask
 from dosvotos.live.market import LiveMarket
+from dosvotos.live.nightly import NightlyCheck
+from dosvotos.live.parity import ParityReport, check_served
 from dosvotos.live.production import check_dossier, open_production
 from dosvotos.live.replay import replay
 from dosvotos.live.runner import run
@@ -132,8 +134,7 @@ def assemble(
     DosVotosError
         If there is no production model, or it is not what was voted on.
     """
-    if parameters.data_acquisition.source != "sample":  # real values count from when they were fetched
-        parameters = parameters.model_copy(update={"inference": InferenceParams(clock="wall")})
+    parameters = _as_served(parameters)
     instrument, told = parameters.experiment.instrument, SimpleQueue[Told]()
     alerts = ToldAlerts(instrument, told, _now)
     stored, schedule = StoredMarket(engine, instrument, parameters.feed), BarSchedule(parameters.calendar)
@@ -160,6 +161,7 @@ def assemble(
         read_calendar=CalendarFiles(parameters).read,
         on_row=watch.tell,
         run_shadows=ShadowDesk(engine, instrument, parameters, clock, alerts).run,
+        after_session=NightlyCheck(engine, parameters, clock, alerts).run,
     )
 
     loop = LiveLoop(instrument, schedule, ports)
@@ -185,6 +187,35 @@ def _prepare(loop: LiveLoop, macro: MacroTask | None, clock: Clock) -> None:
         clock.begin()
 
 
+def _as_served(parameters: Parameters) -> Parameters:
+    """Let real values count from when they were fetched."""
+    if parameters.data_acquisition.source == "sample":
+        return parameters
+    return parameters.model_copy(update={"inference": InferenceParams(clock="wall")})
+
+
+def check_history(env: str, first: date, last: date) -> ParityReport:
+    """Compute again what was served in the sessions between two dates, from what was known at each bar.
+
+    Raises
+    ------
+    ParameterError
+        If no session is scheduled between the dates.
+    """
+    logging.captureWarnings(True)
+    parameters = _as_served(load_parameters(env))
+    return check_served(open_existing(database_url()), parameters, *_span(parameters, first, last, "--check"))
+
+
+def _span(parameters: Parameters, first: date, last: date, option: str) -> tuple[datetime, datetime]:
+    """Find the opens of the first and the last bar of the sessions between two dates."""
+    sessions = scheduled_sessions(first, last, parameters.calendar)
+    if len(sessions) == 0:
+        raise ParameterError(f"{option} {first} --to {last}: no session is scheduled between them")
+    ends = [session_bar_times(day, parameters.calendar) for day in (sessions[0], sessions[-1])]
+    return ends[0][0].to_pydatetime(), ends[1][-1].to_pydatetime()
+
+
 def replay_history(env: str, first: date, last: date, out: Path | None) -> str:
     """Run the loop over stored sessions into a parquet file; gives the line that says so.
 
@@ -201,14 +232,10 @@ def replay_history(env: str, first: date, last: date, out: Path | None) -> str:
         raise DosVotosError(f"{instrument} has no production model yet; approve a proposal first (make app)")
     check_dossier(engine, production)
     parameters, moment = _known_then(engine, production.bundle.config, parameters, last)
-    sessions = scheduled_sessions(first, last, parameters.calendar)
-    if len(sessions) == 0:
-        raise ParameterError(f"--replay {first} --to {last}: no session is scheduled between them")
+    span = _span(parameters, first, last, "--replay")
     history = stored_history(
         parameters, *StoredMarket(engine, instrument, parameters.feed).tables, moment, last
     )
-    ends = [session_bar_times(day, parameters.calendar) for day in (sessions[0], sessions[-1])]
-    span = ends[0][0].to_pydatetime(), ends[1][-1].to_pydatetime()
     rows = replay(parameters, history, served_by(production), *span)
     file = out or _OUTPUT / (parameters.run_name or env) / f"replay_{first}_{last}.parquet"
     write_file(file, rows.to_parquet())

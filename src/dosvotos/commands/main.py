@@ -206,7 +206,18 @@ def leakcheck(
 )
 @click.option("--replay", "first", type=click.DateTime(["%Y-%m-%d"]), metavar="FROM", help="Over history.")
 @click.option(
-    "--to", "last", type=click.DateTime(["%Y-%m-%d"]), metavar="TO", help="Last session of --replay."
+    "--check",
+    "checked",
+    type=click.DateTime(["%Y-%m-%d"]),
+    metavar="FROM",
+    help="Compute again what was served.",
+)
+@click.option(
+    "--to",
+    "last",
+    type=click.DateTime(["%Y-%m-%d"]),
+    metavar="TO",
+    help="Last session of --replay or --check.",
 )
 @click.option("--out", type=TypedPath(), help="Parquet file that --replay writes.")
 @click.option(
@@ -226,6 +237,7 @@ def live(
     env: str,
     speed: float,
     first: datetime | None,
+    checked: datetime | None,
     last: datetime | None,
     out: Path | None,
     sessions: int | None,
@@ -233,8 +245,10 @@ def live(
     log_json: bool,
 ) -> None:
     """Give a signal at each bar's close, from the approved model, until it is stopped."""
-    if (first is None) != (last is None):
+    if checked is None and (first is None) != (last is None):
         raise click.UsageError("--replay FROM and --to TO go together")
+    if checked is not None and first is not None:
+        raise click.UsageError("--check and --replay are two things")
     if sessions is not None:
         from dosvotos.commands.service import report_service
 
@@ -242,6 +256,14 @@ def live(
         return
     from dosvotos.commands import live as command
 
+    if checked is not None:
+        report = command.check_history(env, checked.date(), (last or checked).date())
+        for difference in report.differences:
+            click.echo(str(difference), err=True)
+        click.echo(f"{report.rows:,} rows with features, {len(report.differences)} difference(s)")
+        if report.differences:
+            sys.exit(EXIT_ERROR)
+        return
     if first is not None and last is not None:
         click.echo(command.replay_history(env, first.date(), last.date(), out))
         return

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Final, NamedTuple
 
 from dosvotos.contracts.parameters import CalendarParams
@@ -65,6 +65,8 @@ class Ports(NamedTuple):
     """Called with each row when it is committed, or waits on disk (`spooled`); neither waits nor raises."""
     run_shadows: Callable[[ScheduledBar, LiveFeatures], None] = lambda bar, features: None
     """Called with each bar that had its features, after its row is written."""
+    after_session: Callable[[date], None] = lambda session: None
+    """Called between bars once a session of which this loop wrote rows is over."""
 
 
 class LiveLoop:
@@ -92,6 +94,8 @@ class LiveLoop:
         self._jumped = False
         self._rows = 0
         self._epoch = 0
+        self._session: date | None = None
+        """Of the last row written, until it has been checked."""
         self._book = BookState()
         """What the rows say as far as they could be read."""
 
@@ -128,10 +132,17 @@ class LiveLoop:
                 self._ports.model.recheck()
             self._ports.features.prepare(now)
             self._follow_calendar()
+            self._end_session()
         except DosVotosError as error:
             logger.warning("between bars: %s", error)
         except Exception:
             logger.exception("between bars")
+
+    def _end_session(self) -> None:
+        if self._session is None or self._bar is None or self._bar.opened.date() == self._session:
+            return
+        session, self._session = self._session, None
+        self._ports.after_session(session)
 
     def _begin(self, now: datetime) -> bool:
         """Find the first bar that has no row; False while the database cannot be asked."""
@@ -362,6 +373,7 @@ class LiveLoop:
     def _wrote(self, records: list[InferenceRecord]) -> None:
         self._rows += len(records)
         for record in records:
+            self._session = record.timestamp.date()
             self._ports.on_row(record)
 
     def _advance(self) -> None:

@@ -40,6 +40,8 @@ class Reason(StrEnum):
     """The approval has ended, as its reviewer signed."""
     LIMITS_UNKNOWN = "LIMITS_UNKNOWN"
     """An error while limits were judged."""
+    WORSE_THAN_CLAIMED = "WORSE_THAN_CLAIMED"
+    """Live returns are worse than the backtest's; the row's own code is REDUCING."""
     REDUCING = "REDUCING"
     """The policy wanted more than may be held; the target was reduced."""
     DATABASE_DOWN = "DATABASE_DOWN"
@@ -48,7 +50,14 @@ class Reason(StrEnum):
 
 
 OF_LIMITS: Final = frozenset(
-    {Reason.DRAWDOWN, Reason.FLIPS, Reason.ERRORS, Reason.LAPSED, Reason.LIMITS_UNKNOWN}
+    {
+        Reason.DRAWDOWN,
+        Reason.FLIPS,
+        Reason.ERRORS,
+        Reason.LAPSED,
+        Reason.LIMITS_UNKNOWN,
+        Reason.WORSE_THAN_CLAIMED,
+    }
 )
 """Codes of limits that act by themselves; each is an alert too."""
 HALTING: Final = OF_LIMITS | {Reason.HALTED}

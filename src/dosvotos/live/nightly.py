@@ -1,0 +1,92 @@
+"""After each session: what was served is computed again, and what it earned is judged."""
+
+import logging
+from datetime import date, datetime
+
+from sqlalchemy import Engine
+
+from dosvotos.backtest.sequential import SequentialVerdict
+from dosvotos.contracts.parameters import Parameters
+from dosvotos.database.connection import reading, writing
+from dosvotos.database.live_limits import Trip, add_trip, standing_trips
+from dosvotos.database.registry import lock_instrument, production_rows
+from dosvotos.live.alerts import Alerts
+from dosvotos.live.clock import Clock
+from dosvotos.live.parity import check_served
+from dosvotos.live.performance import judge_production, judge_shadows
+from dosvotos.live.reasons import Reason
+from dosvotos.market.calendar import session_bar_times
+
+logger = logging.getLogger(__name__)
+
+_PARITY, _SHADOW, _ERROR = "PARITY", "SHADOW_DIFFERS", "NIGHTLY_ERROR"
+
+
+class NightlyCheck:
+    """What a loop does when a session is over.
+
+    Parameters
+    ----------
+    engine : Engine
+    parameters : Parameters
+        As the loop serves by.
+    clock : Clock
+    alerts : Alerts
+    """
+
+    def __init__(self, engine: Engine, parameters: Parameters, clock: Clock, alerts: Alerts) -> None:
+        self._engine, self._parameters, self._clock, self._alerts = engine, parameters, clock, alerts
+        self._instrument = parameters.experiment.instrument
+
+    def run(self, session: date) -> None:
+        """Check a session's rows and judge the returns so far; a problem is an alert."""
+        bars = session_bar_times(session, self._parameters.calendar)
+        first, last = bars[0].to_pydatetime(), bars[-1].to_pydatetime()
+        try:
+            self._compare(first, last)
+            self._judge(last)
+            self._alerts.clear(_ERROR)
+        except Exception as error:  # the loop goes on; that nothing was checked is what people must know
+            logger.exception("after session %s", session)
+            self._alerts.raise_alert(_ERROR, f"session {session}: {type(error).__name__}: {error}")
+
+    def _compare(self, first: datetime, last: datetime) -> None:
+        report = check_served(self._engine, self._parameters, first, last)
+        if report.differences:
+            more = f" and {len(report.differences) - 1} more" if len(report.differences) > 1 else ""
+            self._alerts.raise_alert(_PARITY, f"{report.differences[0]}{more}; see 'dosvotos verify'")
+        else:
+            self._alerts.clear(_PARITY)
+            logger.info("%s: %d rows checked, each as it was served", self._instrument, report.rows)
+
+    def _judge(self, last: datetime) -> None:
+        with reading(self._engine) as connection:
+            live, shadows = (
+                judge_production(connection, self._instrument),
+                judge_shadows(connection, self._instrument),
+            )
+        if live is not None and live.verdict is not None and live.verdict.side is not None:
+            self._reduce(live.verdict, last)
+        claimed = [one for one in shadows if one.verdict is not None and one.verdict.side is not None]
+        if claimed:
+            texts = (f"{one.model_id} is {one.verdict.side}" for one in claimed if one.verdict is not None)
+            self._alerts.raise_alert(_SHADOW, f"than production, at a false rate of 5%: {'; '.join(texts)}")
+        else:
+            self._alerts.clear(_SHADOW)
+
+    def _reduce(self, verdict: SequentialVerdict, last: datetime) -> None:
+        """Let positions only get smaller, until an admin's RESUME."""
+        rule = Reason.WORSE_THAN_CLAIMED
+        detail = (
+            f"live returns of {verdict.sessions} sessions are worse than was claimed before the vote (false in "
+            f"at most {verdict.level:.0%} of models as good as claimed)"
+        )
+        with writing(self._engine) as connection:
+            lock_instrument(connection, self._instrument)
+            if any(row.rule == rule for row in standing_trips(connection, self._instrument)):
+                return
+            approval = production_rows(connection, self._instrument).approval
+            trip = Trip(rule, "REDUCING", detail)
+            approval_id = None if approval is None else approval.id
+            add_trip(connection, self._instrument, approval_id, trip, last, self._clock.now())
+        self._alerts.raise_alert(rule, detail)
