@@ -212,13 +212,7 @@ def leakcheck(
     metavar="FROM",
     help="Compute again what was served.",
 )
-@click.option(
-    "--to",
-    "last",
-    type=click.DateTime(["%Y-%m-%d"]),
-    metavar="TO",
-    help="Last session of --replay or --check.",
-)
+@click.option("--to", "last", type=click.DateTime(["%Y-%m-%d"]), metavar="TO", help="Last session of either.")
 @click.option("--out", type=TypedPath(), help="Parquet file that --replay writes.")
 @click.option(
     "--report",

@@ -69,7 +69,10 @@ class WallClock:
 
 
 class MarketClock:
-    """A clock that runs `speed` times as fast from a moment on and leaves out what no bar lies in.
+    """A clock that leaves out what no bar lies in, and runs `speed` times as fast while it is slept by.
+
+    What is computed between sleeps takes the time it takes: at any speed a slow machine has the deadlines of
+    a real market.
 
     Parameters
     ----------
@@ -95,15 +98,18 @@ class MarketClock:
 
     def now(self) -> datetime:
         """Tell the market's time, UTC."""
-        return self._start + timedelta(seconds=(self._monotonic() - self._began) * self._speed)
+        return self._start + timedelta(seconds=self._monotonic() - self._began)
 
     def sleep_until(self, moment: datetime) -> None:
         """Sleep until a moment of the market, at most a second; leap to it over closed hours."""
-        left = (moment - self.now()).total_seconds()
+        began = self.now()
+        left = (moment - began).total_seconds()
         if left > self.LEAP.total_seconds():
             self._start, self._began = moment, self._monotonic()
         elif left > 0:
             self._stop.wait(min(left / self._speed, _CHUNK))
+            slept = timedelta(seconds=min((self.now() - began).total_seconds() * self._speed, left))
+            self._start, self._began = began + slept, self._monotonic()
 
     def jumped(self) -> timedelta:
         """Nobody sets this clock."""

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Final, NamedTuple
 
 from dosvotos.contracts.parameters import CalendarParams
@@ -93,6 +93,8 @@ class LiveLoop:
         """What the last poll of the bar ended with."""
         self._jumped = False
         self._rows = 0
+        self._since = datetime.max.replace(tzinfo=UTC)
+        """When this loop began."""
         self._epoch = 0
         self._session: date | None = None
         """Of the last row written, until it has been checked."""
@@ -152,7 +154,7 @@ class LiveLoop:
         except DatabaseError as error:
             self._ports.alerts.raise_alert("DATABASE_DOWN", str(error))
             return False
-        pending = self._schedule.pending_at(now)
+        self._since, pending = now, self._schedule.pending_at(now)
         self._bar = pending if last is None else self._schedule.after(last)
         return True
 
@@ -201,6 +203,8 @@ class LiveLoop:
             return Decision(None, None, Reason.NO_BAR, f"had not come by {bar.deadline:%H:%M:%S} UTC")
         if self._jumped:
             return Decision(None, None, Reason.CLOCK_JUMP, "the clock was set past its deadline")
+        if bar.close > self._since:
+            return Decision(None, None, Reason.TOO_LATE, "the loop was busy past its deadline")
         return Decision(None, None, Reason.LOOP_DOWN, "no loop was there in time")
 
     def _write_missed(self, missed: list[tuple[ScheduledBar, Decision]], now: datetime) -> None:

@@ -78,8 +78,8 @@ class NightlyCheck:
         """Let positions only get smaller, until an admin's RESUME."""
         rule = Reason.WORSE_THAN_CLAIMED
         detail = (
-            f"live returns of {verdict.sessions} sessions are worse than was claimed before the vote (false in "
-            f"at most {verdict.level:.0%} of models as good as claimed)"
+            f"live returns of {verdict.sessions} sessions are worse than claimed before the vote; that is "
+            f"false for at most {verdict.level:.0%} of models as good as claimed"
         )
         with writing(self._engine) as connection:
             lock_instrument(connection, self._instrument)

@@ -36,7 +36,7 @@ class LivePerformance(NamedTuple):
 
 
 def account_returns(rows: list[Row[Any]]) -> pd.Series:
-    """Compute daily net returns, indexed by session, from the rows of one account; the first from its opening.
+    """Compute daily net returns by session from the rows of one account, the first from its opening.
 
     A session counts if it has a bar in the account.
     """

@@ -1,0 +1,92 @@
+"""Shadow models decide on production's bars, and no consumer of signals ever sees what they say."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from sqlalchemy import select, text, update
+
+from dosvotos.database.connection import reading, writing
+from dosvotos.database.live_limits import account_rows
+from dosvotos.database.signals import latest_signals
+from dosvotos.database.tables import model_registry, shadow_signals
+from dosvotos.live.performance import account_returns, judge_production, judge_shadows, production_returns
+from tests.live.live_desk import LiveDesk
+from tests.live.production_models import approve
+from tests.live.test_limits import LONG, policy_of_position
+from tests.proposal_fixtures import INSTRUMENT
+
+SHORT = policy_of_position(5.0, 0.0, 0.0)
+
+
+@pytest.fixture
+def desk(engine, tmp_path, thirty_sessions) -> LiveDesk:
+    """A long model in production and a short one in shadow."""
+    approve(engine, tmp_path / "bundles", LONG)
+    approve(engine, tmp_path / "bundles", SHORT, version="1.0.1", stage="shadow")
+    return LiveDesk(engine, tmp_path, thirty_sessions, live=2)
+
+
+def shadow_rows(desk: LiveDesk) -> list:
+    with reading(desk.engine) as connection:
+        return list(connection.execute(select(shadow_signals).order_by(shadow_signals.c.timestamp)))
+
+
+def test_a_shadow_has_a_row_and_an_account_a_bar_and_no_signal(desk):
+    for _ in range(5):
+        desk.run(1)
+        desk.restart()
+    rows, shadows = desk.rows(), shadow_rows(desk)
+    assert [row.timestamp for row in shadows] == [row.timestamp for row in rows]
+    assert [row.signal for row in rows] == [1.0] * 5 and [row.target for row in shadows] == [-1.0] * 5
+    assert [row.position for row in shadows] == [0.0] + [-1.0] * 4
+    assert {row.model_id for row in rows} != {row.model_id for row in shadows}
+    with reading(desk.engine) as connection:
+        accounts = [account_rows(connection, approval) for approval in (1, 2)]
+        shown = latest_signals(connection, 100)
+    assert [np.sign(row.units) for row in accounts[1]] == [0.0] + [-1.0] * 4
+    up = [1 if b.price > a.price else -1 for a, b in pairwise(accounts[0][1:])]
+    for own, sign in ((accounts[0], 1), (accounts[1], -1)):
+        moved = [b.equity - a.equity for a, b in pairwise(own[1:])]
+        assert [np.sign(move) for move in moved] == [sign * one for one in up]
+    assert {row.model_id for row in shown} == {row.model_id for row in rows}
+
+
+def test_what_is_wrong_with_a_shadow_is_an_alert_and_production_goes_on(desk):
+    (shadow,) = (row.model_path for row in _models(desk) if row.stage == "shadow")
+    with writing(desk.engine) as connection:
+        connection.execute(
+            update(model_registry).where(model_registry.c.model_path == shadow).values(manifest_hash="0" * 64)
+        )
+    desk.run(2)
+    assert desk.reasons() == [None, None] and shadow_rows(desk) == []
+    assert "approves another model or stage" in desk.alerts.open["SHADOW_REFUSED"]
+    with writing(desk.engine) as connection:
+        connection.execute(text("DROP TABLE shadow_signals"))
+        connection.execute(
+            update(model_registry)
+            .where(model_registry.c.model_path == shadow)
+            .values(manifest_hash=shadow.rpartition("/")[2])
+        )
+    desk.run(2)
+    assert desk.reasons() == [None] * 4 and "SHADOW_ERROR" in desk.alerts.open
+
+
+def _models(desk: LiveDesk) -> list:
+    with reading(desk.engine) as connection:
+        return list(connection.execute(select(model_registry)))
+
+
+def test_daily_returns_are_judged_by_session(desk):
+    desk.run(62 + 3)
+    with reading(desk.engine) as connection:
+        live, (shadow,) = judge_production(connection, INSTRUMENT), judge_shadows(connection, INSTRUMENT)
+        rows, together = account_rows(connection, 1), production_returns(connection, INSTRUMENT)
+    returns = account_returns(rows)
+    ends = [max(r.timestamp for r in rows if r.timestamp.date() == day.date()) for day in returns.index]
+    equity = [100_000.0] + [next(r.equity for r in rows if r.timestamp == end) for end in ends]
+    np.testing.assert_allclose(returns, np.divide(equity[1:], equity[:-1]) - 1, rtol=0, atol=1e-15)
+    np.testing.assert_array_equal(together, returns)
+    assert live.sessions == len(returns) == shadow.verdict.sessions == 3
+    assert live.verdict is None, "no look at it has stored its returns"
+    assert shadow.verdict.side is None and shadow.verdict.sessions_needed > 490
