@@ -26,6 +26,7 @@ from dosvotos.database.stored_data import findings_by_rule, stored_bars, stored_
 from dosvotos.database.tables import STAGES
 from dosvotos.live.controls import Control, Controls
 from dosvotos.live.fills import FillsReport, read_fills_report
+from dosvotos.live.performance import LivePerformance, judge_production, judge_shadows
 from dosvotos.promotion.audit import read_audit_log
 from dosvotos.promotion.audit_check import verify_audit
 from dosvotos.promotion.gate_policy import current_policy
@@ -118,6 +119,16 @@ def control(instrument: str) -> Control:
 def fills(instrument: str, now: datetime) -> FillsReport | None:
     """Compare a desk's imported fills with the model's book; None without any."""
     return read_fills_report(engine(), instrument, now)
+
+
+def live_performance(instrument: str) -> LivePerformance | None:
+    """Judge the production model's live sessions by what its backtest claimed."""
+    return _read(judge_production, instrument)
+
+
+def shadow_performance(instrument: str) -> dict[str, LivePerformance]:
+    """Judge each shadow model's sessions by production's, by model id."""
+    return {one.model_id: one for one in _read(judge_shadows, instrument)}
 
 
 def deliveries() -> list[Record]:

@@ -5,6 +5,7 @@ import pandas as pd
 import streamlit as st
 
 from dosvotos.backtest.metrics import SpecifiedMetrics
+from dosvotos.live.performance import LivePerformance
 from streamlit_app import charts, queries
 from streamlit_app.page import empty, formats, in_bogota, now, numeric, plain, plot, translator, written
 from streamlit_app.production import show_retracted, show_signals
@@ -67,6 +68,22 @@ def _live(signals: list[queries.Record], model: queries.Record) -> None:
     for column, (name, figure) in zip(st.columns(len(figures)), figures.items(), strict=True):
         column.metric(t(f"production.{name}"), figure)
     show_signals(signals, f"live-{model.id}")
+    if (performance := queries.live_performance(model.instrument)) is not None and performance.sessions:
+        st.header(t("production.earned"), anchor=False)
+        _judged(performance, "claim", model.id)
+
+
+def _judged(performance: LivePerformance, against: str, key: object) -> None:
+    """Show a model's sessions so far, and what they prove when they are looked at every day."""
+    verdict = performance.verdict
+    sharpe = "–" if performance.sharpe is None else f.number(performance.sharpe, 2)
+    figures = {"sessions": f.number(performance.sessions, 0), "sharpe": sharpe}
+    if verdict is not None:
+        figures |= {"e_value": f.number(verdict.e_value, 2), "needed": f.number(verdict.sessions_needed, 0)}
+    for column, (name, figure) in zip(st.columns(len(figures)), figures.items(), strict=True):
+        column.metric(t(f"production.{name}"), figure, help=t(f"production.{name}_help"))
+    side = "nothing" if verdict is None or verdict.side is None else verdict.side
+    plain(t(f"production.{against}_{side}"), "small", f"judged-{against}-{key}")
 
 
 def _fills(model: queries.Record) -> None:
@@ -98,8 +115,11 @@ def _shadow(rows: list[queries.Record], model: queries.Record) -> None:
     st.header(t("production.shadow"), anchor=False)
     if not rows:
         st.caption(t("production.no_shadow"))
+    judged = queries.shadow_performance(model.instrument) if rows else {}
     for row in rows:
         plain(row.model_id, "body", f"shadow-{model.id}-{row.id}")
+        if row.model_id in judged:
+            _judged(judged[row.model_id], "shadow", row.id)
 
 
 t, f = translator(), formats()

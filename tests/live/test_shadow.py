@@ -82,7 +82,7 @@ def test_daily_returns_are_judged_by_session(desk):
     with reading(desk.engine) as connection:
         live, (shadow,) = judge_production(connection, INSTRUMENT), judge_shadows(connection, INSTRUMENT)
         rows, together = account_rows(connection, 1), production_returns(connection, INSTRUMENT)
-    returns = account_returns(rows)
+    returns = account_returns([(row.timestamp, row.equity) for row in rows])
     ends = [max(r.timestamp for r in rows if r.timestamp.date() == day.date()) for day in returns.index]
     equity = [100_000.0] + [next(r.equity for r in rows if r.timestamp == end) for end in ends]
     np.testing.assert_allclose(returns, np.divide(equity[1:], equity[:-1]) - 1, rtol=0, atol=1e-15)

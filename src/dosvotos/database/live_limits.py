@@ -82,6 +82,16 @@ def account_rows(connection: Connection, approval_id: int) -> list[Row[Any]]:
     return list(connection.execute(select(t).where(t.c.approval_id == approval_id).order_by(t.c.timestamp)))
 
 
+def equity_curve(
+    connection: Connection, approval_id: int, after: datetime | None = None
+) -> list[tuple[datetime, float]]:
+    """Read what an approval's account was worth at each bar, or at those after one."""
+    t = model_accounts
+    query = select(t.c.timestamp, t.c.equity).where(t.c.approval_id == approval_id).order_by(t.c.timestamp)
+    rows = connection.execute(query if after is None else query.where(t.c.timestamp > after))
+    return [(row.timestamp, row.equity) for row in rows]
+
+
 def add_account(connection: Connection, values: dict[str, Any]) -> None:
     """Append a bar's row of an approval's account."""
     connection.execute(insert(model_accounts).values(**values))

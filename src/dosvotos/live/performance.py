@@ -1,5 +1,6 @@
 """What live has earned so far, beside what was claimed before the vote, and shadows beside production."""
 
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,7 +9,7 @@ from sqlalchemy import Connection, Row, select
 
 from dosvotos.backtest.metrics import daily_returns, sharpe_ratio
 from dosvotos.backtest.sequential import SequentialVerdict, judge_claim, judge_pair
-from dosvotos.database.live_limits import account_rows, last_trip_bar
+from dosvotos.database.live_limits import equity_curve, last_trip_bar
 from dosvotos.database.registry import production_rows, promoting_votes
 from dosvotos.database.shadow import shadow_approval, shadow_models
 from dosvotos.database.tables import oos_trials
@@ -35,23 +36,23 @@ class LivePerformance(NamedTuple):
     """Of production against its claim, of a shadow against production; None without what to compare with."""
 
 
-def account_returns(rows: list[Row[Any]]) -> pd.Series:
-    """Compute daily net returns by session from the rows of one account, the first from its opening.
+def account_returns(curve: list[tuple[datetime, float]]) -> pd.Series:
+    """Compute daily net returns by session from one account's equity at its bars, the first from the first bar.
 
     A session counts if it has a bar in the account.
     """
-    times = pd.DatetimeIndex([row.timestamp for row in rows], tz="UTC")
+    times = pd.DatetimeIndex([timestamp for timestamp, _ in curve], tz="UTC")
     sessions = np.unique(session_dates(times))
     if not len(sessions):
         return pd.Series(dtype=float)
-    equity = np.array([row.equity for row in rows])
+    equity = np.array([worth for _, worth in curve])
     return pd.Series(daily_returns(equity, times, sessions), index=pd.DatetimeIndex(sessions))
 
 
 def production_returns(connection: Connection, instrument: str) -> pd.Series:
     """Compute the daily returns of whatever was in production; a session of two models has both parts."""
     approvals = sorted({row.id for row in promoting_votes(connection, instrument) if row.action == "APPROVE"})
-    parts = [account_returns(account_rows(connection, approval)) for approval in approvals]
+    parts = [account_returns(equity_curve(connection, approval)) for approval in approvals]
     if not parts:
         return pd.Series(dtype=float)
     together = pd.concat(parts)
@@ -66,9 +67,8 @@ def judge_production(connection: Connection, instrument: str) -> LivePerformance
     model, _, _, approval, _ = production_rows(connection, instrument)
     if model is None or approval is None:
         return None
-    rows = account_rows(connection, approval.id)
     noted = last_trip_bar(connection, instrument, Reason.WORSE_THAN_CLAIMED)
-    returns = account_returns([row for row in rows if noted is None or row.timestamp > noted]).to_numpy()
+    returns = account_returns(equity_curve(connection, approval.id, noted)).to_numpy()
     verdict, claim = None, claim_of(connection, model)
     if claim is not None and len(returns):
         verdict = judge_claim(returns, *claim)
@@ -80,7 +80,7 @@ def judge_shadows(connection: Connection, instrument: str) -> list[LivePerforman
     production, found = production_returns(connection, instrument), []
     for model in shadow_models(connection, instrument):
         approval = shadow_approval(connection, model.model_id)
-        own = account_returns([] if approval is None else account_rows(connection, approval.id))
+        own = account_returns([] if approval is None else equity_curve(connection, approval.id))
         both = own.index.intersection(production.index)
         verdict = judge_pair(own[both].to_numpy(), production[both].to_numpy()) if len(both) else None
         found.append(LivePerformance(model.model_id, len(own), sharpe_ratio(own.to_numpy()), verdict))
