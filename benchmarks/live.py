@@ -24,6 +24,12 @@ by its hashes.
 `replay_mismatches`: targets and features of ``--replay`` against L4's and L2's, bit for bit, over a year;
 `replay_year_seconds` is what that takes.
 
+`limit_faults`: faults put into the judging of a limit, on a loop of its own each; `fail_open` counts the
+policy's own signals after them. `halt_to_flat_bars` is the most bars from a halt's commit to the flat row,
+over halts at `halts` moments of a bar. `dst_seeds`, `dst_divergences`: seeds of the seeded universe
+(tests/live/universe.py), and those that broke an invariant or were not the same run twice; `dst_seed_ms` is
+what one costs.
+
 `drift_false_alarm_year` is the share of simulated years, each judged by the two years of train before it,
 in which any of the 13 features alarms though nothing changed; `drift_support_alarm_year` is that of the
 slow levels. `drift_caught_2sd_20s` is the share of shifts of two standard deviations of the session means,
@@ -45,7 +51,7 @@ import sys
 import tempfile
 import time
 from contextlib import chdir
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +60,7 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import pytest
 from rich.console import Console
 from rich.table import Table
 
@@ -76,11 +83,16 @@ from dosvotos.market.features.inputs import NO_PUBLICATIONS, bar_arrays, publica
 from dosvotos.market.normalization import fit_norm_stats
 from dosvotos.market.stream import FeatureStream
 from dosvotos.policy.forward import ServedPolicy
+from dosvotos.promotion.live_acts import SwitchSignals
+from dosvotos.promotion.transaction import carry_out
 from dosvotos.simulation.market import simulate_market
 from dosvotos.sources.checks import add_published_at
 from tests.conftest import parameters_of
+from tests.live.limit_faults import FAULTS, failed_open
 from tests.live.live_desk import LiveDesk
 from tests.live.production_models import approve
+from tests.live.universe import InvariantError, run_seed
+from tests.proposal_fixtures import INSTRUMENT
 
 SEED = 21
 YEAR = ("2024-01-02", "2024-12-31")
@@ -419,6 +431,48 @@ def sequential(n_paths: int) -> dict[str, float]:
     return figures | {"live_false_claim": float(worse.any(axis=0).mean())}
 
 
+def limits_under_faults(make: Any) -> dict[str, int]:
+    """Break the judging of limits in every way known, and count what is signalled all the same."""
+    opened = 0
+    for fault in FAULTS.values():
+        desk = make(LiveDesk, 2, 60)
+        desk.run(2)
+        with pytest.MonkeyPatch.context() as patch:
+            fault(desk, patch.setattr)
+            opened += failed_open(desk, 3)
+        opened += failed_open(desk, 2)
+    return {"limit_faults": len(FAULTS), "fail_open": opened}
+
+
+def halts(make: Any, seconds: tuple[int, ...] = (1, 60, 150, 280, 299, 301)) -> dict[str, int]:
+    """Halt a loop at moments of a bar, and count bars until its flat row."""
+    most = 0
+    for after in seconds:
+        desk = make(LiveDesk, 2, 60)
+        desk.run(2)
+        desk.run_until(desk.clock.now() + timedelta(seconds=after))
+        before = len(desk.rows())
+        halt = SwitchSignals("HALT", INSTRUMENT, "a benchmark measures how soon it is flat")
+        carry_out(desk.engine, halt, "bob", datetime.now(UTC))
+        desk.run(3)
+        most = max(most, next(i for i, row in enumerate(desk.rows()[before:], 1) if row.signal == 0.0))
+    return {"halts": len(seconds), "halt_to_flat_bars": most}
+
+
+def universe(n_seeds: int) -> dict[str, float]:
+    """Run seeds of the universe; one of ten twice."""
+    broken, began = 0, time.perf_counter()
+    for seed in range(n_seeds):
+        try:
+            digest = run_seed(seed)
+            broken += seed % 10 == 0 and run_seed(seed) != digest
+        except InvariantError as error:
+            print(error, file=sys.stderr)
+            broken += 1
+    spent = time.perf_counter() - began
+    return {"dst_seeds": n_seeds, "dst_divergences": broken, "dst_seed_ms": 1000 * spent / (1.1 * n_seeds)}
+
+
 def measure(quick: bool) -> dict[str, float]:
     n_ticks, n_troubled, n_restarts = (60, 60, 20) if quick else (600, 1500, 1260)
     parameters, bars, macro = year_market()
@@ -446,6 +500,8 @@ def measure(quick: bool) -> dict[str, float]:
         figures |= troubled(desk, rows.dropna(), n_troubled)
         points, wrong = restarts(lambda: make(LiveDesk, n_restarts // 60 + 2, 60), n_restarts)
         figures |= {"restart_points": points, "restart_mismatches": wrong}
+        figures |= limits_under_faults(make) | halts(make)
+    figures |= universe(40 if quick else 2000)
     figures |= drifts(4 if quick else 130) | sequential(400 if quick else 4000)
     return figures | replayed(parameters, history, policy, year)
 

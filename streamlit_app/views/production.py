@@ -76,8 +76,7 @@ def _live(signals: list[queries.Record], model: queries.Record) -> None:
 def _judged(performance: LivePerformance, against: str, key: object) -> None:
     """Show a model's sessions so far, and what they prove when they are looked at every day."""
     verdict = performance.verdict
-    sharpe = "–" if performance.sharpe is None else f.number(performance.sharpe, 2)
-    figures = {"sessions": f.number(performance.sessions, 0), "sharpe": sharpe}
+    figures = {"sessions": f.number(performance.sessions, 0), "sharpe": f.number(performance.sharpe, 2)}
     if verdict is not None:
         figures |= {"e_value": f.number(verdict.e_value, 2), "needed": f.number(verdict.sessions_needed, 0)}
     for column, (name, figure) in zip(st.columns(len(figures)), figures.items(), strict=True):

@@ -37,7 +37,7 @@ class LivePerformance(NamedTuple):
 
 
 def account_returns(curve: list[tuple[datetime, float]]) -> pd.Series:
-    """Compute daily net returns by session from one account's equity at its bars, the first from the first bar.
+    """Compute daily net returns by session from an account's equity at its bars, the first from the first.
 
     A session counts if it has a bar in the account.
     """
