@@ -4,8 +4,6 @@ A test made for one look claims a difference between equals in a third of all ca
 day. Here a gambler bets on the next day at odds that are fair if nothing differs: whatever the moment of the
 look, the money multiplied by 1 / level has a chance of at most `level`.
 
-A library so far, measured by ``benchmarks/live.py``: no command, page or tripwire calls it yet.
-
 Returns have shape (n_sessions, ...): daily, net, no NaN, the oldest first.
 """
 
