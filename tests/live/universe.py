@@ -12,11 +12,12 @@ import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
 from unittest import mock
+from zoneinfo import ZoneInfo
 
 import numpy as np
 from sqlalchemy import Engine, StaticPool, create_engine, insert, select, update
@@ -26,6 +27,7 @@ from dosvotos.contracts.parameters import CalendarParams
 from dosvotos.contracts.records import InferenceRecord
 from dosvotos.database.connection import _prepare_sqlite, reading, writing
 from dosvotos.database.registry import lock_instrument
+from dosvotos.database.signals import last_timestamp
 from dosvotos.database.tables import instruments, model_accounts, trading_signals, usdcop_m5_ohlcv
 from dosvotos.errors import DatabaseError, SourceError
 from dosvotos.hashing import digest_json
@@ -49,9 +51,9 @@ from tests.proposal_fixtures import INSTRUMENT, tiny_policy
 
 FEED = "universe"
 TERMS = AccountTerms(0.00035, 100_000.0, False)
-START = datetime(2026, 3, 2, 8, 0, tzinfo=BOGOTA)
+START = datetime(2026, 3, 2, 8, 0, tzinfo=ZoneInfo(BOGOTA)).astimezone(UTC)
 N_BARS = 8
-_ROOM = 40
+_ROOM = 130
 """Bars beyond those, for clocks that are set forward."""
 _TOO_MANY_STEPS = 4000
 
@@ -68,6 +70,7 @@ class InvariantError(AssertionError):
 def _migrated() -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         opened = sqlite3.connect(copy_migrated(Path(folder) / "dosvotos.db"))
+        opened.execute("PRAGMA journal_mode=DELETE")  # a log beside it needs a file
         content = opened.serialize()
         opened.close()
     return content
@@ -103,7 +106,9 @@ class Universe:
         self.controls = Controls(INSTRUMENT, folder / "HALT")
         self.down = self.disk_full = self.nested = False
         self.events: list[str] = []
-        self.bars = [_schedule().at(START)]
+        self.stored: set[int] = set()
+        """Bars the feed has stored, by index."""
+        self.bars = [_schedule().pending_at(self.clock.time)]
         while len(self.bars) < N_BARS + _ROOM:
             self.bars.append(_schedule().after(self.bars[-1].opened))
         drawn = np.random.default_rng(seed)
@@ -127,10 +132,16 @@ class Universe:
             self.turn()
         raise InvariantError(f"seed {self.seed}: rows stopped coming after {self.events[-5:]}")
 
+    def stored_bar(self, index: int, now: datetime) -> dict[str, Any]:
+        """Make the row of a bar as the feed stores it."""
+        prices = dict.fromkeys(("open", "high", "low", "close"), float(self.closes[index]))
+        named = {"instrument": INSTRUMENT, "feed": FEED, "timestamp": self.bars[index].opened}
+        return named | prices | {"source": "seed", "fetched_at": now, "delivery_id": 0}
+
     def last_row(self) -> datetime:
         with reading(self.engine) as connection:
-            times = connection.execute(select(trading_signals.c.timestamp)).scalars().all()
-        return max(times, default=START - timedelta(days=1))
+            last = last_timestamp(connection, INSTRUMENT)
+        return last or START - timedelta(days=1)
 
     def turn(self) -> None:
         """Move the clock to whoever is due first and give them their step; now and then somebody else's."""
@@ -317,14 +328,11 @@ class Machine:
         universe.at("feed")
         if universe.rng.random() < 0.05:
             raise SourceError("vendor: answered with status 503")
-        with writing(universe.engine) as connection:
-            stored = set(connection.execute(select(usdcop_m5_ohlcv.c.timestamp)).scalars())
-            for one, close in zip(universe.bars, universe.closes, strict=True):
-                if one.opened not in stored and universe.due[one.opened] <= now():
-                    prices = dict.fromkeys(("open", "high", "low", "close"), float(close))
-                    row = {"instrument": INSTRUMENT, "feed": FEED, "timestamp": one.opened, "source": "seed",
-                           "fetched_at": now(), "delivery_id": 0, **prices}  # fmt: skip
-                    connection.execute(insert(usdcop_m5_ohlcv).values(row))
+        due = [i for i, bar in enumerate(universe.bars) if universe.due[bar.opened] <= now()]
+        if new := [i for i in due if i not in universe.stored]:
+            with writing(universe.engine) as connection:
+                connection.execute(insert(usdcop_m5_ohlcv), [universe.stored_bar(i, now()) for i in new])
+            universe.stored.update(new)
 
     def skew(self) -> timedelta | None:
         return timedelta(0)
@@ -332,11 +340,9 @@ class Machine:
     # the features
     def features_at(self, bar: ScheduledBar, now: datetime) -> LiveFeatures | None:
         self.universe.at("features")
-        with reading(self.universe.engine) as connection:
-            found = select(usdcop_m5_ohlcv.c.close).where(usdcop_m5_ohlcv.c.timestamp == bar.opened)
-            if connection.execute(found).one_or_none() is None:
-                return None
         index = [one.opened for one in self.universe.bars].index(bar.opened)
+        if index not in self.universe.stored:
+            return None
         return LiveFeatures(bar.opened, self.universe.features[index], index / 59)
 
     def prepare(self, now: datetime) -> None:
@@ -377,7 +383,7 @@ class Machine:
         self.universe.at("stored")
         return written
 
-    def store_missed(self, records: list[InferenceRecord], now: datetime) -> int:
+    def store_missed(self, records: list[InferenceRecord], now: datetime) -> list[InferenceRecord]:
         self.universe.at("store missed")
         stored = self.table.store_missed(records, now)
         self.universe.at("stored missed")

@@ -1,8 +1,9 @@
 """The account of a model's own assumed fills, bar by bar: what the backtest's account would be so far."""
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
-from typing import Any, NamedTuple, Self
+from datetime import date, datetime
+from typing import Any, Final, NamedTuple, Self
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
@@ -12,6 +13,7 @@ from dosvotos.errors import DataError
 from dosvotos.market.accounting import DAYS_PER_YEAR, RUIN_SHARE, fill, mark
 from dosvotos.market.calendar import BAR, BOGOTA
 
+_ZONE: Final = ZoneInfo(BOGOTA)
 TargetBefore = Callable[[datetime], float]
 """Gives the last target signalled before a bar, which fills at its close."""
 
@@ -97,7 +99,7 @@ def advance(
     """
     equity, ruin = mark(account.equity, account.units, account.price, bar.price), RUIN_SHARE * terms.capital
     if terms.financed and account.units and account.rate_difference is not None:
-        nights = (bar.timestamp.astimezone(BOGOTA).date() - account.timestamp.astimezone(BOGOTA).date()).days
+        nights = (_session(bar) - _session(account)).days
         rate = account.rate_difference / 100 / DAYS_PER_YEAR * nights
         equity += rate * account.units * account.price
     if equity <= ruin or fill(equity, account.units, target, bar.price, terms.cost)[0] <= ruin:
@@ -114,6 +116,10 @@ def advance(
         max(resumed_peak, float(equity)),
         resumed_by,
     )
+
+
+def _session(at: Mark | LiveAccount) -> date:
+    return at.timestamp.astimezone(_ZONE).date()
 
 
 def keep_account(

@@ -214,8 +214,7 @@ class LiveLoop:
             for bar, decision in missed:
                 records.append(self._record(bar, decision, state))
                 state = state._replace(silent_bars=min(state.silent_bars + 1, SILENT_BARS - 1))
-            self._ports.book.store_missed(records, now)
-            self._wrote(records)
+            self._wrote(self._ports.book.store_missed(records, now))
         except DatabaseError as error:
             for bar, decision in missed[len(records) :]:
                 records.append(self._record(bar, decision, self._book))
@@ -355,8 +354,8 @@ class LiveLoop:
 
     def _flush(self) -> None:
         if len(self._ports.spool):
-            n_rows = self._ports.book.store_missed(self._ports.spool.rows, self._ports.clock.now())
-            logger.warning("%d row(s) that had waited on disk are written", n_rows)
+            written = self._ports.book.store_missed(self._ports.spool.rows, self._ports.clock.now())
+            logger.warning("%d row(s) that had waited on disk are written", len(written))
             self._ports.spool.clear()
 
     def _spool(self, records: list[InferenceRecord], problem: str) -> None:

@@ -133,11 +133,11 @@ class MemoryBook:
         self._append(record, entry.features)
         return record
 
-    def store_missed(self, records: list[InferenceRecord], now: datetime) -> int:
+    def store_missed(self, records: list[InferenceRecord], now: datetime) -> list[InferenceRecord]:
         """Append rows without a signal."""
         for record in records:
             self._append(record, None)
-        return len(records)
+        return records
 
     def _append(self, record: InferenceRecord, features: LiveFeatures | None) -> None:
         self.entries.append((record, features))

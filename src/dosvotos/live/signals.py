@@ -26,6 +26,7 @@ from dosvotos.live.tick import (
     BookState,
     Decision,
     LiveFeatures,
+    after_rows,
     feature_row,
     halted,
     reduced,
@@ -66,8 +67,8 @@ class Book(Protocol):
     def store(self, entry: Entry, now: Callable[[], datetime]) -> InferenceRecord | None:
         """Write a bar's row and give it as written; None if the bar has one already, which stays."""
 
-    def store_missed(self, records: list[InferenceRecord], now: datetime) -> int:
-        """Write rows without a signal of bars that have none; tell how many."""
+    def store_missed(self, records: list[InferenceRecord], now: datetime) -> list[InferenceRecord]:
+        """Write rows without a signal of bars that have none; give them as written."""
 
 
 @dataclass(frozen=True)
@@ -87,8 +88,11 @@ class SignalTable:
     def state_before(self, timestamp: datetime) -> BookState:
         """Read what the rows before a bar say."""
         with reading(self.engine) as connection:
-            signal = last_signal_before(connection, self.instrument, timestamp)
-            statuses = list(statuses_before(connection, self.instrument, timestamp, SILENT_BARS - 1))
+            return self._state_before(connection, timestamp)
+
+    def _state_before(self, connection: Connection, timestamp: datetime) -> BookState:
+        signal = last_signal_before(connection, self.instrument, timestamp)
+        statuses = list(statuses_before(connection, self.instrument, timestamp, SILENT_BARS - 1))
         if "SIGNAL" in statuses:
             statuses = statuses[: statuses.index("SIGNAL")]
         if signal is None:
@@ -121,16 +125,30 @@ class SignalTable:
             add_signal(connection, _row(record, moment), written)
         return record
 
-    def store_missed(self, records: list[InferenceRecord], now: datetime) -> int:
-        """Write rows without a signal, or that waited on disk, of bars that have none; tell how many."""
+    def store_missed(self, records: list[InferenceRecord], now: datetime) -> list[InferenceRecord]:
+        """Write rows without a signal, or that waited on disk, of bars that have none; give them as written.
+
+        Another loop may have written rows before them, so that what rows without a signal say of the position
+        is read again under the lock; rows that waited on disk stay as they are.
+        """
+        written: list[InferenceRecord] = []
         with writing(self.engine) as connection:
             lock_instrument(connection, self.instrument)
-            missing = [r for r in records if find_signal(connection, self.instrument, r.timestamp) is None]
-            for record in missing:
+            book: BookState | None = None
+            for missed in records:
+                record = missed
+                if find_signal(connection, self.instrument, record.timestamp) is not None:
+                    book = None
+                    continue
+                if not record.spooled:
+                    book = book or self._state_before(connection, record.timestamp)
+                    record = after_rows(record, book)
+                    book = book._replace(silent_bars=min(book.silent_bars + 1, SILENT_BARS - 1))
                 add_signal(connection, _row(record, now), None)
-            if any(record.reason_code == Reason.ERROR for record in missing):
-                judge_errors(connection, self.instrument, missing[-1].timestamp, now)
-        return len(missing)
+                written.append(record)
+            if any(record.reason_code == Reason.ERROR for record in written):
+                judge_errors(connection, self.instrument, written[-1].timestamp, now)
+        return written
 
     def at(self, timestamp: datetime) -> Row[Any]:
         """Return the row of one bar; LookupError if it has none."""

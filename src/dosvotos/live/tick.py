@@ -219,6 +219,13 @@ def withdrawn(record: InferenceRecord, book: BookState, decision: Decision) -> I
     return _sealed(record.model_copy(update=change))
 
 
+def after_rows(record: InferenceRecord, book: BookState) -> InferenceRecord:
+    """Put what the rows before a bar say now into its row without features."""
+    position = book.position if np.isfinite(book.position) else 0.0
+    change = {"position": position, "advised_target": _advised(record.signal, book)}
+    return _sealed(record.model_copy(update=change))
+
+
 def feature_vector(features: LiveFeatures, position: float) -> np.ndarray:
     """Return the 15 raw features in FEATURE_ORDER."""
     return np.concatenate([features.market, [position, features.time_normalized]])

@@ -152,7 +152,7 @@ def previous_approval(connection: Connection, instrument: str) -> Row[Any]:
 def read_live_state(connection: Connection, instrument: str) -> LiveState:
     """Read what L5 may do for an instrument: what people decided, or less where a limit was reached."""
     tripped: list[LiveState] = [row.state for row in standing_trips(connection, instrument)]
-    return max(decided_state(connection, instrument), *tripped, key=LIVE_STATES.index)
+    return max([decided_state(connection, instrument), *tripped], key=LIVE_STATES.index)
 
 
 def decided_state(connection: Connection, instrument: str) -> LiveState:
