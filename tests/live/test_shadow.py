@@ -1,5 +1,6 @@
 """Shadow models decide on production's bars, and no consumer of signals ever sees what they say."""
 
+from datetime import datetime
 from itertools import pairwise
 
 import numpy as np
@@ -7,16 +8,14 @@ import pytest
 from sqlalchemy import select, text, update
 
 from dosvotos.database.connection import reading, writing
-from dosvotos.database.live_limits import account_rows
+from dosvotos.database.live_limits import account_rows, add_account
 from dosvotos.database.signals import latest_signals
 from dosvotos.database.tables import model_registry, shadow_signals
-from dosvotos.live.performance import account_returns, judge_production, judge_shadows, production_returns
+from dosvotos.live.performance import judge_production, judge_shadows, production_returns
+from tests.live.limited_desk import LONG, SHORT
 from tests.live.live_desk import LiveDesk
 from tests.live.production_models import approve
-from tests.live.test_limits import LONG, policy_of_position
 from tests.proposal_fixtures import INSTRUMENT
-
-SHORT = policy_of_position(5.0, 0.0, 0.0)
 
 
 @pytest.fixture
@@ -78,15 +77,24 @@ def _models(desk: LiveDesk) -> list:
 
 
 def test_daily_returns_are_judged_by_session(desk):
-    desk.run(62 + 3)
+    """Two sessions of two bars and one of one: worked by hand, for both accounts."""
+    days = ("2023-02-06", "2023-02-06", "2023-02-07", "2023-02-07", "2023-02-08")
+    marks = {1: (100.0, 101.0, 99.0, 90.9, 99.99), 2: (100.0, 99.0, 99.0, 108.9, 108.9)}
+    with writing(desk.engine) as connection:
+        for approval, equity in marks.items():
+            for i, (day, worth) in enumerate(zip(days, equity, strict=True)):
+                at = datetime.fromisoformat(f"{day}T1{4 + i % 2}:00:00+00:00")
+                add_account(connection, {
+                    "approval_id": approval, "timestamp": at, "instrument": INSTRUMENT, "price": 1.0,
+                    "units": 0.0, "equity": worth, "peak": worth, "resumed_peak": worth, "resumed_by": 0,
+                })  # fmt: skip
     with reading(desk.engine) as connection:
         live, (shadow,) = judge_production(connection, INSTRUMENT), judge_shadows(connection, INSTRUMENT)
-        rows, together = account_rows(connection, 1), production_returns(connection, INSTRUMENT)
-    returns = account_returns([(row.timestamp, row.equity) for row in rows])
-    ends = [max(r.timestamp for r in rows if r.timestamp.date() == day.date()) for day in returns.index]
-    equity = [100_000.0] + [next(r.equity for r in rows if r.timestamp == end) for end in ends]
-    np.testing.assert_allclose(returns, np.divide(equity[1:], equity[:-1]) - 1, rtol=0, atol=1e-15)
-    np.testing.assert_array_equal(together, returns)
-    assert live.sessions == len(returns) == shadow.verdict.sessions == 3
+        together = production_returns(connection, INSTRUMENT)
+    np.testing.assert_allclose(together, [0.01, -0.1, 0.1], atol=1e-15)
+    assert live.sessions == shadow.sessions == shadow.verdict.sessions == 3
     assert live.verdict is None, "no look at it has stored its returns"
+    assert live.sharpe == pytest.approx(
+        np.mean([0.01, -0.1, 0.1]) / np.std([0.01, -0.1, 0.1], ddof=1) * 245**0.5
+    )
     assert shadow.verdict.side is None and shadow.verdict.sessions_needed > 490

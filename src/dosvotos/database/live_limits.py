@@ -43,7 +43,7 @@ def add_trip(
 
 
 def standing_trips(connection: Connection, instrument: str) -> list[Row[Any]]:
-    """Read rule, state and detail of the trips since the last signed RESUME of an instrument, in their order."""
+    """Read rule, state and detail of an instrument's trips since its last signed RESUME, in their order."""
     return list(connection.execute(_STANDING, {"instrument": instrument}))
 
 

@@ -22,7 +22,7 @@ def shadow_approval(connection: Connection, model_id: str) -> Row[Any] | None:
     return connection.execute(select(a).where(approved).order_by(a.c.id.desc()).limit(1)).one_or_none()
 
 
-def last_decision(connection: Connection) -> Row[Any] | None:
+def last_decision(connection: Connection) -> Row[Any, Any] | None:
     """Find the log's last row, by which a reader knows whether anything was decided since."""
     a = approval_audit_log
     query = select(a.c.id, a.c.row_hash).order_by(a.c.id.desc()).limit(1)

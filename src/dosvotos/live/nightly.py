@@ -3,6 +3,7 @@
 import logging
 from datetime import date, datetime
 
+import numpy as np
 from sqlalchemy import Engine
 
 from dosvotos.backtest.sequential import SequentialVerdict
@@ -40,7 +41,7 @@ class NightlyCheck:
 
     def run(self, session: date) -> None:
         """Check a session's rows and judge the returns so far; a problem is an alert."""
-        bars = session_bar_times(session, self._parameters.calendar)
+        bars = session_bar_times(np.datetime64(session), self._parameters.calendar)
         first, last = bars[0].to_pydatetime(), bars[-1].to_pydatetime()
         try:
             self._compare(first, last)

@@ -56,7 +56,8 @@ def production_returns(connection: Connection, instrument: str) -> pd.Series:
     if not parts:
         return pd.Series(dtype=float)
     together = pd.concat(parts)
-    return (1 + together).groupby(level=0).prod() - 1
+    product: pd.Series = (1 + together).groupby(level=0).prod() - 1
+    return product
 
 
 def judge_production(connection: Connection, instrument: str) -> LivePerformance | None:

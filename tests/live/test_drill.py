@@ -1,0 +1,42 @@
+"""A halt and a rollback tried on a copy: one bar, no stray row, and a record of how long it took."""
+
+import pytest
+
+from dosvotos.commands.live_drill import LiveDrillRecord, drilled_loop, try_live
+from dosvotos.commands.people import Keys
+from dosvotos.errors import DecisionError, LineageError
+from dosvotos.live import signals
+from dosvotos.live.controls import ACTIVE
+from tests.live.limited_desk import LONG, SHORT
+from tests.live.production_models import approve
+from tests.proposal_fixtures import INSTRUMENT
+from tests.team import now
+
+
+def drilled(desk, action: str) -> LiveDrillRecord:
+    loop = drilled_loop(desk.engine, INSTRUMENT, desk.folder, desk.parameters)
+    return try_live(loop, action, Keys(None), now)
+
+
+def test_a_halt_is_flat_at_the_next_bar_and_a_rollback_served_at_it(make_limited, monkeypatch):
+    desk = make_limited(LONG)
+    first = approve(desk.engine, desk.folder / "bundles", SHORT, "1.0.1")
+    desk.run(1)
+    back = drilled(desk, "ROLLBACK")
+    assert (back.bars_to_effect, back.stray_rows) == (1, 0)
+    assert back.model_before == first.model_id != back.model_after
+    assert back.decision_seconds > 0 and back.tick_seconds > 0
+    with monkeypatch.context() as patch:  # a loop that reads no halt
+        patch.setattr(signals.SignalTable, "_control", lambda *_: ACTIVE)
+        with pytest.raises(LineageError, match="3 bars after HALT"):
+            drilled(desk, "HALT")
+    with pytest.raises(DecisionError, match="signals are HALTED already"):
+        drilled(desk, "HALT")
+
+
+def test_a_halt_is_flat_at_the_next_bar(make_limited):
+    desk = make_limited(LONG)
+    desk.run(1)
+    record = drilled(desk, "HALT")
+    assert (record.bars_to_effect, record.stray_rows) == (1, 0)
+    assert record.model_after == record.model_before is not None
