@@ -47,9 +47,9 @@ def other_feed(desk: LiveDesk, patch: Patch) -> None:
 
 FAULTS: dict[str, Callable[[LiveDesk, Patch], None]] = {
     **{name: lambda desk, patch, name=name: broken_step(desk, patch, name) for name in JUDGED_BY},
-    "no_account_table": no_account_table,
     "no_number": no_number,
     "other_feed": other_feed,
+    "no_account_table": no_account_table,
 }
 
 

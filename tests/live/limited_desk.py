@@ -1,6 +1,7 @@
 """Models that always want the same, or the opposite of what they hold, and a house with other limits."""
 
 import numpy as np
+import pytest
 from sqlalchemy import Engine
 
 from dosvotos.contracts.features import FEATURE_ORDER
@@ -11,6 +12,9 @@ from dosvotos.promotion.house_acts import SetPolicy
 from dosvotos.promotion.transaction import carry_out
 from tests.proposal_fixtures import tiny_policy
 from tests.team import WHY, now
+
+ON_SQLITE = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+"""For tests whose SQL others ask of both databases."""
 
 
 def policy_of_position(short: float, flat: float, long: float, flips: bool = False) -> ServedPolicy:

@@ -7,7 +7,7 @@ from dosvotos.commands.people import Keys
 from dosvotos.errors import DecisionError, LineageError
 from dosvotos.live import signals
 from dosvotos.live.controls import ACTIVE
-from tests.live.limited_desk import LONG, SHORT
+from tests.live.limited_desk import LONG, ON_SQLITE, SHORT
 from tests.live.production_models import approve
 from tests.proposal_fixtures import INSTRUMENT
 from tests.team import now
@@ -18,6 +18,7 @@ def drilled(desk, action: str) -> LiveDrillRecord:
     return try_live(loop, action, Keys(None), now)
 
 
+@ON_SQLITE
 def test_a_halt_is_flat_at_the_next_bar_and_a_rollback_served_at_it(make_limited, monkeypatch):
     desk = make_limited(LONG)
     first = approve(desk.engine, desk.folder / "bundles", SHORT, "1.0.1")
@@ -34,6 +35,7 @@ def test_a_halt_is_flat_at_the_next_bar_and_a_rollback_served_at_it(make_limited
         drilled(desk, "HALT")
 
 
+@ON_SQLITE
 def test_a_halt_is_flat_at_the_next_bar(make_limited):
     desk = make_limited(LONG)
     desk.run(1)

@@ -21,7 +21,7 @@ from dosvotos.promotion.transaction import carry_out
 from dosvotos.promotion.tripwires import Lapses, library_lock
 from tests.conftest import parameters_of
 from tests.live.limit_faults import FAULTS, failed_open
-from tests.live.limited_desk import FLIPPING, LONG, set_limits
+from tests.live.limited_desk import FLIPPING, LONG, ON_SQLITE, set_limits
 from tests.live.live_desk import LiveDesk
 from tests.proposal_fixtures import INSTRUMENT
 from tests.team import WHY, now
@@ -53,7 +53,7 @@ def twin_drawdown(desk: LiveDesk) -> np.ndarray:
 
 
 def test_a_drawdown_reduces_then_halts_at_the_bar_that_the_backtest_s_account_names(make_limited):
-    desk = make_limited(LONG, reduce_at_drawdown=0.0004, halt_at_drawdown=0.001)
+    desk = make_limited(LONG, reduce_at_drawdown=0.0001, halt_at_drawdown=0.001)
     desk.run(60, until=lambda: "DRAWDOWN" in desk.reasons())
     rows = desk.rows()
     halted_at = next(i for i, row in enumerate(rows) if row.reason_code == "DRAWDOWN")
@@ -92,9 +92,10 @@ def test_what_a_limit_holds_survives_a_restart_and_sql_and_ends_with_resume_alon
     set_limits(desk.engine, halt_at_drawdown=0.2)
 
 
+@ON_SQLITE
 def test_a_restart_at_every_bar_leaves_the_same_account(make_limited):
     desk = make_limited(LONG)
-    for _ in range(12):
+    for _ in range(6):
         desk.run(1)
         desk.restart()
     with reading(desk.engine) as connection:
@@ -104,6 +105,7 @@ def test_a_restart_at_every_bar_leaves_the_same_account(make_limited):
     np.testing.assert_array_equal(drawdown[:-1], twin_drawdown(desk)[: len(drawdown) - 1])
 
 
+@ON_SQLITE
 def test_bars_that_no_model_saw_are_filled_in_order(make_limited, monkeypatch):
     desk = make_limited(LONG)
     desk.run(3)
@@ -117,6 +119,7 @@ def test_bars_that_no_model_saw_are_filled_in_order(make_limited, monkeypatch):
     np.testing.assert_array_equal([1 - row.equity / row.peak for row in rows][:-1], twin_drawdown(desk)[:7])
 
 
+@ON_SQLITE
 def test_reversals_reduce_at_the_one_that_reaches_the_limit(make_limited):
     desk = make_limited(FLIPPING, flips_an_hour=3)
     desk.run(6)
@@ -128,6 +131,7 @@ def test_reversals_reduce_at_the_one_that_reaches_the_limit(make_limited):
     assert [row.signal for row in desk.rows()[6:]] == [1.0, -1.0, 1.0]
 
 
+@ON_SQLITE
 def test_repeated_errors_halt_though_no_model_came_to_decide(make_limited):
     desk = make_limited(LONG)
     desk.run(1)

@@ -15,6 +15,7 @@ from dosvotos.live.nightly import NightlyCheck
 from dosvotos.live.parity import check_served
 from dosvotos.live.performance import claim_of
 from dosvotos.market.calendar import scheduled_sessions, session_bar_times
+from tests.live.limited_desk import ON_SQLITE
 from tests.live.live_desk import LiveDesk
 from tests.proposal_fixtures import INSTRUMENT
 
@@ -78,6 +79,7 @@ def _unguard(connection, table: str) -> None:
         connection.execute(text(f"ALTER TABLE {table} DISABLE TRIGGER {table}_no_update"))
 
 
+@ON_SQLITE
 def test_the_loop_checks_a_session_once_it_is_over(make_desk):
     desk, seen = make_desk(live=2, short=True), []
     desk.loop._ports = desk.loop._ports._replace(after_session=seen.append)
@@ -88,6 +90,7 @@ def test_the_loop_checks_a_session_once_it_is_over(make_desk):
     assert seen == sorted(set(days))[:-1] and len(seen) == 2
 
 
+@ON_SQLITE
 @pytest.mark.parametrize(("live_sharpe", "side"), [(3.0, None), (-6.0, "worse")])
 def test_live_returns_worse_than_claimed_reduce_and_count_once(make_desk, live_sharpe, side):
     """A claim of Sharpe 3 over 250 sessions, then 250 live ones."""

@@ -12,7 +12,7 @@ from dosvotos.database.live_limits import account_rows, add_account
 from dosvotos.database.signals import latest_signals
 from dosvotos.database.tables import model_registry, shadow_signals
 from dosvotos.live.performance import judge_production, judge_shadows, production_returns
-from tests.live.limited_desk import LONG, SHORT
+from tests.live.limited_desk import LONG, ON_SQLITE, SHORT
 from tests.live.live_desk import LiveDesk
 from tests.live.production_models import approve
 from tests.proposal_fixtures import INSTRUMENT
@@ -51,6 +51,7 @@ def test_a_shadow_has_a_row_and_an_account_a_bar_and_no_signal(desk):
     assert {row.model_id for row in shown} == {row.model_id for row in rows}
 
 
+@ON_SQLITE
 def test_what_is_wrong_with_a_shadow_is_an_alert_and_production_goes_on(desk):
     (shadow,) = (row.model_path for row in _models(desk) if row.stage == "shadow")
     with writing(desk.engine) as connection:
@@ -76,6 +77,7 @@ def _models(desk: LiveDesk) -> list:
         return list(connection.execute(select(model_registry)))
 
 
+@ON_SQLITE
 def test_daily_returns_are_judged_by_session(desk):
     """Two sessions of two bars and one of one: worked by hand, for both accounts."""
     days = ("2023-02-06", "2023-02-06", "2023-02-07", "2023-02-07", "2023-02-08")
