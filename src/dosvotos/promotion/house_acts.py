@@ -119,9 +119,8 @@ class SetPolicy(HouseAct):
         if self.policy == current:
             raise DecisionError.of("policy_same")
         if (held := held_instruments(connection)) and (looser := self.policy.looser_than(current)):
-            raise DecisionConflictError(
-                f"policy: {', '.join(looser)}: cannot be loosened while a limit holds {', '.join(held)}; "
-                "'dosvotos resume' comes first"
+            raise DecisionConflictError.of(
+                "policy_held", fields=", ".join(looser), instruments=", ".join(held)
             )
         if self.policy.quorum > 1 and who.role is None:
             raise DecisionError.of("policy_quorum")
