@@ -64,7 +64,7 @@ def test_a_drawdown_reduces_then_halts_at_the_bar_that_the_backtest_s_account_na
     assert (found[:halted_at] < 0.001).all() and found[halted_at] >= 0.001
     assert [(row.status, row.reason_code) for row in rows[halted_at + 1 :]] == [("NO_SIGNAL", "DRAWDOWN")] * 3
     assert trips(desk.engine) == [("DRAWDOWN", "REDUCING"), ("DRAWDOWN", "HALTED")]
-    assert desk.alerts.open["DRAWDOWN"].startswith("drawdown 0.")
+    assert desk.alerts.open["LIMIT DRAWDOWN"].startswith("drawdown 0.")
     assert "'dosvotos resume' ends it" in rows[-1].detail
 
 
@@ -125,7 +125,7 @@ def test_reversals_reduce_at_the_one_that_reaches_the_limit(make_limited):
     desk.run(6)
     assert [row.signal for row in desk.rows()] == [1.0, -1.0, 1.0, 0.0, 0.0, 0.0]
     assert desk.reasons() == [None] * 3 + ["REDUCING"] * 3
-    assert trips(desk.engine) == [("FLIPS", "REDUCING")] and "FLIPS" in desk.alerts.open
+    assert trips(desk.engine) == [("FLIPS", "REDUCING")] and "LIMIT FLIPS" in desk.alerts.open
     resume(desk.engine)
     desk.run(3)
     assert [row.signal for row in desk.rows()[6:]] == [1.0, -1.0, 1.0]

@@ -121,5 +121,5 @@ def test_live_returns_worse_than_claimed_reduce_and_count_once(make_desk, live_s
     with reading(desk.engine) as connection:
         trips = [(row.rule, row.state) for row in standing_trips(connection, INSTRUMENT)]
     assert trips == ([] if side is None else [("WORSE_THAN_CLAIMED", "REDUCING")])
-    assert ("WORSE_THAN_CLAIMED" in desk.alerts.open) == (side is not None)
+    assert ("LIMIT WORSE_THAN_CLAIMED" in desk.alerts.open) == (side is not None)
     assert "NIGHTLY_ERROR" not in desk.alerts.open

@@ -204,14 +204,14 @@ def check_history(env: str, first: date, last: date) -> ParityReport:
     """
     logging.captureWarnings(True)
     parameters = _as_served(load_parameters(env))
-    return check_served(open_existing(database_url()), parameters, *_span(parameters, first, last, "--check"))
+    return check_served(open_existing(database_url()), parameters, *_span(parameters, first, last))
 
 
-def _span(parameters: Parameters, first: date, last: date, option: str) -> tuple[datetime, datetime]:
+def _span(parameters: Parameters, first: date, last: date) -> tuple[datetime, datetime]:
     """Find the opens of the first and the last bar of the sessions between two dates."""
     sessions = scheduled_sessions(first, last, parameters.calendar)
     if len(sessions) == 0:
-        raise ParameterError(f"{option} {first} --to {last}: no session is scheduled between them")
+        raise ParameterError(f"{first} to {last}: no session is scheduled between them")
     ends = [session_bar_times(day, parameters.calendar) for day in (sessions[0], sessions[-1])]
     return ends[0][0].to_pydatetime(), ends[1][-1].to_pydatetime()
 
@@ -232,7 +232,7 @@ def replay_history(env: str, first: date, last: date, out: Path | None) -> str:
         raise DosVotosError(f"{instrument} has no production model yet; approve a proposal first (make app)")
     check_dossier(engine, production)
     parameters, moment = _known_then(engine, production.bundle.config, parameters, last)
-    span = _span(parameters, first, last, "--replay")
+    span = _span(parameters, first, last)
     history = stored_history(
         parameters, *StoredMarket(engine, instrument, parameters.feed).tables, moment, last
     )

@@ -206,13 +206,8 @@ def leakcheck(
 )
 @click.option("--replay", "first", type=click.DateTime(["%Y-%m-%d"]), metavar="FROM", help="Over history.")
 @click.option(
-    "--check",
-    "checked",
-    type=click.DateTime(["%Y-%m-%d"]),
-    metavar="FROM",
-    help="Compute again what was served.",
+    "--to", "last", type=click.DateTime(["%Y-%m-%d"]), metavar="TO", help="Last session of --replay."
 )
-@click.option("--to", "last", type=click.DateTime(["%Y-%m-%d"]), metavar="TO", help="Last session of either.")
 @click.option("--out", type=TypedPath(), help="Parquet file that --replay writes.")
 @click.option(
     "--report",
@@ -231,7 +226,6 @@ def live(
     env: str,
     speed: float,
     first: datetime | None,
-    checked: datetime | None,
     last: datetime | None,
     out: Path | None,
     sessions: int | None,
@@ -239,10 +233,8 @@ def live(
     log_json: bool,
 ) -> None:
     """Give a signal at each bar's close, from the approved model, until it is stopped."""
-    if checked is None and (first is None) != (last is None):
+    if (first is None) != (last is None):
         raise click.UsageError("--replay FROM and --to TO go together")
-    if checked is not None and first is not None:
-        raise click.UsageError("--check and --replay are two things")
     if sessions is not None:
         from dosvotos.commands.service import report_service
 
@@ -250,18 +242,26 @@ def live(
         return
     from dosvotos.commands import live as command
 
-    if checked is not None:
-        report = command.check_history(env, checked.date(), (last or checked).date())
-        for difference in report.differences:
-            click.echo(str(difference), err=True)
-        click.echo(f"{report.rows:,} rows with features, {len(report.differences)} difference(s)")
-        if report.differences:
-            sys.exit(EXIT_ERROR)
-        return
     if first is not None and last is not None:
         click.echo(command.replay_history(env, first.date(), last.date(), out))
         return
     command.serve(env, speed, command.Watching(metrics, log_json))
+
+
+@cli.command()
+@click.argument("first", type=click.DateTime(["%Y-%m-%d"]), metavar="FROM")
+@click.argument("last", type=click.DateTime(["%Y-%m-%d"]), metavar="[TO]", required=False)
+@click.option("--env", default="demo", show_default=True, help="Experiment whose instrument was served.")
+def parity(first: datetime, last: datetime | None, env: str) -> None:
+    """Compute again what was served, from what was known then; exit code 1 if a bit differs."""
+    from dosvotos.commands import live as command
+
+    report = command.check_history(env, first.date(), (last or first).date())
+    for difference in report.differences:
+        click.echo(str(difference), err=True)
+    click.echo(f"{report.rows:,} rows with features, {len(report.differences)} difference(s)")
+    if report.differences:
+        sys.exit(EXIT_ERROR)
 
 
 @cli.group()

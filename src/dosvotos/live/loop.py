@@ -325,9 +325,9 @@ class LiveLoop:
             return
         for code in OF_LIMITS:
             if control.state != "ACTIVE" and control.code == code:
-                self._ports.alerts.raise_alert(code, control.reason)
+                self._ports.alerts.raise_alert(f"LIMIT {code}", control.reason)
             else:
-                self._ports.alerts.clear(code)
+                self._ports.alerts.clear(f"LIMIT {code}")
 
     def _again(self, entry: Entry) -> Entry:
         assert self._bar is not None and entry.features is not None

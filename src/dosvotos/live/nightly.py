@@ -90,4 +90,4 @@ class NightlyCheck:
             trip = Trip(rule, "REDUCING", detail)
             approval_id = None if approval is None else approval.id
             add_trip(connection, self._instrument, approval_id, trip, last, self._clock.now())
-        self._alerts.raise_alert(rule, detail)
+        self._alerts.raise_alert(f"LIMIT {rule}", detail)

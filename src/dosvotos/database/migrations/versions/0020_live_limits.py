@@ -6,7 +6,7 @@ from alembic import op
 from dosvotos.database.append_only import renew_guards
 
 revision = "0020"
-down_revision = "0016"
+down_revision = "0018"
 
 
 def upgrade() -> None:

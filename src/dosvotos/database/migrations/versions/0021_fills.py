@@ -6,7 +6,7 @@ from alembic import op
 from dosvotos.database.append_only import renew_guards
 
 revision = "0021"
-down_revision = "0018"
+down_revision = "0020"
 
 
 def upgrade() -> None:
