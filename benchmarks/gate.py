@@ -31,7 +31,8 @@ from scipy import stats
 from dosvotos.backtest.luck import luck_p_value
 from dosvotos.backtest.metrics import last_bars, measure, returns_between, sharpe_ratio
 from dosvotos.backtest.naive import random_sharpe_percentile, random_traders
-from dosvotos.contracts.parameters import Parameters, SampleMarketParams, read_parameters
+from dosvotos.contracts.parameters import Parameters, read_parameters
+from dosvotos.contracts.sample_market import SampleMarketParams
 from dosvotos.market.accounting import Tape, run_account
 from dosvotos.market.calendar import SESSIONS_PER_YEAR, scheduled_sessions, session_dates
 from dosvotos.market.window_status import judge_window

@@ -19,7 +19,7 @@ from rich.table import Table
 
 from dosvotos.backtest.metrics import measure
 from dosvotos.contracts.acquisition import MacroVariable, MacroVariablesParams
-from dosvotos.contracts.parameters import SampleMarketParams
+from dosvotos.contracts.sample_market import SampleMarketParams
 from dosvotos.market.accounting import Tape, run_account
 from dosvotos.market.calendar import session_dates
 from dosvotos.market.features import MarketHistory, market_features

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from dosvotos.contracts.acquisition import MacroVariable
-from dosvotos.contracts.parameters import SampleMarketParams
+from dosvotos.contracts.sample_market import SampleMarketParams
 from dosvotos.market.features import MarketHistory
 from dosvotos.simulation.market import simulate_market
 from dosvotos.sources.checks import add_published_at

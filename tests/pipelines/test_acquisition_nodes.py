@@ -6,8 +6,8 @@ import logging
 import pandas as pd
 import pytest
 
-from dosvotos.contracts.parameters import Hazard
 from dosvotos.contracts.records import FetchRecord
+from dosvotos.contracts.sample_market import Hazard
 from dosvotos.database.market_data import StoredMarket
 from dosvotos.pipelines.data_acquisition.nodes import fetch_market
 from dosvotos.simulation.hazards import inject_hazards

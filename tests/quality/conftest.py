@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from dosvotos.contracts.acquisition import MacroVariable
-from dosvotos.contracts.parameters import SampleMarketParams
+from dosvotos.contracts.sample_market import SampleMarketParams
 from dosvotos.simulation.market import SimulatedMarket, simulate_market
 from tests.conftest import SHARED_DATA
 

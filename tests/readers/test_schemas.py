@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from pandera.errors import SchemaErrors
 
-from dosvotos.contracts.parameters import Hazard
+from dosvotos.contracts.sample_market import Hazard
 from dosvotos.readers.schemas import RAW_BARS, RAW_MACRO
 from dosvotos.simulation.hazards import inject_hazards
 from dosvotos.simulation.market import simulate_market

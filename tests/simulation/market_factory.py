@@ -5,7 +5,7 @@ from functools import cache
 
 import pandas as pd
 
-from dosvotos.contracts.parameters import SampleMarketParams
+from dosvotos.contracts.sample_market import SampleMarketParams
 from dosvotos.market.calendar import published_at
 from dosvotos.market.features import MarketHistory, market_features
 from dosvotos.simulation.market import FIRST_SESSION, SimulatedMarket, simulate_market

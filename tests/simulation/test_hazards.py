@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from dosvotos.contracts.parameters import HAZARDS, Hazard, SampleMarketParams
+from dosvotos.contracts.sample_market import HAZARDS, Hazard, SampleMarketParams
 from dosvotos.market.calendar import in_session, scheduled_sessions, session_dates, slots
 from dosvotos.simulation.hazards import Defect, MarketWithDefects, inject_hazards
 from dosvotos.simulation.hazards.schedule import LEVEL_HAZARDS

@@ -5,7 +5,7 @@ import datetime as dt
 import pandas as pd
 import pytest
 
-from dosvotos.contracts.parameters import HAZARDS
+from dosvotos.contracts.sample_market import HAZARDS
 from dosvotos.market.calendar import BOGOTA
 from dosvotos.simulation.hazards import Defect, MarketWithDefects, inject_hazards
 from dosvotos.simulation.market import simulate_market

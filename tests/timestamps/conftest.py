@@ -5,7 +5,7 @@ import datetime as dt
 import pandas as pd
 import pytest
 
-from dosvotos.contracts.parameters import SampleMarketParams
+from dosvotos.contracts.sample_market import SampleMarketParams
 from dosvotos.simulation.market import simulate_market
 
 

@@ -5,7 +5,8 @@ from typing import Final
 
 import pandas as pd
 
-from dosvotos.contracts.parameters import Parameters, SampleMarketParams, read_parameters
+from dosvotos.contracts.parameters import Parameters, read_parameters
+from dosvotos.contracts.sample_market import SampleMarketParams
 from dosvotos.errors import ParameterError
 from dosvotos.files import write_file
 from dosvotos.sources.raw_market import RawMarket

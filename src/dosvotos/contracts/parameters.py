@@ -13,7 +13,6 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     AfterValidator,
-    BeforeValidator,
     Field,
     NonNegativeFloat,
     NonNegativeInt,
@@ -29,9 +28,10 @@ from dosvotos.contracts.acquisition import DataAcquisitionParams, MacroVariables
 from dosvotos.contracts.delivery import DeliveryParams
 from dosvotos.contracts.live_limits import StatedLimits
 from dosvotos.contracts.quality_thresholds import QualityThresholdsParams
+from dosvotos.contracts.sample_market import SampleMarketParams
 from dosvotos.contracts.section import ClockTime, Day, Fraction, Items, Section, Version
 from dosvotos.errors import ParameterError
-from dosvotos.hashing import digest_json, short
+from dosvotos.hashing import digest_json
 from dosvotos.plain_text import check_text
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}$"
@@ -40,19 +40,6 @@ REAL_FEED = "market"
 REWARD_CONTRACT_ID = "CTR-REWARD-001"
 REWARD_VERSION = "1.0.0"
 """Of the reward's formula, which `RewardParams` weighs; its weights are the experiment's own."""
-SIMULATOR_VERSION = 2
-"""Part of a sample market's id; to be raised when the simulator gives other bars."""
-
-Hazard = Literal[
-    "mixed_zone_labels", "disagreeing_duplicates", "flat_bars", "stale_run", "off_session_bars",
-    "weekend_bars", "holiday_quotes", "sparse_session", "missing_session", "bad_tick", "close_spike",
-    "decimal_comma", "wrong_instrument", "macro_hole", "repeated_monthly", "fabricated_tail",
-    "weekend_observations", "future_observation", "nan_padding",
-    "session_hundredth", "inverted_session", "bar_at_tenth", "percent_fraction", "swapped_series",
-    "early_dates",
-]  # fmt: skip
-"""Defects of real files that the sample market can imitate."""
-HAZARDS: tuple[Hazard, ...] = get_args(Hazard)
 
 
 class ExperimentParams(Section):
@@ -79,35 +66,6 @@ class ModelParams(Section):
     """What its signals may be used for; any other use is none that was approved."""
     tier: Annotated[int, Field(ge=1, le=3)] | None = None
     """By the harm a wrong signal does: 1 the most."""
-
-
-def _hazards_by_name(wanted: Any) -> Any:
-    """``none`` and ``all`` as lists; a list of names without repeats and in the hazards' own order."""
-    if wanted in ("none", "all"):
-        return HAZARDS if wanted == "all" else ()
-    if isinstance(wanted, list | tuple) and set(wanted) <= set(HAZARDS):
-        return tuple(name for name in HAZARDS if name in wanted)
-    return wanted
-
-
-class SampleMarketParams(Section):
-    """The built-in simulated market."""
-
-    seed: NonNegativeInt
-    start: Day
-    """First session stored; the simulation itself always begins at its fixed epoch."""
-    edge: Annotated[float, Field(ge=0.0, le=0.9)]
-    """Correlation of the planted signal with a session's drift; 0 plants nothing."""
-    hazards: Annotated[tuple[Hazard, ...], BeforeValidator(_hazards_by_name)] = ()
-    """Defects put into what is delivered: ``none``, ``all`` or a list of names."""
-    test_end: Annotated[Day | None, Field(exclude_if=lambda day: day is None)] = None
-    """Stands for the wall clock: a test without a stated end goes to the last session by then."""
-
-    @property
-    def feed(self) -> str:
-        """``sample-`` and 12 digits that change with the simulator's version and all that makes its bars."""
-        content = {"simulator": SIMULATOR_VERSION, **self.model_dump(mode="json", exclude={"test_end"})}
-        return f"sample-{short(digest_json(content))}"
 
 
 class OpenPeriod(Section):

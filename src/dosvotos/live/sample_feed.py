@@ -7,7 +7,8 @@ from typing import Final
 import pandas as pd
 
 from dosvotos.contracts.acquisition import MacroVariable
-from dosvotos.contracts.parameters import Parameters, SampleMarketParams
+from dosvotos.contracts.parameters import Parameters
+from dosvotos.contracts.sample_market import SampleMarketParams
 from dosvotos.database.market_data import StoredMarket
 from dosvotos.live.intake import MacroStore, SourceAnswer
 from dosvotos.market.calendar import BAR

@@ -15,7 +15,7 @@ import pandas as pd
 
 from dosvotos.contracts.acquisition import MacroVariable
 from dosvotos.contracts.features import MACRO_SOURCES
-from dosvotos.contracts.parameters import SampleMarketParams
+from dosvotos.contracts.sample_market import SampleMarketParams
 from dosvotos.errors import ParameterError
 from dosvotos.market.alignment import known_at
 from dosvotos.market.calendar import (

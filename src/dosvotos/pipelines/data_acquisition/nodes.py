@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from dosvotos.contracts.acquisition import DataAcquisitionParams, MacroVariable, MacroVariablesParams
-from dosvotos.contracts.parameters import CalendarParams, Parameters, SampleMarketParams
+from dosvotos.contracts.parameters import CalendarParams, Parameters
 from dosvotos.contracts.records import (
     AcquisitionRecord,
     BarState,
@@ -23,6 +23,7 @@ from dosvotos.contracts.records import (
     InjectedDefects,
     SeriesState,
 )
+from dosvotos.contracts.sample_market import SampleMarketParams
 from dosvotos.database.deliveries import BEFORE_DELIVERIES, Delivery
 from dosvotos.database.market_data import BarTable, MacroTables, StoredMarket, prefer_dated
 from dosvotos.database.provider_calls import ProviderCalls

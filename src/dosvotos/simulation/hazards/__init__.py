@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from dosvotos.contracts.parameters import HAZARDS, Hazard
+from dosvotos.contracts.sample_market import HAZARDS, Hazard
 from dosvotos.market.calendar import BOGOTA
 from dosvotos.simulation.hazards.bars import BAR_HAZARDS, BarEditor
 from dosvotos.simulation.hazards.macro import DAILY_HAZARDS, SERIES_HAZARDS, MacroEditor

@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from dosvotos.contracts.parameters import Hazard
+from dosvotos.contracts.sample_market import Hazard
 from dosvotos.market.calendar import BAR, BARS_PER_SESSION, BOGOTA, session_dates
 from dosvotos.simulation.hazards.schedule import Defect, TargetSessions, by_name
 

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from dosvotos.contracts.parameters import Hazard
+from dosvotos.contracts.sample_market import Hazard
 from dosvotos.simulation.hazards.schedule import Defect, by_name
 
 _HOLE_DAYS, _COMMA_DAYS, _SUBSTITUTE_DAYS = 25, 30, 35

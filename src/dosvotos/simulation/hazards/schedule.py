@@ -10,7 +10,7 @@ from typing import Final, NamedTuple, TypeVar, cast
 import numpy as np
 import pandas as pd
 
-from dosvotos.contracts.parameters import HAZARDS, Hazard
+from dosvotos.contracts.sample_market import HAZARDS, Hazard
 from dosvotos.market.calendar import closed_days, scheduled_sessions
 
 SEED_KEY: Final = 101
