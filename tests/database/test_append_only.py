@@ -21,6 +21,7 @@ CHANGING = {
     "provider_calls",
     "live_state",
     "outbox",
+    "passkey_counters",
 }
 """Head rows, stages, status columns and claims: what they say is held against the audit log."""
 KNOWN = {
@@ -66,6 +67,9 @@ def store(engine: Engine, name: str) -> tuple[Table, dict[str, Any]]:
         if name == "idempotency_keys":
             log = metadata.tables["approval_audit_log"]
             connection.execute(insert(log).values(row_of(log)))
+        if name == "enrolments":
+            invitations = metadata.tables["invitations"]
+            connection.execute(insert(invitations).values(row_of(invitations)))
         if name not in ("ledger_genesis", "deliveries"):
             connection.execute(insert(table).values(row_of(table)))
         if name == "deliveries":

@@ -74,7 +74,7 @@ def approve(
         return Approved(model_id, bundle, carry_out(engine, act, "bob", NOW).row.epoch)
     with writing(engine) as connection:
         epoch = lock_instrument(connection, INSTRUMENT).epoch
-        entry = act.carry_out(connection, Signatory("bob", None, None), None, epoch, NOW)
+        entry = act.carry_out(connection, Signatory("bob", None), None, epoch, NOW)
         head = update(instruments).where(instruments.c.instrument == INSTRUMENT)
         change_one(connection, head.values(epoch=entry.epoch))
         voted = {"action": "APPROVE", "reviewer": "bob", "notes": NOTES}

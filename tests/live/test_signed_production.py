@@ -146,7 +146,7 @@ class Thief:
     def add_eve(self) -> None:
         self.team.keys["eve"] = self.own
         act = AddReviewer(WHY, self.team.person("eve", "reviewer"))
-        who = Signatory("ada", "admin", None)
+        who = Signatory("ada", "admin")
         with reading(self.desk.engine) as connection:
             text = transaction.decision_text(connection, act, who, now().replace(microsecond=0))
         signed = Signed(str(text), self.server.sign(text.to_bytes(), VOTE_NAMESPACE))
@@ -154,14 +154,14 @@ class Thief:
 
     def _unchecked(self, attempt, who: Signatory) -> None:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(transaction, "_who", lambda *_: who._replace(key=None))
+            patch.setattr(transaction, "_who", lambda *_: who._replace(keys=()))
             patch.setattr(transaction, "verify_vote_signature", lambda *_: None)
             patch.setattr(transaction, "append_checkpoint", lambda *_: None)
             patch.setattr(AddReviewer, "check", lambda *_: None)
             attempt()
 
 
-ANA = Signatory("ana", "reviewer", None)
+ANA = Signatory("ana", "reviewer")
 
 
 def by_own_key(thief: Thief) -> None:
@@ -183,7 +183,7 @@ def by_ana_s_older_signature(thief: Thief) -> None:
 
 def by_somebody_added(thief: Thief) -> None:
     thief.add_eve()
-    eve = Signatory("eve", "reviewer", None)
+    eve = Signatory("eve", "reviewer")
     act = ProposalVote(thief.waiting, Vote("APPROVE", "eve", WHY))
     with reading(thief.desk.engine) as connection:
         text = transaction.decision_text(connection, act, eve, now().replace(microsecond=0))

@@ -8,6 +8,7 @@ from sqlalchemy import Row
 
 from dosvotos.console import open_console, plain_table
 from dosvotos.promotion.copies import csv_of_log
+from dosvotos.signing.passkeys import is_assertion
 
 _MINUTE: Final = "%Y-%m-%d %H:%M"
 
@@ -41,4 +42,6 @@ def _what(row: Row[Any]) -> str:
 def _signed(row: Row[Any]) -> str:
     if row.text is None:
         return "needs none" if row.action == "REQUEST_MORE_TESTS" else "no"
-    return "local key" if row.mode == "single-user" else "own key"
+    if row.mode == "single-user":
+        return "local key"
+    return "passkey" if is_assertion(row.signature) else "own key"

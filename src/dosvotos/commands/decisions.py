@@ -137,38 +137,54 @@ def reviewer() -> None:
 
 @reviewer.command("add")
 @click.argument("name")
-@click.option(
-    "--key", "key_file", type=TypedPath(), required=True, help="Their SSH public key's file (.pub)."
-)
-@click.option("--role", type=click.Choice(get_args(Role)), required=True)
+@click.option("--key", "key_file", type=TypedPath(), help="Their SSH public key's file (.pub).")
+@click.option("--enrolled", is_flag=True, help="With the passkey they made by your invitation.")
+@click.option("--role", type=click.Choice(get_args(Role)), help="An enrolled one has the invitation's.")
 @click.option("--first", is_flag=True, help="The first admin of a log without people.")
 @click.option("--reason", help="Why; 'NAME joins as ROLE, with key ...' by default.")
 @seconded
 def reviewer_add(
     name: str,
-    key_file: Path,
-    role: Role,
+    key_file: Path | None,
+    enrolled: bool,
+    role: Role | None,
     first: bool,
     reason: str | None,
-    second: str | None,
-    second_key: Path | None,
-    sign_key: Path | None,
+    **signers: Any,
 ) -> None:
     """Add a person with a role and a key: an admin's act."""
     from dosvotos.database.connection import open_database
-    from dosvotos.promotion.house_acts import AddReviewer
-    from dosvotos.promotion.people import AddedPerson
-    from dosvotos.signing.signers import read_public_key
+    from dosvotos.promotion.house_acts import AddReviewer, joining_reason
 
-    key = read_public_key(key_file)
-    act = AddReviewer(
-        reason or f"{name} joins as {role}, with key {key.fingerprint}",
-        AddedPerson(name=name, role=role, key=key.line, first=first),
-    )
-    keys = Keys(sign_key or (key_file if first else None), second, second_key)
+    engine = open_database(database_url())
+    added = terminal.enrolled_person(engine, name, role) if enrolled else None
+    if added is None:
+        if key_file is None or role is None:
+            raise click.UsageError("--key and --role, or --enrolled")
+        added = terminal.person_with_key(name, role, key_file, first)
+    elif key_file is not None or first:
+        raise click.UsageError("--enrolled goes with neither --key nor --first")
+    act = AddReviewer(reason or joining_reason(added), added)
+    own = signers.pop("sign_key") or (key_file if first else None)
+    keys = Keys(own, **signers)
     add = terminal.add_first_on_terminal if first else terminal.decide_on_terminal
-    add(open_database(database_url()), act, keys, wall_clock)
-    click.echo(f"{name} is {role}; their key is {key.fingerprint}")
+    add(engine, act, keys, wall_clock)
+    click.echo(f"{name} is {added.role}; their key is {added.voter_key.fingerprint}")
+
+
+@reviewer.command("invite")
+@click.argument("name")
+@click.option("--role", type=click.Choice(get_args(Role)), required=True)
+def reviewer_invite(name: str, role: Role) -> None:
+    """Let a person make a passkey; it counts once you have signed for it with 'reviewer add --enrolled'."""
+    from dosvotos.promotion.enrolment import invite
+    from dosvotos.users import current_user
+
+    link = invite(open_existing(database_url()), name, role, current_user(), wall_clock())
+    click.echo(
+        f"{link}\nFor {name} alone, once, within 24 hours; it is not shown again. Then compare the "
+        f"fingerprint they read to you, and sign: dosvotos reviewer add {name} --enrolled"
+    )
 
 
 @reviewer.command("revoke")
@@ -188,12 +204,15 @@ def reviewer_revoke(
 
 @reviewer.command("list")
 def reviewer_list() -> None:
-    """List who may decide what, and who could once."""
+    """List who may decide what, who could once, and whose passkeys wait."""
     from dosvotos.promotion.checkpoints import open_home
+    from dosvotos.promotion.enrolment import waiting_enrolments
     from dosvotos.promotion.signatures import read_trust
 
     with reading(open_existing(database_url())) as connection:
-        terminal.print_people(read_trust(connection, open_home(connection)))
+        trust = read_trust(connection, open_home(connection))
+        terminal.print_people(trust)
+        terminal.print_waiting(waiting_enrolments(connection, trust))
 
 
 @reviewer.command("token")

@@ -1,7 +1,7 @@
 """``dosvotos reviewer``, ``vote``, ``reopen``, ``halt``, ``resume``, ``rollback``: signed on the terminal."""
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -18,13 +18,15 @@ from dosvotos.errors import DatabaseError, DecisionError, SignatureError
 from dosvotos.files import write_file
 from dosvotos.promotion.checkpoints import open_home
 from dosvotos.promotion.decision_text import DecisionText
+from dosvotos.promotion.enrolment import Enrolment, read_enrolment
 from dosvotos.promotion.house_acts import AddReviewer, pin_first
 from dosvotos.promotion.live_acts import HALT_FILE, SwitchSignals
-from dosvotos.promotion.people import Trust, has_people
+from dosvotos.promotion.people import AddedPerson, Person, Role, Trust, has_people
 from dosvotos.promotion.signatures import read_trust
 from dosvotos.promotion.transaction import Act, Outcome, SecondSignature, Signed, carry_out, text_to_sign
 from dosvotos.promotion.vote_rules import check_reason
 from dosvotos.signing.keys import PublicKey
+from dosvotos.signing.passkeys import Passkey
 from dosvotos.signing.signers import Signer, open_signer, read_public_key
 from dosvotos.signing.sshsig import VOTE_NAMESPACE
 from dosvotos.users import current_user
@@ -70,7 +72,7 @@ def decide_on_terminal(engine: Engine, act: Act, keys: Keys, now: Callable[[], d
         return carry_out(engine, act, by, now())
     text = text_to_sign(engine, act, by, now())
     click.echo(f"\n{text}", err=True)
-    return carry_out(engine, act, by, now(), keys.sign(text, act.signatory(trust, by).key))
+    return carry_out(engine, act, by, now(), keys.sign(text, act.signatory(trust, by).ssh_key))
 
 
 def trust_in_people(engine: Engine) -> Trust | None:
@@ -144,6 +146,30 @@ def one_instrument(engine: Engine, instrument: str | None) -> str:
     return names[0]
 
 
+def person_with_key(name: str, role: Role, key_file: Path, first: bool) -> AddedPerson:
+    """Give a person to be added with an SSH key."""
+    return AddedPerson(name=name, role=role, key=read_public_key(key_file).line, first=first)
+
+
+def enrolled_person(engine: Engine, name: str, role: Role | None) -> AddedPerson:
+    """Give a person to be added with the passkey they made, in the invitation's role."""
+    found = read_enrolment(engine, name)
+    if role not in (None, found.role):
+        raise DecisionError(f"{name}: was invited as {found.role}, not as {role}; invite again")
+    return found.added
+
+
+def print_waiting(waiting: Sequence[Enrolment]) -> None:
+    """Print whose passkeys wait for an admin's signature."""
+    if not waiting:
+        return
+    table = plain_table("waits for an admin's signature", "role", "passkey", "made", "invited by")
+    for one in waiting:
+        made = f"{one.made_at:%Y-%m-%d %H:%M}"
+        table.add_row(one.name, one.role, one.key.fingerprint, made, one.invited_by)
+    open_console().print(table)
+
+
 def print_people(trust: Trust) -> None:
     """Print who may decide what, and who could once."""
     if trust.single_user:
@@ -152,9 +178,7 @@ def print_people(trust: Trust) -> None:
     table = plain_table("name", "role", "key", "since", "until")
     for person in trust.people:
         until = f"{person.until:%Y-%m-%d %H:%M}" if person.until else "-"
-        table.add_row(
-            person.name, person.role, person.key.fingerprint, f"{person.since:%Y-%m-%d %H:%M}", until
-        )
+        table.add_row(person.name, person.role, _key_of(person), f"{person.since:%Y-%m-%d %H:%M}", until)
     open_console().print(table)
 
 
@@ -166,6 +190,10 @@ def print_tokens(rows: list[Row[Any]]) -> None:
         made, until = (f"{moment:%Y-%m-%d %H:%M}" for moment in (row.created_at, row.expires_at))
         table.add_row(row.id, row.name, row.role, escape(row.made_by), made, until, escape(revoked))
     open_console().print(table)
+
+
+def _key_of(person: Person) -> str:
+    return f"{'passkey' if isinstance(person.key, Passkey) else 'ssh'} {person.key.fingerprint}"
 
 
 def wall_clock() -> datetime:

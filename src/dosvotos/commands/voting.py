@@ -29,7 +29,7 @@ def vote_on_terminal(
     if trust is not None and decision != "REQUEST_MORE_TESTS":
         text = vote_text(engine, proposal_id, vote, wall_clock())
         click.echo(f"\n{text}", err=True)
-        signed = keys.sign(text, trust.signatory(vote.reviewer).key)
+        signed = keys.sign(text, trust.signatory(vote.reviewer).ssh_key)
     return decide_verified(engine, proposal_id, vote, wall_clock(), signed)
 
 

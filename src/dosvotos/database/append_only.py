@@ -20,6 +20,9 @@ APPEND_ONLY: Final = (
     "deliveries",
     "approval_audit_log",
     "idempotency_keys",
+    "invitations",
+    "enrolments",
+    "sign_ins",
     "ledger_genesis",
     "oos_trials",
     "gate_policies",
@@ -30,7 +33,7 @@ APPEND_ONLY: Final = (
     "model_accounts",
     "shadow_signals",
 )
-FILLED_ONCE: Final = {"oos_trials": "daily_returns", "deliveries": "rows"}
+FILLED_ONCE: Final = {"oos_trials": "daily_returns", "deliveries": "rows", "sign_ins": "ended_at"}
 """The one column of a table that may go from NULL to a value, once."""
 SINGLE_ROW: Final = ("ledger_genesis",)
 """Tables that take no row after their first."""

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from sqlalchemy import Connection, Date, Float, Select, String, Table, exc, type_coerce
 
-from dosvotos.database.tables import UTCDateTime
+from dosvotos.database.columns import UTCDateTime
 
 _NONE: Final[Mapping[str, Any]] = MappingProxyType({})
 _SPACE: Final = ord(" ")

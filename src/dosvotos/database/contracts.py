@@ -12,6 +12,7 @@ from dosvotos.contracts.parameters import Parameters
 from dosvotos.database.connection import reading, writing
 from dosvotos.database.ledger import TrialLedger
 from dosvotos.database.market_data import BarTable
+from dosvotos.database.people_on_log import trainer_on_log
 from dosvotos.database.tables import experiment_contracts
 from dosvotos.errors import ContractError, LineageError
 from dosvotos.market.dataset import resolve_test_end
@@ -68,8 +69,11 @@ class ContractRegistry:
         Raises
         ------
         ContractError
-            If a fold of this experiment is frozen and anything but the fold differs.
+            If a fold of this experiment is frozen and anything but the fold differs, or `user` is none of
+            the log's people.
         """
+        with reading(self.engine) as connection:
+            user = trainer_on_log(connection, user)
         experiment = parameters.experiment
         for sibling in self.of_experiment(experiment.name, experiment.version).values():
             return next_fold(sibling, parameters, user)

@@ -5,8 +5,9 @@ from typing import Final, NamedTuple
 
 from sqlalchemy import Engine, Float, bindparam, column, text
 
+from dosvotos.database.columns import UTCDateTime
 from dosvotos.database.connection import reading
-from dosvotos.database.tables import UTCDateTime, macro_indicators
+from dosvotos.database.tables import macro_indicators
 
 _RETRACTED: Final = "(SELECT retracts FROM deliveries WHERE retracts IS NOT NULL AND fetched_at <= :moment)"
 _OF_MARKET: Final = (

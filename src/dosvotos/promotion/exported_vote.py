@@ -1,4 +1,4 @@
-"""One decision in a folder that a stranger verifies with OpenSSH and coreutils alone.
+"""One decision in a folder that a stranger verifies with OpenSSH, openssl and coreutils alone.
 
 The text is what was signed; the hashes in it name the manifests; the checkpoint's head is the hash of the
 log's row, or of a later one that the row leads to.
@@ -7,7 +7,6 @@ log's row, or of a later one that the row leads to.
 from collections.abc import Mapping, Sequence
 from datetime import UTC
 from pathlib import Path
-from shlex import quote
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, Row
@@ -20,14 +19,15 @@ from dosvotos.hashing import canonical_json, digest_bytes
 from dosvotos.promotion.audit import link_of, read_audit_log, sealed_in
 from dosvotos.promotion.checkpoints import contradiction, open_home
 from dosvotos.promotion.decision_text import DecisionText
-from dosvotos.promotion.people import allowed_signers
-from dosvotos.promotion.signatures import read_trust, verify_decision
+from dosvotos.promotion.exported_signature import TEXT, ExportedSignature, export_signature
+from dosvotos.promotion.people import Trust, allowed_signers
+from dosvotos.promotion.signatures import first_signatory, is_first, read_trust, verify_decision
 from dosvotos.sealed import MANIFEST, MAX_MANIFEST_BYTES
 from dosvotos.signing.checkpoint import Checkpoint
 from dosvotos.signing.home import Home
-from dosvotos.signing.sshsig import LOG_NAMESPACE, VOTE_NAMESPACE
+from dosvotos.signing.sshsig import LOG_NAMESPACE
 
-TEXT, SIGNATURE, SECOND, SEAL = "decision", "decision.sig", "decision.second.sig", "seal.json"
+SEAL: Final = "seal.json"
 CHECKPOINT, SIGNERS, SUMS, README = "checkpoint", "allowed_signers", "SHA256SUMS", "README.md"
 SERVER: Final = "server"
 _OF_TEXT: Final = {
@@ -69,23 +69,39 @@ def export_vote(connection: Connection, row_id: int) -> ExportedVote:
             f"export: row {row_id} is {row.action} by {row.reviewer}, which carries no signature to verify"
         )
     home = open_home(connection)
-    text = verify_decision(row, read_trust(connection, home))
+    trust = read_trust(connection, home)
+    text = verify_decision(row, trust)
+    signatures = _signatures(row, text, trust)
     checkpoint = _covering(rows, row_id, home)
     files = {
         TEXT: row.text.encode(),
-        SIGNATURE: row.signature.encode(),
-        SIGNERS: _signers(connection, row, home).encode(),
+        **{name: content for one in signatures for name, content in one.files.items()},
+        SIGNERS: _signers(trust, row, home).encode(),
         SEAL: canonical_json(sealed_in(dict(row._mapping))).encode(),
         CHECKPOINT: checkpoint.text.encode(),
         f"{CHECKPOINT}.sig": checkpoint.signature.encode(),
         **_named_by_text(connection, row, text),
         **{_row_file(n): _row_bytes(rows, n) for n in range(row_id, checkpoint.state.rows + 1)},
     }
-    if row.second_signature is not None:
-        files[SECOND] = row.second_signature.encode()
     files[SUMS] = "".join(f"{digest_bytes(c)}  {name}\n" for name, c in sorted(files.items())).encode()
-    commands = _commands(row, text, checkpoint)
-    return ExportedVote({**files, README: _readme(row, text, commands).encode()}, commands)
+    commands = _commands(row, text, checkpoint, signatures)
+    readme = _readme(row, text, commands, [one.note for one in signatures if one.note])
+    return ExportedVote({**files, README: readme.encode()}, commands)
+
+
+def _signatures(row: Row[Any], text: DecisionText, trust: Trust) -> list[ExportedSignature]:
+    """Write the signature of a row, and the second one where two people signed."""
+    then, verify = trust.before(row.id), _ssh_verify(row)
+    who = first_signatory(row, then) if is_first(row) else then.signatory(row.reviewer, row.mode)
+    signatures = [export_signature(row.signature, text, who, verify, TEXT)]
+    if row.second_signature is not None:
+        other = then.signatory(row.second_reviewer, row.mode)
+        signatures.append(export_signature(row.second_signature, text, other, verify, f"{TEXT}.second"))
+    return signatures
+
+
+def _ssh_verify(row: Row[Any]) -> str:
+    return f"ssh-keygen -Y verify -f {SIGNERS} -Overify-time={row.created_at.astimezone(UTC):%Y%m%d%H%M%SZ}"
 
 
 def _covering(rows: Sequence[Row[Any]], row_id: int, home: Home) -> Checkpoint:
@@ -97,9 +113,8 @@ def _covering(rows: Sequence[Row[Any]], row_id: int, home: Home) -> Checkpoint:
     raise LineageError(f"export: no checkpoint covers row {row_id}; see 'dosvotos audit verify'")
 
 
-def _signers(connection: Connection, row: Row[Any], home: Home) -> str:
-    """Write who signed, each with the time in which their key counted, and the server."""
-    trust = read_trust(connection, home)
+def _signers(trust: Trust, row: Row[Any], home: Home) -> str:
+    """Write who signed with an SSH key, each with the time in which it counted, and the server."""
     names = {row.reviewer, row.second_reviewer}
     lines = [
         line
@@ -155,16 +170,14 @@ def _row_file(number: int) -> str:
     return f"row_{number}.json"
 
 
-def _commands(row: Row[Any], text: DecisionText, checkpoint: Checkpoint) -> tuple[str, ...]:
+def _commands(
+    row: Row[Any], text: DecisionText, checkpoint: Checkpoint, signatures: Sequence[ExportedSignature]
+) -> tuple[str, ...]:
     """Write what a stranger runs: who signed, that the log holds it, that every file is the one named."""
-    at = f"-Overify-time={row.created_at.astimezone(UTC):%Y%m%d%H%M%SZ}"
-    verify = f"ssh-keygen -Y verify -f {SIGNERS} {at}"
-    signed = [f"{verify} -I {quote(row.reviewer)} -n {VOTE_NAMESPACE} -s {SIGNATURE} < {TEXT}"]
-    if row.second_signature is not None:
-        signed.append(f"{verify} -I {quote(row.second_reviewer)} -n {VOTE_NAMESPACE} -s {SECOND} < {TEXT}")
-    logged = f"{verify} -I {SERVER} -n {LOG_NAMESPACE} -s {CHECKPOINT}.sig < {CHECKPOINT}"
+    signed = " && \\\n".join(one.command for one in signatures)
+    logged = f"{_ssh_verify(row)} -I {SERVER} -n {LOG_NAMESPACE} -s {CHECKPOINT}.sig < {CHECKPOINT}"
     named = {name: file for name, file in _OF_TEXT.items() if getattr(text, name) is not None}
-    return (" && \\\n".join(signed), logged, _sums(named, row.id, checkpoint.state.rows))
+    return (signed, logged, _sums(named, row.id, checkpoint.state.rows))
 
 
 def _sums(named: Mapping[str, str], first: int, last: int) -> str:
@@ -193,29 +206,33 @@ def _taken(script: str, file: str) -> str:
     return f"printf '%s\\n' \"$(sed -n '{script}' {file})\""
 
 
-def _readme(row: Row[Any], text: DecisionText, commands: Sequence[str]) -> str:
+def _readme(row: Row[Any], text: DecisionText, commands: Sequence[str], notes: Sequence[str]) -> str:
     blocks = "\n\n".join(
         f"{number}. {what}\n\n```sh\n{command}\n```"
         for number, (what, command) in enumerate(zip(_PROVES, commands, strict=True), start=1)
     )
-    return _README.format(row=row.id, action=text.action, reviewer=row.reviewer, at=text.at, blocks=blocks)
+    about = {"row": row.id, "action": text.action, "reviewer": row.reviewer, "at": text.at}
+    return "\n".join((_README.format(**about, blocks=blocks), *notes))
 
 
 _PROVES: Final = (
-    'The decision is signed by a key that counted when it was made (`Good "vote@dosvotos" signature`):',
+    'The decision is signed by a key that counted when it was made (`Good "vote@dosvotos" signature`, of a '
+    "passkey `Verified OK`):",
     'The server has signed a state of the log (`Good "log@dosvotos" signature`):',
     "Manifests, reason and row are those that the signed text and the signed state of the log name (every "
     "line ends in `OK`):",
 )
 _README: Final = """# Decision {row} of the log: {action} by {reviewer}, {at:%Y-%m-%d %H:%M:%S} UTC
 
-What was decided, and proof of it that needs neither Dos Votos nor its database: OpenSSH 8.9 or newer and
-coreutils, in this folder. Each of the three commands must end with exit code 0.
+What was decided, and proof of it that needs neither Dos Votos nor its database: OpenSSH 8.9 or newer,
+openssl where a passkey signed, and coreutils, in this folder. Each of the three commands must end with exit
+code 0.
 
 {blocks}
 
 `decision` is what {reviewer} saw and signed, a line a fact. `dossier.manifest.json` and
 `bundle.manifest.json` list every file that was voted on with its SHA-256: whoever has the dossier and the
 model compares them by `sha256sum`. Ask {reviewer} for their public key by another way, and compare it with
-`allowed_signers`; ask whoever keeps a copy of the log's checkpoints whether `checkpoint` is one of them.
+`allowed_signers` or the `.pem` file; ask whoever keeps a copy of the log's checkpoints whether `checkpoint`
+is one of them.
 """

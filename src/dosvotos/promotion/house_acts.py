@@ -19,6 +19,7 @@ from dosvotos.promotion.signatures import read_trust
 from dosvotos.promotion.transaction import ActOf, Entry, Subject
 from dosvotos.signing.home import Home
 from dosvotos.signing.keys import parse_public_key
+from dosvotos.signing.passkeys import Passkey
 from dosvotos.users import same_person
 
 
@@ -59,7 +60,7 @@ class AddReviewer(HouseAct):
     def signatory(self, trust: Trust, name: str) -> Signatory:
         """The first person signs for themselves, or single-user mode's key for them."""
         if self.added.first and trust.single_user and trust.local is None:
-            return Signatory(self.added.name, "admin", trust.admin)
+            return Signatory(self.added.name, "admin", (trust.admin,) if trust.admin else ())
         return trust.signatory(name)
 
     def check(self, connection: Connection, who: Signatory, now: datetime) -> None:
@@ -139,6 +140,12 @@ class SetPolicy(HouseAct):
         values = {"version": content["version"], "content": dict(content), "reason": self.reason}
         connection.execute(insert(gate_policies).values(**values, set_by=who.name, created_at=now))
         return super().carry_out(connection, who, text, epoch, now)
+
+
+def joining_reason(added: AddedPerson) -> str:
+    """Write the usual reason for adding a person, which names their key."""
+    what = "a passkey" if isinstance(added.voter_key, Passkey) else "key"
+    return f"{added.name} joins as {added.role}, with {what} {added.voter_key.fingerprint}"
 
 
 def pin_first(engine: Engine, added: AddedPerson) -> Home:

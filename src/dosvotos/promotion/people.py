@@ -1,6 +1,7 @@
 """Who may decide what: derived from the signed decisions that add and revoke people alone."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal, NamedTuple
@@ -13,7 +14,8 @@ from dosvotos.database.tables import approval_audit_log
 from dosvotos.errors import DecisionError, LineageError, NotAllowedError, SignatureError
 from dosvotos.promotion.restored_log import restored_log
 from dosvotos.signing.home import Home
-from dosvotos.signing.keys import PublicKey, parse_public_key
+from dosvotos.signing.keys import PublicKey
+from dosvotos.signing.passkeys import Passkey, VoterKey, parse_voter_key
 from dosvotos.signing.sshsig import VOTE_NAMESPACE
 from dosvotos.users import same_person
 
@@ -36,6 +38,7 @@ MAY: Final[dict[str, frozenset[Role]]] = {
 SECOND_MAY: Final = frozenset({"admin", "reviewer"})
 """Roles whose second signature lets an admin who trained a model change people or policy."""
 OF_PEOPLE: Final = ("ADD_REVIEWER", "REVOKE_REVIEWER")
+_COMMENT: Final = "# "
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}")
 
 
@@ -45,7 +48,7 @@ class AddedPerson(Record):
     name: str
     role: Role
     key: str
-    """A line of OpenSSH's public key file."""
+    """A line of OpenSSH's public key file, or of a passkey."""
     first: bool = False
     """Whether this is the first person of the log; single-user mode's key then counts no more."""
 
@@ -55,6 +58,11 @@ class AddedPerson(Record):
         if not _NAME.fullmatch(name):
             raise ValueError(f"letters, digits and ._@+- expected, at most 64 of them, was {name[:80]!r}")
         return name
+
+    @property
+    def voter_key(self) -> VoterKey:
+        """The key itself; raises SignatureError if the line is none."""
+        return parse_voter_key(self.key)
 
 
 class RevokedPerson(Record):
@@ -68,7 +76,8 @@ class Person(NamedTuple):
 
     name: str
     role: Role
-    key: PublicKey
+    key: VoterKey
+    """One of theirs: whoever has an SSH key and a passkey is listed with each."""
     since: datetime
     added_in: int
     """Row of the log."""
@@ -82,13 +91,21 @@ class Signatory(NamedTuple):
     name: str
     role: Role | None
     """None in single-user mode, which holds every role."""
-    key: PublicKey | None
-    """None for what needs no signature."""
+    keys: tuple[VoterKey, ...] = ()
+    """Any of which signs; none for what needs no signature."""
 
     @property
     def mode(self) -> Mode:
         """Whether people are told apart."""
         return "single-user" if self.role is None else "team"
+
+    @property
+    def ssh_key(self) -> PublicKey | None:
+        """The key to sign with on a terminal; raises SignatureError if there are only others."""
+        found = next((key for key in self.keys if isinstance(key, PublicKey)), None)
+        if found is None and self.keys:
+            raise SignatureError.of("passkey_only", person=self.name)
+        return found
 
     def require(self, action: str) -> None:
         """Refuse an action that the role does not include; raises NotAllowedError."""
@@ -141,12 +158,11 @@ class Trust:
         if self.single_user:
             if self.local is None or mode == "team":
                 raise NotAllowedError.of("no_key_yet", person=name)
-            return Signatory(name, None, self.local)
+            return Signatory(name, None, (self.local,))
         if mode == "single-user":
             raise NotAllowedError.of("local_key_over", person=name)
-        for person in self.active:
-            if person.name == name:
-                return Signatory(person.name, person.role, person.key)
+        if found := [person for person in self.active if person.name == name]:
+            return Signatory(name, found[0].role, tuple(person.key for person in found))
         revoked = any(person.name == name for person in self.people)
         raise NotAllowedError.of("person_revoked" if revoked else "person_unknown", person=name)
 
@@ -169,21 +185,26 @@ class Trust:
                 f"approval_audit_log, row {row.id}: {row.action} cannot be: {error}"
             ) from error
 
-    def check_addition(self, added: AddedPerson) -> PublicKey:
-        """Give a new person's key.
+    def check_addition(self, added: AddedPerson) -> VoterKey:
+        """Give the key of a new person, or the second one of somebody.
+
+        One person has at most an SSH key and a passkey, under one name and in one role.
 
         Raises
         ------
         DecisionError
             If name or key is taken, or the person is first where there are people, or not first where none.
         """
-        key = parse_public_key(added.key)
+        key = added.voter_key
+        if added.first and isinstance(key, Passkey):
+            raise DecisionError.of("first_ssh", person=added.name)
         if added.first != self.single_user or (added.first and added.role != "admin"):
             raise DecisionError.of("first_person", person=added.name, count=len(self.people))
         for person in self.people:
-            if same_person(person.name, added.name) and person.revoked_in is None:
+            is_same = same_person(person.name, added.name)
+            if is_same and person.revoked_in is None and not _is_second_key(added, key, person):
                 raise DecisionError.of("person_there", person=added.name, role=person.role)
-            if person.key == key and not same_person(person.name, added.name):
+            if person.key.fingerprint == key.fingerprint and not is_same:
                 raise DecisionError.of("key_taken", person=added.name, other=person.name)
         if key == self.local:
             raise DecisionError.of("key_local", person=added.name)
@@ -194,8 +215,8 @@ class Trust:
         found = [person for person in self.active if person.name == name]
         if not found:
             raise DecisionError.of("nobody_to_revoke", person=name)
-        admins = [person.name for person in self.active if person.role == "admin"]
-        if admins == [name]:
+        admins = {person.name for person in self.active if person.role == "admin"}
+        if admins == {name}:
             raise DecisionError.of("last_admin", person=name)
         return found[0]
 
@@ -217,9 +238,14 @@ class Trust:
         return trust
 
     def _revoking(self, revoked: RevokedPerson, row: Row[Any]) -> "Trust":
-        gone = self.check_revocation(revoked.name)
-        left = gone._replace(until=row.created_at, revoked_in=row.id)
-        return replace(self, people=tuple(left if person is gone else person for person in self.people))
+        self.check_revocation(revoked.name)
+        people = (
+            person._replace(until=row.created_at, revoked_in=row.id)
+            if person.name == revoked.name and person.revoked_in is None
+            else person
+            for person in self.people
+        )
+        return replace(self, people=tuple(people))
 
 
 def has_people(connection: Connection) -> bool:
@@ -242,7 +268,10 @@ def roots_of(home: Home) -> Trust:
 
 
 def allowed_signers(trust: Trust) -> str:
-    """Write who may sign as OpenSSH reads it, with the times their keys counted; UTC."""
+    """Write who may sign as OpenSSH reads it, with the times their keys counted; UTC.
+
+    OpenSSH knows no passkeys: to it their lines, which begin with ``#``, are comments.
+    """
     lines = []
     first = trust.people[0].since if trust.people else None
     if trust.local is not None:
@@ -260,8 +289,7 @@ def ended_keys(content: str) -> set[tuple[str, str]]:
         As `allowed_signers` writes it.
     """
     last: dict[tuple[str, str], bool] = {}
-    for line in content.splitlines():
-        name, options, key = line.split(" ", 2)
+    for name, options, key in _signers(content):
         last[name, key] = "valid-before=" in options
     return {who for who, has_ended in last.items() if has_ended}
 
@@ -269,9 +297,21 @@ def ended_keys(content: str) -> set[tuple[str, str]]:
 def people_missing(content: str, trust: Trust) -> list[str]:
     """Name those who may sign by an allowed_signers file and are not among the people of a log."""
     known, ended = {(person.name, person.key.line) for person in trust.people}, ended_keys(content)
-    lines = (line.split(" ", 2) for line in content.splitlines())
-    listed = {(name, key) for name, _, key in lines if name != "*"}
-    return sorted(name for name, _ in listed - known - ended)
+    listed = {(name, key) for name, _, key in _signers(content) if name != "*"}
+    return sorted({name for name, _ in listed - known - ended})
+
+
+def _signers(content: str) -> Iterator[tuple[str, str, str]]:
+    """Read name, options and key of each line that `allowed_signers` wrote."""
+    for line in content.splitlines():
+        name, options, key = line.removeprefix(_COMMENT).split(" ", 2)
+        yield name, options, key
+
+
+def _is_second_key(added: AddedPerson, key: VoterKey, person: Person) -> bool:
+    """Tell whether a key is of the kind that somebody who may sign has none of yet."""
+    is_other_kind = isinstance(key, Passkey) != isinstance(person.key, Passkey)
+    return is_other_kind and (person.name, person.role) == (added.name, added.role)
 
 
 def _as_of(person: Person, row_id: int) -> Person:
@@ -280,10 +320,11 @@ def _as_of(person: Person, row_id: int) -> Person:
     return person._replace(until=None, revoked_in=None)
 
 
-def _allowed(name: str, key: PublicKey, since: datetime | None, until: datetime | None) -> str:
+def _allowed(name: str, key: VoterKey, since: datetime | None, until: datetime | None) -> str:
     if since and until:  # OpenSSH counts in seconds, and refuses a file with a key that counted for none
         until = max(until, since + timedelta(seconds=1))
     options = [f'namespaces="{VOTE_NAMESPACE}"']
     options += [f'valid-after="{since:%Y%m%d%H%M%S}Z"'] if since else []
     options += [f'valid-before="{until:%Y%m%d%H%M%S}Z"'] if until else []
-    return f"{name} {','.join(options)} {key.line}\n"
+    begin = _COMMENT if isinstance(key, Passkey) else ""
+    return f"{begin}{name} {','.join(options)} {key.line}\n"

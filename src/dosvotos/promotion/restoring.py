@@ -136,7 +136,7 @@ def lost_checkpoint(connection: Connection, home: Home) -> Checkpoint:
 def _revoked_since(connection: Connection, home: Home) -> list[str]:
     ended = ended_keys(home.allowed_signers)
     active = read_trust(connection, home).active
-    return sorted(person.name for person in active if (person.name, person.key.line) in ended)
+    return sorted({person.name for person in active if (person.name, person.key.line) in ended})
 
 
 def _reopened(connection: Connection, lost: Checkpoint, serving: Iterable[Row[Any]]) -> list[int]:

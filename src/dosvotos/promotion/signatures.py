@@ -13,6 +13,7 @@ from dosvotos.promotion.decision_text import DecisionText, parse_text
 from dosvotos.promotion.people import OF_PEOPLE, SECOND_MAY, Signatory, Trust, people_rows, roots_of
 from dosvotos.signing.home import Home
 from dosvotos.signing.keys import PublicKey
+from dosvotos.signing.passkeys import Passkey, VoterKey, is_assertion, parse_assertion
 from dosvotos.signing.sshsig import LOG_NAMESPACE, VOTE_NAMESPACE, verify_signature
 
 SIGNATURE_COUNTS_FOR: Final = timedelta(minutes=10)
@@ -63,13 +64,13 @@ def verify_decision(row: Row[Any], trust: Trust) -> DecisionText:
             raise SignatureError("it carries none")
         text = parse_text(row.text)
         _compare(row, text)
-        who = first_signatory(row, trust) if _is_first(row) else trust.signatory(text.reviewer, row.mode)
+        who = first_signatory(row, trust) if is_first(row) else trust.signatory(text.reviewer, row.mode)
         who.require(row.action)
-        _check_key(verify_vote_signature(row.signature, text), who)
+        verify_vote_signature(row.signature, text, who)
         if row.second_signature is not None:
             second = trust.signatory(row.second_reviewer, row.mode)
             check_second(second, who)
-            _check_key(verify_vote_signature(row.second_signature, text), second)
+            verify_vote_signature(row.second_signature, text, second)
     except DosVotosError as error:
         raise LineageError(
             f"approval_audit_log, row {row.id}: {row.action} by {row.reviewer} is not covered by a valid "
@@ -78,9 +79,25 @@ def verify_decision(row: Row[Any], trust: Trust) -> DecisionText:
     return text
 
 
-def verify_vote_signature(signature: str, text: DecisionText) -> PublicKey:
-    """Return the key that signed a decision's text; raises SignatureError."""
-    return verify_signature(signature, text.to_bytes(), VOTE_NAMESPACE)
+def verify_vote_signature(signature: str, text: DecisionText, who: Signatory) -> VoterKey:
+    """Return the key of a person's that signed a decision's text: an SSHSIG, or a passkey's assertion.
+
+    Raises
+    ------
+    SignatureError
+        If none of them did.
+    """
+    if is_assertion(signature):
+        assertion = parse_assertion(signature)
+        for key in who.keys:
+            if isinstance(key, Passkey) and key.credential == assertion.credential:
+                assertion.verify(text.to_bytes(), key)
+                return key
+        raise SignatureError.of("other_passkey", person=who.name)
+    found = verify_signature(signature, text.to_bytes(), VOTE_NAMESPACE)
+    if found not in who.keys:
+        raise SignatureError.of("other_key", fingerprint=found.fingerprint, person=who.name)
+    return found
 
 
 def verify_countersignature(row: Row[Any], server: PublicKey) -> None:
@@ -98,12 +115,12 @@ def first_signatory(row: Row[Any], trust: Trust) -> Signatory:
         return trust.signatory(row.reviewer, row.mode)
     if trust.admin is None or trust.local is not None or not trust.single_user:
         raise SignatureError("the first person signs for themselves on an empty log only")
-    return Signatory(row.reviewer, "admin", trust.admin)
+    return Signatory(row.reviewer, "admin", (trust.admin,))
 
 
 def check_second(second: Signatory, first: Signatory) -> None:
     """Refuse a second signature of the first one's signer, or of a role that cannot give one."""
-    if second.name == first.name or second.key == first.key:
+    if second.name == first.name or {*second.keys} & {*first.keys}:
         raise SignatureError.of("second_same", person=second.name)
     if second.role is not None and second.role not in SECOND_MAY:
         raise SignatureError.of("second_role", person=second.name, role=second.role, roles=_roles())
@@ -114,18 +131,14 @@ def unsigned(rows: Iterable[Row[Any]]) -> list[int]:
     return [row.id for row in rows if row.text is None and row.action != "REQUEST_MORE_TESTS"]
 
 
-def _is_first(row: Row[Any]) -> bool:
+def is_first(row: Row[Any]) -> bool:
+    """Tell whether a row adds the log's first person."""
     subject = row.subject if isinstance(row.subject, dict) else {}
     return row.action == "ADD_REVIEWER" and subject.get("first") is True
 
 
 def _roles() -> str:
     return " or ".join(sorted(SECOND_MAY))
-
-
-def _check_key(key: PublicKey, who: Signatory) -> None:
-    if key != who.key:
-        raise SignatureError.of("other_key", fingerprint=key.fingerprint, person=who.name)
 
 
 def restored_epochs(row: Row[Any]) -> dict[str, int]:

@@ -87,7 +87,7 @@ def _check_quorum(
         if same_person(who.name, model.trained_by):
             raise LineageError(f"{model.model_id}: approved in row {row.id} by {who.name}, who trained it")
         names.add(who.name)
-        keys.add(who.key)
+        keys.add(who.keys)
     if min(len(names), len(keys)) < needed:
         raise LineageError(f"{model.model_id}: {needed} people had to approve it, {len(names)} did")
 

@@ -20,6 +20,7 @@ from dosvotos.promotion.checkpoints import append_checkpoint, check_last_checkpo
 from dosvotos.promotion.decision_text import DecisionText, check_same, parse_text
 from dosvotos.promotion.gate_policy import current_policy
 from dosvotos.promotion.notify import announce_decision
+from dosvotos.promotion.passkey_use import accept_use
 from dosvotos.promotion.people import Signatory, Trust, has_people
 from dosvotos.promotion.signatures import (
     CLOCKS_DIFFER_BY,
@@ -47,7 +48,7 @@ class Signed(NamedTuple):
 
     text: str
     signature: str
-    """Armored SSHSIG."""
+    """Armored SSHSIG, or a passkey's assertion."""
     second: SecondSignature | None = None
 
 
@@ -313,7 +314,7 @@ def _transact(
 def _who(connection: Connection, home: Home, act: Act, by: str) -> Signatory:
     trust = read_trust(connection, home)
     if trust.single_user and not act.needs_signature:
-        return Signatory(by, None, None)
+        return Signatory(by, None)
     who = act.signatory(trust, by)
     who.require(act.action)
     return who
@@ -350,16 +351,13 @@ def _signed_columns(
         )
     if _was_used(connection, text):
         raise DecisionConflictError.of("signature_used", action=act.action)
-    if (found := verify_vote_signature(signed.signature, text)) != who.key:
-        raise SignatureError.of(
-            "not_their_key", action=act.action, fingerprint=found.fingerprint, person=who.name
-        )
+    accept_use(connection, verify_vote_signature(signed.signature, text, who), signed.signature, now)
     columns = {
         "text": signed.text,
         "text_hash": text.digest,
         "signature": signed.signature,
         "countersignature": home.server().sign(text.to_bytes(), LOG_NAMESPACE),
-        **_second_columns(connection, home, act, who, signed.second, text),
+        **_second_columns(connection, home, act, who, signed.second, text, now),
     }
     return columns, text
 
@@ -371,6 +369,7 @@ def _second_columns(
     who: Signatory,
     second: SecondSignature | None,
     text: DecisionText,
+    now: datetime,
 ) -> dict[str, str]:
     if second is None:
         if act.needs_second(connection, who):
@@ -378,8 +377,8 @@ def _second_columns(
         return {}
     other = read_trust(connection, home).signatory(second.reviewer)
     check_second(other, who)
-    if verify_vote_signature(second.signature, text) != other.key:
-        raise SignatureError.of("second_key", action=act.action, person=other.name)
+    key = verify_vote_signature(second.signature, text, other)
+    accept_use(connection, key, second.signature, now)
     return {"second_reviewer": other.name, "second_signature": second.signature}
 
 
