@@ -1,6 +1,7 @@
 """``python -m streamlit_app``: serve the approval app on this machine."""
 
 import argparse
+import os
 import socket
 import subprocess
 import sys
@@ -14,8 +15,10 @@ from dosvotos.database.connection import database_url, open_database
 from dosvotos.errors import DosVotosError
 from dosvotos.project import enter_root
 from dosvotos.redaction import hide_secrets_in_logs
+from dosvotos.signing.relying_party import relying_party
+from streamlit_app import queries
 from streamlit_app.app import create_app
-from streamlit_app.security import refuse_unsafe_host
+from streamlit_app.security import SINGLE_USER_VARIABLE, refuse_unsafe_host
 
 
 def main() -> int:
@@ -24,19 +27,28 @@ def main() -> int:
     hide_secrets_in_logs()
     try:
         enter_root()
-        refuse_unsafe_host(options.host)
-        app = create_app()
         open_database(database_url())
+        is_team = queries.has_people()
+        if is_team:
+            os.environ.pop(SINGLE_USER_VARIABLE, None)
+        refuse_unsafe_host(options.host, is_team)
+        app = create_app()
         listener = _listen(options.host, options.port)
     except DosVotosError as error:
         print(f"streamlit_app: {error}", file=sys.stderr)
         return 1
-    host = f"[{options.host}]" if ":" in options.host else options.host
-    print(f"Dos Votos: http://{host}:{options.port} (Ctrl+C stops it)", flush=True)
+    print(f"Dos Votos: {_address(options.port, is_team)} (Ctrl+C stops it)", flush=True)
     config = uvicorn.Config(app, log_level="warning", proxy_headers=False, server_header=False)
     with _worker(), suppress(KeyboardInterrupt):
         uvicorn.Server(config).run(sockets=[listener])
     return 0
+
+
+def _address(port: int, is_team: bool) -> str:
+    """Say what to open: a passkey belongs to a host's name, so this machine's is told as localhost."""
+    if is_team and not (site := relying_party()).is_local:
+        return f"{site.origin}, where people sign in"
+    return f"http://localhost:{port}" + (", where people sign in" if is_team else "")
 
 
 @contextmanager
@@ -82,7 +94,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m streamlit_app", description="The approval app and its REST API."
     )
-    parser.add_argument("--host", default="127.0.0.1", help="a loopback address; default %(default)s")
+    parser.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="a loopback address, or behind a TLS proxy another one; default %(default)s",
+    )
     parser.add_argument("--port", type=int, default=8501, help="default %(default)s")
     return parser
 

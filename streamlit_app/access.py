@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from re import Pattern
 from typing import Final, Literal, NamedTuple
+from urllib.parse import urlencode
 
 from sqlalchemy import Engine
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import compile_path
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -31,6 +33,7 @@ from streamlit_app.security import (
     replayed,
     with_headers,
 )
+from streamlit_app.sessions import caller_of_session
 from streamlit_app.tokens import token_caller
 
 Who = Literal["public", "person", "nobody"] | frozenset[Role]
@@ -38,7 +41,7 @@ Who = Literal["public", "person", "nobody"] | frozenset[Role]
 
 Authenticator = Callable[[Engine, Headers, datetime], Caller | None]
 """Finds the caller by one kind of credential; None without one; raises if it does not count."""
-AUTHENTICATORS: tuple[Authenticator, ...] = (token_caller,)
+AUTHENTICATORS: tuple[Authenticator, ...] = (token_caller, caller_of_session)
 
 
 class Rule(NamedTuple):
@@ -52,7 +55,9 @@ class Rule(NamedTuple):
 
 
 _VOTERS: Final = MAY["APPROVE"]
-PAGES: Final = ("/", "/review", "/compare", "/production", "/data", "/models", "/signals", "/audit")
+PAGES: Final = (
+    "/", "/review", "/compare", "/production", "/data", "/models", "/signals", "/audit", "/people",
+)  # fmt: skip
 """Addresses of the Streamlit pages, each of which is Streamlit's one index.html."""
 POLICY: Final[tuple[Rule, ...]] = (
     Rule("GET", "/api", "public"),
@@ -67,6 +72,16 @@ POLICY: Final[tuple[Rule, ...]] = (
     Rule("GET", "/api/backtests/{id}", "person"),
     Rule("GET", "/api/signals", "person"),
     *(Rule("GET", page, "person") for page in PAGES),
+    *(Rule("GET", f"/desk/{file}", "public") for file in ("pages.js", "pages.css")),
+    *(
+        Rule(method, f"/desk/{page}", "public")
+        for page in ("sign-in", "sign-out", "enrol")
+        for method in ("GET", "POST")
+    ),
+    Rule("POST", "/desk/enrol/options", "public"),
+    Rule("GET", "/desk/sign", "person"),
+    Rule("POST", "/desk/text", "person"),
+    Rule("POST", "/desk/decide", "person"),
     Rule("GET", "/experiments", "public"),
     Rule("GET", "/experiments/pending", "public"),
     Rule("GET", "/experiments/compare", "public"),
@@ -180,7 +195,16 @@ def find_caller(engine: Engine, headers: Headers, now: datetime) -> Caller | Non
 
 async def _refuse(error: RefusedError | DosVotosError, scope: Scope, receive: Receive, send: Send) -> None:
     """Answer a request that is not let through; a socket is closed with the code as its reason."""
-    answer = answer_to(error, spoken_language(Headers(scope=scope)))
+    headers = Headers(scope=scope)
+    answer: Response = answer_to(error, spoken_language(headers))
+    if (
+        answer.status_code == 401
+        and scope.get("method") == "GET"
+        and "text/html" in headers.get("accept", "")
+    ):
+        query = scope["query_string"].decode("latin-1")
+        wanted = urlencode({"next": scope["path"] + (f"?{query}" if query else "")})
+        answer = RedirectResponse(f"/desk/sign-in?{wanted}", 303)
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": 1008, "reason": error.code or "refused"})
     else:

@@ -1,5 +1,6 @@
 """The ASGI app: Streamlit's pages and the REST API behind one set of checks."""
 
+import os
 from pathlib import Path
 
 import streamlit as st
@@ -9,10 +10,13 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse
 from starlette.routing import Mount, Route
 
+from dosvotos.signing.relying_party import relying_party
 from dosvotos.users import current_user
+from streamlit_app import queries
 from streamlit_app.access import Gate
 from streamlit_app.api import create_api
-from streamlit_app.security import API_PATH, refuse_unsafe_settings
+from streamlit_app.desk.pages import DESK_PATH, create_desk
+from streamlit_app.security import API_PATH, SINGLE_USER_VARIABLE, refuse_unsafe_settings
 
 _UI = Path(__file__).parent / "ui.py"
 
@@ -25,12 +29,15 @@ def create_app() -> st.App:
     UnsafeStartError
         If the mode or Streamlit's settings would open the app to others.
     """
-    refuse_unsafe_settings()
+    is_single_user = os.environ.get(SINGLE_USER_VARIABLE) == "1"
+    refuse_unsafe_settings(has_people=not is_single_user and queries.has_people())
+    relying_party()
     current_user()
     return st.App(
         _UI,
         routes=[
             Mount(API_PATH, app=create_api()),
+            Mount(DESK_PATH, app=create_desk()),
             Route(API_PATH, RedirectResponse(f"{API_PATH}/docs"), methods=["GET"]),
             Route("/experiments", RedirectResponse("/"), methods=["GET"]),
             Route("/experiments/pending", RedirectResponse("/"), methods=["GET"]),

@@ -12,6 +12,7 @@ from dosvotos.promotion.extra_backtests import unseen_period
 from dosvotos.reports.evidence import linear_rival_text
 from streamlit_app import charts, queries
 from streamlit_app.page import COLOURS, formats, in_bogota, now, plain, plot, translator, written
+from streamlit_app.signed_in import caller
 
 _SECONDS = 3
 """Between two looks at a test that waits or runs."""
@@ -49,6 +50,7 @@ def _test_window(proposal: queries.Record) -> tuple[date, date]:
 
 
 def _requests(proposal_id: int, first: BacktestReport | None) -> None:
+    caller()
     rows = queries.extra_backtests(proposal_id)
     key = f"extra-at-work-{proposal_id}"
     at_work = sum(row.status in _AT_WORK for row in rows)

@@ -36,6 +36,7 @@ from dosvotos.promotion.notices import bars_to_approval as bars_to_approval_of
 from dosvotos.promotion.notices import notices_of, votes_on
 from dosvotos.promotion.notices import notices_on_card as notices_on_card_of
 from dosvotos.promotion.notify import sendable_kinds
+from dosvotos.promotion.people import has_people as log_has_people
 from dosvotos.promotion.reasons import Reason
 from dosvotos.promotion.retracted import built_on_retracted
 from dosvotos.promotion.vote_rules import EarlierVote
@@ -53,6 +54,11 @@ def engine() -> Engine:
 def _read(query: Callable[[Connection, *_Arguments], _Result], *arguments: *_Arguments) -> _Result:
     with reading(engine()) as connection:
         return query(connection, *arguments)
+
+
+def has_people() -> bool:
+    """Tell whether the log has people, so that everybody signs in."""
+    return _read(log_has_people)
 
 
 def proposals() -> list[Record]:

@@ -41,6 +41,8 @@ _ORIGIN_HEADER = re.compile(f"http://{_HOST}", re.IGNORECASE)
 _PUBLIC_URL = re.compile(r"(?P<scheme>https?)://(?P<host>(?:[a-z0-9.-]+|\[[0-9a-f:]+\])(?::[0-9]{1,5})?)/?")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _HTTP_PORT = 80
+_FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host")
+"""Headers of a proxy: in front of single-user mode it would let others vote as its user."""
 
 _RESPONSE_HEADERS = {
     "Content-Security-Policy": (
@@ -58,33 +60,43 @@ class UnsafeStartError(DosVotosError):
     """The app would be open to others than the person who starts it."""
 
 
-def refuse_unsafe_host(host: str) -> None:
-    """Let the server listen on this machine only.
+def refuse_unsafe_host(host: str, has_people: bool) -> None:
+    """Let the server listen elsewhere than on this machine for a team behind a TLS proxy only.
 
     Raises
     ------
     UnsafeStartError
-        If `host` is no loopback address.
+        If `host` is no loopback address, and the log has no people or no public address is stated.
     """
-    if host not in LOOPBACK_HOSTS:
+    if host in LOOPBACK_HOSTS:
+        return
+    if not has_people:
         raise UnsafeStartError(
-            f"--host {host}: this version knows single-user mode only, without a login, so it listens on "
-            f"{', '.join(LOOPBACK_HOSTS)} only; from elsewhere, use an SSH tunnel"
+            f"--host {host}: the log has no people, and single-user mode asks nobody who they are, so it "
+            f"listens on {', '.join(LOOPBACK_HOSTS)} only; make the first admin (docs/team.md), or use an "
+            "SSH tunnel"
+        )
+    public = public_address()
+    if public is None or not public.origin.startswith("https://"):
+        raise UnsafeStartError(
+            f"--host {host}: other machines reach the app through a proxy that speaks TLS, under one stated "
+            f"name; set {PUBLIC_URL_VARIABLE}=https://HOST (docs/team.md)"
         )
 
 
-def refuse_unsafe_settings() -> None:
-    """Start in single-user mode only, said explicitly, and with Streamlit's protections on.
+def refuse_unsafe_settings(has_people: bool) -> None:
+    """Start single-user mode only where it is asked for, and with Streamlit's protections on.
 
     Raises
     ------
     UnsafeStartError
-        If single-user mode is not asked for, or a protection is off.
+        If the log has no people and single-user mode is not asked for, or a protection is off.
     """
-    if os.environ.get(SINGLE_USER_VARIABLE) != "1":
+    if not has_people and os.environ.get(SINGLE_USER_VARIABLE) != "1":
         raise UnsafeStartError(
-            f"this version has no login: whoever opens the app votes as you. If you alone use this machine, "
-            f"start it with {SINGLE_USER_VARIABLE}=1 ('make app' does)"
+            "the log has no people, so whoever opens the app votes as you. If you alone use this machine, "
+            f"start it with {SINGLE_USER_VARIABLE}=1 ('make app' does); a team begins with 'dosvotos "
+            "reviewer add --first' (docs/team.md)"
         )
     for name, safe in _SAFE_SETTINGS.items():
         if (found := config.get_option(name)) != safe:
@@ -106,9 +118,11 @@ def check_address(scope: Scope) -> None:
     RefusedError
     """
     public = public_address()
+    headers = Headers(scope=scope)
     if public is None and not _is_local_peer(scope):
         raise RefusedError(403, "peer")
-    headers = Headers(scope=scope)
+    if not _is_local_peer(scope) and headers.get("x-forwarded-proto") != "https":
+        raise RefusedError(403, "proxy")
     hosts, origins = headers.getlist("host"), headers.getlist("origin")
     host = hosts[0].lower() if len(hosts) == 1 else ""
     local = _HOST_HEADER.fullmatch(host)
@@ -116,6 +130,8 @@ def check_address(scope: Scope) -> None:
         raise RefusedError(
             400, "host", hosts=", ".join([*LOOPBACK_HOSTS, *([public.host] if public else [])])
         )
+    if public is None and any(name in headers for name in _FORWARDED):
+        raise RefusedError(403, "peer")
     if not origins:
         return
     origin = origins[0].lower() if len(origins) == 1 else ""
@@ -194,7 +210,9 @@ def with_headers(send: Send) -> Send:
 
     async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
-            MutableHeaders(scope=message).update(_RESPONSE_HEADERS)
+            headers = MutableHeaders(scope=message)
+            for name, value in _RESPONSE_HEADERS.items():
+                headers.setdefault(name, value)
         await send(message)
 
     return send_with_headers

@@ -6,11 +6,12 @@ import streamlit as st
 from pydantic import ValidationError
 
 from dosvotos.errors import DatabaseError, DosVotosError
-from dosvotos.users import current_user
 from streamlit_app import queries
 from streamlit_app.i18n import LANGUAGES, Translator
+from streamlit_app.identity import Caller
 from streamlit_app.page import LANGUAGE_KEY, now, plain, translator
 from streamlit_app.problems import refusal_of, told
+from streamlit_app.signed_in import caller, caller_if_any
 
 _HERE = Path(__file__).parent
 _SWITCH, _CHOSEN, _ADDRESS = "language-switch", "language-chosen", "lang"
@@ -61,8 +62,11 @@ def _count_open(t: Translator) -> int:
 
 @st.fragment(run_every=_SECONDS)
 def _watch(shown: int) -> None:
-    """Draw the page anew once the number of open proposals is another than the badge shows."""
-    if queries.count_open(queries.proposals(), now()) != shown:
+    """Draw the page anew once the number of open proposals is another than the badge shows.
+
+    Whoever was signed out or revoked meanwhile is told so.
+    """
+    if caller_if_any() is None or queries.count_open(queries.proposals(), now()) != shown:
         st.rerun()
 
 
@@ -73,9 +77,19 @@ def _name_the_page(title: str, waiting: int, language: str) -> None:
     st.html(f"<script>document.documentElement.lang = '{language}'</script>", unsafe_allow_javascript=True)
 
 
-def _pages(t: Translator, waiting: int) -> list[st.Page]:
+def _say_who(t: Translator, user: Caller) -> None:
+    """Say who uses the page: in single-user mode loudly that nobody is asked, else where to sign out."""
+    if user.role is None:
+        plain(t("app.banner", user=user.name), "small", "banner")
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        plain(t("app.signed_in", user=user.name, role=t(f"role.{user.role}")), "small", "banner")
+        st.link_button(t("desk.sign_out"), f"/desk/sign-out?lang={t.language}", type="tertiary")
+
+
+def _pages(t: Translator, waiting: int, user: Caller) -> list[st.Page]:
     proposals = t("nav.proposals_pending", count=waiting) if waiting else t("nav.proposals")
-    return [
+    pages = [
         st.Page("views/proposals.py", title=proposals, icon=":material/how_to_vote:", default=True),
         st.Page("views/review.py", title=t("nav.review"), icon=":material/fact_check:"),
         st.Page("views/compare.py", title=t("nav.compare"), icon=":material/compare_arrows:"),
@@ -85,15 +99,19 @@ def _pages(t: Translator, waiting: int) -> list[st.Page]:
         st.Page("views/signals.py", title=t("nav.signals"), icon=":material/show_chart:"),
         st.Page("views/audit.py", title=t("nav.audit"), icon=":material/history:"),
     ]
+    if user.role == "admin":
+        pages.append(st.Page("views/people.py", title=t("nav.people"), icon=":material/group:"))
+    return pages
 
 
 st.set_page_config(page_title="Dos Votos", page_icon=str(_HERE / "icon.svg"), layout="wide")
 st.html(_HERE / "style.css")
 texts = _choose_language()
-with st.container(key="banner"):
-    plain(texts("app.banner", user=current_user()), "small", "banner")
 open_proposals = _count_open(texts)
-page = st.navigation(_pages(texts, open_proposals))
+user = caller()
+with st.container(key="banner" if user.role is None else "signed-in"):
+    _say_who(texts, user)
+page = st.navigation(_pages(texts, open_proposals, user))
 _name_the_page(page.title.partition(" (")[0], open_proposals, texts.language)
 with st.sidebar:
     _watch(open_proposals)

@@ -12,17 +12,21 @@ from dosvotos.errors import DosVotosError
 from dosvotos.lineage.vote import decide_verified
 from dosvotos.promotion.extra_backtests import request_backtest
 from dosvotos.promotion.own_strategy import own_targets
+from dosvotos.promotion.people import MAY
 from dosvotos.promotion.vote_rules import MAX_REASON, MIN_REASON, Decision, needs_reason
-from dosvotos.users import current_user
+from dosvotos.users import same_person
 from streamlit_app import queries
 from streamlit_app.extra_backtests import period_fields
 from streamlit_app.identity import cast_vote, local_caller
 from streamlit_app.page import now, plain, translator
 from streamlit_app.problems import refusal_of, told
+from streamlit_app.signed_in import caller, caller_if_any, may, sign_link
 
 ACTION: Final = "action"
 """The address's parameter."""
 APPROVE, REJECT, MORE_TESTS = "approve", "reject", "more_tests"
+_SIGNED: Final = {APPROVE: "APPROVE", REJECT: "REJECT"}
+"""What a person of a team signs with a passkey."""
 _PRODUCTION, _SHADOW = "to_production", "to_shadow"
 
 
@@ -42,17 +46,30 @@ class _Answer(NamedTuple):
 
 
 def offered(proposal: queries.Record) -> tuple[str, ...]:
-    """List the actions an open proposal offers: no approval that could not be carried out."""
+    """List the actions an open proposal offers whoever looks: no approval that could not be carried out."""
+    user = caller()
+    if user.role is not None and user.role not in MAY["APPROVE"]:
+        return ()
     approval = () if _bar_to_approval(proposal) else (APPROVE,)
     tests = () if own_targets(proposal) else (MORE_TESTS,)
     return (*approval, REJECT, *tests)
 
 
 def show_actions(proposal: queries.Record) -> None:
-    """Show an open proposal's actions as buttons."""
-    t = translator()
+    """Show an open proposal's actions as buttons; a team's votes are signed on a page of their own."""
+    t, user = translator(), caller()
+    if not offered(proposal):
+        st.caption(t("vote.only_reviewers"))
+        return
     with st.container(horizontal=True, key="actions"):
         for action in offered(proposal):
+            if user.role is not None and action in _SIGNED:
+                st.link_button(
+                    t(f"action.{action}"),
+                    sign_link(_SIGNED[action], str(proposal.id)),
+                    type="primary" if action == APPROVE else "secondary",
+                )
+                continue
             st.button(
                 t(f"action.{action}"),
                 type="primary" if action == APPROVE else "secondary",
@@ -68,14 +85,15 @@ def show_form(proposal: queries.Record, is_open: bool) -> None:
         (st.success if answer.accepted else st.error)(answer.text)
         if answer.reason:
             plain(answer.reason, "body", "answer")
-    action = st.query_params.get(ACTION)
-    if not is_open or action is None:
+    action, user = st.query_params.get(ACTION), caller()
+    is_team = user.role is not None
+    if not is_open or action is None or not offered(proposal):
         return
     forms = {APPROVE: _approval, REJECT: _rejection, MORE_TESTS: _more_tests}
     barred = _bar_to_approval(proposal)
     if action == APPROVE and barred:
         st.error(translator()(barred))
-    elif action in offered(proposal):
+    elif action in offered(proposal) and not (is_team and action in _SIGNED):
         with st.container(border=True, key="action-form"):
             forms[action](proposal, queries.standing(proposal))
 
@@ -132,8 +150,11 @@ def _reason_field(proposal: queries.Record, label: str) -> None:
 
 def _bar_to_approval(proposal: queries.Record) -> str | None:
     """Give the key of the text that says why a proposal cannot be approved at all."""
+    user = caller()
     if own_targets(proposal):
         return "vote.own"
+    if user.role is not None and same_person(user.name, queries.model(proposal.model_id).trained_by):
+        return "vote.own_model"
     if proposal.recommendation == "REJECT":
         return "vote.veto"
     if proposal.dossier_hash is None:
@@ -155,7 +176,7 @@ def _confirmation(proposal: queries.Record, draft: _Draft, seen: queries.Standin
     plain(_consequence(proposal, draft.to_production), "body", "confirm")
     if draft.notes:
         plain(draft.notes, "quote", "confirm")
-    plain(t("vote.signed", user=current_user()), "small", "confirm")
+    plain(t("vote.signed", user=local_caller().name), "small", "confirm")
     with st.container(horizontal=True):
         st.button(t("vote.confirm"), type="primary", on_click=_approve, args=[proposal, draft, seen])
         st.button(t("vote.cancel"), on_click=_cancel, args=[proposal, draft])
@@ -223,9 +244,13 @@ def _ask_for_tests(proposal: queries.Record) -> None:
     """Queue the test and record the request; a period that cannot be tested records nothing."""
     t = translator()
     first, last = (st.session_state[f"extra-{end}-{proposal.id}"] for end in ("first", "last"))
+    user = caller_if_any()
+    if user is None or not may("REQUEST_MORE_TESTS"):
+        _answer(proposal, _Answer(t("vote.only_reviewers"), False))
+        return
     try:
-        vote = cast_vote(local_caller(), "REQUEST_MORE_TESTS", _notes(proposal), False)
-        made = request_backtest(queries.engine(), proposal.id, first, last, current_user(), now())
+        vote = cast_vote(user, "REQUEST_MORE_TESTS", _notes(proposal), False)
+        made = request_backtest(queries.engine(), proposal.id, first, last, user.name, now())
         decide_verified(queries.engine(), proposal.id, vote, now())
     except DosVotosError as error:
         _answer(proposal, _Answer(t("extra.refused"), False, told(error, t.language)))

@@ -6,9 +6,11 @@ import streamlit as st
 
 from dosvotos.backtest.metrics import SpecifiedMetrics
 from dosvotos.live.performance import LivePerformance
+from dosvotos.promotion.people import MAY
 from streamlit_app import charts, queries
 from streamlit_app.page import empty, formats, in_bogota, now, numeric, plain, plot, translator, written
 from streamlit_app.production import show_retracted, show_signals
+from streamlit_app.signed_in import caller, sign_link
 from streamlit_app.verdict import FIGURES, market_badge
 
 _N_BARS = 600
@@ -17,6 +19,7 @@ _SECONDS = 30
 
 def show() -> None:
     """Show each instrument's production model, refreshed by itself."""
+    caller()  # by itself this part goes on in a tab whose person was revoked
     rows = [row for row in queries.models() if row.stage in ("production", "shadow")]
     serving = [row for row in rows if row.stage == "production"]
     if not serving:
@@ -43,11 +46,22 @@ def _model(model: queries.Record) -> None:
             plain(control.reason, "small", f"halted-{model.id}")
         else:
             st.badge(t("production.active"), color="green")
+        _acts(model.instrument, control.state)
         if model.metrics:
             st.caption(t("production.claimed"))
             figures = written(SpecifiedMetrics.model_validate(model.metrics), *FIGURES)
             for column, (label, figure) in zip(st.columns(len(figures)), figures.items(), strict=True):
                 column.metric(label, figure)
+
+
+def _acts(instrument: str, state: str) -> None:
+    """Lead whoever of a team may stop, resume or roll back to where they sign it."""
+    user = caller()
+    actions = ("ROLLBACK", "HALT" if state != "HALTED" else "RESUME")
+    offered = [action for action in actions if user.role is not None and user.role in MAY[action]]
+    with st.container(horizontal=True, key=f"acts-{instrument}"):
+        for action in offered:
+            st.link_button(t(f"sign.{action}"), sign_link(action, instrument))
 
 
 def _live(signals: list[queries.Record], model: queries.Record) -> None:

@@ -6,6 +6,7 @@ import streamlit as st
 from streamlit_app import queries
 from streamlit_app.page import empty, formats, in_bogota, numeric, translator
 from streamlit_app.production import show_signals
+from streamlit_app.signed_in import caller
 
 _N_BARS = 200
 _SECONDS = 30
@@ -14,6 +15,7 @@ _SECONDS = 30
 
 def show() -> None:
     """Chart signal and confidence, then reasons for missing signals, and the rows."""
+    caller()
     rows = queries.signals(_N_BARS)
     if not rows:
         empty(t("signals.empty"), t("signals.empty_next"))

@@ -151,7 +151,8 @@ def wrong_headers(proxy: Any, people: People) -> Tried:
 
     def tried() -> Iterator[tuple[bool, Any]]:
         for host, origin, status in cases:
-            headers = {"Host": host, **token, **({"Origin": origin} if origin else {})}
+            headers = {"Host": host, "X-Forwarded-Proto": "https", **token}
+            headers |= {"Origin": origin} if origin else {}
             yield proxy.get("/api/experiments", headers=headers).status_code == status, (host, origin)
 
     return gathered(tried())

@@ -17,7 +17,12 @@ from streamlit_app.access import Rule
 ROLES = ("viewer", "operator", "reviewer", "admin")
 _VALUES = {"id": "1", "id:int": "1", "part": "review", "session_id": "s", "file_id": "f"}
 _VALUES |= {"file_id:path": "f.png", "path:path": "index.js"}
+_SIGNING = ("/desk/sign", "/desk/text", "/desk/decide")
 _VOTING = ("/decision-text", "/approve", "/backtest")
+_PUBLIC = (
+    "/api", "/api/docs", "/api/openapi.json", "/favicon.png", "/manifest.json", "/_stcore/health",
+    "/_stcore/host-config",
+)  # fmt: skip
 _STREAMLITS = ("/_stcore/agent", "/_stcore/upload_file", "/_stcore/metrics", "/component", "/auth", "/oauth2")
 
 
@@ -66,11 +71,11 @@ def may_call(rule: Rule, role: str | None) -> bool:
     """Tell by rules written down a second time; a role of None is no valid credential."""
     if rule.path.startswith(_STREAMLITS):
         return False
-    if rule.path in ("/api", "/api/docs", "/api/openapi.json", "/favicon.png", "/manifest.json"):
-        return True
     if rule.path == "/experiments" or rule.path.startswith("/experiments/"):  # each leads to a page
         return True
-    if rule.path.startswith("/static/") or rule.path in ("/_stcore/health", "/_stcore/host-config"):
+    if rule.path.startswith("/desk/") and rule.path not in _SIGNING:  # where people sign in
+        return True
+    if rule.path.startswith("/static/") or rule.path in _PUBLIC:
         return True
     if rule.path.startswith("/api/") and rule.path.endswith(_VOTING):
         return role == "reviewer"

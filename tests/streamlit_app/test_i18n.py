@@ -14,6 +14,7 @@ from dosvotos.promotion.decision_text import Action
 from streamlit_app.i18n import LANGUAGES, Translator, texts
 
 SOURCES = sorted(Path(streamlit_app.__file__).parent.rglob("*.py"))
+TEMPLATES = sorted(Path(streamlit_app.__file__).parent.rglob("*.html"))
 KEYS = set(texts("en"))
 
 
@@ -32,6 +33,9 @@ def key_patterns() -> tuple[set[str], set[str]]:
                 beginnings.add(node.values[0].value)
             if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "label":
                 beginnings.add(f"{node.args[0].value}.")
+    for template in TEMPLATES:
+        whole |= set(re.findall(r"""\bt\(["']([a-z]+\.\w+)["']""", template.read_text(encoding="utf-8")))
+        beginnings |= set(re.findall(r"""\bt\(["']([a-z]+\.)["'] ~""", template.read_text(encoding="utf-8")))
     return whole, {beginning for beginning in beginnings if "." in beginning}
 
 
