@@ -22,6 +22,7 @@ CHANGING = {
     "live_state",
     "outbox",
     "passkey_counters",
+    "api_tokens",
 }
 """Head rows, stages, status columns and claims: what they say is held against the audit log."""
 KNOWN = {

@@ -77,7 +77,7 @@ def test_what_was_signed_is_what_counts(client, people: People, desk: Desk):
         refused = vote(client, people, proposal_id, "ana", **signed(people, changed, "ana"))
         assert assert_problem(refused, 409)["code"] == "text_outdated"
     by_ben = vote(client, people, proposal_id, "ana", **signed(people, text, "ben"))
-    assert assert_problem(by_ben, 403)["code"] == "not_their_key"
+    assert assert_problem(by_ben, 403)["code"] == "other_key"
     sent_by_ben = vote(client, people, proposal_id, "ben", **signed(people, text, "ana"))
     assert assert_problem(sent_by_ben, 409)["code"] == "text_outdated"
     reason = vote(
