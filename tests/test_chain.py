@@ -22,9 +22,10 @@ from dosvotos.contracts.features import FEATURE_ORDER_HASH
 from dosvotos.contracts.records import TrainingRecord
 from dosvotos.database.connection import reading
 from dosvotos.database.ledger import TrialLedger
+from dosvotos.database.live_tables import trading_signals
 from dosvotos.database.outbox import waiting_messages
 from dosvotos.database.registry import list_proposals
-from dosvotos.database.tables import experiment_contracts, model_registry, trading_signals
+from dosvotos.database.tables import experiment_contracts, model_registry
 from dosvotos.errors import ContractError, DosVotosError, LineageError
 from dosvotos.lineage.chain import RECORD_NAMES, split_file_hashes
 from dosvotos.lineage.recompute import PipelineRecords

@@ -10,8 +10,8 @@ from dosvotos.backtest.report import BacktestReport
 from dosvotos.contracts.records import TrainingRecord
 from dosvotos.database.connection import reading
 from dosvotos.database.ledger import TrialLedger
+from dosvotos.database.live_tables import trading_signals
 from dosvotos.database.registry import list_proposals
-from dosvotos.database.tables import trading_signals
 from dosvotos.lineage.vote import decide_verified
 from dosvotos.policy.bundle import open_bundle
 from dosvotos.promotion.decision import Vote

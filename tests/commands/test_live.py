@@ -26,8 +26,9 @@ from dosvotos.contracts.delivery import DeliveryParams
 from dosvotos.contracts.features import MARKET_FEATURES
 from dosvotos.database.connection import reading
 from dosvotos.database.history import stored_history
+from dosvotos.database.live_tables import trading_signals
 from dosvotos.database.market_data import StoredMarket
-from dosvotos.database.tables import inference_features_5m, trading_signals
+from dosvotos.database.tables import inference_features_5m
 from dosvotos.errors import DataError, ParameterError
 from dosvotos.live.delivered import DeliveredSignal
 from dosvotos.live.runner import run

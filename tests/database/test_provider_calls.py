@@ -4,8 +4,8 @@ import pytest
 from sqlalchemy import insert, select, update
 
 from dosvotos.database.connection import reading, writing
+from dosvotos.database.live_tables import provider_calls
 from dosvotos.database.provider_calls import ProviderCalls
-from dosvotos.database.tables import provider_calls
 from dosvotos.errors import SourceError
 from dosvotos.sources.http import ProviderClient
 from tests.sources.local_server import live_params

@@ -12,8 +12,8 @@ from dosvotos.contracts.acquisition import MacroVariable
 from dosvotos.contracts.parameters import CalendarParams, Parameters
 from dosvotos.contracts.records import InferenceRecord
 from dosvotos.database.connection import reading
+from dosvotos.database.live_tables import trading_signals
 from dosvotos.database.market_data import StoredMarket
-from dosvotos.database.tables import trading_signals
 from dosvotos.live.alerts import LoggedAlerts
 from dosvotos.live.controls import Controls
 from dosvotos.live.intake import VendorFeed

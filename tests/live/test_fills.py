@@ -9,9 +9,9 @@ from sqlalchemy import func, select, text
 
 from dosvotos.database.connection import reading, writing
 from dosvotos.database.fills import FillSource, add_fills, read_fill_rows
+from dosvotos.database.live_tables import trading_signals
 from dosvotos.database.market_data import StoredMarket
 from dosvotos.database.signals import add_signal
-from dosvotos.database.tables import trading_signals
 from dosvotos.live.fills import read_fills_report
 from dosvotos.live.signals import _row
 from tests.live.signal_rows import BAR, OPENED, signal_row

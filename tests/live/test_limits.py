@@ -9,7 +9,7 @@ from sqlalchemy import update
 from dosvotos.contracts.live_limits import LiveLimits, StatedLimits
 from dosvotos.database.connection import reading, writing
 from dosvotos.database.live_limits import account_rows, standing_trips
-from dosvotos.database.tables import live_state
+from dosvotos.database.live_tables import live_state
 from dosvotos.errors import DecisionConflictError, ParameterError
 from dosvotos.live.account import AccountBook, AccountTerms, LiveAccount
 from dosvotos.live.limits import Approval, _lapsed

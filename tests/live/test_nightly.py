@@ -9,8 +9,9 @@ from sqlalchemy import Update, insert, select, text, update
 from dosvotos.database.append_only import renew_guards
 from dosvotos.database.connection import reading, writing
 from dosvotos.database.live_limits import add_account, standing_trips
+from dosvotos.database.live_tables import trading_signals
 from dosvotos.database.registry import production_rows
-from dosvotos.database.tables import inference_features_5m, oos_trials, trading_signals, usdcop_m5_ohlcv
+from dosvotos.database.tables import inference_features_5m, oos_trials, usdcop_m5_ohlcv
 from dosvotos.live.nightly import NightlyCheck
 from dosvotos.live.parity import check_served
 from dosvotos.live.performance import claim_of

@@ -9,8 +9,9 @@ from sqlalchemy import select, text, update
 
 from dosvotos.database.connection import reading, writing
 from dosvotos.database.live_limits import account_rows, add_account
+from dosvotos.database.live_tables import shadow_signals
 from dosvotos.database.signals import latest_signals
-from dosvotos.database.tables import model_registry, shadow_signals
+from dosvotos.database.tables import model_registry
 from dosvotos.live.performance import judge_production, judge_shadows, production_returns
 from tests.live.limited_desk import LONG, ON_SQLITE, SHORT
 from tests.live.live_desk import LiveDesk

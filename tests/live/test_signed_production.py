@@ -10,7 +10,8 @@ from sqlalchemy import Engine, delete, select, update
 from dosvotos.contracts.features import MARKET_FEATURES
 from dosvotos.database.append_only import renew_guards
 from dosvotos.database.connection import reading, writing
-from dosvotos.database.tables import approval_audit_log, ledger_genesis, live_state
+from dosvotos.database.live_tables import live_state
+from dosvotos.database.tables import approval_audit_log, ledger_genesis
 from dosvotos.errors import DosVotosError, LineageError
 from dosvotos.live.production import ProductionModel, open_production
 from dosvotos.live.signals import Entry, SignalTable

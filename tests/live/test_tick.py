@@ -5,8 +5,9 @@ import pytest
 
 from dosvotos.contracts.features import MARKET_FEATURES
 from dosvotos.database.connection import reading, writing
+from dosvotos.database.live_tables import trading_signals
 from dosvotos.database.registry import lock_instrument
-from dosvotos.database.tables import inference_features_5m, instruments, trading_signals
+from dosvotos.database.tables import inference_features_5m, instruments
 from dosvotos.errors import DecisionConflictError
 from dosvotos.live.controls import Control, Controls
 from dosvotos.live.market import live_features

@@ -26,9 +26,10 @@ from dosvotos.contracts.features import MARKET_FEATURES
 from dosvotos.contracts.parameters import CalendarParams
 from dosvotos.contracts.records import InferenceRecord
 from dosvotos.database.connection import _prepare_sqlite, reading, writing
+from dosvotos.database.live_tables import model_accounts, trading_signals
 from dosvotos.database.registry import lock_instrument
 from dosvotos.database.signals import last_timestamp
-from dosvotos.database.tables import instruments, model_accounts, trading_signals, usdcop_m5_ohlcv
+from dosvotos.database.tables import instruments, usdcop_m5_ohlcv
 from dosvotos.errors import DatabaseError, SourceError
 from dosvotos.hashing import digest_json
 from dosvotos.live import spool

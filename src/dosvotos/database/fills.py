@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 from sqlalchemy import Connection, Row, insert, select
 
-from dosvotos.database.tables import fills, trading_signals
+from dosvotos.database.live_tables import fills, trading_signals
 from dosvotos.hashing import digest_json
 
 _CHUNK = 500

@@ -6,13 +6,8 @@ from typing import Any, Final, Literal, NamedTuple
 from sqlalchemy import Connection, Row, exists, func, insert, select, text
 
 from dosvotos.database.deliveries import not_retracted
-from dosvotos.database.tables import (
-    approval_audit_log,
-    limit_trips,
-    model_accounts,
-    trading_signals,
-    usdcop_m5_ohlcv,
-)
+from dosvotos.database.live_tables import limit_trips, model_accounts, trading_signals
+from dosvotos.database.tables import approval_audit_log, usdcop_m5_ohlcv
 
 _STANDING: Final = text(
     "SELECT rule, state, detail FROM limit_trips WHERE instrument = :instrument AND log_row >= (SELECT "

@@ -6,7 +6,7 @@ from datetime import date
 from sqlalchemy import Connection, Engine, select, text
 
 from dosvotos.database.connection import reading, upsert, writing
-from dosvotos.database.tables import provider_calls
+from dosvotos.database.live_tables import provider_calls
 
 
 @dataclass(frozen=True)

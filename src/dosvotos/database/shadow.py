@@ -5,7 +5,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select
 
-from dosvotos.database.tables import approval_audit_log, model_registry, shadow_signals
+from dosvotos.database.live_tables import shadow_signals
+from dosvotos.database.tables import approval_audit_log, model_registry
 
 
 def shadow_models(connection: Connection, instrument: str) -> list[Row[Any]]:

@@ -6,7 +6,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, func, insert, select
 
-from dosvotos.database.tables import inference_features_5m, trading_signals
+from dosvotos.database.live_tables import trading_signals
+from dosvotos.database.tables import inference_features_5m
 
 
 def find_signal(connection: Connection, instrument: str, timestamp: datetime) -> Row[Any] | None:

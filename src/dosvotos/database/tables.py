@@ -3,14 +3,11 @@
 Times are timezone-aware UTC. Append-only tables are listed in `append_only`.
 """
 
-from typing import Any
-
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import JSONB
 
 from dosvotos.contracts.features import FEATURE_ORDER
-from dosvotos.database import people_tables  # noqa: F401 -- of the same schema
-from dosvotos.database.columns import UTCDateTime
+from dosvotos.database import live_tables, people_tables  # noqa: F401 -- of the same schema
+from dosvotos.database.columns import UTCDateTime, json_type, one_of
 from dosvotos.database.columns import metadata as metadata  # noqa: PLC0414 -- whole only with these tables
 
 STAGES = ("staging", "shadow", "production", "archived")
@@ -23,17 +20,7 @@ PROPOSAL_STATES = (
     "SUPERSEDED",
     "EXPIRED",
 )
-LIVE_STATES = ("ACTIVE", "REDUCING", "HALTED")
 REQUEST_STATES = ("queued", "running", "done", "failed")
-
-
-def _json() -> Any:
-    return sa.JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
-
-
-def _one_of(column: str, values: tuple[str, ...], name: str) -> sa.CheckConstraint:
-    listed = ", ".join(f"'{value}'" for value in values)
-    return sa.CheckConstraint(f"{column} IN ({listed})", name=name)
 
 
 experiment_contracts = sa.Table(
@@ -47,16 +34,16 @@ experiment_contracts = sa.Table(
     sa.Column("config_hash", sa.String(64), nullable=False),
     sa.Column("feature_order_hash", sa.String(64), nullable=False),
     sa.Column("reward_config_hash", sa.String(64)),
-    sa.Column("components", _json(), nullable=False),
-    sa.Column("frozen_config", _json(), nullable=False),
+    sa.Column("components", json_type(), nullable=False),
+    sa.Column("frozen_config", json_type(), nullable=False),
     sa.Column("test_end", sa.Date, nullable=False),
     sa.Column("data_as_of", UTCDateTime, nullable=False),
     sa.Column("trained_by", sa.String(255), nullable=False),
     sa.Column("created_at", UTCDateTime, nullable=False),
     sa.Column("window_status", sa.String(16)),
-    sa.Column("window_facts", _json()),
+    sa.Column("window_facts", json_type()),
     sa.Column("schema", sa.Integer, nullable=False, server_default="1"),
-    sa.Column("stated", _json()),
+    sa.Column("stated", json_type()),
     sa.UniqueConstraint("contract_id", "contract_version"),
 )
 
@@ -70,7 +57,7 @@ deliveries = sa.Table(
     sa.Column("origin", sa.Text, nullable=False),
     sa.Column("fetched_at", UTCDateTime, nullable=False),
     sa.Column("source_hash", sa.String(64)),
-    sa.Column("rows", _json()),
+    sa.Column("rows", json_type()),
     sa.Column("reason", sa.Text),
     sa.Column("retracts", sa.Integer, sa.ForeignKey("deliveries.id")),
     sa.UniqueConstraint("retracts"),
@@ -138,7 +125,7 @@ data_quarantine = sa.Table(
     sa.Column("detail", sa.Text, nullable=False),
     sa.Column("found_at", UTCDateTime, nullable=False),
     _delivery_id(),
-    _one_of("severity", ("quarantined", "reported"), "severity_known"),
+    one_of("severity", ("quarantined", "reported"), "severity_known"),
 )
 """What is wrong or odd in the data that came: `at` is the bar's open, or midnight UTC of the observation;
 `finding` hashes the content, so that the same finding is written once."""
@@ -175,12 +162,12 @@ model_registry = sa.Table(
     sa.Column("dataset_hash", sa.String(64)),
     sa.Column("trained_by", sa.String(255), nullable=False),
     sa.Column("stage", sa.String(20), nullable=False, server_default="staging"),
-    sa.Column("metrics", _json()),
-    sa.Column("lineage", _json()),
+    sa.Column("metrics", json_type()),
+    sa.Column("lineage", json_type()),
     sa.Column("created_at", UTCDateTime, nullable=False),
     sa.Column("promoted_at", UTCDateTime),
     sa.Column("archived_at", UTCDateTime),
-    _one_of("stage", STAGES, "stage_known"),
+    one_of("stage", STAGES, "stage_known"),
     sa.Index(
         "uq_model_registry_one_production",
         "instrument",
@@ -200,27 +187,27 @@ promotion_proposals = sa.Table(
     sa.Column("recommendation", sa.String(20), nullable=False),
     sa.Column("confidence", sa.Numeric(5, 4, asdecimal=False)),
     sa.Column("reason", sa.Text, nullable=False),
-    sa.Column("reasons", _json()),
-    sa.Column("metrics", _json(), nullable=False),
-    sa.Column("vs_baseline", _json()),
-    sa.Column("criteria_results", _json(), nullable=False),
-    sa.Column("criteria", _json()),
-    sa.Column("evidence", _json(), nullable=False),
+    sa.Column("reasons", json_type()),
+    sa.Column("metrics", json_type(), nullable=False),
+    sa.Column("vs_baseline", json_type()),
+    sa.Column("criteria_results", json_type(), nullable=False),
+    sa.Column("criteria", json_type()),
+    sa.Column("evidence", json_type(), nullable=False),
     sa.Column("status", sa.String(24), nullable=False, server_default="PENDING_APPROVAL", index=True),
     sa.Column("requires_human_approval", sa.Boolean, nullable=False),
     sa.Column("reviewer", sa.String(255)),
     sa.Column("reviewer_notes", sa.Text),
     sa.Column("approved_at", UTCDateTime),
     sa.Column("reopened_at", UTCDateTime),
-    sa.Column("lineage", _json(), nullable=False),
+    sa.Column("lineage", json_type(), nullable=False),
     sa.Column("report_folder", sa.String(512), nullable=False),
-    sa.Column("report_files", _json(), nullable=False),
+    sa.Column("report_files", json_type(), nullable=False),
     sa.Column("content_hash", sa.String(64), nullable=False),
     sa.Column("dossier_hash", sa.String(64)),
-    sa.Column("run", _json()),
+    sa.Column("run", json_type()),
     sa.Column("created_at", UTCDateTime, nullable=False),
-    _one_of("recommendation", RECOMMENDATIONS, "recommendation_known"),
-    _one_of("status", PROPOSAL_STATES, "status_known"),
+    one_of("recommendation", RECOMMENDATIONS, "recommendation_known"),
+    one_of("status", PROPOSAL_STATES, "status_known"),
     sa.CheckConstraint("requires_human_approval", name="human_approval"),
 )
 
@@ -246,8 +233,8 @@ approval_audit_log = sa.Table(
     sa.Column("agreement", sa.String(64)),
     sa.Column("approvals", sa.Integer),
     sa.Column("quorum", sa.Integer),
-    sa.Column("subject", _json()),
-    sa.Column("lapses", _json()),
+    sa.Column("subject", json_type()),
+    sa.Column("lapses", json_type()),
     sa.Column("text", sa.Text),
     sa.Column("text_hash", sa.String(64)),
     sa.Column("signature", sa.Text),
@@ -307,80 +294,13 @@ api_tokens = sa.Table(
 """What programs show instead of a passkey, as scrypt hashes; `added_in` is the row that added the person, so
 that a token ends with them for good."""
 
-live_state = sa.Table(
-    "live_state",
-    metadata,
-    sa.Column("instrument", sa.String(20), primary_key=True),
-    sa.Column("state", sa.String(16), nullable=False),
-    sa.Column("reason", sa.Text),
-    sa.Column("changed_by", sa.String(255), nullable=False),
-    sa.Column("changed_at", UTCDateTime, nullable=False),
-    _one_of("state", LIVE_STATES, "state_known"),
-)
-"""What L5 may do for an instrument; without a row it is ACTIVE. A signed HALT counts even if this row says
-otherwise, until a signed RESUME."""
-
-limit_trips = sa.Table(
-    "limit_trips",
-    metadata,
-    sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("instrument", sa.String(20), nullable=False, index=True),
-    sa.Column("rule", sa.String(32), nullable=False),
-    sa.Column("state", sa.String(16), nullable=False),
-    sa.Column("detail", sa.Text, nullable=False),
-    sa.Column("approval_id", sa.Integer),
-    sa.Column("timestamp", UTCDateTime, nullable=False),
-    sa.Column("log_row", sa.Integer, nullable=False),
-    sa.Column("tripped_at", UTCDateTime, nullable=False),
-    _one_of("state", LIVE_STATES[1:], "state_known"),
-)
-"""Limits that were reached, at which bar; each holds until the log has a RESUME later than `log_row`."""
-
-model_accounts = sa.Table(
-    "model_accounts",
-    metadata,
-    sa.Column("approval_id", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("timestamp", UTCDateTime, primary_key=True),
-    sa.Column("instrument", sa.String(20), nullable=False),
-    sa.Column("price", sa.Float, nullable=False),
-    sa.Column("rate_difference", sa.Float),
-    sa.Column("units", sa.Float, nullable=False),
-    sa.Column("equity", sa.Float, nullable=False),
-    sa.Column("peak", sa.Float, nullable=False),
-    sa.Column("resumed_peak", sa.Float, nullable=False),
-    sa.Column("resumed_by", sa.Integer, nullable=False),
-)
-"""What an approved model's assumed fills have made of its capital, at each bar's close after its fill.
-
-`approval_id` is the approval's row of the log. `resumed_peak` counts from the last RESUME, row `resumed_by`.
-"""
-
-shadow_signals = sa.Table(
-    "shadow_signals",
-    metadata,
-    sa.Column("approval_id", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("timestamp", UTCDateTime, primary_key=True),
-    sa.Column("instrument", sa.String(20), nullable=False),
-    sa.Column("model_id", sa.String(255), nullable=False),
-    sa.Column("manifest_hash", sa.String(64), nullable=False),
-    sa.Column("feature_hash", sa.String(64), nullable=False),
-    sa.Column("target", sa.Float),
-    sa.Column("confidence", sa.Float),
-    sa.Column("reason_code", sa.String(32)),
-    sa.Column("position", sa.Float, nullable=False),
-    sa.Column("created_at", UTCDateTime, nullable=False),
-    sa.CheckConstraint("target >= -1 AND target <= 1", name="target_range"),
-    sa.CheckConstraint("(target IS NULL) = (reason_code IS NOT NULL)", name="target_or_reason"),
-)
-"""What models approved to shadow would hold; a table of its own, so that no consumer's query finds it."""
-
 outbox = sa.Table(
     "outbox",
     metadata,
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("kind", sa.String(32), nullable=False),
     sa.Column("subject", sa.String(255), nullable=False),
-    sa.Column("payload", _json(), nullable=False),
+    sa.Column("payload", json_type(), nullable=False),
     sa.Column("created_at", UTCDateTime, nullable=False),
     sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
     sa.Column("next_try_at", UTCDateTime, nullable=False, index=True),
@@ -407,9 +327,9 @@ backtest_requests = sa.Table(
     sa.Column("problem", sa.Text),
     sa.Column("result_file", sa.String(512)),
     sa.Column("result_hash", sa.String(64)),
-    sa.Column("metrics", _json()),
-    _one_of("status", REQUEST_STATES, "status_known"),
-    _one_of("sample", ("OUT-OF-SAMPLE", "IN-SAMPLE"), "sample_known"),
+    sa.Column("metrics", json_type()),
+    one_of("status", REQUEST_STATES, "status_known"),
+    one_of("sample", ("OUT-OF-SAMPLE", "IN-SAMPLE"), "sample_known"),
     sa.CheckConstraint("start_date <= end_date", name="dates_in_order"),
     sa.CheckConstraint("(status = 'done') = (result_hash IS NOT NULL)", name="done_has_result"),
 )
@@ -434,7 +354,7 @@ oos_trials = sa.Table(
     sa.Column("window_start", sa.Date, nullable=False),
     sa.Column("window_end", sa.Date, nullable=False),
     sa.Column("opened_at", UTCDateTime, nullable=False),
-    sa.Column("daily_returns", _json()),
+    sa.Column("daily_returns", json_type()),
     sa.Column("account_digest", sa.String(64), nullable=False),
     sa.UniqueConstraint("instrument", "feed", "model_hash", "window_start", "window_end", "account_digest"),
 )
@@ -446,7 +366,7 @@ gate_policies = sa.Table(
     "gate_policies",
     metadata,
     sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("content", _json(), nullable=False),
+    sa.Column("content", json_type(), nullable=False),
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("set_by", sa.String(255), nullable=False),
     sa.Column("signature", sa.Text),
@@ -464,69 +384,3 @@ inference_features_5m = sa.Table(
     sa.Column("feature_hash", sa.String(64), nullable=False),
     sa.Column("created_at", UTCDateTime, nullable=False),
 )
-
-trading_signals = sa.Table(
-    "trading_signals",
-    metadata,
-    sa.Column("instrument", sa.String(20), primary_key=True),
-    sa.Column("timestamp", UTCDateTime, primary_key=True),
-    sa.Column("inference_id", sa.String(64), nullable=False),
-    sa.Column("status", sa.String(16), nullable=False),
-    sa.Column("reason_code", sa.String(32)),
-    sa.Column("model_id", sa.String(255)),
-    sa.Column("model_hash", sa.String(64)),
-    sa.Column("epoch", sa.Integer, nullable=False),
-    sa.Column("signal", sa.Float),
-    sa.Column("confidence", sa.Float),
-    sa.Column("position", sa.Float, nullable=False),
-    sa.Column("feature_hash", sa.String(64)),
-    sa.Column("inference_latency_ms", sa.Float, nullable=False),
-    sa.Column("created_at", UTCDateTime, nullable=False),
-    sa.Column("manifest_hash", sa.String(64)),
-    sa.Column("norm_stats_hash", sa.String(64)),
-    sa.Column("inference_hash", sa.String(64)),
-    sa.Column("valid_until", UTCDateTime),
-    sa.Column("advised_target", sa.Float),
-    sa.Column("macro_late", _json()),
-    sa.Column("detail", sa.Text),
-    sa.Column("spooled", sa.Boolean, nullable=False, server_default=sa.false()),
-    sa.Column("checkpoint", sa.Text),
-    _one_of("status", ("SIGNAL", "NO_SIGNAL"), "status_known"),
-    sa.CheckConstraint("signal >= -1 AND signal <= 1", name="signal_range"),
-    sa.CheckConstraint("(status = 'SIGNAL') = (signal IS NOT NULL)", name="signal_or_none"),
-    sa.CheckConstraint("status = 'SIGNAL' OR reason_code IS NOT NULL", name="reason_without_signal"),
-)
-"""One row an instrument and session bar. A signal with a reason is the loop's own: the flat row of a halt, or
-a target that may only be reduced. `advised_target` is what a consumer should hold after the row."""
-
-provider_calls = sa.Table(
-    "provider_calls",
-    metadata,
-    sa.Column("provider", sa.String(32), primary_key=True),
-    sa.Column("day", sa.Date, primary_key=True),
-    sa.Column("calls", sa.Integer, nullable=False),
-)
-"""Calls to a provider on a day (UTC), counted before each is made, by whatever process."""
-
-fills = sa.Table(
-    "fills",
-    metadata,
-    sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("instrument", sa.String(20), nullable=False),
-    sa.Column("feed", sa.String(64), nullable=False),
-    sa.Column("time", UTCDateTime, nullable=False),
-    sa.Column("side", sa.String(4), nullable=False),
-    sa.Column("quantity", sa.Float, nullable=False),
-    sa.Column("price", sa.Float, nullable=False),
-    sa.Column("notional_usd", sa.Float, nullable=False),
-    sa.Column("fill_hash", sa.String(64), nullable=False),
-    sa.Column("source", sa.String(255), nullable=False),
-    sa.Column("source_hash", sa.String(64), nullable=False),
-    sa.Column("imported_at", UTCDateTime, nullable=False),
-    sa.UniqueConstraint("fill_hash"),
-    _one_of("side", ("BUY", "SELL"), "side_known"),
-    sa.CheckConstraint("quantity > 0 AND price > 0", name="amounts_positive"),
-)
-"""What a desk traded, as its own files say: USD bought or sold at a price in COP. `fill_hash` is of what was
-traded and when, so that the same fill is written once, whichever files hold it; `notional_usd` is what a
-target of 1 stood for when it was imported, `feed` the market whose bars it is compared with."""

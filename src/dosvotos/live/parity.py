@@ -11,10 +11,11 @@ from sqlalchemy import Engine, Row, select
 from dosvotos.contracts.features import MARKET_FEATURES
 from dosvotos.contracts.parameters import Parameters
 from dosvotos.database.connection import reading
+from dosvotos.database.live_tables import trading_signals
 from dosvotos.database.market_data import StoredMarket
 from dosvotos.database.registry import find_model
 from dosvotos.database.signals import last_signal_before
-from dosvotos.database.tables import inference_features_5m, trading_signals
+from dosvotos.database.tables import inference_features_5m
 from dosvotos.errors import LineageError
 from dosvotos.live.market import LiveMarket
 from dosvotos.live.schedule import BarSchedule

@@ -12,9 +12,10 @@ from dosvotos.contracts.features import FEATURE_ORDER, FEATURE_ORDER_HASH, MARKE
 from dosvotos.contracts.records import ChainRecord, DatasetRecord, InferenceRecord, LinkRecord
 from dosvotos.database.connection import reading
 from dosvotos.database.contracts import ContractRegistry
+from dosvotos.database.live_tables import trading_signals
 from dosvotos.database.market_data import StoredMarket
 from dosvotos.database.registry import ProductionRows, find_model, promoting_votes
-from dosvotos.database.tables import inference_features_5m, promotion_proposals, trading_signals
+from dosvotos.database.tables import inference_features_5m, promotion_proposals
 from dosvotos.errors import BundleError, DataError, HomeError, LineageError
 from dosvotos.hashing import digest_arrays
 from dosvotos.lineage.vote import verify_proposal

@@ -8,8 +8,9 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import Connection, Row, func, select
 
 from dosvotos.database.append_only import missing_guards
+from dosvotos.database.live_tables import live_state
 from dosvotos.database.registry import OPEN_STATES, VALID_FOR, list_models, list_proposals, opened_at
-from dosvotos.database.tables import HOUSE, instruments, ledger_genesis, live_state, oos_trials
+from dosvotos.database.tables import HOUSE, instruments, ledger_genesis, oos_trials
 from dosvotos.errors import DosVotosError, LineageError
 from dosvotos.promotion.audit import find_breaks, read_audit_log, read_chain
 from dosvotos.promotion.checkpoints import compare_checkpoints, open_home, verify_all

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Row, select
 
 from dosvotos.database.connection import upsert
 from dosvotos.database.live_limits import standing_trips
+from dosvotos.database.live_tables import LIVE_STATES, live_state
 from dosvotos.database.registry import (
     ProductionRows,
     find_model,
@@ -17,7 +18,7 @@ from dosvotos.database.registry import (
     production_rows,
     promoting_votes,
 )
-from dosvotos.database.tables import LIVE_STATES, approval_audit_log, live_state
+from dosvotos.database.tables import approval_audit_log
 from dosvotos.errors import DecisionConflictError, DecisionError
 from dosvotos.policy.bundle import open_bundle
 from dosvotos.promotion.agreement import check_head
