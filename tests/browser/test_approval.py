@@ -10,21 +10,16 @@ from typing import Any
 
 import pytest
 
+from tests.browser.person import BROWSER, sync_api
 from tests.proposal_fixtures import Desk, open_desk
 from tests.streamlit_app.serving import serving
 
 Axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed").Axe
-sync_api = pytest.importorskip("playwright.sync_api", reason="the package playwright is not installed")
-
-CHROMIUM = Path("/usr/bin/chromium")
 HOSTILE = (
     "<img src=http://evil.test/a.png onerror=alert(1)> ![x](http://evil.test/b.png) <script>alert(2)</script>"
 )
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no Chromium at {CHROMIUM}"),
-]
+pytestmark = BROWSER
 
 
 @pytest.fixture(scope="module")
@@ -38,16 +33,6 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
 def address(desk: Desk) -> Iterator[str]:
     with serving(desk.root, str(desk.engine.url)) as port:
         yield f"http://127.0.0.1:{port}"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-dev-shm-usage"]
-        )
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -10,22 +10,12 @@ import pytest
 
 from dosvotos.promotion.enrolment import invite, read_enrolment
 from dosvotos.promotion.house_acts import AddReviewer, RevokeReviewer
+from tests.browser.person import BROWSER, Person, expect
 from tests.proposal_fixtures import Desk, open_desk
 from tests.streamlit_app.serving import serving
 from tests.team import WHY, Team, now
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="the package playwright is not installed")
-
-CHROMIUM = Path("/usr/bin/chromium")
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no Chromium at {CHROMIUM}"),
-]
-AUTHENTICATOR = {
-    "protocol": "ctap2", "transport": "internal", "hasResidentKey": True, "hasUserVerification": True,
-    "isUserVerified": True, "automaticPresenceSimulation": True,
-}  # fmt: skip
-expect = sync_api.expect
+pytestmark = BROWSER
 
 
 @pytest.fixture
@@ -37,63 +27,6 @@ def team(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Team]:
         team = Team(desk.engine)
         team.first("ada")
         yield team
-
-
-class Person:
-    """A browser of somebody's own, with an authenticator in it; nothing may leave this machine."""
-
-    def __init__(self, browser: Any, address: str, locale: str = "en-US") -> None:
-        self.address = address
-        self.context = browser.new_context(locale=locale, viewport={"width": 390, "height": 844})
-        self.context.on("request", lambda request: self._stays_here(request.url))
-        self.left: list[str] = []
-        self.page = self.open()
-
-    def open(self) -> Any:
-        page = self.context.new_page()
-        self.cdp = self.context.new_cdp_session(page)
-        self.cdp.send("WebAuthn.enable")
-        self.id = self.cdp.send("WebAuthn.addVirtualAuthenticator", {"options": AUTHENTICATOR})[
-            "authenticatorId"
-        ]
-        return page
-
-    def _stays_here(self, url: str) -> None:
-        if not re.match(rf"{re.escape(self.address)}/|data:|blob:", url):
-            self.left.append(url)
-
-    def enrol(self, link: str) -> str:
-        self.page.goto(f"{self.address}/desk/enrol#{link.partition('#')[2]}")
-        self.page.get_by_role("button", name="Make the passkey").click()
-        expect(self.page.get_by_text("Your passkey is made")).to_be_visible()
-        return self.page.locator("#fingerprint").inner_text()
-
-    def sign_in(self, wanted: str = "/") -> None:
-        self.page.goto(f"{self.address}{wanted}")
-        self.page.wait_for_url("**/desk/sign-in?next=*")
-        self.page.get_by_role("button", name="Sign in with your passkey").click()
-
-    def show_text(self, proposal_id: int, action: str = "REJECT") -> str:
-        self.page.goto(f"{self.address}/desk/sign?action={action}&about={proposal_id}")
-        self.page.get_by_role("textbox").fill(WHY)
-        self.page.get_by_role("button", name="Show what I sign").click()
-        expect(self.page.locator("#hash")).to_have_text(re.compile("^[0-9a-f]{64}$"))
-        return self.page.locator("#text").inner_text()
-
-    def sign(self) -> str:
-        self.page.get_by_role("button", name="Sign with your passkey").click()
-        expect(self.page.locator("#status")).not_to_be_empty(timeout=30_000)
-        return self.page.locator("#status").inner_text()
-
-
-@pytest.fixture
-def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-dev-shm-usage"]
-        )
-        yield browser
-        browser.close()
 
 
 def test_from_the_invitation_to_the_revocation(team: Team, browser: Any, tmp_path: Path):

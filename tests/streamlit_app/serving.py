@@ -16,7 +16,8 @@ PROJECT = Path(__file__).parents[2]
 def serving(root: Path, url: str) -> Iterator[int]:
     """Start ``python -m streamlit_app`` in a project folder; gives its port."""
     (root / ".streamlit").symlink_to(PROJECT / ".streamlit")
-    (root / "pyproject.toml").write_text("[tool.kedro]\n")
+    if not (root / "pyproject.toml").exists():
+        (root / "pyproject.toml").write_text("[tool.kedro]\n")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

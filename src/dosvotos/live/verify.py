@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Engine, Row, select
 
 from dosvotos.contracts.experiment import ExperimentContract
 from dosvotos.contracts.features import FEATURE_ORDER, FEATURE_ORDER_HASH, MARKET_FEATURES
+from dosvotos.contracts.parameters import SIMULATED_INSTRUMENT
 from dosvotos.contracts.records import ChainRecord, DatasetRecord, InferenceRecord, LinkRecord
 from dosvotos.database.connection import reading
 from dosvotos.database.contracts import ContractRegistry
@@ -201,7 +202,9 @@ def _of_votes(engine: Engine, rows: _Rows) -> Iterator[LinkRecord]:
     if vote is None or proposal is None or rows.model is None:
         return
     yield _link("vote", "signature", _SIGNED, rows.signed, "the signed texts and who could sign then")
-    yield _link("signal", "created_at", str(signal.created_at >= vote.created_at), "True", "after the vote")
+    if signal.instrument != SIMULATED_INSTRUMENT:  # whose rows are dated by the market's clock
+        after = str(signal.created_at >= vote.created_at)
+        yield _link("signal", "created_at", after, "True", "after the vote")
     if proposal.dossier_hash is None:
         return
     try:
