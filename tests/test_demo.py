@@ -42,8 +42,8 @@ def _is_printed_in_the_readme(metrics: dict, rival: dict) -> None:
     low, high = rival["interval_90"]
     for printed in (
         f"{metrics['total_trades']} trades, drawdown {drawdown}, Sharpe {metrics['sharpe_ratio']:.2f}",
-        f"a linear model of the same features (Sharpe {rival['sharpe_ratio']:.2f}): the difference lies between "
-        f"{low:.2f} and {high:.2f} (90%)",
+        f"a linear model of the same features (Sharpe {rival['sharpe_ratio']:.2f}): the difference lies "
+        f"between {low:.2f} and {high:.2f} (90%)",
         f"max_drawdown PASS {drawdown} < 15.0%",
         f"min_win_rate PASS {win_rate} > 45.0%",
     ):
