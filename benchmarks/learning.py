@@ -138,10 +138,10 @@ def growth(rows: pd.DataFrame, targets: np.ndarray, cost_bps: float) -> float:
 
 
 def parameters_for(market: Market, seed: int, timesteps: int = TIMESTEPS, **training: Any) -> Parameters:
-    """The project's own training parameters at a market's costs; the reward is the net return alone."""
+    """The project's training parameters at a market's costs; the reward is the net return, bar by bar."""
     tree = tree_of("demo")
     tree["training"] = {**tree["training"], **training, "seeds": [seed]}
-    tree["reward"] = {**tree["reward"], "drawdown": 0.0, "volatility": 0.0}
+    tree["reward"] = {**tree["reward"], "credit_bars": 0, "drawdown": 0.0, "volatility": 0.0}
     tree["trading"] = {
         **tree["trading"],
         "costs": {"spread_bps": 2 * market.cost_bps, "slippage_bps": 0.0, "commission_bps": 0.0},

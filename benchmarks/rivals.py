@@ -2,7 +2,7 @@
 
 Sample markets have their edge planted, null markets none, and the real one is read where ../shared/data is at
 hand. PPO and its rival see the same train and val, under demo's parameters and splits. The rival's penalties
-and thresholds were chosen on sample markets of seeds 101 to 124; those below were looked at once, after that.
+and thresholds were chosen on sample markets of seeds 101 to 124; those below were seen twice, after that.
 """
 
 import argparse

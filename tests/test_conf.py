@@ -31,10 +31,11 @@ def test_each_experiment_loads_and_its_name_is_its_folder_s(name):
     assert own["instrument"] == parameters.experiment.instrument
 
 
-def test_base_alone_is_demo_but_for_its_stated_test_end():
+def test_base_alone_is_demo_but_for_its_stated_test_end_and_its_credit():
     base, demo = parameter_tree("base"), parameter_tree("demo")
-    assert base["sample_market"]["test_end"] is None
+    assert base["sample_market"]["test_end"] is None and base["reward"]["credit_bars"] == 0
     base["sample_market"] = {**base["sample_market"], "test_end": demo["sample_market"]["test_end"]}
+    base["reward"] = {**base["reward"], "credit_bars": 59}  # what is planted lasts a session
     assert base == demo
 
 

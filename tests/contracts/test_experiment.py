@@ -201,8 +201,10 @@ def test_a_contract_without_a_schema_is_of_schema_1_and_keeps_its_hash(parameter
 
 def test_a_contract_from_before_a_choice_existed_keeps_its_hash_and_runs_as_it_did_then():
     before = {"selection": "return", "average_weights": False}
-    contract = contract_of(stating(OWN, training=before))
+    contract = contract_of(stating(OWN, training=before, reward={"credit_bars": 0}))
     assert not before.keys() & contract.frozen_config["training"].keys()
+    assert "credit_bars" not in contract.frozen_config["reward"]
+    assert contract.parameters.reward.credit_bars == 0
     training = contract.parameters.training
     assert (training.selection, training.average_weights) == ("return", False)
     assert contract.present_config == contract.frozen_config

@@ -22,8 +22,8 @@ ALL_COMPONENTS = RewardWeights(
 )
 
 
-def training_data(rows: pd.DataFrame = ROWS, episode_bars: int = 60) -> TrainingArrays:
-    return training_arrays(rows, norm_stats(), episode_bars)
+def training_data(rows: pd.DataFrame = ROWS, episode_bars: int = 60, credit_bars: int = 0) -> TrainingArrays:
+    return training_arrays(rows, norm_stats(), episode_bars, credit_bars=credit_bars)
 
 
 def environment(
@@ -43,8 +43,9 @@ def rows_seen(data: TrainingArrays, observations: np.ndarray) -> list[int]:
     return [int(np.flatnonzero((data.observations == one).all(axis=1))[0]) for one in shown]
 
 
-def hand_made(close: list[float]) -> TrainingArrays:
-    n = len(close)
+def hand_made(close: list[float], credit_close: list[float] | None = None) -> TrainingArrays:
+    n, prices = len(close), np.array(close, dtype=float)
+    credited = prices if credit_close is None else np.array(credit_close, dtype=float)
     marks = np.arange(n, dtype=np.float32)[:, None] * np.ones((1, 13), dtype=np.float32) / n
     flat = np.zeros(n)
-    return TrainingArrays(marks, np.zeros(n, np.float32), np.array(close, dtype=float), flat, np.array([0]))
+    return TrainingArrays(marks, np.zeros(n, np.float32), prices, flat, credited, np.array([0]))

@@ -349,3 +349,52 @@ def test_an_action_that_is_none_of_the_three_is_refused():
         env.reset()
         with pytest.raises(ValueError, match=r"action: must be 0 \(short\), 1 \(flat\) or 2 \(long\)"):
             env.step(np.array([1, wrong]))
+
+
+# ---- profit credited in advance
+
+
+def test_a_session_s_rest_is_credited_when_the_position_changes_by_hand():
+    close = [100, 100, 110, 99, 120, 90, 90, 90]
+    data = hand_made(close, credit_close=[120] * 5 + [90] * 3)
+    episodes = Episodes(data, 1, 6, cost=0.0, weights=RewardWeights(1, 0, 0))
+    episodes.reset([0])
+    rewards, equity = [], []
+    for action in (2, 2, 1, 2, 2):
+        rewards.append(float(episodes.step(np.array([action])).rewards[0]))
+        equity.append(float(episodes.accounts.equity[0]))
+    # long at 100 has 20 ahead, held it earns nothing anew, sold at 99 it gives back what was still ahead;
+    # bought again at the session's last close it has the night and the next session ahead, -30 on 120
+    assert rewards == pytest.approx([0.2, 0.0, -0.01 * 21 / 0.99, -0.25, 0.0], abs=1e-7)
+    assert equity == pytest.approx([1.1, 0.99, 0.99, 0.99 * 0.75, 0.99 * 0.75])
+
+
+@pytest.mark.parametrize("credit_bars", [12, 59])
+def test_credit_moves_profit_within_an_episode_and_leaves_account_and_other_components_alone(credit_bars):
+    random, n = np.random.default_rng(8), 20
+    data, advanced = (training_data(episode_bars=300, credit_bars=bars) for bars in (0, credit_bars))
+    both = [Episodes(arrays, n, 300, COST, ALL_COMPONENTS) for arrays in (data, advanced)]
+    for episodes in both:
+        episodes.seed(range(n))
+        episodes.reset_all(staggered=False)
+    moved = np.zeros(n)
+    for _ in range(100):
+        before = both[0].accounts.equity.copy()
+        actions = random.integers(0, 3, n)
+        now, ahead = (episodes.step(actions).contributions for episodes in both)
+        np.testing.assert_array_equal(now[:, 1:], ahead[:, 1:])
+        np.testing.assert_array_equal(both[0].accounts.equity, both[1].accounts.equity)
+        moved += (ahead - now)[:, 0] / ALL_COMPONENTS.pnl * before
+    accounts = both[1].accounts
+    days = session_dates(pd.DatetimeIndex(ROWS.index))
+    held_at = accounts.row + 1
+    until = [min(np.flatnonzero(days == days[row])[-1], row + credit_bars) for row in held_at]
+    np.testing.assert_allclose(moved, accounts.units * (data.close[until] - data.close[held_at]), atol=1e-12)
+
+
+def test_nothing_is_credited_beyond_ruin():
+    data = hand_made([100, 100, 199.5, 90, 90, 90], credit_close=[90] * 6)
+    episodes = Episodes(data, 1, 4, 0.0, RewardWeights(1, 0, 0))
+    episodes.reset([0])
+    step = episodes.step(np.array([0]))
+    assert step.terminated[0] and step.rewards[0] == pytest.approx(-0.995)

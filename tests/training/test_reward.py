@@ -35,7 +35,7 @@ def test_all_but_the_pnl_are_charged():
 
 
 def test_components_are_the_parameters_own():
-    assert set(COMPONENTS) == set(RewardParams.model_fields) - {"scale"}
+    assert set(COMPONENTS) == set(RewardParams.model_fields) - {"scale", "credit_bars"}
 
 
 def test_every_experiment_ends_its_curriculum_at_full_costs():

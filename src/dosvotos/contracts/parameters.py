@@ -257,6 +257,8 @@ class RewardParams(Section):
     """
 
     scale: PositiveFloat
+    credit_bars: Annotated[NonNegativeInt, Field(exclude_if=lambda bars: bars == 0)] = 0
+    """Bars of the session whose gain is rewarded in advance, when a position is taken; the sum stays."""
     pnl: NonNegativeFloat
     """Gain before fees."""
     transaction_cost: NonNegativeFloat

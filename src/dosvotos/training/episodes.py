@@ -1,7 +1,8 @@
 """Batched market episodes: the step that every environment interface takes.
 
 An action decided at a bar's close is filled at the next bar's close; its reward is what the filled position
-earns until the close after, less fees, computed with the accounting of backtest and live.
+earns until the close after, less fees, computed with the accounting of backtest and live. Profit may be
+credited in advance, see `Episodes`.
 """
 
 from collections.abc import Sequence
@@ -34,14 +35,27 @@ class TrainingArrays(NamedTuple):
     close: np.ndarray
     overnight_yield: np.ndarray
     """Financing earned by a long unit of notional held into each row; zeros without financing."""
+    credit_close: np.ndarray
+    """Close up to which a position held at each row has been credited its profit; its own: no further."""
     starts: np.ndarray
     """Rows at which an episode may start: a session begins, and a whole episode fits."""
 
 
 def training_arrays(
-    rows: pd.DataFrame, norm_stats: NormStats, episode_bars: int, financed: bool = False
+    rows: pd.DataFrame, norm_stats: NormStats, episode_bars: int, financed: bool = False, credit_bars: int = 0
 ) -> TrainingArrays:
     """Build the arrays of a split from its complete rows.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        A split of L2.
+    norm_stats : NormStats
+    episode_bars : int
+    financed : bool
+        Whether positions held over a session's end accrue the rate difference.
+    credit_bars : int
+        Bars of the session whose profit is credited in advance; a session's 59 are all of them.
 
     Raises
     ------
@@ -59,11 +73,13 @@ def training_arrays(
             f"{len(complete)} complete rows of train{_most_missing_feature(rows)}"
         )
     tape = Tape.from_rows(complete)
+    last_of_session = np.searchsorted(days, days, side="right") - 1
     return TrainingArrays(
         observations=norm_stats.apply(complete[list(MARKET_FEATURES)].to_numpy(float)).astype(np.float32),
         clock=complete["time_normalized"].to_numpy(np.float32),
         close=tape.close,
         overnight_yield=tape.overnight_yield() if financed else np.zeros(len(complete)),
+        credit_close=tape.close[np.minimum(np.arange(len(days)) + credit_bars, last_of_session)],
         starts=starts,
     )
 
@@ -154,6 +170,15 @@ class Episodes:
     Notes
     -----
     Episode i of N seeded with `seed` starts where a single episode seeded with ``seed + i`` does.
+
+    With u units, the close c and the close C up to which profit is credited, a step adds to the profit
+    ``u (C - c)`` after it, less the same before it: over an episode no more than what its last position still
+    has ahead. With C the session's last close a decision is rewarded when its fee is due with all that its
+    change of position earns by then, and holding on with nothing more. The account is not touched.
+
+    References
+    ----------
+    Ng, Harada and Russell (1999), Policy invariance under reward transformations.
     """
 
     def __init__(
@@ -204,7 +229,8 @@ class Episodes:
             If there is not one action of 0, 1 or 2 an episode.
         """
         actions = self._as_actions(actions)
-        prices, coefficients = (self._data.close, self._data.overnight_yield), self.weights.coefficients
+        data, coefficients = self._data, self.weights.coefficients
+        prices = (data.close, data.overnight_yield, data.credit_close)
         return Step(*_step(prices, self.accounts, actions, self._cost, coefficients, self._episode_bars))
 
     def _as_actions(self, actions: np.ndarray) -> np.ndarray:
@@ -241,7 +267,7 @@ class Episodes:
 
 @njit()
 def _step(
-    prices: tuple[np.ndarray, np.ndarray],
+    prices: tuple[np.ndarray, np.ndarray, np.ndarray],
     accounts: Accounts,
     actions: np.ndarray,
     cost: float,
@@ -249,13 +275,14 @@ def _step(
     episode_bars: int,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Fill each action's position at the next close, mark it at the close after; return `Step`'s fields."""
-    (close, overnight_yield), n = prices, len(actions)
+    (close, overnight_yield, credit_close), n = prices, len(actions)
     rewards, contributions = np.empty(n, np.float32), np.empty((n, len(weights)))
     terminated, truncated = np.empty(n, np.bool_), np.empty(n, np.bool_)
     row, age, equity, peak, units, returns = accounts
     for i in range(n):
         target, held = actions[i] - 1.0, np.sign(units[i])
         before, drawdown, price = equity[i], 1 - equity[i] / peak[i], close[row[i] + 1]
+        credited = units[i] * (credit_close[row[i] + 1] - price)
         after, filled, fee = fill(before, units[i], target, price, cost)
         ruined = after <= RUIN_SHARE
         if ruined:
@@ -265,8 +292,10 @@ def _step(
         after = mark(after, units[i], price, close[row[i] + 2])
         after += overnight_yield[row[i] + 2] * units[i] * price
         equity[i], peak[i] = after, max(peak[i], after)
+        terminated[i] = ruined or after <= RUIN_SHARE
+        ahead = 0.0 if terminated[i] else units[i] * (credit_close[row[i] + 2] - close[row[i] + 2])
         # in the order of COMPONENTS
-        contributions[i, 0] = (after - before + fee) / before
+        contributions[i, 0] = (after - before + fee + ahead - credited) / before
         contributions[i, 1] = fee / before
         contributions[i, 2] = max(1 - after / peak[i] - drawdown, 0.0)
         contributions[i, 3] = ((after - before) / before) ** 2
@@ -281,6 +310,5 @@ def _step(
         row[i] += 1
         age[i] += 1
         rewards[i] = reward
-        terminated[i] = ruined or after <= RUIN_SHARE
         truncated[i] = age[i] >= episode_bars and not terminated[i]
     return rewards, contributions, terminated, truncated

@@ -127,7 +127,8 @@ def _new_env(
 ) -> MarketVecEnv:
     settings, trading = parameters.training, parameters.trading
     financed = trading.financing == "policy_rates"
-    data = training_arrays(train_rows, norm_stats, settings.episode_bars, financed)
+    bars, credit_bars = settings.episode_bars, parameters.reward.credit_bars
+    data = training_arrays(train_rows, norm_stats, bars, financed, credit_bars)
     n_envs, cost = settings.hyperparameters.n_envs, trading.costs.per_side
     weights = phase_weights(parameters.curriculum.phases[0], parameters.reward)
     return MarketVecEnv(data, n_envs, settings.episode_bars, cost, weights, seed)

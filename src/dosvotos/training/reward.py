@@ -29,7 +29,7 @@ class RewardWeights(NamedTuple):
 COMPONENTS = RewardWeights._fields
 """Names of the components, in the order of every array of them; of one step, relative to its initial equity:
 
-pnl               profit before fees, as a fraction
+pnl               profit before fees, as a fraction; with `reward.credit_bars` in advance
 transaction_cost  fees paid, as a fraction
 drawdown          increase of the episode's drawdown, as a fraction
 volatility        the square of the profit net of fees
