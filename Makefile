@@ -25,8 +25,16 @@ app: .venv/.run ## approval app and REST API at 127.0.0.1:8501
 viz: .venv/.viz ## kedro-viz: the six layers in a browser
 	@$(BIN)/kedro viz run --pipeline lineage
 
-viz-build: .venv/.viz ## the same as a folder for any web server: build/, opened at ?pid=lineage
-	@$(BIN)/kedro viz build --include-previews
+# kedro viz build takes all pipelines at once, whose nodes share their ids: it would unfold the blocks
+VIZ_BUILD := from pathlib import Path; from kedro.framework.startup import bootstrap_project; \
+  from kedro_viz.integrations.deployment.deployer_factory import DeployerFactory; \
+  from kedro_viz.server import load_and_populate_data; here = Path.cwd(); bootstrap_project(here); \
+  load_and_populate_data(here, package_name="dosvotos", pipeline_name="lineage"); \
+  DeployerFactory.create_deployer("local").deploy(True)
+
+viz-build: .venv/.viz ## the same as a folder for any web server: build/
+	@$(BIN)/python -c '$(VIZ_BUILD)'
+	@echo "see build/index.html (python -m http.server -d build)"
 
 test: .venv/.test ## all that CI runs
 	@$(MAKE) --no-print-directory -j 2 lint warm

@@ -1,4 +1,4 @@
-"""The picture for kedro-viz: the six pipelines, each folded, and the vote that no pipeline gives."""
+"""The picture for kedro-viz: the six layers, each folded, and the vote that no pipeline gives."""
 
 from importlib import import_module
 from typing import Any, Final, NoReturn
@@ -8,7 +8,12 @@ from kedro.pipeline import Pipeline
 from dosvotos.errors import DecisionError
 from dosvotos.pipelines.named import named_node
 
-_FOLDED: Final = ("data_acquisition", "dataset", "training", "backtest", "promotion", "inference")
+_PIPELINES: Final = ("data_acquisition", "dataset", "training", "backtest", "promotion", "inference")
+_LAYERS: Final = {
+    "L0": "L0_data_acquisition", "L1": "L1_features", "L2": "L2_dataset", "L3": "L3_training",
+    "L4": "L4_backtest_promotion", "L5": "L5_inference",
+}  # fmt: skip
+"""Blocks by the tag of their nodes, named as the catalog names the layers."""
 _AT_L4: Final = {"production_model": "production_model_at_l4"}
 """What L4 compares with is the model before the vote: without its own name the picture would be a circle."""
 
@@ -28,16 +33,16 @@ def second_vote(candidate_model: Any, promotion_proposals: Any) -> NoReturn:
 
 def create_pipeline() -> Pipeline:
     """All layers in one picture, with the second vote between the candidate and production."""
+    modules = (import_module(f"dosvotos.pipelines.{name}") for name in _PIPELINES)
+    whole = sum((module.create_pipeline() for module in modules), Pipeline([]))
     vote = named_node(
         second_vote, ["candidate_model", "promotion_proposals"], "production_model", tags="vote"
     )
-    return sum((_folded(name) for name in _FOLDED), Pipeline([vote]))
+    return sum((_folded(whole, tag) for tag in _LAYERS), Pipeline([vote]))
 
 
-def _folded(name: str) -> Pipeline:
-    """Give a pipeline as one block that unfolds; its datasets keep their names."""
-    layer = import_module(f"dosvotos.pipelines.{name}").create_pipeline()
-    before = {
-        old: new for old, new in _AT_L4.items() if name in ("backtest", "promotion") and old in layer.inputs()
-    }
-    return Pipeline(layer, inputs=before, namespace=name, prefix_datasets_with_namespace=False)
+def _folded(whole: Pipeline, tag: str) -> Pipeline:
+    """Give a layer as one block that unfolds; its datasets keep their names."""
+    layer = whole.only_nodes_with_tags(tag)
+    before = _AT_L4 if tag == "L4" else {}
+    return Pipeline(layer, inputs=before, namespace=_LAYERS[tag], prefix_datasets_with_namespace=False)
