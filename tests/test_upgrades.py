@@ -11,9 +11,9 @@ import pytest
 from sqlalchemy import select
 
 from dosvotos.database.connection import reading
+from dosvotos.database.live_tables import trading_signals
 from dosvotos.database.market_data import StoredMarket
 from dosvotos.database.registry import list_proposals, production_model
-from dosvotos.database.tables import trading_signals
 from dosvotos.lineage.vote import decide_verified
 from dosvotos.promotion.audit_check import verify_audit
 from dosvotos.promotion.decision import Vote
