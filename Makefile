@@ -11,10 +11,10 @@ export MLFLOW_DISABLE_TELEMETRY := true
 # tests start many processes: what one has compiled the others read, whatever the caller's shell says
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help run app viz test quick campaign lint warm bench clean
+.PHONY: help run app viz viz-build test quick campaign lint warm bench clean
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
 run: .venv/.run ## sample market to promotion proposal
 	@$(BIN)/kedro run
@@ -24,6 +24,17 @@ app: .venv/.run ## approval app and REST API at 127.0.0.1:8501
 
 viz: .venv/.viz ## kedro-viz: the six layers in a browser
 	@$(BIN)/kedro viz run --pipeline lineage
+
+# kedro viz build takes all pipelines at once, whose nodes share their ids: it would unfold the blocks
+VIZ_BUILD := from pathlib import Path; from kedro.framework.startup import bootstrap_project; \
+  from kedro_viz.integrations.deployment.deployer_factory import DeployerFactory; \
+  from kedro_viz.server import load_and_populate_data; here = Path.cwd(); bootstrap_project(here); \
+  load_and_populate_data(here, package_name="dosvotos", pipeline_name="lineage"); \
+  DeployerFactory.create_deployer("local").deploy(True)
+
+viz-build: .venv/.viz ## the same as a folder for any web server: build/
+	@$(BIN)/python -c '$(VIZ_BUILD)'
+	@echo "see build/index.html (python -m http.server -d build)"
 
 test: .venv/.test ## all that CI runs
 	@$(MAKE) --no-print-directory -j 2 lint warm

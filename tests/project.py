@@ -75,7 +75,7 @@ def new_project(root: Path, tracked: bool = True) -> Project:
     (root / "src").mkdir()
     if tracked:
         (root / "data").mkdir()
-        shutil.copy(made_once("mlflow", _empty_store) / "mlflow.db", root / "data")
+        shutil.copy(made_once("mlflow", empty_store) / "mlflow.db", root / "data")
     bootstrap_project(root)
     return Project(root)
 
@@ -109,7 +109,7 @@ def _build(folder: Path) -> None:
     project.engine.dispose()
 
 
-def _empty_store(folder: Path) -> None:
+def empty_store(folder: Path) -> None:
     """Make what MLflow makes at a project's first run; its some fifty migrations take seconds."""
     folder.mkdir()
     SqlAlchemyStore(f"sqlite:///{folder}/mlflow.db", str(folder)).engine.dispose()

@@ -7,6 +7,7 @@ import pytest
 import yaml
 from kedro.io import DataCatalog
 
+from dosvotos.errors import DecisionError
 from dosvotos.pipeline_registry import register_pipelines
 from tests.conftest import ROOT, parameter_tree, parameters_of
 from tests.pipelines.catalogs import catalog_config
@@ -72,7 +73,7 @@ def test_every_dataset_of_a_pipeline_stands_in_the_catalog_with_a_layer(name):
     layers = {entry["metadata"]["kedro-viz"]["layer"] for entry in entries.values()}
     assert layers == {
         "L0_data_acquisition", "L1_features", "L2_dataset", "L3_training", "L4_backtest_promotion",
-        "L5_inference",
+        "L4_second_vote", "L5_inference",
     }  # fmt: skip
 
 
@@ -83,7 +84,7 @@ def test_the_layers_form_no_circle_or_kedro_viz_would_draw_none():
         for made, read in product(node.outputs, node.inputs):
             if {made, read} <= set(layers) and layers[made] != layers[read]:
                 before.setdefault(layers[made], set()).add(layers[read])
-    assert len(list(TopologicalSorter(before).static_order())) == 6
+    assert len(list(TopologicalSorter(before).static_order())) == 7
 
 
 def test_only_what_says_so_is_kept_in_memory():
@@ -125,8 +126,31 @@ def test_six_pipelines_and_the_way_to_the_proposal():
 
 
 def test_nothing_but_a_vote_writes_the_production_model():
-    for pipeline in PIPELINES.values():
-        assert "production_model" not in pipeline.all_outputs()
+    for name, pipeline in PIPELINES.items():
+        writers = [node for node in pipeline.nodes if "production_model" in node.outputs]
+        assert [node.name for node in writers] == ["second_vote"] * (name == "lineage")
+    (vote,) = writers
+    with pytest.raises(DecisionError, match="a person's vote, which no pipeline gives"):
+        vote.run({"candidate_model": None, "promotion_proposals": None})
+
+
+def test_the_picture_is_six_blocks_and_the_vote_between_candidate_and_production():
+    picture = PIPELINES["lineage"]
+    blocks = {entry["metadata"]["kedro-viz"]["layer"] for entry in catalog_config().values()}
+    for block in blocks - {"L4_second_vote"}:
+        inside = picture.only_nodes_with_namespaces([block]).nodes
+        assert inside and {block[:2]} <= set.intersection(*(node.tags for node in inside))
+    singly = [
+        node.name
+        for name in PIPELINES
+        if name not in ("__default__", "lineage")
+        for node in PIPELINES[name].nodes
+    ]
+    assert sorted(node.short_name for node in picture.nodes) == sorted([*singly, "second_vote"])
+    (alone,) = (node for node in picture.nodes if node.namespace is None)
+    assert (alone.inputs, alone.outputs) == (["candidate_model", "promotion_proposals"], ["production_model"])
+    after = picture.from_nodes("second_vote").nodes
+    assert {node.namespace for node in after} == {None, "L5_inference"}
 
 
 @pytest.mark.parametrize("name", ["__default__", "lineage"])
@@ -139,12 +163,12 @@ def test_who_reads_the_books_comes_after_who_writes_them(name):
         ("oos_trials", "seal_backtest"),
         ("promotion_proposals", "submit_proposal"),
     ):
-        order = [node.name for node in pipeline.nodes]
+        order = [node.short_name for node in pipeline.nodes]
         readers = [node for node in pipeline.nodes if written in node.inputs]
         assert readers
         for reader in readers:
-            needed = {node.name for node in pipeline.to_nodes(reader.name).nodes}
-            assert writer in needed and order.index(writer) < order.index(reader.name)
+            needed = {node.short_name for node in pipeline.to_nodes(reader.name).nodes}
+            assert writer in needed and order.index(writer) < order.index(reader.short_name)
 
 
 def test_no_node_takes_parameters_as_a_dict():

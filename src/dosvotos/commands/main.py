@@ -13,6 +13,7 @@ from dosvotos.commands.likeness import LIKENESS_PAGE, experiment_parameters, wri
 from dosvotos.commands.models import models
 from dosvotos.commands.notify import notify
 from dosvotos.commands.paths import TypedPath
+from dosvotos.commands.prune import prune
 from dosvotos.database.connection import (
     connect,
     database_url,
@@ -334,7 +335,7 @@ def pack(proposal_id: int) -> None:
     click.echo(f"see {write_pack(open_existing(database_url()), proposal_id)}")
 
 
-for _command in (*COMMANDS, models, notify):
+for _command in (*COMMANDS, models, notify, prune):
     cli.add_command(_command)
 policy.add_command(policy_set)
 

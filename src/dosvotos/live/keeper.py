@@ -161,7 +161,10 @@ def approval_of(
     bundle: Bundle, approval: Row[Any], model: Row[Any], feed: str, lapses: Lapses | None
 ) -> Approval:
     """Take from a model's approval and its frozen contract what its limits are judged by."""
-    inference = InferenceParams.model_validate(bundle.config["inference"])
+    frozen = bundle.config["inference"]  # of an older contract perhaps, whose other fields are gone by now
+    inference = InferenceParams.model_validate(
+        {k: frozen[k] for k in InferenceParams.model_fields if k in frozen}
+    )
     terms = AccountTerms.of(bundle.config["trading"])
     account = AccountBook(model.instrument, feed, approval.id, terms)
     return Approval(account, approval.created_at, model.config_hash, lapses, inference.limits)
