@@ -7,7 +7,13 @@ from typing import Any
 
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from dosvotos.database.connection import reading
 from dosvotos.promotion.audit_check import verify_audit
@@ -189,7 +195,8 @@ class DecisionMachine(RuleBasedStateMachine):
 
     def __init__(self, databases: Databases, counts: dict[str, int]) -> None:
         super().__init__()
-        self.databases, self.counts, self.n_steps = databases, counts, 0
+        self.databases, self.counts = databases, counts
+        self.n_steps = self.n_waits = 0
         self.desk = databases.empty()
         self.rules, self.real = HouseRules(), RealHouse(self.desk)
         with chdir(self.desk.root):
@@ -215,6 +222,22 @@ class DecisionMachine(RuleBasedStateMachine):
     def propose(self, experiment: str, weights: int) -> None:
         self.both(Step("propose", experiment, weights))
 
+    @rule(experiment=ONE_OF(EXPERIMENTS), weights=ONE_OF(SEEDS[:3]), by=ONE_OF(REVIEWERS))
+    def propose_and_approve(self, experiment: str, weights: int, by: str) -> None:
+        """Bring a model towards production, which single draws seldom do."""
+        self.both(Step("propose", experiment, weights))
+        self.both(Step("APPROVE", proposal=len(self.rules.proposals), reviewer=by))
+
+    @rule(experiment=ONE_OF(EXPERIMENTS), weights=ONE_OF(SEEDS[:3]), first=ONE_OF(REVIEWERS))
+    def reject_and_reopen(self, experiment: str, weights: int, first: str) -> None:
+        """Close a model, and let another reviewer open it."""
+        self.both(Step("propose", experiment, weights))
+        newest = len(self.rules.proposals)
+        self.both(Step("REJECT", proposal=newest, reviewer=first))
+        other = next(name for name in REVIEWERS if name != first)
+        self.both(Step("REOPEN", proposal=newest, reviewer=other))
+
+    @precondition(lambda self: len(self.rules.proposals) > 0)
     @rule(
         kind=ONE_OF(("APPROVE", "APPROVE", "APPROVE", "shadow", "REJECT", "REQUEST_MORE_TESTS", "REOPEN")),
         back=st.integers(0, 3),
@@ -223,7 +246,7 @@ class DecisionMachine(RuleBasedStateMachine):
     def vote(self, kind: str, back: int, by: str) -> None:
         self.both(Step(kind, proposal=len(self.rules.proposals) - back, reviewer=by))
 
-    @rule(kind=ONE_OF(("HALT", "RESUME", "ROLLBACK")), by=ONE_OF(PEOPLE))
+    @rule(kind=ONE_OF(("HALT", "RESUME", "ROLLBACK", "ROLLBACK")), by=ONE_OF((*REVIEWERS, *PEOPLE)))
     def live(self, kind: str, by: str) -> None:
         self.both(Step(kind, reviewer=by))
 
@@ -239,8 +262,10 @@ class DecisionMachine(RuleBasedStateMachine):
         with chdir(self.desk.root):
             self._same(kind, self.rules.house(*asked), self.real.house(*asked))
 
+    @precondition(lambda self: len(self.rules.proposals) > self.n_waits)
     @rule(days=ONE_OF((1, 12, 31)))
     def wait(self, days: int) -> None:
+        self.n_waits += 1
         self.both(Step("wait", days=days))
 
     @invariant()
