@@ -28,9 +28,9 @@ from tests.faults.databases import HOMES, Databases
 from tests.migrated import create_template
 
 MUST_BE_ZERO = (
-    "states_without_one_production", "decisions_lost", "double_promotions", "states_half_done",
-    "unclear_answers", "mutations_accepted", "attacks_missed", "divergences", "forgeries_accepted",
-    "votes_forged_by_server", "revoked_votes",
+    "states_without_one_production", "decisions_lost", "decisions_doubled", "double_promotions",
+    "states_half_done", "unclear_answers", "mutations_accepted", "attacks_missed", "divergences",
+    "forgeries_accepted", "votes_forged_by_server", "revoked_votes",
 )  # fmt: skip
 
 

@@ -106,6 +106,39 @@ def test_every_command_that_a_page_prints_can_be_typed(page):
             assert not _unknown_names(words, experiments), " ".join(words)
 
 
+def _said(text: str) -> Iterator[str]:
+    """Give each `dosvotos` and `make` command in a sentence, a table, or at the start of a line."""
+    yield from re.findall(r"`((?:dosvotos|make) [a-z][^`]*)`", text)
+    yield from re.findall(r"^(make [a-z-]+)", text, re.MULTILINE)
+
+
+FORMER = {("CHANGELOG.md", "dosvotos outbox")}
+"""Commands that a page names because they are no more."""
+
+
+def _is_said_right(command: str, targets: set[str]) -> bool:
+    """Tell whether the words before the first argument name a command, or a target of the Makefile."""
+    program, *words = re.split(r"[\s|]+", command)
+    if program == "make":
+        return words[0] in targets
+    found: click.Command | None = cli
+    while isinstance(found, click.Group) and words and re.fullmatch(r"[a-z-]+", words[0]):
+        found = found.commands.get(words.pop(0))
+    return found is not None
+
+
+def _targets() -> set[str]:
+    return set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
+def test_every_command_that_a_sentence_names_exists():
+    targets = _targets()
+    said = {(page.name, command) for page in PAGES for command in _said(page.read_text())} - FORMER
+    assert len(said) > 50
+    assert {(page, command) for page, command in said if not _is_said_right(command, targets)} == set()
+    assert not _is_said_right("dosvotos audit vrify", targets) and not _is_said_right("make rum", targets)
+
+
 def test_a_command_with_a_slip_is_found():
     wrong = "```bash\ndosvotos live --sped 60\n.venv/bin/kedro run --pipelines trainin --env dmo\n```\n"
     live, run = _commands(wrong)

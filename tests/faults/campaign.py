@@ -19,11 +19,13 @@ from tests.faults.forgeries import (
     reaches,
     scene,
 )
+from tests.faults.house_machine import draw
 from tests.faults.loosening import loosen
 from tests.faults.mutations import mutate
 from tests.faults.races import race
 from tests.faults.restores import stop_everywhere
 from tests.faults.state_machine import walk
+from tests.faults.stopped_acts import stop_every_act
 from tests.faults.thefts import exchange, revoke_in_mid_vote, steal
 from tests.promotion.test_audit_check import ATTACKS, problems_after, voted_on
 
@@ -66,6 +68,7 @@ def campaign(databases: list[Databases], size: Size) -> Iterator[tuple[str, Call
         yield f"races, {one.kind}", lambda one=one: races(one, size)
         yield f"audit attacks, {one.kind}", lambda one=one: audit_attacks(one)
         yield f"state machine, {one.kind}", lambda one=one: state_machine(one, size)
+        yield f"drawn decisions, {one.kind}", lambda one=one: drawn(one, size)
         yield f"forgeries, {one.kind}", lambda one=one: forgeries(one, size)
         yield f"thefts, {one.kind}", lambda one=one: thefts(one)
         yield f"revocations, {one.kind}", lambda one=one: revocations(one, size)
@@ -74,11 +77,16 @@ def campaign(databases: list[Databases], size: Size) -> Iterator[tuple[str, Call
 def crashes(databases: Databases, size: Size) -> Found:
     own, control = crash_everywhere(databases, size.quick)
     restores = stop_everywhere(databases, size.quick)
+    acts = stop_every_act(databases, size.quick)
     figures = {**own._asdict(), "control_crashes": control.crashes, "control_failures": control.failures}
-    figures["crashes"] += restores.crashes
+    figures["crashes"] += restores.crashes + sum(one.crashes for one in acts.values())
+    for name in ("states_half_done", "decisions_lost", "decisions_doubled", "stopped_after_commit"):
+        figures[name] = figures.get(name, 0) + sum(getattr(one, name) for one in acts.values())
     figures["states_half_done"] += restores.states_half_done
     problems = [f"{databases.kind}: {own}"] if own.failures else []
-    return Found(figures, problems + ([f"{databases.kind}: {restores}"] if restores.states_half_done else []))
+    problems += [f"{databases.kind}: {restores}"] if restores.states_half_done else []
+    problems += [f"{databases.kind}, {name}: {one}" for name, one in acts.items() if any(one[1:4])]
+    return Found(figures, problems)
 
 
 def races(databases: Databases, size: Size) -> Found:
@@ -131,6 +139,17 @@ def state_machine(databases: Databases, size: Size) -> Found:
         steps += counted.state_machine_steps
         problems += counted.problems
     return Found({"state_machine_steps": steps, "divergences": len(problems)}, problems)
+
+
+def drawn(databases: Databases, size: Size) -> Found:
+    """Decisions that hypothesis draws; it ends with the first one that goes otherwise than the rules say."""
+    counts: dict[str, int] = {}
+    problems = []
+    try:
+        draw(databases, size.walks * 2, size.steps, counts)
+    except AssertionError as error:
+        problems.append(f"{databases.kind}: {error}")
+    return Found({"state_machine_steps": sum(counts.values()), "divergences": len(problems)}, problems)
 
 
 def forgeries(databases: Databases, size: Size) -> Found:

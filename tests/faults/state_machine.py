@@ -208,8 +208,12 @@ class Real:
         if step.kind == "propose":
             self.registry.store(self._new(step.experiment, step.weights))
             return "done"
+        return self.attempt(lambda: self._decide(step))
+
+    def attempt(self, decide: Callable[[], object]) -> str:
+        """Tell what becomes of a decision."""
         try:
-            self._decide(step)
+            decide()
         except DecisionConflictError:
             return "conflict"
         except DecisionError:
@@ -218,8 +222,7 @@ class Real:
 
     def _decide(self, step: Step) -> None:
         if step.kind in ("HALT", "RESUME"):
-            who = "ada" if step.kind == "RESUME" else step.reviewer
-            self.team.do(SwitchSignals(step.kind, INSTRUMENT, WHY), who)  # type: ignore[arg-type]
+            self.team.do(SwitchSignals(step.kind, INSTRUMENT, WHY), step.reviewer)  # type: ignore[arg-type]
         elif step.kind == "ROLLBACK":
             self.team.do(Rollback(INSTRUMENT, WHY), step.reviewer)
         elif step.kind == "REOPEN":
@@ -311,8 +314,9 @@ def random_step(rng: np.random.Generator, n_proposals: int) -> Step:
         ),
         **{
             kind: lambda kind=kind: Step(kind, reviewer=str(rng.choice(REVIEWERS)))
-            for kind in ("ROLLBACK", "HALT", "RESUME")
+            for kind in ("ROLLBACK", "HALT")
         },
+        "RESUME": lambda: Step("RESUME", reviewer="ada"),
         "wait": lambda: Step("wait", days=int(rng.choice((1, 12, 31)))),
         "vote": lambda: Step(
             str(rng.choice(("APPROVE", "shadow", "REJECT", "REQUEST_MORE_TESTS"), p=(0.5, 0.24, 0.06, 0.2))),

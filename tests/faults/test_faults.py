@@ -11,6 +11,7 @@ from tests.faults.campaign import (
     all_forgeries,
     audit_attacks,
     crashes,
+    drawn,
     forgeries,
     mutations,
     races,
@@ -21,6 +22,7 @@ from tests.faults.campaign import (
 from tests.faults.crashes import crash, waiting
 from tests.faults.databases import Databases
 from tests.faults.forgeries import forge, scene
+from tests.faults.house_machine import draw
 from tests.faults.loosening import loosen
 from tests.faults.voting import Fault
 
@@ -75,6 +77,20 @@ def test_no_weaker_gate_is_taken_in_silence():
     assert loosen().accepted == []
 
 
+@pytest.mark.slow
+def test_decisions_as_hypothesis_draws_them_go_as_the_rules_say(databases):
+    found = drawn(databases, QUICK)
+    assert found.problems == [] and found.figures["state_machine_steps"] >= QUICK.steps
+
+
+@pytest.mark.campaign
+def test_twenty_thousand_drawn_decisions_go_as_the_rules_say(databases):
+    counts: dict[str, int] = {}
+    draw(databases, n_runs=400, n_steps=50, counts=counts)
+    assert sum(counts.values()) >= 20_000
+    assert {f"{kind} done" for kind in ("APPROVE", "REOPEN", "ROLLBACK", "REVOKE", "POLICY")} <= counts.keys()
+
+
 @pytest.mark.campaign
 def test_twenty_thousand_steps_go_as_the_rules_say(databases):
     found = state_machine(databases, FULL._replace(walks=67))
@@ -96,10 +112,12 @@ def test_who_is_revoked_while_voting_decides_nothing_afterwards(databases):
 
 
 @pytest.mark.slow
-def test_killed_approvals_are_all_or_nothing_and_a_naive_one_is_not(databases):
+def test_killed_decisions_are_all_or_nothing_and_a_naive_one_is_not(databases):
     found = crashes(databases, QUICK)
     assert found.figures["crashes"] > 7 and found.figures["control_failures"] > 0
-    zeros(found.figures, "crashes", "control_crashes", "control_failures")
+    assert found.figures["stopped_after_commit"] == (13 if databases.kind == "sqlite" else 3)
+    assert found.problems == []
+    zeros(found.figures, "crashes", "control_crashes", "control_failures", "stopped_after_commit")
 
 
 def test_the_naive_approval_fails_by_its_commits_alone(databases):

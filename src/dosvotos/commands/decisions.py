@@ -45,8 +45,12 @@ def seconded(command: Any) -> Any:
 @click.argument("decision", type=click.Choice(list(DECISIONS)))
 @click.option("--reason", default="", help="Why: at least 20 characters, but for more-tests.")
 @click.option("--shadow", is_flag=True, help="Approve to run beside production; its signals go nowhere.")
-@click.option("--lapses-drawdown", type=float, help="Drawdown at which the approval lapses, as 0.10.")
-@click.option("--lapses-days", type=int, help="Age at which the approval lapses.")
+@click.option(
+    "--lapses-drawdown",
+    type=click.FloatRange(0, 1, min_open=True),
+    help="Drawdown at which the approval lapses, as 0.10.",
+)
+@click.option("--lapses-days", type=click.IntRange(min=1), help="Age at which the approval lapses.")
 @signed
 def vote(
     proposal_id: int,
@@ -295,7 +299,9 @@ def home_import(file: Path) -> None:
 
 
 @click.command()
-@click.option("--from", "backup", type=TypedPath(), required=True, help="The backup's file.")
+@click.option(
+    "--from", "backup", type=TypedPath(existing_file=True), required=True, help="The backup's file."
+)
 @_REASON
 @seconded
 def restore(

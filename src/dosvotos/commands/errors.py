@@ -1,5 +1,6 @@
 """Mistakes of a user as one message without traceback; anything else keeps its traceback."""
 
+import errno
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,13 @@ EXIT_ERROR = 1
 EXIT_STALE = 3
 _NO_FOLDER = "Given configuration path either does not exist"
 _KEDRO_S_OWN = ("Pipeline contains no nodes", "Pipeline does not contain", "module 'kedro.runner' has no")
+_MENDED_OUTSIDE = {
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "free some space",
+    errno.EROFS: "make it writable",
+    errno.EACCES: "correct its permissions",
+}
+"""What to do about an error of the machine that no code of ours can mend."""
 _READABLE = (ParameterValidationError, OmegaConfBaseException, YAMLError)
 
 
@@ -47,6 +55,9 @@ def _message(error: BaseException) -> str | None:
             return str(cause)
     if isinstance(error, DatasetError):
         return str(error)
+    if isinstance(error, OSError) and error.errno in _MENDED_OUTSIDE:
+        place = f"{error.filename}: " if error.filename else ""
+        return f"{place}{error.strerror}; {_MENDED_OUTSIDE[error.errno]}, then run the command again"
     return stored_otherwise(error) if isinstance(error, ValidationError) else None
 
 

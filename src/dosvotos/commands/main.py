@@ -107,13 +107,15 @@ def audit_list(as_csv: bool) -> None:
 @audit.command("verify")
 @click.option("--full", is_flag=True, help="Verify every signature too: a millisecond each.")
 @click.option(
-    "--against", type=TypedPath(), help="A copy kept elsewhere: of checkpoints, or of 'audit list --csv'."
+    "--against",
+    type=TypedPath(existing_file=True),
+    help="A copy kept elsewhere: of checkpoints, or of 'audit list --csv'.",
 )
 def audit_verify(full: bool, against: Path | None) -> None:
     """Compare the log with itself, its checkpoints and all that must follow; exit code 1 if they differ."""
     from dosvotos.promotion.copies import compare_copy
 
-    copy = against.read_text() if against else None
+    copy = against.read_text(errors="replace") if against else None
     with reading(open_existing(database_url())) as connection:
         n_rows, problems = count_rows(connection), verify_audit(connection, full)
         problems += compare_copy(connection, copy) if copy is not None else []

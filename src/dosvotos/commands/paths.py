@@ -7,10 +7,13 @@ import click
 
 
 class TypedPath(click.Path):
-    """A path as a person types it, from the folder they are in, which may lie anywhere in the project."""
+    """A path as a person types it, from the folder they are in, which may lie anywhere in the project.
 
-    def __init__(self) -> None:
-        super().__init__(path_type=Path)
+    With `existing_file` anything but a file that is there is a usage error.
+    """
+
+    def __init__(self, existing_file: bool = False) -> None:
+        super().__init__(path_type=Path, exists=existing_file, dir_okay=not existing_file)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Count a typed path from where the command was started, and a default from the project's root."""

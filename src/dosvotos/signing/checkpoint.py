@@ -15,7 +15,7 @@ from dosvotos.signing.sshsig import FOOTER, LOG_NAMESPACE, parse_signature
 FIRST_LINE: Final = "dosvotos log v1\n"
 FOOTER_LINE: Final = f"{FOOTER}\n"
 STAMP: Final = "%Y-%m-%dT%H:%M:%SZ"
-STATES: Final = re.compile(r"^origin: (.*)\nrows: ([0-9]{1,9})\nhead: (.*)$", re.MULTILINE)
+STATES: Final = re.compile(r"\norigin: (.*)\nrows: ([0-9]{1,9})\nhead: (.*)\n")
 """Ledger, number of rows and last hash of each checkpoint of a file."""
 _TEXT: Final = re.compile(
     r"dosvotos log v1\n"
