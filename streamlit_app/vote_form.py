@@ -10,7 +10,7 @@ import streamlit as st
 
 from dosvotos.errors import DosVotosError
 from dosvotos.lineage.vote import decide_verified
-from dosvotos.promotion.extra_backtests import request_backtest
+from dosvotos.promotion.extra_backtests import vote_for_backtest
 from dosvotos.promotion.own_strategy import own_targets
 from dosvotos.promotion.people import MAY
 from dosvotos.promotion.vote_rules import MAX_REASON, MIN_REASON, Decision, needs_reason
@@ -250,8 +250,7 @@ def _ask_for_tests(proposal: queries.Record) -> None:
         return
     try:
         vote = cast_vote(user, "REQUEST_MORE_TESTS", _notes(proposal), False)
-        made = request_backtest(queries.engine(), proposal.id, first, last, user.name, now())
-        decide_verified(queries.engine(), proposal.id, vote, now())
+        made = vote_for_backtest(queries.engine(), proposal.id, first, last, vote, now())
     except DosVotosError as error:
         _answer(proposal, _Answer(t("extra.refused"), False, told(error, t.language)))
     else:
