@@ -82,9 +82,7 @@ def test_where_one_of_vote_and_test_fails_neither_is_recorded(desk, monkeypatch,
     proposal_id = desk.propose()
     monkeypatch.setattr(f"dosvotos.promotion.{broken}", fail)
     with pytest.raises(DatabaseError, match="disk is full"):
-        vote_for_backtest(
-            desk.engine, proposal_id, *UNSEEN, Vote("REQUEST_MORE_TESTS", "alice"), NOW
-        )
+        vote_for_backtest(desk.engine, proposal_id, *UNSEEN, Vote("REQUEST_MORE_TESTS", "alice"), NOW)
     with reading(desk.engine) as connection:
         assert list_requests(connection, proposal_id) == []
     assert desk.votes() == [] and desk.proposal(proposal_id).status == "PENDING_APPROVAL"
