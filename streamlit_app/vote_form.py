@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 import streamlit as st
 
+from dosvotos.database.registry import state_of
 from dosvotos.errors import DosVotosError
 from dosvotos.lineage.vote import decide_verified
 from dosvotos.promotion.extra_backtests import vote_for_backtest
@@ -267,8 +268,11 @@ def _vote(
 ) -> None:
     """Carry out a vote, unless the page no longer showed what is there."""
     t = translator()
-    if queries.standing(queries.proposal(proposal.id)) != seen:
-        _answer(proposal, _Answer(t("vote.conflict"), False, t("vote.changed")))
+    row = queries.proposal(proposal.id)
+    if (found := queries.standing(row)) != seen:
+        production = found.production_id or t("vote.no_production")
+        told_now = t("vote.changed", state=t(f"status.{state_of(row, now())}"), production=production)
+        _answer(proposal, _Answer(t("vote.conflict"), False, told_now))
         return
     try:
         cast = cast_vote(local_caller(), decision, draft.notes, draft.to_production)

@@ -106,6 +106,26 @@ def test_a_person_approves_and_the_model_is_in_production(open_page: Any, desk: 
     assert (vote.action, vote.reviewer, vote.notes) == ("APPROVE", "alice", HOSTILE)
 
 
+def test_of_two_tabs_that_race_one_votes_and_the_other_is_told_the_state(open_page: Any, desk: Desk):
+    proposal_id, expect = desk.propose("raced", 12), sync_api.expect
+    before, reason = len(desk.votes()), (HOSTILE + ' \'twas "close" & <b>bold</b> ').ljust(4_000, "x")
+    tabs = [open_page(f"/review?id={proposal_id}&action=reject") for _ in range(2)]
+    for tab in tabs:
+        tab.get_by_role("textbox", name="Your reason: at least 20 characters").fill(reason, timeout=30_000)
+    for tab in tabs:
+        tab.get_by_role("button", name="Reject this model").click(no_wait_after=True)
+    done, refused = "Rejected. The model stays where it was.", "Your vote cannot count as things stand now"
+    for tab in tabs:
+        expect(tab.get_by_text(re.compile(f"{done}|{refused}"))).to_be_visible(timeout=30_000)
+    assert sorted(tab.get_by_text(done).count() for tab in tabs) == [0, 1]
+    loser = next(tab for tab in tabs if not tab.get_by_text(done).count())
+    expect(loser.get_by_text(re.compile(r"now: Rejected|is REJECTED"))).to_be_visible()
+    expect(loser.get_by_text(reason)).to_be_visible()
+    (vote,) = desk.votes()[before:]
+    assert (vote.action, vote.notes) == ("REJECT", reason)
+    assert loser.locator("img[src*='evil']").count() == 0
+
+
 @pytest.mark.parametrize(
     ("locale", "banner"),
     [("en-US", "Single-user mode: you are alice."), ("es-CO", "Modo de un solo usuario: usted es alice.")],
