@@ -9,7 +9,8 @@ import plotly.graph_objects as go
 
 from dosvotos.market.calendar import BOGOTA
 
-GAIN, LOSS, LINE, MUTED = "#2f7f79", "#c0563b", "#1f5f8b", "#9aa7b3"
+GAIN, LOSS, LINE, MUTED = "#2f7f79", "#c0563b", "#2f7fb5", "#9aa7b3"
+"""The first three stand out at 3 to 1 at least from the light and from the dark background."""
 MAX_POINTS = 2_000
 _HEIGHT = 300
 _DAY = "%Y-%m-%d"

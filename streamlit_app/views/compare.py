@@ -15,7 +15,7 @@ from dosvotos.promotion.dossier import read_report
 from dosvotos.promotion.gate_policy import GatePolicies
 from dosvotos.reports.metrics import RESULTS
 from streamlit_app import queries, risk_charts
-from streamlit_app.page import empty, formats, now, numeric, plain, plot, translator, written
+from streamlit_app.page import empty, formats, now, plain, plot, translator, written
 from streamlit_app.verdict import market_badge
 
 
@@ -79,10 +79,10 @@ def _figures(reports: dict[str, BacktestReport], rows: dict[str, queries.Record]
             t("column.instrument"): row.instrument,
             t("column.recommendation"): t(f"recommendation.{row.recommendation}"),
             t("column.status"): t(f"status.{state_of(row, now())}"),
-            t("compare.window"): row.lineage["test_period"].replace(" to ", " / "),
+            t("compare.window"): row.lineage["test_period"].replace(" to ", " "),
             **written(report.metrics, *keys),
         }
-    st.dataframe(pd.DataFrame(columns), key="figures", height="content", column_config=numeric(*reports))
+    st.table(pd.DataFrame(columns), border="horizontal")
 
 
 def _curves(reports: dict[str, BacktestReport]) -> None:

@@ -51,6 +51,14 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """Where screenshots go: a folder of one's choice that is kept, as CI's artifact and the guide's are."""
+    folder = Path(os.environ.get("DOSVOTOS_SCREENSHOTS", tmp_path))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@pytest.fixture
 def open_page(browser: Any, address: str) -> Iterator[Any]:
     """Open pages; afterwards nothing may have left this machine, and nothing popped up."""
     requests, dialogs, contexts = [], [], []
@@ -130,7 +138,9 @@ def test_of_two_tabs_that_race_one_votes_and_the_other_is_told_the_state(open_pa
     ("locale", "banner"),
     [("en-US", "Single-user mode: you are alice."), ("es-CO", "Modo de un solo usuario: usted es alice.")],
 )
-def test_every_page_works_in_both_languages(open_page: Any, desk: Desk, locale: str, banner: str):
+def test_every_page_works_in_both_languages(
+    open_page: Any, desk: Desk, pictures: Path, locale: str, banner: str
+):
     page = open_page("/", locale)
     sync_api.expect(page.get_by_text(banner)).to_be_visible(timeout=30_000)
     links = page.get_by_test_id("stSidebarNavLink")
@@ -147,6 +157,8 @@ def test_every_page_works_in_both_languages(open_page: Any, desk: Desk, locale: 
             "document.documentElement.scrollWidth - document.documentElement.clientWidth"
         )
         assert overflow <= 0, page.url
+        page.screenshot(path=pictures / f"{locale[:2]}_{path.strip('/') or 'proposals'}.jpg", quality=60)
+        assert page.evaluate("document.documentElement.lang") == locale[:2]
 
 
 def test_the_verdict_stays_in_view_however_far_one_reads(open_page: Any, desk: Desk):
@@ -183,12 +195,11 @@ DARK = ["/", "/review?id=1", "/review?id=2&action=approve"]
     ("scheme", "addresses"), [("light", ADDRESSES), pytest.param("dark", DARK, marks=pytest.mark.campaign)]
 )
 def test_no_page_has_a_serious_fault_of_access(
-    browser: Any, address: str, desk: Desk, tmp_path: Path, scheme: str, addresses: list[str]
+    browser: Any, address: str, desk: Desk, pictures: Path, scheme: str, addresses: list[str]
 ):
     while len(desk.stages()) < 2:
         desk.propose(f"read_{len(desk.stages())}", 20 + len(desk.stages()))
     context = browser.new_context(viewport={"width": 1280, "height": 800}, color_scheme=scheme)
-    pictures = Path(os.environ.get("DOSVOTOS_SCREENSHOTS", tmp_path))
     page, found = context.new_page(), []
     for path in addresses:
         page.goto(f"{address}{path}")

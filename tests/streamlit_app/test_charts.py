@@ -141,3 +141,15 @@ def test_a_target_s_turns_stand_on_the_price_and_what_is_missing_turns_nothing()
         ([], []),  # flat at a bar whose price is not known
     ]
     assert len(line.x) == 7 and np.isnan(line.y[5])
+
+
+@pytest.mark.parametrize("colour", [charts.GAIN, charts.LOSS, charts.LINE])
+@pytest.mark.parametrize("background", ["#ffffff", "#12181f"])
+def test_curves_stand_out_from_both_backgrounds(colour: str, background: str):
+    def luminance(code: str) -> float:
+        parts = np.array([int(code[n : n + 2], 16) / 255 for n in (1, 3, 5)])
+        linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+        return float(linear @ [0.2126, 0.7152, 0.0722])
+
+    dark, light = sorted((luminance(colour), luminance(background)))
+    assert (light + 0.05) / (dark + 0.05) >= 3  # WCAG 2.2, 1.4.11

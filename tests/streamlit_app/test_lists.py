@@ -107,15 +107,15 @@ def test_proposals_on_the_same_sessions_are_compared_with_an_interval(open_page,
     for n in (1, 2, 3):
         desk.propose(f"exp{n}", n)
     at = open_page("compare")
-    assert list(at.dataframe[0].value.columns) == ["#3 exp3", "#2 exp2"]
+    assert list(at.table[0].value.columns) == ["#3 exp3", "#2 exp2"]
     assert re.search(
         r"#3 exp3 less #2 exp2: \+0\.00, 90% interval -[\d.]+ to \+[\d.]+\. It holds 0", page_text(at)
     )
     assert {link.proto.query_string for link in at.get("page_link")} == {"id=3", "id=2"}
-    assert at.dataframe[0].value.loc["Recommendation"].tolist() == ["Promote", "Promote"]
+    assert at.table[0].value.loc["Recommendation"].tolist() == ["Promote", "Promote"]
     at.multiselect[0].set_value([1, 2, 3])
     at.run()
-    assert list(at.dataframe[0].value.columns) == ["#1 exp1", "#2 exp2", "#3 exp3"]
+    assert list(at.table[0].value.columns) == ["#1 exp1", "#2 exp2", "#3 exp3"]
     assert page_text(at).count("#1 exp1 less") == 2
 
 
