@@ -128,11 +128,7 @@ class Desk:
             connection.execute(update(t).where(t.c.id == proposal_id).values(**columns))
 
     def signal(
-        self,
-        n_bars: int,
-        model_id: str,
-        instrument: str = INSTRUMENT,
-        times: pd.DatetimeIndex | None = None,
+        self, n_bars: int, model_id: str, instrument: str = INSTRUMENT, times: pd.DatetimeIndex | None = None
     ) -> None:
         """Store signals of the last bars, by default those of the last sessions, every tenth missing."""
         rng = np.random.default_rng(7)
