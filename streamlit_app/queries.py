@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, TypeVar, TypeVarTuple
 
+import pandas as pd
 from sqlalchemy import Connection, Engine, Row
 
 from dosvotos.database.connection import database_url, open_database, reading
@@ -32,6 +33,7 @@ from dosvotos.promotion.audit_check import verify_audit
 from dosvotos.promotion.gate_policy import current_policy
 from dosvotos.promotion.inventory import InventoryEntry, model_inventory
 from dosvotos.promotion.luck import Questions, questions_of
+from dosvotos.promotion.market_beside import closes_of
 from dosvotos.promotion.notices import bars_to_approval as bars_to_approval_of
 from dosvotos.promotion.notices import notices_of, votes_on
 from dosvotos.promotion.notices import notices_on_card as notices_on_card_of
@@ -110,6 +112,11 @@ def signals(limit: int, instrument: str | None = None, since: datetime | None = 
     if since is None:
         return _read(latest_signals, limit, instrument)
     return _read(signals_after, since, limit, instrument)
+
+
+def closes(model: Record, times: pd.DatetimeIndex, now: datetime) -> pd.Series:
+    """Read the closes of the bars (opens, UTC) a model decided on; those that are not stored are left out."""
+    return closes_of(engine(), model, times, now)
 
 
 def signals_of(model_id: str) -> tuple[int, datetime | None]:

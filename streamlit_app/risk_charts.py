@@ -7,7 +7,19 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dosvotos.backtest.report import Trade
-from streamlit_app.charts import GAIN, LEGEND, LINE, LOSS, MAX_POINTS, MUTED, empty_figure, thin, wall_times
+from streamlit_app.charts import (
+    BY_BAR,
+    GAIN,
+    LEGEND,
+    LINE,
+    LOSS,
+    MAX_POINTS,
+    MUTED,
+    bar_labels,
+    empty_figure,
+    thin,
+    wall_times,
+)
 
 _COLOURS = (LINE, LOSS, GAIN, "#7a5c93", MUTED)
 
@@ -33,6 +45,41 @@ def price_chart(
     _points(figure, names[3], [(t.exit_time, t.exit_price) for t in trades], "x-thin-open", LINE)
     figure.update_layout(showlegend=True, legend=LEGEND, height=380)
     return figure.update_xaxes(tickformat="%Y-%m-%d").update_yaxes(tickformat=",.0f")
+
+
+def target_chart(
+    price: pd.Series, targets: pd.Series, names: tuple[str, str, str, str], separators: str
+) -> go.Figure:
+    """Draw the price with the bars at which a model's target turned long, short or flat.
+
+    Parameters
+    ----------
+    price : Series
+        Close by bar open (UTC); bars that are missing leave a gap.
+    targets : Series
+        Target position by bar open (UTC), ascending; NaN where there was no signal, which turns nothing.
+    names : tuple of str
+        Of the price, and of turns to long, to short and to flat.
+    separators : str
+    """
+    figure = empty_figure(separators)
+    closes, labels = price.reindex(targets.index), np.array(bar_labels(pd.DatetimeIndex(targets.index)))
+    line = {"color": MUTED, "width": 1}
+    figure.add_scatter(x=labels, y=closes.to_numpy(), name=names[0], mode="lines", line=line)
+    sides = np.sign(targets.dropna())
+    turns = sides[sides != sides.shift()].reindex(targets.index)
+    for side, name, symbol, colour in (
+        (1, names[1], "triangle-up", GAIN),
+        (-1, names[2], "triangle-down", LOSS),
+        (0, names[3], "x-thin-open", LINE),
+    ):
+        chosen = ((turns == side) & closes.notna()).to_numpy()
+        marker = {"symbol": symbol, "size": 7, "color": colour, "line": {"color": colour, "width": 1}}
+        figure.add_scatter(
+            x=labels[chosen], y=closes.to_numpy()[chosen], name=name, mode="markers", marker=marker
+        )
+    figure.update_layout(showlegend=True, legend=LEGEND)
+    return figure.update_xaxes(**BY_BAR).update_yaxes(tickformat=",.0f", hoverformat=",.2f")
 
 
 def accounts_chart(accounts: Mapping[str, Mapping[str, float]], separators: str, form: str) -> go.Figure:

@@ -8,9 +8,10 @@ from typing import Final, NamedTuple
 
 import streamlit as st
 
+from dosvotos.database.registry import state_of
 from dosvotos.errors import DosVotosError
 from dosvotos.lineage.vote import decide_verified
-from dosvotos.promotion.extra_backtests import request_backtest
+from dosvotos.promotion.extra_backtests import vote_for_backtest
 from dosvotos.promotion.own_strategy import own_targets
 from dosvotos.promotion.people import MAY
 from dosvotos.promotion.vote_rules import MAX_REASON, MIN_REASON, Decision, needs_reason
@@ -250,8 +251,7 @@ def _ask_for_tests(proposal: queries.Record) -> None:
         return
     try:
         vote = cast_vote(user, "REQUEST_MORE_TESTS", _notes(proposal), False)
-        made = request_backtest(queries.engine(), proposal.id, first, last, user.name, now())
-        decide_verified(queries.engine(), proposal.id, vote, now())
+        made = vote_for_backtest(queries.engine(), proposal.id, first, last, vote, now())
     except DosVotosError as error:
         _answer(proposal, _Answer(t("extra.refused"), False, told(error, t.language)))
     else:
@@ -268,8 +268,11 @@ def _vote(
 ) -> None:
     """Carry out a vote, unless the page no longer showed what is there."""
     t = translator()
-    if queries.standing(queries.proposal(proposal.id)) != seen:
-        _answer(proposal, _Answer(t("vote.conflict"), False, t("vote.changed")))
+    row = queries.proposal(proposal.id)
+    if (found := queries.standing(row)) != seen:
+        production = found.production_id or t("vote.no_production")
+        told_now = t("vote.changed", state=t(f"status.{state_of(row, now())}"), production=production)
+        _answer(proposal, _Answer(t("vote.conflict"), False, told_now))
         return
     try:
         cast = cast_vote(local_caller(), decision, draft.notes, draft.to_production)

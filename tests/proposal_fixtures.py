@@ -127,11 +127,13 @@ class Desk:
         with writing(self.engine) as connection:
             connection.execute(update(t).where(t.c.id == proposal_id).values(**columns))
 
-    def signal(self, n_bars: int, model_id: str, instrument: str = INSTRUMENT) -> None:
-        """Store signals of the last bars, every tenth of them missing."""
+    def signal(
+        self, n_bars: int, model_id: str, instrument: str = INSTRUMENT, times: pd.DatetimeIndex | None = None
+    ) -> None:
+        """Store signals of the last bars, by default those of the last sessions, every tenth missing."""
         rng = np.random.default_rng(7)
         with writing(self.engine) as connection:
-            for index, time in enumerate(_bars(10)[-n_bars:]):
+            for index, time in enumerate((_bars(10) if times is None else times)[-n_bars:]):
                 missing = index % 10 == 9
                 row = {
                     "instrument": instrument,

@@ -52,14 +52,15 @@ def show_evidence(evidence: Evidence | None, instrument: str) -> None:
     if evidence is None:
         st.caption(t("review.older"))
         return
+    if missing := [sentence(reason, t.language) for reason in evidence.missing]:
+        st.markdown(t("evidence.lacks"))
+        plain("\n".join(f"• {text}" for text in missing), "body", "evidence-notes")
     with st.container(border=True, key="evidence", gap="xsmall"):
         for row in _answers(evidence):
             question, column = st.columns([3, 4], vertical_alignment="center")
             question.caption(row.label)
             with column:
                 plain(row.text, "body", f"evidence-{row.key}")
-    if missing := [sentence(reason, t.language) for reason in evidence.missing]:
-        plain("\n".join(f"• {text}" for text in missing), "small", "evidence-notes")
     plain(questions_text(queries.questions(instrument), instrument, t.language), "small", "questions")
     _intervals(evidence)
     _power(evidence)

@@ -87,7 +87,7 @@ def show_metrics(proposal: queries.Record, reports: Reports | None) -> None:
         st.error(t("review.ruined"))
     sentences = _against_production(comparison) + _against_linear(backtest) + _against_chance(backtest)
     if backtest.financing_note:
-        sentences.append(t("review.financing", note=backtest.financing_note))
+        sentences.append(t("review.financing"))
     plain("\n".join(f"• {sentence}" for sentence in sentences), "body", "comparison")
 
 

@@ -31,7 +31,8 @@ def show() -> None:
         on_click="ignore",
         icon=":material/download:",
     )
-    st.dataframe(table, hide_index=True)
+    reasons = {t("column.notes"): st.column_config.TextColumn(width="medium")}
+    st.dataframe(table, hide_index=True, column_config=reasons)
 
 
 def _late_messages() -> None:

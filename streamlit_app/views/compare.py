@@ -9,12 +9,14 @@ import streamlit as st
 from dosvotos.backtest.evidence import sharpe_difference_interval
 from dosvotos.backtest.report import BacktestReport
 from dosvotos.backtest.risk import session_equity
+from dosvotos.database.registry import state_of
 from dosvotos.errors import LineageError
 from dosvotos.promotion.dossier import read_report
 from dosvotos.promotion.gate_policy import GatePolicies
 from dosvotos.reports.metrics import RESULTS
 from streamlit_app import queries, risk_charts
-from streamlit_app.page import empty, formats, plain, plot, translator, written
+from streamlit_app.page import empty, formats, now, plain, plot, translator, written
+from streamlit_app.verdict import market_badge
 
 
 def show() -> None:
@@ -33,9 +35,11 @@ def show() -> None:
         default=wanted or list(rows)[:2],
         format_func=lambda id_: f"#{id_} {rows[id_].experiment_name}",
     )
-    reports = _reports([rows[id_] for id_ in chosen])
+    picked = [rows[id_] for id_ in chosen]
+    reports = _reports(picked)
     if len(reports) >= 2:
-        _figures(reports)
+        _links(picked)
+        _figures(reports, {_name(row): row for row in picked})
         _curves(reports)
         _differences(reports)
 
@@ -44,17 +48,41 @@ def _reports(rows: list[queries.Record]) -> dict[str, BacktestReport]:
     found = {}
     for row in rows:
         try:
-            found[f"#{row.id} {row.experiment_name}"] = read_report(row, BacktestReport)
+            found[_name(row)] = read_report(row, BacktestReport)
         except LineageError as error:
             st.error(t("compare.unreadable", id=row.id))
             plain(error, "small", f"unreadable-{row.id}")
     return found
 
 
-def _figures(reports: dict[str, BacktestReport]) -> None:
+def _name(row: queries.Record) -> str:
+    return f"#{row.id} {row.experiment_name}"
+
+
+def _links(rows: list[queries.Record]) -> None:
+    """Lead to each proposal, below the mark of its market."""
+    for instrument in sorted({row.instrument for row in rows}):
+        market_badge(instrument)
+    with st.container(horizontal=True, gap="medium"):
+        for row in rows:
+            label = t("compare.open", id=row.id)
+            st.page_link("views/review.py", label=label, query_params={"id": str(row.id)})
+
+
+def _figures(reports: dict[str, BacktestReport], rows: dict[str, queries.Record]) -> None:
+    """Show what each is, then its figures."""
     keys = [metric.key for metric in RESULTS]
-    table = pd.DataFrame({name: written(report.metrics, *keys) for name, report in reports.items()})
-    st.dataframe(table, key="figures", height="content")
+    columns = {}
+    for name, report in reports.items():
+        row = rows[name]
+        columns[name] = {
+            t("column.instrument"): row.instrument,
+            t("column.recommendation"): t(f"recommendation.{row.recommendation}"),
+            t("column.status"): t(f"status.{state_of(row, now())}"),
+            t("compare.window"): row.lineage["test_period"].replace(" to ", " "),
+            **written(report.metrics, *keys),
+        }
+    st.table(pd.DataFrame(columns), border="horizontal")
 
 
 def _curves(reports: dict[str, BacktestReport]) -> None:
@@ -83,7 +111,8 @@ def _differences(reports: dict[str, BacktestReport]) -> None:
             continue
         low, high = (f.number(bound, signed=True) for bound in interval)
         difference = f.number(sharpes[0] - sharpes[1], signed=True)
-        plain(t("compare.pair", a=a, b=b, difference=difference, low=low, high=high), "body", f"pair-{n}")
+        key = "compare.pair_alike" if interval[0] <= 0 <= interval[1] else "compare.pair_apart"
+        plain(t(key, a=a, b=b, difference=difference, low=low, high=high), "body", f"pair-{n}")
 
 
 t, f = translator(), formats()

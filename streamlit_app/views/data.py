@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 import pandas as pd
 import streamlit as st
 
+from dosvotos.database.deliveries import BEFORE_DELIVERIES
 from streamlit_app import queries
 from streamlit_app.page import empty, formats, in_bogota, now, numeric, translator
 
@@ -20,7 +21,8 @@ def show() -> None:
     _section("bars", [_bars(row) for row in bars])
     _section("variables", [_variable(row) for row in queries.variables()])
     _section("findings", [_finding(row) for row in queries.findings()], t("data.no_findings"))
-    _section("deliveries", [_delivery(row) for row in queries.deliveries()], t("data.no_deliveries"))
+    deliveries = [_delivery(row) for row in queries.deliveries() if row.id != BEFORE_DELIVERIES]
+    _section("deliveries", deliveries, t("data.no_deliveries"))
 
 
 def _section(name: str, rows: list[dict[str, str]], nothing: str = "") -> None:

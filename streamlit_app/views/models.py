@@ -4,7 +4,8 @@ import pandas as pd
 import streamlit as st
 
 from dosvotos.backtest.metrics import SpecifiedMetrics
-from dosvotos.promotion.inventory import InventoryEntry, csv_of_inventory
+from dosvotos.contracts.parameters import SIMULATED_INSTRUMENT
+from dosvotos.promotion.inventory import NOT_STATED, InventoryEntry, csv_of_inventory
 from dosvotos.promotion.own_strategy import kind_of
 from streamlit_app import queries
 from streamlit_app.page import empty, formats, in_bogota, numeric, plain, translator, written
@@ -62,8 +63,15 @@ def _inventory_row(entry: InventoryEntry) -> dict[str, str]:
         t("inventory.overrides"): entry.overrides or "",
         t("inventory.max_drawdown"): "" if lapse is None else formats().percent(lapse, 1),
         t("inventory.next_review"): "" if entry.next_review is None else entry.next_review.isoformat(),
-        t("inventory.licences"): entry.data_licences,
+        t("inventory.licences"): _licences(entry),
     }
+
+
+def _licences(entry: InventoryEntry) -> str:
+    """Write under which terms a model's data stand; a provider's in the provider's own words."""
+    if entry.instrument == SIMULATED_INSTRUMENT:
+        return t("inventory.simulated")
+    return t("inventory.not_stated") if entry.data_licences == NOT_STATED else entry.data_licences
 
 
 def _card(row: queries.Record) -> None:

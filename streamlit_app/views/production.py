@@ -1,5 +1,7 @@
 """What is in production: the model, what it does now, what was voted on, and the ways out."""
 
+from collections import Counter
+
 import numpy as np
 import pandas as pd
 import streamlit as st
@@ -7,7 +9,7 @@ import streamlit as st
 from dosvotos.backtest.metrics import SpecifiedMetrics
 from dosvotos.live.performance import LivePerformance
 from dosvotos.promotion.people import MAY
-from streamlit_app import charts, queries
+from streamlit_app import charts, queries, risk_charts
 from streamlit_app.page import empty, formats, in_bogota, now, numeric, plain, plot, translator, written
 from streamlit_app.production import show_retracted, show_signals
 from streamlit_app.signed_in import caller, sign_link
@@ -26,7 +28,7 @@ def show() -> None:
         empty(t("production.empty"), t("production.empty_next"))
     for model in serving:
         _model(model)
-        _live([row for row in queries.signals(_N_BARS) if row.instrument == model.instrument], model)
+        _live(queries.signals(_N_BARS, model.instrument), model)
         _fills(model)
         _shadow([row for row in rows if row.stage == "shadow" and row.instrument == model.instrument], model)
     show_retracted()
@@ -81,6 +83,11 @@ def _live(signals: list[queries.Record], model: queries.Record) -> None:
     }
     for column, (name, figure) in zip(st.columns(len(figures)), figures.items(), strict=True):
         column.metric(t(f"production.{name}"), figure)
+    if missing:
+        reasons = Counter(row.reason_code for row in signals if row.status == "NO_SIGNAL").most_common()
+        named = ", ".join(f"{code} ({f.number(count, 0)})" for code, count in reasons)
+        plain(t("production.reasons", reasons=named), "small", f"reasons-{model.id}")
+    _on_price(signals[::-1], model)
     show_signals(signals, f"live-{model.id}")
     if (performance := queries.live_performance(model.instrument)) is not None and performance.sessions:
         st.header(t("production.earned"), anchor=False)
@@ -97,6 +104,23 @@ def _judged(performance: LivePerformance, against: str, key: object) -> None:
         column.metric(t(f"production.{name}"), figure, help=t(f"production.{name}_help"))
     side = "nothing" if verdict is None or verdict.side is None else verdict.side
     plain(t(f"production.{against}_{side}"), "small", f"judged-{against}-{key}")
+
+
+def _on_price(signals: list[queries.Record], model: queries.Record) -> None:
+    """Draw where the target turned on the price, oldest first in `signals`."""
+    targets = pd.Series(
+        [row.signal for row in signals],
+        index=pd.DatetimeIndex([row.timestamp for row in signals]),
+        dtype=float,
+    )
+    price = queries.closes(model, pd.DatetimeIndex(targets.index), now())
+    if price.empty:
+        st.caption(t("production.no_price"))
+        return
+    names = t("risk.price"), t("risk.long"), t("risk.short"), t("production.flat")
+    figure = risk_charts.target_chart(price, targets, names, f.separators)
+    plot(figure, f"on-price-{model.id}", t("production.on_price"))
+    st.caption(t("production.on_price"))
 
 
 def _fills(model: queries.Record) -> None:

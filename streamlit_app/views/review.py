@@ -177,7 +177,7 @@ def _pack(proposal: queries.Record) -> None:
     """Offer the validation pack as it stands at the click, with every vote by then."""
     st.download_button(
         t("review.pack"),
-        lambda: make_pack(queries.engine(), proposal.id),
+        lambda: make_pack(queries.engine(), proposal.id, t.language),
         file_name=f"validation_pack_{proposal.experiment_name}_{proposal.id}.html",
         mime="text/html",
         help=t("review.pack_help"),

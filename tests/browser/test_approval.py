@@ -36,6 +36,14 @@ def address(desk: Desk) -> Iterator[str]:
 
 
 @pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """Where screenshots go: a folder of one's choice that is kept, as CI's artifact and the guide's are."""
+    folder = Path(os.environ.get("DOSVOTOS_SCREENSHOTS", tmp_path))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@pytest.fixture
 def open_page(browser: Any, address: str) -> Iterator[Any]:
     """Open pages; afterwards nothing may have left this machine, and nothing popped up."""
     requests, dialogs, contexts = [], [], []
@@ -82,7 +90,8 @@ def test_a_person_approves_and_the_model_is_in_production(open_page: Any, desk: 
     assert desk.votes() == []
     page.get_by_role("button", name="Yes, approve").click()
     expect(page.get_by_text("Approved. The model is in production.")).to_be_visible(timeout=30_000)
-    expect(page.get_by_text(HOSTILE)).to_have_count(1)  # also while the page is drawn anew
+    expect(page.locator(".stApp")).to_have_attribute("data-test-script-state", "notRunning", timeout=30_000)
+    expect(page.get_by_text(HOSTILE)).to_have_count(1)
     expect(page.get_by_text(HOSTILE)).to_be_visible()
     expect(page.get_by_role("link", name="Proposals", exact=True)).to_be_visible()
     assert page.locator("img[src*='evil']").count() == 0
@@ -91,11 +100,34 @@ def test_a_person_approves_and_the_model_is_in_production(open_page: Any, desk: 
     assert (vote.action, vote.reviewer, vote.notes) == ("APPROVE", "alice", HOSTILE)
 
 
+def test_of_two_tabs_that_race_one_votes_and_the_other_is_told_the_state(open_page: Any, desk: Desk):
+    proposal_id, expect = desk.propose("raced", 12), sync_api.expect
+    before, reason = len(desk.votes()), (HOSTILE + ' \'twas "close" & <b>bold</b> ').ljust(4_000, "x")
+    tabs = [open_page(f"/review?id={proposal_id}&action=reject") for _ in range(2)]
+    for tab in tabs:
+        tab.get_by_role("textbox", name="Your reason: at least 20 characters").fill(reason, timeout=30_000)
+    for tab in tabs:
+        tab.get_by_role("button", name="Reject this model").click(no_wait_after=True)
+    done, refused = "Rejected. The model stays where it was.", "Your vote cannot count as things stand now"
+    for tab in tabs:
+        expect(tab.get_by_text(re.compile(f"{done}|{refused}"))).to_be_visible(timeout=30_000)
+    assert sorted(tab.get_by_text(done).count() for tab in tabs) == [0, 1]
+    loser = next(tab for tab in tabs if not tab.get_by_text(done).count())
+    expect(loser.get_by_text(re.compile(r"now: Rejected|is REJECTED"))).to_be_visible()
+    expect(loser.get_by_text(reason)).to_be_visible()
+    (vote,) = desk.votes()[before:]
+    assert (vote.action, vote.notes) == ("REJECT", reason)
+    assert loser.locator("img[src*='evil']").count() == 0
+
+
 @pytest.mark.parametrize(
     ("locale", "banner"),
     [("en-US", "Single-user mode: you are alice."), ("es-CO", "Modo de un solo usuario: usted es alice.")],
 )
-def test_every_page_works_in_both_languages(open_page: Any, desk: Desk, locale: str, banner: str):
+def test_every_page_works_in_both_languages(
+    open_page: Any, desk: Desk, pictures: Path, locale: str, banner: str
+):
+    desk.propose(f"seen_in_{locale[:2]}", 30 if locale == "en-US" else 31)
     page = open_page("/", locale)
     sync_api.expect(page.get_by_text(banner)).to_be_visible(timeout=30_000)
     links = page.get_by_test_id("stSidebarNavLink")
@@ -112,12 +144,24 @@ def test_every_page_works_in_both_languages(open_page: Any, desk: Desk, locale: 
             "document.documentElement.scrollWidth - document.documentElement.clientWidth"
         )
         assert overflow <= 0, page.url
+        page.screenshot(path=pictures / f"{locale[:2]}_{path.strip('/') or 'proposals'}.jpg", quality=60)
+        assert page.evaluate("document.documentElement.lang") == locale[:2]
 
 
 def test_the_verdict_stays_in_view_however_far_one_reads(open_page: Any, desk: Desk):
     proposal_id = desk.propose("read_to_the_end", 3)
-    page, expect = open_page(f"/experiments/{proposal_id}/review"), sync_api.expect
+    page, expect, received = open_page("/"), sync_api.expect, []
+    network = page.context.new_cdp_session(page)
+    network.send("Network.enable")
+    network.send("Network.setCacheDisabled", {"cacheDisabled": True})
+    network.on("Network.loadingFinished", lambda event: received.append(event["encodedDataLength"]))
+    network.on(
+        "Network.webSocketFrameReceived", lambda event: received.append(len(event["response"]["payloadData"]))
+    )
+    page.goto(page.url + f"experiments/{proposal_id}/review")
     expect(page.get_by_text("Result on the test window")).to_be_visible(timeout=30_000)
+    expect(page.locator(".js-plotly-plot")).to_have_count(4, timeout=30_000)
+    assert sum(received) <= 3_000_000
     assert page.url.endswith(f"/review?id={proposal_id}")
     page.get_by_text("Result on the test window").scroll_into_view_if_needed()
     page.mouse.move(640, 700)
@@ -136,32 +180,32 @@ def test_the_verdict_stays_in_view_however_far_one_reads(open_page: Any, desk: D
 SECTIONS = ("risk", "evidence", "lineage")
 ADDRESSES = [
     *("/", "/compare", "/production", "/data", "/models", "/signals", "/audit"),
-    *(f"/review?id=1&section={section}" for section in SECTIONS),
-    *(f"/review?id=2&action={action}" for action in ("approve", "more_tests")),
+    *(f"/review?id={{id}}&section={section}" for section in SECTIONS),
+    *(f"/review?id={{id}}&action={action}" for action in ("approve", "more_tests")),
 ]
 
 
-DARK = ["/", "/review?id=1", "/review?id=2&action=approve"]
+DARK = ["/", "/production", "/review?id={id}", "/review?id={id}&action=approve"]
 
 
 @pytest.mark.parametrize(
     ("scheme", "addresses"), [("light", ADDRESSES), pytest.param("dark", DARK, marks=pytest.mark.campaign)]
 )
 def test_no_page_has_a_serious_fault_of_access(
-    browser: Any, address: str, desk: Desk, tmp_path: Path, scheme: str, addresses: list[str]
+    browser: Any, address: str, desk: Desk, pictures: Path, scheme: str, addresses: list[str]
 ):
-    while len(desk.stages()) < 2:
-        desk.propose(f"read_{len(desk.stages())}", 20 + len(desk.stages()))
+    last = [desk.propose(f"read_{scheme}_{n}", 20 + n) for n in range(2)][-1]
     context = browser.new_context(viewport={"width": 1280, "height": 800}, color_scheme=scheme)
-    pictures = Path(os.environ.get("DOSVOTOS_SCREENSHOTS", tmp_path))
     page, found = context.new_page(), []
     for path in addresses:
-        page.goto(f"{address}{path}")
+        page.goto(f"{address}{path.format(id=last)}")
         sync_api.expect(page.locator("h1")).to_have_count(1, timeout=30_000)
         sync_api.expect(page.locator(".stApp")).to_have_attribute(
             "data-test-script-state", "notRunning", timeout=30_000
         )
         name = "_".join([scheme, *re.findall(r"[a-z_]{3,}", path)])
+        if "section" in path:
+            page.evaluate("document.querySelector('.st-key-section').scrollIntoView()")
         page.screenshot(path=pictures / f"{name}.jpg", quality=60)
         violations = Axe().run(page).response["violations"]
         serious = [one for one in violations if one["impact"] in ("serious", "critical")]

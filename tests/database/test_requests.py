@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from dosvotos.database.connection import connect, reading
+from dosvotos.database.connection import connect, reading, writing
 from dosvotos.database.requests import (
     MAX_CLAIMS,
     ExtraBacktestResult,
@@ -33,13 +33,12 @@ def proposal_id(engine, tmp_path, monkeypatch) -> int:
 
 
 def ask(engine, proposal_id: int, day: int = 1) -> int:
-    return add_request(
-        engine,
-        {
-            "proposal_id": proposal_id, "start_date": date(2025, 7, day), "end_date": date(2025, 7, 30),
-            "sample": "OUT-OF-SAMPLE", "requested_by": "ana", "requested_at": NOW,
-        },
-    )  # fmt: skip
+    request = {
+        "proposal_id": proposal_id, "start_date": date(2025, 7, day), "end_date": date(2025, 7, 30),
+        "sample": "OUT-OF-SAMPLE", "requested_by": "ana", "requested_at": NOW,
+    }  # fmt: skip
+    with writing(engine) as connection:
+        return add_request(connection, request)
 
 
 def status(engine, request_id: int) -> str:

@@ -15,14 +15,14 @@ from dosvotos.database.history import stored_history
 from dosvotos.database.ledger import TrialLedger
 from dosvotos.database.market_data import BarTable, StoredMarket
 from dosvotos.database.registry import get_model
-from dosvotos.database.requests import get_request
-from dosvotos.errors import BundleError, DecisionConflictError, LineageError, RequestError
+from dosvotos.database.requests import get_request, list_requests
+from dosvotos.errors import BundleError, DatabaseError, DecisionConflictError, LineageError, RequestError
 from dosvotos.market.dataset import feature_rows
 from dosvotos.market.splits import Split
 from dosvotos.promotion import extra_backtests
 from dosvotos.promotion.decision import Vote, decide
 from dosvotos.promotion.dossier import read_extra_backtest
-from dosvotos.promotion.extra_backtests import request_backtest, run_request
+from dosvotos.promotion.extra_backtests import request_backtest, run_request, vote_for_backtest
 from dosvotos.promotion.gate_policy import packaged_policy
 from tests.conftest import parameters_of
 from tests.market_factory import PERIODS
@@ -59,6 +59,33 @@ def model(desk: Desk, proposal_id: int):
 def results_of(desk: Desk, request) -> tuple[dict, str]:
     result = run_request(desk.engine, request, NOW)
     return json.loads((desk.root / result.file).read_text()), result.digest
+
+
+def test_a_vote_and_its_test_are_recorded_together(desk):
+    vote, proposal_id = Vote("REQUEST_MORE_TESTS", "alice"), desk.propose()
+    first = vote_for_backtest(desk.engine, proposal_id, *UNSEEN, vote, NOW)
+    assert first == vote_for_backtest(desk.engine, proposal_id, *UNSEEN, vote, NOW)
+    assert vote_for_backtest(desk.engine, proposal_id, *BOTH, vote, NOW) == first + 1
+    assert [row.action for row in desk.votes()] == ["REQUEST_MORE_TESTS"] * 3
+    with reading(desk.engine) as connection:
+        kept = get_request(connection, first)
+    assert (kept.start_date, kept.end_date, kept.requested_by) == (*UNSEEN, "alice")
+
+
+@pytest.mark.parametrize(
+    "broken", ["decision.add_request", "transaction.append_audit_row", "transaction.announce_decision"]
+)
+def test_where_one_of_vote_and_test_fails_neither_is_recorded(desk, monkeypatch, broken):
+    def fail(*_: object, **__: object) -> None:
+        raise DatabaseError("the disk is full")
+
+    proposal_id = desk.propose()
+    monkeypatch.setattr(f"dosvotos.promotion.{broken}", fail)
+    with pytest.raises(DatabaseError, match="disk is full"):
+        vote_for_backtest(desk.engine, proposal_id, *UNSEEN, Vote("REQUEST_MORE_TESTS", "alice"), NOW)
+    with reading(desk.engine) as connection:
+        assert list_requests(connection, proposal_id) == []
+    assert desk.votes() == [] and desk.proposal(proposal_id).status == "PENDING_APPROVAL"
 
 
 def test_the_result_is_that_of_the_policy_on_features_of_the_same_definition(desk):

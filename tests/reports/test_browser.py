@@ -61,6 +61,8 @@ def fits(browser, tmp_path):
             .filter(e => e.scrollWidth > width || e.offsetHeight > height)
             .map(e => `${e.scrollWidth} x ${e.offsetHeight}: ${e.textContent.slice(0, 200)}`)"""
         assert page.evaluate(cut, SHEET_PX) == []
+        first_page = "[...document.querySelectorAll('.summary')].map(e => e.offsetTop + e.offsetHeight)"
+        assert all(bottom <= SHEET_PX[1] for bottom in page.evaluate(first_page))
         page.close()
 
     return check
@@ -108,4 +110,5 @@ def test_a_training_fits(fits, contract):
 
 
 def test_a_validation_pack_fits(fits, desk, proposal_id):
-    fits(make_pack(desk.engine, proposal_id))
+    for language in ("en", "es"):
+        fits(make_pack(desk.engine, proposal_id, language))

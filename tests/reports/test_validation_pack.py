@@ -57,7 +57,7 @@ def reads_as(shown: str, value: Any) -> bool:
         return shown == "\u2013"
     if isinstance(value, bool):
         return shown == ("yes" if value else "no")
-    if shown == str(value):
+    if shown == str(value) or (shown == str(value).lower() and value in ("PASS", "FAIL", "NOT APPLICABLE")):
         return True
     if shown.startswith(("> ", "< ")):
         bound = number_in(shown[2:])
@@ -89,7 +89,7 @@ def test_no_table_holds_a_figure_without_its_field(desk, proposal_id):
 def test_it_holds_all_that_a_validator_asks_for(desk, proposal_id):
     page = html.fromstring(make_pack(desk.engine, proposal_id))
     assert page.xpath("//h2/text()") == [
-        "The first vote", "Limits", "Model card", "Data", "Result on the test window",
+        "In one page", "The first vote", "Limits", "Model card", "Data", "Result on the test window",
         "Other costs, later fills, and the result in parts", "Charts",
         "Evidence against luck, and the looks at this window", "Extra backtests",
         "Lineage, from the data to the vote", "Votes of people",
@@ -105,6 +105,19 @@ def test_it_holds_all_that_a_validator_asks_for(desk, proposal_id):
     }.items():
         assert {f"{record}.{part}" for part in parts} <= named
     assert {"promotion_proposals.evidence.looks", "approval_audit_log.0.notes"} <= named
+
+
+def test_the_first_page_is_in_the_reader_s_language(desk, proposal_id):
+    page = html.fromstring(make_pack(desk.engine, proposal_id, "es"))
+    (first,) = page.xpath("//section[@lang='es']")
+    assert first.xpath("./h2/text()") == ["En una página"] and page.xpath("//section")[0] is first
+    assert not re.search(r"\b(the|of|is|not|and|found|needed)\b", first.text_content())
+    shown = {cell.get("data-field"): cell.text_content() for cell in first.xpath(".//*[@data-field]")}
+    assert shown["results.metrics.sharpe_ratio"] == "1,92"
+    assert shown["results.metrics.total_trades"] == "1.204"
+    assert shown["promotion_proposals.criteria.0.verdict"] == "cumple"
+    against = " ".join(text for field, text in shown.items() if field.startswith("summary.against"))
+    assert "pierde con un diferencial de 75 pb" in against and "deriva fuera de lo entrenado" in against
 
 
 def test_what_is_in_sample_is_marked_and_notes_stay_text(desk, proposal_id):

@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import Engine
 from streamlit import config
 from streamlit.testing.v1 import AppTest
+from streamlit.testing.v1.util import patch_config_options
 
 from dosvotos.lineage import vote as lineage_vote
 from dosvotos.promotion.agreement import proposal_in
@@ -139,7 +140,14 @@ def no_component_scan(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def open_page(desk: Desk, no_component_scan: None) -> Callable[..., AppTest]:
+def no_magic() -> Iterator[None]:
+    """Write no bare string of a script to its page, as the project's configuration says."""
+    with patch_config_options({"runner.magicEnabled": False}):
+        yield
+
+
+@pytest.fixture
+def open_page(desk: Desk, no_component_scan: None, no_magic: None) -> Callable[..., AppTest]:
     """Open a page of the desk's app as Streamlit runs it."""
 
     def open_(

@@ -128,3 +128,28 @@ def test_tests_of_different_periods_grow_from_the_same_start():
     short = [("2025-07-01T13:00:00+00:00", 50.0), ("2025-07-02T13:00:00+00:00", 55.0)]
     first, second = charts.growth_chart({"this": short, "none": []}, ".,").data
     assert (list(first.x), list(first.y)) == ([1, 2], pytest.approx([100, 110])) and len(second.y) == 0
+
+
+def test_a_target_s_turns_stand_on_the_price_and_what_is_missing_turns_nothing():
+    bars = pd.date_range("2025-07-01T13:00Z", periods=7, freq="5min")
+    targets = pd.Series([1.0, 1.0, np.nan, 1.0, -1.0, 0.0, 1.0], index=bars)
+    price = pd.Series(np.arange(4100.0, 4107.0), index=bars).drop(bars[5])
+    line, up, down, flat = risk_charts.target_chart(price, targets, ("p", "l", "s", "f"), ".,").data
+    assert [(list(trace.x), list(trace.y)) for trace in (up, down, flat)] == [
+        (["07-01 08:00", "07-01 08:30"], [4100.0, 4106.0]),
+        (["07-01 08:20"], [4104.0]),
+        ([], []),  # flat at a bar whose price is not known
+    ]
+    assert len(line.x) == 7 and np.isnan(line.y[5])
+
+
+@pytest.mark.parametrize("colour", [charts.GAIN, charts.LOSS, charts.LINE])
+@pytest.mark.parametrize("background", ["#ffffff", "#12181f"])
+def test_curves_stand_out_from_both_backgrounds(colour: str, background: str):
+    def luminance(code: str) -> float:
+        parts = np.array([int(code[n : n + 2], 16) / 255 for n in (1, 3, 5)])
+        linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+        return float(linear @ [0.2126, 0.7152, 0.0722])
+
+    dark, light = sorted((luminance(colour), luminance(background)))
+    assert (light + 0.05) / (dark + 0.05) >= 3  # WCAG 2.2, 1.4.11

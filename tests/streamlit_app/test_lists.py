@@ -1,13 +1,19 @@
 """Lists at scale, and the pages that set proposals, signals and data beside each other."""
 
+import json
 import re
+from datetime import UTC, datetime
 from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 from sqlalchemy import insert
 
 from dosvotos.database.connection import writing
+from dosvotos.database.contracts import ContractRegistry
+from dosvotos.database.market_data import BarTable
 from dosvotos.database.tables import promotion_proposals
+from streamlit_app import queries
 from streamlit_app.i18n import Translator
 from streamlit_app.queries import Wanted, chosen_proposals
 from tests.proposal_fixtures import INSTRUMENT, Desk
@@ -101,11 +107,15 @@ def test_proposals_on_the_same_sessions_are_compared_with_an_interval(open_page,
     for n in (1, 2, 3):
         desk.propose(f"exp{n}", n)
     at = open_page("compare")
-    assert list(at.dataframe[0].value.columns) == ["#3 exp3", "#2 exp2"]
-    assert re.search(r"#3 exp3 less #2 exp2: \+0\.00, 90% interval [+-][\d.]+ to [+-][\d.]+", page_text(at))
+    assert list(at.table[0].value.columns) == ["#3 exp3", "#2 exp2"]
+    assert re.search(
+        r"#3 exp3 less #2 exp2: \+0\.00, 90% interval -[\d.]+ to \+[\d.]+\. It holds 0", page_text(at)
+    )
+    assert {link.proto.query_string for link in at.get("page_link")} == {"id=3", "id=2"}
+    assert at.table[0].value.loc["Recommendation"].tolist() == ["Promote", "Promote"]
     at.multiselect[0].set_value([1, 2, 3])
     at.run()
-    assert list(at.dataframe[0].value.columns) == ["#1 exp1", "#2 exp2", "#3 exp3"]
+    assert list(at.table[0].value.columns) == ["#1 exp1", "#2 exp2", "#3 exp3"]
     assert page_text(at).count("#1 exp1 less") == 2
 
 
@@ -125,9 +135,33 @@ def test_production_shows_its_latency_its_gaps_and_a_halt(open_page, desk: Desk)
     assert (figures[t("production.signals")], figures[t("production.missing")]) == ("54", "6")
     assert 1.5 <= float(figures[t("production.latency")]) <= float(figures[t("production.latency_tail")]) <= 3
     assert t("production.halted") not in page_text(at)
+    assert "STALE_BAR (6)" in page_text(at)
+    assert t("production.no_price") in page_text(at) and len(at.get("plotly_chart")) == 1
     (desk.root / "data/HALT").write_text("the feed is wrong\n")
     at = open_page("production")
     assert t("production.halted") in page_text(at) and "the feed is wrong" in page_text(at)
+
+
+def test_signals_stand_on_the_price_of_their_bars(open_page, desk: Desk):
+    proposal_id, t = desk.propose(), Translator("en")
+    vote(desk, proposal_id, "APPROVE")
+    model_id, now = desk.proposal(proposal_id).model_id, datetime.now(UTC)
+    contract = ContractRegistry(desk.engine).of_proposal(desk.proposal(proposal_id))
+    stored = BarTable(desk.engine, INSTRUMENT, contract.parameters.feed).as_of(now)["close"]
+    desk.signal(30, model_id, times=stored.index)
+    at = open_page("production")
+    assert t("production.on_price") in page_text(at)
+    price, *turns = json.loads(at.get("plotly_chart")[0].proto.spec)["data"]
+    found = queries.closes(queries.model(model_id), stored.index[-30:], now)
+    pd.testing.assert_series_equal(found, stored[-30:], check_names=False, check_freq=False)
+    assert [turn["name"] for turn in turns] == [t("risk.long"), t("risk.short"), t("production.flat")]
+    assert price["x"][-1] == "07-08 12:55"
+
+
+def test_the_first_row_of_deliveries_stands_for_none(open_page, desk: Desk):
+    desk.propose()
+    at, t = open_page("data"), Translator("en")
+    assert t("data.no_deliveries") in page_text(at) and len(at.dataframe) == 2
 
 
 def test_the_data_page_says_how_far_bars_and_variables_reach(open_page, desk: Desk):

@@ -101,7 +101,8 @@ def test_a_vote_that_came_too_late_is_told_so(open_page, desk: Desk):
     vote(desk, proposal_id, "REJECT")
     at.text_area[0].input(NOTES)
     press(at, t("vote.reject"))
-    assert t("vote.conflict") in page_text(at) and t("vote.changed") in page_text(at)
+    told = t("vote.changed", state=t("status.REJECTED"), production=t("vote.no_production"))
+    assert t("vote.conflict") in page_text(at) and told in page_text(at)
     assert len(desk.votes()) == 1
 
 
@@ -112,7 +113,8 @@ def test_a_stale_page_approves_nothing_that_has_changed(open_page, desk: Desk):
     press(at, t("vote.approve"))
     vote(desk, proposal_id, "REQUEST_MORE_TESTS")  # it can still be voted on, but not as the page shows it
     press(at, t("vote.confirm"))
-    assert t("vote.changed") in page_text(at)
+    state, none = t("status.MORE_TESTS_REQUESTED"), t("vote.no_production")
+    assert t("vote.changed", state=state, production=none) in page_text(at)
     assert [v.action for v in desk.votes()] == ["REQUEST_MORE_TESTS"]
     at.text_area[0].input(NOTES)
     press(at, t("vote.approve"))

@@ -4,6 +4,7 @@ A worker claims a request for a while and renews its claim as it works. When it 
 the request is anybody's again.
 """
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -25,23 +26,22 @@ class ExtraBacktestResult(NamedTuple):
     metrics: dict[str, Any]
 
 
-def add_request(engine: Engine, request: dict[str, Any]) -> int:
+def add_request(connection: Connection, request: Mapping[str, Any]) -> int:
     """Queue a request; the same period of the same proposal is found again, unless it failed.
 
     Parameters
     ----------
-    engine : Engine
-    request : dict
+    connection : Connection
+    request : Mapping
         proposal_id, start_date, end_date, sample, requested_by and requested_at.
     """
     t = backtest_requests
-    with writing(engine) as connection:
-        _lock_proposal(connection, request["proposal_id"])
-        same = and_(*(t.c[name] == request[name] for name in ("proposal_id", "start_date", "end_date")))
-        found = select(t.c.id).where(same, t.c.status != "failed")
-        if (known := connection.execute(found).scalar()) is not None:
-            return int(known)
-        return int(connection.execute(insert(t).values(**request).returning(t.c.id)).scalar_one())
+    _lock_proposal(connection, request["proposal_id"])
+    same = and_(*(t.c[name] == request[name] for name in ("proposal_id", "start_date", "end_date")))
+    found = select(t.c.id).where(same, t.c.status != "failed")
+    if (known := connection.execute(found).scalar()) is not None:
+        return int(known)
+    return int(connection.execute(insert(t).values(**request).returning(t.c.id)).scalar_one())
 
 
 def get_request(connection: Connection, request_id: int) -> Row[Any]:

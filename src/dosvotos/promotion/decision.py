@@ -1,5 +1,6 @@
 """The second vote on a proposal: approve (to production or shadow), reject, or ask for extra backtests."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Engine, Row, func, select, update
 
 from dosvotos.database.registry import change_one, get_model, get_proposal, is_open, production_model
+from dosvotos.database.requests import add_request
 from dosvotos.database.tables import (
     approval_audit_log,
     backtest_requests,
@@ -154,6 +156,8 @@ class ProposalVote(ActOf):
     """Hash of the dossier that was computed again."""
     expected: ExpectedRows | None = None
     """The dossier of an approval, read before the lock."""
+    queued: Mapping[str, Any] | None = None
+    """Row of the extra backtest that is asked for by the same act."""
 
     @property
     def action(self) -> str:
@@ -234,6 +238,8 @@ class ProposalVote(ActOf):
             _keep_open(connection, proposal)
         else:
             _close(connection, proposal, self.vote, now)
+        if self.queued is not None:
+            add_request(connection, self.queued)
         return entry
 
     def _approve(

@@ -13,7 +13,7 @@ from dosvotos.backtest.run import run_backtest, run_linear_rival
 from dosvotos.backtest.simulate import rival_of
 from dosvotos.backtest.window import sample_of, touches_unseen
 from dosvotos.contracts.experiment import ExperimentContract
-from dosvotos.database.connection import reading
+from dosvotos.database.connection import reading, writing
 from dosvotos.database.contracts import ContractRegistry
 from dosvotos.database.history import stored_history
 from dosvotos.database.ledger import TrialLedger, look_at
@@ -26,9 +26,11 @@ from dosvotos.market.calendar import session_dates, session_slots, slots
 from dosvotos.market.dataset import feature_rows
 from dosvotos.market.splits import Split
 from dosvotos.policy.bundle import open_bundle
+from dosvotos.promotion.decision import ProposalVote, Vote
 from dosvotos.promotion.dossier import to_json_bytes
 from dosvotos.promotion.gate_policy import GatePolicies
 from dosvotos.promotion.own_strategy import refuse_extra_backtest
+from dosvotos.promotion.transaction import carry_out
 from dosvotos.sealed import write_sealed
 
 
@@ -55,6 +57,34 @@ def request_backtest(
     RequestError
         If the period has no session, its bars are not stored, or the candidate is an own strategy.
     """
+    request = _checked_request(engine, proposal_id, first, last, requested_by, now)
+    with writing(engine) as connection:
+        return add_request(connection, request)
+
+
+def vote_for_backtest(
+    engine: Engine, proposal_id: int, first: date, last: date, vote: Vote, now: datetime
+) -> int:
+    """Record a REQUEST_MORE_TESTS and queue its test in one transaction; gives the test's id.
+
+    Parameters are as `request_backtest`'s; `vote` names who asks.
+
+    Raises
+    ------
+    UnknownProposalError, DecisionConflictError, RequestError
+        As `request_backtest`; also whatever `decide` raises. Then nothing is recorded and nothing queued.
+    """
+    request = _checked_request(engine, proposal_id, first, last, vote.reviewer, now)
+    carry_out(engine, ProposalVote(proposal_id, vote, queued=request), vote.reviewer, now)
+    with reading(engine) as connection:
+        rows = list_requests(connection, proposal_id)
+    return next(int(row.id) for row in rows if (row.start_date, row.end_date) == (first, last))
+
+
+def _checked_request(
+    engine: Engine, proposal_id: int, first: date, last: date, requested_by: str, now: datetime
+) -> dict[str, Any]:
+    """Give the row of a request that can be tested."""
     with reading(engine) as connection:
         proposal = get_proposal(connection, proposal_id)
         model = get_model(connection, proposal.model_id)
@@ -64,17 +94,14 @@ def request_backtest(
         )
     refuse_extra_backtest(proposal)
     _check_period(engine, proposal, ContractRegistry(engine).of_proposal(proposal), first, last, now)
-    return add_request(
-        engine,
-        {
-            "proposal_id": proposal_id,
-            "start_date": first,
-            "end_date": last,
-            "sample": sample_of(first, last, model.lineage["date_ranges"]),
-            "requested_by": requested_by,
-            "requested_at": now,
-        },
-    )
+    return {
+        "proposal_id": proposal_id,
+        "start_date": first,
+        "end_date": last,
+        "sample": sample_of(first, last, model.lineage["date_ranges"]),
+        "requested_by": requested_by,
+        "requested_at": now,
+    }
 
 
 def unseen_period(engine: Engine, proposal_id: int, now: datetime) -> tuple[date, date] | None:

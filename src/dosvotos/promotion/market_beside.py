@@ -1,11 +1,11 @@
-"""The market a proposal's backtest ran on, for its page: the price, and simple strategies on it."""
+"""The market beside a model, for its pages: the price, and simple strategies on a backtest's bars."""
 
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from sqlalchemy import Engine
+from sqlalchemy import Engine, Row
 
 from dosvotos.backtest.report import BacktestReport, Curve
 from dosvotos.database.connection import reading
@@ -50,6 +50,29 @@ def market_beside(engine: Engine, proposal_id: int, report: BacktestReport) -> M
         return tuple(zip([time.isoformat() for time in close.index], equity.tolist(), strict=True))
 
     return MarketBeside(close, held(1), held(-1))
+
+
+def closes_of(engine: Engine, model: Row[Any], times: pd.DatetimeIndex, now: datetime) -> pd.Series:
+    """Read the closes of the bars a model decided on, as known at `now`.
+
+    Parameters
+    ----------
+    engine : Engine
+    model : Row
+        Of the registry.
+    times : DatetimeIndex, UTC, ascending
+        When the bars opened.
+    now : datetime, timezone-aware
+
+    Returns
+    -------
+    Series
+        COP per USD by bar open; without the bars that are not stored, so empty for another database's model.
+    """
+    contract = ContractRegistry(engine).of_hash(model.experiment_name, model.config_hash)
+    if contract is None:
+        return pd.Series(dtype=float, index=times[:0])
+    return _closes(BarTable(engine, model.instrument, contract.parameters.feed), now, times)
 
 
 def _closes(bars: BarTable, moment: datetime, times: pd.DatetimeIndex) -> pd.Series:

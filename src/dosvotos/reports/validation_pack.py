@@ -22,7 +22,7 @@ from dosvotos.database.ledger import TrialLedger
 from dosvotos.database.registry import get_model, get_proposal
 from dosvotos.database.requests import list_requests
 from dosvotos.files import write_file
-from dosvotos.formats import CHANCE, COUNT, MISSING, P_VALUE, PERCENT, RATIO, Form
+from dosvotos.formats import CHANCE, COUNT, MISSING, P_VALUE, PERCENT, RATIO, Form, Formats, Language
 from dosvotos.promotion.audit import read_audit_log
 from dosvotos.promotion.dossier import Dossier
 from dosvotos.promotion.gate_policy import current_policy
@@ -31,9 +31,10 @@ from dosvotos.promotion.notices import notices_of, votes_on
 from dosvotos.promotion.reasons import sentence
 from dosvotos.reports.criteria import CRITERIA, criterion_label
 from dosvotos.reports.figures import BAD, BLUE, MUTED, figure, line
-from dosvotos.reports.metrics import INTERVALS, RESULTS
+from dosvotos.reports.metrics import INTERVALS, METRICS, RESULTS
+from dosvotos.reports.pack_summary import ACCOUNTS, FIGURES, summary_texts, summary_words
 from dosvotos.reports.rendering import render
-from dosvotos.reports.tables import EN, Cell, Table, rows_table
+from dosvotos.reports.tables import Cell, Table, rows_table
 
 PACK_FILE: Final = "validation_pack.html"
 RECORDS: Final[dict[str, type[BaseModel]]] = {
@@ -96,10 +97,12 @@ class Facts:
     ----------
     tree : mapping
         Each record's fields, JSON-like, by the record's name.
+    language : Language
+        In which figures are written.
     """
 
-    def __init__(self, tree: Mapping[str, Any]) -> None:
-        self._tree = tree
+    def __init__(self, tree: Mapping[str, Any], language: Language = "en") -> None:
+        self._tree, self.language, self._formats = tree, language, Formats(language)
 
     def value(self, path: str) -> Any:
         """Give the value of a field, as ``results.metrics.sharpe_ratio``; None where it has none."""
@@ -116,7 +119,7 @@ class Facts:
         elif isinstance(value, bool):
             text = "yes" if value else "no"
         else:
-            text = EN.write(value, form) if form else str(value)
+            text = self._formats.write(value, form) if form else str(value)
         return Cell(text, bad=value == _ALARMING, field=path)
 
     def table(self, fields: Iterable[Field]) -> Table:
@@ -158,17 +161,24 @@ def write_pack(engine: Engine, proposal_id: int) -> Path:
     return path
 
 
-def make_pack(engine: Engine, proposal_id: int) -> str:
-    """Draw a proposal's pack as the records stand now, votes and all; raises as `write_pack`."""
-    return render_pack(read_records(engine, proposal_id))
+def make_pack(engine: Engine, proposal_id: int, language: Language = "en") -> str:
+    """Draw a proposal's pack as the records stand now, votes and all; raises as `write_pack`.
+
+    Its first page is in the reader's language, the records after it are in English.
+    """
+    return render_pack(read_records(engine, proposal_id, language), language)
 
 
-def read_records(engine: Engine, proposal_id: int) -> dict[str, Any]:
-    """Return all records behind a proposal, JSON-like, by name; checks the files against their hashes."""
+def read_records(engine: Engine, proposal_id: int, language: Language = "en") -> dict[str, Any]:
+    """Return all records behind a proposal, JSON-like, by name; checks the files against their hashes.
+
+    ``summary`` holds what the first page says of them, in `language`.
+    """
     with reading(engine) as connection:
         proposal = get_proposal(connection, proposal_id)
         model = get_model(connection, proposal.model_id)
-        on_model = {vote.id for vote in votes_on(connection, proposal)}
+        earlier = votes_on(connection, proposal)
+        on_model = {vote.id for vote in earlier}
         votes = [row for row in read_audit_log(connection) if row.id in on_model]
         notices, policy = notices_of(connection, proposal), current_policy(connection)
         requests = list_requests(connection, proposal_id)
@@ -182,16 +192,50 @@ def read_records(engine: Engine, proposal_id: int) -> dict[str, Any]:
         "approval_audit_log": [_json_like(row._mapping) for row in votes],
         "questions": questions_of(looks, policy.evidence)._asdict(),
         "notices": [sentence(notice) for notice in notices],
+        "summary": summary_words(proposal, dossier, earlier, notices, language),
     }
 
 
-def render_pack(tree: Mapping[str, Any]) -> str:
+def render_pack(tree: Mapping[str, Any], language: Language = "en") -> str:
     """Draw the pack from what `read_records` returns."""
-    facts = Facts(tree)
+    facts, first_page = Facts(tree), Facts(tree, language)
     return render(
-        "validation_pack", facts=facts, metrics=_metrics(facts), criteria=_criteria(facts),
-        evidence=_evidence(facts), equity=_equity(tree), drawdown=_drawdown(tree),
+        "validation_pack", language=language, words=summary_texts(language),
+        summary_figures=_summary_figures(first_page), summary_criteria=_summary_criteria(first_page),
+        facts=facts, metrics=_metrics(facts), criteria=_criteria(facts), evidence=_evidence(facts),
+        equity=_equity(tree), drawdown=_drawdown(tree),
     )  # fmt: skip
+
+
+def _summary_figures(facts: Facts) -> Table:
+    """Give the figures a proposal is first read by, a column an account there is."""
+    words = summary_texts(facts.language)
+    accounts = {words[name]: path for name, path in ACCOUNTS.items() if facts.value(path)}
+    rows = [
+        (
+            METRICS[name].label(facts.language),
+            *(facts.cell(f"{path}.{name}", METRICS[name].form) for path in accounts.values()),
+        )
+        for name in FIGURES
+    ]
+    return rows_table(rows, ["", *accounts], right=list(accounts))
+
+
+def _summary_criteria(facts: Facts) -> Table:
+    """Give the criteria with verdict, what was found and what is needed; none where they are texts only."""
+    words, rows = summary_texts(facts.language), []
+    for path in facts.item_paths("promotion_proposals.criteria"):
+        name = facts.value(f"{path}.name")
+        verdict = facts.cell(f"{path}.verdict")
+        verdict = verdict._replace(text=words[verdict.text])
+        figures = (facts.cell(f"{path}.{field}", _criterion_form(name)) for field in ("found", "needed"))
+        rows.append((criterion_label(name, facts.language), verdict, *figures))
+    columns = [words[name] for name in ("criterion", "verdict", "found", "needed")]
+    return rows_table(rows, columns, right=columns[2:])
+
+
+def _criterion_form(name: str) -> Form:
+    return CRITERIA[name].form if name in CRITERIA else PERCENT if name == "improvement" else COUNT
 
 
 def _metrics(facts: Facts) -> Table:
@@ -215,7 +259,7 @@ def _criteria(facts: Facts) -> Table:
     rows = []
     for path in paths:
         name = facts.value(f"{path}.name")
-        form = CRITERIA[name].form if name in CRITERIA else PERCENT if name == "improvement" else COUNT
+        form = _criterion_form(name)
         figures = (facts.cell(f"{path}.{field}", form) for field in ("found", "needed", "floor"))
         rows.append((criterion_label(name), facts.cell(f"{path}.verdict"), *figures, _path(path)))
     columns = ["criterion", "verdict", "found", "needed", "house's limit, if stricter", "field"]
