@@ -65,7 +65,14 @@ def project(tmp_path, monkeypatch) -> Path:
     return root
 
 
-@pytest.mark.parametrize("database", ["none", "empty", "garbage"])
+@pytest.mark.parametrize(
+    "database",
+    [
+        "empty",
+        pytest.param("none", marks=pytest.mark.campaign),
+        pytest.param("garbage", marks=pytest.mark.campaign),
+    ],
+)
 def test_a_command_that_is_told_what_does_not_exist_says_so(project, database):
     """By required parameters alone, and by all there are; a traceback is where `message_of` has no word."""
     file, wrong, n_refused = project / "data/dosvotos.db", [], 0
