@@ -57,8 +57,10 @@ class HouseRules(Rules):
     made_under: list[int] = field(default_factory=list)
     """The policy's version by proposal."""
     reopenings: dict[int, int] = field(default_factory=dict)
+    revocations: int = 0
+    """Each lets every quorum begin anew."""
     approvals: dict[tuple[int, ...], set[str]] = field(default_factory=dict)
-    """Who approved the same to production, by proposal, epoch, version and how often it was reopened."""
+    """Who approved the same to production, by proposal, epoch, version, reopenings and revocations."""
 
     def __post_init__(self) -> None:
         self.people[FIRST_ADMIN] = "admin"
@@ -109,7 +111,8 @@ class HouseRules(Rules):
         trial = self._would(step)
         if trial != "done" or step.kind == "shadow":
             return super().vote(step) if trial == "done" else trial
-        agreeing = self.approvals.setdefault((n, self.epoch, self.version, self.reopenings.get(n, 0)), set())
+        same = (n, self.epoch, self.version, self.reopenings.get(n, 0), self.revocations)
+        agreeing = self.approvals.setdefault(same, set())
         if step.reviewer in agreeing:
             return "conflict"
         agreeing.add(step.reviewer)
@@ -146,6 +149,7 @@ class HouseRules(Rules):
             self.people[about] = role
         elif kind == "REVOKE":
             del self.people[about]
+            self.revocations += 1
         else:
             self.quorum, self.version = quorum, self.version + 1
         return "done"

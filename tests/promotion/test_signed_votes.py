@@ -202,6 +202,21 @@ def test_with_a_quorum_of_two_two_people_sign_the_same_before_production(desk, t
     assert one.decided == two.decided and (one.reviewer, two.reviewer) == ("ana", "ben")
 
 
+def test_the_approval_of_somebody_revoked_since_counts_no_more(desk, team):
+    set_quorum(desk, team, 2)
+    proposal_id = desk.propose("one", 1)
+    team.vote(proposal_id, "ana")
+    team.do(RevokeReviewer(WHY, "ana"), "ada")
+    assert team.vote(proposal_id, "ben").missing == 1
+    assert (
+        desk.proposal(proposal_id).status == "PENDING_APPROVAL" and "production" not in desk.stages().values()
+    )
+    team.keys.pop("ana")
+    team.add("ana", "reviewer")
+    assert team.vote(proposal_id, "ana").new_stage == "production"
+    assert whole(desk)
+
+
 def set_quorum(desk: Desk, team: Team, quorum: int) -> None:
     with reading(desk.engine) as connection:
         policy = current_policy(connection)

@@ -301,11 +301,16 @@ def _quorum(connection: Connection, text: DecisionText, who: Signatory) -> int:
 
 
 def _agreement(connection: Connection, text: DecisionText) -> str:
-    """Hash what the approvals of one quorum have in common; a proposal reopened begins anew."""
+    """Hash what the approvals of one quorum have in common.
+
+    A proposal reopened begins anew, and so does every quorum once somebody is revoked: an approval of
+    theirs no longer counts.
+    """
     t = approval_audit_log
-    reopened = select(func.count()).select_from(t).where(t.c.proposal_id == text.proposal)
-    times = connection.execute(reopened.where(t.c.action == "REOPEN")).scalar_one()
-    return digest_json({"decided": str(text.decided), "reopened": times})
+    begins_anew = (t.c.proposal_id == text.proposal) & (t.c.action == "REOPEN")
+    begins_anew |= t.c.action.in_(("REVOKE_REVIEWER", "RESTORE"))
+    times = connection.execute(select(func.count()).select_from(t).where(begins_anew)).scalar_one()
+    return digest_json({"decided": str(text.decided), "begun_anew": times})
 
 
 def _agreeing(connection: Connection, proposal_id: int, agreement: str) -> list[str]:
