@@ -14,6 +14,7 @@ from dosvotos.database.ledger import TrialLedger
 from dosvotos.database.registry import list_proposals
 from dosvotos.errors import LineageError, SelectionError, StrategyError
 from dosvotos.pipelines.training import nodes as training_nodes
+from dosvotos.promotion.audit_check import verify_audit
 from dosvotos.promotion.dossier import read_report
 from tests.conftest import ROOT
 from tests.project import Project, inside, stored_project
@@ -135,9 +136,10 @@ def test_a_line_goes_in_one_command_from_its_dataset_to_one_look_and_one_proposa
         row.lineage["config_hash"],
         72,
     )
-    with inside(project.root):
+    with inside(project.root), reading(project.engine) as connection:
         record = read_report(row, TrainingRecord)
         page = Path("data/08_reporting/smoke/training_report.html").read_text()
+        assert verify_audit(connection) == []
     tests = [fold.date_ranges["test"] for fold in record.folds]
     assert tests == ["2023-09-01 to 2023-10-23", "2023-10-24 to 2023-12-15"]
     chosen_on = record.folds[1].date_ranges["val"]

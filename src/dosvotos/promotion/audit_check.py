@@ -304,9 +304,11 @@ def _compare_ledger(connection: Connection, proposals: Iterable[Row[Any]]) -> It
         found = [{"id": row.id, "created_at": row.created_at.isoformat()} for row in born]
         if named and named not in found:
             yield f"proposal {proposal.id}: names ledger {named['id']} of {named['created_at']}, not this one"
-        model_hash = proposal.lineage["model_hash"]
-        if (proposal.instrument, model_hash) not in looks:
-            yield f"proposal {proposal.id}: the ledger has no look of its model {model_hash[:12]}"
+        line = proposal.lineage.get("folds") is not None
+        looked_at = proposal.lineage["config_hash" if line else "model_hash"]
+        if (proposal.instrument, looked_at) not in looks:
+            what = "contract, a line's," if line else "model"
+            yield f"proposal {proposal.id}: the ledger has no look of its {what} {looked_at[:12]}"
     count, last = connection.execute(select(func.count(), func.max(oos_trials.c.id))).one()
     if connection.dialect.name == "sqlite" and last is not None and count != last:
         yield f"ledger: {last} looks were written, {count} are left"
