@@ -270,6 +270,7 @@ def _vote(
     t = translator()
     row = queries.proposal(proposal.id)
     if (found := queries.standing(row)) != seen:
+        row = queries.proposal(proposal.id)  # again: somebody may have voted since it was read
         production = found.production_id or t("vote.no_production")
         told_now = t("vote.changed", state=t(f"status.{state_of(row, now())}"), production=production)
         _answer(proposal, _Answer(t("vote.conflict"), False, told_now))

@@ -53,7 +53,10 @@ def pytest_collection_finish() -> None:
 POSTGRESQL_CASES = 1
 """Of one test, outside the campaign."""
 LONGEST = {
-    "test_killed_approvals_are_all_or_nothing_and_a_naive_one_is_not",
+    "test_a_database_of_an_older_version_upgrades_with_nothing_lost_and_its_production_model_waits_for_a_vote",
+    "test_decisions_as_hypothesis_draws_them_go_as_the_rules_say",
+    "test_killed_decisions_are_all_or_nothing_and_a_naive_one_is_not",
+    "test_what_was_served_comes_out_again_and_a_bit_that_was_changed_is_found",
     "test_what_got_through_once_does_so_no_more",
     "test_no_mutation_of_an_exported_vote_passes",
 }

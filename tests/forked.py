@@ -20,8 +20,14 @@ from unittest.mock import patch
 _ROOT = Path(__file__).parents[1]
 _ENVIRONMENT = dict(os.environ)
 """As no test has changed it."""
-_SEARCH_PATH = tuple(sys.path)
-"""In the server: Python's own and the server's PYTHONPATH."""
+
+
+@cache
+def _own_path() -> tuple[str, ...]:
+    """Where Python finds modules without a PYTHONPATH, an editable install's folder among them."""
+    env = {name: value for name, value in _ENVIRONMENT.items() if name != "PYTHONPATH"}
+    asked = [sys.executable, "-c", "import sys; print(*sys.path[1:], sep='\\n')"]
+    return tuple(subprocess.check_output(asked, env=env, text=True).splitlines())
 
 
 @cache
@@ -46,7 +52,8 @@ class Forked:
         context, self.args = processes(), words
         pipes = [context.Pipe(duplex=False) for _ in range(2)]
         ends = [end for _, end in pipes]
-        self._process = context.Process(target=_run, args=(words, str(cwd), dict(env), *ends))
+        path = _search_path(Path(words[0]).parent, env)
+        self._process = context.Process(target=_run, args=(words, str(cwd), dict(env), path, *ends))
         self._process.start()
         for end in ends:
             end.close()
@@ -86,12 +93,14 @@ class Forked:
         self.send_signal(signal.SIGKILL)
 
 
-def _run(words: tuple[str, ...], cwd: str, env: dict[str, str], *outputs: Connection) -> None:
+def _run(
+    words: tuple[str, ...], cwd: str, env: dict[str, str], path: list[str], *outputs: Connection
+) -> None:
     """Become a script, from its first line to its exit handlers."""
     for number, pipe in enumerate(outputs, 1):
         os.dup2(pipe.fileno(), number)
         pipe.close()
-    sys.argv, sys.path[:] = list(words), _search_path(Path(words[0]).parent, env)
+    sys.argv, sys.path[:] = list(words), path
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(env)
@@ -114,6 +123,5 @@ def _run(words: tuple[str, ...], cwd: str, env: dict[str, str], *outputs: Connec
 
 def _search_path(folder: Path, env: Mapping[str, str]) -> list[str]:
     """Where a script that is started in an environment finds its modules."""
-    of_server = {"", *os.environ["PYTHONPATH"].split(os.pathsep)}
     asked = [part for part in env.get("PYTHONPATH", "").split(os.pathsep) if part]
-    return [str(folder), *asked, *(part for part in _SEARCH_PATH if part not in of_server)]
+    return [str(folder), *asked, *(part for part in _own_path() if part not in asked)]

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import dosvotos
+import streamlit_app
 from dosvotos.errors import DecisionError, NotAllowedError
 from dosvotos.refusals import refusal, refusal_texts
 
@@ -44,7 +45,10 @@ def raised(node: ast.Raise) -> str | None:
 def used_codes() -> dict[str, set[str]]:
     """Codes in the source, with the figures given to them."""
     used: dict[str, set[str]] = {}
-    sources = (path.read_text(encoding="utf-8") for path in SOURCE.rglob("*.py"))
+    modules = (
+        path for folder in (SOURCE, Path(streamlit_app.__file__).parent) for path in folder.rglob("*.py")
+    )
+    sources = (path.read_text(encoding="utf-8") for path in modules)
     for source in (one for one in sources if "Error.of(" in one):
         for node in ast.walk(ast.parse(source)):
             if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "of" and node.args:

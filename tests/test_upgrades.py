@@ -14,6 +14,7 @@ from dosvotos.database.connection import reading
 from dosvotos.database.live_tables import trading_signals
 from dosvotos.database.market_data import StoredMarket
 from dosvotos.database.registry import list_proposals, production_model
+from dosvotos.database.tables import approval_audit_log
 from dosvotos.lineage.vote import decide_verified
 from dosvotos.promotion.audit_check import verify_audit
 from dosvotos.promotion.decision import Vote
@@ -60,6 +61,17 @@ def upgraded(request, tmp_path_factory):
 @pytest.fixture(autouse=True)
 def home(upgraded, monkeypatch):
     monkeypatch.setenv("DOSVOTOS_HOME", str(home_of(upgraded[1].root)))
+
+
+@pytest.fixture(autouse=True)
+def same_libraries(upgraded, monkeypatch):
+    """An approval lapses with any library it was given under; here what the upgrade itself does counts."""
+    commit, project, _ = upgraded
+    if commit == SIGNED:
+        a = approval_audit_log
+        with reading(project.engine) as connection:
+            (lapses,) = connection.execute(select(a.c.lapses).where(a.c.action == "APPROVE")).scalars()
+        monkeypatch.setattr("dosvotos.live.limits.library_lock", lambda: lapses["library_lock"])
 
 
 def test_an_upgrade_loses_no_row_and_changes_no_value(upgraded):

@@ -32,7 +32,7 @@ KNOWN = {
     "fills": {"side": "BUY"},
     "oos_trials": {"daily_returns": {"2025-07-01": 0.5}},
     "limit_trips": {"state": "HALTED"},
-    "shadow_signals": {"reason_code": None},
+    "shadow_signals": {"reason_code": None, "target": -0.5},
 }
 VALUES = {
     sa.String: "a", sa.Text: "a", sa.Integer: 1, sa.Float: 1.0, sa.Boolean: True, sa.Date: date(2025, 7, 1),
