@@ -32,8 +32,8 @@ AS_OF = "2026-11-20T23:00:00+00:00"
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """One more than there are cores: some of the tests wait for servers, browsers and other processes."""
-    return (os.cpu_count() or 1) + 1
+    """Two more than there are cores: many tests wait for servers, browsers and other processes."""
+    return (os.cpu_count() or 1) + 2
 
 
 def pytest_configure() -> None:
@@ -52,6 +52,15 @@ def pytest_collection_finish() -> None:
 
 POSTGRESQL_CASES = 1
 """Of one test, outside the campaign."""
+WRITES_NO_SQL = (
+    "notifications",
+    "pipelines",
+    "reports",
+    "sources",
+    "streamlit_app",
+    "test_mlflow_champion.py",
+)
+"""Of tests about what stands above the database; in them PostgreSQL's cases are the campaign's."""
 LONGEST = {
     "test_a_database_of_an_older_version_upgrades_with_nothing_lost_and_its_production_model_waits_for_a_vote",
     "test_decisions_as_hypothesis_draws_them_go_as_the_rules_say",
@@ -67,7 +76,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put files of whole runs first, so that no worker begins one when the others are done.
 
     SQLite takes every case of a test. PostgreSQL takes those of `tests/database` and one of any other test,
-    of the longest none; the rest of its cases are the campaign's.
+    none of the longest and of those above the database; the rest of its cases are the campaign's.
     """
     items.sort(key=lambda item: not _is_slow_throughout(item))
     taken: dict[tuple[str, str], int] = {}
@@ -76,7 +85,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             continue
         test = str(item.path), getattr(item, "originalname", item.name)
         taken[test] = taken.get(test, 0) + 1
-        if taken[test] > POSTGRESQL_CASES or test[1] in LONGEST:
+        above = item.nodeid.removeprefix("tests/").startswith(WRITES_NO_SQL)
+        if taken[test] > POSTGRESQL_CASES or test[1] in LONGEST or above:
             item.add_marker(pytest.mark.campaign)
 
 
