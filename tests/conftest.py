@@ -32,8 +32,8 @@ AS_OF = "2026-11-20T23:00:00+00:00"
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Two more than there are cores: many tests wait for servers, browsers and other processes."""
-    return (os.cpu_count() or 1) + 2
+    """One more than there are cores: some of the tests wait for servers, browsers and other processes."""
+    return (os.cpu_count() or 1) + 1
 
 
 def pytest_configure() -> None:
@@ -52,14 +52,11 @@ def pytest_collection_finish() -> None:
 
 POSTGRESQL_CASES = 1
 """Of one test, outside the campaign."""
-WRITES_NO_SQL = (
-    "notifications",
-    "pipelines",
-    "reports",
-    "sources",
-    "streamlit_app",
-    "test_mlflow_champion.py",
-)
+ON_SQLITE = (
+    "live/test_delivery", "live/test_fills", "live/test_limits", "live/test_nightly", "live/test_shadow",
+    "notifications", "pipelines", "promotion/test_who_may", "reports", "sources", "streamlit_app",
+    "test_mlflow_champion",
+)  # fmt: skip
 """Of tests about what stands above the database; in them PostgreSQL's cases are the campaign's."""
 LONGEST = {
     "test_a_database_of_an_older_version_upgrades_with_nothing_lost_and_its_production_model_waits_for_a_vote",
@@ -85,7 +82,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             continue
         test = str(item.path), getattr(item, "originalname", item.name)
         taken[test] = taken.get(test, 0) + 1
-        above = item.nodeid.removeprefix("tests/").startswith(WRITES_NO_SQL)
+        above = item.nodeid.removeprefix("tests/").startswith(ON_SQLITE)
         if taken[test] > POSTGRESQL_CASES or test[1] in LONGEST or above:
             item.add_marker(pytest.mark.campaign)
 
