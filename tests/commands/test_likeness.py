@@ -11,6 +11,7 @@ def project(tmp_path_factory):
     return new_project(tmp_path_factory.mktemp("likeness"), tracked=False)
 
 
+@pytest.mark.campaign
 def test_the_page_is_written_and_counted(project):
     done = project.command("dosvotos", "likeness", "--out", "page.html")
     assert done.returncode == 0, done.stderr
