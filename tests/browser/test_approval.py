@@ -130,6 +130,11 @@ def test_every_page_works_in_both_languages(
     desk.propose(f"seen_in_{locale[:2]}", 30 if locale == "en-US" else 31)
     page = open_page("/", locale)
     sync_api.expect(page.get_by_text(banner)).to_be_visible(timeout=30_000)
+    sync_api.expect(page.locator(".stApp")).to_have_attribute("data-test-script-state", "notRunning")
+    header, shown = (
+        one.bounding_box() for one in (page.get_by_test_id("stHeader"), page.get_by_text(banner))
+    )
+    assert shown["y"] >= header["y"] + header["height"], "the header covers the banner"
     links = page.get_by_test_id("stSidebarNavLink")
     sync_api.expect(links).to_have_count(8)
     pages = ["/", "/review", "/compare", "/production", "/data", "/models", "/signals", "/audit"]
@@ -137,11 +142,10 @@ def test_every_page_works_in_both_languages(
         links.nth(index).click()
         page.wait_for_url(f"**{path}", wait_until="commit")
         sync_api.expect(page.locator("[class*=st-key-plain-title], h1")).to_have_count(1)
-        sync_api.expect(page.locator(".stApp")).to_have_attribute("data-test-script-state", "notRunning")
-        header, shown = (
-            one.bounding_box() for one in (page.get_by_test_id("stHeader"), page.get_by_text(banner))
+        sync_api.expect(page.locator(".stApp")).to_have_attribute(
+            "data-test-script-state", "notRunning", timeout=30_000
         )
-        assert shown["y"] >= header["y"] + header["height"], f"{path}: the header covers the banner"
+        sync_api.expect(page.get_by_text(banner)).to_be_visible()
         assert page.get_by_test_id("stException").count() == 0
         overflow = page.evaluate(
             "document.documentElement.scrollWidth - document.documentElement.clientWidth"
