@@ -210,6 +210,7 @@ def test_no_page_has_a_serious_fault_of_access(
         sync_api.expect(page.locator(".stApp")).to_have_attribute(
             "data-test-script-state", "notRunning", timeout=30_000
         )
+        sync_api.expect(page.get_by_test_id("stSkeleton")).to_have_count(0, timeout=30_000)
         name = "_".join([scheme, *re.findall(r"[a-z_]{3,}", path)])
         if "section" in path:
             page.evaluate("document.querySelector('.st-key-section').scrollIntoView()")
