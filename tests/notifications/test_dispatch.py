@@ -17,14 +17,8 @@ from dosvotos.errors import NotificationError
 from dosvotos.notifications.drain import GIVE_UP_AFTER, send_notifications
 from dosvotos.notifications.recipients import Message, Recipient, read_recipients
 from dosvotos.notifications.sending import Sent, send
-from dosvotos.promotion.notify import (
-    DISPATCH,
-    NOTIFICATION,
-    PUBLIC_URL_VARIABLE,
-    URLS_VARIABLE,
-    Notification,
-    announce,
-)
+from dosvotos.promotion.notify import DISPATCH, NOTIFICATION, URLS_VARIABLE, Notification, announce
+from dosvotos.signing.relying_party import PUBLIC_URL_VARIABLE
 from tests.migrated import copy_migrated
 from tests.notifications.receivers import (
     ACCEPTS,
@@ -245,6 +239,13 @@ def test_recipients_are_named_without_their_address_and_a_bad_one_is_refused_wit
     with pytest.raises(NotificationError, match="address 2 of 2") as refused:
         read_recipients({URLS_VARIABLE: f"{address} hush-hush-hush"})
     assert "hush" not in str(refused.value)
+
+
+def test_an_address_of_the_app_that_is_none_is_told_and_nothing_is_sent(monkeypatch):
+    monkeypatch.setenv(PUBLIC_URL_VARIABLE, "https://ana:hushhush@votes.example.com")
+    message = Message.of(1, HALT, NOW)
+    sent = send(Recipient(1, webhook("http://127.0.0.1:9", "in")), message, NOW)
+    assert PUBLIC_URL_VARIABLE in str(sent.problem) and "hushhush" not in str(sent.problem)
 
 
 @pytest.mark.slow
