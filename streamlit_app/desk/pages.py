@@ -160,7 +160,7 @@ def show_sign(
     if caller.role not in MAY[action]:
         roles = " | ".join(sorted(MAY[action]))
         raise RefusedError(403, "role", person=caller.name, role=caller.role, roles=roles)
-    t = Translator(_language(request, language))
+    t, wanted = Translator(_language(request, language)), Wanted(action=action, about=about)
     reason = joining_reason(read_enrolment(queries.engine(), about).added) if action == "ADD_REVIEWER" else ""
     return _page(
         request,
@@ -169,7 +169,7 @@ def show_sign(
         action=action,
         about=about,
         person=caller.name,
-        facts=facts_of(queries.engine(), Wanted(action=action, about=about), t),
+        facts=facts_of(queries.engine(), wanted, caller, t, datetime.now(UTC)),
         reason=reason,
         minimum=MIN_REASON,
         maximum=MAX_REASON,
