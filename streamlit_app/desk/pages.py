@@ -18,7 +18,7 @@ from dosvotos.promotion.house_acts import joining_reason
 from dosvotos.promotion.people import MAY
 from dosvotos.promotion.transaction import Signed
 from dosvotos.promotion.vote_rules import MAX_REASON, MIN_REASON
-from dosvotos.signing.passkeys import MAX_BYTES, to_base64url
+from dosvotos.signing.passkeys import ALGORITHMS, MAX_BYTES, to_base64url
 from dosvotos.signing.relying_party import LOCAL_HOST, relying_party
 from streamlit_app import queries
 from streamlit_app.api import Calling
@@ -125,8 +125,8 @@ def show_enrol(request: Request, language: Stated = None) -> Response:
 
 
 @router.post("/enrol/options")
-def give_options(invitation: InvitationCode) -> dict[str, str]:
-    """Say whose passkey is made, for which site, with which challenge."""
+def give_options(invitation: InvitationCode) -> dict[str, Any]:
+    """Say whose passkey is made, for which site, with which challenge, by which algorithms."""
     with reading(queries.engine()) as connection:
         found = find_invitation(connection, invitation.code, datetime.now(UTC))
     return {
@@ -134,6 +134,7 @@ def give_options(invitation: InvitationCode) -> dict[str, str]:
         "role": found.role,
         "rp_id": relying_party().rp_id,
         "challenge": to_base64url(challenge_of(invitation.code)),
+        "algorithms": ALGORITHMS,
     }
 
 
