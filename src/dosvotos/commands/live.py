@@ -159,7 +159,7 @@ def assemble(
         alerts=alerts,
         halt_file=controls.of_file,
         read_calendar=CalendarFiles(parameters).read,
-        on_row=watch.tell,
+        on_row=watch.on_row,
         run_shadows=ShadowDesk(engine, instrument, parameters, clock, alerts).run,
         after_session=NightlyCheck(engine, parameters, clock, alerts).run,
     )
