@@ -128,11 +128,10 @@ def _fills(model: queries.Record) -> None:
     if (report := queries.fills(model.instrument, now())) is None:
         st.caption(t("fills.none"))
         return
-    book = report.book.iloc[-1] if len(report.book) else 0.0
     figures = {
         "count": f.number(len(report.fills), 0),
-        "held": f.number(report.held.iloc[-1], 0),
-        "book": f.number(book, 0),
+        "held": f.number(report.last_held, 0),
+        "book": f.number(report.last_book, 0),
         "difference": f.number(report.difference, 0, signed=True),
         "slippage": f.number(report.slippage_bps, 2, signed=True),
         "cost": f.number(report.slippage_cop, 0, signed=True),

@@ -107,7 +107,7 @@ def test_a_receiver_that_fails_in_every_way_gets_each_message_exactly_once(tmp_p
         assert not any(SECRET in line for line in told)
         limited = rows[found[2 + list(FAILURES).index("limited")].id]
         assert limited.next_try_at - NOW >= timedelta(seconds=600)
-        heard = {path: len(server.called(f"/{path}")) for path in FAILURES}
+        n_calls = {path: len(server.called(f"/{path}")) for path in FAILURES}
         mend(server)
         later = max(row.next_try_at for row in rows.values())
         send_notifications(engine, found[2 : 2 + len(FAILURES)], later, send)
@@ -116,7 +116,7 @@ def test_a_receiver_that_fails_in_every_way_gets_each_message_exactly_once(tmp_p
             assert len(server.called(f"/{path}")) == 1, path
         for path in FAILURES:
             ids = {call.headers["Webhook-Id"] for call in server.called(f"/{path}")}
-            assert len(server.called(f"/{path}")) == heard[path] + 1 and len(ids) == 1, path
+            assert len(server.called(f"/{path}")) == n_calls[path] + 1 and len(ids) == 1, path
 
 
 def test_two_processes_that_drain_at_once_send_each_message_once_to_each_recipient(engine):
