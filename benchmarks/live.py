@@ -278,12 +278,13 @@ def delivery(desk: LiveDesk, n_bars: int) -> dict[str, float]:
 
     ports = desk.loop._ports
     file = TimedFile(desk.folder / "signals.jsonl")
-    written_at = [desk.clock.now()]
+    written_at = desk.clock.now()
     """The fake clock leaps to the next bar as soon as a row is written; the signal is handed over before."""
-    out = SignalDeliveries([SignalDelivery(file, 1.0, ports.book.standing, lambda: written_at[-1])])
+    out = SignalDeliveries([SignalDelivery(file, 1.0, ports.book.standing, lambda: written_at)])
 
     def on_row(record: InferenceRecord) -> None:
-        written_at.append(desk.clock.now())
+        nonlocal written_at
+        written_at = desk.clock.now()
         committed[record.inference_id] = time.perf_counter()
         desk.written.append(record)
         out.take(record)
@@ -291,9 +292,7 @@ def delivery(desk: LiveDesk, n_bars: int) -> dict[str, float]:
     desk.loop._ports = ports._replace(on_row=on_row)
     for _ in range(n_bars):
         desk.run(1)
-        time.sleep(
-            0.05
-        )  # a loop waits for the next bar; without a pause the fake clock would leave it behind
+        time.sleep(0.05)  # a loop waits for the next bar; the fake clock would leave the file behind
     out.close()
     return {
         "deliveries": len(took),

@@ -150,10 +150,8 @@ class Gate:
         scope.setdefault("state", {})["caller"] = None
         if rule.who != "public":
             caller = await run_in_threadpool(_caller, headers)
-            if isinstance(rule.who, frozenset) and caller.role not in (None, *rule.who):
-                raise RefusedError(
-                    403, "role", person=caller.name, role=caller.role, roles=" | ".join(sorted(rule.who))
-                )
+            if isinstance(rule.who, frozenset):
+                caller.require(rule.who)
             scope["state"]["caller"] = caller
         return replayed(await read_body(receive), receive) if scope["type"] == "http" else receive
 

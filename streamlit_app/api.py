@@ -48,7 +48,14 @@ from streamlit_app.api_models import (
 )
 from streamlit_app.i18n import Translator
 from streamlit_app.identity import Caller, cast_vote
-from streamlit_app.problems import MEDIA_TYPE, RefusedError, answer_to, problem, spoken_language
+from streamlit_app.problems import (
+    MEDIA_TYPE,
+    RefusedError,
+    answer_to,
+    answer_to_invalid,
+    problem,
+    spoken_language,
+)
 from streamlit_app.security import API_PATH
 
 _MAX_ID = 2**31 - 1
@@ -279,7 +286,7 @@ def create_api() -> FastAPI:
     api.add_exception_handler(DosVotosError, _refused)
     api.add_exception_handler(RefusedError, _refused)
     api.add_exception_handler(ValidationError, _refused)
-    api.add_exception_handler(RequestValidationError, _invalid)
+    api.add_exception_handler(RequestValidationError, answer_to_invalid)
     api.add_exception_handler(StarletteHTTPException, _http_error)
     api.add_exception_handler(Exception, _unexpected)
     return api
@@ -311,15 +318,6 @@ def _link_next(response: Response, path: str, query: dict[str, object]) -> None:
 
 def _refused(request: Request, error: Exception) -> Response:
     return answer_to(error, spoken_language(request.headers))
-
-
-def _invalid(request: Request, error: Exception) -> Response:
-    """Say what is wrong where, without repeating what was sent."""
-    assert isinstance(error, RequestValidationError)
-    wrong = [{"where": ".".join(map(str, one["loc"])), "message": one["msg"]} for one in error.errors()]
-    said = "; ".join(f"{one['where']}: {one['message']}" for one in wrong)
-    detail = Translator(spoken_language(request.headers))("problem.invalid", said=said)
-    return problem(422, "invalid", detail, errors=wrong)
 
 
 def _http_error(_: Request, error: Exception) -> Response:

@@ -3,10 +3,11 @@
 from typing import Final, Literal, NamedTuple
 
 from dosvotos.promotion.decision import Vote
-from dosvotos.promotion.people import Role
+from dosvotos.promotion.people import MAY, Role
 from dosvotos.promotion.tripwires import StatedTripwires
 from dosvotos.promotion.vote_rules import Decision, check_reason
 from dosvotos.users import current_user
+from streamlit_app.problems import RefusedError
 
 POLICY_BOUNDS: Final = StatedTripwires()
 """States no tripwire of one's own."""
@@ -20,6 +21,16 @@ class Caller(NamedTuple):
     role: Role | None
     """None in single-user mode, which holds every role."""
     way: Way
+
+    def may(self, action: str) -> bool:
+        """Tell whether the role includes a decision."""
+        return self.role is None or self.role in MAY[action]
+
+    def require(self, roles: frozenset[Role]) -> None:
+        """Refuse whoever holds none of the roles; raises RefusedError."""
+        if self.role not in (None, *roles):
+            stated = " | ".join(sorted(roles))
+            raise RefusedError(403, "role", person=self.name, role=self.role, roles=stated)
 
 
 def local_caller() -> Caller:

@@ -4,8 +4,10 @@ import re
 from http import HTTPStatus
 from typing import Any, Final, NamedTuple, cast
 
+from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.datastructures import Headers
+from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from dosvotos.errors import (
@@ -40,6 +42,16 @@ class RefusedError(Exception):
     def __init__(self, status: int, code: str, **figures: object) -> None:
         super().__init__(code)
         self.status, self.code, self.figures = status, code, figures
+
+
+class ProblemDetails(NamedTuple):
+    """What is told of a refusal."""
+
+    status: int
+    code: str
+    detail: str
+    """In the caller's language."""
+    extensions: dict[str, Any]
 
 
 class Refusal(NamedTuple):
@@ -94,17 +106,32 @@ def told(error: Exception, language: Language = "en") -> str:
     return without_secrets(stored_otherwise(error) if isinstance(error, ValidationError) else str(error))
 
 
-def answer_to(error: Exception, language: Language) -> JSONResponse:
-    """Answer with what is told of an error; one that is not the user's is raised again."""
+def problem_of(error: Exception, language: Language) -> ProblemDetails:
+    """Find what is told of an error; one that is not the user's is raised again."""
     if isinstance(error, RefusedError):
         detail = Translator(language)(f"problem.{error.code}", **error.figures)
-        return problem(error.status, error.code, detail)
+        return ProblemDetails(error.status, error.code, detail, {})
     refusal, code = refusal_of(error), getattr(error, "code", None)
     figures = {name: _plain(figure) for name, figure in getattr(error, "figures", {}).items()}
     detail, more = told(error, language), {"figures": figures} if code else {}
     if code is None and language != "en":
         detail = f"{Translator(language)(refusal.text)} ({detail})"
-    return problem(refusal.status, code or refusal.code, detail, **more)
+    return ProblemDetails(refusal.status, code or refusal.code, detail, more)
+
+
+def answer_to(error: Exception, language: Language) -> JSONResponse:
+    """Answer with what is told of an error; raises as `problem_of`."""
+    found = problem_of(error, language)
+    return problem(found.status, found.code, found.detail, **found.extensions)
+
+
+def answer_to_invalid(request: Request, error: Exception) -> JSONResponse:
+    """Answer what of a request is wrong where, without repeating what was sent."""
+    assert isinstance(error, RequestValidationError)
+    wrong = [{"where": ".".join(map(str, one["loc"])), "message": one["msg"]} for one in error.errors()]
+    said = "; ".join(f"{one['where']}: {one['message']}" for one in wrong)
+    detail = Translator(spoken_language(request.headers))("problem.invalid", said=said)
+    return problem(422, "invalid", detail, errors=wrong)
 
 
 def problem(status: int, code: str, detail: str, **extensions: Any) -> JSONResponse:

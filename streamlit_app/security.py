@@ -8,7 +8,7 @@ import os
 import re
 from collections import deque
 from ipaddress import ip_address
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 from urllib.parse import unquote
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -16,7 +16,7 @@ from starlette.types import Message, Receive, Scope, Send
 from streamlit import config
 
 from dosvotos.errors import DosVotosError
-from dosvotos.redaction import without_secrets
+from dosvotos.signing.relying_party import PUBLIC_URL_VARIABLE, RelyingParty, stated_site
 from streamlit_app.problems import RefusedError
 
 API_PATH: Final = "/api"
@@ -24,7 +24,6 @@ MAX_BODY_BYTES: Final = 64 * 1024
 BODY_SECONDS: Final = 20.0
 LOOPBACK_HOSTS: Final = ("127.0.0.1", "localhost", "::1")
 SINGLE_USER_VARIABLE: Final = "DOSVOTOS_SINGLE_USER"
-PUBLIC_URL_VARIABLE: Final = "DOSVOTOS_PUBLIC_URL"
 MAX_TARGET: Final = 2_048
 """Characters of a path and its query together."""
 
@@ -38,7 +37,6 @@ _SAFE_SETTINGS: Final[dict[str, Any]] = {
 _HOST = r"(?:localhost|127\.0\.0\.1|\[::1\])(?::(?P<port>[0-9]{1,5}))?"
 _HOST_HEADER = re.compile(_HOST, re.IGNORECASE)
 _ORIGIN_HEADER = re.compile(f"http://{_HOST}", re.IGNORECASE)
-_PUBLIC_URL = re.compile(r"(?P<scheme>https?)://(?P<host>(?:[a-z0-9.-]+|\[[0-9a-f:]+\])(?::[0-9]{1,5})?)/?")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _HTTP_PORT = 80
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host")
@@ -76,8 +74,8 @@ def refuse_unsafe_host(host: str, has_people: bool) -> None:
             f"listens on {', '.join(LOOPBACK_HOSTS)} only; make the first admin (docs/team.md), or use an "
             "SSH tunnel"
         )
-    public = public_address()
-    if public is None or not public.origin.startswith("https://"):
+    public = public_site()
+    if public is None or public.is_local:
         raise UnsafeStartError(
             f"--host {host}: other machines reach the app through a proxy that speaks TLS, under one stated "
             f"name; set {PUBLIC_URL_VARIABLE}=https://HOST (docs/team.md)"
@@ -117,7 +115,7 @@ def check_address(scope: Scope) -> None:
     ------
     RefusedError
     """
-    public = public_address()
+    public = public_site()
     headers = Headers(scope=scope)
     if public is None and not _is_local_peer(scope):
         raise RefusedError(403, "peer")
@@ -142,33 +140,9 @@ def check_address(scope: Scope) -> None:
         raise RefusedError(403, "origin")
 
 
-class PublicAddress(NamedTuple):
-    """Under which address a TLS proxy serves the app to a team."""
-
-    origin: str
-    host: str
-    """As the Host header has it: with a port that is not the scheme's own."""
-
-
-def public_address() -> PublicAddress | None:
-    """Read the address stated in DOSVOTOS_PUBLIC_URL; None in single-user mode, which is this machine's.
-
-    Raises
-    ------
-    UnsafeStartError
-        If it is no address of https, or of http on this machine.
-    """
-    stated = os.environ.get(PUBLIC_URL_VARIABLE, "").strip()
-    if not stated or os.environ.get(SINGLE_USER_VARIABLE) == "1":
-        return None
-    found = _PUBLIC_URL.fullmatch(stated.lower())
-    if found is None or (found["scheme"] == "http" and not _HOST_HEADER.fullmatch(found["host"])):
-        raise UnsafeStartError(
-            f"{PUBLIC_URL_VARIABLE}: https://HOST or https://HOST:PORT expected, without a path, was "
-            f"{without_secrets(stated)!r}"
-        )
-    host = found["host"].removesuffix(":443" if found["scheme"] == "https" else ":80")
-    return PublicAddress(f"{found['scheme']}://{host}", host)
+def public_site() -> RelyingParty | None:
+    """Give the site a TLS proxy serves to a team, None in single-user mode; raises as `stated_site`."""
+    return None if os.environ.get(SINGLE_USER_VARIABLE) == "1" else stated_site()
 
 
 def check_target(scope: Scope) -> None:

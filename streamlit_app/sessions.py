@@ -108,13 +108,14 @@ def sign_out(engine: Engine, headers: Headers, now: datetime) -> None:
 
 def set_cookie(response: Response, token: str) -> None:
     """Hand the session to the browser: to no script or other site; but on this machine over TLS alone."""
+    site = relying_party()
     response.set_cookie(
-        _cookie_name(relying_party()),
+        _cookie_name(site),
         token,
         max_age=int(LASTS.total_seconds()),
         httponly=True,
         samesite="strict",
-        secure=not relying_party().is_local,
+        secure=not site.is_local,
     )
 
 

@@ -6,7 +6,6 @@ import streamlit as st
 from starlette.datastructures import Headers
 
 from dosvotos.errors import DosVotosError
-from dosvotos.promotion.people import MAY
 from streamlit_app import queries
 from streamlit_app.access import find_caller
 from streamlit_app.identity import Caller
@@ -39,7 +38,7 @@ def caller_if_any() -> Caller | None:
 def may(action: str) -> bool:
     """Tell whether whoever uses this page may decide something."""
     found = caller_if_any()
-    return found is not None and (found.role is None or found.role in MAY[action])
+    return found is not None and found.may(action)
 
 
 def sign_link(action: str, about: str) -> str:

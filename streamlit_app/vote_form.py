@@ -13,7 +13,6 @@ from dosvotos.errors import DosVotosError
 from dosvotos.lineage.vote import decide_verified
 from dosvotos.promotion.extra_backtests import vote_for_backtest
 from dosvotos.promotion.own_strategy import own_targets
-from dosvotos.promotion.people import MAY
 from dosvotos.promotion.vote_rules import MAX_REASON, MIN_REASON, Decision, needs_reason
 from dosvotos.users import same_person
 from streamlit_app import queries
@@ -49,7 +48,7 @@ class _Answer(NamedTuple):
 def offered(proposal: queries.Record) -> tuple[str, ...]:
     """List the actions an open proposal offers whoever looks: no approval that could not be carried out."""
     user = caller()
-    if user.role is not None and user.role not in MAY["APPROVE"]:
+    if not user.may("APPROVE"):
         return ()
     approval = () if _bar_to_approval(proposal) else (APPROVE,)
     tests = () if own_targets(proposal) else (MORE_TESTS,)
@@ -58,12 +57,12 @@ def offered(proposal: queries.Record) -> tuple[str, ...]:
 
 def show_actions(proposal: queries.Record) -> None:
     """Show an open proposal's actions as buttons; a team's votes are signed on a page of their own."""
-    t, user = translator(), caller()
-    if not offered(proposal):
+    t, user, actions = translator(), caller(), offered(proposal)
+    if not actions:
         st.caption(t("vote.only_reviewers"))
         return
     with st.container(horizontal=True, key="actions"):
-        for action in offered(proposal):
+        for action in actions:
             if user.role is not None and action in _SIGNED:
                 st.link_button(
                     t(f"action.{action}"),
@@ -86,15 +85,14 @@ def show_form(proposal: queries.Record, is_open: bool) -> None:
         (st.success if answer.accepted else st.error)(answer.text)
         if answer.reason:
             plain(answer.reason, "body", "answer")
-    action, user = st.query_params.get(ACTION), caller()
-    is_team = user.role is not None
-    if not is_open or action is None or not offered(proposal):
+    action = st.query_params.get(ACTION)
+    if not is_open or action is None or not (actions := offered(proposal)):
         return
+    is_team = caller().role is not None
     forms = {APPROVE: _approval, REJECT: _rejection, MORE_TESTS: _more_tests}
-    barred = _bar_to_approval(proposal)
-    if action == APPROVE and barred:
-        st.error(translator()(barred))
-    elif action in offered(proposal) and not (is_team and action in _SIGNED):
+    if action == APPROVE and action not in actions:
+        show_bar(proposal)
+    elif action in actions and not (is_team and action in _SIGNED):
         with st.container(border=True, key="action-form"):
             forms[action](proposal, queries.standing(proposal))
 

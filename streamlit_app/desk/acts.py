@@ -4,20 +4,20 @@ from datetime import datetime
 from typing import Final, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy import Connection, Engine
 
 from dosvotos.database.connection import reading
 from dosvotos.database.registry import get_model, get_proposal, production_model
-from dosvotos.database.tables import approval_audit_log
 from dosvotos.errors import DecisionError
 from dosvotos.lineage.vote import decide_verified
 from dosvotos.promotion.current_trust import current_trust
-from dosvotos.promotion.decision import ProposalVote, Vote
+from dosvotos.promotion.decision import ProposalVote, Vote, approvals_so_far
 from dosvotos.promotion.decision_text import DecisionText
 from dosvotos.promotion.enrolment import read_enrolment, waiting_enrolment
 from dosvotos.promotion.gate_policy import current_policy
 from dosvotos.promotion.house_acts import AddReviewer, RevokeReviewer
 from dosvotos.promotion.live_acts import Rollback, SwitchSignals, previous_approval, read_live_state
+from dosvotos.promotion.people import OF_PEOPLE
 from dosvotos.promotion.reopening import Reopen
 from dosvotos.promotion.transaction import Act, Signed, carry_out, text_to_sign
 from dosvotos.promotion.vote_rules import MAX_REASON
@@ -28,7 +28,6 @@ SignedAction = Literal[
     "APPROVE", "REJECT", "REOPEN", "HALT", "RESUME", "ROLLBACK", "ADD_REVIEWER", "REVOKE_REVIEWER"
 ]
 OF_PROPOSALS: Final = ("APPROVE", "REJECT", "REOPEN")
-OF_PEOPLE: Final = ("ADD_REVIEWER", "REVOKE_REVIEWER")
 _MOST_DIGITS: Final = 9
 
 
@@ -75,11 +74,11 @@ def carry_out_signed(engine: Engine, wanted: Wanted, caller: Caller, signed: Sig
     return Done(carry_out(engine, act, caller.name, now, signed).row.id)
 
 
-def facts_of(engine: Engine, wanted: Wanted, t: Translator) -> list[Fact]:
+def facts_of(engine: Engine, wanted: Wanted, caller: Caller, t: Translator, now: datetime) -> list[Fact]:
     """Say what an act is about and what it would change, as the rows stand."""
     with reading(engine) as connection:
         if wanted.action in OF_PROPOSALS:
-            return _about_proposal(connection, wanted, t)
+            return _about_proposal(connection, wanted, caller, t, now)
         if wanted.action in OF_PEOPLE:
             return _about_person(connection, wanted)
         return _about_instrument(connection, wanted)
@@ -110,7 +109,9 @@ def _proposal_id(wanted: Wanted) -> int:
     return int(wanted.about)
 
 
-def _about_proposal(connection: Connection, wanted: Wanted, t: Translator) -> list[Fact]:
+def _about_proposal(
+    connection: Connection, wanted: Wanted, caller: Caller, t: Translator, now: datetime
+) -> list[Fact]:
     proposal = get_proposal(connection, _proposal_id(wanted))
     model = get_model(connection, proposal.model_id)
     facts = [
@@ -124,24 +125,14 @@ def _about_proposal(connection: Connection, wanted: Wanted, t: Translator) -> li
     if wanted.action != "APPROVE":
         return facts
     production = production_model(connection, proposal.instrument)
-    given, quorum = _given(connection, proposal.id), current_policy(connection).quorum
+    given = approvals_so_far(connection, proposal.id, Vote("APPROVE", caller.name), now)
+    quorum = current_policy(connection).quorum
     names = ", ".join(given) or "-"
     return [
         *facts,
         Fact("desk.replaces", production.model_id if production else t("desk.nothing")),
         Fact("desk.quorum", t("desk.quorum_count", given=len(given), quorum=quorum, names=names)),
     ]
-
-
-def _given(connection: Connection, proposal_id: int) -> list[str]:
-    """Name those whose approvals wait for another one's: the last vote is of the same agreement as theirs."""
-    t = approval_audit_log
-    of_proposal = t.c.proposal_id == proposal_id
-    last = select(func.max(t.c.id)).where(of_proposal, t.c.action != "REQUEST_MORE_TESTS").scalar_subquery()
-    agreement = select(t.c.agreement).where(t.c.id == last, t.c.approvals < t.c.quorum).scalar_subquery()
-    return list(
-        connection.execute(select(t.c.reviewer).where(of_proposal, t.c.agreement == agreement)).scalars()
-    )
 
 
 def _about_person(connection: Connection, wanted: Wanted) -> list[Fact]:

@@ -108,7 +108,7 @@ async function wantedPasskey(options) {
     rp: { id: options.rp_id, name: "Dos Votos" },
     user: { id: await sha256(options.name), name: options.name, displayName: options.name },
     challenge: fromBase64url(options.challenge),
-    pubKeyCredParams: [-7, -257].map((alg) => ({ type: "public-key", alg })),
+    pubKeyCredParams: options.algorithms.map((alg) => ({ type: "public-key", alg })),
     authenticatorSelection: { residentKey: "required", userVerification: "required" },
     attestation: "none",
   };

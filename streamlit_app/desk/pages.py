@@ -1,6 +1,5 @@
 """The desk's pages and what they post: no script or style but their own, no request to elsewhere."""
 
-import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -19,13 +18,13 @@ from dosvotos.promotion.house_acts import joining_reason
 from dosvotos.promotion.people import MAY
 from dosvotos.promotion.transaction import Signed
 from dosvotos.promotion.vote_rules import MAX_REASON, MIN_REASON
-from dosvotos.signing.passkeys import MAX_BYTES, to_base64url
+from dosvotos.signing.passkeys import ALGORITHMS, MAX_BYTES, to_base64url
 from dosvotos.signing.relying_party import LOCAL_HOST, relying_party
 from streamlit_app import queries
 from streamlit_app.api import Calling
 from streamlit_app.desk.acts import OF_PROPOSALS, SignedAction, Wanted, carry_out_signed, facts_of, text_of
 from streamlit_app.i18n import LANGUAGES, Translator
-from streamlit_app.problems import RefusedError, answer_to, problem, spoken_language
+from streamlit_app.problems import RefusedError, answer_to, answer_to_invalid, problem_of, spoken_language
 from streamlit_app.sessions import drop_cookie, set_cookie, sign_in, sign_in_text, sign_out
 
 DESK_PATH: Final = "/desk"
@@ -126,8 +125,8 @@ def show_enrol(request: Request, language: Stated = None) -> Response:
 
 
 @router.post("/enrol/options")
-def give_options(invitation: InvitationCode) -> dict[str, str]:
-    """Say whose passkey is made, for which site, with which challenge."""
+def give_options(invitation: InvitationCode) -> dict[str, Any]:
+    """Say whose passkey is made, for which site, with which challenge, by which algorithms."""
     with reading(queries.engine()) as connection:
         found = find_invitation(connection, invitation.code, datetime.now(UTC))
     return {
@@ -135,6 +134,7 @@ def give_options(invitation: InvitationCode) -> dict[str, str]:
         "role": found.role,
         "rp_id": relying_party().rp_id,
         "challenge": to_base64url(challenge_of(invitation.code)),
+        "algorithms": ALGORITHMS,
     }
 
 
@@ -157,10 +157,8 @@ def show_sign(
     """Show what a decision is about, and where it is signed."""
     if caller.role is None:
         return RedirectResponse(f"/review?id={about}" if action in OF_PROPOSALS else "/")
-    if caller.role not in MAY[action]:
-        roles = " | ".join(sorted(MAY[action]))
-        raise RefusedError(403, "role", person=caller.name, role=caller.role, roles=roles)
-    t = Translator(_language(request, language))
+    caller.require(MAY[action])
+    t, wanted = Translator(_language(request, language)), Wanted(action=action, about=about)
     reason = joining_reason(read_enrolment(queries.engine(), about).added) if action == "ADD_REVIEWER" else ""
     return _page(
         request,
@@ -169,7 +167,7 @@ def show_sign(
         action=action,
         about=about,
         person=caller.name,
-        facts=facts_of(queries.engine(), Wanted(action=action, about=about), t),
+        facts=facts_of(queries.engine(), wanted, caller, t, datetime.now(UTC)),
         reason=reason,
         minimum=MIN_REASON,
         maximum=MAX_REASON,
@@ -199,25 +197,19 @@ def create_desk() -> FastAPI:
     desk.include_router(router)
     for kind in (DosVotosError, RefusedError, ValidationError):
         desk.add_exception_handler(kind, _refused)
-    desk.add_exception_handler(RequestValidationError, _invalid)
+    desk.add_exception_handler(RequestValidationError, answer_to_invalid)
     return desk
 
 
 def _refused(request: Request, error: Exception) -> Response:
     """Tell a refusal: on a page of its own to whoever opened one, else as a problem to the script."""
-    answer = answer_to(error, spoken_language(request.headers))
+    language = spoken_language(request.headers)
     if request.method != "GET":
-        return answer
-    page = _page(request, None, "refused", said=json.loads(bytes(answer.body))["detail"])
-    page.status_code = answer.status_code
+        return answer_to(error, language)
+    found = problem_of(error, language)
+    page = _page(request, None, "refused", said=found.detail)
+    page.status_code = found.status
     return page
-
-
-def _invalid(request: Request, error: Exception) -> Response:
-    """Say which field is not as the pages send it, without repeating what was sent."""
-    assert isinstance(error, RequestValidationError)
-    said = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
-    return problem(422, "invalid", Translator(spoken_language(request.headers))("problem.invalid", said=said))
 
 
 def _language(request: Request, stated: Language | None) -> Language:

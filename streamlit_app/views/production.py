@@ -8,7 +8,6 @@ import streamlit as st
 
 from dosvotos.backtest.metrics import SpecifiedMetrics
 from dosvotos.live.performance import LivePerformance
-from dosvotos.promotion.people import MAY
 from streamlit_app import charts, queries, risk_charts
 from streamlit_app.page import empty, formats, in_bogota, now, numeric, plain, plot, translator, written
 from streamlit_app.production import show_retracted, show_signals
@@ -60,7 +59,7 @@ def _acts(instrument: str, state: str) -> None:
     """Lead whoever of a team may stop, resume or roll back to where they sign it."""
     user = caller()
     actions = ("ROLLBACK", "HALT" if state != "HALTED" else "RESUME")
-    offered = [action for action in actions if user.role is not None and user.role in MAY[action]]
+    offered = [action for action in actions if user.role is not None and user.may(action)]
     with st.container(horizontal=True, key=f"acts-{instrument}"):
         for action in offered:
             st.link_button(t(f"sign.{action}"), sign_link(action, instrument))
@@ -129,11 +128,10 @@ def _fills(model: queries.Record) -> None:
     if (report := queries.fills(model.instrument, now())) is None:
         st.caption(t("fills.none"))
         return
-    book = report.book.iloc[-1] if len(report.book) else 0.0
     figures = {
         "count": f.number(len(report.fills), 0),
-        "held": f.number(report.held.iloc[-1], 0),
-        "book": f.number(book, 0),
+        "held": f.number(report.last_held, 0),
+        "book": f.number(report.last_book, 0),
         "difference": f.number(report.difference, 0, signed=True),
         "slippage": f.number(report.slippage_bps, 2, signed=True),
         "cost": f.number(report.slippage_cop, 0, signed=True),

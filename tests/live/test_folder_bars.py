@@ -19,8 +19,8 @@ def put(folder: Path, name: str, bars: pd.DataFrame) -> Path:
     return path
 
 
-def lay_down(desk: LiveDesk, folder: Path, files: dict[datetime, pd.DataFrame]) -> None:
-    """Let files come into the folder when the desk's clock reaches their times."""
+def deliver_files(desk: LiveDesk, folder: Path, files: dict[datetime, pd.DataFrame]) -> None:
+    """Write files into the folder when the desk's clock reaches their times."""
     sleep = type(desk.clock).sleep_until
 
     def sleep_until(moment: datetime) -> None:
@@ -46,7 +46,7 @@ def test_bars_that_come_as_files_are_signalled_in_time_and_a_late_one_is_not(mak
     live = desk.market.iloc[desk.first :]
     closes = [opened + BAR for opened in live.index]
     whole_session = live.iloc[:4]
-    lay_down(desk, folder, {
+    deliver_files(desk, folder, {
         closes[0] + SECOND: live.iloc[[0]],                # a file a bar
         closes[1] + 100 * SECOND: live.iloc[:2],           # the day so far, written anew
         closes[3] + 400 * SECOND: whole_session,           # after the deadline of the fourth

@@ -23,6 +23,7 @@ from tests.conftest import parameters_of
 from tests.live.limit_faults import FAULTS, failed_open
 from tests.live.limited_desk import FLIPPING, LONG, ON_SQLITE, set_limits
 from tests.live.live_desk import LiveDesk
+from tests.live.test_loop import Outage
 from tests.proposal_fixtures import INSTRUMENT
 from tests.team import WHY, now
 
@@ -167,6 +168,20 @@ def test_an_error_while_limits_are_judged_halts_until_a_resume(make_limited):
         if name != "no_account_table":
             desk.run(1)
             assert desk.rows()[-1].signal == 1.0, name
+
+
+@ON_SQLITE
+def test_a_halt_file_repeats_no_flat_row_of_a_limit_while_the_database_is_down(make_limited, monkeypatch):
+    desk = make_limited(LONG)
+    desk.run(2)
+    with pytest.MonkeyPatch.context() as patch:
+        FAULTS["current_policy"](desk, patch.setattr)
+        desk.run(1)
+    assert (desk.rows()[-1].signal, desk.reasons()[-1]) == (0.0, "LIMITS_UNKNOWN")
+    Outage(monkeypatch).down = True
+    desk.controls.halt_file.write_text("database and market are gone")
+    desk.run(2)
+    assert [(row.signal, row.reason_code) for row in desk.loop._ports.spool.rows] == [(None, "HALTED")] * 2
 
 
 LAPSES = Lapses(max_drawdown=0.1, max_age_days=30, contract="c" * 64, library_lock=library_lock())

@@ -158,28 +158,28 @@ class Universe:
         machine = min(self.machines, key=lambda one: (one.due, self.rng.random()))
         self.clock.sleep_until(machine.due)
         if self.rng.random() < 0.15:
-            self.surprise()
+            self.interleave()
         machine.step()
 
-    def surprise(self) -> None:
+    def interleave(self) -> None:
         """Give one of the other actors a turn."""
         acts: list[Callable[[], None]] = [
             self.promote, self.switch, self.halt_file, self.set_clock, self.outage, self.fill_disk, self.race,
         ]  # fmt: skip
         self.rng.choice(acts)()
 
-    def at(self, place: str) -> None:
-        """A loop asks something of the outside: others may come first, the machine may die."""
-        if self.down and place not in ("feed", "model"):
+    def at(self, call: str) -> None:
+        """A loop calls one of its ports: other actors may come first, the machine may die."""
+        if self.down and call not in ("feed", "model"):
             raise DatabaseError("database: connection refused")
         draw = self.rng.random()
         if draw < 0.015:
-            self.note(f"crash at {place}")
-            raise Crash(place)
-        if draw < (0.2 if place == "store" else 0.05) and not self.nested:
+            self.note(f"crash at {call}")
+            raise Crash(call)
+        if draw < (0.2 if call == "store" else 0.05) and not self.nested:
             self.nested = True
             try:
-                self.surprise()
+                self.interleave()
             finally:
                 self.nested = False
 

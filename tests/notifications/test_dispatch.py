@@ -17,14 +17,8 @@ from dosvotos.errors import NotificationError
 from dosvotos.notifications.drain import GIVE_UP_AFTER, send_notifications
 from dosvotos.notifications.recipients import Message, Recipient, read_recipients
 from dosvotos.notifications.sending import Sent, send
-from dosvotos.promotion.notify import (
-    DISPATCH,
-    NOTIFICATION,
-    PUBLIC_URL_VARIABLE,
-    URLS_VARIABLE,
-    Notification,
-    announce,
-)
+from dosvotos.promotion.notify import DISPATCH, NOTIFICATION, URLS_VARIABLE, Notification, announce
+from dosvotos.signing.relying_party import PUBLIC_URL_VARIABLE
 from tests.migrated import copy_migrated
 from tests.notifications.receivers import (
     ACCEPTS,
@@ -113,7 +107,7 @@ def test_a_receiver_that_fails_in_every_way_gets_each_message_exactly_once(tmp_p
         assert not any(SECRET in line for line in told)
         limited = rows[found[2 + list(FAILURES).index("limited")].id]
         assert limited.next_try_at - NOW >= timedelta(seconds=600)
-        heard = {path: len(server.called(f"/{path}")) for path in FAILURES}
+        n_calls = {path: len(server.called(f"/{path}")) for path in FAILURES}
         mend(server)
         later = max(row.next_try_at for row in rows.values())
         send_notifications(engine, found[2 : 2 + len(FAILURES)], later, send)
@@ -122,7 +116,7 @@ def test_a_receiver_that_fails_in_every_way_gets_each_message_exactly_once(tmp_p
             assert len(server.called(f"/{path}")) == 1, path
         for path in FAILURES:
             ids = {call.headers["Webhook-Id"] for call in server.called(f"/{path}")}
-            assert len(server.called(f"/{path}")) == heard[path] + 1 and len(ids) == 1, path
+            assert len(server.called(f"/{path}")) == n_calls[path] + 1 and len(ids) == 1, path
 
 
 def test_two_processes_that_drain_at_once_send_each_message_once_to_each_recipient(engine):
@@ -245,6 +239,13 @@ def test_recipients_are_named_without_their_address_and_a_bad_one_is_refused_wit
     with pytest.raises(NotificationError, match="address 2 of 2") as refused:
         read_recipients({URLS_VARIABLE: f"{address} hush-hush-hush"})
     assert "hush" not in str(refused.value)
+
+
+def test_an_address_of_the_app_that_is_none_is_told_and_nothing_is_sent(monkeypatch):
+    monkeypatch.setenv(PUBLIC_URL_VARIABLE, "https://ana:hushhush@votes.example.com")
+    message = Message.of(1, HALT, NOW)
+    sent = send(Recipient(1, webhook("http://127.0.0.1:9", "in")), message, NOW)
+    assert PUBLIC_URL_VARIABLE in str(sent.problem) and "hushhush" not in str(sent.problem)
 
 
 @pytest.mark.slow

@@ -4,14 +4,14 @@ import json
 import re
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 import pytest
 
 from dosvotos.errors import NotificationError
 from dosvotos.notifications import child
-from dosvotos.notifications.recipients import Message, Recipient, read_public_url, signed_headers
-from dosvotos.promotion.notify import PUBLIC_URL_VARIABLE, Notification
+from dosvotos.notifications.recipients import Message, Recipient, signed_headers
+from dosvotos.promotion.notify import Notification
 from tests.conftest import ROOT
 from tests.notifications.receivers import SECRET
 
@@ -119,15 +119,3 @@ def test_no_service_is_sent_a_link_a_mention_or_an_image_of_somebody_s_words(add
     assert "Model rejected by see" in shown and "[SIM]" in shown
     for sign in ("@", "<!", "<@", "](", "://evil", "evil.com", " /stop"):
         assert sign not in shown, shown
-
-
-@pytest.mark.parametrize(
-    "url",
-    ["ftp://h", "votes.example.com", "https://ana:hushhush@h", "https://h/?next=x", "javascript:alert(1)"],
-)
-def test_the_app_s_address_is_plain(url):
-    with pytest.raises(NotificationError, match=PUBLIC_URL_VARIABLE) as refused:
-        read_public_url({PUBLIC_URL_VARIABLE: url})
-    assert "hushhush" not in str(refused.value)
-    assert read_public_url({}) is None
-    assert urlsplit(str(read_public_url({PUBLIC_URL_VARIABLE: " https://h:8/desk "}))).hostname == "h"

@@ -293,9 +293,7 @@ def interleave(desk: Desk, team: Team, seed: int) -> tuple[int, int]:
     """Let a revocation and a signed vote of one person meet; count votes, and those after it."""
     name, random_ = f"r{seed}", random.Random(seed)
     team.keys[name] = Authenticator()  # type: ignore[assignment]
-    team.do(
-        AddReviewer(WHY, AddedPerson(name=name, role="reviewer", key=team.key(name).public_key.line)), "ada"
-    )
+    team.add(name, "reviewer")
     proposal_id = desk.propose(f"e{seed}", 1 + seed % 7, trained_by="bob")
     vote = Vote("REJECT", name, WHY)
     text = vote_text(desk.engine, proposal_id, vote, now())

@@ -44,6 +44,20 @@ def test_a_parquet_file_and_a_stated_zone(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("time", "zone", "problem"),
+    [
+        ("2026-11-30 14:41:07", "Bogota", "--timezone 'Bogota': is no time zone"),
+        ("2026-11-01 01:30:00", "America/New_York", "a time does not exist once in America/New_York"),
+        ("2026-03-08 02:30:00", "America/New_York", "a time does not exist once in America/New_York"),
+    ],
+)
+def test_a_zone_that_gives_no_moment_is_refused(tmp_path, time, zone, problem):
+    (tmp_path / "fills.csv").write_text(f"time,side,quantity,price\n{time},buy,1,3700\n")
+    with pytest.raises(DataError, match=rf"fills\.csv: {problem}"):
+        read_fills(tmp_path / "fills.csv", zone)
+
+
+@pytest.mark.parametrize(
     ("row", "problem"),
     [
         ("2026-11-30T14:50:00Z,hold,1,3700", "line 3: side 'hold' is neither BUY nor SELL"),

@@ -14,7 +14,7 @@ from dosvotos.signing.passkeys import (
     read_registration,
     to_base64url,
 )
-from dosvotos.signing.relying_party import relying_party
+from dosvotos.signing.relying_party import relying_party, stated_site
 from dosvotos.signing.signers import new_signer
 from tests.authenticator import PRESENT, VERIFIED, Authenticator
 
@@ -187,15 +187,18 @@ def test_a_passkey_is_made_for_one_site_and_challenge(authenticator):
 def test_the_site_is_the_public_address(monkeypatch, stated, origin, yes, no):
     monkeypatch.setenv("DOSVOTOS_PUBLIC_URL", stated)
     site = relying_party()
+    assert stated_site() == (site if stated else None)
     assert site.origin == origin and site.accepts(yes) and not site.accepts(no)
 
 
 @pytest.mark.parametrize(
     "stated",
     ["http://desk.test", "https://10.0.0.7", "https://[::1]", "desk.test", "https://desk.test/app", "https://",
-     "https://localhost", "https://user@desk.test", "https://desk.test?x=1", "https://-desk.test", "ftp://desk.test"],
+     "https://localhost", "https://user@desk.test", "https://desk.test?x=1", "https://-desk.test", "ftp://desk.test",
+     "javascript:alert(1)", "https://ana:hushhush@desk.test"],
 )  # fmt: skip
 def test_an_address_that_no_passkey_can_belong_to_is_refused(monkeypatch, stated):
     monkeypatch.setenv("DOSVOTOS_PUBLIC_URL", stated)
-    with pytest.raises(ParameterError, match="DOSVOTOS_PUBLIC_URL"):
+    with pytest.raises(ParameterError, match="DOSVOTOS_PUBLIC_URL") as refused:
         relying_party()
+    assert "hushhush" not in str(refused.value)

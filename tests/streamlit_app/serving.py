@@ -18,9 +18,7 @@ def serving(root: Path, url: str) -> Iterator[int]:
     (root / ".streamlit").symlink_to(PROJECT / ".streamlit")
     if not (root / "pyproject.toml").exists():
         (root / "pyproject.toml").write_text("[tool.kedro]\n")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     path = os.pathsep.join([str(PROJECT / "src"), str(PROJECT)])
     settings = {"DOSVOTOS_SINGLE_USER": "1", "DOSVOTOS_USER": "alice", "DOSVOTOS_DATABASE_URL": url}
     settings["DOSVOTOS_HOME"] = f"{root}-home"  # databases of one template have one ledger's name
@@ -38,6 +36,13 @@ def serving(root: Path, url: str) -> Iterator[int]:
     finally:
         process.terminate()
         process.wait(timeout=20)
+
+
+def free_port() -> int:
+    """Find a port of this machine that nobody listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
 
 
 def _wait_until_it_listens(process: subprocess.Popen, port: int, log: Path) -> None:

@@ -8,12 +8,13 @@ import pytest
 from sqlalchemy import insert, update
 from sqlalchemy.exc import DBAPIError
 
-from dosvotos.database.connection import writing
+from dosvotos.database.connection import reading, writing
 from dosvotos.database.people_tables import sign_ins
 from dosvotos.errors import CredentialError, SignatureError
 from dosvotos.hashing import digest_bytes
 from dosvotos.promotion.enrolment import challenge_of, invite
-from dosvotos.promotion.house_acts import RevokeReviewer
+from dosvotos.promotion.gate_policy import current_policy
+from dosvotos.promotion.house_acts import RevokeReviewer, SetPolicy
 from streamlit_app import security, sessions, signed_in
 from streamlit_app.identity import Caller
 from streamlit_app.sessions import COOKIE, sign_in, sign_in_text
@@ -181,6 +182,24 @@ def test_a_vote_in_the_browser_is_the_text_that_was_shown(desk, client, team):
     assert done.status_code == 200, done.text
     assert (desk.votes()[-1].action, desk.votes()[-1].reviewer) == ("APPROVE", "ana")
     assert decide(client, team, "ana", wanted).status_code == 409
+
+
+def test_the_page_counts_the_approvals_that_the_next_one_joins(desk, client, team):
+    """One from before a revocation is none of them."""
+    team.keys["ben"] = Authenticator()  # type: ignore[assignment]
+    team.add("ben", "reviewer")
+    with reading(desk.engine) as connection:
+        policy = current_policy(connection)
+    team.do(SetPolicy(WHY, policy.model_copy(update={"quorum": 2})), "ada")
+    proposal_id = desk.propose(trained_by="bob")
+    assert enter(client, team, "ben") == 204
+    address = f"/desk/sign?action=APPROVE&about={proposal_id}"
+    assert "0 of 2 so far (-)" in client.get(address).text
+    assert team.vote(proposal_id, "ana").missing == 1
+    assert "1 of 2 so far (ana)" in client.get(address).text
+    team.do(RevokeReviewer(WHY, "vera"), "ada")
+    assert "0 of 2 so far (-)" in client.get(address).text
+    assert team.vote(proposal_id, "ben").missing == 1
 
 
 def test_an_admin_signs_in_the_browser_for_the_passkey_that_was_made_there_once(desk, client, team):

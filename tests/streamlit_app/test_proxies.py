@@ -16,18 +16,12 @@ import pytest
 
 from tests.authenticator import Authenticator
 from tests.proposal_fixtures import open_desk
-from tests.streamlit_app.serving import serving
+from tests.streamlit_app.serving import free_port, serving
 from tests.team import Team
 
 DOCS = Path(__file__).parents[2] / "docs/team.md"
 NAME = "desk.example.com"
 pytestmark = pytest.mark.campaign
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 def certificate(folder: Path) -> None:

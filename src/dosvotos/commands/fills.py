@@ -44,10 +44,9 @@ def import_fills(engine: Engine, file: Path, env: str, timezone: str | None, now
 def in_words(report: FillsReport) -> list[str]:
     """Say how fills compare with the model's book and its assumed fills."""
     write = Formats("en")
-    book = report.book.iloc[-1] if len(report.book) else 0.0
     return [
-        f"held {write.number(report.held.iloc[-1], 0)} USD, the model's book {write.number(book, 0)} USD, "
-        f"difference {write.number(report.difference, 0)} USD",
+        f"held {write.number(report.last_held, 0)} USD, the model's book "
+        f"{write.number(report.last_book, 0)} USD, difference {write.number(report.difference, 0)} USD",
         f"slippage against the assumed fills {write.number(report.slippage_bps, 2)} bps on average, "
         f"{write.number(report.slippage_cop, 0)} COP in all (positive is worse)",
     ]

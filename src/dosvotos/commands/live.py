@@ -30,7 +30,7 @@ from dosvotos.database.signals import last_timestamp
 from dosvotos.errors import DataError, DosVotosError, ParameterError, RunLockedError
 from dosvotos.files import write_file
 from dosvotos.hashing import digest_json
-from dosvotos.live.alerts import Alerts, Teller, Told, ToldAlerts
+from dosvotos.live.alerts import Alerts, AnnouncedAlerts, Announcement, Announcer
 from dosvotos.live.clock import Clock, MarketClock, WallClock
 from dosvotos.live.controls import Controls
 from dosvotos.live.intake import BarSource, Feed, StoredFeed, VendorFeed
@@ -93,8 +93,8 @@ def serve(env: str, speed: float, watching: Watching) -> None:
         logger.info(
             "live: %s from %s UTC on", parameters.experiment.instrument, f"{made.clock.now():%Y-%m-%d %H:%M}"
         )
-        telling = Thread(target=made.teller.run, args=(stop,), daemon=True, name="notifications")
-        telling.start()
+        announcing = Thread(target=made.announcer.run, args=(stop,), daemon=True, name="notifications")
+        announcing.start()
         try:
             made.prepare()
             notify(READY)
@@ -103,7 +103,7 @@ def serve(env: str, speed: float, watching: Watching) -> None:
             notify(STOPPING)
             made.close()
             stop.set()
-            telling.join(_LAST_WORDS)
+            announcing.join(_LAST_WORDS)
 
 
 class Assembly(NamedTuple):
@@ -111,7 +111,7 @@ class Assembly(NamedTuple):
 
     loop: LiveLoop
     macro: MacroTask | None
-    teller: Teller
+    announcer: Announcer
     clock: Clock
     prepare: Callable[[], None]
     """Does before the first bar what takes its time."""
@@ -135,8 +135,8 @@ def assemble(
         If there is no production model, or it is not what was voted on.
     """
     parameters = _as_served(parameters)
-    instrument, told = parameters.experiment.instrument, SimpleQueue[Told]()
-    alerts = ToldAlerts(instrument, told, _now)
+    instrument, announcements = parameters.experiment.instrument, SimpleQueue[Announcement]()
+    alerts = AnnouncedAlerts(instrument, announcements, _now)
     stored, schedule = StoredMarket(engine, instrument, parameters.feed), BarSchedule(parameters.calendar)
     clock = _clock(parameters, stored, schedule, speed, stop)
     keeper = ModelKeeper(engine, instrument, parameters, alerts)
@@ -159,7 +159,7 @@ def assemble(
         alerts=alerts,
         halt_file=controls.of_file,
         read_calendar=CalendarFiles(parameters).read,
-        on_row=watch.tell,
+        on_row=watch.on_row,
         run_shadows=ShadowDesk(engine, instrument, parameters, clock, alerts).run,
         after_session=NightlyCheck(engine, parameters, clock, alerts).run,
     )
@@ -174,8 +174,8 @@ def assemble(
             feed.close()
 
     url = str(engine.url.render_as_string(hide_password=False))
-    teller = Teller(engine, told, partial(send_in_background, Path.cwd(), url), _now)
-    return Assembly(loop, macro, teller, clock, partial(_prepare, loop, macro, clock), close)
+    announcer = Announcer(engine, announcements, partial(send_in_background, Path.cwd(), url), _now)
+    return Assembly(loop, macro, announcer, clock, partial(_prepare, loop, macro, clock), close)
 
 
 def _prepare(loop: LiveLoop, macro: MacroTask | None, clock: Clock) -> None:

@@ -49,19 +49,19 @@ class Watch:
     """
 
     def __init__(self, watched: Watched, folder: Path, metrics_port: int | None = None) -> None:
-        self._told: list[Callable[[InferenceRecord], None]] = [_log_row]
+        self._receivers: list[Callable[[InferenceRecord], None]] = [_log_row]
         self._closing: list[Callable[[], None]] = []
         on_outcome = self._serve_metrics(watched, metrics_port) if metrics_port is not None else None
         self._deliver(watched, folder, on_outcome or (lambda name, outcome: None))
         if url := os.environ.get(URL_VARIABLE):
             heartbeat = Heartbeat(url)
-            self._told.append(heartbeat.take)
+            self._receivers.append(heartbeat.take)
             self._closing.append(heartbeat.close)
 
-    def tell(self, record: InferenceRecord) -> None:
-        """Tell of a row; nothing waits here."""
-        for told in self._told:
-            told(record)
+    def on_row(self, record: InferenceRecord) -> None:
+        """Pass a row on to every receiver; nothing waits here."""
+        for receive in self._receivers:
+            receive(record)
 
     def close(self) -> None:
         """End all threads, after what was taken is handed over."""
@@ -89,7 +89,7 @@ class Watch:
             self._closing.append(metrics.serve(port))
         except OSError as error:
             raise ParameterError(f"--metrics {port}: {error.strerror}; choose another port") from error
-        self._told.append(metrics.on_row)
+        self._receivers.append(metrics.on_row)
         return metrics.on_delivery
 
     def _deliver(self, watched: Watched, folder: Path, on_outcome: Callable[[str, str], None]) -> None:
@@ -101,7 +101,7 @@ class Watch:
         deliveries = SignalDeliveries(
             [SignalDelivery(one, params.notional_usd, standing, now, on_outcome) for one in consumers]
         )
-        self._told.append(deliveries.take)
+        self._receivers.append(deliveries.take)
         self._closing.append(deliveries.close)
         if (newest := watched.book.newest()) is not None:  # committed, but perhaps not handed over
             deliveries.take(newest)

@@ -105,6 +105,13 @@ def _newest(
     return connection.execute(query).one_or_none()
 
 
+def last_log_row(connection: Connection) -> Row[Any, Any] | None:
+    """Read id and hash of the log's last row, by which a reader knows whether anything was decided since."""
+    a = approval_audit_log
+    query = select(a.c.id, a.c.row_hash).order_by(a.c.id.desc()).limit(1)
+    return connection.execute(query).one_or_none()
+
+
 def last_restore(connection: Connection) -> Row[Any] | None:
     """Find the newest RESTORE: what was promoted before it serves no more, until it is voted on again."""
     a = approval_audit_log

@@ -23,13 +23,6 @@ def shadow_approval(connection: Connection, model_id: str) -> Row[Any] | None:
     return connection.execute(select(a).where(approved).order_by(a.c.id.desc()).limit(1)).one_or_none()
 
 
-def last_decision(connection: Connection) -> Row[Any, Any] | None:
-    """Find the log's last row, by which a reader knows whether anything was decided since."""
-    a = approval_audit_log
-    query = select(a.c.id, a.c.row_hash).order_by(a.c.id.desc()).limit(1)
-    return connection.execute(query).one_or_none()
-
-
 def shadow_target_before(connection: Connection, approval_id: int, timestamp: datetime) -> float:
     """Read the last target of a shadow before a bar; flat before the first."""
     t = shadow_signals

@@ -1,4 +1,4 @@
-"""What a person must know of: logged as an error once, until it is over, and told to people."""
+"""What a person must know of: logged as an error once, until it is over, and announced to people."""
 
 import logging
 from collections.abc import Callable
@@ -17,8 +17,8 @@ from dosvotos.promotion.notify import Notification, announce, sendable_kinds
 logger = logging.getLogger(__name__)
 
 REMINDS_AFTER: Final = timedelta(hours=1)
-"""An alert that lasts and says something else by now is told again."""
-TELLS_EVERY: Final = 10.0
+"""An alert that lasts and says something else by now is announced again."""
+ANNOUNCES_EVERY: Final = 10.0
 """Seconds."""
 
 
@@ -50,57 +50,59 @@ class LoggedAlerts:
             logger.warning("ALERT %s: over", code)
 
 
-class Told(NamedTuple):
+class Announcement(NamedTuple):
     """A notification and when it happened."""
 
     notification: Notification
     at: datetime
 
 
-class ToldAlerts(LoggedAlerts):
+class AnnouncedAlerts(LoggedAlerts):
     """Alerts in the log and on their way to people: one when it begins, one when it is over.
 
     Parameters
     ----------
     instrument : str
-    told : SimpleQueue of Told
-        Takes them without waiting for anything; `Teller` takes them from there.
+    announcements : SimpleQueue of Announcement
+        Takes them without waiting for anything; `Announcer` takes them from there.
     clock : callable
         The wall clock.
     """
 
-    def __init__(self, instrument: str, told: SimpleQueue[Told], clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, instrument: str, announcements: SimpleQueue[Announcement], clock: Callable[[], datetime]
+    ) -> None:
         super().__init__()
-        self._instrument, self._told, self._clock = instrument, told, clock
-        self._told_at: dict[str, datetime] = {}
+        self._instrument, self._announcements, self._clock = instrument, announcements, clock
+        self._announced_at: dict[str, datetime] = {}
 
     def raise_alert(self, code: str, message: str) -> None:
-        """Log an alert and have it told; while it lasts, another message within an hour is only logged."""
+        """Log an alert and announce it; while it lasts, another message within an hour is only logged."""
         again = self.open.get(code) == message
         super().raise_alert(code, message)
-        now, last = self._clock(), self._told_at.get(code)
+        now, last = self._clock(), self._announced_at.get(code)
         if last is None or (not again and now - last >= REMINDS_AFTER):
-            self._told_at[code] = now
-            self._tell("ALERT", code, message, now)
+            self._announced_at[code] = now
+            self._announce("ALERT", code, message, now)
 
     def clear(self, code: str) -> None:
-        """Log that an open alert is over, and have it told."""
+        """Log that an open alert is over, and announce that."""
         super().clear(code)
-        if self._told_at.pop(code, None) is not None:
-            self._tell("ALERT_OVER", code, None, self._clock())
+        if self._announced_at.pop(code, None) is not None:
+            self._announce("ALERT_OVER", code, None, self._clock())
 
-    def _tell(self, event: str, code: str, message: str | None, at: datetime) -> None:
-        told = Notification(event=event, instrument=self._instrument, about=code, note=message)
-        self._told.put(Told(told, at))
+    def _announce(self, event: str, code: str, message: str | None, at: datetime) -> None:
+        notification = Notification(event=event, instrument=self._instrument, about=code, note=message)
+        self._announcements.put(Announcement(notification, at))
 
 
-class Teller:
+class Announcer:
     """Writes alerts to the outbox and has it drained, in a thread of its own: no bar waits for either.
 
     Parameters
     ----------
     engine : Engine
-    told : SimpleQueue of Told
+    announcements : SimpleQueue of Announcement
     drain : callable
         Starts to drain the outbox and does not wait for it.
     clock : callable
@@ -110,24 +112,25 @@ class Teller:
     def __init__(
         self,
         engine: Engine,
-        told: SimpleQueue[Told],
+        announcements: SimpleQueue[Announcement],
         drain: Callable[[], None],
         clock: Callable[[], datetime],
     ) -> None:
-        self._engine, self._told, self._drain, self._clock = engine, told, drain, clock
-        self._waiting: list[Told] = []
+        self._engine, self._announcements = engine, announcements
+        self._drain, self._clock = drain, clock
+        self._waiting: list[Announcement] = []
         """What could not be written yet."""
 
     def run(self, stop: Event) -> None:
         """Step until `stop` is set, and once more."""
-        while not stop.wait(TELLS_EVERY):
+        while not stop.wait(ANNOUNCES_EVERY):
             self.step()
         self.step()
 
     def step(self) -> None:
-        """Write what was told since; drain what is due. While the database is away, both wait."""
-        while not self._told.empty():
-            self._waiting.append(self._told.get())
+        """Write what was announced since; drain what is due. While the database is away, both wait."""
+        while not self._announcements.empty():
+            self._waiting.append(self._announcements.get())
         try:
             self._write()
             if is_due(self._engine, self._clock(), sendable_kinds()):
@@ -138,6 +141,6 @@ class Teller:
     def _write(self) -> None:
         if self._waiting:
             with writing(self._engine) as connection:
-                for told in self._waiting:
-                    announce(connection, told.notification, told.at)
+                for one in self._waiting:
+                    announce(connection, one.notification, one.at)
             self._waiting.clear()

@@ -28,9 +28,19 @@ class FillsReport(NamedTuple):
     """The model's, target times notional, from each assumed fill on; index time."""
 
     @property
+    def last_held(self) -> float:
+        """The desk's position now, USD."""
+        return float(self.held.iloc[-1])
+
+    @property
+    def last_book(self) -> float:
+        """The model's position now, USD; flat before its first assumed fill."""
+        return float(self.book.iloc[-1]) if len(self.book) else 0.0
+
+    @property
     def difference(self) -> float:
         """How much more the desk holds than the model's book, USD."""
-        return float(self.held.iloc[-1]) - (float(self.book.iloc[-1]) if len(self.book) else 0.0)
+        return self.last_held - self.last_book
 
     @property
     def slippage_bps(self) -> float:

@@ -7,8 +7,7 @@ from sqlalchemy import Engine, Row
 
 from dosvotos.contracts.parameters import InferenceParams, Parameters
 from dosvotos.database.connection import reading
-from dosvotos.database.registry import production_rows
-from dosvotos.database.shadow import last_decision
+from dosvotos.database.registry import last_log_row, production_rows
 from dosvotos.errors import BundleError, DatabaseError, DosVotosError, FileError, LineageError
 from dosvotos.live.account import AccountBook, AccountTerms
 from dosvotos.live.alerts import Alerts
@@ -92,8 +91,8 @@ class ModelKeeper:
     def _rows(self) -> Any:
         with reading(self._engine) as connection:
             rows = production_rows(connection, self._instrument)
-            vote = last_decision(connection)
-        return [None if row is None else tuple(row) for row in (*rows, vote)]
+            last = last_log_row(connection)
+        return [None if row is None else tuple(row) for row in (*rows, last)]
 
     def _open(self) -> None:
         try:

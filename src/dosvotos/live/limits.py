@@ -128,9 +128,7 @@ def _lapsed(account: LiveAccount, approval: Approval, now: datetime) -> Iterator
 
 def _flips(connection: Connection, instrument: str, bar: Bar, limit: int) -> Iterator[Trip]:
     """Count reversals of the target, over flat bars too, since the limit was reached last."""
-    start = bar.timestamp - _HOUR
-    if (tripped := last_trip_bar(connection, instrument, Reason.FLIPS)) is not None:
-        start = max(start, tripped)
+    start = _counted_from(connection, instrument, Reason.FLIPS, bar.timestamp)
     before = last_signal_before(connection, instrument, start + _SMALLEST)
     targets = [0.0 if before is None else before.signal]
     targets += targets_between(connection, instrument, start, bar.timestamp)
@@ -140,8 +138,12 @@ def _flips(connection: Connection, instrument: str, bar: Bar, limit: int) -> Ite
 
 
 def _errors(connection: Connection, instrument: str, bar: datetime, limit: int) -> Iterator[Trip]:
-    start = bar - _HOUR
-    if (tripped := last_trip_bar(connection, instrument, Reason.ERRORS)) is not None:
-        start = max(start, tripped)
+    start = _counted_from(connection, instrument, Reason.ERRORS, bar)
     if (errors := count_rows(connection, instrument, Reason.ERROR, start, bar)) >= limit:
         yield Trip(Reason.ERRORS, "HALTED", f"{errors} bars within an hour ended with ERROR, at {limit}")
+
+
+def _counted_from(connection: Connection, instrument: str, rule: Reason, bar: datetime) -> datetime:
+    """Begin an hour before a bar, or at the bar at which the rule was reached last, if that is later."""
+    start, tripped = bar - _HOUR, last_trip_bar(connection, instrument, rule)
+    return start if tripped is None else max(start, tripped)

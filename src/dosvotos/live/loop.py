@@ -20,7 +20,6 @@ from dosvotos.live.schedule import BarSchedule, ScheduledBar
 from dosvotos.live.signals import Book, Entry
 from dosvotos.live.spool import Spool
 from dosvotos.live.tick import (
-    SILENT_BARS,
     BookState,
     Decision,
     LiveFeatures,
@@ -213,7 +212,7 @@ class LiveLoop:
             state = self._read_book(missed[0][0])
             for bar, decision in missed:
                 records.append(self._record(bar, decision, state))
-                state = state._replace(silent_bars=min(state.silent_bars + 1, SILENT_BARS - 1))
+                state = book_after(state, records[-1])
             self._wrote(self._ports.book.store_missed(records, now))
         except DatabaseError as error:
             for bar, decision in missed[len(records) :]:
@@ -340,9 +339,9 @@ class LiveLoop:
         self._problem = Decision(None, None, Reason.DATABASE_DOWN, str(error))
         control = self._ports.halt_file()
         if control.state == "HALTED":
-            decision = halted(self._book, control)
-            self._spool([self._record(bar, decision, self._book)], str(error))
-            self._book = self._book._replace(position=0.0, flat_by_halt=True)
+            record = self._record(bar, halted(self._book, control), self._book)
+            self._spool([record], str(error))
+            self._book = book_after(self._book, record)
             self._advance()
 
     def _read_book(self, bar: ScheduledBar) -> BookState:

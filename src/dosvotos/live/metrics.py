@@ -15,6 +15,7 @@ from dosvotos.contracts.records import InferenceRecord
 from dosvotos.errors import DatabaseError
 from dosvotos.live.schedule import bars_closed
 from dosvotos.live.signals import Standing
+from dosvotos.market.calendar import BAR
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +79,7 @@ class LiveMetrics:
             self._decision.labels(name).observe(record.latency_ms / 1000)
             self._macro_late.labels(name).set(len(record.macro_late))
         if record.status == "SIGNAL" and not record.spooled:
-            close = record.timestamp + timedelta(minutes=5)
+            close = record.timestamp + BAR.to_pytimedelta()
             self._delay.labels(name).observe((self._now() - close).total_seconds())
 
     def on_delivery(self, consumer: str, outcome: str) -> None:

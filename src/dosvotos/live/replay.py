@@ -15,11 +15,10 @@ from dosvotos.live.controls import ACTIVE, Control
 from dosvotos.live.intake import StoredFeed
 from dosvotos.live.loop import LiveLoop, Ports
 from dosvotos.live.market import live_features
-from dosvotos.live.reasons import HALTING
 from dosvotos.live.schedule import BarSchedule, ScheduledBar
 from dosvotos.live.signals import Entry, as_allowed
 from dosvotos.live.spool import Spool
-from dosvotos.live.tick import SILENT_BARS, BookState, LiveFeatures, ServedModel, feature_vector
+from dosvotos.live.tick import BookState, LiveFeatures, ServedModel, book_after, feature_vector
 from dosvotos.market.features import MarketHistory
 from dosvotos.market.features.inputs import bar_arrays, publication_arrays
 from dosvotos.market.microseconds import moment_to_microseconds
@@ -141,11 +140,7 @@ class MemoryBook:
 
     def _append(self, record: InferenceRecord, features: LiveFeatures | None) -> None:
         self.entries.append((record, features))
-        if record.signal is None:
-            silent = min(self._state.silent_bars + 1, SILENT_BARS - 1)
-            self._state = self._state._replace(silent_bars=silent)
-        else:
-            self._state = BookState(record.signal, record.reason_code in HALTING)
+        self._state = book_after(self._state, record)
 
 
 def replay(

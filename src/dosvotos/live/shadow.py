@@ -9,11 +9,10 @@ from sqlalchemy import Connection, Engine, Row
 
 from dosvotos.contracts.parameters import Parameters
 from dosvotos.database.connection import reading, writing
-from dosvotos.database.registry import lock_instrument
+from dosvotos.database.registry import last_log_row, lock_instrument
 from dosvotos.database.shadow import (
     add_shadow_row,
     has_shadow_row,
-    last_decision,
     shadow_approval,
     shadow_models,
     shadow_target_before,
@@ -81,7 +80,7 @@ class ShadowDesk:
     def _current(self) -> list[_Shadow]:
         with reading(self._engine) as connection:
             models = shadow_models(connection, self._instrument)
-            under = [tuple(row) for row in (*models, last_decision(connection)) if row is not None]
+            under = [tuple(row) for row in (*models, last_log_row(connection)) if row is not None]
             if under != self._opened_under:
                 self._shadows = self._open(connection, models)
                 self._opened_under = under

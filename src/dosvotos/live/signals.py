@@ -27,6 +27,7 @@ from dosvotos.live.tick import (
     Decision,
     LiveFeatures,
     after_rows,
+    book_after,
     feature_row,
     halted,
     reduced,
@@ -143,7 +144,7 @@ class SignalTable:
                 if not record.spooled:
                     book = book or self._state_before(connection, record.timestamp)
                     record = after_rows(record, book)
-                    book = book._replace(silent_bars=min(book.silent_bars + 1, SILENT_BARS - 1))
+                    book = book_after(book, record)
                 add_signal(connection, _row(record, now), None)
                 written.append(record)
             if any(record.reason_code == Reason.ERROR for record in written):

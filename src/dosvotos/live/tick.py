@@ -12,7 +12,7 @@ from dosvotos.contracts.records import InferenceRecord
 from dosvotos.hashing import digest_arrays, digest_json
 from dosvotos.live.controls import ACTIVE, Control
 from dosvotos.live.limits import Approval
-from dosvotos.live.reasons import Reason
+from dosvotos.live.reasons import HALTING, Reason
 from dosvotos.live.schedule import ScheduledBar
 from dosvotos.policy.forward import MAX_SIGMA, TARGETS, ServedPolicy
 
@@ -97,7 +97,7 @@ def book_after(book: BookState, record: InferenceRecord) -> BookState:
     """Say what the rows say once a further one is written."""
     if record.signal is None:
         return book._replace(silent_bars=min(book.silent_bars + 1, SILENT_BARS - 1))
-    return BookState(record.signal, record.reason_code == Reason.HALTED)
+    return BookState(record.signal, record.reason_code in HALTING)
 
 
 class Decision(NamedTuple):

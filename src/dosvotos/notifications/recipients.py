@@ -14,7 +14,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from dosvotos.errors import NotificationError
 from dosvotos.hashing import digest_json, keyed_digest, slow_digest
-from dosvotos.promotion.notify import PUBLIC_URL_VARIABLE, URLS_VARIABLE, Notification, write_text
+from dosvotos.promotion.notify import URLS_VARIABLE, Notification, write_text
 from dosvotos.redaction import HIDDEN, secrets_of_address, secrets_pattern, without_secrets
 
 WEBHOOK_SCHEMES: Final = {"webhook": "http", "webhooks": "https"}
@@ -115,26 +115,6 @@ def read_recipients(environment: Mapping[str, str] = os.environ) -> list[Recipie
                 "spaces, a space inside one is written %20"
             )
     return [Recipient(position, address) for position, address in enumerate(found, start=1)]
-
-
-def read_public_url(environment: Mapping[str, str] = os.environ) -> str | None:
-    """Read where people reach the app; None if nobody says so.
-
-    Raises
-    ------
-    NotificationError
-        If it is no http or https address, or holds a password.
-    """
-    url = environment.get(PUBLIC_URL_VARIABLE, "").strip()
-    if not url:
-        return None
-    split = urlsplit(url)
-    if split.scheme not in ("http", "https") or not split.hostname or "@" in split.netloc or split.query:
-        raise NotificationError(
-            f"{PUBLIC_URL_VARIABLE}: must be the app's plain address, as https://votes.example.com, was "
-            f"{without_secrets(url)!r}"
-        )
-    return url
 
 
 def webhook_body(message: Message, text: str) -> str:

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
-from dosvotos.errors import NotificationError
-from dosvotos.notifications.recipients import Message, Recipient, read_public_url
+from dosvotos.errors import NotificationError, ParameterError
+from dosvotos.notifications.recipients import Message, Recipient
+from dosvotos.signing.relying_party import stated_site
 from dosvotos.sources.http import retry_after_seconds
 
 SECONDS: Final = 30.0
@@ -41,7 +42,8 @@ def send(recipient: Recipient, message: Message, now: datetime, seconds: float =
         After which the sending process is ended.
     """
     try:
-        request = {**recipient.request(message, now, read_public_url()), "seconds": seconds / 3}
+        site = stated_site()
+        request = {**recipient.request(message, now, site.origin if site else None), "seconds": seconds / 3}
         child = subprocess.run(
             [sys.executable, "-m", _CHILD],
             input=json.dumps(request),
@@ -53,7 +55,7 @@ def send(recipient: Recipient, message: Message, now: datetime, seconds: float =
         result = json.loads(child.stdout) if child.returncode == 0 else {}
     except subprocess.TimeoutExpired:
         return Sent(f"did not answer within {seconds:g} s")
-    except (NotificationError, OSError, ValueError) as error:
+    except (NotificationError, ParameterError, OSError, ValueError) as error:
         return Sent(recipient.without_own_secrets(str(error)))
     if not result:
         return Sent(f"its sender ended with code {child.returncode}")

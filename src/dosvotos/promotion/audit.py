@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, func, insert, select
 
+from dosvotos.database.registry import last_log_row
 from dosvotos.database.tables import approval_audit_log
 from dosvotos.hashing import chain_digest, chain_digest_of, chain_link, digest_json
 
@@ -39,14 +40,13 @@ def append_audit_row(connection: Connection, entry: dict[str, Any], now: datetim
     int
         The row's sequence.
     """
-    t = approval_audit_log
-    last = connection.execute(select(t.c.id, t.c.row_hash).order_by(t.c.id.desc()).limit(1)).one_or_none()
+    last = last_log_row(connection)
     sequence, previous = (last.id + 1, last.row_hash) if last else (1, None)
     entry = {**dict.fromkeys((*_HASHED, *_HASHED_IF_ANY, *_SEALED)), **entry}
     entry["seal"] = seal_of(entry)
     digest = chain_digest(previous, sequence, _content(entry, now))
     row = {**entry, "id": sequence, "created_at": now, "previous_hash": previous, "row_hash": digest}
-    connection.execute(insert(t).values(row))
+    connection.execute(insert(approval_audit_log).values(row))
     return int(sequence)
 
 

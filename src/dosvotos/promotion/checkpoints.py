@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Row, select
 
 from dosvotos.database.connection import reading
+from dosvotos.database.registry import last_log_row
 from dosvotos.database.tables import approval_audit_log, instruments, ledger_genesis
 from dosvotos.errors import DosVotosError, HomeError, LineageError
 from dosvotos.promotion.audit import broken_seals
@@ -44,8 +45,7 @@ def open_home(connection: Connection) -> Home:
 
 def log_state(connection: Connection) -> LogState:
     """Read how long the log is, what its last row hashes to, and the epoch of every head row."""
-    t = approval_audit_log
-    last = connection.execute(select(t.c.id, t.c.row_hash).order_by(t.c.id.desc()).limit(1)).one_or_none()
+    last = last_log_row(connection)
     heads = connection.execute(select(instruments.c.instrument, instruments.c.epoch))
     rows, head = (last.id, last.row_hash) if last else (0, None)
     return LogState(genesis_id(connection), rows, head, {row.instrument: row.epoch for row in heads})

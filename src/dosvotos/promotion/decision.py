@@ -37,7 +37,16 @@ from dosvotos.promotion.own_strategy import refuse_unserved
 from dosvotos.promotion.people import Signatory, has_people
 from dosvotos.promotion.reasons import FirstVote
 from dosvotos.promotion.retracted import refuse_retracted_data
-from dosvotos.promotion.transaction import ActOf, Entry, Outcome, Signed, Subject, carry_out, text_to_sign
+from dosvotos.promotion.transaction import (
+    ActOf,
+    Entry,
+    Outcome,
+    Signed,
+    Subject,
+    carry_out,
+    decision_text,
+    text_to_sign,
+)
 from dosvotos.promotion.tripwires import Lapses, StatedTripwires
 from dosvotos.promotion.vote_rules import (
     STATUS_AFTER,
@@ -124,6 +133,13 @@ def vote_text(
     `reason` is the SHA-256 of the reviewer's notes, where they themselves do not come yet.
     """
     return text_to_sign(engine, ProposalVote(proposal_id, vote), vote.reviewer, now, reason)
+
+
+def approvals_so_far(connection: Connection, proposal_id: int, vote: Vote, now: datetime) -> list[str]:
+    """Name those who have approved, as the rows stand, just what this vote would approve."""
+    who = Signatory(vote.reviewer, None)
+    text = decision_text(connection, ProposalVote(proposal_id, vote), who, now)
+    return _agreeing(connection, proposal_id, _agreement(connection, text))
 
 
 def check_vote(connection: Connection, proposal: Row[Any], vote: Vote, now: datetime) -> None:

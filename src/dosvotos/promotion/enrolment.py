@@ -97,10 +97,10 @@ def find_invitation(connection: Connection, code: str, now: datetime) -> Invitat
     t = invitations
     query = select(t).where(t.c.code_hash == digest_bytes(code.encode()))
     row = connection.execute(query).one_or_none() if _CODE.fullmatch(code) else None
-    used = select(enrolments).where(enrolments.c.invitation_id == row.id) if row else None
-    newest = select(func.max(t.c.id)).where(t.c.name == row.name) if row else None
-    if row is None or used is None or newest is None or now >= row.expires_at:
+    if row is None or now >= row.expires_at:
         raise DecisionError.of("invitation_none")
+    used = select(enrolments).where(enrolments.c.invitation_id == row.id)
+    newest = select(func.max(t.c.id)).where(t.c.name == row.name)
     if connection.execute(used).first() is not None:
         raise DecisionConflictError.of("invitation_used")
     if connection.execute(newest).scalar_one() != row.id:

@@ -24,7 +24,6 @@ NOTIFICATION: Final = "notification"
 DISPATCH: Final = "notification_to"
 """Kind of message: one notification for one recipient, which is its subject."""
 URLS_VARIABLE: Final = "DOSVOTOS_NOTIFY_URLS"
-PUBLIC_URL_VARIABLE: Final = "DOSVOTOS_PUBLIC_URL"
 WARNS_BEFORE: Final = timedelta(days=3)
 """How long before a proposal expires people are told."""
 _MAX_NAME: Final = 80

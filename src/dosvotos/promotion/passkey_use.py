@@ -11,7 +11,7 @@ from dosvotos.signing.passkeys import Passkey, VoterKey, parse_assertion
 from dosvotos.signing.relying_party import relying_party
 
 
-def accept_use(connection: Connection, key: VoterKey | None, signature: str, now: datetime) -> None:
+def accept_use(connection: Connection, key: VoterKey, signature: str, now: datetime) -> None:
     """Refuse a passkey's assertion made on another site, or with a counter that does not rise.
 
     An SSH key's signature has neither. What is stored is never asked this again: the site may have moved.

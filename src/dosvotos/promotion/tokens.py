@@ -110,16 +110,8 @@ def holder_of(engine: Engine, token: str, now: datetime) -> TokenHolder:
         row = find_token(connection, found["id"])
         if row is None or not _is_secret(token, found["secret"], row):
             raise CredentialError.of("token_wrong")
-        check_counts(row, now)
+        _check_counts(row, now)
         return _holder(connection, row)
-
-
-def check_counts(row: Row[Any], now: datetime) -> None:
-    """Refuse a token that was revoked or has expired; raises CredentialError."""
-    if row.revoked_at is not None:
-        raise CredentialError.of("token_revoked", token=row.id, date=f"{row.revoked_at:%Y-%m-%d %H:%M}")
-    if now >= row.expires_at:
-        raise CredentialError.of("token_expired", token=row.id, date=f"{row.expires_at:%Y-%m-%d %H:%M}")
 
 
 def _holder(connection: Connection, row: Row[Any]) -> TokenHolder:
@@ -128,6 +120,14 @@ def _holder(connection: Connection, row: Row[Any]) -> TokenHolder:
     if person is None or person.added_in != row.added_in or row.role not in roles_within(person.role):
         raise CredentialError.of("token_person", token=row.id, person=row.name)
     return TokenHolder(person.name, row.role)
+
+
+def _check_counts(row: Row[Any], now: datetime) -> None:
+    """Refuse a token that was revoked or has expired; raises CredentialError."""
+    if row.revoked_at is not None:
+        raise CredentialError.of("token_revoked", token=row.id, date=f"{row.revoked_at:%Y-%m-%d %H:%M}")
+    if now >= row.expires_at:
+        raise CredentialError.of("token_expired", token=row.id, date=f"{row.expires_at:%Y-%m-%d %H:%M}")
 
 
 def _is_secret(token: str, secret: str, row: Row[Any]) -> bool:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 from typing import Final, cast
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import pandas as pd
 
@@ -36,8 +36,8 @@ def read_fills(path: Path, timezone: str | None = None) -> pd.DataFrame:
     Raises
     ------
     DataError
-        Naming file, line, column, value and remedy, if a row or the file cannot be read, or in two ways, or
-        if times carry no zone and none is stated.
+        Naming file, line, column, value and remedy, if a row or the file cannot be read, or in two ways; if
+        times carry no zone and none that is known is stated, or one does not exist once in it.
     """
     grid = read_grid(path, FILL_LAYOUT)
     try:
@@ -76,4 +76,11 @@ def _in_utc(times: pd.Series, timezone: str | None) -> pd.Series:
         return times
     if timezone is None:
         raise DataError(f"its times carry no zone; add --timezone America/Bogota, or {_REMEDY}")
-    return cast(pd.Series, times.dt.tz_localize(ZoneInfo(timezone)).dt.tz_convert("UTC"))
+    try:
+        zone = ZoneInfo(timezone)
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise DataError(f"--timezone {timezone!r}: is no time zone; write America/Bogota") from error
+    try:
+        return cast(pd.Series, times.dt.tz_localize(zone).dt.tz_convert("UTC"))
+    except ValueError as error:
+        raise DataError(f"a time does not exist once in {timezone}: {error}; {_REMEDY}") from error

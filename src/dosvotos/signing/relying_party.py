@@ -5,6 +5,7 @@ import re
 from typing import Final, NamedTuple
 
 from dosvotos.errors import ParameterError
+from dosvotos.redaction import without_secrets
 
 PUBLIC_URL_VARIABLE: Final = "DOSVOTOS_PUBLIC_URL"
 LOCAL_HOST: Final = "localhost"
@@ -42,7 +43,12 @@ class RelyingParty(NamedTuple):
 
 
 def relying_party() -> RelyingParty:
-    """Read the site from DOSVOTOS_PUBLIC_URL; by default it is this machine's own.
+    """Give the site that is stated; by default it is this machine's own. Raises as `stated_site`."""
+    return stated_site() or RelyingParty(LOCAL_HOST, f"http://{LOCAL_HOST}:{LOCAL_PORT}")
+
+
+def stated_site() -> RelyingParty | None:
+    """Read the site from DOSVOTOS_PUBLIC_URL; None where none is stated.
 
     Raises
     ------
@@ -51,13 +57,14 @@ def relying_party() -> RelyingParty:
     """
     stated = os.environ.get(PUBLIC_URL_VARIABLE, "").strip()
     if not stated:
-        return RelyingParty(LOCAL_HOST, f"http://{LOCAL_HOST}:{LOCAL_PORT}")
+        return None
     origin = stated.removesuffix("/")
     found = _ORIGIN.fullmatch(origin)
     if found is None or (found["scheme"] == "http") != (found["host"] == LOCAL_HOST):
         raise ParameterError(
             f"{PUBLIC_URL_VARIABLE}: https:// with a host's name in lower case (a passkey can belong to no "
-            f"IP address), or http://{LOCAL_HOST} with a port expected, without a path; was {stated[:200]!r}"
+            f"IP address), or http://{LOCAL_HOST} with a port expected, without a path; was "
+            f"{without_secrets(stated)[:200]!r}"
         )
     default = "80" if found["scheme"] == "http" else "443"
     return RelyingParty(found["host"], origin.removesuffix(f":{default}"))
