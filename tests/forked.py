@@ -78,7 +78,7 @@ class Forked:
         with ThreadPoolExecutor(2) as readers:
             read = [readers.submit(pipe.read) for pipe in (self.stdout, self.stderr)]
             try:
-                stdout, stderr = (said.result(timeout) for said in read)
+                stdout, stderr = (output.result(timeout) for output in read)
             except TimeoutError:
                 self.kill()
                 raise subprocess.TimeoutExpired(self.args, timeout or 0.0) from None

@@ -96,8 +96,8 @@ def rows(project: Project, table) -> list:
 def test_a_run_lets_people_be_told_that_its_model_is_ready(project):
     with reading(project.engine) as connection:
         row, *_ = waiting_messages(connection, kinds=(NOTIFICATION,))
-    told = write_text(Notification.model_validate(row.payload))
-    assert told.headline == "[SIM] New model ready for review: smoke" and "L4 recommends" in told.body
+    message = write_text(Notification.model_validate(row.payload))
+    assert message.headline == "[SIM] New model ready for review: smoke" and "L4 recommends" in message.body
     assert "sends (" in (project.root / "run.log").read_text(), "a process of its own sends it"
 
 

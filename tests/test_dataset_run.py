@@ -99,8 +99,8 @@ def test_two_experiments_build_at_once_and_leave_each_other_s_files_alone(made, 
     add_experiment(project, "smoke_b")
     words = "kedro", "run", "--pipelines", "dataset", "--params", f"data_acquisition.as_of='{AS_OF}'"
     for process in [project.start(*words, "--env", env) for env in ("smoke", "smoke_b")]:
-        said = process.communicate(timeout=240)
-        assert process.returncode == 0, said
+        outputs = process.communicate(timeout=240)
+        assert process.returncode == 0, outputs
     alone = lineage(made)
     assert lineage(project) == alone
     beside = lineage(project, "smoke_b", "smoke_b")

@@ -106,7 +106,7 @@ def test_every_command_that_a_page_prints_can_be_typed(page):
             assert not _unknown_names(words, experiments), " ".join(words)
 
 
-def _said(text: str) -> Iterator[str]:
+def _named_commands(text: str) -> Iterator[str]:
     """Give each `dosvotos` and `make` command in a sentence, a table, or at the start of a line."""
     yield from re.findall(r"`((?:dosvotos|make) [a-z][^`]*)(?<! v1)`", text)  # `... v1` heads a signed text
     yield from re.findall(r"^(make [a-z-]+)", text, re.MULTILINE)
@@ -116,7 +116,7 @@ FORMER = {("CHANGELOG.md", "dosvotos outbox")}
 """Commands that a page names because they are no more."""
 
 
-def _is_said_right(command: str, targets: set[str]) -> bool:
+def _exists(command: str, targets: set[str]) -> bool:
     """Tell whether the words before the first argument name a command, or a target of the Makefile."""
     program, *words = re.split(r"[\s|]+", command)
     if program == "make":
@@ -133,10 +133,10 @@ def _targets() -> set[str]:
 
 def test_every_command_that_a_sentence_names_exists():
     targets = _targets()
-    said = {(page.name, command) for page in PAGES for command in _said(page.read_text())} - FORMER
-    assert len(said) > 50
-    assert {(page, command) for page, command in said if not _is_said_right(command, targets)} == set()
-    assert not _is_said_right("dosvotos audit vrify", targets) and not _is_said_right("make rum", targets)
+    named = {(page.name, command) for page in PAGES for command in _named_commands(page.read_text())} - FORMER
+    assert len(named) > 50
+    assert {(page, command) for page, command in named if not _exists(command, targets)} == set()
+    assert not _exists("dosvotos audit vrify", targets) and not _exists("make rum", targets)
 
 
 def test_a_command_with_a_slip_is_found():

@@ -20,14 +20,14 @@ def state():
     return [sys.argv, os.getcwd(), sorted(os.environ.items()), sys.path, handlers, in_main,
             __name__, __file__, sys.modules["__main__"].__dict__ is globals()]
 print(json.dumps(state()))
-print("told", file=sys.stderr)
+print("a warning", file=sys.stderr)
 atexit.register(print, "last words")
 END = sys.argv[1]
 if END != "is killed":
     threading.Thread(target=lambda: (sys.stdin.read(), print("from a thread"))).start()
 if END == "exits":
     sys.exit(3)
-if END == "says":
+if END == "exits by a text":
     sys.exit("why")
 if END == "fails":
     1 / 0
@@ -39,7 +39,9 @@ if END == "is killed":
 """
 
 
-@pytest.mark.parametrize("end", ["returns", "exits", "says", "fails", "is interrupted", "is killed"])
+@pytest.mark.parametrize(
+    "end", ["returns", "exits", "exits by a text", "fails", "is interrupted", "is killed"]
+)
 def test_a_forked_script_is_and_ends_as_a_started_one(tmp_path: Path, end: str):
     script = tmp_path / "bin" / "script"
     script.parent.mkdir()
@@ -50,10 +52,10 @@ def test_a_forked_script_is_and_ends_as_a_started_one(tmp_path: Path, end: str):
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     forked = Forked(words, tmp_path, env)
-    (said, complained), (said_too, complained_too) = started.communicate(), forked.communicate(60)
-    assert (said_too, forked.returncode) == (said, started.returncode)
+    (stdout, stderr), (forked_stdout, forked_stderr) = started.communicate(), forked.communicate(60)
+    assert (forked_stdout, forked.returncode) == (stdout, started.returncode)
     for line in (0, -1):  # a traceback has more lines between them
-        assert complained_too.splitlines()[line] == complained.splitlines()[line]
+        assert forked_stderr.splitlines()[line] == stderr.splitlines()[line]
 
 
 def test_a_forked_script_is_waited_for_and_killed(tmp_path: Path):

@@ -5,7 +5,6 @@ import re
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -25,6 +24,7 @@ from dosvotos.promotion.decision import Vote
 from tests.conftest import ROOT
 from tests.project import new_project
 from tests.proposal_fixtures import Desk
+from tests.streamlit_app.serving import free_port
 
 PAGE = (ROOT / "docs/housekeeping.md").read_text()
 
@@ -103,9 +103,7 @@ def test_a_moved_folder_proves_what_it_proved(desk, monkeypatch):
 @pytest.mark.campaign
 def test_mlflow_s_pages_open(desk):
     project = new_project(desk.root.with_name("ui"))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     kedro = str(Path(sys.executable).with_name("kedro"))
     process = subprocess.Popen(
         [kedro, "mlflow", "ui", "--port", str(port)],

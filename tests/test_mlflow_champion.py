@@ -18,6 +18,7 @@ from dosvotos.database.connection import open_database, reading
 from dosvotos.database.outbox import LONGEST_PAUSE, is_due, send_in_background, waiting_messages
 from dosvotos.database.tables import outbox
 from dosvotos.mlflow_champion import ALIAS, Champion, MlflowAwayError, MlflowRegistry, registered_name
+from dosvotos.project import exclusive_lock
 from dosvotos.promotion.champions import CHAMPION
 from dosvotos.promotion.decision import Vote, decide
 from tests.proposal_fixtures import INSTRUMENT, Desk
@@ -184,11 +185,8 @@ def test_addresses_that_nobody_understands_do_not_keep_mlflow_waiting(desk, monk
 
 
 def test_two_processes_do_not_send_at_once(desk):
-    from filelock import FileLock
-
     approve(desk, desk.propose("one", 1))
-    sending.LOCKS.mkdir(parents=True, exist_ok=True)
-    with FileLock(sending.LOCKS / "outbox.lock"):
+    with exclusive_lock("outbox"):
         assert drain_champions(desk.engine, datetime.now(UTC), Remembered) == ["another process is at it"]
 
 

@@ -160,8 +160,8 @@ def test_the_secrets_of_an_address_are_its_parts_but_hosts_words_and_numbers(add
 
 
 def test_ordinary_texts_are_left_alone(monkeypatch):
-    said = "run 'dosvotos vote 12 approve'; postgresql is up, path /in, 127.0.0.1:9, sha256 0b1c2d3e"
-    assert without_secrets(said) == said
+    text = "run 'dosvotos vote 12 approve'; postgresql is up, path /in, 127.0.0.1:9, sha256 0b1c2d3e"
+    assert without_secrets(text) == text
     monkeypatch.setenv("DOSVOTOS_DATABASE_URL", "postgresql://postgres:postgres@localhost/x")
     assert without_secrets("the postgresql server refuses postgres") == "the postgresql server refuses ***"
     assert IN_ADDRESSES["path"] not in without_secrets(f"POST /services/{IN_ADDRESSES['path']}")

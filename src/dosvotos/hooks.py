@@ -13,7 +13,7 @@ from threading import Thread
 from typing import Any
 
 import click
-from filelock import FileLock, Timeout
+from filelock import Timeout
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.framework.project import pipelines
@@ -31,7 +31,7 @@ from dosvotos.database.outbox import is_due, send_in_background
 from dosvotos.errors import DatabaseError, ParameterError, RunLockedError, SelectionError, StaleDataError
 from dosvotos.mlflow_process import in_background
 from dosvotos.mlflow_tracking import MlflowSettings
-from dosvotos.project import LOCKS
+from dosvotos.project import exclusive_lock
 from dosvotos.promotion.floors import refuse_looser
 from dosvotos.promotion.gate_policy import packaged_policy
 from dosvotos.promotion.notify import sendable_kinds
@@ -120,10 +120,9 @@ class RunHooks:
     @hook_impl(tryfirst=True)
     def before_pipeline_run(self, run_params: dict[str, Any]) -> None:
         """Take the run's lock or refuse, before another hook opens anything for the run."""
-        name, locks = _run_name(run_params), self._root / LOCKS
-        locks.mkdir(parents=True, exist_ok=True)
+        name = _run_name(run_params)
         try:
-            self._held.enter_context(FileLock(locks / f"{name}.lock", timeout=0))
+            self._held.enter_context(exclusive_lock(name, self._root))
         except Timeout as error:
             raise RunLockedError(
                 f"run {name!r} is at work in another process; wait for it, or give this one a name of its "

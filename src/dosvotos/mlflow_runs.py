@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 from click import ClickException
 
 from dosvotos.contracts.records import TrainingRecord, parse_record
-from dosvotos.database.connection import absolute_url
+from dosvotos.database.connection import database_file
 from dosvotos.errors import DosVotosError
 from dosvotos.lineage.pruning import MODELS, Needs, Piece, Plan, size_of, sort_pieces
 from dosvotos.project import mlflow_url
@@ -76,11 +76,11 @@ def remove_runs(root: Path, run_ids: Collection[str]) -> None:
     from mlflow.cli import gc
     from mlflow.exceptions import MlflowException
 
-    client, said = MlflowClient(uri), io.StringIO()
+    client = MlflowClient(uri)
     try:
         for run_id in run_ids:
             client.delete_run(run_id)
-        with redirect_stdout(said):
+        with redirect_stdout(io.StringIO()):
             gc.main(["--backend-store-uri", uri, "--run-ids", ",".join(run_ids)], standalone_mode=False)
     except (MlflowException, ClickException) as error:
         raise DosVotosError(
@@ -92,9 +92,8 @@ def remove_runs(root: Path, run_ids: Collection[str]) -> None:
 
 
 def _store(root: Path) -> Path | None:
-    url = absolute_url(mlflow_url(), root.resolve())
-    file = Path(url.removeprefix("sqlite:///"))
-    return file if url.startswith("sqlite:///") and file.is_file() else None
+    file = database_file(mlflow_url(), root.resolve())
+    return file if file is not None and file.is_file() else None
 
 
 def _read(file: Path) -> tuple[list[MlflowRun], set[str]]:

@@ -6,8 +6,7 @@ from typing import Any
 
 from kedro.pipeline import Pipeline
 
-TO_THE_PROPOSAL = ("data_acquisition", "dataset", "training", "backtest", "promotion")
-LAYERS = (*TO_THE_PROPOSAL, "inference")
+from dosvotos.pipelines import PIPELINES, TO_THE_PROPOSAL
 
 
 class LazyPipelines(UserDict[str, Any]):
@@ -24,5 +23,5 @@ class LazyPipelines(UserDict[str, Any]):
 
 def register_pipelines() -> LazyPipelines:
     """Name the pipelines; ``lineage`` is a picture of all six for kedro-viz and cannot be run."""
-    singly = {name: (name,) for name in LAYERS}
+    singly = {name: (name,) for name in PIPELINES}
     return LazyPipelines({**singly, "__default__": TO_THE_PROPOSAL, "lineage": ("lineage",)})

@@ -4,11 +4,19 @@ import os
 from pathlib import Path
 from typing import Final
 
+from filelock import FileLock
+
 from dosvotos.errors import ProjectError
 
 LOCKS: Final = Path("data/.locks")
 """Where runs hold their locks, from the root."""
 _MARK = "[tool.kedro]"
+
+
+def exclusive_lock(name: str, root: Path = Path()) -> FileLock:
+    """Give a lock that one process holds at a time; taking it raises `Timeout` at once if another has it."""
+    (root / LOCKS).mkdir(parents=True, exist_ok=True)
+    return FileLock(root / LOCKS / f"{name}.lock", timeout=0)
 
 
 def mlflow_url() -> str:

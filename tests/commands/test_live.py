@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -38,6 +37,7 @@ from dosvotos.policy.forward import ServedPolicy
 from tests.live.production_models import INSTRUMENT, approve
 from tests.project import Project, stored_project
 from tests.proposal_fixtures import tiny_policy
+from tests.streamlit_app.serving import free_port
 
 pytestmark = pytest.mark.slow
 
@@ -216,12 +216,6 @@ def test_a_loop_delivers_and_shows_what_it_did_and_the_report_counts_it(project,
     report_service(project.engine, "smoke", 2, datetime.now(UTC))
     last = capsys.readouterr().out.splitlines()[-1].split()
     assert last[:1] == ["all"] and int(last[2]) == len(rows)
-
-
-def free_port() -> int:
-    with socket.socket() as made:
-        made.bind(("127.0.0.1", 0))
-        return int(made.getsockname()[1])
 
 
 def test_fills_are_imported_by_the_command_and_the_same_file_again_is_none(project, monkeypatch):

@@ -133,11 +133,11 @@ def test_no_statement_changes_a_row_of_an_append_only_table(engine, name):
     for attack, act in attacks(table, row, engine.dialect.name).items():
         with pytest.raises(DBAPIError) as refused, engine.begin() as connection:
             act(connection)
-        told = str(refused.value)
-        if attack == "TRUNCATE" and "referenced in a foreign key" in told:
+        message = str(refused.value)
+        if attack == "TRUNCATE" and "referenced in a foreign key" in message:
             continue  # PostgreSQL refuses before a trigger is asked; CASCADE gets that far
         if attack != "INSERT of the key" or engine.dialect.name == "sqlite":
-            assert f"{name} is append-only" in told, attack
+            assert f"{name} is append-only" in message, attack
         assert contents(engine, table) == [row], attack
 
 

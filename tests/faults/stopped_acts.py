@@ -53,7 +53,7 @@ class StopCount(NamedTuple):
     decisions_doubled: int = 0
     """Carried out again by the same request, or refused to it."""
     stopped_after_commit: int = 0
-    """All of the decision was there, and nobody was told; the rest was stopped before."""
+    """All of the decision was there, and no answer was sent; the rest was stopped before."""
 
     def plus(self, other: "StopCount") -> "StopCount":
         return StopCount(*(a + b for a, b in zip(self, other, strict=True)))
@@ -191,8 +191,8 @@ def _stopped(desk: Desk, one: Prepared, fault: Fault, before: Any, after: Any) -
     with reading(desk.engine) as connection:
         half |= bool(verify_audit(connection, full=True))
     lost = answered == "done" and left != after
-    unheard = answered is None and left == after
-    return StopCount(1, int(half), int(lost), int(doubled), int(unheard)), answered != "done"
+    unanswered = answered is None and left == after
+    return StopCount(1, int(half), int(lost), int(doubled), int(unanswered)), answered != "done"
 
 
 def what_is(desk: Desk) -> dict[str, list[tuple[Any, ...]]]:

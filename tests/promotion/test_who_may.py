@@ -21,7 +21,7 @@ from tests.team import WHY, Team, now
 
 ROLES = {"ada": "admin", "ana": "reviewer", "ben": "reviewer", "olga": "operator", "vera": "viewer"}
 ACTORS = (*ROLES, "rita", "zoe")
-"""Rita was revoked, and nobody has heard of Zoe."""
+"""Rita was revoked; Zoe was never added."""
 ARCHIVED, SERVING, REJECTED, OPEN, VETOED, BENS, OUTDATED = range(1, 8)
 """Proposals: Ana rejected the third, L4 the fifth; Ben trained the sixth; the last knows no production."""
 VOTES = ("APPROVE", "shadow", "REJECT", "REQUEST_MORE_TESTS", "REOPEN")

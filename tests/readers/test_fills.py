@@ -77,6 +77,22 @@ def test_one_row_that_cannot_be_read_refuses_the_file(tmp_path, row, problem):
         read_fills(file)
 
 
+@pytest.mark.parametrize(
+    ("time", "zone", "problem"),
+    [
+        ("2026-11-30 14:41", "Bogota", "'Bogota': is no time zone"),
+        ("2026-11-30 14:41", "America", "'America': is no time zone"),
+        ("2026-11-01 01:30", "America/New_York", "a time does not exist once in America/New_York"),
+        ("2026-03-08 02:30", "America/New_York", "a time does not exist once in America/New_York"),
+    ],
+)
+def test_a_zone_that_gives_no_single_time_is_refused(tmp_path, time, zone, problem):
+    file = tmp_path / "fills.csv"
+    file.write_text(f"time,side,quantity,price\n{time},buy,100000,3740.5\n")
+    with pytest.raises(DataError, match=problem):
+        read_fills(file, zone)
+
+
 def test_a_file_of_something_else_is_named(tmp_path):
     file = tmp_path / "bars.csv"
     file.write_text("timestamp,open,high,low,close\n2026-11-30T14:41:07Z,1,1,1,1\n")

@@ -50,7 +50,7 @@ from dosvotos.live.signals import SignalTable
 from dosvotos.live.spool import Spool
 from dosvotos.live.systemd import ALIVE, READY, STOPPING, notify
 from dosvotos.market.calendar import BAR, scheduled_sessions, session_bar_times
-from dosvotos.project import LOCKS
+from dosvotos.project import exclusive_lock
 
 logger = logging.getLogger(__name__)
 
@@ -280,8 +280,7 @@ def configure_logging() -> None:
 
 
 def _lock(name: str) -> FileLock:
-    LOCKS.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(LOCKS / f"{name}-inference.lock", timeout=0)
+    lock = exclusive_lock(f"{name}-inference")
     try:
         lock.acquire()
     except Timeout as error:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 from sqlalchemy import Engine
 
 from dosvotos.database.connection import absolute_url, reading
@@ -15,7 +15,7 @@ from dosvotos.mlflow_champion import Champion, MlflowAwayError, MlflowRegistry, 
 from dosvotos.mlflow_tracking import is_installed
 from dosvotos.notifications.drain import send_notifications
 from dosvotos.notifications.recipients import read_recipients
-from dosvotos.project import LOCKS, mlflow_url
+from dosvotos.project import exclusive_lock, mlflow_url
 from dosvotos.promotion.champions import CHAMPION
 
 
@@ -35,9 +35,8 @@ def drain_champions(
 
     One process at a time; a second one leaves it to the first.
     """
-    LOCKS.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(LOCKS / "outbox.lock", timeout=0):
+        with exclusive_lock("outbox"):
             return _drain(engine, now, open_registry or _mlflow)
     except Timeout:
         return ["another process is at it"]

@@ -8,13 +8,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import click
-from filelock import FileLock, Timeout
+from filelock import Timeout
 from rich.markup import escape
 
 from dosvotos.console import open_console, plain_table
 from dosvotos.database.connection import database_url, open_existing, reading
 from dosvotos.lineage.pruning import Piece, Plan, plan_files, read_needs, runs_of
-from dosvotos.project import LOCKS
+from dosvotos.project import exclusive_lock
 
 
 @click.command()
@@ -62,9 +62,8 @@ def remove_pieces(root: Path, pieces: Iterable[Piece]) -> None:
 
 
 def _taken(root: Path, run: str, locks: ExitStack) -> bool:
-    (root / LOCKS).mkdir(parents=True, exist_ok=True)
     try:
-        locks.enter_context(FileLock(root / LOCKS / f"{run}.lock", timeout=0))
+        locks.enter_context(exclusive_lock(run, root))
     except Timeout:
         return False
     return True

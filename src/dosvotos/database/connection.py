@@ -85,9 +85,9 @@ def absolute_url(url: str, root: Path | None = None) -> str:
     return f"sqlite:///{(root or find_root() or Path.cwd()) / file}" if file else url
 
 
-def database_file(url: str) -> Path | None:
-    """The file of a SQLite database, in full; None for a server."""
-    return _file_of(absolute_url(url))
+def database_file(url: str, root: Path | None = None) -> Path | None:
+    """The file of a SQLite database, in full as `absolute_url` writes it; None for a server."""
+    return _file_of(absolute_url(url, root))
 
 
 def _file_of(url: str) -> Path | None:

@@ -27,9 +27,9 @@ MODELS: Final = Path("data/06_models")
 REPORTS: Final = Path("data/08_reporting")
 _INPUT: Final = Path("data/05_model_input")
 _TABLES: Final = (
-    "data/01_raw", "data/02_intermediate", "data/03_primary", "data/04_feature", "data/05_model_input",
+    "data/01_raw", "data/02_intermediate", "data/03_primary", "data/04_feature", str(_INPUT),
 )  # fmt: skip
-_RECOMPUTED: Final = "data/07_model_output/{run}/recomputed_rows.parquet"
+_OUTPUT: Final = Path("data/07_model_output")
 _POINTERS: Final = ("candidate.json", "judged.json")
 _HASH_DIGITS: Final = 64
 _DOSSIER_DIGITS: Final = 12
@@ -178,7 +178,7 @@ def sort_pieces(found: Iterable[tuple[Piece, bool]]) -> Plan:
 
 def runs_of(root: Path) -> list[str]:
     """Name the runs that left anything under data/."""
-    folders = (*_TABLES, str(MODELS), "data/07_model_output", str(REPORTS))
+    folders = (*_TABLES, MODELS, _OUTPUT, REPORTS)
     names = {path.name for folder in folders for path in (root / folder).glob("*") if path.is_dir()}
     return sorted(names - {"drills"})
 
@@ -220,8 +220,8 @@ def _sealed_reports(needs: Needs) -> Iterator[tuple[Piece, bool]]:
 def _tables(needs: Needs) -> Iterator[tuple[Piece, bool]]:
     for run in runs_of(needs.root):
         files = [file for folder in _TABLES for file in _glob(needs.root, Path(folder), f"{run}/*.parquet")]
-        recomputed = needs.root / _RECOMPUTED.format(run=run)
-        for file in [*files, *([recomputed] if recomputed.exists() else [])]:
+        recomputed = _glob(needs.root, _OUTPUT / run, "recomputed_rows.parquet")
+        for file in [*files, *recomputed]:
             yield _piece(needs, "data", file, needs.runs.get(run), "kedro run makes it again")
 
 
@@ -259,6 +259,7 @@ def _folds(folder: Path) -> list[str]:
 
 
 def _run_of(proposal: Row[Any]) -> str:
+    """Name a proposal's run, the folder below REPORTS; before dossiers the path ended higher up."""
     parts = Path(proposal.report_folder).parts
     return parts[parts.index(REPORTS.name) + 1] if REPORTS.name in parts else str(proposal.experiment_name)
 

@@ -6,9 +6,9 @@ from typing import Any, Final, NoReturn
 from kedro.pipeline import Pipeline
 
 from dosvotos.errors import DecisionError
+from dosvotos.pipelines import PIPELINES
 from dosvotos.pipelines.named import named_node
 
-_PIPELINES: Final = ("data_acquisition", "dataset", "training", "backtest", "promotion", "inference")
 _LAYERS: Final = {
     "L0": "L0_data_acquisition", "L1": "L1_features", "L2": "L2_dataset", "L3": "L3_training",
     "L4": "L4_backtest_promotion", "L5": "L5_inference",
@@ -33,7 +33,7 @@ def second_vote(candidate_model: Any, promotion_proposals: Any) -> NoReturn:
 
 def create_pipeline() -> Pipeline:
     """All layers in one picture, with the second vote between the candidate and production."""
-    modules = (import_module(f"dosvotos.pipelines.{name}") for name in _PIPELINES)
+    modules = (import_module(f"dosvotos.pipelines.{name}") for name in PIPELINES)
     whole = sum((module.create_pipeline() for module in modules), Pipeline([]))
     vote = named_node(
         second_vote, ["candidate_model", "promotion_proposals"], "production_model", tags="vote"

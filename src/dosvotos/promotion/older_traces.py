@@ -10,7 +10,7 @@ from typing import Final, Literal, NamedTuple
 
 from sqlalchemy import Connection, select
 
-from dosvotos.database.connection import absolute_url
+from dosvotos.database.connection import database_file
 from dosvotos.database.tables import ledger_genesis
 from dosvotos.errors import LineageError
 from dosvotos.project import mlflow_url
@@ -86,8 +86,8 @@ def _written(root: Path, patterns: Iterable[str]) -> list[datetime]:
 
 def _mlflow_starts(root: Path) -> list[datetime]:
     """Read when the runs of MLflow's SQLite file began; none where MLflow is a server or never ran."""
-    file = Path(absolute_url(mlflow_url(), root.resolve()).removeprefix("sqlite:///"))
-    if not file.is_file():
+    file = database_file(mlflow_url(), root.resolve())
+    if file is None or not file.is_file():
         return []
     try:
         with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True, timeout=1)) as connection:

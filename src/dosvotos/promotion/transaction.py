@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol, Self
 from sqlalchemy import Connection, Engine, Row, insert, select, update
 
 from dosvotos.database.connection import reading, writing
-from dosvotos.database.registry import change_one, expire_proposals, lock_instrument
+from dosvotos.database.registry import change_one, expire_proposals, lock_instrument, read_epoch
 from dosvotos.database.tables import HOUSE, approval_audit_log, idempotency_keys, instruments
 from dosvotos.errors import DecisionConflictError, SignatureError
 from dosvotos.hashing import digest_bytes, digest_json
@@ -233,7 +233,6 @@ def was_answered(engine: Engine, key: str | None) -> bool:
 def decision_text(connection: Connection, act: Act, who: Signatory, at: datetime) -> DecisionText:
     """Write the text to be signed for a decision, as the rows stand."""
     instrument, found = act.instrument_in(connection), act.subject(connection)
-    head = select(instruments.c.epoch).where(instruments.c.instrument == instrument)
     return DecisionText(
         instrument=instrument,
         action=act.action,
@@ -242,7 +241,7 @@ def decision_text(connection: Connection, act: Act, who: Signatory, at: datetime
         model=found.model,
         stage=found.stage,
         replaces=found.replaces,
-        epoch=connection.execute(head).scalar_one_or_none() or 0,
+        epoch=read_epoch(connection, instrument),
         policy=current_policy(connection).version,
         extra=found.extra,
         lapses=found.lapses.digest if found.lapses else None,

@@ -78,7 +78,7 @@ def _in_utc(times: pd.Series, timezone: str | None) -> pd.Series:
         raise DataError(f"its times carry no zone; add --timezone America/Bogota, or {_REMEDY}")
     try:
         zone = ZoneInfo(timezone)
-    except (ZoneInfoNotFoundError, ValueError) as error:
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:  # a folder of zones is an OSError
         raise DataError(f"--timezone {timezone!r}: is no time zone; write America/Bogota") from error
     try:
         return cast(pd.Series, times.dt.tz_localize(zone).dt.tz_convert("UTC"))
