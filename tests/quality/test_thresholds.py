@@ -23,6 +23,7 @@ def tree_with(path: str, value: object) -> dict:
     ("path", "value", "message"),
     [
         ("data_acquisition.timezone", "America/Bogotá", "is no time zone"),
+        ("data_acquisition.timezone", "America", "is no time zone"),
         ("data_acquisition.mixed_timezone", "repair", "'refuse' or 'detect'"),
         (f"{VIX}.max_step_ratio", 1.0, "greater than 1"),
         ("quality_thresholds.bars.spike_sigmas", 0, "greater than 0"),

@@ -29,7 +29,7 @@ Provider = WebProvider | Literal["fedesarrollo", "manual_csv"]
 def _known_zone(zone: str) -> str:
     try:
         ZoneInfo(zone)
-    except (ZoneInfoNotFoundError, ValueError) as error:
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:  # OSError: a folder of zones
         raise ValueError(f"{zone!r} is no time zone") from error
     return zone
 
