@@ -79,7 +79,8 @@ def _worker() -> Iterator[None]:
 
 
 def _start_worker() -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-m", "dosvotos.commands.main", "jobs", "--watch"])
+    worker = ["dosvotos.commands.main", "jobs", "--watch", "--parent", str(os.getpid())]
+    return subprocess.Popen([sys.executable, "-m", *worker])
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -181,6 +181,15 @@ def test_a_watching_worker_ends_with_the_process_that_started_it(desk):
         time.sleep(0.1)
 
 
+def test_a_worker_whose_app_ended_before_it_was_ready_ends_at_once(desk):
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    command = [sys.executable, "-m", "dosvotos.commands.main", "jobs", "--watch", "--parent", str(ended.pid)]
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not jobs.HEARTBEAT.exists()
+
+
 def watched(monkeypatch, rounds: int) -> list[str]:
     """Let `watch` take so many turns, then find its parent gone; gives what it told."""
     told, turns = [], []
@@ -197,7 +206,7 @@ def test_a_poison_request_fails_alone_and_the_queue_goes_on(desk, monkeypatch, c
         extra_backtests, "run_request", lambda e, r, now: 1 / 0 if r.id == poison else real(e, r, now)
     )
     told = watched(monkeypatch, rounds=2)
-    jobs.watch(desk.engine, told.append)
+    jobs.watch(desk.engine, told.append, parent=1)
     assert row(desk, poison).problem == "an unexpected ZeroDivisionError"
     assert row(desk, sound).status == "done" and "ZeroDivisionError" in caplog.text
     assert not jobs.HEARTBEAT.exists()
@@ -215,7 +224,7 @@ def test_a_locked_database_is_asked_again(desk, monkeypatch):
 
     monkeypatch.setattr(jobs, "claim_request", locked_once)
     told = watched(monkeypatch, rounds=2)
-    jobs.watch(desk.engine, told.append)
+    jobs.watch(desk.engine, told.append, parent=1)
     assert told[0] == "jobs: database sqlite:///data/dosvotos.db: database is locked; asked again"
     assert row(desk, request_id).status == "done"
 

@@ -45,13 +45,13 @@ def run_queued(engine: Engine, echo: Echo, lease: timedelta = LEASE) -> int:
     return worked
 
 
-def watch(engine: Engine, echo: Echo) -> None:
-    """Run extra backtests as they are asked for, until the process that started this one is gone.
+def watch(engine: Engine, echo: Echo, parent: int) -> None:
+    """Run extra backtests as they are asked for, until the process that started this one, `parent`, is gone.
 
     A database that is locked or away is asked again, and a request that raises what nobody expected fails
     alone: its traceback goes to the log, the queue goes on.
     """
-    parent, drained_at = os.getppid(), _now()
+    drained_at = _now()
     with _beating():
         while os.getppid() == parent:
             try:

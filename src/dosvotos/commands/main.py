@@ -1,5 +1,6 @@
 """``dosvotos``: what is not a pipeline run."""
 
+import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -302,13 +303,14 @@ def compare(experiments: tuple[str, ...], intersect: bool, out: Path) -> None:
 
 @cli.command()
 @click.option("--watch", is_flag=True, help="Stay, and work off requests as they come; the app does so.")
-def jobs(watch: bool) -> None:
+@click.option("--parent", type=int, hidden=True, help="The process this worker ends with.")
+def jobs(watch: bool, parent: int | None) -> None:
     """Run the extra backtests that people asked for in the app or by its API."""
     from dosvotos.commands import jobs as worker
 
     engine = open_database(database_url())
     if watch:
-        worker.watch(engine, click.echo)
+        worker.watch(engine, click.echo, os.getppid() if parent is None else parent)
         return
     click.echo(f"{worker.run_queued(engine, click.echo)} extra backtest(s) run")
 
