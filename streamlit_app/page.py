@@ -10,9 +10,11 @@ from dosvotos.formats import Formats, Language
 from dosvotos.market.calendar import BOGOTA
 from dosvotos.promotion.reasons import FirstVote
 from dosvotos.promotion.vote_rules import EarlierVote
+from dosvotos.refusals import in_language
 from dosvotos.reports.metrics import write_metrics
 from streamlit_app import queries
 from streamlit_app.i18n import Translator
+from streamlit_app.problems import told
 
 LANGUAGE_KEY = "language"
 COLOURS: Final[dict[str, Literal["green", "orange", "red", "blue", "gray"]]] = {
@@ -50,7 +52,7 @@ def now() -> datetime:
 
 
 def plain(text: object, look: str = "body", key: object = "") -> None:
-    """Show text as it is, never as Markdown or HTML: for whatever people, models or files are called or say.
+    """Show text as it is, never as Markdown or HTML: for whatever people, models, files or errors say.
 
     Parameters
     ----------
@@ -61,7 +63,14 @@ def plain(text: object, look: str = "body", key: object = "") -> None:
         Tells apart texts of the same look on one page.
     """
     with st.container(key=f"plain-{look}-{key}"):
-        st.text(str(text))
+        st.text(_told(text))
+
+
+def _told(text: object) -> str:
+    """Write in the page's language what can be told in it: errors, and texts with a code behind them."""
+    if isinstance(text, Exception):
+        return told(text, st.session_state[LANGUAGE_KEY])
+    return str(in_language(text, st.session_state[LANGUAGE_KEY]))
 
 
 def plot(figure: go.Figure, key: str, title: str) -> None:

@@ -40,8 +40,9 @@ from dosvotos.promotion.notices import notices_on_card as notices_on_card_of
 from dosvotos.promotion.notify import sendable_kinds
 from dosvotos.promotion.people import has_people as log_has_people
 from dosvotos.promotion.reasons import Reason
-from dosvotos.promotion.retracted import built_on_retracted
+from dosvotos.promotion.retracted import BuiltOnRetracted, built_on_retracted
 from dosvotos.promotion.vote_rules import EarlierVote
+from dosvotos.refusals import Phrase
 
 Record = Row[Any]
 _Result = TypeVar("_Result")
@@ -250,9 +251,9 @@ def standing(proposal: Record) -> Standing:
     )
 
 
-def retracted_production() -> list[str]:
+def retracted_production() -> list[BuiltOnRetracted]:
     """Name the production models built on data that were retracted since, and the deliveries."""
-    return [str(found) for found in built_on_retracted(engine(), production_only=True)]
+    return built_on_retracted(engine(), production_only=True)
 
 
 def late_messages(now: datetime) -> list[LateMessage]:
@@ -265,7 +266,7 @@ def inventory() -> list[InventoryEntry]:
     return model_inventory(engine())
 
 
-def audit_problems() -> list[str]:
+def audit_problems() -> list[Phrase]:
     """Name everything in which the log of votes and the database disagree."""
     return _read(verify_audit)
 

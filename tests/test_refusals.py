@@ -14,22 +14,26 @@ from dosvotos.refusals import refusal, refusal_texts
 SOURCE = Path(dosvotos.__file__).parent
 KINDS = {
     "CredentialError", "DecisionError", "DecisionConflictError", "NotAllowedError", "SignatureError",
-    "RequestError", "UnknownProposalError", "UnknownRequestError",
+    "RequestError", "UnknownProposalError", "UnknownRequestError", "LineageError", "BundleError",
+    "DatabaseError", "HomeError", "FileError", "ContractError",
 }  # fmt: skip
 MODULES = [
     *(
         path
         for path in sorted((SOURCE / "promotion").glob("*.py"))
-        if path.stem not in {"exported_vote", "restoring"}  # a terminal's alone
+        if path.stem not in {"copies", "exported_vote", "older_traces", "restoring"}  # a terminal's alone
     ),
-    SOURCE / "database/registry.py", SOURCE / "database/requests.py", SOURCE / "lineage/vote.py",
-    SOURCE / "signing/sshsig.py", SOURCE / "signing/wire.py",
+    *sorted((SOURCE / "database").glob("*.py")), *sorted((SOURCE / "signing").glob("*.py")),
+    *(SOURCE / "lineage" / f"{name}.py" for name in ("chain", "recompute", "vote")),
+    *(SOURCE / f"{name}.py" for name in ("files", "sealed", "policy/bundle", "contracts/records")),
+    SOURCE / "contracts/experiment.py",
 ]  # fmt: skip
 OF_A_TERMINAL = {
-    "bundle", "first_signatory", "verify_decision", "verify_countersignature", "restored_epochs", "_compare",
-    "_adding", "_restoring", "library_lock",
+    "check_draft", "_check_same", "_check_fold", "trainer_on_log", "add_model", "check_contract",
+    "require_registered", "import_home", "_place", "open_signer", "read_public_key", "_read_key", "sign",
+    "library_lock",
 }  # fmt: skip
-"""Functions whose message stands in another one's, in the log's verification, or nobody can cause."""
+"""Functions that a run or a command calls, never the app; and one whose error nobody can cause."""
 
 
 def placeholders(text: str) -> set[str]:

@@ -61,7 +61,7 @@ def _verify(proposal: queries.Record) -> tuple[str, ChainRecord | str]:
     try:
         return in_bogota(now()), vote.verify_proposal(queries.engine(), proposal).chain
     except DosVotosError as error:
-        return in_bogota(now()), str(error)
+        return in_bogota(now()), error.told(translator().language)
 
 
 def _verdict(at: str, found: ChainRecord | str) -> None:
