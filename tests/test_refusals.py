@@ -1,15 +1,26 @@
 """Refusals: a text in each language for every code, and a code wherever a person can be refused."""
 
 import ast
+import re
 import string
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
+from pydantic_core import list_all_errors
 
 import dosvotos
 import streamlit_app
-from dosvotos.errors import DecisionError, NotAllowedError
-from dosvotos.refusals import refusal, refusal_texts
+from dosvotos.contracts.records import FetchOutcome, parse_record
+from dosvotos.database.connection import make_engine, open_existing, reading
+from dosvotos.errors import DecisionError, DosVotosError, NotAllowedError, stored_otherwise
+from dosvotos.files import read_regular_file
+from dosvotos.hashing import digest_bytes
+from dosvotos.policy.bundle import open_bundle
+from dosvotos.refusals import broken_rule, refusal, refusal_texts
+from dosvotos.sealed import open_sealed, read_sealed_file
+from dosvotos.signing.keys import parse_public_key
+from dosvotos.signing.passkeys import parse_assertion
 
 SOURCE = Path(dosvotos.__file__).parent
 KINDS = {
@@ -36,6 +47,10 @@ OF_A_TERMINAL = {
 """Functions that a run or a command calls, never the app; and one whose error nobody can cause."""
 
 
+FAMILIES = ("kind_", "errno_", "pydantic_")
+"""Codes that are completed at run time; like those named in the test they are figures of other refusals."""
+
+
 def placeholders(text: str) -> set[str]:
     return {name for _, name, _, _ in string.Formatter().parse(text) if name is not None}
 
@@ -53,7 +68,7 @@ def used_codes() -> dict[str, set[str]]:
         path for folder in (SOURCE, Path(streamlit_app.__file__).parent) for path in folder.rglob("*.py")
     )
     sources = (path.read_text(encoding="utf-8") for path in modules)
-    for source in (one for one in sources if "Error.of(" in one):
+    for source in (one for one in sources if "Error.of(" in one or "Phrase.of(" in one):
         for node in ast.walk(ast.parse(source)):
             if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "of" and node.args:
                 figures = {one.arg for one in node.keywords if one.arg}
@@ -83,7 +98,7 @@ def test_every_code_has_both_languages_with_the_same_figures_and_is_used_with_th
     for code, texts in refusal_texts().items():
         assert set(texts) == {"en", "es"} and texts["en"] != texts["es"], code
         assert placeholders(texts["en"]) == placeholders(texts["es"]), code
-        if code not in ("built_on_retracted", "hidden_character"):  # figures of other refusals
+        if code not in ("built_on_retracted", "hidden_character") and not code.startswith(FAMILIES):
             assert placeholders(texts["en"]) <= used[code], code
 
 
@@ -104,3 +119,95 @@ def test_an_error_keeps_its_kind_and_is_told_in_each_language():
 def test_a_refusal_within_a_refusal_is_told_in_the_same_language():
     inner = NotAllowedError.of("own_model", person="ana", model="demo_1")
     assert refusal("text_value", {"line": "at", "found": inner}, "es").endswith("no lo puede aprobar")
+
+
+WORDS = re.compile(
+    r"\b(the|of|is|are|was|be|not|and|should|must|valid|expected|found|missing|run|input)\b", re.I
+)
+
+
+def is_english(text: str) -> bool:
+    """Tell whether two English words or more stand in a text, paths and quoted commands aside."""
+    return len(set(WORDS.findall(re.sub(r"'[^']*'|/\S+", " ", text)))) >= 2
+
+
+@pytest.mark.parametrize("rule", list_all_errors(), ids=lambda rule: rule["type"])
+def test_every_rule_of_pydantic_is_told_in_spanish(rule):
+    problem = {
+        "type": rule["type"],
+        "ctx": rule.get("example_context") or {},
+        "msg": rule["example_message_python"],
+    }
+    assert broken_rule(problem) == rule["example_message_python"].removeprefix("Value error, ")
+    told = broken_rule(problem, "es")
+    assert told and not is_english(told)
+
+
+def _missing(folder: Path) -> None:
+    read_regular_file(folder / "none", 10)
+
+
+def _folder(folder: Path) -> None:
+    read_regular_file(folder, 10)
+
+
+def _altered(folder: Path) -> None:
+    (folder / "record.json").write_text("{}")
+    read_sealed_file(folder / "record.json", "0" * 64)
+
+
+def _gone(folder: Path) -> None:
+    read_sealed_file(folder / "record.json", "0" * 64)
+
+
+def _no_manifest(folder: Path) -> None:
+    (folder / "manifest.json").write_text('{"format": 7}')
+    open_sealed(folder, digest_bytes(b'{"format": 7}'))
+
+
+def _no_record(folder: Path) -> None:
+    parse_record(FetchOutcome, b'{"subject": 1}', "fetch.json")
+
+
+def _no_json(folder: Path) -> None:
+    parse_record(FetchOutcome, b"{", "fetch.json")
+
+
+def _no_bundle(folder: Path) -> None:
+    open_bundle(folder, "0" * 64)
+
+
+def _no_database(folder: Path) -> None:
+    open_existing(f"sqlite:///{folder}/none.db")
+
+
+def _no_table(folder: Path) -> None:
+    with reading(make_engine(f"sqlite:///{folder}/empty.db")) as connection:
+        connection.exec_driver_sql("SELECT 1 FROM nothing")
+
+
+def _no_key(folder: Path) -> None:
+    parse_public_key("ssh-ed25519 nonsense!")
+
+
+def _no_passkey(folder: Path) -> None:
+    parse_assertion("{}")
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [_missing, _folder, _altered, _gone, _no_manifest, _no_record, _no_json, _no_bundle, _no_database, _no_table,
+     _no_key, _no_passkey],
+)  # fmt: skip
+def test_what_files_hashes_and_libraries_say_is_told_in_spanish_too(fault, tmp_path):
+    with pytest.raises(DosVotosError) as caught:
+        fault(tmp_path)
+    assert caught.value.told("en") == str(caught.value)
+    assert not is_english(caught.value.told("es")), caught.value.told("es")
+
+
+def test_a_field_of_a_stored_record_is_told_in_spanish_and_its_value_is_not_repeated():
+    with pytest.raises(ValidationError) as caught:
+        FetchOutcome.model_validate({"subject": "a secret", "source": 3})
+    told = stored_otherwise(caught.value).told("es")
+    assert told.startswith("FetchOutcome: source: debe ser un texto") and "secret" not in told

@@ -315,8 +315,9 @@ def _compare_ledger(connection: Connection, proposals: Iterable[Row[Any]]) -> It
         line = proposal.lineage.get("folds") is not None
         looked_at = proposal.lineage["config_hash" if line else "model_hash"]
         if (proposal.instrument, looked_at) not in looks:
-            code = "audit_line_look" if line else "audit_look"
-            yield Phrase.of(code, proposal=proposal.id, hash=looked_at[:12])
+            yield Phrase.of(
+                "audit_line_look" if line else "audit_look", proposal=proposal.id, hash=looked_at[:12]
+            )
     count, last = connection.execute(select(func.count(), func.max(oos_trials.c.id))).one()
     if connection.dialect.name == "sqlite" and last is not None and count != last:
         yield Phrase.of("audit_looks_left", written=last, left=count)

@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from dosvotos.errors import FileError, SignatureError
 from dosvotos.files import read_regular_file
+from dosvotos.refusals import Phrase
 from dosvotos.signing.keys import PublicKey, checked_key, parse_public_key, ssh_signature
 from dosvotos.signing.sshsig import SshSignature, signed_bytes, verify_signature
 from dosvotos.signing.wire import WireReader, mpint
