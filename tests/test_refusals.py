@@ -1,7 +1,6 @@
 """Refusals: a text in each language for every code, and a code wherever a person can be refused."""
 
 import ast
-import re
 import string
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from dosvotos.refusals import broken_rule, refusal, refusal_texts
 from dosvotos.sealed import open_sealed, read_sealed_file
 from dosvotos.signing.keys import parse_public_key
 from dosvotos.signing.passkeys import parse_assertion
+from tests.languages import is_english
 
 SOURCE = Path(dosvotos.__file__).parent
 KINDS = {
@@ -121,16 +121,6 @@ def test_a_refusal_within_a_refusal_is_told_in_the_same_language():
     assert refusal("text_value", {"line": "at", "found": inner}, "es").endswith("no lo puede aprobar")
 
 
-WORDS = re.compile(
-    r"\b(the|of|is|are|was|be|not|and|should|must|valid|expected|found|missing|run|input)\b", re.I
-)
-
-
-def is_english(text: str) -> bool:
-    """Tell whether two English words or more stand in a text, paths and quoted commands aside."""
-    return len(set(WORDS.findall(re.sub(r"'[^']*'|/\S+", " ", text)))) >= 2
-
-
 @pytest.mark.parametrize("rule", list_all_errors(), ids=lambda rule: rule["type"])
 def test_every_rule_of_pydantic_is_told_in_spanish(rule):
     problem = {
@@ -196,9 +186,11 @@ def _no_passkey(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     "fault",
-    [_missing, _folder, _altered, _gone, _no_manifest, _no_record, _no_json, _no_bundle, _no_database, _no_table,
-     _no_key, _no_passkey],
-)  # fmt: skip
+    [
+        *(_missing, _folder, _altered, _gone, _no_manifest, _no_record, _no_json, _no_bundle, _no_database),
+        *(_no_table, _no_key, _no_passkey),
+    ],
+)
 def test_what_files_hashes_and_libraries_say_is_told_in_spanish_too(fault, tmp_path):
     with pytest.raises(DosVotosError) as caught:
         fault(tmp_path)

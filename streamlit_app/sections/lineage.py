@@ -14,6 +14,7 @@ from dosvotos.lineage import vote
 from dosvotos.lineage.layers import LAYERS, links_by_layer, unbroken_layers
 from dosvotos.promotion.dossier import Dossier
 from dosvotos.promotion.proposal import ProposalLineage
+from dosvotos.reports.words import value_in_words
 from streamlit_app import queries
 from streamlit_app.page import formats, in_bogota, now, plain, translator
 
@@ -148,7 +149,7 @@ def _layer(
                 t("lineage.field"): link.field,
                 t("lineage.recorded"): link.recorded,
                 t("lineage.recomputed"): link.recomputed,
-                t("lineage.source"): link.source,
+                t("lineage.source"): value_in_words(link.source, t.language),
                 t("lineage.mark"): t("lineage.holds" if link.holds else "lineage.breaks"),
             }
             for link in links_by_layer(chain.links)[layer]
