@@ -26,6 +26,7 @@ from dosvotos.database.signals import latest_signals, signals_after, signals_of_
 from dosvotos.database.stored_data import findings_by_rule, stored_bars, stored_variables
 from dosvotos.database.tables import STAGES
 from dosvotos.live.controls import Control, Controls
+from dosvotos.live.drift import LiveDrift, live_drift
 from dosvotos.live.fills import FillsReport, read_fills_report
 from dosvotos.live.performance import LivePerformance, judge_production, judge_shadows
 from dosvotos.promotion.audit import read_audit_log
@@ -143,6 +144,11 @@ def live_performance(instrument: str) -> LivePerformance | None:
 def shadow_performance(instrument: str) -> dict[str, LivePerformance]:
     """Judge each shadow model's sessions by production's, by model id."""
     return {one.model_id: one for one in _read(judge_shadows, instrument)}
+
+
+def drift(instrument: str, now: datetime) -> LiveDrift | None:
+    """Judge whether what production is served has left what its model was trained on."""
+    return live_drift(engine(), instrument, now)
 
 
 def deliveries() -> list[Record]:
