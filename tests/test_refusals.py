@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
-from pydantic_core import list_all_errors
+from pydantic_core._pydantic_core import list_all_errors
 
 import dosvotos
 import streamlit_app

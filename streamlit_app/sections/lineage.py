@@ -145,7 +145,7 @@ def _layer(
     if chain:
         links = [
             {
-                t("lineage.record"): link.record,
+                t("lineage.record"): value_in_words(link.record, t.language),
                 t("lineage.field"): link.field,
                 t("lineage.recorded"): link.recorded,
                 t("lineage.recomputed"): link.recomputed,

@@ -118,7 +118,7 @@ def test_the_whole_pack_is_in_the_reader_s_language(desk, proposal_id):
     assert shown["results.metrics.sharpe_ratio"] == "1,92"
     assert shown["results.metrics.total_trades"] == "1.204"
     assert shown["promotion_proposals.criteria.0.verdict"] == "cumple"
-    assert shown["chain.links.0.source"] == "el contrato en la base de datos"
+    assert shown["chain.links.0.source"] == "el contrato"
     against = " ".join(text for field, text in shown.items() if field.startswith("summary.against"))
     assert "pierde con un diferencial de 75 pb" in against and "deriva fuera de lo entrenado" in against
     by_people = {vote.text for vote in page.xpath("//*[contains(@data-field, '.notes')]")}

@@ -118,7 +118,7 @@ def audit_verify(full: bool, against: Path | None) -> None:
 
     copy = against.read_text(errors="replace") if against else None
     with reading(open_existing(database_url())) as connection:
-        n_rows, problems = count_rows(connection), verify_audit(connection, full)
+        n_rows, problems = count_rows(connection), [*map(str, verify_audit(connection, full))]
         problems += compare_copy(connection, copy) if copy is not None else []
     for line in problems:
         click.echo(line, err=True)

@@ -101,10 +101,10 @@ def fail_request(engine: Engine, request_id: int, worker: str, problem: Phrase, 
 
 def problem_in(request: Row[Any], language: Language) -> str | None:
     """Read why a request failed, in a language; None where it did not fail."""
-    if request.problem is None or language == "en":
-        return request.problem
+    if request.problem is None:
+        return None
     stored = request.problem_told or {}  # one that failed before 0023 has the English text only
-    return stored.get(language) or Phrase.of("said", said=request.problem).told(language)
+    return str(stored.get(language) or Phrase.of("said", said=request.problem).told(language))
 
 
 def _failed(problem: Phrase, now: datetime) -> dict[str, Any]:
