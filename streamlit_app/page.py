@@ -13,10 +13,11 @@ from dosvotos.promotion.vote_rules import EarlierVote
 from dosvotos.refusals import in_language
 from dosvotos.reports.metrics import write_metrics
 from streamlit_app import queries
+from streamlit_app.addresses import LANGUAGE, THEME, keeping
 from streamlit_app.i18n import Translator
 from streamlit_app.problems import told
 
-LANGUAGE_KEY = "language"
+LANGUAGE_KEY, THEME_KEY = "language", "theme"
 COLOURS: Final[dict[str, Literal["green", "orange", "red", "blue", "gray"]]] = {
     "PROMOTE": "green", "REVIEW": "orange", "REJECT": "red",
     "PASS": "green", "FAIL": "red", "NOT REACHED": "orange", "NOT APPLICABLE": "gray",
@@ -29,6 +30,11 @@ COLOURS: Final[dict[str, Literal["green", "orange", "red", "blue", "gray"]]] = {
 def translator() -> Translator:
     """Give the texts in the language chosen in the sidebar."""
     return Translator(st.session_state[LANGUAGE_KEY])
+
+
+def leading(path: str) -> str:
+    """Write an address that keeps this page's language and, where one was chosen, its theme."""
+    return keeping(path, {LANGUAGE: translator().language, THEME: st.session_state.get(THEME_KEY) or ""})
 
 
 def formats() -> Formats:
