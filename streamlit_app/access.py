@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from re import Pattern
 from typing import Final, Literal, NamedTuple
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 from sqlalchemy import Engine
 from starlette.concurrency import run_in_threadpool
@@ -22,6 +22,7 @@ from dosvotos.database.connection import reading
 from dosvotos.errors import DosVotosError
 from dosvotos.promotion.people import MAY, Role, has_people
 from streamlit_app import queries
+from streamlit_app.addresses import keeping
 from streamlit_app.identity import Caller, local_caller
 from streamlit_app.problems import RefusedError, answer_to, spoken_language
 from streamlit_app.security import (
@@ -202,7 +203,7 @@ async def _refuse(error: RefusedError | DosVotosError, scope: Scope, receive: Re
     ):
         query = scope["query_string"].decode("latin-1")
         wanted = urlencode({"next": scope["path"] + (f"?{query}" if query else "")})
-        answer = RedirectResponse(f"/desk/sign-in?{wanted}", 303)
+        answer = RedirectResponse(keeping(f"/desk/sign-in?{wanted}", dict(parse_qsl(query))), 303)
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": 1008, "reason": error.code or "refused"})
     else:

@@ -16,8 +16,10 @@ from dosvotos.backtest.report import BacktestReport
 from dosvotos.commands.jobs import is_worker_up
 from dosvotos.database.connection import schema_versions
 from dosvotos.database.registry import state_of
+from dosvotos.database.requests import problem_in
 from dosvotos.database.tables import PROPOSAL_STATES, RECOMMENDATIONS
 from dosvotos.errors import DosVotosError, LineageError
+from dosvotos.formats import Language
 from dosvotos.lineage.vote import decide_verified
 from dosvotos.promotion.decision import vote_text
 from dosvotos.promotion.dossier import read_extra_backtest, read_report
@@ -28,6 +30,7 @@ from dosvotos.promotion.retracted import built_on_retracted
 from dosvotos.promotion.transaction import Signed
 from dosvotos.promotion.tripwires import StatedTripwires
 from dosvotos.promotion.vote_rules import needs_reason
+from dosvotos.refusals import Phrase
 from dosvotos.reports.evidence import questions_text
 from dosvotos.users import same_person
 from streamlit_app import queries
@@ -55,6 +58,7 @@ from streamlit_app.problems import (
     answer_to_invalid,
     problem,
     spoken_language,
+    told,
 )
 from streamlit_app.security import API_PATH
 
@@ -69,7 +73,13 @@ def caller_of(request: Request) -> Caller:
     return caller
 
 
+def language_of(request: Request) -> Language:
+    """Give the language a caller likes best."""
+    return spoken_language(request.headers)
+
+
 Calling = Annotated[Caller, Depends(caller_of)]
+Spoken = Annotated[Language, Depends(language_of)]
 ProposalId = Annotated[int, Path(alias="id", ge=1, le=_MAX_ID, description="The proposal's id.")]
 BacktestId = Annotated[int, Path(alias="id", ge=1, le=_MAX_ID, description="The extra backtest's id.")]
 Limit = Annotated[int, Query(ge=1, le=LARGEST_PAGE, description="The longest page wanted.")]
@@ -91,7 +101,7 @@ IdempotencyKey = Annotated[
 def _within_reach(moment: datetime) -> datetime:
     """Refuse a moment that no database's UTC can hold."""
     if not 1 < moment.year < MAXYEAR:
-        raise ValueError(f"a year from 2 to {MAXYEAR - 1} expected")
+        raise ValueError(Phrase.of("year_beyond", last=MAXYEAR - 1))
     return moment
 
 
@@ -100,12 +110,12 @@ router = APIRouter(dependencies=[Security(HTTPBearer(auto_error=False))])
 
 
 @router.get("/health")
-def health() -> Health:
+def health(language: Spoken) -> Health:
     """Say whether the database answers, whether the jobs worker lives, and how many proposals wait."""
     engine = queries.engine()
     present, _ = schema_versions(engine)
     now = datetime.now(UTC)
-    up, retracted = is_worker_up(now), [str(found) for found in built_on_retracted(engine)]
+    up, retracted = is_worker_up(now), [found.told(language) for found in built_on_retracted(engine)]
     late = queries.late_messages(now)
     return Health(
         status="ok" if up and not late else "degraded",
@@ -151,19 +161,19 @@ def list_experiments(
 
 
 @router.get("/experiments/{id}")
-def get_experiment(proposal_id: ProposalId) -> ExperimentDetail:
+def get_experiment(proposal_id: ProposalId, language: Spoken) -> ExperimentDetail:
     """Give one proposal with its metrics, evidence, lineage and backtest."""
     row = queries.proposal(proposal_id)
     results, trouble = None, None
     try:
         results = read_report(row, BacktestReport)
     except LineageError as error:
-        trouble = str(error)
+        trouble = told(error, language)
     return ExperimentDetail(
         **_fields(row, datetime.now(UTC)),
         votes=list(queries.votes(row)),
-        questions=_questions(row.instrument),
-        notices=[Notice(**dict(notice), text=sentence(notice)) for notice in queries.notices(row)],
+        questions=_questions(row.instrument, language),
+        notices=[Notice(**dict(one), text=sentence(one, language)) for one in queries.notices(row)],
         backtest_results=results,
         report_problem=trouble,
     )
@@ -230,15 +240,15 @@ def request_extra_backtest(proposal_id: ProposalId, request: PeriodRequest, call
 
 
 @router.get("/backtests/{id}")
-def get_backtest(backtest_id: BacktestId) -> ExtraBacktest:
+def get_backtest(backtest_id: BacktestId, language: Spoken) -> ExtraBacktest:
     """Give an extra backtest: how far it is and, once done, its result."""
     row = queries.extra_backtest(backtest_id)
-    results, trouble = None, row.problem
+    results, trouble = None, problem_in(row, language)
     if row.status == "done":
         try:
             results = read_extra_backtest(row)
         except LineageError as error:
-            trouble = str(error)
+            trouble = told(error, language)
     return ExtraBacktest(**row._mapping, backtest_id=row.id, backtest_results=results, trouble=trouble)
 
 
@@ -296,18 +306,17 @@ def _fields(row: queries.Record, now: datetime) -> dict[str, Any]:
     return {**row._mapping, "status": state_of(row, now), "kind": kind_of(row)}
 
 
-def _questions(instrument: str) -> QuestionsAsked:
+def _questions(instrument: str, language: Language) -> QuestionsAsked:
     questions = queries.questions(instrument)
-    return QuestionsAsked(**questions._asdict(), text=questions_text(questions, instrument))
+    return QuestionsAsked(**questions._asdict(), text=questions_text(questions, instrument, language))
 
 
 def _stated(lapses: str) -> StatedTripwires:
     try:
         return StatedTripwires.model_validate_json(lapses)
     except ValidationError as error:
-        first = error.errors(include_input=False)[0]
-        where = ".".join(map(str, ("query", "lapses", *first["loc"])))
-        raise RefusedError(422, "invalid", said=f"{where}: {first['msg']}") from error
+        said = Phrase.of("of_field", field="query.lapses", problem=error)
+        raise RefusedError(422, "invalid", said=said) from error
 
 
 def _link_next(response: Response, path: str, query: dict[str, object]) -> None:

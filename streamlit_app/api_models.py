@@ -13,6 +13,7 @@ from dosvotos.promotion.own_strategy import Kind
 from dosvotos.promotion.reasons import Reason
 from dosvotos.promotion.tripwires import StatedTripwires
 from dosvotos.promotion.vote_rules import MAX_REASON, Decision, EarlierVote
+from dosvotos.refusals import Phrase
 
 _MAX_SIGNED = 8_192
 
@@ -167,7 +168,7 @@ class VoteRequest(BaseModel):
     @model_validator(mode="after")
     def _are_both_there(self) -> "VoteRequest":
         if (self.text is None) != (self.signature is None):
-            raise ValueError("text and signature go together")
+            raise ValueError(Phrase.of("text_and_signature"))
         return self
 
 

@@ -13,7 +13,8 @@ from starlette.routing import Mount, Route
 from dosvotos.signing.relying_party import relying_party
 from dosvotos.users import current_user
 from streamlit_app import queries
-from streamlit_app.access import Gate
+from streamlit_app.access import PAGES, Gate
+from streamlit_app.addresses import ThemeOfAddress, keeping
 from streamlit_app.api import create_api
 from streamlit_app.desk.pages import DESK_PATH, create_desk
 from streamlit_app.security import API_PATH, SINGLE_USER_VARIABLE, refuse_unsafe_settings
@@ -39,13 +40,17 @@ def create_app() -> st.App:
             Mount(API_PATH, app=create_api()),
             Mount(DESK_PATH, app=create_desk()),
             Route(API_PATH, RedirectResponse(f"{API_PATH}/docs"), methods=["GET"]),
-            Route("/experiments", RedirectResponse("/"), methods=["GET"]),
-            Route("/experiments/pending", RedirectResponse("/"), methods=["GET"]),
-            Route("/experiments/compare", RedirectResponse("/compare"), methods=["GET"]),
+            Route("/experiments", _to_proposals, methods=["GET"]),
+            Route("/experiments/pending", _to_proposals, methods=["GET"]),
+            Route("/experiments/compare", _to_compare, methods=["GET"]),
             Route("/experiments/{id:int}", _to_review, methods=["GET"]),
             Route("/experiments/{id:int}/{part}", _to_review, methods=["GET"]),
         ],
-        middleware=[Middleware(Gate), Middleware(GZipMiddleware, minimum_size=1_000, compresslevel=5)],
+        middleware=[
+            Middleware(Gate),
+            Middleware(ThemeOfAddress, pages=PAGES),
+            Middleware(GZipMiddleware, minimum_size=1_000, compresslevel=5),
+        ],
     )
 
 
@@ -58,7 +63,16 @@ _PARTS = {
 """Of the specification's addresses below a proposal, those that open something on its page."""
 
 
+async def _to_proposals(request: Request) -> RedirectResponse:
+    return RedirectResponse(keeping("/", request.query_params))
+
+
+async def _to_compare(request: Request) -> RedirectResponse:
+    return RedirectResponse(keeping("/compare", request.query_params))
+
+
 async def _to_review(request: Request) -> RedirectResponse:
     """Streamlit serves no nested addresses, so the documented ones lead to the flat one."""
     proposal_id, part = request.path_params["id"], request.path_params.get("part", "")
-    return RedirectResponse(f"/review?id={proposal_id}{_PARTS.get(part, '')}")
+    address = f"/review?id={proposal_id}{_PARTS.get(part, '')}"
+    return RedirectResponse(keeping(address, request.query_params))

@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from dosvotos.backtest.report import BacktestReport
+from dosvotos.database.requests import problem_in
 from dosvotos.errors import LineageError
 from dosvotos.promotion.dossier import read_extra_backtest
 from dosvotos.promotion.extra_backtests import unseen_period
@@ -80,7 +81,7 @@ def _request(row: queries.Record, first: BacktestReport | None) -> None:
         if row.sample == "IN-SAMPLE":
             st.warning(t("extra.seen"))
         if row.status == "failed":
-            plain(row.problem, "small", f"extra-problem-{row.id}")
+            plain(problem_in(row, t.language), "small", f"extra-problem-{row.id}")
         elif row.status == "done":
             _result(row, first)
 

@@ -10,11 +10,14 @@ from dosvotos.formats import Formats, Language
 from dosvotos.market.calendar import BOGOTA
 from dosvotos.promotion.reasons import FirstVote
 from dosvotos.promotion.vote_rules import EarlierVote
+from dosvotos.refusals import in_language
 from dosvotos.reports.metrics import write_metrics
 from streamlit_app import queries
+from streamlit_app.addresses import LANGUAGE, THEME, keeping
 from streamlit_app.i18n import Translator
+from streamlit_app.problems import told
 
-LANGUAGE_KEY = "language"
+LANGUAGE_KEY, THEME_KEY = "language", "theme"
 COLOURS: Final[dict[str, Literal["green", "orange", "red", "blue", "gray"]]] = {
     "PROMOTE": "green", "REVIEW": "orange", "REJECT": "red",
     "PASS": "green", "FAIL": "red", "NOT REACHED": "orange", "NOT APPLICABLE": "gray",
@@ -27,6 +30,11 @@ COLOURS: Final[dict[str, Literal["green", "orange", "red", "blue", "gray"]]] = {
 def translator() -> Translator:
     """Give the texts in the language chosen in the sidebar."""
     return Translator(st.session_state[LANGUAGE_KEY])
+
+
+def leading(path: str) -> str:
+    """Write an address that keeps this page's language and, where one was chosen, its theme."""
+    return keeping(path, {LANGUAGE: translator().language, THEME: st.session_state.get(THEME_KEY) or ""})
 
 
 def formats() -> Formats:
@@ -50,7 +58,7 @@ def now() -> datetime:
 
 
 def plain(text: object, look: str = "body", key: object = "") -> None:
-    """Show text as it is, never as Markdown or HTML: for whatever people, models or files are called or say.
+    """Show text as it is, never as Markdown or HTML: for whatever people, models, files or errors say.
 
     Parameters
     ----------
@@ -61,7 +69,14 @@ def plain(text: object, look: str = "body", key: object = "") -> None:
         Tells apart texts of the same look on one page.
     """
     with st.container(key=f"plain-{look}-{key}"):
-        st.text(str(text))
+        st.text(_told(text))
+
+
+def _told(text: object) -> str:
+    """Write in the page's language what can be told in it: errors, and texts with a code behind them."""
+    if isinstance(text, Exception):
+        return told(text, st.session_state[LANGUAGE_KEY])
+    return str(in_language(text, st.session_state[LANGUAGE_KEY]))
 
 
 def plot(figure: go.Figure, key: str, title: str) -> None:

@@ -30,6 +30,7 @@ from dosvotos.errors import (
 )
 from dosvotos.formats import Language
 from dosvotos.redaction import without_secrets
+from dosvotos.refusals import broken_rule, in_language
 from streamlit_app.i18n import LANGUAGES, Translator
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -103,13 +104,16 @@ def told(error: Exception, language: Language = "en") -> str:
     """Write an error for people, in their language where it is told in several, without secrets."""
     if isinstance(error, DosVotosError):
         return without_secrets(error.told(language))
-    return without_secrets(stored_otherwise(error) if isinstance(error, ValidationError) else str(error))
+    if isinstance(error, ValidationError):
+        return without_secrets(stored_otherwise(error).told(language))
+    return without_secrets(str(error))
 
 
 def problem_of(error: Exception, language: Language) -> ProblemDetails:
     """Find what is told of an error; one that is not the user's is raised again."""
     if isinstance(error, RefusedError):
-        detail = Translator(language)(f"problem.{error.code}", **error.figures)
+        figures = {name: in_language(figure, language) for name, figure in error.figures.items()}
+        detail = Translator(language)(f"problem.{error.code}", **figures)
         return ProblemDetails(error.status, error.code, detail, {})
     refusal, code = refusal_of(error), getattr(error, "code", None)
     figures = {name: _plain(figure) for name, figure in getattr(error, "figures", {}).items()}
@@ -128,9 +132,13 @@ def answer_to(error: Exception, language: Language) -> JSONResponse:
 def answer_to_invalid(request: Request, error: Exception) -> JSONResponse:
     """Answer what of a request is wrong where, without repeating what was sent."""
     assert isinstance(error, RequestValidationError)
-    wrong = [{"where": ".".join(map(str, one["loc"])), "message": one["msg"]} for one in error.errors()]
+    language = spoken_language(request.headers)
+    wrong = [
+        {"where": ".".join(map(str, one["loc"])), "message": broken_rule(one, language)}
+        for one in error.errors()
+    ]
     said = "; ".join(f"{one['where']}: {one['message']}" for one in wrong)
-    detail = Translator(spoken_language(request.headers))("problem.invalid", said=said)
+    detail = Translator(language)("problem.invalid", said=said)
     return problem(422, "invalid", detail, errors=wrong)
 
 
@@ -155,4 +163,5 @@ def spoken_language(headers: Headers) -> Language:
 
 
 def _plain(figure: object) -> object:
+    figure = in_language(figure, "en")
     return figure if isinstance(figure, int | float | str | bool | None) else without_secrets(str(figure))

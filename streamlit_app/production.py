@@ -23,5 +23,6 @@ def show_signals(rows: list[queries.Record], key: str) -> None:
 def show_retracted() -> None:
     """Warn of production models whose data were retracted since."""
     if retracted := queries.retracted_production():
-        st.error(translator()("models.retracted"))
-        plain("\n".join(retracted), "small", "retracted")
+        t = translator()
+        st.error(t("models.retracted"))
+        plain("\n".join(found.told(t.language) for found in retracted), "small", "retracted")

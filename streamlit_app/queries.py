@@ -26,6 +26,7 @@ from dosvotos.database.signals import latest_signals, signals_after, signals_of_
 from dosvotos.database.stored_data import findings_by_rule, stored_bars, stored_variables
 from dosvotos.database.tables import STAGES
 from dosvotos.live.controls import Control, Controls
+from dosvotos.live.drift import LiveDrift, live_drift
 from dosvotos.live.fills import FillsReport, read_fills_report
 from dosvotos.live.performance import LivePerformance, judge_production, judge_shadows
 from dosvotos.promotion.audit import read_audit_log
@@ -40,8 +41,9 @@ from dosvotos.promotion.notices import notices_on_card as notices_on_card_of
 from dosvotos.promotion.notify import sendable_kinds
 from dosvotos.promotion.people import has_people as log_has_people
 from dosvotos.promotion.reasons import Reason
-from dosvotos.promotion.retracted import built_on_retracted
+from dosvotos.promotion.retracted import BuiltOnRetracted, built_on_retracted
 from dosvotos.promotion.vote_rules import EarlierVote
+from dosvotos.refusals import Phrase
 
 Record = Row[Any]
 _Result = TypeVar("_Result")
@@ -142,6 +144,11 @@ def live_performance(instrument: str) -> LivePerformance | None:
 def shadow_performance(instrument: str) -> dict[str, LivePerformance]:
     """Judge each shadow model's sessions by production's, by model id."""
     return {one.model_id: one for one in _read(judge_shadows, instrument)}
+
+
+def drift(instrument: str, now: datetime) -> LiveDrift | None:
+    """Judge whether what production is served has left what its model was trained on."""
+    return live_drift(engine(), instrument, now)
 
 
 def deliveries() -> list[Record]:
@@ -250,9 +257,9 @@ def standing(proposal: Record) -> Standing:
     )
 
 
-def retracted_production() -> list[str]:
+def retracted_production() -> list[BuiltOnRetracted]:
     """Name the production models built on data that were retracted since, and the deliveries."""
-    return [str(found) for found in built_on_retracted(engine(), production_only=True)]
+    return built_on_retracted(engine(), production_only=True)
 
 
 def late_messages(now: datetime) -> list[LateMessage]:
@@ -265,7 +272,7 @@ def inventory() -> list[InventoryEntry]:
     return model_inventory(engine())
 
 
-def audit_problems() -> list[str]:
+def audit_problems() -> list[Phrase]:
     """Name everything in which the log of votes and the database disagree."""
     return _read(verify_audit)
 

@@ -9,7 +9,7 @@ from dosvotos.errors import DosVotosError
 from streamlit_app import queries
 from streamlit_app.access import find_caller
 from streamlit_app.identity import Caller
-from streamlit_app.page import now, plain, translator
+from streamlit_app.page import leading, now, plain, translator
 from streamlit_app.problems import refusal_of, told
 
 
@@ -24,7 +24,7 @@ def caller() -> Caller:
         st.stop()
     if found is None:
         st.warning(t("app.signed_out"))
-        st.link_button(t("desk.sign_in"), f"/desk/sign-in?lang={t.language}", type="primary")
+        st.link_button(t("desk.sign_in"), leading("/desk/sign-in"), type="primary")
         st.stop()
     return found
 
@@ -43,4 +43,4 @@ def may(action: str) -> bool:
 
 def sign_link(action: str, about: str) -> str:
     """Give the address of the plain page on which a decision is signed."""
-    return f"/desk/sign?{urlencode({'action': action, 'about': about, 'lang': translator().language})}"
+    return leading(f"/desk/sign?{urlencode({'action': action, 'about': about})}")

@@ -7,27 +7,40 @@ from pydantic import ValidationError
 
 from dosvotos.errors import DatabaseError, DosVotosError
 from streamlit_app import queries
+from streamlit_app.addresses import LANGUAGE, THEME, THEMES
 from streamlit_app.i18n import LANGUAGES, Translator
 from streamlit_app.identity import Caller
-from streamlit_app.page import LANGUAGE_KEY, now, plain, translator
+from streamlit_app.page import LANGUAGE_KEY, THEME_KEY, leading, now, plain, translator
 from streamlit_app.problems import refusal_of, told
 from streamlit_app.signed_in import caller, caller_if_any
 
 _HERE = Path(__file__).parent
-_SWITCH, _CHOSEN, _ADDRESS = "language-switch", "language-chosen", "lang"
+_SWITCH, _CHOSEN, _THEME_SWITCH, _RELOAD = (
+    "language-switch",
+    "language-chosen",
+    "theme-switch",
+    "theme-reload",
+)
+_OPEN_ANEW = """
+  const address = new URL(location.href), theme = "%s";
+  address.searchParams.delete("embed_options");
+  if (theme) address.searchParams.set("theme", theme); else address.searchParams.delete("theme");
+  location.replace(address);
+"""
+"""Streamlit's page takes another theme only when it is opened."""
 _SECONDS = 15
 """Between two looks at how many proposals are open."""
 
 
 def _choose_language() -> Translator:
     """Take the address's language, then the one chosen before, then the browser's; keep a choice in both."""
-    if (stated := st.query_params.get(_ADDRESS)) in LANGUAGES:
+    if (stated := st.query_params.get(LANGUAGE)) in LANGUAGES:
         st.session_state[LANGUAGE_KEY], st.session_state[_CHOSEN] = stated, True
     elif LANGUAGE_KEY not in st.session_state:
         browser = (st.context.locale or "").partition("-")[0]
         st.session_state[LANGUAGE_KEY] = browser if browser in LANGUAGES else "en"
     elif st.session_state.get(_CHOSEN):
-        st.query_params[_ADDRESS] = st.session_state[LANGUAGE_KEY]
+        st.query_params[LANGUAGE] = st.session_state[LANGUAGE_KEY]
     t = translator()
     with st.sidebar:
         st.segmented_control(
@@ -47,7 +60,39 @@ def _switch_language() -> None:
     """Keep the language apart from its switch, which has no value for a moment when pages change fast."""
     if chosen := st.session_state[_SWITCH]:
         st.session_state[LANGUAGE_KEY], st.session_state[_CHOSEN] = chosen, True
-        st.query_params[_ADDRESS] = chosen
+        st.query_params[LANGUAGE] = chosen
+
+
+def _choose_theme(t: Translator) -> None:
+    """Take the address's theme and keep it in the address of the pages after it; none is the system's."""
+    if (stated := st.query_params.get(THEME)) in THEMES:
+        st.session_state[THEME_KEY] = stated
+    elif chosen := st.session_state.get(THEME_KEY):
+        st.query_params[THEME] = chosen
+    with st.sidebar:
+        st.segmented_control(
+            t("app.theme"),
+            ["", *THEMES],
+            default=st.session_state.get(THEME_KEY) or "",
+            format_func=lambda name: t(f"theme.{name or 'system'}"),
+            key=_THEME_SWITCH,
+            required=True,
+            on_change=_switch_theme,
+        )
+    if st.session_state.pop(_RELOAD, False):
+        st.html(f"<script>{_OPEN_ANEW % st.session_state[THEME_KEY]}</script>", unsafe_allow_javascript=True)
+
+
+def _switch_theme() -> None:
+    """State the theme in the address and open it anew: a page that is drawn already keeps its theme."""
+    chosen = st.session_state[_THEME_SWITCH]
+    if chosen is None:
+        return
+    st.session_state[THEME_KEY], st.session_state[_RELOAD] = chosen, True
+    if chosen:
+        st.query_params[THEME] = chosen
+    elif THEME in st.query_params:
+        del st.query_params[THEME]
 
 
 def _count_open(t: Translator) -> int:
@@ -84,7 +129,7 @@ def _say_who(t: Translator, user: Caller) -> None:
         return
     with st.container(horizontal=True, vertical_alignment="center"):
         plain(t("app.signed_in", user=user.name, role=t(f"role.{user.role}")), "small", "banner")
-        st.link_button(t("desk.sign_out"), f"/desk/sign-out?lang={t.language}", type="tertiary")
+        st.link_button(t("desk.sign_out"), leading("/desk/sign-out"), type="tertiary")
 
 
 def _pages(t: Translator, waiting: int, user: Caller) -> list[st.Page]:
@@ -107,6 +152,7 @@ def _pages(t: Translator, waiting: int, user: Caller) -> list[st.Page]:
 st.set_page_config(page_title="Dos Votos", page_icon=str(_HERE / "icon.svg"), layout="wide")
 st.html(_HERE / "style.css")
 texts = _choose_language()
+_choose_theme(texts)
 open_proposals = _count_open(texts)
 user = caller()
 with st.container(key="banner" if user.role is None else "signed-in"):

@@ -8,14 +8,14 @@ from typing import Self
 
 from pydantic import ValidationError
 
-from dosvotos.refusals import Language, refusal
+from dosvotos.refusals import Language, Phrase, refusal
 
 
 class DosVotosError(Exception):
     """Base class: anything the console shows as a message instead of a traceback."""
 
     code: str | None = None
-    """Of a refusal that is told in several languages (refusals.yml)."""
+    """Of a refusal that is told in several languages (refusals*.yml)."""
     figures: Mapping[str, object] = {}
     """What its sentence is written with."""
 
@@ -25,6 +25,20 @@ class DosVotosError(Exception):
         error = cls(refusal(code, figures))
         error.code, error.figures = code, figures
         return error
+
+    @classmethod
+    def like(cls, other: "DosVotosError") -> Self:
+        """Make the error that says what another says."""
+        error = cls(str(other))
+        error.code, error.figures = other.code, other.figures
+        return error
+
+    @property
+    def phrase(self) -> Phrase:
+        """The message as a text that is told in any language; one without a code is in English only."""
+        return (
+            Phrase.of("said", said=str(self)) if self.code is None else Phrase.of(self.code, **self.figures)
+        )
 
     def told(self, language: Language) -> str:
         """Write the message in a language; one without a code is in English only."""
@@ -152,11 +166,6 @@ class StaleDataError(DataError):
     """A variable that features need is older than its limit."""
 
 
-def stored_otherwise(error: ValidationError) -> str:
+def stored_otherwise(error: ValidationError) -> Phrase:
     """Say which field of a stored record is not as this version writes it."""
-    first = error.errors(include_input=False)[0]
-    field = ".".join(map(str, first["loc"])) or "the whole"
-    return (
-        f"{error.title}: {field}: {first['msg']}; a stored row or file was edited or comes from another "
-        "version of Dos Votos; 'dosvotos audit verify' and a run of the layer that makes it tell which"
-    )
+    return Phrase.of("stored_otherwise", title=error.title, problem=error)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from dosvotos.errors import FileError
+from dosvotos.refusals import Phrase
 
 _DRAFT: Final = ".draft-"
 _STANDS: Final = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}
@@ -38,9 +39,9 @@ def read_regular_file(path: Path, limit: int) -> bytes:
             _refuse_irregular(path, found)
             content = file.read(limit + 1) if found.st_size <= limit else b""
     except OSError as error:
-        raise FileError(f"{path}: cannot be read: {error.strerror}") from error
+        raise FileError.of("file_unreadable", path=path, problem=error) from error
     if found.st_size > limit or len(content) > limit:
-        raise FileError(f"{path}: larger than {limit} bytes")
+        raise FileError.of("file_large", path=path, limit=limit)
     return content
 
 
@@ -198,14 +199,16 @@ def _remove(path: Path) -> None:
 
 def _refuse_irregular(path: Path, found: os.stat_result) -> None:
     if not stat.S_ISREG(found.st_mode):
-        raise FileError(
-            f"{path}: must be a regular file, is {_KINDS.get(stat.S_IFMT(found.st_mode), 'none')}"
+        raise FileError.of(
+            "file_irregular",
+            path=path,
+            kind=Phrase.of(f"kind_{_KINDS.get(stat.S_IFMT(found.st_mode), 'none')}"),
         )
 
 
 _KINDS: Final = {
-    stat.S_IFDIR: "a folder", stat.S_IFLNK: "a symbolic link", stat.S_IFIFO: "a FIFO",
-    stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device",
+    stat.S_IFDIR: "folder", stat.S_IFLNK: "link", stat.S_IFIFO: "fifo",
+    stat.S_IFSOCK: "socket", stat.S_IFCHR: "device", stat.S_IFBLK: "device",
 }  # fmt: skip
 
 

@@ -78,12 +78,12 @@ def open_sealed(folder: Path, manifest_hash: str) -> dict[str, bytes]:
     try:
         manifest = _Manifest.model_validate(read_json(content))
     except ValueError as error:
-        raise LineageError(f"{folder / MANIFEST}: not a manifest of this version: {error}") from error
+        raise LineageError.of("sealed_manifest", path=folder / MANIFEST, problem=error) from error
     present = {path.name for path in folder.iterdir()} - {MANIFEST}
     if missing := sorted(manifest.files.keys() - present):
-        raise LineageError(f"{folder / missing[0]}: missing; {_CURE}")
+        raise LineageError.of("sealed_missing", path=folder / missing[0])
     if added := sorted(present - manifest.files.keys()):
-        raise LineageError(f"{folder / added[0]}: not in the manifest, so it was added; {_CURE}")
+        raise LineageError.of("sealed_added", path=folder / added[0])
     return {
         name: read_sealed_file(folder / name, entry.sha256, entry.size)
         for name, entry in manifest.files.items()
@@ -101,20 +101,15 @@ def read_sealed_file(path: Path, digest: str, size: int = MAX_BYTES) -> bytes:
     try:
         content = read_regular_file(path, size)
     except FileError as error:
-        raise LineageError(f"{_problem(path, size, error)}; {_CURE}") from error
+        raise _problem(path, size, error) from error
     if (found := digest_bytes(content)) != digest:
-        raise LineageError(
-            f"{path}: altered; expected SHA-256 {short(digest)}, found {short(found)}; {_CURE}"
-        )
+        raise LineageError.of("sealed_altered", path=path, expected=short(digest), found=short(found))
     return content
 
 
-def _problem(path: Path, size: int, error: FileError) -> str:
+def _problem(path: Path, size: int, error: FileError) -> LineageError:
     if not path.exists():
-        return f"{path}: missing"
+        return LineageError.of("sealed_missing", path=path)
     if path.is_file() and not path.is_symlink():
-        return f"{path}: altered; it is larger than {size:,} bytes"
-    return str(error)
-
-
-_CURE: Final = "run the backtest and promotion pipelines again"
+        return LineageError.of("sealed_large", path=path, size=f"{size:,}")
+    return LineageError.of("sealed_unreadable", problem=error)

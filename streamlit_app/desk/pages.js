@@ -76,7 +76,7 @@ function signIn() {
 function signOut() {
   at("go").addEventListener("click", attempt(at("go"), async () => {
     await post("sign-out", {});
-    location.assign("/desk/sign-in");
+    location.assign(`/desk/sign-in${location.search}`);
   }));
 }
 

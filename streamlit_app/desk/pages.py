@@ -21,6 +21,7 @@ from dosvotos.promotion.vote_rules import MAX_REASON, MIN_REASON
 from dosvotos.signing.passkeys import ALGORITHMS, MAX_BYTES, to_base64url
 from dosvotos.signing.relying_party import LOCAL_HOST, relying_party
 from streamlit_app import queries
+from streamlit_app.addresses import LANGUAGE, THEME, keeping, kept
 from streamlit_app.api import Calling
 from streamlit_app.desk.acts import OF_PROPOSALS, SignedAction, Wanted, carry_out_signed, facts_of, text_of
 from streamlit_app.i18n import LANGUAGES, Translator
@@ -92,7 +93,8 @@ def show_sign_in(request: Request, language: Stated = None) -> Response:
     site, host = relying_party(), request.url.hostname
     if site.is_local and host != LOCAL_HOST:
         port = f":{request.url.port}" if request.url.port else ""
-        return RedirectResponse(f"http://{LOCAL_HOST}{port}{DESK_PATH}/sign-in")
+        here = f"http://{LOCAL_HOST}{port}{DESK_PATH}/sign-in?{request.url.query}"
+        return RedirectResponse(here.removesuffix("?"))
     return _page(request, language, "sign_in", text=sign_in_text(datetime.now(UTC)))
 
 
@@ -156,7 +158,7 @@ def show_sign(
 ) -> Response:
     """Show what a decision is about, and where it is signed."""
     if caller.role is None:
-        return RedirectResponse(f"/review?id={about}" if action in OF_PROPOSALS else "/")
+        return RedirectResponse(_back(request, action, about))
     caller.require(MAY[action])
     t, wanted = Translator(_language(request, language)), Wanted(action=action, about=about)
     reason = joining_reason(read_enrolment(queries.engine(), about).added) if action == "ADD_REVIEWER" else ""
@@ -171,7 +173,7 @@ def show_sign(
         reason=reason,
         minimum=MIN_REASON,
         maximum=MAX_REASON,
-        back=f"/review?id={about}" if action in OF_PROPOSALS else "/",
+        back=_back(request, action, about),
     )
 
 
@@ -212,6 +214,10 @@ def _refused(request: Request, error: Exception) -> Response:
     return page
 
 
+def _back(request: Request, action: SignedAction, about: str) -> str:
+    return keeping(f"/review?id={about}" if action in OF_PROPOSALS else "/", request.query_params)
+
+
 def _language(request: Request, stated: Language | None) -> Language:
     return stated or spoken_language(request.headers)
 
@@ -226,6 +232,8 @@ def _page(request: Request, stated: Language | None, name: str, **shown: Any) ->
         others=others,
         query=query,
         rp_id=relying_party().rp_id,
+        theme=kept(request.query_params).get(THEME),
+        leading=lambda path: keeping(path, {**request.query_params, LANGUAGE: language}),
         **shown,
     )
     return HTMLResponse(content, headers=_HEADERS)

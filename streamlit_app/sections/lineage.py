@@ -14,6 +14,7 @@ from dosvotos.lineage import vote
 from dosvotos.lineage.layers import LAYERS, links_by_layer, unbroken_layers
 from dosvotos.promotion.dossier import Dossier
 from dosvotos.promotion.proposal import ProposalLineage
+from dosvotos.reports.words import value_in_words
 from streamlit_app import queries
 from streamlit_app.page import formats, in_bogota, now, plain, translator
 
@@ -61,7 +62,7 @@ def _verify(proposal: queries.Record) -> tuple[str, ChainRecord | str]:
     try:
         return in_bogota(now()), vote.verify_proposal(queries.engine(), proposal).chain
     except DosVotosError as error:
-        return in_bogota(now()), str(error)
+        return in_bogota(now()), error.told(translator().language)
 
 
 def _verdict(at: str, found: ChainRecord | str) -> None:
@@ -144,11 +145,11 @@ def _layer(
     if chain:
         links = [
             {
-                t("lineage.record"): link.record,
+                t("lineage.record"): value_in_words(link.record, t.language),
                 t("lineage.field"): link.field,
                 t("lineage.recorded"): link.recorded,
                 t("lineage.recomputed"): link.recomputed,
-                t("lineage.source"): link.source,
+                t("lineage.source"): value_in_words(link.source, t.language),
                 t("lineage.mark"): t("lineage.holds" if link.holds else "lineage.breaks"),
             }
             for link in links_by_layer(chain.links)[layer]

@@ -19,7 +19,7 @@ def show() -> None:
         return
     if breaks := queries.audit_problems():
         st.error(t("audit.broken"))
-        plain("\n".join(breaks))
+        plain("\n".join(one.told(t.language) for one in breaks))
     else:
         st.success(t("audit.whole", count=len(rows)))
     table = _table(rows[::-1])

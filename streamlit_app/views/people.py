@@ -40,7 +40,12 @@ def show() -> None:
         st.header(t("people.invited"), anchor=False)
     for row in invited:
         plain(
-            t("people.invitation", name=row.name, role=row.role, until=in_bogota(row.expires_at)),
+            t(
+                "people.invitation",
+                name=row.name,
+                role=t.label("role", row.role),
+                until=in_bogota(row.expires_at),
+            ),
             "small",
             f"invited-{row.id}",
         )

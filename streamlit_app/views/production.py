@@ -7,10 +7,12 @@ import pandas as pd
 import streamlit as st
 
 from dosvotos.backtest.metrics import SpecifiedMetrics
+from dosvotos.errors import DosVotosError
 from dosvotos.live.performance import LivePerformance
 from streamlit_app import charts, queries, risk_charts
 from streamlit_app.page import empty, formats, in_bogota, now, numeric, plain, plot, translator, written
 from streamlit_app.production import show_retracted, show_signals
+from streamlit_app.sections.drift import show_live_drift
 from streamlit_app.signed_in import caller, sign_link
 from streamlit_app.verdict import FIGURES, market_badge
 
@@ -28,6 +30,7 @@ def show() -> None:
     for model in serving:
         _model(model)
         _live(queries.signals(_N_BARS, model.instrument), model)
+        _drift(model)
         _fills(model)
         _shadow([row for row in rows if row.stage == "shadow" and row.instrument == model.instrument], model)
     show_retracted()
@@ -120,6 +123,18 @@ def _on_price(signals: list[queries.Record], model: queries.Record) -> None:
     figure = risk_charts.target_chart(price, targets, names, f.separators)
     plot(figure, f"on-price-{model.id}", t("production.on_price"))
     st.caption(t("production.on_price"))
+
+
+def _drift(model: queries.Record) -> None:
+    """Show whether live has left what the model was trained on, or why nobody can tell."""
+    try:
+        found = queries.drift(model.instrument, now())
+    except DosVotosError as error:
+        st.header(t("drift.live"), anchor=False)
+        plain(error, "small", f"drift-{model.id}")
+        return
+    if found is not None:
+        show_live_drift(found)
 
 
 def _fills(model: queries.Record) -> None:

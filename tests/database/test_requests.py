@@ -19,6 +19,7 @@ from dosvotos.database.requests import (
     renew_claim,
 )
 from dosvotos.errors import UnknownRequestError
+from dosvotos.refusals import Phrase
 from tests.proposal_fixtures import Desk
 
 NOW = datetime(2026, 8, 3, tzinfo=UTC)
@@ -68,7 +69,7 @@ def test_the_same_period_again_is_the_same_request_unless_it_failed(engine, prop
     first = ask(engine, proposal_id)
     assert ask(engine, proposal_id) == first
     claim_request(engine, "w", NOW, LEASE)
-    assert fail_request(engine, first, "w", "no data", NOW)
+    assert fail_request(engine, first, "w", Phrase.of("stored_nothing"), NOW)
     again = ask(engine, proposal_id)
     assert again != first
     with reading(engine) as connection:
@@ -83,7 +84,7 @@ def test_a_dead_worker_s_claim_returns_to_the_queue_and_its_late_result_is_not_e
     assert claim_request(engine, "w2", later, LEASE).claims == 2
     assert not finish_request(engine, request_id, "dead", RESULT, later)
     assert not renew_claim(engine, request_id, "dead", later, LEASE)
-    assert not fail_request(engine, request_id, "dead", "late", later)
+    assert not fail_request(engine, request_id, "dead", Phrase.of("stored_nothing"), later)
     assert finish_request(engine, request_id, "w2", RESULT, later)
 
 

@@ -15,6 +15,8 @@ from dosvotos.errors import LineageError, UnknownProposalError
 from dosvotos.promotion.decision import Vote, decide
 from dosvotos.promotion.extra_backtests import request_backtest
 from dosvotos.reports.validation_pack import PACK_FILE, make_pack, read_records, write_pack
+from dosvotos.reports.words import _texts
+from tests.languages import is_english
 from tests.promotion.test_extra_backtests import BOTH
 from tests.proposal_fixtures import Desk
 
@@ -107,17 +109,33 @@ def test_it_holds_all_that_a_validator_asks_for(desk, proposal_id):
     assert {"promotion_proposals.evidence.looks", "approval_audit_log.0.notes"} <= named
 
 
-def test_the_first_page_is_in_the_reader_s_language(desk, proposal_id):
+def test_the_whole_pack_is_in_the_reader_s_language(desk, proposal_id):
     page = html.fromstring(make_pack(desk.engine, proposal_id, "es"))
-    (first,) = page.xpath("//section[@lang='es']")
-    assert first.xpath("./h2/text()") == ["En una página"] and page.xpath("//section")[0] is first
-    assert not re.search(r"\b(the|of|is|not|and|found|needed)\b", first.text_content())
-    shown = {cell.get("data-field"): cell.text_content() for cell in first.xpath(".//*[@data-field]")}
+    assert page.xpath("/html/@lang") == ["es"]
+    first = page.xpath("//section")[0]
+    assert first.xpath("./h2/text()") == ["En una página"]
+    shown = {cell.get("data-field"): cell.text_content() for cell in page.xpath("//*[@data-field]")}
     assert shown["results.metrics.sharpe_ratio"] == "1,92"
     assert shown["results.metrics.total_trades"] == "1.204"
     assert shown["promotion_proposals.criteria.0.verdict"] == "cumple"
+    assert shown["chain.links.0.source"] == "el contrato"
     against = " ".join(text for field, text in shown.items() if field.startswith("summary.against"))
     assert "pierde con un diferencial de 75 pb" in against and "deriva fuera de lo entrenado" in against
+    by_people = {vote.text for vote in page.xpath("//*[contains(@data-field, '.notes')]")}
+    texts = page.xpath("//text()[not(ancestor::script or ancestor::style)]")
+    assert [text for text in texts if text not in by_people and is_english(text)] == []
+
+
+def test_both_languages_show_the_same_fields(desk, proposal_id):
+    english, spanish = (html.fromstring(make_pack(desk.engine, proposal_id, one)) for one in ("en", "es"))
+    fields = [page.xpath("//@data-field") for page in (english, spanish)]
+    assert [one for one in fields[0] if one != "promotion_proposals.reason"] == [
+        one for n, one in enumerate(fields[1]) if fields[0][n] != "promotion_proposals.reason"
+    ]
+    words = _texts("pack") | _texts("evidence")
+    placeholders = re.compile(r"\{\w+\}")
+    for key, text in words.items():
+        assert set(placeholders.findall(text["es"])) <= set(placeholders.findall(text["en"])), key
 
 
 def test_what_is_in_sample_is_marked_and_notes_stay_text(desk, proposal_id):

@@ -1,24 +1,17 @@
 """Every page in Spanish: no English sentence on it, of whatever came from files, rows or refusals."""
 
-import re
 from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from tests.languages import is_english
 from tests.proposal_fixtures import BEATEN, Desk
 from tests.streamlit_app.pages import vote
 
 pytestmark = pytest.mark.slow
 
 SECTIONS = ("result", "risk", "costs", "evidence", "lineage", "votes")
-
-ENGLISH = re.compile(
-    r"\b(the|of|is|are|was|were|not|with|from|by|and|this|that|its|than|which|before|after|has|have|be|to"
-    r"|more|at|on|there|it|for|all|each|per|between|days?|sessions?|trades?|found|needed|none|unknown)\b",
-    re.IGNORECASE,
-)
-CODE = re.compile(r"`[^`]*`|<style.*?</style>|<script.*?</script>|<[^>]+>", re.DOTALL)
 
 
 def shown(at: AppTest) -> list[str]:
@@ -38,8 +31,7 @@ def shown(at: AppTest) -> list[str]:
 
 
 def english(texts: list[str]) -> list[str]:
-    """Those in which two English words or more stand outside of code."""
-    return [text for text in texts if len(set(ENGLISH.findall(CODE.sub(" ", text)))) >= 2]
+    return [text for text in texts if is_english(text)]
 
 
 def test_english_is_told_from_spanish_and_from_code():

@@ -3,7 +3,7 @@
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -193,7 +193,7 @@ def _refusal(engine: Engine) -> str:
     raise LineageError("drill: a database that lacks its last decision was taken for whole")
 
 
-def _findings(engine: Engine) -> list[str]:
+def _findings(engine: Engine) -> Sequence[str]:
     with reading(engine) as connection:
         found = verify_audit(connection, full=True)
     engine.dispose()

@@ -17,6 +17,7 @@ from dosvotos.database.outbox import is_due, send_in_background
 from dosvotos.database.requests import claim_request, fail_request, finish_request, renew_claim
 from dosvotos.errors import DatabaseError, DosVotosError
 from dosvotos.promotion.notify import sendable_kinds
+from dosvotos.refusals import Phrase
 
 LEASE: Final = timedelta(minutes=2)
 """How long a claim holds without being renewed; a worker renews it four times as often."""
@@ -104,10 +105,12 @@ def _work(engine: Engine, request: Row[Any], worker: str, lease: timedelta) -> s
         except DatabaseError:
             raise
         except DosVotosError as error:
-            fail_request(engine, request.id, worker, str(error), _now())
+            fail_request(engine, request.id, worker, error.phrase, _now())
             return f"failed: {error}"
         except Exception as error:
-            fail_request(engine, request.id, worker, f"an unexpected {type(error).__name__}", _now())
+            fail_request(
+                engine, request.id, worker, Phrase.of("unexpected", kind=type(error).__name__), _now()
+            )
             raise
     if not finish_request(engine, request.id, worker, result, _now()):
         return "another worker has it by now"

@@ -4,7 +4,7 @@ import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, get_args
 
 import click
 
@@ -26,6 +26,7 @@ from dosvotos.database.connection import (
     upgrade,
 )
 from dosvotos.files import write_file
+from dosvotos.formats import Language
 from dosvotos.project import enter_root
 from dosvotos.promotion.audit import count_rows, read_audit_log
 from dosvotos.promotion.audit_check import PROVES, PROVES_COPY, PROVES_FULL, PROVES_NOT, verify_audit
@@ -118,7 +119,7 @@ def audit_verify(full: bool, against: Path | None) -> None:
 
     copy = against.read_text(errors="replace") if against else None
     with reading(open_existing(database_url())) as connection:
-        n_rows, problems = count_rows(connection), verify_audit(connection, full)
+        n_rows, problems = count_rows(connection), [*map(str, verify_audit(connection, full))]
         problems += compare_copy(connection, copy) if copy is not None else []
     for line in problems:
         click.echo(line, err=True)
@@ -332,11 +333,12 @@ def verify(signal_id: str, instrument: str | None, recompute: bool) -> None:
 
 @cli.command()
 @click.argument("proposal_id", type=int)
-def pack(proposal_id: int) -> None:
+@click.option("--language", type=click.Choice(get_args(Language)), default="en", show_default=True)
+def pack(proposal_id: int, language: Language) -> None:
     """Write a proposal's validation pack again, with the votes and extra backtests it has by now."""
     from dosvotos.reports.validation_pack import write_pack
 
-    click.echo(f"see {write_pack(open_existing(database_url()), proposal_id)}")
+    click.echo(f"see {write_pack(open_existing(database_url()), proposal_id, language)}")
 
 
 for _command in (*COMMANDS, models, notify, prune):

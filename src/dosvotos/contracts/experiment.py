@@ -17,6 +17,7 @@ from dosvotos.contracts.parameters import (
 from dosvotos.contracts.window import JudgedWindow, WindowFacts, WindowStatus
 from dosvotos.errors import ContractError, ParameterError
 from dosvotos.hashing import digest_json
+from dosvotos.refusals import Phrase
 
 SCHEMA: Final = 5
 """Of the contracts made now. Those of 1 hold no `schema` and no `stated`, and their acquisition_hash covers
@@ -72,11 +73,9 @@ class ExperimentContract(BaseModel):
     @model_validator(mode="after")
     def _can_be_read(self) -> Self:
         if (found := digest_json(self.frozen_config)) != self.config_hash:
-            raise ValueError(f"config_hash is {self.config_hash}, but frozen_config hashes to {found}")
+            raise ValueError(Phrase.of("contract_hash", stated=self.config_hash, found=found))
         if self.schema_version > SCHEMA:
-            raise ValueError(
-                f"schema is {self.schema_version}, this version of Dos Votos reads up to {SCHEMA}; update it"
-            )
+            raise ValueError(Phrase.of("contract_schema", found=self.schema_version, known=SCHEMA))
         return self
 
     @property
@@ -117,9 +116,8 @@ class ExperimentContract(BaseModel):
         try:
             return read_parameters(tree)
         except ParameterError as error:
-            raise ContractError(
-                f"{self.contract_id} version {self.contract_version} was made by an older version of Dos "
-                f"Votos, which this one cannot read; raise experiment.version and run all layers. {error}"
+            raise ContractError.of(
+                "contract_older", contract=self.contract_id, version=self.contract_version, problem=error
             ) from error
 
 

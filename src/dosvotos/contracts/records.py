@@ -66,11 +66,9 @@ def parse_record(model: type[Model], content: bytes, name: str) -> Model:
         return model.model_validate_json(content)
     except ValidationError as error:
         field = ".".join(str(part) for part in error.errors()[0]["loc"]) or "its JSON"
-        raise LineageError(
-            f"{name}: written by another version, see {field}; run the backtest and promotion pipelines again"
-        ) from error
+        raise LineageError.of("record_version", name=name, field=field) from error
     except ValueError as error:
-        raise LineageError(f"{name}: not JSON as it is written here: {error}") from error
+        raise LineageError.of("record_json", name=name, problem=error) from error
 
 
 class FetchOutcome(Record):

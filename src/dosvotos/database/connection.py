@@ -13,6 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from dosvotos.errors import DatabaseError
 from dosvotos.project import find_root
 from dosvotos.redaction import without_secrets
+from dosvotos.refusals import Phrase
 
 URL_VARIABLE = "DOSVOTOS_DATABASE_URL"
 DEFAULT_URL = "sqlite:///data/dosvotos.db"
@@ -57,7 +58,7 @@ def open_existing(url: str) -> Engine:
     engine = make_engine(absolute_url(url))
     file = _file_of(str(engine.url))
     if file and not file.exists():
-        raise DatabaseError(f"database {file} does not exist, and none was made; 'kedro run' makes it")
+        raise DatabaseError.of("database_none", file=file)
     return _of_today(engine)
 
 
@@ -73,9 +74,8 @@ def _of_today(engine: Engine) -> Engine:
     present, wanted = schema_versions(engine)
     if present == wanted:
         return engine
-    raise DatabaseError(
-        f"database {shown(engine)}: schema is {present or 'empty'}, this version needs "
-        f"{wanted}; run 'dosvotos db upgrade'"
+    raise DatabaseError.of(
+        "database_schema", database=shown(engine), present=present or Phrase.of("schema_empty"), wanted=wanted
     )
 
 
@@ -101,7 +101,7 @@ def connect(url: str) -> Engine:
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise DatabaseError(f"database {file}: its folder cannot be made: {error.strerror}") from error
+            raise DatabaseError.of("database_folder", file=file, problem=error) from error
     return make_engine(url)
 
 
@@ -110,9 +110,7 @@ def make_engine(url: str) -> Engine:
     try:
         return _engine_of(make_url(url))
     except (exc.ArgumentError, TypeError, ValueError) as error:
-        raise DatabaseError(
-            f"{URL_VARIABLE}: not a database URL; expected sqlite:/// or postgresql://"
-        ) from error
+        raise DatabaseError.of("database_url", variable=URL_VARIABLE) from error
 
 
 def _engine_of(parsed: URL) -> Engine:
@@ -122,7 +120,7 @@ def _engine_of(parsed: URL) -> Engine:
         return engine
     if parsed.get_backend_name() == "postgresql":
         return create_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
-    raise DatabaseError(f"{URL_VARIABLE}: {parsed.get_backend_name()!r} is not supported")
+    raise DatabaseError.of("database_kind", variable=URL_VARIABLE, found=parsed.get_backend_name())
 
 
 def schema_versions(engine: Engine) -> tuple[str | None, str | None]:
@@ -153,7 +151,7 @@ def writing(engine: Engine) -> Iterator[Connection]:
         with engine.execution_options(writes=True).begin() as connection:
             yield connection
     except (exc.OperationalError, exc.InterfaceError) as error:
-        raise DatabaseError(_unreachable(engine, error)) from error
+        raise _unreachable(engine, error) from error
 
 
 @contextmanager
@@ -164,12 +162,12 @@ def reading(engine: Engine) -> Iterator[Connection]:
         if engine.dialect.name == "postgresql":  # whose default is a view a statement
             connected.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
     except (exc.DatabaseError, exc.InterfaceError, TypeError, ValueError) as error:
-        raise DatabaseError(_unreachable(engine, error)) from error
+        raise _unreachable(engine, error) from error
     try:
         with connected as connection:
             yield connection
     except (exc.DatabaseError, exc.InterfaceError) as error:
-        raise DatabaseError(_unreachable(engine, error)) from error
+        raise _unreachable(engine, error) from error
 
 
 def upsert(connection: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
@@ -179,9 +177,11 @@ def upsert(connection: Connection, table: Table) -> postgresql.Insert | sqlite.I
     return sqlite.insert(table)
 
 
-def _unreachable(engine: Engine, error: Exception) -> str:
-    said = str(getattr(error, "orig", error)).strip()
-    return f"database {shown(engine)}: {without_secrets(said)}"
+def _unreachable(engine: Engine, error: Exception) -> DatabaseError:
+    """Tell what the driver says, without secrets."""
+    problem = getattr(error, "orig", None) or error
+    said = type(problem)(without_secrets(str(problem).strip()))
+    return DatabaseError.of("database_unreachable", database=shown(engine), problem=said)
 
 
 def shown(engine: Engine) -> str:

@@ -43,10 +43,7 @@ class ContractRegistry:
         """Read the contract that a proposal was made under; raises LineageError if it is not stored here."""
         name, config_hash = proposal.experiment_name, proposal.lineage["config_hash"]
         if (contract := self.of_hash(name, config_hash)) is None:
-            raise LineageError(
-                f"proposal {proposal.id}: no contract of {name} in this database has its config_hash "
-                f"{config_hash}"
-            )
+            raise LineageError.of("contract_none", proposal=proposal.id, name=name, config_hash=config_hash)
         return contract
 
     def registered(self, contract: ExperimentContract) -> ExperimentContract | None:
@@ -122,11 +119,8 @@ def _contract_of(row: Row[Any]) -> ExperimentContract:
     try:
         return ExperimentContract(**{name: v for name, v in row._mapping.items() if name != "id"})
     except ValidationError as error:
-        problem = error.errors()[0]
-        where, rule = ".".join(map(str, problem["loc"])), problem["msg"].removeprefix("Value error, ")
-        raise ContractError(
-            f"experiment_contracts, row {row.id} ({row.contract_id} version {row.contract_version}): not a "
-            f"contract as it was written: {where + ': ' if where else ''}{rule}"
+        raise ContractError.of(
+            "contract_row", row=row.id, contract=row.contract_id, version=row.contract_version, problem=error
         ) from error
 
 

@@ -109,9 +109,8 @@ class TrialLedger:
         with reading(self.engine) as connection:
             own = connection.execute(market.where(self._same(look))).first()
             if own is None:
-                raise LineageError(
-                    f"trial ledger: no look of model {short(look.model_hash)} at {look.window_start} to "
-                    f"{look.window_end}; run the backtest pipeline from open_test"
+                raise LineageError.of(
+                    "look_none", model=short(look.model_hash), first=look.window_start, last=look.window_end
                 )
             return LookHistory(own, list(connection.execute(market.where(t.c.id < own.id)).all()))
 
@@ -135,7 +134,7 @@ class TrialLedger:
         with reading(self.engine) as connection:
             row = connection.execute(select(ledger_genesis)).one_or_none()
         if row is None:
-            raise LineageError("ledger_genesis: one row expected, found none; restore the database's backup")
+            raise LineageError.of("genesis_none")
         return LedgerGenesis(id=row.id, created_at=row.created_at.isoformat())
 
     def _same(self, look: Look) -> Any:

@@ -6,13 +6,14 @@ the request is anybody's again.
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, func, insert, or_, select, update
 
 from dosvotos.database.connection import reading, writing
 from dosvotos.database.tables import backtest_requests, promotion_proposals
 from dosvotos.errors import UnknownRequestError
+from dosvotos.refusals import Language, Phrase
 
 MAX_CLAIMS = 3
 """A request whose workers died this often is not tried again."""
@@ -93,9 +94,22 @@ def finish_request(
     return _change(engine, request_id, worker, {**values, "status": "done", "finished_at": now})
 
 
-def fail_request(engine: Engine, request_id: int, worker: str, problem: str, now: datetime) -> bool:
+def fail_request(engine: Engine, request_id: int, worker: str, problem: Phrase, now: datetime) -> bool:
     """Enter why a request cannot be done; False, and nothing is entered, if the claim is another's by now."""
-    return _change(engine, request_id, worker, {"status": "failed", "problem": problem, "finished_at": now})
+    return _change(engine, request_id, worker, _failed(problem, now))
+
+
+def problem_in(request: Row[Any], language: Language) -> str | None:
+    """Read why a request failed, in a language; None where it did not fail."""
+    if request.problem is None:
+        return None
+    stored = request.problem_told or {}  # one that failed before 0023 has the English text only
+    return str(stored.get(language) or Phrase.of("said", said=request.problem).told(language))
+
+
+def _failed(problem: Phrase, now: datetime) -> dict[str, Any]:
+    told = {language: problem.told(language) for language in get_args(Language)}
+    return {"status": "failed", "problem": str(problem), "problem_told": told, "finished_at": now}
 
 
 def _lock_proposal(connection: Connection, proposal_id: int) -> None:
@@ -121,11 +135,10 @@ def _abandoned(now: datetime) -> ColumnElement[bool]:
 
 
 def _give_up(connection: Connection, now: datetime) -> None:
-    problem = f"its worker died {MAX_CLAIMS} times; see the worker's messages, then ask again"
+    problem = Phrase.of("worker_died", times=MAX_CLAIMS)
     t = backtest_requests
     hopeless = and_(_abandoned(now), t.c.claims >= MAX_CLAIMS)
-    values = {"status": "failed", "problem": problem, "finished_at": now}
-    connection.execute(update(t).where(hopeless).values(values))
+    connection.execute(update(t).where(hopeless).values(_failed(problem, now)))
 
 
 def _change(engine: Engine, request_id: int, worker: str, values: dict[str, Any]) -> bool:

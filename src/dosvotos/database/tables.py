@@ -325,6 +325,7 @@ backtest_requests = sa.Table(
     sa.Column("claimed_until", UTCDateTime),
     sa.Column("finished_at", UTCDateTime),
     sa.Column("problem", sa.Text),
+    sa.Column("problem_told", json_type()),
     sa.Column("result_file", sa.String(512)),
     sa.Column("result_hash", sa.String(64)),
     sa.Column("metrics", json_type()),

@@ -244,4 +244,4 @@ def _recomputed(source: str, hashes: Mapping[str, str]) -> dict[str, Recomputed]
 
 def _same(what: str, expected: str, found: str) -> None:
     if expected != found:
-        raise LineageError(f"{what}: expected {expected}, found {found}; run the layer before this one again")
+        raise LineageError.of("layer_differs", what=what, expected=expected, found=found)

@@ -42,6 +42,7 @@ from dosvotos.policy.bundle import REWARD_CONFIG, Bundle
 from dosvotos.policy.candidate import Candidate, Line
 from dosvotos.policy.strategy import Strategy
 from dosvotos.promotion.gate_policy import GatePolicy
+from dosvotos.refusals import Phrase
 
 
 class Baseline(NamedTuple):
@@ -240,14 +241,13 @@ def fold_records(
     """
     splits, made = folds_of(contract.parameters), []
     if len(splits) != len(line.bundles):
-        raise LineageError(f"{line.folder}: {len(line.bundles)} folds, the contract has {len(splits)}")
+        raise LineageError.of(
+            "folds_count", folder=line.folder, found=len(line.bundles), expected=len(splits)
+        )
     for number, (of_fold, bundle, parts) in enumerate(zip(splits, line.bundles, rows, strict=True), 1):
         metrics, norm_stats = _training_metrics(bundle), fit_norm_stats(parts["train"])
         if norm_stats.digest != bundle.policy.norm_stats.digest:
-            raise LineageError(
-                f"{bundle.folder}: its norm_stats are not those of fold {number}'s train; run the training "
-                "layer again"
-            )
+            raise LineageError.of("fold_statistics", folder=bundle.folder, fold=number)
         made.append(
             FoldRecord(
                 fold=number,
@@ -275,8 +275,8 @@ def make_training_record(
     metrics, run = _training_metrics(candidate), dict(recorded.run)
     of_seeds = run.pop("seeds")
     if len(of_seeds) != len(metrics["seeds"]):
-        raise LineageError(
-            f"training record: {len(of_seeds)} seeds, in {candidate.folder} are {len(metrics['seeds'])}"
+        raise LineageError.of(
+            "seeds_count", recorded=len(of_seeds), folder=candidate.folder, found=len(metrics["seeds"])
         )
     figures = ("seed", "model_hash", "best_val_reward", "best_reward", "timesteps")
     seeds = tuple(
@@ -384,12 +384,16 @@ def check_kind(contract: ExperimentContract, candidate: Candidate) -> None:
     LineageError
     """
     parameters = contract.parameters
-    asked = "own strategy" if parameters.candidate else "line" if parameters.splits.is_line else "model"
-    kinds = {Strategy: "own strategy", Line: "line", Bundle: "model"}
+    asked = "strategy" if parameters.candidate else "line" if parameters.splits.is_line else "model"
+    kinds = {Strategy: "strategy", Line: "line", Bundle: "model"}
     if (found := kinds[type(candidate)]) != asked:
-        raise LineageError(
-            f"{candidate.folder}: is one {found}, but {contract.contract_id} version "
-            f"{contract.contract_version} is about one {asked}; run the layers before this one again"
+        raise LineageError.of(
+            "candidate_kind",
+            folder=candidate.folder,
+            found=Phrase.of(f"kind_{found}"),
+            contract=contract.contract_id,
+            version=contract.contract_version,
+            asked=Phrase.of(f"kind_{asked}"),
         )
 
 
@@ -404,9 +408,11 @@ def check_bundle_config(contract: ExperimentContract, candidate: Candidate) -> N
     check_kind(contract, candidate)
     own = candidate.config, json.loads(_file(candidate, REWARD_CONFIG))
     if own != (contract.frozen_config, reward_config(contract.parameters)):
-        raise LineageError(
-            f"{candidate.folder}: config.yaml or reward_config.json is not {contract.contract_id} version "
-            f"{contract.contract_version}; run the training layer again"
+        raise LineageError.of(
+            "bundle_config",
+            folder=candidate.folder,
+            contract=contract.contract_id,
+            version=contract.contract_version,
         )
 
 
@@ -420,7 +426,7 @@ def _linear_fit(contract: ExperimentContract, candidate: Bundle, recorded: Any) 
     """
     rival = candidate.linear_rival
     if contract.has_linear_rival and (rival is None or recorded is None):
-        raise LineageError(f"{candidate.folder}: has no linear rival; run the training layer again")
+        raise LineageError.of("no_linear_rival", folder=candidate.folder)
     return None if rival is None else LinearFit(**{**recorded, "model_hash": rival.model_hash})
 
 
@@ -430,5 +436,5 @@ def _training_metrics(candidate: Bundle) -> Any:
 
 def _file(candidate: Candidate, name: str) -> bytes:
     if (content := candidate.files.get(name)) is None:
-        raise LineageError(f"{candidate.folder}: has no {name}; run the training layer again")
+        raise LineageError.of("bundle_without", folder=candidate.folder, name=name)
     return content

@@ -191,9 +191,8 @@ def _row_links(
 def _registered_contract(engine: Engine, contract: ExperimentContract) -> ExperimentContract:
     registered = require_registered(contract, ContractRegistry(engine).registered(contract))
     if registered != contract:
-        raise LineageError(
-            f"{contract.contract_id} version {contract.contract_version}: the contract in the database is "
-            "not the one of the dossier; one of them was altered"
+        raise LineageError.of(
+            "contract_altered", contract=contract.contract_id, version=contract.contract_version
         )
     return registered
 
@@ -213,7 +212,7 @@ def _make_again(
     with reading(engine) as connection:
         baseline = find_model(connection, baseline_id) if baseline_id else None
     if baseline_id and baseline is None:
-        raise LineageError(f"comparison: {baseline_id}, the production model then, is not in the registry")
+        raise LineageError.of("baseline_unregistered", model=baseline_id)
     policy = GatePolicies(engine).current()
     made = recompute(contract, history, candidate, training, baseline_of(baseline), policy)
     layers = LayerRecords(

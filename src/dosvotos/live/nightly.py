@@ -13,14 +13,16 @@ from dosvotos.database.live_limits import Trip, add_trip, standing_trips
 from dosvotos.database.registry import lock_instrument, production_rows
 from dosvotos.live.alerts import Alerts
 from dosvotos.live.clock import Clock
+from dosvotos.live.drift import live_drift
 from dosvotos.live.parity import check_served
 from dosvotos.live.performance import judge_production, judge_shadows
 from dosvotos.live.reasons import Reason
 from dosvotos.market.calendar import session_bar_times
+from dosvotos.market.drift import FALSE_ALARMS_A_YEAR
 
 logger = logging.getLogger(__name__)
 
-_PARITY, _SHADOW, _ERROR = "PARITY", "SHADOW_DIFFERS", "NIGHTLY_ERROR"
+_PARITY, _SHADOW, _DRIFT, _ERROR = "PARITY", "SHADOW_DIFFERS", "DRIFT", "NIGHTLY_ERROR"
 
 
 class NightlyCheck:
@@ -46,6 +48,7 @@ class NightlyCheck:
         try:
             self._compare(first, last)
             self._judge(last)
+            self._watch_drift()
             self._alerts.clear(_ERROR)
         except Exception as error:  # the loop goes on; that nothing was checked is what people must know
             logger.exception("after session %s", session)
@@ -74,6 +77,16 @@ class NightlyCheck:
             self._alerts.raise_alert(_SHADOW, f"than production, at a false rate of 5%: {'; '.join(texts)}")
         else:
             self._alerts.clear(_SHADOW)
+
+    def _watch_drift(self) -> None:
+        """Tell which features have left what the model was trained on; what to do is a person's."""
+        found = live_drift(self._engine, self._instrument, self._clock.now())
+        if found is None or not found.alarms:
+            self._alerts.clear(_DRIFT)
+            return
+        features = ", ".join(f"{one.feature} since {one.first_alarm}" for one in found.alarms)
+        rate = f"{FALSE_ALARMS_A_YEAR:.0%} of the years without a shift alarm"
+        self._alerts.raise_alert(_DRIFT, f"outside what {found.model_id} was trained on: {features}; {rate}")
 
     def _reduce(self, verdict: SequentialVerdict, last: datetime) -> None:
         """Let positions only get smaller, until an admin's RESUME."""

@@ -1,6 +1,6 @@
 """A signal walked back: its row, features, model, both votes, dossier, dataset and contract."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -48,7 +48,7 @@ class _Rows(NamedTuple):
     proposal: Row[Any] | None
     signed: str
     """Whether valid signatures cover the decision, or why not."""
-    breaks: list[str]
+    breaks: Sequence[str]
     """Of the log of votes."""
     checkpoint: str | None
     """Whether the log is what the signal's checkpoint says, or the first difference; None without one."""

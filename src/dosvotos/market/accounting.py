@@ -57,7 +57,7 @@ class Tape:
         rates = self.rate_difference[:-1] / 100 / DAYS_PER_YEAR * gap
         if np.isnan(rates[gap > 0]).any():
             first = days[:-1][np.isnan(rates) & (gap > 0)][0]
-            raise DataError(f"financing: fed funds or TPM is unknown at the end of session {first}")
+            raise DataError.of("financing_unknown", session=first)
         return np.concatenate([[0.0], np.where(gap > 0, rates, 0.0)])
 
 

@@ -73,7 +73,7 @@ def select_macro(macro: pd.DataFrame, bars: pd.DataFrame, variables: MacroVariab
     wanted = published & macro["variable"].isin(list(variables.variables))
     kept: pd.DataFrame = macro[wanted].reset_index(drop=True)
     if absent := sorted(set(MACRO_SOURCES.values()) - set(kept["variable"])):
-        raise DataError(f"macro: no observation of {absent}, which features need")
+        raise DataError.of("macro_absent", variables=absent)
     return kept
 
 

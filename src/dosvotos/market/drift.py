@@ -117,9 +117,13 @@ def feature_drift(train: pd.DataFrame, val: pd.DataFrame) -> tuple[FeatureDrift,
 
     `train` and `val` are as `DriftAlarms.fit` takes them.
     """
-    if len(session_means(train).dropna()) < _MIN_SESSIONS:
-        return None
-    return DriftAlarms.fit(train).watch(val)
+    means = session_means(train)
+    return DriftAlarms.fit_means(means).watch(val) if has_alarms(means) else None
+
+
+def has_alarms(train_means: pd.DataFrame) -> bool:
+    """Tell whether session means, as `session_means` gives them, are enough to make alarms from."""
+    return len(train_means.dropna()) >= _MIN_SESSIONS
 
 
 def session_means(rows: pd.DataFrame) -> pd.DataFrame:

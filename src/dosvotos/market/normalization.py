@@ -64,8 +64,8 @@ def fit_norm_stats(train: pd.DataFrame) -> NormStats:
     """
     rows = train[list(MARKET_FEATURES)].dropna()
     if len(rows) < 2:
-        raise DataError(f"train: normalisation needs at least 2 complete rows, found {len(rows)}")
+        raise DataError.of("train_rows", found=len(rows))
     if constant := [str(name) for name in rows.columns if rows[name].min() == rows[name].max()]:
-        raise DataError(f"train: feature(s) {constant} never move, so they cannot be normalised")
+        raise DataError.of("train_constant", features=constant)
     std = rows.std(ddof=1)
     return NormStats(features=MARKET_FEATURES, mean=tuple(rows.mean()), std=tuple(std))

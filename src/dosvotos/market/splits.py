@@ -1,7 +1,7 @@
 """Train, val and test by session with an embargo between them, once or walk-forward by fold."""
 
 from datetime import date
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -9,11 +9,7 @@ import pandas as pd
 from dosvotos.contracts.parameters import CalendarParams, DateRangesParams, Parameters, SplitsParams
 from dosvotos.errors import DataError
 from dosvotos.market.calendar import REGULAR, scheduled_sessions, session_dates
-
-WAYS_OUT: Final = (
-    "Either deliver bars of these dates (kedro run --pipelines data_acquisition; docs/data.md), or state "
-    "other date_ranges in conf/<experiment>/parameters.yml"
-)
+from dosvotos.refusals import Phrase
 
 
 class Split(NamedTuple):
@@ -39,9 +35,16 @@ class Split(NamedTuple):
         days = session_dates(pd.DatetimeIndex(rows.index))
         chosen = rows[(days >= np.datetime64(self.first)) & (days <= np.datetime64(self.last))]
         if chosen.empty:
-            stored = f"bars of {days.min()} to {days.max()} are stored" if len(days) else "no bars are stored"
-            raise DataError(
-                f"{self.name}: no bars between {self.first} and {self.last}; {stored}. {WAYS_OUT}"
+            stored = Phrase.of("stored_nothing")
+            if len(days):
+                stored = Phrase.of("stored_between", first=days.min(), last=days.max())
+            raise DataError.of(
+                "split_without_bars",
+                name=self.name,
+                first=self.first,
+                last=self.last,
+                stored=stored,
+                ways_out=Phrase.of("ways_out"),
             )
         return chosen
 
@@ -92,9 +95,8 @@ def make_splits(
     order of a split does not fill: no purge is needed beside the embargo. Fold 1 of 1 is ``single``.
     """
     if test_end < dates.test.start:
-        raise DataError(
-            f"test: starts {dates.test.start}, but the last complete session stored is {test_end}. {WAYS_OUT}"
-        )
+        ways_out = Phrase.of("ways_out")
+        raise DataError.of("test_not_stored", start=dates.test.start, last=test_end, ways_out=ways_out)
     stated = {
         "train": Split("train", dates.train.start, dates.train.end, calendar),
         "val": Split("val", dates.val.start, dates.val.end, calendar),

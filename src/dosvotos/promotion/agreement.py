@@ -78,10 +78,7 @@ def expected_rows(proposal: Row[Any]) -> ExpectedRows:
         If a file of the dossier is missing or altered, or the proposal was made before dossiers.
     """
     if proposal.dossier_hash is None:
-        raise LineageError(
-            f"proposal {proposal.id}: made before dossiers; it can be read, and approved only after the "
-            "backtest and promotion pipelines ran again"
-        )
+        raise LineageError.of("before_dossiers", proposal=proposal.id)
     dossier = Dossier.of(proposal)
     new, records = proposal_in(dossier), records_in(dossier)
     files = dossier_files(records, dossier.experiment)
@@ -183,10 +180,7 @@ def _check_nothing_more(dossier: Dossier, written: dict[str, bytes]) -> None:
     """Refuse a dossier whose files say what their records do not: people read the files."""
     for name in sorted(written.keys() | dossier.files.keys()):
         if dossier.files.get(name) != written.get(name):
-            raise LineageError(
-                f"{dossier.folder / name}: is not what its record writes, so it was altered; run the "
-                "backtest and promotion pipelines again"
-            )
+            raise LineageError.of("copy_altered", path=dossier.folder / name)
 
 
 def _is_made_again(connection: Connection, row: Row[Any]) -> bool:

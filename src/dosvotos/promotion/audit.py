@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row, func, insert, select
 from dosvotos.database.registry import last_log_row
 from dosvotos.database.tables import approval_audit_log
 from dosvotos.hashing import chain_digest, chain_digest_of, chain_link, digest_json
+from dosvotos.refusals import Phrase
 
 _HASHED = (
     "action", "model_id", "proposal_id", "reviewer", "notes", "previous_production_model", "new_stage",
@@ -79,22 +80,23 @@ def sealed_in(entry: Mapping[str, Any]) -> dict[str, Any]:
     return {name: entry[name] for name in _SEALED if entry[name] is not None}
 
 
-def find_breaks(rows: list[Row[Any]]) -> list[str]:
+def find_breaks(rows: list[Row[Any]]) -> list[Phrase]:
     """Name the rows at which the chain does not hold; empty for an intact log.
 
     What a row's seal covers is compared by `broken_seals`.
     """
-    breaks, previous = [], None
+    breaks: list[Phrase] = []
+    previous = None
     fields = _hashed_fields(rows[0]._fields) if rows else ()
     for sequence, row in enumerate(rows, start=1):
         digest = chain_digest_of(previous, sequence, _written(tuple(row), fields))
         if row.id != sequence:
-            breaks.append(f"row {sequence} is missing: the next one stored is {row.id}")
+            breaks.append(Phrase.of("audit_missing", row=sequence, next=row.id))
             break
         if row.previous_hash != previous:
-            breaks.append(f"row {sequence}: does not follow the row before it")
+            breaks.append(Phrase.of("audit_unchained", row=sequence))
         elif row.row_hash != digest:
-            breaks.append(f"row {sequence}: its content was changed")
+            breaks.append(Phrase.of("audit_changed", row=sequence))
         previous = row.row_hash
     return breaks
 
@@ -125,13 +127,9 @@ _WRITERS: Final[dict[type, Callable[[Any], str]]] = {
 }
 
 
-def broken_seals(rows: list[Row[Any]]) -> list[str]:
+def broken_seals(rows: list[Row[Any]]) -> list[Phrase]:
     """Name the whole rows whose text, signatures, subject or lapses are not what was sealed."""
-    return [
-        f"row {row.id}: its text, signature, subject or lapses were changed"
-        for row in rows
-        if seal_of(_entry(row)) != row.seal
-    ]
+    return [Phrase.of("audit_seal", row=row.id) for row in rows if seal_of(_entry(row)) != row.seal]
 
 
 def link_of(row: Row[Any]) -> dict[str, Any]:

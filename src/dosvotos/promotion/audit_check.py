@@ -18,6 +18,7 @@ from dosvotos.promotion.gate_policy import uncovered_policies
 from dosvotos.promotion.restored_log import list_restores, restored_log
 from dosvotos.promotion.signatures import RAISE_THE_HOUSE, read_trust
 from dosvotos.promotion.vote_rules import ModelStage, closes, columns_after, status_after
+from dosvotos.refusals import Phrase
 
 PROVES: Final = (
     "every row follows the row before it, unchanged, none missing in between",
@@ -68,10 +69,10 @@ class _Replay:
     """Last HALT or RESUME by instrument."""
     closed: dict[tuple[str, str], list[_Closed]] = field(default_factory=dict)
     """When a policy was closed on an instrument, by model_hash and instrument, oldest first."""
-    problems: list[str] = field(default_factory=list)
+    problems: list[Phrase] = field(default_factory=list)
 
 
-def verify_audit(connection: Connection, full: bool = False) -> list[str]:
+def verify_audit(connection: Connection, full: bool = False) -> list[Phrase]:
     """Name everything in which the log, and what must follow from it, disagree; empty if nothing does.
 
     Parameters
@@ -92,9 +93,9 @@ def verify_audit(connection: Connection, full: bool = False) -> list[str]:
         *_compare_proposals(replay, proposals, models, max((row.created_at for row in rows), default=None)),
         *_compare_ledger(connection, proposals.values()),
         *_compare_live(replay, connection),
-        *(f"gate_policies, version {one}: no decision set it" for one in uncovered_policies(connection)),
+        *(Phrase.of("audit_policy", version=one) for one in uncovered_policies(connection)),
         *_compare_home(connection, rows, full),
-        *(f"trigger {name}: missing or changed" for name in missing_guards(connection)),
+        *(Phrase.of("audit_trigger", name=name) for name in missing_guards(connection)),
     ]
 
 
@@ -117,10 +118,8 @@ def _replay(
         else:
             proposal, model = proposals.get(row.proposal_id), models.get(row.model_id)
             if proposal is None or model is None or proposal.model_id != row.model_id:
-                replay.problems.append(
-                    f"row {row.id}: {row.action} of {row.model_id} on proposal {row.proposal_id}, which does "
-                    "not exist"
-                )
+                subject = {"action": row.action, "model": row.model_id, "proposal": row.proposal_id}
+                replay.problems.append(Phrase.of("audit_nothing", row=row.id, **subject))
                 continue
             _follow(replay, row, proposal.instrument, model.model_hash)
     return replay
@@ -130,7 +129,7 @@ def _follow_house(replay: _Replay, row: Row[Any]) -> None:
     """Carry out a decision about people or policy: it raises the house's epoch."""
     epoch, _ = replay.heads.get(HOUSE, (0, None))
     if row.epoch != epoch + 1:
-        replay.problems.append(f"row {row.id}: epoch is {row.epoch}, from the rows before it {epoch + 1}")
+        replay.problems.append(_differs(row, "epoch", row.epoch, epoch + 1))
     replay.heads[HOUSE] = (epoch + 1, None)
 
 
@@ -139,15 +138,16 @@ def _follow_restore(replay: _Replay, row: Row[Any], whole: Row[Any]) -> None:
     try:
         restored = restored_log(whole)
     except LineageError as error:
-        replay.problems.append(str(error))
+        replay.problems.append(error.phrase)
         return
     serving = sorted(production for _, production in replay.heads.values() if production is not None)
     if sorted(restored.staged) != serving:
-        replay.problems.append(f"row {row.id}: stages {restored.staged}, from the rows before it {serving}")
+        replay.problems.append(_differs(row, "staged", restored.staged, serving))
     for instrument in sorted({*restored.epochs, *replay.heads}):
         epoch, raised = replay.heads.get(instrument, (0, None))[0], restored.epochs.get(instrument, 0)
         if raised <= epoch:
-            replay.problems.append(f"row {row.id}: {instrument} goes from epoch {epoch} to {raised}")
+            raising = {"instrument": instrument, "epoch": epoch, "raised": raised}
+            replay.problems.append(Phrase.of("audit_restore", row=row.id, **raising))
         replay.heads[instrument] = (raised, None)
     for model_id in restored.staged:
         replay.stages[model_id] = replay.stages.get(model_id, ModelStage()).restored()
@@ -166,7 +166,7 @@ def _follow_rollback(replay: _Replay, row: Row[Any]) -> None:
         ("new_stage", "production"),
     ):  # fmt: skip
         if (recorded := row._mapping[name]) != follows:
-            replay.problems.append(f"row {row.id}: {name} is {recorded}, from the rows before it {follows}")
+            replay.problems.append(_differs(row, name, recorded, follows))
     if back is None or production is None:
         return
     before.pop()
@@ -196,7 +196,7 @@ def _follow(replay: _Replay, row: Row[Any], instrument: str, model_hash: str) ->
         closed.append(_Closed(row.created_at))
     if row.action == "REOPEN":
         if all(one.until is not None for one in closed):
-            replay.problems.append(f"row {row.id}: reopens {row.model_id}, which nobody had closed")
+            replay.problems.append(Phrase.of("audit_reopens", row=row.id, model=row.model_id))
         replay.closed[model_hash, instrument] = [
             one._replace(until=one.until or row.created_at) for one in closed
         ]
@@ -205,37 +205,39 @@ def _follow(replay: _Replay, row: Row[Any], instrument: str, model_hash: str) ->
 
 def _contradictions(
     replay: _Replay, row: Row[Any], production: str | None, epoch: int, stage: str
-) -> Iterator[str]:
+) -> Iterator[Phrase]:
     last = replay.votes.get(row.proposal_id)
     if last is not None and closes(last) and row.action != "REOPEN":
-        yield f"row {row.id}: votes on proposal {row.proposal_id}, which row {last.id} closed"
+        yield Phrase.of("audit_closed", row=row.id, proposal=row.proposal_id, closing=last.id)
     for name, follows in (("previous_production_model", production), ("epoch", epoch), ("new_stage", stage)):
         if (recorded := row._mapping[name]) != follows:
-            yield f"row {row.id}: {name} is {recorded}, from the rows before it {follows}"
+            yield _differs(row, name, recorded, follows)
 
 
-def _compare_heads(replay: _Replay, connection: Connection) -> Iterator[str]:
+def _differs(row: Row[Any], name: str, found: object, follows: object) -> Phrase:
+    return Phrase.of("audit_differs", row=row.id, name=name, found=found, follows=follows)
+
+
+def _compare_heads(replay: _Replay, connection: Connection) -> Iterator[Phrase]:
     stored = {row.instrument: row for row in connection.execute(select(instruments))}
     for instrument in sorted(stored.keys() | replay.heads):
         row, (epoch, production) = stored.get(instrument), replay.heads.get(instrument, (0, None))
         found = (row.epoch, row.production_model_id) if row else (0, None)
         if found != (epoch, production):
-            yield (
-                f"{instrument}: head row has epoch {found[0]} and production model {found[1]}, the log leads "
-                f"to {epoch} and {production}"
-            )
+            stated = {"epoch": found[0], "model": found[1], "log_epoch": epoch, "log_model": production}
+            yield Phrase.of("audit_head", instrument=instrument, **stated)
 
 
-def _compare_stages(replay: _Replay, models: dict[str, Row[Any]]) -> Iterator[str]:
+def _compare_stages(replay: _Replay, models: dict[str, Row[Any]]) -> Iterator[Phrase]:
     for model_id, row in models.items():
         for name, wanted in replay.stages.get(model_id, ModelStage())._asdict().items():
             if (found := getattr(row, name)) != wanted:
-                yield f"model {model_id}: {name} is {found}, the log leads to {wanted}"
+                yield _leads(Phrase.of("audit_model", model=model_id), name, found, wanted)
 
 
 def _compare_proposals(
     replay: _Replay, proposals: dict[int, Row[Any]], models: dict[str, Row[Any]], last_vote: datetime | None
-) -> Iterator[str]:
+) -> Iterator[Phrase]:
     newest: dict[tuple[str, str], int] = {}
     for proposal_id in sorted(proposals, reverse=True):
         row, vote = proposals[proposal_id], replay.votes.get(proposal_id)
@@ -249,14 +251,19 @@ def _compare_proposals(
             if any(one.covers(row.created_at) for one in closed):  # it was made REJECTED
                 possible = (*possible, "REJECTED")
         if row.status not in possible:
-            yield f"proposal {proposal_id}: is {row.status}, the log leads to {' or '.join(possible)}"
+            states = {"found": row.status, "possible": "/".join(possible)}
+            yield Phrase.of("audit_status", proposal=proposal_id, **states)
         yield from _compare_vote(row, vote, replay.reopened.get(proposal_id))
 
 
-def _compare_vote(proposal: Row[Any], vote: Row[Any] | None, reopened: datetime | None) -> Iterator[str]:
+def _compare_vote(proposal: Row[Any], vote: Row[Any] | None, reopened: datetime | None) -> Iterator[Phrase]:
     for name, wanted in columns_after(vote, reopened).items():
         if name != "status" and (found := getattr(proposal, name)) != wanted:
-            yield f"proposal {proposal.id}: {name} is {found!r}, the log leads to {wanted!r}"
+            yield _leads(Phrase.of("audit_proposal", proposal=proposal.id), name, repr(found), repr(wanted))
+
+
+def _leads(subject: Phrase, name: str, found: object, wanted: object) -> Phrase:
+    return Phrase.of("audit_leads", subject=subject, name=name, found=found, wanted=wanted)
 
 
 def _undecided(row: Row[Any], asked: bool, superseded: bool, last_vote: datetime | None) -> tuple[str, ...]:
@@ -272,14 +279,14 @@ def _undecided(row: Row[Any], asked: bool, superseded: bool, last_vote: datetime
     return ("MORE_TESTS_REQUESTED" if asked else OPEN_STATES[0], "EXPIRED")
 
 
-def _compare_live(replay: _Replay, connection: Connection) -> Iterator[str]:
+def _compare_live(replay: _Replay, connection: Connection) -> Iterator[Phrase]:
     stored = {row.instrument: row.state for row in connection.execute(select(live_state))}
     for instrument, action in replay.live.items():
         if action == "HALT" and (found := stored.get(instrument)) != "HALTED":
-            yield f"{instrument}: live_state is {found}, the log leads to HALTED"
+            yield Phrase.of("audit_live", instrument=instrument, found=found)
 
 
-def _compare_home(connection: Connection, rows: list[Row[Any]], full: bool) -> Iterator[str]:
+def _compare_home(connection: Connection, rows: list[Row[Any]], full: bool) -> Iterator[Phrase]:
     """Hold the log against what the home keeps of it: pinned keys and checkpoints."""
     try:
         home = open_home(connection)
@@ -288,27 +295,29 @@ def _compare_home(connection: Connection, rows: list[Row[Any]], full: bool) -> I
         yield from compare_checkpoints(connection, rows, home)
         trust = read_trust(connection, home)
     except DosVotosError as error:
-        yield str(error)
+        yield error.phrase
         return
     if full:
         yield from verify_all(read_audit_log(connection), trust, home)
 
 
-def _compare_ledger(connection: Connection, proposals: Iterable[Row[Any]]) -> Iterator[str]:
+def _compare_ledger(connection: Connection, proposals: Iterable[Row[Any]]) -> Iterator[Phrase]:
     born = connection.execute(select(ledger_genesis)).all()
     if len(born) != 1:
-        yield f"ledger_genesis: one row expected, found {len(born)}"
+        yield Phrase.of("audit_genesis", found=len(born))
     looks = {(row.instrument, row.model_hash) for row in connection.execute(select(oos_trials))}
     for proposal in proposals:
         named = proposal.evidence.get("ledger")
         found = [{"id": row.id, "created_at": row.created_at.isoformat()} for row in born]
         if named and named not in found:
-            yield f"proposal {proposal.id}: names ledger {named['id']} of {named['created_at']}, not this one"
+            ledger = {"ledger": named["id"], "created": named["created_at"]}
+            yield Phrase.of("audit_ledger", proposal=proposal.id, **ledger)
         line = proposal.lineage.get("folds") is not None
         looked_at = proposal.lineage["config_hash" if line else "model_hash"]
         if (proposal.instrument, looked_at) not in looks:
-            what = "contract, a line's," if line else "model"
-            yield f"proposal {proposal.id}: the ledger has no look of its {what} {looked_at[:12]}"
+            yield Phrase.of(
+                "audit_line_look" if line else "audit_look", proposal=proposal.id, hash=looked_at[:12]
+            )
     count, last = connection.execute(select(func.count(), func.max(oos_trials.c.id))).one()
     if connection.dialect.name == "sqlite" and last is not None and count != last:
-        yield f"ledger: {last} looks were written, {count} are left"
+        yield Phrase.of("audit_looks_left", written=last, left=count)

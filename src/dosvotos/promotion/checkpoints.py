@@ -14,6 +14,7 @@ from dosvotos.promotion.audit import broken_seals
 from dosvotos.promotion.people import Trust, allowed_signers
 from dosvotos.promotion.restored_log import LostCheckpoint, RestoredLog, list_restores, restored_log
 from dosvotos.promotion.signatures import read_trust, verify_countersignature, verify_decision
+from dosvotos.refusals import Phrase
 from dosvotos.signing.checkpoint import Checkpoint, LogState, sign_checkpoint
 from dosvotos.signing.home import Home, home_of
 
@@ -25,7 +26,7 @@ def genesis_id(connection: Connection) -> str:
     """Read the id of the ledger's one genesis; raises LineageError if it is not one."""
     found = list(connection.execute(select(ledger_genesis.c.id)).scalars())
     if len(found) != 1:
-        raise LineageError(f"ledger_genesis: one row expected, found {len(found)}; the database was altered")
+        raise LineageError.of("genesis_count", found=len(found))
     return str(found[0])
 
 
@@ -63,31 +64,27 @@ def check_last_checkpoint(connection: Connection, home: Home) -> Checkpoint | No
     if checkpoint is None or (found := difference(connection, checkpoint)) is None:
         return checkpoint
     if not is_restored(connection, home, checkpoint):
-        raise LineageError(f"approval_audit_log: {found}. {_REMEDY}")
+        raise LineageError.of("log_rolled_back", found=found)
     return checkpoint
 
 
-_REMEDY = (
-    "A backup put back and an attack look alike: nothing is signalled or decided; see 'dosvotos audit "
-    "verify'. The way back is an admin's signed act, 'dosvotos restore'"
-)
-
-
-def difference(connection: Connection, checkpoint: Checkpoint) -> str | None:
+def difference(connection: Connection, checkpoint: Checkpoint) -> Phrase | None:
     """Say how the log is not what a checkpoint says, or None."""
     state, own = checkpoint.state, genesis_id(connection)
-    seen = f"the checkpoint of {checkpoint.at:%Y-%m-%d %H:%M:%S} UTC"
+    seen = Phrase.of("checkpoint_named", at=f"{checkpoint.at:%Y-%m-%d %H:%M:%S}")
     if state.origin != own:
-        return f"{seen} is of ledger {state.origin}, this one is {own}"
+        return Phrase.of("checkpoint_ledger", checkpoint=seen, found=state.origin, own=own)
     if state.rows == 0:
         return None
     t = approval_audit_log
     row = connection.execute(select(t.c.row_hash).where(t.c.id == state.rows)).one_or_none()
     if row is None:
         n_rows = log_state(connection).rows
-        return f"it has {n_rows} rows, {seen} has {state.rows}: the last {state.rows - n_rows} are gone"
+        return Phrase.of(
+            "checkpoint_gone", found=n_rows, checkpoint=seen, rows=state.rows, gone=state.rows - n_rows
+        )
     if row.row_hash != state.head:
-        return f"row {state.rows} is not the one of {seen}: the log was rewritten"
+        return Phrase.of("checkpoint_rewritten", row=state.rows, checkpoint=seen)
     return None
 
 
@@ -105,7 +102,7 @@ def is_restored(connection: Connection, home: Home, checkpoint: Checkpoint) -> b
 
 def contradictions(
     connection: Connection, rows: Sequence[Row[Any]], home: Home, up_to: int | None = None
-) -> list[str]:
+) -> list[Phrase]:
     """Name every checkpoint of a home that the log does not hold, nor a signed RESTORE explains.
 
     Parameters
@@ -139,15 +136,15 @@ def _holds(rows: Sequence[Row[Any]], origin: str, state: tuple[str, int, str | N
     return named == origin and n_rows <= len(rows) and (n_rows == 0 or rows[n_rows - 1].row_hash == head)
 
 
-def contradiction(rows: Sequence[Row[Any]], checkpoint: Checkpoint, origin: str) -> str | None:
+def contradiction(rows: Sequence[Row[Any]], checkpoint: Checkpoint, origin: str) -> Phrase | None:
     """Say how a log of a ledger does not hold a checkpoint, or None."""
-    state, seen = checkpoint.state, f"checkpoint of {checkpoint.at:%Y-%m-%d %H:%M:%S} UTC"
+    state, seen = checkpoint.state, Phrase.of("log_checkpoint", at=f"{checkpoint.at:%Y-%m-%d %H:%M:%S}")
     if state.origin != origin:
-        return f"{seen}: of ledger {state.origin}, not this one"
+        return Phrase.of("checkpoint_other", checkpoint=seen, found=state.origin)
     if state.rows > len(rows):
-        return f"{seen}: has {state.rows} rows, the log {len(rows)}: it was shortened or rolled back"
+        return Phrase.of("checkpoint_shortened", checkpoint=seen, rows=state.rows, found=len(rows))
     if state.rows and rows[state.rows - 1].row_hash != state.head:
-        return f"{seen}: its row {state.rows} is another in the log, which was rewritten"
+        return Phrase.of("checkpoint_row", checkpoint=seen, row=state.rows)
     return None
 
 
@@ -194,7 +191,7 @@ def append_checkpoint(engine: Engine, home: Home, now: datetime) -> Checkpoint:
     return checkpoint
 
 
-def compare_checkpoints(connection: Connection, rows: list[Row[Any]], home: Home) -> list[str]:
+def compare_checkpoints(connection: Connection, rows: list[Row[Any]], home: Home) -> list[Phrase]:
     """Name every checkpoint of a home that the log does not hold.
 
     The signature of the last one is verified; `audit verify --full` verifies all.
@@ -202,13 +199,13 @@ def compare_checkpoints(connection: Connection, rows: list[Row[Any]], home: Home
     try:
         problems, last = contradictions(connection, rows, home), home.last_checkpoint()
     except (HomeError, LineageError) as error:
-        return [str(error)]
+        return [error.phrase]
     if last is None and any(row.seal for row in rows):
-        problems.append(f"{home.folder}: has no checkpoint, though decisions were signed")
+        problems.append(Phrase.of("audit_no_checkpoint", folder=home.folder))
     return problems
 
 
-def verify_all(rows: list[Row[Any]], trust: Trust, home: Home) -> list[str]:
+def verify_all(rows: list[Row[Any]], trust: Trust, home: Home) -> list[Phrase]:
     """Name every row and checkpoint whose signature does not hold, and unsigned rows after signed ones."""
     problems, signed = broken_seals(rows), False
     for row in rows:
@@ -217,7 +214,7 @@ def verify_all(rows: list[Row[Any]], trust: Trust, home: Home) -> list[str]:
             problems += _refusal(verify_decision, row, trust)
             problems += _refusal(verify_countersignature, row, home.server_key)
         elif signed and row.action != "REQUEST_MORE_TESTS":
-            problems.append(f"row {row.id}: {row.action} by {row.reviewer} is not signed")
+            problems.append(Phrase.of("audit_unsigned", row=row.id, action=row.action, person=row.reviewer))
     return problems + _refusal(_verify_checkpoints, home)
 
 
@@ -226,11 +223,11 @@ def _verify_checkpoints(home: Home) -> None:
         checkpoint.verify(home.server_key)
 
 
-def _refusal(check: Callable[..., object], *arguments: object) -> list[str]:
+def _refusal(check: Callable[..., object], *arguments: object) -> list[Phrase]:
     try:
         check(*arguments)
     except DosVotosError as error:
-        return [str(error)]
+        return [error.phrase]
     return []
 
 

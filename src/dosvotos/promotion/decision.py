@@ -346,9 +346,12 @@ def _check_sealed(
         ("model_registry", stage_difference(connection, model)),
     ):
         if found is not None:
-            raise LineageError(
-                f"proposal {proposal.id}: {table}.{found.field} is {found.recorded}, by dossier and votes "
-                f"{found.recomputed}; it was altered and cannot be approved"
+            raise LineageError.of(
+                "row_altered",
+                proposal=proposal.id,
+                column=f"{table}.{found.field}",
+                recorded=found.recorded,
+                recomputed=found.recomputed,
             )
     Dossier.of(proposal)
     open_bundle(Path(model.model_path), model.manifest_hash)

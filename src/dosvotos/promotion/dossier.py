@@ -109,10 +109,7 @@ class Dossier:
         """
         name = FILE_NAMES[model].format(experiment=self.experiment)
         if (content := self.files.get(name)) is None:
-            raise LineageError(
-                f"{self.folder}: has no {name}: an older version made it; run the backtest and promotion "
-                "pipelines again"
-            )
+            raise LineageError.of("dossier_without", folder=self.folder, name=name)
         return parse_record(model, content, str(self.folder / name))
 
 
@@ -174,9 +171,17 @@ def read_extra_backtest(request: Row[Any]) -> ExtraBacktestReport:
     period = f"{request.start_date} to {request.end_date}"
     asked = request.id, request.proposal_id, period, request.sample
     if (found := (report.backtest_id, report.proposal_id, report.test_period, report.sample)) != asked:
-        raise LineageError(
-            f"{path}: is extra backtest {found[0]} of proposal {found[1]}, {found[2]} ({found[3]}), not "
-            f"{asked[0]} of proposal {asked[1]}, {asked[2]} ({asked[3]}); ask for it again"
+        raise LineageError.of(
+            "extra_exchanged",
+            path=path,
+            found=found[0],
+            found_proposal=found[1],
+            found_period=found[2],
+            found_model=found[3],
+            asked=asked[0],
+            asked_proposal=asked[1],
+            asked_period=asked[2],
+            asked_model=asked[3],
         )
     return report
 

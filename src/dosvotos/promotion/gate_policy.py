@@ -146,7 +146,7 @@ def policy_of_version(connection: Connection, version: int) -> PolicyInForce:
     for decided in connection.execute(select(t).where(t.c.action == "POLICY").order_by(t.c.id)):
         if isinstance(decided.subject, dict) and decided.subject.get("version") == version:
             return _decided(connection, decided)
-    raise LineageError(f"gate_policies: no signed decision has set version {version}")
+    raise LineageError.of("policy_unsigned", version=version)
 
 
 def uncovered_policies(connection: Connection) -> list[int]:
@@ -162,16 +162,9 @@ def _decided(connection: Connection, decided: Row[Any]) -> PolicyInForce:
     try:
         policy = GatePolicy.model_validate(decided.subject)
     except ValidationError as error:
-        problem = error.errors()[0]
-        field = ".".join(map(str, problem["loc"]))
-        raise LineageError(
-            f"approval_audit_log, row {decided.id}: its policy's {field}: {problem['msg']}"
-        ) from error
+        raise LineageError.of("policy_row", row=decided.id, problem=error) from error
     t = gate_policies
     stored = connection.execute(select(t).where(t.c.version == policy.version)).one_or_none()
     if stored is None or stored.content != decided.subject:
-        raise LineageError(
-            f"gate_policies, version {policy.version}: is not what row {decided.id} of the log decided; "
-            "the row was not written by Dos Votos"
-        )
+        raise LineageError.of("policy_altered", version=policy.version, row=decided.id)
     return PolicyInForce(policy, decided.reviewer, decided.notes, decided, decided.created_at)

@@ -13,6 +13,7 @@ from dosvotos.contracts.records import Record
 from dosvotos.database.tables import approval_audit_log
 from dosvotos.errors import DecisionError, LineageError, NotAllowedError, SignatureError
 from dosvotos.promotion.restored_log import restored_log
+from dosvotos.refusals import Phrase
 from dosvotos.signing.home import Home
 from dosvotos.signing.keys import PublicKey
 from dosvotos.signing.passkeys import Passkey, VoterKey, parse_voter_key
@@ -56,7 +57,7 @@ class AddedPerson(Record):
     @classmethod
     def _is_a_name(cls, name: str) -> str:
         if not _NAME.fullmatch(name):
-            raise ValueError(f"letters, digits and ._@+- expected, at most 64 of them, was {name[:80]!r}")
+            raise ValueError(Phrase.of("name_rule", found=repr(name[:80])))
         return name
 
     @property
@@ -181,9 +182,7 @@ class Trust:
                 return self._restoring(row)
             return self._revoking(RevokedPerson.model_validate(row.subject), row)
         except (ValidationError, DecisionError) as error:
-            raise LineageError(
-                f"approval_audit_log, row {row.id}: {row.action} cannot be: {error}"
-            ) from error
+            raise LineageError.of("log_impossible", row=row.id, action=row.action, problem=error) from error
 
     def check_addition(self, added: AddedPerson) -> VoterKey:
         """Give the key of a new person, or the second one of somebody.
@@ -223,7 +222,7 @@ class Trust:
     def _adding(self, added: AddedPerson, row: Row[Any]) -> "Trust":
         key = self.check_addition(added)
         if added.first and key != self.admin:
-            raise SignatureError("the home pins another first admin")
+            raise SignatureError.of("other_first_admin")
         person = Person(added.name, added.role, key, row.created_at, row.id)
         return replace(self, people=(*self.people, person))
 
@@ -231,7 +230,7 @@ class Trust:
         """Let those whose revocation a backup does not know be revoked again."""
         names = restored_log(row).revoked
         if row.reviewer in names:
-            raise DecisionError(f"{row.reviewer}: was revoked by then")
+            raise DecisionError.of("revoked_by_then", person=row.reviewer)
         trust = self
         for name in names:
             trust = trust._revoking(RevokedPerson(name=name), row)

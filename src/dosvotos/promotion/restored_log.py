@@ -62,6 +62,4 @@ def restored_log(row: Row[Any]) -> RestoredLog:
     try:
         return RestoredLog.model_validate_json(canonical_json(row.subject))
     except ValidationError as error:
-        raise LineageError(
-            f"approval_audit_log, row {row.id}: RESTORE: {error.errors()[0]['msg']}"
-        ) from error
+        raise LineageError.of("log_impossible", row=row.id, action="RESTORE", problem=error) from error

@@ -13,7 +13,7 @@ from dosvotos.database.tables import experiment_contracts, model_registry, promo
 from dosvotos.errors import DecisionError
 from dosvotos.market.calendar import session_bar_times
 from dosvotos.promotion.reasons import Reason
-from dosvotos.refusals import Language, refusal
+from dosvotos.refusals import Language, Phrase, refusal
 
 REASON: Final = "retracted_data"
 
@@ -21,7 +21,7 @@ REASON: Final = "retracted_data"
 class BuiltOnRetracted(NamedTuple):
     """A production model, or an open proposal, whose history holds rows of a delivery retracted since."""
 
-    subject: str
+    subject: Phrase
     """``model`` or ``proposal`` and its id."""
     experiment_name: str
     retraction: Row[Any]
@@ -52,13 +52,13 @@ def refuse_retracted_data(connection: Connection, proposal: Row[Any]) -> None:
     DecisionError
         Naming the delivery and what to do.
     """
-    for found in _behind(connection, f"proposal {proposal.id}", proposal):
+    for found in _behind(connection, Phrase.of("audit_proposal", proposal=proposal.id), proposal):
         raise DecisionError.of("retracted_data", found=found, experiment=proposal.experiment_name)
 
 
 def retracted_reasons(connection: Connection, proposal: Row[Any]) -> tuple[Reason, ...]:
     """Say, as a reader of a proposal must know, which deliveries behind it were retracted since."""
-    found = _behind(connection, f"proposal {proposal.id}", proposal)
+    found = _behind(connection, Phrase.of("audit_proposal", proposal=proposal.id), proposal)
     return tuple(
         Reason(
             code=REASON,
@@ -79,15 +79,19 @@ def built_on_retracted(engine: Engine, production_only: bool = False) -> list[Bu
         if not any_retraction(connection):
             return []
         models = select(model_registry).where(model_registry.c.stage == "production")
-        subjects = [(f"production model {row.model_id}", row) for row in connection.execute(models)]
+        subjects = [
+            (Phrase.of("production_model", model=row.model_id), row) for row in connection.execute(models)
+        ]
         if not production_only:
             is_open = promotion_proposals.c.status.in_(OPEN_STATES)
             proposals = select(promotion_proposals).where(is_open).order_by(promotion_proposals.c.id)
-            subjects += [(f"proposal {row.id}", row) for row in connection.execute(proposals)]
+            subjects += [
+                (Phrase.of("audit_proposal", proposal=row.id), row) for row in connection.execute(proposals)
+            ]
         return [found for subject, row in subjects for found in _behind(connection, subject, row)]
 
 
-def _behind(connection: Connection, subject: str, row: Row[Any]) -> list[BuiltOnRetracted]:
+def _behind(connection: Connection, subject: Phrase, row: Row[Any]) -> list[BuiltOnRetracted]:
     """List what is retracted behind a row of `promotion_proposals` or `model_registry`."""
     if not any_retraction(connection) or (contract := _contract_of(connection, row)) is None:
         return []

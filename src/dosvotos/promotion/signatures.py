@@ -61,7 +61,7 @@ def verify_decision(row: Row[Any], trust: Trust) -> DecisionText:
     trust = trust.before(row.id)
     try:
         if row.text is None:
-            raise SignatureError("it carries none")
+            raise SignatureError.of("row_unsigned")
         text = parse_text(row.text)
         _compare(row, text)
         who = first_signatory(row, trust) if is_first(row) else trust.signatory(text.reviewer, row.mode)
@@ -72,9 +72,8 @@ def verify_decision(row: Row[Any], trust: Trust) -> DecisionText:
             check_second(second, who)
             verify_vote_signature(row.second_signature, text, second)
     except DosVotosError as error:
-        raise LineageError(
-            f"approval_audit_log, row {row.id}: {row.action} by {row.reviewer} is not covered by a valid "
-            f"signature: {error}"
+        raise LineageError.of(
+            "row_not_covered", row=row.id, action=row.action, person=row.reviewer, problem=error
         ) from error
     return text
 
@@ -104,9 +103,9 @@ def verify_countersignature(row: Row[Any], server: PublicKey) -> None:
     """Refuse a row that the server has not countersigned; raises LineageError."""
     try:
         if verify_signature(row.countersignature or "", row.text.encode(), LOG_NAMESPACE) != server:
-            raise SignatureError("made by another key than the server's")
+            raise SignatureError.of("other_server_key")
     except SignatureError as error:
-        raise LineageError(f"approval_audit_log, row {row.id}: countersignature: {error}") from error
+        raise LineageError.of("row_countersignature", row=row.id, problem=error) from error
 
 
 def first_signatory(row: Row[Any], trust: Trust) -> Signatory:
@@ -114,7 +113,7 @@ def first_signatory(row: Row[Any], trust: Trust) -> Signatory:
     if row.mode == "single-user":
         return trust.signatory(row.reviewer, row.mode)
     if trust.admin is None or trust.local is not None or not trust.single_user:
-        raise SignatureError("the first person signs for themselves on an empty log only")
+        raise SignatureError.of("first_signs")
     return Signatory(row.reviewer, "admin", (trust.admin,))
 
 
@@ -145,7 +144,7 @@ def restored_epochs(row: Row[Any]) -> dict[str, int]:
     """Read the epochs that a RESTORE gives the head rows; raises SignatureError if it names none."""
     epochs = row.subject.get("epochs") if isinstance(row.subject, dict) else None
     if not isinstance(epochs, dict) or not isinstance(epochs.get(HOUSE), int):
-        raise SignatureError("subject names no epochs")
+        raise SignatureError.of("subject_epochs")
     return epochs
 
 
@@ -165,7 +164,7 @@ def _compare(row: Row[Any], text: DecisionText) -> None:
         expected["proposal_id"] = text.proposal
     for name, value in expected.items():
         if (found := getattr(row, name)) != value:
-            raise SignatureError(f"{name} is {found}, the signed text says {value}")
+            raise SignatureError.of("column_differs", name=name, found=found, signed=value)
     digests = {
         "reason": digest_bytes((row.notes or "").encode()),
         "subject": None if row.subject is None else digest_json(row.subject),
@@ -173,6 +172,6 @@ def _compare(row: Row[Any], text: DecisionText) -> None:
     }
     for name, digest in digests.items():
         if (signed := getattr(text, name)) != digest:
-            raise SignatureError(f"{name} hashes to {digest}, the signed text says {signed}")
+            raise SignatureError.of("column_digest", name=name, found=digest, signed=signed)
     if not -CLOCKS_DIFFER_BY <= row.created_at - text.at <= SIGNATURE_COUNTS_FOR:
-        raise SignatureError(f"signed at {text.at}, decided at {row.created_at}: more than ten minutes apart")
+        raise SignatureError.of("row_late", signed=text.at, decided=row.created_at)

@@ -64,8 +64,8 @@ def _common(text: DecisionText, model: Row[Any]) -> dict[str, tuple[Any, Any]]:
 def _compare(model: Row[Any], row: Row[Any], pairs: dict[str, tuple[Any, Any]]) -> None:
     for name, (signed, found) in pairs.items():
         if signed != found:
-            raise LineageError(
-                f"{model.model_id}: the signed text of row {row.id} says {name} {signed}, it is {found}"
+            raise LineageError.of(
+                "vote_not_of", model=model.model_id, row=row.id, line=name, signed=signed, found=found
             )
 
 
@@ -82,14 +82,14 @@ def _check_quorum(
     for row in connection.execute(select(t).where(agreeing, t.c.action == "APPROVE", t.c.id <= approval.id)):
         signed = verify_decision(row, trust)
         if signed.decided != text.decided:
-            raise LineageError(f"{model.model_id}: the approvals of row {approval.id} do not say the same")
+            raise LineageError.of("approvals_differ", model=model.model_id, row=approval.id)
         who = trust.before(row.id).signatory(signed.reviewer)
         if same_person(who.name, model.trained_by):
-            raise LineageError(f"{model.model_id}: approved in row {row.id} by {who.name}, who trained it")
+            raise LineageError.of("approved_by_trainer", model=model.model_id, row=row.id, person=who.name)
         names.add(who.name)
         keys.add(who.keys)
     if min(len(names), len(keys)) < needed:
-        raise LineageError(f"{model.model_id}: {needed} people had to approve it, {len(names)} did")
+        raise LineageError.of("approvals_missing", model=model.model_id, needed=needed, found=len(names))
 
 
 def _quorum_then(connection: Connection, trust: Trust, version: int) -> int:

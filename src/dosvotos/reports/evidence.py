@@ -171,6 +171,11 @@ def linear_rival_text(rival: RivalDifference, language: Language = "en") -> str:
     )
 
 
+def seeds_text(evidence: Evidence, language: Language = "en") -> str:
+    """Say how many seeds did well."""
+    return _Writer(evidence, language).seeds()
+
+
 def questions_text(questions: Questions, instrument: str, language: Language = "en") -> str:
     """Say what was asked of an instrument so far, and what the first vote does not promise."""
     formats = Formats(language)

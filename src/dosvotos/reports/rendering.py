@@ -11,6 +11,7 @@ from dosvotos.hashing import short
 from dosvotos.reports.figures import to_html
 from dosvotos.reports.metrics import METRICS
 from dosvotos.reports.tables import EN, is_missing, significant_digits
+from dosvotos.reports.words import fill
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -45,7 +46,7 @@ def environment() -> "Environment":
     )  # fmt: skip
     templates.globals |= {"f": EN, "Form": Form, "COUNT": COUNT, "RATIO": RATIO, "METRICS": METRICS}
     templates.globals |= {"MISSING": MISSING, "static": _static, "plotly_js": _plotly_js}
-    templates.filters |= {"plotly": to_html, "short": short, "significant": significant_digits}
+    templates.filters |= {"fill": fill, "plotly": to_html, "short": short, "significant": significant_digits}
     templates.tests["missing"] = is_missing
     return templates
 

@@ -32,9 +32,10 @@ from dosvotos.promotion.reasons import sentence
 from dosvotos.reports.criteria import CRITERIA, criterion_label
 from dosvotos.reports.figures import BAD, BLUE, MUTED, figure, line
 from dosvotos.reports.metrics import INTERVALS, METRICS, RESULTS
-from dosvotos.reports.pack_summary import ACCOUNTS, FIGURES, summary_texts, summary_words
+from dosvotos.reports.pack_summary import ACCOUNTS, FIGURES, summary_words
 from dosvotos.reports.rendering import render
 from dosvotos.reports.tables import Cell, Table, rows_table
+from dosvotos.reports.words import evidence_words, value_in_words, words
 
 PACK_FILE: Final = "validation_pack.html"
 RECORDS: Final[dict[str, type[BaseModel]]] = {
@@ -46,43 +47,24 @@ RECORDS: Final[dict[str, type[BaseModel]]] = {
     "results": BacktestReport,
     "comparison": ComparisonReport,
 }
-_EVIDENCE: Final[Mapping[str, tuple[str, Form | None]]] = {
-    "policy": ("house's policy, version", None),
-    "looks": ("related looks (k), this one included", COUNT),
-    "models": ("models on these sessions (M)", COUNT),
-    "prior_trials": ("of them declared beside the ledger", COUNT),
-    "level": ("chance of luck tolerated at this look", P_VALUE), "p_value": ("luck: p-value", P_VALUE),
-    "passing_sharpe": ("Sharpe ratio that would pass", RATIO),
-    "psr": ("probability that the true Sharpe ratio is above 0", CHANCE),
-    "hac_psr": ("that probability, allowing for serial correlation", CHANCE),
-    "deflated_sharpe": ("probability that it is above the luckiest of these models", CHANCE),
-    "sessions": ("sessions in the window", COUNT), "sessions_traded": ("of them traded on", COUNT),
-    "last_third_share": ("last third's share of squared returns", Form(1, percent=True)),
-    "min_track_record": ("sessions this Sharpe ratio needs to be shown", COUNT),
-    "family_level": ("SPA and StepM, level", P_VALUE), "spa_p_value": ("SPA, p-value", P_VALUE),
-    "in_superior_set": ("in StepM's superior set", None), "luck_excluded": ("luck excluded", None),
-    "window_status": ("who chose the window", None),
-    "beats_naive": ("beats the naive strategies", None),
-    "linear_rival.status": ("against the linear rival", None),
-    "linear_rival.sharpe_ratio": ("linear rival's Sharpe ratio", RATIO),
-    "linear_rival.sharpe_difference": ("Sharpe ratio less the linear rival's", Form(2, signed=True)),
-    "linear_rival.interval_90.0": ("90% interval of that difference, low", Form(2, signed=True)),
-    "linear_rival.interval_90.1": ("90% interval of that difference, high", Form(2, signed=True)),
-    "seeds": ("seeds", None),
-    "positive_seeds": ("share of seeds positive on val", Form(0, percent=True)),
-    "point_in_time": ("point in time", None), "covered": ("enough sessions have a complete row", None),
-    "ledger.id": ("trial ledger", None), "ledger.created_at": ("trial ledger begun", None),
-    "passed": ("evidence complete", None),
+_EVIDENCE: Final[Mapping[str, Form]] = {
+    "looks": COUNT, "models": COUNT, "prior_trials": COUNT, "level": P_VALUE, "p_value": P_VALUE,
+    "passing_sharpe": RATIO, "psr": CHANCE, "hac_psr": CHANCE, "deflated_sharpe": CHANCE, "sessions": COUNT,
+    "sessions_traded": COUNT, "last_third_share": Form(1, percent=True), "min_track_record": COUNT,
+    "family_level": P_VALUE, "spa_p_value": P_VALUE, "linear_rival.sharpe_ratio": RATIO,
+    "linear_rival.sharpe_difference": Form(2, signed=True),
+    "linear_rival.interval_90.0": Form(2, signed=True),
+    "linear_rival.interval_90.1": Form(2, signed=True), "positive_seeds": Form(0, percent=True),
 }  # fmt: skip
-_BOUNDS: Final = ("found", "90% interval from", "90% interval to")
+"""Of the evidence's figures; what else it holds has all its digits."""
 _ACCOUNTS: Final = {
-    "this model": "results.metrics",
-    "with financing": "results.metrics_with_financing",
-    "without financing": "results.metrics_without_financing",
+    "this_model": "results.metrics",
+    "with_financing": "results.metrics_with_financing",
+    "without_financing": "results.metrics_without_financing",
     "production": "comparison.baseline_metrics",
-    "linear rival": "results.linear_rival.metrics",
-    "always long": "results.naive.always_long",
-    "always short": "results.naive.always_short",
+    "linear_rival": "results.linear_rival.metrics",
+    "always_long": "results.naive.always_long",
+    "always_short": "results.naive.always_short",
 }
 _ALARMING: Final = "IN-SAMPLE"
 
@@ -103,6 +85,7 @@ class Facts:
 
     def __init__(self, tree: Mapping[str, Any], language: Language = "en") -> None:
         self._tree, self.language, self._formats = tree, language, Formats(language)
+        self.words = words(language)
 
     def value(self, path: str) -> Any:
         """Give the value of a field, as ``results.metrics.sharpe_ratio``; None where it has none."""
@@ -117,15 +100,15 @@ class Facts:
         if value is None:
             text = MISSING
         elif isinstance(value, bool):
-            text = "yes" if value else "no"
+            text = self.words["yes" if value else "no"]
         else:
-            text = self._formats.write(value, form) if form else str(value)
+            text = self._formats.write(value, form) if form else value_in_words(value, self.language)
         return Cell(text, bad=value == _ALARMING, field=path)
 
     def table(self, fields: Iterable[Field]) -> Table:
         """Give a table of labels, values and paths."""
         rows = [(label, self.cell(path, *form), _path(path)) for label, path, *form in fields]
-        return rows_table(rows, ["", "value", "field"])
+        return rows_table(rows, ["", self.words["value"], self.words["field"]])
 
     def records_table(self, lists: Iterable[str], columns: Sequence[Field]) -> Table:
         """Give a table of the records in lists: a row a record, its path last, a column a field of it."""
@@ -135,7 +118,7 @@ class Facts:
             for record in self.item_paths(path)
         ]
         right = [label for label, _, *form in columns if form]
-        return rows_table(rows, [*(label for label, *_ in columns), "field"], right=right)
+        return rows_table(rows, [*(label for label, *_ in columns), self.words["field"]], right=right)
 
     def item_paths(self, path: str) -> list[str]:
         """Give the paths of a list's items."""
@@ -146,7 +129,7 @@ class Facts:
         return [(name, f"{path}.{name}") for name in self.value(path)]
 
 
-def write_pack(engine: Engine, proposal_id: int) -> Path:
+def write_pack(engine: Engine, proposal_id: int, language: Language = "en") -> Path:
     """Write a proposal's pack beside its dossier, over the one there, and return its path.
 
     Raises
@@ -157,22 +140,19 @@ def write_pack(engine: Engine, proposal_id: int) -> Path:
     with reading(engine) as connection:
         folder = Path(get_proposal(connection, proposal_id).report_folder)
     path = folder.parent / PACK_FILE
-    write_file(path, make_pack(engine, proposal_id).encode())
+    write_file(path, make_pack(engine, proposal_id, language).encode())
     return path
 
 
 def make_pack(engine: Engine, proposal_id: int, language: Language = "en") -> str:
-    """Draw a proposal's pack as the records stand now, votes and all; raises as `write_pack`.
-
-    Its first page is in the reader's language, the records after it are in English.
-    """
+    """Draw a proposal's pack as the records stand now, votes and all; raises as `write_pack`."""
     return render_pack(read_records(engine, proposal_id, language), language)
 
 
 def read_records(engine: Engine, proposal_id: int, language: Language = "en") -> dict[str, Any]:
     """Return all records behind a proposal, JSON-like, by name; checks the files against their hashes.
 
-    ``summary`` holds what the first page says of them, in `language`.
+    ``summary`` and ``notices`` hold what the pack says of them in words, in `language`.
     """
     with reading(engine) as connection:
         proposal = get_proposal(connection, proposal_id)
@@ -191,26 +171,25 @@ def read_records(engine: Engine, proposal_id: int, language: Language = "en") ->
         "backtest_requests": [_json_like(row._mapping) for row in requests],
         "approval_audit_log": [_json_like(row._mapping) for row in votes],
         "questions": questions_of(looks, policy.evidence)._asdict(),
-        "notices": [sentence(notice) for notice in notices],
+        "notices": [sentence(notice, language) for notice in notices],
         "summary": summary_words(proposal, dossier, earlier, notices, language),
     }
 
 
 def render_pack(tree: Mapping[str, Any], language: Language = "en") -> str:
     """Draw the pack from what `read_records` returns."""
-    facts, first_page = Facts(tree), Facts(tree, language)
+    facts = Facts(tree, language)
     return render(
-        "validation_pack", language=language, words=summary_texts(language),
-        summary_figures=_summary_figures(first_page), summary_criteria=_summary_criteria(first_page),
-        facts=facts, metrics=_metrics(facts), criteria=_criteria(facts), evidence=_evidence(facts),
-        equity=_equity(tree), drawdown=_drawdown(tree),
+        "validation_pack", language=language, words=facts.words, facts=facts,
+        summary_figures=_summary_figures(facts), summary_criteria=_summary_criteria(facts),
+        metrics=_metrics(facts), criteria=_criteria(facts), evidence=_evidence(facts),
+        equity=_equity(tree, facts.words, language), drawdown=_drawdown(tree, language),
     )  # fmt: skip
 
 
 def _summary_figures(facts: Facts) -> Table:
     """Give the figures a proposal is first read by, a column an account there is."""
-    words = summary_texts(facts.language)
-    accounts = {words[name]: path for name, path in ACCOUNTS.items() if facts.value(path)}
+    accounts = {facts.words[name]: path for name, path in ACCOUNTS.items() if facts.value(path)}
     rows = [
         (
             METRICS[name].label(facts.language),
@@ -223,11 +202,10 @@ def _summary_figures(facts: Facts) -> Table:
 
 def _summary_criteria(facts: Facts) -> Table:
     """Give the criteria with verdict, what was found and what is needed; none where they are texts only."""
-    words, rows = summary_texts(facts.language), []
+    words, rows = facts.words, []
     for path in facts.item_paths("promotion_proposals.criteria"):
         name = facts.value(f"{path}.name")
-        verdict = facts.cell(f"{path}.verdict")
-        verdict = verdict._replace(text=words[verdict.text])
+        verdict = facts.cell(f"{path}.verdict")._replace(text=words[facts.value(f"{path}.verdict")])
         figures = (facts.cell(f"{path}.{field}", _criterion_form(name)) for field in ("found", "needed"))
         rows.append((criterion_label(name, facts.language), verdict, *figures))
     columns = [words[name] for name in ("criterion", "verdict", "found", "needed")]
@@ -240,12 +218,15 @@ def _criterion_form(name: str) -> Form:
 
 def _metrics(facts: Facts) -> Table:
     """Give the metrics of each account there is, a column an account, its path in the last row."""
-    accounts = {label: path for label, path in _ACCOUNTS.items() if facts.value(path)}
+    accounts = {facts.words[name]: path for name, path in _ACCOUNTS.items() if facts.value(path)}
     rows = [
-        (metric.label(), *(facts.cell(f"{path}.{metric.key}", metric.form) for path in accounts.values()))
+        (
+            metric.label(facts.language),
+            *(facts.cell(f"{path}.{metric.key}", metric.form) for path in accounts.values()),
+        )
         for metric in RESULTS
     ]
-    sources = ("field", *(_path(path) for path in accounts.values()))
+    sources = (facts.words["field"], *(_path(path) for path in accounts.values()))
     return rows_table([*rows, sources], ["", *accounts], right=list(accounts))
 
 
@@ -261,22 +242,24 @@ def _criteria(facts: Facts) -> Table:
         name = facts.value(f"{path}.name")
         form = _criterion_form(name)
         figures = (facts.cell(f"{path}.{field}", form) for field in ("found", "needed", "floor"))
-        rows.append((criterion_label(name), facts.cell(f"{path}.verdict"), *figures, _path(path)))
-    columns = ["criterion", "verdict", "found", "needed", "house's limit, if stricter", "field"]
+        rows.append(
+            (criterion_label(name, facts.language), facts.cell(f"{path}.verdict"), *figures, _path(path))
+        )
+    columns = [facts.words[name] for name in ("criterion", "verdict", "found", "needed", "floor", "field")]
     return rows_table(rows, columns, right=columns[2:5])
 
 
-def _equity(tree: Mapping[str, Any]) -> Any:
+def _equity(tree: Mapping[str, Any], words: Mapping[str, str], language: Language) -> Any:
     """Draw equity at each session's last bar, as the results hold it, over production's and the rival's."""
     drawn = figure(300)
     for name, ends, colour in (
         ("production", _session_ends(tree["comparison"].get("baseline_equity_curve") or ()), MUTED),
-        ("linear rival", _rival_equity(tree), BAD),
-        ("this model", _session_ends(tree["results"]["equity_curve"]), BLUE),
+        ("linear_rival", _rival_equity(tree), BAD),
+        ("this_model", _session_ends(tree["results"]["equity_curve"]), BLUE),
     ):
         if ends:
-            drawn.add_scatter(x=list(ends), y=list(ends.values()), name=name, line=line(colour))
-    return drawn
+            drawn.add_scatter(x=list(ends), y=list(ends.values()), name=words[name], line=line(colour))
+    return drawn.update_layout(separators=Formats(language).separators)
 
 
 def _rival_equity(tree: Mapping[str, Any]) -> dict[str, float]:
@@ -287,31 +270,35 @@ def _rival_equity(tree: Mapping[str, Any]) -> dict[str, float]:
     return {str(escape(day)): end for day, end in session_equity(start, rival["daily_returns"]).items()}
 
 
-def _drawdown(tree: Mapping[str, Any]) -> Any:
+def _drawdown(tree: Mapping[str, Any], language: Language) -> Any:
     ends = _session_ends(tree["results"]["drawdown_series"])
     drawn = figure(220)
     drawn.add_scatter(x=list(ends), y=[-fall for fall in ends.values()], fill="tozeroy", line=line(BAD))
-    return drawn.update_yaxes(tickformat=".0%")
+    return drawn.update_yaxes(tickformat=".0%").update_layout(separators=Formats(language).separators)
 
 
 def _evidence(facts: Facts) -> list[Field]:
     path = "promotion_proposals.evidence"
     names = (name for name in _leaves(facts.value(path)) if not name.startswith(("notes", "missing")))
-    described = ((name, *_describe_evidence(name)) for name in names)
-    return [(label, f"{path}.{name}", form) for name, label, form in described]
+    described = ((name, *_describe_evidence(name, facts.language)) for name in names)
+    return [
+        (label, "summary.seeds" if name == "seeds" else f"{path}.{name}", form)
+        for name, label, form in described
+    ]
 
 
-def _describe_evidence(name: str) -> tuple[str, Form | None]:
+def _describe_evidence(name: str, language: Language) -> tuple[str, Form | None]:
     """Give the label and the form of a field of the evidence."""
-    head, _, rest = name.partition(".")
+    labels, (head, _, rest) = evidence_words(language), name.partition(".")
     if head == "power":
-        return f"chance to pass if the true Sharpe ratio is {rest}", CHANCE
+        return labels["power"].format(sharpe=rest), CHANCE
     if head == "val_returns":
-        return f"return on val of seed {rest}", Form(2, percent=True)
+        return labels["val_returns"].format(seed=rest), Form(2, percent=True)
     if head == "intervals_90" and rest:
         key, _, bound = rest.rpartition(".")
-        return f"{INTERVALS[key].label()}, {_BOUNDS[int(bound)]}", INTERVALS[key].form
-    return _EVIDENCE.get(name, (name.replace("_", " "), None))
+        metric = INTERVALS[key]
+        return labels[f"bound_{bound}"].format(metric=metric.label(language)), metric.form
+    return labels.get(name, name.replace("_", " ")), _EVIDENCE.get(name)
 
 
 def _path(path: str) -> Cell:

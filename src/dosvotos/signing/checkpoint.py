@@ -67,9 +67,8 @@ class Checkpoint:
         """Refuse a checkpoint that a key has not signed; raises SignatureError."""
         signer = parse_signature(self.signature).verify(self.text.encode(), LOG_NAMESPACE)
         if signer != key:
-            raise SignatureError(
-                f"checkpoint of {self.state.rows} rows: signed by {signer.fingerprint}, the server's key is "
-                f"{key.fingerprint}"
+            raise SignatureError.of(
+                "checkpoint_key", rows=self.state.rows, found=signer.fingerprint, server=key.fingerprint
             )
 
 
@@ -88,14 +87,14 @@ def parse_note(note: str) -> Checkpoint:
         If it is not written as `Checkpoint.note` writes it.
     """
     if (found := _TEXT.match(note)) is None:
-        raise SignatureError(f"checkpoint: lines of {FIRST_LINE.strip()!r} expected, found {note[:60]!r}")
+        raise SignatureError.of("checkpoint_form", first=repr(FIRST_LINE.strip()), found=repr(note[:60]))
     lines = (line.split(" ") for line in found["epochs"].splitlines())
     head = None if found["head"] == "none" else found["head"]
     state = LogState(found["origin"], int(found["rows"]), head, {name: int(n) for _, name, n in lines})
     at = datetime.strptime(found["at"], STAMP).replace(tzinfo=UTC)
     read = Checkpoint(state, at, note[found.end() :])
     if read.note != note:
-        raise SignatureError(f"checkpoint of {state.rows} rows: not written as Dos Votos writes it")
+        raise SignatureError.of("checkpoint_written", rows=state.rows)
     return read
 
 

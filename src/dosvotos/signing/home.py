@@ -49,9 +49,7 @@ class Home:
         """
         root = find_root()
         if root is not None and self.folder.resolve().is_relative_to(root.resolve()):
-            raise HomeError(
-                f"{self.folder}: lies in the project {root}; trust must stand outside it, set {HOME_VARIABLE}"
-            )
+            raise HomeError.of("home_in_project", folder=self.folder, project=root, variable=HOME_VARIABLE)
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.check_access()
@@ -59,8 +57,8 @@ class Home:
                 if not self.exists:
                     self._write_key(SERVER, new_signer())
         except OSError as error:
-            raise HomeError(
-                f"{self.folder}: cannot be made: {error.strerror}; see {HOME_VARIABLE}"
+            raise HomeError.of(
+                "home_not_made", folder=self.folder, problem=error, variable=HOME_VARIABLE
             ) from error
 
     def require(self) -> None:
@@ -72,20 +70,15 @@ class Home:
             If it is missing or open to others.
         """
         if not self.exists:
-            raise HomeError(
-                f"{self.folder}: the log has signed decisions, but the home that says whose keys count is "
-                f"missing here; set {HOME_VARIABLE}, or bring it from where they were made with 'dosvotos "
-                "home export' and 'dosvotos home import'. It is never made again"
-            )
+            raise HomeError.of("home_missing", folder=self.folder, variable=HOME_VARIABLE)
         self.check_access()
 
     def check_access(self) -> None:
         """Refuse a home that others could read or write."""
         found = self.folder.stat()
         if stat.S_IMODE(found.st_mode) & _OTHERS or found.st_uid != os.geteuid():
-            raise HomeError(
-                f"{self.folder}: must be its owner's alone (mode 700), is {stat.S_IMODE(found.st_mode):o} of "
-                f"user {found.st_uid}; chmod 700 it"
+            raise HomeError.of(
+                "home_open", folder=self.folder, mode=f"{stat.S_IMODE(found.st_mode):o}", user=found.st_uid
             )
 
     def server(self) -> KeySigner:
@@ -102,7 +95,7 @@ class Home:
         with self.locked():
             if not (self.folder / LOCAL).is_file():
                 if (self.folder / f"{LOCAL}.pub").is_file():
-                    raise HomeError(f"{self.folder / LOCAL}: is missing; single-user mode's key was revoked")
+                    raise HomeError.of("home_local_key", file=self.folder / LOCAL)
                 self._write_key(LOCAL, new_signer())
         return load_signer(self._read(LOCAL), str(self.folder / LOCAL))
 
@@ -154,7 +147,7 @@ class Home:
             found = parse_note(notes[-1])
             found.verify(self.server_key)
         except SignatureError as error:
-            raise HomeError(f"{file}: {error}; it was altered") from error
+            raise HomeError.of("home_altered", file=file, problem=error) from error
         return found
 
     def checkpoints(self) -> list[Checkpoint]:
@@ -164,11 +157,11 @@ class Home:
         content = self._read(CHECKPOINTS).decode("utf-8", "replace")
         notes, torn = split_notes(content)
         if "".join(notes) + torn != content:
-            raise HomeError(f"{self.folder / CHECKPOINTS}: begins with something else; it was altered")
+            raise HomeError.of("home_begins", file=self.folder / CHECKPOINTS)
         try:
             return [parse_note(note) for note in notes]
         except SignatureError as error:
-            raise HomeError(f"{self.folder / CHECKPOINTS}: {error}; it was altered") from error
+            raise HomeError.of("home_altered", file=self.folder / CHECKPOINTS, problem=error) from error
 
     def checkpointed_rows(self) -> list[tuple[str, int, str | None]]:
         """Ledger, number of rows and last hash of every checkpoint, oldest first, read in one pass."""
@@ -210,7 +203,7 @@ class Home:
         try:
             return parse_public_key(self._read(name).decode())
         except SignatureError as error:
-            raise HomeError(f"{self.folder / name}: {error}; it was altered") from error
+            raise HomeError.of("home_altered", file=self.folder / name, problem=error) from error
 
     def _write_key(self, name: str, signer: KeySigner) -> None:
         self._write(f"{name}.pub", f"{signer.public_key.line} {name}@{self.folder.name}\n".encode())
@@ -220,7 +213,7 @@ class Home:
         try:
             return read_regular_file(self.folder / name, _MAX_BYTES)
         except FileError as error:
-            raise HomeError(f"home: {error}; it was altered") from error
+            raise HomeError.of("home_altered", file="home", problem=error) from error
 
     def _write(self, name: str, content: bytes) -> None:
         """Put a file in place in one step, its owner's alone."""
@@ -234,13 +227,13 @@ def homes_folder() -> Path:
     try:
         return Path.home() / ".config/dosvotos"
     except RuntimeError as error:
-        raise HomeError(f"this user has no home folder; set {HOME_VARIABLE}") from error
+        raise HomeError.of("home_nowhere", variable=HOME_VARIABLE) from error
 
 
 def home_of(genesis_id: str) -> Home:
     """The home of a ledger, made or not."""
     if Path(genesis_id).name != genesis_id or genesis_id.startswith("."):
-        raise HomeError(f"ledger_genesis: {genesis_id!r} is no id; the row was altered")
+        raise HomeError.of("genesis_id", found=repr(genesis_id))
     return Home(homes_folder() / genesis_id)
 
 

@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from dosvotos.errors import FileError, SignatureError
 from dosvotos.files import read_regular_file
+from dosvotos.refusals import Phrase
 from dosvotos.signing.keys import PublicKey, checked_key, parse_public_key, ssh_signature
 from dosvotos.signing.sshsig import SshSignature, signed_bytes, verify_signature
 from dosvotos.signing.wire import WireReader, mpint
@@ -146,15 +147,15 @@ def load_signer(content: bytes, name: str, passphrase: Callable[[], str] | None 
     secret = None
     if is_encrypted(content):
         if passphrase is None:
-            raise SignatureError(f"{name}: the key has a passphrase, and nobody can be asked for it here")
+            raise SignatureError.of("key_passphrase", file=name)
         secret = passphrase().encode()
     try:
         key = load_ssh_private_key(content, secret)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        why = "wrong passphrase, or a damaged file" if secret is not None else str(error)
-        raise SignatureError(f"{name}: the private key cannot be read: {why}") from error
+        why = Phrase.of("wrong_passphrase") if secret is not None else error
+        raise SignatureError.of("key_unreadable", file=name, problem=why) from error
     if not isinstance(key, _PrivateKey):
-        raise SignatureError(f"{name}: {type(key).__name__} is not accepted; use an ed25519 key")
+        raise SignatureError.of("key_private_kind", file=name, kind=type(key).__name__)
     signer = KeySigner(key)
     checked_key(signer.public_key)
     return signer
@@ -181,7 +182,7 @@ def open_signer(file: Path, passphrase: Callable[[], str] | None = None) -> Sign
     SignatureError
         If there is no such key.
     """
-    content = _read(file)
+    content = _read_key(file)
     if content.lstrip().startswith(_PRIVATE):
         public = file.with_name(f"{file.name}.pub")
         if public.is_file() and (key := read_public_key(public)).is_on_security_key:
@@ -199,7 +200,7 @@ def open_signer(file: Path, passphrase: Callable[[], str] | None = None) -> Sign
 
 def read_public_key(file: Path) -> PublicKey:
     """Read a ``.pub`` file, or the public half that stands beside a private one."""
-    content = _read(file)
+    content = _read_key(file)
     if content.lstrip().startswith(_PRIVATE):
         beside = file.with_name(f"{file.name}.pub")
         return read_public_key(beside) if beside.is_file() else load_signer(content, str(file)).public_key
@@ -209,7 +210,7 @@ def read_public_key(file: Path) -> PublicKey:
     return parse_public_key(lines[0])
 
 
-def _read(file: Path) -> bytes:
+def _read_key(file: Path) -> bytes:
     try:
         return read_regular_file(file.resolve(), MAX_KEY_BYTES)
     except FileError as error:
