@@ -1,6 +1,7 @@
 """Every error a user can cause, each one line to read.
 
-A message names the thing, the rule and the value found, and where it helps what to do next.
+A message names the thing, the rule, the value found, and what to do next. Where that is the same for all
+errors of a kind, the kind states it once, as `next_step`.
 """
 
 from collections.abc import Mapping
@@ -18,6 +19,17 @@ class DosVotosError(Exception):
     """Of a refusal that is told in several languages (refusals.yml)."""
     figures: Mapping[str, object] = {}
     """What its sentence is written with."""
+    next_step: str = ""
+    """What to do about every error of this kind; it ends the message."""
+
+    def __str__(self) -> str:
+        """Write the message, with what to do next."""
+        return f"{self.finding}; {self.next_step}" if self.next_step else self.finding
+
+    @property
+    def finding(self) -> str:
+        """The message without what its kind says to do, for a list that ends with it."""
+        return super().__str__()
 
     @classmethod
     def of(cls, code: str, **figures: object) -> Self:
@@ -68,6 +80,15 @@ class LineageError(DosVotosError):
     """A file or record is not the one its hash names."""
 
 
+class AlteredError(LineageError):
+    """A stored row or file is not what Dos Votos wrote."""
+
+    next_step = (
+        "a backup brings it back (docs/housekeeping.md), and 'dosvotos audit verify' lists all that does "
+        "not agree"
+    )
+
+
 class TrainingError(DosVotosError):
     """A seed's training ended before it was over."""
 
@@ -86,6 +107,15 @@ class FileError(DosVotosError):
 
 class BundleError(DosVotosError):
     """A model bundle is incomplete, altered or not of this version."""
+
+
+class BrokenBundleError(BundleError):
+    """A bundle's files are not those that were sealed."""
+
+    next_step = (
+        "run 'kedro run --pipelines training' again, or bring the folder back from a backup "
+        "(docs/housekeeping.md)"
+    )
 
 
 class NotificationError(DosVotosError):
@@ -108,12 +138,35 @@ class SignatureError(DecisionError):
     """A key or signature is missing, malformed, or not the one it has to be."""
 
 
+class KeyFileError(SignatureError):
+    """A file or line holds no key that counts."""
+
+    next_step = "make one with 'ssh-keygen -t ed25519' and give its .pub file"
+
+
+class PasskeyError(SignatureError):
+    """A passkey's answer is not the one it was asked for."""
+
+    next_step = (
+        "open the page again and use your passkey of this desk; if that fails, "
+        "ask an admin for a new invitation"
+    )
+
+
 class CredentialError(DosVotosError):
     """A credential is none, has expired or was revoked."""
 
 
 class HomeError(DosVotosError):
     """The home in which trust stands is missing, or says otherwise than the log."""
+
+
+class BrokenHomeError(HomeError):
+    """A file of the home is not what Dos Votos wrote."""
+
+    next_step = (
+        "it was altered; bring the home back from its last 'dosvotos home export' with 'dosvotos home import'"
+    )
 
 
 class UnknownProposalError(DecisionError):

@@ -38,9 +38,11 @@ def read_regular_file(path: Path, limit: int) -> bytes:
             _refuse_irregular(path, found)
             content = file.read(limit + 1) if found.st_size <= limit else b""
     except OSError as error:
-        raise FileError(f"{path}: cannot be read: {error.strerror}") from error
+        raise FileError(
+            f"{path}: cannot be read: {error.strerror}; correct its name or permissions"
+        ) from error
     if found.st_size > limit or len(content) > limit:
-        raise FileError(f"{path}: larger than {limit} bytes")
+        raise FileError(f"{path}: larger than {limit} bytes; name the right file")
     return content
 
 
@@ -199,7 +201,8 @@ def _remove(path: Path) -> None:
 def _refuse_irregular(path: Path, found: os.stat_result) -> None:
     if not stat.S_ISREG(found.st_mode):
         raise FileError(
-            f"{path}: must be a regular file, is {_KINDS.get(stat.S_IFMT(found.st_mode), 'none')}"
+            f"{path}: must be a regular file, is {_KINDS.get(stat.S_IFMT(found.st_mode), 'none')}; name "
+            "the file itself"
         )
 
 

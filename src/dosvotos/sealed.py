@@ -78,7 +78,9 @@ def open_sealed(folder: Path, manifest_hash: str) -> dict[str, bytes]:
     try:
         manifest = _Manifest.model_validate(read_json(content))
     except ValueError as error:
-        raise LineageError(f"{folder / MANIFEST}: not a manifest of this version: {error}") from error
+        raise LineageError(
+            f"{folder / MANIFEST}: not a manifest of this version: {error}; {_CURE}"
+        ) from error
     present = {path.name for path in folder.iterdir()} - {MANIFEST}
     if missing := sorted(manifest.files.keys() - present):
         raise LineageError(f"{folder / missing[0]}: missing; {_CURE}")

@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 from pydantic import AliasChoices, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from dosvotos.contracts.experiment import ExperimentContract
-from dosvotos.errors import LineageError
+from dosvotos.errors import AlteredError, LineageError
 from dosvotos.hashing import canonical_json
 from dosvotos.jsonfile import read_json
 
@@ -70,7 +70,7 @@ def parse_record(model: type[Model], content: bytes, name: str) -> Model:
             f"{name}: written by another version, see {field}; run the backtest and promotion pipelines again"
         ) from error
     except ValueError as error:
-        raise LineageError(f"{name}: not JSON as it is written here: {error}") from error
+        raise AlteredError(f"{name}: not JSON as it is written here: {error}") from error
 
 
 class FetchOutcome(Record):

@@ -101,7 +101,10 @@ def connect(url: str) -> Engine:
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise DatabaseError(f"database {file}: its folder cannot be made: {error.strerror}") from error
+            raise DatabaseError(
+                f"database {file}: its folder cannot be made: {error.strerror}; correct {URL_VARIABLE} or "
+                "the folder's permissions"
+            ) from error
     return make_engine(url)
 
 
@@ -111,7 +114,7 @@ def make_engine(url: str) -> Engine:
         return _engine_of(make_url(url))
     except (exc.ArgumentError, TypeError, ValueError) as error:
         raise DatabaseError(
-            f"{URL_VARIABLE}: not a database URL; expected sqlite:/// or postgresql://"
+            f"{URL_VARIABLE}: not a database URL; write sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME"
         ) from error
 
 
@@ -122,7 +125,9 @@ def _engine_of(parsed: URL) -> Engine:
         return engine
     if parsed.get_backend_name() == "postgresql":
         return create_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
-    raise DatabaseError(f"{URL_VARIABLE}: {parsed.get_backend_name()!r} is not supported")
+    raise DatabaseError(
+        f"{URL_VARIABLE}: {parsed.get_backend_name()!r} is not supported; use sqlite:/// or postgresql://"
+    )
 
 
 def schema_versions(engine: Engine) -> tuple[str | None, str | None]:
@@ -181,7 +186,9 @@ def upsert(connection: Connection, table: Table) -> postgresql.Insert | sqlite.I
 
 def _unreachable(engine: Engine, error: Exception) -> str:
     said = str(getattr(error, "orig", error)).strip()
-    return f"database {shown(engine)}: {without_secrets(said)}"
+    server = engine.dialect.name == "postgresql"
+    holds = "its server answers" if server else "the file is whole and may be written (docs/housekeeping.md)"
+    return f"database {shown(engine)}: {without_secrets(said)}; check {URL_VARIABLE}, and that {holds}"
 
 
 def shown(engine: Engine) -> str:

@@ -14,7 +14,7 @@ from dosvotos.database.ledger import TrialLedger
 from dosvotos.database.market_data import BarTable
 from dosvotos.database.people_on_log import trainer_on_log
 from dosvotos.database.tables import experiment_contracts
-from dosvotos.errors import ContractError, LineageError
+from dosvotos.errors import AlteredError, ContractError
 from dosvotos.market.dataset import resolve_test_end
 from dosvotos.market.window_status import judge_window
 
@@ -43,7 +43,7 @@ class ContractRegistry:
         """Read the contract that a proposal was made under; raises LineageError if it is not stored here."""
         name, config_hash = proposal.experiment_name, proposal.lineage["config_hash"]
         if (contract := self.of_hash(name, config_hash)) is None:
-            raise LineageError(
+            raise AlteredError(
                 f"proposal {proposal.id}: no contract of {name} in this database has its config_hash "
                 f"{config_hash}"
             )
@@ -126,7 +126,8 @@ def _contract_of(row: Row[Any]) -> ExperimentContract:
         where, rule = ".".join(map(str, problem["loc"])), problem["msg"].removeprefix("Value error, ")
         raise ContractError(
             f"experiment_contracts, row {row.id} ({row.contract_id} version {row.contract_version}): not a "
-            f"contract as it was written: {where + ': ' if where else ''}{rule}"
+            f"contract as it was written: {where + ': ' if where else ''}{rule}; bring the row back from "
+            "a backup, or update Dos Votos"
         ) from error
 
 

@@ -29,7 +29,7 @@ from dosvotos.contracts.records import (
     TrainingRecord,
 )
 from dosvotos.database.history import history_hash
-from dosvotos.errors import LineageError
+from dosvotos.errors import AlteredError, LineageError
 from dosvotos.hashing import combine, digest_frame, short
 from dosvotos.market.accounting import Tape
 from dosvotos.market.dataset import SPLITS, describe_split, feature_rows, point_in_time
@@ -240,7 +240,7 @@ def fold_records(
     """
     splits, made = folds_of(contract.parameters), []
     if len(splits) != len(line.bundles):
-        raise LineageError(f"{line.folder}: {len(line.bundles)} folds, the contract has {len(splits)}")
+        raise AlteredError(f"{line.folder}: {len(line.bundles)} folds, the contract has {len(splits)}")
     for number, (of_fold, bundle, parts) in enumerate(zip(splits, line.bundles, rows, strict=True), 1):
         metrics, norm_stats = _training_metrics(bundle), fit_norm_stats(parts["train"])
         if norm_stats.digest != bundle.policy.norm_stats.digest:
@@ -275,7 +275,7 @@ def make_training_record(
     metrics, run = _training_metrics(candidate), dict(recorded.run)
     of_seeds = run.pop("seeds")
     if len(of_seeds) != len(metrics["seeds"]):
-        raise LineageError(
+        raise AlteredError(
             f"training record: {len(of_seeds)} seeds, in {candidate.folder} are {len(metrics['seeds'])}"
         )
     figures = ("seed", "model_hash", "best_val_reward", "best_reward", "timesteps")

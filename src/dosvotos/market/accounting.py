@@ -57,7 +57,10 @@ class Tape:
         rates = self.rate_difference[:-1] / 100 / DAYS_PER_YEAR * gap
         if np.isnan(rates[gap > 0]).any():
             first = days[:-1][np.isnan(rates) & (gap > 0)][0]
-            raise DataError(f"financing: fed funds or TPM is unknown at the end of session {first}")
+            raise DataError(
+                f"financing: fed funds or TPM is unknown at the end of session {first}; deliver both "
+                "rates from that day on, or set costs.financing to none"
+            )
         return np.concatenate([[0.0], np.where(gap > 0, rates, 0.0)])
 
 
@@ -142,7 +145,7 @@ def run_account(
     if positions is None or len(positions) != len(tape.close):
         raise DataError(
             f"targets: one of -1, 0 or 1 is needed for each of {len(tape.close)} bars, found {len(targets)} "
-            f"targets with values {np.unique(targets)[:5].tolist()}"
+            f"targets with values {np.unique(targets)[:5].tolist()}; give one target a bar"
         )
     carry = tape.overnight_yield() if financed else np.zeros(0)
     n_bars = len(tape.close)

@@ -50,7 +50,10 @@ def resolve_test_end(parameters: Parameters, bar_times: pd.DatetimeIndex) -> dat
     if stated is None and clock is not None and parameters.data_acquisition.source == "sample":
         return last_complete_session(bar_times[session_dates(bar_times) <= np.datetime64(clock)], calendar)
     if stated is not None and stated > last and len(scheduled_sessions(last, stated, calendar)) > 1:
-        raise DataError(f"date_ranges.test.end: {stated} lies after the last complete session stored, {last}")
+        raise DataError(
+            f"date_ranges.test.end: {stated} lies after the last complete session stored, {last}; state "
+            "an earlier one, or deliver newer bars"
+        )
     return stated or last
 
 
@@ -73,7 +76,10 @@ def select_macro(macro: pd.DataFrame, bars: pd.DataFrame, variables: MacroVariab
     wanted = published & macro["variable"].isin(list(variables.variables))
     kept: pd.DataFrame = macro[wanted].reset_index(drop=True)
     if absent := sorted(set(MACRO_SOURCES.values()) - set(kept["variable"])):
-        raise DataError(f"macro: no observation of {absent}, which features need")
+        raise DataError(
+            f"macro: no observation of {absent}, which features need; deliver them (docs/data.md lists "
+            "the names)"
+        )
     return kept
 
 

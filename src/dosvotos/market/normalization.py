@@ -64,8 +64,14 @@ def fit_norm_stats(train: pd.DataFrame) -> NormStats:
     """
     rows = train[list(MARKET_FEATURES)].dropna()
     if len(rows) < 2:
-        raise DataError(f"train: normalisation needs at least 2 complete rows, found {len(rows)}")
+        raise DataError(
+            f"train: normalisation needs at least 2 complete rows, found {len(rows)}; set an earlier "
+            "date_ranges.train.start"
+        )
     if constant := [str(name) for name in rows.columns if rows[name].min() == rows[name].max()]:
-        raise DataError(f"train: feature(s) {constant} never move, so they cannot be normalised")
+        raise DataError(
+            f"train: feature(s) {constant} never move, so they cannot be normalised; deliver what moves, "
+            "or set an earlier date_ranges.train.start"
+        )
     std = rows.std(ddof=1)
     return NormStats(features=MARKET_FEATURES, mean=tuple(rows.mean()), std=tuple(std))

@@ -18,7 +18,7 @@ from safetensors.numpy import save as save_tensors
 
 from dosvotos.contracts.experiment import ExperimentContract, reward_config
 from dosvotos.contracts.features import FEATURE_ORDER, FEATURE_ORDER_HASH
-from dosvotos.errors import BundleError, FileError
+from dosvotos.errors import BrokenBundleError, BundleError, FileError
 from dosvotos.files import read_regular_file, restore_folder
 from dosvotos.hashing import canonical_json, digest_bytes
 from dosvotos.jsonfile import read_json, write_json
@@ -86,9 +86,9 @@ def parse_config(content: bytes, folder: Path) -> dict[str, Any]:
     try:
         config = yaml.load(content, _YAML)
     except yaml.YAMLError as error:
-        raise BundleError(f"{folder / CONFIG}: no YAML: {error}") from error
+        raise BrokenBundleError(f"{folder / CONFIG}: no YAML: {error}") from error
     if not isinstance(config, dict) or not {"name", "instrument"} <= {*config.get("experiment", ())}:
-        raise BundleError(f"{folder / CONFIG}: holds no experiment's parameters")
+        raise BrokenBundleError(f"{folder / CONFIG}: holds no experiment's parameters")
     return config
 
 
@@ -130,7 +130,7 @@ def open_bundle(folder: Path, manifest_hash: str) -> Bundle:
     manifest_bytes = _read(folder / MANIFEST, MAX_MANIFEST_BYTES)
     actual_hash = digest_bytes(manifest_bytes)
     if actual_hash != manifest_hash:
-        raise BundleError(f"{folder / MANIFEST}: expected SHA-256 {manifest_hash}, found {actual_hash}")
+        raise BrokenBundleError(f"{folder / MANIFEST}: expected SHA-256 {manifest_hash}, found {actual_hash}")
     try:
         read_json(manifest_bytes)
         manifest = _Manifest.model_validate_json(manifest_bytes)
@@ -138,12 +138,14 @@ def open_bundle(folder: Path, manifest_hash: str) -> Bundle:
         policy = _parse_policy(files)
         rival = _parse_linear_rival(files, policy.norm_stats)
     except (KeyError, ValueError, SafetensorError) as error:
-        raise BundleError(f"{folder}: not a model bundle of this version: {error}") from error
+        raise BrokenBundleError(f"{folder}: not a model bundle of this version: {error}") from error
     _check_tensors(folder, policy.tensors)
     if rival is not None:
         _check_tensors(folder, rival.tensors, max_hidden=0)
     if policy.model_hash != manifest.model_hash:
-        raise BundleError(f"{folder}: model_hash {manifest.model_hash} expected, {policy.model_hash} found")
+        raise BrokenBundleError(
+            f"{folder}: model_hash {manifest.model_hash} expected, {policy.model_hash} found"
+        )
     return Bundle(folder, manifest_hash, policy, files, rival)
 
 
@@ -191,10 +193,10 @@ def _parse_linear_rival(files: dict[str, bytes], norm_stats: NormStats) -> Serve
 
 def _read_listed(folder: Path, entries: dict[str, _FileEntry]) -> dict[str, bytes]:
     if (total := sum(entry.size for entry in entries.values())) > MAX_BYTES:
-        raise BundleError(f"{folder}: files of {total} bytes, larger than {MAX_BYTES} bytes")
+        raise BrokenBundleError(f"{folder}: files of {total} bytes, larger than {MAX_BYTES} bytes")
     present = {path.name for path in folder.iterdir()} - {MANIFEST}
     if present != entries.keys():
-        raise BundleError(
+        raise BrokenBundleError(
             f"{folder}: missing {sorted(entries.keys() - present)}, not in the manifest "
             f"{sorted(present - entries.keys())}"
         )
@@ -202,10 +204,10 @@ def _read_listed(folder: Path, entries: dict[str, _FileEntry]) -> dict[str, byte
     for name, entry in entries.items():
         files[name] = _read(folder / name, entry.size)
         if len(files[name]) != entry.size:
-            raise BundleError(f"{folder / name}: {entry.size} bytes expected, found {len(files[name])}")
+            raise BrokenBundleError(f"{folder / name}: {entry.size} bytes expected, found {len(files[name])}")
         actual_hash = digest_bytes(files[name])
         if actual_hash != entry.sha256:
-            raise BundleError(f"{folder / name}: expected SHA-256 {entry.sha256}, found {actual_hash}")
+            raise BrokenBundleError(f"{folder / name}: expected SHA-256 {entry.sha256}, found {actual_hash}")
     return files
 
 
@@ -213,7 +215,7 @@ def _read(path: Path, limit: int) -> bytes:
     try:
         return read_regular_file(path, limit)
     except FileError as error:
-        raise BundleError(str(error)) from error
+        raise BrokenBundleError(str(error)) from error
 
 
 def _check_tensors(folder: Path, tensors: dict[str, np.ndarray], max_hidden: int | None = None) -> None:
@@ -230,7 +232,7 @@ def _check_tensors(folder: Path, tensors: dict[str, np.ndarray], max_hidden: int
     expected |= {"action.weight": (len(TARGETS), width), "action.bias": (len(TARGETS),)}
     shapes = {name: tensor.shape for name, tensor in tensors.items()}
     if shapes != expected:
-        raise BundleError(f"{folder}: policy tensors must have shapes {expected}, have {shapes}")
+        raise BrokenBundleError(f"{folder}: policy tensors must have shapes {expected}, have {shapes}")
     for name, tensor in tensors.items():
         if tensor.dtype != np.float32 or not np.isfinite(tensor).all():
-            raise BundleError(f"{folder}: {name} must be finite float32, is {tensor.dtype}")
+            raise BrokenBundleError(f"{folder}: {name} must be finite float32, is {tensor.dtype}")

@@ -79,8 +79,8 @@ def expected_rows(proposal: Row[Any]) -> ExpectedRows:
     """
     if proposal.dossier_hash is None:
         raise LineageError(
-            f"proposal {proposal.id}: made before dossiers; it can be read, and approved only after the "
-            "backtest and promotion pipelines ran again"
+            f"proposal {proposal.id}: made before dossiers, so it can only be read; run the "
+            "backtest and promotion pipelines again"
         )
     dossier = Dossier.of(proposal)
     new, records = proposal_in(dossier), records_in(dossier)

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, Row, select
 from dosvotos.database.connection import reading
 from dosvotos.database.registry import last_log_row
 from dosvotos.database.tables import approval_audit_log, instruments, ledger_genesis
-from dosvotos.errors import DosVotosError, HomeError, LineageError
+from dosvotos.errors import AlteredError, DosVotosError, HomeError, LineageError
 from dosvotos.promotion.audit import broken_seals
 from dosvotos.promotion.people import Trust, allowed_signers
 from dosvotos.promotion.restored_log import LostCheckpoint, RestoredLog, list_restores, restored_log
@@ -25,7 +25,7 @@ def genesis_id(connection: Connection) -> str:
     """Read the id of the ledger's one genesis; raises LineageError if it is not one."""
     found = list(connection.execute(select(ledger_genesis.c.id)).scalars())
     if len(found) != 1:
-        raise LineageError(f"ledger_genesis: one row expected, found {len(found)}; the database was altered")
+        raise AlteredError(f"ledger_genesis: one row expected, found {len(found)}")
     return str(found[0])
 
 
@@ -202,7 +202,7 @@ def compare_checkpoints(connection: Connection, rows: list[Row[Any]], home: Home
     try:
         problems, last = contradictions(connection, rows, home), home.last_checkpoint()
     except (HomeError, LineageError) as error:
-        return [str(error)]
+        return [error.finding]
     if last is None and any(row.seal for row in rows):
         problems.append(f"{home.folder}: has no checkpoint, though decisions were signed")
     return problems
@@ -230,7 +230,7 @@ def _refusal(check: Callable[..., object], *arguments: object) -> list[str]:
     try:
         check(*arguments)
     except DosVotosError as error:
-        return [str(error)]
+        return [error.finding]
     return []
 
 

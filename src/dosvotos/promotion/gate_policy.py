@@ -16,7 +16,7 @@ from dosvotos.contracts.quality_thresholds import SuccessCriteriaParams
 from dosvotos.contracts.records import Record
 from dosvotos.database.connection import reading
 from dosvotos.database.tables import approval_audit_log, gate_policies
-from dosvotos.errors import LineageError
+from dosvotos.errors import AlteredError
 
 Level = Annotated[float, Field(gt=0, lt=0.5)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -146,7 +146,7 @@ def policy_of_version(connection: Connection, version: int) -> PolicyInForce:
     for decided in connection.execute(select(t).where(t.c.action == "POLICY").order_by(t.c.id)):
         if isinstance(decided.subject, dict) and decided.subject.get("version") == version:
             return _decided(connection, decided)
-    raise LineageError(f"gate_policies: no signed decision has set version {version}")
+    raise AlteredError(f"gate_policies: no signed decision has set version {version}")
 
 
 def uncovered_policies(connection: Connection) -> list[int]:
@@ -164,13 +164,13 @@ def _decided(connection: Connection, decided: Row[Any]) -> PolicyInForce:
     except ValidationError as error:
         problem = error.errors()[0]
         field = ".".join(map(str, problem["loc"]))
-        raise LineageError(
+        raise AlteredError(
             f"approval_audit_log, row {decided.id}: its policy's {field}: {problem['msg']}"
         ) from error
     t = gate_policies
     stored = connection.execute(select(t).where(t.c.version == policy.version)).one_or_none()
     if stored is None or stored.content != decided.subject:
-        raise LineageError(
+        raise AlteredError(
             f"gate_policies, version {policy.version}: is not what row {decided.id} of the log decided; "
             "the row was not written by Dos Votos"
         )

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, select
 
 from dosvotos.contracts.records import Record
 from dosvotos.database.tables import approval_audit_log
-from dosvotos.errors import DecisionError, LineageError, NotAllowedError, SignatureError
+from dosvotos.errors import AlteredError, DecisionError, NotAllowedError, SignatureError
 from dosvotos.promotion.restored_log import restored_log
 from dosvotos.signing.home import Home
 from dosvotos.signing.keys import PublicKey
@@ -181,7 +181,7 @@ class Trust:
                 return self._restoring(row)
             return self._revoking(RevokedPerson.model_validate(row.subject), row)
         except (ValidationError, DecisionError) as error:
-            raise LineageError(
+            raise AlteredError(
                 f"approval_audit_log, row {row.id}: {row.action} cannot be: {error}"
             ) from error
 

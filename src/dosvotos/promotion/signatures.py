@@ -7,7 +7,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row
 
 from dosvotos.database.tables import HOUSE
-from dosvotos.errors import DosVotosError, LineageError, SignatureError
+from dosvotos.errors import AlteredError, DosVotosError, SignatureError
 from dosvotos.hashing import digest_bytes, digest_json
 from dosvotos.promotion.decision_text import DecisionText, parse_text
 from dosvotos.promotion.people import OF_PEOPLE, SECOND_MAY, Signatory, Trust, people_rows, roots_of
@@ -72,7 +72,7 @@ def verify_decision(row: Row[Any], trust: Trust) -> DecisionText:
             check_second(second, who)
             verify_vote_signature(row.second_signature, text, second)
     except DosVotosError as error:
-        raise LineageError(
+        raise AlteredError(
             f"approval_audit_log, row {row.id}: {row.action} by {row.reviewer} is not covered by a valid "
             f"signature: {error}"
         ) from error
@@ -106,7 +106,7 @@ def verify_countersignature(row: Row[Any], server: PublicKey) -> None:
         if verify_signature(row.countersignature or "", row.text.encode(), LOG_NAMESPACE) != server:
             raise SignatureError("made by another key than the server's")
     except SignatureError as error:
-        raise LineageError(f"approval_audit_log, row {row.id}: countersignature: {error}") from error
+        raise AlteredError(f"approval_audit_log, row {row.id}: countersignature: {error}") from error
 
 
 def first_signatory(row: Row[Any], trust: Trust) -> Signatory:

@@ -11,7 +11,7 @@ from typing import Final
 
 from filelock import FileLock
 
-from dosvotos.errors import FileError, HomeError, SignatureError
+from dosvotos.errors import BrokenHomeError, FileError, HomeError, SignatureError
 from dosvotos.files import read_regular_file, write_file
 from dosvotos.project import find_root
 from dosvotos.signing.checkpoint import FOOTER_LINE, STATES, Checkpoint, parse_note, split_notes
@@ -102,7 +102,9 @@ class Home:
         with self.locked():
             if not (self.folder / LOCAL).is_file():
                 if (self.folder / f"{LOCAL}.pub").is_file():
-                    raise HomeError(f"{self.folder / LOCAL}: is missing; single-user mode's key was revoked")
+                    raise HomeError(
+                        f"{self.folder / LOCAL}: single-user mode's key was revoked; sign with your own"
+                    )
                 self._write_key(LOCAL, new_signer())
         return load_signer(self._read(LOCAL), str(self.folder / LOCAL))
 
@@ -154,7 +156,7 @@ class Home:
             found = parse_note(notes[-1])
             found.verify(self.server_key)
         except SignatureError as error:
-            raise HomeError(f"{file}: {error}; it was altered") from error
+            raise BrokenHomeError(f"{file}: {error}") from error
         return found
 
     def checkpoints(self) -> list[Checkpoint]:
@@ -164,11 +166,11 @@ class Home:
         content = self._read(CHECKPOINTS).decode("utf-8", "replace")
         notes, torn = split_notes(content)
         if "".join(notes) + torn != content:
-            raise HomeError(f"{self.folder / CHECKPOINTS}: begins with something else; it was altered")
+            raise BrokenHomeError(f"{self.folder / CHECKPOINTS}: begins with something else")
         try:
             return [parse_note(note) for note in notes]
         except SignatureError as error:
-            raise HomeError(f"{self.folder / CHECKPOINTS}: {error}; it was altered") from error
+            raise BrokenHomeError(f"{self.folder / CHECKPOINTS}: {error}") from error
 
     def checkpointed_rows(self) -> list[tuple[str, int, str | None]]:
         """Ledger, number of rows and last hash of every checkpoint, oldest first, read in one pass."""
@@ -210,7 +212,7 @@ class Home:
         try:
             return parse_public_key(self._read(name).decode())
         except SignatureError as error:
-            raise HomeError(f"{self.folder / name}: {error}; it was altered") from error
+            raise BrokenHomeError(f"{self.folder / name}: {error}") from error
 
     def _write_key(self, name: str, signer: KeySigner) -> None:
         self._write(f"{name}.pub", f"{signer.public_key.line} {name}@{self.folder.name}\n".encode())
@@ -220,7 +222,7 @@ class Home:
         try:
             return read_regular_file(self.folder / name, _MAX_BYTES)
         except FileError as error:
-            raise HomeError(f"home: {error}; it was altered") from error
+            raise BrokenHomeError(f"home: {error}") from error
 
     def _write(self, name: str, content: bytes) -> None:
         """Put a file in place in one step, its owner's alone."""
@@ -240,7 +242,7 @@ def homes_folder() -> Path:
 def home_of(genesis_id: str) -> Home:
     """The home of a ledger, made or not."""
     if Path(genesis_id).name != genesis_id or genesis_id.startswith("."):
-        raise HomeError(f"ledger_genesis: {genesis_id!r} is no id; the row was altered")
+        raise BrokenHomeError(f"ledger_genesis: {genesis_id!r} is no id")
     return Home(homes_folder() / genesis_id)
 
 
@@ -257,9 +259,13 @@ def import_home(content: bytes) -> Home:
         genesis, files = str(found["genesis"]), found["files"]
         known = found["dosvotos home"] == 1 and isinstance(files, dict) and {*files} <= {*FILES}
     except (ValueError, KeyError, TypeError) as error:
-        raise HomeError("home: a file that 'dosvotos home export' wrote expected") from error
+        raise HomeError(
+            "home: a file that 'dosvotos home export' wrote expected; export it again, or name that file"
+        ) from error
     if not known or SERVER not in files or not all(isinstance(text, str) for text in files.values()):
-        raise HomeError("home: a file that 'dosvotos home export' wrote expected")
+        raise HomeError(
+            "home: a file that 'dosvotos home export' wrote expected; export it again, or name that file"
+        )
     home = home_of(genesis)
     if home.folder.exists():
         raise HomeError(f"{home.folder}: stands already; it is not overwritten. Move it away first")
@@ -273,7 +279,10 @@ def _place(home: Home, files: Mapping[str, str]) -> None:
         for name in sorted(files, key=lambda one: one == SERVER):  # with the server's key it is complete
             home._write(name, files[name].encode())
     except OSError as error:
-        raise HomeError(f"{home.folder}: cannot be made: {error.strerror}") from error
+        raise HomeError(
+            f"{home.folder}: cannot be made: {error.strerror}; correct its permissions, or set "
+            f"{HOME_VARIABLE}"
+        ) from error
 
 
 def _whole_bytes(content: bytes) -> int:

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.serialization import load_ssh_public_key
 
-from dosvotos.errors import SignatureError
+from dosvotos.errors import KeyFileError, SignatureError
 from dosvotos.hashing import raw_digest
 from dosvotos.signing.wire import WireReader, string
 
@@ -76,13 +76,13 @@ class PublicKey:
     @cached_property
     def _verifier(self) -> _Verifier:
         if self.kind not in KINDS:
-            raise SignatureError(f"key: kind {self.kind} is not accepted; accepted are {', '.join(KINDS)}")
+            raise KeyFileError(f"key: kind {self.kind} is not accepted; accepted are {', '.join(KINDS)}")
         try:
             key = _security_key(self) if self.is_on_security_key else _plain_key(self)
         except (ValueError, UnsupportedAlgorithm) as error:
-            raise SignatureError(f"key: no {self.kind} public key: {error}") from error
+            raise KeyFileError(f"key: no {self.kind} public key: {error}") from error
         if isinstance(key, rsa.RSAPublicKey) and key.key_size < MIN_RSA_BITS:
-            raise SignatureError(f"key: RSA of at least {MIN_RSA_BITS} bits expected, had {key.key_size}")
+            raise KeyFileError(f"key: RSA of at least {MIN_RSA_BITS} bits expected, had {key.key_size}")
         return key
 
     def _presented(self, message: bytes, reader: WireReader) -> bytes:
@@ -105,13 +105,13 @@ def parse_public_key(line: str) -> PublicKey:
     fields = line.split()
     if len(fields) < 2 or fields[0] not in KINDS:
         found = fields[0] if fields else "nothing"
-        raise SignatureError(
+        raise KeyFileError(
             f"key: a line of an OpenSSH .pub file expected ({', '.join(KINDS)}), found {found!r}"
         )
     try:
         key = PublicKey(fields[0], base64.b64decode(fields[1], validate=True))
     except binascii.Error as error:
-        raise SignatureError(f"key: no base64 after {fields[0]}: {error}") from error
+        raise KeyFileError(f"key: no base64 after {fields[0]}: {error}") from error
     return checked_key(key)
 
 
@@ -129,7 +129,7 @@ def checked_key(key: PublicKey) -> PublicKey:
 def _plain_key(key: PublicKey) -> _Verifier:
     loaded = load_ssh_public_key(key.line.encode())
     if not isinstance(loaded, _Verifier):
-        raise SignatureError(f"key: {key.kind} keys are not accepted")
+        raise KeyFileError(f"key: {key.kind} keys are not accepted")
     return loaded
 
 
@@ -143,7 +143,7 @@ def _security_fields(key: PublicKey) -> list[bytes]:
 def _security_key(key: PublicKey) -> _Verifier:
     fields = _security_fields(key)
     if fields[0].decode("ascii", "replace") != key.kind:
-        raise SignatureError(f"key: named {key.kind}, but its content says {fields[0]!r}")
+        raise KeyFileError(f"key: named {key.kind}, but its content says {fields[0]!r}")
     if key.kind == _SK_ED25519:
         return ed25519.Ed25519PublicKey.from_public_bytes(fields[1])
     return ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), fields[2])

@@ -20,7 +20,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from dosvotos.errors import SignatureError
+from dosvotos.errors import PasskeyError
 from dosvotos.hashing import canonical_json, raw_digest
 from dosvotos.signing.keys import MIN_RSA_BITS, PublicKey, parse_public_key
 from dosvotos.signing.relying_party import HOST_NAME, RelyingParty, is_origin_of
@@ -81,14 +81,14 @@ class Passkey:
             IndexError,
             UnsupportedAlgorithm,
         ) as error:
-            raise SignatureError(f"passkey: no public key in COSE's encoding: {error}") from error
+            raise PasskeyError(f"passkey: no public key in COSE's encoding: {error}") from error
         if decoded.alg not in ALGORITHMS:
-            raise SignatureError(f"passkey: algorithm {int(decoded.alg)}, ES256 or RS256 expected")
+            raise PasskeyError(f"passkey: algorithm {int(decoded.alg)}, ES256 or RS256 expected")
         if isinstance(key, ec.EllipticCurvePublicKey) and key.key_size == _ECDSA_BITS:
             return key
         if isinstance(key, rsa.RSAPublicKey) and key.key_size >= MIN_RSA_BITS:
             return key
-        raise SignatureError(f"passkey: P-256, or RSA of at least {MIN_RSA_BITS} bits expected")
+        raise PasskeyError(f"passkey: P-256, or RSA of at least {MIN_RSA_BITS} bits expected")
 
 
 VoterKey = PublicKey | Passkey
@@ -135,9 +135,9 @@ class Assertion(NamedTuple):
 
         client = self._client_data()
         if self.credential != key.credential:
-            raise SignatureError(f"passkey: {to_base64url(self.credential)[:16]} is not {key.fingerprint}")
+            raise PasskeyError(f"passkey: {to_base64url(self.credential)[:16]} is not {key.fingerprint}")
         if client.get("crossOrigin") or "topOrigin" in client or not is_origin_of(key.rp_id, self.origin):
-            raise SignatureError(f"passkey: asked for by {self.origin[:80]}, bound to {key.rp_id}")
+            raise PasskeyError(f"passkey: asked for by {self.origin[:80]}, bound to {key.rp_id}")
         try:
             verify_authentication_response(
                 credential=self._as_received(),
@@ -149,15 +149,15 @@ class Assertion(NamedTuple):
                 require_user_verification=True,
             )
         except (WebAuthnException, ValueError) as error:
-            raise SignatureError(f"passkey {key.fingerprint}: {error}") from error
+            raise PasskeyError(f"passkey {key.fingerprint}: {error}") from error
 
     def _client_data(self) -> dict[str, Any]:
         try:
             found = json.loads(self.client_data)
         except ValueError as error:
-            raise SignatureError("passkey: the browser's data are no JSON") from error
+            raise PasskeyError("passkey: the browser's data are no JSON") from error
         if not isinstance(found, dict):
-            raise SignatureError("passkey: the browser's data are no JSON object")
+            raise PasskeyError("passkey: the browser's data are no JSON object")
         return found
 
     def _as_received(self) -> dict[str, Any]:
@@ -187,12 +187,12 @@ def parse_assertion(text: str) -> Assertion:
         fields = json.loads(text) if len(text) <= MAX_BYTES else {}
         found = Assertion(**{name: from_base64url(value) for name, value in fields.items()})
     except (ValueError, TypeError, AttributeError) as error:
-        raise SignatureError(
+        raise PasskeyError(
             f"passkey: an object of {', '.join(Assertion._fields)} in base64url expected, of at most "
             f"{MAX_BYTES} bytes"
         ) from error
     if found.written != text:
-        raise SignatureError("passkey: the assertion is not written as Dos Votos writes it")
+        raise PasskeyError("passkey: the assertion is not written as Dos Votos writes it")
     return found
 
 
@@ -213,9 +213,9 @@ def parse_passkey(line: str) -> Passkey:
         kind, rp_id, credential, cose = line[: MAX_BYTES + 1].split(" ")
         key = Passkey(rp_id, from_base64url(credential), from_base64url(cose))
     except ValueError as error:
-        raise SignatureError(f"passkey: '{KIND} HOST CREDENTIAL KEY' expected, was {line[:80]!r}") from error
+        raise PasskeyError(f"passkey: '{KIND} HOST CREDENTIAL KEY' expected, was {line[:80]!r}") from error
     if kind != KIND or not _RP_ID.fullmatch(rp_id) or not key.credential or key.line != line:
-        raise SignatureError(f"passkey: '{KIND} HOST CREDENTIAL KEY' expected, was {line[:80]!r}")
+        raise PasskeyError(f"passkey: '{KIND} HOST CREDENTIAL KEY' expected, was {line[:80]!r}")
     _ = key.fingerprint
     return key
 
@@ -245,7 +245,7 @@ def read_registration(
     from webauthn.helpers.exceptions import WebAuthnException
 
     if not site.accepts(origin):
-        raise SignatureError(f"passkey: made on {origin[:80]}, not on {site.origin}")
+        raise PasskeyError(f"passkey: made on {origin[:80]}, not on {site.origin}")
     try:
         made = verify_registration_response(
             credential=dict(response),
@@ -256,7 +256,7 @@ def read_registration(
             supported_pub_key_algs=[COSEAlgorithmIdentifier(number) for number in ALGORITHMS],
         )
     except (WebAuthnException, ValueError, TypeError, KeyError) as error:
-        raise SignatureError(f"passkey: not made as it was asked for: {error}") from error
+        raise PasskeyError(f"passkey: not made as it was asked for: {error}") from error
     return parse_passkey(Passkey(site.rp_id, made.credential_id, made.credential_public_key).line)
 
 
