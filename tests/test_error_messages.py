@@ -39,8 +39,10 @@ REMEDIES = re.compile(
 )
 """Or is put together from a part that does."""
 ABSENCE = re.compile(
-    r"\b(?:no|none|not|nobody|needed|neither|expected|names a user|is still open)\b|are missing|leave"
+    r"\b(?:no|none|not|nobody|nothing|needed|neither|expected|leave|found|names a user|is still open)\b"
+    r"|are missing|by its own tools"
 )
+"""What a message says that fills nothing in."""
 WITHIN = {
     "sources": "stand as notes in L0's table, whose last line says what the next run does",
     "live/intake.py": "as sources",

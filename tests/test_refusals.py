@@ -92,11 +92,15 @@ def test_a_code_nobody_knows_and_a_figure_that_is_missing_are_errors():
 
 def test_an_error_keeps_its_kind_and_is_told_in_each_language():
     error = NotAllowedError.of("own_model", person="ana", model="demo_1")
-    assert str(error) == error.told("en") == "ana trained demo_1 and may not approve it"
-    assert error.told("es") == "ana entrenó demo_1 y no lo puede aprobar"
+    assert (
+        str(error) == error.told("en") == ("ana trained demo_1 and may not approve it; ask another reviewer")
+    )
+    assert error.told("es") == "ana entrenó demo_1 y no lo puede aprobar; pídelo a otro revisor"
     assert DecisionError("in English only").told("es") == "in English only"
 
 
 def test_a_refusal_within_a_refusal_is_told_in_the_same_language():
     inner = NotAllowedError.of("own_model", person="ana", model="demo_1")
-    assert refusal("text_value", {"line": "at", "found": inner}, "es").endswith("no lo puede aprobar")
+    assert "at: ana entrenó demo_1 y no lo puede aprobar" in refusal(
+        "text_value", {"line": "at", "found": inner}, "es"
+    )
