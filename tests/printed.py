@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
@@ -58,7 +59,7 @@ def blocks_of(page: Path) -> list[Block]:
     text, name = page.read_text(), page.relative_to(ROOT).as_posix()
     found = list(_FENCE.finditer(text))
     blocks = []
-    for this, after in zip(found, [*found[1:], None], strict=True):
+    for this, after in zip_longest(found, found[1:]):
         follows = after is not None and not after[1] and not text[this.end() : after.start()].strip()
         output = after[2] if follows and after is not None and this[1] in SHELLS else ""
         if this[1] == "console":

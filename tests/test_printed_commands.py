@@ -53,9 +53,9 @@ NOT_HERE = {
     "dosvotos notify test": "would send to other people's addresses; tests/notifications sends to its own",
     LIVE: "asks the internet; tests/sources/test_live.py runs the same against imitations",
     "export DOSVOTOS_PUBLIC_URL=https://desk": "belongs to the line after it",
-    ".venv/bin/python -m streamlit_app": "waits behind a TLS proxy; tests/streamlit_app/test_proxies.py has one",
+    ".venv/bin/python -m streamlit_app": "waits for a TLS proxy; tests/streamlit_app/test_proxies.py has one",
 }  # fmt: skip
-"""By how a line begins."""
+"""By a part of the line."""
 RUN_BY = {
     "docs/api.md": "tests/streamlit_app/test_api_docs.py",
     "docs/housekeeping.md: Backup": "tests/test_housekeeping.py",
@@ -73,7 +73,7 @@ WHY = "the equity was read twice, and its costs"
 
 def is_here(line: str) -> bool:
     plain = line.replace(".venv/bin/kedro", "kedro")
-    return not any(line.startswith(start) or plain.startswith(start) for start in NOT_HERE)
+    return not any(part in line or part in plain for part in NOT_HERE)
 
 
 def lines_of(block: Block) -> list[str]:
@@ -169,7 +169,7 @@ def walk_team(shell: Shell) -> None:
 
 def walk_housekeeping(shell: Shell) -> None:
     _, prune, _ = shells_of("docs/housekeeping.md")
-    assert "stays" in outcome(prune, shell) or True
+    outcome(prune, shell)
 
 
 def walk_restore(shell: Shell) -> None:
@@ -181,7 +181,7 @@ def walk_restore(shell: Shell) -> None:
     for rest in shell.root.glob("data/dosvotos.db-*"):
         rest.unlink()
     shutil.copy(shell.root / "backup.db", shell.root / "data/dosvotos.db")
-    assert "shorter" in shell.run(["dosvotos audit verify"], codes=(1,))[0].output or True
+    assert "row(s) are missing" in shell.run(["dosvotos audit verify"], codes=(1,))[0].output
     shell.settings["DOSVOTOS_SINGLE_USER"] = "1"
     (block,) = shells_of("docs/security.md")
     outcome(block, shell)
@@ -360,7 +360,7 @@ def test_every_page_with_commands_is_walked_or_run_by_a_test_of_its_own():
         is_here(line) for block in blocks_of(page) if block.language in SHELLS for line in block.commands
     )}  # fmt: skip
     of_their_own = {page for page in RUN_BY if ":" not in page}
-    assert with_commands == WALKED | of_their_own
+    assert with_commands - of_their_own == WALKED
     for page, test in RUN_BY.items():
         assert Path(page.partition(":")[0]).stem in (ROOT / test).read_text()
 
@@ -369,9 +369,8 @@ def test_every_line_that_is_not_run_here_is_printed_somewhere():
     lines = [line for page in PAGES for block in blocks_of(page) if block.language in SHELLS
              for line in block.commands]  # fmt: skip
     plain = [line.replace(".venv/bin/kedro", "kedro") for line in lines]
-    assert {start for start in (*NOT_HERE, *STAYS) if not any(
-        one.startswith(start) for one in (*lines, *plain)
-    )} == set()  # fmt: skip
+    printed = "\n".join((*lines, *plain))
+    assert [part for part in (*NOT_HERE, *STAYS) if part not in printed] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -387,9 +386,11 @@ def _synopses() -> Iterator[tuple[str, list[str]]]:
     """Give each command that a sentence or table prints with its arguments, one for each ``a|b``."""
     for page in PAGES:
         text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+        if page.name == "CHANGELOG.md":  # which names what is no more
+            continue
         for found in re.findall(r"`(?:\.venv/bin/|[A-Z_]+=\S+ )*dosvotos ([a-z][^`]*)(?<! v1)`", text):
             first, *others = re.sub(r"[\[\]]", "", found.replace("\\|", "|")).split("|")
-            yield page.name, first.split('"')[0::2] and _words(first)
+            yield page.name, _words(first)
             for other in others:
                 yield page.name, [*_words(first)[:-1], *_words(other)]
 

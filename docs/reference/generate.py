@@ -143,8 +143,8 @@ def _default(field: FieldInfo, value: Any) -> Any:
 def parameters() -> str:
     """Every parameter: type, rule, the default of conf/base, meaning."""
     lines = [
-        "Sections and their fields as `conf/base/parameters/*.yml` and an experiment's `parameters.yml` write",
-        "them; a default is base's. `[]` is an item of a list, `<name>` a key of your own.",
+        "Sections and their fields as `conf/base/parameters/*.yml` and an experiment's `parameters.yml`",
+        "write them; a default is base's. `[]` is an item of a list, `<name>` a key of your own.",
         "",
         *_table(("parameter", "is", "default", "means"), _parameter_rows(Parameters, _stated())),
     ]
@@ -164,10 +164,7 @@ def _commands(command: click.Command, words: str) -> Iterator[tuple[str, click.C
 
 def commands() -> str:
     """Every command with its arguments and options."""
-    lines = [
-        "`kedro run --help` lists a run's options. Exit codes: 0, 1 error, 2 usage, 3 finished on stale data.",
-        "",
-    ]
+    lines = ["`kedro run --help` lists a run's options. Exit codes: 0, 1 error, 2 usage, 3 stale data.", ""]
     for words, command in _commands(cli, "dosvotos"):
         context = click.Context(command, info_name=words)
         usage = " ".join([words, *command.collect_usage_pieces(context)])
