@@ -11,7 +11,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 # tests start many processes: what one has compiled the others read, whatever the caller's shell says
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help run app viz viz-build test quick campaign lint warm bench clean
+.PHONY: help run app viz viz-build test quick campaign coverage mutants docs lint warm bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -56,6 +56,9 @@ lint: .venv/.test
 
 warm: .venv/.test
 	@$(BIN)/python -m tests.warm
+
+docs: .venv/.run ## docs/reference from the typed models
+	@$(BIN)/python docs/reference/generate.py
 
 bench: .venv/.test ## the figures of benchmarks/README.md
 	@for script in benchmarks/*.py; do $(BIN)/python $$script; done

@@ -1,6 +1,7 @@
 """Refusals: a text in each language for every code, and a code wherever a person can be refused."""
 
 import ast
+import re
 import string
 from pathlib import Path
 
@@ -47,7 +48,7 @@ OF_A_TERMINAL = {
 """Functions that a run or a command calls, never the app; and one whose error nobody can cause."""
 
 
-FAMILIES = ("kind_", "errno_", "pydantic_")
+FAMILIES = ("next_", "kind_", "errno_", "pydantic_")
 """Codes that are completed at run time; like those named in the test they are figures of other refusals."""
 
 
@@ -96,7 +97,8 @@ def test_whoever_is_refused_is_told_in_their_language():
 def test_every_code_has_both_languages_with_the_same_figures_and_is_used_with_them():
     used = used_codes()
     for code, texts in refusal_texts().items():
-        assert set(texts) == {"en", "es"} and texts["en"] != texts["es"], code
+        wordless = not re.search(r"\w", re.sub(r"\{\w+\}", "", texts["en"]))
+        assert set(texts) == {"en", "es"} and (wordless or texts["en"] != texts["es"]), code
         assert placeholders(texts["en"]) == placeholders(texts["es"]), code
         if code not in ("built_on_retracted", "hidden_character") and not code.startswith(FAMILIES):
             assert placeholders(texts["en"]) <= used[code], code
@@ -111,14 +113,18 @@ def test_a_code_nobody_knows_and_a_figure_that_is_missing_are_errors():
 
 def test_an_error_keeps_its_kind_and_is_told_in_each_language():
     error = NotAllowedError.of("own_model", person="ana", model="demo_1")
-    assert str(error) == error.told("en") == "ana trained demo_1 and may not approve it"
-    assert error.told("es") == "ana entrenó demo_1 y no lo puede aprobar"
+    assert (
+        str(error) == error.told("en") == ("ana trained demo_1 and may not approve it; ask another reviewer")
+    )
+    assert error.told("es") == "ana entrenó demo_1 y no lo puede aprobar; pídelo a otro revisor"
     assert DecisionError("in English only").told("es") == "in English only"
 
 
 def test_a_refusal_within_a_refusal_is_told_in_the_same_language():
     inner = NotAllowedError.of("own_model", person="ana", model="demo_1")
-    assert refusal("text_value", {"line": "at", "found": inner}, "es").endswith("no lo puede aprobar")
+    assert "at: ana entrenó demo_1 y no lo puede aprobar" in refusal(
+        "text_value", {"line": "at", "found": inner}, "es"
+    )
 
 
 @pytest.mark.parametrize("rule", list_all_errors(), ids=lambda rule: rule["type"])

@@ -67,7 +67,10 @@ def load_parameters(env: str, conf: Path = Path("conf")) -> Parameters:
     """
     parameters = read_parameters(StrictConfigLoader(str(conf), env=env, **LOADER_ARGS)["parameters"])
     if (name := parameters.experiment.name) != env:
-        raise ParameterError(f"experiment.name: must be its folder's name, {env!r}, was {name!r}")
+        raise ParameterError(
+            f"experiment.name: must be its folder's name, {env!r}, was {name!r}; correct "
+            f"conf/{env}/globals.yml"
+        )
     return parameters
 
 
@@ -84,7 +87,9 @@ def check_yaml(path: Path) -> None:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
-        raise ParameterError(f"{path}{line}: no YAML: {getattr(error, 'problem', error)}") from error
+        raise ParameterError(
+            f"{path}{line}: no YAML: {getattr(error, 'problem', error)}; correct it"
+        ) from error
     if problems:
         raise ParameterError("\n".join(f"{path}, {problem}" for problem in problems))
 

@@ -1,6 +1,7 @@
 """Every error a user can cause, each one line to read.
 
-A message names the thing, the rule and the value found, and where it helps what to do next.
+A message names the thing, the rule, the value found, and what to do next. Where that is the same for all
+errors of a kind, the kind states it once, as `next_step`.
 """
 
 from collections.abc import Mapping
@@ -18,6 +19,12 @@ class DosVotosError(Exception):
     """Of a refusal that is told in several languages (refusals*.yml)."""
     figures: Mapping[str, object] = {}
     """What its sentence is written with."""
+    next_step: str | None = None
+    """The code of what to do about every error of this kind; it ends the message."""
+
+    def __str__(self) -> str:
+        """Write the message, with what to do next."""
+        return self.told("en")
 
     @classmethod
     def of(cls, code: str, **figures: object) -> Self:
@@ -29,20 +36,31 @@ class DosVotosError(Exception):
     @classmethod
     def like(cls, other: "DosVotosError") -> Self:
         """Make the error that says what another says."""
-        error = cls(str(other))
+        error = cls(str(other.finding))
         error.code, error.figures = other.code, other.figures
         return error
 
     @property
+    def finding(self) -> Phrase:
+        """The message without what its kind says to do, for a list that ends with it.
+
+        One without a code is in English only.
+        """
+        if self.code is None:
+            return Phrase.of("said", said=super().__str__())
+        return Phrase.of(self.code, **self.figures)
+
+    @property
     def phrase(self) -> Phrase:
-        """The message as a text that is told in any language; one without a code is in English only."""
-        return (
-            Phrase.of("said", said=str(self)) if self.code is None else Phrase.of(self.code, **self.figures)
-        )
+        """The message as a text that is told in any language."""
+        if self.next_step is None:
+            return self.finding
+        return Phrase.of("with_next_step", finding=self.finding, next_step=Phrase.of(self.next_step))
 
     def told(self, language: Language) -> str:
         """Write the message in a language; one without a code is in English only."""
-        return str(self) if self.code is None else refusal(self.code, self.figures, language)
+        said = super().__str__() if self.code is None else refusal(self.code, self.figures, language)
+        return said if self.next_step is None else f"{said}; {refusal(self.next_step, {}, language)}"
 
 
 class ProjectError(DosVotosError):
@@ -82,6 +100,12 @@ class LineageError(DosVotosError):
     """A file or record is not the one its hash names."""
 
 
+class AlteredError(LineageError):
+    """A stored row or file is not what Dos Votos wrote."""
+
+    next_step = "next_altered"
+
+
 class TrainingError(DosVotosError):
     """A seed's training ended before it was over."""
 
@@ -100,6 +124,12 @@ class FileError(DosVotosError):
 
 class BundleError(DosVotosError):
     """A model bundle is incomplete, altered or not of this version."""
+
+
+class BrokenBundleError(BundleError):
+    """A bundle's files are not those that were sealed."""
+
+    next_step = "next_bundle"
 
 
 class NotificationError(DosVotosError):
@@ -122,12 +152,30 @@ class SignatureError(DecisionError):
     """A key or signature is missing, malformed, or not the one it has to be."""
 
 
+class KeyFileError(SignatureError):
+    """A file or line holds no key that counts."""
+
+    next_step = "next_key"
+
+
+class PasskeyError(SignatureError):
+    """A passkey's answer is not the one it was asked for."""
+
+    next_step = "next_passkey"
+
+
 class CredentialError(DosVotosError):
     """A credential is none, has expired or was revoked."""
 
 
 class HomeError(DosVotosError):
     """The home in which trust stands is missing, or says otherwise than the log."""
+
+
+class BrokenHomeError(HomeError):
+    """A file of the home is not what Dos Votos wrote."""
+
+    next_step = "next_home"
 
 
 class UnknownProposalError(DecisionError):

@@ -84,7 +84,8 @@ def remove_runs(root: Path, run_ids: Collection[str]) -> None:
             gc.main(["--backend-store-uri", uri, "--run-ids", ",".join(run_ids)], standalone_mode=False)
     except (MlflowException, ClickException) as error:
         raise DosVotosError(
-            f"MLflow's runs were not removed, but for those it marks deleted: {error}"
+            f"MLflow's runs were not removed, but for those it marks deleted: {error}; run 'dosvotos "
+            "prune --remove' again once MLflow answers"
         ) from error
     for folder in folders:  # which gc leaves empty
         if folder.name in run_ids and folder.is_dir() and not any(folder.iterdir()):

@@ -28,11 +28,13 @@ def current_user() -> str:
 
 def _checked(name: str, source: str) -> str:
     if len(name) > MAX_NAME:
-        raise DecisionError(f"{source}: at most {MAX_NAME} characters, were {len(name)}")
+        raise DecisionError(
+            f"{source}: at most {MAX_NAME} characters, were {len(name)}; set {USER_VARIABLE} to a shorter one"
+        )
     try:
         return check_name(name)
     except ValueError as error:
-        raise DecisionError(f"{source}: {error}") from error
+        raise DecisionError(f"{source}: {error}; set {USER_VARIABLE} to such a name") from error
 
 
 def same_person(one: str, other: str) -> bool:

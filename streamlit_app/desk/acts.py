@@ -105,7 +105,7 @@ def _act_of(engine: Engine, wanted: Wanted, caller: Caller) -> Act:
 
 def _proposal_id(wanted: Wanted) -> int:
     if not (wanted.about.isascii() and wanted.about.isdecimal() and len(wanted.about) <= _MOST_DIGITS):
-        raise DecisionError(f"about: a proposal's number expected, was {wanted.about!r}")
+        raise DecisionError(f"about: a proposal's number expected, was {wanted.about!r}; open the page again")
     return int(wanted.about)
 
 

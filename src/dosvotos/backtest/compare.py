@@ -115,7 +115,10 @@ def sessions_to_compare(contestants: Sequence[Contestant], intersect: bool = Fal
         raise ParameterError(_describe_windows(contestants, windows, len(common)))
     if len(common) < 2:
         names = ", ".join(one.name for one in contestants)
-        raise ParameterError(f"compare: {names} share {len(common)} sessions with the same bars")
+        raise ParameterError(
+            f"compare: {names} share {len(common)} sessions with the same bars; compare experiments on "
+            "one feed"
+        )
     return common
 
 
@@ -164,7 +167,7 @@ def _check_instruments(contestants: Sequence[Contestant]) -> None:
     traded = {one.name: one.contract.parameters.experiment.instrument for one in contestants}
     if len(set(traded.values())) > 1:
         listed = ", ".join(f"{name} trades {instrument}" for name, instrument in traded.items())
-        raise ParameterError(f"compare: models of one instrument only; {listed}")
+        raise ParameterError(f"compare: models of one instrument only; {listed}; leave one out")
 
 
 def _common_sessions(contestants: Sequence[Contestant], windows: Sequence[np.ndarray]) -> np.ndarray:

@@ -19,7 +19,7 @@ from dosvotos.database.contracts import ContractRegistry
 from dosvotos.database.ledger import TrialLedger, judged_hash, look_at, look_of
 from dosvotos.database.market_data import BarTable
 from dosvotos.database.registry import list_proposals
-from dosvotos.errors import LineageError, ParameterError
+from dosvotos.errors import AlteredError, ParameterError
 from dosvotos.files import write_file
 from dosvotos.market.dataset import select_bars
 from dosvotos.market.splits import Split, splits_of
@@ -122,7 +122,7 @@ def _latest(engine: Engine, name: str) -> Row[Any]:
 def _contract(engine: Engine, row: Row[Any]) -> ExperimentContract:
     contract = ContractRegistry(engine).registered(read_report(row, ExperimentContract))
     if contract is None or contract.config_hash != row.lineage["config_hash"]:
-        raise LineageError(f"proposal {row.id}: its contract is not in this database")
+        raise AlteredError(f"proposal {row.id}: its contract is not in this database")
     return contract
 
 

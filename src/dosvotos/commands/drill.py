@@ -115,7 +115,9 @@ def _what_is_copied(url: str) -> tuple[Path, Home]:
         check_last_checkpoint(connection, home)
     engine.dispose()
     if not home.exists:
-        raise DecisionError("drill: nobody has decided anything yet, so there is nothing to try")
+        raise DecisionError(
+            "drill: nobody has decided anything yet, so there is nothing to try; vote on a proposal first"
+        )
     return file, home
 
 
@@ -175,7 +177,10 @@ def _lose_a_decision(engine: Engine, keys: Keys, now: Callable[[], datetime]) ->
         state = log_state(connection)
         named = sorted({*state.epochs} - {HOUSE})
         if not named:
-            raise DecisionError("drill: no instrument has a decision yet, so there is nothing to restore")
+            raise DecisionError(
+                "drill: no instrument has a decision yet, so there is nothing to restore; vote on a "
+                "proposal first"
+            )
         halted = read_live_state(connection, named[0]) == "HALTED"
     decide_on_terminal(engine, SwitchSignals("RESUME" if halted else "HALT", named[0], _LOST), keys, now)
     engine.dispose()
@@ -190,7 +195,10 @@ def _refusal(engine: Engine) -> str:
         return str(error)
     finally:
         engine.dispose()
-    raise LineageError("drill: a database that lacks its last decision was taken for whole")
+    raise LineageError(
+        "drill: a database that lacks its last decision was taken for whole; do not rely on this log, "
+        "and report it as a defect"
+    )
 
 
 def _findings(engine: Engine) -> Sequence[str]:

@@ -24,7 +24,7 @@ def export_home(engine: Engine, file: Path) -> Path:
     try:
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise HomeError(f"{file}: cannot be written: {error.strerror}") from error
+        raise HomeError(f"{file}: cannot be written: {error.strerror}; name another file") from error
     with os.fdopen(descriptor, "wb") as opened:
         opened.write(content)
     return home.folder

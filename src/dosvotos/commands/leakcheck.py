@@ -95,17 +95,25 @@ def import_pipeline(reference: str, contract: ExperimentContract) -> FeaturePipe
     """
     module_name, _, name = reference.partition(":")
     if not module_name or not name:
-        raise ParameterError(f"--features: must be package.module:function, was {reference!r}")
+        raise ParameterError(
+            f"--features: must be package.module:function, was {reference!r}; write my_features:features"
+        )
     if (folder := str(Path.cwd())) not in sys.path:
         sys.path.insert(0, folder)
     try:
         found = getattr(importlib.import_module(module_name), name)
     except (ImportError, AttributeError) as error:
-        raise ParameterError(f"--features: {reference!r} cannot be imported: {error}") from error
+        raise ParameterError(
+            f"--features: {reference!r} cannot be imported: {error}; correct the name, or start the "
+            "command where the file lies"
+        ) from error
     if isinstance(found, FeaturePipeline):
         return found
     if not callable(found):
-        raise ParameterError(f"--features: {reference!r} must be a function of (bars, macro), was {found!r}")
+        raise ParameterError(
+            f"--features: {reference!r} must be a function of (bars, macro), was {found!r}; "
+            "docs/leakcheck.md has one"
+        )
     return pipeline_from_function(reference, found, contract.parameters)
 
 

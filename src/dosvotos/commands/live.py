@@ -211,7 +211,10 @@ def _span(parameters: Parameters, first: date, last: date) -> tuple[datetime, da
     """Find the opens of the first and the last bar of the sessions between two dates."""
     sessions = scheduled_sessions(first, last, parameters.calendar)
     if len(sessions) == 0:
-        raise ParameterError(f"{first} to {last}: no session is scheduled between them")
+        raise ParameterError(
+            f"{first} to {last}: no session is scheduled between them; choose weekdays that are no "
+            "holidays in Colombia"
+        )
     ends = [session_bar_times(day, parameters.calendar) for day in (sessions[0], sessions[-1])]
     return ends[0][0].to_pydatetime(), ends[1][-1].to_pydatetime()
 
@@ -297,7 +300,8 @@ def _clock(
     if parameters.data_acquisition.source != "sample":
         if speed != 1.0:
             raise ParameterError(
-                f"--speed: {parameters.experiment.instrument} is a real market; it has one speed"
+                f"--speed: {parameters.experiment.instrument} is a real market, which has one speed; "
+                "leave --speed out"
             )
         return WallClock(stop)
     bars = stored.tables[0].state(datetime.max.replace(tzinfo=UTC))
@@ -327,7 +331,10 @@ def _sources(
 
     keys, settings = _keys(os.environ), acquisition.live
     if settings is None:
-        raise DataError("data_acquisition.live: needed with source 'live'; conf/base has it")
+        raise DataError(
+            "data_acquisition.live: needed with source 'live', found none; take the section back from "
+            "conf/base/parameters"
+        )
     count = ProviderCalls(stored.engine).take
     bars: list[BarSource] = [
         FolderBars(Path(str(source.path)), acquisition, stored.tables[0].taken_hashes)

@@ -122,7 +122,9 @@ def drilled_loop(
     controls = Controls(instrument, folder / "HALT")
     book = SignalTable(engine, instrument, controls)
     if (control := book.control()).state != "ACTIVE":
-        raise DecisionError(f"drill: signals are {control.state} already: {control.reason}")
+        raise DecisionError(
+            f"drill: signals are {control.state} already: {control.reason}; run 'dosvotos resume' first"
+        )
     parameters = parameters or load_parameters(production.row.experiment_name)
     stored, schedule = StoredMarket(engine, instrument, parameters.feed), BarSchedule(parameters.calendar)
     last, close = _last_bar(stored)
@@ -150,7 +152,10 @@ def drilled_loop(
 def _last_bar(stored: StoredMarket) -> tuple[datetime, float]:
     bars = stored.tables[0].as_of(datetime.max.replace(tzinfo=UTC))
     if not len(bars):
-        raise DataError(f"drill: no bar of {stored.instrument} is stored")
+        raise DataError(
+            f"drill: no bar of {stored.instrument} is stored; run 'kedro run --pipelines "
+            "data_acquisition' first"
+        )
     return bars.index[-1].to_pydatetime(), float(bars["close"].iloc[-1])
 
 
@@ -177,7 +182,10 @@ def try_live(
     after = rows[-_AFTER:]
     took = [_has_effect(row, action, decided.model_id) for row in after]
     if not any(took):
-        raise LineageError(f"drill: {_AFTER} bars after {action} {instrument} goes on as before")
+        raise LineageError(
+            f"drill: {_AFTER} bars after {action} {instrument} goes on as before; do not rely on it, and "
+            "report it as a defect"
+        )
     strays = [row for row, done in zip(after, took, strict=True) if row.signal is not None and not done]
     return LiveDrillRecord(
         drilled_at=now(),

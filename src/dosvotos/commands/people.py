@@ -132,7 +132,9 @@ def instruments_meant(engine: Engine, instrument: str | None) -> list[str]:
         serving = [row.instrument for row in list_models(connection) if row.stage == "production"]
         known = set(connection.execute(select(instruments.c.instrument)).scalars()) - {HOUSE}
     if instrument is not None and instrument not in known:
-        raise DecisionError(f"instrument {instrument!r}: nothing was decided on it; known: {_listed(known)}")
+        raise DecisionError(
+            f"instrument {instrument!r}: nothing was decided on it; name one of: {_listed(known)}"
+        )
     if instrument is None and not serving:
         raise DecisionError("no instrument has a production model; name one with --instrument")
     return [instrument] if instrument is not None else sorted(set(serving))
@@ -155,7 +157,9 @@ def enrolled_person(engine: Engine, name: str, role: Role | None) -> AddedPerson
     """Give a person to be added with the passkey they made, in the invitation's role."""
     found = read_enrolment(engine, name)
     if role not in (None, found.role):
-        raise DecisionError(f"{name}: was invited as {found.role}, not as {role}; invite again")
+        raise DecisionError(
+            f"{name}: was invited as {found.role}, not as {role}; invite them again, or add them so"
+        )
     return found.added
 
 

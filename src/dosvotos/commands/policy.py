@@ -73,10 +73,15 @@ def read_policy(file: Path) -> GatePolicy:
     try:
         return GatePolicy.model_validate(yaml.safe_load(content))
     except yaml.YAMLError as error:
-        raise ParameterError(f"{file}: no YAML: {error}") from error
+        raise ParameterError(
+            f"{file}: no YAML: {error}; 'dosvotos policy show --yaml' writes one to change"
+        ) from error
     except ValidationError as error:
         problem = error.errors()[0]
-        raise ParameterError(f"{file}: {'.'.join(map(str, problem['loc']))}: {problem['msg']}") from error
+        raise ParameterError(
+            f"{file}: {'.'.join(map(str, problem['loc']))}: {problem['msg']}; 'dosvotos policy show "
+            "--yaml' writes one to change"
+        ) from error
 
 
 def _origin(found: PolicyInForce) -> str:

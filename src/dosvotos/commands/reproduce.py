@@ -55,6 +55,6 @@ def _clean(folder: Path | None) -> Iterator[Path]:
             yield Path(place)
         return
     if folder.exists() and any(folder.iterdir()):
-        raise FileError(f"{folder}: is not empty; a model is made again in a clean folder")
+        raise FileError(f"{folder}: is not empty; name a new folder with --out")
     folder.mkdir(parents=True, exist_ok=True)
     yield folder

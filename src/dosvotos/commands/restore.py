@@ -96,7 +96,9 @@ def copy_sqlite(source: Path, target: Path) -> None:
         ):
             old.backup(new)
     except sqlite3.Error as error:
-        raise DatabaseError(f"{source}: cannot be copied as a SQLite database: {error}") from error
+        raise DatabaseError(
+            f"{source}: cannot be copied as a SQLite database: {error}; name the copy of data/dosvotos.db"
+        ) from error
 
 
 def _sign(
@@ -118,7 +120,7 @@ def _refuse_if_whole(url: str) -> None:
             engine.dispose()
         raise DecisionConflictError(
             f"RESTORE: the database holds all of its {found.state.rows if found else 0} decisions; nothing "
-            "is missing, so nothing is restored"
+            "is missing, so nothing is restored; go on as before"
         )
 
 
@@ -126,7 +128,9 @@ def _opened(draft: Path) -> Engine:
     engine = make_engine(f"sqlite:///{draft}")
     present, wanted = schema_versions(engine)
     if present is None:
-        raise DatabaseError(f"{draft}: the backup holds no database of Dos Votos")
+        raise DatabaseError(
+            f"{draft}: the backup holds no database of Dos Votos; name the copy of data/dosvotos.db"
+        )
     if present != wanted:
         upgrade(engine)
     return engine

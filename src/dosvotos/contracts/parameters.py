@@ -446,7 +446,9 @@ def read_parameters(tree: Mapping[str, Any], stated: dict[str, Any] | None = Non
         parameters = Parameters.model_validate(dict(tree))
     except ValidationError as error:
         problems = "\n".join(f"  - {line}" for line in map(_describe, error.errors()))
-        raise ParameterError(f"parameters break {error.error_count()} rule(s):\n{problems}") from error
+        raise ParameterError(
+            f"parameters break {error.error_count()} rule(s); correct them in conf/ or --params:\n{problems}"
+        ) from error
     parameters._stated = stated
     return parameters
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 from pydantic import AliasChoices, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from dosvotos.contracts.experiment import ExperimentContract
-from dosvotos.errors import LineageError
+from dosvotos.errors import AlteredError, LineageError
 from dosvotos.hashing import canonical_json
 from dosvotos.jsonfile import read_json
 
@@ -68,7 +68,7 @@ def parse_record(model: type[Model], content: bytes, name: str) -> Model:
         field = ".".join(str(part) for part in error.errors()[0]["loc"]) or "its JSON"
         raise LineageError.of("record_version", name=name, field=field) from error
     except ValueError as error:
-        raise LineageError.of("record_json", name=name, problem=error) from error
+        raise AlteredError.of("record_json", name=name, problem=error) from error
 
 
 class FetchOutcome(Record):

@@ -181,7 +181,14 @@ def _unreachable(engine: Engine, error: Exception) -> DatabaseError:
     """Tell what the driver says, without secrets."""
     problem = getattr(error, "orig", None) or error
     said = type(problem)(without_secrets(str(problem).strip()))
-    return DatabaseError.of("database_unreachable", database=shown(engine), problem=said)
+    kind = "server" if engine.dialect.name == "postgresql" else "file"
+    return DatabaseError.of(
+        "database_unreachable",
+        database=shown(engine),
+        problem=said,
+        variable=URL_VARIABLE,
+        holds=Phrase.of(f"database_{kind}_holds"),
+    )
 
 
 def shown(engine: Engine) -> str:

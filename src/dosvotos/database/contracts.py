@@ -14,7 +14,7 @@ from dosvotos.database.ledger import TrialLedger
 from dosvotos.database.market_data import BarTable
 from dosvotos.database.people_on_log import trainer_on_log
 from dosvotos.database.tables import experiment_contracts
-from dosvotos.errors import ContractError, LineageError
+from dosvotos.errors import AlteredError, ContractError
 from dosvotos.market.dataset import resolve_test_end
 from dosvotos.market.window_status import judge_window
 
@@ -43,7 +43,7 @@ class ContractRegistry:
         """Read the contract that a proposal was made under; raises LineageError if it is not stored here."""
         name, config_hash = proposal.experiment_name, proposal.lineage["config_hash"]
         if (contract := self.of_hash(name, config_hash)) is None:
-            raise LineageError.of("contract_none", proposal=proposal.id, name=name, config_hash=config_hash)
+            raise AlteredError.of("contract_none", proposal=proposal.id, name=name, config_hash=config_hash)
         return contract
 
     def registered(self, contract: ExperimentContract) -> ExperimentContract | None:

@@ -87,7 +87,8 @@ def retract(connection: Connection, delivery_id: int, reason: str, now: datetime
         )
     if (before := _find(connection, deliveries.c.retracts == delivery_id)) is not None:
         raise DataError(
-            f"delivery {delivery_id}: was retracted {before.fetched_at:%Y-%m-%d %H:%M} UTC: {before.reason}"
+            f"delivery {delivery_id}: was retracted {before.fetched_at:%Y-%m-%d %H:%M} UTC: "
+            f"{before.reason}; deliver the right data as a new delivery"
         )
     row = {name: getattr(delivery, name) for name in ("instrument", "feed", "source", "origin")}
     row |= {"fetched_at": now, "rows": count_rows(connection, delivery_id), "reason": reason}

@@ -12,7 +12,7 @@ from dosvotos.contracts.parameters import Parameters
 from dosvotos.contracts.records import LedgerGenesis
 from dosvotos.database.connection import reading, writing
 from dosvotos.database.tables import UNKNOWN_ACCOUNT, ledger_genesis, oos_trials
-from dosvotos.errors import LineageError
+from dosvotos.errors import AlteredError, LineageError
 from dosvotos.hashing import short
 from dosvotos.market.splits import Split, splits_of
 
@@ -134,7 +134,7 @@ class TrialLedger:
         with reading(self.engine) as connection:
             row = connection.execute(select(ledger_genesis)).one_or_none()
         if row is None:
-            raise LineageError.of("genesis_none")
+            raise AlteredError.of("genesis_none")
         return LedgerGenesis(id=row.id, created_at=row.created_at.isoformat())
 
     def _same(self, look: Look) -> Any:

@@ -172,7 +172,7 @@ def add_model(connection: Connection, model: dict[str, Any]) -> None:
         if stored != new:
             raise LineageError(
                 f"model_id {model['model_id']} exists with other content: its {name} is {stored} in the "
-                f"registry, {new} now; nothing was registered"
+                f"registry, {new} now; nothing was registered. Raise experiment.version"
             )
 
 

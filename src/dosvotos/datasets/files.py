@@ -14,7 +14,7 @@ from kedro_datasets.pandas import ParquetDataset
 from kedro_datasets.text import TextDataset as KedroTextDataset
 from pydantic import BaseModel
 
-from dosvotos.errors import LineageError
+from dosvotos.errors import AlteredError
 from dosvotos.files import read_regular_file, write_file
 from dosvotos.jsonfile import read_json
 
@@ -117,7 +117,7 @@ class JsonDataset(_AtomicFile, JSONDataset):
         try:
             return read_json(self._read_once())
         except ValueError as error:
-            raise LineageError(f"{self._filepath}: not JSON as it is written here: {error}") from error
+            raise AlteredError(f"{self._filepath}: not JSON as it is written here: {error}") from error
 
     def _to_bytes(self, data: Any) -> bytes:
         return (json.dumps(data, **self._save_args) + "\n").encode()
@@ -167,7 +167,7 @@ class RecordDataset(_AtomicFile, KedroTextDataset):
             read_json(content)
             return self._model.model_validate_json(content)
         except ValueError as error:
-            raise LineageError(f"{self._filepath}: not a {self._model.__name__}: {error}") from error
+            raise AlteredError(f"{self._filepath}: not a {self._model.__name__}: {error}") from error
 
     def _to_bytes(self, data: BaseModel) -> bytes:
         return (data.model_dump_json(**self._save_args) + "\n").encode()

@@ -68,7 +68,10 @@ def check_leaks(
         If the code fails on the whole history, or there are too few bars to probe.
     """
     if len(np.unique(session_dates(pd.DatetimeIndex(history.bars.index)))) < 3:
-        raise DataError(f"leakcheck: needs at least 3 sessions of bars, found {len(history.bars)} bars")
+        raise DataError(
+            f"leakcheck: needs at least 3 sessions of bars, found {len(history.bars)} bars; run 'kedro "
+            "run --pipelines data_acquisition' first"
+        )
     rng = np.random.default_rng(seed)
     first_call = None if pipeline.stateless else FirstCall(pipeline)
     features = pipeline.compute(history)

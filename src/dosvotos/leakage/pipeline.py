@@ -96,7 +96,7 @@ class FeaturePipeline:
         try:
             frame = self.features(history.bars.copy(), history.macro.copy())
         except Exception as error:
-            raise DataError(f"{what}: {type(error).__name__}: {error}") from error
+            raise DataError(f"{what}: {type(error).__name__}: {error}; correct the function") from error
         _require_unique_labels(frame, what)
         times = pd.DatetimeIndex(history.bars.index)
         columns = tuple(map(str, frame.columns))
@@ -105,15 +105,21 @@ class FeaturePipeline:
         try:
             values = aligned.to_numpy(float)
         except (TypeError, ValueError) as error:
-            raise DataError(f"{what}: columns must be numbers: {error}") from error
+            raise DataError(f"{what}: columns must be numbers: {error}; leave texts out") from error
         return Features(times, kept, values, pd.DatetimeIndex(frame.index.difference(times)))
 
 
 def _require_unique_labels(frame: object, what: str) -> None:
     if not isinstance(frame, pd.DataFrame) or not isinstance(frame.index, pd.DatetimeIndex):
-        raise DataError(f"{what}: must return a DataFrame indexed like the bars, was {type(frame).__name__}")
+        raise DataError(
+            f"{what}: must return a DataFrame indexed like the bars, was {type(frame).__name__}; "
+            "docs/leakcheck.md has one"
+        )
     if frame.index.tz is None or not frame.index.is_unique or not frame.columns.is_unique:
-        raise DataError(f"{what}: rows need unique, timezone-aware labels and columns unique names")
+        raise DataError(
+            f"{what}: rows need unique, timezone-aware labels and columns unique names; write bars.index "
+            "and other names"
+        )
 
 
 def pipeline_from_function(

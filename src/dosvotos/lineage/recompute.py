@@ -29,7 +29,7 @@ from dosvotos.contracts.records import (
     TrainingRecord,
 )
 from dosvotos.database.history import history_hash
-from dosvotos.errors import LineageError
+from dosvotos.errors import AlteredError, LineageError
 from dosvotos.hashing import combine, digest_frame, short
 from dosvotos.market.accounting import Tape
 from dosvotos.market.dataset import SPLITS, describe_split, feature_rows, point_in_time
@@ -241,7 +241,7 @@ def fold_records(
     """
     splits, made = folds_of(contract.parameters), []
     if len(splits) != len(line.bundles):
-        raise LineageError.of(
+        raise AlteredError.of(
             "folds_count", folder=line.folder, found=len(line.bundles), expected=len(splits)
         )
     for number, (of_fold, bundle, parts) in enumerate(zip(splits, line.bundles, rows, strict=True), 1):
@@ -275,7 +275,7 @@ def make_training_record(
     metrics, run = _training_metrics(candidate), dict(recorded.run)
     of_seeds = run.pop("seeds")
     if len(of_seeds) != len(metrics["seeds"]):
-        raise LineageError.of(
+        raise AlteredError.of(
             "seeds_count", recorded=len(of_seeds), folder=candidate.folder, found=len(metrics["seeds"])
         )
     figures = ("seed", "model_hash", "best_val_reward", "best_reward", "timesteps")

@@ -95,18 +95,20 @@ def _stored(engine: Engine, model_id: str) -> Stored:
     with reading(engine) as connection:
         model, proposal = find_model(connection, model_id), latest_proposal(connection, model_id)
         if model is None or proposal is None:
-            raise LineageError(f"{model_id}: is not registered with a proposal; the app lists those that are")
+            raise LineageError(f"{model_id}: is not registered with a proposal; see 'dosvotos models'")
         new = proposal_in(expected_rows(proposal).dossier)
         policy = policy_of_version(connection, new.proposal.evidence.policy or packaged_policy().version)
     contract = ContractRegistry(engine).registered(new.layers.contract)
     if contract is None:
         raise LineageError(
-            f"{model_id}: its contract {new.layers.contract.contract_id} is not in this database"
+            f"{model_id}: its contract {new.layers.contract.contract_id} is not in this database; run it "
+            "where it was trained"
         )
     if contract.parameters.candidate or contract.parameters.splits.is_line:
         kind = "an own strategy" if contract.parameters.candidate else "a walk-forward line"
         raise LineageError(
-            f"{model_id}: is {kind}; only a single trained model is made again by this command"
+            f"{model_id}: is {kind}; only a single trained model is made again by this command; run its "
+            "L4 again instead"
         )
     return Stored(model, contract, new.layers, policy.policy)
 

@@ -17,7 +17,7 @@ from dosvotos.database.ledger import TrialLedger, look_of
 from dosvotos.database.market_data import StoredMarket
 from dosvotos.database.registry import find_model, get_model, get_proposal
 from dosvotos.database.tables import promotion_proposals
-from dosvotos.errors import DecisionConflictError, DecisionError, DosVotosError, LineageError
+from dosvotos.errors import AlteredError, DecisionConflictError, DecisionError, DosVotosError
 from dosvotos.lineage.chain import require_registered, unbroken_chain, verify_records
 from dosvotos.lineage.recompute import (
     Baseline,
@@ -191,7 +191,7 @@ def _row_links(
 def _registered_contract(engine: Engine, contract: ExperimentContract) -> ExperimentContract:
     registered = require_registered(contract, ContractRegistry(engine).registered(contract))
     if registered != contract:
-        raise LineageError.of(
+        raise AlteredError.of(
             "contract_altered", contract=contract.contract_id, version=contract.contract_version
         )
     return registered
@@ -212,7 +212,7 @@ def _make_again(
     with reading(engine) as connection:
         baseline = find_model(connection, baseline_id) if baseline_id else None
     if baseline_id and baseline is None:
-        raise LineageError.of("baseline_unregistered", model=baseline_id)
+        raise AlteredError.of("baseline_unregistered", model=baseline_id)
     policy = GatePolicies(engine).current()
     made = recompute(contract, history, candidate, training, baseline_of(baseline), policy)
     layers = LayerRecords(

@@ -154,5 +154,8 @@ def keep_account(
         values = {"approval_id": book.approval_id, "instrument": book.instrument}
         add_account(connection, values | account._asdict())
     if account is None or account.timestamp != bar:
-        raise DataError(f"{book.instrument}: bar {bar} is not stored, so no account can be marked to it")
+        raise DataError(
+            f"{book.instrument}: bar {bar} is not stored, so no account can be marked to it; run 'kedro "
+            "run --pipelines data_acquisition' first"
+        )
     return account

@@ -124,10 +124,10 @@ class SignalFile:
                 length = opened.seek(0, os.SEEK_END)
                 if opened.write(line) < len(line):
                     opened.truncate(length)
-                    raise DeliveryError(f"{self._file}: the disk is full")
+                    raise DeliveryError(f"{self._file}: the disk is full; free some space")
                 os.fsync(opened.fileno())
         except OSError as error:
-            raise DeliveryError(f"{self._file}: {error.strerror}") from error
+            raise DeliveryError(f"{self._file}: {error.strerror}; correct its permissions") from error
         self.last, self._is_cut = signal.sequence, False
 
 

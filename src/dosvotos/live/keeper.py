@@ -134,7 +134,7 @@ def check_features(bundle: Bundle, parameters: Parameters) -> None:
         if name in frozen and frozen[name]["ffill_max_days"] != variable.ffill_max_days:
             raise LineageError(
                 f"{model} was trained with {name}.ffill_max_days {frozen[name]['ffill_max_days']}, this "
-                f"experiment has {variable.ffill_max_days}"
+                f"experiment has {variable.ffill_max_days}; run the loop under the model's own experiment"
             )
 
 

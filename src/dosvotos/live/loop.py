@@ -313,7 +313,10 @@ class LiveLoop:
             self._advance()
             self._announce_limits()
             return
-        raise DecisionConflictError(f"{self.instrument}: production changed {_RETRIES} times during one bar")
+        raise DecisionConflictError(
+            f"{self.instrument}: production changed {_RETRIES} times during one bar; see 'dosvotos audit "
+            "list' for who decides so often"
+        )
 
     def _announce_limits(self) -> None:
         """Raise an alert for a limit that holds the signals back, until a RESUME."""

@@ -16,7 +16,7 @@ from dosvotos.database.market_data import StoredMarket
 from dosvotos.database.registry import find_model
 from dosvotos.database.signals import last_signal_before
 from dosvotos.database.tables import inference_features_5m
-from dosvotos.errors import LineageError
+from dosvotos.errors import AlteredError
 from dosvotos.live.market import LiveMarket
 from dosvotos.live.schedule import BarSchedule
 from dosvotos.live.tick import LiveFeatures, ServedModel, decide, served_model
@@ -94,7 +94,7 @@ class _Models:
             with reading(self._engine) as connection:
                 row = find_model(connection, signal.model_id)
             if row is None:
-                raise LineageError(f"{signal.model_id}: signalled, but is not in model_registry")
+                raise AlteredError(f"{signal.model_id}: signalled, but is not in model_registry")
             bundle = open_bundle(Path(row.model_path), signal.manifest_hash)
             self._opened[signal.model_id] = served_model(
                 row.model_id, bundle.manifest_hash, signal.epoch, bundle.policy

@@ -17,7 +17,7 @@ from dosvotos.database.shadow import (
     shadow_models,
     shadow_target_before,
 )
-from dosvotos.errors import DosVotosError, LineageError
+from dosvotos.errors import AlteredError, DosVotosError
 from dosvotos.hashing import digest_arrays
 from dosvotos.live.account import AccountBook, keep_account
 from dosvotos.live.alerts import Alerts
@@ -104,10 +104,10 @@ class ShadowDesk:
     def _one(self, connection: Connection, trust: Trust | None, row: Row[Any]) -> _Shadow:
         approval = shadow_approval(connection, row.model_id)
         if approval is None or trust is None:
-            raise LineageError(f"{row.model_id}: is in shadow, but no vote has put it there")
+            raise AlteredError(f"{row.model_id}: is in shadow, but no vote has put it there")
         text = verify_decision(approval, trust)
         if (text.model, text.stage, text.instrument) != (row.manifest_hash, "shadow", row.instrument):
-            raise LineageError(
+            raise AlteredError(
                 f"{row.model_id}: row {approval.id} of the log approves another model or stage"
             )
         bundle = open_bundle(Path(row.model_path), row.manifest_hash)

@@ -239,7 +239,8 @@ def _again(engine: Engine, rows: _Rows) -> Iterator[LinkRecord]:
     proposal, features = rows.proposal, rows.features
     if proposal is None or proposal.dossier_hash is None:
         raise LineageError(
-            f"{rows.signal.inference_id}: no dossier stands behind it, so there is nothing to compute again"
+            f"{rows.signal.inference_id}: no dossier stands behind it, so there is nothing to compute "
+            "again; leave --recompute out"
         )
     expected = expected_rows(proposal)
     if features is not None:

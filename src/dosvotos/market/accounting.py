@@ -142,7 +142,7 @@ def run_account(
     if positions is None or len(positions) != len(tape.close):
         raise DataError(
             f"targets: one of -1, 0 or 1 is needed for each of {len(tape.close)} bars, found {len(targets)} "
-            f"targets with values {np.unique(targets)[:5].tolist()}"
+            f"targets with values {np.unique(targets)[:5].tolist()}; give one target a bar"
         )
     carry = tape.overnight_yield() if financed else np.zeros(0)
     n_bars = len(tape.close)

@@ -129,7 +129,7 @@ def sort_publications(observations: pd.DataFrame) -> tuple[np.ndarray, np.ndarra
         bad = int(np.flatnonzero(~np.isfinite(values))[0])
         raise DataError(
             f"macro: values must be finite, that of {observations['observation_date'].iloc[bad]} "
-            f"is {values[bad]}"
+            f"is {values[bad]}; correct that row"
         )
     order = np.lexsort((days, published))
     return published[order], days[order], values[order], order

@@ -165,7 +165,7 @@ def closed_days_around(days: np.ndarray, zone: str) -> np.ndarray:
         If the zone has no business calendar.
     """
     if zone not in _COUNTRY_OF_ZONE:
-        raise DataError(f"no business calendar for zone {zone!r}; known: {sorted(_COUNTRY_OF_ZONE)}")
+        raise DataError(f"no business calendar for zone {zone!r}; take one of {sorted(_COUNTRY_OF_ZONE)}")
     years = days.astype("datetime64[Y]").astype(int) + 1970
     return closed_days(_COUNTRY_OF_ZONE[zone], int(years.min()) - 1, int(years.max()) + 1)
 
@@ -184,7 +184,9 @@ def last_complete_session(bar_times: pd.DatetimeIndex, calendar: CalendarParams 
         last_slots[days == day] = session_slots(day, calendar)[1]
     complete = bar_times[in_session(bar_times, calendar) & (slots(bar_times) == last_slots)]
     if len(complete) == 0:
-        raise DataError("bars: no complete session (one with its 12:55 Bogota bar) is stored")
+        raise DataError(
+            "bars: no complete session (one with its 12:55 Bogota bar) is stored; deliver whole sessions"
+        )
     last: date = session_dates(complete).max().astype(object)
     return last
 

@@ -50,7 +50,10 @@ def resolve_test_end(parameters: Parameters, bar_times: pd.DatetimeIndex) -> dat
     if stated is None and clock is not None and parameters.data_acquisition.source == "sample":
         return last_complete_session(bar_times[session_dates(bar_times) <= np.datetime64(clock)], calendar)
     if stated is not None and stated > last and len(scheduled_sessions(last, stated, calendar)) > 1:
-        raise DataError(f"date_ranges.test.end: {stated} lies after the last complete session stored, {last}")
+        raise DataError(
+            f"date_ranges.test.end: {stated} lies after the last complete session stored, {last}; state "
+            "an earlier one, or deliver newer bars"
+        )
     return stated or last
 
 

@@ -59,7 +59,10 @@ def splits_of(parameters: Parameters) -> dict[str, Split]:
     """
     end = parameters.date_ranges.test.end
     if end is None:
-        raise DataError("date_ranges.test.end: still open; the experiment's contract settles it")
+        raise DataError(
+            "date_ranges.test.end: is still open; run 'kedro run --pipelines dataset', whose contract "
+            "settles it"
+        )
     return make_splits(parameters.date_ranges, end, parameters.splits, parameters.calendar)
 
 
@@ -127,7 +130,7 @@ def _fold(stated: dict[str, Split], settings: SplitsParams) -> dict[str, Split]:
     if len(test_sessions) < folds:
         raise DataError(
             f"splits.folds: {folds} folds need as many test sessions; {stated['test'].first} to "
-            f"{stated['test'].last} has {len(test_sessions)}"
+            f"{stated['test'].last} has {len(test_sessions)}; state fewer folds"
         )
     window = np.array_split(test_sessions, folds)[fold - 1]
     shift = int(np.searchsorted(test_sessions, window[0]))
@@ -156,7 +159,11 @@ def _without_embargo(split: Split, embargo_sessions: int) -> Split:
     sessions = split.sessions()
     kept = sessions[: max(0, len(sessions) - embargo_sessions)]
     if len(kept) == 0:
-        raise DataError(
-            f"{split.name}: no session left between {split.first} and {split.last} after the embargo"
+        raise DataError.of(
+            "split_embargoed",
+            name=split.name,
+            first=split.first,
+            last=split.last,
+            ways_out=Phrase.of("ways_out"),
         )
     return split._replace(last=kept[-1].astype(object)) if embargo_sessions else split

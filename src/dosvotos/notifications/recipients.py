@@ -86,7 +86,7 @@ class Recipient:
         split = urlsplit(self._address)
         if "@" in split.netloc:
             raise NotificationError(
-                "web hook: names a user; its secret stands in ?secret=, nothing before an @"
+                "web hook: names a user; its secret stands in ?secret=; write nothing before an @"
             )
         settings = parse_qsl(split.query, keep_blank_values=True)
         key = _key(dict(settings).get("secret", ""))
@@ -111,8 +111,8 @@ def read_recipients(environment: Mapping[str, str] = os.environ) -> list[Recipie
     for position, address in enumerate(found, start=1):
         if "://" not in address:
             raise NotificationError(
-                f"{URLS_VARIABLE}: address {position} of {len(found)} has no '://'; addresses are apart by "
-                "spaces, a space inside one is written %20"
+                f"{URLS_VARIABLE}: address {position} of {len(found)} has no '://'; leave a space between "
+                "two, and write one inside as %20"
             )
     return [Recipient(position, address) for position, address in enumerate(found, start=1)]
 
@@ -142,7 +142,9 @@ def _key(secret: str) -> bytes:
         coded = secret.removeprefix(_BRANDED).replace(" ", "+")  # a plus sign that nobody has encoded
         key = base64.b64decode(coded, validate=True) if secret.startswith(_BRANDED) else secret.encode()
     except binascii.Error as error:
-        raise NotificationError(f"web hook: its secret is not base64 after {_BRANDED!r}: {error}") from error
+        raise NotificationError(
+            f"web hook: its secret is not base64 after {_BRANDED!r}: {error}; copy it again"
+        ) from error
     if len(key) < MIN_KEY:
         raise NotificationError(
             f"web hook: needs a secret of at least {MIN_KEY} bytes, had {len(key)}; add ?secret=... to its "

@@ -18,7 +18,7 @@ from safetensors.numpy import save as save_tensors
 
 from dosvotos.contracts.experiment import ExperimentContract, reward_config
 from dosvotos.contracts.features import FEATURE_ORDER, FEATURE_ORDER_HASH
-from dosvotos.errors import BundleError, FileError
+from dosvotos.errors import BrokenBundleError, BundleError, FileError
 from dosvotos.files import read_regular_file, restore_folder
 from dosvotos.hashing import canonical_json, digest_bytes
 from dosvotos.jsonfile import read_json, write_json
@@ -86,9 +86,9 @@ def parse_config(content: bytes, folder: Path) -> dict[str, Any]:
     try:
         config = yaml.load(content, _YAML)
     except yaml.YAMLError as error:
-        raise BundleError.of("bundle_yaml", path=folder / CONFIG, problem=error) from error
+        raise BrokenBundleError.of("bundle_yaml", path=folder / CONFIG, problem=error) from error
     if not isinstance(config, dict) or not {"name", "instrument"} <= {*config.get("experiment", ())}:
-        raise BundleError.of("bundle_parameters", path=folder / CONFIG)
+        raise BrokenBundleError.of("bundle_parameters", path=folder / CONFIG)
     return config
 
 
@@ -130,7 +130,9 @@ def open_bundle(folder: Path, manifest_hash: str) -> Bundle:
     manifest_bytes = _read(folder / MANIFEST, MAX_MANIFEST_BYTES)
     actual_hash = digest_bytes(manifest_bytes)
     if actual_hash != manifest_hash:
-        raise BundleError.of("bundle_hash", path=folder / MANIFEST, expected=manifest_hash, found=actual_hash)
+        raise BrokenBundleError.of(
+            "bundle_hash", path=folder / MANIFEST, expected=manifest_hash, found=actual_hash
+        )
     try:
         read_json(manifest_bytes)
         manifest = _Manifest.model_validate_json(manifest_bytes)
@@ -138,12 +140,12 @@ def open_bundle(folder: Path, manifest_hash: str) -> Bundle:
         policy = _parse_policy(files)
         rival = _parse_linear_rival(files, policy.norm_stats)
     except (KeyError, ValueError, SafetensorError) as error:
-        raise BundleError.of("bundle_version", folder=folder, problem=error) from error
+        raise BrokenBundleError.of("bundle_version", folder=folder, problem=error) from error
     _check_tensors(folder, policy.tensors)
     if rival is not None:
         _check_tensors(folder, rival.tensors, max_hidden=0)
     if policy.model_hash != manifest.model_hash:
-        raise BundleError.of(
+        raise BrokenBundleError.of(
             "bundle_policy", folder=folder, expected=manifest.model_hash, found=policy.model_hash
         )
     return Bundle(folder, manifest_hash, policy, files, rival)
@@ -193,10 +195,10 @@ def _parse_linear_rival(files: dict[str, bytes], norm_stats: NormStats) -> Serve
 
 def _read_listed(folder: Path, entries: dict[str, _FileEntry]) -> dict[str, bytes]:
     if (total := sum(entry.size for entry in entries.values())) > MAX_BYTES:
-        raise BundleError.of("bundle_large", folder=folder, total=total, maximum=MAX_BYTES)
+        raise BrokenBundleError.of("bundle_large", folder=folder, total=total, maximum=MAX_BYTES)
     present = {path.name for path in folder.iterdir()} - {MANIFEST}
     if present != entries.keys():
-        raise BundleError.of(
+        raise BrokenBundleError.of(
             "bundle_files",
             folder=folder,
             missing=sorted(entries.keys() - present),
@@ -206,12 +208,14 @@ def _read_listed(folder: Path, entries: dict[str, _FileEntry]) -> dict[str, byte
     for name, entry in entries.items():
         files[name] = _read(folder / name, entry.size)
         if len(files[name]) != entry.size:
-            raise BundleError.of(
+            raise BrokenBundleError.of(
                 "bundle_size", path=folder / name, expected=entry.size, found=len(files[name])
             )
         actual_hash = digest_bytes(files[name])
         if actual_hash != entry.sha256:
-            raise BundleError.of("bundle_hash", path=folder / name, expected=entry.sha256, found=actual_hash)
+            raise BrokenBundleError.of(
+                "bundle_hash", path=folder / name, expected=entry.sha256, found=actual_hash
+            )
     return files
 
 
@@ -219,7 +223,7 @@ def _read(path: Path, limit: int) -> bytes:
     try:
         return read_regular_file(path, limit)
     except FileError as error:
-        raise BundleError.like(error) from error
+        raise BrokenBundleError.like(error) from error
 
 
 def _check_tensors(folder: Path, tensors: dict[str, np.ndarray], max_hidden: int | None = None) -> None:
@@ -236,7 +240,7 @@ def _check_tensors(folder: Path, tensors: dict[str, np.ndarray], max_hidden: int
     expected |= {"action.weight": (len(TARGETS), width), "action.bias": (len(TARGETS),)}
     shapes = {name: tensor.shape for name, tensor in tensors.items()}
     if shapes != expected:
-        raise BundleError.of("bundle_shapes", folder=folder, expected=expected, found=shapes)
+        raise BrokenBundleError.of("bundle_shapes", folder=folder, expected=expected, found=shapes)
     for name, tensor in tensors.items():
         if tensor.dtype != np.float32 or not np.isfinite(tensor).all():
-            raise BundleError.of("bundle_numbers", folder=folder, name=name, found=tensor.dtype)
+            raise BrokenBundleError.of("bundle_numbers", folder=folder, name=name, found=tensor.dtype)

@@ -60,5 +60,8 @@ def require_bundle(candidate: Candidate) -> Bundle:
     BundleError
     """
     if isinstance(candidate, Strategy):
-        raise BundleError(f"{candidate.reference}: an own strategy has no bundle, so it cannot be served")
+        raise BundleError(
+            f"{candidate.reference}: an own strategy has no bundle, so it cannot be served; train a model "
+            "to have one"
+        )
     return candidate

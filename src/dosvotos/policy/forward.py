@@ -53,7 +53,10 @@ class ServedPolicy:
             If an observation is not finite.
         """
         if not np.isfinite(observations).all():
-            raise BundleError("policy: observations must be finite, found NaN or infinity")
+            raise BundleError(
+                "policy: observations must be finite, found NaN or infinity; run 'dosvotos audit "
+                "verify', since served rows are complete"
+            )
         activations = observations
         *hidden, action = self._layers
         for weight, bias in hidden:

@@ -157,7 +157,10 @@ def read_strategy(parent: Path, contract: ExperimentContract) -> Strategy:
     """
     candidate = contract.parameters.candidate
     if candidate is None:
-        raise StrategyError(f"{contract.contract_id}: states no candidate.targets")
+        raise StrategyError(
+            f"{contract.contract_id}: states no candidate.targets; name a strategy there "
+            "(docs/own_strategy.md)"
+        )
     reference = candidate.targets
     path = find_source(reference, contract.experiment_name)
     try:
@@ -239,12 +242,16 @@ def _targets_in_file(reference: str, content: bytes, times: pd.DatetimeIndex) ->
         target = table["target"].to_numpy(float)
         bars = _bar_times(what, table["bar"])
     except (KeyError, ValueError) as error:
-        raise StrategyError(f"{what}: needs the columns bar and target: {error}") from error
+        raise StrategyError(f"{what}: needs the columns bar and target: {error}; name them so") from error
     if not bars.is_unique:
-        raise StrategyError(f"{what}: each bar once; {bars[bars.duplicated()][0]} stands there twice")
+        raise StrategyError(
+            f"{what}: each bar once; {bars[bars.duplicated()][0]} stands there twice; keep one"
+        )
     _refuse_other_values(reference, target)
     if not bars.isin(times).any():
-        raise StrategyError(f"{what}: holds no bar of {times[0]} to {times[-1]}, the window it is judged on")
+        raise StrategyError(
+            f"{what}: holds no bar of {times[0]} to {times[-1]}, the window it is judged on; write those bars"
+        )
     return pd.Series(target, bars).reindex(times).to_numpy(copy=True)
 
 
@@ -256,7 +263,7 @@ def _bar_times(what: str, column: pd.Series) -> pd.DatetimeIndex:
     without = ~texts.str.contains(r"(?:Z|[+-]\d\d:?\d\d)$")
     if without.any():
         raise StrategyError(
-            f"{what}: bar needs its zone, as 2025-07-01T13:00:00Z, was {texts[without].iloc[0]}"
+            f"{what}: bar needs its zone, as 2025-07-01T13:00:00Z, was {texts[without].iloc[0]}; write it so"
         )
     return pd.DatetimeIndex(pd.to_datetime(texts, utc=True, format="ISO8601"))
 
@@ -266,5 +273,5 @@ def _refuse_other_values(reference: str, targets: np.ndarray) -> None:
     if len(other):
         raise StrategyError(
             f"candidate.targets {reference}: a target is -1, 0 or 1, or NaN to keep the one before; "
-            f"{len(other):,} are not, the first is {other[0]:g}"
+            f"{len(other):,} are not, the first is {other[0]:g}; give one of them"
         )

@@ -138,7 +138,7 @@ def _follow_restore(replay: _Replay, row: Row[Any], whole: Row[Any]) -> None:
     try:
         restored = restored_log(whole)
     except LineageError as error:
-        replay.problems.append(error.phrase)
+        replay.problems.append(error.finding)
         return
     serving = sorted(production for _, production in replay.heads.values() if production is not None)
     if sorted(restored.staged) != serving:
@@ -295,7 +295,7 @@ def _compare_home(connection: Connection, rows: list[Row[Any]], full: bool) -> I
         yield from compare_checkpoints(connection, rows, home)
         trust = read_trust(connection, home)
     except DosVotosError as error:
-        yield error.phrase
+        yield error.finding
         return
     if full:
         yield from verify_all(read_audit_log(connection), trust, home)

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, Row, select
 from dosvotos.database.connection import reading
 from dosvotos.database.registry import last_log_row
 from dosvotos.database.tables import approval_audit_log, instruments, ledger_genesis
-from dosvotos.errors import DosVotosError, HomeError, LineageError
+from dosvotos.errors import AlteredError, DosVotosError, HomeError, LineageError
 from dosvotos.promotion.audit import broken_seals
 from dosvotos.promotion.people import Trust, allowed_signers
 from dosvotos.promotion.restored_log import LostCheckpoint, RestoredLog, list_restores, restored_log
@@ -26,7 +26,7 @@ def genesis_id(connection: Connection) -> str:
     """Read the id of the ledger's one genesis; raises LineageError if it is not one."""
     found = list(connection.execute(select(ledger_genesis.c.id)).scalars())
     if len(found) != 1:
-        raise LineageError.of("genesis_count", found=len(found))
+        raise AlteredError.of("genesis_count", found=len(found))
     return str(found[0])
 
 
@@ -199,7 +199,7 @@ def compare_checkpoints(connection: Connection, rows: list[Row[Any]], home: Home
     try:
         problems, last = contradictions(connection, rows, home), home.last_checkpoint()
     except (HomeError, LineageError) as error:
-        return [error.phrase]
+        return [error.finding]
     if last is None and any(row.seal for row in rows):
         problems.append(Phrase.of("audit_no_checkpoint", folder=home.folder))
     return problems
@@ -227,7 +227,7 @@ def _refusal(check: Callable[..., object], *arguments: object) -> list[Phrase]:
     try:
         check(*arguments)
     except DosVotosError as error:
-        return [error.phrase]
+        return [error.finding]
     return []
 
 

@@ -53,7 +53,8 @@ def compare_copy(connection: Connection, content: str) -> list[str]:
     if content.startswith(COLUMNS[0] + ","):
         return list(_compare_rows(rows, lost, content))
     raise LineageError(
-        "copy: neither checkpoints of a log nor what 'dosvotos audit list --csv' writes, so it proves nothing"
+        "copy: neither checkpoints of a log nor what 'dosvotos audit list --csv' writes, so it proves "
+        "nothing; name another copy"
     )
 
 
@@ -64,7 +65,7 @@ def _compare_checkpoints(
     kept = {one.state.rows: one for one in (home.checkpoints() if home.exists else ())}
     notes, _ = split_notes(content)
     if not notes:
-        raise LineageError("copy: holds no whole checkpoint, so it proves nothing")
+        raise LineageError("copy: holds no whole checkpoint, so it proves nothing; name another copy")
     for note in notes:
         try:
             checkpoint = parse_note(note)
@@ -87,7 +88,9 @@ def _compare_checkpoints(
 def _compare_rows(rows: Sequence[Row[Any]], lost: LostStates, content: str) -> Iterator[str]:
     header, *copied = csv.reader(io.StringIO(content))
     if header != list(COLUMNS):
-        raise LineageError(f"copy: the columns of 'dosvotos audit list --csv' expected, found {header}")
+        raise LineageError(
+            f"copy: the columns of 'dosvotos audit list --csv' expected, found {header}; name another copy"
+        )
     gone = _gone(copied, lost)
     for number, cells in enumerate(copied, start=1):
         if number in gone:

@@ -17,7 +17,7 @@ from dosvotos.database.tables import (
     model_registry,
     promotion_proposals,
 )
-from dosvotos.errors import DecisionConflictError, DecisionError, LineageError, NotAllowedError
+from dosvotos.errors import AlteredError, DecisionConflictError, DecisionError, NotAllowedError
 from dosvotos.hashing import digest_bytes, digest_json
 from dosvotos.policy.bundle import open_bundle
 from dosvotos.promotion.agreement import (
@@ -346,7 +346,7 @@ def _check_sealed(
         ("model_registry", stage_difference(connection, model)),
     ):
         if found is not None:
-            raise LineageError.of(
+            raise AlteredError.of(
                 "row_altered",
                 proposal=proposal.id,
                 column=f"{table}.{found.field}",

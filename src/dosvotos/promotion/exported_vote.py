@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Row
 
 from dosvotos.database.registry import get_proposal
 from dosvotos.database.tables import model_registry
-from dosvotos.errors import DecisionError, FileError, LineageError
+from dosvotos.errors import AlteredError, DecisionError, FileError
 from dosvotos.files import read_regular_file
 from dosvotos.hashing import canonical_json, digest_bytes
 from dosvotos.promotion.audit import link_of, read_audit_log, sealed_in
@@ -66,7 +66,8 @@ def export_vote(connection: Connection, row_id: int) -> ExportedVote:
     row = rows[row_id - 1]
     if row.text is None:
         raise DecisionError(
-            f"export: row {row_id} is {row.action} by {row.reviewer}, which carries no signature to verify"
+            f"export: row {row_id} is {row.action} by {row.reviewer}, which carries no signature to "
+            "verify; 'dosvotos audit list' shows which rows are signed"
         )
     home = open_home(connection)
     trust = read_trust(connection, home)
@@ -110,7 +111,7 @@ def _covering(rows: Sequence[Row[Any]], row_id: int, home: Home) -> Checkpoint:
         if checkpoint.state.rows >= row_id and contradiction(rows, checkpoint, home.folder.name) is None:
             checkpoint.verify(home.server_key)
             return checkpoint
-    raise LineageError(f"export: no checkpoint covers row {row_id}; see 'dosvotos audit verify'")
+    raise AlteredError(f"export: no checkpoint covers row {row_id}")
 
 
 def _signers(trust: Trust, row: Row[Any], home: Home) -> str:
@@ -143,7 +144,7 @@ def _bundle_folder(connection: Connection, manifest_hash: str) -> Path:
     t = model_registry
     found = connection.execute(t.select().where(t.c.manifest_hash == manifest_hash)).first()
     if found is None:
-        raise LineageError(f"export: model_registry has no model of manifest {manifest_hash}")
+        raise AlteredError(f"export: model_registry has no model of manifest {manifest_hash}")
     return Path(found.model_path)
 
 
@@ -151,9 +152,9 @@ def _manifest(folder: Path, digest: str) -> bytes:
     try:
         content = read_regular_file(folder / MANIFEST, MAX_MANIFEST_BYTES)
     except FileError as error:
-        raise LineageError(f"export: {error}; the folder that was voted on is gone") from error
+        raise AlteredError(f"export: {error}; the folder that was voted on is gone") from error
     if digest_bytes(content) != digest:
-        raise LineageError(f"export: {folder / MANIFEST}: is not what was voted on ({digest})")
+        raise AlteredError(f"export: {folder / MANIFEST}: is not what was voted on ({digest})")
     return content
 
 
@@ -162,7 +163,7 @@ def _row_bytes(rows: Sequence[Row[Any]], number: int) -> bytes:
     row = rows[number - 1]
     content = canonical_json(link_of(row)).encode()
     if digest_bytes(content) != row.row_hash:
-        raise LineageError(f"export: row {number} of the log was changed; see 'dosvotos audit verify'")
+        raise AlteredError(f"export: row {number} of the log was changed")
     return content
 
 

@@ -39,7 +39,7 @@ def refuse_looser(parameters: Parameters, policy: GatePolicy) -> None:
     lines = "\n".join(f"  - {one}" for one in looser)
     raise ParameterError(
         f"the house's policy, version {policy.version}, is stricter:\n{lines}\n"
-        "An experiment may only be stricter."
+        "An experiment may only be stricter: correct its parameters, or have an admin set another policy."
     )
 
 

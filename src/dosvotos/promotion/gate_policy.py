@@ -16,7 +16,7 @@ from dosvotos.contracts.quality_thresholds import SuccessCriteriaParams
 from dosvotos.contracts.records import Record
 from dosvotos.database.connection import reading
 from dosvotos.database.tables import approval_audit_log, gate_policies
-from dosvotos.errors import LineageError
+from dosvotos.errors import AlteredError
 
 Level = Annotated[float, Field(gt=0, lt=0.5)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -146,7 +146,7 @@ def policy_of_version(connection: Connection, version: int) -> PolicyInForce:
     for decided in connection.execute(select(t).where(t.c.action == "POLICY").order_by(t.c.id)):
         if isinstance(decided.subject, dict) and decided.subject.get("version") == version:
             return _decided(connection, decided)
-    raise LineageError.of("policy_unsigned", version=version)
+    raise AlteredError.of("policy_unsigned", version=version)
 
 
 def uncovered_policies(connection: Connection) -> list[int]:
@@ -162,9 +162,9 @@ def _decided(connection: Connection, decided: Row[Any]) -> PolicyInForce:
     try:
         policy = GatePolicy.model_validate(decided.subject)
     except ValidationError as error:
-        raise LineageError.of("policy_row", row=decided.id, problem=error) from error
+        raise AlteredError.of("policy_row", row=decided.id, problem=error) from error
     t = gate_policies
     stored = connection.execute(select(t).where(t.c.version == policy.version)).one_or_none()
     if stored is None or stored.content != decided.subject:
-        raise LineageError.of("policy_altered", version=policy.version, row=decided.id)
+        raise AlteredError.of("policy_altered", version=policy.version, row=decided.id)
     return PolicyInForce(policy, decided.reviewer, decided.notes, decided, decided.created_at)

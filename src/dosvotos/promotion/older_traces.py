@@ -12,7 +12,7 @@ from sqlalchemy import Connection, select
 
 from dosvotos.database.connection import database_file
 from dosvotos.database.tables import ledger_genesis
-from dosvotos.errors import LineageError
+from dosvotos.errors import AlteredError
 from dosvotos.project import mlflow_url
 from dosvotos.promotion.reasons import Reason
 
@@ -70,9 +70,7 @@ def older_traces(connection: Connection, root: Path = Path()) -> tuple[OlderTrac
     """
     genesis = connection.execute(select(ledger_genesis.c.created_at)).scalar()
     if genesis is None:
-        raise LineageError(
-            "ledger_genesis: one row expected, found none; restore the database from its backup"
-        )
+        raise AlteredError("ledger_genesis: one row expected, found none")
     times: dict[Kind, list[datetime]] = {kind: _written(root, patterns) for kind, patterns in _FILES.items()}
     times["mlflow_runs"] = _mlflow_starts(root)
     older = {kind: [time for time in found if time < genesis] for kind, found in times.items()}

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, select
 
 from dosvotos.contracts.records import Record
 from dosvotos.database.tables import approval_audit_log
-from dosvotos.errors import DecisionError, LineageError, NotAllowedError, SignatureError
+from dosvotos.errors import AlteredError, DecisionError, NotAllowedError, SignatureError
 from dosvotos.promotion.restored_log import restored_log
 from dosvotos.refusals import Phrase
 from dosvotos.signing.home import Home
@@ -182,7 +182,7 @@ class Trust:
                 return self._restoring(row)
             return self._revoking(RevokedPerson.model_validate(row.subject), row)
         except (ValidationError, DecisionError) as error:
-            raise LineageError.of("log_impossible", row=row.id, action=row.action, problem=error) from error
+            raise AlteredError.of("log_impossible", row=row.id, action=row.action, problem=error) from error
 
     def check_addition(self, added: AddedPerson) -> VoterKey:
         """Give the key of a new person, or the second one of somebody.

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, Row, select
 
 from dosvotos.contracts.records import Record
 from dosvotos.database.tables import approval_audit_log
-from dosvotos.errors import LineageError
+from dosvotos.errors import AlteredError
 from dosvotos.hashing import canonical_json
 from dosvotos.signing.checkpoint import STAMP, Checkpoint
 
@@ -62,4 +62,4 @@ def restored_log(row: Row[Any]) -> RestoredLog:
     try:
         return RestoredLog.model_validate_json(canonical_json(row.subject))
     except ValidationError as error:
-        raise LineageError.of("log_impossible", row=row.id, action="RESTORE", problem=error) from error
+        raise AlteredError.of("log_impossible", row=row.id, action="RESTORE", problem=error) from error

@@ -60,7 +60,9 @@ class Restore(HouseAct):
         home = open_home(connection)
         lost_checkpoint(connection, home)
         if who.name in _revoked_since(connection, home):
-            raise NotAllowedError(f"{who.name}: was revoked after this backup was made")
+            raise NotAllowedError(
+                f"{who.name}: was revoked after this backup was made; another admin restores"
+            )
 
     def subject(self, connection: Connection) -> Subject:
         """Say which checkpoint and rows are gone, and what follows."""
@@ -120,7 +122,7 @@ def lost_checkpoint(connection: Connection, home: Home) -> Checkpoint:
     if last is None or difference(connection, last) is None or is_restored(connection, home, last):
         raise DecisionConflictError(
             "RESTORE: the log holds all that its last checkpoint says; nothing is missing, so nothing is "
-            "restored"
+            "restored; go on as before"
         )
     rows = read_audit_log(connection)
     found = [*find_breaks(rows), *contradictions(connection, rows, home, len(rows))]

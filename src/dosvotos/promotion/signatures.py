@@ -7,7 +7,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row
 
 from dosvotos.database.tables import HOUSE
-from dosvotos.errors import DosVotosError, LineageError, SignatureError
+from dosvotos.errors import AlteredError, DosVotosError, SignatureError
 from dosvotos.hashing import digest_bytes, digest_json
 from dosvotos.promotion.decision_text import DecisionText, parse_text
 from dosvotos.promotion.people import OF_PEOPLE, SECOND_MAY, Signatory, Trust, people_rows, roots_of
@@ -72,7 +72,7 @@ def verify_decision(row: Row[Any], trust: Trust) -> DecisionText:
             check_second(second, who)
             verify_vote_signature(row.second_signature, text, second)
     except DosVotosError as error:
-        raise LineageError.of(
+        raise AlteredError.of(
             "row_not_covered", row=row.id, action=row.action, person=row.reviewer, problem=error
         ) from error
     return text
@@ -105,7 +105,7 @@ def verify_countersignature(row: Row[Any], server: PublicKey) -> None:
         if verify_signature(row.countersignature or "", row.text.encode(), LOG_NAMESPACE) != server:
             raise SignatureError.of("other_server_key")
     except SignatureError as error:
-        raise LineageError.of("row_countersignature", row=row.id, problem=error) from error
+        raise AlteredError.of("row_countersignature", row=row.id, problem=error) from error
 
 
 def first_signatory(row: Row[Any], trust: Trust) -> Signatory:

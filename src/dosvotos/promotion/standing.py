@@ -6,7 +6,7 @@ from sqlalchemy import Connection, Row, select
 
 from dosvotos.database.registry import ProductionRows, production_rows
 from dosvotos.database.tables import approval_audit_log
-from dosvotos.errors import LineageError
+from dosvotos.errors import AlteredError
 from dosvotos.promotion.decision_text import DecisionText
 from dosvotos.promotion.gate_policy import policy_of_version
 from dosvotos.promotion.people import Trust
@@ -64,7 +64,7 @@ def _common(text: DecisionText, model: Row[Any]) -> dict[str, tuple[Any, Any]]:
 def _compare(model: Row[Any], row: Row[Any], pairs: dict[str, tuple[Any, Any]]) -> None:
     for name, (signed, found) in pairs.items():
         if signed != found:
-            raise LineageError.of(
+            raise AlteredError.of(
                 "vote_not_of", model=model.model_id, row=row.id, line=name, signed=signed, found=found
             )
 
@@ -82,14 +82,14 @@ def _check_quorum(
     for row in connection.execute(select(t).where(agreeing, t.c.action == "APPROVE", t.c.id <= approval.id)):
         signed = verify_decision(row, trust)
         if signed.decided != text.decided:
-            raise LineageError.of("approvals_differ", model=model.model_id, row=approval.id)
+            raise AlteredError.of("approvals_differ", model=model.model_id, row=approval.id)
         who = trust.before(row.id).signatory(signed.reviewer)
         if same_person(who.name, model.trained_by):
-            raise LineageError.of("approved_by_trainer", model=model.model_id, row=row.id, person=who.name)
+            raise AlteredError.of("approved_by_trainer", model=model.model_id, row=row.id, person=who.name)
         names.add(who.name)
         keys.add(who.keys)
     if min(len(names), len(keys)) < needed:
-        raise LineageError.of("approvals_missing", model=model.model_id, needed=needed, found=len(names))
+        raise AlteredError.of("approvals_missing", model=model.model_id, needed=needed, found=len(names))
 
 
 def _quorum_then(connection: Connection, trust: Trust, version: int) -> int:

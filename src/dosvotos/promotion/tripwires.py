@@ -61,6 +61,8 @@ def library_lock() -> str:
     try:
         needed = [Requirement(line) for line in requires(PACKAGE) or ()]
     except PackageNotFoundError as error:
-        raise DecisionError(f"{PACKAGE}: is not installed, so its libraries are not known") from error
+        raise DecisionError(
+            f"{PACKAGE}: is not installed, so its libraries are not known; install it (pip install -e .)"
+        ) from error
     names = sorted({one.name.lower() for one in needed if one.marker is None})
     return digest_json({name: version(name) for name in names})

@@ -36,13 +36,18 @@ class CheckedRows(NamedTuple):
 def require_columns(what: str, frame: pd.DataFrame, columns: Iterable[str], hint: str = "") -> None:
     """Raise DataError that names the columns a frame lacks."""
     if missing := [name for name in columns if name not in frame]:
-        raise DataError(f"{what}: column(s) {missing} are missing, found {list(frame.columns)}{hint}")
+        raise DataError(
+            f"{what}: column(s) {missing} are missing, found {list(frame.columns)}{hint}; name them so"
+        )
 
 
 def require_zone(what: str, times: pd.Series) -> None:
     """Raise DataError if times carry no zone."""
     if not isinstance(times.dtype, pd.DatetimeTZDtype):
-        raise DataError(f"{what}: timestamps must carry their time zone, found naive ones")
+        raise DataError(
+            f"{what}: timestamps must carry their time zone, found naive ones; write "
+            "2025-07-01T13:00:00+00:00"
+        )
 
 
 def no_findings() -> pd.DataFrame:

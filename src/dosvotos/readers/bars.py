@@ -74,7 +74,10 @@ def _read(grid: Grid) -> TimedRows:
     _add_violations(problems, cells, BAR_ROWS)
     found = problems.frame()
     if cells.index.isin(found.index).all():
-        raise DataError(f"none of its {len(grid.cells):,} rows can be read, first: {found['detail'].iloc[0]}")
+        raise DataError(
+            f"none of its {len(grid.cells):,} rows can be read, first: {found['detail'].iloc[0]}; correct "
+            "them"
+        )
     times = instants(timed, wall, stamps.offset[wall.index])
     bars = cells.assign(timestamp=times, volume=_whole(cells["volume"]))
     return TimedRows(grid.what, bars[["timestamp", *_NUMBERS]], found)

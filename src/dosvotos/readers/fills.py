@@ -65,7 +65,7 @@ def _read(grid: Grid, timezone: str | None) -> pd.DataFrame:
     problems.add("side", sides.isna(), lambda row: f": side {written[row]!r} is neither BUY nor SELL")
     if len(found := problems.frame()):
         shown = "\n".join(f"  - {detail}" for detail in found["detail"].iloc[:_SHOWN])
-        raise DataError(f"{len(found):,} row(s) cannot be read, so none was imported:\n{shown}")
+        raise DataError(f"{len(found):,} row(s) cannot be read, so none was imported; correct them:\n{shown}")
     times = _in_utc(instants(grid, wall, stamps.offset), timezone)
     fills = numbers.values.assign(time=times, side=sides)[["time", "side", "quantity", "price"]]
     return fills.sort_values("time", kind="stable", ignore_index=True)

@@ -126,9 +126,12 @@ def describe_missing(rows: Sequence[Sequence[object]], layout: Layout) -> str:
     names = [str(cell).strip() for cell in best if str(cell).strip()]
     found = match_columns(best, layout._replace(rest="")) if best else {}
     if not found:
-        return f"no header: expected columns {list(layout.required)} on the first line, found {names[:8]}"
+        return (
+            f"no header: expected columns {list(layout.required)} on the first line, found "
+            f"{names[:8]}; write them there"
+        )
     missing = [_asked(layout, name) for name in layout.required if name not in found]
-    return f"column(s) {missing} are missing, found {names}"
+    return f"column(s) {missing} are missing, found {names}; correct the header"
 
 
 def _asked(layout: Layout, column: str) -> str:

@@ -94,7 +94,10 @@ def _read(grid: Grid, variables: Collection[str], months: bool) -> DatedRows:
     problems.add_texts(numbers)
     found = problems.frame()
     if day.empty:
-        raise DataError(f"none of its {len(grid.cells):,} rows can be read, first: {found['detail'].iloc[0]}")
+        raise DataError(
+            f"none of its {len(grid.cells):,} rows can be read, first: {found['detail'].iloc[0]}; correct "
+            "them"
+        )
     is_named = ~blank & ~found["rule"].reindex(blank.index).isin(LINE_RULES)
     names = known_names(grid.cells["variable"][is_named], variables)
     kept = day.index.difference(found.index, sort=False)

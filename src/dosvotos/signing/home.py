@@ -11,7 +11,7 @@ from typing import Final
 
 from filelock import FileLock
 
-from dosvotos.errors import FileError, HomeError, SignatureError
+from dosvotos.errors import BrokenHomeError, FileError, HomeError, SignatureError
 from dosvotos.files import read_regular_file, write_file
 from dosvotos.project import find_root
 from dosvotos.signing.checkpoint import FOOTER_LINE, STATES, Checkpoint, parse_note, split_notes
@@ -147,7 +147,7 @@ class Home:
             found = parse_note(notes[-1])
             found.verify(self.server_key)
         except SignatureError as error:
-            raise HomeError.of("home_altered", file=file, problem=error) from error
+            raise BrokenHomeError.of("home_altered", file=file, problem=error) from error
         return found
 
     def checkpoints(self) -> list[Checkpoint]:
@@ -157,11 +157,11 @@ class Home:
         content = self._read(CHECKPOINTS).decode("utf-8", "replace")
         notes, torn = split_notes(content)
         if "".join(notes) + torn != content:
-            raise HomeError.of("home_begins", file=self.folder / CHECKPOINTS)
+            raise BrokenHomeError.of("home_begins", file=self.folder / CHECKPOINTS)
         try:
             return [parse_note(note) for note in notes]
         except SignatureError as error:
-            raise HomeError.of("home_altered", file=self.folder / CHECKPOINTS, problem=error) from error
+            raise BrokenHomeError.of("home_altered", file=self.folder / CHECKPOINTS, problem=error) from error
 
     def checkpointed_rows(self) -> list[tuple[str, int, str | None]]:
         """Ledger, number of rows and last hash of every checkpoint, oldest first, read in one pass."""
@@ -203,7 +203,7 @@ class Home:
         try:
             return parse_public_key(self._read(name).decode())
         except SignatureError as error:
-            raise HomeError.of("home_altered", file=self.folder / name, problem=error) from error
+            raise BrokenHomeError.of("home_altered", file=self.folder / name, problem=error) from error
 
     def _write_key(self, name: str, signer: KeySigner) -> None:
         self._write(f"{name}.pub", f"{signer.public_key.line} {name}@{self.folder.name}\n".encode())
@@ -213,7 +213,7 @@ class Home:
         try:
             return read_regular_file(self.folder / name, _MAX_BYTES)
         except FileError as error:
-            raise HomeError.of("home_altered", file="home", problem=error) from error
+            raise BrokenHomeError.of("home_altered", file="home", problem=error) from error
 
     def _write(self, name: str, content: bytes) -> None:
         """Put a file in place in one step, its owner's alone."""
@@ -233,7 +233,7 @@ def homes_folder() -> Path:
 def home_of(genesis_id: str) -> Home:
     """The home of a ledger, made or not."""
     if Path(genesis_id).name != genesis_id or genesis_id.startswith("."):
-        raise HomeError.of("genesis_id", found=repr(genesis_id))
+        raise BrokenHomeError.of("genesis_id", found=repr(genesis_id))
     return Home(homes_folder() / genesis_id)
 
 
@@ -250,9 +250,13 @@ def import_home(content: bytes) -> Home:
         genesis, files = str(found["genesis"]), found["files"]
         known = found["dosvotos home"] == 1 and isinstance(files, dict) and {*files} <= {*FILES}
     except (ValueError, KeyError, TypeError) as error:
-        raise HomeError("home: a file that 'dosvotos home export' wrote expected") from error
+        raise HomeError(
+            "home: a file that 'dosvotos home export' wrote expected; export it again, or name that file"
+        ) from error
     if not known or SERVER not in files or not all(isinstance(text, str) for text in files.values()):
-        raise HomeError("home: a file that 'dosvotos home export' wrote expected")
+        raise HomeError(
+            "home: a file that 'dosvotos home export' wrote expected; export it again, or name that file"
+        )
     home = home_of(genesis)
     if home.folder.exists():
         raise HomeError(f"{home.folder}: stands already; it is not overwritten. Move it away first")
@@ -266,7 +270,10 @@ def _place(home: Home, files: Mapping[str, str]) -> None:
         for name in sorted(files, key=lambda one: one == SERVER):  # with the server's key it is complete
             home._write(name, files[name].encode())
     except OSError as error:
-        raise HomeError(f"{home.folder}: cannot be made: {error.strerror}") from error
+        raise HomeError(
+            f"{home.folder}: cannot be made: {error.strerror}; correct its permissions, or set "
+            f"{HOME_VARIABLE}"
+        ) from error
 
 
 def _whole_bytes(content: bytes) -> int:

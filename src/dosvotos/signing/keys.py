@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.serialization import load_ssh_public_key
 
-from dosvotos.errors import SignatureError
+from dosvotos.errors import KeyFileError, SignatureError
 from dosvotos.hashing import raw_digest
 from dosvotos.signing.wire import WireReader, string
 
@@ -76,13 +76,13 @@ class PublicKey:
     @cached_property
     def _verifier(self) -> _Verifier:
         if self.kind not in KINDS:
-            raise SignatureError.of("key_kind", kind=self.kind, accepted=", ".join(KINDS))
+            raise KeyFileError.of("key_kind", kind=self.kind, accepted=", ".join(KINDS))
         try:
             key = _security_key(self) if self.is_on_security_key else _plain_key(self)
         except (ValueError, UnsupportedAlgorithm) as error:
-            raise SignatureError.of("key_content", kind=self.kind, problem=error) from error
+            raise KeyFileError.of("key_content", kind=self.kind, problem=error) from error
         if isinstance(key, rsa.RSAPublicKey) and key.key_size < MIN_RSA_BITS:
-            raise SignatureError.of("key_rsa", minimum=MIN_RSA_BITS, found=key.key_size)
+            raise KeyFileError.of("key_rsa", minimum=MIN_RSA_BITS, found=key.key_size)
         return key
 
     def _presented(self, message: bytes, reader: WireReader) -> bytes:
@@ -105,11 +105,11 @@ def parse_public_key(line: str) -> PublicKey:
     fields = line.split()
     if len(fields) < 2 or fields[0] not in KINDS:
         found = fields[0] if fields else "nothing"
-        raise SignatureError.of("key_line", accepted=", ".join(KINDS), found=repr(found))
+        raise KeyFileError.of("key_line", accepted=", ".join(KINDS), found=repr(found))
     try:
         key = PublicKey(fields[0], base64.b64decode(fields[1], validate=True))
     except binascii.Error as error:
-        raise SignatureError.of("key_base64", kind=fields[0], problem=error) from error
+        raise KeyFileError.of("key_base64", kind=fields[0], problem=error) from error
     return checked_key(key)
 
 
@@ -127,7 +127,7 @@ def checked_key(key: PublicKey) -> PublicKey:
 def _plain_key(key: PublicKey) -> _Verifier:
     loaded = load_ssh_public_key(key.line.encode())
     if not isinstance(loaded, _Verifier):
-        raise SignatureError.of("key_not_accepted", kind=key.kind)
+        raise KeyFileError.of("key_not_accepted", kind=key.kind)
     return loaded
 
 
@@ -141,7 +141,7 @@ def _security_fields(key: PublicKey) -> list[bytes]:
 def _security_key(key: PublicKey) -> _Verifier:
     fields = _security_fields(key)
     if fields[0].decode("ascii", "replace") != key.kind:
-        raise SignatureError.of("key_named", kind=key.kind, found=repr(fields[0]))
+        raise KeyFileError.of("key_named", kind=key.kind, found=repr(fields[0]))
     if key.kind == _SK_ED25519:
         return ed25519.Ed25519PublicKey.from_public_bytes(fields[1])
     return ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), fields[2])

@@ -20,7 +20,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from dosvotos.errors import SignatureError
+from dosvotos.errors import PasskeyError
 from dosvotos.hashing import canonical_json, raw_digest
 from dosvotos.signing.keys import MIN_RSA_BITS, PublicKey, parse_public_key
 from dosvotos.signing.relying_party import HOST_NAME, RelyingParty, is_origin_of
@@ -81,14 +81,14 @@ class Passkey:
             IndexError,
             UnsupportedAlgorithm,
         ) as error:
-            raise SignatureError.of("passkey_cose", problem=error) from error
+            raise PasskeyError.of("passkey_cose", problem=error) from error
         if decoded.alg not in ALGORITHMS:
-            raise SignatureError.of("passkey_algorithm", found=int(decoded.alg))
+            raise PasskeyError.of("passkey_algorithm", found=int(decoded.alg))
         if isinstance(key, ec.EllipticCurvePublicKey) and key.key_size == _ECDSA_BITS:
             return key
         if isinstance(key, rsa.RSAPublicKey) and key.key_size >= MIN_RSA_BITS:
             return key
-        raise SignatureError.of("passkey_weak", minimum=MIN_RSA_BITS)
+        raise PasskeyError.of("passkey_weak", minimum=MIN_RSA_BITS)
 
 
 VoterKey = PublicKey | Passkey
@@ -135,11 +135,11 @@ class Assertion(NamedTuple):
 
         client = self._client_data()
         if self.credential != key.credential:
-            raise SignatureError.of(
+            raise PasskeyError.of(
                 "passkey_other", found=to_base64url(self.credential)[:16], expected=key.fingerprint
             )
         if client.get("crossOrigin") or "topOrigin" in client or not is_origin_of(key.rp_id, self.origin):
-            raise SignatureError.of("passkey_site", found=self.origin[:80], host=key.rp_id)
+            raise PasskeyError.of("passkey_site", found=self.origin[:80], host=key.rp_id)
         try:
             verify_authentication_response(
                 credential=self._as_received(),
@@ -151,15 +151,15 @@ class Assertion(NamedTuple):
                 require_user_verification=True,
             )
         except (WebAuthnException, ValueError) as error:
-            raise SignatureError.of("passkey_refused", fingerprint=key.fingerprint, problem=error) from error
+            raise PasskeyError.of("passkey_refused", fingerprint=key.fingerprint, problem=error) from error
 
     def _client_data(self) -> dict[str, Any]:
         try:
             found = json.loads(self.client_data)
         except ValueError as error:
-            raise SignatureError.of("passkey_json") from error
+            raise PasskeyError.of("passkey_json") from error
         if not isinstance(found, dict):
-            raise SignatureError.of("passkey_json_object")
+            raise PasskeyError.of("passkey_json_object")
         return found
 
     def _as_received(self) -> dict[str, Any]:
@@ -189,11 +189,11 @@ def parse_assertion(text: str) -> Assertion:
         fields = json.loads(text) if len(text) <= MAX_BYTES else {}
         found = Assertion(**{name: from_base64url(value) for name, value in fields.items()})
     except (ValueError, TypeError, AttributeError) as error:
-        raise SignatureError.of(
+        raise PasskeyError.of(
             "assertion_form", fields=", ".join(Assertion._fields), maximum=MAX_BYTES
         ) from error
     if found.written != text:
-        raise SignatureError.of("assertion_written")
+        raise PasskeyError.of("assertion_written")
     return found
 
 
@@ -214,9 +214,9 @@ def parse_passkey(line: str) -> Passkey:
         kind, rp_id, credential, cose = line[: MAX_BYTES + 1].split(" ")
         key = Passkey(rp_id, from_base64url(credential), from_base64url(cose))
     except ValueError as error:
-        raise SignatureError.of("passkey_line", kind=KIND, found=repr(line[:80])) from error
+        raise PasskeyError.of("passkey_line", kind=KIND, found=repr(line[:80])) from error
     if kind != KIND or not _RP_ID.fullmatch(rp_id) or not key.credential or key.line != line:
-        raise SignatureError.of("passkey_line", kind=KIND, found=repr(line[:80]))
+        raise PasskeyError.of("passkey_line", kind=KIND, found=repr(line[:80]))
     _ = key.fingerprint
     return key
 
@@ -246,7 +246,7 @@ def read_registration(
     from webauthn.helpers.exceptions import WebAuthnException
 
     if not site.accepts(origin):
-        raise SignatureError.of("passkey_made_on", found=origin[:80], origin=site.origin)
+        raise PasskeyError.of("passkey_made_on", found=origin[:80], origin=site.origin)
     try:
         made = verify_registration_response(
             credential=dict(response),
@@ -257,7 +257,7 @@ def read_registration(
             supported_pub_key_algs=[COSEAlgorithmIdentifier(number) for number in ALGORITHMS],
         )
     except (WebAuthnException, ValueError, TypeError, KeyError) as error:
-        raise SignatureError.of("passkey_not_made", problem=error) from error
+        raise PasskeyError.of("passkey_not_made", problem=error) from error
     return parse_passkey(Passkey(site.rp_id, made.credential_id, made.credential_public_key).line)
 
 

@@ -62,8 +62,8 @@ def stated_site() -> RelyingParty | None:
     found = _ORIGIN.fullmatch(origin)
     if found is None or (found["scheme"] == "http") != (found["host"] == LOCAL_HOST):
         raise ParameterError(
-            f"{PUBLIC_URL_VARIABLE}: https:// with a host's name in lower case (a passkey can belong to no "
-            f"IP address), or http://{LOCAL_HOST} with a port expected, without a path; was "
+            f"{PUBLIC_URL_VARIABLE}: set https:// with a host's name in lower case (a passkey can belong to "
+            f"no IP address), or http://{LOCAL_HOST} with a port; without a path, was "
             f"{without_secrets(stated)[:200]!r}"
         )
     default = "80" if found["scheme"] == "http" else "443"

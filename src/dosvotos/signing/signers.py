@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_ssh_private_key,
 )
 
-from dosvotos.errors import FileError, SignatureError
+from dosvotos.errors import FileError, KeyFileError, SignatureError
 from dosvotos.files import read_regular_file
 from dosvotos.refusals import Phrase
 from dosvotos.signing.keys import PublicKey, checked_key, parse_public_key, ssh_signature
@@ -109,7 +109,8 @@ class KeygenSigner:
             )
         except subprocess.TimeoutExpired as error:
             raise SignatureError(
-                f"{self.file}: ssh-keygen had not signed after {_KEYGEN_SECONDS} s; nothing was decided"
+                f"{self.file}: ssh-keygen had not signed after {_KEYGEN_SECONDS} s; nothing was decided. Run "
+                "it again"
             ) from error
         if done.returncode != 0:
             lines = done.stderr.decode(errors="replace").strip().splitlines()
@@ -119,7 +120,9 @@ class KeygenSigner:
             )
         armored = done.stdout.decode("ascii", "replace")
         if verify_signature(armored, message, namespace) != self.public_key:
-            raise SignatureError(f"{self.file}: ssh-keygen signed with another key")
+            raise SignatureError(
+                f"{self.file}: ssh-keygen signed with another key; name the right file with --sign-key"
+            )
         return armored
 
 
@@ -155,7 +158,7 @@ def load_signer(content: bytes, name: str, passphrase: Callable[[], str] | None 
         why = Phrase.of("wrong_passphrase") if secret is not None else error
         raise SignatureError.of("key_unreadable", file=name, problem=why) from error
     if not isinstance(key, _PrivateKey):
-        raise SignatureError.of("key_private_kind", file=name, kind=type(key).__name__)
+        raise KeyFileError.of("key_private_kind", file=name, kind=type(key).__name__)
     signer = KeySigner(key)
     checked_key(signer.public_key)
     return signer
@@ -193,7 +196,9 @@ def open_signer(file: Path, passphrase: Callable[[], str] | None = None) -> Sign
     if file.suffix == ".pub" and private.is_file() and not key.is_on_security_key:
         signer = open_signer(private, passphrase)
         if signer.public_key != key:
-            raise SignatureError(f"{private}: is not the private half of {file}")
+            raise SignatureError(
+                f"{private}: is not the private half of {file}; put the two that belong together side by side"
+            )
         return signer
     return KeygenSigner(file, key)
 
@@ -206,7 +211,7 @@ def read_public_key(file: Path) -> PublicKey:
         return read_public_key(beside) if beside.is_file() else load_signer(content, str(file)).public_key
     lines = [line for line in content.decode("utf-8", "replace").splitlines() if line.strip()]
     if len(lines) != 1:
-        raise SignatureError(f"{file}: one public key expected, found {len(lines)} lines")
+        raise KeyFileError(f"{file}: one public key expected, found {len(lines)} lines")
     return parse_public_key(lines[0])
 
 

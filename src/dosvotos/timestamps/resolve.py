@@ -94,7 +94,10 @@ def resolve_timestamps(
     refuse_off_grid(delivery)
     wall = delivery.opens
     if mixed is None and delivery.clock.zone is None:
-        raise DataError(f"{delivery.subject}: timestamps must carry their time zone, found naive ones")
+        raise DataError(
+            f"{delivery.subject}: timestamps must carry their time zone, found naive ones; write "
+            "2025-07-01T13:00:00+00:00"
+        )
     has_third_zone = delivery.timezone not in (None, UTC, BOGOTA)
     if mixed is None or has_third_zone:
         zones, note = np.full(len(wall), delivery.clock.zone, dtype=object), ""

@@ -70,7 +70,8 @@ def training_arrays(
     if len(starts) == 0:
         raise DataError(
             f"training.episode_bars: an episode of {episode_bars} bars does not fit into the "
-            f"{len(complete)} complete rows of train{_most_missing_feature(rows)}"
+            f"{len(complete)} complete rows of train{_most_missing_feature(rows)}; set an earlier "
+            "date_ranges.train.start"
         )
     tape = Tape.from_rows(complete)
     last_of_session = np.searchsorted(days, days, side="right") - 1
@@ -93,12 +94,16 @@ def complete_rows(rows: pd.DataFrame, split: str) -> pd.DataFrame:
         If one of them holds infinity or lacks time_normalized, or any close is not a positive number.
     """
     if not (np.isfinite(rows["close"]) & (rows["close"] > 0)).all():
-        raise DataError(f"{split}: every close must be a positive number, found {rows['close'].min()}")
+        raise DataError(
+            f"{split}: every close must be a positive number, found {rows['close'].min()}; run the "
+            "dataset layer again"
+        )
     complete = rows.dropna(subset=list(MARKET_FEATURES))
     for name in (*MARKET_FEATURES, "time_normalized"):
         if n_bad := int((~np.isfinite(complete[name])).sum()):
             raise DataError(
-                f"{split}: {name} must be finite, found NaN or infinity in {n_bad} complete row(s)"
+                f"{split}: {name} must be finite, found NaN or infinity in {n_bad} complete row(s); run "
+                "the dataset layer again"
             )
     return complete
 
@@ -112,7 +117,10 @@ def validation_window(val_rows: pd.DataFrame, calendar: CalendarParams) -> tuple
         As `complete_rows`; also if no row has all features.
     """
     if complete_rows(val_rows, "val").empty:
-        raise DataError(f"val: no row of {len(val_rows)} has all features, so no policy can be judged")
+        raise DataError(
+            f"val: no row of {len(val_rows)} has all features, so no policy can be judged; deliver what "
+            "is missing, or state other date_ranges"
+        )
     tape = Tape.from_rows(val_rows)
     days = session_dates(tape.times)
     return tape, scheduled_sessions(days[0].item(), days[-1].item(), calendar)

@@ -244,7 +244,8 @@ class _FlatParameters:
         steps = {int(optimizer.state[parameter]["step"]) for parameter, _ in self._slices}
         if len(steps) > 1:
             raise ParameterError(
-                f"policy.optimizer: all parameters must have made as many steps, found {steps}"
+                f"policy.optimizer: all parameters must have made as many steps, found {steps}; take "
+                "training.engine: sb3"
             )
         group = optimizer.param_groups[0]
         beta_1, beta_2 = group["betas"]

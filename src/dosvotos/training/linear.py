@@ -200,7 +200,7 @@ def _training_set(train_rows: pd.DataFrame, norm_stats: NormStats) -> tuple[np.n
     if not used.any():
         raise DataError(
             f"train: of {len(train_rows)} bars none has all features and a later bar of its session to be "
-            "filled at, so no linear rival can be fitted"
+            "filled at, so no linear rival can be fitted; set an earlier date_ranges.train.start"
         )
     features = train_rows.loc[used, list(MARKET_FEATURES)].to_numpy(float)
     return norm_stats.apply(features), earned[used]

@@ -149,4 +149,4 @@ def _raise_unless_ok(
     if status == BAR_NOT_LATER:
         raise LateDataError(f"bars: {opened} is not later than the bar before it")
     prices = {name: float(getattr(bars, name)[index]) for name in ("high", "low", "close")}
-    raise DataError(f"bars: prices of {opened} must be positive and finite, were {prices}")
+    raise DataError(f"bars: prices of {opened} must be positive and finite, were {prices}; correct that bar")

@@ -110,7 +110,10 @@ def _fetch_live(
     from dosvotos.sources.live import FetchOptions, Watermarks, fetch_live
 
     if acquisition.live is None:
-        raise DataError("data_acquisition.live: needed with source 'live'; conf/base has it")
+        raise DataError(
+            "data_acquisition.live: needed with source 'live', found none; take the section back from "
+            "conf/base/parameters"
+        )
     now = acquisition.as_of
     bar_table, macro_tables = stored.tables
     bars, series = bar_table.state(now), macro_tables.state(now)

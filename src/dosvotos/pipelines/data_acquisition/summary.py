@@ -73,6 +73,7 @@ def describe_overdue(record: AcquisitionRecord) -> str:
         else:
             missing = record.bars.missing_session
             lines.append(f"  - bars: session {missing} is missing; {_why(record.bars.notes)}")
+    lines.append("Each is asked for again by the next run; docs/data.md says how to name another source.")
     return "\n".join(lines)
 
 
