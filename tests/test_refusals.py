@@ -48,7 +48,7 @@ OF_A_TERMINAL = {
 """Functions that a run or a command calls, never the app; and one whose error nobody can cause."""
 
 
-FAMILIES = ("next_", "kind_", "errno_", "pydantic_")
+FAMILIES = ("next_", "database_file_holds", "database_server_holds", "kind_", "errno_", "pydantic_")
 """Codes that are completed at run time; like those named in the test they are figures of other refusals."""
 
 

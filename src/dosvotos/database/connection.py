@@ -101,7 +101,9 @@ def connect(url: str) -> Engine:
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise DatabaseError.of("database_folder", file=file, problem=error) from error
+            raise DatabaseError.of(
+                "database_folder", variable=URL_VARIABLE, file=file, problem=error
+            ) from error
     return make_engine(url)
 
 
