@@ -23,7 +23,7 @@ from sqlalchemy import Engine
 from dosvotos.contracts.parameters import Parameters, read_parameters
 from dosvotos.database.connection import connect
 from tests.migrated import copy_migrated, create_migrated, create_template, execute
-from tests.sharing import shared_folder
+from tests.sharing import shared_folder, use_memory
 
 ROOT = Path(__file__).parents[1]
 SHARED_DATA = ROOT.parent / "shared" / "data"
@@ -39,9 +39,10 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 def pytest_configure() -> None:
     """Walk the heap neither while all is imported nor, from then on, through what was imported.
 
-    The shared folder is made before workers are started, which inherit its name.
+    The shared folder is made before workers are started, which inherit its name and where temporary files go.
     """
     gc.disable()
+    use_memory()
     shared_folder()
 
 
@@ -126,10 +127,16 @@ def main_module() -> Iterator[None]:
     sys.modules["__main__"] = main
 
 
+@pytest.fixture(scope="session")
+def homes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the tests' homes are; pytest reads all of a folder to number another one in it."""
+    return tmp_path_factory.mktemp("homes")
+
+
 @pytest.fixture(autouse=True)
-def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(homes: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of homes, a test's own: none sees the keys of another, or of whoever runs it."""
-    folder = tmp_path_factory.mktemp("home")
+    folder = Path(tempfile.mkdtemp(dir=homes))
     monkeypatch.setenv("DOSVOTOS_HOME", str(folder))
     return folder
 

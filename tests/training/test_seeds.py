@@ -162,7 +162,7 @@ def test_what_ends_one_seed_is_told_with_its_name_and_ends_the_others(seed: int,
     assert children() == []
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("how", [pytest.param(signal.SIGINT, marks=pytest.mark.campaign), signal.SIGKILL])
 def test_without_its_parent_no_process_goes_on(how: signal.Signals):
     command = [sys.executable, "-m", "tests.training.fake_training"]
     parent = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
