@@ -50,8 +50,8 @@ pytest: warm
 pytest-quick: warm
 	@$(PYTEST) -m "not slow and not browser and not campaign"
 
-campaign: .venv/.test ## the longest tests, and planted leaks over many seeds (an hour, by hand)
-	@$(BIN)/python -m pytest -n auto --dist loadfile -m campaign
+campaign: .venv/.test ## the longest tests, all examples, and planted leaks over many seeds (an hour, by hand)
+	@$(PYTEST) -m "campaign or hypothesis" --hypothesis-profile=campaign
 	@$(BIN)/python -m tests.leakage.campaign
 
 lint: .venv/.test
