@@ -29,13 +29,12 @@ def create_migrated(server: str, name: str) -> str:
 
 
 def copy_database(server: str, name: str, template: str) -> None:
-    """Create a PostgreSQL database like another: its files are copied, which takes a quarter of logging them."""
+    """Create a PostgreSQL database like another, by its files, which takes a quarter of logging them."""
     execute(server, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
 
 
 def drop(engine: Engine, server: str) -> None:
-    """Close a test's PostgreSQL database and remove it: a thousand of them would fill the place they are in."""
-    engine.dispose()
+    """Remove a test's PostgreSQL database: hundreds of them would fill the memory they are in."""
     execute(server, f"DROP DATABASE {engine.url.database} WITH (FORCE)")
 
 
