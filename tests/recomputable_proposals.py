@@ -35,7 +35,7 @@ from dosvotos.policy.candidate import Candidate, line_files, open_candidate
 from dosvotos.policy.forward import ServedPolicy
 from dosvotos.policy.strategy import read_strategy
 from dosvotos.promotion.evidence import make_evidence
-from dosvotos.promotion.gate_policy import packaged_policy
+from dosvotos.promotion.gate_policy import GatePolicy, packaged_policy
 from dosvotos.promotion.proposal import make_proposal
 from dosvotos.promotion.registration import NewProposal, ProposalRegistry
 from dosvotos.training.linear import linear_policy
@@ -133,7 +133,7 @@ def _propose(
     with contextlib.chdir(root):
         with reading(engine) as connection:
             production = baseline_of(production_model(connection, INSTRUMENT))
-        made = _made_once(contract, history, candidate, recorded, production)
+        made = recompute_once(contract, history, candidate, recorded, production, packaged_policy())
         registry.store(new_proposal(engine, contract, made, candidate, now))
     return int(registry.latest(made.training.model_id).id)
 
@@ -142,19 +142,20 @@ _MADE: dict[str, PipelineRecords] = {}
 """What pipelines made in this process, by what they made it from."""
 
 
-def _made_once(
+def recompute_once(
     contract: ExperimentContract,
     history: MarketHistory,
     candidate: Candidate,
     recorded: RecordedTraining,
     production: Baseline | None,
+    policy: GatePolicy,
 ) -> PipelineRecords:
     """Make the records of L2 to L4 once for the same inputs; an approval makes them anew."""
     market = digest_frame(history.bars), digest_frame(history.macro)
     of_production = production and (production.model_id, production.bundle.manifest_hash)
-    key = repr((contract.model_dump_json(), market, candidate.manifest_hash, recorded, of_production))
+    key = repr((contract.model_dump_json(), market, candidate.manifest_hash, recorded, of_production, policy))
     if key not in _MADE:
-        _MADE[key] = recompute(contract, history, candidate, recorded, production, packaged_policy())
+        _MADE[key] = recompute(contract, history, candidate, recorded, production, policy)
     return _MADE[key]
 
 
@@ -205,10 +206,16 @@ def bundle_files(contract: ExperimentContract, policy: ServedPolicy) -> dict[str
         rival = {LINEAR_RIVAL: tensor_bytes(small_rival(policy.norm_stats))}
     return {
         **rival,
-        "config.yaml": yaml.safe_dump(contract.frozen_config, sort_keys=True).encode(),
+        "config.yaml": _yaml(json.dumps(contract.frozen_config)),
         "reward_config.json": json.dumps(reward_config(contract.parameters)).encode(),
         "training_metrics.json": json.dumps(metrics).encode(),
     }
+
+
+@cache
+def _yaml(tree: str) -> bytes:
+    """Write JSON as YAML, which takes as long as a market's features."""
+    return yaml.safe_dump(json.loads(tree), sort_keys=True).encode()
 
 
 def hourly_policy(norm_stats: NormStats, seed: int) -> ServedPolicy:

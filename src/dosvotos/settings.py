@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
@@ -50,7 +51,17 @@ def _plugins_left_out() -> tuple[ModuleType, ...]:
     return tuple(map(ModuleType, _VIZ_HOOKS)) if tick else ()
 
 
+def _search_once(package: str) -> None:
+    """Let Python remember that a package is not installed; it would search for it at every import.
+
+    Kedro imports ibis for each of a thousand parameters that it puts into the catalog.
+    """
+    if package not in sys.modules and find_spec(package) is None:
+        sys.modules[package] = None  # type: ignore[assignment]  # what Python takes for "not there"
+
+
 _configure_logging()
+_search_once("ibis")
 
 CONTEXT_CLASS = Context
 _RUN_HOOKS = RunHooks()

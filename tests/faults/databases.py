@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 from dosvotos.database.connection import make_engine
 from dosvotos.signing.home import HOME_VARIABLE
 from tests.forked import processes
-from tests.migrated import copy_migrated, create_migrated, execute
+from tests.migrated import copy_database, copy_migrated, create_migrated, execute
 from tests.proposal_fixtures import Desk
 
 _NUMBERS = count()
@@ -51,7 +51,7 @@ class Databases:
         folder, name = self._place()
         shutil.copytree(desk.root, folder)
         if self.server is not None:
-            execute(self.server, f"CREATE DATABASE {name} TEMPLATE {desk.engine.url.database}")
+            copy_database(self.server, name, desk.engine.url.database)
         return Desk(make_engine(self._url(folder, name)), folder)
 
     def drop(self, desk: Desk) -> None:

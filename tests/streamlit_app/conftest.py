@@ -146,6 +146,22 @@ def no_magic() -> Iterator[None]:
         yield
 
 
+_REGISTERED: dict[str, Any] = {}
+"""Pages that a run of the app has registered with Streamlit, by the hash of their address."""
+
+
+def _switch(at: AppTest, view: str) -> None:
+    """Let an app's first run be that of a page, as its address in a browser does.
+
+    An AppTest knows no page before a run; it is told those that an earlier test's has registered.
+    """
+    if not any(info["script_path"] == str(UI.parent / view) for info in _REGISTERED.values()):
+        at.run()
+        _REGISTERED.update(at._registered_pages)
+    at._registered_pages = dict(_REGISTERED)
+    at.switch_page(view)
+
+
 @pytest.fixture
 def open_page(desk: Desk, no_component_scan: None, no_magic: None) -> Callable[..., AppTest]:
     """Open a page of the desk's app as Streamlit runs it."""
@@ -156,8 +172,7 @@ def open_page(desk: Desk, no_component_scan: None, no_magic: None) -> Callable[.
         at = AppTest.from_file(UI, default_timeout=60)
         at.session_state["language"] = language
         if page != "proposals":
-            at.run()
-            at.switch_page(f"views/{page}.py")
+            _switch(at, f"views/{page}.py")
         if proposal_id is not None:
             at.query_params["id"] = str(proposal_id)
         for name, value in address.items():

@@ -73,8 +73,14 @@ def assert_same(result: TrainingResult, expected: TrainingResult) -> None:
     assert result.best_episode_reward == expected.best_episode_reward
 
 
-@pytest.mark.parametrize("engine", ["fast", "sb3"])
-@pytest.mark.parametrize("reports", [1, 6, 9, 13])
+@pytest.mark.parametrize(
+    ("engine", "reports"),
+    [
+        *(("fast", reports) for reports in (1, 6, 9, 13)),
+        ("sb3", 6),
+        *(pytest.param("sb3", reports, marks=pytest.mark.campaign) for reports in (1, 9, 13)),
+    ],
+)
 def test_wherever_a_training_is_interrupted_it_ends_the_same(engine: str, reports: int, tmp_path: Path):
     with pytest.raises(InterruptedTrainingError):
         run(several_phases(engine), tmp_path, stop_after=reports)
@@ -190,7 +196,10 @@ def test_nothing_in_a_checkpoint_is_pickled(tmp_path: Path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("engine", "how"), [("fast", signal.SIGKILL), ("sb3", signal.SIGINT)])
+@pytest.mark.parametrize(
+    ("engine", "how"),
+    [("fast", signal.SIGKILL), pytest.param("sb3", signal.SIGINT, marks=pytest.mark.campaign)],
+)
 def test_a_killed_process_leaves_what_another_one_ends_with_the_same_model(
     engine: str, how: signal.Signals, tmp_path: Path
 ):

@@ -30,6 +30,7 @@ from dosvotos.training.seeds import (
     train_seeds,
 )
 from tests.conftest import ROOT
+from tests.forked import processes
 from tests.training import fake_training
 from tests.training.short_training import ROLLOUT, Phase, norm_stats, small_parameters, train_rows, val_rows
 
@@ -54,6 +55,13 @@ def alone(seed: int) -> TrainingResult:
 
 def children() -> list:
     return multiprocessing.active_children()
+
+
+@pytest.fixture
+def forked(monkeypatch) -> None:
+    """Processes of a training are forked with their imports done, where none of them is to load torch."""
+    context = processes()
+    monkeypatch.setattr(multiprocessing, "get_context", lambda _: context)
 
 
 # ---- the same however they are trained
@@ -130,6 +138,7 @@ def test_a_seed_that_diverges_is_named(tmp_path: Path):
         trained(with_seeds(7, 42, learning_rate=1e30), tmp_path, workers=1)
 
 
+@pytest.mark.usefixtures("forked")
 def test_processes_give_the_seeds_in_any_number_and_tell_all_of_them():
     reports: list[TrainingProgress] = []
     results = train_in_processes(fake_training.train, (3, 1, 2), reports.append, workers=2)
@@ -138,6 +147,7 @@ def test_processes_give_the_seeds_in_any_number_and_tell_all_of_them():
     assert children() == []
 
 
+@pytest.mark.usefixtures("forked")
 @pytest.mark.parametrize(
     ("seed", "error", "message"),
     [
@@ -162,7 +172,7 @@ def test_what_ends_one_seed_is_told_with_its_name_and_ends_the_others(seed: int,
     assert children() == []
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("how", [pytest.param(signal.SIGINT, marks=pytest.mark.campaign), signal.SIGKILL])
 def test_without_its_parent_no_process_goes_on(how: signal.Signals):
     command = [sys.executable, "-m", "tests.training.fake_training"]
     parent = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

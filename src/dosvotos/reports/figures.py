@@ -60,5 +60,7 @@ def to_html(drawn: Any, name: str) -> Markup:
 
     Plotly reads tags in its texts: names that came with data must be escaped before.
     """
+    import PIL.Image  # noqa: F401  plotly takes it from sys.modules, where another thread may be half done with it
+
     html = drawn.to_html(full_html=False, include_plotlyjs=False, div_id=name, config=_CONFIG)
     return Markup(html)
