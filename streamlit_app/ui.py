@@ -28,6 +28,15 @@ _OPEN_ANEW = """
   location.replace(address);
 """
 """Streamlit's page takes another theme only when it is opened."""
+_REACH_TABLES = """
+  window.reachTables ??= new MutationObserver(() => {
+    for (const part of document.querySelectorAll('[data-testid="stTable"], [data-testid="stTable"] div')) {
+      if (part.scrollWidth > part.clientWidth + 1) part.tabIndex = 0; else part.removeAttribute("tabindex");
+    }
+  });
+  window.reachTables.observe(document.body, {childList: true, subtree: true});
+"""
+"""A table that scrolls sideways on a phone can be reached and scrolled by keyboard."""
 _SECONDS = 15
 """Between two looks at how many proposals are open."""
 
@@ -119,7 +128,8 @@ def _name_the_page(title: str, waiting: int, language: str) -> None:
     """Set the browser tab's title, with the count in front, and the document's language."""
     count = f"({waiting}) " if waiting else ""
     st.set_page_config(page_title=f"{count}{title} · Dos Votos")
-    st.html(f"<script>document.documentElement.lang = '{language}'</script>", unsafe_allow_javascript=True)
+    script = f"document.documentElement.lang = '{language}'; {_REACH_TABLES}"
+    st.html(f"<script>{script}</script>", unsafe_allow_javascript=True)
 
 
 def _say_who(t: Translator, user: Caller) -> None:

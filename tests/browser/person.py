@@ -57,10 +57,13 @@ class Person:
         self.page.wait_for_url("**/desk/sign-in?next=*")
         self.page.get_by_role("button", name="Sign in with your passkey").click()
 
-    def show_text(self, proposal_id: int, action: str = "REJECT") -> str:
+    def ask_for_text(self, proposal_id: int, action: str) -> None:
         self.page.goto(f"{self.address}/desk/sign?action={action}&about={proposal_id}")
         self.page.get_by_role("textbox").fill(WHY)
         self.page.get_by_role("button", name="Show what I sign").click()
+
+    def show_text(self, proposal_id: int, action: str = "REJECT") -> str:
+        self.ask_for_text(proposal_id, action)
         expect(self.page.locator("#hash")).to_have_text(re.compile("^[0-9a-f]{64}$"))
         return self.page.locator("#text").inner_text()
 
