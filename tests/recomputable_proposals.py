@@ -35,7 +35,7 @@ from dosvotos.policy.candidate import Candidate, line_files, open_candidate
 from dosvotos.policy.forward import ServedPolicy
 from dosvotos.policy.strategy import read_strategy
 from dosvotos.promotion.evidence import make_evidence
-from dosvotos.promotion.gate_policy import packaged_policy
+from dosvotos.promotion.gate_policy import GatePolicies, packaged_policy
 from dosvotos.promotion.proposal import make_proposal
 from dosvotos.promotion.registration import NewProposal, ProposalRegistry
 from dosvotos.training.linear import linear_policy
@@ -245,9 +245,9 @@ def new_proposal(
         **{name: getattr(made, name) for name in ("dataset", "training", "backtest")},
         chain=unbroken_chain(contract, made, candidate),
     )
-    own, earlier = ledger.history(look)
-    evidence = make_evidence(layers, made.report, own, earlier, ledger.genesis(), packaged_policy())
-    proposal = make_proposal(layers, made.report, made.comparison, evidence, packaged_policy())
+    (own, earlier), policy = ledger.history(look), GatePolicies(engine).current()
+    evidence = make_evidence(layers, made.report, own, earlier, ledger.genesis(), policy)
+    proposal = make_proposal(layers, made.report, made.comparison, evidence, policy)
     return NewProposal(proposal, layers, made.report, made.comparison, now)
 
 
