@@ -69,5 +69,5 @@ class Person:
 
     def sign(self) -> str:
         self.page.get_by_role("button", name="Sign with your passkey").click()
-        expect(self.page.locator("#status")).not_to_be_empty(timeout=60_000)
+        expect(self.page.locator("#status")).not_to_be_empty(timeout=180_000)
         return self.page.locator("#status").inner_text()
