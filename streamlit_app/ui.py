@@ -72,24 +72,27 @@ def _switch_language() -> None:
         st.query_params[LANGUAGE] = chosen
 
 
-def _choose_theme(t: Translator) -> None:
+def _choose_theme() -> None:
     """Take the address's theme and keep it in the address of the pages after it; none is the system's."""
     if (stated := st.query_params.get(THEME)) in THEMES:
         st.session_state[THEME_KEY] = stated
     elif chosen := st.session_state.get(THEME_KEY):
         st.query_params[THEME] = chosen
-    with st.sidebar:
-        st.segmented_control(
-            t("app.theme"),
-            ["", *THEMES],
-            default=st.session_state.get(THEME_KEY) or "",
-            format_func=lambda name: t(f"theme.{name or 'system'}"),
-            key=_THEME_SWITCH,
-            required=True,
-            on_change=_switch_theme,
-        )
     if st.session_state.pop(_RELOAD, False):
         st.html(f"<script>{_OPEN_ANEW % st.session_state[THEME_KEY]}</script>", unsafe_allow_javascript=True)
+
+
+def _offer_theme(t: Translator) -> None:
+    """Offer another theme below the page, where its switch is no step on the way to the vote."""
+    st.segmented_control(
+        t("app.theme"),
+        ["", *THEMES],
+        default=st.session_state.get(THEME_KEY) or "",
+        format_func=lambda name: t(f"theme.{name or 'system'}"),
+        key=_THEME_SWITCH,
+        required=True,
+        on_change=_switch_theme,
+    )
 
 
 def _switch_theme() -> None:
@@ -162,7 +165,7 @@ def _pages(t: Translator, waiting: int, user: Caller) -> list[st.Page]:
 st.set_page_config(page_title="Dos Votos", page_icon=str(_HERE / "icon.svg"), layout="wide")
 st.html(_HERE / "style.css")
 texts = _choose_language()
-_choose_theme(texts)
+_choose_theme()
 open_proposals = _count_open(texts)
 user = caller()
 with st.container(key="banner" if user.role is None else "signed-in"):
@@ -176,3 +179,4 @@ try:
 except (DosVotosError, ValidationError) as error:  # what a page does not tell at its own place
     st.error(texts(refusal_of(error).text))
     plain(told(error, texts.language))
+_offer_theme(texts)
