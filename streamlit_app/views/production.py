@@ -87,9 +87,7 @@ def _live(signals: list[queries.Record], model: queries.Record) -> None:
         column.metric(t(f"production.{name}"), figure)
     if missing:
         reasons = Counter(row.reason_code for row in signals if row.status == "NO_SIGNAL").most_common()
-        named = "; ".join(
-            f"{t.label('reason', code)} ({code}, {f.number(count, 0)})" for code, count in reasons
-        )
+        named = "; ".join(f"{code} ({f.number(n, 0)}): {t.label('reason', code)}" for code, n in reasons)
         plain(t("production.reasons", reasons=named), "small", f"reasons-{model.id}")
     _on_price(signals[::-1], model)
     show_signals(signals, f"live-{model.id}")
