@@ -8,13 +8,12 @@ import argparse
 import http.client
 import json
 import logging
-import os
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,7 +24,8 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from streamlit_app.app import create_app
-from tests.conftest import ROOT
+from tests.conftest import ROOT, ensure_running, own_server
+from tests.migrated import create_migrated, create_template
 from tests.proposal_fixtures import Desk, open_desk
 from tests.streamlit_app import attacks
 from tests.streamlit_app.conftest import ORIGIN, People, TestClient, with_people
@@ -53,9 +53,20 @@ class Office(NamedTuple):
 
 
 @contextmanager
-def office(root: Path) -> Iterator[Office]:
+def database(kind: str, root: Path) -> Iterator[str]:
+    """Make a database; PostgreSQL on a server of this run's own."""
+    if kind == "sqlite":
+        yield f"sqlite:///{root}/data/dosvotos.db"
+        return
+    with own_server() as server:
+        ensure_running(server)
+        create_template(server.get_uri())
+        yield create_migrated(server.get_uri(), "rest")
+
+
+@contextmanager
+def office(root: Path, url: str) -> Iterator[Office]:
     """Open a desk whose people call the app in this very process."""
-    url = f"sqlite:///{root}/data/dosvotos.db"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DOSVOTOS_HOME", f"{root}-home")
         patch.setenv("DOSVOTOS_DATABASE_URL", url)
@@ -155,13 +166,18 @@ def main() -> None:
     """Measure, print a table, end with one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer generated and timed requests")
-    quick = parser.parse_args().quick
+    parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
+    options = parser.parse_args()
+    quick = options.quick
     logging.disable(logging.WARNING)
-    with tempfile.TemporaryDirectory() as folder, office(Path(folder).resolve()) as opened:
+    with ExitStack() as stack:
+        root = Path(stack.enter_context(tempfile.TemporaryDirectory())).resolve()
+        url = stack.enter_context(database(options.database, root))
+        opened = stack.enter_context(office(root, url))
         tried = attack(opened, FUZZED_QUICK if quick else FUZZED)
         figures = figures_of(tried)
-        token, root = opened.people.token("vic"), opened.desk.root
-        with serving(root, os.environ["DOSVOTOS_DATABASE_URL"]) as port:
+        token = opened.people.token("vic")
+        with serving(opened.desk.root, url) as port:
             figures |= load(port, token, REQUESTS_QUICK if quick else REQUESTS)
             held = answered_while_held(port, token)
     figures |= {"held_connections": held.connections, "held_unanswered": held.unanswered}

@@ -49,7 +49,7 @@ def create_app() -> st.App:
         middleware=[
             Middleware(Gate),
             Middleware(ThemeOfAddress, pages=PAGES),
-            Middleware(GZipMiddleware, minimum_size=1_000, compresslevel=5),
+            Middleware(GZipMiddleware, minimum_size=1_000, compresslevel=6),
         ],
     )
 

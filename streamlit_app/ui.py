@@ -28,6 +28,15 @@ _OPEN_ANEW = """
   location.replace(address);
 """
 """Streamlit's page takes another theme only when it is opened."""
+_REACH_TABLES = """
+  window.reachTables ??= new MutationObserver(() => {
+    for (const part of document.querySelectorAll('[data-testid="stTable"], [data-testid="stTable"] div')) {
+      if (part.scrollWidth > part.clientWidth + 1) part.tabIndex = 0; else part.removeAttribute("tabindex");
+    }
+  });
+  window.reachTables.observe(document.body, {childList: true, subtree: true});
+"""
+"""A table that scrolls sideways on a phone can be reached and scrolled by keyboard."""
 _SECONDS = 15
 """Between two looks at how many proposals are open."""
 
@@ -63,24 +72,27 @@ def _switch_language() -> None:
         st.query_params[LANGUAGE] = chosen
 
 
-def _choose_theme(t: Translator) -> None:
+def _choose_theme() -> None:
     """Take the address's theme and keep it in the address of the pages after it; none is the system's."""
     if (stated := st.query_params.get(THEME)) in THEMES:
         st.session_state[THEME_KEY] = stated
     elif chosen := st.session_state.get(THEME_KEY):
         st.query_params[THEME] = chosen
-    with st.sidebar:
-        st.segmented_control(
-            t("app.theme"),
-            ["", *THEMES],
-            default=st.session_state.get(THEME_KEY) or "",
-            format_func=lambda name: t(f"theme.{name or 'system'}"),
-            key=_THEME_SWITCH,
-            required=True,
-            on_change=_switch_theme,
-        )
     if st.session_state.pop(_RELOAD, False):
         st.html(f"<script>{_OPEN_ANEW % st.session_state[THEME_KEY]}</script>", unsafe_allow_javascript=True)
+
+
+def _offer_theme(t: Translator) -> None:
+    """Offer another theme below the page, where its switch is no step on the way to the vote."""
+    st.segmented_control(
+        t("app.theme"),
+        ["", *THEMES],
+        default=st.session_state.get(THEME_KEY) or "",
+        format_func=lambda name: t(f"theme.{name or 'system'}"),
+        key=_THEME_SWITCH,
+        required=True,
+        on_change=_switch_theme,
+    )
 
 
 def _switch_theme() -> None:
@@ -119,7 +131,8 @@ def _name_the_page(title: str, waiting: int, language: str) -> None:
     """Set the browser tab's title, with the count in front, and the document's language."""
     count = f"({waiting}) " if waiting else ""
     st.set_page_config(page_title=f"{count}{title} · Dos Votos")
-    st.html(f"<script>document.documentElement.lang = '{language}'</script>", unsafe_allow_javascript=True)
+    script = f"document.documentElement.lang = '{language}'; {_REACH_TABLES}"
+    st.html(f"<script>{script}</script>", unsafe_allow_javascript=True)
 
 
 def _say_who(t: Translator, user: Caller) -> None:
@@ -152,7 +165,7 @@ def _pages(t: Translator, waiting: int, user: Caller) -> list[st.Page]:
 st.set_page_config(page_title="Dos Votos", page_icon=str(_HERE / "icon.svg"), layout="wide")
 st.html(_HERE / "style.css")
 texts = _choose_language()
-_choose_theme(texts)
+_choose_theme()
 open_proposals = _count_open(texts)
 user = caller()
 with st.container(key="banner" if user.role is None else "signed-in"):
@@ -166,3 +179,4 @@ try:
 except (DosVotosError, ValidationError) as error:  # what a page does not tell at its own place
     st.error(texts(refusal_of(error).text))
     plain(told(error, texts.language))
+_offer_theme(texts)

@@ -140,7 +140,7 @@ class Desk:
                     "timestamp": time.to_pydatetime(),
                     "inference_id": f"{instrument}-{index}",
                     "status": "NO_SIGNAL" if missing else "SIGNAL",
-                    "reason_code": "STALE_BAR" if missing else None,
+                    "reason_code": "NO_BAR" if missing else None,
                     "model_id": model_id,
                     "epoch": 1,
                     "signal": None if missing else float(rng.integers(-1, 2)),

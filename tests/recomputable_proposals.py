@@ -35,7 +35,7 @@ from dosvotos.policy.candidate import Candidate, line_files, open_candidate
 from dosvotos.policy.forward import ServedPolicy
 from dosvotos.policy.strategy import read_strategy
 from dosvotos.promotion.evidence import make_evidence
-from dosvotos.promotion.gate_policy import GatePolicy, packaged_policy
+from dosvotos.promotion.gate_policy import GatePolicies, GatePolicy
 from dosvotos.promotion.proposal import make_proposal
 from dosvotos.promotion.registration import NewProposal, ProposalRegistry
 from dosvotos.training.linear import linear_policy
@@ -133,7 +133,9 @@ def _propose(
     with contextlib.chdir(root):
         with reading(engine) as connection:
             production = baseline_of(production_model(connection, INSTRUMENT))
-        made = recompute_once(contract, history, candidate, recorded, production, packaged_policy())
+        made = recompute_once(
+            contract, history, candidate, recorded, production, GatePolicies(engine).current()
+        )
         registry.store(new_proposal(engine, contract, made, candidate, now))
     return int(registry.latest(made.training.model_id).id)
 
@@ -252,9 +254,9 @@ def new_proposal(
         **{name: getattr(made, name) for name in ("dataset", "training", "backtest")},
         chain=unbroken_chain(contract, made, candidate),
     )
-    own, earlier = ledger.history(look)
-    evidence = make_evidence(layers, made.report, own, earlier, ledger.genesis(), packaged_policy())
-    proposal = make_proposal(layers, made.report, made.comparison, evidence, packaged_policy())
+    (own, earlier), policy = ledger.history(look), GatePolicies(engine).current()
+    evidence = make_evidence(layers, made.report, own, earlier, ledger.genesis(), policy)
+    proposal = make_proposal(layers, made.report, made.comparison, evidence, policy)
     return NewProposal(proposal, layers, made.report, made.comparison, now)
 
 

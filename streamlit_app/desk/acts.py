@@ -128,10 +128,11 @@ def _about_proposal(
     given = approvals_so_far(connection, proposal.id, Vote("APPROVE", caller.name), now)
     quorum = current_policy(connection).quorum
     names = ", ".join(given) or "-"
+    count = "desk.quorum_own" if caller.name in given else "desk.quorum_count"
     return [
         *facts,
         Fact("desk.replaces", production.model_id if production else t("desk.nothing")),
-        Fact("desk.quorum", t("desk.quorum_count", given=len(given), quorum=quorum, names=names)),
+        Fact("desk.quorum", t(count, given=len(given), quorum=quorum, names=names)),
     ]
 
 

@@ -122,7 +122,7 @@ def _size(layer: str, records: _Records | None) -> str:
         "L1": t("lineage.features"),
         "L2": t("lineage.rows", rows=f.number(records.dataset.row_count, 0), first=first, last=last),
         "L3": t("lineage.seed", seed=records.training.seed, steps=f.number(records.training.timesteps, 0)),
-        "L4": records.backtest.test_period,
+        "L4": value_in_words(records.backtest.test_period, t.language),
     }[layer]
 
 
@@ -139,7 +139,7 @@ def _layer(
     names += ["test_period", "baseline_model_id"] if layer == "L4" else []
     full = {
         t("column.name"): [t(f"lineage.{name}") for name in names],
-        t("column.hash"): [str(getattr(lineage, name) or MISSING) for name in names],
+        t("column.hash"): [value_in_words(getattr(lineage, name) or MISSING, t.language) for name in names],
     }
     st.dataframe(pd.DataFrame(full), hide_index=True, key=f"hashes-{layer}")
     if chain:

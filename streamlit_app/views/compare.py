@@ -14,6 +14,7 @@ from dosvotos.errors import LineageError
 from dosvotos.promotion.dossier import read_report
 from dosvotos.promotion.gate_policy import GatePolicies
 from dosvotos.reports.metrics import RESULTS
+from dosvotos.reports.words import value_in_words
 from streamlit_app import queries, risk_charts
 from streamlit_app.page import empty, formats, now, plain, plot, translator, written
 from streamlit_app.verdict import market_badge
@@ -79,7 +80,7 @@ def _figures(reports: dict[str, BacktestReport], rows: dict[str, queries.Record]
             t("column.instrument"): row.instrument,
             t("column.recommendation"): t(f"recommendation.{row.recommendation}"),
             t("column.status"): t(f"status.{state_of(row, now())}"),
-            t("compare.window"): row.lineage["test_period"].replace(" to ", " "),
+            t("compare.window"): value_in_words(row.lineage["test_period"], t.language),
             **written(report.metrics, *keys),
         }
     st.table(pd.DataFrame(columns), border="horizontal")

@@ -10,6 +10,7 @@ from dosvotos.promotion.own_strategy import kind_of
 from streamlit_app import queries
 from streamlit_app.page import empty, formats, in_bogota, numeric, plain, translator, written
 from streamlit_app.production import show_retracted
+from streamlit_app.verdict import market_badge
 
 
 def show() -> None:
@@ -76,7 +77,9 @@ def _licences(entry: InventoryEntry) -> str:
 
 def _card(row: queries.Record) -> None:
     with st.container(border=True):
-        plain(row.model_id, "name", row.id)
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            market_badge(row.instrument)
+            plain(row.model_id, "name", row.id)
         since = t("models.since", instrument=row.instrument, since=in_bogota(row.promoted_at))
         plain(f"{since} · {_kind(row)}", "small", row.id)
 

@@ -60,8 +60,9 @@ def _person(keys: list[Person], is_admin: bool) -> None:
         plain(f"{name} · {t.label('role', role)}", "name", f"person-{name}")
         for person in keys:
             kind = t("people.passkey" if isinstance(person.key, Passkey) else "people.ssh_key")
-            until = f" - {in_bogota(person.until)}" if person.until else ""
-            since = f"{in_bogota(person.since)}{until}"
+            since = t("people.since", since=in_bogota(person.since))
+            if person.until:
+                since = t("people.from_to", since=in_bogota(person.since), until=in_bogota(person.until))
             plain(f"{kind} {person.key.fingerprint}\n{since}", "small", f"key-{name}-{person.added_in}")
         if not counts:
             st.badge(t("people.revoked"), color="gray")

@@ -87,7 +87,7 @@ def _live(signals: list[queries.Record], model: queries.Record) -> None:
         column.metric(t(f"production.{name}"), figure)
     if missing:
         reasons = Counter(row.reason_code for row in signals if row.status == "NO_SIGNAL").most_common()
-        named = ", ".join(f"{code} ({f.number(count, 0)})" for code, count in reasons)
+        named = "; ".join(f"{code} ({f.number(n, 0)}): {t.label('reason', code)}" for code, n in reasons)
         plain(t("production.reasons", reasons=named), "small", f"reasons-{model.id}")
     _on_price(signals[::-1], model)
     show_signals(signals, f"live-{model.id}")
@@ -131,6 +131,7 @@ def _drift(model: queries.Record) -> None:
         found = queries.drift(model.instrument, now())
     except DosVotosError as error:
         st.header(t("drift.live"), anchor=False)
+        st.caption(t("drift.not_judged"))
         plain(error, "small", f"drift-{model.id}")
         return
     if found is not None:

@@ -4,9 +4,10 @@ import pandas as pd
 import streamlit as st
 
 from streamlit_app import queries
-from streamlit_app.page import empty, formats, in_bogota, numeric, translator
+from streamlit_app.page import empty, formats, in_bogota, numeric, plain, translator
 from streamlit_app.production import show_signals
 from streamlit_app.signed_in import caller
+from streamlit_app.verdict import market_badge
 
 _N_BARS = 200
 _SECONDS = 30
@@ -25,6 +26,9 @@ def show() -> None:
     chosen = instruments[0]
     if len(instruments) > 1:
         chosen = st.selectbox(t("column.instrument"), instruments)
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        market_badge(chosen)
+        plain(chosen, "name", "instrument")
     rows = [row for row in rows if row.instrument == chosen]
     show_signals(rows, "signals")
     _missing(rows)
@@ -40,7 +44,11 @@ def _missing(rows: list[queries.Record]) -> None:
         st.markdown(t("signals.all_signal"))
         return
     counts = reasons.value_counts()
-    table = {t("column.reason"): counts.index, t("column.count"): counts.to_numpy()}
+    table = {
+        t("column.reason"): counts.index,
+        t("column.meaning"): [t.label("reason", code) for code in counts.index],
+        t("column.count"): counts.to_numpy(),
+    }
     st.dataframe(pd.DataFrame(table), hide_index=True, width="content")
 
 

@@ -11,6 +11,7 @@ import pytest
 from dosvotos.promotion.enrolment import invite, read_enrolment
 from dosvotos.promotion.house_acts import AddReviewer, RevokeReviewer
 from tests.browser.person import BROWSER, Person, expect
+from tests.promotion.test_signed_votes import set_quorum
 from tests.proposal_fixtures import Desk, open_desk
 from tests.streamlit_app.serving import serving
 from tests.team import WHY, Team, now
@@ -37,6 +38,7 @@ def test_from_the_invitation_to_the_revocation(team: Team, browser: Any, tmp_pat
         _enrol_and_confirm(team, ana, "ana")
         ben.enrol(invite(team.engine, "ben", "reviewer", "ada", now()))
         team.do(AddReviewer(WHY, read_enrolment(team.engine, "ben").added), "ada")
+        _two_approve(desk, team, ana, ben)
         _vote_refused(ana, ben, proposal_id)
         _vote(desk, ana, proposal_id)
         _revoke(team, ana)
@@ -54,6 +56,28 @@ def _enrol_and_confirm(team: Team, person: Person, name: str) -> None:
     person.sign_in("/audit")
     expect(person.page.get_by_text(f"Signed in as {name} (reviewer).")).to_be_visible(timeout=30_000)
     assert "/audit" in person.page.url
+
+
+def _two_approve(desk: Desk, team: Team, ana: Person, ben: Person) -> None:
+    """With a quorum of two, production takes two people, each with their own authenticator."""
+    set_quorum(desk, team, 2)
+    proposal_id = desk.propose_recomputable("shared", 2, trained_by="bob")
+    ben.sign_in(f"/review?id={proposal_id}")
+    expect(ben.page.get_by_role("link", name="APPROVE", exact=True)).to_be_visible(timeout=60_000)
+    ana.show_text(proposal_id, "APPROVE")
+    assert "Production still needs 1 more approval" in ana.sign()
+    assert list(desk.stages().values()).count("production") == 0
+    ana.ask_for_text(proposal_id, "APPROVE")
+    expect(ana.page.get_by_text("ana has approved it already; another person has to")).to_be_visible()
+    theirs = ben.show_text(proposal_id, "APPROVE")
+    expect(ben.page.get_by_text("1 of 2 so far (ana); yours is the next")).to_be_visible()
+    done = ben.sign()
+    assert done.startswith("Done: Approved.") and "still needs" not in done
+    first, second = [row for row in desk.votes() if row.proposal_id == proposal_id]
+    assert (first.reviewer, second.reviewer) == ("ana", "ben") and second.text.strip() == theirs.strip()
+    signed_by = {json.loads(row.signature)["credential"] for row in (first, second)}
+    assert len(signed_by) == 2
+    assert list(desk.stages().values()).count("production") == 1
 
 
 def _vote_refused(ana: Person, ben: Person, proposal_id: int) -> None:

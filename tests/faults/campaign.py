@@ -37,6 +37,7 @@ class Size(NamedTuple):
 
     quick: bool
     rounds: int
+    revokes: int
     walks: int
     steps: int
     flips: int
@@ -49,8 +50,8 @@ class Size(NamedTuple):
     """Forgeries taken: every n-th."""
 
 
-QUICK = Size(True, rounds=1, walks=1, steps=25, flips=1, values=1, leaves=0, every=60)
-FULL = Size(False, rounds=20, walks=5, steps=300, flips=20, values=4, leaves=5, every=1)
+QUICK = Size(True, rounds=1, revokes=4, walks=1, steps=25, flips=1, values=1, leaves=0, every=60)
+FULL = Size(False, rounds=20, revokes=500, walks=5, steps=300, flips=20, values=4, leaves=5, every=1)
 
 
 class Found(NamedTuple):
@@ -126,8 +127,9 @@ def thefts(databases: Databases) -> Found:
 
 def revocations(databases: Databases, size: Size) -> Found:
     """Revoke reviewers while their votes arrive."""
-    counted = revoke_in_mid_vote(databases, size.rounds)
-    return Found(counted._asdict(), [f"{databases.kind}: {counted}"] if any(counted[1:]) else [])
+    counted = revoke_in_mid_vote(databases, size.revokes)
+    wrong = counted.revoked_votes or counted.unclear_answers
+    return Found(counted._asdict(), [f"{databases.kind}: {counted}"] if wrong else [])
 
 
 def state_machine(databases: Databases, size: Size) -> Found:

@@ -1,10 +1,13 @@
 """The database and the server's key stolen, people revoked in mid-vote, logs exchanged: what gets through."""
 
+import time
 from contextlib import chdir, suppress
 from datetime import UTC, datetime
 from multiprocessing.connection import Connection as Pipe
 from multiprocessing.synchronize import Barrier
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+import numpy as np
 
 from dosvotos.database.connection import make_engine, reading
 from dosvotos.errors import DosVotosError, NotAllowedError
@@ -13,7 +16,7 @@ from dosvotos.promotion.audit_check import verify_audit
 from dosvotos.promotion.checkpoints import genesis_id
 from dosvotos.promotion.decision import ProposalVote, Vote, decide
 from dosvotos.promotion.house_acts import RevokeReviewer
-from dosvotos.promotion.transaction import Act, Signed, carry_out, text_to_sign
+from dosvotos.promotion.transaction import Act, carry_out, text_to_sign
 from dosvotos.signing.home import home_of
 from tests.faults.databases import Databases, enter, url_of
 from tests.forked import processes
@@ -23,6 +26,9 @@ from tests.promotion.test_copies import ATTACKS as EXCHANGES
 from tests.promotion.test_copies import decide_much, found_after, keep
 from tests.proposal_fixtures import INSTRUMENT, Desk
 from tests.team import WHY, Team
+
+ROUNDS_A_DESK = 25
+_SEED, _LONGEST_OFFSET = 20, 0.03
 
 
 class TheftCount(NamedTuple):
@@ -38,6 +44,8 @@ class RevokeCount(NamedTuple):
     """What reviewers achieved who were revoked while they voted."""
 
     revokes: int = 0
+    votes_before: int = 0
+    """Votes that came first, and count; without some of each nothing was interleaved."""
     revoked_votes: int = 0
     """Votes that stand in the log after their voter's revocation."""
     unclear_answers: int = 0
@@ -96,50 +104,75 @@ def exchange(databases: Databases) -> tuple[int, list[str]]:
     return n_compared, missed
 
 
-def act_together(
-    url: str, folder: str, act: Act, by: str, signed: Signed, start: Barrier, answer: Pipe
-) -> None:
-    """Carry out what was signed before, in a process of its own, when all are ready."""
+def act_when_told(url: str, folder: str, start: Barrier, tasks: Pipe) -> None:
+    """Carry out signed acts in a process of its own, each when the other process has its own too."""
     enter(folder)
     engine = make_engine(url)
     with engine.connect():
         pass
-    start.wait()
-    try:
-        answer.send(carry_out(engine, act, by, datetime.now(UTC), signed).row.id)
-    except NotAllowedError:
-        answer.send(None)
-    except Exception as error:
-        answer.send(f"{type(error).__name__}: {error}")
+    while (task := tasks.recv()) is not None:
+        act, by, signed, delay = task
+        start.wait()
+        time.sleep(delay)
+        try:
+            tasks.send(carry_out(engine, act, by, datetime.now(UTC), signed).row.id)
+        except NotAllowedError:
+            tasks.send(None)
+        except Exception as error:
+            tasks.send(f"{type(error).__name__}: {error}")
+    engine.dispose()
 
 
 def revoke_in_mid_vote(databases: Databases, rounds: int) -> RevokeCount:
-    """Let an admin revoke a reviewer while that reviewer's signed votes arrive."""
-    total = RevokeCount()
-    for _ in range(rounds):
+    """Let an admin revoke a reviewer while that reviewer's signed vote arrives, each in a process of its own.
+
+    One of the two starts up to a vote's length after the other, drawn anew each round.
+    """
+    total, rng = RevokeCount(), np.random.default_rng(_SEED)
+    while total.revokes < rounds:
         desk = databases.empty()
         with chdir(desk.root):
-            total = total.plus(_one_revocation(desk))
+            counted = _revocations(desk, min(ROUNDS_A_DESK, rounds - total.revokes), rng)
+        total = total.plus(counted)
         databases.drop(desk)
     return total
 
 
-def _one_revocation(desk: Desk) -> RevokeCount:
-    team = Team(desk.engine).begin()
-    votes = [ProposalVote(desk.propose(f"e{n}", n), Vote("REJECT", "ana", WHY)) for n in range(1, 4)]
-    acts: list[tuple[Any, str]] = [*((vote, "ana") for vote in votes), (RevokeReviewer(WHY, "ana"), "ada")]
-    signed = [team.sign(text_to_sign(desk.engine, act, by, team.clock()), by) for act, by in acts]
-    desk.engine.dispose()
+def _revocations(desk: Desk, rounds: int, rng: np.random.Generator) -> RevokeCount:
+    team, total = Team(desk.engine).begin([]), RevokeCount()
     context, url = processes(), url_of(desk.engine)
-    start, pipes = context.Barrier(len(acts)), []
-    for (act, by), own in zip(acts, signed, strict=True):
-        receiver, answer = context.Pipe(duplex=False)
-        context.Process(target=act_together, args=(url, str(desk.root), act, by, own, start, answer)).start()
-        answer.close()
-        pipes.append(receiver)
-    *voted, revoked = [pipe.recv() for pipe in pipes]
-    late = sum(row.reviewer == "ana" and row.id > revoked for row in desk.votes()) if revoked else 1
-    unclear = sum(isinstance(answer, str) for answer in (*voted, revoked))
+    start, pipes, running = context.Barrier(2), [], []
+    for _ in range(2):
+        own, theirs = context.Pipe()
+        process = context.Process(target=act_when_told, args=(url, str(desk.root), start, theirs))
+        process.start()
+        theirs.close()
+        pipes.append(own)
+        running.append(process)
+    for number in range(rounds):
+        total = total.plus(_one_revocation(team, desk, f"r{number}", pipes, rng))
+    for pipe, process in zip(pipes, running, strict=True):
+        pipe.send(None)
+        process.join()
     with reading(desk.engine) as connection:
-        unclear += bool(verify_audit(connection, full=True))
-    return RevokeCount(1, late, unclear)
+        return total.plus(RevokeCount(unclear_answers=len(verify_audit(connection, full=True))))
+
+
+def _one_revocation(
+    team: Team, desk: Desk, name: str, pipes: list[Pipe], rng: np.random.Generator
+) -> RevokeCount:
+    team.add(name, "reviewer")
+    proposal_id = desk.propose(name, int(rng.integers(2**31)))
+    acts: list[tuple[Act, str]] = [
+        (ProposalVote(proposal_id, Vote("REJECT", name, WHY)), name), (RevokeReviewer(WHY, name), "ada")
+    ]  # fmt: skip
+    offset = rng.uniform(-_LONGEST_OFFSET, _LONGEST_OFFSET)
+    for pipe, (act, by), delay in zip(pipes, acts, (max(0.0, offset), max(0.0, -offset)), strict=True):
+        signed = team.sign(text_to_sign(desk.engine, act, by, team.clock()), by)
+        pipe.send((act, by, signed, delay))
+    voted, revoked = (pipe.recv() for pipe in pipes)
+    unclear = sum(isinstance(answer, str) for answer in (voted, revoked))
+    is_late = any(
+        row.reviewer == name and not (isinstance(revoked, int) and row.id < revoked) for row in desk.votes()
+    )
+    return RevokeCount(1, isinstance(voted, int), int(is_late), unclear)

@@ -389,7 +389,7 @@ def test_signals_are_the_newest_ones(client, any_desk: Desk):
     rows = client.get("/api/signals?limit=20").json()
     assert len(rows) == 20
     assert [row["timestamp"] for row in rows] == sorted((row["timestamp"] for row in rows), reverse=True)
-    assert {row["reason_code"] for row in rows if row["status"] == "NO_SIGNAL"} == {"STALE_BAR"}
+    assert {row["reason_code"] for row in rows if row["status"] == "NO_SIGNAL"} == {"NO_BAR"}
 
 
 def test_docs_list_every_route_without_anything_from_elsewhere(client):

@@ -96,7 +96,7 @@ def test_a_clients_hour_is_as_it_is_printed(anas: None, desk: Desk, monkeypatch,
         ("APPROVE", "ana", "shadow"), ("REJECT", "ana", "staging"),
     ]  # fmt: skip
     assert "dosvotos decision v1" in said and "la propuesta 999999 no existe" in said
-    assert "STALE_BAR" in said and "points of the equity curve" in said
+    assert "NO_BAR" in said and "points of the equity curve" in said
 
 
 def test_every_code_that_the_page_names_is_one():

@@ -10,6 +10,7 @@ import pytest
 
 import streamlit_app
 from dosvotos.database.tables import PROPOSAL_STATES, RECOMMENDATIONS, STAGES
+from dosvotos.live.reasons import Reason
 from dosvotos.promotion.decision_text import Action
 from streamlit_app.i18n import LANGUAGES, Translator, texts
 
@@ -77,6 +78,7 @@ def test_every_problem_of_the_app_has_a_text_and_every_text_a_problem():
         ("stage", STAGES),
         ("status", PROPOSAL_STATES),
         ("recommendation", RECOMMENDATIONS),
+        ("reason", tuple(Reason)),
         ("decision", (*get_args(Action), "REQUEST_MORE_TESTS")),
     ],
 )

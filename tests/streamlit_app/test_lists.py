@@ -135,7 +135,7 @@ def test_production_shows_its_latency_its_gaps_and_a_halt(open_page, desk: Desk)
     assert (figures[t("production.signals")], figures[t("production.missing")]) == ("54", "6")
     assert 1.5 <= float(figures[t("production.latency")]) <= float(figures[t("production.latency_tail")]) <= 3
     assert t("production.halted") not in page_text(at)
-    assert "STALE_BAR (6)" in page_text(at)
+    assert "NO_BAR (6)" in page_text(at)
     assert t("production.no_price") in page_text(at) and len(at.get("plotly_chart")) == 1
     (desk.root / "data/HALT").write_text("the feed is wrong\n")
     at = open_page("production")
@@ -182,4 +182,6 @@ def test_signals_of_two_instruments_can_be_told_apart(open_page, desk: Desk):
     at.selectbox[0].select(INSTRUMENT)
     at.run()
     assert set(at.dataframe[-1].value["Model"]) == {"sample"}
-    assert at.dataframe[0].value.to_numpy().tolist() == [["STALE_BAR", 2]]
+    assert at.dataframe[0].value.to_numpy().tolist() == [
+        ["NO_BAR", "the bar had not come by its deadline", 2]
+    ]

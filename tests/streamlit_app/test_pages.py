@@ -193,7 +193,8 @@ def test_a_proposal_of_an_older_version_is_shown_and_says_what_it_lacks(open_pag
     proposal_id = desk.propose(results=as_an_older_version)
     at = open_page("review", language, proposal_id)
     assert Translator(language)("review.files_altered") in page_text(at)
-    assert "written by another version, see cuts" in page_text(at)
+    lacks = {"en": "written by another version, see cuts", "es": "lo escribió otra versión, véase cuts"}
+    assert lacks[language] in page_text(at)
     assert len(at.table) == 1 and not at.get("plotly_chart")  # the model's figures
     assert len(open_page("review", language, proposal_id, section="evidence").table) == 3
 
@@ -222,7 +223,9 @@ def test_a_feature_outside_what_train_held_is_named_before_the_vote(
     open_page, desk: Desk, language: str, found: str
 ):
     at = open_page("review", language, desk.propose(), section="evidence")
-    assert Translator(language)("drift.alarms", features="dxy_z") in page_text(at)
+    t = Translator(language)
+    named = t("drift.one", feature="dxy_z", since="2025-05-06")
+    assert t("drift.alarms", features=named) in page_text(at)
     assert "(dxy_z)" in page_text(at), "and in the strip"
     (table,) = [shown.value for shown in at.table if "dxy_z" in shown.value.index]
     assert found in table.loc["dxy_z"].tolist() and "2025-05-06" in table.loc["dxy_z"].tolist()
@@ -362,7 +365,8 @@ def test_a_row_without_a_key_is_told_without_a_traceback(
     desk.propose(**edited, reasons=None)
     at = open_page(page, language)
     assert Translator(language)("app.stored_otherwise") in page_text(at)
-    assert "a stored row or file was edited" in page_text(at)
+    edited_since = {"en": "a stored row or file was edited", "es": "un archivo guardado fue editado"}
+    assert edited_since[language] in page_text(at)
 
 
 @pytest.mark.usefixtures("desk", "no_component_scan")

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import reduce
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, Row, func, select
@@ -251,8 +252,8 @@ def _compare_proposals(
             if any(one.covers(row.created_at) for one in closed):  # it was made REJECTED
                 possible = (*possible, "REJECTED")
         if row.status not in possible:
-            states = {"found": row.status, "possible": "/".join(possible)}
-            yield Phrase.of("audit_status", proposal=proposal_id, **states)
+            either = reduce(lambda one, other: Phrase.of("either", one=one, other=other), possible)
+            yield Phrase.of("audit_status", proposal=proposal_id, found=row.status, possible=either)
         yield from _compare_vote(row, vote, replay.reopened.get(proposal_id))
 
 

@@ -213,6 +213,10 @@ class ProposalVote(ActOf):
     def check(self, connection: Connection, who: Signatory, now: datetime) -> None:
         """Refuse a vote that cannot be carried out as the rows stand."""
         check_vote(connection, get_proposal(connection, self.proposal_id), self.vote, now)
+        if self.action == "APPROVE" and who.name in approvals_so_far(
+            connection, self.proposal_id, self.vote, now
+        ):
+            raise DecisionConflictError.of("approved_already", proposal=self.proposal_id, person=who.name)
 
     def subject(self, connection: Connection) -> Subject:
         """Say which dossier, model and stage are decided on."""

@@ -1,12 +1,16 @@
 """The validation pack's own words, and those for what records hold as codes, in each language (words.yml)."""
 
+import re
 from functools import cache
 from pathlib import Path
+from typing import Final
 
 import yaml
 from markupsafe import Markup, escape
 
 from dosvotos.formats import Language
+
+_PERIOD: Final = re.compile(r"^(\d{4}-\d\d-\d\d) to (\d{4}-\d\d-\d\d)$")
 
 
 def words(language: Language) -> dict[str, str]:
@@ -21,8 +25,10 @@ def evidence_words(language: Language) -> dict[str, str]:
 
 def value_in_words(value: object, language: Language) -> str:
     """Write a value that a record holds as a code or in English; an unknown one stands as it is."""
+    if language == "en":
+        return str(value)
     known = _texts("value").get(str(value))
-    return known["es"] if known and language == "es" else str(value)
+    return known[language] if known else _PERIOD.sub(r"\1 a \2", str(value))
 
 
 def fill(text: str, **parts: object) -> Markup:
