@@ -30,7 +30,7 @@ STEP = re.compile(
 """Begins a clause with what to do."""
 POINTS = re.compile(
     r"docs/|'dosvotos |'kedro |'openssl |'ssh-|'ssh-add|chmod"
-    r"|has to|have to|must |is needed|needs \{|admin (?:adds|restores)|a person may"
+    r"|has to|have to|must |is needed|needs \{|admin (?:adds|restores)|a person may|folders of conf/ are"
 )
 """Or names the command, the page, or what has to be there."""
 REMEDIES = re.compile(

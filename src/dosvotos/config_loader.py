@@ -30,6 +30,7 @@ _PLAIN_TAGS: Final = tuple(
     for name in ("map", "seq", "str", "int", "float", "bool", "null", "timestamp", "merge")
 )
 _MAX_BYTES: Final = 1 << 24
+_MAX_NAME: Final = 64
 
 LOADER_ARGS: Final[dict[str, Any]] = {
     "base_env": "base",
@@ -49,6 +50,10 @@ class StrictConfigLoader(OmegaConfigLoader):
 
     def __init__(self, conf_source: str, env: str | None = None, *args: Any, **settings: Any) -> None:
         folder = Path(conf_source)
+        if env and (Path(env).name != env or env == ".." or len(env) > _MAX_NAME):
+            raise ParameterError(
+                f"experiment {env[:_MAX_NAME]!r}: must be a folder of conf/; name it without a path"
+            )
         parts = {settings["base_env"], env or settings["default_run_env"]}
         files = {path for part in parts for path in (folder / part).rglob("*.y*ml")}
         for path in sorted(files.union(folder.glob("*.y*ml"))):
