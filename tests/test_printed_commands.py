@@ -7,6 +7,7 @@ What takes seconds is run in `make test`, what takes a training or a server in `
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -68,6 +69,7 @@ STAYS = {
     ".venv/bin/dosvotos live --env demo --speed 20": "live: USD/COP.SIM from",
 }
 """Commands that stay until they are stopped, and what they have printed when they work."""
+PORTS = {"make app": 8501, ".venv/bin/kedro mlflow ui": 5000}
 WHY = "the equity was read twice, and its costs"
 
 
@@ -79,6 +81,11 @@ def is_here(line: str) -> bool:
 def lines_of(block: Block) -> list[str]:
     """Give a block's lines that are run by its walk."""
     return [line for line in block.commands if is_here(line) and not _stays(line)]
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as one:
+        return one.connect_ex(("127.0.0.1", port)) != 0
 
 
 def _stays(line: str) -> bool:
@@ -279,6 +286,8 @@ def test_the_tutorial_s_walk_over_the_sample_market(after_run):
 @pytest.mark.campaign
 @pytest.mark.parametrize("line", STAYS)
 def test_what_stays_works_until_it_is_stopped(line, after_run):
+    if (port := PORTS.get(line)) and not _is_free(port):
+        pytest.skip(f"port {port} is taken")
     if "live" in line:
         after_run.run([f'DOSVOTOS_SINGLE_USER=1 .venv/bin/dosvotos vote 1 approve --reason "{WHY}"'])
     after_run.until(line, STAYS[line])
