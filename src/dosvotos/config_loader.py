@@ -129,7 +129,7 @@ def check_yaml(path: Path) -> None:
 def _problems_of(root: yaml.Node | None) -> Iterator[str]:
     if root is not None and not isinstance(root, yaml.MappingNode):
         line = root.start_mark.line + 1
-        yield f"line {line}: must hold 'name: value', holds a {root.id}; write the name before it"
+        yield f"line {line}: must hold 'name: value', holds none; write the name before it"
     yield from _problems(root, "")
 
 
@@ -154,7 +154,7 @@ def _problems(node: yaml.Node | None, name: str) -> Iterator[str]:
 
 def _of_another_kind(base: Any, own: Any, name: str = "") -> str:
     """Say where `own` has a list and base a section, or the other way round; empty where it does not."""
-    kinds = {dict: "a section", list: "a list"}
+    kinds: dict[type, str] = {dict: "a section", list: "a list"}
     if type(base) in kinds and type(own) in kinds and type(base) is not type(own):
         return f"{name}: must be {kinds[type(base)]}, as in conf/base, was {kinds[type(own)]}; write it so"
     if isinstance(base, dict) and isinstance(own, dict):
