@@ -12,7 +12,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 # tests start many processes: what one has compiled the others read, whatever the caller's shell says
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help run app viz viz-build test quick pytest pytest-quick campaign coverage mutants docs lint warm bench clean
+.PHONY: help run app viz viz-build test quick pytest pytest-quick campaign coverage docs lint warm bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -53,6 +53,12 @@ pytest-quick: warm
 campaign: .venv/.test ## the longest tests, all examples, and planted leaks over many seeds (an hour, by hand)
 	@$(PYTEST) -m "campaign or hypothesis" --hypothesis-profile=campaign
 	@$(BIN)/python -m tests.leakage.campaign
+
+coverage: .venv/.test ## lines and branches that make test runs below datasets (by hand)
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest -n auto --dist loadfile --no-loadscope-reorder -m "not campaign"
+	@$(BIN)/coverage combine -q
+	@$(BIN)/coverage report --skip-covered --fail-under=90
 
 lint: .venv/.test
 	@$(BIN)/ruff check .

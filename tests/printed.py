@@ -6,6 +6,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -25,6 +26,8 @@ SHELLS = ("bash", "console", "cron")
 _FENCE = re.compile(r"^```([a-z]*)\n(.*?)^```\n", re.MULTILINE | re.DOTALL)
 _SCHEDULE = re.compile(r"^(?:[\d*/,-]+\s+){5}")
 _SETTING = re.compile(r"[A-Z_]+=")
+_HEEDS_CTRL_C = ("env", "--default-signal=INT")
+"""A shell lets what it starts in the background ignore it."""
 _NEEDS_A_SHELL = re.compile(r"[|;&<>$`]|^cd ")
 _CHANGING = (
     (re.compile(r"\d{4}-\d\d-\d\d"), "DAY"),
@@ -112,20 +115,22 @@ class Shell:
 
     def until(self, line: str, marker: str, seconds: float = 120) -> str:
         """Run a line that stays until it has printed a marker, then end it as Ctrl-C does."""
-        process = subprocess.Popen(
-            ["bash", "-c", self._here(line)], cwd=self.root, env=self._environment(), text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
-        )  # fmt: skip
-        os.set_blocking(process.stdout.fileno(), False)  # type: ignore[union-attr]
-        output, deadline = "", time.monotonic() + seconds
-        try:
-            while marker not in output and time.monotonic() < deadline and process.poll() is None:
-                output += process.stdout.read() or ""  # type: ignore[union-attr]
-                time.sleep(0.1)
-        finally:
-            os.killpg(process.pid, signal.SIGINT)
-            rest, _ = process.communicate(timeout=60)
-        output += rest or ""
+        with tempfile.NamedTemporaryFile() as log:
+            process = subprocess.Popen(
+                [*_HEEDS_CTRL_C, "bash", "-c", self._here(line)], cwd=self.root, env=self._environment(),
+                stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
+            )  # fmt: skip
+            printed, deadline = Path(log.name), time.monotonic() + seconds
+            try:
+                while marker not in printed.read_text(errors="replace") and time.monotonic() < deadline:
+                    if process.poll() is not None:
+                        break
+                    time.sleep(0.2)
+            finally:
+                if process.poll() is None:
+                    os.killpg(process.pid, signal.SIGINT)
+                process.wait(60)
+            output = printed.read_text(errors="replace")
         assert marker in output, f"{line}\n{output}"
         return output
 

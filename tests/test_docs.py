@@ -2,6 +2,7 @@
 
 import ast
 import re
+import runpy
 import shlex
 import shutil
 import tomllib
@@ -147,6 +148,14 @@ def test_a_command_with_a_slip_is_found():
     assert _unknown_names(run, {"demo"}) == {"trainin", "dmo"}
     with pytest.raises(click.UsageError):
         _parse(cli, ["vots", "1"])
+
+
+def test_the_reference_is_what_the_typed_models_say():
+    pages = runpy.run_path(str(ROOT / "docs/reference/generate.py"))["PAGES"]
+    stale = [
+        name for name, write in pages.items() if (ROOT / f"docs/reference/{name}.md").read_text() != write()
+    ]
+    assert stale == [], "run 'make docs'"
 
 
 def test_every_package_that_is_required_has_its_licence_listed():

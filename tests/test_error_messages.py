@@ -20,7 +20,7 @@ KINDS = {
     name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, DosVotosError)
 }
 VERBS = (
-    "add|approve|ask|bring|change|choose|compare|copy|correct|deliver|do|enter|exchange|export|free|give|go|halt|install|"
+    "add|approve|ask|bring|change|check|choose|compare|copy|correct|deliver|do|enter|exchange|export|free|give|go|halt|install|"
     "invite|judge|keep|leave|look|make|move|name|open|pack|point|pull|put|raise|read|rebuild|remove|report|restore|revoke|run|"
     "save|say|see|send|set|shorten|sign|start|state|stop|take|tell|touch|train|try|unpack|update|use|vote|wait|write"
 )
@@ -30,7 +30,7 @@ STEP = re.compile(
 """Begins a clause with what to do."""
 POINTS = re.compile(
     r"docs/|'dosvotos |'kedro |'openssl |'ssh-|'ssh-add|chmod"
-    r"|has to|have to|must |is needed|needs \{|admin (?:adds|restores)|a person may"
+    r"|has to|have to|must |is needed|needs \{|admin (?:adds|restores)|a person may|folders of conf/ are"
 )
 """Or names the command, the page, or what has to be there."""
 REMEDIES = re.compile(

@@ -12,7 +12,8 @@ from omegaconf import OmegaConf
 
 from dosvotos.contracts.experiment import flatten
 from dosvotos.contracts.parameters import Parameters, read_parameters
-from dosvotos.errors import ParameterError
+from dosvotos.errors import FileError, ParameterError
+from dosvotos.files import read_regular_file
 from dosvotos.project import mlflow_url
 
 _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -23,6 +24,13 @@ _TWO_READINGS: Final = (
     (re.compile(r"yes|no|on|off", re.IGNORECASE), "true or false, or text"),
 )
 """Values without quotes that YAML 1.1 and 1.2 read differently."""
+
+_PLAIN_TAGS: Final = tuple(
+    f"tag:yaml.org,2002:{name}"
+    for name in ("map", "seq", "str", "int", "float", "bool", "null", "timestamp", "merge")
+)
+_MAX_BYTES: Final = 1 << 24
+_MAX_NAME: Final = 64
 
 LOADER_ARGS: Final[dict[str, Any]] = {
     "base_env": "base",
@@ -42,11 +50,30 @@ class StrictConfigLoader(OmegaConfigLoader):
 
     def __init__(self, conf_source: str, env: str | None = None, *args: Any, **settings: Any) -> None:
         folder = Path(conf_source)
+        if env and (Path(env).name != env or env == ".." or len(env) > _MAX_NAME):
+            raise ParameterError(
+                f"experiment {env[:_MAX_NAME]!r}: must be a folder of conf/; name it without a path"
+            )
         parts = {settings["base_env"], env or settings["default_run_env"]}
         files = {path for part in parts for path in (folder / part).rglob("*.y*ml")}
         for path in sorted(files.union(folder.glob("*.y*ml"))):
             check_yaml(path)
         super().__init__(conf_source, env, *args, **settings)
+
+    def __getitem__(self, key: str) -> dict[str, Any]:
+        """Read a part; ParameterError where a list stands in a section's place, or a section in a list's."""
+        try:
+            return dict(super().__getitem__(key))
+        except TypeError as error:
+            own = OmegaConf.to_container(OmegaConf.create(self.runtime_params or {}))
+            for part in (own, self._parts(self.env or self.default_run_env, key)):
+                if found := _of_another_kind(self._parts(self.base_env, key), part):
+                    raise ParameterError(found) from error
+            raise
+
+    def _parts(self, folder: str, key: str) -> dict[str, Any]:
+        place = str(Path(self.conf_source) / folder)
+        return dict(self.load_and_merge_dir_config(place, self.config_patterns[key], key, set()))
 
     def stated_parameters(self) -> dict[str, Any]:
         """Give what the experiment's own folder and --params say, by ``section.name``: base is left out."""
@@ -83,7 +110,12 @@ def check_yaml(path: Path) -> None:
         Naming the file and every line at fault.
     """
     try:
-        problems = list(_problems(yaml.compose(path.read_bytes(), _LOADER), ""))
+        text = read_regular_file(path.resolve(), _MAX_BYTES).decode("utf-8")
+        problems = list(_problems_of(yaml.compose(text, _LOADER)))
+    except FileError as error:
+        raise ParameterError(str(error)) from error
+    except UnicodeDecodeError as error:
+        raise ParameterError(f"{path}: no UTF-8 from byte {error.start} on; save it as UTF-8") from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
@@ -94,8 +126,18 @@ def check_yaml(path: Path) -> None:
         raise ParameterError("\n".join(f"{path}, {problem}" for problem in problems))
 
 
+def _problems_of(root: yaml.Node | None) -> Iterator[str]:
+    if root is not None and not isinstance(root, yaml.MappingNode):
+        line = root.start_mark.line + 1
+        yield f"line {line}: must hold 'name: value', holds none; write the name before it"
+    yield from _problems(root, "")
+
+
 def _problems(node: yaml.Node | None, name: str) -> Iterator[str]:
-    if isinstance(node, yaml.MappingNode):
+    if node is not None and not node.tag.startswith(_PLAIN_TAGS):
+        where = f"line {node.start_mark.line + 1}: {name.removesuffix('.')}"
+        yield f"{where}: the tag {node.tag} is not read; leave it out"
+    elif isinstance(node, yaml.MappingNode):
         yield from _repeated(node, name)
         for key, value in node.value:
             yield from _problems(key, f"{name}key")
@@ -110,10 +152,21 @@ def _problems(node: yaml.Node | None, name: str) -> Iterator[str]:
                 yield f"{where}: {node.value} is {readings}; quote it or write it plainly"
 
 
+def _of_another_kind(base: Any, own: Any, name: str = "") -> str:
+    """Say where `own` has a list and base a section, or the other way round; empty where it does not."""
+    kinds: dict[type, str] = {dict: "a section", list: "a list"}
+    if type(base) in kinds and type(own) in kinds and type(base) is not type(own):
+        return f"{name}: must be {kinds[type(base)]}, as in conf/base, was {kinds[type(own)]}; write it so"
+    if isinstance(base, dict) and isinstance(own, dict):
+        places = ((f"{name}.{key}".lstrip("."), key) for key in own if key in base)
+        return next(filter(None, (_of_another_kind(base[key], own[key], place) for place, key in places)), "")
+    return ""
+
+
 def _repeated(node: yaml.MappingNode, name: str) -> Iterator[str]:
     first: dict[str, int] = {}
     for key, _ in node.value:
         word, line = str(key.value), key.start_mark.line + 1
         if word in first:
-            yield f"line {line}: {name}{word} stands in line {first[word]} already"
+            yield f"line {line}: {name}{word} stands in line {first[word]} already; keep one"
         first.setdefault(word, line)

@@ -29,6 +29,7 @@ _MENDED_OUTSIDE = {
     errno.EACCES: "correct its permissions",
 }
 """What to do about an error of the machine that no code of ours can mend."""
+_IN_CONF, _BY_KEDRO = "correct it in conf/ or --params", "'kedro run --help' lists what it takes"
 _READABLE = (ParameterValidationError, OmegaConfBaseException, YAMLError)
 
 
@@ -52,7 +53,7 @@ def _message(error: BaseException) -> str | None:
         if isinstance(cause, MissingConfigException):
             return _missing_configuration(cause)
         if isinstance(cause, _READABLE) or str(cause).startswith(_KEDRO_S_OWN):
-            return str(cause)
+            return f"{cause}; {_IN_CONF if isinstance(cause, _READABLE) else _BY_KEDRO}"
     if isinstance(error, DatasetError):
         return str(error)
     if isinstance(error, OSError) and error.errno in _MENDED_OUTSIDE:

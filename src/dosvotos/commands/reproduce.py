@@ -54,7 +54,12 @@ def _clean(folder: Path | None) -> Iterator[Path]:
         with tempfile.TemporaryDirectory(prefix="reproduce-") as place:
             yield Path(place)
         return
-    if folder.exists() and any(folder.iterdir()):
+    if folder.is_dir() and any(folder.iterdir()):
         raise FileError(f"{folder}: is not empty; name a new folder with --out")
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FileError(
+            f"{folder}: cannot be made: {error.strerror}; name a new folder with --out"
+        ) from error
     yield folder
