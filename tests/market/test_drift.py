@@ -13,7 +13,7 @@ from dosvotos.market.drift import (
     DriftAlarms,
     cusum,
     feature_drift,
-    resampled_paths,
+    resampled_sessions,
     session_means,
 )
 
@@ -59,7 +59,7 @@ def test_a_session_s_mean_is_that_of_its_known_bars():
 
 def test_paths_keep_sessions_together_and_in_their_order():
     values = np.arange(50.0)[:, None] * [1.0, -1.0]
-    paths = resampled_paths(values, 30, 45, seed=1)
+    paths = values[resampled_sessions(len(values), 30, 45, seed=1)]
     assert paths.shape == (45, 30, 2)
     np.testing.assert_array_equal(paths[..., 0], -paths[..., 1])
     steps = np.diff(paths[..., 0], axis=0) % 50
