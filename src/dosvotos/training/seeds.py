@@ -212,7 +212,7 @@ def _receive(worker: _Worker) -> TrainingProgress | TrainingResult | Exception:
 
 def _run_worker(parent: Connection, load_torch: bool) -> None:
     """Train the seeds that the parent sends, until it sends None or dies; Ctrl-C is left to the parent."""
-    import dosvotos.garbage
+    import dosvotos.process_settings
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if load_torch:
