@@ -11,6 +11,7 @@ from dosvotos.market.drift import (
     FAST,
     LEVELS,
     DriftAlarms,
+    _largest_sums,
     cusum,
     feature_drift,
     resampled_sessions,
@@ -66,6 +67,15 @@ def test_paths_keep_sessions_together_and_in_their_order():
     inside = np.ones(44, dtype=bool)
     inside[[19, 39]] = False  # where one block ends and the next begins
     assert (steps[inside] == 1).all() and (steps[~inside] != 1).any()
+
+
+@pytest.mark.parametrize("first", [0, 7, 39])
+def test_the_largest_sums_of_paths_are_those_of_all_at_once(first):
+    values = np.random.default_rng(3).normal(0, 2, (60, 3))
+    values[5, 1] = np.nan
+    paths = resampled_sessions(len(values), 11, 40, seed=2)
+    at_once = cusum(values[paths])[first:].max(axis=0)
+    np.testing.assert_array_equal(_largest_sums(values, paths, first), at_once)
 
 
 def test_only_the_shifted_features_alarm_each_by_its_rule():
