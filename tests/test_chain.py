@@ -15,7 +15,7 @@ from kedro.framework.session import KedroSession
 from mlflow import MlflowClient
 from sqlalchemy import select
 
-from dosvotos import hooks, mlflow_tracking
+from dosvotos import hooks, mlflow_figures, mlflow_tracking
 from dosvotos.contracts.differences import record_link
 from dosvotos.contracts.experiment import ExperimentContract, flatten
 from dosvotos.contracts.features import FEATURE_ORDER_HASH
@@ -223,7 +223,9 @@ def test_each_of_several_seeds_has_a_run_below_the_training_s(project):
         mlflow_tracking.connect(mlflow_tracking.MlflowSettings.of(session.load_context()))
     mlflow_tracking.open_run("seeds", project.root, {"a": 1}, {})
     parent = mlflow_tracking.active_run_id()
-    mlflow_tracking.log_training(contract, both, metrics, "<html></html>", project.root / one.model_path)
+    bundle = project.root / one.model_path
+    log = mlflow_figures.training_log(contract, both, metrics, "<html></html>", bundle)
+    mlflow_tracking.log_training(log)
     mlflow_tracking.close_run("FINISHED")
     client = MlflowClient(f"sqlite:///{project.root}/data/mlflow.db")
     experiment = client.get_run(parent).info.experiment_id

@@ -23,7 +23,7 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 from kedro.runner import ParallelRunner
 
-from dosvotos import mlflow_process, mlflow_tracking
+from dosvotos import mlflow_figures, mlflow_process, mlflow_tracking
 from dosvotos.contracts.parameters import read_parameters
 from dosvotos.contracts.records import AcquisitionRecord
 from dosvotos.database.connection import absolute_url, has_database, open_database
@@ -162,7 +162,7 @@ class MlflowHooks:
         if _TRAINING in outputs:
             folder = Path(context.config_loader.conf_source) / str(context.env)
             runtime = run_params.get("runtime_params") or {}
-            own = mlflow_tracking.own_parameters(folder, runtime, context.config_loader["parameters"])
+            own = mlflow_figures.own_parameters(folder, runtime, context.config_loader["parameters"])
             tags = {"env": str(context.env), "pipelines": ", ".join(run_params["pipeline_names"] or ("all",))}
             in_background(mlflow_tracking.open_run, name, context.project_path, own, tags)
 
@@ -173,10 +173,11 @@ class MlflowHooks:
             contract, record = inputs["experiment_contract"], inputs[_TRAINING]
             metrics, page = inputs["training_metrics"], outputs["training_report"]
             bundle = self._context.project_path / record.model_path
-            in_background(mlflow_tracking.log_training, contract, record, metrics, page, bundle)
+            log = mlflow_figures.training_log(contract, record, metrics, page, bundle)
+            in_background(mlflow_tracking.log_training, log)
         if _BACKTEST in outputs:
-            run_id, metrics = inputs[_JUDGED].mlflow_run_id, outputs[_BACKTEST].metrics
-            in_background(mlflow_tracking.log_backtest, run_id, metrics)
+            figures = mlflow_figures.backtest_figures(outputs[_BACKTEST].metrics)
+            in_background(mlflow_tracking.log_backtest, inputs[_JUDGED].mlflow_run_id, figures)
 
     @hook_impl
     def after_pipeline_run(self) -> None:

@@ -29,6 +29,7 @@ import logging, os
 logging.disable()  # while Kedro tells how it logs
 pipe = os.dup(1)
 os.dup2(2, 1)  # what a library prints is no reply
+from dosvotos import process_settings
 from dosvotos.mlflow_process import serve
 serve(pipe)
 """

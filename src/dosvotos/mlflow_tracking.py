@@ -1,29 +1,27 @@
-"""MLflow, where it is installed and answers: what a training shows beside its record."""
+"""MLflow, where it is installed and answers; what a training shows there, `mlflow_figures` gathers.
+
+MLflow's process imports this module: no record of ours, nor what makes one, is imported here.
+"""
 
 import logging
 import os
 import sqlite3
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
 
-import yaml
 from filelock import FileLock
 from kedro.framework.context import KedroContext
 from pluggy import PluginManager
 
-from dosvotos.backtest.metrics import Metrics
-from dosvotos.contracts.experiment import ExperimentContract, flatten
-from dosvotos.contracts.records import TrainingRecord
 from dosvotos.database.connection import absolute_url
 from dosvotos.project import LOCKS
 from dosvotos.redaction import without_secrets
-from dosvotos.training.results import TrainingMetrics, Validation, summarize_returns
 
 logger = logging.getLogger(__name__)
 
@@ -33,11 +31,6 @@ WEB: Final = ("http://", "https://")
 """How the address of a server begins."""
 _MAX_PARAM = 500
 _MAX_BATCH = 1000
-_TAGS_OF_RECORD = (
-    "config_hash", "reward_config_hash", "dataset_hash", "model_hash", "manifest_hash", "model_id", "engine",
-    "seed",
-)  # fmt: skip
-_ALWAYS_SHOWN = ("experiment.name", "experiment.version", "experiment.instrument")
 
 
 @dataclass
@@ -56,6 +49,33 @@ class Tracking:
 
 
 _tracking = Tracking()
+
+
+class Point(NamedTuple):
+    """A figure at a step."""
+
+    name: str
+    value: float
+    step: int
+
+
+class RunFigures(NamedTuple):
+    """What is logged to a run at once."""
+
+    points: tuple[Point, ...]
+    tags: dict[str, str]
+
+
+class TrainingLog(NamedTuple):
+    """What is logged of a training."""
+
+    figures: RunFigures
+    files: Mapping[str, str]
+    """Texts by file name."""
+    bundle: Path
+    """Folder of the candidate's."""
+    seeds: Mapping[str, RunFigures]
+    """Of several seeds each one's, by its run's name."""
 
 
 class MlflowSettings(NamedTuple):
@@ -239,62 +259,34 @@ def _adopt_artifacts(database: Path, root: Path, artifacts: str | None) -> None:
             )
 
 
-def own_parameters(folder: Path, runtime: Mapping[str, Any], resolved: Mapping[str, Any]) -> dict[str, Any]:
-    """Flatten those of the `resolved` parameters that the experiment's `folder` or --params set."""
-    names = dict.fromkeys((*_ALWAYS_SHOWN, *flatten(dict(runtime))))
-    for file in sorted(folder.rglob("*.yml")):
-        if any(part.startswith("parameters") for part in file.relative_to(folder).parts):
-            names |= flatten(yaml.safe_load(file.read_text()) or {})
-    values = flatten(dict(resolved))
-    return {name: values[name] for name in names if name in values}
+def log_training(training: TrainingLog) -> None:
+    """Log a training to the open run, and its seeds in runs of their own below it.
 
-
-def log_training(
-    contract: ExperimentContract, record: TrainingRecord, metrics: TrainingMetrics, report: str, bundle: Path
-) -> None:
-    """Log a training to the open run: hashes, the candidate's curves, files, and of several seeds a run each.
-
-    In runs of their own below it MLflow draws the seeds' curves of one figure together.
+    There MLflow draws the seeds' curves of one figure together.
     """
     if _tracking.client is None or _tracking.run_id is None:
         return
-    run_id, curves = _tracking.run_id, metrics.curves
+    run_id = _tracking.run_id
     with without_mlflow_on_failure() as client:
-        _log_figures(client, run_id, curves[record.seed], _spread(record), _tags(contract, record))
-        client.log_text(run_id, report, "training_report.html")
-        client.log_text(run_id, record.model_dump_json(indent=2), "training_record.json")
-        client.log_artifacts(run_id, str(bundle), "bundle")
-        for seed in record.seeds if len(record.seeds) > 1 else ():
-            tags = {
-                "mlflow.parentRunId": run_id,
-                "seed": str(seed.seed),
-                "engine": record.engine,
-                "model_hash": seed.model_hash,
-                "candidate": str(seed.seed == record.seed).lower(),
-            }
-            child = client.create_run(_tracking.experiment_id, run_name=f"seed {seed.seed}").info.run_id
-            best = {"best_val_return": seed.best_val_reward}
-            _log_figures(client, child, curves[seed.seed], best, tags)
+        commit = _git_commit(_tracking.root)
+        tags = training.figures.tags | ({"git_commit": commit} if commit else {})
+        _log_figures(client, run_id, training.figures._replace(tags=tags))
+        for name, text in training.files.items():
+            client.log_text(run_id, text, name)
+        client.log_artifacts(run_id, str(training.bundle), "bundle")
+        for name, figures in training.seeds.items():
+            child = client.create_run(_tracking.experiment_id, run_name=name).info.run_id
+            tags = {"mlflow.parentRunId": run_id, **figures.tags}
+            _log_figures(client, child, figures._replace(tags=tags))
             client.set_terminated(child)
 
 
-def log_backtest(run_id: str | None, metrics: Metrics) -> None:
-    """Log the out-of-sample figures that are defined to the training's run."""
+def log_backtest(run_id: str | None, figures: RunFigures) -> None:
+    """Log the out-of-sample figures to the training's run."""
     if _tracking.client is None or run_id is None:
         return
-    defined = {f"test_{name}": float(value) for name, value in metrics if value is not None}
     with without_mlflow_on_failure() as client:
-        _log_figures(client, run_id, (), defined, {})
-
-
-def _tags(contract: ExperimentContract, record: TrainingRecord) -> dict[str, str]:
-    tags = {
-        "contract_id": f"{contract.contract_id} {contract.contract_version}",
-        **{name: str(getattr(record, name)) for name in _TAGS_OF_RECORD},
-        "seeds": ", ".join(str(seed.seed) for seed in record.seeds),
-    }
-    commit = _git_commit(_tracking.root)
-    return {**tags, "git_commit": commit} if commit else tags
+        _log_figures(client, run_id, figures)
 
 
 def _git_commit(folder: Path) -> str | None:
@@ -307,43 +299,12 @@ def _git_commit(folder: Path) -> str | None:
     return found.stdout.strip() or None
 
 
-def _spread(record: TrainingRecord) -> dict[str, float]:
-    returns = [seed.best_val_reward for seed in record.seeds]
-    spread = {f"val_return_{name}": value for name, value in summarize_returns(returns) if value is not None}
-    return {"best_val_return": record.best_val_reward, **spread}
-
-
-def _log_figures(
-    client: Any,
-    run_id: str,
-    curve: Sequence[Validation],
-    figures: Mapping[str, float],
-    tags: Mapping[str, str],
-) -> None:
+def _log_figures(client: Any, run_id: str, figures: RunFigures) -> None:
     """All in few calls: each costs the store a transaction."""
     from mlflow.entities import Metric, RunTag
 
     now = int(time.time() * 1000)
-    points = [Metric(name, value, now, 0) for name, value in figures.items()] + [
-        Metric(name, value, now, validation.timesteps)
-        for validation in curve
-        for name, value in _figures(validation).items()
-    ]
-    client.log_batch(run_id, tags=[RunTag(name, value) for name, value in tags.items()])
+    points = [Metric(point.name, point.value, now, point.step) for point in figures.points]
+    client.log_batch(run_id, tags=[RunTag(name, value) for name, value in figures.tags.items()])
     for first in range(0, len(points), _MAX_BATCH):
         client.log_batch(run_id, metrics=points[first : first + _MAX_BATCH])
-
-
-def _figures(validation: Validation) -> dict[str, float]:
-    figures = {
-        "val_return": validation.val_return,
-        "val_exposure": validation.val_exposure,
-        "val_trades": float(validation.val_trades),
-        **{f"reward/{name}": value for name, value in (validation.reward_components or {}).items()},
-        **{f"train/{name}": value for name, value in validation.losses.items()},
-    }
-    if validation.val_sharpe is not None:
-        figures["val_sharpe"] = validation.val_sharpe
-    if validation.episode_reward is not None:
-        figures["episode_reward"] = validation.episode_reward
-    return figures

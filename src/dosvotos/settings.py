@@ -11,6 +11,7 @@ import yaml
 from kedro.framework.cli import cli as kedro_cli
 from kedro.framework.project import LOGGING
 
+from dosvotos import process_settings  # noqa: F401  before anything large
 from dosvotos.config_loader import LOADER_ARGS, StrictConfigLoader
 from dosvotos.hooks import (
     CandidateHooks,

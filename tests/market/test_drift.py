@@ -11,9 +11,10 @@ from dosvotos.market.drift import (
     FAST,
     LEVELS,
     DriftAlarms,
+    _largest_sums,
     cusum,
     feature_drift,
-    resampled_paths,
+    resampled_sessions,
     session_means,
 )
 
@@ -59,13 +60,22 @@ def test_a_session_s_mean_is_that_of_its_known_bars():
 
 def test_paths_keep_sessions_together_and_in_their_order():
     values = np.arange(50.0)[:, None] * [1.0, -1.0]
-    paths = resampled_paths(values, 30, 45, seed=1)
+    paths = values[resampled_sessions(len(values), 30, 45, seed=1)]
     assert paths.shape == (45, 30, 2)
     np.testing.assert_array_equal(paths[..., 0], -paths[..., 1])
     steps = np.diff(paths[..., 0], axis=0) % 50
     inside = np.ones(44, dtype=bool)
     inside[[19, 39]] = False  # where one block ends and the next begins
     assert (steps[inside] == 1).all() and (steps[~inside] != 1).any()
+
+
+@pytest.mark.parametrize("first", [0, 7, 39])
+def test_the_largest_sums_of_paths_are_those_of_all_at_once(first):
+    values = np.random.default_rng(3).normal(0, 2, (60, 3))
+    values[5, 1] = np.nan
+    paths = resampled_sessions(len(values), 11, 40, seed=2)
+    at_once = cusum(values[paths])[first:].max(axis=0)
+    np.testing.assert_array_equal(_largest_sums(values, paths, first), at_once)
 
 
 def test_only_the_shifted_features_alarm_each_by_its_rule():

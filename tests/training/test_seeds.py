@@ -226,3 +226,14 @@ def test_the_parent_of_processes_loads_no_torch():
         [sys.executable, "-c", asked], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert found.stdout.strip() == "False"
+
+
+def test_a_training_loads_no_compiler_of_torch():
+    asked = (
+        "import sys; from tests.training.test_seeds import alone; "
+        "print(alone(7).policy.model_hash, 'torch._dynamo' in sys.modules)"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", asked], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert found.stdout.split() == [alone(7).policy.model_hash, "False"]

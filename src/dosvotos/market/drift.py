@@ -151,7 +151,7 @@ def cusum(standardised: np.ndarray) -> np.ndarray:
     Page (1954): ``S[t] = max(0, S[t - 1] + x[t] - k)`` and the same of ``-x``, k being half the shift to be
     caught.
     """
-    steps = np.nan_to_num(np.stack([standardised, -standardised], axis=1) - _ALLOWANCE, nan=0.0)
+    steps = _steps(standardised)
     sums, last = np.empty_like(steps), np.zeros(steps.shape[1:])
     for t, step in enumerate(steps):
         last = np.maximum(0.0, last + step)
@@ -160,26 +160,28 @@ def cusum(standardised: np.ndarray) -> np.ndarray:
     return larger
 
 
-def resampled_paths(values: np.ndarray, n_paths: int, n_sessions: int, seed: int) -> np.ndarray:
-    """Draw paths of sessions in circular blocks of 20, all features together.
+def _steps(standardised: np.ndarray) -> np.ndarray:
+    """Give what each session adds to the sum upwards and to that downwards, shape (n_sessions, 2, ...)."""
+    steps: np.ndarray = np.nan_to_num(np.stack([standardised, -standardised], axis=1) - _ALLOWANCE, nan=0.0)
+    return steps
 
-    Parameters
-    ----------
-    values : ndarray of shape (n, n_features)
+
+def resampled_sessions(n: int, n_paths: int, n_sessions: int, seed: int) -> np.ndarray:
+    """Draw paths of `n` sessions in circular blocks of 20.
 
     Returns
     -------
-    ndarray of shape (n_sessions, n_paths, n_features)
+    ndarray of shape (n_sessions, n_paths)
+        Indices below `n`.
 
     Notes
     -----
     The circular block bootstrap (Politis and Romano 1992).
     """
     n_blocks = -(-n_sessions // _BLOCK)
-    starts = np.random.default_rng(seed).integers(len(values), size=(n_blocks, 1, n_paths))
-    taken = (starts + np.arange(_BLOCK)[None, :, None]) % len(values)
-    paths: np.ndarray = values[taken.reshape(-1, n_paths)[:n_sessions]]
-    return paths
+    starts = np.random.default_rng(seed).integers(n, size=(n_blocks, 1, n_paths))
+    taken: np.ndarray = (starts + np.arange(_BLOCK)[None, :, None]) % n
+    return taken.reshape(-1, n_paths)[:n_sessions]
 
 
 def _limits(standardised: np.ndarray) -> np.ndarray:
@@ -187,13 +189,27 @@ def _limits(standardised: np.ndarray) -> np.ndarray:
 
     Each feature has the same chance; a year before the one that is judged takes the sums away from 0.
     """
-    paths = resampled_paths(standardised, _N_PATHS, 2 * SESSIONS_PER_YEAR, _SEED)
-    largest = cusum(paths)[SESSIONS_PER_YEAR:].max(axis=0)
+    paths = resampled_sessions(len(standardised), _N_PATHS, 2 * SESSIONS_PER_YEAR, _SEED)
+    largest = _largest_sums(standardised, paths, SESSIONS_PER_YEAR)
     # a path alarms at any level below the highest rank that one of its features has
     rank = largest.argsort(axis=0).argsort(axis=0).max(axis=1)
     kept = int(np.quantile(rank, 1 - _CALIBRATED_AT, method="higher"))
     limits: np.ndarray = np.maximum(np.sort(largest, axis=0)[kept], _LEAST_LIMIT)
     return limits
+
+
+def _largest_sums(standardised: np.ndarray, paths: np.ndarray, first: int) -> np.ndarray:
+    """Give ``cusum(standardised[paths])[first:].max(axis=0)``, a session at a time: all at once is 250 MB."""
+    steps = _steps(standardised)
+    sums = np.zeros((paths.shape[1], *steps.shape[1:]))
+    largest = np.zeros_like(sums)
+    for t, drawn in enumerate(paths):
+        sums += steps[drawn]
+        np.maximum(sums, 0.0, out=sums)
+        if t >= first:
+            np.maximum(largest, sums, out=largest)
+    of_both: np.ndarray = largest.max(axis=1)
+    return of_both
 
 
 def _drift(name: str, rule: str, statistic: np.ndarray, limit: float, days: np.ndarray) -> FeatureDrift:

@@ -16,6 +16,8 @@ from dosvotos.training.reward import COMPONENTS, phase_weights
 
 Curves = Mapping[int, Sequence[Validation]]
 """Each seed's validations in time order."""
+Shading = dict[str, Any]
+"""The part of a figure's layout that shades the phases behind its lines."""
 
 _SHADES: Final = ("rgba(154,167,179,0.10)", "rgba(154,167,179,0.24)")
 _COMPONENT_COLOURS: Final = (*COLOURS[:5], SMALL_PRINT, "#b58db6")
@@ -46,7 +48,7 @@ def render_training(contract: ExperimentContract, record: TrainingRecord, curves
     returns = [seed.best_val_reward for seed in record.seeds]
     training = contract.parameters.training
     kept = {seed: kept_validation(curve, training.selection) for seed, curve in shown.items()}
-    of_candidate = kept[record.seed]
+    of_candidate, shading = kept[record.seed], _shading(shown)
     return render(
         "training",
         contract=contract,
@@ -57,14 +59,14 @@ def render_training(contract: ExperimentContract, record: TrainingRecord, curves
         spread=summarize_returns(returns),
         kept=of_candidate,
         training=training,
-        val_return=_over_time(shown, record.seed, of_candidate, "val_return", ".0%"),
-        val_sharpe=_over_time(shown, record.seed, of_candidate, "val_sharpe", ".1f"),
-        val_exposure=_over_time(shown, record.seed, of_candidate, "val_exposure", ".0%"),
-        val_trades=_over_time(shown, record.seed, of_candidate, "val_trades", ",d"),
+        val_return=_over_time(shading, shown, record.seed, of_candidate, "val_return", ".0%"),
+        val_sharpe=_over_time(shading, shown, record.seed, of_candidate, "val_sharpe", ".1f"),
+        val_exposure=_over_time(shading, shown, record.seed, of_candidate, "val_exposure", ".0%"),
+        val_trades=_over_time(shading, shown, record.seed, of_candidate, "val_trades", ",d"),
         folds=_folds(record),
         seeds=_seeds(record, kept),
         rewards=_rewards(shown[record.seed]),
-        losses={name: _loss(shown, record.seed, name) for name in LOSSES},
+        losses={name: _loss(shading, shown, record.seed, name) for name in LOSSES},
         loss_names=_LOSS_NAMES,
         phases=_phases(contract),
         rival=_linear_rival(record.linear_rival) if record.linear_rival else None,
@@ -79,9 +81,11 @@ def kept_validation(curve: Sequence[Validation], selection: Selection) -> Valida
     return max(last, key=lambda validation: validation_score(validation, selection))
 
 
-def _over_time(curves: Curves, candidate: int, kept: Validation, name: str, form: str) -> Any:
-    """Draw a field of every seed's validations, that of the kept policy marked."""
-    drawn = _lines(figure(), curves, candidate, lambda validation: getattr(validation, name))
+def _over_time(
+    shading: Shading, curves: Curves, candidate: int, kept: Validation, name: str, form: str
+) -> Any:
+    """Draw a field of every seed's validations over the phases, that of the kept policy marked."""
+    drawn = _lines(figure().update_layout(shading), curves, candidate, lambda v: getattr(v, name))
     drawn.update_traces(mode="lines+markers", marker_size=5)
     drawn.add_scatter(
         x=[kept.timesteps], y=[getattr(kept, name)], name="kept policy", mode="markers",
@@ -90,14 +94,13 @@ def _over_time(curves: Curves, candidate: int, kept: Validation, name: str, form
     return drawn.update_xaxes(title="steps").update_yaxes(tickformat=form, rangemode="tozero")
 
 
-def _loss(curves: Curves, candidate: int, name: str) -> Any:
-    drawn = _lines(figure(240), curves, candidate, lambda validation: validation.losses.get(name))
+def _loss(shading: Shading, curves: Curves, candidate: int, name: str) -> Any:
+    drawn = _lines(figure(240).update_layout(shading), curves, candidate, lambda v: v.losses.get(name))
     return drawn.update_layout(showlegend=False)
 
 
 def _lines(drawn: Any, curves: Curves, candidate: int, value_of: Callable[[Validation], float | None]) -> Any:
-    """Draw a value of the validations, a line a seed, over the phases; None is left out."""
-    _shade(drawn, curves)
+    """Draw a value of the validations, a line a seed; None is left out."""
     for i, (seed, curve) in enumerate(curves.items()):
         points = [(v.timesteps, value_of(v)) for v in curve if value_of(v) is not None]
         is_candidate = seed == candidate
@@ -114,8 +117,9 @@ def _seed_line(i: int, is_candidate: bool) -> dict[str, Any]:
     return line(BLUE, 3) if is_candidate else line(others[i % len(others)], 1.3)
 
 
-def _shade(drawn: Any, curves: Curves) -> None:
-    """Shade the phases behind the lines, each to the end of its longest seed."""
+def _shading(curves: Curves) -> Shading:
+    """Shade the phases, each to the end of its longest seed, for all figures at once: plotly takes long."""
+    drawn = figure()
     longest = max(curves.values(), key=lambda curve: curve[-1].timesteps)
     start = 0
     for i, phase in enumerate(dict.fromkeys(validation.phase for validation in longest)):
@@ -125,6 +129,7 @@ def _shade(drawn: Any, curves: Curves) -> None:
             annotation_position="top left", annotation_font={"color": SMALL_PRINT, "size": 10},
         )  # fmt: skip
         start = end
+    return {name: drawn.layout[name] for name in ("shapes", "annotations")}
 
 
 def _seeds(record: TrainingRecord, kept_by_seed: Mapping[int, Validation]) -> Table:
@@ -158,8 +163,7 @@ def _folds(record: TrainingRecord) -> Table:
 
 
 def _rewards(curve: Sequence[Validation]) -> Any:
-    drawn = figure(360)
-    _shade(drawn, {0: curve})
+    drawn = figure(360).update_layout(_shading({0: curve}))
     known = [validation for validation in curve if validation.reward_components]
     steps = [validation.timesteps for validation in known]
     for name, colour in zip(COMPONENTS, _COMPONENT_COLOURS, strict=True):

@@ -33,7 +33,7 @@ from dosvotos.training.results import (
     validation_score,
 )
 from dosvotos.training.reward import COMPONENTS, phase_weights
-from dosvotos.training.threads import use_one_thread
+from dosvotos.training.threads import keep_compiler_out, use_one_thread
 
 ENGINES: dict[str, type[PPO]] = {"fast": FastPPO, "sb3": PPO}
 logger = logging.getLogger(__name__)
@@ -87,6 +87,7 @@ def train(
         If train is too short for an episode, val holds no complete row, or the loss or the policy stops being
         finite.
     """
+    keep_compiler_out()
     threads = use_one_thread()
     phases = parameters.curriculum.phases
     env = _new_env(parameters, seed, train_rows, norm_stats)

@@ -212,10 +212,10 @@ def _receive(worker: _Worker) -> TrainingProgress | TrainingResult | Exception:
 
 def _run_worker(parent: Connection, load_torch: bool) -> None:
     """Train the seeds that the parent sends, until it sends None or dies; Ctrl-C is left to the parent."""
+    import dosvotos.process_settings
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if load_torch:
-        import torch._dynamo  # which the first optimizer loads  # noqa: F401
-
         import dosvotos.training.ppo  # noqa: F401
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):
         train: Train = parent.recv()
