@@ -32,8 +32,15 @@ def test_each_experiment_loads_and_its_name_is_its_folder_s(name):
     assert own["instrument"] == parameters.experiment.instrument
 
 
-def test_base_alone_is_demo_but_for_its_stated_test_end_and_its_credit():
+def test_base_alone_is_demo_but_for_its_stated_test_end_and_what_is_known_of_its_edge():
     base, demo = parameter_tree("base"), parameter_tree("demo")
+    steps = [sum(phase["timesteps"] for phase in tree["curriculum"]["phases"]) for tree in (base, demo)]
+    assert steps == [400_000, 400_000]
+    base["curriculum"], training = demo["curriculum"], base["training"]
+    hyperparameters = {**training["hyperparameters"], "learning_rate": 3e-5}
+    base["training"] = {
+        **training, "start": "linear", "flat_overnight": True, "hyperparameters": hyperparameters,
+    }  # fmt: skip
     assert base["sample_market"]["test_end"] is None and base["reward"]["credit_bars"] == 0
     base["sample_market"] = {**base["sample_market"], "test_end": demo["sample_market"]["test_end"]}
     base["reward"] = {**base["reward"], "credit_bars": 59}  # what is planted lasts a session
@@ -45,8 +52,8 @@ def test_the_specification_s_experiment_pays_37_5_bps_a_side():
     assert parameters_of("exp2_interbank_costs_v1").trading.costs.per_side == pytest.approx(3.5e-4)
 
 
-def test_curricula_have_the_specification_s_lengths(parameters):
-    phases = parameters.curriculum.phases
+def test_curricula_have_the_specification_s_lengths():
+    phases = parameters_of("exp1_curriculum_aggressive_v1").curriculum.phases
     assert [phase.timesteps for phase in phases] == [75_000, 100_000, 225_000]
     assert [phase.transaction_cost for phase in phases] == [0.0, 0.5, 1.0]
 
