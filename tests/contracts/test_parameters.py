@@ -53,7 +53,7 @@ def test_a_typo_names_the_parameter_it_resembles():
         ("training.hyperparameters.batch_size", 10_000, "exceeds the rollout n_envs x n_steps = 8192"),
         ("training.hyperparameters.learning_rate", 0.0, "greater than 0"),
         ("curriculum.phases", [], "at least 1 item"),
-        ("curriculum.phases.0.timesteps", 0, "greater than 0"),
+        ("curriculum.phases.1.timesteps", 0, "greater than 0"),
         ("date_ranges.val.start", "2024-12-31", "overlap"),
         ("date_ranges.train.end", "2022-12-31", "lies before start"),
         ("date_ranges.test.end", "2025-06-30", "lies before start"),
