@@ -7,10 +7,10 @@ medians over the seeds: the policy's held-out return (the logarithm of what its 
 fraction of the oracle's; on the null market before costs, and as a fraction of what the easy market's
 oracle earns.
 
-`unseen` is demo's own market, drawn with other seeds and trained on as `UNSEEN_ENV` does: the candidate's Sharpe
-ratio on test after costs, as L4 measures it, as a share of the oracle's. `unseen_expected` is the same with each
-bar's return replaced by the drift planted in it, which a year's luck does not move; the spread of the days stays
-as it was.
+`unseen` is demo's own market, drawn with other seeds and trained on as `UNSEEN_ENV` does: the candidate's
+Sharpe ratio on test after costs, as L4 measures it, as a share of the oracle's. `unseen_expected` is the same
+with each bar's return replaced by the drift planted in it, which a year's luck does not move; the spread of
+the days stays as it was.
 
 `vs_linear` is the Sharpe ratio of a policy that starts as the linear rival over the rival's own, fitted on
 the same rows, and `from_linear` its share of the oracle's return: the policy that earns the most is always in
