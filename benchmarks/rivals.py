@@ -70,9 +70,9 @@ def parameters_of(env: str, **changes: dict[str, Any]) -> Parameters:
     return read_parameters({**tree, **{name: {**tree[name], **values} for name, values in changes.items()}})
 
 
-def simulated(seed: int, edge: float) -> tuple[Parameters, Splits]:
+def simulated(seed: int, edge: float, env: str = "demo") -> tuple[Parameters, Splits]:
     """A sample market's parameters and splits, as L0 and L2 make them."""
-    parameters = parameters_of("demo", sample_market={"seed": seed, "edge": edge})
+    parameters = parameters_of(env, sample_market={"seed": seed, "edge": edge})
     variables = parameters.macro_variables.variables
     market = simulate_market(parameters.sample_market, variables, SIMULATED_UNTIL)
     macro = market.macro.assign(vintage="simulated", source="sample", fetched_at=SIMULATED_UNTIL)

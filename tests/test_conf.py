@@ -19,8 +19,8 @@ EXPERIMENTS = sorted(path.name for path in CONF.iterdir() if path.is_dir() and p
 
 def test_the_experiments_of_the_design_are_there():
     assert EXPERIMENTS == [
-        "demo", "demo_linear", "exp1_curriculum_aggressive_v1", "exp2_interbank_costs_v1", "my_rule",
-        "null_market", "smoke",
+        "demo", "demo_linear", "demo_linear_start", "exp1_curriculum_aggressive_v1",
+        "exp2_interbank_costs_v1", "my_rule", "null_market", "smoke",
     ]  # fmt: skip
 
 
@@ -38,6 +38,17 @@ def test_base_alone_is_demo_but_for_its_stated_test_end_and_its_credit():
     base["sample_market"] = {**base["sample_market"], "test_end": demo["sample_market"]["test_end"]}
     base["reward"] = {**base["reward"], "credit_bars": 59}  # what is planted lasts a session
     assert base == demo
+
+
+def test_the_linear_start_is_demo_but_for_where_and_how_it_trains():
+    demo, own = parameter_tree("demo"), parameter_tree("demo_linear_start")
+    steps = [sum(phase["timesteps"] for phase in tree["curriculum"]["phases"]) for tree in (demo, own)]
+    assert steps == [400_000, 400_000]
+    hyperparameters = {**demo["training"]["hyperparameters"], "learning_rate": 3e-5}
+    changed = {"start": "linear", "flat_overnight": True, "hyperparameters": hyperparameters}
+    assert own["training"] == demo["training"] | changed
+    same = demo.keys() - {"experiment", "training", "curriculum"}
+    assert {name: own[name] for name in same} == {name: demo[name] for name in same}
 
 
 def test_the_specification_s_experiment_pays_37_5_bps_a_side():

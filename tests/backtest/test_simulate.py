@@ -50,7 +50,7 @@ def test_targets_are_those_sb3_predicts_wherever_its_two_best_logits_differ():
     import torch as th
     from stable_baselines3 import PPO
 
-    from dosvotos.training.ppo import served_policy
+    from dosvotos.training.start import served_policy
 
     rows = split_rows(40, 11, missing=0.1)
     features = rows[list(MARKET_FEATURES)].to_numpy(float)

@@ -25,7 +25,7 @@ def stored(tmp_path_factory) -> Project:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--env", "exp9"], "unknown experiment 'exp9'; the folders of conf/ are: demo, demo_linear, exp1_"),
+        (["--env", "exp9"], "unknown experiment 'exp9'; the folders of conf/ are: demo, demo_linear, demo_"),
         (["--params", "training.sead=3"], "training.sead: unknown parameter; did you mean 'seeds'?"),
         pytest.param(
             ["--pipelines", "trainin"],

@@ -200,13 +200,13 @@ def test_a_contract_without_a_schema_is_of_schema_1_and_keeps_its_hash(parameter
 
 
 def test_a_contract_from_before_a_choice_existed_keeps_its_hash_and_runs_as_it_did_then():
-    before = {"selection": "return", "average_weights": False}
+    before = {"selection": "return", "average_weights": False, "start": "random", "flat_overnight": False}
     contract = contract_of(stating(OWN, training=before, reward={"credit_bars": 0}))
     assert not before.keys() & contract.frozen_config["training"].keys()
     assert "credit_bars" not in contract.frozen_config["reward"]
     assert contract.parameters.reward.credit_bars == 0
     training = contract.parameters.training
-    assert (training.selection, training.average_weights) == ("return", False)
+    assert {name: getattr(training, name) for name in before} == before
     assert contract.present_config == contract.frozen_config
     check_unchanged(contract, stating(OWN))  # base's defaults have moved on, the experiment has not
     with pytest.raises(ContractError, match=r"(?s)you changed.*training\.selection: frozen 'absent', now"):

@@ -78,6 +78,7 @@ def small_parameters(
     engine: str = "fast",
     selection: str = "sharpe",
     average_weights: bool = True,
+    own: dict[str, Any] | None = None,
     **hyperparameters: Any,
 ) -> Parameters:
     names = ("name", "timesteps", "transaction_cost", "drawdown")
@@ -91,6 +92,7 @@ def small_parameters(
             "patience": patience,
             "selection": selection,
             "average_weights": average_weights,
+            **(own or {}),
             "hyperparameters": {**SMALL, **hyperparameters},
         },
         curriculum={"phases": [dict(zip(names, phase, strict=True)) for phase in phases]},

@@ -29,10 +29,10 @@ class InterruptedTrainingError(Exception):
     pass
 
 
-def several_phases(engine: str = "fast", patience: int = 99) -> Parameters:
+def several_phases(engine: str = "fast", patience: int = 99, own: dict | None = None) -> Parameters:
     """Several phases, several validations a phase, a rollout between validations."""
     phases = (("free", 3 * ROLLOUT, 0.0, 0.0), ("half", 2 * ROLLOUT, 0.5, 0.5), ("final", 7 * ROLLOUT, 1, 1))
-    return small_parameters(phases=phases, evaluation_rollouts=2, patience=patience, engine=engine)
+    return small_parameters(phases=phases, evaluation_rollouts=2, patience=patience, engine=engine, own=own)
 
 
 def checkpoint_in(folder: Path, parameters: Parameters, seed: int = SEED) -> CheckpointFile:
@@ -89,6 +89,15 @@ def test_wherever_a_training_is_interrupted_it_ends_the_same(engine: str, report
     assert_same(resumed, whole(engine))
     made = [manifest_hash(result, parameters, tmp_path / "m") for result in (resumed, whole(engine))]
     assert made[0] == made[1], "an interruption shows in no byte of the bundle"
+
+
+def test_a_training_that_started_as_the_linear_rival_goes_on_from_where_it_was(tmp_path: Path):
+    parameters = several_phases(own={"start": "linear", "flat_overnight": True})
+    with pytest.raises(InterruptedTrainingError):
+        run(parameters, tmp_path, stop_after=9)
+    resumed, uninterrupted = run(parameters, tmp_path), run(parameters)
+    assert_same(resumed, uninterrupted)
+    assert resumed.policy.model_hash != whole("fast").policy.model_hash
 
 
 def test_a_training_interrupted_at_every_turn_ends_the_same(tmp_path: Path):

@@ -328,6 +328,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
 
 Selection = Literal["return", "sharpe"]
+Start = Literal["random", "linear"]
 
 
 class TrainingParams(Section):
@@ -349,6 +350,10 @@ class TrainingParams(Section):
     """
     average_weights: Annotated[bool, Field(exclude_if=lambda averages: not averages)] = False
     """Whether the last phase's mean weights are validated and kept, instead of the latest ones."""
+    start: Annotated[Start, Field(exclude_if=lambda start: start == "random")] = "random"
+    """Weights before the first step: random, or such that the network trades as the linear rival."""
+    flat_overnight: Annotated[bool, Field(exclude_if=lambda flat: not flat)] = False
+    """Whether the network has a unit that leaves the market at each session's last close."""
     hyperparameters: HyperparameterParams
 
     @field_validator("seeds")
@@ -363,6 +368,19 @@ class TrainingParams(Section):
         if self.engine == "linear" and len(self.seeds) > 1:
             raise ValueError(
                 f"engine linear draws nothing, so every seed gives the same model; state one of {self.seeds}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _start_has_its_units(self) -> Self:
+        if self.start == "random" and not self.flat_overnight:
+            return self
+        if self.engine == "linear":
+            raise ValueError("engine linear has no hidden units: leave start and flat_overnight out")
+        if min(self.hyperparameters.hidden_sizes) < 2:
+            raise ValueError(
+                "start linear and flat_overnight need a unit each: hyperparameters.hidden_sizes must be 2 or "
+                f"more, were {self.hyperparameters.hidden_sizes}"
             )
         return self
 

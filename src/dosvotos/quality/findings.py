@@ -1,6 +1,7 @@
 """Findings of the quality rules, and the check that collects them while it quarantines rows."""
 
 from collections.abc import Iterable
+from functools import cache
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -52,6 +53,11 @@ def require_zone(what: str, times: pd.Series) -> None:
 
 def no_findings() -> pd.DataFrame:
     """Return an empty frame of findings."""
+    return _empty().copy()
+
+
+@cache
+def _empty() -> pd.DataFrame:
     return pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in _DTYPES.items()})
 
 

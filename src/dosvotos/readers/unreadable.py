@@ -62,6 +62,8 @@ class RowProblems:
         """Note rows with a cell that is no number; a percentage has two readings."""
         for name in map(str, numbers.is_text.columns):
             is_text = numbers.is_text[name]
+            if not is_text.any():
+                continue
             cells = self._grid.cells[name][is_text.index[is_text]].astype("str")
             percent = cells.str.fullmatch(r"[^%]*[0-9] ?%").astype(bool)
             self.add("percent_cell", percent, partial(_percent, name, cells))

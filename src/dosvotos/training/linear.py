@@ -75,7 +75,7 @@ def fit_linear_rival(
     tape, sessions = validation_window(val_rows, parameters.calendar)
     best, highest = None, -np.inf
     with threadpool_limits(1, user_api="blas"):
-        features, earned = _training_set(train_rows, norm_stats)
+        features, earned = training_set(train_rows, norm_stats)
         for penalty, threshold in product(RIDGE_PENALTIES, ENTRY_THRESHOLDS):
             policy = linear_policy(ridge_weights(features, earned, penalty), features, threshold, norm_stats)
             account = trade(tape, policy_targets(policy, val_rows), parameters)
@@ -192,7 +192,7 @@ def linear_policy(
     return ServedPolicy({"action.weight": action, "action.bias": bias}, norm_stats)
 
 
-def _training_set(train_rows: pd.DataFrame, norm_stats: NormStats) -> tuple[np.ndarray, np.ndarray]:
+def training_set(train_rows: pd.DataFrame, norm_stats: NormStats) -> tuple[np.ndarray, np.ndarray]:
     """Give the normalised features and the returns of the complete rows that can be filled."""
     complete = train_rows.index.isin(complete_rows(train_rows, "train").index)
     earned = rest_of_session_return(train_rows)

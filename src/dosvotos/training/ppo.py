@@ -23,7 +23,7 @@ from dosvotos.policy.forward import ServedPolicy
 from dosvotos.training.checkpoint import CheckpointFile, TrainingState, capture_state, restore_state
 from dosvotos.training.environment import MarketVecEnv
 from dosvotos.training.episodes import training_arrays, validation_window
-from dosvotos.training.fast_ppo import FastPPO, linear_layers
+from dosvotos.training.fast_ppo import FastPPO
 from dosvotos.training.results import (
     LOSSES,
     ProgressCallback,
@@ -33,6 +33,7 @@ from dosvotos.training.results import (
     validation_score,
 )
 from dosvotos.training.reward import COMPONENTS, phase_weights
+from dosvotos.training.start import served_policy, set_start
 from dosvotos.training.threads import keep_compiler_out, use_one_thread
 
 ENGINES: dict[str, type[PPO]] = {"fast": FastPPO, "sb3": PPO}
@@ -92,6 +93,7 @@ def train(
     phases = parameters.curriculum.phases
     env = _new_env(parameters, seed, train_rows, norm_stats)
     model = new_model(env, parameters.training, seed)
+    set_start(model, parameters, train_rows, val_rows, norm_stats)
     callback = _ValidationCallback(parameters, seed, val_rows, norm_stats, progress, checkpoint)
     for index in range(callback.resume(model, env), len(phases)):
         env.episodes.weights = phase_weights(phases[index], parameters.reward)
@@ -133,18 +135,6 @@ def _new_env(
     n_envs, cost = settings.hyperparameters.n_envs, trading.costs.per_side
     weights = phase_weights(parameters.curriculum.phases[0], parameters.reward)
     return MarketVecEnv(data, n_envs, settings.episode_bars, cost, weights, seed)
-
-
-def served_policy(model: PPO, norm_stats: NormStats) -> ServedPolicy:
-    """Extract the policy network from SB3's model: float32 tensors under the served policy's names."""
-    hidden = linear_layers(model.policy.mlp_extractor.policy_net)
-    layers = {f"hidden.{i}": layer for i, layer in enumerate(hidden)} | {"action": model.policy.action_net}
-    tensors = {
-        f"{name}.{part}": tensor.cpu().numpy().copy()
-        for name, layer in layers.items()
-        for part, tensor in layer.state_dict().items()
-    }
-    return ServedPolicy(tensors, norm_stats)
 
 
 Weights = dict[str, torch.Tensor]
