@@ -88,7 +88,9 @@ def test_twenty_thousand_drawn_decisions_go_as_the_rules_say(databases):
     counts: dict[str, int] = {}
     draw(databases, n_runs=400, n_steps=50, counts=counts)
     assert sum(counts.values()) >= 20_000
-    assert {f"{kind} done" for kind in ("APPROVE", "REOPEN", "ROLLBACK", "REVOKE", "POLICY")} <= counts.keys()
+    assert {
+        f"{kind} done" for kind in ("APPROVE", "REOPEN", "ROLLBACK", "REVOKE", "POLICY", "RESTORE")
+    } <= counts.keys()
 
 
 @pytest.mark.campaign
