@@ -101,16 +101,20 @@ def propose_line(
     """Judge and propose a walk-forward line of policies that know the market; gives the proposal's id."""
     contract = stored_contract(engine, "line", version, splits=line_splits(n_folds))
     history = stored_small_market(engine, contract)
-    rows = feature_rows(history, contract.parameters)
+    return _propose(engine, root, contract, history, fitted_line(root, contract, history), "", now)
+
+
+def fitted_line(root: Path, contract: ExperimentContract, history: MarketHistory, seed: int = 1) -> Candidate:
+    """Write the bundles of a line of policies that trade the small market's hours."""
+    rows, folds = feature_rows(history, contract.parameters), folds_of(contract.parameters)
     bundles: list[Bundle] = []
-    for fold, splits in enumerate(folds_of(contract.parameters), 1):
-        policy = hourly_policy(fit_norm_stats(splits["train"].select(rows)), fold)
+    for fold, splits in enumerate(folds, 1):
+        policy = hourly_policy(fit_norm_stats(splits["train"].select(rows)), seed - 1 + fold)
         files = bundle_files(contract, policy)
-        if fold == n_folds:
+        if fold == len(folds):
             files |= line_files(tuple(bundles))
         bundles.append(write_bundle(root / "data/06_models", policy, files))
-    line = open_candidate(bundles[-1].folder, bundles[-1].manifest_hash)
-    return _propose(engine, root, contract, history, line, "", now)
+    return open_candidate(bundles[-1].folder, bundles[-1].manifest_hash)
 
 
 def line_splits(n_folds: int) -> dict[str, Any]:

@@ -33,7 +33,7 @@ from dosvotos.lineage.vote import decide_verified, verify_proposal
 from dosvotos.market.dataset import SPLITS
 from dosvotos.pipelines.promotion.nodes import verify_chain
 from dosvotos.policy.bundle import Bundle, open_bundle
-from dosvotos.promotion.audit import find_breaks, read_audit_log
+from dosvotos.promotion.audit import find_breaks, read_chain
 from dosvotos.promotion.criteria import criterion_text, lineage_criterion
 from dosvotos.promotion.decision import Vote
 from dosvotos.promotion.notify import NOTIFICATION, Notification, write_text
@@ -407,7 +407,7 @@ def test_approval_leaves_one_production_model_and_inference_serves_it(project, m
     stages = [row.stage for row in rows(project, model_registry)]
     assert stages.count("production") == 1
     with reading(project.engine) as connection:
-        assert find_breaks(read_audit_log(connection)) == []
+        assert find_breaks(read_chain(connection)) == []
     project.run("smoke", "inference")
     project.run("smoke", "inference")
     (signal,) = rows(project, trading_signals)

@@ -176,6 +176,7 @@ def test_an_edited_file_is_found_by_training_with_expected_and_found(made, edit)
         ({"test_end": "2023-12-14"}, "sessions of test: expected 2023-09-01 to 2023-12-14"),
         ({"trained_by": "bob"}, "trained_by is 'bob', would now be"),
         ({"stated": {}}, "stated is {}, would now be"),
+        ({"window_facts": None}, "window_facts.calendar_first is 'absent', would now be"),
     ],
 )
 def test_an_edited_draft_is_refused_by_training_and_never_registered(made, edit, named):

@@ -5,12 +5,13 @@ import hmac
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import pandas as pd
+if TYPE_CHECKING:  # imported by whoever has an array or a frame: a command that has none starts without them
+    import numpy as np
+    import pandas as pd
 
-_NO_DIGEST_YET = "0" * 64
+NO_DIGEST_YET = "0" * 64
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
@@ -50,8 +51,10 @@ def digest_json(value: Any) -> str:
     return digest_bytes(canonical_json(value).encode())
 
 
-def digest_arrays(arrays: Mapping[str, np.ndarray]) -> str:
+def digest_arrays(arrays: "Mapping[str, np.ndarray]") -> str:
     """Hash named arrays by sorted name, dtype, shape and little-endian bytes."""
+    import numpy as np
+
     hasher = hashlib.sha256()
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])
@@ -61,12 +64,14 @@ def digest_arrays(arrays: Mapping[str, np.ndarray]) -> str:
     return hasher.hexdigest()
 
 
-def digest_frame(frame: pd.DataFrame) -> str:
+def digest_frame(frame: "pd.DataFrame") -> str:
     """Hash a frame by its columns in order, their kinds, its index and its values.
 
     Times count as UTC nanoseconds, text as UTF-8; NaN equals NaN. The file format, the storage unit of
     timestamps and the kind of string column play no part, so parquet and a database give the same hash.
     """
+    import pandas as pd
+
     hasher = hashlib.sha256()
     for name, values in [("index", frame.index), *frame.items()]:
         kind, content = _column_bytes(pd.Series(values))
@@ -82,7 +87,7 @@ def combine(digests: Iterable[str]) -> str:
 
 def chain_link(previous: str | None, sequence: int, content: Any) -> dict[str, Any]:
     """Give what is hashed of one row of an append-only log: the row, and the hash of the row before it."""
-    return {"version": 1, "sequence": sequence, "previous": previous or _NO_DIGEST_YET, "content": content}
+    return {"version": 1, "sequence": sequence, "previous": previous or NO_DIGEST_YET, "content": content}
 
 
 def chain_digest(previous: str | None, sequence: int, content: Any) -> str:
@@ -90,20 +95,15 @@ def chain_digest(previous: str | None, sequence: int, content: Any) -> str:
     return digest_json(chain_link(previous, sequence, content))
 
 
-def chain_digest_of(previous: str | None, sequence: int, content: str) -> str:
-    """Hash one row whose content is canonical JSON already; the same as `chain_digest`."""
-    head = (
-        f'{{"content":{content},"previous":"{previous or _NO_DIGEST_YET}","sequence":{sequence},"version":1}}'
-    )
-    return digest_bytes(head.encode())
-
-
 def short(digest: str | None) -> str:
     """Show the first 12 digits, the form people read."""
     return digest[:12] if digest else "-"
 
 
-def _column_bytes(column: pd.Series) -> tuple[str, bytes]:
+def _column_bytes(column: "pd.Series") -> tuple[str, bytes]:
+    import numpy as np
+    import pandas as pd
+
     if isinstance(column.dtype, pd.DatetimeTZDtype):
         nanoseconds = column.dt.tz_convert("UTC").dt.as_unit("ns")
         return "time", nanoseconds.astype("int64").to_numpy("<i8").tobytes()

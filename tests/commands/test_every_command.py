@@ -27,8 +27,9 @@ def leaves(
     command: click.Command, words: tuple[str, ...] = ()
 ) -> Iterator[tuple[tuple[str, ...], click.Command]]:
     if isinstance(command, click.Group):
-        for name, one in command.commands.items():
-            yield from leaves(one, (*words, name))
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            yield from leaves(command.get_command(context, name), (*words, name))
     else:
         yield words, command
 

@@ -1,5 +1,6 @@
 import copy
-from datetime import date
+import re
+from datetime import date, timedelta
 
 import pytest
 
@@ -15,9 +16,12 @@ from dosvotos.contracts.experiment import (
 )
 from dosvotos.contracts.features import FEATURE_ORDER, FEATURE_ORDER_HASH
 from dosvotos.contracts.parameters import Parameters, read_parameters
+from dosvotos.contracts.window import WindowFacts
 from dosvotos.errors import ContractError
 from dosvotos.hashing import digest_json
 from tests.conftest import parameter_tree, parameters_of
+from tests.faults.edits import other_leaf
+from tests.market_factory import CALENDAR
 
 END = date(2026, 7, 31)
 
@@ -269,3 +273,28 @@ def test_a_draft_is_refused_once_dataset_would_write_another(parameters):
         check_draft(draft, make_contract(parameters, END, "bob"))
     with pytest.raises(ContractError, match="components is"):
         check_draft(draft.model_copy(update={"components": {}}), draft)
+
+
+def test_a_draft_with_any_field_edited_is_refused_by_the_field_s_name(parameters):
+    """Of parameters and their hash the contract itself says that they do not fit each other."""
+    draft = make_contract(parameters, END, "ana", window=CALENDAR)
+    check_draft(draft, draft)
+    facts = draft.window_facts
+    edits = {
+        **{
+            name: {name: other_leaf(getattr(draft, name))}
+            for name in ("feature_order_hash", "schema_version")
+        },
+        "stated": {"stated": {"experiment.name": "other"}},
+        "created_at": {"created_at": draft.created_at - timedelta(days=400)},
+        "window_status": {"window_status": "stale_window"},
+        **{
+            f"window_facts.{name}": {"window_facts": facts.model_copy(update={name: other})}
+            for name, value in facts
+            for other in [("2026-01-22",) if isinstance(value, tuple) else other_leaf(value)]
+        },
+    }
+    for name, edit in edits.items():
+        with pytest.raises(ContractError, match=rf"draft of CTR-EXP-demo .*: {re.escape(name)} is "):
+            check_draft(draft.model_copy(update=edit), draft)
+    assert len(edits) == 5 + len(WindowFacts.model_fields)

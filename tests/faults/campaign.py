@@ -23,9 +23,8 @@ from tests.faults.house_machine import draw
 from tests.faults.loosening import loosen
 from tests.faults.mutations import mutate
 from tests.faults.races import race
-from tests.faults.restores import stop_everywhere
 from tests.faults.state_machine import walk
-from tests.faults.stopped_acts import stop_every_act
+from tests.faults.stopped_acts import StopCount, stop_every_act
 from tests.faults.thefts import exchange, revoke_in_mid_vote, steal
 from tests.promotion.test_audit_check import ATTACKS, problems_after, voted_on
 
@@ -61,32 +60,28 @@ class Found(NamedTuple):
     problems: list[str]
 
 
-def campaign(databases: list[Databases], size: Size) -> Iterator[tuple[str, Callable[[], Found]]]:
-    """Every part by name."""
-    yield "mutations", lambda: mutations(databases[0], size)
-    for one in databases:
-        yield f"crashes, {one.kind}", lambda one=one: crashes(one, size)
-        yield f"races, {one.kind}", lambda one=one: races(one, size)
-        yield f"audit attacks, {one.kind}", lambda one=one: audit_attacks(one)
-        yield f"state machine, {one.kind}", lambda one=one: state_machine(one, size)
-        yield f"drawn decisions, {one.kind}", lambda one=one: drawn(one, size)
-        yield f"forgeries, {one.kind}", lambda one=one: forgeries(one, size)
-        yield f"thefts, {one.kind}", lambda one=one: thefts(one)
-        yield f"revocations, {one.kind}", lambda one=one: revocations(one, size)
+def campaign(one: Databases, size: Size) -> Iterator[tuple[str, Callable[[], Found]]]:
+    """Every part by name, on databases of one kind; files are changed beside SQLite alone."""
+    if one.kind == "sqlite":
+        yield "mutations", lambda: mutations(one, size)
+    yield f"crashes, {one.kind}", lambda: crashes(one, size)
+    yield f"races, {one.kind}", lambda: races(one, size)
+    yield f"audit attacks, {one.kind}", lambda: audit_attacks(one)
+    yield f"state machine, {one.kind}", lambda: state_machine(one, size)
+    yield f"drawn decisions, {one.kind}", lambda: drawn(one, size)
+    yield f"forgeries, {one.kind}", lambda: forgeries(one, size)
+    yield f"thefts, {one.kind}", lambda: thefts(one)
+    yield f"revocations, {one.kind}", lambda: revocations(one, size)
 
 
 def crashes(databases: Databases, size: Size) -> Found:
     own, control = crash_everywhere(databases, size.quick)
-    restores = stop_everywhere(databases, size.quick)
     acts = stop_every_act(databases, size.quick)
     figures = {**own._asdict(), "control_crashes": control.crashes, "control_failures": control.failures}
-    figures["crashes"] += restores.crashes + sum(one.crashes for one in acts.values())
-    for name in ("states_half_done", "decisions_lost", "decisions_doubled", "stopped_after_commit"):
+    for name in StopCount._fields:
         figures[name] = figures.get(name, 0) + sum(getattr(one, name) for one in acts.values())
-    figures["states_half_done"] += restores.states_half_done
     problems = [f"{databases.kind}: {own}"] if own.failures else []
-    problems += [f"{databases.kind}: {restores}"] if restores.states_half_done else []
-    problems += [f"{databases.kind}, {name}: {one}" for name, one in acts.items() if any(one[1:4])]
+    problems += [f"{databases.kind}, {name}: {one}" for name, one in acts.items() if one.failures]
     return Found(figures, problems)
 
 

@@ -1,9 +1,11 @@
 """Decisions as hypothesis draws them, people and policy among them, beside rules of their own."""
 
 from contextlib import chdir
+from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from shutil import copytree, rmtree
+from typing import Any, Literal
 
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
@@ -16,15 +18,19 @@ from hypothesis.stateful import (
 )
 
 from dosvotos.database.connection import reading
+from dosvotos.errors import LineageError
 from dosvotos.promotion.audit_check import verify_audit
 from dosvotos.promotion.checkpoints import open_home
 from dosvotos.promotion.gate_policy import GatePolicies
 from dosvotos.promotion.house_acts import AddReviewer, RevokeReviewer, SetPolicy
+from dosvotos.promotion.live_acts import SwitchSignals
 from dosvotos.promotion.people import Role
 from dosvotos.promotion.registration import NewProposal
+from dosvotos.promotion.restoring import Restore
 from dosvotos.promotion.signatures import read_trust
-from tests.faults.databases import Databases
+from tests.faults.databases import HOMES, Databases
 from tests.faults.state_machine import (
+    DAYS,
     EXPERIMENTS,
     OPEN,
     REVIEWERS,
@@ -35,6 +41,7 @@ from tests.faults.state_machine import (
     Rules,
     Step,
 )
+from tests.proposal_fixtures import INSTRUMENT, Desk
 from tests.team import WHY
 
 FIRST_ADMIN = "ada"
@@ -45,6 +52,8 @@ MAY = {
     "ADD": ("admin",), "REVOKE": ("admin",), "POLICY": ("admin",),
 }  # fmt: skip
 ONE_OF = st.sampled_from
+MOST_BACKUPS = 4
+"""Of a run: each copies a database."""
 
 
 @dataclass
@@ -61,9 +70,20 @@ class HouseRules(Rules):
     """Each lets every quorum begin anew."""
     approvals: dict[tuple[int, ...], set[str]] = field(default_factory=dict)
     """Who approved the same to production, by proposal, epoch, version, reopenings and revocations."""
+    decisions: int = 0
+    """Rows of the log since the desk began."""
+    last_day: int = 0
+    """Of the last row."""
+    is_known: bool = False
+    """Whether anything was decided about the instrument, which then has its epoch."""
 
     def __post_init__(self) -> None:
         self.people[FIRST_ADMIN] = "admin"
+
+    def append(self, about_the_instrument: bool) -> None:
+        """Count a row of the log."""
+        self.decisions, self.last_day = self.decisions + 1, self.day
+        self.is_known |= about_the_instrument
 
     def take(self, step: Step) -> str:
         """Judge the role, then let the rules of votes go on; a request of tests meets the state first."""
@@ -154,6 +174,35 @@ class HouseRules(Rules):
             self.quorum, self.version = quorum, self.version + 1
         return "done"
 
+    def restore(self, lost: "HouseRules", by: str) -> str:
+        """Take a lost desk's place, as a backup of it; these are the rules as the backup knows them."""
+        self.day = lost.day
+        if self.people.get(by) != "admin":
+            return "refused"
+        if self.decisions == lost.decisions:
+            return "conflict"
+        revoked = self.people.keys() - lost.people.keys()
+        if by in revoked or self._trained(by):
+            return "refused"
+        for number, known in enumerate(self.proposals):
+            experiment = known.model[0]
+            if any(later.model[0] == experiment for later in self.proposals[number + 1 :]):
+                continue
+            was_open = known.status in (*OPEN, "EXPIRED") and known.born >= lost.last_day - DAYS
+            serves = known.status == "APPROVED" and known.model == self.production
+            if serves or (was_open and known.model[1] not in self.closed):
+                known.status, known.born = "PENDING_APPROVAL", self.day
+        if self.production is not None:
+            self.stages[self.production] = "staging"
+        self.served.clear()
+        if self.is_known or lost.is_known:
+            self.epoch, self.is_known = max(self.epoch, lost.epoch) + 1, True
+        for name in revoked:
+            del self.people[name]
+        self.revocations += 1  # every quorum begins anew
+        self.append(about_the_instrument=False)
+        return "done"
+
     def _trained(self, name: str) -> bool:
         self.expire()
         waiting = {known.model for known in self.proposals if known.status in OPEN}
@@ -169,7 +218,10 @@ class HouseRules(Rules):
 class RealHouse(Real):
     """The product, taking the same steps."""
 
-    _by_policy: dict[int, dict[tuple[str, int, str | None], NewProposal]] = field(default_factory=dict)
+    _by_policy: dict[tuple[int, int], dict[tuple[str, int, str | None], NewProposal]] = field(
+        default_factory=dict
+    )
+    """By the policy's version and quorum: after a restore the same version may say something else."""
 
     def house(self, kind: str, by: str, about: str, role: Role = "viewer", quorum: int = 0) -> str:
         """Add or revoke somebody, or set another quorum."""
@@ -182,9 +234,26 @@ class RealHouse(Real):
         return self.attempt(partial(self.team.do, act, by))
 
     def _new(self, experiment: str, weights: int) -> NewProposal:
-        version = GatePolicies(self.desk.engine).current().version
-        self._made = self._by_policy.setdefault(version, {})
+        policy = GatePolicies(self.desk.engine).current()
+        self._made = self._by_policy.setdefault((policy.version, policy.quorum), {})
         return super()._new(experiment, weights)
+
+    def move(self, desk: Desk) -> None:
+        """Go on with another database."""
+        self.desk, self.team.engine = desk, desk.engine
+        self.__dict__.pop("registry", None)
+
+    def restore(self, by: str) -> str:
+        """Restore the backup that stands in the database's place."""
+        return self.attempt(lambda: self.team.do(Restore(WHY, "b" * 64), by))
+
+    def is_refused(self, action: Literal["HALT", "RESUME"], by: str) -> bool:
+        """Tell whether a database that lacks decisions takes no more."""
+        try:
+            self.team.do(SwitchSignals(action, INSTRUMENT, WHY), by)
+        except LineageError as error:
+            return "are gone" in str(error)
+        return False
 
     def state(self) -> dict[str, Any]:
         with reading(self.desk.engine) as connection:
@@ -203,6 +272,8 @@ class DecisionMachine(RuleBasedStateMachine):
         self.n_steps = self.n_waits = 0
         self.desk = databases.empty()
         self.rules, self.real = HouseRules(), RealHouse(self.desk)
+        self.backup: tuple[Desk, HouseRules] | None = None
+        self.n_backups = 0
         with chdir(self.desk.root):
             assert self.real.team
 
@@ -211,11 +282,16 @@ class DecisionMachine(RuleBasedStateMachine):
         with chdir(self.desk.root), reading(self.desk.engine) as connection:
             problems = verify_audit(connection, full=True)
         self.databases.drop(self.desk)
+        if self.backup is not None:
+            self.databases.drop(self.backup[0])
         assert problems == []
 
     def both(self, step: Step) -> None:
         with chdir(self.desk.root):
-            self._same(step.kind, self.rules.take(step), self.real.take(step))
+            wanted = self.rules.take(step)
+            if wanted == "done" and step.kind not in ("propose", "wait"):
+                self.rules.append(about_the_instrument=True)
+            self._same(step.kind, wanted, self.real.take(step))
 
     def _same(self, kind: str, wanted: str, found: str) -> None:
         self.n_steps += 1
@@ -264,7 +340,46 @@ class DecisionMachine(RuleBasedStateMachine):
     def house(self, kind: str, by: str, about: str, role: Role, quorum: int) -> None:
         asked = (kind, by, about, role, quorum)
         with chdir(self.desk.root):
-            self._same(kind, self.rules.house(*asked), self.real.house(*asked))
+            wanted = self.rules.house(*asked)
+            if wanted == "done":
+                self.rules.append(about_the_instrument=False)
+            self._same(kind, wanted, self.real.house(*asked))
+
+    @precondition(lambda self: self.n_backups < MOST_BACKUPS and self.rules.decisions > 0)
+    @rule()
+    def back_up(self) -> None:
+        """Copy the database, in the place of an older copy."""
+        if self.backup is not None:
+            self.databases.drop(self.backup[0])
+        self.backup = self.databases.copy(self.desk), deepcopy(self.rules)
+        self.n_backups += 1
+
+    @precondition(lambda self: self.backup is not None)
+    @rule(by=ONE_OF((FIRST_ADMIN, FIRST_ADMIN, *PEOPLE)))
+    def lose_and_restore(self, by: str) -> None:
+        """Put the backup in the database's place; where nobody signs for it, the lost one is found again."""
+        assert self.backup is not None
+        rules, lost = deepcopy(self.backup[1]), self.rules
+        lacks = rules.decisions < lost.decisions
+        wanted = rules.restore(lost, by)
+        desk = self.databases.copy(self.backup[0])
+        for folder in (HOMES, "data"):  # keys, bundles and dossiers are not lost with the database
+            rmtree(desk.root / folder, ignore_errors=True)
+            if (self.desk.root / folder).exists():
+                copytree(self.desk.root / folder, desk.root / folder)
+        self.real.move(desk)
+        with chdir(desk.root):
+            if lacks:
+                before = self.backup[1]
+                admin = next(name for name, role in before.people.items() if role == "admin")
+                assert self.real.is_refused("RESUME" if before.halted else "HALT", admin)
+            self._same("RESTORE", wanted, self.real.restore(by))
+        gone = self.desk if wanted == "done" else desk
+        if wanted == "done":
+            self.desk, self.rules = desk, rules
+        else:
+            self.real.move(self.desk)
+        self.databases.drop(gone)
 
     @precondition(lambda self: len(self.rules.proposals) > self.n_waits)
     @rule(days=ONE_OF((1, 12, 31)))

@@ -1,9 +1,11 @@
-"""Every decision stopped in mid-work: nothing of it or all of it is there, and a retry ends it once."""
+"""Every decision stopped in mid-work, or on a full disk: all of it or nothing is there; a retry ends it."""
 
 from collections.abc import Iterator
 from contextlib import chdir
 from datetime import datetime
+from itertools import product
 from multiprocessing.connection import Connection as Pipe
+from shutil import copytree, rmtree
 from typing import Any, NamedTuple
 
 from sqlalchemy import select
@@ -17,17 +19,20 @@ from dosvotos.promotion.gate_policy import GatePolicies
 from dosvotos.promotion.house_acts import AddReviewer, RevokeReviewer, SetPolicy
 from dosvotos.promotion.live_acts import Rollback, SwitchSignals
 from dosvotos.promotion.reopening import Reopen
+from dosvotos.promotion.restoring import Restore
 from dosvotos.promotion.transaction import Act, Signed, carry_out, text_to_sign
-from tests.faults.databases import Databases, answer_of, enter, url_of
+from tests.faults.databases import HOMES, Databases, answer_of, enter, url_of
 from tests.faults.voting import Fault, arm, stop
 from tests.proposal_fixtures import INSTRUMENT, Desk
 from tests.team import WHY, Team, now
 
 STEPS = ("lock_instrument", "append_audit_row", "append_checkpoint")
-MOST_STATEMENTS = 40
-"""More than any decision writes; the points end with the first one that is not reached."""
+MOST_STATEMENTS, MOST_BYTES = 40, 300_000
+"""More than any decision writes; the points of a series end with the first one that is not reached."""
+LEAST_BYTES, BYTES_APART = 32_800, 1_201
+"""SQLite's shared memory needs the least; its log of changes grows above it, page by page of 4,096."""
 KEY = "the-same-request"
-_IN_SHORT = ("APPROVE, second of two", "REOPEN", "ROLLBACK", "POLICY")
+_IN_SHORT = ("APPROVE, second of two", "REOPEN", "ROLLBACK", "POLICY", "RESTORE")
 _DIFFERS = ("_at", "_hash", "signature", "countersignature", "text", "seal")
 """Endings of columns that hold a time, or what is hashed or signed over one."""
 
@@ -53,7 +58,13 @@ class StopCount(NamedTuple):
     decisions_doubled: int = 0
     """Carried out again by the same request, or refused to it."""
     stopped_after_commit: int = 0
-    """All of the decision was there, and no answer was sent; the rest was stopped before."""
+    """All of the decision was there, and no answer that says so was sent; the rest was stopped before."""
+    unclear_answers: int = 0
+    """An error that is none of ours where a disk was full."""
+
+    @property
+    def failures(self) -> int:
+        return sum(self) - self.crashes - self.stopped_after_commit
 
     def plus(self, other: "StopCount") -> "StopCount":
         return StopCount(*(a + b for a, b in zip(self, other, strict=True)))
@@ -88,9 +99,21 @@ def _quorum_of_two(desk: Desk) -> SetPolicy:
     return SetPolicy(WHY, GatePolicies(desk.engine).current().model_copy(update={"quorum": 2}))
 
 
+def lost(databases: Databases, first: Desk, team: Team) -> tuple[Desk, Team]:
+    """The first desk as a backup put back: with the home of one that has decided since."""
+    backup, gone = databases.copy(first), databases.copy(first)
+    with chdir(gone.root):
+        Team(gone.engine, keys=team.keys).do(SwitchSignals("HALT", INSTRUMENT, WHY), "olga")
+    rmtree(backup.root / HOMES)
+    copytree(gone.root / HOMES, backup.root / HOMES)
+    databases.drop(gone)
+    return backup, Team(backup.engine, keys=team.keys)
+
+
 def prepared(databases: Databases) -> Iterator[Prepared]:
-    """Every decision but RESTORE, which has its own file, signed where it needs to be."""
+    """Every decision, signed where it needs to be."""
     (first, team), (second, later) = desks(databases)
+    third, after_loss = lost(databases, first, team)
     added = team.person("eve", "reviewer")
     acts: list[tuple[str, Desk, Team, Act, str]] = [
         ("APPROVE", first, team, _vote(4, "APPROVE", "ben"), "ben"),
@@ -106,6 +129,7 @@ def prepared(databases: Databases) -> Iterator[Prepared]:
         ("RESUME", second, later, SwitchSignals("RESUME", INSTRUMENT, WHY), "ada"),
         ("APPROVE, first of two", second, later, _vote(6, "APPROVE", "ana"), "ana"),
         ("APPROVE, second of two", second, later, _vote(5, "APPROVE", "ana"), "ana"),
+        ("RESTORE", third, after_loss, Restore(WHY, "b" * 64), "ada"),
     ]
     for name, desk, people, act, by in acts:
         signed = None
@@ -113,8 +137,8 @@ def prepared(databases: Databases) -> Iterator[Prepared]:
             with chdir(desk.root):
                 signed = people.sign(text_to_sign(desk.engine, act, by, now()), by)
         yield Prepared(name, desk, act, by, signed)
-    databases.drop(first)
-    databases.drop(second)
+    for desk in (first, second, third):
+        databases.drop(desk)
 
 
 def _vote(proposal_id: int, decision: Any, by: str, **changes: Any) -> ProposalVote:
@@ -124,7 +148,7 @@ def _vote(proposal_id: int, decision: Any, by: str, **changes: Any) -> ProposalV
 def stop_every_act(databases: Databases, quick: bool) -> dict[str, StopCount]:
     """Stop each decision at each point, in a copy of its desk, and look at what is left; by decision.
 
-    In short two decisions about proposals, one about signals and one about the house are stopped.
+    In short two decisions about proposals, one about signals and two about the house are stopped.
     """
     return {
         one.name: _stop_act(databases, one, quick)
@@ -140,34 +164,55 @@ def _stop_act(databases: Databases, one: Prepared, quick: bool) -> StopCount:
         after = what_is(desk)
     if before == after:
         raise AssertionError(f"{one.name}: changes nothing that `what_is` sees, so nothing would be tried")
-    for fault in faults(quick):
-        with databases.copied(one.desk) as desk:
-            counted, was_reached = _stopped(desk, one, fault, before, after)
-        total = total.plus(counted)
-        if not was_reached:
-            break
+    for series in faults(databases.kind, quick):
+        for fault in series:
+            with databases.copied(one.desk) as desk:
+                counted, was_reached = _stopped(desk, one, fault, before, after)
+            total = total.plus(counted)
+            if not was_reached:
+                break
     return total
 
 
-def faults(quick: bool) -> Iterator[Fault]:
-    """Every point at which a decision is stopped; in short, before its commit and after it."""
+def faults(kind: str, quick: bool) -> Iterator[Iterator[Fault]]:
+    """Every point at which a decision is stopped, in series; in short, at its commit and on a full disk."""
     if quick:
-        yield from (Fault("step", "append_audit_row", "after"), Fault("step", "append_checkpoint", "before"))
+        last = Fault("statement", 0, "after", "error")
+        if kind == "sqlite":
+            last = _full_disk(LEAST_BYTES + 5_000)
+        around = Fault("step", "append_audit_row", "after"), Fault("step", "append_checkpoint", "before")
+        yield from (iter((fault,)) for fault in (*around, last))
         return
-    yield from (Fault("step", step, when) for step in STEPS for when in ("before", "after"))  # type: ignore[arg-type]
-    yield from (Fault("statement", number, "after") for number in range(MOST_STATEMENTS))
+    for step, when, action in product(STEPS, ("before", "after"), ("kill", "error")):
+        yield iter((Fault("step", step, when, action),))  # type: ignore[arg-type]
+    yield (Fault("statement", number, "before", "error") for number in range(MOST_STATEMENTS))
+    yield (Fault("statement", number, "after") for number in range(MOST_STATEMENTS))
+    if kind == "sqlite":
+        sizes = range(LEAST_BYTES, MOST_BYTES, BYTES_APART)
+        yield (_full_disk(size) for size in sizes)
+        yield (Fault("bytes", size) for size in sizes)
+
+
+def _full_disk(size: int) -> Fault:
+    """No file may grow beyond a size: the write that would is refused."""
+    return Fault("bytes", size, action="error")
 
 
 def run_act(
     url: str, folder: str, one: tuple[Act, str, Signed | None, datetime], fault: Fault, answer: Pipe
 ) -> None:
-    """Decide in a process of its own, which the fault ends."""
+    """Decide in a process of its own, which the fault ends or to which it gives an error."""
     enter(folder)
     act, by, signed, at = one
     engine = make_engine(url)
     arm(engine, fault)
-    carry_out(engine, act, by, at, signed, KEY)
-    answer.send("done")
+    try:
+        carry_out(engine, act, by, at, signed, KEY)
+        answer.send("done")
+    except (DosVotosError, OSError):
+        answer.send("refused")
+    except Exception as error:
+        answer.send(f"{type(error).__name__}: {error}")
     stop()
 
 
@@ -191,8 +236,9 @@ def _stopped(desk: Desk, one: Prepared, fault: Fault, before: Any, after: Any) -
     with reading(desk.engine) as connection:
         half |= bool(verify_audit(connection, full=True))
     lost = answered == "done" and left != after
-    unanswered = answered is None and left == after
-    return StopCount(1, int(half), int(lost), int(doubled), int(unanswered)), answered != "done"
+    unanswered = answered != "done" and left == after
+    unclear = answered not in ("done", "refused", None)
+    return StopCount(1, half, lost, doubled, unanswered, unclear), answered != "done"
 
 
 def what_is(desk: Desk) -> dict[str, list[tuple[Any, ...]]]:

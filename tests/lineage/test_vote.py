@@ -1,19 +1,22 @@
 """What an approval computes again, and what happens when something is not what was computed."""
 
+import copy
 import json
 import shutil
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from sqlalchemy import JSON, Table, select, text, update
 
 from dosvotos.backtest.report import BacktestReport
+from dosvotos.commands.jobs import run_queued
 from dosvotos.contracts import experiment
 from dosvotos.database.connection import reading, writing
 from dosvotos.database.ledger import TrialLedger
 from dosvotos.database.registry import get_model
-from dosvotos.database.tables import instruments, model_registry, promotion_proposals
+from dosvotos.database.requests import list_requests
+from dosvotos.database.tables import backtest_requests, instruments, model_registry, promotion_proposals
 from dosvotos.errors import BundleError, DecisionConflictError, DecisionError, DosVotosError, LineageError
 from dosvotos.lineage import vote as lineage_vote
 from dosvotos.lineage.vote import decide_verified, restore_dossiers, verify_proposal
@@ -21,9 +24,11 @@ from dosvotos.live.production import check_dossier, open_production
 from dosvotos.promotion.agreement import records_in
 from dosvotos.promotion.decision import Vote, decide
 from dosvotos.promotion.dossier import Dossier, dossier_files, write_dossier
+from dosvotos.promotion.extra_backtests import check_extra_backtests, request_backtest
 from dosvotos.promotion.registration import proposal_columns
 from dosvotos.promotion.vote_rules import columns_after
-from dosvotos.sealed import seal
+from dosvotos.sealed import seal, write_sealed
+from tests.faults.forging import at
 from tests.proposal_fixtures import INSTRUMENT, Desk
 from tests.recomputable_proposals import recompute_once
 
@@ -358,3 +363,34 @@ def test_without_its_dossier_the_production_model_is_not_served_until_l4_writes_
         check_dossier(desk.engine, production)
     assert restore_dossiers(desk.engine, row.model_id) == [Path(row.report_folder)]
     check_dossier(desk.engine, production)
+
+
+@SQLITE
+def test_extra_backtests_are_run_again_before_an_approval(desk):
+    """Report, manifest and row forged together, as someone with files and database at hand would."""
+    proposal_id = desk.propose_recomputable()
+    request_backtest(desk.engine, proposal_id, date(2025, 5, 19), date(2025, 5, 23), "bob", now())
+    assert run_queued(desk.engine, lambda _: None) == 1
+    with reading(desk.engine) as connection:
+        (row,) = list_requests(connection, proposal_id)
+    file = Path(row.result_file)
+    honest = json.loads(file.read_bytes())
+    t = backtest_requests
+
+    def seal_report(report: dict) -> None:
+        digest = write_sealed(file.parent, {file.name: json.dumps(report).encode()})
+        with writing(desk.engine) as connection:
+            connection.execute(update(t).values(result_hash=digest, metrics=report["metrics"]))
+
+    for path in ("metrics.sharpe_ratio", "trades.0.pnl", "equity_curve.3.1", "daily_returns.2025-05-20"):
+        seal_report(at(path, 99.5)(copy.deepcopy(honest)))
+        with pytest.raises(LineageError, match=rf"backtest 1 of proposal 1: {path} is 99.5, run again it is"):
+            check_extra_backtests(desk.engine, proposal_id)
+    seal_report(honest)
+    with writing(desk.engine) as connection:
+        connection.execute(update(t).values(metrics={**honest["metrics"], "sharpe_ratio": 99.5}))
+    with pytest.raises(LineageError, match=r"metrics.sharpe_ratio is 99.5, run again"):
+        approve(desk, proposal_id)
+    assert is_unapproved(desk)
+    seal_report(honest)
+    assert approve(desk, proposal_id) == "production"

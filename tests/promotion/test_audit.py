@@ -1,4 +1,4 @@
-"""A row written field by field hashes as the dictionary that was appended, whatever it holds."""
+"""A row written from a template hashes as the dictionary that was appended, whatever it holds."""
 
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -6,22 +6,30 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dosvotos.hashing import chain_digest, chain_digest_of
-from dosvotos.promotion.audit import _HASHED, _HASHED_IF_ANY, _content, _hashed_fields, _written
+from dosvotos.hashing import chain_digest, digest_bytes
+from dosvotos.promotion.audit import _HASHED, _HASHED_IF_ANY, LogRow, _content, _Writer
 
 NAMES = (*_HASHED, *_HASHED_IF_ANY)
-VALUES = st.none() | st.text(max_size=40) | st.integers() | st.booleans()
+VALUES = st.none() | st.text(max_size=40) | st.integers()
 TIMES = st.datetimes(timezones=st.sampled_from([UTC, timezone(timedelta(hours=-5))]))
+write = _Writer()
+
+
+def sqlite_text(at: datetime) -> str:
+    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f").zfill(26)
 
 
 @settings(max_examples=300, deadline=None)
 @given(
     st.lists(VALUES, min_size=len(NAMES), max_size=len(NAMES)), TIMES, st.integers(1, 10**6), st.booleans()
 )
-def test_the_fast_writer_hashes_as_the_slow_one(values: list[Any], at: datetime, sequence: int, first: bool):
-    entry = dict(zip(NAMES, values, strict=True))
-    columns = ("id", *NAMES, "created_at", "row_hash")
-    row = (sequence, *values, at, "f" * 64)
-    previous = None if first else "a" * 64
-    fast = chain_digest_of(previous, sequence, _written(row, _hashed_fields(columns)))
-    assert fast == chain_digest(previous, sequence, _content(entry, at))
+def test_the_fast_writer_hashes_as_the_slow_one(
+    values: list[Any], at: datetime, sequence: int, approved: bool
+):
+    entry = dict(zip(NAMES, values, strict=True)) | {"self_approved": approved}
+    previous = None if approved else "a" * 64
+    slow = chain_digest(previous, sequence, _content(entry, at.astimezone(UTC)))
+    for stored_at, stored_approval in ((at, approved), (sqlite_text(at), int(approved))):
+        stored = {"id": sequence, "previous_hash": previous, "row_hash": "f" * 64, "stored_at": stored_at}
+        row = LogRow(**{**entry, **stored, "self_approved": stored_approval})
+        assert digest_bytes(write(row).encode()) == slow and row.created_at == at

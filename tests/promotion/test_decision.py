@@ -1,4 +1,3 @@
-from collections import namedtuple
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -15,7 +14,7 @@ from dosvotos.errors import (
     UnknownProposalError,
 )
 from dosvotos.promotion import decision, transaction
-from dosvotos.promotion.audit import find_breaks, read_audit_log
+from dosvotos.promotion.audit import find_breaks, read_audit_log, read_chain
 from dosvotos.promotion.decision import Vote, decide
 from tests.proposal_fixtures import Desk
 
@@ -59,7 +58,8 @@ def test_approval_promotes_archives_raises_the_epoch_and_writes_the_audit_row(de
         (1, "APPROVE", None, 1),
         (2, "APPROVE", outcome.model_id, 2),
     ]
-    assert find_breaks(rows) == []
+    with reading(desk.engine) as connection:
+        assert find_breaks(read_chain(connection)) == []
 
 
 def test_a_second_production_model_is_refused_by_the_database_itself(desk):
@@ -196,9 +196,10 @@ def test_the_audit_log_refuses_changes_and_shows_those_made_around_it(desk):
         decide(desk.engine, desk.propose(f"e{number}", number + 1), vote(decision="REJECT"), now())
     with pytest.raises(Exception, match="append-only"), writing(desk.engine) as connection:
         connection.execute(update(approval_audit_log).values(reviewer="mallory"))
-    rows = desk.votes()
+    with reading(desk.engine) as connection:
+        rows = read_chain(connection)
     assert find_breaks(rows) == []
-    edited = namedtuple("Row", rows[1]._fields)(**{**rows[1]._mapping, "reviewer": "mallory"})
+    edited = rows[1]._replace(reviewer="mallory")
     assert find_breaks([rows[0], edited, rows[2]]) == ["row 2: its content was changed"]
     assert find_breaks([rows[0], rows[2]]) == ["row 2 is missing: the next one stored is 3"]
     assert find_breaks(rows[:1]) == []

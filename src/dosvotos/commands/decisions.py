@@ -336,11 +336,16 @@ def export_vote(context: click.Context, row: int, out: Path | None) -> None:
 @click.option(
     "--out", type=TypedPath(), help="An empty folder to keep the model in; by default none is kept."
 )
-def reproduce(model_id: str, out: Path | None) -> None:
+@click.option(
+    "--stored-source",
+    is_flag=True,
+    help="Let the stored source of an own strategy run, though the project's is another by now.",
+)
+def reproduce(model_id: str, out: Path | None, stored_source: bool) -> None:
     """Make a model again from its stored contract; print which hashes match, exit code 1 if one does not."""
     from dosvotos.commands.reproduce import print_reproduction
 
-    if not print_reproduction(open_existing(database_url()), model_id, out):
+    if not print_reproduction(open_existing(database_url()), model_id, out, stored_source):
         sys.exit(EXIT_ERROR)
 
 
@@ -357,8 +362,9 @@ def drill_restore(second: str | None, second_key: Path | None, sign_key: Path | 
 
     record, file = drills.drill_restore(database_url(), Keys(sign_key, second, second_key), wall_clock)
     click.echo(
-        f"a copy of {record.rows_before} decision(s) was backed up in {record.backup_seconds:.1f} s, lost "
-        f"and restored in {record.restore_seconds:.1f} s; the record is {file}"
+        f"a copy of {record.rows_before} decision(s) was backed up by {record.backed_up_by} in "
+        f"{record.backup_seconds:.1f} s, lost and restored in {record.restore_seconds:.1f} s; the record is "
+        f"{file}"
     )
     for line in record.findings_after:
         click.echo(line, err=True)
@@ -400,18 +406,3 @@ def _switch(
     return terminal.switch_signals(
         lambda: open_existing(database_url()), action, reason, instrument, Keys(sign_key), wall_clock
     )
-
-
-COMMANDS: Final = (
-    vote,
-    reopen,
-    halt,
-    resume,
-    rollback,
-    reviewer,
-    home,
-    restore,
-    drill,
-    export_vote,
-    reproduce,
-)

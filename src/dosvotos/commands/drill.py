@@ -13,11 +13,12 @@ from typing import Final, TypeVar
 from pydantic import AwareDatetime
 from sqlalchemy import Engine
 
+from dosvotos.commands.copies import DatabaseCopy, copied_database
 from dosvotos.commands.live_drill import LiveAction, LiveDrillRecord, drilled_loop, try_live
 from dosvotos.commands.people import Keys, decide_on_terminal, one_instrument
-from dosvotos.commands.restore import copy_sqlite, restore
+from dosvotos.commands.restore import restore
 from dosvotos.contracts.records import Record
-from dosvotos.database.connection import database_file, make_engine, open_existing, reading
+from dosvotos.database.connection import make_engine, open_existing, reading
 from dosvotos.database.tables import HOUSE
 from dosvotos.errors import DecisionError, LineageError
 from dosvotos.files import write_file
@@ -38,6 +39,8 @@ class DrillRecord(Record):
     drilled_at: AwareDatetime
     database: str
     """Of the log that was copied: its genesis."""
+    backed_up_by: str
+    """SQLite's backup, PostgreSQL's pg_dump with its version, or COPY of every table."""
     rows_before: int
     rows_lost: int
     staged: tuple[str, ...]
@@ -58,11 +61,14 @@ def drill_restore(url: str, keys: Keys, now: Callable[[], datetime]) -> tuple[Dr
     Raises
     ------
     DecisionError
-        If there is nothing to lose yet, or the database is none that is a file.
+        If there is nothing to lose yet.
+    DatabaseError
+        If the database cannot be copied.
     """
-    file, home = _what_is_copied(url)
-    with tempfile.TemporaryDirectory(prefix="drill-") as folder:
-        record = _drill(file, home, Path(folder), keys, now)
+    home, began = _what_is_copied(url), time.perf_counter()
+    with _copied(url, home) as (copy, folder):
+        copy_seconds = round(time.perf_counter() - began, 3)
+        record = _drill(copy, home, folder, keys, now, copy_seconds)
     return record, _filed("restore", record)
 
 
@@ -76,16 +82,13 @@ def drill_live(
     DecisionError
         If there is nothing to try it on: no decision, no production model, or one that is halted.
     """
-    file, home = _what_is_copied(url)
-    with tempfile.TemporaryDirectory(prefix="drill-") as folder:
-        copied = f"sqlite:///{_copied(file, home, Path(folder))}"
-        with _home_in(Path(folder)):
-            engine = make_engine(copied)
-            try:
-                loop = drilled_loop(engine, one_instrument(engine, instrument), Path(folder))
-                record = try_live(loop, action, keys, now)
-            finally:
-                engine.dispose()
+    with _copied(url, _what_is_copied(url)) as (copy, folder):
+        engine = make_engine(copy.url)
+        try:
+            loop = drilled_loop(engine, one_instrument(engine, instrument), folder)
+            record = try_live(loop, action, keys, now)
+        finally:
+            engine.dispose()
     return record, _filed(action.lower(), record)
 
 
@@ -95,20 +98,8 @@ def _filed(name: str, record: DrillRecord | LiveDrillRecord) -> Path:
     return filed
 
 
-def _what_is_copied(url: str) -> tuple[Path, Home]:
-    """Find the database's file and its home.
-
-    Raises
-    ------
-    DecisionError
-        If nobody has decided anything yet, or the database is none that is a file.
-    """
-    file = database_file(url)
-    if file is None:
-        raise DecisionError(
-            "drill: PostgreSQL is backed up by its own tools; restore a dump into a second database, point "
-            "DOSVOTOS_DATABASE_URL and a copied DOSVOTOS_HOME at it, and run 'dosvotos restore' there"
-        )
+def _what_is_copied(url: str) -> Home:
+    """Find the database's home; raises DecisionError if nobody has decided anything yet."""
     engine = open_existing(url)
     with reading(engine) as connection:
         home = open_home(connection)
@@ -118,25 +109,34 @@ def _what_is_copied(url: str) -> tuple[Path, Home]:
         raise DecisionError(
             "drill: nobody has decided anything yet, so there is nothing to try; vote on a proposal first"
         )
-    return file, home
+    return home
 
 
-def _drill(file: Path, home: Home, folder: Path, keys: Keys, now: Callable[[], datetime]) -> DrillRecord:
-    copied, copy_seconds = _timed(lambda: _copied(file, home, folder))
-    backup = folder / "backup.db"
-    _, backup_seconds = _timed(lambda: copy_sqlite(copied, backup))
-    url = f"sqlite:///{copied}"
-    with _home_in(folder):
-        before = _lose_a_decision(make_engine(url), keys, now)
-        copied.unlink()
-        copy_sqlite(backup, copied)
-        refused = _refusal(make_engine(url))
-        done, restore_seconds = _timed(lambda: restore(url, backup, _BACK, keys, now))
-        findings, verify_seconds = _timed(lambda: _findings(make_engine(url)))
+@contextmanager
+def _copied(url: str, home: Home) -> Iterator[tuple[DatabaseCopy, Path]]:
+    """Copy database and home into a temporary folder, which holds the home that counts meanwhile."""
+    with tempfile.TemporaryDirectory(prefix="drill-") as name:
+        folder = Path(name)
+        copytree(home.folder, folder / "homes" / home.folder.name)
+        with copied_database(url, folder) as copy, _home_in(folder):
+            yield copy, folder
+
+
+def _drill(
+    copy: DatabaseCopy, home: Home, folder: Path, keys: Keys, now: Callable[[], datetime], copy_seconds: float
+) -> DrillRecord:
+    backup = folder / "backup"
+    _, backup_seconds = _timed(lambda: copy.back_up(backup))
+    before = _lose_a_decision(make_engine(copy.url), keys, now)
+    copy.put_back(backup)
+    refused = _refusal(make_engine(copy.url))
+    done, restore_seconds = _timed(lambda: restore(copy.url, backup, _BACK, keys, now))
+    findings, verify_seconds = _timed(lambda: _findings(make_engine(copy.url)))
     log = done.log
     return DrillRecord(
         drilled_at=now(),
         database=home.folder.name,
+        backed_up_by=copy.backed_up_by,
         rows_before=before,
         rows_lost=log.checkpoint.rows - log.kept_rows,
         staged=log.staged,
@@ -148,14 +148,6 @@ def _drill(file: Path, home: Home, folder: Path, keys: Keys, now: Callable[[], d
         restore_seconds=restore_seconds,
         verify_seconds=verify_seconds,
     )
-
-
-def _copied(file: Path, home: Home, folder: Path) -> Path:
-    copied = folder / "data" / file.name
-    copied.parent.mkdir()
-    copy_sqlite(file, copied)
-    copytree(home.folder, folder / "homes" / home.folder.name)
-    return copied
 
 
 @contextmanager

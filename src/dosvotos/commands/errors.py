@@ -6,12 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
-from kedro.config import MissingConfigException
-from kedro.io import DatasetError
-from kedro.validation.exceptions import ParameterValidationError
-from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
-from yaml import YAMLError
 
 from dosvotos.console import open_console
 from dosvotos.errors import DosVotosError, StaleDataError, stored_otherwise
@@ -30,7 +25,11 @@ _MENDED_OUTSIDE = {
 }
 """What to do about an error of the machine that no code of ours can mend."""
 _IN_CONF, _BY_KEDRO = "correct it in conf/ or --params", "'kedro run --help' lists what it takes"
-_READABLE = (ParameterValidationError, OmegaConfBaseException, YAMLError)
+_READABLE = (
+    ("kedro.validation.exceptions", "ParameterValidationError"),
+    ("omegaconf.errors", "OmegaConfBaseException"),
+    ("yaml", "YAMLError"),
+)
 
 
 def install_excepthook() -> None:
@@ -50,11 +49,12 @@ def _message(error: BaseException) -> str | None:
         if isinstance(cause, DosVotosError):
             return str(cause)
     for cause in chain:
-        if isinstance(cause, MissingConfigException):
+        if _is_of(cause, ("kedro.config", "MissingConfigException")):
             return _missing_configuration(cause)
-        if isinstance(cause, _READABLE) or str(cause).startswith(_KEDRO_S_OWN):
-            return f"{cause}; {_IN_CONF if isinstance(cause, _READABLE) else _BY_KEDRO}"
-    if isinstance(error, DatasetError):
+        readable = _is_of(cause, *_READABLE)
+        if readable or str(cause).startswith(_KEDRO_S_OWN):
+            return f"{cause}; {_IN_CONF if readable else _BY_KEDRO}"
+    if _is_of(error, ("kedro.io", "DatasetError")):
         return str(error)
     if isinstance(error, OSError) and error.errno in _MENDED_OUTSIDE:
         place = f"{error.filename}: " if error.filename else ""
@@ -81,7 +81,15 @@ def exit_code(error: BaseException) -> int:
     return EXIT_STALE if isinstance(error, StaleDataError) else EXIT_ERROR
 
 
-def _missing_configuration(error: MissingConfigException) -> str:
+def _is_of(error: BaseException, *kinds: tuple[str, str]) -> bool:
+    """Tell whether an error is of one of some modules' classes; of a module nobody imported it cannot be."""
+    return any(
+        module in sys.modules and isinstance(error, getattr(sys.modules[module], name))
+        for module, name in kinds
+    )
+
+
+def _missing_configuration(error: BaseException) -> str:
     conf = (find_root() or Path()) / "conf"
     known = sorted({path.parent.name for path in conf.glob("*/globals.yml")} - {"base"})
     if _NO_FOLDER not in str(error):

@@ -1,7 +1,6 @@
 """``dosvotos likeness``: compare the sample market of an experiment with the real market."""
 
 from pathlib import Path
-from typing import Final
 
 import pandas as pd
 
@@ -10,8 +9,6 @@ from dosvotos.contracts.sample_market import SampleMarketParams
 from dosvotos.errors import ParameterError
 from dosvotos.files import write_file
 from dosvotos.sources.raw_market import RawMarket
-
-LIKENESS_PAGE: Final = Path("data/08_reporting/likeness.html")
 
 
 def experiment_parameters(env: str) -> Parameters:

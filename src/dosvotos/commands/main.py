@@ -1,5 +1,6 @@
 """``dosvotos``: what is not a pipeline run."""
 
+import gc
 import os
 import sys
 from datetime import UTC, datetime
@@ -8,13 +9,9 @@ from typing import Final, get_args
 
 import click
 
-from dosvotos.commands.decisions import COMMANDS, policy_set
 from dosvotos.commands.errors import EXIT_ERROR, install_excepthook, message_of, show
-from dosvotos.commands.likeness import LIKENESS_PAGE, experiment_parameters, write_likeness
-from dosvotos.commands.models import models
-from dosvotos.commands.notify import notify
+from dosvotos.commands.lazy import LazyGroup
 from dosvotos.commands.paths import TypedPath
-from dosvotos.commands.prune import prune
 from dosvotos.database.connection import (
     connect,
     database_url,
@@ -35,9 +32,20 @@ from dosvotos.redaction import hide_secrets_in_logs
 
 REPORTS: Final = Path("data/08_reporting")
 _PROBES: Final = 200
+_ELSEWHERE: Final = {
+    **{
+        name: f"decisions:{name.replace('-', '_')}"
+        for name in (
+            "vote", "reopen", "halt", "resume", "rollback", "reviewer", "home", "restore", "drill",
+            "export-vote", "reproduce",
+        )
+    },
+    **{name: f"{name}:{name}" for name in ("models", "notify", "prune")},
+}  # fmt: skip
+"""Commands that other modules define."""
 
 
-@click.group()
+@click.group(cls=LazyGroup, elsewhere=_ELSEWHERE)
 @click.version_option(package_name="dosvotos")
 @click.pass_context
 def cli(ctx: click.Context) -> None:
@@ -117,6 +125,7 @@ def audit_verify(full: bool, against: Path | None) -> None:
     """Compare the log with itself, its checkpoints and all that must follow; exit code 1 if they differ."""
     from dosvotos.promotion.copies import compare_copy
 
+    gc.disable()  # or it walks the rows of a long log again and again, which takes a fifth of the time
     copy = against.read_text(errors="replace") if against else None
     with reading(open_existing(database_url())) as connection:
         n_rows, problems = count_rows(connection), [*map(str, verify_audit(connection, full))]
@@ -134,7 +143,7 @@ def audit_verify(full: bool, against: Path | None) -> None:
         click.echo(f"  - {line}")
 
 
-@cli.group()
+@cli.group(cls=LazyGroup, elsewhere={"set": "decisions:policy_set"})
 def policy() -> None:
     """The house's policy: what may be promoted."""
 
@@ -159,13 +168,15 @@ def policy_show(as_yaml: bool) -> None:
     type=TypedPath(),
     help="Folder of usdcop_5m and macro_* files; without it the published statistics are the real market.",
 )
-@click.option("--out", type=TypedPath(), default=LIKENESS_PAGE, show_default=True)
+@click.option("--out", type=TypedPath(), default=REPORTS / "likeness.html", show_default=True)
 @click.option("--env", default="demo", show_default=True, help="Experiment whose sample market is shown.")
 @click.option(
     "--edge", type=float, default=0.0, show_default=True, help="Planted in the market that is shown."
 )
 def likeness(data: Path | None, out: Path, env: str, edge: float) -> None:
     """Show the sample market beside the real one, on one HTML page."""
+    from dosvotos.commands.likeness import experiment_parameters, write_likeness
+
     parameters = experiment_parameters(env)
     inside, compared = write_likeness(parameters, data, out, edge)
     click.echo(f"{inside} of {compared} figures lie within their tolerance; see {out}")
@@ -339,11 +350,6 @@ def pack(proposal_id: int, language: Language) -> None:
     from dosvotos.reports.validation_pack import write_pack
 
     click.echo(f"see {write_pack(open_existing(database_url()), proposal_id, language)}")
-
-
-for _command in (*COMMANDS, models, notify, prune):
-    cli.add_command(_command)
-policy.add_command(policy_set)
 
 
 def main() -> None:

@@ -31,7 +31,8 @@ _ALWAYS_STATED: Final = ("experiment.name", "experiment.version", "experiment.in
 _REMOVED_AFTER_1: Final = ("min_psr", "max_spa_p_value", "bootstrap_replications", "seed")
 """Parameters of `evidence` that became the house's policy."""
 _REMOVED_AFTER_3: Final = "max_bar_age_minutes"
-_TIMES: Final = {"created_at", "data_as_of", "window_facts"}
+_AS_OF: Final = ("created_at", "data_as_of")
+"""What a draft has of `as_of`, which a person may choose."""
 _ABSENT: Final = "absent"
 _RAISE_VERSION: Final = "Raise experiment.version to run the change as a new contract."
 
@@ -254,10 +255,23 @@ def check_draft(draft: ExperimentContract, expected: ExperimentContract) -> None
             f"{name} ends {draft.test_end}, but the last complete session stored is {expected.test_end}; "
             f"{again}. An end of your own stands in date_ranges.test.end"
         )
-    for field in ExperimentContract.model_fields.keys() - _TIMES:
-        found, wanted = getattr(draft, field), getattr(expected, field)
+    if expected.created_at == expected.data_as_of and draft.created_at != draft.data_as_of:
+        raise ContractError(
+            f"{name}: created_at is {draft.created_at.isoformat()}, data_as_of "
+            f"{draft.data_as_of.isoformat()}; both are the dataset's as_of; {again}"
+        )
+    then, now = _fields_of(draft), _fields_of(expected)
+    for field in sorted(then.keys() | now.keys()):
+        found, wanted = then.get(field, _ABSENT), now.get(field, _ABSENT)
         if found != wanted:
             raise ContractError(f"{name}: {field} is {found!r}, would now be {wanted!r}; {again}")
+
+
+def _fields_of(contract: ExperimentContract) -> dict[str, Any]:
+    """Give all fields but those of `as_of`, and each of the window's facts as a field of its own."""
+    fields = {name: getattr(contract, name) for name in ExperimentContract.model_fields.keys() - {*_AS_OF}}
+    facts = fields.pop("window_facts")
+    return fields | (flatten({"window_facts": facts.model_dump()}) if facts else {})
 
 
 def _check_same(contract: ExperimentContract, present: dict[str, Any], stated: dict[str, Any] | None) -> None:

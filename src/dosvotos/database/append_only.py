@@ -104,7 +104,8 @@ def missing_guards(connection: Connection, tables: Sequence[str] = APPEND_ONLY) 
         return [name for name, statement in wanted.items() if present.get(name) != statement]
     armed = (
         "SELECT t.tgname, c.relname, p.proname, p.prosrc, t.tgtype, t.tgargs FROM pg_trigger t "
-        "JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_proc p ON p.oid = t.tgfoid WHERE t.tgenabled = 'A'"
+        "JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_proc p ON p.oid = t.tgfoid WHERE t.tgenabled = 'A' "
+        "AND c.oid = to_regclass(quote_ident(c.relname))"
     )
     found = {
         (row.relname, row.tgname)

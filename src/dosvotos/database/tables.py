@@ -215,7 +215,7 @@ approval_audit_log = sa.Table(
     "approval_audit_log",
     metadata,
     sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("action", sa.String(50), nullable=False),
+    sa.Column("action", sa.String(50), nullable=False, index=True),
     sa.Column("model_id", sa.String(255)),
     sa.Column("proposal_id", sa.Integer, sa.ForeignKey("promotion_proposals.id")),
     sa.Column("reviewer", sa.String(255), nullable=False),

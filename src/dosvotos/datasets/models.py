@@ -1,5 +1,6 @@
 """The model L3 proposes and the model L5 serves: two datasets, and between them a person's vote."""
 
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from kedro.io import AbstractDataset, DatasetError
@@ -9,7 +10,7 @@ from dosvotos.database.connection import open_database
 from dosvotos.datasets.files import RecordDataset, local_path
 from dosvotos.files import write_file
 from dosvotos.live.production import ProductionModel, open_production
-from dosvotos.policy.bundle import write_bundle
+from dosvotos.policy.bundle import Bundle, write_bundle
 from dosvotos.policy.candidate import Candidate, line_files, open_candidate
 from dosvotos.policy.forward import ServedPolicy
 
@@ -24,6 +25,13 @@ class TrainedModel(NamedTuple):
     """Name under which SB3's zip also stands beside the bundles."""
     earlier: tuple["TrainedModel", ...] = ()
     """Of a line: the models of the folds before, in order."""
+
+
+def write_model(folder: Path, model: TrainedModel) -> Bundle:
+    """Write a model's bundle below a folder, of a line after those of its earlier folds; gives the bundle."""
+    earlier = tuple(write_bundle(folder, one.policy, one.files) for one in model.earlier)
+    of_line = line_files(earlier) if earlier else {}
+    return write_bundle(folder, model.policy, {**model.files, **of_line})
 
 
 class CandidatePointer(Record):
@@ -77,9 +85,7 @@ class CandidateModelDataset(_PointedAt):
 
     def save(self, data: TrainedModel) -> None:
         """Write the bundle, of a line after those of its earlier folds, then point at it."""
-        earlier = tuple(write_bundle(self._folder, model.policy, model.files) for model in data.earlier)
-        of_line = line_files(earlier) if earlier else {}
-        bundle = write_bundle(self._folder, data.policy, {**data.files, **of_line})
+        bundle = write_model(self._folder, data)
         if (sb3_zip := data.files.get("model.zip")) is not None:
             write_file(self._folder / data.zip_name, sb3_zip)
         self._point_at(bundle)

@@ -1,6 +1,7 @@
 """A stored model made again from its contract and the stored rows, and compared hash by hash."""
 
 from collections.abc import Callable, Iterator
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -8,23 +9,25 @@ import pandas as pd
 from sqlalchemy import Engine, Row
 
 from dosvotos.contracts.experiment import ExperimentContract
-from dosvotos.contracts.records import DatasetRecord, LayerRecords
+from dosvotos.contracts.records import DatasetRecord, LayerRecords, TrainingRecord
 from dosvotos.database.connection import reading
 from dosvotos.database.contracts import ContractRegistry
 from dosvotos.database.history import stored_history
 from dosvotos.database.market_data import StoredMarket
 from dosvotos.database.registry import find_model, latest_proposal
 from dosvotos.errors import LineageError
-from dosvotos.lineage.recompute import RecordedTraining, make_report, make_training_record, remake_dataset
+from dosvotos.lineage.recompute import RecordedTraining, make_candidate_record, make_report, remake_dataset
 from dosvotos.market.dataset import SPLITS
-from dosvotos.market.normalization import NormStats, fit_norm_stats
 from dosvotos.market.splits import splits_of
-from dosvotos.policy.bundle import Bundle
+from dosvotos.policy.candidate import Candidate
+from dosvotos.policy.strategy import Strategy, make_strategy, open_strategy
 from dosvotos.promotion.agreement import expected_rows, proposal_in
 from dosvotos.promotion.gate_policy import GatePolicy, packaged_policy, policy_of_version
 
-Train = Callable[[ExperimentContract, pd.DataFrame, pd.DataFrame, NormStats, Path], Bundle]
-"""Trains a contract's seeds on rows of train and val, and writes the candidate's bundle into a folder."""
+Train = Callable[[ExperimentContract, pd.DataFrame, Path], Candidate]
+"""Trains what a contract asks for, a model or a line, on rows of its dataset, and writes it into a folder."""
+Allow = Callable[[Strategy, Path], None]
+"""Raises unless whoever asks lets an own strategy run, whose source is stored in a file."""
 
 
 class HashMatch(NamedTuple):
@@ -51,17 +54,22 @@ class Stored(NamedTuple):
     """Under which L4 judged it."""
 
 
-def reproduce(engine: Engine, model_id: str, folder: Path, train: Train) -> Iterator[HashMatch]:
+def reproduce(engine: Engine, model_id: str, folder: Path, train: Train, allow: Allow) -> Iterator[HashMatch]:
     """Make dataset, model and backtest of a registered model again in a clean folder, layer by layer.
+
+    A line is made again fold by fold. Of an own strategy nothing is trained: its stored source is sealed
+    again with the stored contract, and runs on the dataset made again.
 
     Parameters
     ----------
     engine : Engine
     model_id : str
     folder : Path
-        Empty; holds the checkpoints and the bundle that are made.
+        Empty; holds the checkpoints and the bundles, or the sealed copy, that are made.
     train : callable
-        Trains anew: nothing of the stored bundle is used.
+        Trains anew: nothing of the stored bundles is used.
+    allow : callable
+        Asked before an own strategy's stored source runs.
 
     Yields
     ------
@@ -79,14 +87,14 @@ def reproduce(engine: Engine, model_id: str, folder: Path, train: Train) -> Iter
     history = stored_history(parameters, *tables, contract.data_as_of, contract.test_end)
     dataset, rows = remake_dataset(contract, history)
     yield from _of_dataset(stored, dataset)
-    cut = splits_of(parameters)
-    train_rows, val, test = (cut[name].select(rows) for name in SPLITS)
-    candidate = train(contract, train_rows, val, fit_norm_stats(train_rows), folder)
-    yield HashMatch("L3", "model_hash", stored.model.model_hash, candidate.policy.model_hash)
-    yield HashMatch("L3", "manifest_hash", stored.model.manifest_hash, candidate.manifest_hash)
+    if parameters.candidate:
+        candidate: Candidate = _sealed_again(stored, folder, allow)
+    else:
+        candidate = train(contract, rows, folder)
     recorded = RecordedTraining(stored.layers.training.model_id, stored.layers.training.run)
-    training = make_training_record(contract, dataset, candidate, recorded)
-    yield HashMatch("L3", "model_id", model_id, training.model_id)
+    training = make_candidate_record(contract, dataset, candidate, rows, recorded)
+    yield from _of_training(stored, candidate, training)
+    test = splits_of(parameters)["test"].select(rows)
     report = make_report(contract, dataset, training, candidate, test, stored.policy)
     yield HashMatch("L4", "backtest_hash", stored.layers.backtest.backtest_hash, report.backtest_hash)
 
@@ -104,13 +112,30 @@ def _stored(engine: Engine, model_id: str) -> Stored:
             f"{model_id}: its contract {new.layers.contract.contract_id} is not in this database; run it "
             "where it was trained"
         )
-    if contract.parameters.candidate or contract.parameters.splits.is_line:
-        kind = "an own strategy" if contract.parameters.candidate else "a walk-forward line"
-        raise LineageError(
-            f"{model_id}: is {kind}; only a single trained model is made again by this command; run its "
-            "L4 again instead"
-        )
     return Stored(model, contract, new.layers, policy.policy)
+
+
+def _sealed_again(stored: Stored, folder: Path, allow: Allow) -> Strategy:
+    """Seal an own strategy's stored source again, with the stored contract, in the clean folder."""
+    kept = open_strategy(Path(stored.model.model_path), stored.layers.training.manifest_hash)
+    made = make_strategy(folder / "models", stored.contract, kept.source_name, kept.content)
+    allow(made, kept.folder / kept.source_name)
+    made.seal()
+    return made
+
+
+def _of_training(stored: Stored, candidate: Candidate, made: TrainingRecord) -> Iterator[HashMatch]:
+    """Compare the model, of a line every fold of it."""
+    was = stored.layers.training
+    for before, fold in zip_longest(was.folds, made.folds):
+        number = (before or fold).fold
+        for name in ("dataset_hash", "norm_stats_hash", "model_hash", "manifest_hash"):
+            yield HashMatch(
+                "L3", f"fold {number} {name}", getattr(before, name, None), getattr(fold, name, None)
+            )
+    yield HashMatch("L3", "model_hash", stored.model.model_hash, candidate.model_hash)
+    yield HashMatch("L3", "manifest_hash", stored.model.manifest_hash, candidate.manifest_hash)
+    yield HashMatch("L3", "model_id", stored.model.model_id, made.model_id)
 
 
 def _of_dataset(stored: Stored, made: DatasetRecord) -> Iterator[HashMatch]:

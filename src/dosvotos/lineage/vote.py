@@ -41,6 +41,7 @@ from dosvotos.promotion.criteria import name_links
 from dosvotos.promotion.decision import DecisionResult, Vote, check_vote, decide
 from dosvotos.promotion.dossier import FILE_NAMES, Dossier, DossierRun, dossier_files, with_run, write_dossier
 from dosvotos.promotion.evidence import make_evidence
+from dosvotos.promotion.extra_backtests import check_extra_backtests
 from dosvotos.promotion.gate_policy import GatePolicies
 from dosvotos.promotion.proposal import make_proposal
 from dosvotos.promotion.registration import NewProposal, ProposalRegistry, records_of
@@ -74,7 +75,8 @@ def decide_verified(
     Raises
     ------
     DecisionError, DecisionConflictError, BundleError, LineageError
-        As `decide`; LineageError also if a file is missing or altered, so that there is nothing to judge by.
+        As `decide`; LineageError also if a file is missing or altered, so that there is nothing to judge by,
+        or if a finished extra backtest is not what it is when it is run again.
     """
     check_reason(vote.decision, vote.notes)
     if vote.decision != "APPROVE" or was_answered(engine, key):
@@ -88,6 +90,7 @@ def decide_verified(
     verified = verify_proposal(engine, proposal)
     if verified.chain.broken:
         _refuse(engine, proposal, verified, now)
+    check_extra_backtests(engine, proposal.id)
     return decide(engine, proposal_id, vote, now, proposal.dossier_hash, signed, key)
 
 

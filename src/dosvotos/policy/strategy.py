@@ -59,10 +59,20 @@ class Strategy:
         return str(self.config["candidate"]["targets"])
 
     @property
+    def source_name(self) -> str:
+        """The name of the source or of the targets' file."""
+        (name,) = self.files.keys() - {CONFIG, REWARD_CONFIG}
+        return name
+
+    @property
     def content(self) -> bytes:
         """The bytes of the source or of the targets' file."""
-        (name,) = self.files.keys() - {CONFIG, REWARD_CONFIG}
-        return self.files[name]
+        return self.files[self.source_name]
+
+    @property
+    def is_code(self) -> bool:
+        """Whether it is a function, which runs, and no file of targets."""
+        return ":" in self.reference
 
     @property
     def model_hash(self) -> str:
@@ -88,14 +98,14 @@ class Strategy:
             If the function fails, gives other values, or another target once later bars are known.
         """
         decided = self.decide(rows)
-        if ":" in self.reference:
+        if self.is_code:
             self._check_prefixes(rows, decided)
         decided[rows[list(MARKET_FEATURES)].isna().any(axis=1).to_numpy()] = np.nan
         return pd.Series(decided).ffill().fillna(0.0).to_numpy(np.int8)
 
     def decide(self, rows: pd.DataFrame) -> np.ndarray:
         """Give what function or file says of every bar, shape (n_bars,), float: -1, 0, 1, or NaN for none."""
-        if ":" not in self.reference:
+        if not self.is_code:
             return _targets_in_file(self.reference, self.content, pd.DatetimeIndex(rows.index))
         try:
             answer = self._function()(rows[list(SEEN)].copy())
@@ -167,7 +177,12 @@ def read_strategy(parent: Path, contract: ExperimentContract) -> Strategy:
         content = read_regular_file(path, MAX_BYTES)
     except FileError as error:
         raise StrategyError(f"candidate.targets {reference}: {error}") from error
-    files = {**contract_files(contract), path.name: content}
+    return make_strategy(parent, contract, path.name, content)
+
+
+def make_strategy(parent: Path, contract: ExperimentContract, name: str, content: bytes) -> Strategy:
+    """Take a source, or a targets' file, for a contract's strategy; `seal` writes its copy below `parent`."""
+    files = {**contract_files(contract), name: content}
     manifest_hash, _ = seal(files)
     return Strategy(parent / manifest_hash, manifest_hash, files)
 

@@ -1,9 +1,10 @@
 """What `audit verify` compares: the log of votes, replayed, with all that follows from it in the database."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import reduce
+from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, Row, func, select
@@ -13,7 +14,7 @@ from dosvotos.database.live_tables import live_state
 from dosvotos.database.registry import OPEN_STATES, VALID_FOR, list_models, list_proposals, opened_at
 from dosvotos.database.tables import HOUSE, instruments, ledger_genesis, oos_trials
 from dosvotos.errors import DosVotosError, LineageError
-from dosvotos.promotion.audit import find_breaks, read_audit_log, read_chain
+from dosvotos.promotion.audit import LogRow, find_breaks, read_audit_log, read_chain
 from dosvotos.promotion.checkpoints import compare_checkpoints, open_home, verify_all
 from dosvotos.promotion.gate_policy import uncovered_policies
 from dosvotos.promotion.restored_log import list_restores, restored_log
@@ -60,7 +61,7 @@ class _Replay:
     """Epoch and production model by instrument."""
     stages: dict[str, ModelStage] = field(default_factory=dict)
     """By model."""
-    votes: dict[int, Row[Any]] = field(default_factory=dict)
+    votes: dict[int, LogRow | Row[Any]] = field(default_factory=dict)
     """Last vote by proposal."""
     reopened: dict[int, datetime] = field(default_factory=dict)
     """When a proposal was last reopened."""
@@ -91,7 +92,7 @@ def verify_audit(connection: Connection, full: bool = False) -> list[Phrase]:
         *replay.problems,
         *_compare_heads(replay, connection),
         *_compare_stages(replay, models),
-        *_compare_proposals(replay, proposals, models, max((row.created_at for row in rows), default=None)),
+        *_compare_proposals(replay, proposals, models, _last_time(rows)),
         *_compare_ledger(connection, proposals.values()),
         *_compare_live(replay, connection),
         *(Phrase.of("audit_policy", version=one) for one in uncovered_policies(connection)),
@@ -100,8 +101,12 @@ def verify_audit(connection: Connection, full: bool = False) -> list[Phrase]:
     ]
 
 
+def _last_time(rows: Sequence[LogRow]) -> datetime | None:
+    return max(rows, key=attrgetter("stored_at")).created_at if rows else None
+
+
 def _replay(
-    rows: Iterable[Row[Any]],
+    rows: Iterable[LogRow],
     proposals: dict[int, Row[Any]],
     models: dict[str, Row[Any]],
     restores: dict[int, Row[Any]],
@@ -126,7 +131,7 @@ def _replay(
     return replay
 
 
-def _follow_house(replay: _Replay, row: Row[Any]) -> None:
+def _follow_house(replay: _Replay, row: LogRow) -> None:
     """Carry out a decision about people or policy: it raises the house's epoch."""
     epoch, _ = replay.heads.get(HOUSE, (0, None))
     if row.epoch != epoch + 1:
@@ -134,7 +139,7 @@ def _follow_house(replay: _Replay, row: Row[Any]) -> None:
     replay.heads[HOUSE] = (epoch + 1, None)
 
 
-def _follow_restore(replay: _Replay, row: Row[Any], whole: Row[Any]) -> None:
+def _follow_restore(replay: _Replay, row: LogRow, whole: Row[Any]) -> None:
     """Carry out a RESTORE: every epoch rises, production waits in staging, proposals wait again."""
     try:
         restored = restored_log(whole)
@@ -157,7 +162,7 @@ def _follow_restore(replay: _Replay, row: Row[Any], whole: Row[Any]) -> None:
     replay.promoted.clear()
 
 
-def _follow_rollback(replay: _Replay, row: Row[Any]) -> None:
+def _follow_rollback(replay: _Replay, row: LogRow) -> None:
     """Carry out a rollback: to the production model before the one of now, and to no other."""
     epoch, production = replay.heads.get(row.instrument, (0, None))
     before = replay.promoted.get(row.instrument, [])
@@ -166,7 +171,7 @@ def _follow_rollback(replay: _Replay, row: Row[Any]) -> None:
         ("model_id", back), ("previous_production_model", production), ("epoch", epoch + 1),
         ("new_stage", "production"),
     ):  # fmt: skip
-        if (recorded := row._mapping[name]) != follows:
+        if (recorded := getattr(row, name)) != follows:
             replay.problems.append(_differs(row, name, recorded, follows))
     if back is None or production is None:
         return
@@ -176,7 +181,7 @@ def _follow_rollback(replay: _Replay, row: Row[Any]) -> None:
     replay.heads[row.instrument] = (epoch + 1, back)
 
 
-def _follow(replay: _Replay, row: Row[Any], instrument: str, model_hash: str) -> None:
+def _follow(replay: _Replay, row: LogRow, instrument: str, model_hash: str) -> None:
     """Carry out one vote in the replay, and name what it says otherwise."""
     epoch, production = replay.heads.get(instrument, (0, None))
     own = replay.stages.get(row.model_id, ModelStage())
@@ -205,17 +210,17 @@ def _follow(replay: _Replay, row: Row[Any], instrument: str, model_hash: str) ->
 
 
 def _contradictions(
-    replay: _Replay, row: Row[Any], production: str | None, epoch: int, stage: str
+    replay: _Replay, row: LogRow, production: str | None, epoch: int, stage: str
 ) -> Iterator[Phrase]:
     last = replay.votes.get(row.proposal_id)
     if last is not None and closes(last) and row.action != "REOPEN":
         yield Phrase.of("audit_closed", row=row.id, proposal=row.proposal_id, closing=last.id)
     for name, follows in (("previous_production_model", production), ("epoch", epoch), ("new_stage", stage)):
-        if (recorded := row._mapping[name]) != follows:
+        if (recorded := getattr(row, name)) != follows:
             yield _differs(row, name, recorded, follows)
 
 
-def _differs(row: Row[Any], name: str, found: object, follows: object) -> Phrase:
+def _differs(row: LogRow, name: str, found: object, follows: object) -> Phrase:
     return Phrase.of("audit_differs", row=row.id, name=name, found=found, follows=follows)
 
 
@@ -257,7 +262,9 @@ def _compare_proposals(
         yield from _compare_vote(row, vote, replay.reopened.get(proposal_id))
 
 
-def _compare_vote(proposal: Row[Any], vote: Row[Any] | None, reopened: datetime | None) -> Iterator[Phrase]:
+def _compare_vote(
+    proposal: Row[Any], vote: LogRow | Row[Any] | None, reopened: datetime | None
+) -> Iterator[Phrase]:
     for name, wanted in columns_after(vote, reopened).items():
         if name != "status" and (found := getattr(proposal, name)) != wanted:
             yield _leads(Phrase.of("audit_proposal", proposal=proposal.id), name, repr(found), repr(wanted))
@@ -287,7 +294,7 @@ def _compare_live(replay: _Replay, connection: Connection) -> Iterator[Phrase]:
             yield Phrase.of("audit_live", instrument=instrument, found=found)
 
 
-def _compare_home(connection: Connection, rows: list[Row[Any]], full: bool) -> Iterator[Phrase]:
+def _compare_home(connection: Connection, rows: Sequence[LogRow], full: bool) -> Iterator[Phrase]:
     """Hold the log against what the home keeps of it: pinned keys and checkpoints."""
     try:
         home = open_home(connection)

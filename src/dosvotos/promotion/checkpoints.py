@@ -10,12 +10,12 @@ from dosvotos.database.connection import reading
 from dosvotos.database.registry import last_log_row
 from dosvotos.database.tables import approval_audit_log, instruments, ledger_genesis
 from dosvotos.errors import AlteredError, DosVotosError, HomeError, LineageError
-from dosvotos.promotion.audit import broken_seals
+from dosvotos.promotion.audit import LogRow, broken_seals
 from dosvotos.promotion.people import Trust, allowed_signers
 from dosvotos.promotion.restored_log import LostCheckpoint, RestoredLog, list_restores, restored_log
 from dosvotos.promotion.signatures import read_trust, verify_countersignature, verify_decision
 from dosvotos.refusals import Phrase
-from dosvotos.signing.checkpoint import Checkpoint, LogState, sign_checkpoint
+from dosvotos.signing.checkpoint import NO_HEAD, Checkpoint, LogState, sign_checkpoint
 from dosvotos.signing.home import Home, home_of
 
 LostStates = Mapping[tuple[int, str | None], int]
@@ -101,14 +101,14 @@ def is_restored(connection: Connection, home: Home, checkpoint: Checkpoint) -> b
 
 
 def contradictions(
-    connection: Connection, rows: Sequence[Row[Any]], home: Home, up_to: int | None = None
+    connection: Connection, rows: Sequence[LogRow], home: Home, up_to: int | None = None
 ) -> list[Phrase]:
     """Name every checkpoint of a home that the log does not hold, nor a signed RESTORE explains.
 
     Parameters
     ----------
     connection : Connection
-    rows : sequence of rows of approval_audit_log
+    rows : sequence of LogRow
     home : Home
     up_to : int, optional
         Leave out the checkpoints of more rows.
@@ -118,7 +118,7 @@ def contradictions(
     HomeError, LineageError
         If the checkpoints cannot be read, or a RESTORE is not signed by who could.
     """
-    if all(_holds(rows, home.folder.name, state) for state in home.checkpointed_rows()):
+    if _holds_all(rows, home):
         return []
     lost, problems = lost_states(connection, home), []
     for checkpoint in home.checkpoints():
@@ -131,12 +131,16 @@ def contradictions(
     return problems
 
 
-def _holds(rows: Sequence[Row[Any]], origin: str, state: tuple[str, int, str | None]) -> bool:
-    named, n_rows, head = state
-    return named == origin and n_rows <= len(rows) and (n_rows == 0 or rows[n_rows - 1].row_hash == head)
+def _holds_all(rows: Sequence[LogRow], home: Home) -> bool:
+    """Tell whether the log holds every checkpoint of a home, without a word on those it does not."""
+    own, heads = home.folder.name, [NO_HEAD, *(row.row_hash for row in rows)]
+    return all(
+        origin == own and int(n_rows) < len(heads) and heads[int(n_rows)] == head
+        for origin, n_rows, head in home.checkpointed_rows()
+    )
 
 
-def contradiction(rows: Sequence[Row[Any]], checkpoint: Checkpoint, origin: str) -> Phrase | None:
+def contradiction(rows: Sequence[Row[Any] | LogRow], checkpoint: Checkpoint, origin: str) -> Phrase | None:
     """Say how a log of a ledger does not hold a checkpoint, or None."""
     state, seen = checkpoint.state, Phrase.of("log_checkpoint", at=f"{checkpoint.at:%Y-%m-%d %H:%M:%S}")
     if state.origin != origin:
@@ -191,7 +195,7 @@ def append_checkpoint(engine: Engine, home: Home, now: datetime) -> Checkpoint:
     return checkpoint
 
 
-def compare_checkpoints(connection: Connection, rows: list[Row[Any]], home: Home) -> list[Phrase]:
+def compare_checkpoints(connection: Connection, rows: Sequence[LogRow], home: Home) -> list[Phrase]:
     """Name every checkpoint of a home that the log does not hold.
 
     The signature of the last one is verified; `audit verify --full` verifies all.

@@ -2,7 +2,7 @@
 
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,7 @@ from dosvotos.backtest.report import ExtraBacktestReport
 from dosvotos.backtest.run import run_backtest, run_linear_rival
 from dosvotos.backtest.simulate import rival_of
 from dosvotos.backtest.window import sample_of, touches_unseen
+from dosvotos.contracts.differences import first_difference
 from dosvotos.contracts.experiment import ExperimentContract
 from dosvotos.database.connection import reading, writing
 from dosvotos.database.contracts import ContractRegistry
@@ -20,14 +21,14 @@ from dosvotos.database.ledger import TrialLedger, look_at
 from dosvotos.database.market_data import BarTable, StoredMarket
 from dosvotos.database.registry import get_model, get_proposal, is_open, state_of
 from dosvotos.database.requests import ExtraBacktestResult, add_request, list_requests
-from dosvotos.errors import DecisionConflictError, RequestError
+from dosvotos.errors import AlteredError, DecisionConflictError, RequestError
 from dosvotos.hashing import digest_frame
 from dosvotos.market.calendar import session_dates, session_slots, slots
 from dosvotos.market.dataset import feature_rows
 from dosvotos.market.splits import Split
-from dosvotos.policy.bundle import open_bundle
+from dosvotos.policy.bundle import Bundle, open_bundle
 from dosvotos.promotion.decision import ProposalVote, Vote
-from dosvotos.promotion.dossier import to_json_bytes
+from dosvotos.promotion.dossier import read_extra_backtest, to_json_bytes
 from dosvotos.promotion.gate_policy import GatePolicies
 from dosvotos.promotion.own_strategy import refuse_extra_backtest
 from dosvotos.promotion.transaction import carry_out
@@ -151,6 +152,61 @@ def run_request(engine: Engine, request: Row[Any], now: datetime) -> ExtraBackte
     DosVotosError
         If the bundle, the contract or the data do not allow it.
     """
+    tested = _tested(engine, request)
+    parameters, lineage = tested.contract.parameters, tested.model.lineage
+    look = look_at(parameters, tested.model.model_hash, tested.split)
+    ledger = TrialLedger(engine, tested.proposal.instrument)
+    is_look = touches_unseen(tested.split.sessions(), lineage["date_ranges"])
+    if is_look:
+        ledger.record(look, tested.proposal.experiment_name, now)
+    report = _make_report(engine, request, tested)
+    if is_look:
+        ledger.store(look, report.daily_returns)
+    folder = Path(tested.proposal.report_folder).parent / "extra" / str(request.id)
+    name = _file_name(request, tested.split)
+    manifest_hash = write_sealed(folder, {name: to_json_bytes(report)})
+    return ExtraBacktestResult(str(folder / name), manifest_hash, report.metrics.model_dump())
+
+
+def check_extra_backtests(engine: Engine, proposal_id: int) -> None:
+    """Run every finished extra backtest of a proposal again, and compare row and report with what comes out.
+
+    Raises
+    ------
+    AlteredError
+        Naming the first figure that differs, or the file that is missing or altered.
+    """
+    with reading(engine) as connection:
+        done = [row for row in list_requests(connection, proposal_id) if row.status == "done"]
+    for request in done:
+        recorded = read_extra_backtest(request).model_dump(mode="json")
+        made = _make_report(engine, request, _tested(engine, request)).model_dump(mode="json")
+        found = first_difference(recorded, made) or first_difference(
+            request.metrics, made["metrics"], "metrics"
+        )
+        if found is not None:
+            raise AlteredError.of(
+                "extra_not_repeated",
+                backtest=request.id,
+                proposal=proposal_id,
+                file=request.result_file,
+                field=found.field,
+                recorded=found.recorded,
+                recomputed=found.recomputed,
+            )
+
+
+class _Tested(NamedTuple):
+    """What an extra backtest runs, and over which sessions."""
+
+    proposal: Row[Any]
+    model: Row[Any]
+    contract: ExperimentContract
+    bundle: Bundle
+    split: Split
+
+
+def _tested(engine: Engine, request: Row[Any]) -> _Tested:
     with reading(engine) as connection:
         proposal = get_proposal(connection, request.proposal_id)
         model = get_model(connection, proposal.model_id)
@@ -158,20 +214,20 @@ def run_request(engine: Engine, request: Row[Any], now: datetime) -> ExtraBackte
     bundle = open_bundle(Path(model.model_path), model.manifest_hash)
     calendar = contract.parameters.calendar
     split = Split("extra backtest", request.start_date, request.end_date, calendar)
-    look = look_at(contract.parameters, model.model_hash, split)
-    ledger = TrialLedger(engine, proposal.instrument)
-    is_look = touches_unseen(split.sessions(), model.lineage["date_ranges"])
-    if is_look:
-        ledger.record(look, proposal.experiment_name, now)
-    parameters = contract.parameters
+    return _Tested(proposal, model, contract, bundle, split)
+
+
+def _make_report(engine: Engine, request: Row[Any], tested: _Tested) -> ExtraBacktestReport:
+    """Run the model over the sessions asked for, on the data as known when it was asked."""
+    proposal, model, contract, bundle, split = tested
+    parameters, ranges = contract.parameters, model.lineage["date_ranges"]
     bars, macro = StoredMarket(engine, proposal.instrument, parameters.feed).tables
     history = stored_history(parameters, bars, macro, request.requested_at, request.end_date)
     rows = split.select(feature_rows(history, parameters))
     floors = GatePolicies(engine).current().evidence
     result = run_backtest(bundle.policy, rows, split.sessions(), parameters, floors.seed)
-    if is_look:
-        ledger.store(look, result.daily_returns)
-    report = ExtraBacktestReport(
+    rival = rival_of(bundle, parameters)
+    return ExtraBacktestReport(
         **dict(result),
         backtest_id=request.id,
         proposal_id=proposal.id,
@@ -179,17 +235,11 @@ def run_request(engine: Engine, request: Row[Any], now: datetime) -> ExtraBackte
         model_hash=model.model_hash,
         experiment_name=proposal.experiment_name,
         test_period=f"{split.first} to {split.last}",
-        sample=request.sample,
-        linear_rival=run_linear_rival(
-            rival_of(bundle, parameters), result, rows, parameters, floors.bootstrap
-        ),
+        sample=sample_of(split.first, split.last, ranges),
+        linear_rival=run_linear_rival(rival, result, rows, parameters, floors.bootstrap),
         data_as_of=request.requested_at.isoformat(),
         test_dataset_hash=digest_frame(rows),
     )
-    folder = Path(proposal.report_folder).parent / "extra" / str(request.id)
-    name = _file_name(request, split)
-    manifest_hash = write_sealed(folder, {name: to_json_bytes(report)})
-    return ExtraBacktestResult(str(folder / name), manifest_hash, report.metrics.model_dump())
 
 
 def _file_name(request: Row[Any], split: Split) -> str:

@@ -8,14 +8,16 @@ import string
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import yaml
 from sqlalchemy import Row
 
-from dosvotos.backtest.metrics import SpecifiedMetrics
 from dosvotos.contracts.records import Record
 from dosvotos.formats import Formats, Language
+
+if TYPE_CHECKING:  # it brings pandas and numba, which the log of decisions needs not
+    from dosvotos.backtest.metrics import SpecifiedMetrics
 
 _CRITERIA = {
     "min_sharpe": ("number", 2),
@@ -48,7 +50,7 @@ def flag(reason: Reason, language: Language = "en") -> str:
 
 
 def explanation(
-    recommendation: str, metrics: SpecifiedMetrics, reasons: Iterable[Reason], language: Language = "en"
+    recommendation: str, metrics: "SpecifiedMetrics", reasons: Iterable[Reason], language: Language = "en"
 ) -> str:
     """Say what L4 found and why it votes as it does.
 
@@ -91,6 +93,8 @@ class FirstVote(NamedTuple):
         """Write the sentence in a language; raises ValidationError if the row is not what L4 wrote."""
         if not self.reasons:
             return self.reason
+        from dosvotos.backtest.metrics import SpecifiedMetrics
+
         metrics = SpecifiedMetrics.model_validate(self.metrics)
         reasons = [Reason.model_validate(one) for one in self.reasons]
         return explanation(self.recommendation, metrics, reasons, language)

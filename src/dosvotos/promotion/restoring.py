@@ -24,7 +24,7 @@ from dosvotos.database.registry import (
 )
 from dosvotos.database.tables import HOUSE, instruments, model_registry, promotion_proposals
 from dosvotos.errors import DecisionConflictError, LineageError, NotAllowedError
-from dosvotos.promotion.audit import find_breaks, read_audit_log
+from dosvotos.promotion.audit import find_breaks, read_chain
 from dosvotos.promotion.champions import announce_production
 from dosvotos.promotion.checkpoints import contradictions, difference, is_restored, open_home
 from dosvotos.promotion.decision_text import DecisionText
@@ -67,7 +67,7 @@ class Restore(HouseAct):
     def subject(self, connection: Connection) -> Subject:
         """Say which checkpoint and rows are gone, and what follows."""
         home = open_home(connection)
-        lost, rows = lost_checkpoint(connection, home), read_audit_log(connection)
+        lost, rows = lost_checkpoint(connection, home), read_chain(connection)
         heads = {row.instrument: row.epoch for row in connection.execute(select(instruments))}
         names = {*heads, *lost.state.epochs, HOUSE}
         served = [production_rows(connection, name).model for name in sorted(names)]
@@ -124,7 +124,7 @@ def lost_checkpoint(connection: Connection, home: Home) -> Checkpoint:
             "RESTORE: the log holds all that its last checkpoint says; nothing is missing, so nothing is "
             "restored; go on as before"
         )
-    rows = read_audit_log(connection)
+    rows = read_chain(connection)
     found = [*find_breaks(rows), *contradictions(connection, rows, home, len(rows))]
     if found or last.state.rows <= len(rows):
         what = found[0] if found else f"its row {last.state.rows} is not the one of the last checkpoint"

@@ -2,7 +2,6 @@
 
 from typing import Any, Final, NamedTuple
 
-import numpy as np
 from sqlalchemy import Connection, Engine, Row, select
 
 from dosvotos.contracts.experiment import ExperimentContract
@@ -11,7 +10,6 @@ from dosvotos.database.deliveries import any_retraction, retracted_after, sees_d
 from dosvotos.database.registry import OPEN_STATES
 from dosvotos.database.tables import experiment_contracts, model_registry, promotion_proposals
 from dosvotos.errors import DecisionError
-from dosvotos.market.calendar import session_bar_times
 from dosvotos.promotion.reasons import Reason
 from dosvotos.refusals import Language, Phrase, refusal
 
@@ -95,10 +93,13 @@ def _behind(connection: Connection, subject: Phrase, row: Row[Any]) -> list[Buil
     """List what is retracted behind a row of `promotion_proposals` or `model_registry`."""
     if not any_retraction(connection) or (contract := _contract_of(connection, row)) is None:
         return []
+    import numpy as np
+
+    from dosvotos.market.calendar import session_bar_times  # pandas, where there is anything to look for
+
     feed, as_of = contract.parameters.feed, contract.data_as_of
-    until = session_bar_times(np.datetime64(contract.test_end), contract.parameters.calendar)[
-        -1
-    ].to_pydatetime()
+    session = session_bar_times(np.datetime64(contract.test_end), contract.parameters.calendar)
+    until = session[-1].to_pydatetime()
     found = []
     for retraction in retracted_after(connection, row.instrument, feed, as_of):
         if sees_delivery(connection, row.instrument, feed, retraction.retracts, as_of, until):

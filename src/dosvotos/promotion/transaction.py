@@ -206,11 +206,11 @@ def carry_out(
     with reading(engine) as connection:
         home = open_home(connection)
         repeated = _earlier(connection, act, by, key)
-        seen = _seen_log(connection, home, act)
-        act = act if repeated else act.prepared(connection, now)
-        local = signed is None and act.needs_signature and repeated is None
-        if local and not has_people(connection):
-            signed = _sign_locally(connection, home, act, by, now)
+        if repeated is None:
+            seen = _seen_log(connection, home, act)
+            act = act.prepared(connection, now)
+            if signed is None and act.needs_signature and not has_people(connection):
+                signed = _sign_locally(connection, home, act, by, now)
     if repeated is None:
         with writing(engine) as connection:
             outcome = _transact(connection, home, act, by, now, signed, key, seen)

@@ -10,6 +10,7 @@ from dosvotos.contracts.records import Record
 from dosvotos.database.tables import approval_audit_log, model_registry, promotion_proposals
 from dosvotos.errors import DecisionError
 from dosvotos.plain_text import hidden_character
+from dosvotos.promotion.audit import LogRow
 from dosvotos.promotion.reasons import Reason
 
 MIN_REASON: Final = 20
@@ -38,7 +39,7 @@ class ModelStage(NamedTuple):
     promoted_at: datetime | None = None
     archived_at: datetime | None = None
 
-    def after(self, vote: Row[Any], model_id: str) -> "ModelStage":
+    def after(self, vote: Row[Any] | LogRow, model_id: str) -> "ModelStage":
         """Follow what brings the model to a stage, or another one into its place in production."""
         if vote.model_id != model_id:
             return self._replace(stage="archived", archived_at=vote.created_at)
@@ -65,22 +66,22 @@ class EarlierVote(Record):
     created_at: datetime
 
 
-def status_after(vote: Row[Any]) -> str:
+def status_after(vote: Row[Any] | LogRow) -> str:
     """Give a proposal's status by its last vote; an approval that needs another one leaves it open."""
     return "PENDING_APPROVAL" if is_partial(vote) else STATUS_AFTER[vote.action]
 
 
-def is_partial(vote: Row[Any]) -> bool:
+def is_partial(vote: Row[Any] | LogRow) -> bool:
     """Tell whether an approval still needs another person's."""
     return bool(vote.action == "APPROVE" and vote.approvals is not None and vote.approvals < vote.quorum)
 
 
-def closes(vote: Row[Any]) -> bool:
+def closes(vote: Row[Any] | LogRow) -> bool:
     """Tell whether a vote closes its proposal."""
     return vote.action in ("APPROVE", "REJECT") and not is_partial(vote)
 
 
-def columns_after(vote: Row[Any] | None, reopened_at: datetime | None = None) -> dict[str, Any]:
+def columns_after(vote: Row[Any] | LogRow | None, reopened_at: datetime | None = None) -> dict[str, Any]:
     """Give the columns of a proposal that follow from its last row of the audit log, or from none.
 
     Parameters

@@ -12,10 +12,12 @@ from dosvotos.signing.keys import PublicKey
 from dosvotos.signing.signers import Signer
 from dosvotos.signing.sshsig import FOOTER, LOG_NAMESPACE, parse_signature
 
+NO_HEAD: Final = "none"
+"""Of an empty log."""
 FIRST_LINE: Final = "dosvotos log v1\n"
 FOOTER_LINE: Final = f"{FOOTER}\n"
 STAMP: Final = "%Y-%m-%dT%H:%M:%SZ"
-STATES: Final = re.compile(r"\norigin: (.*)\nrows: ([0-9]{1,9})\nhead: (.*)\n")
+STATES: Final = re.compile(r"dosvotos log v1\norigin: (.*)\nrows: ([0-9]{1,9})\nhead: (.*)\n")
 """Ledger, number of rows and last hash of each checkpoint of a file."""
 _TEXT: Final = re.compile(
     r"dosvotos log v1\n"
@@ -55,7 +57,7 @@ class Checkpoint:
         epochs = "".join(f"epoch: {name} {number}\n" for name, number in sorted(self.state.epochs.items()))
         return (
             f"{FIRST_LINE}origin: {self.state.origin}\nrows: {self.state.rows}\n"
-            f"head: {self.state.head or 'none'}\n{epochs}at: {self.at.astimezone(UTC).strftime(STAMP)}\n"
+            f"head: {self.state.head or NO_HEAD}\n{epochs}at: {self.at.astimezone(UTC).strftime(STAMP)}\n"
         )
 
     @property
@@ -89,7 +91,7 @@ def parse_note(note: str) -> Checkpoint:
     if (found := _TEXT.match(note)) is None:
         raise SignatureError.of("checkpoint_form", first=repr(FIRST_LINE.strip()), found=repr(note[:60]))
     lines = (line.split(" ") for line in found["epochs"].splitlines())
-    head = None if found["head"] == "none" else found["head"]
+    head = None if found["head"] == NO_HEAD else found["head"]
     state = LogState(found["origin"], int(found["rows"]), head, {name: int(n) for _, name, n in lines})
     at = datetime.strptime(found["at"], STAMP).replace(tzinfo=UTC)
     read = Checkpoint(state, at, note[found.end() :])

@@ -14,7 +14,7 @@ from filelock import FileLock
 from dosvotos.errors import BrokenHomeError, FileError, HomeError, SignatureError
 from dosvotos.files import read_regular_file, write_file
 from dosvotos.project import find_root
-from dosvotos.signing.checkpoint import FOOTER_LINE, STATES, Checkpoint, parse_note, split_notes
+from dosvotos.signing.checkpoint import FIRST_LINE, FOOTER_LINE, STATES, Checkpoint, parse_note, split_notes
 from dosvotos.signing.keys import PublicKey, parse_public_key
 from dosvotos.signing.signers import KeySigner, load_signer, new_signer
 
@@ -163,12 +163,24 @@ class Home:
         except SignatureError as error:
             raise BrokenHomeError.of("home_altered", file=self.folder / CHECKPOINTS, problem=error) from error
 
-    def checkpointed_rows(self) -> list[tuple[str, int, str | None]]:
-        """Ledger, number of rows and last hash of every checkpoint, oldest first, read in one pass."""
+    def checkpointed_rows(self) -> list[tuple[str, str, str]]:
+        """Ledger, number of rows and last hash of every whole checkpoint, oldest first, as they are written.
+
+        They are read in one pass.
+
+        Raises
+        ------
+        HomeError
+            If one of them does not begin with them.
+        """
         if not (self.folder / CHECKPOINTS).is_file():
             return []
-        found = STATES.findall(self._read(CHECKPOINTS).decode("utf-8", "replace"))
-        return [(origin, int(rows), None if head == "none" else head) for origin, rows, head in found]
+        content = self._read(CHECKPOINTS)
+        notes = content[: _whole_bytes(content)].decode("utf-8", "replace")
+        found: list[tuple[str, str, str]] = STATES.findall(notes)
+        if len(found) != notes.count(FIRST_LINE):
+            raise BrokenHomeError.of("home_no_checkpoint", file=self.folder / CHECKPOINTS)
+        return found
 
     def append_checkpoint(self, checkpoint: Checkpoint) -> None:
         """Append a checkpoint for good; what a killed writer has left of one is cut off first.

@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -102,25 +103,31 @@ def train_policy(
     parameters = contract.parameters
     if parameters.splits.is_line:
         ledger.record(line_look(contract), contract.experiment_name, clock)
-        return _train_line(contract, splits, checkpoints)
+        return train_line(contract, _rows_of_folds(splits, parameters.splits.folds), checkpoints)
     train, val = (pd.DataFrame(splits.loc[name]) for name in ("train", "val"))
     check_split(dataset, "train", train)
     check_split(dataset, "val", val)
     return train_candidate(contract, parameters, train, val, norm_stats, checkpoints)
 
 
-def _train_line(
-    contract: ExperimentContract, splits: pd.DataFrame, checkpoints: Path
+def train_line(
+    contract: ExperimentContract, folds: Sequence[Mapping[str, pd.DataFrame]], checkpoints: Path
 ) -> tuple[TrainedModel, TrainingMetrics]:
-    """Train each fold; the last one's model, with the others behind it, and its metrics."""
+    """Train each fold on its rows; the last one's model, with the others behind it, and its metrics."""
     trained: list[TrainedModel] = []
-    for fold, parameters in enumerate(fold_parameters(contract.parameters), 1):
-        train, val = (pd.DataFrame(splits.loc[f"{fold}/{name}"]) for name in ("train", "val"))
+    of_folds = fold_parameters(contract.parameters)
+    for fold, (parameters, rows) in enumerate(zip(of_folds, folds, strict=True), 1):
         logger.info("L3 fold %s of %s", fold, parameters.splits.folds)
-        folder = checkpoints / f"fold-{fold}"
+        train, val, folder = rows["train"], rows["val"], checkpoints / f"fold-{fold}"
         model, metrics = train_candidate(contract, parameters, train, val, fit_norm_stats(train), folder)
         trained.append(model)
     return trained[-1]._replace(earlier=tuple(trained[:-1])), metrics
+
+
+def _rows_of_folds(splits: pd.DataFrame, n_folds: int | None) -> list[dict[str, pd.DataFrame]]:
+    """Take train and val of each fold from what `verify_dataset` let through."""
+    folds = range(1, (n_folds or 0) + 1)
+    return [{n: pd.DataFrame(splits.loc[f"{fold}/{n}"]) for n in ("train", "val")} for fold in folds]
 
 
 def train_candidate(
@@ -195,9 +202,7 @@ def seal_training(
 def _folds(contract: ExperimentContract, candidate: Bundle, splits: pd.DataFrame) -> tuple[FoldRecord, ...]:
     if not isinstance(candidate, Line):
         return ()
-    numbers = range(1, len(candidate.bundles) + 1)
-    rows = [{n: pd.DataFrame(splits.loc[f"{fold}/{n}"]) for n in ("train", "val")} for fold in numbers]
-    return fold_records(contract, candidate, rows)
+    return fold_records(contract, candidate, _rows_of_folds(splits, len(candidate.bundles)))
 
 
 def delete_checkpoints(record: TrainingRecord, checkpoints: Path) -> None:
