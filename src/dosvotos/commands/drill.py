@@ -1,5 +1,6 @@
 """``dosvotos drill restore|halt|rollback``: what is tried before it is needed, in a temporary copy, timed."""
 
+import logging
 import os
 import tempfile
 import time
@@ -11,13 +12,15 @@ from shutil import copytree
 from typing import Final, TypeVar
 
 from pydantic import AwareDatetime
-from sqlalchemy import Engine
+from sqlalchemy import Engine, insert, select
 
 from dosvotos.commands.live_drill import LiveAction, LiveDrillRecord, drilled_loop, try_live
 from dosvotos.commands.people import Keys, decide_on_terminal, one_instrument
 from dosvotos.commands.restore import copy_sqlite, restore
 from dosvotos.contracts.records import Record
-from dosvotos.database.connection import database_file, make_engine, open_existing, reading
+from dosvotos.database.append_only import renew_guards
+from dosvotos.database.columns import metadata
+from dosvotos.database.connection import connect, database_file, make_engine, open_existing, reading, writing
 from dosvotos.database.tables import HOUSE
 from dosvotos.errors import DecisionError, LineageError
 from dosvotos.files import write_file
@@ -28,6 +31,7 @@ from dosvotos.signing.home import HOME_VARIABLE, Home
 
 DRILLS: Final = Path("data/08_reporting/drills")
 T = TypeVar("T")
+_ROWS_AT_ONCE: Final = 10_000
 _LOST: Final = "a drill: this decision is lost with the database"
 _BACK: Final = "a drill: the backup made before is put back"
 
@@ -76,9 +80,13 @@ def drill_live(
     DecisionError
         If there is nothing to try it on: no decision, no production model, or one that is halted.
     """
-    file, home = _what_is_copied(url)
+    logging.captureWarnings(True)
+    home, file = _home_of(url), database_file(url)
     with tempfile.TemporaryDirectory(prefix="drill-") as folder:
-        copied = f"sqlite:///{_copied(file, home, Path(folder))}"
+        if file is None:
+            copied = f"sqlite:///{_copied_rows(url, home, Path(folder))}"
+        else:
+            copied = f"sqlite:///{_copied(file, home, Path(folder))}"
         with _home_in(Path(folder)):
             engine = make_engine(copied)
             try:
@@ -109,6 +117,11 @@ def _what_is_copied(url: str) -> tuple[Path, Home]:
             "drill: PostgreSQL is backed up by its own tools; restore a dump into a second database, point "
             "DOSVOTOS_DATABASE_URL and a copied DOSVOTOS_HOME at it, and run 'dosvotos restore' there"
         )
+    return file, _home_of(url)
+
+
+def _home_of(url: str) -> Home:
+    """Find a database's home; raises DecisionError if nobody has decided anything yet."""
     engine = open_existing(url)
     with reading(engine) as connection:
         home = open_home(connection)
@@ -118,7 +131,7 @@ def _what_is_copied(url: str) -> tuple[Path, Home]:
         raise DecisionError(
             "drill: nobody has decided anything yet, so there is nothing to try; vote on a proposal first"
         )
-    return file, home
+    return home
 
 
 def _drill(file: Path, home: Home, folder: Path, keys: Keys, now: Callable[[], datetime]) -> DrillRecord:
@@ -154,6 +167,23 @@ def _copied(file: Path, home: Home, folder: Path) -> Path:
     copied = folder / "data" / file.name
     copied.parent.mkdir()
     copy_sqlite(file, copied)
+    copytree(home.folder, folder / "homes" / home.folder.name)
+    return copied
+
+
+def _copied_rows(url: str, home: Home, folder: Path) -> Path:
+    """Copy a server's database, as it is at one moment, row by row into a SQLite file, and the home."""
+    copied = folder / "data" / "copy.db"
+    engine, target = open_existing(url), connect(f"sqlite:///{copied}")
+    metadata.create_all(target)
+    with reading(engine) as source, writing(target) as into:
+        for table in metadata.sorted_tables:
+            rows = source.execute(select(table).order_by(*table.primary_key.columns)).mappings()
+            for part in rows.partitions(_ROWS_AT_ONCE):
+                into.execute(insert(table), [dict(row) for row in part])
+        renew_guards(into)
+    for one in (engine, target):
+        one.dispose()
     copytree(home.folder, folder / "homes" / home.folder.name)
     return copied
 
