@@ -87,8 +87,9 @@ def reproduce(engine: Engine, model_id: str, folder: Path, train: Train) -> Iter
     recorded = RecordedTraining(stored.layers.training.model_id, stored.layers.training.run)
     training = make_training_record(contract, dataset, candidate, recorded)
     yield HashMatch("L3", "model_id", model_id, training.model_id)
-    report = make_report(contract, dataset, training, candidate, test, stored.policy)
-    yield HashMatch("L4", "backtest_hash", stored.layers.backtest.backtest_hash, report.backtest_hash)
+    if (backtest := stored.layers.backtest) is not None:
+        report = make_report(contract, dataset, training, candidate, test, stored.policy)
+        yield HashMatch("L4", "backtest_hash", backtest.backtest_hash, report.backtest_hash)
 
 
 def _stored(engine: Engine, model_id: str) -> Stored:
@@ -97,7 +98,8 @@ def _stored(engine: Engine, model_id: str) -> Stored:
         if model is None or proposal is None:
             raise LineageError(f"{model_id}: is not registered with a proposal; see 'dosvotos models'")
         new = proposal_in(expected_rows(proposal).dossier)
-        policy = policy_of_version(connection, new.proposal.evidence.policy or packaged_policy().version)
+        judged_under = new.proposal.evidence.policy if new.proposal.evidence else None
+        policy = policy_of_version(connection, judged_under or packaged_policy().version)
     contract = ContractRegistry(engine).registered(new.layers.contract)
     if contract is None:
         raise LineageError(
