@@ -121,9 +121,9 @@ class Dossier:
         """
         name = FILE_NAMES[model].format(experiment=self.experiment)
         if (content := self.files.get(name)) is None:
-            untested = model in _OF_THE_TEST and model not in self.kinds
-            code = "dossier_untested" if untested else "dossier_without"
-            raise LineageError.of(code, folder=self.folder, name=name)
+            if model in _OF_THE_TEST and model not in self.kinds:
+                raise LineageError.of("dossier_untested", folder=self.folder, name=name)
+            raise LineageError.of("dossier_without", folder=self.folder, name=name)
         return parse_record(model, content, str(self.folder / name))
 
 

@@ -77,10 +77,10 @@ def find_approved(engine: Engine, contract: ExperimentContract, model_id: str | 
     if refused:
         raise refused[0]
     named = {"contract": contract.contract_id, "version": contract.contract_version}
-    found = {"experiment": contract.experiment_name, "instrument": instrument}
+    where = {"experiment": contract.experiment_name, "instrument": instrument}
     if model_id is not None:
-        raise ContractError.of("refit_not_approved", **named, **found, model=model_id)
-    raise ContractError.of("refit_none_approved", **named, **found)
+        raise ContractError.of("refit_not_approved", **named, **where, model=model_id)
+    raise ContractError.of("refit_none_approved", **named, **where)
 
 
 def make_refit(layers: LayerRecords, approved: Approved) -> PromotionProposal:

@@ -60,8 +60,9 @@ class StatedTripwires(Record):
         for name, bound in bounds.model_dump().items():
             stated = getattr(self, name)
             if stated is not None and bounds.is_looser(name, stated):
-                code = "lapses_level" if name == "claim_level" else "lapses_bound"
-                raise DecisionError.of(code, tripwire=name, bound=bound, found=stated)
+                if name == "claim_level":
+                    raise DecisionError.of("lapses_level", tripwire=name, bound=bound, found=stated)
+                raise DecisionError.of("lapses_bound", tripwire=name, bound=bound, found=stated)
             values[name] = bound if stated is None else stated
         return Lapses(**values, contract=contract, library_lock=library_lock())
 
