@@ -16,6 +16,10 @@ counted in the same run.
 `reasons_without_cause`, `alerts_without_cause`: rows of that run whose reason code is none of what was put
 in (no bar, too late, down, halted), and codes of alerts but those about the source.
 
+`start_seconds` runs from the command `dosvotos live --env demo` to what it tells systemd when its model is
+open and its features are ready, in a project with three years of bars; `start_cpu_seconds` is what it has
+worked by then, which other processes on the machine do not stretch. Medians.
+
 `delivery_s_p50`, `_p99` run from a row's commit to its line in a consumer's file, flushed to disk, through
 the thread that a loop has for it. `verify_seconds` is the median of walking a signal of a small dossier back
 by its hashes.
@@ -64,6 +68,7 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.starting import start_up
 from dosvotos.backtest.sequential import LEVEL, below_claim, volatility_scaled, wealth
 from dosvotos.backtest.simulate import policy_targets
 from dosvotos.contracts.features import FEATURE_ORDER, MARKET_FEATURES
@@ -493,6 +498,7 @@ def measure(quick: bool) -> dict[str, float]:
         figures = {"predict_speedup_p50": predict_speedup(policy, rows, 300 if quick else 2000)}
         figures |= ticks(timed, n_ticks)
         figures |= delivery(make(LiveDesk, 3, 500), min(n_ticks, 100))
+        figures |= start_up(Path(tempfile.mkdtemp(dir=folder)), bars, macro, policy, 2 if quick else 5)
         figures["verify_seconds"] = verifying(Path(tempfile.mkdtemp(dir=folder)), 5)
         figures["compute_us_p50"] = compute_us(parameters, history, policy, 500)
         desk = make(LiveDesk, n_troubled // 60 + 2)

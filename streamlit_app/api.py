@@ -22,7 +22,7 @@ from dosvotos.errors import DosVotosError, LineageError
 from dosvotos.formats import Language
 from dosvotos.lineage.vote import decide_verified
 from dosvotos.promotion.decision import vote_text
-from dosvotos.promotion.dossier import read_extra_backtest, read_report
+from dosvotos.promotion.dossier import read_extra_backtest, read_tested
 from dosvotos.promotion.extra_backtests import request_backtest
 from dosvotos.promotion.own_strategy import kind_of
 from dosvotos.promotion.reasons import sentence
@@ -166,7 +166,7 @@ def get_experiment(proposal_id: ProposalId, language: Spoken) -> ExperimentDetai
     row = queries.proposal(proposal_id)
     results, trouble = None, None
     try:
-        results = read_report(row, BacktestReport)
+        results = read_tested(row, BacktestReport)
     except LineageError as error:
         trouble = told(error, language)
     return ExperimentDetail(
@@ -192,8 +192,8 @@ def get_decision_text(
         str | None,
         Query(
             max_length=200,
-            description="When an approval ends, as JSON with max_drawdown and max_age_days; by default the "
-            "policy's bounds.",
+            description="When an approval ends, as JSON with max_drawdown, max_age_days and claim_level; by "
+            "default the policy's bounds.",
         ),
     ] = None,
 ) -> PlainTextResponse:

@@ -114,6 +114,7 @@ class ExperimentDetail(Experiment):
     """What `reason` says, as codes with figures; null in proposals made before there were codes."""
     requires_human_approval: bool
     metrics: dict[str, Any]
+    """Empty of a refit, as `evidence`: its test was not opened."""
     vs_baseline: dict[str, Any] | None
     criteria_results: dict[str, Any]
     criteria: list[CriterionResult] | None

@@ -8,12 +8,12 @@ import streamlit as st
 from dosvotos.backtest.metrics import SpecifiedMetrics
 from dosvotos.backtest.production import ComparisonReport
 from dosvotos.database.registry import VALID_FOR, is_open, state_of
-from dosvotos.promotion.proposal import stored_evidence
+from dosvotos.promotion.proposal import stored_evidence, stored_metrics
 from dosvotos.promotion.reasons import flag, sentence
 from dosvotos.promotion.red_flags import red_flags
 from streamlit_app import queries
 from streamlit_app.page import COLOURS, change_in_words, formats, now, plain, translator, written
-from streamlit_app.sections.result import Reports
+from streamlit_app.sections.result import Reports, drift_of
 from streamlit_app.vote_form import show_actions, show_bar, show_form
 
 FIGURES: Final = ("sharpe_ratio", "max_drawdown", "win_rate", "total_trades")
@@ -28,7 +28,7 @@ def show_verdict(proposal: queries.Record, reports: Reports | None) -> None:
         _identity(proposal)
         if is_votable:
             show_actions(proposal)
-        show_figures(SpecifiedMetrics.model_validate(proposal.metrics), comparison)
+        show_figures(stored_metrics(proposal), comparison)
         _flags(proposal, reports)
         show_form(proposal, is_votable)
     if is_votable:
@@ -44,9 +44,12 @@ def market_badge(instrument: str) -> None:
         st.badge(t("verdict.real"), color="gray")
 
 
-def show_figures(metrics: SpecifiedMetrics, comparison: ComparisonReport | None) -> None:
-    """Show the four figures, production's under each."""
+def show_figures(metrics: SpecifiedMetrics | None, comparison: ComparisonReport | None) -> None:
+    """Show the four figures, production's under each; of a refit say that there are none."""
     t = translator()
+    if metrics is None:
+        st.caption(t("review.untested"))
+        return
     beside = comparison.baseline_metrics if comparison else None
     production = list(written(beside, *FIGURES).values()) if beside else None
     columns = st.columns(len(FIGURES))
@@ -87,8 +90,8 @@ def _flags(proposal: queries.Record, reports: Reports | None) -> None:
     """Show what speaks against it in one line, the newest facts included."""
     t = translator()
     evidence, votes = stored_evidence(proposal), queries.votes(proposal)
-    backtest, drift = (reports.backtest, reports.drift) if reports else (None, None)
-    flags = red_flags(backtest, evidence, votes, drift)
+    backtest = reports.backtest if reports else None
+    flags = red_flags(backtest, evidence, votes, drift_of(proposal, reports))
     texts = [flag(one, t.language) for one in flags]
     texts += [sentence(notice, t.language) for notice in queries.notices_on_card(proposal)]
     if not texts:

@@ -13,6 +13,7 @@ from dosvotos.errors import DosVotosError
 from dosvotos.lineage.vote import decide_verified
 from dosvotos.promotion.extra_backtests import vote_for_backtest
 from dosvotos.promotion.own_strategy import own_targets
+from dosvotos.promotion.refit import refit_of
 from dosvotos.promotion.vote_rules import MAX_REASON, MIN_REASON, Decision, needs_reason
 from dosvotos.users import same_person
 from streamlit_app import queries
@@ -108,11 +109,12 @@ def _approval(proposal: queries.Record, seen: queries.Standing) -> None:
         _reason_field(proposal, t("vote.reason_label", minimum=MIN_REASON))
         st.radio(
             t("vote.target"),
-            [_PRODUCTION, _SHADOW],
+            [_SHADOW] if refit_of(proposal) else [_PRODUCTION, _SHADOW],
             format_func=lambda target: t(f"vote.{target}"),
             key=f"vote-target-{proposal.id}",
         )
-        plain(_consequence(proposal, to_production=True), "small", "if-production")
+        if not refit_of(proposal):
+            plain(_consequence(proposal, to_production=True), "small", "if-production")
         with st.container(horizontal=True):
             st.form_submit_button(
                 t("vote.approve"), type="primary", on_click=_ask_to_confirm, args=[proposal]

@@ -23,13 +23,20 @@ from dosvotos.database.market_data import StoredMarket
 from dosvotos.database.registry import production_model
 from dosvotos.hashing import digest_frame
 from dosvotos.lineage.chain import unbroken_chain
-from dosvotos.lineage.recompute import Baseline, PipelineRecords, RecordedTraining, recompute
+from dosvotos.lineage.recompute import (
+    Baseline,
+    PipelineRecords,
+    RecordedTraining,
+    recompute,
+    recompute_training,
+)
 from dosvotos.lineage.vote import baseline_of
 from dosvotos.market.calendar import scheduled_sessions, session_bar_times
-from dosvotos.market.dataset import feature_rows
+from dosvotos.market.dataset import SPLITS, feature_rows
 from dosvotos.market.features import MarketHistory
 from dosvotos.market.normalization import NormStats, fit_norm_stats
 from dosvotos.market.splits import folds_of, splits_of
+from dosvotos.pipelines.refit import nodes
 from dosvotos.policy.bundle import LINEAR_RIVAL, Bundle, tensor_bytes, write_bundle
 from dosvotos.policy.candidate import Candidate, line_files, open_candidate
 from dosvotos.policy.forward import ServedPolicy
@@ -48,6 +55,12 @@ DATES = {
     "val": {"start": "2025-06-03", "end": "2025-06-20"},
     "test": {"start": "2025-06-24", "end": "2025-07-31"},
 }
+LATER = {
+    "train": {"start": "2025-05-12", "end": "2025-06-20"},
+    "val": {"start": "2025-06-24", "end": "2025-07-11"},
+    "test": {"start": "2025-07-15", "end": "2025-07-31"},
+}
+"""Of a refit of a contract on `DATES`."""
 MARKET_SEED = 77
 RUN = {
     "training_duration_seconds": 12.5,
@@ -115,6 +128,37 @@ def fitted_line(root: Path, contract: ExperimentContract, history: MarketHistory
             files |= line_files(tuple(bundles))
         bundles.append(write_bundle(root / "data/06_models", policy, files))
     return open_candidate(bundles[-1].folder, bundles[-1].manifest_hash)
+
+
+def propose_refit(
+    engine: Engine,
+    root: Path,
+    version: str = "1.1.0",
+    dates: dict[str, dict[str, str]] = LATER,
+    now: datetime = STORED,
+    **sections: Any,
+) -> int:
+    """Train demo's approved contract on later data, and propose it by the nodes of `refit`; gives its id."""
+    contract = stored_contract(engine, "demo", version, date_ranges=dates, **sections)
+    history = stored_small_market(engine, contract)
+    candidate = fitted_bundle(root, contract, history, 2)
+    recorded = RecordedTraining(
+        "", {**RUN, "model_path": str(root.joinpath(candidate.folder).relative_to(root))}
+    )
+    training = recompute_training(contract, history, candidate, recorded).training
+    contracts, tables = (
+        ContractRegistry(engine),
+        StoredMarket(engine, INSTRUMENT, contract.parameters.feed).tables,
+    )
+    rows = feature_rows(history, contract.parameters)
+    parts = [splits_of(contract.parameters)[name].select(rows) for name in SPLITS]
+    with contextlib.chdir(root):
+        trained = nodes.recompute_refit(contract, contracts, *tables, training, candidate)
+        layers = nodes.verify_refit(contract, trained.dataset, training, trained, candidate, *parts)
+        proposal = nodes.propose_refit(layers, contracts)
+        registry = ProposalRegistry(engine, INSTRUMENT, "data/08_reporting/demo")
+        registry.store(NewProposal(proposal, layers, None, None, now))
+    return int(registry.latest(training.model_id).id)
 
 
 def line_splits(n_folds: int) -> dict[str, Any]:

@@ -129,9 +129,9 @@ def test_six_pipelines_and_the_way_to_the_proposal():
     pipelines = PIPELINES
     assert set(pipelines) == {
         "data_acquisition", "dataset", "training", "backtest", "promotion", "inference", "__default__",
-        "lineage",
+        "lineage", "refit",
     }  # fmt: skip
-    singles = [name for name in pipelines if name not in ("inference", "__default__", "lineage")]
+    singles = [name for name in pipelines if name not in ("inference", "__default__", "lineage", "refit")]
     nodes = {node.name for name in singles for node in pipelines[name].nodes}
     assert {node.name for node in pipelines["__default__"].nodes} == nodes
 
@@ -154,7 +154,7 @@ def test_the_picture_is_six_blocks_and_the_vote_between_candidate_and_production
     singly = [
         node.name
         for name in PIPELINES
-        if name not in ("__default__", "lineage")
+        if name not in ("__default__", "lineage", "refit")
         for node in PIPELINES[name].nodes
     ]
     assert sorted(node.short_name for node in picture.nodes) == sorted([*singly, "second_vote"])

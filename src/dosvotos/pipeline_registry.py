@@ -1,4 +1,4 @@
-"""The six pipelines, singly, and ``__default__``: L0 to the promotion proposal."""
+"""The six pipelines, singly, ``__default__``: L0 to the promotion proposal, and ``refit``."""
 
 from collections import UserDict
 from importlib import import_module
@@ -6,7 +6,7 @@ from typing import Any
 
 from kedro.pipeline import Pipeline
 
-from dosvotos.pipelines import PIPELINES, TO_THE_PROPOSAL
+from dosvotos.pipelines import PIPELINES, REFIT, TO_THE_PROPOSAL
 
 
 class LazyPipelines(UserDict[str, Any]):
@@ -22,6 +22,6 @@ class LazyPipelines(UserDict[str, Any]):
 
 
 def register_pipelines() -> LazyPipelines:
-    """Name the pipelines; ``lineage`` is a picture of all six for kedro-viz and cannot be run."""
-    singly = {name: (name,) for name in PIPELINES}
+    """Name the pipelines; ``lineage`` is a picture of the six for kedro-viz and cannot be run."""
+    singly = {name: (name,) for name in (*PIPELINES, REFIT)}
     return LazyPipelines({**singly, "__default__": TO_THE_PROPOSAL, "lineage": ("lineage",)})

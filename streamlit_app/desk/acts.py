@@ -18,6 +18,7 @@ from dosvotos.promotion.gate_policy import current_policy
 from dosvotos.promotion.house_acts import AddReviewer, RevokeReviewer
 from dosvotos.promotion.live_acts import Rollback, SwitchSignals, previous_approval, read_live_state
 from dosvotos.promotion.people import OF_PEOPLE
+from dosvotos.promotion.refit import refit_of
 from dosvotos.promotion.reopening import Reopen
 from dosvotos.promotion.transaction import Act, Signed, carry_out, text_to_sign
 from dosvotos.promotion.vote_rules import MAX_REASON
@@ -82,6 +83,14 @@ def facts_of(engine: Engine, wanted: Wanted, caller: Caller, t: Translator, now:
         if wanted.action in OF_PEOPLE:
             return _about_person(connection, wanted)
         return _about_instrument(connection, wanted)
+
+
+def offers_production(engine: Engine, wanted: Wanted) -> bool:
+    """Tell whether an act may bring its model into production; an approval of a refit may not."""
+    if wanted.action != "APPROVE":
+        return True
+    with reading(engine) as connection:
+        return refit_of(get_proposal(connection, _proposal_id(wanted))) is None
 
 
 def _act_of(engine: Engine, wanted: Wanted, caller: Caller) -> Act:

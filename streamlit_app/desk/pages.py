@@ -23,7 +23,15 @@ from dosvotos.signing.relying_party import LOCAL_HOST, relying_party
 from streamlit_app import queries
 from streamlit_app.addresses import LANGUAGE, THEME, keeping, kept
 from streamlit_app.api import Calling
-from streamlit_app.desk.acts import OF_PROPOSALS, SignedAction, Wanted, carry_out_signed, facts_of, text_of
+from streamlit_app.desk.acts import (
+    OF_PROPOSALS,
+    SignedAction,
+    Wanted,
+    carry_out_signed,
+    facts_of,
+    offers_production,
+    text_of,
+)
 from streamlit_app.i18n import LANGUAGES, Translator
 from streamlit_app.problems import RefusedError, answer_to, answer_to_invalid, problem_of, spoken_language
 from streamlit_app.sessions import drop_cookie, set_cookie, sign_in, sign_in_text, sign_out
@@ -169,6 +177,7 @@ def show_sign(
         action=action,
         about=about,
         person=caller.name,
+        to_production=offers_production(queries.engine(), wanted),
         facts=facts_of(queries.engine(), wanted, caller, t, datetime.now(UTC)),
         reason=reason,
         minimum=MIN_REASON,

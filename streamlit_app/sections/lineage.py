@@ -34,7 +34,8 @@ class _Records(NamedTuple):
 
     dataset: DatasetRecord
     training: TrainingRecord
-    backtest: BacktestRecord
+    backtest: BacktestRecord | None
+    """None of a refit."""
 
 
 def show_lineage(proposal: queries.Record) -> None:
@@ -80,7 +81,7 @@ def _records(proposal: queries.Record) -> _Records | None:
     try:
         dossier = Dossier.of(proposal)
         return _Records(
-            dossier.read(DatasetRecord), dossier.read(TrainingRecord), dossier.read(BacktestRecord)
+            dossier.read(DatasetRecord), dossier.read(TrainingRecord), dossier.read_if_tested(BacktestRecord)
         )
     except LineageError:
         return None  # the page says so at its top
@@ -100,7 +101,8 @@ def _chain(
             if layer == "L5":
                 plain(_signals(proposal), "small", "lineage-L5")
             else:
-                plain(short(getattr(lineage, _HASHES[layer][0])), "hash", f"lineage-{layer}")
+                first = getattr(lineage, _HASHES[layer][0])
+                plain(short(first) if first else MISSING, "hash", f"lineage-{layer}")
                 plain(_size(layer, records), "small", f"lineage-{layer}")
 
 
@@ -122,7 +124,9 @@ def _size(layer: str, records: _Records | None) -> str:
         "L1": t("lineage.features"),
         "L2": t("lineage.rows", rows=f.number(records.dataset.row_count, 0), first=first, last=last),
         "L3": t("lineage.seed", seed=records.training.seed, steps=f.number(records.training.timesteps, 0)),
-        "L4": value_in_words(records.backtest.test_period, t.language),
+        "L4": value_in_words(records.backtest.test_period, t.language)
+        if records.backtest
+        else t("review.untested"),
     }[layer]
 
 

@@ -11,8 +11,10 @@ from dosvotos.backtest.metrics import SpecifiedMetrics
 from dosvotos.backtest.production import ComparisonReport
 from dosvotos.backtest.report import BacktestReport
 from dosvotos.contracts.records import DatasetRecord, FeatureDrift
+from dosvotos.errors import LineageError
 from dosvotos.promotion.dossier import Dossier
-from dosvotos.promotion.proposal import stored_criteria
+from dosvotos.promotion.proposal import stored_criteria, stored_metrics
+from dosvotos.promotion.refit import refit_of
 from dosvotos.reports.criteria import CriterionRow, criteria_rows, criterion_label
 from dosvotos.reports.evidence import linear_rival_text
 from dosvotos.reports.metrics import RESULTS
@@ -29,11 +31,23 @@ class Reports(NamedTuple):
     """Of val from train; proposals made before dossiers, or before drift was judged, have none."""
 
 
-def read_reports(proposal: queries.Record) -> Reports:
-    """Read and verify a proposal's dossier; raises as `Dossier.of` and `Dossier.read`."""
+def read_reports(proposal: queries.Record) -> Reports | None:
+    """Read and verify a proposal's dossier; None of a refit. Raises as `Dossier.of` and `Dossier.read`."""
     dossier = Dossier.of(proposal)
+    if refit_of(proposal) is not None:
+        return None
     drift = None if dossier.dossier_hash is None else dossier.read(DatasetRecord).drift
     return Reports(dossier.read(BacktestReport), dossier.read(ComparisonReport), drift)
+
+
+def drift_of(proposal: queries.Record, reports: Reports | None) -> tuple[FeatureDrift, ...] | None:
+    """Give val's drift from train; a refit has it too, though no reports."""
+    if reports is not None or refit_of(proposal) is None:
+        return reports.drift if reports else None
+    try:
+        return Dossier.of(proposal).read(DatasetRecord).drift
+    except LineageError:
+        return None  # the page says so at its top
 
 
 def show_curves(reports: Reports) -> None:
@@ -68,8 +82,11 @@ def show_metrics(proposal: queries.Record, reports: Reports | None) -> None:
     """Show the figures beside those of every account they are measured against."""
     t = translator()
     st.header(t("review.metrics"), anchor=False)
+    if (metrics := stored_metrics(proposal)) is None:
+        st.caption(t("review.untested"))
+        return
     if reports is None:
-        _accounts({"this_model": SpecifiedMetrics.model_validate(proposal.metrics)})
+        _accounts({"this_model": metrics})
         return
     backtest, comparison = reports.backtest, reports.comparison
     _window(backtest)

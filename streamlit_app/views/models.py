@@ -3,10 +3,10 @@
 import pandas as pd
 import streamlit as st
 
-from dosvotos.backtest.metrics import SpecifiedMetrics
 from dosvotos.contracts.parameters import SIMULATED_INSTRUMENT
 from dosvotos.promotion.inventory import NOT_STATED, InventoryEntry, csv_of_inventory
 from dosvotos.promotion.own_strategy import kind_of
+from dosvotos.promotion.proposal import stored_metrics
 from streamlit_app import queries
 from streamlit_app.page import empty, formats, in_bogota, numeric, plain, translator, written
 from streamlit_app.production import show_retracted
@@ -84,15 +84,13 @@ def _card(row: queries.Record) -> None:
         plain(f"{since} · {_kind(row)}", "small", row.id)
 
 
-def _metrics(row: queries.Record) -> SpecifiedMetrics | None:
-    return SpecifiedMetrics.model_validate(row.metrics) if row.metrics else None
-
-
 def _kind(row: queries.Record) -> str:
-    """Write what a model is: trained, the last fold of a line, or a strategy of one's own."""
+    """Write what a model is: trained, a refit, the last fold of a line, or a strategy of one's own."""
     kind = kind_of(row)
     if kind == "own_strategy":
         return t("models.own", targets=row.lineage["targets"])
+    if kind == "refit":
+        return t("models.refit", model=row.lineage["refit_of"])
     return t("models.line", folds=row.lineage["folds"]) if kind == "line" else t("models.trained")
 
 
@@ -104,7 +102,7 @@ def _table(rows: list[queries.Record]) -> pd.DataFrame:
                 t("column.model"): row.model_id,
                 t("column.kind"): _kind(row),
                 t("column.instrument"): row.instrument,
-                **written(_metrics(row), "sharpe_ratio"),
+                **written(stored_metrics(row), "sharpe_ratio"),
                 t("column.trained_by"): row.trained_by,
                 t("column.created"): in_bogota(row.created_at)[:10],
                 t("column.promoted"): in_bogota(row.promoted_at)[:10],

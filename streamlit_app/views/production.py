@@ -7,6 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from dosvotos.backtest.metrics import SpecifiedMetrics
+from dosvotos.backtest.sequential import LEVEL
 from dosvotos.errors import DosVotosError
 from dosvotos.live.performance import LivePerformance
 from streamlit_app import charts, queries, risk_charts
@@ -105,7 +106,8 @@ def _judged(performance: LivePerformance, against: str, key: object) -> None:
     for column, (name, figure) in zip(st.columns(len(figures)), figures.items(), strict=True):
         column.metric(t(f"production.{name}"), figure, help=t(f"production.{name}_help"))
     side = "nothing" if verdict is None or verdict.side is None else verdict.side
-    plain(t(f"production.{against}_{side}"), "small", f"judged-{against}-{key}")
+    rate = f.percent(LEVEL if verdict is None else verdict.level, 0)
+    plain(t(f"production.{against}_{side}", rate=rate), "small", f"judged-{against}-{key}")
 
 
 def _on_price(signals: list[queries.Record], model: queries.Record) -> None:
@@ -171,6 +173,9 @@ def _shadow(rows: list[queries.Record], model: queries.Record) -> None:
         plain(row.model_id, "body", f"shadow-{model.id}-{row.id}")
         if row.model_id in judged:
             _judged(judged[row.model_id], "shadow", row.id)
+            if why := judged[row.model_id].lapsed:
+                st.warning(t("production.shadow_lapsed"))
+                plain(why, "small", f"lapsed-{row.id}")
 
 
 t, f = translator(), formats()

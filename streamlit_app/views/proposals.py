@@ -3,12 +3,12 @@
 import pandas as pd
 import streamlit as st
 
-from dosvotos.backtest.metrics import SpecifiedMetrics
 from dosvotos.backtest.production import ComparisonReport
 from dosvotos.database.registry import VALID_FOR, state_of
 from dosvotos.database.tables import RECOMMENDATIONS
 from dosvotos.errors import LineageError
-from dosvotos.promotion.dossier import read_report
+from dosvotos.promotion.dossier import read_tested
+from dosvotos.promotion.proposal import stored_metrics
 from dosvotos.promotion.reasons import sentence
 from streamlit_app import queries
 from streamlit_app.page import COLOURS, empty, explained, in_bogota, now, numeric, plain, translator, written
@@ -89,7 +89,7 @@ def _card(row: queries.Record) -> None:
         plain(explained(row, t.language), "body", f"reason-{row.id}")
         for notice in queries.notices_on_card(row):
             plain(f"• {sentence(notice, t.language)}", "small", f"{notice.code}-{row.id}")
-        show_figures(SpecifiedMetrics.model_validate(row.metrics), _comparison(row))
+        show_figures(stored_metrics(row), _comparison(row))
         _links(row)
 
 
@@ -105,9 +105,9 @@ def _links(row: queries.Record) -> None:
 
 
 def _comparison(row: queries.Record) -> ComparisonReport | None:
-    """Read how a card's figures compare with production's; None where the dossier cannot be read."""
+    """Read how a card's figures compare with production's; None of a refit, or where nothing can be read."""
     try:
-        return read_report(row, ComparisonReport)
+        return read_tested(row, ComparisonReport)
     except LineageError:
         return None
 
@@ -124,7 +124,7 @@ def _closed_table(rows: list[queries.Record]) -> None:
                 t("column.recommendation"): t(f"recommendation.{row.recommendation}"),
                 t("column.status"): t(f"status.{state_of(row, moment)}"),
                 t("column.reviewer"): row.reviewer or "",
-                **written(SpecifiedMetrics.model_validate(row.metrics), *shown),
+                **written(stored_metrics(row), *shown),
                 t("column.created"): in_bogota(row.created_at),
             }
             for row in rows

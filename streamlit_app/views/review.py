@@ -17,6 +17,7 @@ from streamlit_app.sections.evidence import show_cuts, show_evidence, show_stres
 from streamlit_app.sections.lineage import show_lineage
 from streamlit_app.sections.result import (
     Reports,
+    drift_of,
     read_reports,
     show_criteria,
     show_curves,
@@ -28,6 +29,8 @@ from streamlit_app.verdict import show_verdict
 
 SECTIONS: Final = ("result", "risk", "costs", "evidence", "lineage", "votes")
 """The votes last: on a closed proposal they stand above, where the decision is looked for."""
+UNTESTED: Final = ("evidence", "lineage", "votes")
+"""Of a refit, whose test was not opened."""
 
 
 def show() -> None:
@@ -62,7 +65,8 @@ def _find() -> queries.Record | None:
 
 def _choose_section(proposal: queries.Record) -> str:
     """Offer the sections, the address's first; the choice is kept there, so that it can be sent on."""
-    sections = SECTIONS if is_open(proposal, now()) else SECTIONS[:-1]
+    of_kind = SECTIONS if proposal.metrics else UNTESTED
+    sections = of_kind if is_open(proposal, now()) else of_kind[:-1]
     wanted = st.query_params.get("section")
     chosen = st.segmented_control(
         t("review.section"),
@@ -140,9 +144,10 @@ def _section(name: str, proposal: queries.Record, reports: Reports | None) -> No
         show_stress(reports.backtest)
         show_cuts(reports.backtest)
     elif name == "evidence":
-        show_evidence(stored_evidence(proposal), proposal.instrument)
-        if reports:
-            show_drift(reports.drift)
+        if proposal.metrics:
+            show_evidence(stored_evidence(proposal), proposal.instrument)
+        if reports or not proposal.metrics:
+            show_drift(drift_of(proposal, reports))
     elif name == "lineage":
         show_lineage(proposal)
     elif name == "votes":

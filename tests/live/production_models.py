@@ -20,6 +20,7 @@ from dosvotos.promotion.audit import append_audit_row
 from dosvotos.promotion.decision_text import DecisionText
 from dosvotos.promotion.people import Signatory
 from dosvotos.promotion.transaction import ActOf, Entry, Subject, carry_out
+from dosvotos.promotion.tripwires import Lapses
 from tests.conftest import parameters_of
 from tests.proposal_fixtures import tiny_policy
 
@@ -41,6 +42,7 @@ def approve(
     version: str = "1.0.0",
     signed: bool = True,
     stage: str = "production",
+    lapses: Lapses | None = None,
 ) -> Approved:
     """Give a model its stage by a vote of single-user mode, or by the rows of one before signatures."""
     contract = make_contract(parameters_of(experiment={"version": version}), date(2026, 7, 31), "alice")
@@ -69,7 +71,7 @@ def approve(
     with writing(engine) as connection:
         add_model(connection, model)
         proposal_id = add_proposal(connection, proposal)
-    act = InstalledModel(proposal_id, model_id, bundle.manifest_hash, stage)
+    act = InstalledModel(proposal_id, model_id, bundle.manifest_hash, stage, lapses)
     if signed:
         return Approved(model_id, bundle, carry_out(engine, act, "bob", NOW).row.epoch)
     with writing(engine) as connection:
@@ -90,6 +92,7 @@ class InstalledModel(ActOf):
     model_id: str
     manifest_hash: str
     stage: str = "production"
+    lapses: Lapses | None = None
     action: str = "APPROVE"
     reason: str = NOTES
 
@@ -104,7 +107,8 @@ class InstalledModel(ActOf):
         """Nothing of it is judged."""
 
     def subject(self, connection: Connection) -> Subject:
-        return Subject(proposal=self.proposal_id, model=self.manifest_hash, stage=self.stage)
+        about = Subject(proposal=self.proposal_id, model=self.manifest_hash, stage=self.stage)
+        return about._replace(lapses=self.lapses)
 
     def carry_out(
         self, connection: Connection, who: Signatory, text: DecisionText | None, epoch: int, now: datetime

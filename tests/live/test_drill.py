@@ -1,9 +1,14 @@
 """A halt and a rollback tried on a copy: one bar, no stray row, and a record of how long it took."""
 
 import pytest
+from sqlalchemy import select
 
+from dosvotos.commands.drill import _copied, _what_is_copied
 from dosvotos.commands.live_drill import LiveDrillRecord, drilled_loop, try_live
 from dosvotos.commands.people import Keys
+from dosvotos.database.append_only import missing_guards
+from dosvotos.database.columns import metadata
+from dosvotos.database.connection import make_engine, reading
 from dosvotos.errors import DecisionError, LineageError
 from dosvotos.live import signals
 from dosvotos.live.controls import ACTIVE
@@ -42,3 +47,23 @@ def test_a_halt_is_flat_at_the_next_bar(make_limited):
     record = drilled(desk, "HALT")
     assert (record.bars_to_effect, record.stray_rows) == (1, 0)
     assert record.model_after == record.model_before is not None
+
+
+@pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
+def test_a_server_s_database_is_drilled_on_a_copy_of_every_row(make_limited):
+    desk = make_limited(LONG)
+    desk.run(2)
+    url = desk.engine.url.render_as_string(hide_password=False)
+    with _copied(url, _what_is_copied(url)) as (copy, folder):
+        copied = make_engine(copy.url)
+        with reading(desk.engine) as source, reading(copied) as of_copy:
+            for table in metadata.sorted_tables:
+                order = select(table).order_by(*table.primary_key.columns)
+                assert of_copy.execute(order).all() == source.execute(order).all(), table.name
+            assert missing_guards(of_copy) == []
+        loop = drilled_loop(copied, INSTRUMENT, folder, desk.parameters)
+        record = try_live(loop, "HALT", Keys(None), now)
+        copied.dispose()
+    assert (record.bars_to_effect, record.stray_rows) == (1, 0)
+    desk.run(1)
+    assert desk.reasons() == [None] * 3, "production goes on"

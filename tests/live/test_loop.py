@@ -19,6 +19,7 @@ from dosvotos.market.features import MarketHistory, market_features
 from dosvotos.promotion.live_acts import SwitchSignals
 from dosvotos.promotion.transaction import carry_out
 from tests.live.imitated_vendor import ImitatedVendor
+from tests.live.limited_desk import ON_SQLITE
 from tests.live.live_desk import LiveDesk
 from tests.live.production_models import approve
 from tests.proposal_fixtures import INSTRUMENT, tiny_policy
@@ -212,6 +213,52 @@ def test_a_clock_that_the_vendor_contradicts_gives_no_signal_and_nobody_knowing_
     desk.run(1)
     assert desk.reasons()[-1] == "CLOCK_SKEW"
     assert "CLOCK_UNKNOWN" not in desk.alerts.open
+
+
+def raises(error: Exception):
+    def bars(since, now):
+        raise error
+
+    return bars
+
+
+def answers(change):
+    def of(vendor: ImitatedVendor):
+        bars = vendor.bars
+
+        def changed(since, now):
+            answer = bars(since, now)
+            return answer._replace(bars=change(answer.bars))
+
+        return changed
+
+    return of
+
+
+PRICES = ("open", "high", "low", "close")
+SHAPES = {
+    "an error nobody named": lambda vendor: raises(ZeroDivisionError("a provider's parser")),
+    "a column missing": answers(lambda bars: bars.drop(columns="close")),
+    "times as text": answers(lambda bars: bars.assign(timestamp=bars["timestamp"].astype(str))),
+    "prices as text": answers(lambda bars: bars.assign(close="4.100,50")),
+    "no table at all": answers(lambda bars: None),
+    "another pair": answers(lambda bars: bars.assign(**dict.fromkeys(PRICES, 1.08))),
+}
+
+
+@ON_SQLITE
+@pytest.mark.parametrize("shape", SHAPES)
+def test_an_answer_of_any_shape_is_a_missing_bar_and_three_of_them_change_the_source(make_desk, shape):
+    desk = make_desk(live=2, short=True)
+    desk.vendors.append(ImitatedVendor(desk.market, "second"))
+    desk.restart()
+    desk.run(1 + 3)
+    desk.vendor.bars = SHAPES[shape](desk.vendor)
+    desk.run(3)
+    assert desk.reasons() == [None] * 4 + ["NO_BAR"] * 3
+    desk.run(2)
+    assert desk.reasons()[-2:] == [None] * 2 and "BAR_SOURCE" in desk.alerts.open
+    assert all(100 < close < 10_000 for close in desk.stored.tables[0].as_of(desk.clock.now())["close"])
 
 
 def test_one_source_a_session_and_the_next_one_from_the_next_session_on(make_desk):

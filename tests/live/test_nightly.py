@@ -4,20 +4,22 @@ from datetime import date
 
 import numpy as np
 import pytest
-from sqlalchemy import Update, insert, select, text, update
+from sqlalchemy import Connection, Update, insert, select, text, update
 
 from dosvotos.database.append_only import renew_guards
 from dosvotos.database.connection import reading, writing
-from dosvotos.database.live_limits import add_account, standing_trips
+from dosvotos.database.live_limits import add_account, shadow_lapse, standing_trips
 from dosvotos.database.live_tables import trading_signals
 from dosvotos.database.registry import production_rows
 from dosvotos.database.tables import inference_features_5m, oos_trials, usdcop_m5_ohlcv
 from dosvotos.live.nightly import NightlyCheck
 from dosvotos.live.parity import check_served
-from dosvotos.live.performance import claim_of
+from dosvotos.live.performance import claim_of, judge_shadows
 from dosvotos.market.calendar import scheduled_sessions, session_bar_times
-from tests.live.limited_desk import ON_SQLITE
+from dosvotos.promotion.tripwires import Lapses, library_lock
+from tests.live.limited_desk import ON_SQLITE, SHORT
 from tests.live.live_desk import LiveDesk
+from tests.live.production_models import approve
 from tests.proposal_fixtures import INSTRUMENT
 
 
@@ -91,6 +93,60 @@ def test_the_loop_checks_a_session_once_it_is_over(make_desk):
     assert seen == sorted(set(days))[:-1] and len(seen) == 2
 
 
+def write_returns(connection: Connection, approval_id: int, days: np.ndarray, returns: np.ndarray) -> None:
+    """Write an account of one bar a session."""
+    for day, equity in zip(days, 100_000 * np.cumprod(1 + returns), strict=True):
+        at = session_bar_times(day)[-1].to_pydatetime()
+        add_account(connection, {
+            "approval_id": approval_id, "timestamp": at, "instrument": INSTRUMENT, "price": 4000.0,
+            "units": 0.0, "equity": equity, "peak": equity, "resumed_peak": equity, "resumed_by": 0,
+        })  # fmt: skip
+
+
+@ON_SQLITE
+@pytest.mark.parametrize(
+    ("gap", "level", "production_trips", "ended"),
+    [
+        (0.0, 0.05, [], None),
+        (6.0, 0.05, [("WORSE_THAN_SHADOW", "REDUCING")], None),
+        (-6.0, 0.05, [], "earned less than production over 250 sessions; of equal models at most 5% are"),
+        (-3.0, 0.05, [], None),
+        (-3.0, 0.4, [], "of equal models at most 40% are"),
+    ],
+)
+def test_a_shadow_apart_from_production_trips_one_of_the_two_at_the_rate_its_reviewer_signed(
+    make_desk, gap, level, production_trips, ended
+):
+    """250 sessions on which both trade, the shadow's Sharpe ratio of the difference as stated."""
+    desk, rng = make_desk(live=1), np.random.default_rng(8)
+    lapses = Lapses(
+        max_drawdown=1.0, max_age_days=9999, claim_level=level, contract="c" * 64, library_lock=library_lock()
+    )
+    shadow = approve(
+        desk.engine, desk.folder / "bundles", SHORT, version="1.0.1", stage="shadow", lapses=lapses
+    )
+    days = scheduled_sessions(date(2023, 1, 3), date(2024, 2, 1))[:250]
+    noise = rng.normal(size=250)
+    differences = 0.004 * ((noise - noise.mean()) / noise.std(ddof=1) + gap / np.sqrt(245))
+    own = 0.005 * rng.normal(size=250)
+    with writing(desk.engine) as connection:
+        write_returns(connection, 1, days, own)
+        write_returns(connection, 2, days, own + differences)
+    check = NightlyCheck(desk.engine, desk.parameters, desk.clock, desk.alerts)
+    for _ in range(2):
+        check.run(days[-1].astype(object))
+    with reading(desk.engine) as connection:
+        trips = [(row.rule, row.state) for row in standing_trips(connection, INSTRUMENT)]
+        why, (judged,) = shadow_lapse(connection, 2), judge_shadows(connection, INSTRUMENT)
+    assert trips == production_trips and (why is None) == (ended is None)
+    assert "NIGHTLY_ERROR" not in desk.alerts.open
+    assert ("LIMIT WORSE_THAN_SHADOW" in desk.alerts.open) == bool(production_trips)
+    if ended is not None:
+        assert ended in why and why == judged.lapsed
+        assert desk.alerts.open["SHADOW_LAPSED"].startswith(f"{shadow.model_id}: it earned less")
+    assert judged.verdict is None if production_trips else judged.verdict.level == level
+
+
 @ON_SQLITE
 @pytest.mark.parametrize(("live_sharpe", "side"), [(3.0, None), (-6.0, "worse")])
 def test_live_returns_worse_than_claimed_reduce_and_count_once(make_desk, live_sharpe, side):
@@ -110,12 +166,7 @@ def test_live_returns_worse_than_claimed_reduce_and_count_once(make_desk, live_s
         claim = claim_of(connection, model)
         noise = rng.normal(size=250)
         returns = claim.spread * ((noise - noise.mean()) / noise.std(ddof=1) + live_sharpe / np.sqrt(245))
-        for day, equity in zip(days, 100_000 * np.cumprod(1 + returns), strict=True):
-            at = session_bar_times(day)[-1].to_pydatetime()
-            add_account(connection, {
-                "approval_id": 1, "timestamp": at, "instrument": INSTRUMENT, "price": 4000.0, "units": 0.0,
-                "equity": equity, "peak": equity, "resumed_peak": equity, "resumed_by": 0,
-            })  # fmt: skip
+        write_returns(connection, 1, days, returns)
     check = NightlyCheck(desk.engine, desk.parameters, desk.clock, desk.alerts)
     for _ in range(2):
         check.run(days[-1].astype(object))

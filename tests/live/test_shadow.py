@@ -8,11 +8,12 @@ import pytest
 from sqlalchemy import select, text, update
 
 from dosvotos.database.connection import reading, writing
-from dosvotos.database.live_limits import account_rows, add_account
+from dosvotos.database.live_limits import account_rows, add_account, standing_trips
 from dosvotos.database.live_tables import shadow_signals
 from dosvotos.database.signals import latest_signals
 from dosvotos.database.tables import model_registry
 from dosvotos.live.performance import judge_production, judge_shadows, production_returns
+from dosvotos.promotion.tripwires import Lapses, library_lock
 from tests.live.limited_desk import LONG, ON_SQLITE, SHORT
 from tests.live.live_desk import LiveDesk
 from tests.live.production_models import approve
@@ -71,6 +72,31 @@ def test_what_is_wrong_with_a_shadow_is_an_alert_and_production_goes_on(desk):
         )
     desk.run(2)
     assert desk.reasons() == [None] * 4 and "SHADOW_ERROR" in desk.alerts.open
+
+
+def test_a_shadow_whose_tripwire_is_reached_runs_no_more_and_production_goes_on(
+    engine, tmp_path, thirty_sessions
+):
+    approve(engine, tmp_path / "bundles", LONG)
+    lapses = Lapses(max_drawdown=0.0004, max_age_days=9999, contract="c" * 64, library_lock=library_lock())
+    shadow = approve(engine, tmp_path / "bundles", SHORT, version="1.0.1", stage="shadow")
+    desk = LiveDesk(engine, tmp_path, thirty_sessions, live=2)
+    with reading(engine) as connection:
+        (model,) = (row for row in _models(desk) if row.stage == "shadow")
+    frozen = lapses.model_copy(update={"contract": model.config_hash})
+    approve(engine, tmp_path / "bundles", SHORT, version="1.0.1", stage="shadow", lapses=frozen)
+    desk.run(60, until=lambda: "SHADOW_LAPSED" in desk.alerts.open)
+    desk.restart()
+    desk.run(3)
+    rows, shadows = desk.rows(), shadow_rows(desk)
+    assert [row.reason_code for row in shadows] == [None] * (len(shadows) - 1) + ["LAPSED"]
+    assert [row.timestamp for row in shadows] == [row.timestamp for row in rows][: len(shadows)]
+    assert desk.reasons() == [None] * len(rows) and len(rows) == len(shadows) + 3
+    with reading(engine) as connection:
+        accounts, trips = account_rows(connection, 3), standing_trips(connection, INSTRUMENT)
+    falls = [1 - row.equity / row.peak for row in accounts]
+    assert max(falls[:-1]) < 0.0004 <= falls[-1] and trips == []
+    assert desk.alerts.open["SHADOW_LAPSED"].startswith(f"{shadow.model_id}: drawdown 0.0")
 
 
 def _models(desk: LiveDesk) -> list:

@@ -87,10 +87,17 @@ def _schedule() -> BarSchedule:
     return BarSchedule(CalendarParams())
 
 
-def memory_engine() -> Engine:
-    """A migrated database in memory, on one connection."""
+@cache
+def _memory() -> Engine:
+    """One database in memory for all seeds, whose compiled statements are kept."""
     engine = create_engine("sqlite://", poolclass=StaticPool)
     _prepare_sqlite(engine)
+    return engine
+
+
+def memory_engine() -> Engine:
+    """The database in memory, on one connection, as the migrations leave it."""
+    engine = _memory()
     raw = engine.raw_connection()
     raw.driver_connection.deserialize(_migrated())  # type: ignore[union-attr]
     raw.close()
@@ -105,7 +112,7 @@ class Universe:
         self.folder, self.engine = folder, memory_engine()
         self.clock = FakeClock(START - timedelta(seconds=self.rng.randrange(1, 240)))
         self.controls = Controls(INSTRUMENT, folder / "HALT")
-        self.down = self.disk_full = self.nested = False
+        self.down = self.disk_full = self.nested = self.has_new_rows = False
         self.events: list[str] = []
         self.broken: str | None = None
         """The first invariant that did not hold."""
@@ -131,8 +138,10 @@ class Universe:
 
     def run(self) -> str:
         """Let everything happen until the bars have their rows; gives a digest of all that was stored."""
+        done = False
         for _ in range(_TOO_MANY_STEPS):
-            done = self.last_row() >= self.bars[N_BARS - 1].opened
+            if self.has_new_rows:
+                done, self.has_new_rows = self.last_row() >= self.bars[N_BARS - 1].opened, False
             if done:
                 self.check()
             if self.broken is not None:
@@ -394,6 +403,7 @@ class Machine:
     def store(self, entry: Entry, now: Callable[[], datetime]) -> InferenceRecord | None:
         self.universe.at("store")
         written = self.table.store(entry, self._dying(now))
+        self.universe.has_new_rows = True
         self.universe.written(written)
         self.universe.at("stored")
         return written
@@ -401,6 +411,7 @@ class Machine:
     def store_missed(self, records: list[InferenceRecord], now: datetime) -> list[InferenceRecord]:
         self.universe.at("store missed")
         stored = self.table.store_missed(records, now)
+        self.universe.has_new_rows = True
         self.universe.at("stored missed")
         return stored
 
@@ -440,5 +451,4 @@ def run_seed(seed: int) -> str:
         with _disk(universe):
             return universe.run()
     finally:
-        universe.engine.dispose()
         shutil.rmtree(folder)

@@ -160,3 +160,13 @@ def test_policy_show_fits_80_columns_and_its_yaml_is_the_policy(tmp_path, monkey
     assert yaml.safe_load(printed)["quorum"] == 2
     shown = CliRunner().invoke(cli, ["policy", "show"])
     assert "policy version 2: set by ana on 2026-08-03: stricter after the audit" in shown.output
+
+
+def test_a_tripwire_is_looser_if_it_trips_later():
+    house = packaged_policy()
+    for name, later in (("max_drawdown", 0.2), ("max_age_days", 400), ("claim_level", 0.01)):
+        other = house.model_copy(update={"tripwires": house.tripwires.model_copy(update={name: later})})
+        assert other.looser_than(house) == [f"tripwires.{name}"] and house.looser_than(other) == []
+    older = house.model_dump(mode="json")
+    del older["tripwires"]["claim_level"]
+    assert GatePolicy.model_validate(older) == house, "a policy set before it has the packaged one"

@@ -50,6 +50,7 @@ FIGURES = {
     "one_fold": {"fold": 2, "folds": 3},
     "cannot_be_served": {"targets": "my_rule:targets"},
     "about_the_method": {"folds": 4},
+    "refit": {"model": "demo_20261120_7481de7c5ef8", "before": "2025-06-30", "until": "2026-06-30"},
     "unchecked_targets": {"file": "data/my_targets.csv"},
     "passes_luck": {**LUCK, "traded": 131, "sessions": 145},
 }

@@ -17,13 +17,13 @@ from dosvotos.promotion.audit_check import verify_audit
 from dosvotos.promotion.checkpoints import open_home
 from dosvotos.promotion.decision import Vote, decide, vote_text
 from dosvotos.promotion.decision_text import DecisionText, parse_text
-from dosvotos.promotion.gate_policy import current_policy
+from dosvotos.promotion.gate_policy import TripwireBounds, current_policy
 from dosvotos.promotion.house_acts import AddReviewer, RevokeReviewer, SetPolicy
 from dosvotos.promotion.live_acts import Rollback, SwitchSignals, read_live_state
 from dosvotos.promotion.people import MAY
 from dosvotos.promotion.reopening import Reopen
 from dosvotos.promotion.transaction import Signed, carry_out
-from dosvotos.promotion.tripwires import StatedTripwires
+from dosvotos.promotion.tripwires import Lapses, StatedTripwires
 from dosvotos.signing.sshsig import VOTE_NAMESPACE
 from tests.promotion.test_audit_check import chain_again, without_guards
 from tests.proposal_fixtures import INSTRUMENT, Desk
@@ -355,14 +355,19 @@ def test_the_same_key_gets_the_same_answer_and_another_request_none(desk):
 def test_tripwires_are_signed_and_bounded_by_the_policy(desk, team):
     proposal_id = desk.propose("one", 1)
     for stated, said in (
-        (StatedTripwires(max_drawdown=0.2), "0.15"),
-        (StatedTripwires(max_age_days=400), "365"),
+        (StatedTripwires(max_drawdown=0.2), "at most 0.15"),
+        (StatedTripwires(max_age_days=400), "at most 365"),
+        (StatedTripwires(claim_level=0.01), "at least 0.05"),
     ):
-        with pytest.raises(DecisionError, match=f"at most {said} by the house's policy"):
+        with pytest.raises(DecisionError, match=f"{said} by the house's policy"):
             team.vote(proposal_id, "ana", lapses=stated)
-    team.vote(proposal_id, "ana", lapses=StatedTripwires(max_drawdown=0.08))
+    team.vote(proposal_id, "ana", lapses=StatedTripwires(max_drawdown=0.08, claim_level=0.1))
     row = desk.votes()[-1]
-    assert (row.lapses["max_drawdown"], row.lapses["max_age_days"]) == (0.08, 365)
+    assert [row.lapses[name] for name in TripwireBounds.model_fields] == [0.08, 365, 0.1]
+    before = Lapses.model_validate({k: v for k, v in row.lapses.items() if k != "claim_level"})
+    assert "claim_level" not in before.model_dump() and before.level == 0.05, (
+        "as an older approval was signed"
+    )
     assert len(row.lapses["contract"]) == len(row.lapses["library_lock"]) == 64
 
 

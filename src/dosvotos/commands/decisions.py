@@ -51,6 +51,11 @@ def seconded(command: Any) -> Any:
     help="Drawdown at which the approval lapses, as 0.10.",
 )
 @click.option("--lapses-days", type=click.IntRange(min=1), help="Age at which the approval lapses.")
+@click.option(
+    "--lapses-claim-level",
+    type=click.FloatRange(0, 0.5, min_open=True, max_open=True),
+    help="False rate of the bounds on live returns, as 0.10: a larger one finds a worse model sooner.",
+)
 @signed
 def vote(
     proposal_id: int,
@@ -59,13 +64,16 @@ def vote(
     shadow: bool,
     lapses_drawdown: float | None,
     lapses_days: int | None,
+    lapses_claim_level: float | None,
     sign_key: Path | None,
 ) -> None:
     """Give the second vote on a proposal, signed with your own key."""
     from dosvotos.commands.voting import describe, vote_on_terminal
     from dosvotos.promotion.tripwires import StatedTripwires
 
-    stated = StatedTripwires(max_drawdown=lapses_drawdown, max_age_days=lapses_days)
+    stated = StatedTripwires(
+        max_drawdown=lapses_drawdown, max_age_days=lapses_days, claim_level=lapses_claim_level
+    )
     result = vote_on_terminal(
         open_existing(database_url()),
         proposal_id,
@@ -398,6 +406,9 @@ def _drill_live(action: Literal["HALT", "ROLLBACK"], instrument: str | None, sig
         f"{record.decision_seconds:.2f} s; from a bar's close to its row {record.tick_seconds:.2f} s; the "
         f"record is {file}"
     )
+    if record.stray_rows:
+        click.echo(f"{record.stray_rows} row(s) signalled after the decision; none may", err=True)
+        sys.exit(EXIT_ERROR)
 
 
 def _switch(

@@ -1,5 +1,6 @@
 """``dosvotos drill restore|halt|rollback``: what is tried before it is needed, in a temporary copy, timed."""
 
+import logging
 import os
 import tempfile
 import time
@@ -82,6 +83,7 @@ def drill_live(
     DecisionError
         If there is nothing to try it on: no decision, no production model, or one that is halted.
     """
+    logging.captureWarnings(True)
     with _copied(url, _what_is_copied(url)) as (copy, folder):
         engine = make_engine(copy.url)
         try:

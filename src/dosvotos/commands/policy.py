@@ -35,6 +35,7 @@ _MEANINGS: Final = {
     "refit_to_shadow": "whether a refit may run in shadow",
     "tripwires.max_drawdown": "loosest an approval may state",
     "tripwires.max_age_days": "loosest an approval may state",
+    "tripwires.claim_level": "least an approval may state",
     "live_limits.reduce_at_drawdown": "live: no new position from here on",
     "live_limits.halt_at_drawdown": "live: flat from here on",
     "live_limits.flips_an_hour": "live: then no new position",

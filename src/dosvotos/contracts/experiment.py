@@ -235,7 +235,7 @@ def check_unchanged(contract: ExperimentContract, parameters: Parameters) -> Non
 
 def project_changes(contract: ExperimentContract, parameters: Parameters) -> list[str]:
     """Name the parameters whose present values differ from the frozen ones, with both."""
-    return _lines(_differences(contract.frozen_config, hashed_config(parameters)))
+    return difference_lines(config_differences(contract.frozen_config, hashed_config(parameters)))
 
 
 def check_draft(draft: ExperimentContract, expected: ExperimentContract) -> None:
@@ -248,7 +248,7 @@ def check_draft(draft: ExperimentContract, expected: ExperimentContract) -> None
     """
     again = "run 'kedro run --pipelines dataset' again"
     name = f"the draft of {draft.contract_id} version {draft.contract_version}"
-    if changed := _lines(_differences(draft.frozen_config, expected.frozen_config)):
+    if changed := difference_lines(config_differences(draft.frozen_config, expected.frozen_config)):
         raise ContractError(f"{name}: its parameters have changed; {again}:\n" + "\n".join(changed))
     if draft.test_end < expected.test_end:
         raise ContractError(
@@ -278,16 +278,18 @@ def _check_same(contract: ExperimentContract, present: dict[str, Any], stated: d
     if _compared(present) == _compared(contract.frozen_config) or _reads_as(contract, present):
         return
     name = f"{contract.contract_id} version {contract.contract_version} is frozen and"
-    differences = _differences(_as_read_now(contract), present)
+    differences = config_differences(_as_read_now(contract), present)
     if contract.stated is None or stated is None:
-        lines = _lines(differences)
+        lines = difference_lines(differences)
         raise ContractError("\n".join([f"{name} its parameters have changed:", *lines, _RAISE_VERSION]))
     then = contract.stated
     own = {n: v for n, v in differences.items() if then.get(n, _ABSENT) != stated.get(n, _ABSENT)}
     if own:
         others = {n: v for n, v in differences.items() if n not in own}
-        lines = ["you changed, in the experiment's folder or by --params:", *_lines(own)]
-        lines += ["the project changed, in its defaults or its code:", *_lines(others)] if others else []
+        lines = ["you changed, in the experiment's folder or by --params:", *difference_lines(own)]
+        lines += (
+            ["the project changed, in its defaults or its code:", *difference_lines(others)] if others else []
+        )
         raise ContractError("\n".join([f"{name} the experiment has changed;", *lines, _RAISE_VERSION]))
 
 
@@ -321,13 +323,15 @@ def _compared(config: Mapping[str, Any]) -> dict[str, Any]:
     return {section: values for section, values in config.items() if section != "calendar"}
 
 
-def _differences(frozen: Mapping[str, Any], present: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+def config_differences(frozen: Mapping[str, Any], present: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Give what two configurations hold differently, by ``section.name``; the calendar is left aside."""
     then, now = flatten(_compared(frozen)), flatten(_compared(present))
     both = ((n, then.get(n, _ABSENT), now.get(n, _ABSENT)) for n in sorted(then.keys() | now.keys()))
     return {name: (old, new) for name, old, new in both if old != new}
 
 
-def _lines(differences: Mapping[str, tuple[Any, Any]]) -> list[str]:
+def difference_lines(differences: Mapping[str, tuple[Any, Any]]) -> list[str]:
+    """Write differences one a line, both values in each."""
     return [f"  - {name}: frozen {old!r}, now {new!r}" for name, (old, new) in differences.items()]
 
 

@@ -394,8 +394,18 @@ class LayerRecords(Record):
     contract: ExperimentContract
     dataset: DatasetRecord
     training: TrainingRecord
-    backtest: BacktestRecord
+    backtest: BacktestRecord | None = Field(default=None, exclude_if=is_absent)
+    """None of a refit, whose test nobody has opened."""
     chain: ChainRecord
+
+    @property
+    def tested(self) -> BacktestRecord:
+        """The backtest's record; raises LineageError for a refit, which has none."""
+        if self.backtest is None:
+            raise LineageError.of(
+                "refit_untested", model=self.training.model_id, experiment=self.training.experiment_name
+            )
+        return self.backtest
 
 
 class LedgerGenesis(Record):

@@ -3,18 +3,70 @@
 from datetime import datetime
 from typing import Any, Final, Literal, NamedTuple
 
-from sqlalchemy import Connection, Row, exists, func, insert, select, text
+from sqlalchemy import BindParameter, Connection, Row, bindparam, exists, func, insert, select, text
 
+from dosvotos.database.columns import UTCDateTime
 from dosvotos.database.deliveries import not_retracted
 from dosvotos.database.live_tables import limit_trips, model_accounts, trading_signals
 from dosvotos.database.tables import approval_audit_log, usdcop_m5_ohlcv
 
+SHADOW_LAPSED: Final = "SHADOW_LAPSED"
+"""Rule of a trip that ends the approval of a model in shadow; it holds nothing of production's back."""
 _STANDING: Final = text(
     "SELECT rule, state, detail FROM limit_trips WHERE instrument = :instrument AND log_row >= (SELECT "
     "coalesce(max(id), 0) FROM approval_audit_log WHERE instrument = :instrument AND action = 'RESUME') "
-    "ORDER BY id"
+    f"AND rule <> '{SHADOW_LAPSED}' ORDER BY id"
 )
-"""Written out: it is asked several times a bar, and a built query takes five times as long."""
+"""Written out, and the others built once: they are asked at every bar, and building takes longer than an
+answer."""
+_a, _trips, _accounts, _bars = approval_audit_log, limit_trips, model_accounts, usdcop_m5_ohlcv
+_rows = trading_signals
+_LAST_RESUME: Final = select(func.coalesce(func.max(_a.c.id), 0)).where(
+    _a.c.instrument == bindparam("instrument"), _a.c.action == "RESUME"
+)
+_LAST_TRIP: Final = select(func.max(_trips.c.timestamp)).where(
+    _trips.c.instrument == bindparam("instrument"), _trips.c.rule == bindparam("rule")
+)
+_LAST_ACCOUNT: Final = (
+    select(_accounts)
+    .where(_accounts.c.approval_id == bindparam("approval"))
+    .order_by(_accounts.c.timestamp.desc())
+    .limit(1)
+)
+_AFTER: Final[BindParameter[datetime]] = bindparam("after", type_=UTCDateTime())
+_CLOSES: Final = (
+    select(_bars.c.timestamp, _bars.c.close)
+    .where(
+        _bars.c.instrument == bindparam("instrument"),
+        _bars.c.feed == bindparam("feed"),
+        not_retracted(_bars),
+        _bars.c.timestamp > _AFTER,
+        _bars.c.timestamp <= bindparam("until"),
+        exists().where(_rows.c.instrument == _bars.c.instrument, _rows.c.timestamp == _bars.c.timestamp)
+        | (_bars.c.timestamp == bindparam("until")),
+    )
+    .order_by(_bars.c.timestamp, _bars.c.fetched_at)
+)
+_TARGETS: Final = (
+    select(_rows.c.signal)
+    .where(
+        _rows.c.instrument == bindparam("instrument"),
+        _rows.c.timestamp > _AFTER,
+        _rows.c.timestamp < bindparam("before"),
+        _rows.c.status == "SIGNAL",
+    )
+    .order_by(_rows.c.timestamp)
+)
+_COUNT: Final = (
+    select(func.count())
+    .select_from(_rows)
+    .where(
+        _rows.c.instrument == bindparam("instrument"),
+        _rows.c.timestamp > _AFTER,
+        _rows.c.timestamp <= bindparam("until"),
+        _rows.c.reason_code == bindparam("reason"),
+    )
+)
 
 
 class Trip(NamedTuple):
@@ -42,6 +94,14 @@ def standing_trips(connection: Connection, instrument: str) -> list[Row[Any]]:
     return list(connection.execute(_STANDING, {"instrument": instrument}))
 
 
+def shadow_lapse(connection: Connection, approval_id: int) -> str | None:
+    """Read what ended an approval to shadow; None while it counts."""
+    t = limit_trips
+    ended = (t.c.approval_id == approval_id) & (t.c.rule == SHADOW_LAPSED)
+    query = select(t.c.detail).where(ended).order_by(t.c.id).limit(1)
+    return connection.execute(query).scalar_one_or_none()
+
+
 def held_instruments(connection: Connection) -> list[str]:
     """Name the instruments whose signals a limit holds back."""
     names = connection.execute(select(limit_trips.c.instrument).distinct()).scalars()
@@ -50,24 +110,19 @@ def held_instruments(connection: Connection) -> list[str]:
 
 def last_resume(connection: Connection, instrument: str) -> int:
     """Find the log's row of the last RESUME of an instrument; 0 before the first."""
-    a = approval_audit_log
-    own = (a.c.instrument == instrument) & (a.c.action == "RESUME")
-    return int(connection.execute(select(func.coalesce(func.max(a.c.id), 0)).where(own)).scalar_one())
+    return int(connection.execute(_LAST_RESUME, {"instrument": instrument}).scalar_one())
 
 
 def last_trip_bar(connection: Connection, instrument: str, rule: str) -> datetime | None:
     """Find the bar at which a limit was reached last."""
-    t = limit_trips
-    query = select(func.max(t.c.timestamp)).where(t.c.instrument == instrument, t.c.rule == rule)
-    found: datetime | None = connection.execute(query).scalar_one()
+    named = {"instrument": instrument, "rule": rule}
+    found: datetime | None = connection.execute(_LAST_TRIP, named).scalar_one()
     return found
 
 
 def last_account(connection: Connection, approval_id: int) -> Row[Any] | None:
     """Read the newest row of an approval's account."""
-    t = model_accounts
-    query = select(t).where(t.c.approval_id == approval_id).order_by(t.c.timestamp.desc()).limit(1)
-    return connection.execute(query).one_or_none()
+    return connection.execute(_LAST_ACCOUNT, {"approval": approval_id}).one_or_none()
 
 
 def account_rows(connection: Connection, approval_id: int) -> list[Row[Any]]:
@@ -88,7 +143,7 @@ def equity_curve(
 
 def add_account(connection: Connection, values: dict[str, Any]) -> None:
     """Append a bar's row of an approval's account."""
-    connection.execute(insert(model_accounts).values(**values))
+    connection.execute(insert(model_accounts), values)
 
 
 def closes_between(
@@ -99,29 +154,19 @@ def closes_between(
     A bar counts as it stands now, and as the session's if it has its row in trading_signals; `until` has not
     yet.
     """
-    t, s = usdcop_m5_ohlcv, trading_signals
-    of_market = (t.c.instrument == instrument) & (t.c.feed == feed) & not_retracted(t)
-    has_row = exists().where(s.c.instrument == instrument, s.c.timestamp == t.c.timestamp)
-    query = select(t.c.timestamp, t.c.close).where(
-        of_market, t.c.timestamp > after, t.c.timestamp <= until, has_row | (t.c.timestamp == until)
-    )
-    rows = connection.execute(query.order_by(t.c.timestamp, t.c.fetched_at))
-    return {row.timestamp: row.close for row in rows}
+    named = {"instrument": instrument, "feed": feed, "after": after, "until": until}
+    return {row.timestamp: row.close for row in connection.execute(_CLOSES, named)}
 
 
 def targets_between(
     connection: Connection, instrument: str, after: datetime, before: datetime
 ) -> list[float]:
     """Read the targets signalled after one bar and before another, in time order."""
-    t = trading_signals
-    inside = (t.c.instrument == instrument) & (t.c.timestamp > after) & (t.c.timestamp < before)
-    query = select(t.c.signal).where(inside, t.c.status == "SIGNAL").order_by(t.c.timestamp)
-    return list(connection.execute(query).scalars())
+    named = {"instrument": instrument, "after": after, "before": before}
+    return list(connection.execute(_TARGETS, named).scalars())
 
 
 def count_rows(connection: Connection, instrument: str, reason: str, after: datetime, until: datetime) -> int:
     """Count an instrument's rows with a reason after one bar and up to another."""
-    t = trading_signals
-    inside = (t.c.instrument == instrument) & (t.c.timestamp > after) & (t.c.timestamp <= until)
-    query = select(func.count()).select_from(t).where(inside, t.c.reason_code == reason)
-    return int(connection.execute(query).scalar_one())
+    named = {"instrument": instrument, "after": after, "until": until, "reason": reason}
+    return int(connection.execute(_COUNT, named).scalar_one())

@@ -1,15 +1,18 @@
 """Models and proposals in the database: stages, states, and the instrument's production model."""
 
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import (
+    BindParameter,
     ColumnElement,
     Connection,
     Row,
     Select,
+    String,
     Update,
     and_,
+    bindparam,
     case,
     func,
     insert,
@@ -50,11 +53,24 @@ def list_models(connection: Connection) -> list[Row[Any]]:
     return list(connection.execute(select(model_registry).order_by(model_registry.c.id.desc())).all())
 
 
+_INSTRUMENT: Final[BindParameter[str]] = bindparam("instrument", type_=String())
+# Built once: the loop asks them at every bar, and building one takes longer than SQLite's answer.
+_PRODUCTION: Final = select(model_registry).where(
+    model_registry.c.instrument == _INSTRUMENT, model_registry.c.stage == "production"
+)
+_HEAD: Final = select(instruments).where(instruments.c.instrument == _INSTRUMENT)
+_LOCKED_HEAD: Final = _HEAD.with_for_update()
+_PROPOSAL: Final = select(promotion_proposals).where(promotion_proposals.c.id == bindparam("proposal"))
+_LAST_ROW: Final = (
+    select(approval_audit_log.c.id, approval_audit_log.c.row_hash)
+    .order_by(approval_audit_log.c.id.desc())
+    .limit(1)
+)
+
+
 def production_model(connection: Connection, instrument: str) -> Row[Any] | None:
     """Find the instrument's production model, if it has one."""
-    t = model_registry
-    query = select(t).where(t.c.instrument == instrument, t.c.stage == "production")
-    return connection.execute(query).one_or_none()
+    return connection.execute(_PRODUCTION, {"instrument": instrument}).one_or_none()
 
 
 class ProductionRows(NamedTuple):
@@ -74,42 +90,30 @@ class ProductionRows(NamedTuple):
 
 def production_rows(connection: Connection, instrument: str) -> ProductionRows:
     """Read every row that names the instrument's production model, in one view of the database."""
-    vote = _newest(connection, instrument, PROMOTING)
+    vote = connection.execute(_NEWEST_VOTE, {"instrument": instrument}).one_or_none()
     approval = vote
     if vote is not None and vote.action != "APPROVE":
-        approval = _newest(connection, instrument, ("APPROVE",), vote.model_id)
-    head = select(instruments).where(instruments.c.instrument == instrument)
-    proposal = select(promotion_proposals).where(
-        promotion_proposals.c.id == (approval.proposal_id if approval else None)
-    )
+        named = {"instrument": instrument, "model": vote.model_id}
+        approval = connection.execute(_NEWEST_APPROVAL, named).one_or_none()
+    proposal = connection.execute(_PROPOSAL, {"proposal": approval.proposal_id}) if approval else None
     return ProductionRows(
         production_model(connection, instrument),
-        connection.execute(head).one_or_none(),
+        connection.execute(_HEAD, {"instrument": instrument}).one_or_none(),
         vote,
         approval,
-        connection.execute(proposal).one_or_none(),
+        proposal.one_or_none() if proposal else None,
     )
 
 
 def promoting_votes(connection: Connection, instrument: str) -> list[Row[Any]]:
     """Read the decisions that brought models of an instrument into production, from the last RESTORE on."""
-    return list(connection.execute(_promoting(instrument, PROMOTING).order_by(approval_audit_log.c.id)))
-
-
-def _newest(
-    connection: Connection, instrument: str, actions: tuple[str, ...], model_id: str | None = None
-) -> Row[Any] | None:
-    query = _promoting(instrument, actions).order_by(approval_audit_log.c.id.desc()).limit(1)
-    if model_id is not None:
-        query = query.where(approval_audit_log.c.model_id == model_id)
-    return connection.execute(query).one_or_none()
+    query = _promoting(PROMOTING).order_by(approval_audit_log.c.id)
+    return list(connection.execute(query, {"instrument": instrument}))
 
 
 def last_log_row(connection: Connection) -> Row[Any, Any] | None:
     """Read id and hash of the log's last row, by which a reader knows whether anything was decided since."""
-    a = approval_audit_log
-    query = select(a.c.id, a.c.row_hash).order_by(a.c.id.desc()).limit(1)
-    return connection.execute(query).one_or_none()
+    return connection.execute(_LAST_ROW).one_or_none()
 
 
 def last_restore(connection: Connection) -> Row[Any] | None:
@@ -125,7 +129,7 @@ def restored_epoch(connection: Connection, instrument: str) -> int:
     return int(restore.subject["epochs"].get(instrument, 0)) if restore else 0
 
 
-def _promoting(instrument: str, actions: tuple[str, ...]) -> Select[Any]:
+def _promoting(actions: tuple[str, ...]) -> Select[Any]:
     a, p, m, r = approval_audit_log, promotion_proposals, model_registry, approval_audit_log.alias()
     restored = select(func.coalesce(func.max(r.c.id), 0)).where(r.c.action == "RESTORE").scalar_subquery()
     return (
@@ -133,8 +137,19 @@ def _promoting(instrument: str, actions: tuple[str, ...]) -> Select[Any]:
         .outerjoin(p, p.c.id == a.c.proposal_id)
         .outerjoin(m, m.c.model_id == a.c.model_id)
         .where(a.c.action.in_(actions), a.c.new_stage == "production", a.c.id > restored)
-        .where(or_(a.c.instrument == instrument, p.c.instrument == instrument, m.c.instrument == instrument))
+        .where(
+            or_(a.c.instrument == _INSTRUMENT, p.c.instrument == _INSTRUMENT, m.c.instrument == _INSTRUMENT)
+        )
     )
+
+
+_NEWEST_VOTE: Final = _promoting(PROMOTING).order_by(approval_audit_log.c.id.desc()).limit(1)
+_NEWEST_APPROVAL: Final = (
+    _promoting(("APPROVE",))
+    .where(approval_audit_log.c.model_id == bindparam("model"))
+    .order_by(approval_audit_log.c.id.desc())
+    .limit(1)
+)
 
 
 def read_epoch(connection: Connection, instrument: str) -> int:
@@ -145,13 +160,12 @@ def read_epoch(connection: Connection, instrument: str) -> int:
 
 def lock_instrument(connection: Connection, instrument: str) -> Row[Any]:
     """Lock the instrument's head row until the transaction ends; make it on first use."""
-    t = instruments
-    query = select(t).where(t.c.instrument == instrument).with_for_update()
-    row = connection.execute(query).one_or_none()
+    named = {"instrument": instrument}
+    row = connection.execute(_LOCKED_HEAD, named).one_or_none()
     if row is None:
-        made = upsert(connection, t).values(instrument=instrument, epoch=0)
+        made = upsert(connection, instruments).values(instrument=instrument, epoch=0)
         connection.execute(made.on_conflict_do_nothing())
-        row = connection.execute(query).one()
+        row = connection.execute(_LOCKED_HEAD, named).one()
     return row
 
 

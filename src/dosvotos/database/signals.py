@@ -2,47 +2,51 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, func, insert, select
+from sqlalchemy import Connection, Row, Select, bindparam, func, insert, select
 
 from dosvotos.database.live_tables import trading_signals
 from dosvotos.database.tables import inference_features_5m
 
+_t = trading_signals
+_OWN: Final = _t.c.instrument == bindparam("instrument")
+_BEFORE: Final = _t.c.timestamp < bindparam("timestamp")
+# Built once: the loop asks them at every bar, and building one takes longer than SQLite's answer.
+_FIND: Final = select(_t).where(_OWN, _t.c.timestamp == bindparam("timestamp"))
+_LAST_SIGNAL: Final = (
+    select(_t.c.signal, _t.c.reason_code)
+    .where(_OWN, _BEFORE, _t.c.status == "SIGNAL")
+    .order_by(_t.c.timestamp.desc())
+    .limit(1)
+)
+_STATUSES: Final = (
+    select(_t.c.status).where(_OWN, _BEFORE).order_by(_t.c.timestamp.desc()).limit(bindparam("n_rows"))
+)
+_NEWEST: Final = select(func.max(_t.c.timestamp)).where(_OWN)
+
 
 def find_signal(connection: Connection, instrument: str, timestamp: datetime) -> Row[Any] | None:
     """Find the signal of one bar, or None."""
-    t = trading_signals
-    query = select(t).where(t.c.instrument == instrument, t.c.timestamp == timestamp)
-    return connection.execute(query).one_or_none()
+    return connection.execute(_FIND, {"instrument": instrument, "timestamp": timestamp}).one_or_none()
 
 
 def last_signal_before(connection: Connection, instrument: str, timestamp: datetime) -> Row[Any, Any] | None:
     """Find the last target signalled before a bar, with its reason; None at the start."""
-    t = trading_signals
-    query = (
-        select(t.c.signal, t.c.reason_code)
-        .where(t.c.instrument == instrument, t.c.timestamp < timestamp, t.c.status == "SIGNAL")
-        .order_by(t.c.timestamp.desc())
-        .limit(1)
-    )
-    return connection.execute(query).one_or_none()
+    return connection.execute(_LAST_SIGNAL, {"instrument": instrument, "timestamp": timestamp}).one_or_none()
 
 
 def statuses_before(
     connection: Connection, instrument: str, timestamp: datetime, limit: int
 ) -> Sequence[str]:
     """List the status of the rows just before a bar, newest first."""
-    t = trading_signals
-    query = select(t.c.status).where(t.c.instrument == instrument, t.c.timestamp < timestamp)
-    return connection.execute(query.order_by(t.c.timestamp.desc()).limit(limit)).scalars().all()
+    named = {"instrument": instrument, "timestamp": timestamp, "n_rows": limit}
+    return connection.execute(_STATUSES, named).scalars().all()
 
 
 def last_timestamp(connection: Connection, instrument: str) -> datetime | None:
     """Find the newest bar that has its row."""
-    t = trading_signals
-    query = select(func.max(t.c.timestamp)).where(t.c.instrument == instrument)
-    found: datetime | None = connection.execute(query).scalar_one()
+    found: datetime | None = connection.execute(_NEWEST, {"instrument": instrument}).scalar_one()
     return found
 
 
@@ -57,8 +61,8 @@ def first_timestamp(connection: Connection, instrument: str) -> datetime | None:
 def add_signal(connection: Connection, signal: dict[str, Any], features: dict[str, Any] | None) -> None:
     """Store a bar's signal and, when there were any, the features it was made from."""
     if features is not None:
-        connection.execute(insert(inference_features_5m).values(**features))
-    connection.execute(insert(trading_signals).values(**signal))
+        connection.execute(insert(inference_features_5m), features)
+    connection.execute(insert(trading_signals), signal)
 
 
 def latest_signals(connection: Connection, limit: int, instrument: str | None = None) -> list[Row[Any]]:

@@ -23,7 +23,7 @@ from dosvotos.contracts.records import (
 )
 from dosvotos.errors import LineageError
 from dosvotos.hashing import combine, digest_frame
-from dosvotos.lineage.recompute import PipelineRecords, check_kind
+from dosvotos.lineage.recompute import PipelineRecords, TrainedRecords, check_kind
 from dosvotos.market.normalization import NormStats
 from dosvotos.market.splits import splits_of
 from dosvotos.policy.candidate import Candidate, Line
@@ -120,17 +120,24 @@ def chain_records(
     contract: ExperimentContract,
     dataset: DatasetRecord,
     training: TrainingRecord,
-    backtest: BacktestRecord,
-    report: BacktestReport,
+    backtest: BacktestRecord | None = None,
+    report: BacktestReport | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """Gather the fields of the layers' records, in the layers' order, by the record's name."""
-    return {
+    """Gather the fields of the layers' records, in the layers' order, by the record's name.
+
+    A refit has neither `backtest` nor `report`.
+    """
+    records = {
         "contract": contract.model_dump(),
         "dataset record": {**dataset.model_dump(), "test_dataset_hash": dataset.splits["test"].digest},
         "training record": training.model_dump(),
-        "backtest record": backtest.model_dump(),
-        "backtest results": {"model_hash": report.model_hash, "backtest_hash": report.backtest_hash},
     }
+    if backtest is not None:
+        records["backtest record"] = backtest.model_dump()
+    if report is not None:
+        hashes = {"model_hash": report.model_hash, "backtest_hash": report.backtest_hash}
+        records["backtest results"] = hashes
+    return records
 
 
 def compare_links(
@@ -159,33 +166,38 @@ def compare_links(
 
 def verify_records(
     contract: ExperimentContract,
-    recorded: PipelineRecords,
-    recomputed: PipelineRecords,
+    recorded: TrainedRecords,
+    recomputed: TrainedRecords,
     candidate: Candidate,
     split_files: Mapping[str, Mapping[str, str]],
 ) -> ChainRecord:
     """Compare what L2 to L4 recorded with the same made again, hash by hash and record by record.
 
+    Of a refit, L2 and L3.
+
     Parameters
     ----------
     contract : ExperimentContract
         As the database has it.
-    recorded, recomputed : PipelineRecords
+    recorded, recomputed : TrainedRecords or PipelineRecords
+        Both of one kind.
     candidate : Bundle, Line or Strategy
     split_files : mapping
         Hashes of the splits' files, as `split_file_hashes` gives them.
     """
-    records = chain_records(contract, recorded.dataset, recorded.training, recorded.backtest, recorded.report)
+    tested = (recorded.backtest, recorded.report) if isinstance(recorded, PipelineRecords) else ()
+    records = chain_records(contract, recorded.dataset, recorded.training, *tested)
     records["statistics of train"] = {"norm_stats_hash": recomputed.dataset.norm_stats_hash}
     records.update({name: dict(hashes) for name, hashes in split_files.items()})
     hashes = contract_hashes(contract) | recomputed_hashes(recomputed) | candidate_hashes(candidate)
     links = compare_links(records, hashes).links
-    named = [{name: getattr(one, f) for f, name in RECORD_NAMES.items()} for one in (recorded, recomputed)]
+    names = {field: RECORD_NAMES[field] for field in RECORD_NAMES if field in type(recorded).model_fields}
+    named = [{name: getattr(one, f) for f, name in names.items()} for one in (recorded, recomputed)]
     return ChainRecord(links=(*links, *record_links(*named)))
 
 
 def unbroken_chain(
-    contract: ExperimentContract, recomputed: PipelineRecords, candidate: Candidate
+    contract: ExperimentContract, recomputed: TrainedRecords, candidate: Candidate
 ) -> ChainRecord:
     """Give the chain of records that are what they would be if made again."""
     digests = {name: split.digest for name, split in recomputed.dataset.splits.items()}
@@ -198,16 +210,17 @@ def contract_hashes(registered: ExperimentContract) -> dict[str, Recomputed]:
     return _recomputed("the contract in the database", {name: getattr(registered, name) for name in fields})
 
 
-def recomputed_hashes(made: PipelineRecords) -> dict[str, Recomputed]:
+def recomputed_hashes(made: TrainedRecords) -> dict[str, Recomputed]:
     """Take the hashes of data and account made again, by field."""
     dataset = {"dataset_hash": made.dataset.dataset_hash}
+    account = {"backtest_hash": made.report.backtest_hash} if isinstance(made, PipelineRecords) else {}
     return {
         **_recomputed(
             "the stored bars and observations", {"acquisition_hash": made.dataset.acquisition_hash}
         ),
         **_recomputed("the dataset made again", dataset),
         **_recomputed("test made again", {"test_dataset_hash": made.dataset.splits["test"].digest}),
-        **_recomputed("the account run again", {"backtest_hash": made.report.backtest_hash}),
+        **_recomputed("the account run again", account),
         **_recomputed("before any vote", {"promotion_decision": "PENDING_APPROVAL"}),
     }
 

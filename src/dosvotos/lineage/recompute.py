@@ -62,11 +62,16 @@ class RecordedTraining(NamedTuple):
     """The facts of its run, as `TrainingRecord.run` gives them."""
 
 
-class PipelineRecords(Record):
-    """What L2 to L4 record."""
+class TrainedRecords(Record):
+    """What L2 and L3 record: of a refit, all there is."""
 
     dataset: DatasetRecord
     training: TrainingRecord
+
+
+class PipelineRecords(TrainedRecords):
+    """What L2 to L4 record."""
+
     backtest: BacktestRecord
     report: BacktestReport
     comparison: ComparisonReport
@@ -101,6 +106,15 @@ def recompute(
     """
     dataset, rows = remake_dataset(contract, history)
     return recompute_later_layers(contract, dataset, rows, candidate, recorded, production, policy)
+
+
+def recompute_training(
+    contract: ExperimentContract, history: MarketHistory, candidate: Candidate, recorded: RecordedTraining
+) -> TrainedRecords:
+    """Make the records of L2 and L3 alone again: no model runs over test. Raises as `recompute`."""
+    dataset, rows = remake_dataset(contract, history)
+    training = make_candidate_record(contract, dataset, candidate, rows, recorded)
+    return TrainedRecords(dataset=dataset, training=training)
 
 
 def remake_dataset(

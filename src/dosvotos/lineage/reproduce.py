@@ -94,9 +94,10 @@ def reproduce(engine: Engine, model_id: str, folder: Path, train: Train, allow: 
     recorded = RecordedTraining(stored.layers.training.model_id, stored.layers.training.run)
     training = make_candidate_record(contract, dataset, candidate, rows, recorded)
     yield from _of_training(stored, candidate, training)
-    test = splits_of(parameters)["test"].select(rows)
-    report = make_report(contract, dataset, training, candidate, test, stored.policy)
-    yield HashMatch("L4", "backtest_hash", stored.layers.backtest.backtest_hash, report.backtest_hash)
+    if (backtest := stored.layers.backtest) is not None:
+        test = splits_of(parameters)["test"].select(rows)
+        report = make_report(contract, dataset, training, candidate, test, stored.policy)
+        yield HashMatch("L4", "backtest_hash", backtest.backtest_hash, report.backtest_hash)
 
 
 def _stored(engine: Engine, model_id: str) -> Stored:
@@ -105,7 +106,8 @@ def _stored(engine: Engine, model_id: str) -> Stored:
         if model is None or proposal is None:
             raise LineageError(f"{model_id}: is not registered with a proposal; see 'dosvotos models'")
         new = proposal_in(expected_rows(proposal).dossier)
-        policy = policy_of_version(connection, new.proposal.evidence.policy or packaged_policy().version)
+        judged_under = new.proposal.evidence.policy if new.proposal.evidence else None
+        policy = policy_of_version(connection, judged_under or packaged_policy().version)
     contract = ContractRegistry(engine).registered(new.layers.contract)
     if contract is None:
         raise LineageError(

@@ -23,8 +23,10 @@ from dosvotos.lineage.recompute import (
     Baseline,
     PipelineRecords,
     RecordedTraining,
+    TrainedRecords,
     check_bundle_config,
     recompute,
+    recompute_training,
 )
 from dosvotos.policy.bundle import open_bundle
 from dosvotos.policy.candidate import Candidate, open_candidate, require_bundle
@@ -43,7 +45,8 @@ from dosvotos.promotion.dossier import FILE_NAMES, Dossier, DossierRun, dossier_
 from dosvotos.promotion.evidence import make_evidence
 from dosvotos.promotion.extra_backtests import check_extra_backtests
 from dosvotos.promotion.gate_policy import GatePolicies
-from dosvotos.promotion.proposal import make_proposal
+from dosvotos.promotion.proposal import PromotionProposal, ProposalLineage, make_proposal
+from dosvotos.promotion.refit import find_approved, make_refit
 from dosvotos.promotion.registration import NewProposal, ProposalRegistry, records_of
 from dosvotos.promotion.transaction import Signed, was_answered
 from dosvotos.promotion.vote_rules import check_reason
@@ -113,18 +116,27 @@ def verify_proposal(engine: Engine, proposal: Row[Any]) -> Verification:
     training = recorded.layers.training
     candidate = require_bundle(open_candidate(Path(model.model_path), training.manifest_hash))
     run = RecordedTraining(training.model_id, training.run)
-    made, remade = _make_again(engine, contract, candidate, run, recorded.comparison.baseline_model_id)
-    own = PipelineRecords(
-        **{name: getattr(recorded.layers, name) for name in ("dataset", "training", "backtest")},
-        report=recorded.report,
-        comparison=recorded.comparison,
-    )
-    compared = verify_records(contract, own, made, candidate, {})
+    made, remade = _make_again(engine, contract, candidate, run, recorded.proposal.lineage)
+    compared = verify_records(contract, _records_of(recorded), made, candidate, {})
     further = (
         record_link("chain", recorded.layers.chain.content, remade.layers.chain.content),
         record_link("proposal's file", recorded.proposal.content, remade.proposal.content),
     )
     return Verification(ChainRecord(links=(*compared.links, *further, *rows)), remade)
+
+
+def _records_of(new: NewProposal) -> TrainedRecords:
+    """Give what the pipelines recorded: of a refit, up to the training."""
+    layers = new.layers
+    if layers.backtest is None or new.report is None or new.comparison is None:
+        return TrainedRecords(dataset=layers.dataset, training=layers.training)
+    return PipelineRecords(
+        dataset=layers.dataset,
+        training=layers.training,
+        backtest=layers.backtest,
+        report=new.report,
+        comparison=new.comparison,
+    )
 
 
 def restore_dossiers(engine: Engine, model_id: str) -> list[Path]:
@@ -154,8 +166,7 @@ def _refuse(engine: Engine, proposal: Row[Any], verified: Verification, now: dat
     """Put a REJECT that names the broken links in a proposal's place, and refuse the vote."""
     made, contract = verified.recomputed, verified.recomputed.layers.contract
     layers = made.layers.model_copy(update={"chain": verified.chain})
-    policy = GatePolicies(engine).current()
-    rejected = make_proposal(layers, made.report, made.comparison, made.proposal.evidence, policy)
+    rejected = _rejected(engine, layers, made)
     folder = Path(proposal.report_folder).parents[1]
     registry = ProposalRegistry(engine, instrument_of(contract), str(folder))
     new = NewProposal(rejected, layers, made.report, made.comparison, now)
@@ -166,6 +177,15 @@ def _refuse(engine: Engine, proposal: Row[Any], verified: Verification, now: dat
         found=f"{_other_versions(proposal)}{name_links(verified.chain.broken)}",
         replaced_by=replaced_by,
     )
+
+
+def _rejected(engine: Engine, layers: LayerRecords, made: NewProposal) -> PromotionProposal:
+    """Make the vote on records whose chain is broken."""
+    evidence, lineage = made.proposal.evidence, made.proposal.lineage
+    if made.report is None or made.comparison is None or evidence is None:
+        approved = find_approved(engine, layers.contract, lineage.refit_of)
+        return make_refit(layers, approved)
+    return make_proposal(layers, made.report, made.comparison, evidence, GatePolicies(engine).current())
 
 
 def _other_versions(proposal: Row[Any]) -> str:
@@ -205,13 +225,20 @@ def _make_again(
     contract: ExperimentContract,
     candidate: Candidate,
     training: RecordedTraining,
-    baseline_id: str | None,
-) -> tuple[PipelineRecords, NewProposal]:
+    lineage: ProposalLineage,
+) -> tuple[TrainedRecords, NewProposal]:
     """Make the layers' records and the proposal again, beside the model that was production then."""
     check_bundle_config(contract, candidate)
-    instrument, parameters = instrument_of(contract), contract.parameters
+    instrument, parameters, baseline_id = (
+        instrument_of(contract),
+        contract.parameters,
+        lineage.baseline_model_id,
+    )
     tables = StoredMarket(engine, instrument, parameters.feed).tables
     history = stored_history(parameters, *tables, contract.data_as_of, contract.test_end)
+    if lineage.refit_of is not None:
+        trained = recompute_training(contract, history, candidate, training)
+        return trained, _refit_again(engine, contract, candidate, trained, lineage)
     with reading(engine) as connection:
         baseline = find_model(connection, baseline_id) if baseline_id else None
     if baseline_id and baseline is None:
@@ -228,6 +255,21 @@ def _make_again(
     evidence = make_evidence(layers, made.report, own, earlier, ledger.genesis(), policy)
     proposal = make_proposal(layers, made.report, made.comparison, evidence, policy)
     return made, NewProposal(proposal, layers, made.report, made.comparison, contract.created_at)
+
+
+def _refit_again(
+    engine: Engine,
+    contract: ExperimentContract,
+    candidate: Candidate,
+    trained: TrainedRecords,
+    lineage: ProposalLineage,
+) -> NewProposal:
+    """Make the proposal of a refit again; raises ContractError if it is none of the model it names."""
+    approved = find_approved(engine, contract, lineage.refit_of)
+    chain = unbroken_chain(contract, trained, candidate)
+    layers = LayerRecords(contract=contract, dataset=trained.dataset, training=trained.training, chain=chain)
+    proposal = make_refit(layers, approved)
+    return NewProposal(proposal, layers, None, None, contract.created_at)
 
 
 def _restore(engine: Engine, row: Row[Any]) -> bool:
@@ -248,5 +290,6 @@ def _files_again(engine: Engine, row: Row[Any]) -> dict[str, bytes]:
         model = get_model(connection, row.model_id)
     candidate = open_candidate(Path(model.model_path), row.lineage["manifest_hash"])
     training = RecordedTraining(row.model_id, row.run[FILE_NAMES[TrainingRecord]])
-    _, remade = _make_again(engine, contract, candidate, training, row.lineage["baseline_model_id"])
+    lineage = ProposalLineage.model_validate(row.lineage)
+    _, remade = _make_again(engine, contract, candidate, training, lineage)
     return dossier_files(with_run(records_of(remade), row.run), row.experiment_name)

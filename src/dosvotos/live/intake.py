@@ -1,7 +1,8 @@
 """The way of a vendor's bars and values into the database: judged by L0's rules, stored, late ones marked."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from typing import Final, NamedTuple, Protocol
 
@@ -12,7 +13,7 @@ from dosvotos.database.connection import writing
 from dosvotos.database.deliveries import Delivery, close_delivery
 from dosvotos.database.market_data import StoredMarket, prefer_dated
 from dosvotos.database.quarantine import QuarantineTable
-from dosvotos.errors import DataError, SourceError
+from dosvotos.errors import DatabaseError, DataError, SourceError
 from dosvotos.hashing import digest_frame, digest_json
 from dosvotos.live.alerts import Alerts
 from dosvotos.live.clock import ServerTime
@@ -123,15 +124,17 @@ class VendorFeed:
         """
         session = self._begin(bar, now())
         since = min(self._answered_to, bar.opened) - _ASKED_AGAIN
+        self._skew = None
         try:
-            answer = session.source.bars(since, now())
+            with _of_source(session.source.name):
+                answer = session.source.bars(since, now())
+            self._skew = None if answer.server_time is None else answer.server_time.least_skew()
+            self._take(answer.bars, session, since, now())
         except SourceError:
             self._failures[session.source.name] = self._failures.get(session.source.name, 0) + 1
             raise
         self._failures[session.source.name] = 0
         self._answered_to = bar.opened
-        self._skew = None if answer.server_time is None else answer.server_time.least_skew()
-        self._take(answer.bars, session, since, now())
 
     def skew(self) -> timedelta | None:
         """Tell the least clock skew that the last answer's time shows; None without one."""
@@ -172,15 +175,17 @@ class VendorFeed:
 
     def _take(self, bars: pd.DataFrame, session: _Session, since: datetime, now: datetime) -> None:
         """Store the closed bars that are new or changed, if any, and what the rules found."""
-        closed = bars[bars["timestamp"] + BAR <= pd.Timestamp(now)]
         stored = self._bars.rows(now, after=pd.Timestamp(since) - BAR).drop_duplicates(
             "timestamp", keep="last"
         )
-        if not _differs(closed, stored).any():
+        with _of_source(session.source.name):
+            closed = bars[bars["timestamp"] + BAR <= pd.Timestamp(now)]
+            is_new = _differs(closed, stored).any()
+        if not is_new:
             return
         month = self._bars.rows(now, after=pd.Timestamp(since) - pd.Timedelta(days=STORED_DAYS))
         parameters = self._parameters
-        try:
+        with _of_source(session.source.name):
             checked = check_market(
                 RawMarket(closed.reset_index(drop=True), _NO_MACRO, origin=session.source.name),
                 parameters.macro_variables.variables,
@@ -190,10 +195,6 @@ class VendorFeed:
                 month.drop_duplicates("timestamp", keep="last"),
                 self._schedule.calendar,
             )
-        except SourceError:
-            raise
-        except DataError as error:
-            raise SourceError(str(error)) from error
         self._bars.store(checked.bars, now, session.delivery_id)
         late = self._late_bars(checked.bars[_differs(checked.bars, stored)], stored, now, session.source.name)
         findings = pd.concat([checked.findings, late], ignore_index=True) if len(late) else checked.findings
@@ -242,6 +243,21 @@ class MacroStore:
             QuarantineTable(*self._stored).store(checked.findings, now, delivery_id)
         self._bars.close_deliveries(now)
         return stored.new + stored.revised
+
+
+@contextmanager
+def _of_source(name: str) -> Iterator[None]:
+    """Let whatever an answer leads to be the failure of its source, and no defect of ours."""
+    try:
+        yield
+    except (SourceError, DatabaseError):
+        raise
+    except DataError as error:
+        raise SourceError(str(error)) from error
+    except Exception as error:  # an answer of a shape that nobody thought of
+        logger.exception("%s: its answer cannot be used", name)
+        problem = f"{name}: its answer cannot be used: {type(error).__name__}: {error}"
+        raise SourceError(problem) from error
 
 
 def _differs(bars: pd.DataFrame, stored: pd.DataFrame) -> pd.Series:

@@ -108,10 +108,10 @@ def _drawdown(account: LiveAccount, limits: LiveLimits) -> Iterator[Trip]:
         yield Trip(Reason.DRAWDOWN, "REDUCING", detail)
 
 
-def _lapsed(account: LiveAccount, approval: Approval, now: datetime) -> Iterator[Trip]:
-    """Tell whether the approval has ended by what its reviewer signed."""
+def lapse_reasons(account: LiveAccount, approval: Approval, now: datetime) -> list[str]:
+    """Say why an approval has ended by what its reviewer signed; empty while it counts."""
     if (lapses := approval.lapses) is None:
-        return
+        return []
     age = (now - approval.approved_at).days
     reasons = []
     if not account.approval_drawdown < lapses.max_drawdown:
@@ -122,7 +122,11 @@ def _lapsed(account: LiveAccount, approval: Approval, now: datetime) -> Iterator
         reasons.append(f"contract {approval.config_hash[:12]}, was {lapses.contract[:12]}")
     if (lock := library_lock()) != lapses.library_lock:
         reasons.append(f"libraries {lock[:12]}, were {lapses.library_lock[:12]}")
-    if reasons:
+    return reasons
+
+
+def _lapsed(account: LiveAccount, approval: Approval, now: datetime) -> Iterator[Trip]:
+    if reasons := lapse_reasons(account, approval, now):
         yield Trip(Reason.LAPSED, "HALTED", f"the approval has lapsed: {'; '.join(reasons)}; vote again")
 
 

@@ -9,20 +9,20 @@ from sqlalchemy import Engine
 from dosvotos.backtest.sequential import SequentialVerdict
 from dosvotos.contracts.parameters import Parameters
 from dosvotos.database.connection import reading, writing
-from dosvotos.database.live_limits import Trip, add_trip, standing_trips
+from dosvotos.database.live_limits import SHADOW_LAPSED, Trip, add_trip, shadow_lapse, standing_trips
 from dosvotos.database.registry import lock_instrument, production_rows
 from dosvotos.live.alerts import Alerts
 from dosvotos.live.clock import Clock
 from dosvotos.live.drift import live_drift
 from dosvotos.live.parity import check_served
-from dosvotos.live.performance import judge_production, judge_shadows
+from dosvotos.live.performance import LivePerformance, judge_production, judge_shadows
 from dosvotos.live.reasons import Reason
 from dosvotos.market.calendar import session_bar_times
 from dosvotos.market.drift import FALSE_ALARMS_A_YEAR
 
 logger = logging.getLogger(__name__)
 
-_PARITY, _SHADOW, _DRIFT, _ERROR = "PARITY", "SHADOW_DIFFERS", "DRIFT", "NIGHTLY_ERROR"
+_PARITY, _DRIFT, _ERROR, _LAPSED = "PARITY", "DRIFT", "NIGHTLY_ERROR", "SHADOW_LAPSED"
 
 
 class NightlyCheck:
@@ -69,14 +69,13 @@ class NightlyCheck:
                 judge_production(connection, self._instrument),
                 judge_shadows(connection, self._instrument),
             )
-        if live is not None and live.verdict is not None and live.verdict.side is not None:
-            self._reduce(live.verdict, last)
-        claimed = [one for one in shadows if one.verdict is not None and one.verdict.side is not None]
-        if claimed:
-            texts = (f"{one.model_id} is {one.verdict.side}" for one in claimed if one.verdict is not None)
-            self._alerts.raise_alert(_SHADOW, f"than production, at a false rate of 5%: {'; '.join(texts)}")
-        else:
-            self._alerts.clear(_SHADOW)
+        if live is not None and (verdict := live.verdict) is not None and verdict.side is not None:
+            self._reduce(Reason.WORSE_THAN_CLAIMED, _worse_than_claimed(verdict), last)
+        for one in (shadow for shadow in shadows if shadow.lapsed is None):
+            if one.verdict is not None and one.verdict.side == "better":
+                self._reduce(Reason.WORSE_THAN_SHADOW, _better_shadow(one.model_id, one.verdict), last)
+            if (why := _why_ended(one)) is not None:
+                self._end_shadow(one, why, last)
 
     def _watch_drift(self) -> None:
         """Tell which features have left what the model was trained on; what to do is a person's."""
@@ -88,13 +87,18 @@ class NightlyCheck:
         rate = f"{FALSE_ALARMS_A_YEAR:.0%} of the years without a shift alarm"
         self._alerts.raise_alert(_DRIFT, f"outside what {found.model_id} was trained on: {features}; {rate}")
 
-    def _reduce(self, verdict: SequentialVerdict, last: datetime) -> None:
+    def _end_shadow(self, shadow: LivePerformance, why: str, last: datetime) -> None:
+        """End the approval of a shadow that is worse than production or than its own claim."""
+        trip = Trip(SHADOW_LAPSED, "HALTED", f"{why}; vote again")
+        with writing(self._engine) as connection:
+            lock_instrument(connection, self._instrument)
+            if shadow.approval_id is None or shadow_lapse(connection, shadow.approval_id) is not None:
+                return
+            add_trip(connection, self._instrument, shadow.approval_id, trip, last, self._clock.now())
+        self._alerts.raise_alert(_LAPSED, f"{shadow.model_id}: {trip.detail}")
+
+    def _reduce(self, rule: Reason, detail: str, last: datetime) -> None:
         """Let positions only get smaller, until an admin's RESUME."""
-        rule = Reason.WORSE_THAN_CLAIMED
-        detail = (
-            f"live returns of {verdict.sessions} sessions are worse than claimed before the vote; that is "
-            f"false for at most {verdict.level:.0%} of models as good as claimed"
-        )
         with writing(self._engine) as connection:
             lock_instrument(connection, self._instrument)
             if any(row.rule == rule for row in standing_trips(connection, self._instrument)):
@@ -104,3 +108,29 @@ class NightlyCheck:
             approval_id = None if approval is None else approval.id
             add_trip(connection, self._instrument, approval_id, trip, last, self._clock.now())
         self._alerts.raise_alert(f"LIMIT {rule}", detail)
+
+
+def _worse_than_claimed(verdict: SequentialVerdict) -> str:
+    return (
+        f"live returns of {verdict.sessions} sessions are worse than claimed before the vote; that is "
+        f"false for at most {verdict.level:.0%} of models as good as claimed"
+    )
+
+
+def _better_shadow(model_id: str, verdict: SequentialVerdict) -> str:
+    return (
+        f"{model_id} in shadow earned more than production over {verdict.sessions} sessions; of equal models "
+        f"at most {verdict.level:.0%} are ever called different"
+    )
+
+
+def _why_ended(shadow: LivePerformance) -> str | None:
+    """Say by which bound a shadow is worse than it may be; None if by neither."""
+    if shadow.verdict is not None and shadow.verdict.side == "worse":
+        return (
+            f"it earned less than production over {shadow.verdict.sessions} sessions; of equal models at "
+            f"most {shadow.verdict.level:.0%} are ever called different"
+        )
+    if shadow.against_claim is not None and shadow.against_claim.side is not None:
+        return _worse_than_claimed(shadow.against_claim)
+    return None

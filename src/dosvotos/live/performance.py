@@ -8,13 +8,14 @@ import pandas as pd
 from sqlalchemy import Connection, Row, select
 
 from dosvotos.backtest.metrics import daily_returns, sharpe_ratio
-from dosvotos.backtest.sequential import SequentialVerdict, judge_claim, judge_pair
-from dosvotos.database.live_limits import equity_curve, last_trip_bar
+from dosvotos.backtest.sequential import LEVEL, SequentialVerdict, judge_claim, judge_pair
+from dosvotos.database.live_limits import equity_curve, last_trip_bar, shadow_lapse
 from dosvotos.database.registry import production_rows, promoting_votes
 from dosvotos.database.shadow import shadow_approval, shadow_models
 from dosvotos.database.tables import oos_trials
 from dosvotos.live.reasons import Reason
 from dosvotos.market.calendar import session_dates
+from dosvotos.promotion.tripwires import Lapses
 
 
 class Claim(NamedTuple):
@@ -34,6 +35,12 @@ class LivePerformance(NamedTuple):
     sharpe: float | None
     verdict: SequentialVerdict | None
     """Of production against its claim, of a shadow against production; None without what to compare with."""
+    against_claim: SequentialVerdict | None = None
+    """Of a shadow against its own claim; None of production, and of a refit, which claims nothing."""
+    approval_id: int | None = None
+    """Of a shadow."""
+    lapsed: str | None = None
+    """What ended a shadow's approval."""
 
 
 def account_returns(curve: list[tuple[datetime, float]]) -> pd.Series:
@@ -72,20 +79,45 @@ def judge_production(connection: Connection, instrument: str) -> LivePerformance
     returns = account_returns(equity_curve(connection, approval.id, noted)).to_numpy()
     verdict, claim = None, claim_of(connection, model)
     if claim is not None and len(returns):
-        verdict = judge_claim(returns, *claim)
+        verdict = judge_claim(returns, *claim, _level(approval))
     return LivePerformance(model.model_id, len(returns), sharpe_ratio(returns), verdict)
 
 
 def judge_shadows(connection: Connection, instrument: str) -> list[LivePerformance]:
-    """Judge each shadow model by production, on the sessions that both have traded."""
-    production, found = production_returns(connection, instrument), []
-    for model in shadow_models(connection, instrument):
-        approval = shadow_approval(connection, model.model_id)
-        own = account_returns([] if approval is None else equity_curve(connection, approval.id))
-        both = own.index.intersection(production.index)
-        verdict = judge_pair(own[both].to_numpy(), production[both].to_numpy()) if len(both) else None
-        found.append(LivePerformance(model.model_id, len(own), sharpe_ratio(own.to_numpy()), verdict))
-    return found
+    """Judge each shadow model by production, on the sessions that both have traded, and by its own claim.
+
+    A shadow that was found better counts once: sessions up to the bar at which that was noted are left out.
+    """
+    production, noted = (
+        production_returns(connection, instrument),
+        last_trip_bar(connection, instrument, Reason.WORSE_THAN_SHADOW),
+    )
+    if noted is not None:
+        production = production[production.index > np.datetime64(noted.date())]
+    rows = (
+        (model, shadow_approval(connection, model.model_id))
+        for model in shadow_models(connection, instrument)
+    )
+    return [_judge_shadow(connection, model, approval, production) for model, approval in rows if approval]
+
+
+def _judge_shadow(
+    connection: Connection, model: Row[Any], approval: Row[Any], production: pd.Series
+) -> LivePerformance:
+    own, level = account_returns(equity_curve(connection, approval.id)), _level(approval)
+    both, claim = own.index.intersection(production.index), claim_of(connection, model)
+    pair = judge_pair(own[both].to_numpy(), production[both].to_numpy(), level) if len(both) else None
+    returns = own.to_numpy()
+    against = judge_claim(returns, *claim, level) if claim is not None and len(returns) else None
+    lapsed = shadow_lapse(connection, approval.id)
+    return LivePerformance(
+        model.model_id, len(own), sharpe_ratio(returns), pair, against, approval.id, lapsed
+    )
+
+
+def _level(approval: Row[Any]) -> float:
+    """Read how often a bound may be wrong, as the approval's reviewer signed."""
+    return Lapses.model_validate(approval.lapses).level if approval.lapses else LEVEL
 
 
 def claim_of(connection: Connection, model: Row[Any]) -> Claim | None:

@@ -24,6 +24,7 @@ from dosvotos.promotion.agreement import (
 )
 from dosvotos.promotion.audit import find_breaks, read_chain
 from dosvotos.promotion.checkpoints import check_last_checkpoint, open_home
+from dosvotos.promotion.refit import refit_of
 from dosvotos.promotion.signatures import read_trust
 from dosvotos.promotion.standing import check_standing
 from dosvotos.promotion.tripwires import Lapses
@@ -206,6 +207,7 @@ def _of_bundle(bundle: Bundle) -> dict[str, Any]:
 
 def _of_proposal(model: Row[Any], approval: Row[Any], proposal: Row[Any]) -> Iterator[Statement]:
     table, registry = "promotion_proposals", "model_registry"
+    yield Statement(f"{table}.lineage.refit_of", refit_of(proposal), "production", None)
     for name in ("model_id", "instrument", "experiment_name"):
         yield Statement(f"{table}.{name}", getattr(proposal, name), registry, getattr(model, name))
     for name, value in columns_after(approval, proposal.reopened_at).items():

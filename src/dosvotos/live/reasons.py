@@ -42,6 +42,8 @@ class Reason(StrEnum):
     """An error while limits were judged."""
     WORSE_THAN_CLAIMED = "WORSE_THAN_CLAIMED"
     """Live returns are worse than the backtest's; the row's own code is REDUCING."""
+    WORSE_THAN_SHADOW = "WORSE_THAN_SHADOW"
+    """A shadow earns more than production; the row's own code is REDUCING."""
     REDUCING = "REDUCING"
     """The policy wanted more than may be held; the target was reduced."""
     DATABASE_DOWN = "DATABASE_DOWN"
@@ -57,6 +59,7 @@ OF_LIMITS: Final = frozenset(
         Reason.LAPSED,
         Reason.LIMITS_UNKNOWN,
         Reason.WORSE_THAN_CLAIMED,
+        Reason.WORSE_THAN_SHADOW,
     }
 )
 """Codes of limits that act by themselves; each is an alert too."""

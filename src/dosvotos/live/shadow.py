@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Engine, Row
 
 from dosvotos.contracts.parameters import Parameters
 from dosvotos.database.connection import reading, writing
+from dosvotos.database.live_limits import SHADOW_LAPSED, Trip, add_trip, shadow_lapse
 from dosvotos.database.registry import last_log_row, lock_instrument
 from dosvotos.database.shadow import (
     add_shadow_row,
@@ -19,10 +20,11 @@ from dosvotos.database.shadow import (
 )
 from dosvotos.errors import AlteredError, DosVotosError
 from dosvotos.hashing import digest_arrays
-from dosvotos.live.account import AccountBook, keep_account
+from dosvotos.live.account import keep_account
 from dosvotos.live.alerts import Alerts
 from dosvotos.live.clock import Clock
 from dosvotos.live.keeper import approval_of, check_features
+from dosvotos.live.limits import Approval, lapse_reasons
 from dosvotos.live.reasons import Reason
 from dosvotos.live.schedule import ScheduledBar
 from dosvotos.live.tick import Decision, LiveFeatures, ServedModel, decide, feature_vector, served_model
@@ -30,15 +32,16 @@ from dosvotos.policy.bundle import open_bundle
 from dosvotos.promotion.checkpoints import open_home
 from dosvotos.promotion.people import Trust
 from dosvotos.promotion.signatures import read_trust, verify_decision
+from dosvotos.promotion.tripwires import Lapses
 
 logger = logging.getLogger(__name__)
 
-_REFUSED, _ERROR = "SHADOW_REFUSED", "SHADOW_ERROR"
+_REFUSED, _ERROR, _LAPSED = "SHADOW_REFUSED", "SHADOW_ERROR", "SHADOW_LAPSED"
 
 
 class _Shadow(NamedTuple):
     model: ServedModel
-    account: AccountBook
+    approval: Approval
 
 
 class ShadowDesk:
@@ -55,8 +58,8 @@ class ShadowDesk:
 
     Notes
     -----
-    They run after production's row is written and raise nothing, so that they cannot delay or lose it. The
-    tripwires of their approvals end no orders, since there are none.
+    They run after production's row is written and raise nothing, so that they cannot delay or lose it. Where
+    a tripwire of its approval is reached, a shadow's last row says so and no other follows.
     """
 
     def __init__(
@@ -70,8 +73,11 @@ class ShadowDesk:
     def run(self, bar: ScheduledBar, features: LiveFeatures) -> None:
         """Let every shadow decide on a bar and write its row; a problem is an alert."""
         try:
-            for shadow in self._current():
-                self._write(shadow, bar, features)
+            written = [self._write(shadow, bar, features) for shadow in self._current()]
+            if ended := [why for why in written if why is not None]:
+                self._alerts.raise_alert(_LAPSED, ended[0])
+            else:
+                self._alerts.clear(_LAPSED)
             self._alerts.clear(_ERROR)
         except Exception as error:  # production goes on whatever its shadows do
             logger.exception("shadows at bar %s", bar.opened)
@@ -112,17 +118,26 @@ class ShadowDesk:
             )
         bundle = open_bundle(Path(row.model_path), row.manifest_hash)
         check_features(bundle, self._parameters)
-        judged = approval_of(bundle, approval, row, self._parameters.feed, None)
+        lapses = Lapses.model_validate(approval.lapses) if approval.lapses else None
+        judged = approval_of(bundle, approval, row, self._parameters.feed, lapses)
         model = served_model(row.model_id, row.manifest_hash, approval.epoch, bundle.policy)
-        return _Shadow(model, judged.account)
+        return _Shadow(model, judged)
 
-    def _write(self, shadow: _Shadow, bar: ScheduledBar, features: LiveFeatures) -> None:
-        """Write a shadow's row and mark its account to the bar, in one transaction."""
-        (model, account), approval_id = shadow, shadow.account.approval_id
+    def _write(self, shadow: _Shadow, bar: ScheduledBar, features: LiveFeatures) -> str | None:
+        """Write a shadow's row and mark its account to the bar, in one transaction.
+
+        Returns
+        -------
+        str or None
+            What has ended its approval, now or before.
+        """
+        model, approval_id = shadow.model, shadow.approval.account.approval_id
         with writing(self._engine) as connection:
             lock_instrument(connection, self._instrument)
+            if (ended := shadow_lapse(connection, approval_id)) is not None:
+                return f"{model.model_id}: {ended}"
             if has_shadow_row(connection, approval_id, bar.opened):
-                return
+                return None
 
             def target_before(opened: datetime) -> float:
                 return shadow_target_before(connection, approval_id, opened)
@@ -131,17 +146,23 @@ class ShadowDesk:
             decision = decide(features, model, position)
             if now > bar.deadline:
                 decision = Decision(None, None, Reason.TOO_LATE)
-            keep_account(connection, account, bar.opened, features.rate_difference, target_before)
+            book = shadow.approval.account
+            account = keep_account(connection, book, bar.opened, features.rate_difference, target_before)
+            if reasons := lapse_reasons(account, shadow.approval, now):
+                ended, decision = "; ".join(reasons), Decision(None, None, Reason.LAPSED)
+                trip = Trip(SHADOW_LAPSED, "HALTED", f"{ended}; vote again")
+                add_trip(connection, self._instrument, approval_id, trip, bar.opened, now)
             add_shadow_row(connection, _row(shadow, bar, features, position, decision) | {"created_at": now})
+        return None if ended is None else f"{model.model_id}: {ended}"
 
 
 def _row(
     shadow: _Shadow, bar: ScheduledBar, features: LiveFeatures, position: float, decision: Decision
 ) -> dict[str, Any]:
     return {
-        "approval_id": shadow.account.approval_id,
+        "approval_id": shadow.approval.account.approval_id,
         "timestamp": bar.opened,
-        "instrument": shadow.account.instrument,
+        "instrument": shadow.approval.account.instrument,
         "model_id": shadow.model.model_id,
         "manifest_hash": shadow.model.manifest_hash,
         "feature_hash": digest_arrays({"features": feature_vector(features, position)}),

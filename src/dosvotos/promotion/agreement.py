@@ -18,7 +18,7 @@ from dosvotos.contracts.records import (
 from dosvotos.database.registry import PROMOTING, production_rows, replacing_proposal, restored_epoch
 from dosvotos.database.tables import approval_audit_log, promotion_proposals
 from dosvotos.errors import DecisionConflictError, LineageError
-from dosvotos.promotion.dossier import FILE_NAMES, Dossier, DossierRecords, DossierRun, dossier_files
+from dosvotos.promotion.dossier import Dossier, DossierRecords, DossierRun, dossier_files
 from dosvotos.promotion.proposal import PromotionProposal
 from dosvotos.promotion.registration import NewProposal, model_columns, proposal_columns
 from dosvotos.promotion.vote_rules import ModelStage, columns_after, last_decision, reopened_at
@@ -42,7 +42,7 @@ class ExpectedRows(NamedTuple):
 
 def records_in(dossier: Dossier) -> DossierRecords:
     """Read every record of a dossier, in the order they are written."""
-    return tuple(dossier.read(kind) for kind in FILE_NAMES)
+    return tuple(dossier.read(kind) for kind in dossier.kinds)
 
 
 def proposal_in(dossier: Dossier) -> NewProposal:
@@ -51,15 +51,15 @@ def proposal_in(dossier: Dossier) -> NewProposal:
         contract=dossier.read(ExperimentContract),
         dataset=dossier.read(DatasetRecord),
         training=dossier.read(TrainingRecord),
-        backtest=dossier.read(BacktestRecord),
+        backtest=dossier.read_if_tested(BacktestRecord),
         chain=dossier.read(ChainRecord),
     )
     made_at = dossier.read(DossierRun).created_at
     return NewProposal(
         dossier.read(PromotionProposal),
         layers,
-        dossier.read(BacktestReport),
-        dossier.read(ComparisonReport),
+        dossier.read_if_tested(BacktestReport),
+        dossier.read_if_tested(ComparisonReport),
         made_at,
     )
 

@@ -36,6 +36,7 @@ from dosvotos.promotion.gate_policy import current_policy
 from dosvotos.promotion.own_strategy import refuse_unserved
 from dosvotos.promotion.people import Signatory, has_people
 from dosvotos.promotion.reasons import FirstVote
+from dosvotos.promotion.refit import check_refit_vote, refit_of
 from dosvotos.promotion.retracted import refuse_retracted_data
 from dosvotos.promotion.transaction import (
     ActOf,
@@ -158,6 +159,7 @@ def check_vote(connection: Connection, proposal: Row[Any], vote: Vote, now: date
         _check_may_approve(
             proposal, model, production.model_id if production else None, vote.reviewer, single_user
         )
+        check_refit_vote(connection, proposal, vote.promote_to_production)
         _check_not_closed(connection, proposal, model)
         _check_policy(connection, proposal)
 
@@ -379,6 +381,8 @@ def _check_may_approve(
         raise DecisionError.of("veto", proposal=proposal.id, reason=FirstVote.of(proposal))
     if same_person(reviewer, model.trained_by) and not single_user:
         raise NotAllowedError.of("own_model", person=reviewer, model=model.model_id)
+    if refit_of(proposal) is not None:  # compared with no model
+        return
     if (baseline := _value_in(proposal.lineage, "baseline_model_id")) != production_id:
         raise DecisionConflictError.of(
             "other_production", proposal=proposal.id, baseline=baseline, production=production_id

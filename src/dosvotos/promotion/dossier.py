@@ -59,6 +59,8 @@ FILE_NAMES: Final[dict[type[Any], str]] = {
 }
 FOR_PEOPLE: Final = (BacktestReport, ComparisonReport, PromotionProposal)
 """The specification's three files, whose latest copy also stands in the experiment's folder."""
+_OF_THE_TEST: Final = (BacktestRecord, BacktestReport, ComparisonReport)
+"""What the dossier of a refit does not hold: nobody has opened its test."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,16 @@ class Dossier:
         files = {name: read_sealed_file(folder / name, d) for name, d in proposal.report_files.items()}
         return cls(folder, None, proposal.experiment_name, files)
 
+    @property
+    def kinds(self) -> tuple[type[Any], ...]:
+        """The records it must hold, in their order: a refit's holds none of a test."""
+        refit = self.read(PromotionProposal).lineage.refit_of is not None
+        return tuple(kind for kind in FILE_NAMES if not (refit and kind in _OF_THE_TEST))
+
+    def read_if_tested(self, model: type[Model]) -> Model | None:
+        """Read a record of the test; None of a refit, which has none. Raises as `read`."""
+        return self.read(model) if model in self.kinds else None
+
     def read(self, model: type[Model]) -> Model:
         """Read one record.
 
@@ -109,6 +121,8 @@ class Dossier:
         """
         name = FILE_NAMES[model].format(experiment=self.experiment)
         if (content := self.files.get(name)) is None:
+            if model in _OF_THE_TEST and model not in self.kinds:
+                raise LineageError.of("dossier_untested", folder=self.folder, name=name)
             raise LineageError.of("dossier_without", folder=self.folder, name=name)
         return parse_record(model, content, str(self.folder / name))
 
@@ -116,6 +130,11 @@ class Dossier:
 def read_report(proposal: Row[Any], model: type[Model]) -> Model:
     """Read one record of a stored proposal's dossier; raises as `Dossier.of` and `Dossier.read`."""
     return Dossier.of(proposal).read(model)
+
+
+def read_tested(proposal: Row[Any], model: type[Model]) -> Model | None:
+    """Read a record of a stored proposal's test; None of a refit. Raises as `read_report`."""
+    return Dossier.of(proposal).read_if_tested(model)
 
 
 def content_hash(records: Iterable[Record | ExperimentContract]) -> str:

@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError
 from sqlalchemy import Connection, Engine, Row, select
 
 from dosvotos.backtest.resampling import Bootstrap
+from dosvotos.backtest.sequential import LEVEL
 from dosvotos.contracts.live_limits import LiveLimits
 from dosvotos.contracts.quality_thresholds import SuccessCriteriaParams
 from dosvotos.contracts.records import Record
@@ -51,6 +52,14 @@ class TripwireBounds(Record):
     max_drawdown: Share
     """From the peak since approval, a positive fraction."""
     max_age_days: Annotated[int, Field(gt=0)]
+    claim_level: Level = LEVEL
+    """How often live may ever be called worse than claimed, or a shadow other than production, though neither
+    is so; a smaller one is looser, since it finds later. A policy set before has the packaged one."""
+
+    def is_looser(self, name: str, value: float) -> bool:
+        """Tell whether a tripwire of this name and value trips later than its bound."""
+        bound = float(getattr(self, name))
+        return value < bound if name == "claim_level" else value > bound
 
 
 class GatePolicy(Record):
@@ -71,7 +80,7 @@ class GatePolicy(Record):
         bounds = [
             f"tripwires.{name}"
             for name in TripwireBounds.model_fields
-            if getattr(self.tripwires, name) > getattr(other.tripwires, name)
+            if other.tripwires.is_looser(name, getattr(self.tripwires, name))
         ]
         return bounds + [f"live_limits.{name}" for name in self.live_limits.looser_than(other.live_limits)]
 

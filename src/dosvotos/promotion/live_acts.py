@@ -5,7 +5,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, bindparam, select
 
 from dosvotos.database.connection import upsert
 from dosvotos.database.live_limits import standing_trips
@@ -35,6 +35,16 @@ LiveState = Literal["ACTIVE", "REDUCING", "HALTED"]
 HALT_FILE: Final = Path("data/HALT")
 """Under the project's root: while it is there no signal is given, whatever the database says."""
 _AFTER: Final[dict[str, LiveState]] = {"HALT": "HALTED", "RESUME": "ACTIVE"}
+# Built once: the loop asks them at every bar.
+_STATE: Final = select(live_state.c.state).where(live_state.c.instrument == bindparam("instrument"))
+_SWITCHED: Final = (
+    select(approval_audit_log.c.action)
+    .where(
+        approval_audit_log.c.instrument == bindparam("instrument"), approval_audit_log.c.action.in_(_AFTER)
+    )
+    .order_by(approval_audit_log.c.id.desc())
+    .limit(1)
+)
 
 
 @dataclass(frozen=True)
@@ -161,12 +171,9 @@ def decided_state(connection: Connection, instrument: str) -> LiveState:
 
     The last signed HALT or RESUME counts too, so that a state set by SQL does not undo a halt.
     """
-    t, a = live_state, approval_audit_log
-    state: LiveState | None = connection.execute(
-        select(t.c.state).where(t.c.instrument == instrument)
-    ).scalar_one_or_none()
-    switched = select(a.c.action).where(a.c.instrument == instrument, a.c.action.in_(_AFTER))
-    last = connection.execute(switched.order_by(a.c.id.desc()).limit(1)).scalar_one_or_none()
+    named = {"instrument": instrument}
+    state: LiveState | None = connection.execute(_STATE, named).scalar_one_or_none()
+    last = connection.execute(_SWITCHED, named).scalar_one_or_none()
     return "HALTED" if last == "HALT" else state or "ACTIVE"
 
 

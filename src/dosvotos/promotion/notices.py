@@ -6,9 +6,11 @@ from typing import Any
 from sqlalchemy import Connection, Row
 
 from dosvotos.database.registry import get_model
+from dosvotos.promotion.gate_policy import current_policy
 from dosvotos.promotion.older_traces import older_traces
 from dosvotos.promotion.own_strategy import kind_notices, own_targets
 from dosvotos.promotion.reasons import Reason
+from dosvotos.promotion.refit import refit_of
 from dosvotos.promotion.retracted import retracted_reasons
 from dosvotos.promotion.vote_rules import EarlierVote, closing_vote, earlier_votes, rejected_before
 
@@ -33,19 +35,21 @@ def notices_of(connection: Connection, proposal: Row[Any], root: Path = Path()) 
 
 def notices_on_card(connection: Connection, proposal: Row[Any]) -> tuple[Reason, ...]:
     """Give what a list of proposals says of each: what it is about, and what bars its approval."""
-    return (*kind_notices(proposal), *_bars_of_votes(connection, proposal))
+    return (*kind_notices(proposal), *_bars_as_of_now(connection, proposal))
 
 
 def bars_to_approval(connection: Connection, proposal: Row[Any]) -> tuple[Reason, ...]:
     """Give what bars an approval besides L4's veto.
 
-    That nothing could be served, a REJECT of the model elsewhere, and retracted data.
+    That nothing could be served, a REJECT of the model elsewhere, a policy without refits, retracted data.
     """
     own = kind_notices(proposal) if own_targets(proposal) else ()
-    return (*own, *_bars_of_votes(connection, proposal))
+    return (*own, *_bars_as_of_now(connection, proposal))
 
 
-def _bars_of_votes(connection: Connection, proposal: Row[Any]) -> tuple[Reason, ...]:
+def _bars_as_of_now(connection: Connection, proposal: Row[Any]) -> tuple[Reason, ...]:
     closing = closing_vote(votes_on(connection, proposal))
     closed = (rejected_before(closing),) if closing and closing.proposal_id != proposal.id else ()
-    return (*closed, *retracted_reasons(connection, proposal))
+    lets_refits = refit_of(proposal) is None or current_policy(connection).refit_to_shadow
+    barred = () if lets_refits else (Reason(code="refit_barred"),)
+    return (*closed, *barred, *retracted_reasons(connection, proposal))

@@ -7,8 +7,9 @@ from sqlalchemy import Row
 from dosvotos.errors import DecisionError, RequestError
 from dosvotos.promotion.reasons import Reason
 
-Kind = Literal["model", "own_strategy", "line"]
-"""What a proposal is about: a trained model, a strategy of one's own, or a walk-forward line as a method."""
+Kind = Literal["model", "own_strategy", "line", "refit"]
+"""What a proposal is about: a trained model, a strategy of one's own, a walk-forward line as a method, or an
+approved model's contract on later data."""
 
 
 def kind_of(row: Row[Any]) -> Kind:
@@ -16,6 +17,8 @@ def kind_of(row: Row[Any]) -> Kind:
     lineage = row.lineage if isinstance(row.lineage, dict) else {}
     if lineage.get("targets"):
         return "own_strategy"
+    if lineage.get("refit_of"):
+        return "refit"
     return "line" if lineage.get("folds") else "model"
 
 

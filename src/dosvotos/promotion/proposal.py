@@ -1,12 +1,12 @@
 """The first vote: criteria, improvement and evidence become one recommendation, for a person to confirm."""
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 from sqlalchemy import Row
 
-from dosvotos.backtest.metrics import Metrics
+from dosvotos.backtest.metrics import Metrics, SpecifiedMetrics
 from dosvotos.backtest.production import ComparisonReport
 from dosvotos.backtest.report import BacktestFigures, BacktestReport, figures_of
 from dosvotos.contracts.records import LayerRecords, Record
@@ -50,11 +50,14 @@ class ProposalLineage(Record):
     model_hash: str
     manifest_hash: str
     reward_config_hash: str
-    backtest_hash: str
+    backtest_hash: str | None
+    """None of a refit, whose test was not opened."""
     test_dataset_hash: str
     test_period: str
     baseline_model_id: str | None
     """The production model then."""
+    refit_of: Annotated[str | None, Field(exclude_if=lambda model: model is None)] = None
+    """Of a refit: the approved model whose contract it runs on later data."""
     mlflow_run_id: str | None
     targets: Annotated[str | None, Field(exclude_if=lambda own: own is None)] = None
     """Of an own strategy, which cannot be served: its ``candidate.targets``."""
@@ -82,17 +85,26 @@ class PromotionProposal(Record):
     reason: str
     reasons: tuple[Reason, ...]
     """What `reason` says, for other languages."""
-    metrics: Metrics
+    metrics: Metrics | None
+    """None of a refit, as `evidence` and `findings`: its test was not opened."""
     vs_baseline: dict[str, str | None] | None
     criteria_results: dict[str, str]
     criteria: tuple[CriterionResult, ...] = ()
     """Empty in files of proposals made before there were records."""
-    evidence: Evidence
+    evidence: Evidence | None
     requires_human_approval: Literal[True] = True
     status: Literal["PENDING_APPROVAL"] = "PENDING_APPROVAL"
     lineage: ProposalLineage
-    findings: BacktestFigures
+    findings: BacktestFigures | None
     """The result at other costs, delays and financing, and in parts."""
+
+    @model_validator(mode="after")
+    def _figures_of_what_was_tested(self) -> Self:
+        """Ask for all figures of a model that was tested, and for none of a refit."""
+        figures = (self.metrics, self.evidence, self.findings, self.lineage.backtest_hash)
+        if len({value is None for value in (*figures, None if self.lineage.refit_of else self)}) != 1:
+            raise ValueError("metrics, evidence, findings and backtest_hash: all, or of a refit none")
+        return self
 
 
 def recommend(
@@ -155,27 +167,35 @@ def served_statistics(layers: LayerRecords) -> str:
 
 def lineage_of(layers: LayerRecords, report: BacktestReport) -> ProposalLineage:
     """Gather what the layers' records say a proposal rests on."""
-    contract, dataset, training, backtest = layers.contract, layers.dataset, layers.training, layers.backtest
-    edge = contract.parameters.sample_market.edge
+    backtest = layers.tested
     return ProposalLineage(
-        acquisition_hash=dataset.acquisition_hash,
-        dataset_hash=dataset.dataset_hash,
-        config_hash=contract.config_hash,
-        feature_order_hash=dataset.feature_order_hash,
-        norm_stats_hash=served_statistics(layers),
-        model_hash=training.model_hash,
-        manifest_hash=training.manifest_hash,
-        reward_config_hash=contract.reward_config_hash,
+        **layer_hashes(layers),
         backtest_hash=backtest.backtest_hash,
         test_dataset_hash=backtest.test_dataset_hash,
         test_period=backtest.test_period,
         baseline_model_id=backtest.baseline_model_id,
-        mlflow_run_id=training.mlflow_run_id,
-        targets=training.targets,
-        folds=len(training.folds) or None,
-        planted_edge=edge if dataset.point_in_time == "simulated" and edge > 0 else None,
+        targets=layers.training.targets,
+        folds=len(layers.training.folds) or None,
         oracle_sharpe=report.oracle_sharpe,
     )
+
+
+def layer_hashes(layers: LayerRecords) -> dict[str, Any]:
+    """Gather what L0 to L3 record of a proposal's lineage."""
+    contract, dataset, training = layers.contract, layers.dataset, layers.training
+    edge = contract.parameters.sample_market.edge
+    return {
+        "acquisition_hash": dataset.acquisition_hash,
+        "dataset_hash": dataset.dataset_hash,
+        "config_hash": contract.config_hash,
+        "feature_order_hash": dataset.feature_order_hash,
+        "norm_stats_hash": served_statistics(layers),
+        "model_hash": training.model_hash,
+        "manifest_hash": training.manifest_hash,
+        "reward_config_hash": contract.reward_config_hash,
+        "mlflow_run_id": training.mlflow_run_id,
+        "planted_edge": edge if dataset.point_in_time == "simulated" and edge > 0 else None,
+    }
 
 
 def make_proposal(
@@ -214,8 +234,13 @@ def stored_criteria(row: Row[Any]) -> tuple[CriterionResult, ...] | None:
     return tuple(map(CriterionResult.model_validate, row.criteria)) if row.criteria else None
 
 
+def stored_metrics(row: Row[Any]) -> SpecifiedMetrics | None:
+    """Read the figures in the row of a proposal or model; None of a refit, whose test was not opened."""
+    return SpecifiedMetrics.model_validate(row.metrics) if row.metrics else None
+
+
 def stored_evidence(row: Row[Any]) -> Evidence | None:
-    """Read the evidence in a proposal's row; None where an older version wrote other fields."""
+    """Read the evidence in a proposal's row; None of a refit, or as an older version wrote it."""
     try:
         return Evidence.model_validate(row.evidence)
     except ValidationError:

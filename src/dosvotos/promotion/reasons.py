@@ -50,7 +50,10 @@ def flag(reason: Reason, language: Language = "en") -> str:
 
 
 def explanation(
-    recommendation: str, metrics: "SpecifiedMetrics", reasons: Iterable[Reason], language: Language = "en"
+    recommendation: str,
+    metrics: "SpecifiedMetrics | None",
+    reasons: Iterable[Reason],
+    language: Language = "en",
 ) -> str:
     """Say what L4 found and why it votes as it does.
 
@@ -58,15 +61,19 @@ def explanation(
     ----------
     recommendation : str
         PROMOTE, REVIEW or REJECT.
-    metrics : SpecifiedMetrics
-        Of which the Sharpe ratio and the number of trades are named.
+    metrics : SpecifiedMetrics or None
+        Of which the Sharpe ratio and the number of trades are named; None of a refit.
     reasons : iterable of Reason
     language : {"en", "es"}
     """
-    writer, sharpe = _writer(language), metrics.sharpe_ratio
+    writer, sentences = _writer(language), [sentence(reason, language) for reason in reasons]
+    if metrics is None:
+        key = "UNTESTED" if recommendation == "REVIEW" else recommendation
+        said = writer.write(f"recommendation.{key}", said="; ".join(sentences))
+        return f"{writer.write('result.untested')} {said}"
+    sharpe = metrics.sharpe_ratio
     key = "result.undefined" if sharpe is None else "result.defined"
     result = writer.write(key, sharpe=sharpe, trades=metrics.total_trades)
-    sentences = [sentence(reason, language) for reason in reasons]
     if recommendation == "PROMOTE":
         return " ".join([result, *sentences])
     return f"{result} {writer.write(f'recommendation.{recommendation}', said='; '.join(sentences))}"
@@ -77,6 +84,7 @@ class FirstVote(NamedTuple):
 
     recommendation: str
     metrics: Mapping[str, Any]
+    """Empty of a refit."""
     reasons: Sequence[Any] | None
     """None in proposals made before there were codes, which have the English sentence only."""
     reason: str
@@ -95,7 +103,7 @@ class FirstVote(NamedTuple):
             return self.reason
         from dosvotos.backtest.metrics import SpecifiedMetrics
 
-        metrics = SpecifiedMetrics.model_validate(self.metrics)
+        metrics = SpecifiedMetrics.model_validate(self.metrics) if self.metrics else None
         reasons = [Reason.model_validate(one) for one in self.reasons]
         return explanation(self.recommendation, metrics, reasons, language)
 

@@ -47,15 +47,17 @@ class NewProposal(NamedTuple):
 
     proposal: PromotionProposal
     layers: LayerRecords
-    report: BacktestReport
-    comparison: ComparisonReport
+    report: BacktestReport | None
+    """None of a refit, as `comparison`."""
+    comparison: ComparisonReport | None
     created_at: datetime
 
 
 def records_of(new: NewProposal) -> DossierRecords:
     """List the records of a proposal's dossier."""
     layers = (getattr(new.layers, name) for name in LayerRecords.model_fields)
-    return (*layers, new.report, new.comparison, new.proposal, DossierRun.now(new.created_at))
+    records = (*layers, new.report, new.comparison, new.proposal, DossierRun.now(new.created_at))
+    return tuple(one for one in records if one is not None)
 
 
 def proposal_columns(
@@ -63,12 +65,15 @@ def proposal_columns(
 ) -> dict[str, Any]:
     """Write the row of a proposal: an index of its dossier, whose `files` are what `records` write.
 
-    The figures of ``findings`` stand in the dossier alone.
+    The figures of ``findings`` stand in the dossier alone; a refit's metrics and evidence are empty.
     """
     proposal = next(one for one in records if isinstance(one, PromotionProposal))
     run = next(one for one in records if isinstance(one, DossierRun))
+    fields = proposal.model_dump(mode="json", exclude={"findings", "status"})
     return {
-        **proposal.model_dump(mode="json", exclude={"findings", "status"}),
+        **fields,
+        "metrics": fields["metrics"] or {},
+        "evidence": fields["evidence"] or {},
         "instrument": instrument,
         "report_folder": str(folder),
         "report_files": {name: digest_bytes(content) for name, content in files.items()},
@@ -95,7 +100,7 @@ def model_columns(new: NewProposal, instrument: str) -> dict[str, Any]:
         "feature_order_hash": dataset.feature_order_hash,
         "dataset_hash": training.dataset_hash,
         "trained_by": training.trained_by,
-        "metrics": proposal.metrics.model_dump(mode="json"),
+        "metrics": proposal.metrics.model_dump(mode="json") if proposal.metrics else None,
         "lineage": {**proposal.lineage.model_dump(mode="json"), "date_ranges": _ranges_of(training, dataset)},
     }
 
@@ -172,9 +177,10 @@ class ProposalRegistry:
         return proposal_columns(records, files, self.instrument, folder)
 
     def _publish(self, files: Mapping[str, bytes], experiment: str) -> None:
-        """Write the specification's three files from the dossier, for people."""
+        """Write the specification's three files from the dossier, for people; a refit has the last alone."""
         for name in (FILE_NAMES[record].format(experiment=experiment) for record in FOR_PEOPLE):
-            write_file(Path(self.folder) / name, files[name])
+            if name in files:
+                write_file(Path(self.folder) / name, files[name])
 
     def _add(self, new: NewProposal, columns: dict[str, Any]) -> None:
         with writing(self.engine) as connection:

@@ -7,10 +7,11 @@ from typing import Annotated, Final
 from packaging.requirements import Requirement
 from pydantic import Field
 
-from dosvotos.contracts.records import Record
+from dosvotos.backtest.sequential import LEVEL
+from dosvotos.contracts.records import Record, is_absent
 from dosvotos.errors import DecisionError
 from dosvotos.hashing import digest_json
-from dosvotos.promotion.gate_policy import TripwireBounds
+from dosvotos.promotion.gate_policy import Level, TripwireBounds
 
 PACKAGE: Final = "dosvotos"
 
@@ -21,10 +22,18 @@ class Lapses(Record):
     max_drawdown: Annotated[float, Field(gt=0, le=1)]
     """From the live account's peak since approval, a positive fraction."""
     max_age_days: Annotated[int, Field(gt=0)]
+    claim_level: Annotated[Level | None, Field(exclude_if=is_absent)] = None
+    """How often live may ever be called worse than claimed, or a shadow other than production, though neither
+    is so; None of an approval from before it was stated."""
     contract: str
     """The contract's config_hash: another one is another model."""
     library_lock: str
     """Of the libraries' versions under which it was approved; see `library_lock`."""
+
+    @property
+    def level(self) -> float:
+        """Of the bounds that are looked at after each session."""
+        return LEVEL if self.claim_level is None else self.claim_level
 
     @property
     def digest(self) -> str:
@@ -37,6 +46,7 @@ class StatedTripwires(Record):
 
     max_drawdown: Annotated[float, Field(gt=0, le=1)] | None = None
     max_age_days: Annotated[int, Field(gt=0)] | None = None
+    claim_level: Level | None = None
 
     def within(self, bounds: TripwireBounds, contract: str) -> Lapses:
         """Complete them for a contract.
@@ -49,7 +59,9 @@ class StatedTripwires(Record):
         values = {}
         for name, bound in bounds.model_dump().items():
             stated = getattr(self, name)
-            if stated is not None and stated > bound:
+            if stated is not None and bounds.is_looser(name, stated):
+                if name == "claim_level":
+                    raise DecisionError.of("lapses_level", tripwire=name, bound=bound, found=stated)
                 raise DecisionError.of("lapses_bound", tripwire=name, bound=bound, found=stated)
             values[name] = bound if stated is None else stated
         return Lapses(**values, contract=contract, library_lock=library_lock())

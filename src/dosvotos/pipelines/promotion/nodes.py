@@ -125,7 +125,7 @@ def assess_evidence(
     layers: LayerRecords, recomputed: PipelineRecords, ledger: TrialLedger, policies: GatePolicies
 ) -> Evidence:
     """Assess what luck, strategies without skill, other seeds and missing data leave of the result."""
-    own, earlier = ledger.history(look_of(layers.contract, layers.backtest.model_hash))
+    own, earlier = ledger.history(look_of(layers.contract, layers.training.model_hash))
     return make_evidence(layers, recomputed.report, own, earlier, ledger.genesis(), policies.current())
 
 
