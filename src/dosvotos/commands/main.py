@@ -9,11 +9,12 @@ from typing import Final, get_args
 import click
 
 from dosvotos.commands.decisions import COMMANDS, policy_set
-from dosvotos.commands.errors import EXIT_ERROR, install_excepthook, message_of, show
+from dosvotos.commands.errors import EXIT_ERROR, exit_code, install_excepthook, message_of, show
 from dosvotos.commands.likeness import LIKENESS_PAGE, experiment_parameters, write_likeness
 from dosvotos.commands.models import models
 from dosvotos.commands.notify import notify
 from dosvotos.commands.paths import TypedPath
+from dosvotos.commands.programs import app, run
 from dosvotos.commands.prune import prune
 from dosvotos.database.connection import (
     connect,
@@ -41,7 +42,7 @@ _PROBES: Final = 200
 @click.version_option(package_name="dosvotos")
 @click.pass_context
 def cli(ctx: click.Context) -> None:
-    """Dos Votos: no model trades until two votes agree. Pipelines run with 'kedro run'."""
+    """Dos Votos: no model trades until two votes agree. Pipelines run with 'run', as with 'kedro run'."""
     ctx.obj = Path.cwd()
     if "--help" not in sys.argv:
         enter_root()
@@ -341,7 +342,7 @@ def pack(proposal_id: int, language: Language) -> None:
     click.echo(f"see {write_pack(open_existing(database_url()), proposal_id, language)}")
 
 
-for _command in (*COMMANDS, models, notify, prune):
+for _command in (*COMMANDS, app, models, notify, prune, run):
     cli.add_command(_command)
 policy.add_command(policy_set)
 
@@ -357,7 +358,7 @@ def main() -> None:
         if message is None:
             raise
         show(message)
-        sys.exit(EXIT_ERROR)
+        sys.exit(exit_code(error))
 
 
 if __name__ == "__main__":
