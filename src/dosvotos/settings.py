@@ -50,7 +50,8 @@ def _plugins_left_out() -> tuple[ModuleType, ...]:
         return (workflow,)
     kedro_cli.load_entry_points = lambda name: []
     tick = any(word.rpartition("=")[2] == "inference" for word in sys.argv)
-    return (workflow, ModuleType(_VIZ_STATISTICS)) if tick else (workflow,)
+    beside_a_wheel = not ((find_root() or Path()) / "pyproject.toml").is_file()  # no project to kedro-viz
+    return (workflow, ModuleType(_VIZ_STATISTICS)) if tick or beside_a_wheel else (workflow,)
 
 
 def _search_once(package: str) -> None:
