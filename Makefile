@@ -12,19 +12,23 @@ export MLFLOW_DISABLE_TELEMETRY := true
 # tests start many processes: what one has compiled the others read, whatever the caller's shell says
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help run app viz viz-build test quick pytest pytest-quick campaign coverage docs lint warm bench clean
+.PHONY: help run app notebooks viz viz-build test quick pytest pytest-quick campaign coverage docs lint warm bench clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@echo "Pipelines: .venv/bin/kedro run --help; all else: .venv/bin/dosvotos --help"
 
 run: .venv/.run ## sample market to promotion proposal
 	@$(BIN)/kedro run
 
 app: .venv/.run ## approval app and REST API at 127.0.0.1:8501
-	@DOSVOTOS_SINGLE_USER=1 $(BIN)/python -m streamlit_app
+	@DOSVOTOS_SINGLE_USER=1 $(BIN)/dosvotos app
+
+notebooks: .venv/.notebooks ## JupyterLab on notebooks/, with the catalog loaded
+	@$(BIN)/kedro jupyter lab notebooks
 
 viz: .venv/.viz ## kedro-viz: the six layers in a browser
-	@$(BIN)/kedro viz run --pipeline lineage
+	@$(BIN)/kedro viz run
 
 # kedro viz build takes all pipelines at once, whose nodes share their ids: it would unfold the blocks
 VIZ_BUILD := from pathlib import Path; from kedro.framework.startup import bootstrap_project; \
@@ -60,7 +64,7 @@ coverage: .venv/.test ## lines and branches that make test runs below datasets (
 	@$(BIN)/coverage combine -q
 	@$(BIN)/coverage report --skip-covered --fail-under=90
 
-lint: .venv/.test
+lint: .venv/.test ## ruff, mypy, import-linter
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
@@ -100,6 +104,10 @@ clean: ## remove the environment (data/ stays)
 .venv/.viz: .venv/.run
 	@$(INSTALL) -e '.[run,viz]'
 	@$(COMPILE)
+	@touch $@
+
+.venv/.notebooks: .venv/.run
+	@$(INSTALL) -e '.[run,notebooks]'
 	@touch $@
 
 .venv/.test: .venv/.torch pyproject.toml

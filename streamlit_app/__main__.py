@@ -1,4 +1,4 @@
-"""``python -m streamlit_app``: serve the approval app on this machine."""
+"""``dosvotos app``, or ``python -m streamlit_app``: serve the approval app on this machine."""
 
 import argparse
 import os
@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 import uvicorn
@@ -21,9 +21,9 @@ from streamlit_app.app import create_app
 from streamlit_app.security import SINGLE_USER_VARIABLE, refuse_unsafe_host
 
 
-def main() -> int:
-    """Start the server, or say in one line why it must not start."""
-    options = _parser().parse_args()
+def main(words: Sequence[str] | None = None) -> int:
+    """Start the server, or say in one line why it must not start; `words` instead of the command line's."""
+    options = _parser().parse_args(words)
     hide_secrets_in_logs()
     try:
         enter_root()
@@ -92,9 +92,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m streamlit_app", description="The approval app and its REST API."
-    )
+    parser = argparse.ArgumentParser(prog="dosvotos app", description="The approval app and its REST API.")
     parser.add_argument(
         "--host",
         default="127.0.0.1",

@@ -30,11 +30,7 @@ def create_app() -> st.App:
     UnsafeStartError
         If the mode or Streamlit's settings would open the app to others.
     """
-    is_single_user = os.environ.get(SINGLE_USER_VARIABLE) == "1"
-    refuse_unsafe_settings(has_people=not is_single_user and queries.has_people())
-    relying_party()
-    current_user()
-    return st.App(
+    app = st.App(
         _UI,
         routes=[
             Mount(API_PATH, app=create_api()),
@@ -52,6 +48,11 @@ def create_app() -> st.App:
             Middleware(GZipMiddleware, minimum_size=1_000, compresslevel=6),
         ],
     )
+    is_single_user = os.environ.get(SINGLE_USER_VARIABLE) == "1"
+    refuse_unsafe_settings(has_people=not is_single_user and queries.has_people())
+    relying_party()
+    current_user()
+    return app
 
 
 _PARTS = {

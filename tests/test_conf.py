@@ -1,12 +1,16 @@
 """Configuration as a whole: experiments, catalog and pipelines fit together."""
 
+import re
 from graphlib import TopologicalSorter
 from itertools import product
+from typing import get_type_hints
 
 import pytest
 import yaml
 from kedro.io import DataCatalog
+from kedro.utils import load_obj
 
+from dosvotos.contracts.experiment import flatten
 from dosvotos.errors import DecisionError
 from dosvotos.pipeline_registry import register_pipelines
 from tests.conftest import ROOT, parameter_tree, parameters_of
@@ -49,6 +53,23 @@ def test_the_linear_start_is_demo_but_for_where_and_how_it_trains():
     assert own["training"] == demo["training"] | changed
     same = demo.keys() - {"experiment", "training", "curriculum"}
     assert {name: own[name] for name in same} == {name: demo[name] for name in same}
+
+
+def test_what_demo_s_comments_offer_to_change_are_base_s_values():
+    text = (CONF / "demo/parameters.yml").read_text()
+    offered = yaml.safe_load("\n".join(re.findall(r"^#   (\w+: \{.*)$", text, re.MULTILINE)))
+    base, told = flatten(parameter_tree("base")), flatten(offered)
+    assert len(offered) == 5 and told.keys() <= base.keys()
+    assert {name: str(base[name]) for name in told} == {name: str(value) for name, value in told.items()}
+
+
+def test_every_plot_of_kedro_viz_draws_the_record_it_stands_at():
+    plotted = {name: entry for name, entry in catalog_config().items() if "Plotted" in entry["type"]}
+    assert set(plotted) == {"backtest_results", "dataset_record", "training_metrics"}
+    for entry in plotted.values():
+        plot = load_obj(entry["metadata"]["kedro-viz"]["preview_args"]["plot"])
+        (drawn,) = get_type_hints(plot).keys() - {"return"}
+        assert get_type_hints(plot)[drawn] is load_obj(entry["model"])
 
 
 def test_the_specification_s_experiment_pays_37_5_bps_a_side():

@@ -56,6 +56,12 @@ NOT_HERE = {
     "dosvotos notify test": "would send to other people's addresses; tests/notifications sends to its own",
     LIVE: "asks the internet; tests/sources/test_live.py runs the same against imitations",
     "export DOSVOTOS_PUBLIC_URL=https://desk": "belongs to the line after it",
+    "make notebooks": "installs JupyterLab, which stays; tests/test_notebooks.py runs the notebooks",
+    "kedro package": "tests/test_wheel.py runs it, and what it makes",
+    "pip install -c constraints.txt 'dosvotos": "needs the wheel: tests/test_wheel.py",
+    "mkdir desk": "needs the wheel: tests/test_wheel.py",
+    "python -m dosvotos run": "needs the wheel: tests/test_wheel.py",
+    "DOSVOTOS_SINGLE_USER=1 dosvotos app": "needs the wheel, and stays: tests/test_wheel.py",
     ".venv/bin/python -m streamlit_app": "waits for a TLS proxy; tests/streamlit_app/test_proxies.py has one",
 }  # fmt: skip
 """By a part of the line."""
@@ -321,6 +327,13 @@ def test_the_documents_rule_is_judged_as_printed(after_run):
     assert "Sharpe 3.75" in output and "PROMOTE" in output
 
 
+@pytest.mark.campaign
+def test_parts_of_a_run_go_as_the_page_for_kedro_users_prints_them(tmp_path):
+    shell = _fresh(tmp_path / "project")
+    outcome(shells_of("docs/kedro.md")[0], shell)
+    assert list(shell.root.glob("data/06_models/mine/*/manifest.json"))
+
+
 @pytest.fixture
 def market(tmp_path) -> Path:
     """Files of USD/COP from 2022 on: a simulated market under the real one's names."""
@@ -361,7 +374,7 @@ def test_an_experiment_on_files_goes_as_printed_from_the_data_to_the_proposal(tm
 
 WALKED = {
     *QUICK, "README.md", "docs/tutorial.md", "docs/leakcheck.md", "docs/own_strategy.md", "docs/data.md",
-    "docs/dataset.md",
+    "docs/dataset.md", "docs/kedro.md",
 }  # fmt: skip
 
 

@@ -184,7 +184,8 @@ def _datasets() -> Iterator[tuple[str, str, str, str]]:
         for name, entry in yaml.safe_load(path.read_text()).items():
             if not name.startswith("_") and isinstance(entry, dict):
                 place = entry.get("filepath") or entry.get("table") or ""
-                layer = str(entry.get("metadata", "")).strip("${_}")
+                named = re.search(r"\$\{_(\w+)", str(entry.get("metadata", "")))
+                layer = named[1] if named else ""
                 yield (
                     f"`{name}`",
                     str(entry["type"]).rpartition(".")[2],

@@ -28,7 +28,7 @@ from dosvotos.hooks import (
 from dosvotos.project import find_root
 from dosvotos.redaction import hide_secrets_in_logs
 
-_VIZ_HOOKS = ("kedro-dataset-stats", "pipeline-run-hook")
+_VIZ_WORKFLOW, _VIZ_STATISTICS = "pipeline-run-hook", "kedro-dataset-stats"
 
 
 def _configure_logging() -> None:
@@ -43,13 +43,16 @@ def _configure_logging() -> None:
 def _plugins_left_out() -> tuple[ModuleType, ...]:
     """Leave out what costs seconds: ``kedro run`` needs no plugin's commands, a tick no kedro-viz statistics.
 
+    And kedro-viz's record of a workflow, which knows `SequentialRunner` alone and warns in any other run.
     Kedro loads no plugin's hooks under a name that is taken; empty modules take them.
     """
+    workflow = ModuleType(_VIZ_WORKFLOW)
     if sys.argv[1:2] != ["run"]:
-        return ()
+        return (workflow,)
     kedro_cli.load_entry_points = lambda name: []
     tick = any(word.rpartition("=")[2] == "inference" for word in sys.argv)
-    return tuple(map(ModuleType, _VIZ_HOOKS)) if tick else ()
+    beside_a_wheel = not ((find_root() or Path()) / "pyproject.toml").is_file()  # no project to kedro-viz
+    return (workflow, ModuleType(_VIZ_STATISTICS)) if tick or beside_a_wheel else (workflow,)
 
 
 def _search_once(package: str) -> None:
@@ -66,6 +69,7 @@ _search_once("ibis")
 
 CONTEXT_CLASS = Context
 _RUN_HOOKS = RunHooks()
+DISABLE_HOOKS_FOR_PLUGINS = ("kedro-telemetry",)  # beside a wheel there is no .telemetry to refuse it
 HOOKS = (
     ParameterHooks(),
     CandidateHooks(),

@@ -1,8 +1,12 @@
 import copy
+import inspect
+import json
+import math
 import os
 from pathlib import Path
 
 import pandas as pd
+import plotly.graph_objects as go
 import pytest
 from kedro.io import DataCatalog, DatasetError
 
@@ -12,14 +16,17 @@ from dosvotos.datasets import (
     BytesDataset,
     FolderDataset,
     JsonDataset,
+    PlottedRecordDataset,
     ProductionModelDataset,
     RecordDataset,
     TextDataset,
 )
 from dosvotos.errors import LineageError
 from dosvotos.files import write_file, write_folder
+from tests.report_factory import report_of
 from tests.unpickling import dump, load
 
+PREVIEWED = (AtomicParquetDataset, RecordDataset, PlottedRecordDataset)
 FRAME = pd.DataFrame({"x": [1.0, 2.0]}, index=pd.date_range("2025-07-01", periods=2, tz="UTC", name="t"))
 
 
@@ -152,6 +159,20 @@ def test_arguments_of_pandas_and_json_pass_through(tmp_path):
     text = JsonDataset(filepath=f"file://{tmp_path}/b", save_args={"indent": None, "sort_keys": True})
     text.save({"b": 1, "a": 2})
     assert (tmp_path / "b").read_text() == '{"a": 2, "b": 1}\n'
+
+
+def test_kedro_viz_is_shown_a_record_and_the_figure_of_a_backtest(tmp_path):
+    report, path = report_of(), str(tmp_path / "a.json")
+    model = {"filepath": path, "model": "dosvotos.backtest.report.BacktestReport"}
+    RecordDataset(**model).save(report)
+    assert json.loads(RecordDataset(**model).preview()) == report.model_dump(mode="json")
+    plotted = PlottedRecordDataset(**model)
+    drawn = plotted.preview(plot="dosvotos.reports.backtest.draw_equity")
+    equity = go.Figure(drawn).data[0].y
+    assert equity[-1] == pytest.approx(math.prod(1 + one for one in report.daily_returns.values()))
+    assert min(go.Figure(drawn).data[-1].y) <= 0
+    types = {kind: inspect.signature(kind.preview).return_annotation.__name__ for kind in PREVIEWED}
+    assert list(types.values()) == ["TablePreview", "JSONPreview", "PlotlyPreview"]  # by which kedro-viz goes
 
 
 def test_no_pipeline_can_write_the_production_model(tmp_path):

@@ -9,7 +9,7 @@ from typing import Final, get_args
 
 import click
 
-from dosvotos.commands.errors import EXIT_ERROR, install_excepthook, message_of, show
+from dosvotos.commands.errors import EXIT_ERROR, exit_code, install_excepthook, message_of, show
 from dosvotos.commands.lazy import LazyGroup
 from dosvotos.commands.paths import TypedPath
 from dosvotos.database.connection import (
@@ -41,6 +41,7 @@ _ELSEWHERE: Final = {
         )
     },
     **{name: f"{name}:{name}" for name in ("models", "notify", "prune")},
+    **{name: f"programs:{name}" for name in ("app", "run")},
 }  # fmt: skip
 """Commands that other modules define."""
 
@@ -49,7 +50,7 @@ _ELSEWHERE: Final = {
 @click.version_option(package_name="dosvotos")
 @click.pass_context
 def cli(ctx: click.Context) -> None:
-    """Dos Votos: no model trades until two votes agree. Pipelines run with 'kedro run'."""
+    """Dos Votos: no model trades until two votes agree. Pipelines run with 'run', as with 'kedro run'."""
     ctx.obj = Path.cwd()
     if "--help" not in sys.argv:
         enter_root()
@@ -363,7 +364,7 @@ def main() -> None:
         if message is None:
             raise
         show(message)
-        sys.exit(EXIT_ERROR)
+        sys.exit(exit_code(error))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from dosvotos.datasets.files import (
     BytesDataset,
     FolderDataset,
     JsonDataset,
+    PlottedRecordDataset,
     RecordDataset,
     TextDataset,
 )
@@ -19,6 +20,7 @@ __all__ = [
     "JsonDataset",
     "JudgedModelDataset",
     "KeysDataset",
+    "PlottedRecordDataset",
     "ProductionModelDataset",
     "RecordDataset",
     "TableDataset",

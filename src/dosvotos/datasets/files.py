@@ -8,7 +8,7 @@ import pandas as pd
 from kedro.io import AbstractDataset, DatasetError, Version
 from kedro.io.core import get_filepath_str, get_protocol_and_path
 from kedro.utils import load_obj
-from kedro_datasets._typing import TablePreview
+from kedro_datasets._typing import JSONPreview, PlotlyPreview, TablePreview
 from kedro_datasets.json import JSONDataset
 from kedro_datasets.pandas import ParquetDataset
 from kedro_datasets.text import TextDataset as KedroTextDataset
@@ -172,8 +172,21 @@ class RecordDataset(_AtomicFile, KedroTextDataset):
     def _to_bytes(self, data: BaseModel) -> bytes:
         return (data.model_dump_json(**self._save_args) + "\n").encode()
 
+    def preview(self) -> JSONPreview:
+        """The record, as kedro-viz shows it."""
+        self._refuse_absent()
+        return JSONPreview(self._read_once().decode())
+
     def _describe(self) -> dict[str, Any]:
         return {**super()._describe(), "model": self._model.__name__}
+
+
+class PlottedRecordDataset(RecordDataset):
+    """A record of which kedro-viz shows a figure."""
+
+    def preview(self, plot: str) -> PlotlyPreview:  # type: ignore[override]  # kedro-viz goes by this type
+        """The plotly figure that the function of full name `plot` draws of the record."""
+        return PlotlyPreview(json.loads(load_obj(plot)(self.load()).to_json()))
 
 
 class FolderDataset(AbstractDataset[None, Path]):

@@ -13,6 +13,7 @@ from dosvotos.live.production import ProductionModel, open_production
 from dosvotos.policy.bundle import Bundle, write_bundle
 from dosvotos.policy.candidate import Candidate, line_files, open_candidate
 from dosvotos.policy.forward import ServedPolicy
+from dosvotos.project import at_root
 
 
 class TrainedModel(NamedTuple):
@@ -61,11 +62,12 @@ class _PointedAt(AbstractDataset[Any, Any]):
 
     def load(self) -> Candidate | None:
         """Open what is pointed at and check every byte of it; None before anything is."""
-        if not self._pointer.exists():
-            return None
-        pointer = self._pointer.load()
-        assert isinstance(pointer, CandidatePointer)
-        return open_candidate(self._folder / pointer.manifest_hash, pointer.manifest_hash)
+        with at_root():
+            if not self._pointer.exists():
+                return None
+            pointer = self._pointer.load()
+            assert isinstance(pointer, CandidatePointer)
+            return open_candidate(self._folder / pointer.manifest_hash, pointer.manifest_hash)
 
     def _point_at(self, candidate: Candidate) -> None:
         pointer = CandidatePointer(manifest_hash=candidate.manifest_hash, model_hash=candidate.model_hash)
@@ -75,7 +77,8 @@ class _PointedAt(AbstractDataset[Any, Any]):
         return {"folder": str(self._folder)}
 
     def _exists(self) -> bool:
-        return bool(self._pointer.exists())
+        with at_root():
+            return bool(self._pointer.exists())
 
 
 class CandidateModelDataset(_PointedAt):
@@ -113,7 +116,8 @@ class ProductionModelDataset(AbstractDataset[None, ProductionModel | None]):
 
     def load(self) -> ProductionModel | None:
         """Open it, if bundle, registry, head row, proposal and vote say the same of it."""
-        return open_production(open_database(self._url), self._instrument)
+        with at_root():
+            return open_production(open_database(self._url), self._instrument)
 
     def save(self, data: None) -> None:
         """Refuse: a model reaches production by the second vote only."""

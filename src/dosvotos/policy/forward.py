@@ -58,7 +58,7 @@ class ServedPolicy:
                 "verify', since served rows are complete"
             )
         activations = observations
-        *hidden, action = self._layers
+        *hidden, action = self.layers
         for weight, bias in hidden:
             activations = activations @ weight.T
             activations += bias
@@ -75,7 +75,7 @@ class ServedPolicy:
         return probabilities
 
     @cached_property
-    def _layers(self) -> list[tuple[np.ndarray, np.ndarray]]:
+    def layers(self) -> list[tuple[np.ndarray, np.ndarray]]:
         """Weights and biases in float64, the action's last."""
         n_hidden = sum(name.startswith("hidden.") for name in self.tensors) // 2
         names = [*(f"hidden.{layer}" for layer in range(n_hidden)), "action"]

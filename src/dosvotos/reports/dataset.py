@@ -62,7 +62,7 @@ def render_dataset(
         "dataset",
         record=record,
         splits=_splits(record),
-        split_bars=_split_bars(record),
+        split_bars=draw_splits(record),
         missing=_missing(record),
         distributions=_distributions(train, val, norm_stats),
         drift=drift_table(record.drift) if record.drift else None,
@@ -91,7 +91,8 @@ def _splits(record: DatasetRecord) -> Table:
     return table(rows, {"bars a session": Form(1), "share": PERCENT})
 
 
-def _split_bars(record: DatasetRecord) -> Any:
+def draw_splits(record: DatasetRecord) -> Any:
+    """Draw train, val and test as spans of time."""
     drawn = figure(height=170)
     for name, part in record.splits.items():
         start, end = pd.Timestamp(part.first_session), pd.Timestamp(part.last_session)

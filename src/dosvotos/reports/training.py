@@ -11,7 +11,14 @@ from dosvotos.hashing import short
 from dosvotos.reports.figures import BLUE, COLOURS, INK, SMALL_PRINT, figure, line
 from dosvotos.reports.rendering import render
 from dosvotos.reports.tables import EN, Table, rows_table, table
-from dosvotos.training.results import LOSSES, MIN_SEEDS, Validation, summarize_returns, validation_score
+from dosvotos.training.results import (
+    LOSSES,
+    MIN_SEEDS,
+    TrainingMetrics,
+    Validation,
+    summarize_returns,
+    validation_score,
+)
 from dosvotos.training.reward import COMPONENTS, phase_weights
 
 Curves = Mapping[int, Sequence[Validation]]
@@ -73,6 +80,14 @@ def render_training(contract: ExperimentContract, record: TrainingRecord, curves
         settings=[_settings(contract, ("training",)), _settings(contract, ("trading", "reward"))],
         lineage=_lineage(contract, record),
     )
+
+
+def draw_val_returns(metrics: TrainingMetrics) -> Any:
+    """Draw the net return on val over the steps, a line a seed."""
+    in_order = sorted(metrics.curves, key=lambda seed: seed == metrics.seed)
+    shown = {seed: metrics.curves[seed] for seed in in_order}
+    drawn = _lines(figure(), shown, metrics.seed, lambda validation: validation.val_return)
+    return drawn.update_xaxes(title="steps").update_yaxes(title="net return on val", tickformat=".0%")
 
 
 def kept_validation(curve: Sequence[Validation], selection: Selection) -> Validation:
