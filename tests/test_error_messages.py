@@ -54,7 +54,7 @@ WITHIN = {
     "promotion/signatures.py": "stand in an AlteredError",
     "promotion/people.py": "stand in an AlteredError",
     "readers": "are told by their row or file, each with its own",
-    "policy/strategy.py:169": "says what a FileError says",
+    "policy/strategy.py:179": "says what a FileError says",
     "config_loader.py": "lists lines, each of which says how to write the value",
     "live/delivery.py": "are tried again by the loop, which says so",
 }

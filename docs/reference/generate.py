@@ -156,8 +156,10 @@ def parameters() -> str:
 
 def _commands(command: click.Command, words: str) -> Iterator[tuple[str, click.Command]]:
     if isinstance(command, click.Group):
-        for name in sorted(command.commands):
-            yield from _commands(command.commands[name], f"{words} {name}")
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            if (found := command.get_command(context, name)) is not None:
+                yield from _commands(found, f"{words} {name}")
     else:
         yield words, command
 

@@ -164,7 +164,10 @@ class PostgresCopy:
         called = [*command, f"--dbname={make_conninfo(**settings)}"]
         done = subprocess.run(called, env=environment, capture_output=True, text=True, check=False)
         if done.returncode:
-            raise DatabaseError(f"drill: {command[0]}: {without_secrets(done.stderr.strip())}")
+            said = without_secrets(done.stderr.strip())
+            raise DatabaseError(
+                f"drill: {command[0]}: {said}; try it by hand, or take it off PATH for a drill by COPY"
+            )
 
 
 def _in_schema(url: str, schema: str) -> str:

@@ -29,7 +29,7 @@ def app(words: tuple[str, ...]) -> None:
     """Serve the approval app and its REST API on this machine."""
     absent = [name for name in ("streamlit", "fastapi", "uvicorn") if find_spec(name) is None]
     if absent:
-        raise ProjectError(f"app: {', '.join(absent)} not installed; pip install 'dosvotos[app]'")
+        raise ProjectError(f"app: {', '.join(absent)} not installed; run pip install 'dosvotos[app]'")
     sys.path.append(str(enter_root()))  # of a project's own source an install knows src/ alone
     from streamlit_app.__main__ import main
 
