@@ -149,8 +149,15 @@ def test_a_proposal_of_an_older_version_says_that_its_results_are(client, desk: 
     assert body["criteria_results"]["min_sharpe"] == "PASS (1.923 > 0.5)"
 
 
-@pytest.mark.parametrize("damage", ["altered", "missing", "unlisted"])
-def test_a_report_that_is_not_l4s_is_named_and_not_shown(client, desk: Desk, damage: str):
+@pytest.mark.parametrize(
+    ("damage", "named"),
+    [
+        ("altered", "backtest_results_demo.json"),
+        ("missing", "backtest_results_demo.json"),
+        ("unlisted", "promotion_proposal_demo.json"),
+    ],
+)
+def test_a_report_that_is_not_l4s_is_named_and_not_shown(client, desk: Desk, damage: str, named: str):
     proposal_id = desk.propose()
     if damage == "altered":
         path = desk.report(proposal_id)
@@ -163,7 +170,7 @@ def test_a_report_that_is_not_l4s_is_named_and_not_shown(client, desk: Desk, dam
             connection.execute(old)
     body = client.get(f"/api/experiments/{proposal_id}").json()
     assert body["backtest_results"] is None
-    assert "backtest_results_demo.json" in body["report_problem"]
+    assert named in body["report_problem"]
     assert body["metrics"]["sharpe_ratio"] == 1.9234
 
 

@@ -84,7 +84,7 @@ def test_imported_fills_stand_beside_the_model_s_book(open_page, desk: Desk):
 def test_the_language_can_be_switched(open_page):
     at = open_page()
     for language, title in (("es", "Propuestas de promoción"), ("en", "Promotion proposals")):
-        at.segmented_control[0].select(language)
+        at.sidebar.segmented_control[0].select(language)
         at.run()
         assert at.title[0].value == title
     at.switch_page("views/models.py").run()
