@@ -16,11 +16,11 @@ from dosvotos.commands.main import cli
 from dosvotos.database.append_only import renew_guards
 from dosvotos.database.connection import URL_VARIABLE, open_database, reading
 from dosvotos.database.tables import approval_audit_log
-from dosvotos.errors import LineageError
+from dosvotos.errors import FileError, LineageError
 from dosvotos.promotion.audit import read_audit_log
 from dosvotos.promotion.audit_check import verify_audit
 from dosvotos.promotion.checkpoints import log_state, open_home
-from dosvotos.promotion.copies import compare_copy, csv_of_log
+from dosvotos.promotion.copies import compare_copy, csv_of_log, read_copy
 from dosvotos.promotion.live_acts import SwitchSignals
 from dosvotos.promotion.restoring import Restore
 from dosvotos.signing.checkpoint import sign_checkpoint
@@ -204,3 +204,11 @@ def test_the_command_compares_with_a_file(tmp_path, monkeypatch):
     result = CliRunner().invoke(cli, ["audit", "verify", "--against", "copy.csv"])
     assert result.exit_code == 1
     assert "row 6: reviewer is 'olga' in the log and 'omar' in the copy" in result.output
+
+
+def test_a_copy_larger_than_any_log_is_refused_before_it_is_read(tmp_path):
+    path = tmp_path / "audit.csv"
+    with path.open("wb") as file:
+        file.truncate(3 << 30)  # of no block on the disk
+    with pytest.raises(FileError, match=r"audit\.csv: larger than .* bytes; name the right file"):
+        read_copy(path)

@@ -87,6 +87,14 @@ def test_a_container_that_cannot_be_opened_is_refused_with_its_cure(tmp_path, na
         read_bars(put(tmp_path, name, content))
 
 
+def test_a_file_larger_than_any_delivery_is_refused_before_it_is_read(tmp_path):
+    path = tmp_path / "usdcop_5m.csv"
+    with path.open("wb") as file:
+        file.truncate(3 << 30)  # of no block on the disk
+    with pytest.raises(DataError, match=r"usdcop_5m\.csv: holds more than 2 GiB; deliver it in parts"):
+        read_bars(path)
+
+
 def test_an_archive_of_two_files_is_refused_and_what_macos_adds_is_no_file(tmp_path):
     import io
     import zipfile

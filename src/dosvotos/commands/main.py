@@ -124,10 +124,10 @@ def audit_list(as_csv: bool) -> None:
 )
 def audit_verify(full: bool, against: Path | None) -> None:
     """Compare the log with itself, its checkpoints and all that must follow; exit code 1 if they differ."""
-    from dosvotos.promotion.copies import compare_copy
+    from dosvotos.promotion.copies import compare_copy, read_copy
 
     gc.disable()  # or it walks the rows of a long log again and again, which takes a fifth of the time
-    copy = against.read_text(errors="replace") if against else None
+    copy = read_copy(against) if against else None
     with reading(open_existing(database_url())) as connection:
         n_rows, problems = count_rows(connection), [*map(str, verify_audit(connection, full))]
         problems += compare_copy(connection, copy) if copy is not None else []

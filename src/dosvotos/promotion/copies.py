@@ -9,18 +9,21 @@ import io
 import json
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row
 
 from dosvotos.database.tables import approval_audit_log
 from dosvotos.errors import LineageError, SignatureError
+from dosvotos.files import read_regular_file
 from dosvotos.promotion.audit import read_audit_log
 from dosvotos.promotion.checkpoints import LostStates, contradiction, lost_states, open_home
 from dosvotos.signing.checkpoint import FIRST_LINE, parse_note, split_notes
 
 COLUMNS: Final = tuple(column.name for column in approval_audit_log.columns)
 """Of a copy of the log, in this order."""
+_MAX_BYTES: Final = 1 << 30
 
 
 def csv_of_log(rows: Sequence[Row[Any]]) -> str:
@@ -30,6 +33,11 @@ def csv_of_log(rows: Sequence[Row[Any]]) -> str:
     writer.writerow(COLUMNS)
     writer.writerows([_cell(row._mapping[name]) for name in COLUMNS] for row in rows)
     return written.getvalue()
+
+
+def read_copy(file: Path) -> str:
+    """Read a copy's text; raises FileError if it is no regular file or has more than 1 GiB."""
+    return read_regular_file(file, _MAX_BYTES).decode("utf-8", "replace")
 
 
 def compare_copy(connection: Connection, content: str) -> list[str]:

@@ -58,17 +58,24 @@ def unpack(path: Path) -> Content:
     DataError
         If it cannot be read, is empty, holds several files, or is no text, xlsx or parquet.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise DataError(
-            f"{path}: cannot be read: {error.strerror}; correct the file's permissions"
-        ) from error
-    content = _open(str(path), data, 0)
+    content = _open(str(path), read_limited(path), 0)
     suffix = PurePath(path).suffix.casefold()[1:]
     if suffix in {"parquet", "xlsx"} and content.kind == "text":
         raise DataError(f"{path}: cannot be read as {suffix}: its bytes are text; {FORMATS}")
     return content
+
+
+def read_limited(path: Path) -> bytes:
+    """Read a delivered file; raises DataError if it cannot be read or holds more than 2 GiB."""
+    try:
+        with path.open("rb") as file:
+            if path.stat().st_size <= _MAX_BYTES:
+                return _limited(str(path), file.read(_MAX_BYTES + 1))
+    except OSError as error:
+        raise DataError(
+            f"{path}: cannot be read: {error.strerror}; correct the file's permissions"
+        ) from error
+    raise _too_large(str(path))
 
 
 def decode(content: Content) -> str:
@@ -137,5 +144,9 @@ def _is_beside(info: zipfile.ZipInfo) -> bool:
 
 def _limited(what: str, data: bytes) -> bytes:
     if len(data) > _MAX_BYTES:
-        raise DataError(f"{what}: unpacks to more than {_MAX_BYTES >> 30} GiB; deliver it in parts")
+        raise _too_large(what)
     return data
+
+
+def _too_large(what: str) -> DataError:
+    return DataError(f"{what}: holds more than {_MAX_BYTES >> 30} GiB; deliver it in parts")

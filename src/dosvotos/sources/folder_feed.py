@@ -11,6 +11,7 @@ from dosvotos.contracts.records import FileRecord
 from dosvotos.errors import DataError, SourceError
 from dosvotos.hashing import digest_bytes
 from dosvotos.quality.findings import no_findings
+from dosvotos.readers.containers import read_limited
 from dosvotos.sources.raw_market import BAR_COLUMNS
 
 FILE: Final = "file"
@@ -85,7 +86,7 @@ def _read(
 ) -> tuple[str, tuple[pd.DataFrame, pd.DataFrame] | None]:
     """Read a file's hash, and its bars and findings unless it was taken before."""
     before = path.stat()
-    content = path.read_bytes()
+    content = read_limited(path)
     digest = digest_bytes(content)
     if digest in taken:
         return digest, None
