@@ -325,8 +325,6 @@ class HyperparameterParams(Section):
 
 
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
-
-
 Selection = Literal["return", "sharpe"]
 Start = Literal["random", "linear"]
 

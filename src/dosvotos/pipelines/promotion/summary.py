@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from rich.markup import escape
-from rich.panel import Panel
 from rich.table import Table
 from sqlalchemy import Row
 
@@ -12,6 +11,7 @@ from dosvotos.backtest.report import BacktestReport
 from dosvotos.backtest.stress import Stress
 from dosvotos.console import open_console, plain_table
 from dosvotos.hashing import short
+from dosvotos.pipelines.headline import headline
 from dosvotos.promotion.evidence import Evidence
 from dosvotos.promotion.luck import Questions
 from dosvotos.promotion.own_strategy import own_targets
@@ -22,7 +22,6 @@ from dosvotos.reports.evidence import luck_rows, questions_text
 from dosvotos.reports.metrics import INTERVALS, METRICS, RESULTS, write_metrics
 from dosvotos.reports.tables import EN
 
-_COLOURS = {"PROMOTE": "green", "REVIEW": "yellow", "REJECT": "red"}
 _VERDICT_COLOURS = {"PASS": "green", "FAIL": "red"}
 _SHOWN_HASHES = (
     "acquisition_hash", "config_hash", "dataset_hash", "model_hash", "test_dataset_hash", "backtest_hash",
@@ -34,16 +33,8 @@ def print_proposal(
 ) -> None:
     """Print a registered proposal: recommendation, metrics, criteria, evidence, lineage and the next step."""
     console, evidence = open_console(), stored_evidence(proposal)
-    colour = _COLOURS[proposal.recommendation]
     console.print()
-    console.print(
-        Panel(
-            f"[bold {colour}]{proposal.recommendation}[/]  {proposal.reason}",
-            title=f"promotion proposal {proposal.id}: {proposal.experiment_name}",
-            subtitle=proposal.model_id,
-            expand=False,
-        )
-    )
+    console.print(headline(proposal))
     console.print(_metrics(report))
     console.print(_stress(report.stress))
     console.print(_criteria(proposal))

@@ -2,24 +2,17 @@
 
 from typing import Any
 
-from rich.panel import Panel
 from sqlalchemy import Row
 
 from dosvotos.console import open_console
+from dosvotos.pipelines.headline import headline
 
 
 def print_proposal(proposal: Row[Any], allowed: bool) -> None:
     """Print a registered refit and the next step; `allowed` is whether the house's policy lets it run."""
     console = open_console()
     console.print()
-    console.print(
-        Panel(
-            f"[bold yellow]{proposal.recommendation}[/]  {proposal.reason}",
-            title=f"promotion proposal {proposal.id}: {proposal.experiment_name}, a refit",
-            subtitle=proposal.model_id,
-            expand=False,
-        )
-    )
+    console.print(headline(proposal, ", a refit"))
     console.print(f"status: {proposal.status}")
     console.print(f"next: {_next_step(proposal, allowed)}\n", style="bold", markup=False)
 
