@@ -1,12 +1,13 @@
 """What `audit verify` finds: one forgery after the other, with database rights and triggers taken away."""
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from sqlalchemy import Connection, delete, insert, text, update
+from sqlalchemy import Connection, String, delete, insert, text, update
 
 from dosvotos.commands.main import cli
 from dosvotos.database.append_only import APPEND_ONLY, renew_guards
@@ -19,6 +20,7 @@ from dosvotos.database.tables import (
     oos_trials,
     promotion_proposals,
 )
+from dosvotos.errors import LineageError
 from dosvotos.hashing import chain_digest
 from dosvotos.promotion.audit import _content, append_audit_row, read_audit_log
 from dosvotos.promotion.audit_check import verify_audit
@@ -202,6 +204,27 @@ def without_guards(connection: Connection) -> None:
     names = connection.execute(text("SELECT name FROM sqlite_master WHERE type = 'trigger'")).scalars().all()
     for name in names:
         connection.execute(text(f"DROP TRIGGER {name}"))
+
+
+def test_a_value_of_any_kind_in_the_log_is_named_and_no_traceback(tmp_path, monkeypatch):
+    """SQLite's file takes any value in any column, and constraints can be taken away."""
+    monkeypatch.chdir(tmp_path)
+    desk = voted_on(Desk(open_database(f"sqlite:///{tmp_path}/votes.db"), tmp_path))
+    columns = {c.name: b"\xff" if isinstance(c.type, String) else "x" for c in approval_audit_log.columns}
+    del columns["id"]  # for which SQLite itself asks a number
+    unnamed = []
+    for name, value in (*columns.items(), ("action", "approve"), ("signature", None)):
+        with desk.engine.connect() as connection:
+            without_guards(connection)
+            connection.exec_driver_sql("PRAGMA ignore_check_constraints=ON")
+            connection.exec_driver_sql(f"UPDATE approval_audit_log SET {name}=? WHERE id=3", (value,))
+            try:
+                if not verify_audit(connection, full=True):
+                    unnamed.append((name, value))
+            except LineageError as error:
+                assert re.search("it was altered|no time", str(error)), name
+            connection.rollback()
+    assert unnamed == []
 
 
 def test_triggers_that_stay_away_are_found(desk: Desk):

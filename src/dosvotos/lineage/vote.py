@@ -38,7 +38,7 @@ from dosvotos.promotion.agreement import (
     proposal_difference,
     proposal_in,
 )
-from dosvotos.promotion.audit import find_breaks, read_chain
+from dosvotos.promotion.audit import broken_seals, find_breaks, read_audit_log, read_chain
 from dosvotos.promotion.criteria import name_links
 from dosvotos.promotion.decision import DecisionResult, Vote, check_vote, decide
 from dosvotos.promotion.dossier import FILE_NAMES, Dossier, DossierRun, dossier_files, with_run, write_dossier
@@ -85,11 +85,10 @@ def decide_verified(
     if vote.decision != "APPROVE" or was_answered(engine, key):
         return decide(engine, proposal_id, vote, now, signed=signed, key=key)
     with reading(engine) as connection:
+        if breaks := [*find_breaks(read_chain(connection)), *broken_seals(read_audit_log(connection))]:
+            raise DecisionConflictError.of("log_not_whole", found=breaks[0])
         proposal = get_proposal(connection, proposal_id)
         check_vote(connection, proposal, vote, now)
-        breaks = find_breaks(read_chain(connection))
-    if breaks:
-        raise DecisionConflictError.of("log_not_whole", found=breaks[0])
     verified = verify_proposal(engine, proposal)
     if verified.chain.broken:
         _refuse(engine, proposal, verified, now)

@@ -23,7 +23,7 @@ from dosvotos.promotion.agreement import (
     stage_difference,
 )
 from dosvotos.promotion.audit import find_breaks, read_chain
-from dosvotos.promotion.checkpoints import check_last_checkpoint, open_home
+from dosvotos.promotion.checkpoints import check_checkpoints, open_home
 from dosvotos.promotion.refit import refit_of
 from dosvotos.promotion.signatures import read_trust
 from dosvotos.promotion.standing import check_standing
@@ -105,7 +105,7 @@ def _with_standing(connection: Connection, opened: ProductionModel, rows: Produc
         home = open_home(connection)
     except HomeError as error:
         return opened._replace(silence=Silence(Reason.NO_HOME, str(error)))
-    checkpoint = check_last_checkpoint(connection, home)
+    checkpoint = check_checkpoints(connection, home)
     standing = check_standing(connection, read_trust(connection, home), rows)
     opened = opened._replace(
         lapses=standing.lapses, checkpoint=checkpoint.note if checkpoint is not None else None
