@@ -30,7 +30,7 @@ def open_regular_file(path: Path) -> Iterator[BinaryIO]:
     Raises
     ------
     FileError
-        If it is missing, cannot be read, or is a link, FIFO, device, socket or folder, which is not waited for.
+        If it is missing, unreadable, or a link, FIFO, device, socket or folder, which is not waited for.
     """
     try:
         _refuse_irregular(path, os.lstat(path))
@@ -43,7 +43,7 @@ def open_regular_file(path: Path) -> Iterator[BinaryIO]:
 
 
 def read_regular_file(path: Path, limit: int) -> bytes:
-    """Read a regular file of at most `limit` bytes, once; raises as `open_regular_file`, or if it is larger."""
+    """Read a regular file of at most `limit` bytes, once; raises as `open_regular_file`, or if larger."""
     with open_regular_file(path) as file:
         size = os.fstat(file.fileno()).st_size
         content = file.read(limit + 1) if size <= limit else b""

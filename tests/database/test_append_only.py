@@ -184,10 +184,10 @@ def test_a_trigger_taken_away_or_weakened_is_missed(engine):
 
 
 WEAKER = {
-    "with a condition": "BEFORE DELETE ON oos_trials FOR EACH ROW WHEN (OLD.id > 9) EXECUTE FUNCTION append_only()",
-    "after the fact": "AFTER DELETE ON oos_trials FOR EACH ROW EXECUTE FUNCTION append_only()",
+    "with a condition": "BEFORE DELETE ON oos_trials FOR EACH ROW WHEN (OLD.id > 9) EXECUTE FUNCTION {own}",
+    "after the fact": "AFTER DELETE ON oos_trials FOR EACH ROW EXECUTE FUNCTION {own}",
     "by a function of another name": "BEFORE DELETE ON oos_trials FOR EACH ROW EXECUTE FUNCTION harmless()",
-    "on another schema's table": "BEFORE DELETE ON elsewhere.oos_trials FOR EACH ROW EXECUTE FUNCTION append_only()",
+    "on another schema's table": "BEFORE DELETE ON elsewhere.oos_trials FOR EACH ROW EXECUTE FUNCTION {own}",
 }
 """What may stand under the name of a trigger of ours on PostgreSQL."""
 
@@ -205,12 +205,14 @@ def test_a_trigger_that_only_looks_like_ours_is_missed_on_postgresql(engine):
         for name, statement in WEAKER.items():
             before = connection.begin_nested()
             connection.execute(text("DROP TRIGGER oos_trials_no_delete ON oos_trials"))
-            connection.execute(text(f"CREATE TRIGGER oos_trials_no_delete {statement}"))
+            made = statement.format(own="append_only()")
+            connection.execute(text(f"CREATE TRIGGER oos_trials_no_delete {made}"))
             where = "elsewhere.oos_trials" if "elsewhere" in statement else "oos_trials"
             connection.execute(text(f"ALTER TABLE {where} ENABLE ALWAYS TRIGGER oos_trials_no_delete"))
             assert missing_guards(connection) == ["oos_trials_no_delete"], name
             before.rollback()
-        narrow = "BEFORE UPDATE OF feed ON oos_trials FOR EACH ROW EXECUTE FUNCTION append_only('daily_returns')"
+        narrow = "BEFORE UPDATE OF feed ON oos_trials FOR EACH ROW EXECUTE FUNCTION "
+        narrow += "append_only('daily_returns')"
         connection.execute(text("DROP TRIGGER oos_trials_no_update ON oos_trials"))
         connection.execute(text(f"CREATE TRIGGER oos_trials_no_update {narrow}"))
         connection.execute(text("ALTER TABLE oos_trials ENABLE ALWAYS TRIGGER oos_trials_no_update"))
@@ -228,7 +230,7 @@ SWALLOWING = {
     "postgresql": {
         "quiet": "CREATE RULE quiet AS ON INSERT TO oos_trials DO INSTEAD NOTHING",
         "child": "CREATE TABLE child () INHERITS (oos_trials)",
-        "later": "CREATE TRIGGER later AFTER UPDATE ON instruments FOR EACH ROW EXECUTE FUNCTION append_only()",
+        "later": "CREATE TRIGGER later AFTER UPDATE ON instruments EXECUTE FUNCTION append_only()",
     },
 }
 """By name, what swallows a look, adds one, or changes a head row, while every trigger of ours is in place."""

@@ -72,6 +72,12 @@ def edit_and_chain_again(connection: Connection) -> None:
     chain_again(connection)
 
 
+def date_back(connection: Connection) -> None:
+    long_ago = datetime.now(UTC) - timedelta(days=1)
+    change(approval_audit_log, LOG.id == 3, created_at=long_ago)(connection)
+    chain_again(connection)
+
+
 def drop_approval_and_chain_again(connection: Connection) -> None:
     remove(approval_audit_log, LOG.id == 2)(connection)
     change(approval_audit_log, LOG.id == 3, id=2)(connection)
@@ -134,6 +140,7 @@ ATTACKS: dict[str, tuple[Callable[[Connection], None], str]] = {
     "all rows cut off": (remove(approval_audit_log, LOG.id > 0), "the log leads to 0 and None"),
     "edited and chained again": (edit_and_chain_again, "reviewer_notes is"),
     "approval dropped and chained again": (drop_approval_and_chain_again, "the log leads to 0 and None"),
+    "dated back and chained again": (date_back, "a clock was set back"),
     "reordered and chained again": (reorder_and_chain_again, "previous_production_model is"),
     "epoch of the head row": (change(instruments, epoch=7), "head row has epoch 7"),
     "model of the head row": (change(instruments, production_model_id=None), "model None"),

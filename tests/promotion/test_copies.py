@@ -224,7 +224,7 @@ def test_an_older_checkpoint_put_last_lets_no_shorter_log_pass(desk):
         assert check_checkpoints(connection, home).state.rows == 5
         without_guards(connection)
         truncate(connection)
-        with pytest.raises(LineageError, match="had 6|6 rows|shortened"):
+        with pytest.raises(LineageError, match="6 rows"):
             check_checkpoints(connection, home)
         connection.rollback()
 

@@ -105,7 +105,7 @@ def test_what_stands_after_the_last_checkpoint_hides_none(made, junk):
     append(made, 7)
     file = made.folder / CHECKPOINTS
     file.write_text(file.read_text() + junk)
-    with pytest.raises(HomeError, match="checkpoints: (ends with what is no checkpoint|checkpoint)"):
+    with pytest.raises(HomeError, match=r"checkpoints: (ends with what is no )?checkpoint"):
         made.last_checkpoint()
 
 
@@ -114,8 +114,12 @@ def test_checkpoints_that_are_no_file_are_refused_and_not_waited_for(made, kind)
     append(made, 7)
     file = made.folder / CHECKPOINTS
     aside = file.rename(made.folder / "aside")
-    make = {"fifo": os.mkfifo, "folder": os.mkdir, "link": lambda to: os.symlink(aside, to)}
-    make.get(kind, lambda to: os.symlink("nowhere", to))(file)
+    if kind == "fifo":
+        os.mkfifo(file)
+    elif kind == "folder":
+        file.mkdir()
+    else:
+        file.symlink_to(aside if kind == "link" else "nowhere")
     for read in (made.last_checkpoint, made.checkpoints, made.checkpointed_rows):
         with pytest.raises(HomeError, match="checkpoints"):
             read()

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import reduce
+from itertools import pairwise
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
@@ -18,19 +19,14 @@ from dosvotos.promotion.audit import LogRow, find_breaks, read_audit_log, read_c
 from dosvotos.promotion.checkpoints import compare_checkpoints, open_home, verify_all
 from dosvotos.promotion.gate_policy import uncovered_policies
 from dosvotos.promotion.restored_log import list_restores, restored_log
-from dosvotos.promotion.signatures import RAISE_THE_HOUSE, read_trust
-from dosvotos.promotion.vote_rules import (
-    STATUS_AFTER,
-    ModelStage,
-    closes,
-    columns_after,
-    status_after,
-)
+from dosvotos.promotion.signatures import RAISE_THE_HOUSE, SIGNATURE_COUNTS_FOR, read_trust
+from dosvotos.promotion.vote_rules import STATUS_AFTER, ModelStage, closes, columns_after, status_after
 from dosvotos.refusals import Phrase
 
 PROVES: Final = (
     "every row follows the row before it, unchanged, none missing in between (text, signatures, subject and "
     "lapses of other decisions than those about people: --full)",
+    "no row is dated more than ten minutes before the row before it, as one of a clock set back would be",
     "the log alone leads to each instrument's epoch and production model, to each model's stage and to each "
     "proposal's state, reviewer, notes and time of approval",
     "the ledger has its one genesis, the one each proposal names, and a look of every proposed model",
@@ -103,6 +99,7 @@ def verify_audit(connection: Connection, full: bool = False) -> list[Phrase]:
     compared: tuple[tuple[str, Callable[[], Iterable[Phrase]]], ...] = (
         ("approval_audit_log", lambda: find_breaks(rows)),
         ("approval_audit_log", lambda: replay.problems),
+        ("approval_audit_log", lambda: _compare_times(rows)),
         ("instruments", lambda: _compare_heads(replay, connection)),
         ("model_registry", lambda: _compare_stages(replay, models)),
         ("promotion_proposals", lambda: _compare_proposals(replay, proposals, models, _last_time(rows))),
@@ -119,6 +116,8 @@ def _named(table: str, compare: Callable[[], Iterable[Phrase]]) -> Iterator[Phra
     """Give what a comparison names; a value that cannot even be compared is named too."""
     try:
         yield from compare()
+    except DosVotosError as error:
+        yield error.finding
     except _UNCOMPARED as error:
         yield Phrase.of("audit_uncompared", table=table, problem=f"{type(error).__name__}: {error}")
 
@@ -133,6 +132,16 @@ def _compare_guards(connection: Connection) -> Iterator[Phrase]:
         yield Phrase.of("audit_trigger", name=name)
     for table, name in foreign_hooks(connection):
         yield Phrase.of("audit_hook", table=table, name=name)
+
+
+def _compare_times(rows: Sequence[LogRow]) -> Iterator[Phrase]:
+    """Name the rows dated before the row before them, by more than a signature may take to arrive."""
+    for before, row in pairwise(rows):
+        if row.stored_at >= before.stored_at:  # type: ignore[operator] -- both as one driver gives them
+            continue
+        if before.created_at - row.created_at > SIGNATURE_COUNTS_FOR:
+            at, earlier = f"{row.created_at:%Y-%m-%d %H:%M}", f"{before.created_at:%Y-%m-%d %H:%M}"
+            yield Phrase.of("audit_clock", row=row.id, at=at, before=earlier)
 
 
 def _last_time(rows: Sequence[LogRow]) -> datetime | None:

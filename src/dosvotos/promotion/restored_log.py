@@ -51,7 +51,7 @@ class RestoredLog(Record):
     unknown: tuple[str, ...]
     """People who were added after the backup was made, and have to be added again."""
     lost: str | None = None
-    """Hash of the states that checkpoints saw after the kept rows; None in a RESTORE that named the last alone."""
+    """Hash of all states that checkpoints saw after the kept rows; None in an older RESTORE."""
 
     def names(self, last: Checkpoint, gone: Sequence[tuple[int, str | None]]) -> bool:
         """Tell whether this is the RESTORE of a loss: its last checkpoint, and all states that are gone."""
