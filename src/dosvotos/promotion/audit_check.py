@@ -21,6 +21,7 @@ from dosvotos.promotion.gate_policy import uncovered_policies
 from dosvotos.promotion.restored_log import list_restores, restored_log
 from dosvotos.promotion.signatures import RAISE_THE_HOUSE, SIGNATURE_COUNTS_FOR, read_trust
 from dosvotos.promotion.vote_rules import STATUS_AFTER, ModelStage, closes, columns_after, status_after
+from dosvotos.promotion.voted_rows import voted_differences
 from dosvotos.refusals import Phrase
 
 PROVES: Final = (
@@ -36,7 +37,7 @@ PROVES: Final = (
 )
 PROVES_FULL: Final = (
     "every decision is signed by somebody who could sign it then, over the text, subject and lapses that its "
-    "row holds, and every checkpoint by the server"
+    "row holds, and over the dossier and model that rows still name; every checkpoint is signed by the server"
 )
 PROVES_COPY: Final = "the log holds every row, or every checkpoint, of the copy it was compared with"
 PROVES_NOT: Final = (
@@ -366,6 +367,7 @@ def _compare_home(connection: Connection, rows: Sequence[LogRow], full: bool) ->
         return
     if full:
         yield from verify_all(read_audit_log(connection), trust, home)
+        yield from voted_differences(connection)
 
 
 def _compare_ledger(connection: Connection, proposals: Iterable[Row[Any]]) -> Iterator[Phrase]:
