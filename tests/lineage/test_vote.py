@@ -24,7 +24,7 @@ from dosvotos.live.production import check_dossier, open_production
 from dosvotos.promotion.agreement import records_in
 from dosvotos.promotion.decision import Vote, decide
 from dosvotos.promotion.dossier import Dossier, dossier_files, write_dossier
-from dosvotos.promotion.extra_backtests import check_extra_backtests, request_backtest
+from dosvotos.promotion.extra_backtests import check_extra_backtests, check_requests, request_backtest
 from dosvotos.promotion.registration import proposal_columns
 from dosvotos.promotion.vote_rules import columns_after
 from dosvotos.sealed import seal, write_sealed
@@ -393,4 +393,14 @@ def test_extra_backtests_are_run_again_before_an_approval(desk):
         approve(desk, proposal_id)
     assert is_unapproved(desk)
     seal_report(honest)
+    hide = ("status='failed'", "proposal_id=2", "result_file=NULL", "result_file='x'", "start_date='x'", None)
+    for hidden in hide:  # a result that nobody is to see
+        with desk.engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA ignore_check_constraints=ON")
+            connection.exec_driver_sql("PRAGMA defer_foreign_keys=ON")
+            change = f"UPDATE backtest_requests SET {hidden}" if hidden else "DELETE FROM backtest_requests"
+            connection.exec_driver_sql(change)
+            with pytest.raises(LineageError, match=r"altered|missing|ask for it again"):
+                check_requests(connection, desk.proposal(proposal_id))
+            connection.rollback()
     assert approve(desk, proposal_id) == "production"
