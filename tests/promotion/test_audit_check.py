@@ -24,6 +24,7 @@ from dosvotos.errors import LineageError
 from dosvotos.hashing import chain_digest
 from dosvotos.promotion.audit import _content, append_audit_row, read_audit_log
 from dosvotos.promotion.audit_check import verify_audit
+from dosvotos.promotion.checkpoints import log_state
 from dosvotos.promotion.decision import Vote, decide
 from tests.proposal_fixtures import INSTRUMENT, NOTES, Desk
 
@@ -232,6 +233,12 @@ def test_a_value_of_any_kind_in_the_log_is_named_and_no_traceback(tmp_path, monk
                 assert re.search("it was altered|no time", str(error)), name
             connection.rollback()
     assert unnamed == []
+    for column, value in (("epoch", "x"), ("instrument", b"\xff")):
+        with desk.engine.connect() as connection:
+            connection.exec_driver_sql(f"UPDATE instruments SET {column}=? WHERE epoch > 0", (value,))
+            with pytest.raises(LineageError, match="instruments: "):
+                log_state(connection)
+            connection.rollback()
 
 
 def test_triggers_that_stay_away_are_found(desk: Desk):

@@ -25,8 +25,7 @@ from dosvotos.promotion.voted_rows import voted_differences
 from dosvotos.refusals import Phrase
 
 PROVES: Final = (
-    "every row follows the row before it, unchanged, none missing in between (text, signatures, subject and "
-    "lapses of other decisions than those about people: --full)",
+    "every row follows the row before it, unchanged, none missing in between",
     "no row is dated more than ten minutes before the row before it, as one of a clock set back would be",
     "the log alone leads to each instrument's epoch and production model, to each model's stage and to each "
     "proposal's state, reviewer, notes and time of approval",
@@ -38,6 +37,9 @@ PROVES: Final = (
 PROVES_FULL: Final = (
     "every decision is signed by somebody who could sign it then, over the text, subject and lapses that its "
     "row holds, and over the dossier and model that rows still name; every checkpoint is signed by the server"
+)
+PROVES_NOT_QUICK: Final = (
+    "without --full, that text, signatures, subject and lapses of a decision not about people are unchanged"
 )
 PROVES_COPY: Final = "the log holds every row, or every checkpoint, of the copy it was compared with"
 PROVES_NOT: Final = (

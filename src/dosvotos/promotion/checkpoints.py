@@ -7,8 +7,8 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Row, func, select
 
 from dosvotos.database.connection import reading
-from dosvotos.database.registry import last_log_row
-from dosvotos.database.tables import approval_audit_log, instruments, ledger_genesis
+from dosvotos.database.registry import last_log_row, read_epochs
+from dosvotos.database.tables import approval_audit_log, ledger_genesis
 from dosvotos.errors import AlteredError, DosVotosError, HomeError, LineageError
 from dosvotos.promotion.audit import LogRow, broken_seals
 from dosvotos.promotion.people import Trust, allowed_signers
@@ -47,9 +47,8 @@ def open_home(connection: Connection) -> Home:
 def log_state(connection: Connection) -> LogState:
     """Read how long the log is, what its last row hashes to, and the epoch of every head row."""
     last = last_log_row(connection)
-    heads = connection.execute(select(instruments.c.instrument, instruments.c.epoch))
     rows, head = (last.id, last.row_hash) if last else (0, None)
-    return LogState(genesis_id(connection), rows, head, {row.instrument: row.epoch for row in heads})
+    return LogState(genesis_id(connection), rows, head, read_epochs(connection))
 
 
 def check_checkpoints(connection: Connection, home: Home) -> Checkpoint | None:

@@ -5,12 +5,10 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, select
 
-from dosvotos.contracts.records import TrainingRecord
 from dosvotos.database.registry import find_model, get_proposal
 from dosvotos.database.tables import approval_audit_log
 from dosvotos.errors import AlteredError, LineageError, SignatureError, UnknownProposalError
 from dosvotos.promotion.decision_text import parse_text
-from dosvotos.promotion.dossier import Dossier
 from dosvotos.refusals import Phrase
 
 OF_PROPOSALS: Final = ("APPROVE", "REJECT", "REOPEN")
@@ -74,6 +72,9 @@ def _pairs(connection: Connection, vote: Row[Any], files_too: bool) -> Iterator[
 
 def _recorded_hash(proposal: Row[Any]) -> str | None:
     """Read from a proposal's dossier which policy it is about; None where the dossier cannot be read."""
+    from dosvotos.contracts.records import TrainingRecord  # only here: a command that reads none starts fast
+    from dosvotos.promotion.dossier import Dossier
+
     if proposal.dossier_hash is None:
         return None
     try:
