@@ -228,7 +228,7 @@ def broken_seals(rows: list[Row[Any]]) -> list[Phrase]:
 
 def _is_sealed(row: Row[Any]) -> bool:
     try:
-        return seal_of(_entry(row)) == row.seal
+        return bool(seal_of(_entry(row)) == row.seal)
     except TypeError:  # bytes, as only an edited file holds
         return False
 

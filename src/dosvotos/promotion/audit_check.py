@@ -140,7 +140,7 @@ def _compare_guards(connection: Connection) -> Iterator[Phrase]:
 def _compare_times(rows: Sequence[LogRow]) -> Iterator[Phrase]:
     """Name the rows dated before the row before them, by more than a signature may take to arrive."""
     for before, row in pairwise(rows):
-        if row.stored_at >= before.stored_at:  # type: ignore[operator] -- both as one driver gives them
+        if row.stored_at >= before.stored_at:  # type: ignore[operator]  # both as one driver gives them
             continue
         if before.created_at - row.created_at > SIGNATURE_COUNTS_FOR:
             at, earlier = f"{row.created_at:%Y-%m-%d %H:%M}", f"{before.created_at:%Y-%m-%d %H:%M}"

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, func, select
+from sqlalchemy import Connection, Engine, Row, Select, func, select
 
 from dosvotos.database.connection import reading
 from dosvotos.database.registry import last_log_row, read_epochs
@@ -85,7 +85,8 @@ def _refuse_gone(connection: Connection, home: Home) -> None:
 
 def _hashed_rows(connection: Connection) -> Sequence[Row[Any]]:
     t = approval_audit_log
-    return connection.execute(select(t.c.id, t.c.row_hash).order_by(t.c.id)).all()
+    query: Select[Any] = select(t.c.id, t.c.row_hash).order_by(t.c.id)
+    return connection.execute(query).all()
 
 
 def difference(connection: Connection, checkpoint: Checkpoint) -> Phrase | None:
