@@ -15,6 +15,7 @@ from dosvotos.database.contracts import ContractRegistry
 from dosvotos.database.history import stored_history
 from dosvotos.database.ledger import TrialLedger, look_of
 from dosvotos.database.market_data import StoredMarket
+from dosvotos.database.odd_values import odd_values_named
 from dosvotos.database.registry import find_model, get_model, get_proposal
 from dosvotos.database.tables import promotion_proposals
 from dosvotos.errors import AlteredError, DecisionConflictError, DecisionError, DosVotosError
@@ -89,10 +90,11 @@ def decide_verified(
             raise DecisionConflictError.of("log_not_whole", found=breaks[0])
         proposal = get_proposal(connection, proposal_id)
         check_vote(connection, proposal, vote, now)
-    verified = verify_proposal(engine, proposal)
-    if verified.chain.broken:
-        _refuse(engine, proposal, verified, now)
-    check_extra_backtests(engine, proposal.id)
+    with odd_values_named(f"proposal {proposal.id}"):
+        verified = verify_proposal(engine, proposal)
+        if verified.chain.broken:
+            _refuse(engine, proposal, verified, now)
+        check_extra_backtests(engine, proposal.id)
     return decide(engine, proposal_id, vote, now, proposal.dossier_hash, signed, key)
 
 

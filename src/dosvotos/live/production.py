@@ -11,6 +11,7 @@ from dosvotos.contracts.experiment import ExperimentContract
 from dosvotos.contracts.features import FEATURE_ORDER_HASH
 from dosvotos.database.connection import reading
 from dosvotos.database.contracts import ContractRegistry
+from dosvotos.database.odd_values import odd_values_named
 from dosvotos.database.registry import ProductionRows, production_rows
 from dosvotos.errors import HomeError, LineageError
 from dosvotos.hashing import digest_json, short
@@ -65,6 +66,7 @@ class Statement(NamedTuple):
     expected: Any
 
 
+@odd_values_named("the production model")
 def open_production(engine: Engine, instrument: str) -> ProductionModel | None:
     """Open the instrument's production model; None when no vote has made one.
 
@@ -124,6 +126,7 @@ def _unsigned(opened: ProductionModel) -> Silence:
     return Silence(Reason.UNSIGNED_VOTE, why)
 
 
+@odd_values_named("the production model")
 def check_dossier(engine: Engine, production: ProductionModel) -> None:
     """Refuse to serve a model whose rows are not what the dossier says that was voted on.
 

@@ -15,9 +15,10 @@ from dosvotos.database.connection import reading
 from dosvotos.database.contracts import ContractRegistry
 from dosvotos.database.live_tables import trading_signals
 from dosvotos.database.market_data import StoredMarket
+from dosvotos.database.odd_values import odd_values_named
 from dosvotos.database.registry import ProductionRows, find_model, promoting_votes
 from dosvotos.database.tables import inference_features_5m, promotion_proposals
-from dosvotos.errors import AlteredError, BundleError, DataError, HomeError, LineageError
+from dosvotos.errors import BundleError, DataError, HomeError, LineageError
 from dosvotos.hashing import digest_arrays
 from dosvotos.lineage.vote import verify_proposal
 from dosvotos.live.reasons import Reason
@@ -76,14 +77,11 @@ def verify_signal(
     AlteredError
         If a row on the way holds what cannot be compared.
     """
-    try:
+    with odd_values_named(signal_id):
         rows = _read(engine, signal_id, instrument)
         links = [*_of_row(rows), *_of_features(rows), *_of_model(rows), *_of_votes(engine, rows)]
         if recompute:
             links += _again(engine, rows)
-    except (AttributeError, LookupError, TypeError, ValueError) as error:
-        problem = f"{type(error).__name__}: {error}"
-        raise AlteredError.of("audit_uncompared", table=signal_id, problem=problem) from error
     return ChainRecord(links=tuple(links))
 
 

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Row, func, select
 
 from dosvotos.database.append_only import foreign_hooks, missing_guards
 from dosvotos.database.live_tables import live_state
+from dosvotos.database.odd_values import ODD_VALUES
 from dosvotos.database.registry import OPEN_STATES, VALID_FOR, list_models, list_proposals, opened_at
 from dosvotos.database.tables import HOUSE, instruments, ledger_genesis, oos_trials
 from dosvotos.errors import DosVotosError, LineageError
@@ -48,10 +49,6 @@ PROVES_NOT: Final = (
     "anything of the rows before signatures but that they have not changed since the first checkpoint",
     "what a proposal contains: an approval recomputes that",
 )
-
-
-_UNCOMPARED: Final = (AttributeError, LookupError, TypeError, ValueError)
-"""What comes of values of kinds that this program never stores."""
 
 
 class _Closed(NamedTuple):
@@ -121,8 +118,8 @@ def _named(table: str, compare: Callable[[], Iterable[Phrase]]) -> Iterator[Phra
         yield from compare()
     except DosVotosError as error:
         yield error.finding
-    except _UNCOMPARED as error:
-        yield Phrase.of("audit_uncompared", table=table, problem=f"{type(error).__name__}: {error}")
+    except ODD_VALUES as error:
+        yield Phrase.of("odd_value", what=table, problem=f"{type(error).__name__}: {error}")
 
 
 def _compare_policies(connection: Connection) -> Iterator[Phrase]:
@@ -161,7 +158,7 @@ def _replay(
     for row in rows:
         try:
             _follow_row(replay, row, proposals, models, restores)
-        except _UNCOMPARED as error:
+        except ODD_VALUES as error:
             problem = f"{type(error).__name__}: {error}"
             replay.problems.append(Phrase.of("audit_unfollowed", row=row.id, problem=problem))
     return replay
