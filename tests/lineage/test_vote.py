@@ -3,8 +3,9 @@
 import copy
 import json
 import shutil
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -31,7 +32,6 @@ from dosvotos.promotion.registration import proposal_columns
 from dosvotos.promotion.vote_rules import columns_after
 from dosvotos.sealed import seal, write_sealed
 from tests.faults.forging import at
-from tests.promotion.test_audit_check import without_guards
 from tests.proposal_fixtures import INSTRUMENT, Desk
 from tests.recomputable_proposals import recompute_once
 
@@ -370,13 +370,14 @@ def test_without_its_dossier_the_production_model_is_not_served_until_l4_writes_
 
 @contextmanager
 def only_for_now(desk: Desk, statement: str) -> Iterator[None]:
-    """Change a SQLite file with its triggers taken away, and put it back."""
+    """Change a SQLite file that knows no trigger or constraint any more, and put it back."""
     file = Path(desk.engine.url.database)
     desk.engine.dispose()
     before = file.read_bytes()
-    with writing(desk.engine) as connection:
-        without_guards(connection)
-        connection.exec_driver_sql(statement)
+    with closing(sqlite3.connect(file)) as connection, connection:  # which asks for no foreign key
+        for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type='trigger'").fetchall():
+            connection.execute(f"DROP TRIGGER {name}")
+        connection.execute(statement)
     yield
     desk.engine.dispose()
     file.write_bytes(before)
@@ -420,9 +421,10 @@ def test_extra_backtests_are_run_again_before_an_approval(desk):
             with pytest.raises(LineageError, match=r"altered|missing|ask for it again"):
                 check_requests(connection, desk.proposal(proposal_id))
             connection.rollback()
-    with (
-        only_for_now(desk, "UPDATE macro_indicators_daily SET value='abc'"),
-        pytest.raises(LineageError, match=r"proposal 1: a value behind it .* never stored there"),
-    ):
-        approve(desk, proposal_id)
+    for edit in ("UPDATE macro_indicators_daily SET value='abc'", "DELETE FROM model_registry"):
+        with (
+            only_for_now(desk, edit),
+            pytest.raises(LineageError, match=r"proposal 1: a row behind it is gone, doubled, or holds"),
+        ):
+            approve(desk, proposal_id)
     assert approve(desk, proposal_id) == "production"

@@ -1,12 +1,17 @@
-"""Values of kinds that are never stored, as an edited SQLite file holds them, named without a traceback."""
+"""Values of kinds that are never stored, and rows gone or doubled, as an edited database holds them.
+
+They are named where they are met, without a traceback.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from sqlalchemy.exc import MultipleResultsFound, NoResultFound
+
 from dosvotos.errors import AlteredError
 
-ODD_VALUES: Final = (AttributeError, LookupError, TypeError, ValueError)
+ODD_VALUES: Final = (AttributeError, LookupError, TypeError, ValueError, NoResultFound, MultipleResultsFound)
 """What comes of comparing or computing with them."""
 
 

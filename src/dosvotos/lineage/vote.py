@@ -85,17 +85,17 @@ def decide_verified(
     check_reason(vote.decision, vote.notes)
     if vote.decision != "APPROVE" or was_answered(engine, key):
         return decide(engine, proposal_id, vote, now, signed=signed, key=key)
-    with reading(engine) as connection:
-        if breaks := [*find_breaks(read_chain(connection)), *broken_seals(read_audit_log(connection))]:
-            raise DecisionConflictError.of("log_not_whole", found=breaks[0])
-        proposal = get_proposal(connection, proposal_id)
-        check_vote(connection, proposal, vote, now)
-    with odd_values_named(f"proposal {proposal.id}"):
+    with odd_values_named(f"proposal {proposal_id}"):
+        with reading(engine) as connection:
+            if breaks := [*find_breaks(read_chain(connection)), *broken_seals(read_audit_log(connection))]:
+                raise DecisionConflictError.of("log_not_whole", found=breaks[0])
+            proposal = get_proposal(connection, proposal_id)
+            check_vote(connection, proposal, vote, now)
         verified = verify_proposal(engine, proposal)
         if verified.chain.broken:
             _refuse(engine, proposal, verified, now)
         check_extra_backtests(engine, proposal.id)
-    return decide(engine, proposal_id, vote, now, proposal.dossier_hash, signed, key)
+        return decide(engine, proposal_id, vote, now, proposal.dossier_hash, signed, key)
 
 
 def verify_proposal(engine: Engine, proposal: Row[Any]) -> Verification:
