@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import BinaryIO, Final, NamedTuple
 
 from dosvotos.errors import FileError
 from dosvotos.refusals import Phrase
@@ -23,24 +23,31 @@ _DRAFT: Final = ".draft-"
 _STANDS: Final = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}
 
 
-def read_regular_file(path: Path, limit: int) -> bytes:
-    """Read a regular file of at most `limit` bytes, once.
+@contextmanager
+def open_regular_file(path: Path) -> Iterator[BinaryIO]:
+    """Open a regular file to read from.
 
     Raises
     ------
     FileError
-        If it is missing, larger, or a link, FIFO, device, socket or folder, which is not waited for.
+        If it is missing, unreadable, or a link, FIFO, device, socket or folder, which is not waited for.
     """
     try:
         _refuse_irregular(path, os.lstat(path))
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
         with os.fdopen(descriptor, "rb") as file:
-            found = os.fstat(descriptor)
-            _refuse_irregular(path, found)
-            content = file.read(limit + 1) if found.st_size <= limit else b""
+            _refuse_irregular(path, os.fstat(descriptor))
+            yield file
     except OSError as error:
         raise FileError.of("file_unreadable", path=path, problem=error) from error
-    if found.st_size > limit or len(content) > limit:
+
+
+def read_regular_file(path: Path, limit: int) -> bytes:
+    """Read a regular file of at most `limit` bytes, once; raises as `open_regular_file`, or if larger."""
+    with open_regular_file(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        content = file.read(limit + 1) if size <= limit else b""
+    if size > limit or len(content) > limit:
         raise FileError.of("file_large", path=path, limit=limit)
     return content
 

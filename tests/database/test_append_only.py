@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, Engine, Table, delete, insert, select, text, update
 from sqlalchemy.exc import DBAPIError
 
-from dosvotos.database.append_only import APPEND_ONLY, FILLED_ONCE, ORDERED, missing_guards
+from dosvotos.database.append_only import APPEND_ONLY, FILLED_ONCE, ORDERED, foreign_hooks, missing_guards
 from dosvotos.database.connection import open_database, reading, upgrade, writing
 from dosvotos.database.tables import metadata
 
@@ -181,6 +181,68 @@ def test_a_trigger_taken_away_or_weakened_is_missed(engine):
             off = "ALTER TABLE approval_audit_log DISABLE TRIGGER approval_audit_log_no_update"
             connection.execute(text(off))
         assert set(missing_guards(connection)) == {"oos_trials_no_delete", "approval_audit_log_no_update"}
+
+
+WEAKER = {
+    "with a condition": "BEFORE DELETE ON oos_trials FOR EACH ROW WHEN (OLD.id > 9) EXECUTE FUNCTION {own}",
+    "after the fact": "AFTER DELETE ON oos_trials FOR EACH ROW EXECUTE FUNCTION {own}",
+    "by a function of another name": "BEFORE DELETE ON oos_trials FOR EACH ROW EXECUTE FUNCTION harmless()",
+    "on another schema's table": "BEFORE DELETE ON elsewhere.oos_trials FOR EACH ROW EXECUTE FUNCTION {own}",
+}
+"""What may stand under the name of a trigger of ours on PostgreSQL."""
+
+
+def test_a_trigger_that_only_looks_like_ours_is_missed_on_postgresql(engine):
+    if engine.dialect.name == "sqlite":  # there the whole statement is compared
+        return
+    with engine.connect() as connection:
+        for made in (
+            "CREATE SCHEMA elsewhere",
+            "CREATE TABLE elsewhere.oos_trials (LIKE oos_trials)",
+            "CREATE FUNCTION harmless() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN OLD; END'",
+        ):
+            connection.execute(text(made))
+        for name, statement in WEAKER.items():
+            before = connection.begin_nested()
+            connection.execute(text("DROP TRIGGER oos_trials_no_delete ON oos_trials"))
+            made = statement.format(own="append_only()")
+            connection.execute(text(f"CREATE TRIGGER oos_trials_no_delete {made}"))
+            where = "elsewhere.oos_trials" if "elsewhere" in statement else "oos_trials"
+            connection.execute(text(f"ALTER TABLE {where} ENABLE ALWAYS TRIGGER oos_trials_no_delete"))
+            assert missing_guards(connection) == ["oos_trials_no_delete"], name
+            before.rollback()
+        narrow = "BEFORE UPDATE OF feed ON oos_trials FOR EACH ROW EXECUTE FUNCTION "
+        narrow += "append_only('daily_returns')"
+        connection.execute(text("DROP TRIGGER oos_trials_no_update ON oos_trials"))
+        connection.execute(text(f"CREATE TRIGGER oos_trials_no_update {narrow}"))
+        connection.execute(text("ALTER TABLE oos_trials ENABLE ALWAYS TRIGGER oos_trials_no_update"))
+        assert missing_guards(connection) == ["oos_trials_no_update"]
+        connection.execute(text("ALTER FUNCTION last_id() SET search_path = elsewhere"))
+        assert {f"{table}_last_id" for table in ORDERED} <= set(missing_guards(connection))
+        connection.rollback()
+
+
+SWALLOWING = {
+    "sqlite": {
+        "quiet": "CREATE TRIGGER quiet BEFORE INSERT ON oos_trials BEGIN SELECT RAISE(IGNORE); END",
+        "later": "CREATE TRIGGER later AFTER UPDATE ON instruments BEGIN SELECT 1; END",
+    },
+    "postgresql": {
+        "quiet": "CREATE RULE quiet AS ON INSERT TO oos_trials DO INSTEAD NOTHING",
+        "child": "CREATE TABLE child () INHERITS (oos_trials)",
+        "later": "CREATE TRIGGER later AFTER UPDATE ON instruments EXECUTE FUNCTION append_only()",
+    },
+}
+"""By name, what swallows a look, adds one, or changes a head row, while every trigger of ours is in place."""
+
+
+def test_what_acts_on_a_table_and_is_not_ours_is_named(engine):
+    with engine.begin() as connection:
+        assert foreign_hooks(connection) == []
+        for statement in SWALLOWING[engine.dialect.name].values():
+            connection.execute(text(statement))
+        assert missing_guards(connection) == []
+        assert {name for _, name in foreign_hooks(connection)} == set(SWALLOWING[engine.dialect.name])
 
 
 @pytest.mark.parametrize("born", [datetime(2026, 1, 31, tzinfo=UTC), None])

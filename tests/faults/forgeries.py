@@ -200,6 +200,11 @@ def of_states() -> Iterator[Forgery]:
     yield Forgery("vetoed, now REVIEW", _vetoed, "approve")
     yield Forgery("stage set by SQL", _promote_by_sql, "signal")
     yield Forgery("rejection cut out of the log", _cut_out, "approve")
+    for rows in (1, 2):
+        what = (
+            f"rejected, {'its model' if rows == 1 else 'model and proposal'} another's by SQL, proposed again"
+        )
+        yield Forgery(what, lambda s, n=rows: _disowned(s, n), "approve")
     changes: dict[str, dict[str, Any]] = {
         "name": {"experiment": "renamed"},
         "version": {"version": "2.0.0"},
@@ -284,6 +289,16 @@ def _again(s: Scene, change: dict[str, Any], opened: bool) -> int:
     decide(s.desk.engine, s.waiting, REJECT, datetime.now(UTC))
     proposal_id = s.desk.propose_recomputable(**{"experiment": "demo", "seed": 2, **change})
     return _open_again(s, proposal_id, {}) if opened else proposal_id
+
+
+def _disowned(s: Scene, n_rows: int) -> int:
+    """Say in the rows that what was rejected were other weights, and propose them under another name."""
+    decide(s.desk.engine, s.waiting, REJECT, datetime.now(UTC))
+    row, other = s.desk.proposal(s.waiting), {"model_hash": "0" * 64, "manifest_hash": "0" * 64}
+    change_rows(s.desk, model_registry, {"model_id": row.model_id}, other)
+    if n_rows > 1:
+        s.desk.change(row.id, lineage={**row.lineage, **other})
+    return s.desk.propose_recomputable("renamed", 2)
 
 
 # ---- identity, and files between check and read

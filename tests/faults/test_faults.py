@@ -62,6 +62,7 @@ ONCE_ACCEPTED = (
     "dossier_hash = None", "promoted_at", "archived_at", "model_registry.created_at",
     "experiment_contracts.trained_by", "proposals.reviewer", "approved_at", "registry.stage", "epoch",
     "id raised", "evidence.notes", "cut out of the log", "after the check: a forged",
+    "proposal another's by SQL", "reopened_at", "registry.config_hash = None",
 )  # fmt: skip
 
 

@@ -3,6 +3,9 @@
 import copy
 import json
 import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -24,7 +27,7 @@ from dosvotos.live.production import check_dossier, open_production
 from dosvotos.promotion.agreement import records_in
 from dosvotos.promotion.decision import Vote, decide
 from dosvotos.promotion.dossier import Dossier, dossier_files, write_dossier
-from dosvotos.promotion.extra_backtests import check_extra_backtests, request_backtest
+from dosvotos.promotion.extra_backtests import check_extra_backtests, check_requests, request_backtest
 from dosvotos.promotion.registration import proposal_columns
 from dosvotos.promotion.vote_rules import columns_after
 from dosvotos.sealed import seal, write_sealed
@@ -365,6 +368,21 @@ def test_without_its_dossier_the_production_model_is_not_served_until_l4_writes_
     check_dossier(desk.engine, production)
 
 
+@contextmanager
+def only_for_now(desk: Desk, statement: str) -> Iterator[None]:
+    """Change a SQLite file that knows no trigger or constraint any more, and put it back."""
+    file = Path(desk.engine.url.database)
+    desk.engine.dispose()
+    before = file.read_bytes()
+    with closing(sqlite3.connect(file)) as connection, connection:  # which asks for no foreign key
+        for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type='trigger'").fetchall():
+            connection.execute(f"DROP TRIGGER {name}")
+        connection.execute(statement)
+    yield
+    desk.engine.dispose()
+    file.write_bytes(before)
+
+
 @SQLITE
 def test_extra_backtests_are_run_again_before_an_approval(desk):
     """Report, manifest and row forged together, as someone with files and database at hand would."""
@@ -393,4 +411,20 @@ def test_extra_backtests_are_run_again_before_an_approval(desk):
         approve(desk, proposal_id)
     assert is_unapproved(desk)
     seal_report(honest)
+    hide = ("status='failed'", "proposal_id=2", "result_file=NULL", "result_file='x'", "start_date='x'", None)
+    for hidden in hide:  # a result that nobody is to see
+        with desk.engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA ignore_check_constraints=ON")
+            connection.exec_driver_sql("PRAGMA defer_foreign_keys=ON")
+            change = f"UPDATE backtest_requests SET {hidden}" if hidden else "DELETE FROM backtest_requests"
+            connection.exec_driver_sql(change)
+            with pytest.raises(LineageError, match=r"altered|missing|ask for it again"):
+                check_requests(connection, desk.proposal(proposal_id))
+            connection.rollback()
+    for edit in ("UPDATE macro_indicators_daily SET value='abc'", "DELETE FROM model_registry"):
+        with (
+            only_for_now(desk, edit),
+            pytest.raises(LineageError, match=r"proposal 1: a row behind it is gone, doubled, or holds"),
+        ):
+            approve(desk, proposal_id)
     assert approve(desk, proposal_id) == "production"

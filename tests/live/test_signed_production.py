@@ -204,7 +204,7 @@ def by_cutting_the_people_out(thief: Thief) -> None:
         renew_guards(connection)
     vote = Vote("APPROVE", "bob", WHY)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(transaction, "check_last_checkpoint", lambda *_: None)
+        patch.setattr(transaction, "check_checkpoints", lambda *_: None)
         patch.setattr(transaction, "append_checkpoint", lambda *_: None)
         with reading(thief.desk.engine) as connection:
             home = home_of(genesis_id(connection))

@@ -1,12 +1,13 @@
 """What `audit verify` finds: one forgery after the other, with database rights and triggers taken away."""
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from sqlalchemy import Connection, delete, insert, text, update
+from sqlalchemy import Connection, String, delete, insert, text, update
 
 from dosvotos.commands.main import cli
 from dosvotos.database.append_only import APPEND_ONLY, renew_guards
@@ -19,9 +20,11 @@ from dosvotos.database.tables import (
     oos_trials,
     promotion_proposals,
 )
+from dosvotos.errors import LineageError
 from dosvotos.hashing import chain_digest
 from dosvotos.promotion.audit import _content, append_audit_row, read_audit_log
 from dosvotos.promotion.audit_check import verify_audit
+from dosvotos.promotion.checkpoints import log_state
 from dosvotos.promotion.decision import Vote, decide
 from tests.proposal_fixtures import INSTRUMENT, NOTES, Desk
 
@@ -67,6 +70,12 @@ def chain_again(connection: Connection) -> None:
 
 def edit_and_chain_again(connection: Connection) -> None:
     change(approval_audit_log, LOG.id == 3, notes="I never said this about it.")(connection)
+    chain_again(connection)
+
+
+def date_back(connection: Connection) -> None:
+    long_ago = datetime.now(UTC) - timedelta(days=1)
+    change(approval_audit_log, LOG.id == 3, created_at=long_ago)(connection)
     chain_again(connection)
 
 
@@ -132,6 +141,7 @@ ATTACKS: dict[str, tuple[Callable[[Connection], None], str]] = {
     "all rows cut off": (remove(approval_audit_log, LOG.id > 0), "the log leads to 0 and None"),
     "edited and chained again": (edit_and_chain_again, "reviewer_notes is"),
     "approval dropped and chained again": (drop_approval_and_chain_again, "the log leads to 0 and None"),
+    "dated back and chained again": (date_back, "a clock was set back"),
     "reordered and chained again": (reorder_and_chain_again, "previous_production_model is"),
     "epoch of the head row": (change(instruments, epoch=7), "head row has epoch 7"),
     "model of the head row": (change(instruments, production_model_id=None), "model None"),
@@ -202,6 +212,36 @@ def without_guards(connection: Connection) -> None:
     names = connection.execute(text("SELECT name FROM sqlite_master WHERE type = 'trigger'")).scalars().all()
     for name in names:
         connection.execute(text(f"DROP TRIGGER {name}"))
+
+
+def test_a_value_of_any_kind_in_the_log_is_named_and_no_traceback(tmp_path, monkeypatch):
+    """SQLite's file takes any value in any column, and constraints can be taken away."""
+    monkeypatch.chdir(tmp_path)
+    desk = voted_on(Desk(open_database(f"sqlite:///{tmp_path}/votes.db"), tmp_path))
+    columns = {c.name: b"\xff" if isinstance(c.type, String) else "x" for c in approval_audit_log.columns}
+    del columns["id"]  # for which SQLite itself asks a number
+    unnamed = []
+    with desk.engine.connect() as connection:
+        without_guards(connection)
+        connection.exec_driver_sql("PRAGMA ignore_check_constraints=ON")
+        for name, value in (*columns.items(), ("action", "approve"), ("signature", None)):
+            before = connection.begin_nested()
+            connection.exec_driver_sql(f"UPDATE approval_audit_log SET {name}=? WHERE id=3", (value,))
+            try:
+                if all(problem.startswith("trigger ") for problem in verify_audit(connection, full=True)):
+                    unnamed.append((name, value))
+            except LineageError as error:
+                assert re.search("it was altered|no time", str(error)), name
+            before.rollback()
+        assert all(problem.startswith("trigger ") for problem in verify_audit(connection, full=True))
+        connection.rollback()
+    assert unnamed == []
+    for column, value in (("epoch", "x"), ("instrument", b"\xff")):
+        with desk.engine.connect() as connection:
+            connection.exec_driver_sql(f"UPDATE instruments SET {column}=? WHERE epoch > 0", (value,))
+            with pytest.raises(LineageError, match="instruments: "):
+                log_state(connection)
+            connection.rollback()
 
 
 def test_triggers_that_stay_away_are_found(desk: Desk):

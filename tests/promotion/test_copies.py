@@ -16,14 +16,14 @@ from dosvotos.commands.main import cli
 from dosvotos.database.append_only import renew_guards
 from dosvotos.database.connection import URL_VARIABLE, open_database, reading
 from dosvotos.database.tables import approval_audit_log
-from dosvotos.errors import FileError, LineageError
+from dosvotos.errors import FileError, HomeError, LineageError
 from dosvotos.promotion.audit import read_audit_log
 from dosvotos.promotion.audit_check import verify_audit
-from dosvotos.promotion.checkpoints import log_state, open_home
+from dosvotos.promotion.checkpoints import check_checkpoints, log_state, open_home
 from dosvotos.promotion.copies import compare_copy, csv_of_log, read_copy
 from dosvotos.promotion.live_acts import SwitchSignals
 from dosvotos.promotion.restoring import Restore
-from dosvotos.signing.checkpoint import sign_checkpoint
+from dosvotos.signing.checkpoint import sign_checkpoint, split_notes
 from dosvotos.signing.home import CHECKPOINTS, HOME_VARIABLE
 from tests.promotion.test_audit_check import chain_again, without_guards
 from tests.proposal_fixtures import INSTRUMENT, Desk
@@ -188,6 +188,12 @@ def test_a_signed_restore_explains_the_copies_of_what_was_lost(tmp_path, monkeyp
     with reading(backup.engine) as connection:
         assert [compare_copy(connection, copy) for copy in kept] == [[], [], []]
         assert verify_audit(connection, full=True) == []
+        home, state = open_home(connection), log_state(connection)
+    other = sign_checkpoint(replace(state, rows=8, head="0" * 64), now(), home.server())
+    notes, _ = split_notes((home.folder / CHECKPOINTS).read_text())
+    (home.folder / CHECKPOINTS).write_text("".join([*notes[:-2], other.note, *notes[-2:]]))
+    with reading(backup.engine) as connection:  # the RESTORE was not signed over this one, whoever signed it
+        assert compare_copy(connection, other.note) and verify_audit(connection)
 
 
 def test_the_command_compares_with_a_file(tmp_path, monkeypatch):
@@ -204,6 +210,34 @@ def test_the_command_compares_with_a_file(tmp_path, monkeypatch):
     result = CliRunner().invoke(cli, ["audit", "verify", "--against", "copy.csv"])
     assert result.exit_code == 1
     assert "row 6: reviewer is 'olga' in the log and 'omar' in the copy" in result.output
+
+
+def test_an_older_checkpoint_put_last_lets_no_shorter_log_pass(desk):
+    """The last one alone, of five rows, would be held: it is the others that tell."""
+    with reading(desk.engine) as connection:
+        home = open_home(connection)
+    file = home.folder / CHECKPOINTS
+    notes, _ = split_notes(file.read_text())
+    older = next(note for note in notes if "\nrows: 5\n" in note)
+    file.write_text("".join(notes) + older)
+    with desk.engine.connect() as connection:
+        assert check_checkpoints(connection, home).state.rows == 5
+        without_guards(connection)
+        truncate(connection)
+        with pytest.raises(LineageError, match="6 rows"):
+            check_checkpoints(connection, home)
+        connection.rollback()
+
+
+@pytest.mark.parametrize("left", [None, ""])
+def test_a_home_that_lost_its_checkpoints_decides_nothing(desk, left):
+    with reading(desk.engine) as connection:
+        file = open_home(connection).folder / CHECKPOINTS
+    file.unlink() if left is None else file.write_text(left)
+    with reading(desk.engine) as connection:
+        with pytest.raises(HomeError, match="has no checkpoint, though decisions were signed"):
+            check_checkpoints(connection, open_home(connection))
+        assert any("has no checkpoint" in problem for problem in verify_audit(connection))
 
 
 def test_a_copy_larger_than_any_log_is_refused_before_it_is_read(tmp_path):

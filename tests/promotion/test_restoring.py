@@ -33,7 +33,7 @@ from dosvotos.errors import (
 )
 from dosvotos.live.production import open_production
 from dosvotos.promotion.audit_check import verify_audit
-from dosvotos.promotion.checkpoints import check_last_checkpoint, open_home
+from dosvotos.promotion.checkpoints import check_checkpoints, open_home
 from dosvotos.promotion.decision import Vote, decide
 from dosvotos.promotion.house_acts import RevokeReviewer
 from dosvotos.promotion.live_acts import Rollback, SwitchSignals
@@ -192,7 +192,7 @@ def test_a_forged_restore_explains_nothing(loss):
             transaction = connection.begin()
             append_audit_row(connection, entry, at)
             with pytest.raises((LineageError, SignatureError)):
-                check_last_checkpoint(connection, home)
+                check_checkpoints(connection, home)
             transaction.rollback()
 
 

@@ -1,6 +1,7 @@
 """The home: its owner's alone, never made again by accident, and whole after any crash."""
 
 import json
+import os
 import stat
 from datetime import UTC, datetime
 
@@ -96,6 +97,32 @@ def test_an_edited_checkpoint_is_refused(made, line):
     file.write_text(text[:at] + "5" + text[at + 1 :])
     with pytest.raises(HomeError, match=r"checkpoints: (signature|checkpoint).*; it was altered"):
         made.last_checkpoint()
+
+
+@pytest.mark.parametrize("junk", ["x", "x" * 40_000, "dosvotos log v1\n" * 3_000, "dosvotos log v2\n"])
+def test_what_stands_after_the_last_checkpoint_hides_none(made, junk):
+    """A reader of the file's end alone must not take it for a home without checkpoints."""
+    append(made, 7)
+    file = made.folder / CHECKPOINTS
+    file.write_text(file.read_text() + junk)
+    with pytest.raises(HomeError, match=r"checkpoints: (ends with what is no )?checkpoint"):
+        made.last_checkpoint()
+
+
+@pytest.mark.parametrize("kind", ["fifo", "folder", "link", "dangling link"])
+def test_checkpoints_that_are_no_file_are_refused_and_not_waited_for(made, kind):
+    append(made, 7)
+    file = made.folder / CHECKPOINTS
+    aside = file.rename(made.folder / "aside")
+    if kind == "fifo":
+        os.mkfifo(file)
+    elif kind == "folder":
+        file.mkdir()
+    else:
+        file.symlink_to(aside if kind == "link" else "nowhere")
+    for read in (made.last_checkpoint, made.checkpoints, made.checkpointed_rows):
+        with pytest.raises(HomeError, match="checkpoints"):
+            read()
 
 
 def test_another_key_s_checkpoint_is_refused(made):

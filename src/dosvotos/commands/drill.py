@@ -24,7 +24,7 @@ from dosvotos.database.tables import HOUSE
 from dosvotos.errors import DecisionError, LineageError
 from dosvotos.files import write_file
 from dosvotos.promotion.audit_check import verify_audit
-from dosvotos.promotion.checkpoints import check_last_checkpoint, log_state, open_home
+from dosvotos.promotion.checkpoints import check_checkpoints, log_state, open_home
 from dosvotos.promotion.live_acts import SwitchSignals, read_live_state
 from dosvotos.signing.home import HOME_VARIABLE, Home
 
@@ -105,7 +105,7 @@ def _what_is_copied(url: str) -> Home:
     engine = open_existing(url)
     with reading(engine) as connection:
         home = open_home(connection)
-        check_last_checkpoint(connection, home)
+        check_checkpoints(connection, home)
     engine.dispose()
     if not home.exists:
         raise DecisionError(
@@ -184,7 +184,7 @@ def _lose_a_decision(engine: Engine, keys: Keys, now: Callable[[], datetime]) ->
 def _refusal(engine: Engine) -> str:
     try:
         with reading(engine) as connection:
-            check_last_checkpoint(connection, open_home(connection))
+            check_checkpoints(connection, open_home(connection))
     except LineageError as error:
         return str(error)
     finally:

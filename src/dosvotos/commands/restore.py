@@ -21,7 +21,7 @@ from dosvotos.database.connection import (
 from dosvotos.errors import DatabaseError, DecisionConflictError, DosVotosError
 from dosvotos.files import flush_folder
 from dosvotos.hashing import digest_file
-from dosvotos.promotion.checkpoints import check_last_checkpoint, open_home
+from dosvotos.promotion.checkpoints import check_checkpoints, open_home
 from dosvotos.promotion.restored_log import RestoredLog, restored_log
 from dosvotos.promotion.restoring import Restore, describe
 
@@ -113,7 +113,7 @@ def _refuse_if_whole(url: str) -> None:
         engine = open_existing(url)
         try:
             with reading(engine) as connection:
-                found = check_last_checkpoint(connection, open_home(connection))
+                found = check_checkpoints(connection, open_home(connection))
         except DosVotosError:  # shorter than its last checkpoint: likewise
             return
         finally:

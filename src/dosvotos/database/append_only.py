@@ -10,6 +10,8 @@ from typing import Final
 
 from sqlalchemy import Connection, inspect, text
 
+from dosvotos.database.tables import metadata
+
 APPEND_ONLY: Final = (
     "experiment_contracts",
     "usdcop_m5_ohlcv",
@@ -105,7 +107,8 @@ def missing_guards(connection: Connection, tables: Sequence[str] = APPEND_ONLY) 
     armed = (
         "SELECT t.tgname, c.relname, p.proname, p.prosrc, t.tgtype, t.tgargs FROM pg_trigger t "
         "JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_proc p ON p.oid = t.tgfoid WHERE t.tgenabled = 'A' "
-        "AND c.oid = to_regclass(quote_ident(c.relname))"
+        "AND c.oid = to_regclass(quote_ident(c.relname)) AND t.tgqual IS NULL "  # no WHEN, no OF columns, and
+        "AND cardinality(t.tgattr::int2[]) = 0 AND p.proconfig IS NULL"  # no search_path of its own
     )
     found = {
         (row.relname, row.tgname)
@@ -115,6 +118,35 @@ def missing_guards(connection: Connection, tables: Sequence[str] = APPEND_ONLY) 
     }
     wanted_pairs = [(table, name) for table in tables for name in _postgresql_triggers(table)]
     return [name for table, name in wanted_pairs if (table, name) not in found]
+
+
+def foreign_hooks(connection: Connection) -> list[tuple[str, str]]:
+    """Name what acts on our tables and is none of ours: triggers, on PostgreSQL rules and inheriting tables.
+
+    They can swallow or change a row while every trigger of ours is in place.
+
+    Returns
+    -------
+    list of (str, str)
+        Table and name, sorted.
+    """
+    if connection.dialect.name == "sqlite":
+        query = "SELECT tbl_name, name FROM sqlite_master WHERE type = 'trigger'"
+        own = {*_sqlite_triggers(connection, APPEND_ONLY)}
+    else:
+        query = _POSTGRESQL_HOOKS
+        own = {name for table in APPEND_ONLY for name in _postgresql_triggers(table)}
+    found = (tuple(row) for row in connection.execute(text(query)))
+    return sorted((table, name) for table, name in found if table in metadata.tables and name not in own)
+
+
+_POSTGRESQL_HOOKS: Final = """
+SELECT c.relname, hook.name FROM pg_class c JOIN (
+    SELECT tgrelid AS owner, tgname::text AS name FROM pg_trigger WHERE NOT tgisinternal
+    UNION ALL SELECT ev_class, rulename::text FROM pg_rewrite
+    UNION ALL SELECT inhparent, inhrelid::regclass::text FROM pg_inherits
+) AS hook ON hook.owner = c.oid WHERE c.oid = to_regclass(quote_ident(c.relname))
+"""
 
 
 def _sqlite_triggers(connection: Connection, tables: Sequence[str]) -> dict[str, str]:

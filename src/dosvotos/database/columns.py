@@ -1,11 +1,14 @@
 """The schema that every table belongs to, and the kinds of columns that are our own."""
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
+
+from dosvotos.errors import AlteredError
 
 metadata = sa.MetaData(
     naming_convention={
@@ -44,7 +47,20 @@ class UTCDateTime(sa.TypeDecorator[datetime]):
 
 
 def _from_sqlite(value: str | None) -> datetime | None:
-    return None if value is None else datetime.fromisoformat(f"{value}+00:00")
+    if value is None:
+        return None
+    try:
+        return datetime.fromisoformat(f"{value}+00:00")
+    except ValueError as error:
+        raise AlteredError.of("value_altered", found=repr(value), kind="time") from error
+
+
+def parse_json(stored: str) -> Any:
+    """Read a JSON column of SQLite; raises AlteredError if it holds none, as only an edited file does."""
+    try:
+        return json.loads(stored)
+    except (ValueError, TypeError) as error:
+        raise AlteredError.of("value_altered", found=repr(stored), kind="JSON") from error
 
 
 def json_type() -> Any:

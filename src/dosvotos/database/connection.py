@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, exc, inspect, make_url, text
 from sqlalchemy.dialects import postgresql, sqlite
 
+from dosvotos.database.columns import parse_json
 from dosvotos.errors import DatabaseError
 from dosvotos.project import find_root
 from dosvotos.redaction import without_secrets
@@ -117,7 +118,7 @@ def make_engine(url: str) -> Engine:
 
 def _engine_of(parsed: URL) -> Engine:
     if parsed.get_backend_name() == "sqlite":
-        engine = create_engine(parsed, connect_args={"timeout": 30})
+        engine = create_engine(parsed, connect_args={"timeout": 30}, json_deserializer=parse_json)
         _prepare_sqlite(engine)
         return engine
     if parsed.get_backend_name() == "postgresql":

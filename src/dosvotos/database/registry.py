@@ -23,7 +23,7 @@ from sqlalchemy import (
 
 from dosvotos.database.connection import upsert
 from dosvotos.database.tables import approval_audit_log, instruments, model_registry, promotion_proposals
-from dosvotos.errors import DecisionConflictError, LineageError, UnknownProposalError
+from dosvotos.errors import AlteredError, DecisionConflictError, LineageError, UnknownProposalError
 
 OPEN_STATES = ("PENDING_APPROVAL", "MORE_TESTS_REQUESTED")
 VALID_FOR = timedelta(days=30)
@@ -154,8 +154,18 @@ _NEWEST_APPROVAL: Final = (
 
 def read_epoch(connection: Connection, instrument: str) -> int:
     """Read how often an instrument's production has changed; 0 before its first approval."""
-    query = select(instruments.c.epoch).where(instruments.c.instrument == instrument)
-    return connection.execute(query).scalar_one_or_none() or 0
+    return read_epochs(connection).get(instrument, 0)
+
+
+def read_epochs(connection: Connection) -> dict[str, int]:
+    """Read the epoch of every head row; raises AlteredError where there is none, as in an edited file."""
+    epochs = {}
+    for row in connection.execute(select(instruments.c.instrument, instruments.c.epoch)):
+        for found, kind in ((row.instrument, str), (row.epoch, int)):
+            if not isinstance(found, kind):
+                raise AlteredError.of("value_altered", found=f"instruments: {found!r}", kind=kind.__name__)
+        epochs[row.instrument] = row.epoch
+    return epochs
 
 
 def lock_instrument(connection: Connection, instrument: str) -> Row[Any]:

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, func, inser
 
 from dosvotos.database.connection import reading, writing
 from dosvotos.database.tables import backtest_requests, promotion_proposals
-from dosvotos.errors import UnknownRequestError
+from dosvotos.errors import AlteredError, UnknownRequestError
 from dosvotos.refusals import Language, Phrase
 
 MAX_CLAIMS = 3
@@ -60,10 +60,13 @@ def get_request(connection: Connection, request_id: int) -> Row[Any]:
 
 
 def list_requests(connection: Connection, proposal_id: int) -> list[Row[Any]]:
-    """List a proposal's requests, newest first."""
+    """List a proposal's requests, newest first; raises AlteredError if one holds what is no date."""
     t = backtest_requests
     query = select(t).where(t.c.proposal_id == proposal_id).order_by(t.c.id.desc())
-    return list(connection.execute(query).all())
+    try:
+        return list(connection.execute(query).all())
+    except (TypeError, ValueError) as error:
+        raise AlteredError.of("value_altered", found=f"backtest_requests: {error}", kind="date") from error
 
 
 def claim_request(engine: Engine, worker: str, now: datetime, lease: timedelta) -> Row[Any] | None:

@@ -15,6 +15,7 @@ from dosvotos.database.contracts import ContractRegistry
 from dosvotos.database.history import stored_history
 from dosvotos.database.ledger import TrialLedger, look_of
 from dosvotos.database.market_data import StoredMarket
+from dosvotos.database.odd_values import odd_values_named
 from dosvotos.database.registry import find_model, get_model, get_proposal
 from dosvotos.database.tables import promotion_proposals
 from dosvotos.errors import AlteredError, DecisionConflictError, DecisionError, DosVotosError
@@ -38,7 +39,7 @@ from dosvotos.promotion.agreement import (
     proposal_difference,
     proposal_in,
 )
-from dosvotos.promotion.audit import find_breaks, read_chain
+from dosvotos.promotion.audit import broken_seals, find_breaks, read_audit_log, read_chain
 from dosvotos.promotion.criteria import name_links
 from dosvotos.promotion.decision import DecisionResult, Vote, check_vote, decide
 from dosvotos.promotion.dossier import FILE_NAMES, Dossier, DossierRun, dossier_files, with_run, write_dossier
@@ -84,17 +85,17 @@ def decide_verified(
     check_reason(vote.decision, vote.notes)
     if vote.decision != "APPROVE" or was_answered(engine, key):
         return decide(engine, proposal_id, vote, now, signed=signed, key=key)
-    with reading(engine) as connection:
-        proposal = get_proposal(connection, proposal_id)
-        check_vote(connection, proposal, vote, now)
-        breaks = find_breaks(read_chain(connection))
-    if breaks:
-        raise DecisionConflictError.of("log_not_whole", found=breaks[0])
-    verified = verify_proposal(engine, proposal)
-    if verified.chain.broken:
-        _refuse(engine, proposal, verified, now)
-    check_extra_backtests(engine, proposal.id)
-    return decide(engine, proposal_id, vote, now, proposal.dossier_hash, signed, key)
+    with odd_values_named(f"proposal {proposal_id}"):
+        with reading(engine) as connection:
+            if breaks := [*find_breaks(read_chain(connection)), *broken_seals(read_audit_log(connection))]:
+                raise DecisionConflictError.of("log_not_whole", found=breaks[0])
+            proposal = get_proposal(connection, proposal_id)
+            check_vote(connection, proposal, vote, now)
+        verified = verify_proposal(engine, proposal)
+        if verified.chain.broken:
+            _refuse(engine, proposal, verified, now)
+        check_extra_backtests(engine, proposal.id)
+        return decide(engine, proposal_id, vote, now, proposal.dossier_hash, signed, key)
 
 
 def verify_proposal(engine: Engine, proposal: Row[Any]) -> Verification:

@@ -1,6 +1,7 @@
 """The production model, served only while bundle, registry, head row, proposal and vote agree on it."""
 
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -10,6 +11,7 @@ from dosvotos.contracts.experiment import ExperimentContract
 from dosvotos.contracts.features import FEATURE_ORDER_HASH
 from dosvotos.database.connection import reading
 from dosvotos.database.contracts import ContractRegistry
+from dosvotos.database.odd_values import odd_values_named
 from dosvotos.database.registry import ProductionRows, production_rows
 from dosvotos.errors import HomeError, LineageError
 from dosvotos.hashing import digest_json, short
@@ -23,12 +25,12 @@ from dosvotos.promotion.agreement import (
     stage_difference,
 )
 from dosvotos.promotion.audit import find_breaks, read_chain
-from dosvotos.promotion.checkpoints import check_last_checkpoint, open_home
+from dosvotos.promotion.checkpoints import check_checkpoints, open_home
 from dosvotos.promotion.refit import refit_of
 from dosvotos.promotion.signatures import read_trust
 from dosvotos.promotion.standing import check_standing
 from dosvotos.promotion.tripwires import Lapses
-from dosvotos.promotion.vote_rules import columns_after
+from dosvotos.promotion.vote_rules import columns_after, reopened_at
 
 _IN_LINEAGE: Final = (
     "model_hash", "manifest_hash", "config_hash", "dataset_hash", "norm_stats_hash", "feature_order_hash",
@@ -64,6 +66,7 @@ class Statement(NamedTuple):
     expected: Any
 
 
+@odd_values_named("the production model")
 def open_production(engine: Engine, instrument: str) -> ProductionModel | None:
     """Open the instrument's production model; None when no vote has made one.
 
@@ -80,6 +83,7 @@ def open_production(engine: Engine, instrument: str) -> ProductionModel | None:
     with reading(engine) as connection:
         rows = production_rows(connection, instrument)
         breaks = find_breaks(read_chain(connection))
+        reopened = reopened_at(connection, rows.proposal.id) if rows.proposal else None
     model, head, vote, approval, proposal = rows
     if model is None and vote is None and (head is None or head.production_model_id is None):
         return None
@@ -91,7 +95,7 @@ def open_production(engine: Engine, instrument: str) -> ProductionModel | None:
         )
         raise _refusal(instrument, named)
     bundle = open_bundle(Path(model.model_path), model.manifest_hash)
-    for place, value, other_place, expected in _statements(rows, model, proposal, bundle):
+    for place, value, other_place, expected in _statements(rows, model, proposal, bundle, reopened):
         if value != expected:
             raise _refusal(instrument, f"{place} is {value}, {other_place} says {expected}")
     opened = ProductionModel(model, bundle, head.epoch, proposal, approval=approval)
@@ -105,7 +109,7 @@ def _with_standing(connection: Connection, opened: ProductionModel, rows: Produc
         home = open_home(connection)
     except HomeError as error:
         return opened._replace(silence=Silence(Reason.NO_HOME, str(error)))
-    checkpoint = check_last_checkpoint(connection, home)
+    checkpoint = check_checkpoints(connection, home)
     standing = check_standing(connection, read_trust(connection, home), rows)
     opened = opened._replace(
         lapses=standing.lapses, checkpoint=checkpoint.note if checkpoint is not None else None
@@ -122,6 +126,7 @@ def _unsigned(opened: ProductionModel) -> Silence:
     return Silence(Reason.UNSIGNED_VOTE, why)
 
 
+@odd_values_named("the production model")
 def check_dossier(engine: Engine, production: ProductionModel) -> None:
     """Refuse to serve a model whose rows are not what the dossier says that was voted on.
 
@@ -170,7 +175,7 @@ def _names(rows: ProductionRows) -> Iterator[tuple[str, str | None]]:
 
 
 def _statements(
-    rows: ProductionRows, model: Row[Any], proposal: Row[Any], bundle: Bundle
+    rows: ProductionRows, model: Row[Any], proposal: Row[Any], bundle: Bundle, reopened: datetime | None
 ) -> Iterator[Statement]:
     registry, (_, head, vote, approval, _) = "model_registry", rows
     assert head is not None and vote is not None and approval is not None
@@ -188,7 +193,7 @@ def _statements(
         yield Statement(place, ending, "the policy", ids[1])
     path = f"{model.model_path}/norm_stats.json"
     yield Statement("model_registry.norm_stats_path", model.norm_stats_path, "its model_path", path)
-    yield from _of_proposal(model, approval, proposal)
+    yield from _of_proposal(model, approval, proposal, reopened)
 
 
 def _of_bundle(bundle: Bundle) -> dict[str, Any]:
@@ -205,12 +210,14 @@ def _of_bundle(bundle: Bundle) -> dict[str, Any]:
     }
 
 
-def _of_proposal(model: Row[Any], approval: Row[Any], proposal: Row[Any]) -> Iterator[Statement]:
+def _of_proposal(
+    model: Row[Any], approval: Row[Any], proposal: Row[Any], reopened: datetime | None
+) -> Iterator[Statement]:
     table, registry = "promotion_proposals", "model_registry"
     yield Statement(f"{table}.lineage.refit_of", refit_of(proposal), "production", None)
     for name in ("model_id", "instrument", "experiment_name"):
         yield Statement(f"{table}.{name}", getattr(proposal, name), registry, getattr(model, name))
-    for name, value in columns_after(approval, proposal.reopened_at).items():
+    for name, value in columns_after(approval, reopened).items():
         yield Statement(f"{table}.{name}", getattr(proposal, name), "approval_audit_log", value)
     for holder, stored in ((table, proposal.lineage), (registry, model.lineage)):
         lineage = stored if isinstance(stored, dict) else {}

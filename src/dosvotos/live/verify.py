@@ -15,6 +15,7 @@ from dosvotos.database.connection import reading
 from dosvotos.database.contracts import ContractRegistry
 from dosvotos.database.live_tables import trading_signals
 from dosvotos.database.market_data import StoredMarket
+from dosvotos.database.odd_values import odd_values_named
 from dosvotos.database.registry import ProductionRows, find_model, promoting_votes
 from dosvotos.database.tables import inference_features_5m, promotion_proposals
 from dosvotos.errors import BundleError, DataError, HomeError, LineageError
@@ -73,11 +74,14 @@ def verify_signal(
     ------
     DataError
         If there is no such signal, or several.
+    AlteredError
+        If a row on the way holds what cannot be compared.
     """
-    rows = _read(engine, signal_id, instrument)
-    links = [*_of_row(rows), *_of_features(rows), *_of_model(rows), *_of_votes(engine, rows)]
-    if recompute:
-        links += _again(engine, rows)
+    with odd_values_named(signal_id):
+        rows = _read(engine, signal_id, instrument)
+        links = [*_of_row(rows), *_of_features(rows), *_of_model(rows), *_of_votes(engine, rows)]
+        if recompute:
+            links += _again(engine, rows)
     return ChainRecord(links=tuple(links))
 
 

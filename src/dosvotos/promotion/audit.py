@@ -223,7 +223,14 @@ def _written_time(stored: object) -> str:
 
 def broken_seals(rows: list[Row[Any]]) -> list[Phrase]:
     """Name the whole rows whose text, signatures, subject or lapses are not what was sealed."""
-    return [Phrase.of("audit_seal", row=row.id) for row in rows if seal_of(_entry(row)) != row.seal]
+    return [Phrase.of("audit_seal", row=row.id) for row in rows if not _is_sealed(row)]
+
+
+def _is_sealed(row: Row[Any]) -> bool:
+    try:
+        return bool(seal_of(_entry(row)) == row.seal)
+    except TypeError:  # bytes, as only an edited file holds
+        return False
 
 
 def link_of(row: Row[Any]) -> dict[str, Any]:

@@ -4,11 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, select
+from sqlalchemy import Connection, Engine, Row, Select, func, select
 
 from dosvotos.database.connection import reading
-from dosvotos.database.registry import last_log_row
-from dosvotos.database.tables import approval_audit_log, instruments, ledger_genesis
+from dosvotos.database.registry import last_log_row, read_epochs
+from dosvotos.database.tables import approval_audit_log, ledger_genesis
 from dosvotos.errors import AlteredError, DosVotosError, HomeError, LineageError
 from dosvotos.promotion.audit import LogRow, broken_seals
 from dosvotos.promotion.people import Trust, allowed_signers
@@ -47,25 +47,46 @@ def open_home(connection: Connection) -> Home:
 def log_state(connection: Connection) -> LogState:
     """Read how long the log is, what its last row hashes to, and the epoch of every head row."""
     last = last_log_row(connection)
-    heads = connection.execute(select(instruments.c.instrument, instruments.c.epoch))
     rows, head = (last.id, last.row_hash) if last else (0, None)
-    return LogState(genesis_id(connection), rows, head, {row.instrument: row.epoch for row in heads})
+    return LogState(genesis_id(connection), rows, head, read_epochs(connection))
 
 
-def check_last_checkpoint(connection: Connection, home: Home) -> Checkpoint | None:
-    """Refuse a log that is not at least what its last checkpoint says.
+def check_checkpoints(connection: Connection, home: Home) -> Checkpoint | None:
+    """Refuse a log that is not at least what every checkpoint of its home says; gives the last one.
+
+    The signature of the last one is verified; `audit verify --full` verifies all.
 
     Raises
     ------
+    HomeError
+        If the checkpoints are gone or altered.
     LineageError
         If rows are missing, others than then, or of another ledger.
     """
     checkpoint = home.last_checkpoint() if home.exists else None
-    if checkpoint is None or (found := difference(connection, checkpoint)) is None:
-        return checkpoint
-    if not is_restored(connection, home, checkpoint):
-        raise LineageError.of("log_rolled_back", found=found)
+    if checkpoint is None:
+        _refuse_gone(connection, home)
+        return None
+    if (found := difference(connection, checkpoint)) is not None:
+        if not is_restored(connection, home, checkpoint):
+            raise LineageError.of("log_rolled_back", found=found)
+    elif older := contradictions(connection, _hashed_rows(connection), home):
+        raise LineageError.of("log_rolled_back", found=older[0])
     return checkpoint
+
+
+def _refuse_gone(connection: Connection, home: Home) -> None:
+    """Refuse a home without a checkpoint, unless the writer of the very first one was killed before it."""
+    t = approval_audit_log
+    signed = select(func.count()).select_from(t).where(t.c.signature.is_not(None))
+    if connection.execute(signed).scalar_one() > 1:
+        raise HomeError.of("checkpoints_gone", folder=home.folder)
+
+
+def _hashed_rows(connection: Connection) -> Sequence[Row[Any]]:
+    t = approval_audit_log
+    query: Select[Any] = select(t.c.id, t.c.row_hash).order_by(t.c.id)
+    return connection.execute(query).all()
 
 
 def difference(connection: Connection, checkpoint: Checkpoint) -> Phrase | None:
@@ -101,14 +122,14 @@ def is_restored(connection: Connection, home: Home, checkpoint: Checkpoint) -> b
 
 
 def contradictions(
-    connection: Connection, rows: Sequence[LogRow], home: Home, up_to: int | None = None
+    connection: Connection, rows: Sequence[Row[Any] | LogRow], home: Home, up_to: int | None = None
 ) -> list[Phrase]:
     """Name every checkpoint of a home that the log does not hold, nor a signed RESTORE explains.
 
     Parameters
     ----------
     connection : Connection
-    rows : sequence of LogRow
+    rows : sequence of rows of the log
     home : Home
     up_to : int, optional
         Leave out the checkpoints of more rows.
@@ -131,7 +152,7 @@ def contradictions(
     return problems
 
 
-def _holds_all(rows: Sequence[LogRow], home: Home) -> bool:
+def _holds_all(rows: Sequence[Row[Any] | LogRow], home: Home) -> bool:
     """Tell whether the log holds every checkpoint of a home, without a word on those it does not."""
     own, heads = home.folder.name, [NO_HEAD, *(row.row_hash for row in rows)]
     return all(
@@ -155,17 +176,28 @@ def contradiction(rows: Sequence[Row[Any] | LogRow], checkpoint: Checkpoint, ori
 def lost_states(connection: Connection, home: Home) -> LostStates:
     """Find every state of the log that a signed RESTORE says is gone, and the first row gone with it.
 
-    They are the home's checkpoints up to the one it names, of more rows than the backup had.
+    They are the home's checkpoints up to the one it names, of more rows than the backup had; none of them if
+    they are not those that the RESTORE was signed over.
     """
     restores = signed_restores(connection, home)
     seen: list[tuple[int, str | None]] = []
     lost: dict[tuple[int, str | None], int] = {}
+    if any(restored.lost is None for restored in restores):
+        home.verify_checkpoints()
     for checkpoint in home.checkpoints() if restores else ():
         seen.append((checkpoint.state.rows, checkpoint.state.head))
         for restored in restores:
-            if restored.checkpoint == LostCheckpoint.of(checkpoint):
-                lost |= {state: restored.kept_rows + 1 for state in seen if state[0] > restored.kept_rows}
+            gone = [state for state in seen if state[0] > restored.kept_rows]
+            if restored.names(checkpoint, gone):
+                lost |= dict.fromkeys(gone, restored.kept_rows + 1)
     return lost
+
+
+def states_up_to(home: Home, last: Checkpoint, kept_rows: int) -> list[tuple[int, str | None]]:
+    """List the states of more than `kept_rows` rows in a home's checkpoints, the last one's included."""
+    checkpoints = home.checkpoints()
+    until = checkpoints[: checkpoints.index(last) + 1]
+    return [(one.state.rows, one.state.head) for one in until if one.state.rows > kept_rows]
 
 
 def signed_restores(connection: Connection, home: Home) -> list[RestoredLog]:
@@ -186,7 +218,7 @@ def append_checkpoint(engine: Engine, home: Home, now: datetime) -> Checkpoint:
         with reading(engine) as connection:
             state = log_state(connection)
             signers = allowed_signers(read_trust(connection, home))
-            last = check_last_checkpoint(connection, home)
+            last = check_checkpoints(connection, home)
         if last is not None and last.state == state:
             return last
         checkpoint = sign_checkpoint(state, now, home.server())
@@ -219,12 +251,7 @@ def verify_all(rows: list[Row[Any]], trust: Trust, home: Home) -> list[Phrase]:
             problems += _refusal(verify_countersignature, row, home.server_key)
         elif signed and row.action != "REQUEST_MORE_TESTS":
             problems.append(Phrase.of("audit_unsigned", row=row.id, action=row.action, person=row.reviewer))
-    return problems + _refusal(_verify_checkpoints, home)
-
-
-def _verify_checkpoints(home: Home) -> None:
-    for checkpoint in home.checkpoints():
-        checkpoint.verify(home.server_key)
+    return problems + _refusal(home.verify_checkpoints)
 
 
 def _refusal(check: Callable[..., object], *arguments: object) -> list[Phrase]:

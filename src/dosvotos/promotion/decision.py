@@ -58,6 +58,7 @@ from dosvotos.promotion.vote_rules import (
     earlier_votes,
     status_after,
 )
+from dosvotos.promotion.voted_rows import check_rejections
 from dosvotos.users import same_person
 
 
@@ -206,6 +207,8 @@ class ProposalVote(ActOf):
         """Read the dossier of an approval that can be carried out as the rows stand."""
         proposal = get_proposal(connection, self.proposal_id)
         check_vote(connection, proposal, self.vote, now)
+        if self.action == "APPROVE":
+            check_rejections(connection, files_too=True)
         if self.verified not in (None, proposal.dossier_hash):
             raise DecisionConflictError.of(
                 "dossier_exchanged", proposal=proposal.id, verified=self.verified, found=proposal.dossier_hash
@@ -300,6 +303,9 @@ class ProposalVote(ActOf):
         return entry, "APPROVED"
 
     def _lapses(self, connection: Connection, model: Row[Any]) -> Lapses:
+        if not isinstance(model.config_hash, str):
+            column = f"{model_registry}.config_hash of {model.model_id}"
+            raise AlteredError.of("voted_altered", found=f"{column} is {model.config_hash!r}")
         return self.vote.lapses.within(current_policy(connection).tripwires, model.config_hash)
 
 
@@ -390,6 +396,7 @@ def _check_may_approve(
 
 
 def _check_not_closed(connection: Connection, proposal: Row[Any], model: Row[Any]) -> None:
+    check_rejections(connection, files_too=False)
     votes = earlier_votes(connection, model.manifest_hash, model.model_hash, proposal.instrument)
     if (closing := closing_vote(votes)) is not None:
         raise DecisionConflictError.of(

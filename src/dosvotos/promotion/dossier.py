@@ -22,7 +22,7 @@ from dosvotos.contracts.records import (
     TrainingRecord,
     parse_record,
 )
-from dosvotos.errors import LineageError
+from dosvotos.errors import AlteredError, LineageError
 from dosvotos.hashing import canonical_json, digest_json, short
 from dosvotos.promotion.proposal import PromotionProposal
 from dosvotos.sealed import MANIFEST, open_sealed, read_sealed_file, seal, write_sealed
@@ -181,9 +181,13 @@ def read_extra_backtest(request: Row[Any]) -> ExtraBacktestReport:
 
     A whole report of another request is refused too.
     """
+    if not isinstance(request.result_file, str):
+        raise AlteredError.of("value_altered", found=repr(request.result_file), kind="path")
     path = Path(request.result_file)
     if (path.parent / MANIFEST).exists():
-        content = open_sealed(path.parent, request.result_hash)[path.name]
+        content = open_sealed(path.parent, request.result_hash).get(path.name)
+        if content is None:
+            raise LineageError.of("sealed_missing", path=path)
     else:  # made before extra backtests had folders of their own
         content = read_sealed_file(path, request.result_hash)
     report = parse_record(ExtraBacktestReport, content, str(path))

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from sqlalchemy import Engine, Row
+from sqlalchemy import Connection, Engine, Row, select
 
 from dosvotos.backtest.report import ExtraBacktestReport
 from dosvotos.backtest.run import run_backtest, run_linear_rival
@@ -21,6 +21,7 @@ from dosvotos.database.ledger import TrialLedger, look_at
 from dosvotos.database.market_data import BarTable, StoredMarket
 from dosvotos.database.registry import get_model, get_proposal, is_open, state_of
 from dosvotos.database.requests import ExtraBacktestResult, add_request, list_requests
+from dosvotos.database.tables import promotion_proposals
 from dosvotos.errors import AlteredError, DecisionConflictError, RequestError
 from dosvotos.hashing import digest_frame
 from dosvotos.market.calendar import session_dates, session_slots, slots
@@ -32,7 +33,7 @@ from dosvotos.promotion.dossier import read_extra_backtest, to_json_bytes
 from dosvotos.promotion.gate_policy import GatePolicies
 from dosvotos.promotion.own_strategy import refuse_extra_backtest
 from dosvotos.promotion.transaction import carry_out
-from dosvotos.sealed import write_sealed
+from dosvotos.sealed import MANIFEST, write_sealed
 
 
 def request_backtest(
@@ -174,11 +175,12 @@ def check_extra_backtests(engine: Engine, proposal_id: int) -> None:
     Raises
     ------
     AlteredError
-        Naming the first figure that differs, or the file that is missing or altered.
+        Naming the first figure that differs, the file that is missing or altered, or the result that no row
+        tells of.
     """
     with reading(engine) as connection:
-        done = [row for row in list_requests(connection, proposal_id) if row.status == "done"]
-    for request in done:
+        rows = check_requests(connection, get_proposal(connection, proposal_id))
+    for request in (row for row in rows if row.proposal_id == proposal_id):
         recorded = read_extra_backtest(request).model_dump(mode="json")
         made = _make_report(engine, request, _tested(engine, request)).model_dump(mode="json")
         found = first_difference(recorded, made) or first_difference(
@@ -194,6 +196,26 @@ def check_extra_backtests(engine: Engine, proposal_id: int) -> None:
                 recorded=found.recorded,
                 recomputed=found.recomputed,
             )
+
+
+def check_requests(connection: Connection, proposal: Row[Any]) -> list[Row[Any]]:
+    """List the finished requests of a proposal's model; none of its results may be there that none names.
+
+    Raises
+    ------
+    LineageError
+        Naming the folder of a result without its request, or what is not as it was asked for.
+    """
+    p = promotion_proposals
+    ids = connection.execute(select(p.c.id).where(p.c.model_id == proposal.model_id)).scalars()
+    rows = [row for one in ids for row in list_requests(connection, one) if row.status == "done"]
+    for row in rows:
+        read_extra_backtest(row)  # refused if it is of another proposal than its row says
+    done = {str(row.id) for row in rows}
+    for manifest in sorted((Path(proposal.report_folder).parent / "extra").glob(f"*/{MANIFEST}")):
+        if manifest.parent.name not in done:
+            raise AlteredError.of("extra_hidden", folder=manifest.parent, proposal=proposal.id)
+    return rows
 
 
 class _Tested(NamedTuple):

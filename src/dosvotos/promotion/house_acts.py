@@ -11,7 +11,7 @@ from dosvotos.database.live_limits import held_instruments
 from dosvotos.database.registry import OPEN_STATES
 from dosvotos.database.tables import HOUSE, gate_policies, model_registry, promotion_proposals
 from dosvotos.errors import DecisionConflictError, DecisionError
-from dosvotos.promotion.checkpoints import check_last_checkpoint, open_home
+from dosvotos.promotion.checkpoints import check_checkpoints, open_home
 from dosvotos.promotion.decision_text import DecisionText
 from dosvotos.promotion.gate_policy import GatePolicy, current_policy, packaged_policy
 from dosvotos.promotion.people import AddedPerson, RevokedPerson, Signatory, Trust, has_people
@@ -160,7 +160,7 @@ def pin_first(engine: Engine, added: AddedPerson) -> Home:
         if has_people(connection):
             raise DecisionError.of("people_already", person=added.name)
         home = open_home(connection)
-        check_last_checkpoint(connection, home)
+        check_checkpoints(connection, home)
     home.make()
     home.pin_admin(parse_public_key(added.key), added.name)
     return home

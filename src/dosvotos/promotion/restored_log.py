@@ -1,5 +1,6 @@
 """What a RESTORE says: which checkpoint the log no longer holds, and what follows from that."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -8,7 +9,7 @@ from sqlalchemy import Connection, Row, select
 from dosvotos.contracts.records import Record
 from dosvotos.database.tables import approval_audit_log
 from dosvotos.errors import AlteredError
-from dosvotos.hashing import canonical_json
+from dosvotos.hashing import canonical_json, digest_json
 from dosvotos.signing.checkpoint import STAMP, Checkpoint
 
 
@@ -49,6 +50,17 @@ class RestoredLog(Record):
     """People whose revocation the backup does not know: they are revoked again."""
     unknown: tuple[str, ...]
     """People who were added after the backup was made, and have to be added again."""
+    lost: str | None = None
+    """Hash of all states that checkpoints saw after the kept rows; None in an older RESTORE."""
+
+    def names(self, last: Checkpoint, gone: Sequence[tuple[int, str | None]]) -> bool:
+        """Tell whether this is the RESTORE of a loss: its last checkpoint, and all states that are gone."""
+        return self.checkpoint == LostCheckpoint.of(last) and self.lost in (None, digest_states(gone))
+
+
+def digest_states(states: Sequence[tuple[int, str | None]]) -> str:
+    """Hash states of the log, in the order of their checkpoints."""
+    return digest_json([list(state) for state in states])
 
 
 def list_restores(connection: Connection) -> list[Row[Any]]:

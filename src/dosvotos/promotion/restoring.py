@@ -26,11 +26,11 @@ from dosvotos.database.tables import HOUSE, instruments, model_registry, promoti
 from dosvotos.errors import DecisionConflictError, LineageError, NotAllowedError
 from dosvotos.promotion.audit import find_breaks, read_chain
 from dosvotos.promotion.champions import announce_production
-from dosvotos.promotion.checkpoints import contradictions, difference, is_restored, open_home
+from dosvotos.promotion.checkpoints import contradictions, difference, is_restored, open_home, states_up_to
 from dosvotos.promotion.decision_text import DecisionText
 from dosvotos.promotion.house_acts import HouseAct
 from dosvotos.promotion.people import Signatory, ended_keys, people_missing
-from dosvotos.promotion.restored_log import LostCheckpoint, RestoredLog
+from dosvotos.promotion.restored_log import LostCheckpoint, RestoredLog, digest_states
 from dosvotos.promotion.signatures import read_trust
 from dosvotos.promotion.transaction import Entry, Subject
 from dosvotos.promotion.vote_rules import closing_vote, columns_after, earlier_votes
@@ -82,6 +82,7 @@ class Restore(HouseAct):
             reopened=tuple(_reopened(connection, lost, serving)),
             revoked=tuple(_revoked_since(connection, home)),
             unknown=tuple(people_missing(home.allowed_signers, read_trust(connection, home))),
+            lost=digest_states(states_up_to(home, lost, len(rows))),
         )
         return Subject(other=restored.model_dump(mode="json"))
 

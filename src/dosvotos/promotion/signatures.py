@@ -62,6 +62,7 @@ def verify_decision(row: Row[Any], trust: Trust) -> DecisionText:
     try:
         if row.text is None:
             raise SignatureError.of("row_unsigned")
+        _require_text(row)
         text = parse_text(row.text)
         _compare(row, text)
         who = first_signatory(row, trust) if is_first(row) else trust.signatory(text.reviewer, row.mode)
@@ -146,6 +147,15 @@ def restored_epochs(row: Row[Any]) -> dict[str, int]:
     if not isinstance(epochs, dict) or not isinstance(epochs.get(HOUSE), int):
         raise SignatureError.of("subject_epochs")
     return epochs
+
+
+def _require_text(row: Row[Any]) -> None:
+    """Refuse bytes and numbers where text belongs, as only an edited SQLite file holds."""
+    for name in ("text", "notes", "signature", "second_reviewer", "second_signature"):
+        if not isinstance(found := getattr(row, name), str | None):
+            raise SignatureError.of("column_differs", name=name, found=repr(found), signed="text")
+    if row.signature is None:
+        raise SignatureError.of("row_unsigned")
 
 
 def _compare(row: Row[Any], text: DecisionText) -> None:

@@ -16,7 +16,7 @@ from dosvotos.database.tables import HOUSE, approval_audit_log, idempotency_keys
 from dosvotos.errors import DecisionConflictError, SignatureError
 from dosvotos.hashing import digest_bytes, digest_json
 from dosvotos.promotion.audit import append_audit_row
-from dosvotos.promotion.checkpoints import append_checkpoint, check_last_checkpoint, log_state, open_home
+from dosvotos.promotion.checkpoints import append_checkpoint, check_checkpoints, log_state, open_home
 from dosvotos.promotion.decision_text import DecisionText, check_same, parse_text
 from dosvotos.promotion.gate_policy import current_policy
 from dosvotos.promotion.notify import announce_decision
@@ -164,7 +164,7 @@ class ActOf:
 
     def check_log(self, connection: Connection, home: Home) -> None:
         """Refuse a log that is not at least what its last checkpoint says."""
-        check_last_checkpoint(connection, home)
+        check_checkpoints(connection, home)
 
 
 class Outcome(NamedTuple):

@@ -12,7 +12,7 @@ from typing import Final
 from filelock import FileLock
 
 from dosvotos.errors import BrokenHomeError, FileError, HomeError, SignatureError
-from dosvotos.files import read_regular_file, write_file
+from dosvotos.files import open_regular_file, read_regular_file, write_file
 from dosvotos.project import find_root
 from dosvotos.signing.checkpoint import FIRST_LINE, FOOTER_LINE, STATES, Checkpoint, parse_note, split_notes
 from dosvotos.signing.keys import PublicKey, parse_public_key
@@ -133,14 +133,15 @@ class Home:
         Raises
         ------
         HomeError
-            If it is none of the server's.
+            If it is none of the server's, or more stands after it than a writer leaves who was killed.
         """
         file = self.folder / CHECKPOINTS
-        if not file.is_file():
+        if not os.path.lexists(file):
             return None
-        with file.open("rb") as opened:
-            opened.seek(max(0, file.stat().st_size - _TAIL))
-            notes, _ = split_notes(opened.read().decode("utf-8", "replace"))
+        notes, torn = split_notes(self._tail().decode("utf-8", "replace"))
+        begins = FIRST_LINE.startswith(torn[: len(FIRST_LINE)])
+        if not begins or (not notes and len(torn) >= _TAIL):
+            raise BrokenHomeError.of("home_ends", file=file)
         if not notes:
             return None
         try:
@@ -152,7 +153,7 @@ class Home:
 
     def checkpoints(self) -> list[Checkpoint]:
         """All checkpoints, oldest first, their signatures not verified."""
-        if not (self.folder / CHECKPOINTS).is_file():
+        if not os.path.lexists(self.folder / CHECKPOINTS):
             return []
         content = self._read(CHECKPOINTS).decode("utf-8", "replace")
         notes, torn = split_notes(content)
@@ -160,6 +161,15 @@ class Home:
             raise BrokenHomeError.of("home_begins", file=self.folder / CHECKPOINTS)
         try:
             return [parse_note(note) for note in notes]
+        except SignatureError as error:
+            raise BrokenHomeError.of("home_altered", file=self.folder / CHECKPOINTS, problem=error) from error
+
+    def verify_checkpoints(self) -> None:
+        """Refuse checkpoints of which one is not signed by the server's key; raises HomeError."""
+        key = self.server_key
+        try:
+            for checkpoint in self.checkpoints():
+                checkpoint.verify(key)
         except SignatureError as error:
             raise BrokenHomeError.of("home_altered", file=self.folder / CHECKPOINTS, problem=error) from error
 
@@ -173,7 +183,7 @@ class Home:
         HomeError
             If one of them does not begin with them.
         """
-        if not (self.folder / CHECKPOINTS).is_file():
+        if not os.path.lexists(self.folder / CHECKPOINTS):
             return []
         content = self._read(CHECKPOINTS)
         notes = content[: _whole_bytes(content)].decode("utf-8", "replace")
@@ -188,7 +198,7 @@ class Home:
         The caller holds the lock.
         """
         file = self.folder / CHECKPOINTS
-        size = _whole_bytes(self._read(CHECKPOINTS)) if file.is_file() else 0
+        size = _whole_bytes(self._read(CHECKPOINTS)) if os.path.lexists(file) else 0
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "wb") as opened:
             opened.truncate(size)
@@ -210,6 +220,15 @@ class Home:
         return json.dumps(
             {"dosvotos home": 1, "genesis": self.folder.name, "files": files}, indent=1
         ).encode()
+
+    def _tail(self) -> bytes:
+        """Read the end of the checkpoints; raises HomeError if they are no regular file."""
+        try:
+            with open_regular_file(self.folder / CHECKPOINTS) as opened:
+                opened.seek(max(0, os.fstat(opened.fileno()).st_size - _TAIL))
+                return opened.read(_TAIL)
+        except FileError as error:
+            raise BrokenHomeError.of("home_altered", file="home", problem=error) from error
 
     def _public(self, name: str) -> PublicKey:
         try:
