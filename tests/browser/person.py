@@ -24,7 +24,7 @@ AUTHENTICATOR = {
 
 
 def calm_context(browser: Any, **settings: Any) -> Any:
-    """Open a context without motion: half the time of a page goes into moving what is to be waited for."""
+    """Open a context without motion: on a busy machine half of a page's opening goes into its skeleton's."""
     return browser.new_context(reduced_motion="reduce", **settings)
 
 
