@@ -5,14 +5,14 @@ INSTALL := $(BIN)/pip install --quiet --no-compile --disable-pip-version-check -
 # Not what hardly anyone imports, two fifths of all: whoever does compiles it then
 RARE := /(tests?|testing|sympy|plotly|databricks|bokeh|altair|fontTools|pip|_inductor|_dynamo)/
 COMPILE := $(BIN)/python -m compileall -qq -j 0 -x '$(RARE)' .venv/lib || true
-PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+PYTEST := $(BIN)/python -m tests.workers --dist loadfile --no-loadscope-reorder
 export DO_NOT_TRACK := true
 export KEDRO_DISABLE_TELEMETRY := true
 export MLFLOW_DISABLE_TELEMETRY := true
 # tests start many processes: what one has compiled the others read, whatever the caller's shell says
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help run app notebooks viz viz-build test quick pytest pytest-quick campaign coverage docs lint warm bench clean
+.PHONY: help run app notebooks viz viz-build test quick pytest pytest-quick campaign coverage docs lint bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -48,10 +48,10 @@ test: .venv/.test ## all that CI runs
 quick: .venv/.test ## the tests that take no time
 	@$(MAKE) --no-print-directory -j 2 lint pytest-quick
 
-pytest: warm
+pytest: .venv/.test
 	@$(PYTEST) -m "not campaign" --durations=60
 
-pytest-quick: warm
+pytest-quick: .venv/.test
 	@$(PYTEST) -m "not slow and not browser and not campaign"
 
 campaign: .venv/.test ## the longest tests, all examples, and planted leaks over many seeds (an hour, by hand)
@@ -69,9 +69,6 @@ lint: .venv/.test ## ruff, mypy, import-linter
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
-
-warm: .venv/.test
-	@$(BIN)/python -m tests.warm
 
 docs: .venv/.run ## docs/reference from the typed models
 	@$(BIN)/python docs/reference/generate.py

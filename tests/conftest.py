@@ -25,7 +25,7 @@ from sqlalchemy import Engine
 from dosvotos.contracts.parameters import Parameters, read_parameters
 from dosvotos.database.connection import connect
 from tests.migrated import copy_migrated, create_migrated, create_template, drop, execute
-from tests.sharing import shared_folder, use_memory
+from tests.sharing import N_WORKERS, shared_folder, use_memory
 
 ROOT = Path(__file__).parents[1]
 SHARED_DATA = ROOT.parent / "shared" / "data"
@@ -34,8 +34,7 @@ AS_OF = "2026-11-20T23:00:00+00:00"
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """One more than there are cores: some of the tests wait for servers, browsers and other processes."""
-    return (os.cpu_count() or 1) + 1
+    return N_WORKERS
 
 
 def pytest_configure() -> None:

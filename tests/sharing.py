@@ -11,6 +11,8 @@ import psutil
 from filelock import FileLock
 
 _VARIABLE = "DOSVOTOS_TESTS_SHARED"
+N_WORKERS = (os.cpu_count() or 1) + 1
+"""One more than there are cores: some of the tests wait for servers, browsers and other processes."""
 _MEMORY, _ROOM_BYTES = Path("/dev/shm"), 6 * 2**30
 
 

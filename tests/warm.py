@@ -1,7 +1,4 @@
-"""Makes once what every worker of a test run would make for itself: compiled kernels and rewritten tests."""
-
-import subprocess
-import sys
+"""Compiles once the kernels that every worker of a test run would compile for itself."""
 
 import numpy as np
 
@@ -10,20 +7,14 @@ from dosvotos.market.accounting import Tape, run_account
 from dosvotos.market.features import market_features
 from dosvotos.market.features.inputs import NO_PUBLICATIONS, publication_arrays
 from dosvotos.market.stream import FeatureStream
-from tests.conftest import ROOT, parameters_of
+from tests.conftest import parameters_of
 
 
 def main() -> None:
-    """Compile on one core while pytest collects on another."""
-    collecting = subprocess.Popen(
-        [sys.executable, "-m", "pytest", "--collect-only", "-qq", "-p", "no:cacheprovider"],
-        cwd=ROOT, stdout=subprocess.DEVNULL,
-    )  # fmt: skip
+    """Compile what the tests run most."""
     _compile_features()
     _compile_backtest()
     _compile_training()
-    if collecting.wait():
-        sys.exit("the tests cannot be collected; run pytest --collect-only")
 
 
 def _compile_features() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser.person import BROWSER, sync_api
+from tests.browser.person import BROWSER, calm_context, sync_api
 from tests.proposal_fixtures import Desk, open_desk
 from tests.streamlit_app.serving import serving
 
@@ -49,7 +49,7 @@ def open_page(browser: Any, address: str) -> Iterator[Any]:
     requests, dialogs, contexts = [], [], []
 
     def open_(path: str, locale: str = "en-US") -> Any:
-        context = browser.new_context(locale=locale, viewport={"width": 1280, "height": 900})
+        context = calm_context(browser, locale=locale, viewport={"width": 1280, "height": 900})
         contexts.append(context)
         page = context.new_page()
         page.on("request", lambda request: requests.append(request.url))
@@ -210,7 +210,7 @@ def test_no_page_has_a_serious_fault_of_access(
     """In the address's theme, which counts before the system's and goes on to the next page."""
     last = [desk.propose(f"read_{theme}_{n}", 20 + n) for n in range(2)][-1]
     systems = "light" if theme == "dark" else "dark"
-    context = browser.new_context(viewport={"width": 1280, "height": 800}, color_scheme=systems)
+    context = calm_context(browser, viewport={"width": 1280, "height": 800}, color_scheme=systems)
     page, found = context.new_page(), []
     for path in ADDRESSES:
         page.goto(f"{address}{path.format(id=last)}{'&' if '?' in path else '?'}theme={theme}")
@@ -254,7 +254,7 @@ def test_a_page_of_another_server_can_neither_read_nor_vote(
 ):
     proposal_id = desk.propose("other", 9)
     before = len(desk.votes())
-    page = browser.new_context().new_page()
+    page = calm_context(browser).new_page()
     page.goto(other_server)
     attack = """async ([address, id]) => {
         const body = JSON.stringify({decision: 'APPROVE', notes: 'from another site, twenty characters'});
