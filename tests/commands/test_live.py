@@ -201,7 +201,8 @@ def test_a_loop_delivers_and_shows_what_it_did_and_the_report_counts_it(project,
 
     made = assemble(parameters, project.engine, "smoke", 150.0, stop, port)
     try:
-        made.prepare()
+        made.loop.housekeep()
+        made.warm_up()
         run(made.loop, made.macro, made.clock, stop, on_turn)
     finally:
         made.close()
