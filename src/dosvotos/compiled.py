@@ -36,7 +36,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def njit(**options: Any) -> Callable[[F], F]:
     """Compile as ``numba.njit(cache=True)`` does, its cache beside the sources or in NUMBA_CACHE_DIR."""
-    return lambda function: cast(F, Compiled(function, options))
+
+    def compiled(function: F) -> F:
+        return cast(F, Compiled(function, options))
+
+    return compiled
 
 
 class Compiled:
