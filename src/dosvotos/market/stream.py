@@ -154,9 +154,10 @@ class FeatureStream:
     def add_bars(self, bars: BarArrays, publications: PublicationArrays = NO_PUBLICATIONS) -> np.ndarray:
         """Compute the features of any number of bars, as `add_bar` of one; result of shape (15, n_bars).
 
-        If a bar or a publication is refused, none is added. Without a bar nothing is looked at.
+        If a bar or a publication is refused, none is added.
         """
-        if not len(bars.close):  # as after a restart, which need not load compiled code for that
+        if not len(bars.close) and not (publications.published_at <= self.last_close_time).any():
+            # nothing to add or to refuse, as after a restart, which need not load compiled code for that
             return np.empty((len(COLUMNS), 0))
         check_order(self._state, bars, publications)
         parts, first = [np.empty((len(COLUMNS), 0))], 0
