@@ -14,7 +14,10 @@ and a row that breaks a rule. `signals_after_deadline`, `stale_model_signals` an
 counted in the same run.
 
 `reasons_without_cause`, `alerts_without_cause`: rows of that run whose reason code is none of what was put
-in (no bar, too late, down, halted), and codes of alerts but those about the source.
+in (no bar, too late, down, halted), and codes of alerts but those about the source. Its policies are random
+and reverse often, so the limit on reversals has to act: at which bars is computed from the rows' targets by a
+rule of this benchmark's own, a row reduced elsewhere or left alone there counts, and an admin resumes
+(`limit_resumes` times).
 
 `start_seconds` runs from the command `dosvotos live --env demo` to what it tells systemd when its model is
 open and its features are ready, in a project with three years of bars; `start_cpu_seconds` is what it has
@@ -42,7 +45,8 @@ one fast feature at a time, found within 20 sessions; `drift_caught_lowest` is t
 `shadow_false_claim` is how often two equal models are called different at any of 1,000 daily looks, the
 worst of four laws of returns; `shadow_power_gap4_250` and `shadow_power_gap2_490` are how often a gap of
 annual Sharpe ratios is found by then (normal returns). `live_false_claim` is how often a model as good as
-claimed is called worse.
+claimed is called worse. `shadows_false_claim` is how often any of `shadows` equal models beside one
+production model is called different, each with its part of the 5%; `_alone` is the same with 5% for each.
 
 Needs ``pip install -e '.[test]'``.
 """
@@ -56,6 +60,7 @@ import tempfile
 import time
 from contextlib import chdir
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -69,9 +74,10 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.starting import start_up
-from dosvotos.backtest.sequential import LEVEL, below_claim, volatility_scaled, wealth
+from dosvotos.backtest.sequential import below_claim, volatility_scaled, wealth
 from dosvotos.backtest.simulate import policy_targets
 from dosvotos.contracts.features import FEATURE_ORDER, MARKET_FEATURES
+from dosvotos.contracts.live_limits import CLAIM_LEVEL
 from dosvotos.contracts.parameters import Parameters
 from dosvotos.contracts.records import InferenceRecord
 from dosvotos.database.connection import connect, upgrade
@@ -94,6 +100,7 @@ from dosvotos.simulation.market import simulate_market
 from dosvotos.sources.checks import add_published_at
 from tests.conftest import parameters_of
 from tests.live.limit_faults import FAULTS, failed_open
+from tests.live.limited_desk import set_limits
 from tests.live.live_desk import LiveDesk
 from tests.live.production_models import approve
 from tests.live.universe import InvariantError, run_seed
@@ -225,9 +232,11 @@ def troubled(desk: LiveDesk, rows: pd.DataFrame, n_bars: int) -> dict[str, int]:
     closes = desk.market["close"]
     vendor.revisions = {o: (closes[o] * 1.0003, 700.0) for o in opens if rng.random() < 0.03}
     alerts, raised = desk.alerts.raise_alert, set[str]()
+    set_limits(desk.engine, reduce_at_drawdown=1.0, halt_at_drawdown=1.0)  # policies without skill get there
     desk.alerts.raise_alert = lambda code, message: (raised.add(code), alerts(code, message))  # type: ignore[method-assign,assign,func-returns-value]
     epochs: list[tuple[Any, int]] = [(desk.clock.now(), 1)]
     halts: list[list[Any]] = []
+    resumes: list[datetime] = []
     for index in range(n_bars):
         draw = rng.random()
         if draw < 0.02:
@@ -242,12 +251,55 @@ def troubled(desk: LiveDesk, rows: pd.DataFrame, n_bars: int) -> dict[str, int]:
         elif draw < 0.20 and desk.controls.halt_file.exists():
             desk.controls.halt_file.unlink()
             halts[-1][1] = desk.clock.now()
+        elif draw < 0.50 and "LIMIT FLIPS" in desk.alerts.open:
+            resume = SwitchSignals("RESUME", INSTRUMENT, "a benchmark lets the limit begin anew")
+            carry_out(desk.engine, resume, "bob", datetime.now(UTC))
+            resumes.append(desk.clock.now())
         vendor.failing = rng.random() < 0.02
         desk.run(1)
-    return counted(desk, epochs, halts) | {"alerts_without_cause": len(raised - {"BAR_SOURCE"})}
+    reduced = reduced_by_flips(desk.rows(), resumes)
+    known = {"BAR_SOURCE"} | ({"LIMIT FLIPS"} if reduced else set())
+    figures = counted(desk, epochs, halts, reduced)
+    return figures | {"alerts_without_cause": len(raised - known), "limit_resumes": len(resumes)}
 
 
-def counted(desk: LiveDesk, epochs: list, halts: list) -> dict[str, int]:
+def reduced_by_flips(rows: list[Any], resumes: list[datetime], limit: int = 6) -> dict[datetime, bool]:
+    """Bars at which the limit on reversals holds, from the rows' positions and targets alone.
+
+    True where it is reached: the row must be REDUCING there. What a reduced row's policy wanted is the other
+    side of what was held before.
+    """
+    held: dict[datetime, bool] = {}
+    wanted: list[tuple[datetime, float]] = []
+    reached_at, reached = datetime.min.replace(tzinfo=UTC), None
+    for row in rows:
+        if reached is not None and any(reached.created_at < at <= row.created_at for at in resumes):
+            reached = None
+        start = max(row.timestamp - timedelta(hours=1), reached_at)
+        before = [target for at, target in wanted if at <= start][-1:]
+        sides = [side for side in (*before, *(target for at, target in wanted if at > start)) if side]
+        target = row.signal
+        if row.reason_code == "REDUCING":
+            target = -(row.position or (sides or [1.0])[-1])
+        sides += [target] if target else []
+        if reached is None and sum(a != b for a, b in pairwise(sides)) >= limit:
+            reached, reached_at = row, row.timestamp
+            held[row.timestamp] = True
+        elif reached is not None:
+            held[row.timestamp] = False
+        if row.signal is not None:
+            wanted.append((row.timestamp, row.signal))
+    return held
+
+
+def unexplained(row: Any, reduced: dict[datetime, bool]) -> bool:
+    """Whether nothing that was put in explains a row's reason, or a limit that was reached left it alone."""
+    if row.reason_code == "REDUCING":
+        return row.timestamp not in reduced
+    return row.reason_code not in PUT_IN or reduced.get(row.timestamp, False)
+
+
+def counted(desk: LiveDesk, epochs: list, halts: list, reduced: dict[datetime, bool]) -> dict[str, int]:
     rows = desk.rows()
     bar, expected = desk.schedule.at(rows[0].timestamp), []
     while bar.opened <= rows[-1].timestamp:
@@ -267,7 +319,7 @@ def counted(desk: LiveDesk, epochs: list, halts: list) -> dict[str, int]:
     return {
         "bars": len(expected), "rows": len(rows), "bad_rows": bad, "signals_after_deadline": late,
         "stale_model_signals": stale, "signals_after_halt": after_halt,
-        "reasons_without_cause": sum(row.reason_code not in PUT_IN for row in rows),
+        "reasons_without_cause": sum(unexplained(row, reduced) for row in rows),
     }  # fmt: skip
 
 
@@ -404,6 +456,22 @@ def market_means(seed: int) -> pd.DataFrame:
     return session_means(feature_rows(MarketHistory(bars, macro), parameters)).iloc[260:].dropna()
 
 
+def joint_claims(n_paths: int, n_shadows: int = 4, seed: int = SEED) -> dict[str, float]:
+    """False claims among shadows beside one production model, each at the whole level and at its part."""
+    rng = np.random.default_rng(seed)
+    production, any_alone, any_jointly = rng.normal(size=(1000, n_paths)), False, False
+    for _ in range(n_shadows):
+        scaled = volatility_scaled(rng.normal(size=(1000, n_paths)) - production)
+        most = np.maximum(wealth(scaled), wealth(-scaled)).max(axis=0)
+        any_alone |= most >= 2 / CLAIM_LEVEL
+        any_jointly |= most >= 2 * n_shadows / CLAIM_LEVEL
+    return {
+        "shadows": n_shadows,
+        "shadows_false_claim_alone": float(np.mean(any_alone)),
+        "shadows_false_claim": float(np.mean(any_jointly)),
+    }
+
+
 def daily_laws(n_paths: int, seed: int = SEED) -> dict[str, np.ndarray]:
     """1,000 days of mean 0: normal, fat-tailed, of a wandering volatility, and skewed to losses."""
     rng, shape = np.random.default_rng(seed), (1000, n_paths)
@@ -424,14 +492,16 @@ def sequential(n_paths: int) -> dict[str, float]:
     laws, claims = daily_laws(n_paths), {}
     for name, days in laws.items():
         scaled = volatility_scaled(days)
-        either = [(wealth(side * scaled) >= 2 / LEVEL).any(axis=0) for side in (1, -1)]
+        either = [(wealth(side * scaled) >= 2 / CLAIM_LEVEL).any(axis=0) for side in (1, -1)]
         claims[name] = float((either[0] | either[1]).mean())
     figures = {"shadow_false_claim": max(claims.values())}
     for gap, n_days in ((4, 250), (2, 490)):
         scaled = volatility_scaled(laws["normal"][:n_days] + gap / np.sqrt(SESSIONS_PER_YEAR))
-        figures[f"shadow_power_gap{gap}_{n_days}"] = float((wealth(scaled) >= 2 / LEVEL).any(axis=0).mean())
+        figures[f"shadow_power_gap{gap}_{n_days}"] = float(
+            (wealth(scaled) >= 2 / CLAIM_LEVEL).any(axis=0).mean()
+        )
     as_claimed = laws["fat_tailed"] + 3 / np.sqrt(SESSIONS_PER_YEAR)
-    worse = wealth(below_claim(as_claimed, 3.0, 1.0)) >= 1 / LEVEL
+    worse = wealth(below_claim(as_claimed, 3.0, 1.0)) >= 1 / CLAIM_LEVEL
     return figures | {"live_false_claim": float(worse.any(axis=0).mean())}
 
 
@@ -478,7 +548,7 @@ def universe(n_seeds: int) -> dict[str, float]:
 
 
 def measure(quick: bool) -> dict[str, float]:
-    n_ticks, n_troubled, n_restarts = (60, 60, 20) if quick else (600, 1500, 1260)
+    n_ticks, n_troubled, n_restarts = (60, 60, 20) if quick else (600, 600, 1260)
     parameters, bars, macro = year_market()
     history = MarketHistory(bars, macro)
     rows = feature_rows(history, parameters)
@@ -506,8 +576,9 @@ def measure(quick: bool) -> dict[str, float]:
         points, wrong = restarts(lambda: make(LiveDesk, n_restarts // 60 + 2, 60), n_restarts)
         figures |= {"restart_points": points, "restart_mismatches": wrong}
         figures |= limits_under_faults(make) | halts(make)
-    figures |= universe(40 if quick else 2000)
-    figures |= drifts(4 if quick else 130) | sequential(400 if quick else 4000)
+    figures |= universe(40 if quick else 1000)
+    figures |= drifts(4 if quick else 100) | sequential(400 if quick else 4000)
+    figures |= joint_claims(400 if quick else 2000)
     return figures | replayed(parameters, history, policy, year)
 
 

@@ -44,6 +44,15 @@ def test_every_source_of_compiled_code_is_named_and_numba_is_asked_nowhere_else(
     assert asking <= {"compiled.py"}
 
 
+def test_commands_load_what_is_large_when_they_need_it():
+    program = (
+        "import sys, dosvotos.commands.main; print(*{'numba', 'numpy', 'pandas'} & {*sys.modules});"
+        "import dosvotos.commands.live; print(*{'numba', 'torch', 'mlflow'} & {*sys.modules})"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "\n\n"
+
+
 INNER = """
 from dosvotos.compiled import njit
 @njit()
@@ -57,7 +66,10 @@ from dosvotos.numerics import inner
 def outer():
     return inner()
 """
-PROGRAM = "from dosvotos.market.features import outer; print(outer(), sum(outer.stats.cache_hits.values()))"
+PROGRAM = """
+from dosvotos.market.features import outer
+print(outer(), sum(outer.dispatcher.stats.cache_hits.values()))
+"""
 
 
 def answered(root: Path) -> list[str]:

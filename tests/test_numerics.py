@@ -25,11 +25,14 @@ def tanh(numbers: np.ndarray | list[float]) -> np.ndarray:
     return out
 
 
+_tanh = tanh_float32.dispatcher
+
+
 @njit
 def tanh_float32_of(numbers):
     out = np.empty_like(numbers)
     for i in range(len(numbers)):
-        out[i] = tanh_float32(numbers[i])
+        out[i] = _tanh(numbers[i])
     return out
 
 

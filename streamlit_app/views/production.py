@@ -7,7 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from dosvotos.backtest.metrics import SpecifiedMetrics
-from dosvotos.backtest.sequential import LEVEL
+from dosvotos.contracts.live_limits import CLAIM_LEVEL
 from dosvotos.errors import DosVotosError
 from dosvotos.live.performance import LivePerformance
 from streamlit_app import charts, queries, risk_charts
@@ -106,7 +106,7 @@ def _judged(performance: LivePerformance, against: str, key: object) -> None:
     for column, (name, figure) in zip(st.columns(len(figures)), figures.items(), strict=True):
         column.metric(t(f"production.{name}"), figure, help=t(f"production.{name}_help"))
     side = "nothing" if verdict is None or verdict.side is None else verdict.side
-    rate = f.percent(LEVEL if verdict is None else verdict.level, 0)
+    rate = f.percent(CLAIM_LEVEL if verdict is None else verdict.level, 0)
     plain(t(f"production.{against}_{side}", rate=rate), "small", f"judged-{against}-{key}")
 
 

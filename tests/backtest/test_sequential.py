@@ -58,6 +58,26 @@ def test_equal_models_are_called_different_in_at_most_5_percent_of_1000_days_of_
     assert claimed.mean() <= 0.05
 
 
+def test_of_four_shadows_equal_to_production_any_is_called_different_as_seldom_as_of_one():
+    production = drawn(2, 1000, 300)
+    money = np.stack([largest(drawn(seed, 1000, 300) - production) for seed in (3, 10, 11, 12)])
+    each, jointly = (money >= 40).any(axis=0), (money >= 160).any(axis=0)
+    assert jointly.mean() <= 0.05 < each.mean()
+
+
+def largest(differences: np.ndarray) -> np.ndarray:
+    scaled = volatility_scaled(differences)
+    return np.maximum(wealth(scaled), wealth(-scaled)).max(axis=0)
+
+
+def test_a_shadow_among_four_needs_four_times_the_money():
+    path = drawn(4, 400, 1, sharpe=5.0)[:, 0]
+    money = wealth(volatility_scaled(path))
+    alone, among = (judge_pair(path, np.zeros(400), 0.05, n) for n in (1, 4))
+    assert (alone.claimed_at, among.claimed_at) == (np.argmax(money >= 40), np.argmax(money >= 160))
+    assert alone.level == among.level and alone.sessions_needed < among.sessions_needed
+
+
 def test_a_gap_of_four_is_found_within_a_year_and_on_the_right_side():
     returns = drawn(4, 250, 400, sharpe=4.0)
     found = (wealth(volatility_scaled(returns)) >= 40).any(axis=0)

@@ -201,7 +201,8 @@ def test_a_loop_delivers_and_shows_what_it_did_and_the_report_counts_it(project,
 
     made = assemble(parameters, project.engine, "smoke", 150.0, stop, port)
     try:
-        made.prepare()
+        made.loop.housekeep()
+        made.warm_up()
         run(made.loop, made.macro, made.clock, stop, on_turn)
     finally:
         made.close()
@@ -227,6 +228,10 @@ def test_fills_are_imported_by_the_command_and_the_same_file_again_is_none(proje
     now = datetime(2026, 12, 1, tzinfo=UTC)
     with pytest.raises(DataError, match="carry no zone"):
         import_fills(project.engine, file, "smoke", None, now)
+    with pytest.raises(DataError, match="none may lie in the future, the last is of 2023-09-22 14:51:00 UTC"):
+        import_fills(
+            project.engine, file, "smoke", "America/Bogota", datetime(2023, 9, 22, 14, 40, tzinfo=UTC)
+        )
     for n_new in (2, 0):
         lines = import_fills(project.engine, file, "smoke", "America/Bogota", now)
         assert lines[0] == f"USD/COP.SIM: {n_new} fill(s) stored, {2 - n_new} there already"

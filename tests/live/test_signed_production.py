@@ -115,7 +115,7 @@ def test_a_halt_undone_by_sql_still_holds_and_so_does_the_file(serving):
     HALT_FILE.write_text("the database was down")
     assert (signals.control().state, signals.control().reason) == (
         "HALTED",
-        "data/HALT: the database was down",
+        "data/HALT: the database was down; delete the file to end it",
     )
 
 

@@ -173,6 +173,10 @@ def test_an_earlier_as_of_another_scope_and_a_damaged_state_cause_a_rebuild(feed
     ticker = Ticker(feeder, "market", caplog)
     now = feeder.close_time(feeder.start - 1)
     ticker.tick(now + MINUTE)
+    assert not ticker.tick(now)  # no row came between
+    revised = feeder.bars.iloc[[feeder.start - 1]].assign(close=lambda rows: rows["close"] * 1.001)
+    feeder.store_bars(revised, now + MINUTE)
+    ticker.tick(now + MINUTE)
     assert ticker.tick(now)
     kept = ticker.saved
     ticker.clock = "wall"

@@ -200,7 +200,7 @@ def test_a_halt_that_comes_first_takes_the_signal_and_writes_the_flat_row_once(e
     assert [(row.signal, row.reason_code) for row in rows[1:]] == [
         (0.0, "HALTED"), (None, "HALTED"), (None, "HALTED"),
     ]  # fmt: skip
-    assert rows[1].detail.endswith("HALT: somebody pulled the plug")
+    assert rows[1].detail.endswith("HALT: somebody pulled the plug; delete the file to end it")
 
 
 def test_missing_and_infinite_features_are_stored_as_missing(engine, tmp_path):

@@ -63,6 +63,8 @@ def test_a_zone_that_gives_no_moment_is_refused(tmp_path, time, zone, problem):
         ("2026-11-30T14:50:00Z,hold,1,3700", "line 3: side 'hold' is neither BUY nor SELL"),
         ("2026-11-30T14:50:00Z,buy,-5,3700", "line 3: quantity must be above 0"),
         ("2026-11-30T14:50:00Z,buy,5,0", "line 3: price must be above 0"),
+        ("2026-11-30T14:50:00Z,buy,5,1e308", "line 3: price must be at most 1e.12"),
+        ("2026-11-30T14:50:00Z,buy,2e12,3700", "line 3: quantity must be at most 1e.12"),
         ("2026-11-30T14:50:00Z,buy,,3700", "line 3: quantity must be above 0"),
         ("2026-11-30T14:50:00Z,buy,five,3700", "line 3: quantity 'five' is no number"),
         ("yesterday,buy,5,3700", "line 3: timestamp 'yesterday' is no date"),

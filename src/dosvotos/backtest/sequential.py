@@ -11,10 +11,9 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from dosvotos.contracts.live_limits import CLAIM_LEVEL
 from dosvotos.market.calendar import SESSIONS_PER_YEAR
 
-LEVEL: Final = 0.05
-"""Chance of a false claim over all looks together."""
 _STAKES: Final = np.array([0.02, 0.05, 0.08, 0.12, 0.18, 0.25])
 """Shares of the money that are bet; what is best depends on a difference that nobody knows."""
 _CLIP: Final = 3.5
@@ -42,7 +41,9 @@ class SequentialVerdict(NamedTuple):
     """Until so many, no claim tells nothing: a Sharpe ratio 2 apart takes that long in half of all cases."""
 
 
-def judge_pair(shadow: np.ndarray, production: np.ndarray, level: float = LEVEL) -> SequentialVerdict:
+def judge_pair(
+    shadow: np.ndarray, production: np.ndarray, level: float = CLAIM_LEVEL, n_shadows: int = 1
+) -> SequentialVerdict:
     """Judge whether a shadow model earns more, or less, than production on the same sessions.
 
     Parameters
@@ -50,15 +51,18 @@ def judge_pair(shadow: np.ndarray, production: np.ndarray, level: float = LEVEL)
     shadow, production : ndarray of shape (n_sessions,)
         Days that are equal, both flat say, prove nothing and count as sessions.
     level : float
-        Chance that two equal models are ever called different; each side has half of it.
+        Chance that of shadows equal to production any is ever called different.
+    n_shadows : int
+        How many are judged side by side: each has its part of the level, and each side half of that
+        (Bonferroni, which holds however their returns depend on each other).
     """
     scaled = volatility_scaled(shadow - production)
     money = {"better": wealth(scaled), "worse": wealth(-scaled)}
-    return _verdict(money, level / 2, level, len(scaled))
+    return _verdict(money, level / (2 * n_shadows), level, len(scaled))
 
 
 def judge_claim(
-    returns: np.ndarray, claimed_sharpe: float, claimed_spread: float, level: float = LEVEL
+    returns: np.ndarray, claimed_sharpe: float, claimed_spread: float, level: float = CLAIM_LEVEL
 ) -> SequentialVerdict:
     """Judge whether live returns are worse than what was claimed when the model was voted on.
 
@@ -130,7 +134,7 @@ def wealth(scaled: np.ndarray) -> np.ndarray:
     return money
 
 
-def sessions_needed(sharpe_gap: float, level: float = LEVEL) -> int:
+def sessions_needed(sharpe_gap: float, level: float = CLAIM_LEVEL) -> int:
     """Compute after how many sessions a gap of Sharpe ratios is found out in at least half of all cases.
 
     Parameters

@@ -12,6 +12,7 @@ from queue import SimpleQueue
 from threading import Event, Thread
 from typing import Any, Final, NamedTuple
 
+import numpy as np
 import yaml
 from filelock import FileLock, Timeout
 from sqlalchemy import Engine
@@ -19,6 +20,7 @@ from sqlalchemy import Engine
 from dosvotos.commands.json_log import log_to
 from dosvotos.commands.watch import Watch, Watched
 from dosvotos.config_loader import load_parameters
+from dosvotos.contracts.features import FEATURE_ORDER
 from dosvotos.contracts.parameters import CalendarParams, InferenceParams, Parameters
 from dosvotos.database.connection import database_url, open_database, open_existing, reading
 from dosvotos.database.contracts import ContractRegistry
@@ -48,6 +50,7 @@ from dosvotos.live.schedule import BarSchedule
 from dosvotos.live.shadow import ShadowDesk
 from dosvotos.live.signals import SignalTable
 from dosvotos.live.spool import Spool
+from dosvotos.live.state import empty_stream
 from dosvotos.live.systemd import ALIVE, READY, STOPPING, notify
 from dosvotos.market.calendar import BAR, scheduled_sessions, session_bar_times
 from dosvotos.project import exclusive_lock
@@ -96,8 +99,9 @@ def serve(env: str, speed: float, watching: Watching) -> None:
         announcing = Thread(target=made.announcer.run, args=(stop,), daemon=True, name="notifications")
         announcing.start()
         try:
-            made.prepare()
+            made.loop.housekeep()  # computes the first features
             notify(READY)
+            made.warm_up()
             run(made.loop, made.macro, made.clock, stop, lambda: notify(ALIVE))
         finally:
             notify(STOPPING)
@@ -113,8 +117,8 @@ class Assembly(NamedTuple):
     macro: MacroTask | None
     announcer: Announcer
     clock: Clock
-    prepare: Callable[[], None]
-    """Does before the first bar what takes its time."""
+    warm_up: Callable[[], None]
+    """Does before the first bar what it would wait for."""
     close: Callable[[], None]
     """Keeps what a restart goes on from."""
 
@@ -175,12 +179,14 @@ def assemble(
 
     url = str(engine.url.render_as_string(hide_password=False))
     announcer = Announcer(engine, announcements, partial(send_in_background, Path.cwd(), url), _now)
-    return Assembly(loop, macro, announcer, clock, partial(_prepare, loop, macro, clock), close)
+    return Assembly(loop, macro, announcer, clock, partial(_warm_up, parameters, keeper, macro, clock), close)
 
 
-def _prepare(loop: LiveLoop, macro: MacroTask | None, clock: Clock) -> None:
-    """Compute the first features; on a market's clock its first simulation is not part of its time."""
-    loop.housekeep()
+def _warm_up(parameters: Parameters, keeper: ModelKeeper, macro: MacroTask | None, clock: Clock) -> None:
+    """Load the compiled code of a tick; on a market's clock its first simulation is not part of its time."""
+    empty_stream(parameters).add_bar(clock.now(), 1.0, 1.0, 1.0)
+    if (served := keeper.current()) is not None:
+        served.policy.probabilities(np.zeros((1, len(FEATURE_ORDER))))
     if isinstance(clock, MarketClock):
         if macro is not None:
             macro.step(clock.now())

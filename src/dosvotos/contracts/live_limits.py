@@ -1,10 +1,13 @@
 """What a model may do live before L5 acts by itself."""
 
-from typing import Annotated, Self
+from typing import Annotated, Final, Self
 
 from pydantic import Field, PositiveInt
 
 from dosvotos.contracts.section import Section
+
+CLAIM_LEVEL: Final = 0.05
+"""Chance of a false claim about live returns over all looks together, where nobody has signed another."""
 
 Drawdown = Annotated[float, Field(gt=0.0, le=1.0)]
 

@@ -39,7 +39,8 @@ class Controls:
             text = self.halt_file.read_text(encoding="utf-8", errors="replace").strip()
         except OSError as error:
             return Control("HALTED", f"{self.halt_file}: cannot be read: {error.strerror}")
-        return Control("HALTED", f"{self.halt_file}: {text.splitlines()[0] if text else 'no reason given'}")
+        why = text.splitlines()[0] if text else "no reason given"
+        return Control("HALTED", f"{self.halt_file}: {why}; delete the file to end it")
 
     def of_database(self, connection: Connection) -> Control:
         """Read what holds: the file, or else what people decided last, or a limit reached since."""

@@ -8,7 +8,8 @@ import pandas as pd
 from sqlalchemy import Connection, Row, select
 
 from dosvotos.backtest.metrics import daily_returns, sharpe_ratio
-from dosvotos.backtest.sequential import LEVEL, SequentialVerdict, judge_claim, judge_pair
+from dosvotos.backtest.sequential import SequentialVerdict, judge_claim, judge_pair
+from dosvotos.contracts.live_limits import CLAIM_LEVEL
 from dosvotos.database.live_limits import equity_curve, last_trip_bar, shadow_lapse
 from dosvotos.database.registry import production_rows, promoting_votes
 from dosvotos.database.shadow import shadow_approval, shadow_models
@@ -86,7 +87,8 @@ def judge_production(connection: Connection, instrument: str) -> LivePerformance
 def judge_shadows(connection: Connection, instrument: str) -> list[LivePerformance]:
     """Judge each shadow model by production, on the sessions that both have traded, and by its own claim.
 
-    A shadow that was found better counts once: sessions up to the bar at which that was noted are left out.
+    The shadows share what their reviewers allow of false claims. A shadow that was found better counts once:
+    sessions up to the bar at which that was noted are left out.
     """
     production, noted = (
         production_returns(connection, instrument),
@@ -94,19 +96,22 @@ def judge_shadows(connection: Connection, instrument: str) -> list[LivePerforman
     )
     if noted is not None:
         production = production[production.index > np.datetime64(noted.date())]
-    rows = (
-        (model, shadow_approval(connection, model.model_id))
-        for model in shadow_models(connection, instrument)
-    )
-    return [_judge_shadow(connection, model, approval, production) for model, approval in rows if approval]
+    models = shadow_models(connection, instrument)
+    rows = [(model, shadow_approval(connection, model.model_id)) for model in models]
+    return [
+        _judge_shadow(connection, model, approval, production, len(rows))
+        for model, approval in rows
+        if approval
+    ]
 
 
 def _judge_shadow(
-    connection: Connection, model: Row[Any], approval: Row[Any], production: pd.Series
+    connection: Connection, model: Row[Any], approval: Row[Any], production: pd.Series, n_shadows: int
 ) -> LivePerformance:
     own, level = account_returns(equity_curve(connection, approval.id)), _level(approval)
     both, claim = own.index.intersection(production.index), claim_of(connection, model)
-    pair = judge_pair(own[both].to_numpy(), production[both].to_numpy(), level) if len(both) else None
+    days = own[both].to_numpy(), production[both].to_numpy()
+    pair = judge_pair(*days, level, n_shadows) if len(both) else None
     returns = own.to_numpy()
     against = judge_claim(returns, *claim, level) if claim is not None and len(returns) else None
     lapsed = shadow_lapse(connection, approval.id)
@@ -117,7 +122,7 @@ def _judge_shadow(
 
 def _level(approval: Row[Any]) -> float:
     """Read how often a bound may be wrong, as the approval's reviewer signed."""
-    return Lapses.model_validate(approval.lapses).level if approval.lapses else LEVEL
+    return Lapses.model_validate(approval.lapses).level if approval.lapses else CLAIM_LEVEL
 
 
 def claim_of(connection: Connection, model: Row[Any]) -> Claim | None:

@@ -102,9 +102,9 @@ def add_rows_since(watermark: Watermark, stream: FeatureStream, market: MarketVi
         raise LateDataError(
             f"database: {retractions} deliveries are retracted, at the last tick {watermark.retractions} were"
         )
-    if read_at > market.now:
-        raise LateDataError(f"as_of: {market.now} lies before the last tick's, {read_at}")
     if _count_rows(stream, market) != (watermark.bar_rows, watermark.macro_rows):
+        if read_at > market.now:
+            raise LateDataError(f"as_of: {market.now} lies before the last tick's, {read_at}")
         _roll_back(stream, watermark, market)
     return _add_rows(stream, market, *_count_rows(stream, market))
 

@@ -156,6 +156,9 @@ class FeatureStream:
 
         If a bar or a publication is refused, none is added.
         """
+        if not len(bars.close) and not (publications.published_at <= self.last_close_time).any():
+            # nothing to add or to refuse, as after a restart, which need not load compiled code for that
+            return np.empty((len(COLUMNS), 0))
         check_order(self._state, bars, publications)
         parts, first = [np.empty((len(COLUMNS), 0))], 0
         for start, stop in pairwise(self._cuts(bars.close_time)):

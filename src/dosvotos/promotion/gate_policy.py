@@ -11,8 +11,7 @@ from pydantic import Field, ValidationError
 from sqlalchemy import Connection, Engine, Row, select
 
 from dosvotos.backtest.resampling import Bootstrap
-from dosvotos.backtest.sequential import LEVEL
-from dosvotos.contracts.live_limits import LiveLimits
+from dosvotos.contracts.live_limits import CLAIM_LEVEL, LiveLimits
 from dosvotos.contracts.quality_thresholds import SuccessCriteriaParams
 from dosvotos.contracts.records import Record
 from dosvotos.database.connection import reading
@@ -52,7 +51,7 @@ class TripwireBounds(Record):
     max_drawdown: Share
     """From the peak since approval, a positive fraction."""
     max_age_days: Annotated[int, Field(gt=0)]
-    claim_level: Level = LEVEL
+    claim_level: Level = CLAIM_LEVEL
     """How often live may ever be called worse than claimed, or a shadow other than production, though neither
     is so; a smaller one is looser, since it finds later. A policy set before has the packaged one."""
 

@@ -7,7 +7,7 @@ from typing import Annotated, Final
 from packaging.requirements import Requirement
 from pydantic import Field
 
-from dosvotos.backtest.sequential import LEVEL
+from dosvotos.contracts.live_limits import CLAIM_LEVEL
 from dosvotos.contracts.records import Record, is_absent
 from dosvotos.errors import DecisionError
 from dosvotos.hashing import digest_json
@@ -33,7 +33,7 @@ class Lapses(Record):
     @property
     def level(self) -> float:
         """Of the bounds that are looked at after each session."""
-        return LEVEL if self.claim_level is None else self.claim_level
+        return CLAIM_LEVEL if self.claim_level is None else self.claim_level
 
     @property
     def digest(self) -> str:

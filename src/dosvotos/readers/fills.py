@@ -17,6 +17,8 @@ from dosvotos.readers.unreadable import RowProblems
 _SIDES: Final = {"BUY": ("buy", "b", "bought", "compra", "c"), "SELL": ("sell", "s", "sold", "venta", "v")}
 _REMEDY: Final = "write 2025-07-01T13:00:00+00:00"
 _SHOWN: Final = 5
+_LARGEST: Final = 1e12
+"""Of a quantity (USD) or a price (COP); more is a defect, and sums would no longer be exact."""
 
 
 def read_fills(path: Path, timezone: str | None = None) -> pd.DataFrame:
@@ -59,6 +61,8 @@ def _read(grid: Grid, timezone: str | None) -> pd.DataFrame:
     for name in ("quantity", "price"):
         wrong = ~(numbers.values[name] > 0)
         problems.add(name, wrong, lambda _, name=name: f": {name} must be above 0; the side says which way")  # type: ignore[misc]
+        large = numbers.values[name] > _LARGEST
+        problems.add(name, large, lambda _, name=name: f": {name} must be at most {_LARGEST:g}; correct it")  # type: ignore[misc]
     written = grid.cells["side"].astype("str").str.strip()
     known = {word: side for side, words in _SIDES.items() for word in words}
     sides = written.str.casefold().map(known)
