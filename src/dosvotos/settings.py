@@ -20,6 +20,7 @@ from dosvotos.hooks import (
     MlflowHooks,
     OutboxHooks,
     ParameterHooks,
+    PartHooks,
     ProductionHooks,
     RunHooks,
     TrainingHooks,
@@ -78,6 +79,7 @@ HOOKS = (
     OutboxHooks(),
     TrainingHooks(),
     FreshnessHooks(),
+    PartHooks(),
     ProductionHooks(),
     *_plugins_left_out(),
 )

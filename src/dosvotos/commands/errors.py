@@ -16,7 +16,8 @@ from dosvotos.redaction import traceback_without_secrets, without_secrets
 EXIT_ERROR = 1
 EXIT_STALE = 3
 _NO_FOLDER = "Given configuration path either does not exist"
-_KEDRO_S_OWN = ("Pipeline contains no nodes", "Pipeline does not contain", "module 'kedro.runner' has no")
+_KEDRO_S_OWN = ("Pipeline contains no nodes", "Pipeline does not contain")
+_NO_RUNNER = "module 'kedro.runner' has no"
 _MENDED_OUTSIDE = {
     errno.ENOSPC: "free some space",
     errno.EDQUOT: "free some space",
@@ -51,6 +52,8 @@ def _message(error: BaseException) -> str | None:
     for cause in chain:
         if _is_of(cause, ("kedro.config", "MissingConfigException")):
             return _missing_configuration(cause)
+        if str(cause).startswith(_NO_RUNNER):
+            return f"{cause}; give --runner SequentialRunner or ThreadRunner, or leave it out"
         readable = _is_of(cause, *_READABLE)
         if readable or str(cause).startswith(_KEDRO_S_OWN):
             return f"{cause}; {_IN_CONF if readable else _BY_KEDRO}"
