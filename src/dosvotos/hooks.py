@@ -319,8 +319,8 @@ def _check_selection(asked: dict[str, Any]) -> None:
     _check_known("pipeline", names, pipelines)
     if "lineage" in names:
         raise SelectionError(
-            "lineage: is a picture for 'make viz' and cannot be run, since no pipeline gives a person's vote; "
-            "use 'kedro run' without it, then 'make app' or 'dosvotos vote'"
+            "lineage: is a picture for 'make viz' and cannot be run, since no pipeline gives a person's "
+            "vote; use 'kedro run' without it, then 'make app' or 'dosvotos vote'"
         )
     whole = sum((pipelines[name] for name in names), Pipeline([]))
     nodes = {node.name for node in whole.nodes}

@@ -27,7 +27,7 @@ def draw_only(*_: Any) -> NoReturn:
     ------
     DecisionError
     """
-    raise DecisionError("lineage: is a picture and cannot be run; use 'kedro run' without --pipelines lineage")
+    raise DecisionError("lineage: is a picture and cannot be run; use 'kedro run' without it")
 
 
 def second_vote(candidate_model: Any, promotion_proposals: Any) -> NoReturn:
@@ -62,7 +62,7 @@ def _folded(whole: Pipeline, tag: str) -> Pipeline:
 
 
 def _ends_of(layer: Pipeline, whole: Pipeline, before: dict[str, str], tag: str) -> Pipeline:
-    """Give a layer's own start and end: what only it reads and nothing makes, and what it writes for people."""
+    """Give a layer's own ends: what only it reads and nothing makes, and what it writes for people."""
     shared = (whole - layer).datasets() | _BETWEEN
     read = {before.get(name, name) for name in layer.inputs() - (shared - before.keys())}
     given = sorted(name for name in read if not name.startswith("params:"))
