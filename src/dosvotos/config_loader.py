@@ -87,7 +87,7 @@ class StrictConfigLoader(OmegaConfigLoader):
 
 
 def _files_below(folder: Path, deep: bool = True) -> Iterator[Path]:
-    """Find YAML files; a folder that may not be listed is refused, since to Kedro it would be an empty one."""
+    """Find YAML files; a folder that may not be listed is refused, since to Kedro it would be empty."""
     for place, folders, names in os.walk(folder, onerror=_refuse_unlisted):
         if not deep:
             folders.clear()

@@ -60,11 +60,16 @@ def _message(error: BaseException) -> str | None:
         if advice:
             return f"{cause}; {advice}"
     if _is_of(error, ("kedro.io", "DatasetError")):
-        return str(error)
-    if isinstance(error, OSError) and error.errno in _MENDED_OUTSIDE:
+        return "; ".join((str(error), *list(filter(None, map(_mended_outside, chain)))[:1]))
+    if isinstance(error, OSError) and (mended := _mended_outside(error)):
         place = f"{error.filename}: " if error.filename else ""
-        return f"{place}{error.strerror}; {_MENDED_OUTSIDE[error.errno]}, then run the command again"
+        return f"{place}{error.strerror}; {mended}"
     return stored_otherwise(error) if isinstance(error, ValidationError) else None
+
+
+def _mended_outside(error: BaseException) -> str | None:
+    number = error.errno if isinstance(error, OSError) else None
+    return f"{_MENDED_OUTSIDE[number]}, then run the command again" if number in _MENDED_OUTSIDE else None
 
 
 def _advice_for_kedro_s(text: str) -> str | None:
