@@ -28,6 +28,7 @@ notebooks: .venv/.notebooks ## JupyterLab on notebooks/, with the catalog loaded
 	@$(BIN)/kedro jupyter lab notebooks
 
 viz: .venv/.viz ## kedro-viz: the six layers in a browser
+	@echo "at http://127.0.0.1:4141/?types=nodes; its filter 'Datasets' shows what the layers hand over"
 	@$(BIN)/kedro viz run
 
 # kedro viz build takes all pipelines at once, whose nodes share their ids: it would unfold the blocks
@@ -39,7 +40,7 @@ VIZ_BUILD := from pathlib import Path; from kedro.framework.startup import boots
 
 viz-build: .venv/.viz ## the same as a folder for any web server: build/
 	@$(BIN)/python -c '$(VIZ_BUILD)'
-	@echo "see build/index.html (python -m http.server -d build)"
+	@echo "see http://localhost:8000/?types=nodes after: python -m http.server -d build"
 
 # mypy beside the tests: they wait now and then, for servers and browsers
 test: .venv/.test ## all that CI runs

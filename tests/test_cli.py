@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+import webbrowser
 
 import pytest
 
@@ -28,8 +29,15 @@ def test_commands_whose_packages_are_there_or_that_need_none_go_on():
         cli._refuse_without_package(command)
 
 
-def test_kedro_viz_opens_on_the_picture_unless_told_otherwise():
+def test_kedro_viz_opens_on_the_picture_unless_told_otherwise(monkeypatch):
+    from kedro_viz.launchers import utils
     from kedro_viz.launchers.cli.run import run
 
+    opened: list[str] = []
+    monkeypatch.setattr(utils, "_start_browser", utils._start_browser)  # which the next line replaces
+    monkeypatch.setattr(webbrowser, "open_new", opened.append)
     cli._show_lineage_by_default()
     assert {option.name: option.default for option in run.params}["pipeline"] == "lineage"
+    for host in ("127.0.0.1", "192.0.2.1"):
+        utils._start_browser(host, 4141)
+    assert opened == ["http://127.0.0.1:4141/?types=nodes"]

@@ -172,17 +172,40 @@ def test_the_picture_is_six_blocks_and_the_vote_between_candidate_and_production
     for block in blocks - {"L4_second_vote"}:
         inside = picture.only_nodes_with_namespaces([block]).nodes
         assert inside and {block[:2]} <= set.intersection(*(node.tags for node in inside))
+    drawn = {"from_outside", "to_people", "second_vote"}
     singly = [
         node.name
         for name in PIPELINES
         if name not in ("__default__", "lineage", "refit")
         for node in PIPELINES[name].nodes
     ]
-    assert sorted(node.short_name for node in picture.nodes) == sorted([*singly, "second_vote"])
+    assert sorted({node.short_name for node in picture.nodes} - drawn) == sorted(singly)
     (alone,) = (node for node in picture.nodes if node.namespace is None)
     assert (alone.inputs, alone.outputs) == (["candidate_model", "promotion_proposals"], ["production_model"])
     after = picture.from_nodes("second_vote").nodes
     assert {node.namespace for node in after} == {None, "L5_inference"}
+
+
+def test_between_the_blocks_stands_only_what_two_of_them_share_or_the_vote_reads_or_makes():
+    picture = PIPELINES["lineage"]
+    users: dict[str, set[str | None]] = {}
+    for node in picture.nodes:
+        for dataset in {*node.inputs, *node.outputs}:
+            users.setdefault(dataset, set()).add(node.namespace)
+    outside = {name for name in picture.inputs() | picture.outputs() if not name.startswith("params:")}
+    assert {name for name in outside if len(users[name]) == 1} == set()
+    assert users["production_model"] == {None, "L5_inference"}
+    for block in {node.namespace for node in picture.nodes} - {None}:
+        alone = picture.only_nodes_with_namespaces([block])
+        ends = {name for name in alone.inputs() | alone.outputs() if not name.startswith("params:")}
+        assert {name for name in ends if len(users[name]) == 1} == set()
+
+
+def test_what_is_only_drawn_refuses_to_run():
+    for node in PIPELINES["lineage"].nodes:
+        if node.short_name in {"from_outside", "to_people"}:
+            with pytest.raises(DecisionError, match="is a picture and cannot be run"):
+                node.run(dict.fromkeys(node.inputs))
 
 
 @pytest.mark.parametrize("name", ["__default__", "lineage"])

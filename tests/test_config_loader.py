@@ -1,6 +1,8 @@
 """YAML that can be read in one way only: the shared cases, and others of their kinds."""
 
+import errno
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -132,3 +134,23 @@ def test_the_loader_tells_what_the_experiment_and_the_command_line_state(tmp_pat
         "training.seeds": [3], "training.patience": 5, "date_ranges.val.start": "2025-02-01",
         "experiment.description": "case again",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("closed", ["base", "base/parameters", "case", ""])
+def test_a_folder_that_may_not_be_listed_is_refused_and_not_read_as_an_empty_one(
+    closed, tmp_path, monkeypatch
+):
+    for folder in ("base/parameters", "case"):
+        (tmp_path / "conf" / folder).mkdir(parents=True)
+        (tmp_path / "conf" / folder / "one.yml").write_text("one: 1\n")
+    StrictConfigLoader(str(tmp_path / "conf"), env="case", **CONFIG_LOADER_ARGS)
+    place, scandir = str(tmp_path / "conf" / closed), os.scandir
+
+    def refuse(path: str) -> object:  # root, who runs tests here and there, is refused nothing
+        if str(path) == place:
+            raise PermissionError(errno.EACCES, "Permission denied", place)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(ParameterError, match=f"^{re.escape(place)}: Permission denied; correct its perm"):
+        StrictConfigLoader(str(tmp_path / "conf"), env="case", **CONFIG_LOADER_ARGS)

@@ -85,3 +85,19 @@ def test_what_is_overdue_ends_a_run_on_real_data_whether_live_or_from_files(sour
         return
     with pytest.raises(StaleDataError, match="session 2025-11-25 is missing"):
         hooks.FreshnessHooks().after_pipeline_run(pipeline, catalog)
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ({}, False),
+        ({"tags": ("L2",)}, True),
+        ({"to_outputs": ["features"]}, True),
+        ({"node_names": ("seal",), "only_missing_outputs": True}, False),
+    ],
+)
+def test_a_part_of_a_pipeline_ends_with_what_ran(asked, says, caplog):
+    caplog.set_level("INFO", logger="dosvotos")
+    pipeline = SimpleNamespace(nodes=[SimpleNamespace(name="freeze"), SimpleNamespace(name="seal")])
+    hooks.PartHooks().after_pipeline_run(asked, pipeline)
+    assert ("ran freeze, seal" in caplog.text) == says

@@ -1,8 +1,10 @@
 """Kedro's configuration loader for YAML that can be read in one way only."""
 
+import os
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, Final
 
@@ -55,8 +57,8 @@ class StrictConfigLoader(OmegaConfigLoader):
                 f"experiment {env[:_MAX_NAME]!r}: must be a folder of conf/; name it without a path"
             )
         parts = {settings["base_env"], env or settings["default_run_env"]}
-        files = {path for part in parts for path in (folder / part).rglob("*.y*ml")}
-        for path in sorted(files.union(folder.glob("*.y*ml"))):
+        files = {path for part in parts for path in _files_below(folder / part)}
+        for path in sorted(files.union(_files_below(folder, deep=False))):
             check_yaml(path)
         super().__init__(conf_source, env, *args, **settings)
 
@@ -82,6 +84,19 @@ class StrictConfigLoader(OmegaConfigLoader):
         if env != self.base_env:
             own = self.load_and_merge_dir_config(str(folder), patterns, "parameters", set())
         return flatten(own or OmegaConf.to_container(OmegaConf.create(self.runtime_params or {})))
+
+
+def _files_below(folder: Path, deep: bool = True) -> Iterator[Path]:
+    """Find YAML files; a folder that may not be listed is refused, since to Kedro it would be empty."""
+    for place, folders, names in os.walk(folder, onerror=_refuse_unlisted):
+        if not deep:
+            folders.clear()
+        yield from (Path(place, name) for name in names if fnmatch(name, "*.y*ml"))
+
+
+def _refuse_unlisted(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):  # of which Kedro knows more to say
+        raise ParameterError(f"{error.filename}: {error.strerror}; correct its permissions") from error
 
 
 def load_parameters(env: str, conf: Path = Path("conf")) -> Parameters:

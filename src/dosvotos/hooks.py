@@ -44,6 +44,8 @@ _ACQUISITION = "acquisition_record"
 _TRAINING = "training_record"
 _JUDGED = "judged_record"
 _BACKTEST = "backtest_results"
+_PARTS = ("tags", "node_names", "from_nodes", "to_nodes", "from_inputs", "to_outputs")
+"""Options of a run that take a part of its pipelines."""
 
 
 class Context(KedroContext):
@@ -255,6 +257,16 @@ class FreshnessHooks:
             raise StaleDataError(describe_overdue(record))
 
 
+class PartHooks:
+    """Says which nodes a part of a pipeline has run, since only whole layers report what they found."""
+
+    @hook_impl
+    def after_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline) -> None:
+        """Name them in one line."""
+        if any(run_params.get(option) for option in _PARTS) and not run_params.get("only_missing_outputs"):
+            logger.info("ran %s", ", ".join(node.name for node in pipeline.nodes))
+
+
 class ProductionHooks:
     """Names a production model that nothing should be signalled by, whatever command is run."""
 
@@ -305,6 +317,11 @@ def _check_selection(asked: dict[str, Any]) -> None:
     single = asked.get("pipeline_name")
     names = [single] if single else asked.get("pipeline_names") or ["__default__"]
     _check_known("pipeline", names, pipelines)
+    if "lineage" in names:
+        raise SelectionError(
+            "lineage: is a picture for 'make viz' and cannot be run, since no pipeline gives a person's "
+            "vote; use 'kedro run' without it, then 'make app' or 'dosvotos vote'"
+        )
     whole = sum((pipelines[name] for name in names), Pipeline([]))
     nodes = {node.name for node in whole.nodes}
     for option in ("node_names", "from_nodes", "to_nodes"):

@@ -20,6 +20,7 @@ from dosvotos.hooks import (
     MlflowHooks,
     OutboxHooks,
     ParameterHooks,
+    PartHooks,
     ProductionHooks,
     RunHooks,
     TrainingHooks,
@@ -36,7 +37,7 @@ def _configure_logging() -> None:
     logging.captureWarnings(True)
     hide_secrets_in_logs()
     file = (find_root() or Path()) / "conf/logging.yml"
-    if "KEDRO_LOGGING_CONFIG" not in os.environ and file.is_file():
+    if "KEDRO_LOGGING_CONFIG" not in os.environ and os.access(file, os.R_OK):
         LOGGING.configure(yaml.safe_load(file.read_text()))
 
 
@@ -78,6 +79,7 @@ HOOKS = (
     OutboxHooks(),
     TrainingHooks(),
     FreshnessHooks(),
+    PartHooks(),
     ProductionHooks(),
     *_plugins_left_out(),
 )

@@ -1,6 +1,7 @@
 """The same targets through vectorbt and backtesting.py, and their curves through empyrical.
 
-Run as ``python -m tests.backtest.peers CASES ANSWERS`` (two JSON files), in a process of its own: the peers
+Run as ``python -m tests.backtest.peers CASES PRINTED ANSWERS`` (three JSON files; PRINTED is what a document
+prints for vectorbt, and closes for its catalog), in a process of its own: the peers
 change pandas, plotly and warnings where they are imported. Nothing of dosvotos is imported here, so that
 nothing can agree with itself. docs/backtest.md says what each peer does differently, and what is done
 about it.
@@ -11,6 +12,7 @@ import os
 import sys
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 os.environ["NUMBA_DISABLE_JIT"] = "1"  # compiling vectorbt takes longer than running it on these lengths
@@ -152,8 +154,17 @@ def answer(case: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def values_of_printed(printed: dict[str, Any]) -> list[float]:
+    """Run a document's lines for vectorbt on closes, and give what `folio` is worth at each bar."""
+    train = pd.DataFrame({"close": printed["close"]}, index=pd.DatetimeIndex(printed["times"]))
+    names: dict[str, Any] = {"catalog": SimpleNamespace(load={"train": train}.__getitem__)}
+    exec(printed["code"], names)
+    return [float(value) for value in names["folio"].value()]
+
+
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
     cases = json.loads(Path(sys.argv[1]).read_text())
     answers = {name: answer(case) for name, case in cases.items()}
-    Path(sys.argv[2]).write_text(json.dumps(answers))
+    answers["printed"] = values_of_printed(json.loads(Path(sys.argv[2]).read_text()))
+    Path(sys.argv[3]).write_text(json.dumps(answers))

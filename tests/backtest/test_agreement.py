@@ -13,6 +13,7 @@ from dosvotos.backtest.metrics import daily_returns, drawdowns, measure
 from dosvotos.market.accounting import Account, Tape, run_account
 from tests.backtest.windows import bar_times, sessions
 from tests.conftest import ROOT
+from tests.printed import blocks_of
 
 pytestmark = pytest.mark.slow
 
@@ -88,11 +89,21 @@ def account_of_case(case: Case) -> Account:
     return run_account(tape, case.targets[there], case.cost, CAPITAL)
 
 
+def printed_for_vectorbt() -> dict[str, Any]:
+    """The lines that docs/kedro.md prints, and a market of 20 sessions in which their averages cross."""
+    blocks = blocks_of(ROOT / "docs/kedro.md")
+    (code,) = (block.text for block in blocks if block.text.startswith("import vectorbt"))
+    bars = np.arange(60 * 20)
+    close = 4000 * np.exp(0.02 * np.sin(bars / 90) + np.random.default_rng(25).normal(0, 1e-3, len(bars)))
+    times = [time.isoformat() for time in bar_times(20)]
+    return {"code": code, "close": close.tolist(), "times": times}
+
+
 @pytest.fixture(scope="module")
 def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What the peers say, from a process of their own."""
     folder = tmp_path_factory.mktemp("peers")
-    asked, answered = folder / "cases.json", folder / "answers.json"
+    asked, printed, answered = (folder / f"{name}.json" for name in ("cases", "printed", "answers"))
     content = {}
     for name, case in CASES.items():
         tape = tape_of_case(case)
@@ -105,7 +116,8 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
             "sessions": sessions(N_SESSIONS).astype(str).tolist(),
         }
     asked.write_text(json.dumps(content))
-    command = [sys.executable, "-m", "tests.backtest.peers", str(asked), str(answered)]
+    printed.write_text(json.dumps(printed_for_vectorbt()))
+    command = [sys.executable, "-m", "tests.backtest.peers", str(asked), str(printed), str(answered)]
     run = subprocess.run(command, cwd=ROOT, env=dict(os.environ), capture_output=True, text=True, check=False)
     assert run.returncode == 0, f"are the test extras installed?\n{run.stderr}"
     return json.loads(answered.read_text())
@@ -171,3 +183,18 @@ def test_the_cases_are_what_their_names_say():
     gaps = CASES["bars and a session missing"]
     returns = daily_returns(account_of_case(gaps).equity, tape_of_case(gaps).times, sessions(N_SESSIONS))
     assert returns[1] == 0 != returns[2]
+
+
+def test_the_lines_printed_for_vectorbt_fill_at_the_next_close_and_pay_our_cost(answers):
+    close = np.array(printed_for_vectorbt()["close"])
+    cash, units, filled, values = 100.0, 0.0, 0, []
+    for bar, price in enumerate(close):
+        known = close[:bar]  # decided at the close before
+        above = len(known) >= 600 and known[-60:].mean() > known[-600:].mean()
+        if above and units == 0:
+            cash, units, filled = 0.0, cash / (price * 1.00035), filled + 1
+        elif len(known) >= 600 and not above and units > 0:
+            cash, units, filled = units * price * (1 - 0.00035), 0.0, filled + 1
+        values.append(cash + units * price)
+    assert filled >= 3
+    np.testing.assert_allclose(answers["printed"], values, rtol=1e-9)

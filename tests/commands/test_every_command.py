@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
+from kedro.io import DatasetError
 
 from dosvotos.commands.errors import message_of
 from dosvotos.commands.main import cli
@@ -101,3 +102,8 @@ def test_an_error_of_the_machine_names_the_file_and_the_cure():
         "data/dosvotos.db: No space left on device; free some space, then run the command again"
     )
     assert message_of(OSError(errno.EIO, "Input/output error")) is None
+    dataset = DatasetError("raw_bars: cannot be saved")
+    dataset.__cause__ = full
+    assert message_of(dataset) == "raw_bars: cannot be saved; free some space, then run the command again"
+    dataset.__cause__ = OSError(errno.EIO, "Input/output error")
+    assert message_of(dataset) == "raw_bars: cannot be saved"

@@ -19,7 +19,7 @@ from sqlalchemy import select
 from dosvotos.backtest.simulate import policy_targets
 from dosvotos.commands.fills import import_fills
 from dosvotos.commands.live import assemble, replay_history
-from dosvotos.commands.service import report_service
+from dosvotos.commands.service import read_service, report_service
 from dosvotos.config_loader import load_parameters
 from dosvotos.contracts.delivery import DeliveryParams
 from dosvotos.contracts.features import MARKET_FEATURES
@@ -34,6 +34,7 @@ from dosvotos.live.runner import run
 from dosvotos.market.dataset import feature_rows
 from dosvotos.market.normalization import fit_norm_stats
 from dosvotos.policy.forward import ServedPolicy
+from tests.conftest import parameters_of
 from tests.live.production_models import INSTRUMENT, approve
 from tests.project import Project, stored_project
 from tests.proposal_fixtures import tiny_policy
@@ -217,6 +218,14 @@ def test_a_loop_delivers_and_shows_what_it_did_and_the_report_counts_it(project,
     report_service(project.engine, "smoke", 2, datetime.now(UTC))
     last = capsys.readouterr().out.splitlines()[-1].split()
     assert last[:1] == ["all"] and int(last[2]) == len(rows)
+
+
+def test_a_session_that_has_not_begun_is_not_reported(project):
+    parameters, newest = parameters_of("smoke"), {}
+    for hour in ("03:00", "13:05", "13:06", "23:00"):
+        now = datetime.fromisoformat(f"2026-12-01T{hour}Z")
+        (newest[hour],) = (str(day.day) for day in read_service(project.engine, parameters, 1, now))
+    assert list(newest.values()) == ["2026-11-30", "2026-11-30", "2026-12-01", "2026-12-01"]
 
 
 def test_fills_are_imported_by_the_command_and_the_same_file_again_is_none(project, monkeypatch):

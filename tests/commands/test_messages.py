@@ -42,8 +42,11 @@ def stored(tmp_path_factory) -> Project:
             "unknown dataset 'evidenc'; did you mean 'evidence'?",
             marks=pytest.mark.campaign,
         ),
+        (["--pipelines", "lineage"], "lineage: is a picture for 'make viz' and cannot be run"),
         (["--runner", "ParallelRunner"], "use SequentialRunner (the default) or ThreadRunner"),
-        pytest.param(["--runner", "Threads"], "no attribute 'Threads'", marks=pytest.mark.campaign),
+        pytest.param(
+            ["--runner", "Threads"], "give --runner SequentialRunner or", marks=pytest.mark.campaign
+        ),
     ],
 )
 def test_kedro_run_says_what_is_wrong(project, words, message):

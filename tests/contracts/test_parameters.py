@@ -96,8 +96,9 @@ def test_a_broken_rule_names_parameter_rule_and_value(path, value, message):
         ("date_ranges.val.start", "1735689600", "was '1735689600'"),
         ("date_ranges.val.start", "2025-01-01T00:00:00", "was '2025-01-01T00:00:00'"),
         ("data_acquisition.as_of", 1735689600.0, "valid datetime, was 1735689600"),
-        ("training.seeds", "42", "valid tuple, was '42'"),
-        ("training.seeds", {"a": 1}, "valid tuple"),
+        ("training.seeds", "42", r"must be a list, as \[a, b\], was '42'"),
+        ("training.seeds", {"a": 1}, r"must be a list, as \[a, b\]"),
+        ("training", 3, "training: must be a section with keys of its own, was 3"),
     ],
 )
 def test_a_value_of_another_type_is_never_converted(path, value, message):

@@ -18,6 +18,9 @@ def print_decisions(rows: list[Row[Any]], as_csv: bool) -> None:
     if as_csv:
         click.echo(csv_of_log(rows), nl=False)
         return
+    if not rows:
+        click.echo("no decision yet; 'make app' or 'dosvotos vote' makes the first")
+        return
     table = plain_table("row", "UTC", "who", "decided", "signed", "reason")
     for row in rows:
         table.add_row(

@@ -16,7 +16,6 @@ from dosvotos.redaction import traceback_without_secrets, without_secrets
 EXIT_ERROR = 1
 EXIT_STALE = 3
 _NO_FOLDER = "Given configuration path either does not exist"
-_KEDRO_S_OWN = ("Pipeline contains no nodes", "Pipeline does not contain", "module 'kedro.runner' has no")
 _MENDED_OUTSIDE = {
     errno.ENOSPC: "free some space",
     errno.EDQUOT: "free some space",
@@ -25,6 +24,12 @@ _MENDED_OUTSIDE = {
 }
 """What to do about an error of the machine that no code of ours can mend."""
 _IN_CONF, _BY_KEDRO = "correct it in conf/ or --params", "'kedro run --help' lists what it takes"
+_KEDRO_S_OWN = {
+    "Pipeline contains no nodes": _BY_KEDRO,
+    "Pipeline does not contain": _BY_KEDRO,
+    "module 'kedro.runner' has no": "give --runner SequentialRunner or ThreadRunner, or leave it out",
+}
+"""How messages of Kedro's own begin, and what to do about them."""
 _READABLE = (
     ("kedro.validation.exceptions", "ParameterValidationError"),
     ("omegaconf.errors", "OmegaConfBaseException"),
@@ -51,15 +56,24 @@ def _message(error: BaseException) -> str | None:
     for cause in chain:
         if _is_of(cause, ("kedro.config", "MissingConfigException")):
             return _missing_configuration(cause)
-        readable = _is_of(cause, *_READABLE)
-        if readable or str(cause).startswith(_KEDRO_S_OWN):
-            return f"{cause}; {_IN_CONF if readable else _BY_KEDRO}"
+        advice = _IN_CONF if _is_of(cause, *_READABLE) else _advice_for_kedro_s(str(cause))
+        if advice:
+            return f"{cause}; {advice}"
     if _is_of(error, ("kedro.io", "DatasetError")):
-        return str(error)
-    if isinstance(error, OSError) and error.errno in _MENDED_OUTSIDE:
+        return "; ".join((str(error), *list(filter(None, map(_mended_outside, chain)))[:1]))
+    if isinstance(error, OSError) and (mended := _mended_outside(error)):
         place = f"{error.filename}: " if error.filename else ""
-        return f"{place}{error.strerror}; {_MENDED_OUTSIDE[error.errno]}, then run the command again"
+        return f"{place}{error.strerror}; {mended}"
     return stored_otherwise(error) if isinstance(error, ValidationError) else None
+
+
+def _mended_outside(error: BaseException) -> str | None:
+    number = error.errno if isinstance(error, OSError) else None
+    return f"{_MENDED_OUTSIDE[number]}, then run the command again" if number in _MENDED_OUTSIDE else None
+
+
+def _advice_for_kedro_s(text: str) -> str | None:
+    return next((advice for start, advice in _KEDRO_S_OWN.items() if text.startswith(start)), None)
 
 
 def show(message: str) -> None:

@@ -15,7 +15,7 @@ from dosvotos.database.signals import first_timestamp, signals_between
 from dosvotos.formats import Formats
 from dosvotos.live.service import ServiceDay, service_days
 from dosvotos.live.signals import SignalTable
-from dosvotos.market.calendar import scheduled_sessions, session_bar_times
+from dosvotos.market.calendar import BAR, scheduled_sessions, session_bar_times
 
 
 def report_service(engine: Engine, env: str, sessions: int, now: datetime) -> None:
@@ -43,7 +43,7 @@ def print_service(days: list[ServiceDay]) -> None:
 def read_service(engine: Engine, parameters: Parameters, sessions: int, now: datetime) -> list[ServiceDay]:
     """Count the last sessions' bars, signals and reasons from the first row on, oldest session first.
 
-    A sample market ends with its last row.
+    A session counts from its first bar's close on. A sample market ends with its last row.
 
     Parameters
     ----------
@@ -59,7 +59,9 @@ def read_service(engine: Engine, parameters: Parameters, sessions: int, now: dat
         now = newest.valid_until
     last = now.date()
     behind = timedelta(days=2 * sessions + 20)
-    days = scheduled_sessions(last - behind, last, calendar)[-sessions:]
+    scheduled = scheduled_sessions(last - behind, last, calendar)
+    begun = [day for day in scheduled if session_bar_times(day, calendar)[0] + BAR < now]
+    days = begun[-sessions:]
     ends = [session_bar_times(day, calendar) for day in (days[0], days[-1])]
     since, until = ends[0][0].to_pydatetime(), ends[1][-1].to_pydatetime()
     with reading(engine) as connection:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import time
 from difflib import get_close_matches
 from pathlib import PurePosixPath
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Final, Literal, Self, get_args
 
 from pydantic import (
     AfterValidator,
@@ -469,6 +469,14 @@ def read_parameters(tree: Mapping[str, Any], stated: dict[str, Any] | None = Non
     return parameters
 
 
+_IN_YAML_S_WORDS: Final = {
+    "tuple_type": "must be a list, as [a, b]",
+    "model_type": "must be a section with keys of its own",
+    "dict_type": "must be a section with keys of its own",
+}
+"""pydantic speaks of tuples and dictionaries; who writes YAML has lists and sections."""
+
+
 def _describe(problem: Any) -> str:
     where = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
@@ -478,7 +486,7 @@ def _describe(problem: Any) -> str:
         return f"{where}: unknown parameter; {hint}"
     if problem["type"] == "missing":
         return f"{where}: required, but absent"
-    rule = problem["msg"].removeprefix("Value error, ")
+    rule = _IN_YAML_S_WORDS.get(problem["type"]) or problem["msg"].removeprefix("Value error, ")
     found = "" if isinstance(problem["input"], dict) else f", was {problem['input']!r}"
     if problem["type"] == "string_type":
         found += " without quotes"

@@ -45,7 +45,7 @@ class Bundle:
     folder: Path
     manifest_hash: str
     policy: ServedPolicy
-    files: Mapping[str, bytes] = field(default_factory=dict)
+    files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     """All files by name, config, reward, training metrics and SB3's zip among them."""
     linear_rival: ServedPolicy | None = None
     """Fitted with the model; None in bundles from before linear rivals."""

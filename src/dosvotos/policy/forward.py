@@ -1,6 +1,6 @@
 """Inference of a trained policy in float64 NumPy: backtest (L4) and live (L5) call the same functions."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -20,7 +20,7 @@ MAX_SIGMA = 1000.0
 class ServedPolicy:
     """A tanh network, or without hidden layers a linear map, from 15 features to three logits."""
 
-    tensors: dict[str, np.ndarray]
+    tensors: dict[str, np.ndarray] = field(repr=False)  # thousands of numbers in a notebook
     """float32: ``hidden.{i}.weight`` (out, in), ``hidden.{i}.bias`` (out,), ``action.weight`` (3, in) and
     ``action.bias`` (3,), as stored in the bundle."""
     norm_stats: NormStats
