@@ -10,6 +10,7 @@ from dosvotos.contracts.records import FoldRecord, SeedRecord, TrainingRecord
 from dosvotos.reports.training import kept_validation, render_training
 from dosvotos.training.results import LOSSES, Validation
 from tests.conftest import parameters_of
+from tests.languages import english_in_spanish
 
 STEPS = (32_768, 65_536, 98_304, 131_072)
 
@@ -79,6 +80,7 @@ def test_the_page_tells_mean_spread_worst_and_the_candidate(contract):
     assert "Mean +2.00%, standard deviation 6.00%, worst -4.00%" in page
     assert "2 of 3 seeds end above zero on val; from 5 seeds on their share counts in the first vote." in page
     assert "seed 42, candidate" in page and "kept policy" in page
+    assert english_in_spanish(page) == []
     assert "<p class=alarm>" in page
 
 
