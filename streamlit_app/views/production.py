@@ -9,7 +9,9 @@ import streamlit as st
 from dosvotos.backtest.metrics import SpecifiedMetrics
 from dosvotos.backtest.sequential import LEVEL
 from dosvotos.errors import DosVotosError
+from dosvotos.live.controls import Control
 from dosvotos.live.performance import LivePerformance
+from dosvotos.live.reasons import Reason
 from streamlit_app import charts, queries, risk_charts
 from streamlit_app.page import empty, formats, in_bogota, now, numeric, plain, plot, translator, written
 from streamlit_app.production import show_retracted, show_signals
@@ -48,7 +50,7 @@ def _model(model: queries.Record) -> None:
         control = queries.control(model.instrument)
         if control.state != "ACTIVE":
             st.error(t("production.halted" if control.state == "HALTED" else "production.reducing"))
-            plain(control.reason, "small", f"halted-{model.id}")
+            _why_held(control, model.id)
         else:
             st.badge(t("production.active"), color="green")
         _acts(model.instrument, control.state)
@@ -57,6 +59,15 @@ def _model(model: queries.Record) -> None:
             figures = written(SpecifiedMetrics.model_validate(model.metrics), *FIGURES)
             for column, (label, figure) in zip(st.columns(len(figures)), figures.items(), strict=True):
                 column.metric(label, figure)
+
+
+def _why_held(control: Control, key: object) -> None:
+    """Show a person's reason as it is; of a limit what it means, and its figures as the loop stored them."""
+    if control.code == Reason.HALTED:
+        plain(control.reason, "small", f"halted-{key}")
+        return
+    plain(t.label("reason", control.code), "small", f"limit-{key}")
+    plain(t("production.stored", detail=control.reason), "small", f"halted-{key}")
 
 
 def _acts(instrument: str, state: str) -> None:
@@ -175,7 +186,7 @@ def _shadow(rows: list[queries.Record], model: queries.Record) -> None:
             _judged(judged[row.model_id], "shadow", row.id)
             if why := judged[row.model_id].lapsed:
                 st.warning(t("production.shadow_lapsed"))
-                plain(why, "small", f"lapsed-{row.id}")
+                plain(t("production.stored", detail=why), "small", f"lapsed-{row.id}")
 
 
 t, f = translator(), formats()
