@@ -1,6 +1,7 @@
 """What is in production: the model, what it does now, what was voted on, and the ways out."""
 
 from collections import Counter
+from datetime import datetime
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ from dosvotos.errors import DosVotosError
 from dosvotos.live.controls import Control
 from dosvotos.live.performance import LivePerformance
 from dosvotos.live.reasons import Reason
+from dosvotos.market.calendar import BAR
 from streamlit_app import charts, queries, risk_charts
 from streamlit_app.page import empty, formats, in_bogota, now, numeric, plain, plot, translator, written
 from streamlit_app.production import show_retracted, show_signals
@@ -32,8 +34,9 @@ def show() -> None:
         empty(t("production.empty"), t("production.empty_next"))
     for model in serving:
         _model(model)
-        _live(queries.signals(_N_BARS, model.instrument), model)
-        _drift(model)
+        signals = queries.signals(_N_BARS, model.instrument)
+        _live(signals, model)
+        _drift(model, _loop_time(signals))
         _fills(model)
         _shadow([row for row in rows if row.stage == "shadow" and row.instrument == model.instrument], model)
     show_retracted()
@@ -128,7 +131,7 @@ def _on_price(signals: list[queries.Record], model: queries.Record) -> None:
         index=pd.DatetimeIndex([row.timestamp for row in signals]),
         dtype=float,
     )
-    price = queries.closes(model, pd.DatetimeIndex(targets.index), now())
+    price = queries.closes(model, pd.DatetimeIndex(targets.index), _loop_time(signals[::-1]))
     if price.empty:
         st.caption(t("production.no_price"))
         return
@@ -138,10 +141,15 @@ def _on_price(signals: list[queries.Record], model: queries.Record) -> None:
     st.caption(t("production.on_price"))
 
 
-def _drift(model: queries.Record) -> None:
+def _loop_time(signals: list[queries.Record]) -> datetime:
+    """Take the time; where a sample market's clock ran ahead (``live --speed``), its newest signal's."""
+    return max([now(), *(row.timestamp + 2 * BAR for row in signals[:1])])
+
+
+def _drift(model: queries.Record, moment: datetime) -> None:
     """Show whether live has left what the model was trained on, or why nobody can tell."""
     try:
-        found = queries.drift(model.instrument, now())
+        found = queries.drift(model.instrument, moment)
     except DosVotosError as error:
         st.header(t("drift.live"), anchor=False)
         st.caption(t("drift.not_judged"))

@@ -151,13 +151,13 @@ class Texts:
 def plotly_locale() -> dict[str, Any]:
     """Give Spanish dates and numbers in Plotly's words, from Babel's (CLDR's) names."""
     es = Locale.parse("es")
-    decimal, thousands = _FORMATS[1].separators
+    marks = _FORMATS[1].separators
     names = {"days": es.days["format"]["wide"], "shortDays": es.days["format"]["abbreviated"]}
     sunday_first = {name: [days[(i + 6) % 7] for i in range(7)] for name, days in names.items()}
     months = {"months": es.months["format"]["wide"], "shortMonths": es.months["format"]["abbreviated"]}
     by_number = {name: [texts[month] for month in range(1, 13)] for name, texts in months.items()}
-    marks = {"decimal": decimal, "thousands": thousands, "date": "%d/%m/%Y"}
-    return {"moduleType": "locale", "name": "es", "format": {**sunday_first, **by_number, **marks}}
+    numbers = {"decimal": marks[0], "thousands": marks[1], "date": "%d/%m/%Y"}
+    return {"moduleType": "locale", "name": "es", "format": {**sunday_first, **by_number, **numbers}}
 
 
 @cache
