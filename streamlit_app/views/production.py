@@ -143,7 +143,8 @@ def _on_price(signals: list[queries.Record], model: queries.Record) -> None:
 
 def _loop_time(signals: list[queries.Record]) -> datetime:
     """Take the time; where a sample market's clock ran ahead (``live --speed``), its newest signal's."""
-    return max([now(), *(row.timestamp + 2 * BAR for row in signals[:1])])
+    newest: list[datetime] = [row.timestamp + 2 * BAR for row in signals[:1]]
+    return max([now(), *newest])
 
 
 def _drift(model: queries.Record, moment: datetime) -> None:
