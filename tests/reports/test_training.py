@@ -116,6 +116,7 @@ def test_a_line_s_page_lists_its_folds_whatever_the_engine(contract, engine):
     line = record_of(contract, 42).model_copy(update={"engine": engine, "folds": (fold,)})
     page = render_training(contract, line, {42: CURVES[42]})
     assert "A line: everything else" in page and "abcdabcdabcd" in page and "+6.25%" in page
+    assert "<bdi lang=es>2025-01-02 a 2025-03-04</bdi>" in page
 
 
 def test_text_is_escaped_and_equal_trainings_give_equal_pages(contract):

@@ -13,6 +13,7 @@ from dosvotos.reports.bilingual import BOTH, Text, Texts
 from dosvotos.reports.figures import BLUE, COLOURS, INK, SMALL_PRINT, figure, line
 from dosvotos.reports.rendering import render
 from dosvotos.reports.tables import Table, rows_table, table
+from dosvotos.reports.words import value_in_words
 from dosvotos.training.results import (
     LOSSES,
     MIN_SEEDS,
@@ -167,7 +168,8 @@ def _seeds(record: TrainingRecord, kept_by_seed: Mapping[int, Validation]) -> Ta
 def _folds(record: TrainingRecord) -> Table:
     rows = [
         {
-            _T("column.fold"): fold.fold, "train": fold.date_ranges["train"], "val": fold.date_ranges["val"],
+            _T("column.fold"): fold.fold,
+            **{split: _period(fold.date_ranges[split]) for split in ("train", "val")},
             _T("seed"): fold.seed, _T("column.val_return"): fold.best_val_reward,
             _T("column.model_hash"): short(fold.model_hash),
         }
@@ -175,6 +177,10 @@ def _folds(record: TrainingRecord) -> Table:
     ]  # fmt: skip
     forms = {_T("column.fold"): Form(0), _T("seed"): Form(0), _T("column.val_return"): _RETURN}
     return table(rows, forms)
+
+
+def _period(dates: str) -> Text:
+    return Text.write(lambda language: value_in_words(dates, language))
 
 
 def _rewards(curve: Sequence[Validation]) -> Any:
