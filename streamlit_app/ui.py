@@ -6,6 +6,7 @@ import streamlit as st
 from pydantic import ValidationError
 
 from dosvotos.errors import DatabaseError, DosVotosError
+from dosvotos.formats import Language
 from streamlit_app import queries
 from streamlit_app.addresses import LANGUAGE, THEME, THEMES
 from streamlit_app.i18n import LANGUAGES, Translator
@@ -13,6 +14,7 @@ from streamlit_app.identity import Caller
 from streamlit_app.page import LANGUAGE_KEY, THEME_KEY, leading, now, plain, translator
 from streamlit_app.problems import refusal_of, told
 from streamlit_app.signed_in import caller, caller_if_any
+from streamlit_app.widgets import widget_words
 
 _HERE = Path(__file__).parent
 _SWITCH, _CHOSEN, _THEME_SWITCH, _RELOAD = (
@@ -127,11 +129,11 @@ def _watch(shown: int) -> None:
         st.rerun()
 
 
-def _name_the_page(title: str, waiting: int, language: str) -> None:
+def _name_the_page(title: str, waiting: int, language: Language) -> None:
     """Set the browser tab's title, with the count in front, and the document's language."""
     count = f"({waiting}) " if waiting else ""
     st.set_page_config(page_title=f"{count}{title} · Dos Votos")
-    script = f"document.documentElement.lang = '{language}'; {_REACH_TABLES}"
+    script = f"document.documentElement.lang = '{language}'; {_REACH_TABLES} {{ {widget_words(language)} }}"
     st.html(f"<script>{script}</script>", unsafe_allow_javascript=True)
 
 

@@ -14,6 +14,7 @@ from dosvotos.lineage import vote
 from dosvotos.lineage.layers import LAYERS, links_by_layer, unbroken_layers
 from dosvotos.promotion.dossier import Dossier
 from dosvotos.promotion.proposal import ProposalLineage
+from dosvotos.reports.rendering import opened_in
 from dosvotos.reports.words import value_in_words
 from streamlit_app import queries
 from streamlit_app.page import formats, in_bogota, now, plain, translator
@@ -173,9 +174,7 @@ def _report_page(layer: str, proposal: queries.Record) -> None:
         return
     path = Path(proposal.report_folder).parents[1] / _REPORTS[layer]
     if path.is_file():
-        name = f"{proposal.experiment_name}_{path.name}"
-        st.download_button(
-            t("lineage.report"), path.read_bytes(), file_name=name, mime="text/html", on_click="ignore"
-        )
+        name, page = f"{proposal.experiment_name}_{path.name}", opened_in(path.read_bytes(), t.language)
+        st.download_button(t("lineage.report"), page, file_name=name, mime="text/html", on_click="ignore")
     else:
         st.caption(t("lineage.no_report"))

@@ -44,7 +44,7 @@ def _late_messages() -> None:
     table = [
         {
             t("column.time"): in_bogota(message.since),
-            t("audit.message"): f"{message.kind}: {message.subject}",
+            t("audit.message"): f"{t.label('message', message.kind)}: {message.subject}",
             t("audit.tries"): message.attempts,
             t("audit.problem"): message.problem or "",
         }

@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from dosvotos.database.deliveries import BEFORE_DELIVERIES
+from dosvotos.quality.findings import BARS
 from streamlit_app import queries
 from streamlit_app.page import empty, formats, in_bogota, now, numeric, translator
 
@@ -64,8 +65,8 @@ def _finding(row: queries.Record) -> dict[str, str]:
     return {
         t("column.instrument"): row.instrument,
         t("data.feed"): row.feed,
-        t("data.severity"): row.severity,
-        t("data.subject"): row.subject,
+        t("data.severity"): t.label("severity", row.severity),
+        t("data.subject"): t("data.bars") if row.subject == BARS else row.subject,
         t("data.rule"): row.rule,
         t("data.count"): f.number(row.findings, 0),
         t("data.last"): in_bogota(row.last),

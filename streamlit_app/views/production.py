@@ -1,6 +1,7 @@
 """What is in production: the model, what it does now, what was voted on, and the ways out."""
 
 from collections import Counter
+from datetime import datetime
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,10 @@ import streamlit as st
 from dosvotos.backtest.metrics import SpecifiedMetrics
 from dosvotos.contracts.live_limits import CLAIM_LEVEL
 from dosvotos.errors import DosVotosError
+from dosvotos.live.controls import Control
 from dosvotos.live.performance import LivePerformance
+from dosvotos.live.reasons import Reason
+from dosvotos.market.calendar import BAR
 from streamlit_app import charts, queries, risk_charts
 from streamlit_app.page import empty, formats, in_bogota, now, numeric, plain, plot, translator, written
 from streamlit_app.production import show_retracted, show_signals
@@ -30,8 +34,9 @@ def show() -> None:
         empty(t("production.empty"), t("production.empty_next"))
     for model in serving:
         _model(model)
-        _live(queries.signals(_N_BARS, model.instrument), model)
-        _drift(model)
+        signals = queries.signals(_N_BARS, model.instrument)
+        _live(signals, model)
+        _drift(model, _loop_time(signals))
         _fills(model)
         _shadow([row for row in rows if row.stage == "shadow" and row.instrument == model.instrument], model)
     show_retracted()
@@ -48,7 +53,7 @@ def _model(model: queries.Record) -> None:
         control = queries.control(model.instrument)
         if control.state != "ACTIVE":
             st.error(t("production.halted" if control.state == "HALTED" else "production.reducing"))
-            plain(control.reason, "small", f"halted-{model.id}")
+            _why_held(control, model.id)
         else:
             st.badge(t("production.active"), color="green")
         _acts(model.instrument, control.state)
@@ -57,6 +62,15 @@ def _model(model: queries.Record) -> None:
             figures = written(SpecifiedMetrics.model_validate(model.metrics), *FIGURES)
             for column, (label, figure) in zip(st.columns(len(figures)), figures.items(), strict=True):
                 column.metric(label, figure)
+
+
+def _why_held(control: Control, key: object) -> None:
+    """Show a person's reason as it is; of a limit what it means, and its figures as the loop stored them."""
+    if control.code == Reason.HALTED:
+        plain(control.reason, "small", f"halted-{key}")
+        return
+    plain(t.label("reason", control.code), "small", f"limit-{key}")
+    plain(t("production.stored", detail=control.reason), "small", f"halted-{key}")
 
 
 def _acts(instrument: str, state: str) -> None:
@@ -117,7 +131,7 @@ def _on_price(signals: list[queries.Record], model: queries.Record) -> None:
         index=pd.DatetimeIndex([row.timestamp for row in signals]),
         dtype=float,
     )
-    price = queries.closes(model, pd.DatetimeIndex(targets.index), now())
+    price = queries.closes(model, pd.DatetimeIndex(targets.index), _loop_time(signals[::-1]))
     if price.empty:
         st.caption(t("production.no_price"))
         return
@@ -127,10 +141,16 @@ def _on_price(signals: list[queries.Record], model: queries.Record) -> None:
     st.caption(t("production.on_price"))
 
 
-def _drift(model: queries.Record) -> None:
+def _loop_time(signals: list[queries.Record]) -> datetime:
+    """Take the time; where a sample market's clock ran ahead (``live --speed``), its newest signal's."""
+    newest: list[datetime] = [row.timestamp + 2 * BAR for row in signals[:1]]
+    return max([now(), *newest])
+
+
+def _drift(model: queries.Record, moment: datetime) -> None:
     """Show whether live has left what the model was trained on, or why nobody can tell."""
     try:
-        found = queries.drift(model.instrument, now())
+        found = queries.drift(model.instrument, moment)
     except DosVotosError as error:
         st.header(t("drift.live"), anchor=False)
         st.caption(t("drift.not_judged"))
@@ -175,7 +195,7 @@ def _shadow(rows: list[queries.Record], model: queries.Record) -> None:
             _judged(judged[row.model_id], "shadow", row.id)
             if why := judged[row.model_id].lapsed:
                 st.warning(t("production.shadow_lapsed"))
-                plain(why, "small", f"lapsed-{row.id}")
+                plain(t("production.stored", detail=why), "small", f"lapsed-{row.id}")
 
 
 t, f = translator(), formats()

@@ -21,6 +21,7 @@ from dosvotos.market.calendar import session_dates
 from dosvotos.reports.comparison import render_comparison
 from tests.backtest.windows import sessions, split_rows
 from tests.conftest import parameters_of
+from tests.languages import english_in_spanish
 from tests.proposal_fixtures import tiny_policy
 from tests.report_factory import evidence_of, report_of
 
@@ -164,7 +165,7 @@ def test_the_page_shows_every_section_and_escapes_names(a, b):
     )
     for words in ("Side by side", "Equity", "Costs and delays", "volatility", "trading.costs.spread_bps"):
         assert words in page
-    assert "3 models have looked at these sessions" in page
+    assert "3 models have looked at these sessions" in page and english_in_spanish(page) == []
     assert "<b>'s" not in page and "&lt;b&gt;" in page
     assert f"{a.report.metrics.sharpe_ratio:.2f}" in page
 
@@ -173,4 +174,5 @@ def test_the_page_of_an_intersection_says_that_the_figures_are_others(a):
     page = render_comparison(
         compared([a, contestant("later", 2, first=10)], intersect=True), looks=2, evidence={}
     )
-    assert "10 of a's sessions are left out" in page and "Costs and delays" not in page
+    assert english_in_spanish(page) == []
+    assert "10 of a&#39;s sessions are left out" in page and "Costs and delays" not in page

@@ -54,6 +54,10 @@ def fits(browser, tmp_path):
         page = browser.new_page(viewport={"width": TELEPHONE_PX, "height": 844})
         page.goto(path.as_uri())
         assert page.evaluate("document.documentElement.scrollWidth") <= TELEPHONE_PX
+        if page.locator("button[lang=es]").count():
+            page.click("button[lang=es]")
+            assert page.evaluate("document.documentElement.lang") == "es"
+            assert page.evaluate("document.documentElement.scrollWidth") <= TELEPHONE_PX
         page.set_viewport_size({"width": SHEET_PX[0], "height": SHEET_PX[1]})
         page.emulate_media(media="print")
         page.evaluate("dispatchEvent(new Event('beforeprint'))")

@@ -14,6 +14,7 @@ from dosvotos.market.missing import missing_reasons
 from dosvotos.market.normalization import fit_norm_stats
 from dosvotos.market.splits import Split
 from dosvotos.reports.dataset import render_dataset
+from tests.languages import english_in_spanish, in_english
 from tests.market.test_missing import macro
 
 SPLITS = {
@@ -81,17 +82,20 @@ def page(variables) -> str:
 
 
 def said(page: str) -> str:
-    return re.sub(r"<script>.*?</script>|<[^>]+>", " ", page, flags=re.S)
+    return re.sub(r"<script>.*?</script>|<[^>]+>", " ", in_english(page), flags=re.S)
 
 
 def test_a_whole_and_steady_dataset_says_so(page):
     assert "Every row of every split has all 13 features." in said(page)
     assert "Train is too short for drift alarms: they need 40 sessions" in said(page)
     assert "No pair reaches 0.8." in said(page)
+    assert english_in_spanish(page) == []
 
 
 def test_a_shifted_feature_is_named_and_a_hole_has_its_cause(variables):
-    text = said(drawn(variables, holed=True, drift=DRIFT, vix_z=1.5))
+    page = drawn(variables, holed=True, drift=DRIFT, vix_z=1.5)
+    text = said(page)
+    assert english_in_spanish(page) == []
     assert "Outside what train held: vix_z." in text
     assert re.search(r"vix_z\s+support\s+3.25\s+3.00\s+2023-12-19\s+7", text)
     n_bars = 60 * len(scheduled_sessions(SPLITS["test"].first, SPLITS["test"].last))

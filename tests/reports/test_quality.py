@@ -12,6 +12,7 @@ from dosvotos.market.calendar import BOGOTA, scheduled_sessions, session_bar_tim
 from dosvotos.quality.findings import no_findings
 from dosvotos.quality.freshness import KINDS, session_calendar, summary_table
 from dosvotos.reports.quality import render_quality
+from tests.languages import english_in_spanish, in_english
 from tests.migrated import copy_migrated
 
 VIX, CPI, GDP = "volt_vix_usa_d_vix", "infl_cpi_total_col_m_ipccol", "gdpp_real_gdp_usa_q_gdp_q"
@@ -220,7 +221,7 @@ def test_sessions_of_the_calendar_are_those_of_the_schedule():
 def test_flat_shares_stand_by_source_and_by_year(variables):
     parts = [bars_on("2024-12-27", range(30), "a", True), bars_on("2024-12-27", range(30, 60), "a")]
     parts += [bars_on("2025-07-07", range(15), "a", True), bars_on("2025-07-08", range(60), "b")]
-    page = body(render_quality(pd.concat(parts), *EMPTY[1:], variables, NOON))
+    page = body(in_english(render_quality(pd.concat(parts), *EMPTY[1:], variables, NOON)))
     assert "<tr><td>a<td class=n>75<td class=n>60.0%<tr><td>b<td class=n>60<td class=n>0.0%" in page
     flat = page[page.index('id="flat-bars"') :]
     drawn = [json.loads(f"[{ys}]".replace("null", "-1")) for ys in re.findall(r'"y":\[([^]]*)\]', flat)]
@@ -274,6 +275,7 @@ def test_without_data_the_page_says_so(variables):
     assert page.count("No bars are stored.") == 2
     assert "Nothing was found." in page
     assert page.count("no value; limit") == len(variables)
+    assert english_in_spanish(page) == []
     assert "plotly.js v" not in page
 
 
@@ -295,6 +297,7 @@ def test_a_page_is_whole_small_and_the_same_again(variables):
     assert page == render_quality(*market, variables, NOON)
     assert len(page.encode()) < 6_000_000
     assert page.count("plotly.js v") == 1
+    assert english_in_spanish(page) == []
     assert not re.search(r"<(?:script|link|img|iframe)[^>]*\b(?:src|href)=", body(page))
 
 

@@ -8,10 +8,12 @@ import pytest
 
 from dosvotos.formats import PERCENT
 from dosvotos.leakage.report import FeatureReport, Finding, LeakReport
+from dosvotos.reports.bilingual import BOTH
 from dosvotos.reports.figures import figure
 from dosvotos.reports.leakcheck import render_leakcheck
 from dosvotos.reports.rendering import environment, render
-from dosvotos.reports.tables import Cell, Column, significant_digits, table
+from dosvotos.reports.tables import Cell, Column, table
+from tests.languages import english_in_spanish, in_english
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(1)> & \"x\" 'y'"
 BLANK = """{% extends "base.html.j2" %}{% block kind %}blank{% endblock %}
@@ -28,7 +30,7 @@ def body(page: str) -> str:
 
 
 def texts(rows: pd.DataFrame | list, *args) -> list[list[str]]:
-    return [[cell.text for cell in row] for row in table(rows, *args).rows]
+    return [[str(cell.text) for cell in row] for row in table(rows, *args).rows]
 
 
 def test_text_stays_text_wherever_it_enters():
@@ -61,7 +63,7 @@ def test_a_table_shows_each_kind_of_value_by_its_nature():
     assert shown.rows[0][-1].bad and not shown.rows[1][-1].bad
     assert [column.css for column in shown.columns] == ["", "n", "n", "t", "", ""]
     assert table(rows, right=["ok"]).columns[4] == Column("ok", "n")
-    written = page("{{ m.table(rows) }}", rows=shown)
+    written = in_english(page("{{ m.table(rows) }}", rows=shown))
     assert "<td><b class=bad>x</b><tr>" in written and "<td>&lt;y&gt;" in written
     assert "<td class=n>1,234<td class=n>12.3%<td class=t>2025-07-01 13:00" in written
 
@@ -77,7 +79,7 @@ def test_an_empty_table_keeps_its_head():
     [(np.nan, "\u2013"), (0.0, "0"), (4012.5, "4,012.50"), (1.23456789, "1.2346"), (-1e-7, "-1e-07")],
 )
 def test_numbers_have_five_digits(value, shown):
-    assert significant_digits(value) == shown
+    assert str(BOTH.significant(value)) == shown
 
 
 def test_only_a_page_with_figures_carries_plotly_and_only_once():
@@ -114,3 +116,4 @@ def test_a_leak_check_s_page_tells_each_finding_and_its_probes():
     )  # fmt: skip
     for shown in ("Not clean.", "<p>It moved.</p>", "looks like: shift", "found by 2 probes", ">1,200<"):
         assert shown in page
+    assert english_in_spanish(page.replace("It moved.", "")) == []

@@ -10,6 +10,7 @@ from dosvotos.contracts.records import FoldRecord, SeedRecord, TrainingRecord
 from dosvotos.reports.training import kept_validation, render_training
 from dosvotos.training.results import LOSSES, Validation
 from tests.conftest import parameters_of
+from tests.languages import english_in_spanish
 
 STEPS = (32_768, 65_536, 98_304, 131_072)
 
@@ -79,6 +80,7 @@ def test_the_page_tells_mean_spread_worst_and_the_candidate(contract):
     assert "Mean +2.00%, standard deviation 6.00%, worst -4.00%" in page
     assert "2 of 3 seeds end above zero on val; from 5 seeds on their share counts in the first vote." in page
     assert "seed 42, candidate" in page and "kept policy" in page
+    assert english_in_spanish(page) == []
     assert "<p class=alarm>" in page
 
 
@@ -114,6 +116,7 @@ def test_a_line_s_page_lists_its_folds_whatever_the_engine(contract, engine):
     line = record_of(contract, 42).model_copy(update={"engine": engine, "folds": (fold,)})
     page = render_training(contract, line, {42: CURVES[42]})
     assert "A line: everything else" in page and "abcdabcdabcd" in page and "+6.25%" in page
+    assert "<bdi lang=es>2025-01-02 a 2025-03-04</bdi>" in page
 
 
 def test_text_is_escaped_and_equal_trainings_give_equal_pages(contract):

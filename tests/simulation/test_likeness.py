@@ -8,6 +8,7 @@ import pytest
 from dosvotos.reports.likeness import render_likeness
 from dosvotos.simulation.likeness import LEFT_OUT, TOLERANCES, ComparedFigure, Tolerance, compare_figures
 from dosvotos.simulation.statistics import MarketStatistics, market_statistics, published_figures
+from tests.languages import english_in_spanish, in_english
 from tests.simulation.market_factory import market
 
 PUBLISHED = published_figures()
@@ -68,11 +69,13 @@ def test_the_page_is_whole_and_needs_nothing_else(page: str):
     assert page.count('class="plotly-graph-div"') == 11
     outside = re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
     assert not re.findall(r'(?:src|href)="?http', outside)
+    assert english_in_spanish(page) == []
     assert "seed &lt;7&gt;" in page and "published &amp; more" in page
 
 
 def first_table(page: str) -> dict[str, list[str]]:
     """Cells of the first table by their row's name."""
+    page = in_english(page)
     body = page[page.index("<h2>Figure by figure</h2>") : page.index("<h2>The daily factors</h2>")]
     rows = body[body.index("<tbody>") : body.index("</tbody>")].split("<tr>")[1:]
     parts = ([re.sub(r"<[^>]*>", "", cell) for cell in re.split(r"<td[^>]*>", row)[1:]] for row in rows)
@@ -82,7 +85,7 @@ def first_table(page: str) -> dict[str, list[str]]:
 @pytest.mark.slow
 def test_the_table_shows_both_markets_and_the_verdict(page: str, measured: MarketStatistics):
     rows = compare_figures(measured.figures)
-    assert f"<b>{sum(row.inside for row in rows)} of {len(rows)}</b>" in page
+    assert f"<b>{sum(row.inside for row in rows)} of {len(rows)} figures" in in_english(page)
     table = first_table(page)
     real, sample, tolerance, inside = table["close to close: standard deviation, %"]
     assert (real, tolerance, inside) == ("0.872", "± 0.192", "yes")

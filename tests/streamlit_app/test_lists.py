@@ -11,6 +11,7 @@ from sqlalchemy import insert
 
 from dosvotos.database.connection import writing
 from dosvotos.database.contracts import ContractRegistry
+from dosvotos.database.live_limits import Trip, add_trip
 from dosvotos.database.market_data import BarTable
 from dosvotos.database.tables import promotion_proposals
 from streamlit_app import queries
@@ -137,6 +138,12 @@ def test_production_shows_its_latency_its_gaps_and_a_halt(open_page, desk: Desk)
     assert t("production.halted") not in page_text(at)
     assert "NO_BAR (6)" in page_text(at)
     assert t("production.no_price") in page_text(at) and len(at.get("plotly_chart")) == 1
+    now, trip = datetime.now(UTC), Trip("FLIPS", "REDUCING", "7 reversals within an hour, the limit is 6")
+    with writing(desk.engine) as connection:
+        add_trip(connection, INSTRUMENT, None, trip, now, now)
+    at, es = open_page("production", "es"), Translator("es")
+    assert es("production.reducing") in page_text(at) and es("reason.FLIPS") in page_text(at)
+    assert f"en inglés: {trip.detail}" in page_text(at)
     (desk.root / "data/HALT").write_text("the feed is wrong\n")
     at = open_page("production")
     assert t("production.halted") in page_text(at) and "the feed is wrong" in page_text(at)

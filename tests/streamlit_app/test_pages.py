@@ -341,7 +341,7 @@ def test_the_audit_page_names_what_nobody_was_told(open_page, desk: Desk, monkey
         )
     at = open_page("audit")
     assert at.warning[0].value == Translator("en")("audit.late", count=1)
-    assert list(at.dataframe[0].value["Message"]) == ["notification: HALT USD/COP"]
+    assert list(at.dataframe[0].value["Message"]) == ["Notification: HALT USD/COP"]
 
 
 def test_a_broken_audit_chain_is_told(open_page, desk: Desk):

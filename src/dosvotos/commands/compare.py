@@ -28,7 +28,8 @@ from dosvotos.promotion.evidence import Evidence
 from dosvotos.promotion.gate_policy import GatePolicies
 from dosvotos.promotion.own_strategy import kind_notices
 from dosvotos.promotion.proposal import stored_evidence
-from dosvotos.promotion.reasons import sentence
+from dosvotos.promotion.reasons import Reason, sentence
+from dosvotos.reports.bilingual import Text
 from dosvotos.reports.comparison import metric_rows, pair_rows, render_comparison
 from dosvotos.reports.evidence import evidence_table
 
@@ -64,12 +65,17 @@ def write_comparison(
     page, data = folder / f"{name}.html", folder / f"{name}.json"
     proposals = {name: _latest(engine, name) for name in experiments}
     evidence = {name: stored_evidence(row) for name, row in proposals.items()}
-    notes = tuple(f"{n}: {sentence(one)}." for n, row in proposals.items() for one in kind_notices(row))
-    write_file(page, render_comparison(comparison, looks, evidence, notes).encode())
+    told = [_named(name, one) for name, row in proposals.items() for one in kind_notices(row)]
+    notes = tuple(map(str, told))
+    write_file(page, render_comparison(comparison, looks, evidence, told).encode())
     shown = {name: one and one.model_dump(mode="json") for name, one in evidence.items()}
     content = {**comparison.model_dump(mode="json"), "looks": looks, "evidence": shown, "notes": notes}
     write_file(data, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
     return Written(comparison, looks, evidence, notes, page, data)
+
+
+def _named(name: str, notice: Reason) -> Text:
+    return Text.write(lambda language: f"{name}: {sentence(notice, language)}.")
 
 
 def print_comparison(written: Written) -> None:
@@ -87,8 +93,8 @@ def print_comparison(written: Written) -> None:
         pairs.add_row(*row)
     console.print(pairs)
     proofs = plain_table("evidence on its own window", *comparison.experiments)
-    for row in evidence_table(written.evidence):
-        proofs.add_row(*row)
+    for texts in evidence_table(written.evidence):
+        proofs.add_row(*map(str, texts))
     console.print(proofs)
     for note in written.notes:
         console.print(note, markup=False, soft_wrap=True)

@@ -3,6 +3,7 @@
 Of test the page knows its record alone, which is coverage and hashes: its rows are not among the inputs.
 """
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -10,17 +11,18 @@ import pandas as pd
 
 from dosvotos.contracts.acquisition import MacroVariable, PublicationRule
 from dosvotos.contracts.features import MACRO_SOURCES, MARKET_FEATURES
-from dosvotos.contracts.records import DatasetRecord
+from dosvotos.contracts.records import DatasetRecord, FeatureDrift
 from dosvotos.formats import PERCENT, RATIO, Form
 from dosvotos.market.calendar import BAR, BOGOTA, session_dates
 from dosvotos.market.drift import FALSE_ALARMS_A_YEAR
 from dosvotos.market.normalization import CLIP, NormStats
 from dosvotos.market.visibility import first_visible, staleness
-from dosvotos.reports.drift import drift_table
+from dosvotos.reports.bilingual import BOTH, Text, Texts
 from dosvotos.reports.figures import BLUE, CAUTION, DIVERGING, GRID, MUTED, figure, line, subplots
 from dosvotos.reports.rendering import render
-from dosvotos.reports.tables import EN, Table, rows_table, table
+from dosvotos.reports.tables import Cell, Table, rows_table, table
 
+_T: Final = Texts("dataset")
 _SPLIT_COLOURS: Final = {"train": BLUE, "val": CAUTION, "test": MUTED}
 _BINS: Final = 50
 _COLUMNS: Final = 4
@@ -60,12 +62,13 @@ def render_dataset(
     correlation = train[list(MARKET_FEATURES)].corr()
     return render(
         "dataset",
+        t=_T,
         record=record,
         splits=_splits(record),
         split_bars=draw_splits(record),
         missing=_missing(record),
         distributions=_distributions(train, val, norm_stats),
-        drift=drift_table(record.drift) if record.drift else None,
+        drift=_drift(record.drift) if record.drift else None,
         alarms=[d.feature for d in record.drift or () if d.first_alarm],
         histograms=_histograms(train, val, norm_stats),
         correlated_pairs=_correlated_pairs(correlation),
@@ -80,15 +83,15 @@ def render_dataset(
 def _splits(record: DatasetRecord) -> Table:
     rows = [
         {
-            "split": name, "first session": pd.Timestamp(part.first_session),
-            "last session": pd.Timestamp(part.last_session),
-            "sessions": part.sessions, "without a complete row": part.uncovered_sessions, "bars": part.bars,
-            "bars a session": part.bars / part.sessions, "complete rows": part.complete_rows,
-            "share": part.complete_rows / part.bars,
+            _T("column.split"): name, _T("column.first"): pd.Timestamp(part.first_session),
+            _T("column.last"): pd.Timestamp(part.last_session), _T("column.sessions"): part.sessions,
+            _T("column.uncovered"): part.uncovered_sessions, _T("column.bars"): part.bars,
+            _T("column.bars_a_session"): part.bars / part.sessions,
+            _T("column.complete"): part.complete_rows, _T("column.share"): part.complete_rows / part.bars,
         }
         for name, part in record.splits.items()
     ]  # fmt: skip
-    return table(rows, {"bars a session": Form(1), "share": PERCENT})
+    return table(rows, {_T("column.bars_a_session"): Form(1), _T("column.share"): PERCENT})
 
 
 def draw_splits(record: DatasetRecord) -> Any:
@@ -97,9 +100,9 @@ def draw_splits(record: DatasetRecord) -> Any:
     for name, part in record.splits.items():
         start, end = pd.Timestamp(part.first_session), pd.Timestamp(part.last_session)
         drawn.add_bar(
-            base=[start], x=[(end - start) / pd.Timedelta(milliseconds=1)], y=["splits"], orientation="h",
+            base=[start], x=[(end - start) / pd.Timedelta(milliseconds=1)], y=[""], orientation="h",
             marker_color=_SPLIT_COLOURS[name], name=name, text=name, insidetextanchor="middle",
-            hovertext=f"{name}: {part.first_session} to {part.last_session}", hoverinfo="text",
+            hovertext=f"{name}: {part.first_session} / {part.last_session}", hoverinfo="text",
         )  # fmt: skip
     return drawn.update_layout(barmode="overlay", showlegend=False, xaxis_type="date", yaxis_visible=False)
 
@@ -108,9 +111,20 @@ def _missing(record: DatasetRecord) -> Table:
     counts = pd.DataFrame({name: part.missing_by_reason for name, part in record.splits.items()})
     counts = counts.reindex(columns=list(record.splits)).fillna(0).astype(int)
     counts = counts.loc[counts.sum(axis=1).sort_values(ascending=False).index]
-    cause = counts.index.astype(str).str.split(": ", n=1)
-    named = counts.assign(feature=cause.str[0], cause=cause.str[1].str.replace("_", " ", n=1))
-    return table(named[["feature", "cause", *counts.columns]])
+    rows = [
+        {_T("column.feature"): feature, _T("column.cause"): _cause(cause), **per_split}
+        for (feature, cause), per_split in zip(
+            (str(key).split(": ", 1) for key in counts.index), counts.to_dict("records"), strict=True
+        )
+    ]
+    return table(rows)
+
+
+def _cause(cause: str) -> Text:
+    """Write a reason and the variable it names, ``aged_out comm_oil_brent...``."""
+    reason, _, variable = cause.partition(" ")
+    known = _T.known("cause", reason)
+    return Text.join([known, Text(variable, variable)], " ") if variable else known
 
 
 def _distributions(train: pd.DataFrame, val: pd.DataFrame, norm_stats: NormStats) -> Table:
@@ -121,13 +135,15 @@ def _distributions(train: pd.DataFrame, val: pd.DataFrame, norm_stats: NormStats
         np.where(rows[names].isna().all(), np.nan, _clipped_share(rows, norm_stats)) for rows in (train, val)
     ]
     columns = {
-        "feature": names, "train mean": mean, "train std": std, "val mean": of_val[0], "val std": of_val[1],
-        "mean shift": (of_val[0] - mean) / std, "std ratio": of_val[1] / std,
-        "clipped train": clipped[0], "clipped val": clipped[1],
+        "feature": names, "train_mean": mean, "train_std": std, "val_mean": of_val[0], "val_std": of_val[1],
+        "mean_shift": (of_val[0] - mean) / std, "std_ratio": of_val[1] / std,
+        "clipped_train": clipped[0], "clipped_val": clipped[1],
     }  # fmt: skip
-    forms = {"mean shift": Form(2, signed=True), "std ratio": RATIO}
-    forms |= dict.fromkeys(("clipped train", "clipped val"), Form(2, percent=True))
-    return table(pd.DataFrame(columns).astype(object), forms)
+    forms = {"mean_shift": Form(2, signed=True), "std_ratio": RATIO}
+    forms |= dict.fromkeys(("clipped_train", "clipped_val"), Form(2, percent=True))
+    heads = {name: _T(f"column.{name}") for name in columns}
+    shown = pd.DataFrame(columns).astype(object).rename(columns=heads)
+    return table(shown, {heads[name]: form for name, form in forms.items()})
 
 
 def _clipped_share(rows: pd.DataFrame, norm_stats: NormStats) -> pd.Series:
@@ -156,18 +172,18 @@ def _histograms(train: pd.DataFrame, val: pd.DataFrame, norm_stats: NormStats) -
     return drawn.update_layout(legend={"y": 1.04})
 
 
-def _correlated_pairs(correlation: pd.DataFrame) -> list[str]:
+def _correlated_pairs(correlation: pd.DataFrame) -> list[Text]:
     values: np.ndarray = correlation.to_numpy(float)
     pairs = np.argwhere(np.triu(np.abs(values) >= _HIGH_CORRELATION, 1))
     named = ((MARKET_FEATURES[i], MARKET_FEATURES[j], values[i, j]) for i, j in pairs)
-    return [f"{a} and {b} ({EN.number(r, signed=True)})" for a, b, r in named]
+    return [_T("pair", a=a, b=b, r=BOTH.number(r, signed=True)) for a, b, r in named]
 
 
 def _heatmap(correlation: pd.DataFrame) -> Any:
     drawn = figure(height=560)
     drawn.add_heatmap(
         z=correlation.to_numpy(float), x=list(MARKET_FEATURES), y=list(MARKET_FEATURES), zmin=-1, zmax=1,
-        colorscale=DIVERGING, texttemplate="%{z:.2f}", hovertemplate="%{y} and %{x}: %{z:.2f}<extra></extra>",
+        colorscale=DIVERGING, texttemplate="%{z:.2f}", hovertemplate=_T("hover_pair").both,
     )  # fmt: skip
     return drawn.update_yaxes(autorange="reversed")
 
@@ -178,19 +194,21 @@ def _visibility(seen: pd.DataFrame, shares: pd.DataFrame, variables: dict[str, M
         own, limit = seen[seen["variable"] == name], variables[full].ffill_max_days
         age = shares[name] * limit
         rows.append({
-            "variable": full, "published": _rule_text(variables[full].publication), "values": len(own),
-            "seen first at the open": float((own["slot"] == 0).mean()) if len(own) else np.nan,
-            "median wait, hours": own["waited"].median(), "median age, days": age.median(),
-            "greatest age, days": age.max(), "limit, days": limit,
-            "bars beyond it": int((shares[name] > 1).sum()),
+            _T("column.variable"): full, _T("column.published"): _rule_text(variables[full].publication),
+            _T("column.values"): len(own),
+            _T("column.seen"): float((own["slot"] == 0).mean()) if len(own) else np.nan,
+            _T("column.wait"): own["waited"].median(), _T("column.age"): age.median(),
+            _T("column.greatest"): age.max(), _T("column.limit"): limit,
+            _T("column.beyond"): int((shares[name] > 1).sum()),
         })  # fmt: skip
-    forms = {"seen first at the open": PERCENT, "median wait, hours": Form(1)}
-    forms |= dict.fromkeys(("median age, days", "greatest age, days"), RATIO)
+    forms = {_T("column.seen"): PERCENT, _T("column.wait"): Form(1)}
+    forms |= dict.fromkeys((_T("column.age"), _T("column.greatest")), RATIO)
     return table(rows, forms)
 
 
-def _rule_text(rule: PublicationRule) -> str:
-    return f"{rule.rule}, {rule.time:%H:%M} {rule.zone.split('/')[-1].replace('_', ' ')}"
+def _rule_text(rule: PublicationRule) -> Text:
+    zone = _T.known("zone", rule.zone.split("/")[-1])
+    return _T("publication", rule=rule.rule, time=f"{rule.time:%H:%M}", zone=zone)
 
 
 def _timeline(seen: pd.DataFrame, bar_times: pd.DatetimeIndex) -> Any:
@@ -206,15 +224,18 @@ def _timeline(seen: pd.DataFrame, bar_times: pd.DatetimeIndex) -> Any:
     gap = pd.Series([pd.NaT] * len(recent))
     drawn.add_scatter(
         x=np.column_stack([published, visible, gap]).ravel(), y=np.repeat(recent["variable"].to_numpy(), 3),
-        mode="lines", line=line(MUTED, 2), name="known, no bar yet", hoverinfo="skip",
+        mode="lines", line=line(MUTED, 2), name=_T("no_bar_yet").both, hoverinfo="skip",
     )  # fmt: skip
-    for name, moments, symbol in (("published", published, "circle-open"), ("first seen", visible, "circle")):
+    for name, moments, symbol in (
+        (_T("published"), published, "circle-open"),
+        (_T("first_seen"), visible, "circle"),
+    ):
         drawn.add_scatter(
-            x=moments, y=recent["variable"], mode="markers", name=name,
+            x=moments, y=recent["variable"], mode="markers", name=name.both,
             marker={"symbol": symbol, "size": 8, "color": BLUE}, customdata=recent["observation_date"],
-            hovertemplate="%{y} of %{customdata}: %{x|%Y-%m-%d %H:%M}<extra>" + name + "</extra>",
+            hovertemplate=_T("hover_moment", name=name).both,
         )  # fmt: skip
-    return drawn.update_xaxes(title="Bogota; sessions are shaded")
+    return drawn.update_xaxes(title=_T("axis_time").both)
 
 
 def _bogota(moments: pd.Series) -> pd.DatetimeIndex:
@@ -222,7 +243,21 @@ def _bogota(moments: pd.Series) -> pd.DatetimeIndex:
 
 
 def _hashes(record: DatasetRecord) -> Table:
-    names = ("dataset_hash", "config_hash", "feature_order_hash", "norm_stats_hash", "acquisition_hash")
     files = [(part.path, part.digest) for part in record.splits.values()]
-    hashes = [(name.removesuffix("_hash").replace("_", " "), getattr(record, name)) for name in names]
-    return rows_table([*files, *hashes], ["of", "SHA-256"])
+    hashes = [(label, getattr(record, f"{name}_hash")) for name, label in _T.family("hash").items()]
+    return rows_table([*files, *hashes], [_T("column.of"), "SHA-256"])
+
+
+def _drift(drift: Sequence[FeatureDrift]) -> Table:
+    """Write one row a feature; what alarms asks for attention."""
+    rows = [
+        (
+            found.feature, _T.known("rule", found.rule),
+            Cell(BOTH.write(found.statistic, RATIO), bad=found.first_alarm is not None),
+            BOTH.write(found.limit, RATIO), found.first_alarm, found.sessions_beyond,
+        )
+        for found in drift
+    ]  # fmt: skip
+    names = ("feature", "rule", "largest", "drift_limit", "since", "sessions_beyond")
+    columns = [_T(f"column.{name}") for name in names]
+    return rows_table(rows, columns, right=columns[2:4])

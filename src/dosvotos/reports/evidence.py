@@ -9,6 +9,7 @@ from dosvotos.hashing import short
 from dosvotos.promotion.evidence import Evidence
 from dosvotos.promotion.luck import LEAST_LAST_THIRD, LEAST_LEVEL, Questions
 from dosvotos.promotion.reasons import write_p_value
+from dosvotos.reports.bilingual import Text, Written
 
 _Texts = dict[Language, str]
 
@@ -150,14 +151,19 @@ def luck_rows(evidence: Evidence, language: Language = "en") -> list[EvidenceRow
     return [EvidenceRow(key, evidence_label(key, language), write()) for key, write in rows.items()]
 
 
-def evidence_table(evidence: Mapping[str, Evidence | None]) -> list[tuple[str, ...]]:
+def evidence_table(evidence: Mapping[str, Evidence | None]) -> list[tuple[Written, ...]]:
     """Write several models' evidence side by side: a label, and a text a model."""
-    written = {name: one and {row.key: row.text for row in luck_rows(one)} for name, one in evidence.items()}
+    written = {name: _both_rows(one) if one else {} for name, one in evidence.items()}
     return [
-        (label["en"], *((texts or {}).get(key, MISSING) for texts in written.values()))
+        (Text(**label), *(texts.get(key, MISSING) for texts in written.values()))
         for key, label in _LABELS.items()
-        if any(texts and key in texts for texts in written.values())
+        if any(key in texts for texts in written.values())
     ]
+
+
+def _both_rows(evidence: Evidence) -> dict[str, Text]:
+    pairs = zip(luck_rows(evidence), luck_rows(evidence, "es"), strict=True)
+    return {en.key: Text(en.text, es.text) for en, es in pairs}
 
 
 def linear_rival_text(rival: RivalDifference, language: Language = "en") -> str:

@@ -1,60 +1,20 @@
 """The sample market beside the real one on one HTML page."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Final
 
 from dosvotos.reports import likeness_plots as plots
+from dosvotos.reports.bilingual import BOTH, Text, Texts
 from dosvotos.reports.rendering import render
-from dosvotos.reports.tables import EN, Cell, Table, table
+from dosvotos.reports.tables import Cell, Table, table
 from dosvotos.simulation.likeness import LEFT_OUT, ComparedFigure, compare_figures
-from dosvotos.simulation.statistics import ABS_LAGS, VOLATILITY_LAGS, MarketStatistics, published_figures
+from dosvotos.simulation.statistics import MarketStatistics, published_figures
 
-
-def _labels(figure: str, label: str, parts: Mapping[Any, str]) -> dict[str, str]:
-    """Label each part of a figure, ``figure.part``; the part's name fills the label's braces."""
-    return {f"{figure}.{part}": label.format(name) for part, name in parts.items()}
-
-
-_BARS: Final = {lag: EN.plural(lag, "bar", "bars") for lag in ABS_LAGS}
-_SESSIONS: Final = {lag: EN.plural(lag, "session", "sessions") for lag in VOLATILITY_LAGS}
-_DAYS: Final = dict(enumerate(plots.WEEKDAYS))
-_LABELS: Final = {
-    "intraday.pooled_std_bp": "5-minute returns: standard deviation, bp",
-    "intraday.sigma5_bp_median": "a session's 5-minute volatility: median, bp",
-    "intraday.sigma5_log_sd": "... spread of its logarithm",
-    **_labels("intraday.sigma5_log_ac", "... autocorrelation, {} later", _SESSIONS),
-    "intraday.pooled_excess_kurtosis": "5-minute returns: excess kurtosis",
-    "intraday.standardised_t_dof": "5-minute returns over their volatility: Student's degrees of freedom",
-    "intraday.ar1": "5-minute returns: autocorrelation of neighbours",
-    **_labels("intraday.abs_acf", "their sizes: autocorrelation, {} later", _BARS),
-    "intraday.zero_return_share": "share of bars that repeat a close",
-    "intraday.range_over_sigma": "high less low, over the returns' standard deviation",
-    "intraday.range_mean_bp": "high less low: mean, bp",
-    "intraday.body_mean_bp": "open to close: mean size, bp",
-    "intraday.wick_share_each_side": "share of the range above, and below, open and close",
-    "daily.cc_std_pct": "close to close: standard deviation, %",
-    "daily.intraday_std_pct": "first to last close of a session: standard deviation, %",
-    **_labels("daily.overnight_std_pct", "overnight, {}: standard deviation, %", plots.NIGHTS),
-    "daily.cc_t_dof": "close to close: Student's degrees of freedom",
-    "daily.overnight_t_dof": "overnight: Student's degrees of freedom",
-    **_labels("daily.abs_ac", "sizes of daily returns: autocorrelation, {} later", _SESSIONS),
-    **_labels("daily.std_by_dow", "close to close on a {}: standard deviation, %", _DAYS),
-    "daily.regimes.std_high_pct": "daily returns in the volatile quarter of days: standard deviation, %",
-    "daily.regimes.std_low_pct": "... in the other days",
-    "daily.regimes.mean_spell_high_days": "mean spell of the volatile quarter, sessions",
-    "daily.regimes.mean_spell_low_days": "... of the other days",
-    "factors.multi_ols_lag0.R2": "USD/COP on seven factors of the day: R squared",
-    "factors.multi_ols_lag0.resid_std_pct": "... what they leave: standard deviation, %",
-    "daily.ac1": "daily returns: autocorrelation of neighbours",
-    **_labels("daily.mean_by_dow_pct", "mean return of a {}, %", _DAYS),
-    "factors.predictive_ols_lag1_on_session_return.R2": "a session on yesterday's factors: R squared",
-}
+_T: Final = Texts("likeness")
+_PLUS_MINUS: Final = Text("\u00b1", "\u00b1")
 _SLOTS: Final = "intraday.slot"
 _NOT_LISTED: Final = ("factors.std", "factors.ac1", "factors.usdcop", _SLOTS)
 """Figures that the page does not list one by one in its first table."""
-_STATISTICS: Final = {
-    "std": "spread", "ac1": "autocorrelation", "usdcop_corr": "with USD/COP", "usdcop_beta_lag0_pct": "beta",
-}  # fmt: skip
 
 
 def render_likeness(
@@ -73,9 +33,10 @@ def render_likeness(
     compared = compare_figures(sample.figures, real.figures if real else None)
     return render(
         "likeness",
+        t=_T,
         sample_name=sample_name,
         real_name=real_name,
-        colours=plots.COLOURS,
+        colours={_T(f"market.{name}"): colour for name, colour in plots.COLOURS.items()},
         plots=plots.draw_likeness(sample, real, known),
         compared=compared,
         slots_inside=_count_inside(compared, _SLOTS),
@@ -86,47 +47,80 @@ def render_likeness(
     )
 
 
-def _count_inside(compared: list[ComparedFigure], prefix: str) -> str:
+def _count_inside(compared: list[ComparedFigure], prefix: str) -> Text:
     inside = [row.inside for row in compared if row.name.startswith(prefix)]
-    return f"{sum(inside)} of {len(inside)} inside"
+    return _T("count_inside", inside=sum(inside), compared=len(inside))
+
+
+def _label(name: str) -> Text:
+    """Name a statistic, ``group.figure`` or ``group.figure.part``; an unknown one stands for itself."""
+    known = _T.family("label")
+    if name in known:
+        return known[name]
+    figure, _, part = name.rpartition(".")
+    return known[figure].fill(part=_part(figure, part)) if figure in known else Text(name, name)
+
+
+def _part(figure: str, part: str) -> Text:
+    """Name the part of a figure: a night, a weekday, or how much later."""
+    if figure.endswith("overnight_std_pct"):
+        return _T(f"night.{part}")
+    if "_by_dow" in figure:
+        return BOTH.weekdays()[int(part)]
+    return _T.count("bars" if figure.endswith("abs_acf") else "sessions", int(part))
 
 
 def _listed(rows: Iterable[ComparedFigure]) -> Table:
+    real, sample, tolerance = _T("market.real"), _T("market.sample"), _T("column.tolerance")
     cells = [
         {
-            "statistic": _LABELS.get(row.name, row.name), "real": _number(row.real),
-            "sample": _number(row.sample), "tolerance": f"\u00b1 {_number(row.tolerance)}",
-            "inside": Cell("yes") if row.inside else Cell("no", bad=True),
+            _T("column.statistic"): _label(row.name), real: _number(row.real), sample: _number(row.sample),
+            tolerance: Text.join([_PLUS_MINUS, _number(row.tolerance)], " "),
+            _T("column.inside"): Cell(_T("yes")) if row.inside else Cell(_T("no"), bad=True),
         }
         for row in rows
     ]  # fmt: skip
-    return table(cells, right=("real", "sample", "tolerance"))
+    return table(cells, right=(real, sample, tolerance))
 
 
 def _factors(
     sample: Mapping[str, float], known: Mapping[str, float], compared: list[ComparedFigure]
 ) -> Table:
     outside = {row.name for row in compared if not row.inside}
+    heads = {
+        (part, market): _T("column.of_market", statistic=text, market=_T(f"market.{market}"))
+        for part, text in _T.family("factor").items()
+        for market in plots.COLOURS
+    }
     rows = []
     for name in plots.factor_names(sample, known):
-        cells: dict[str, object] = {"variable": name}
-        for part, text in _STATISTICS.items():
+        cells: dict[Text, object] = {_T("column.variable"): name}
+        for (part, market), head in heads.items():
             key = f"factors.{part}.{name}"
-            cells[f"{text}, real"] = _number(known[key])
-            cells[f"{text}, sample"] = Cell(_number(sample[key]), bad=key in outside)
+            value = known[key] if market == "real" else sample[key]
+            cells[head] = Cell(_number(value), bad=market == "sample" and key in outside)
         rows.append(cells)
-    right = [f"{text}, {market}" for text in _STATISTICS.values() for market in plots.COLOURS]
-    return table(rows, right=right)
+    return table(rows, right=list(heads.values()))
 
 
 def _left_out(sample: Mapping[str, float], known: Mapping[str, float]) -> Table:
+    real, simulated = _T("market.real"), _T("market.sample")
     rows = [
-        {"statistic": _LABELS[n], "real": _number(known[n]), "sample": _number(sample[n]), "why": why}
-        for n, why in LEFT_OUT.items()
-    ]
-    return table(rows, right=("real", "sample"))
+        {
+            _T("column.statistic"): _label(name), real: _number(known[name]),
+            simulated: _number(sample[name]), _T("column.why"): _why(name),
+        }
+        for name in LEFT_OUT
+    ]  # fmt: skip
+    return table(rows, right=(real, simulated))
 
 
-def _number(value: float) -> str:
+def _why(name: str) -> Text:
+    """Say why a statistic is not imitated, which is the same for all its parts."""
+    reasons = _T.family("why")
+    return reasons.get(name) or reasons[name.rpartition(".")[0]]
+
+
+def _number(value: float) -> Text:
     """Three significant digits of what four decimals leave."""
-    return f"{round(value, 4):.3g}" if abs(value) < 100 else EN.number(value, 0)
+    return BOTH.significant(round(value, 4), ".3g") if abs(value) < 100 else BOTH.number(value, 0)

@@ -25,11 +25,13 @@ from dosvotos.quality.freshness import (
     session_calendar,
     summary_table,
 )
+from dosvotos.reports.bilingual import BOTH, Text, Texts
 from dosvotos.reports.figures import BAD, CAUTION, GOOD, GRID, VIOLET, figure
 from dosvotos.reports.rendering import render
 from dosvotos.reports.sparklines import HEIGHT, WIDTH, Sparkline, sparklines
-from dosvotos.reports.tables import EN, Table, table
+from dosvotos.reports.tables import Table, table
 
+_T: Final = Texts("quality")
 _PRIORITIES: Final = ("HIGH", "MEDIUM", "LOW")
 _EXAMPLES: Final = 5
 """Examples a rule."""
@@ -40,10 +42,6 @@ _NEAR_SHARE: Final = 0.75
 _REACH: Final = 1.5
 """Largest share of the limit that the bar of an age shows."""
 _KIND_COLOURS: Final = dict(zip(KINDS, (GOOD, "#9ccac4", "#f0d58a", CAUTION, BAD, GRID, VIOLET), strict=True))
-_AGE_COLOURS: Final = {
-    f"below {_NEAR_SHARE:.0%} of the limit": GOOD, f"{_NEAR_SHARE:.0%} to 100% of it": CAUTION,
-    "past it": BAD,
-}  # fmt: skip
 _NO_AXIS: Final = {"showgrid": False, "zeroline": False, "showline": False, "ticks": ""}
 
 
@@ -51,7 +49,7 @@ class _Series(NamedTuple):
     """A row of the summary, and what is drawn beside it."""
 
     row: Any
-    origin: str
+    origin: Text
     """Its priority, and its source where it has a value."""
     sparkline: Sparkline | None
     age_width: float
@@ -63,8 +61,9 @@ class _Chart(NamedTuple):
     """A figure, and its legend or its table."""
 
     figure: Any
-    colours: dict[str, str] = {}
-    span: str = ""
+    colours: dict[Text, str] = {}
+    first: str = ""
+    last: str = ""
     table: Table | None = None
 
 
@@ -72,12 +71,12 @@ class _Rule(NamedTuple):
     """What one rule found."""
 
     name: str
-    severity: str
+    severity: Text
     is_quarantine: bool
     n_findings: int
-    subject: str
-    subjects: str
-    """All their names; empty where there is one."""
+    subject: Text
+    subjects: Text | None
+    """All their names; None where there is one."""
     examples: Table
 
 
@@ -106,10 +105,11 @@ def render_quality(
     ranked = summary.sort_values("priority", key=lambda names: names.map(_PRIORITIES.index), kind="stable")
     return render(
         "quality",
+        t=_T,
         as_of=as_of,
         tiles=_tiles(summary, findings),
-        overdue=[f"{row.subject} ({row.state})" for row in overdue.itertuples()],
-        age_colours=_AGE_COLOURS,
+        overdue=[_T(f"state.{row.state}", subject=row.subject) for row in overdue.itertuples()],
+        age_colours=_age_colours(),
         limit_left=100 / _REACH,
         series=[_series(row, lines.get(str(row.subject))) for row in ranked.itertuples()],
         has_bars=len(bars) > 0,
@@ -120,22 +120,28 @@ def render_quality(
     )  # fmt: skip
 
 
-def _tiles(summary: pd.DataFrame, findings: pd.DataFrame) -> list[tuple[str, str]]:
+def _tiles(summary: pd.DataFrame, findings: pd.DataFrame) -> list[tuple[Text, Text]]:
     series = summary[summary["subject"] != BARS]
     bars, values = summary["observations"].iloc[0], series["observations"].sum()
-    counts = {"bars": bars, "macro observations": values, "variables": len(series)}
-    counts |= {f"variables {state}": (series["state"] == state).sum() for state in (FRESH, STALE, ABSENT)}
+    counts = {"bars": bars, "observations": values, "variables": len(series)}
+    counts |= {state: (series["state"] == state).sum() for state in (FRESH, STALE, ABSENT)}
     for severity in (QUARANTINED, REPORTED):
-        counts[f"findings {severity}"] = (findings["severity"] == severity).sum() if len(findings) else 0
-    return [(name, EN.number(count, 0)) for name, count in counts.items()]
+        counts[severity] = (findings["severity"] == severity).sum() if len(findings) else 0
+    return [(_T(f"tile.{name}"), BOTH.number(count, 0)) for name, count in counts.items()]
+
+
+def _age_colours() -> dict[Text, str]:
+    near, limit = BOTH.percent(_NEAR_SHARE, 0), BOTH.percent(1, 0)
+    steps = _T("age.below", near=near), _T("age.near", near=near, all=limit), _T("age.past")
+    return dict(zip(steps, (GOOD, CAUTION, BAD), strict=True))
 
 
 def _series(row: Any, line: Sparkline | None) -> _Series:
-    absent = row.state == ABSENT
+    absent, priority = row.state == ABSENT, _T.known("priority", row.priority)
     used = 0.0 if absent or np.isnan(row.limit_days) else row.age_days / row.limit_days
     return _Series(
         row=row,
-        origin=row.priority if absent else f"{row.priority} from {_clip(row.source, 40)}",
+        origin=priority if absent else _T("origin", priority=priority, source=_clip(row.source, 40)),
         sparkline=line,
         age_width=100 * min(used, _REACH) / _REACH,
         colour=BAD if row.state == STALE else CAUTION if used >= _NEAR_SHARE else GOOD,
@@ -147,11 +153,14 @@ def _calendar(bars: pd.DataFrame, as_of: pd.Timestamp, exceptions: CalendarParam
     if bars.empty or (calendar := session_calendar(times, as_of, exceptions)).empty:
         return None
     days: dict[Any, int] = calendar["kind"].value_counts().to_dict()
-    counted = {kind: f"{kind} ({EN.number(days.get(kind, 0), 0)})" for kind in KINDS}
+    counted = {
+        kind: _T("counted", kind=_T(f"kind.{kind}"), days=BOTH.number(days.get(kind, 0), 0)) for kind in KINDS
+    }
     return _Chart(
         _heatmap(calendar),
         colours={counted[kind]: colour for kind, colour in _KIND_COLOURS.items()},
-        span=f"{calendar.index[0]:%Y-%m-%d} to {calendar.index[-1]:%Y-%m-%d}",
+        first=f"{calendar.index[0]:%Y-%m-%d}",
+        last=f"{calendar.index[-1]:%Y-%m-%d}",
     )
 
 
@@ -162,10 +171,7 @@ def _heatmap(calendar: pd.DataFrame) -> Any:
     column = _weeks_into_year(days)
     colour, text = np.full((8 * n_years, 54), np.nan), np.full((8 * n_years, 54), "", dtype=object)
     colour[row, column] = calendar["kind"].map(KINDS.index)
-    text[row, column] = [
-        f"{day:%a %Y-%m-%d}: {f'{n} bars' if n else kind}"
-        for day, n, kind in zip(days, calendar["bars"], calendar["kind"], strict=True)
-    ]
+    text[row, column] = _days_in_words(days, calendar)
     colours = enumerate(_KIND_COLOURS.values())
     steps = [(edge / len(KINDS), shown) for i, shown in colours for edge in (i, i + 1)]
     drawn = figure(height=40 + 96 * n_years)
@@ -176,11 +182,27 @@ def _heatmap(calendar: pd.DataFrame) -> Any:
     return _label_calendar(drawn, first_year, n_years)
 
 
+def _days_in_words(days: pd.DatetimeIndex, calendar: pd.DataFrame) -> list[str]:
+    """Say of each day how many bars it has, or what kind of a day without any it is."""
+    weekdays = BOTH.weekdays()
+    found = {n: _T.count("bars", int(n)) for n in calendar["bars"].unique() if n}
+    found_none = {kind: _T(f"kind.{kind}") for kind in KINDS}
+    return [
+        _T(
+            "day",
+            weekday=weekdays[day.dayofweek],
+            day=f"{day:%Y-%m-%d}",
+            found=found.get(n, found_none[kind]),
+        ).both
+        for day, n, kind in zip(days, calendar["bars"], calendar["kind"], strict=True)
+    ]
+
+
 def _label_calendar(drawn: Any, first_year: int, n_years: int) -> Any:
     months = pd.date_range(f"{first_year}-01-01", periods=12, freq="MS")
     drawn.update_xaxes(
-        tickvals=_weeks_into_year(months).tolist(), ticktext=EN.months(), side="top",
-        range=[-0.5, 53.5], **_NO_AXIS,
+        tickvals=_weeks_into_year(months).tolist(), ticktext=[month.both for month in BOTH.months()],
+        side="top", range=[-0.5, 53.5], **_NO_AXIS,
     )  # fmt: skip
     drawn.update_yaxes(
         tickvals=[8 * year + 3 for year in range(n_years)],
@@ -202,8 +224,12 @@ def _flat_bars(bars: pd.DataFrame) -> _Chart | None:
     if bars.empty:
         return None
     shares, sizes = flat_shares(bars).to_dict(), bars["source"].value_counts().to_dict()
-    rows = [{"source": _clip(name), "bars": sizes[name], "flat": share} for name, share in shares.items()]
-    return _Chart(_flat_figure(bars) if any(shares.values()) else None, table=table(rows, {"flat": PERCENT}))
+    flat = _T("flat_share")
+    rows = [
+        {_T("source"): _clip(name), _T("tile.bars"): sizes[name], flat: share}
+        for name, share in shares.items()
+    ]
+    return _Chart(_flat_figure(bars) if any(shares.values()) else None, table=table(rows, {flat: PERCENT}))
 
 
 def _flat_figure(bars: pd.DataFrame) -> Any:
@@ -217,12 +243,12 @@ def _flat_figure(bars: pd.DataFrame) -> Any:
             x=list(parts), y=shares.loc[source].tolist(), customdata=sizes.loc[source].tolist(),
             name=str(escape(_clip(source, 40))), texttemplate="%{y:.1%}", textposition="outside",
             cliponaxis=False,
-            hovertemplate="%{x}: %{y:.2%} of %{customdata:,} bars<extra>%{fullData.name}</extra>",
+            hovertemplate=_T("flat_hover").both,
         )  # fmt: skip
     drawn.update_layout(showlegend=True)
     drawn.update_xaxes(type="category", showgrid=False)
     ticks = [0, 0.25, 0.5, 0.75, 1]
-    return drawn.update_yaxes(tickformat=".0%", range=[0, 1.08], tickvals=ticks, title="flat bars")
+    return drawn.update_yaxes(tickformat=".0%", range=[0, 1.08], tickvals=ticks, title=_T("flat_axis").both)
 
 
 def _rules(findings: pd.DataFrame) -> list[_Rule]:
@@ -240,26 +266,34 @@ def _rule(rule: str, severity: str, rows: pd.DataFrame) -> _Rule:
     alone = len(subjects) == 1
     return _Rule(
         name=_clip(rule, 60),
-        severity=_clip(severity, 60),
+        severity=_T.known("severity", _clip(severity, 60)),
         is_quarantine=severity == QUARANTINED,
         n_findings=len(rows),
-        subject=_clip(subjects.index[0], 60) if alone else EN.plural(len(subjects), "subject", "subjects"),
-        subjects="" if alone else _names(subjects),
+        subject=_same(_clip(subjects.index[0], 60)) if alone else _T.count("subjects", len(subjects)),
+        subjects=None if alone else _names(subjects),
         examples=_examples(rows.head(_EXAMPLES)),
     )
 
 
-def _names(subjects: pd.Series) -> str:
+def _names(subjects: pd.Series) -> Text:
     counted = subjects.head(_MAX_NAMES).to_dict().items()
-    names = ", ".join(f"{_clip(name, 60)} ({EN.number(n, 0)})" for name, n in counted)
+    names = Text.join(
+        [_T("counted", kind=_same(_clip(name, 60)), days=BOTH.number(n, 0)) for name, n in counted]
+    )
     n_more = len(subjects) - _MAX_NAMES
-    return f"{names} and {EN.number(n_more, 0)} more" if n_more > 0 else names
+    return _T("and_more", names=names, more=BOTH.number(n_more, 0)) if n_more > 0 else names
+
+
+def _same(name: str) -> Text:
+    """Give what data call something, which is the same in both languages."""
+    return Text(name, name)
 
 
 def _examples(rows: pd.DataFrame) -> Table:
     texts = {name: rows[name].map(_clip) for name in ("subject", "source", "detail")}
-    shown = pd.DataFrame({"at, UTC": rows["at"], "value": rows["value"], **texts})
-    return table(shown[["at, UTC", "subject", "value", "source", "detail"]])
+    shown = pd.DataFrame({"at": rows["at"], "value": rows["value"], **texts})
+    heads = {name: _T(f"example.{name}") for name in ("at", "subject", "value", "source", "detail")}
+    return table(shown[list(heads)].rename(columns=heads))
 
 
 def _clip(value: object, letters: int = _MAX_LETTERS) -> str:

@@ -8,16 +8,16 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import pandas as pd
 
-from dosvotos.formats import COUNT, MISSING, Form, Formats
+from dosvotos.formats import COUNT, MISSING, Form
+from dosvotos.reports.bilingual import BOTH, Text, Written
 
-EN: Final = Formats("en")
-"""The pages are written in English."""
+_YES_NO: Final = {True: Text("yes", "sí"), False: Text("no", "no")}
 
 
 class Cell(NamedTuple):
     """What stands in one cell."""
 
-    text: str
+    text: Written
     bad: bool = False
     """Whether it asks for attention."""
     best: bool = False
@@ -31,7 +31,7 @@ class Cell(NamedTuple):
 class Column(NamedTuple):
     """One column's head."""
 
-    name: str
+    name: Written
     css: str
     """``n`` for numbers, ``t`` for dates and moments, or none."""
 
@@ -44,39 +44,34 @@ class Table(NamedTuple):
 
 
 def table(
-    rows: pd.DataFrame | Sequence[Mapping[str, object]],
-    forms: Mapping[str, Form] | None = None,
-    right: Collection[str] = (),
+    rows: pd.DataFrame | Sequence[Mapping[Any, object]],
+    forms: Mapping[Any, Form] | None = None,
+    right: Collection[Written] = (),
 ) -> Table:
     """Write a table's values by their nature.
 
     Parameters
     ----------
     rows : DataFrame, or sequence of mappings with the same keys
-        A `Cell` stays as it is. What is missing is shown as a dash, a moment with a time zone in UTC to the
-        minute.
+        Columns are named by str or Text. A `Cell` stays as it is. What is missing is shown as a dash, a
+        moment with a time zone in UTC to the minute.
     forms : mapping of Form by column
         Of numbers; without one they have five significant digits.
-    right : collection of str
+    right : collection of str or Text
         Columns set to the right although they hold more than numbers.
     """
     cells = pd.DataFrame(rows, dtype=object)
-    columns = {str(name): cells[name].tolist() for name in cells}
+    columns: dict[Any, list[Any]] = {name: cells[name].tolist() for name in cells}
     shown = [[_cell(v, (forms or {}).get(name)) for v in values] for name, values in columns.items()]
     heads = (Column(name, _css(values, name in right)) for name, values in columns.items())
     return Table(tuple(heads), tuple(zip(*shown, strict=True)))
 
 
-def rows_table(rows: Iterable[Sequence[Any]], columns: Sequence[str], right: Collection[str] = ()) -> Table:
+def rows_table(
+    rows: Iterable[Sequence[Any]], columns: Sequence[Written], right: Collection[Written] = ()
+) -> Table:
     """Write a table whose rows are sequences, as long as `columns`."""
     return table(pd.DataFrame(list(rows), columns=list(columns), dtype=object), right=right)
-
-
-def significant_digits(value: float) -> str:
-    """Write five significant digits, or two decimals from a thousand on; a dash for NaN."""
-    if np.isnan(value):
-        return MISSING
-    return EN.number(value) if abs(value) >= 1000 else f"{value:.5g}"
 
 
 def _is_number(value: object) -> bool:
@@ -99,14 +94,14 @@ def _cell(value: Any, form: Form | None) -> Cell:
     return value if isinstance(value, Cell) else Cell(_text(value, form))
 
 
-def _text(value: Any, form: Form | None) -> str:
+def _text(value: Any, form: Form | None) -> Written:
     if is_missing(value):
         return MISSING
     if isinstance(value, bool):
-        return "yes" if value else "no"
+        return _YES_NO[value]
     if _is_number(value):
         form = COUNT if form is None and isinstance(value, int) else form
-        return EN.write(value, form) if form else significant_digits(value)
+        return BOTH.write(value, form) if form else BOTH.significant(value)
     if isinstance(value, pd.Timestamp):
-        return EN.moment(value) if value.tzinfo else f"{value:%Y-%m-%d}"
-    return str(value)
+        return BOTH.moment(value) if value.tzinfo else f"{value:%Y-%m-%d}"
+    return value if isinstance(value, Text) else str(value)

@@ -1,6 +1,7 @@
 """How the seeds learned, phase by phase, for a person to judge: one HTML page, and nothing of test on it."""
 
 from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any, Final
 
 from dosvotos.contracts.experiment import ExperimentContract, flatten
@@ -8,9 +9,11 @@ from dosvotos.contracts.parameters import Selection
 from dosvotos.contracts.records import LinearFit, TrainingRecord
 from dosvotos.formats import RATIO, Form
 from dosvotos.hashing import short
+from dosvotos.reports.bilingual import BOTH, Text, Texts
 from dosvotos.reports.figures import BLUE, COLOURS, INK, SMALL_PRINT, figure, line
 from dosvotos.reports.rendering import render
-from dosvotos.reports.tables import EN, Table, rows_table, table
+from dosvotos.reports.tables import Table, rows_table, table
+from dosvotos.reports.words import value_in_words
 from dosvotos.training.results import (
     LOSSES,
     MIN_SEEDS,
@@ -28,17 +31,9 @@ Shading = dict[str, Any]
 
 _SHADES: Final = ("rgba(154,167,179,0.10)", "rgba(154,167,179,0.24)")
 _COMPONENT_COLOURS: Final = (*COLOURS[:5], SMALL_PRINT, "#b58db6")
-_LOSS_NAMES: Final = {
-    "loss": ("Loss", "policy loss + value loss x vf_coef + entropy loss x ent_coef"),
-    "policy_gradient_loss": ("Policy loss", "below zero while updates find something to gain"),
-    "value_loss": ("Value loss", "squared error of the values; jumps where a phase changes the reward"),
-    "entropy_loss": ("Entropy loss", "minus the entropy: -1.1 is a random policy, 0 a deterministic one"),
-    "approx_kl": ("Approximate KL", "how far an update moves the policy; usual below 0.02"),
-    "clip_fraction": ("Clip fraction", "share of samples whose change was clipped; usual below 0.2"),
-    "explained_variance": ("Explained variance", "of the returns by the values; 1 is perfect, 0 none"),
-}
 _RETURN: Final = Form(2, percent=True, signed=True)
 _SHARE: Final = Form(0, percent=True)
+_T: Final = Texts("training")
 
 
 def render_training(contract: ExperimentContract, record: TrainingRecord, curves: Curves) -> str:
@@ -58,6 +53,7 @@ def render_training(contract: ExperimentContract, record: TrainingRecord, curves
     of_candidate, shading = kept[record.seed], _shading(shown)
     return render(
         "training",
+        t=_T,
         contract=contract,
         record=record,
         n_seeds=len(returns),
@@ -74,7 +70,6 @@ def render_training(contract: ExperimentContract, record: TrainingRecord, curves
         seeds=_seeds(record, kept),
         rewards=_rewards(shown[record.seed]),
         losses={name: _loss(shading, shown, record.seed, name) for name in LOSSES},
-        loss_names=_LOSS_NAMES,
         phases=_phases(contract),
         rival=_linear_rival(record.linear_rival) if record.linear_rival else None,
         settings=[_settings(contract, ("training",)), _settings(contract, ("trading", "reward"))],
@@ -83,10 +78,10 @@ def render_training(contract: ExperimentContract, record: TrainingRecord, curves
 
 
 def draw_val_returns(metrics: TrainingMetrics) -> Any:
-    """Draw the net return on val over the steps, a line a seed."""
+    """Draw the net return on val over the steps, a line a seed, in English, for kedro-viz."""
     in_order = sorted(metrics.curves, key=lambda seed: seed == metrics.seed)
     shown = {seed: metrics.curves[seed] for seed in in_order}
-    drawn = _lines(figure(), shown, metrics.seed, lambda validation: validation.val_return)
+    drawn = _lines(figure(), shown, metrics.seed, lambda validation: validation.val_return, str)
     return drawn.update_xaxes(title="steps").update_yaxes(title="net return on val", tickformat=".0%")
 
 
@@ -103,10 +98,10 @@ def _over_time(
     drawn = _lines(figure().update_layout(shading), curves, candidate, lambda v: getattr(v, name))
     drawn.update_traces(mode="lines+markers", marker_size=5)
     drawn.add_scatter(
-        x=[kept.timesteps], y=[getattr(kept, name)], name="kept policy", mode="markers",
+        x=[kept.timesteps], y=[getattr(kept, name)], name=_T("kept").both, mode="markers",
         marker={"size": 15, "symbol": "circle-open", "color": INK, "line": {"width": 2}},
     )  # fmt: skip
-    return drawn.update_xaxes(title="steps").update_yaxes(tickformat=form, rangemode="tozero")
+    return drawn.update_xaxes(title=_T("steps").both).update_yaxes(tickformat=form, rangemode="tozero")
 
 
 def _loss(shading: Shading, curves: Curves, candidate: int, name: str) -> Any:
@@ -114,14 +109,20 @@ def _loss(shading: Shading, curves: Curves, candidate: int, name: str) -> Any:
     return drawn.update_layout(showlegend=False)
 
 
-def _lines(drawn: Any, curves: Curves, candidate: int, value_of: Callable[[Validation], float | None]) -> Any:
+def _lines(
+    drawn: Any,
+    curves: Curves,
+    candidate: int,
+    value_of: Callable[[Validation], float | None],
+    write: Callable[[Text], str] = attrgetter("both"),
+) -> Any:
     """Draw a value of the validations, a line a seed; None is left out."""
     for i, (seed, curve) in enumerate(curves.items()):
         points = [(v.timesteps, value_of(v)) for v in curve if value_of(v) is not None]
         is_candidate = seed == candidate
         drawn.add_scatter(
             x=[steps for steps, _ in points], y=[value for _, value in points], mode="lines",
-            name=f"seed {seed}" + (", candidate" if is_candidate and len(curves) > 1 else ""),
+            name=write(_T("seed_candidate" if is_candidate and len(curves) > 1 else "seed_line", seed=seed)),
             line=_seed_line(i, is_candidate),
         )  # fmt: skip
     return drawn
@@ -152,29 +153,34 @@ def _seeds(record: TrainingRecord, kept_by_seed: Mapping[int, Validation]) -> Ta
     for seed in record.seeds:
         kept = kept_by_seed[seed.seed]
         rows.append({
-            "seed": seed.seed, "": "candidate" if seed.seed == record.seed else "",
-            "net return on val": seed.best_val_reward, "Sharpe ratio on val": kept.val_sharpe,
-            "at step": kept.timesteps, "exposure": kept.val_exposure, "trades": kept.val_trades,
-            "best episode reward": seed.best_reward, "steps": seed.timesteps,
-            "seconds": seed.duration_seconds, "model hash": short(seed.model_hash),
+            _T("seed"): seed.seed, "": _T("candidate") if seed.seed == record.seed else "",
+            _T("column.val_return"): seed.best_val_reward, _T("column.val_sharpe"): kept.val_sharpe,
+            _T("column.at_step"): kept.timesteps, _T("column.exposure"): kept.val_exposure,
+            _T("column.trades"): kept.val_trades, _T("column.best_reward"): seed.best_reward,
+            _T("steps"): seed.timesteps, _T("column.seconds"): seed.duration_seconds,
+            _T("column.model_hash"): short(seed.model_hash),
         })  # fmt: skip
-    forms = {"seed": Form(0), "net return on val": _RETURN, "Sharpe ratio on val": RATIO, "exposure": _SHARE}
-    return table(rows, forms | {"best episode reward": RATIO, "seconds": Form(1)})
+    forms = {_T("seed"): Form(0), _T("column.val_return"): _RETURN, _T("column.val_sharpe"): RATIO}
+    forms |= {_T("column.exposure"): _SHARE, _T("column.best_reward"): RATIO, _T("column.seconds"): Form(1)}
+    return table(rows, forms)
 
 
 def _folds(record: TrainingRecord) -> Table:
     rows = [
         {
-            "fold": fold.fold,
-            "train": fold.date_ranges["train"],
-            "val": fold.date_ranges["val"],
-            "seed": fold.seed,
-            "net return on val": fold.best_val_reward,
-            "model hash": short(fold.model_hash),
+            _T("column.fold"): fold.fold,
+            **{split: _period(fold.date_ranges[split]) for split in ("train", "val")},
+            _T("seed"): fold.seed, _T("column.val_return"): fold.best_val_reward,
+            _T("column.model_hash"): short(fold.model_hash),
         }
         for fold in record.folds
-    ]
-    return table(rows, {"fold": Form(0), "seed": Form(0), "net return on val": _RETURN})
+    ]  # fmt: skip
+    forms = {_T("column.fold"): Form(0), _T("seed"): Form(0), _T("column.val_return"): _RETURN}
+    return table(rows, forms)
+
+
+def _period(dates: str) -> Text:
+    return Text.write(lambda language: value_in_words(dates, language))
 
 
 def _rewards(curve: Sequence[Validation]) -> Any:
@@ -184,23 +190,25 @@ def _rewards(curve: Sequence[Validation]) -> Any:
     for name, colour in zip(COMPONENTS, _COMPONENT_COLOURS, strict=True):
         values = [(validation.reward_components or {}).get(name, 0.0) for validation in known]
         if any(values):
-            drawn.add_bar(x=steps, y=values, name=name.replace("_", " "), marker_color=colour)
+            drawn.add_bar(x=steps, y=values, name=_T(f"component.{name}").both, marker_color=colour)
     rewards = [validation.episode_reward for validation in known]
-    drawn.add_scatter(x=steps, y=rewards, name="reward", mode="lines+markers", line=line(INK, 2))
-    return drawn.update_layout(barmode="relative").update_xaxes(title="steps")
+    drawn.add_scatter(
+        x=steps, y=rewards, name=_T("total_reward").both, mode="lines+markers", line=line(INK, 2)
+    )
+    return drawn.update_layout(barmode="relative").update_xaxes(title=_T("steps").both)
 
 
 def _linear_rival(fit: LinearFit) -> Table:
     facts = {
-        "Sharpe ratio on val": EN.write(fit.val_sharpe, RATIO),
-        "net return on val": EN.write(fit.val_return, _RETURN),
-        "exposure on val": EN.write(fit.val_exposure, _SHARE),
-        "trades on val": EN.number(fit.val_trades, 0),
-        "ridge penalty": f"{fit.ridge_penalty:g}",
-        "entry threshold, standard deviations of the forecast": f"{fit.entry_threshold:g}",
-        "model hash": short(fit.model_hash),
+        _T("column.val_sharpe"): BOTH.write(fit.val_sharpe, RATIO),
+        _T("column.val_return"): BOTH.write(fit.val_return, _RETURN),
+        _T("rival.exposure"): BOTH.write(fit.val_exposure, _SHARE),
+        _T("rival.trades"): BOTH.number(fit.val_trades, 0),
+        _T("rival.penalty"): BOTH.significant(fit.ridge_penalty, "g"),
+        _T("rival.threshold"): BOTH.significant(fit.entry_threshold, "g"),
+        _T("column.model_hash"): short(fit.model_hash),
     }
-    return rows_table(facts.items(), ["", "value"], right=["value"])
+    return rows_table(facts.items(), ["", _T("value")], right=[_T("value")])
 
 
 def _phases(contract: ExperimentContract) -> Table:
@@ -208,26 +216,26 @@ def _phases(contract: ExperimentContract) -> Table:
     rows = []
     for phase in parameters.curriculum.phases:
         weights = phase_weights(phase, parameters.reward)._asdict()
-        words = {name.replace("_", " "): weight for name, weight in weights.items()}
-        rows.append({"phase": phase.name, "steps": phase.timesteps, **words})
+        words = {_T(f"component.{name}"): weight for name, weight in weights.items()}
+        rows.append({_T("phase"): phase.name, _T("steps"): phase.timesteps, **words})
     return table(rows)
 
 
 def _settings(contract: ExperimentContract, sections: tuple[str, ...]) -> Table:
     flat = flatten({name: contract.frozen_config[name] for name in sections})
     rows = [(name, ", ".join(map(str, v)) if isinstance(v, list) else str(v)) for name, v in flat.items()]
-    return rows_table(rows, ["parameter", "value"], right=["value"])
+    return rows_table(rows, [_T("parameter"), _T("value")], right=[_T("value")])
 
 
 def _lineage(contract: ExperimentContract, record: TrainingRecord) -> Table:
     hashes = ("model_hash", "manifest_hash", "dataset_hash", "config_hash", "reward_config_hash")
     facts = {
-        "model id": record.model_id,
-        **{name.replace("_", " "): getattr(record, name) for name in hashes},
-        "feature order hash": contract.feature_order_hash, "engine": record.engine,
-        "torch threads": record.torch_threads, "BLAS threads": record.blas_threads,
-        "trained by": record.trained_by, "data as of": f"{EN.moment(contract.data_as_of)} UTC",
-        "MLflow run": record.mlflow_run_id,
+        "model_id": record.model_id,
+        **{name: getattr(record, name) for name in hashes},
+        "feature_order_hash": contract.feature_order_hash, "engine": record.engine,
+        "torch_threads": record.torch_threads, "blas_threads": record.blas_threads,
+        "trained_by": record.trained_by, "data_as_of": f"{BOTH.moment(contract.data_as_of)} UTC",
+        "mlflow_run": record.mlflow_run_id,
     }  # fmt: skip
-    rows = [(name, None if value is None else str(value)) for name, value in facts.items()]
-    return rows_table(rows, ["", "value"])
+    rows = [(_T(f"lineage.{name}"), None if value is None else str(value)) for name, value in facts.items()]
+    return rows_table(rows, ["", _T("value")])

@@ -10,6 +10,7 @@ from sqlalchemy import Row
 from dosvotos.backtest.report import BacktestReport
 from dosvotos.backtest.stress import Stress
 from dosvotos.console import open_console, plain_table
+from dosvotos.formats import Formats
 from dosvotos.hashing import short
 from dosvotos.pipelines.headline import headline
 from dosvotos.promotion.evidence import Evidence
@@ -20,7 +21,6 @@ from dosvotos.promotion.reasons import Reason, sentence
 from dosvotos.reports.criteria import criteria_rows
 from dosvotos.reports.evidence import luck_rows, questions_text
 from dosvotos.reports.metrics import INTERVALS, METRICS, RESULTS, write_metrics
-from dosvotos.reports.tables import EN
 
 _VERDICT_COLOURS = {"PASS": "green", "FAIL": "red"}
 _SHOWN_HASHES = (
@@ -89,7 +89,9 @@ def _evidence(evidence: Evidence) -> Table:
         metric = INTERVALS[name]
         found, low, high = map(metric.write, interval)
         table.add_row(metric.label(), f"{found} ({low} to {high}, 90%)")
-    shown = ", ".join(f"{sharpe}: {EN.chance(chance)}" for sharpe, chance in evidence.power.items())
+    shown = ", ".join(
+        f"{sharpe}: {Formats('en').chance(chance)}" for sharpe, chance in evidence.power.items()
+    )
     table.add_row("Window would show a true Sharpe ratio of", shown)
     return table
 
