@@ -1,3 +1,4 @@
+import warnings
 from typing import NamedTuple
 
 import numpy as np
@@ -119,8 +120,8 @@ def test_the_third_last_order_is_the_last_that_fills():
     assert account.trades[["entry_bar", "exit_bar"]].to_numpy().tolist() == [[2, 3]]
 
 
-@pytest.mark.parametrize("n_bars", [1, 2])
-def test_one_or_two_bars_are_too_few_to_trade(n_bars: int):
+@pytest.mark.parametrize("n_bars", [0, 1, 2])
+def test_no_more_than_two_bars_are_too_few_to_trade(n_bars: int):
     account = run([100.0] * n_bars, [1] * n_bars)
     assert account.equity.tolist() == [CAPITAL] * n_bars and account.trades.empty
 
@@ -405,6 +406,7 @@ def test_bars_are_labelled_by_their_open_so_a_fill_stands_at_the_bar_that_closes
         np.full(4, np.nan),
         np.full(4, np.inf),
         np.full(4, 2),
+        np.full(4, -2),
         np.full(4, 257),
         np.full(4, -128, dtype=np.int8),
     ],
@@ -412,5 +414,13 @@ def test_bars_are_labelled_by_their_open_so_a_fill_stands_at_the_bar_that_closes
 def test_targets_that_do_not_fit_the_bars_are_refused(targets):
     times = pd.date_range("2025-07-01 13:00", periods=4, freq="5min", tz="UTC")
     tape = Tape(times, np.full(4, 4000.0), np.zeros(4))
-    with pytest.raises(DataError, match="one of -1, 0 or 1 is needed for each of 4 bars"):
+    with warnings.catch_warnings(), pytest.raises(DataError) as refused:
+        warnings.simplefilter("error")
         run_account(tape, targets, 0.0, 1e5)
+    said = f"found {len(targets)} targets with values {[targets[0].item()]}; give one target a bar"
+    assert str(refused.value) == f"targets: one of -1, 0 or 1 is needed for each of 4 bars, {said}"
+
+
+def test_of_many_wrong_targets_the_refusal_names_five_values():
+    with pytest.raises(DataError, match=r"found 8 targets with values \[0, 1, 2, 3, 4\];"):
+        run([100.0] * 4, [7, 6, 5, 4, 3, 2, 1, 0])

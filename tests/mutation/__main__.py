@@ -78,6 +78,8 @@ def lay_out(group: Group, work: Path) -> None:
         "source_paths": ["src"],
         "only_mutate": [f"src/dosvotos/{name}" for name in group.code],
         "also_copy": ["conf", "streamlit_app"],
+        "timeout_constant": 3.0,  # 90 s and more: a mutant without an end has to be told from a busy machine
+        "timeout_multiplier": 30.0,
         "pytest_add_cli_args": [
             "-m",
             "not slow and not campaign",
@@ -129,7 +131,7 @@ def change_in(diff: str) -> str:
 
 def explained(group: Group) -> set[Mutant]:
     """The survivors of a group that have a reason."""
-    modules = tuple(name.removesuffix(".py").replace("/", ".") for name in group.code)
+    modules = tuple(f"{name.removesuffix('.py').replace('/', '.')}." for name in group.code)
     known = yaml.safe_load(SURVIVORS.read_text())
     return {
         Mutant(function, change)
