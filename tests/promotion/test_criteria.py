@@ -77,6 +77,9 @@ def test_a_failure_carries_its_unrounded_figures():
 def test_a_figure_that_is_not_defined_has_a_reason_of_its_own():
     undefined = hard(sharpe_ratio=None, win_rate=None)
     assert [reason.code for reason in failure_reasons(undefined.values())] == ["no_sharpe", "no_trade"]
+    finer = WANTED.model_copy(update={"min_sharpe": 0.123456})
+    without = hard_criteria(metrics_of(**{**GOOD, "sharpe_ratio": None}), finer)[0]
+    assert criterion_text(without) == "FAIL (undefined, needs > 0.1235)"
     assert [(undefined[name].sign, undefined[name].found) for name in ("min_sharpe", "min_win_rate")] == [
         (">", None)
     ] * 2
@@ -130,6 +133,10 @@ def improvement(**changes) -> CriterionResult:
         (
             {"sharpe_improvement": 0.05000001, "reached": False},
             "NOT REACHED (+5.000001% > 5.000000%; 90% interval of the difference 0.05 to 0.55)",
+        ),
+        (
+            {"sharpe_improvement": 0.05, "reached": False},
+            "NOT REACHED (+5.0% <= 5.0%; 90% interval of the difference 0.05 to 0.55)",
         ),
         (
             {"sharpe_improvement": -0.02, "reached": False},

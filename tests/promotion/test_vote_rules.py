@@ -58,13 +58,13 @@ def append(desk: Desk, action: str, at: datetime, **columns: object) -> None:
     ("reason", "said"),
     [
         ("", "had 0"),
-        ("x" * 19, "at least 20 characters, had 19"),
+        ("x" * 19, "notes: {} needs a reason of at least 20 characters, had 19"),
         (" " * 40 + "x" * 19 + "\n" * 9, "had 19"),
         ("x" * 4_001, "at most 4000 characters, were 4001"),
     ],
 )
 def test_a_vote_needs_a_reason(decision, reason, said):
-    with pytest.raises(DecisionError, match=said):
+    with pytest.raises(DecisionError, match=said.format(decision)):
         check_reason(decision, reason)
 
 
@@ -126,7 +126,7 @@ def of(*actions: str) -> list[EarlierVote]:
 )
 def test_a_rejection_closes_until_it_is_reopened(actions, closing):
     found = closing_vote(of(*actions))
-    assert (found.id if found else None) == closing
+    assert (found and found.id) == closing
 
 
 def test_the_same_weights_are_one_model_under_any_name_and_other_weights_are_not(desk: Desk):
