@@ -1,6 +1,8 @@
 """What counts as a look at an out-of-sample window."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
+from threading import Barrier
 
 import pytest
 from sqlalchemy import text
@@ -114,6 +116,18 @@ def test_another_market_and_another_instrument_are_no_looks_at_this_one(ledger: 
         ["own", "later", "own again"],
         ["simulated", "simulated"],
     ]
+
+
+def test_looks_written_by_eight_at_once_are_one_row_each(engine):
+    ledger, ready = TrialLedger(engine, "USD/COP"), Barrier(8)
+
+    def record(name: str) -> None:
+        ready.wait()
+        ledger.record(look(name), "demo", NOW)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(record, "abababab"))
+    assert sorted(row.model_hash for row in ledger.looks()) == ["a", "b"]
 
 
 def test_a_row_says_whose_look_it_was_at_what_and_when(ledger: TrialLedger):

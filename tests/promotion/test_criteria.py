@@ -139,6 +139,10 @@ def improvement(**changes) -> CriterionResult:
             "NOT REACHED (+5.0% <= 5.0%; 90% interval of the difference 0.05 to 0.55)",
         ),
         (
+            {"sharpe_improvement": 0.0, "reached": False},
+            "NOT REACHED (0.0% <= 5.0%; 90% interval of the difference 0.05 to 0.55)",
+        ),
+        (
             {"sharpe_improvement": -0.02, "reached": False},
             "NOT REACHED (-2.0% <= 5.0%; 90% interval of the difference 0.05 to 0.55)",
         ),
