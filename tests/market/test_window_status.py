@@ -27,10 +27,11 @@ def judged(
     newest_look: date | None = None,
     clock: datetime = AFTER_FRIDAY,
     env: str = "exp2_interbank_costs_v1",
+    val_end: str = "2025-06-30",
     **sections: dict,
 ) -> JudgedWindow:
-    base = parameters_of(env)
-    dates = {**base.date_ranges.model_dump(mode="json"), "test": {"start": start}}
+    dates = parameters_of(env).date_ranges.model_dump(mode="json")
+    dates |= {"val": {**dates["val"], "end": val_end}, "test": {"start": start}}
     parameters = parameters_of(env, date_ranges=dates, **sections)
     return judge_window(parameters, end, bars_until(stored), newest_look, clock)
 
@@ -63,6 +64,12 @@ def test_a_window_of_closed_days_says_its_own_dates():
 )
 def test_one_session_less_at_either_end_is_a_persons_choice(changed: dict):
     assert judged(**changed).status == "chosen_window"
+
+
+def test_the_first_session_after_val_is_sought_from_the_day_after_it_whatever_the_end():
+    on_a_session = judged(val_end="2025-06-27", end=date(2025, 7, 1))
+    assert (on_a_session.facts.calendar_first, on_a_session.status) == ("2025-07-01", "chosen_window")
+    assert judged(val_end="2025-06-27").status == "calendar"
 
 
 def test_closed_days_at_either_end_are_no_choice():
