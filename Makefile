@@ -12,7 +12,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 # tests start many processes: what one has compiled the others read, whatever the caller's shell says
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help run app notebooks viz viz-build test quick pytest pytest-quick campaign coverage docs lint bench clean
+.PHONY: help run app notebooks viz viz-build test quick pytest pytest-quick campaign mutants coverage docs lint bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -55,9 +55,13 @@ pytest: .venv/.test
 pytest-quick: .venv/.test
 	@$(PYTEST) -m "not slow and not browser and not campaign"
 
-campaign: .venv/.test ## the longest tests, all examples, and planted leaks over many seeds (an hour, by hand)
+campaign: .venv/.test ## the longest tests, all examples, planted leaks over many seeds, mutants (hours, by hand)
 	@$(PYTEST) -m "campaign or hypothesis" --hypothesis-profile=campaign
 	@$(BIN)/python -m tests.leakage.campaign
+	@$(MAKE) --no-print-directory mutants
+
+mutants: .venv/.mutation ## mutation testing of what decides; an unexplained survivor fails (ONLY="criteria ledger")
+	@$(BIN)/python -m tests.mutation $(ONLY)
 
 coverage: .venv/.test ## lines and branches that make test runs below datasets (by hand)
 	@$(BIN)/coverage erase
@@ -113,3 +117,7 @@ clean: ## remove the environment (data/ stays)
 	@$(INSTALL) --no-deps empyrical-reloaded  # alone: it refuses our peewee, which it never imports
 	@$(COMPILE)
 	@touch $@ .venv/.run .venv/.viz
+
+.venv/.mutation: .venv/.test
+	@$(INSTALL) -e '.[test,mutation]'
+	@touch $@

@@ -1,8 +1,9 @@
 from datetime import date
 
+import numpy as np
 import pytest
 
-from dosvotos.backtest.window import refuse_in_sample, sample_of, seen_splits
+from dosvotos.backtest.window import refuse_in_sample, sample_of, seen_splits, touches_unseen
 from dosvotos.errors import InSampleError
 
 RANGES = {
@@ -47,3 +48,15 @@ def test_the_refusal_says_what_the_model_did_there_and_what_to_do():
         "chosen on val, 2025-01-02 to 2025-06-26; L4 judges on sessions it has not seen, so move "
         "date_ranges.test and raise experiment.version"
     )
+
+
+SEEN = ["2023-01-02", "2024-12-27", "2025-01-02", "2025-06-26"]
+UNSEEN = ["2023-01-01", "2024-12-28", "2025-01-01", "2025-06-27"]
+"""The days just outside."""
+
+
+def test_one_session_outside_of_train_and_val_is_enough_to_touch_what_is_unseen():
+    seen, unseen = (np.array(days, dtype="datetime64[D]") for days in (SEEN, UNSEEN))
+    assert not touches_unseen(seen, RANGES) and not touches_unseen(seen[:0], RANGES)
+    for day in unseen:
+        assert touches_unseen(np.array([day]), RANGES) and touches_unseen(np.append(seen, day), RANGES)

@@ -1,3 +1,4 @@
+import warnings
 from typing import NamedTuple
 
 import numpy as np
@@ -119,8 +120,8 @@ def test_the_third_last_order_is_the_last_that_fills():
     assert account.trades[["entry_bar", "exit_bar"]].to_numpy().tolist() == [[2, 3]]
 
 
-@pytest.mark.parametrize("n_bars", [1, 2])
-def test_one_or_two_bars_are_too_few_to_trade(n_bars: int):
+@pytest.mark.parametrize("n_bars", [0, 1, 2])
+def test_no_more_than_two_bars_are_too_few_to_trade(n_bars: int):
     account = run([100.0] * n_bars, [1] * n_bars)
     assert account.equity.tolist() == [CAPITAL] * n_bars and account.trades.empty
 
@@ -129,6 +130,14 @@ def test_the_position_is_the_target_of_the_bar_before():
     targets = np.array([1, 1, 0, -1, -1, 1, 0, 0, 1, 1])
     account = run_account(tape(np.full(10, 100.0)), targets, 0.0, CAPITAL)
     assert account.position.tolist() == [0, *targets[:8], 0]
+
+
+def test_a_tape_takes_its_columns_from_the_rows_of_a_split_as_floats():
+    times = tape([1, 2]).times
+    rows = pd.DataFrame({"rsi_9": 50, "policy_rate_difference": [-5, -4], "close": [4000, 4001]}, index=times)
+    taken = Tape.from_rows(rows)
+    assert taken.times.equals(times) and taken.close.dtype == taken.rate_difference.dtype == np.float64
+    assert (taken.close.tolist(), taken.rate_difference.tolist()) == ([4000.0, 4001.0], [-5.0, -4.0])
 
 
 # ---- ruin
@@ -147,7 +156,7 @@ def test_ruin_closes_with_a_fee_and_ends_the_run():
 @pytest.mark.parametrize(("price", "ruined"), [(199.0, True), (198.999, False)])
 def test_ruin_begins_at_one_percent_of_the_start(price: float, ruined: bool):
     account = run([100, 100, price, price, price, price], [-1] * 6, cost=0.0)
-    assert account.ruined == ruined
+    assert account.ruined == ruined and account.position[2] == (0 if ruined else -1)
     np.testing.assert_allclose(account.equity[2], CAPITAL * (200 - price) / 100)
 
 
@@ -165,6 +174,12 @@ def test_the_fee_of_the_last_close_can_ruin(n_bars: int, ruined: bool):
     account = run([100] * n_bars, [1, -1, 1, -1, 1][:n_bars], cost=0.4)
     assert account.ruined == ruined
     np.testing.assert_allclose(account.equity[-1], 8 if ruined else 40)
+
+
+@pytest.mark.parametrize(("cost", "opened"), [(0.99, False), (0.9899, True)])
+def test_an_entry_whose_fee_would_leave_just_one_percent_is_not_opened(cost: float, opened: bool):
+    account = run([100] * 4, [1] * 4, cost=cost)
+    assert account.position[1] == opened and account.equity[1] == pytest.approx(10.1 if opened else 1000)
 
 
 def test_an_entry_whose_fee_would_ruin_is_not_opened():
@@ -230,7 +245,7 @@ def test_without_financing_rates_play_no_part():
 
 def test_an_unknown_rate_at_a_session_end_is_an_error_that_names_the_session():
     rates = np.zeros(130)
-    rates[119] = np.nan
+    rates[[30, 119]] = np.nan  # that of bar 30, inside the session before, harms nothing
     with pytest.raises(DataError, match="2024-07-03"):
         run_account(
             Tape(tape(np.ones(130)).times, np.ones(130), rates), np.ones(130), 0.0, CAPITAL, financed=True
@@ -391,6 +406,7 @@ def test_bars_are_labelled_by_their_open_so_a_fill_stands_at_the_bar_that_closes
         np.full(4, np.nan),
         np.full(4, np.inf),
         np.full(4, 2),
+        np.full(4, -2),
         np.full(4, 257),
         np.full(4, -128, dtype=np.int8),
     ],
@@ -398,5 +414,13 @@ def test_bars_are_labelled_by_their_open_so_a_fill_stands_at_the_bar_that_closes
 def test_targets_that_do_not_fit_the_bars_are_refused(targets):
     times = pd.date_range("2025-07-01 13:00", periods=4, freq="5min", tz="UTC")
     tape = Tape(times, np.full(4, 4000.0), np.zeros(4))
-    with pytest.raises(DataError, match="one of -1, 0 or 1 is needed for each of 4 bars"):
+    with warnings.catch_warnings(), pytest.raises(DataError) as refused:
+        warnings.simplefilter("error")
         run_account(tape, targets, 0.0, 1e5)
+    said = f"found {len(targets)} targets with values {[targets[0].item()]}; give one target a bar"
+    assert str(refused.value) == f"targets: one of -1, 0 or 1 is needed for each of 4 bars, {said}"
+
+
+def test_of_many_wrong_targets_the_refusal_names_five_values():
+    with pytest.raises(DataError, match=r"found 8 targets with values \[0, 1, 2, 3, 4\];"):
+        run([100.0] * 4, [7, 6, 5, 4, 3, 2, 1, 0])

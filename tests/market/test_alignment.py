@@ -6,7 +6,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dosvotos.market.alignment import Known, known_at
+from dosvotos.errors import DataError
+from dosvotos.market.alignment import (
+    CHANGE,
+    END,
+    EXPIRES,
+    FIRST,
+    VALUE,
+    Z_SCORE,
+    Known,
+    empty_macro_state,
+    is_dated,
+    is_weekday,
+    known_at,
+    weekday_observations,
+)
 
 NAN = float("nan")
 
@@ -185,7 +199,75 @@ def test_nothing_published_is_nothing_known():
     assert np.isnan([seen.value, seen.z_score, seen.change]).all()
 
 
+# ---- what the observations must be
+
+
+def test_a_vintage_is_dated_if_it_is_a_whole_iso_day():
+    vintages = pd.Series(["2024-07-01", "final", "2024-7-1", "2024-07-01T00", "v2024-07-01", ""])
+    assert is_dated(vintages).tolist() == [True, False, False, False, False, False]
+
+
+def test_weekdays_are_numpys_business_days_before_and_after_1970():
+    days = np.arange(-30, 30)
+    assert np.array_equal(is_weekday(days), np.is_busday(days.astype("datetime64[D]")))
+
+
+def test_of_a_variable_the_observations_of_mondays_to_fridays_feed_features():
+    days = pd.date_range("2024-07-04", periods=6).date  # Thursday to Tuesday
+    rows = pd.DataFrame({"variable": ["vix"] * 6 + ["dxy"], "observation_date": [*days, days[0]]})
+    assert weekday_observations(rows, "vix").index.tolist() == [0, 1, 4, 5]
+    assert weekday_observations(rows, "dxy").index.tolist() == [6]
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_value_that_is_not_finite_is_refused_with_its_date(bad: float):
+    rows = daily(np.array([1.0, 2.0, bad, np.nan]))
+    with pytest.raises(DataError) as refused:
+        known_at(rows, 5, utc("2022-01-07"))
+    assert (
+        str(refused.value) == f"macro: values must be finite, that of 2022-01-05 is {bad}; correct that row"
+    )
+
+
+def test_dates_and_midnights_are_the_same_days():
+    rows = daily(np.arange(10.0) + 5)
+    midnights = rows.assign(observation_date=pd.to_datetime(rows["observation_date"]))
+    instants = pd.DatetimeIndex(rows["published_at"])
+    assert_equal(known_at(midnights, 5, instants), known_at(rows, 5, instants))
+
+
+def test_before_any_publication_a_state_has_no_values_and_its_copy_shares_no_memory():
+    state = empty_macro_state(3)
+    assert state.days.shape == state.values.shape == (3, 504) and state.summary.shape == (3, 6)
+    assert state.days.dtype == np.int64 and not state.days.any() and not state.values.any()
+    assert (state.summary[:, [FIRST, END]] == 0).all() and (state.summary[:, EXPIRES] == -np.inf).all()
+    assert np.isnan(state.summary[:, [VALUE, Z_SCORE, CHANGE]]).all()
+    copied = state.copy()
+    for mine, theirs in zip(state, copied, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+        assert not np.shares_memory(mine, theirs)
+
+
 # ---- against a replay that remembers nothing
+
+
+@pytest.mark.parametrize("n_days", [251, 252, 253, 503, 504, 505, 756])
+@pytest.mark.parametrize("back", [1, 2, 126, 250, 251, 252, 253])
+def test_an_observation_that_comes_late_takes_its_place_in_the_window_or_none(n_days: int, back: int):
+    """One day of `n_days` is published after all others, then revised, and two more days follow.
+
+    The buffer holds 504 observations and is moved to its front when it is full, the window 252.
+    """
+    rows = daily(np.random.default_rng(n_days + back).normal(50, 5, n_days + 2))
+    at, late = rows["published_at"], max(n_days - 1 - back, 0)
+    rows.loc[late, "published_at"] = at[n_days - 1] + pd.Timedelta(minutes=1)
+    revised = rows.loc[[late]].assign(
+        published_at=at[n_days - 1] + pd.Timedelta(minutes=2), value=rows["value"][late] + 1
+    )
+    all_rows = pd.concat([rows, revised], ignore_index=True)
+    instants = pd.DatetimeIndex(sorted(all_rows["published_at"]))[-5:]
+    assert_equal(known_at(all_rows, 5, instants), replayed(all_rows, 5, instants))
+
 
 START = date(2021, 1, 4)
 

@@ -8,15 +8,15 @@ import pytest
 
 from dosvotos.contracts.window import JudgedWindow
 from dosvotos.market.calendar import scheduled_sessions, session_bar_times, session_dates
-from dosvotos.market.window_status import judge_window
+from dosvotos.market.window_status import judge_window, last_session_by_clock
 from tests.conftest import parameters_of
 
 FRIDAY = date(2026, 1, 30)
 AFTER_FRIDAY = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
 
-def bars_until(last: date) -> pd.DatetimeIndex:
-    days = scheduled_sessions(date(2025, 12, 1), last)
+def bars_until(last: date, first: date = date(2025, 12, 1)) -> pd.DatetimeIndex:
+    days = scheduled_sessions(first, last)
     return pd.DatetimeIndex([time for day in days for time in session_bar_times(day)])
 
 
@@ -27,18 +27,36 @@ def judged(
     newest_look: date | None = None,
     clock: datetime = AFTER_FRIDAY,
     env: str = "exp2_interbank_costs_v1",
+    val_end: str = "2025-06-30",
     **sections: dict,
 ) -> JudgedWindow:
-    base = parameters_of(env)
-    dates = {**base.date_ranges.model_dump(mode="json"), "test": {"start": start}}
+    dates = parameters_of(env).date_ranges.model_dump(mode="json")
+    dates |= {"val": {**dates["val"], "end": val_end}, "test": {"start": start}}
     parameters = parameters_of(env, date_ranges=dates, **sections)
     return judge_window(parameters, end, bars_until(stored), newest_look, clock)
 
 
 def test_from_the_first_session_after_val_to_the_last_one_stored_is_the_calendars():
-    found = judged()
-    assert found.status == "calendar"
-    assert (found.facts.calendar_first, found.facts.calendar_last) == ("2025-07-01", "2026-01-30")
+    found = judged(end=date(2026, 1, 31))
+    assert found.status == "calendar", "31 January 2026 is a Saturday"
+    assert found.facts.model_dump() == {
+        "first_session": "2025-07-01",
+        "last_session": "2026-01-30",
+        "calendar_first": "2025-07-01",
+        "calendar_last": "2026-01-30",
+        "stored_last": "2026-01-30",
+        "clock": "2026-01-30",
+        "sessions_behind": 0,
+    }
+
+
+def test_a_window_of_closed_days_says_its_own_dates():
+    found = judged(start="2026-01-31", end=date(2026, 2, 1))
+    assert (found.status, found.facts.first_session, found.facts.last_session) == (
+        "chosen_window",
+        "2026-01-31",
+        "2026-02-01",
+    )
 
 
 @pytest.mark.parametrize(
@@ -46,6 +64,12 @@ def test_from_the_first_session_after_val_to_the_last_one_stored_is_the_calendar
 )
 def test_one_session_less_at_either_end_is_a_persons_choice(changed: dict):
     assert judged(**changed).status == "chosen_window"
+
+
+def test_the_first_session_after_val_is_sought_from_the_day_after_it_whatever_the_end():
+    on_a_session = judged(val_end="2025-06-27", end=date(2025, 7, 1))
+    assert (on_a_session.facts.calendar_first, on_a_session.status) == ("2025-07-01", "chosen_window")
+    assert judged(val_end="2025-06-27").status == "calendar"
 
 
 def test_closed_days_at_either_end_are_no_choice():
@@ -81,6 +105,10 @@ def test_the_sample_markets_test_end_stands_for_the_clock():
     assert judged(stored=date(2026, 3, 2), clock=far, env="demo", **stated).status == "calendar"
     free = {"sample_market": {**parameters_of().sample_market.model_dump(), "test_end": None}}
     assert judged(stored=date(2026, 3, 2), clock=far, env="demo", **free).status == "chosen_window"
+    real = parameters_of("exp2_interbank_costs_v1", **stated)
+    assert real.data_acquisition.source != "sample" and last_session_by_clock(real, far) == date(2026, 12, 30)
+    on_sunday = {"sample_market": {**stated["sample_market"], "test_end": "2026-02-01"}}
+    assert last_session_by_clock(parameters_of("demo", **on_sunday), far) == FRIDAY
 
 
 def test_a_sample_markets_end_changes_neither_its_bars_nor_the_hash_where_it_is_unset():
@@ -112,8 +140,23 @@ def test_an_exception_that_takes_stored_bars_out_of_test_is_a_persons_choice(exc
     assert (found.status, found.facts.edited_sessions) == ("chosen_window", ("2025-12-10",))
     silent = bars[session_dates(bars) != np.datetime64(DAY)]
     assert with_exceptions(silent, silent, d2025_12_10=exception).status == "calendar", "it never had a bar"
-    before_test = {"d2025_06_10": exception}
-    assert with_exceptions(bars, bars, **before_test).status == "calendar", "train and val are a person's"
+
+
+@pytest.mark.parametrize(
+    ("day", "edited"),
+    [
+        ("2025-06-27", ()),
+        ("2025-07-01", ("2025-07-01",)),
+        ("2026-01-30", ("2026-01-30",)),
+        ("2026-02-03", ()),
+    ],
+)
+def test_exceptions_of_the_test_windows_own_days_count_and_those_outside_do_not(day: str, edited: tuple):
+    """On the last session of val, the first and the last of test, and the first after it that has bars."""
+    bars = bars_until(date(2026, 2, 4), first=date(2025, 6, 3))
+    assert np.datetime64(day) in session_dates(bars)
+    found = with_exceptions(bars, bars, **{f"d{day.replace('-', '_')}": CLOSED})
+    assert (found.status, found.facts.edited_sessions) == ("chosen_window" if edited else "calendar", edited)
 
 
 def test_a_saturday_that_an_exception_lets_in_is_a_persons_choice_once_it_has_bars():

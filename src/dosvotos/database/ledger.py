@@ -1,6 +1,5 @@
 """The trial ledger: every look at an out-of-sample window, written before the window is opened."""
 
-import uuid
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, NamedTuple
@@ -73,8 +72,6 @@ class TrialLedger:
         with writing(self.engine) as connection:
             if connection.dialect.name == "postgresql":  # SQLite has one writer at a time
                 connection.execute(text("LOCK TABLE oos_trials IN SHARE ROW EXCLUSIVE MODE"))
-            if connection.execute(select(ledger_genesis.c.id)).first() is None:
-                connection.execute(insert(ledger_genesis).values(id=str(uuid.uuid4()), created_at=now))
             if connection.execute(select(oos_trials.c.id).where(self._same(look))).first() is None:
                 row = {**look._asdict(), "instrument": self.instrument, "opened_at": now}
                 connection.execute(insert(oos_trials).values(**row, experiment_name=experiment_name))

@@ -190,4 +190,4 @@ def _plain(value: int | float, digits: int) -> str:
     """Write a figure with significant digits and no exponent."""
     if isinstance(value, int):
         return str(value)
-    return np.format_float_positional(value, precision=digits, unique=False, fractional=False, trim="-")
+    return np.format_float_positional(value, precision=digits, fractional=False, trim="-")
