@@ -367,7 +367,7 @@ def test_a_stale_run_ends_with_its_session(check):
 
 
 def test_flat_bars_are_counted_by_source_and_never_quarantined(check):
-    bars = pd.concat([market(DAYS[:2]), flat(market(DAYS[2:])).assign(source="b")])
+    bars = pd.concat([market(DAYS[:2]), flat(market(DAYS[2:], seed=1)).assign(source="b")])
     checked = check(bars)
     assert rules(checked) == {}
     found = checked.findings.loc[checked.findings["rule"] == "flat_bars", ["source", "value"]]

@@ -22,6 +22,7 @@ from dosvotos.market.calendar import (
     session_slots,
     slots,
 )
+from dosvotos.quality.copied_sessions import quarantine_copied_sessions
 from dosvotos.quality.findings import BARS, CheckedRows, QualityCheck, require_columns, require_zone
 from dosvotos.quality.price_outliers import flag_outliers
 from dosvotos.timestamps.labels import find_shifted_sessions
@@ -34,7 +35,11 @@ _ROUNDING: Final = 1 + 1e-9
 
 
 def check_bars(
-    bars: pd.DataFrame, thresholds: BarQualityParams, as_of: pd.Timestamp, calendar: CalendarParams = REGULAR
+    bars: pd.DataFrame,
+    thresholds: BarQualityParams,
+    as_of: pd.Timestamp,
+    calendar: CalendarParams = REGULAR,
+    stored: pd.DataFrame | None = None,
 ) -> CheckedRows:
     """Quarantine the bars that violate a rule, and report anomalies among the others.
 
@@ -47,6 +52,8 @@ def check_bars(
     as_of : Timestamp, timezone-aware
         What counts as now.
     calendar : CalendarParams
+    stored : DataFrame or None
+        Bars stored before: timestamp (UTC), close; each instant once.
 
     Returns
     -------
@@ -70,6 +77,7 @@ def check_bars(
     _quarantine_shifted_sessions(check)
     _quarantine_unscheduled(check, calendar)
     _resolve_duplicates(check, thresholds)
+    quarantine_copied_sessions(check, stored)
     n_before = -1
     while n_before != len(check.rows):
         n_before = len(check.rows)

@@ -303,7 +303,9 @@ def _name_index(frame: pd.DataFrame, layout: Layout) -> pd.DataFrame:
 
 
 def _plain(column: pd.Series) -> pd.Series:
-    """Undo categories; text is stripped, and a missing text is empty."""
+    """Undo categories and Arrow's own types; text is stripped, and a missing text is empty."""
+    if isinstance(column.dtype, pd.ArrowDtype):
+        column = column.array.__arrow_array__().to_pandas().set_axis(column.index)
     if isinstance(column.dtype, pd.CategoricalDtype):
         column = column.astype(column.cat.categories.dtype)
     if pd.api.types.is_bool_dtype(column.dtype):

@@ -14,12 +14,14 @@ from dosvotos.errors import DataError
 from dosvotos.market.alignment import is_dated
 from dosvotos.market.calendar import REGULAR, published_at
 from dosvotos.quality.bars import check_bars
+from dosvotos.quality.copied_series import check_copied_series
 from dosvotos.quality.dates import check_dates, check_dates_by_bars
 from dosvotos.quality.findings import CheckedRows, no_findings, require_columns
 from dosvotos.quality.levels import check_levels, quarantine_spot, session_levels
 from dosvotos.quality.macro import check_macro
 from dosvotos.quality.references import SPOT, Witnesses, spot_levels
 from dosvotos.quality.relations import check_relations
+from dosvotos.quality.remainders import check_remainders
 from dosvotos.quality.vintages import check_superseded, is_superseded
 from dosvotos.sources.raw_market import BAR_COLUMNS, MACRO_COLUMNS, RawMarket
 
@@ -84,7 +86,7 @@ def check_market(
     witnesses = Witnesses(spot_levels(macro.kept, known), stored, _price_range(variables))
     levelled = check_levels(raw.bars, witnesses, thresholds.bars.level, raw.origin)
     macro = quarantine_spot(macro, levelled.wrong_spot_days)
-    bars = check_bars(levelled.checked.kept, thresholds.bars, as_of, calendar)
+    bars = check_bars(levelled.checked.kept, thresholds.bars, as_of, calendar, stored_bars)
     _refuse_wrong_columns(bars, raw.origin)
     around = [part[["timestamp", "close"]] for part in (stored_bars, bars.kept) if part is not None]
     macro = check_dates_by_bars(macro, pd.concat(around), variables)
@@ -145,6 +147,7 @@ def _check_macro(
     superseded = is_superseded(macro)
     latest = check_macro(macro[~superseded], variables, thresholds.macro, as_of, known)
     latest = check_relations(latest, variables, thresholds.macro.relations, known)
+    latest = check_copied_series(check_remainders(latest), known)
     latest = check_dates(latest, variables)
     if not superseded.any():
         return latest

@@ -1,0 +1,73 @@
+"""Copy rule of 5-minute bars: a session that repeats the closes of another one, bar by bar."""
+
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from dosvotos.market.calendar import session_dates, slots
+from dosvotos.quality.findings import QualityCheck
+
+COPIED_SESSION: Final = "copied_session"
+_MIN_CLOSES: Final = 12
+"""Different closes that two sessions share at the same times of day; true ones share two."""
+_MIN_SHARE: Final = 0.9
+"""Of the shorter session's bars."""
+
+
+class _Closes(NamedTuple):
+    """One close a bar, in time order; arrays of shape (n_bars,)."""
+
+    day: np.ndarray
+    slot: np.ndarray
+    close: np.ndarray
+
+    @classmethod
+    def of(cls, bars: pd.DataFrame) -> "_Closes":
+        times = pd.DatetimeIndex(bars["timestamp"])
+        return cls(session_dates(times), slots(times), bars["close"].to_numpy(float))
+
+
+def quarantine_copied_sessions(check: QualityCheck, stored: pd.DataFrame | None = None) -> None:
+    """Quarantine the bars of sessions whose closes are those of another session.
+
+    Of two alike the one that is stored stays, else the earlier.
+
+    Parameters
+    ----------
+    check : QualityCheck
+        Its rows lie in sessions, each instant once.
+    stored : DataFrame or None
+        Bars stored before: timestamp (UTC), close; each instant once.
+    """
+    columns = ["timestamp", "close"]
+    parts = [check.rows[columns], *([stored[columns]] if stored is not None and len(stored) else [])]
+    both = pd.concat(parts).drop_duplicates("timestamp")
+    closes = _Closes.of(both[slots(pd.DatetimeIndex(both["timestamp"])) >= 0])
+    known = set() if len(parts) == 1 else set(_Closes.of(parts[1]).day.tolist())
+    copied_from = {}
+    for one, other in _alike(closes):
+        original, copy = sorted((one, other), key=lambda day: (day.item() not in known, day))
+        copied_from.setdefault(copy.item(), original)
+    days = session_dates(pd.DatetimeIndex(check.rows["timestamp"])).astype(object)
+    violates = np.isin(days, list(copied_from))
+    says = "repeats the closes of {} bar by bar: a day delivered twice"
+    check.quarantine(COPIED_SESSION, violates, [f"{d} {says.format(copied_from[d])}" for d in days[violates]])
+
+
+def _alike(closes: _Closes) -> Iterator[tuple[np.datetime64, np.datetime64]]:
+    """Yield the pairs of days that have nearly all closes in common, the earlier first."""
+    frame = pd.DataFrame(closes._asdict())
+    frame = frame[frame.duplicated(["slot", "close"], keep=False)]
+    candidates = frame.groupby("day")["close"].nunique()
+    frame = frame[frame["day"].isin(candidates.index[candidates >= _MIN_CLOSES])]
+    if frame.empty:
+        return
+    n_bars = pd.Series(closes.day).value_counts()
+    pairs = frame.merge(frame, on=["slot", "close"], suffixes=("", "_other"))
+    pairs = pairs[pairs["day"] < pairs["day_other"]]
+    for (one, other), shared in pairs.groupby(["day", "day_other"])["close"]:
+        enough = len(shared) >= _MIN_SHARE * min(n_bars[one], n_bars[other])
+        if enough and shared.nunique() >= _MIN_CLOSES:
+            yield np.datetime64(one, "D"), np.datetime64(other, "D")
