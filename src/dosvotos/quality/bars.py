@@ -32,6 +32,8 @@ _COLUMNS: Final = ("timestamp", *_PRICES, "volume", "source")
 _ZONE_SHIFT: Final = pd.Timedelta(hours=5)
 _ZONE_SHARE: Final = 0.9
 _ROUNDING: Final = 1 + 1e-9
+_MIN_LONG_STEPS, _MOST_STEPS = 4, 0.5
+"""Steps from label to label from which a session shows its bars' length, and the share of the shortest."""
 
 
 def check_bars(
@@ -77,6 +79,7 @@ def check_bars(
     _quarantine_shifted_sessions(check)
     _quarantine_unscheduled(check, calendar)
     _resolve_duplicates(check, thresholds)
+    _quarantine_longer_bars(check)
     quarantine_copied_sessions(check, stored)
     n_before = -1
     while n_before != len(check.rows):
@@ -225,6 +228,22 @@ def _resolve_duplicates(check: QualityCheck, thresholds: BarQualityParams) -> No
     ]
     check.remove_duplicates("duplicate_agrees", agrees, agreeing)
     check.quarantine("duplicate_disagrees", disagrees[~agrees], disagreeing)
+
+
+def _quarantine_longer_bars(check: QualityCheck) -> None:
+    """Quarantine sessions of longer bars: all steps are multiples of one, and most are that one."""
+    times = _times(check.rows)
+    days, slot = session_dates(times), slots(times)
+    length = np.ones(len(times), dtype=int)
+    for rows in np.split(np.arange(len(times)), np.flatnonzero(np.diff(days).astype(int)) + 1):
+        steps = np.diff(slot[rows])
+        if len(steps) >= _MIN_LONG_STEPS and (step := int(steps.min())) > 1:
+            is_longer = not (steps % step).any() and (steps == step).mean() >= _MOST_STEPS
+            length[rows] = step if is_longer else 1
+    violates = length > 1
+    minutes = length[violates] * int(BAR / pd.Timedelta(minutes=1))
+    detail = _describe_each(minutes, lambda n: f"its session has bars of {n} minutes: each closes too late")
+    check.quarantine("bar_length", violates, detail)
 
 
 def _best_first(duplicates: pd.DataFrame, preferred_sources: tuple[str, ...]) -> pd.DataFrame:

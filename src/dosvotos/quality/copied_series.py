@@ -48,7 +48,10 @@ def check_copied_series(macro: CheckedRows, known: pd.DataFrame) -> CheckedRows:
     at = pd.to_datetime(rows["observation_date"]).dt.tz_localize("UTC")
     check = QualityCheck(rows, rows["variable"], at, rows["value"])
     out = rows[rows.index.isin(list(found))]
-    detail = [f"{value:g} {found[label]}: one series stands under two names" for label, value in out["value"].items()]
+    detail = [
+        f"{value:g} {found[label]}: one series stands under two names"
+        for label, value in out["value"].items()
+    ]
     check.quarantine(COPIED_SERIES, rows.index.isin(out.index), detail)
     checked = check.result()
     return CheckedRows(checked.kept, pd.concat([macro.findings, checked.findings], ignore_index=True))

@@ -85,8 +85,8 @@ def judge_sessions(sessions: Sessions, witnesses: Witnesses, limits: LevelParams
     Notes
     -----
     A session may lie ``limits.session`` from the daily value of its day, times the square root of the
-    weekdays that lie between; the median of five or more sessions ``limits.median``. Where the two contradict each
-    other, the one that jumps beside a day on which they agree is wrong. Where they never agree, stored
+    weekdays that lie between; the median of five or more sessions ``limits.median``. Where the two contradict
+    each other, the one that jumps beside a day on which they agree is wrong. Where they never agree, stored
     sessions decide, and without any the bars count as wrong. A session without a daily value is compared
     with the stored one nearest to it, and with the longest part of the delivery that has no jump.
     """
@@ -152,7 +152,7 @@ def _compare(sessions: Sessions, with_: Sessions, max_days: float, limits: Level
 
 
 def _extend_off(sessions: Sessions, by_stored: Comparison) -> Comparison:
-    """Count as off what goes on where a session next to a stored one is off: its limit grows, its level stays.
+    """Count as off the sessions that go on from one that is off: their limit grows, their level stays.
 
     A session that is back half the way to what is stored ends it.
     """
