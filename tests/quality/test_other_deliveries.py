@@ -185,6 +185,19 @@ def test_open_and_close_in_each_others_place_are_refused_and_flat_bars_are_not()
         refuse_wrong_columns(check(honest), "usdcop_5m.csv")
 
 
+def test_a_market_that_stands_twice_is_refused_and_two_sources_are_not():
+    bars = window()
+    twice = pd.concat([bars, scaled(bars, 1.004)], ignore_index=True)
+    with pytest.raises(DataError, match="360 of 360 bars stand twice with different closes, the first at"):
+        refuse_wrong_columns(check(twice), "usdcop_5m.csv")
+    of_two = pd.concat([bars, scaled(bars, 1.004).assign(source="other")], ignore_index=True)
+    some = pd.concat([bars, scaled(bars, 1.004)[:120]], ignore_index=True)
+    for rows in (of_two, some):
+        checked = check(rows)
+        refuse_wrong_columns(checked, "usdcop_5m.csv")
+        assert len(checked.kept) == len(bars)
+
+
 def test_one_session_of_swapped_columns_among_good_ones_is_put_aside():
     bars = window()
     one = of_sessions(bars, 3)

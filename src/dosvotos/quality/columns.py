@@ -1,4 +1,4 @@
-"""Deliveries of bars in which a column of prices is another one, or of another unit."""
+"""Deliveries of bars that contradict themselves: a column is another, or a market stands twice."""
 
 from typing import Final
 
@@ -19,7 +19,7 @@ _REMEDY: Final = "Nothing is stored. Correct the columns, and deliver the file a
 
 
 def refuse_wrong_columns(bars: CheckedRows, origin: str) -> None:
-    """Refuse bars of which most contradict themselves, or begin where the bar after them begins to end.
+    """Refuse bars of which most contradict themselves or each other, or whose ends are swapped.
 
     Raises
     ------
@@ -38,7 +38,22 @@ def refuse_wrong_columns(bars: CheckedRows, origin: str) -> None:
             f"{first['at']:%Y-%m-%d %H:%M} UTC ({first['rule']}: {first['detail']}): a column stands in "
             f"another's place, or is of another unit. {_REMEDY}"
         )
+    _refuse_two_markets(bars, origin)
     _refuse_swapped_ends(bars.kept, origin)
+
+
+def _refuse_two_markets(bars: CheckedRows, origin: str) -> None:
+    """Refuse bars of one source of which most stand twice with different closes."""
+    told = bars.findings[bars.findings["rule"] == "duplicate_disagrees"]
+    kept = bars.kept[["timestamp", "source"]]
+    twice = told[["at", "source"]].merge(kept, left_on=["at", "source"], right_on=["timestamp", "source"])
+    n_twice = twice["at"].nunique()
+    if n_twice >= MIN_WRONG and n_twice > MOST * len(kept):
+        raise DataError(
+            f"{origin}: {n_twice:,} of {len(kept):,} bars stand twice with different closes, the first at "
+            f"{twice['at'].min():%Y-%m-%d %H:%M} UTC: these are two markets, or two versions of one. Nothing "
+            "is stored. Keep one, and deliver the file again"
+        )
 
 
 def _is_in_most_sessions(wrong: pd.Series, kept: pd.Series, out: pd.Series) -> bool:

@@ -48,10 +48,8 @@ def check_copied_series(macro: CheckedRows, known: pd.DataFrame) -> CheckedRows:
     at = pd.to_datetime(rows["observation_date"]).dt.tz_localize("UTC")
     check = QualityCheck(rows, rows["variable"], at, rows["value"])
     out = rows[rows.index.isin(list(found))]
-    detail = [
-        f"{value:g} {found[label]}: one series stands under two names"
-        for label, value in out["value"].items()
-    ]
+    why = "{:g} {}: one series stands under two names"
+    detail = [why.format(v, found[i]) for i, v in zip(out.index.tolist(), out["value"], strict=True)]
     check.quarantine(COPIED_SERIES, rows.index.isin(out.index), detail)
     checked = check.result()
     return CheckedRows(checked.kept, pd.concat([macro.findings, checked.findings], ignore_index=True))

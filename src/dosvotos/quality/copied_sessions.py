@@ -1,7 +1,7 @@
 """Copy rule of 5-minute bars: a session that repeats the closes of another one, bar by bar."""
 
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,7 @@ from dosvotos.quality.findings import QualityCheck
 
 COPIED_SESSION: Final = "copied_session"
 _MIN_CLOSES: Final = 12
-"""Different closes that two sessions share at the same times of day; true ones share two."""
+"""Different closes that two sessions share at the same times of day; true ones share three."""
 _MIN_SHARE: Final = 0.9
 """Of the shorter session's bars."""
 
@@ -46,7 +46,7 @@ def quarantine_copied_sessions(check: QualityCheck, stored: pd.DataFrame | None 
     both = pd.concat(parts).drop_duplicates("timestamp")
     closes = _Closes.of(both[slots(pd.DatetimeIndex(both["timestamp"])) >= 0])
     known = set() if len(parts) == 1 else set(_Closes.of(parts[1]).day.tolist())
-    copied_from = {}
+    copied_from: dict[Any, Any] = {}
     for one, other in _alike(closes):
         original, copy = sorted((one, other), key=lambda day: (day.item() not in known, day))
         copied_from.setdefault(copy.item(), original)
@@ -64,10 +64,11 @@ def _alike(closes: _Closes) -> Iterator[tuple[np.datetime64, np.datetime64]]:
     frame = frame[frame["day"].isin(candidates.index[candidates >= _MIN_CLOSES])]
     if frame.empty:
         return
-    n_bars = pd.Series(closes.day).value_counts()
+    days, counts = np.unique(closes.day, return_counts=True)
     pairs = frame.merge(frame, on=["slot", "close"], suffixes=("", "_other"))
     pairs = pairs[pairs["day"] < pairs["day_other"]]
-    for (one, other), shared in pairs.groupby(["day", "day_other"])["close"]:
-        enough = len(shared) >= _MIN_SHARE * min(n_bars[one], n_bars[other])
-        if enough and shared.nunique() >= _MIN_CLOSES:
-            yield np.datetime64(one, "D"), np.datetime64(other, "D")
+    for _, shared in pairs.groupby(["day", "day_other"]):
+        one, other = shared[["day", "day_other"]].iloc[0].to_numpy("datetime64[D]")
+        n_bars = counts[np.searchsorted(days, [one, other])].min()
+        if len(shared) >= _MIN_SHARE * n_bars and shared["close"].nunique() >= _MIN_CLOSES:
+            yield one, other

@@ -247,7 +247,7 @@ def _jump_limit(sessions: Sessions, one: np.ndarray, other: np.ndarray, limits: 
 def _root_of_weekdays(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Return the square root of the weekdays from one day to another, at least 1: markets rest on others."""
     n_weekdays = np.busday_count(np.minimum(one, other), np.maximum(one, other))
-    return np.sqrt(np.maximum(n_weekdays, 1.0))
+    return np.asarray(np.sqrt(np.maximum(n_weekdays, 1.0)))
 
 
 def _none(sessions: Sessions) -> Comparison:
