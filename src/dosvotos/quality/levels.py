@@ -169,7 +169,8 @@ def _quarantine_excursions(check: QualityCheck, session: pd.Series, limits: Leve
     judged = check.rows[session[check.rows.index].to_numpy() >= 0].sort_values("timestamp", kind="stable")
     judged = judged[~judged["timestamp"].duplicated(keep=False)]
     close, at = np.log(judged["close"].to_numpy(float)), judged["timestamp"].to_numpy()
-    steps, found = np.diff(close), {}
+    steps = np.diff(close)
+    found: dict[int, str] = {}
     jumps = np.flatnonzero(np.abs(steps) > limits.session)
     last = -1
     for away, back in pairwise(jumps.tolist()):
