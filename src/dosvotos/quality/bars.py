@@ -32,6 +32,9 @@ _COLUMNS: Final = ("timestamp", *_PRICES, "volume", "source")
 _ZONE_SHIFT: Final = pd.Timedelta(hours=5)
 _ZONE_SHARE: Final = 0.9
 _ROUNDING: Final = 1 + 1e-9
+_NIGHT: Final = np.timedelta64(8, "h")
+_MOST_LONG_BARS: Final = 30
+"""Bars of ten minutes in a session."""
 _MIN_LONG_STEPS, _MOST_STEPS = 4, 0.5
 """Steps from label to label from which a session shows its bars' length, and the share of the shortest."""
 
@@ -232,15 +235,18 @@ def _resolve_duplicates(check: QualityCheck, thresholds: BarQualityParams) -> No
 
 def _quarantine_longer_bars(check: QualityCheck) -> None:
     """Quarantine sessions of longer bars: all steps are multiples of one, and most are that one."""
-    times = _times(check.rows)
-    days, slot = session_dates(times), slots(times)
+    times = _times(check.rows).tz_localize(None).to_numpy()
+    begins = np.flatnonzero(np.diff(times, prepend=times[:1]) > _NIGHT)
     length = np.ones(len(times), dtype=int)
-    for rows in np.split(np.arange(len(times)), np.flatnonzero(np.diff(days).astype(int)) + 1):
-        steps = np.diff(slot[rows])
-        if len(steps) >= _MIN_LONG_STEPS and (step := int(steps.min())) > 1:
-            is_longer = not (steps % step).any() and (steps == step).mean() >= _MOST_STEPS
+    for rows in np.split(np.arange(len(times)), begins):
+        if _MIN_LONG_STEPS < len(rows) <= _MOST_LONG_BARS:
+            steps = np.diff(times[rows]) // BAR.to_timedelta64()
+            step = int(steps.min())
+            is_longer = step > 1 and not (steps % step).any() and (steps == step).mean() >= _MOST_STEPS
             length[rows] = step if is_longer else 1
     violates = length > 1
+    if not violates.any():
+        return
     minutes = length[violates] * int(BAR / pd.Timedelta(minutes=1))
     detail = _describe_each(minutes, lambda n: f"its session has bars of {n} minutes: each closes too late")
     check.quarantine("bar_length", violates, detail)

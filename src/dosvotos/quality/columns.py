@@ -28,10 +28,9 @@ def refuse_wrong_columns(bars: CheckedRows, origin: str) -> None:
     wrong = bars.findings[bars.findings["rule"].isin(_CONTRADICTIONS)]
     out = wrong[wrong["severity"] == QUARANTINED]
     n_bars = len(bars.kept) + len(out)
-    of_most = len(wrong) > MOST * n_bars or _is_in_most_sessions(
-        wrong["at"], bars.kept["timestamp"], out["at"]
-    )
-    if of_most and len(wrong) >= MIN_WRONG:
+    if len(wrong) >= MIN_WRONG and (
+        len(wrong) > MOST * n_bars or _is_in_most_sessions(wrong["at"], bars.kept["timestamp"], out["at"])
+    ):
         first = wrong.iloc[0]
         raise DataError(
             f"{origin}: {len(wrong):,} of {n_bars:,} bars contradict themselves, the first at "
@@ -45,10 +44,12 @@ def refuse_wrong_columns(bars: CheckedRows, origin: str) -> None:
 def _refuse_two_markets(bars: CheckedRows, origin: str) -> None:
     """Refuse bars of one source of which most stand twice with different closes."""
     told = bars.findings[bars.findings["rule"] == "duplicate_disagrees"]
+    if len(told) < MIN_WRONG:
+        return
     kept = bars.kept[["timestamp", "source"]]
     twice = told[["at", "source"]].merge(kept, left_on=["at", "source"], right_on=["timestamp", "source"])
     n_twice = twice["at"].nunique()
-    if n_twice >= MIN_WRONG and n_twice > MOST * len(kept):
+    if n_twice > MOST * len(kept):
         raise DataError(
             f"{origin}: {n_twice:,} of {len(kept):,} bars stand twice with different closes, the first at "
             f"{twice['at'].min():%Y-%m-%d %H:%M} UTC: these are two markets, or two versions of one. Nothing "
@@ -67,8 +68,8 @@ def _is_in_most_sessions(wrong: pd.Series, kept: pd.Series, out: pd.Series) -> b
 
 def _refuse_swapped_ends(bars: pd.DataFrame, origin: str) -> None:
     """Refuse bars that go on from the open, and not the close, of the bar before: the two are swapped."""
-    times = pd.DatetimeIndex(bars["timestamp"])
-    follows = np.flatnonzero((np.diff(times) == BAR) & (np.diff(session_dates(times)).astype(int) == 0)) + 1
+    times = pd.DatetimeIndex(bars["timestamp"]).tz_localize(None).to_numpy()
+    follows = np.flatnonzero(np.diff(times) == BAR.to_timedelta64()) + 1
     first, last = (np.log(bars[name].to_numpy(float)) for name in ("open", "close"))
     as_named = np.abs(first[follows] - last[follows - 1])
     swapped = np.abs(last[follows] - first[follows - 1])

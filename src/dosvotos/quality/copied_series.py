@@ -45,6 +45,8 @@ def check_copied_series(macro: CheckedRows, known: pd.DataFrame) -> CheckedRows:
                 twin = other if name == one else one
                 found |= dict.fromkeys(own["label"].tolist(), f"is that of {twin} on {len(own)} date(s)")
     found.pop(-1, None)
+    if not found:
+        return macro
     at = pd.to_datetime(rows["observation_date"]).dt.tz_localize("UTC")
     check = QualityCheck(rows, rows["variable"], at, rows["value"])
     out = rows[rows.index.isin(list(found))]

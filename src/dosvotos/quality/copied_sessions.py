@@ -17,7 +17,7 @@ _MIN_SHARE: Final = 0.9
 
 
 class _Closes(NamedTuple):
-    """One close a bar, in time order; arrays of shape (n_bars,)."""
+    """One close a bar of a session; arrays of shape (n_bars,)."""
 
     day: np.ndarray
     slot: np.ndarray
@@ -26,7 +26,9 @@ class _Closes(NamedTuple):
     @classmethod
     def of(cls, bars: pd.DataFrame) -> "_Closes":
         times = pd.DatetimeIndex(bars["timestamp"])
-        return cls(session_dates(times), slots(times), bars["close"].to_numpy(float))
+        slot = slots(times)
+        inside = slot >= 0
+        return cls(session_dates(times)[inside], slot[inside], bars["close"].to_numpy(float)[inside])
 
 
 def quarantine_copied_sessions(check: QualityCheck, stored: pd.DataFrame | None = None) -> None:
@@ -41,19 +43,26 @@ def quarantine_copied_sessions(check: QualityCheck, stored: pd.DataFrame | None 
     stored : DataFrame or None
         Bars stored before: timestamp (UTC), close; each instant once.
     """
-    columns = ["timestamp", "close"]
-    parts = [check.rows[columns], *([stored[columns]] if stored is not None and len(stored) else [])]
-    both = pd.concat(parts).drop_duplicates("timestamp")
-    closes = _Closes.of(both[slots(pd.DatetimeIndex(both["timestamp"])) >= 0])
-    known = set() if len(parts) == 1 else set(_Closes.of(parts[1]).day.tolist())
+    delivered = _Closes.of(check.rows)
+    known = _Closes.of(stored) if stored is not None and len(stored) else None
+    stored_days = set() if known is None else set(known.day.tolist())
     copied_from: dict[Any, Any] = {}
-    for one, other in _alike(closes):
-        original, copy = sorted((one, other), key=lambda day: (day.item() not in known, day))
+    for one, other in _alike(delivered if known is None else _join(check.rows, stored)):
+        original, copy = sorted((one, other), key=lambda day: (day.item() not in stored_days, day))
         copied_from.setdefault(copy.item(), original)
-    days = session_dates(pd.DatetimeIndex(check.rows["timestamp"])).astype(object)
+    if not copied_from:
+        return
+    days = delivered.day.astype(object)
     violates = np.isin(days, list(copied_from))
     says = "repeats the closes of {} bar by bar: a day delivered twice"
     check.quarantine(COPIED_SESSION, violates, [f"{d} {says.format(copied_from[d])}" for d in days[violates]])
+
+
+def _join(rows: pd.DataFrame, stored: pd.DataFrame | None) -> _Closes:
+    """Return the closes delivered, and those stored at other times."""
+    columns = ["timestamp", "close"]
+    both = pd.concat([part[columns] for part in (rows, stored) if part is not None])
+    return _Closes.of(both.drop_duplicates("timestamp"))
 
 
 def _alike(closes: _Closes) -> Iterator[tuple[np.datetime64, np.datetime64]]:

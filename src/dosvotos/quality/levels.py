@@ -166,20 +166,25 @@ def _quarantine_bars(
 
 def _quarantine_excursions(check: QualityCheck, session: pd.Series, limits: LevelParams) -> None:
     """Quarantine the bars between a jump of the close and one back, within a session's length."""
-    judged = check.rows[session[check.rows.index].to_numpy() >= 0].sort_values("timestamp", kind="stable")
-    judged = judged[~judged["timestamp"].duplicated(keep=False)]
-    close, at = np.log(judged["close"].to_numpy(float)), judged["timestamp"].to_numpy()
+    inside = np.flatnonzero(session[check.rows.index].to_numpy() >= 0)
+    times = pd.DatetimeIndex(check.rows["timestamp"]).tz_convert(None).to_numpy()[inside]
+    order = np.argsort(times, kind="stable")
+    close, at = np.log(check.rows["close"].to_numpy(float)[inside][order]), times[order]
+    once = np.append(True, at[1:] != at[:-1]) & np.append(at[1:] != at[:-1], True)
+    close, at, label = close[once], at[once], check.rows.index[inside[order]][once]
     steps = np.diff(close)
-    found: dict[int, str] = {}
     jumps = np.flatnonzero(np.abs(steps) > limits.session)
+    found: dict[int, str] = {}
     last = -1
     for away, back in pairwise(jumps.tolist()):
         is_back = abs(close[back + 1] - close[away]) <= abs(steps[away]) * _RETURNED
         is_short = back - away < _EXCURSION[0] and at[back + 1] - at[away] <= _EXCURSION[1]
         if away >= last and is_back and is_short:
             sizes = f"{np.expm1(steps[away]):+.1%} and {np.expm1(steps[back]):+.1%}"
-            found |= dict.fromkeys(judged.index[away + 1 : back + 1], sizes)
+            found |= dict.fromkeys(label[away + 1 : back + 1].tolist(), sizes)
             last = back + 1
+    if not found:
+        return
     violates = check.rows.index.isin(list(found))
     why = "{:.6g} stands between jumps of {}; at most {:.0%} is a move that comes back"
     rows = check.rows["close"][violates].items()
