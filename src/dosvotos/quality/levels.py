@@ -187,8 +187,9 @@ def _quarantine_excursions(check: QualityCheck, session: pd.Series, limits: Leve
         return
     violates = check.rows.index.isin(list(found))
     why = "{:.6g} stands between jumps of {}; at most {:.0%} is a move that comes back"
-    rows = check.rows["close"][violates].items()
-    check.quarantine(OFF_LEVEL, violates, [why.format(p, found[i], limits.session) for i, p in rows])
+    rows = check.rows["close"][violates]
+    each = zip(rows.index.tolist(), rows, strict=True)
+    check.quarantine(OFF_LEVEL, violates, [why.format(p, found[i], limits.session) for i, p in each])
 
 
 def _describe(sessions: Sessions, verdict: Verdict, limits: LevelParams, index: int) -> str:
