@@ -187,7 +187,7 @@ def test_a_currency_without_volume_has_none(tmp_path, cell):
         ("timestamp,open,high,low,close,volume\n", "holds a header and no bars; export it again"),
         ("a,b\n1,2\n", r"no header: expected columns \['timestamp', 'open', .*found \['a', 'b'\]"),
         (text_of(bars()).split("\n", 1)[1], "no header: expected columns"),
-        (text_of(bars()).replace("close", "last"), r"column\(s\) \['close'\] are missing, found"),
+        (text_of(bars()).replace("close", "settle"), r"column\(s\) \['close'\] are missing, found"),
         (
             text_of(bars()).replace("volume", "Cierre"),
             "expected one close column, found 'close' and 'Cierre'",

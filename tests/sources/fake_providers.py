@@ -70,7 +70,8 @@ class FakeProviders(LocalServer):
         sessions = scheduled_sessions(FIRST, self.today.date())
         times = pd.DatetimeIndex([time for day in sessions for time in session_bar_times(day)])
         times = times[times + pd.Timedelta(minutes=5) <= self.today]
-        return pd.DataFrame({"close": [4500 + n % 97 * 0.25 for n in range(len(times))]}, index=times)
+        closes = [4500 + n % 97 * 0.25 + n // 97 * 0.01 for n in range(len(times))]
+        return pd.DataFrame({"close": closes}, index=times)
 
     def _of(self, provider: Provider, series: str) -> tuple[str, dict[date, float]]:
         """A variable by the name its provider gives it, and its history in the provider's unit."""
@@ -222,7 +223,8 @@ class FakeProviders(LocalServer):
 
 def _value(variable: MacroVariable, day: date) -> float:
     low, high = variable.expected_min, variable.expected_max
-    share = 0.4 + 0.004 * math.sin(day.toordinal() / 9) + 0.0003 * (day.toordinal() % 7)
+    own = sum(map(ord, variable.description)) % 97 / 1e5  # no two variables have the same values
+    share = 0.4 + 0.004 * math.sin(day.toordinal() / 9) + 0.0003 * (day.toordinal() % 7) - own
     return round(low + (high - low) * share, 4)
 
 

@@ -21,7 +21,7 @@ LONG_AGO, JUST_NOW = WRITTEN + 3600, WRITTEN + 5
 
 def csv_of(day: str, level: float = 4000.0) -> str:
     times = session_bar_times(np.datetime64(day))
-    close = level * np.exp(np.random.default_rng(3).normal(0, 3e-4, len(times)).cumsum())
+    close = level * np.exp(np.random.default_rng(int(day[-2:])).normal(0, 3e-4, len(times)).cumsum())
     prices = dict.fromkeys(("open", "high", "low", "close"), close.round(2))
     return pd.DataFrame({"timestamp": times, **prices, "volume": 0.0}).to_csv(index=False)
 
@@ -50,6 +50,21 @@ def test_every_new_file_is_read_once_and_one_taken_before_is_skipped_whatever_it
     again = read(tmp_path, taken=taken)
     assert [Path(file.name).name for file in again.files] == ["b.csv"]
     assert again.files[0].source_hash == digest_bytes((tmp_path / "b.csv").read_bytes())
+
+
+def test_a_file_that_goes_while_it_is_read_is_left_and_the_others_are_taken(tmp_path):
+    put(tmp_path, "a.csv", csv_of("2024-07-02"))
+    put(tmp_path, "b.csv", csv_of("2024-07-03"))
+
+    def remove(path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+        answer = read_bars_file(path)
+        if path.name == "a.csv":
+            path.unlink()
+        return answer
+
+    new = read_new_files(tmp_path, FolderReader(remove, frozenset(), lambda: LONG_AGO))
+    assert [Path(file.name).name for file in new.files] == ["b.csv"]
+    assert new.notes == ("folder: a.csv left: it went while it was read; it is read when it is back",)
 
 
 def test_of_two_files_with_the_same_bars_the_later_one_counts(tmp_path):

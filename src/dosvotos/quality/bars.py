@@ -22,6 +22,7 @@ from dosvotos.market.calendar import (
     session_slots,
     slots,
 )
+from dosvotos.quality.copied_sessions import quarantine_copied_sessions
 from dosvotos.quality.findings import BARS, CheckedRows, QualityCheck, require_columns, require_zone
 from dosvotos.quality.price_outliers import flag_outliers
 from dosvotos.timestamps.labels import find_shifted_sessions
@@ -31,10 +32,19 @@ _COLUMNS: Final = ("timestamp", *_PRICES, "volume", "source")
 _ZONE_SHIFT: Final = pd.Timedelta(hours=5)
 _ZONE_SHARE: Final = 0.9
 _ROUNDING: Final = 1 + 1e-9
+_NIGHT: Final = np.timedelta64(8, "h")
+_MOST_LONG_BARS: Final = 30
+"""Bars of ten minutes in a session."""
+_MIN_LONG_STEPS, _MOST_STEPS = 4, 0.5
+"""Steps from label to label from which a session shows its bars' length, and the share of the shortest."""
 
 
 def check_bars(
-    bars: pd.DataFrame, thresholds: BarQualityParams, as_of: pd.Timestamp, calendar: CalendarParams = REGULAR
+    bars: pd.DataFrame,
+    thresholds: BarQualityParams,
+    as_of: pd.Timestamp,
+    calendar: CalendarParams = REGULAR,
+    stored: pd.DataFrame | None = None,
 ) -> CheckedRows:
     """Quarantine the bars that violate a rule, and report anomalies among the others.
 
@@ -47,6 +57,8 @@ def check_bars(
     as_of : Timestamp, timezone-aware
         What counts as now.
     calendar : CalendarParams
+    stored : DataFrame or None
+        Bars stored before: timestamp (UTC), close; each instant once.
 
     Returns
     -------
@@ -70,6 +82,8 @@ def check_bars(
     _quarantine_shifted_sessions(check)
     _quarantine_unscheduled(check, calendar)
     _resolve_duplicates(check, thresholds)
+    _quarantine_longer_bars(check)
+    quarantine_copied_sessions(check, stored)
     n_before = -1
     while n_before != len(check.rows):
         n_before = len(check.rows)
@@ -217,6 +231,25 @@ def _resolve_duplicates(check: QualityCheck, thresholds: BarQualityParams) -> No
     ]
     check.remove_duplicates("duplicate_agrees", agrees, agreeing)
     check.quarantine("duplicate_disagrees", disagrees[~agrees], disagreeing)
+
+
+def _quarantine_longer_bars(check: QualityCheck) -> None:
+    """Quarantine sessions of longer bars: all steps are multiples of one, and most are that one."""
+    times = _times(check.rows).tz_localize(None).to_numpy()
+    begins = np.flatnonzero(np.diff(times, prepend=times[:1]) > _NIGHT)
+    length = np.ones(len(times), dtype=int)
+    for rows in np.split(np.arange(len(times)), begins):
+        if _MIN_LONG_STEPS < len(rows) <= _MOST_LONG_BARS:
+            steps = np.diff(times[rows]) // BAR.to_timedelta64()
+            step = int(steps.min())
+            is_longer = step > 1 and not (steps % step).any() and (steps == step).mean() >= _MOST_STEPS
+            length[rows] = step if is_longer else 1
+    violates = length > 1
+    if not violates.any():
+        return
+    minutes = length[violates] * int(BAR / pd.Timedelta(minutes=1))
+    detail = _describe_each(minutes, lambda n: f"its session has bars of {n} minutes: each closes too late")
+    check.quarantine("bar_length", violates, detail)
 
 
 def _best_first(duplicates: pd.DataFrame, preferred_sources: tuple[str, ...]) -> pd.DataFrame:

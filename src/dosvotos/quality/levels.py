@@ -3,6 +3,7 @@
 Levels are natural logs of COP per USD, days are Bogota dates; a session's level is that of its median close.
 """
 
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ import pandas as pd
 from dosvotos.contracts.quality_thresholds import LevelParams
 from dosvotos.errors import DataError
 from dosvotos.market.calendar import in_session, session_dates
+from dosvotos.quality.columns import MIN_WRONG, MOST
 from dosvotos.quality.findings import (
     BARS,
     CheckedRows,
@@ -24,6 +26,10 @@ from dosvotos.quality.references import SPOT, Sessions, Verdict, Witnesses, judg
 
 OFF_LEVEL: Final = "off_level"
 _PRICES: Final = ["open", "high", "low", "close"]
+_RETURNED: Final = 1 / 4
+"""Of a jump, how far from the price before it the close may be when it is back."""
+_EXCURSION: Final = (60, np.timedelta64(4, "D"))
+"""Fewer bars than these, and no more time, lie in an excursion: less than a session, a weekend before it."""
 
 
 class LevelledBars(NamedTuple):
@@ -73,7 +79,8 @@ def check_levels(
     numbers[judged] = np.searchsorted(sessions.days, days)
     session = pd.Series(numbers, index=rows.index)
     _quarantine_sessions(check, session, sessions, verdict, limits)
-    _quarantine_bars(check, session, sessions, limits)
+    _quarantine_bars(check, session, sessions, limits, origin)
+    _quarantine_excursions(check, session, limits)
     return LevelledBars(check.result(), verdict.wrong_spot_days)
 
 
@@ -132,9 +139,9 @@ def _quarantine_sessions(
 
 
 def _quarantine_bars(
-    check: QualityCheck, session: pd.Series, sessions: Sessions, limits: LevelParams
+    check: QualityCheck, session: pd.Series, sessions: Sessions, limits: LevelParams, origin: str
 ) -> None:
-    """Quarantine bars of which a price is far from the median close of their session."""
+    """Quarantine bars with a price far from their session's median close; refuse them if most are."""
     numbers = session[check.rows.index].to_numpy()
     prices = check.rows[_PRICES].to_numpy(float)
     median = np.where(numbers >= 0, np.exp(sessions.level)[numbers], np.nan)
@@ -148,7 +155,41 @@ def _quarantine_bars(
         f"{middle:,.2f} ({name_mismatch(price, middle, limits.jump)}); at most {limits.bar:.0%} off is a move"
         for column, price, middle in zip(farthest, found, median[violates], strict=True)
     ]
+    n_wrong, n_judged = len(detail), int((numbers >= 0).sum())
+    if n_wrong >= MIN_WRONG and n_wrong > MOST * n_judged:
+        raise DataError(
+            f"{origin}: {n_wrong:,} of {n_judged:,} bars have a price off level, the first: {detail[0]}. "
+            "Nothing is stored. A column is of another unit or no price: correct it, and deliver again"
+        )
     check.quarantine(OFF_LEVEL, violates, detail)
+
+
+def _quarantine_excursions(check: QualityCheck, session: pd.Series, limits: LevelParams) -> None:
+    """Quarantine the bars between a jump of the close and one back, within a session's length."""
+    inside = np.flatnonzero(session[check.rows.index].to_numpy() >= 0)
+    times = pd.DatetimeIndex(check.rows["timestamp"]).tz_convert(None).to_numpy()[inside]
+    order = np.argsort(times, kind="stable")
+    close, at = np.log(check.rows["close"].to_numpy(float)[inside][order]), times[order]
+    once = np.append(True, at[1:] != at[:-1]) & np.append(at[1:] != at[:-1], True)
+    close, at, label = close[once], at[once], check.rows.index[inside[order]][once]
+    steps = np.diff(close)
+    jumps = np.flatnonzero(np.abs(steps) > limits.session)
+    found: dict[int, str] = {}
+    last = -1
+    for away, back in pairwise(jumps.tolist()):
+        is_back = abs(close[back + 1] - close[away]) <= abs(steps[away]) * _RETURNED
+        is_short = back - away < _EXCURSION[0] and at[back + 1] - at[away] <= _EXCURSION[1]
+        if away >= last and is_back and is_short:
+            sizes = f"{np.expm1(steps[away]):+.1%} and {np.expm1(steps[back]):+.1%}"
+            found |= dict.fromkeys(label[away + 1 : back + 1].tolist(), sizes)
+            last = back + 1
+    if not found:
+        return
+    violates = check.rows.index.isin(list(found))
+    why = "{:.6g} stands between jumps of {}; at most {:.0%} is a move that comes back"
+    rows = check.rows["close"][violates]
+    each = zip(rows.index.tolist(), rows, strict=True)
+    check.quarantine(OFF_LEVEL, violates, [why.format(p, found[i], limits.session) for i, p in each])
 
 
 def _describe(sessions: Sessions, verdict: Verdict, limits: LevelParams, index: int) -> str:

@@ -26,6 +26,8 @@ from dosvotos.quality.series import (
 _COLUMNS: Final = ("variable", "observation_date", "value", "vintage", "source")
 _REVISION_WINDOW: Final = 5
 """Stored values whose median a revision is compared with."""
+_NEAR_ZERO: Final = 0.5
+"""Up to which a series may come so close to zero that one is a value."""
 _SOURCE_WINDOW: Final = 60
 _MIN_SOURCE_WINDOW: Final = 20
 _VOLATILITY_RATIO: Final = 3.0
@@ -77,6 +79,7 @@ def check_macro(
     _quarantine_not_finite(check)
     _quarantine_future(check, variables, as_of)
     _quarantine_out_of_range(check, variables, stored)
+    _quarantine_zeros(check)
     _resolve_duplicates(check, period)
     _quarantine_rewrites(check, variables, period, stored)
     while True:
@@ -146,6 +149,16 @@ def _quarantine_out_of_range(check: QualityCheck, variables: Variables, stored: 
         for v, lo, hi in zip(value[other], low[other], high[other], strict=True)
     ]
     check.quarantine("out_of_range", other[~slip], detail)
+
+
+def _quarantine_zeros(check: QualityCheck) -> None:
+    """Quarantine zeros where all other values are far above: a program's mark for no value."""
+    value = check.rows["value"].to_numpy(float)
+    others = check.rows["value"].where(value != 0).groupby(check.rows["variable"])
+    lowest = others.transform("min").to_numpy(float)
+    zero = (value == 0) & (lowest > _NEAR_ZERO)
+    detail = [f"0 stands for no value: the others are at least {low:g}" for low in lowest[zero]]
+    check.quarantine("zero", zero, detail)
 
 
 def _values_in_range_beside(rows: pd.DataFrame, outside: np.ndarray, stored: pd.DataFrame) -> np.ndarray:

@@ -20,6 +20,7 @@ SPOT_DAYS: Final = 10
 STORED_DAYS: Final = 30
 """The same of a stored session."""
 _MIN_MEDIAN: Final = 5
+_HALF_WAY_BACK: Final = 0.5
 
 
 class Sessions(NamedTuple):
@@ -83,9 +84,9 @@ def judge_sessions(sessions: Sessions, witnesses: Witnesses, limits: LevelParams
 
     Notes
     -----
-    A session may lie ``limits.session`` from the daily value of its day, times the square root of the days
-    that lie between; the median of five or more sessions ``limits.median``. Where the two contradict each
-    other, the one that jumps beside a day on which they agree is wrong. Where they never agree, stored
+    A session may lie ``limits.session`` from the daily value of its day, times the square root of the
+    weekdays that lie between; the median of five or more sessions ``limits.median``. Where the two contradict
+    each other, the one that jumps beside a day on which they agree is wrong. Where they never agree, stored
     sessions decide, and without any the bars count as wrong. A session without a daily value is compared
     with the stored one nearest to it, and with the longest part of the delivery that has no jump.
     """
@@ -98,6 +99,7 @@ def judge_sessions(sessions: Sessions, witnesses: Witnesses, limits: LevelParams
     by_spot = by_spot.without(accused | (~by_spot.off & too_far))
     found = _compare_with_range(sessions, possible, (low, high))
     by_own = _compare_parts(sessions, possible, limits)
+    by_stored = _extend_off(sessions, by_stored)
     named = ((by_own, BY_DELIVERY), (by_stored.without(~by_stored.off), BY_STORED), (by_spot, BY_SPOT))
     for comparison, name in named:
         found = found.overlaid(comparison, name)
@@ -136,7 +138,7 @@ def _compare(sessions: Sessions, with_: Sessions, max_days: float, limits: Level
     before = np.searchsorted(with_.days, sessions.days, side="right") - 1
     neighbour = np.clip([before, after], 0, len(with_.days) - 1)
     n_days = np.abs((with_.days[neighbour] - sessions.days).astype(float))
-    limit = limits.session * np.sqrt(np.maximum(n_days, 1.0))
+    limit = limits.session * _root_of_weekdays(with_.days[neighbour], sessions.days)
     distance = np.abs(sessions.level - with_.level[neighbour])
     chosen = np.argmin(np.where(n_days <= max_days, distance / limit, np.inf), axis=0)
     each = (chosen, np.arange(len(sessions.days)))
@@ -147,6 +149,24 @@ def _compare(sessions: Sessions, with_: Sessions, max_days: float, limits: Level
     if _is_off_as_a_whole(signed[near], signed[near & ~off], limits):
         return Comparison(reference, np.full(len(off), limits.median), _names(off), has)
     return Comparison(reference, limit[each], _names(off), off)
+
+
+def _extend_off(sessions: Sessions, by_stored: Comparison) -> Comparison:
+    """Count as off the sessions that go on from one that is off: their limit grows, their level stays.
+
+    A session that is back half the way to what is stored ends it.
+    """
+    distance, off = sessions.level - by_stored.reference, by_stored.off.copy()
+    for start in np.flatnonzero(by_stored.off):
+        for step in (1, -1):
+            index = start + step
+            while 0 <= index < len(off) and not off[index]:
+                goes_on = distance[index] / distance[start] > _HALF_WAY_BACK
+                if not (np.isfinite(distance[index]) and goes_on):
+                    break
+                off[index] = True
+                index += step
+    return by_stored._replace(off=off)
 
 
 def _is_off_as_a_whole(signed: np.ndarray, within: np.ndarray, limits: LevelParams) -> bool:
@@ -169,11 +189,12 @@ def _spot_is_wrong(
         near = [(i, j) for i, j in beside if _days_between(sessions, i, j) <= SPOT_DAYS]
         continues = [
             abs(sessions.level[i] - sessions.level[j])
-            <= limits.session * np.sqrt(_days_between(sessions, i, j))
+            <= limits.session * _root_of_weekdays(sessions.days[i], sessions.days[j])
             for i, j in near
         ]
         accused[run] = all(continues) if near else as_stored[run].any()
-    steps_on = np.abs(np.diff(sessions.level)) <= limits.session * np.sqrt(_days_apart(sessions))
+    root = _root_of_weekdays(sessions.days[:-1], sessions.days[1:])
+    steps_on = np.abs(np.diff(sessions.level)) <= limits.session * root
     for run in _runs(accused):
         if not steps_on[run[:-1]].all():
             accused[run] = False
@@ -220,8 +241,13 @@ def _distance(sessions: Sessions, one: np.ndarray, other: np.ndarray) -> np.ndar
 
 def _jump_limit(sessions: Sessions, one: np.ndarray, other: np.ndarray, limits: LevelParams) -> np.ndarray:
     """Return the largest true step between sessions of one delivery, which grows with the days between."""
-    n_days = np.abs((sessions.days[one] - sessions.days[other]).astype(float))
-    return np.asarray(limits.jump * np.sqrt(n_days))
+    return np.asarray(limits.jump * _root_of_weekdays(sessions.days[one], sessions.days[other]))
+
+
+def _root_of_weekdays(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Return the square root of the weekdays from one day to another, at least 1: markets rest on others."""
+    n_weekdays = np.busday_count(np.minimum(one, other), np.maximum(one, other))
+    return np.asarray(np.sqrt(np.maximum(n_weekdays, 1.0)))
 
 
 def _none(sessions: Sessions) -> Comparison:
@@ -246,11 +272,6 @@ def _agrees(agrees: np.ndarray, index: int) -> bool:
 
 def _days_between(sessions: Sessions, i: int, j: int) -> float:
     return abs(float((sessions.days[i] - sessions.days[j]).astype(int)))
-
-
-def _days_apart(sessions: Sessions) -> np.ndarray:
-    apart: np.ndarray = np.diff(sessions.days).astype(float)
-    return apart
 
 
 def _days(mask: np.ndarray, sessions: Sessions) -> np.ndarray:

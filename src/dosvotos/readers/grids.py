@@ -94,7 +94,7 @@ def _from_text(content: Content, path: Path, layout: Layout) -> Grid:
     if rows is not None:
         uneven = pd.Series(0, index=rows.index)
     else:
-        rows = _parse(body, delimiter, len(names))
+        rows = _parse(body, delimiter, len(names), last + 2)
         rows = rows[~(rows == "").all(axis=1) & ~rows[0].str.startswith("#")]
         uneven = _uneven(rows, body, delimiter, names, columns, layout)
     return Grid(
@@ -157,21 +157,45 @@ def _parse_clean(
     return pd.DataFrame({i: texts.get(i, rows[i]) for i in dtypes})
 
 
-def _parse(body: str, delimiter: str, n_names: int) -> pd.DataFrame:
-    """Parse lines to text cells, stripped; a short line's missing cells are empty."""
-    width = max(n_names, 1 + max((line.count(delimiter) for line in body.split("\n")), default=0))
+def _parse(body: str, delimiter: str, n_names: int, first_line: int) -> pd.DataFrame:
+    """Parse lines to text cells, stripped, by line; a short line's missing cells are empty.
+
+    A cell between quotation marks may go on over several lines.
+    """
+    lines = body.split("\n")
+    width = max(n_names, 1 + max((line.count(delimiter) for line in lines), default=0))
     if not body.strip():
         return pd.DataFrame({i: pd.Series(dtype="str") for i in range(width)})
     try:
-        rows = _read_csv(body, delimiter, width, "str")
-    except ValueError as error:
-        reason = str(error).strip()
-        raise DataError(f"cannot be read as CSV: {reason}; correct its quotation marks") from error
-    swallowed = body.count("\n") + (not body.endswith("\n")) - len(rows)
-    if swallowed:
-        reason = f"{swallowed} line end(s) stand between quotation marks, of which one is not closed"
-        raise DataError(f"cannot be read as CSV: {reason}; correct it")
+        rows: pd.DataFrame | None = _read_csv(body, delimiter, width, "str")
+    except ValueError:
+        rows = None
+    if rows is None or len(rows) != len(lines) - body.endswith("\n"):
+        rows = _parse_spanning(body, delimiter, n_names, width)
+    if rows is None:
+        is_odd = [line.count('"') % 2 == 1 for line in lines]
+        line = first_line + (is_odd.index(True) if True in is_odd else 0)
+        raise DataError(
+            f"cannot be read as CSV: line {line} opens quotation marks that it does not close; close them, "
+            "or take them out"
+        )
     return cast(pd.DataFrame, rows.apply(lambda column: column.str.strip()))
+
+
+def _parse_spanning(body: str, delimiter: str, n_names: int, width: int) -> pd.DataFrame | None:
+    """Parse rows of which some hold line ends between quotation marks; None if one may hold another row."""
+    rows, start = {}, 0
+    reader = csv.reader(io.StringIO(body), delimiter=delimiter, strict=True)
+    try:
+        for cells in reader:
+            swallows = any(cell.count(delimiter) >= n_names - 1 for cell in cells if "\n" in cell)
+            if swallows or (reader.line_num - start > 1 and len(cells) != n_names):
+                return None
+            rows[start] = [*cells, *[""] * (width - len(cells))]
+            start = reader.line_num
+    except csv.Error:
+        return None
+    return pd.DataFrame.from_dict(rows, orient="index", columns=range(width), dtype="str")
 
 
 def _read_csv(body: str, delimiter: str, width: int, dtype: Any) -> pd.DataFrame:
@@ -195,6 +219,8 @@ def _uneven(
     lines = body.split("\n")
     last = len(lines) - 1  # empty where the text ends with a line end
     for label in rows.index[suspect]:
+        if lines[label].count('"') % 2:  # goes on in the next line, and was found to be whole
+            continue
         n_cells = len(_split([lines[label]], delimiter)[0])
         is_cut = label == last and n_cells < len(names)
         if n_cells <= needed or is_cut or beyond.loc[label].ne("").any():
@@ -303,7 +329,9 @@ def _name_index(frame: pd.DataFrame, layout: Layout) -> pd.DataFrame:
 
 
 def _plain(column: pd.Series) -> pd.Series:
-    """Undo categories; text is stripped, and a missing text is empty."""
+    """Undo categories and Arrow's own types; text is stripped, and a missing text is empty."""
+    if isinstance(column.dtype, pd.ArrowDtype):
+        column = column.array.__arrow_array__().to_pandas().set_axis(column.index)
     if isinstance(column.dtype, pd.CategoricalDtype):
         column = column.astype(column.cat.categories.dtype)
     if pd.api.types.is_bool_dtype(column.dtype):

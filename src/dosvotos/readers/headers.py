@@ -24,6 +24,18 @@ class Layout(NamedTuple):
     """Columns of numbers."""
     rest: str = ""
     """What the one column is called that is none of `names`."""
+    vendor_names: Mapping[str, tuple[str, ...]] = {}
+    """By column, names that mean it where none of `names` stands, normalized."""
+
+    def names_of(self, column: str) -> tuple[str, ...]:
+        """Every name that a column may have."""
+        return (*self.names.get(column, (column,)), *self.vendor_names.get(column, ()))
+
+    @property
+    def known(self) -> frozenset[str]:
+        """Every name that a column of the table may have."""
+        own = (name for column in self.names for name in self.names_of(column))
+        return frozenset((*own, *self.dates, *self.time_of_day))
 
     @property
     def required(self) -> tuple[str, ...]:
@@ -50,6 +62,13 @@ BAR_LAYOUT: Final = Layout(
     numeric=frozenset({"open", "high", "low", "close", "volume"}),
     time_of_day=_TIMES,
     dates=_DATES,
+    vendor_names={
+        "timestamp": ("date-time", "date/time", "dates"),
+        "open": ("px open", "open price"),
+        "high": ("px high", "high price", "max"),
+        "low": ("px low", "low price", "min"),
+        "close": ("px last", "last", "price", "close price", "ultimo"),
+    },
 )  # fmt: skip
 DATE_NAMES: Final = ("observation date", *_DATES)
 MACRO_LAYOUT: Final = Layout(
@@ -92,6 +111,9 @@ def match_columns(header: Sequence[object], layout: Layout) -> dict[str, list[in
     found = {
         column: [i for i, name in enumerate(names) if name in known] for column, known in layout.names.items()
     }
+    for column, known in layout.vendor_names.items():
+        if not found[column]:
+            found[column] = [i for i, name in enumerate(names) if name in known]
     if layout.dates:
         found["timestamp"] = _stamp_columns(names, found["timestamp"], layout)
     if layout.rest:
@@ -121,8 +143,7 @@ def find_header(
 
 def describe_missing(rows: Sequence[Sequence[object]], layout: Layout) -> str:
     """Say which columns the row most like a header lacks."""
-    known = {name for names in layout.names.values() for name in names} | {*layout.dates, *layout.time_of_day}
-    best = max(rows, key=lambda row: sum(normalize_name(c) in known for c in row), default=[])
+    best = max(rows, key=lambda row: sum(normalize_name(c) in layout.known for c in row), default=[])
     names = [str(cell).strip() for cell in best if str(cell).strip()]
     found = match_columns(best, layout._replace(rest="")) if best else {}
     if not found:
@@ -141,9 +162,7 @@ def _asked(layout: Layout, column: str) -> str:
 
 
 def _match_if_header(names: Sequence[str], layout: Layout) -> dict[str, list[int]] | None:
-    known = {name for own in layout.names.values() for name in own}
-    known |= {*layout.dates, *layout.time_of_day}
-    if sum(normalize_name(name) in known for name in names) < max(
+    if sum(normalize_name(name) in layout.known for name in names) < max(
         1, len(layout.names) - len(layout.optional) - 1
     ):
         return None

@@ -48,7 +48,7 @@ class RowProblems:
         rows = self._grid.cells[undated]
         texts = rows.astype("str").fillna("").replace("nan", "")
         names = texts.map(normalize_name)
-        is_header = names[key].isin((*layout.names[key], *layout.dates, *layout.time_of_day))
+        is_header = names[key].isin((*layout.names_of(key), *layout.dates, *layout.time_of_day))
         self.add("repeated_header", is_header, lambda _: " repeats the header")
         first = names.apply(lambda row: next((cell for cell in row if cell), ""), axis=1)
         is_total = first.str.split(" ").str[0].str.rstrip(":").isin(_TOTALS)

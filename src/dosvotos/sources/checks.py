@@ -14,18 +14,19 @@ from dosvotos.errors import DataError
 from dosvotos.market.alignment import is_dated
 from dosvotos.market.calendar import REGULAR, published_at
 from dosvotos.quality.bars import check_bars
+from dosvotos.quality.columns import refuse_wrong_columns
+from dosvotos.quality.copied_series import check_copied_series
 from dosvotos.quality.dates import check_dates, check_dates_by_bars
 from dosvotos.quality.findings import CheckedRows, no_findings, require_columns
 from dosvotos.quality.levels import check_levels, quarantine_spot, session_levels
 from dosvotos.quality.macro import check_macro
 from dosvotos.quality.references import SPOT, Witnesses, spot_levels
 from dosvotos.quality.relations import check_relations
+from dosvotos.quality.remainders import check_remainders
 from dosvotos.quality.vintages import check_superseded, is_superseded
 from dosvotos.sources.raw_market import BAR_COLUMNS, MACRO_COLUMNS, RawMarket
 
 _SHOWN_NAMES: Final = 3
-_CONTRADICTIONS: Final = ("impossible_price", "close_outside_range")
-_MOST, _MIN_WRONG = 0.5, 10
 
 
 class CheckedMarket(NamedTuple):
@@ -84,8 +85,8 @@ def check_market(
     witnesses = Witnesses(spot_levels(macro.kept, known), stored, _price_range(variables))
     levelled = check_levels(raw.bars, witnesses, thresholds.bars.level, raw.origin)
     macro = quarantine_spot(macro, levelled.wrong_spot_days)
-    bars = check_bars(levelled.checked.kept, thresholds.bars, as_of, calendar)
-    _refuse_wrong_columns(bars, raw.origin)
+    bars = check_bars(levelled.checked.kept, thresholds.bars, as_of, calendar, stored_bars)
+    refuse_wrong_columns(bars, raw.origin)
     around = [part[["timestamp", "close"]] for part in (stored_bars, bars.kept) if part is not None]
     macro = check_dates_by_bars(macro, pd.concat(around), variables)
     findings = pd.concat([levelled.checked.findings, bars.findings, macro.findings], ignore_index=True)
@@ -113,25 +114,6 @@ def require_content(raw: RawMarket, variables: Mapping[str, MacroVariable]) -> N
         )
 
 
-def _refuse_wrong_columns(bars: CheckedRows, origin: str) -> None:
-    """Refuse bars of which most contradict themselves: one column stands in another's place.
-
-    Raises
-    ------
-    DataError
-    """
-    wrong = bars.quarantined[bars.quarantined["rule"].isin(_CONTRADICTIONS)]
-    n_bars = len(wrong) + len(bars.kept)
-    if len(wrong) <= _MOST * n_bars or len(wrong) < _MIN_WRONG:
-        return
-    first = wrong.iloc[0]
-    raise DataError(
-        f"{origin}: {len(wrong):,} of {n_bars:,} bars contradict themselves, the first at "
-        f"{first['at']:%Y-%m-%d %H:%M} UTC ({first['rule']}: {first['detail']}): a column stands in "
-        "another's place. Nothing is stored. Correct the names of the columns, and deliver the file again"
-    )
-
-
 def _check_macro(
     macro: pd.DataFrame,
     variables: Mapping[str, MacroVariable],
@@ -145,6 +127,7 @@ def _check_macro(
     superseded = is_superseded(macro)
     latest = check_macro(macro[~superseded], variables, thresholds.macro, as_of, known)
     latest = check_relations(latest, variables, thresholds.macro.relations, known)
+    latest = check_copied_series(check_remainders(latest), known)
     latest = check_dates(latest, variables)
     if not superseded.any():
         return latest

@@ -60,7 +60,7 @@ def read_new_files(folder: Path, reader: FolderReader) -> NewFiles:
         raise SourceError(f"folder: {folder} is not a folder; correct data_acquisition.live.bars")
     parts, unreadable, files, notes = [], [no_findings()], [], []
     taken = set(reader.taken)
-    for path in sorted(filter(_is_meant, folder.iterdir()), key=lambda one: (one.stat().st_mtime, one.name)):
+    for path in sorted(filter(_is_meant, folder.iterdir()), key=lambda one: (_written_at(one), one.name)):
         try:
             digest, read = _read(path, reader, taken)
         except DataError as error:
@@ -81,10 +81,27 @@ def _is_meant(path: Path) -> bool:
     return path.is_file() and not hidden and path.suffix.lower() not in _IN_THE_MAKING
 
 
+def _written_at(path: Path) -> float:
+    """Return when a file was written to; 0 for one that has gone, which then cannot be read."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
 def _read(
     path: Path, reader: FolderReader, taken: set[str]
 ) -> tuple[str, tuple[pd.DataFrame, pd.DataFrame] | None]:
     """Read a file's hash, and its bars and findings unless it was taken before."""
+    try:
+        return _read_whole(path, reader, taken)
+    except FileNotFoundError as error:
+        raise DataError("it went while it was read; it is read when it is back") from error
+
+
+def _read_whole(
+    path: Path, reader: FolderReader, taken: set[str]
+) -> tuple[str, tuple[pd.DataFrame, pd.DataFrame] | None]:
     before = path.stat()
     content = read_limited(path)
     digest = digest_bytes(content)
