@@ -156,7 +156,7 @@ def _classify(wall: pd.DatetimeIndex, close: np.ndarray) -> pd.DataFrame:
     for number, opens in enumerate(_SESSION_OPENS.values()):
         inside = (minute >= opens) & (minute < opens + 5 * BARS_PER_SESSION)
         code[inside], slot[inside] = number, (minute[inside] - opens) // 5
-    window = pd.Categorical.from_codes(code, [*_SESSION_OPENS, _OUTSIDE])
+    window = pd.Categorical.from_codes(code, pd.Index([*_SESSION_OPENS, _OUTSIDE]))
     columns = {"wall": wall, "day": wall.normalize(), "minute": minute, "window": window, "slot": slot}
     return pd.DataFrame(columns | {"close": np.where(close > 0, close, np.nan)})
 

@@ -16,7 +16,7 @@ from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import pandas as pd
 
@@ -194,7 +194,7 @@ def train_in_processes(
 
 
 def _start_worker(method: Literal["forkserver", "spawn"]) -> _Worker:
-    context = multiprocessing.get_context(method)
+    context: Any = multiprocessing.get_context(method)
     parent_end, child_end = context.Pipe()
     process = context.Process(target=_run_worker, args=(child_end,), name="training", daemon=True)
     with _without_ctrl_c():
