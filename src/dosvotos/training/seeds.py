@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
-from multiprocessing import forkserver
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -145,6 +145,7 @@ def prepare_workers() -> None:
     if available_cores() == 1 or "torch" in sys.modules or sys.platform != "linux":
         return
     forkserver.set_forkserver_preload(list(_PRELOADED))
+    resource_tracker.ensure_running()  # which lets Ctrl-C through again once it has started
     with _without_ctrl_c():
         forkserver.ensure_running()
     _server.is_asked_for = True
