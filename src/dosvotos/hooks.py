@@ -220,15 +220,16 @@ class TrainingHooks:
 
     @hook_impl
     def before_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
-        """Start them, if there is a training to come.
+        """Start what loads torch, if there is a training to come.
 
-        Under a command alone: they import the main module, and a script might run its session once more.
+        Under a command alone: processes import the main module, and a script might run its session once more.
         """
         names = {node.name for node in pipeline.nodes}
         self._assesses_evidence = "assess_evidence" in names
-        if "train_policy" in names and click.get_current_context(silent=True) is not None:
-            training = catalog.load("experiment_parameters").training
-            prepare_workers(0 if training.engine == "linear" else len(training.seeds))
+        if "train_policy" not in names or click.get_current_context(silent=True) is None:
+            return
+        if catalog.load("experiment_parameters").training.engine != "linear":
+            prepare_workers()
 
     @hook_impl
     def before_node_run(self, node: Node) -> None:
@@ -238,7 +239,7 @@ class TrainingHooks:
 
     @hook_impl
     def after_pipeline_run(self) -> None:
-        """End those that no training has taken."""
+        """Leave it to the run that it was started for."""
         dismiss_workers()
 
 

@@ -34,9 +34,9 @@ def test_sqlite_keeps_what_it_acknowledges(tmp_path):
     with reading(engine) as connection:
         settings = {
             name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()
-            for name in ("journal_mode", "synchronous", "foreign_keys")
+            for name in ("journal_mode", "synchronous", "foreign_keys", "cache_size")
         }
-    assert settings == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
+    assert settings == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "cache_size": -16000}
 
 
 def test_postgresql_is_upgraded_by_command_only(postgres_url):

@@ -178,6 +178,9 @@ def test_what_was_known_never_changes_afterwards(engine, fetches):
         assert (answers[-1]["fetched_at"] <= pd.Timestamp(later(hour))).all()
     for hour, answer in enumerate(answers):
         pd.testing.assert_frame_equal(table.as_of(later(hour)), answer)
+        for until in pd.to_datetime(["2025-12-02 20:00", later(hour - 1)], utc=True):
+            by_then = answer[answer["published_at"] <= until].reset_index(drop=True)
+            pd.testing.assert_frame_equal(table.as_of(later(hour), until=until), by_then)
 
 
 def test_the_state_counts_rows_and_names_the_last(engine):

@@ -2,6 +2,7 @@
 
 from datetime import UTC, date, datetime, timedelta
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -57,6 +58,25 @@ def test_the_window_is_judged_by_the_clock_and_never_again(books):
     stale = freeze_contract(asked(SATURDAY, version="1.0.1"), contracts, bars, ledger, much_later)
     assert stale.window_status == "stale_window" and stale.window_facts.sessions_behind > 10
     assert stale.config_hash != made.config_hash, "of the version alone; how a window was judged is no part"
+
+
+def test_no_bar_from_before_test_is_read_unless_no_session_of_test_is_complete(books, monkeypatch):
+    contracts, bars, ledger = books
+    store(bars, date(2025, 6, 16), date(2025, 6, 27), SATURDAY)
+    before = freeze_contract(asked(SATURDAY), contracts, bars, ledger, SATURDAY)
+    assert (before.test_end, before.window_facts.stored_last) == (date(2025, 6, 27), "2025-06-27")
+    store(bars, date(2026, 1, 19), FRIDAY, SATURDAY + timedelta(hours=1))
+    read, times = [], BarTable._times
+
+    def recorded(*args):
+        read.append(times(*args))
+        return read[-1]
+
+    monkeypatch.setattr(BarTable, "_times", recorded)
+    now = SATURDAY + timedelta(hours=2)
+    made = freeze_contract(asked(now), contracts, bars, ledger, now)
+    assert made.test_end == FRIDAY and len(read) == 2
+    assert {opens.min() for opens in read} == {session_bar_times(np.datetime64("2026-01-19"))[0]}
 
 
 def test_an_earlier_as_of_does_not_hide_bars_that_are_stored(books):

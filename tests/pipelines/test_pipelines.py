@@ -8,6 +8,8 @@ from kedro.io import DataCatalog
 from kedro.runner import SequentialRunner, ThreadRunner
 
 from dosvotos.contracts.parameters import Parameters
+from dosvotos.database import market_data
+from dosvotos.database.bulk import read_frame
 from dosvotos.database.connection import reading
 from dosvotos.database.ledger import look_of
 from dosvotos.database.registry import list_proposals
@@ -29,6 +31,19 @@ def small() -> Parameters:
     return parameters_of(
         "smoke", data_acquisition={"as_of": "2023-12-18T23:00:00+00:00"}, evidence={"n_random_traders": 20}
     )
+
+
+@pytest.fixture
+def read(monkeypatch) -> list[pd.DataFrame]:
+    """The rows of the market that are read from the database."""
+    frames: list[pd.DataFrame] = []
+
+    def read_and_kept(*asked) -> pd.DataFrame:
+        frames.append(read_frame(*asked))
+        return frames[-1]
+
+    monkeypatch.setattr(market_data, "read_frame", read_and_kept)
+    return frames
 
 
 def run(name: str, catalog: DataCatalog) -> None:
@@ -62,8 +77,9 @@ def test_data_acquisition_stores_what_it_fetched_and_records_it(at, capsys):
     assert "extraction" in capsys.readouterr().out, "print_acquisition alone writes on the terminal"
 
 
-def test_dataset_drafts_a_contract_and_seals_three_splits(at):
+def test_dataset_drafts_a_contract_and_seals_three_splits(at, read):
     catalog = at("dataset")
+    read.clear()
     run("dataset", catalog)
     contract, record = catalog.load("experiment_contract"), catalog.load("dataset_record")
     assert catalog.load("experiment_contracts").registered(contract) is None
@@ -71,6 +87,25 @@ def test_dataset_drafts_a_contract_and_seals_three_splits(at):
     rows = {name: len(catalog.load(name)) for name in ("train", "val", "test")}
     assert rows == {name: record.splits[name].bars for name in rows}
     assert rows["train"] > rows["test"] > rows["val"] > 0
+    assert_only_what_is_needed_was_read(read, contract.parameters)
+
+
+def assert_only_what_is_needed_was_read(read: list[pd.DataFrame], parameters: Parameters) -> None:
+    """Of test's bars when they opened, for its window; then bars and values up to its end, once each."""
+    windows, (bars,), macro = (
+        [frame for frame in read if kind(frame)]
+        for kind in (
+            lambda frame: list(frame) == ["timestamp"],
+            lambda frame: "close" in frame,
+            lambda frame: "published_at" in frame,
+        )
+    )
+    dates = parameters.date_ranges.test
+    first, last = (pd.Timestamp(day, tz="America/Bogota") for day in (dates.start, dates.end))
+    assert windows and all(frame["timestamp"].min() >= first for frame in windows)
+    assert bars["timestamp"].is_unique and bars["timestamp"].max() < last + pd.Timedelta(days=1)
+    closed = bars["timestamp"].max() + pd.Timedelta(minutes=5)
+    assert len(macro) == 3 and all((frame["published_at"] <= closed).all() for frame in macro)
 
 
 def test_training_trains_on_verified_data_and_leaves_no_checkpoint(at):
@@ -99,8 +134,9 @@ def test_a_run_from_train_policy_on_takes_what_was_verified_and_nothing_else(at)
     catalog.save("verified_splits", verified)
 
 
-def test_backtest_writes_the_look_down_and_judges_the_candidate(at):
+def test_backtest_writes_the_look_down_and_judges_the_candidate(at, read):
     catalog = at("backtest")
+    read.clear()
     look = look_of(catalog.load("experiment_contract"), catalog.load("training_record").model_hash)
     assert catalog.load("trial_ledger").looks() == []
     run("backtest", catalog)
@@ -110,6 +146,8 @@ def test_backtest_writes_the_look_down_and_judges_the_candidate(at):
     assert len(written.daily_returns) == len(test.sessions()) == 72
     assert record.model_hash == catalog.load("training_record").model_hash
     assert record.test_period == "2023-09-01 to 2023-12-15"
+    assert read == [], "of the market; a split's rows are the dataset's"
+    assert not {"train", "features", "session_bars", "known_macro"} & PIPELINES["backtest"].inputs()
 
 
 def test_promotion_puts_one_proposal_into_the_books(at):

@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import os
 import signal
 import subprocess
 import sys
@@ -195,29 +196,56 @@ def at_work(pid: int) -> bool:
         return False
 
 
-def test_prepared_processes_are_those_that_train_and_the_others_are_dismissed(monkeypatch):
-    monkeypatch.delitem(sys.modules, "torch")
+@pytest.fixture
+def prepared(monkeypatch) -> list[str]:
+    """A training prepared for on two cores; the modules that its processes would be forked with."""
+    processes(), monkeypatch.delitem(sys.modules, "torch")  # one process to fork from, with imports of ours
+    asked: list[str] = []
+    monkeypatch.setattr(seeds.forkserver, "set_forkserver_preload", asked.extend)
     monkeypatch.setattr(seeds, "available_cores", lambda: 2)
-    prepare_workers(5)
-    prepared = {child.pid for child in children()}
-    assert len(prepared) == 2
-    at_training: set[int | None] = set()
-    train_in_processes(
-        fake_training.train, (3, 1, 2), lambda _: at_training.update(child.pid for child in children()), 1
-    )
-    assert at_training == prepared
-    assert {child.pid for child in children()} < prepared
+    prepare_workers()
+    yield asked
     dismiss_workers()
+
+
+def parent_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+
+
+@pytest.mark.parametrize(("n_seeds", "begin"), [(1, 1), (2, 2), (3, 3), (4, 2), (5, 3), (7, 3)])
+def test_what_full_rounds_would_leave_over_is_forked_first_and_no_core_waits(prepared, n_seeds, begin):
+    assert prepared == ["dosvotos.process_settings", "dosvotos.training.ppo"] and children() == []
+    at_work, parents, seeds_of = list[int](), set[int](), tuple(range(1, n_seeds + 1))
+
+    def look(report: TrainingProgress) -> None:
+        at_work.append(len(children()))
+        parents.update(parent_of(child.pid) for child in children() if child.pid)
+
+    results = train_in_processes(fake_training.train, seeds_of, look, workers=2)
+    assert sorted(results) == list(seeds_of) and at_work[0] == begin
+    assert len(parents) == 1 and os.getpid() not in parents, "forked from the one that loads torch"
     assert children() == []
 
 
-def test_no_process_is_prepared_on_one_core_or_where_torch_is_loaded(monkeypatch):
-    monkeypatch.setattr(seeds, "available_cores", lambda: 2)
-    prepare_workers(1)
-    monkeypatch.delitem(sys.modules, "torch")
-    monkeypatch.setattr(seeds, "available_cores", lambda: 1)
-    prepare_workers(1)
-    assert children() == []
+def test_after_its_run_a_training_is_not_prepared_for_any_more(prepared):
+    assert seeds._server.is_asked_for
+    dismiss_workers()
+    assert not seeds._server.is_asked_for
+
+
+@pytest.mark.parametrize(
+    ("cores", "is_loaded", "platform"), [(1, 0, "linux"), (2, 1, "linux"), (2, 0, "darwin")]
+)
+def test_no_process_is_prepared_on_one_core_elsewhere_or_where_torch_is_loaded(
+    monkeypatch, cores, is_loaded, platform
+):
+    if not is_loaded:
+        monkeypatch.delitem(sys.modules, "torch")
+    monkeypatch.setattr(seeds, "available_cores", lambda: cores)
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setattr(seeds.forkserver, "ensure_running", pytest.fail)
+    prepare_workers()
+    assert not seeds._server.is_asked_for
 
 
 def test_the_parent_of_processes_loads_no_torch():

@@ -1,20 +1,23 @@
 """The experiment contracts, each written once when its training starts, and never changed."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
+import pandas as pd
 from pydantic import ValidationError
 from sqlalchemy import ColumnElement, Connection, Engine, Row, insert, select, text
 
 from dosvotos.contracts.experiment import ExperimentContract, contract_id_of, make_contract, next_fold
 from dosvotos.contracts.parameters import Parameters
+from dosvotos.contracts.window import JudgedWindow
 from dosvotos.database.connection import reading, writing
 from dosvotos.database.ledger import TrialLedger
 from dosvotos.database.market_data import BarTable
 from dosvotos.database.people_on_log import trainer_on_log
 from dosvotos.database.tables import experiment_contracts
-from dosvotos.errors import AlteredError, ContractError
+from dosvotos.errors import AlteredError, ContractError, DataError
+from dosvotos.market.calendar import BOGOTA
 from dosvotos.market.dataset import resolve_test_end
 from dosvotos.market.window_status import judge_window
 
@@ -74,10 +77,12 @@ class ContractRegistry:
         experiment = parameters.experiment
         for sibling in self.of_experiment(experiment.name, experiment.version).values():
             return next_fold(sibling, parameters, user)
-        test_end = resolve_test_end(parameters, bar_table.times(parameters.data_acquisition.as_of))
-        stored, newest = bar_table.times(_WHENEVER_STORED), ledger.newest_session(parameters.feed)
-        ever = bar_table.ever_stored() if bar_table.retractions(_WHENEVER_STORED) else stored
-        window = judge_window(parameters, test_end, stored, newest, clock, ever)
+        newest = ledger.newest_session(parameters.feed)
+        test_start = pd.Timestamp(parameters.date_ranges.test.start, tz=BOGOTA)
+        try:
+            test_end, window = _judge_window(parameters, bar_table, newest, clock, test_start)
+        except DataError:  # nothing of test is complete: an earlier session is the last, or the error stays
+            test_end, window = _judge_window(parameters, bar_table, newest, clock, None)
         return make_contract(parameters, test_end, user, window=window)
 
     def store(self, contract: ExperimentContract) -> None:
@@ -98,6 +103,20 @@ class ContractRegistry:
             for sibling in present.values():
                 _check_fold(sibling, contract)
             connection.execute(insert(experiment_contracts).values(_columns(contract)))
+
+
+def _judge_window(
+    parameters: Parameters,
+    bar_table: BarTable,
+    newest_look: date | None,
+    clock: datetime,
+    since: datetime | None,
+) -> tuple[date, JudgedWindow]:
+    """Find the test's end and judge its window, by when the bars opened that did so since a moment."""
+    test_end = resolve_test_end(parameters, bar_table.times(parameters.data_acquisition.as_of, since))
+    stored = bar_table.times(_WHENEVER_STORED, since)
+    ever = bar_table.ever_stored(since) if bar_table.retractions(_WHENEVER_STORED) else stored
+    return test_end, judge_window(parameters, test_end, stored, newest_look, clock, ever)
 
 
 def _columns(contract: ExperimentContract) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import pandas as pd
 from dosvotos.contracts.parameters import Parameters
 from dosvotos.database.market_data import BarTable, MacroTables
 from dosvotos.hashing import combine, digest_frame
-from dosvotos.market.calendar import BOGOTA
+from dosvotos.market.calendar import BAR, BOGOTA
 from dosvotos.market.dataset import select_bars, select_macro
 from dosvotos.market.features import MarketHistory
 
@@ -21,7 +21,8 @@ def stored_history(
     """Read session bars up to a session and the observations published by its end, as known at a moment.
 
     They are those of the parameters' own market, whatever market the tables are bound to: the project's
-    sample market may have moved on since a contract was frozen.
+    sample market may have moved on since a contract was frozen. Bars are read from the first one stored: the
+    indicators run from it, and the dataset's acquisition_hash is of them all.
 
     Raises
     ------
@@ -31,7 +32,10 @@ def stored_history(
     bars, macro = _of_feed(bars, parameters.feed), _of_feed(macro, parameters.feed)
     midnight = pd.Timestamp(last + timedelta(days=1), tz=BOGOTA)
     known = select_bars(bars.as_of(moment, before=midnight), last, parameters.calendar)
-    return MarketHistory(known, select_macro(macro.as_of(moment), known, parameters.macro_variables))
+    closed = None if known.empty else known.index.max() + BAR
+    return MarketHistory(
+        known, select_macro(macro.as_of(moment, until=closed), known, parameters.macro_variables)
+    )
 
 
 def _of_feed(table: Table, feed: str) -> Table:

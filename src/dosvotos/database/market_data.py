@@ -180,15 +180,17 @@ class BarTable(FeedTable):
         rows = self.rows(moment, before=before)
         return rows.drop_duplicates("timestamp", keep="last").set_index("timestamp")
 
-    def times(self, moment: datetime) -> pd.DatetimeIndex:
-        """Read only when the bars known at `moment` opened (UTC), in time order."""
-        return self._times(self._known(usdcop_m5_ohlcv, moment))
+    def times(self, moment: datetime, since: datetime | None = None) -> pd.DatetimeIndex:
+        """Read only when the bars known at `moment` opened (UTC), in time order; with `since` from it on."""
+        return self._times(self._known(usdcop_m5_ohlcv, moment), since)
 
-    def ever_stored(self) -> pd.DatetimeIndex:
-        """Read when every bar opened (UTC) that was ever stored, retracted ones too, in time order."""
-        return self._times(self._own(usdcop_m5_ohlcv))
+    def ever_stored(self, since: datetime | None = None) -> pd.DatetimeIndex:
+        """Read when every bar opened (UTC) that was ever stored, retracted ones too, as `times`."""
+        return self._times(self._own(usdcop_m5_ohlcv), since)
 
-    def _times(self, wanted: ColumnElement[bool]) -> pd.DatetimeIndex:
+    def _times(self, wanted: ColumnElement[bool], since: datetime | None) -> pd.DatetimeIndex:
+        if since is not None:
+            wanted &= usdcop_m5_ohlcv.c.timestamp >= since
         with reading(self.engine) as connection:
             return pd.DatetimeIndex(
                 _read(connection, usdcop_m5_ohlcv, wanted, ["timestamp"])["timestamp"].unique()
@@ -275,14 +277,17 @@ class MacroTables(FeedTable):
                 counts.append(_append(connection, table, batch, constants, known, of_revision, ["value"]))
         return _total(counts)
 
-    def as_of(self, moment: datetime, as_fetched: bool = False) -> pd.DataFrame:
-        """Read every observation and revision stored by `moment`.
+    def as_of(
+        self, moment: datetime, as_fetched: bool = False, until: datetime | None = None
+    ) -> pd.DataFrame:
+        """Read every observation and revision stored by `moment`; with `until` those published by then alone.
 
         Columns variable, observation_date, published_at and fetched_at (UTC), value, vintage and source, one
         frequency after the other. Where a vendor's dated vintages of an observation are stored, they alone
         count. With `as_fetched` a value counts as published no earlier than it was fetched, as live needs it.
         """
-        return prefer_dated(self.rows(moment, as_fetched=as_fetched))
+        rows = prefer_dated(self.rows(moment, as_fetched=as_fetched, until=until))
+        return rows if until is None else rows[rows["published_at"] <= until].reset_index(drop=True)
 
     def rows(
         self,
@@ -291,11 +296,12 @@ class MacroTables(FeedTable):
         after: datetime | None = None,
         as_fetched: bool = False,
         standing: bool = False,
+        until: datetime | None = None,
     ) -> pd.DataFrame:
         """Read every row stored by `moment`, of some variables or published after `after` alone.
 
         Undated values that dated vintages replace are there too; `prefer_dated` leaves them out. `standing`
-        leaves out what was retracted after `moment`, too.
+        leaves out what was retracted after `moment`, too; `until` leaves out undated values published later.
         """
         columns = [
             "variable", "observation_date", "published_at", "fetched_at", "value", "vintage", "source",
@@ -310,6 +316,8 @@ class MacroTables(FeedTable):
                     wanted &= table.c.variable.in_(variables)
                 if after is not None:
                     wanted &= ~_published_by(table, after, as_fetched)
+                if until is not None:
+                    wanted &= _published_by(table, until, as_fetched) | _is_dated(table)
                 parts.append(_read(connection, table, wanted, columns))
         rows = pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
         if as_fetched:
@@ -332,8 +340,8 @@ class MacroTables(FeedTable):
         found: set[str] = set()
         with reading(self.engine) as connection:
             for table in macro_indicators.values():
-                dated = table.c.vintage.like("____-__-__")
-                query = select(table.c.variable).distinct().where(self._known(table, moment) & dated)
+                wanted = self._known(table, moment) & _is_dated(table)
+                query = select(table.c.variable).distinct().where(wanted)
                 found |= set(connection.execute(query).scalars())
         return found
 
@@ -377,6 +385,11 @@ def prefer_dated(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[~replaced].reset_index(drop=True)
 
 
+def _is_dated(table: Table) -> ColumnElement[bool]:
+    """Whether the vendor dates a vintage, as `is_dated` tells of values read."""
+    return table.c.vintage.like("____-__-__")
+
+
 def _published_by(table: Table, moment: datetime, as_fetched: bool) -> ColumnElement[bool]:
     published = table.c.published_at <= moment
     return published & (table.c.fetched_at <= moment) if as_fetched else published
@@ -392,6 +405,8 @@ def _revision_key(rows: pd.DataFrame) -> pd.Series:
 
 
 def _known_from(rows: pd.DataFrame, known: pd.DataFrame, keys: list[str], now: pd.Timestamp) -> pd.Series:
+    if known.empty:
+        return rows["published_at"]
     revised = pd.MultiIndex.from_frame(rows[keys]).isin(pd.MultiIndex.from_frame(known[keys]))
     return rows["published_at"].where(~revised | (rows["published_at"] > now), now)
 

@@ -55,19 +55,24 @@ def check_relations(
     at = pd.to_datetime(rows["observation_date"]).dt.tz_localize("UTC")
     check = QualityCheck(rows, rows["variable"], at, rows["value"])
     simulated = bool((rows["source"] == SAMPLE).any())
+    new, old = (dict(iter(part.groupby("variable"))) for part in (rows, known))
     for relation in relations:
         if simulated and not relation.simulated:
             continue
-        related = _relate(check.rows, relation, known)
+        one, other = (
+            _series(new.get(name, rows[:0]), old.get(name, known[:0]))
+            for name in (relation.variable, relation.against)
+        )
+        related = _relate(one, other, relation)
         if related.violates.any():
             _judge(check, related, relation, variables)
+            new = dict(iter(check.rows.groupby("variable")))
     checked = check.result()
     return CheckedRows(checked.kept, pd.concat([macro.findings, checked.findings], ignore_index=True))
 
 
-def _relate(rows: pd.DataFrame, relation: RelationParams, known: pd.DataFrame) -> _Related:
+def _relate(one: pd.DataFrame, other: pd.DataFrame, relation: RelationParams) -> _Related:
     """Pair each value with the other series' last one; mark those outside in a window whose median is."""
-    one, other = (_series(rows, name, known) for name in (relation.variable, relation.against))
     both = pd.merge_asof(one, other, on="day", suffixes=("", "_against"), tolerance=_MAX_AGE)
     usable = both[(both["value"] > 0) & (both["value_against"] > 0)]
     ratio = usable["value"] / usable["value_against"]
@@ -79,9 +84,8 @@ def _relate(rows: pd.DataFrame, relation: RelationParams, known: pd.DataFrame) -
     return _Related(*(part.to_numpy() for part in found))
 
 
-def _series(rows: pd.DataFrame, name: str, known: pd.DataFrame) -> pd.DataFrame:
-    """Return day, value and label of a variable, delivered or stored, each day once."""
-    new, old = (part[part["variable"] == name] for part in (rows, known))
+def _series(new: pd.DataFrame, old: pd.DataFrame) -> pd.DataFrame:
+    """Return day, value and label of a variable's rows, delivered or stored, each day once."""
     columns = ["observation_date", "value", "label"]
     new, old = new.assign(label=new.index.astype(float))[columns], old.assign(label=np.nan)[columns]
     both = pd.concat([part for part in (new, old) if len(part)] or [new])

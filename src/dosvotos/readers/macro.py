@@ -63,20 +63,18 @@ def known_names(written: pd.Series, variables: Collection[str]) -> pd.Series:
     folded: dict[str, list[str]] = {}
     for name in variables:
         folded.setdefault(name.casefold(), []).append(name)
-    stripped = written.astype("str").str.strip()
-    meant = {
-        name: folded.get(name.casefold(), [name])[0]
-        for name in stripped.unique()
-        if name not in variables and len(folded.get(name.casefold(), [])) == 1
-    }
-    names = stripped.replace(meant)
-    if variables and len(names) and not names.isin(list(variables)).any():
-        shown = ", ".join(map(repr, names.unique()[:5].tolist()))
+    code, texts = pd.factorize(written.astype("str"))
+    meant = []
+    for name in (text.strip() for text in texts):
+        alike = [name] if name in variables else folded.get(name.casefold(), [])
+        meant.append(alike[0] if len(alike) == 1 else name)
+    if variables and meant and not set(meant) & set(variables):
+        unknown = list(dict.fromkeys(meant))
         raise DataError(
-            f"none of its {names.nunique()} variable name(s) stands in macro_variables.yml: {shown}; correct "
-            "them, docs/data.md lists the names"
+            f"none of its {len(unknown)} variable name(s) stands in macro_variables.yml: "
+            f"{', '.join(map(repr, unknown[:5]))}; correct them, docs/data.md lists the names"
         )
-    return names
+    return pd.Series(pd.Index(meant, dtype="str").take(code), index=written.index, name=written.name)
 
 
 def _read(grid: Grid, variables: Collection[str], months: bool) -> DatedRows:
@@ -98,13 +96,21 @@ def _read(grid: Grid, variables: Collection[str], months: bool) -> DatedRows:
             f"none of its {len(grid.cells):,} rows can be read, first: {found['detail'].iloc[0]}; correct "
             "them"
         )
-    is_named = ~blank & ~found["rule"].reindex(blank.index).isin(LINE_RULES)
+    is_named = ~blank & ~blank.index.isin(found.index[found["rule"].isin(LINE_RULES)])
     names = known_names(grid.cells["variable"][is_named], variables)
-    kept = day.index.difference(found.index, sort=False)
-    columns = {"variable": names, "observation_date": day.dt.date, "value": numbers.values["value"]}
-    macro = pd.DataFrame({name: column[kept] for name, column in columns.items()}).reset_index(drop=True)
+    columns = {"variable": names, "observation_date": _dates(day), "value": numbers.values["value"]}
+    if len(found):
+        kept = day.index.difference(found.index, sort=False)
+        columns = {name: column[kept] for name, column in columns.items()}
+    macro = pd.DataFrame(columns).reset_index(drop=True)
     subject = names.reindex(found.index).fillna(_UNNAMED).str[:64]
     return DatedRows(macro, to_findings(found, subject, day.dt.tz_localize("UTC"), "files"))
+
+
+def _dates(day: pd.Series) -> pd.Series:
+    """Return days as ``datetime.date``, each made once."""
+    number, days = pd.factorize(day)
+    return pd.Series(pd.DatetimeIndex(days).date[number], index=day.index, dtype=object)
 
 
 def _days(stamps: Stamps, months: bool) -> pd.Series:

@@ -36,8 +36,14 @@ def fill(text: str, **parts: object) -> Markup:
     return Markup(escape(text)).format(**parts)
 
 
-@cache
 def _texts(family: str) -> dict[str, dict[Language, str]]:
-    content = yaml.safe_load(Path(__file__).with_suffix(".yml").read_text(encoding="utf-8"))
-    texts: dict[str, dict[Language, str]] = content[family]
-    return texts
+    return _families()[family]
+
+
+@cache
+def _families() -> dict[str, dict[str, dict[Language, str]]]:
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    families: dict[str, dict[str, dict[Language, str]]] = yaml.load(
+        Path(__file__).with_suffix(".yml").read_text(encoding="utf-8"), loader
+    )
+    return families

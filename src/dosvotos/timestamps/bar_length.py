@@ -121,11 +121,17 @@ def _length_of(steps: np.ndarray) -> int | None:
 
 def _block_lengths(blocks: Blocks) -> np.ndarray:
     """Length of each block's bars, as `_length_of`; NaN where there are too few."""
-    bounds = np.searchsorted(blocks.step_block, np.arange(len(blocks.first) + 1))
-    steps = blocks.steps
-    is_plain = np.bincount(blocks.step_block, steps != US_PER_BAR, minlength=len(blocks.first)) == 0
-    lengths = np.full(len(blocks.first), float(US_PER_BAR))
-    for index in np.flatnonzero(~is_plain | (np.diff(bounds) < _MIN_STEPS)):
+    n_blocks, steps = len(blocks.first), blocks.steps
+    bounds = np.searchsorted(blocks.step_block, np.arange(n_blocks + 1))
+    n = np.diff(bounds)
+    n_bars, n_multiples = (
+        np.bincount(blocks.step_block, is_one, minlength=n_blocks)
+        for is_one in (steps == US_PER_BAR, steps % US_PER_BAR == 0)
+    )
+    is_bar = (n >= _MIN_STEPS) & (n_bars > n / 2) & (n_bars >= _MIN_SHARE_OF_STEP * n)
+    is_bar &= n_multiples >= _MIN_SHARE_OF_MULTIPLES * n
+    lengths = np.full(n_blocks, float(US_PER_BAR))
+    for index in np.flatnonzero(~is_bar):
         length = _length_of(steps[bounds[index] : bounds[index + 1]])
         lengths[index] = np.nan if length is None else length
     return lengths

@@ -92,7 +92,7 @@ def read_zones(
     evidence = _infer_zones(pd.DatetimeIndex(wall), close.to_numpy(float))
     zones, unclear = evidence.zones, _describe_unclear(evidence.unclear, stated.zone)
     if stated.zone is not None:
-        if np.isin(zones, [stated.zone, _UNDECIDED, _CONTRADICTORY]).all():
+        if {*pd.unique(zones)} <= {stated.zone, _UNDECIDED, _CONTRADICTORY}:
             return ReadZones(all_stated, f"{subject}: {unclear}" if unclear else "")
         zones = np.where(zones == _UNDECIDED, stated.zone, zones)
     found = _describe(zones, wall, stated.zone, evidence)
@@ -128,16 +128,20 @@ def _minutes(wall: pd.DatetimeIndex) -> np.ndarray:
 def _infer_zones(wall: pd.DatetimeIndex, close: np.ndarray) -> _Evidence:
     """Infer the zone of each timestamp day by day, and check the result as a whole."""
     rows = _classify(wall, close)
-    in_both = _instants_in_both(rows)
-    days = _decide_days(rows, in_both)
-    zone = days["zone"].reindex(rows["day"]).to_numpy()
-    zones = np.where(zone == _MIXED, np.where(rows["minute"] < _SESSION_OPENS[UTC], BOGOTA, UTC), zone)
+    day_of, dates = pd.factorize(rows["day"], sort=True)
+    n = _count_windows(rows, day_of, pd.DatetimeIndex(dates, name="day"))
+    is_told = (n[BOGOTA] > 0) & (n[UTC] > 0)
+    in_both = _instants_in_both(rows[is_told.to_numpy()[day_of]])
+    days = _decide_days(rows, day_of, n, in_both)
+    zone = days["zone"].to_numpy()
+    zones, is_mixed = zone[day_of], (zone == _MIXED)[day_of]
+    zones[is_mixed] = np.where(rows["minute"][is_mixed] < _SESSION_OPENS[UTC], BOGOTA, UTC)
     mixed_days = days.index[days["zone"] == _MIXED]
     difference = in_both.loc[in_both["day"].isin(mixed_days), "difference"]
     return _Evidence(
         zones=zones,
         fills_sessions=_fills_sessions(rows, zones),
-        is_continuous=_is_continuous(rows[rows["day"].isin(mixed_days)]),
+        is_continuous=_is_continuous(rows[is_mixed]),
         unclear=days.loc[days["is_unclear"], "zone"],
         days_with_both=len(mixed_days),
         instants_in_both=len(difference),
@@ -148,12 +152,21 @@ def _infer_zones(wall: pd.DatetimeIndex, close: np.ndarray) -> _Evidence:
 def _classify(wall: pd.DatetimeIndex, close: np.ndarray) -> pd.DataFrame:
     """Table of day, minute, window (the zone that puts the timestamp in session), slot and close."""
     minute = _minutes(wall)
-    window, slot = np.full(len(wall), _OUTSIDE, dtype=object), np.full(len(wall), -1)
-    for zone, opens in _SESSION_OPENS.items():
+    code, slot = np.full(len(wall), len(_SESSION_OPENS)), np.full(len(wall), -1)
+    for number, opens in enumerate(_SESSION_OPENS.values()):
         inside = (minute >= opens) & (minute < opens + 5 * BARS_PER_SESSION)
-        window[inside], slot[inside] = zone, (minute[inside] - opens) // 5
+        code[inside], slot[inside] = number, (minute[inside] - opens) // 5
+    window = pd.Categorical.from_codes(code, pd.Index([*_SESSION_OPENS, _OUTSIDE]))
     columns = {"wall": wall, "day": wall.normalize(), "minute": minute, "window": window, "slot": slot}
     return pd.DataFrame(columns | {"close": np.where(close > 0, close, np.nan)})
+
+
+def _count_windows(rows: pd.DataFrame, day_of: np.ndarray, dates: pd.DatetimeIndex) -> pd.DataFrame:
+    """Count each day's timestamps by window."""
+    window = rows["window"].cat
+    n_windows = len(window.categories)
+    n = np.bincount(day_of * n_windows + window.codes.to_numpy(), minlength=len(dates) * n_windows)
+    return pd.DataFrame(n.reshape(-1, n_windows), index=dates, columns=list(window.categories))
 
 
 def _instants_in_both(rows: pd.DataFrame) -> pd.DataFrame:
@@ -206,9 +219,11 @@ class _Days(NamedTuple):
         return (self.n[zone] > 0) & (self.is_in_session | self.is_livelier(zone, _OUTSIDE))
 
 
-def _measure_days(rows: pd.DataFrame, in_both: pd.DataFrame) -> _Days:
-    counts = rows.groupby(["day", "window"]).size().unstack(fill_value=0)
-    n = counts.reindex(columns=[*_SESSION_OPENS, _OUTSIDE], fill_value=0)
+def _measure_days(rows: pd.DataFrame, day_of: np.ndarray, n: pd.DataFrame, in_both: pd.DataFrame) -> _Days:
+    """Measure the days that hold both windows or many bars off session; the others' zone is told by `n`."""
+    needed = ((n[BOGOTA] > 0) & (n[UTC] > 0)) | (n[_OUTSIDE] >= _MIN_BARS)
+    needed |= needed.shift(-1, fill_value=False)  # a move may begin at the end of the day before
+    rows = rows[needed.to_numpy()[day_of]]
     pairs = in_both.assign(bps=in_both["difference"] / in_both["close_utc"] * 1e4).groupby("day")
     at_joint = rows["minute"].isin([_SESSION_OPENS[UTC] - 5, _SESSION_OPENS[UTC]])
     both_at_joint = rows[at_joint].groupby("day")["minute"].nunique().eq(2)
@@ -225,13 +240,15 @@ def _measure_days(rows: pd.DataFrame, in_both: pd.DataFrame) -> _Days:
     )
 
 
-def _decide_days(rows: pd.DataFrame, in_both: pd.DataFrame) -> pd.DataFrame:
+def _decide_days(
+    rows: pd.DataFrame, day_of: np.ndarray, n: pd.DataFrame, in_both: pd.DataFrame
+) -> pd.DataFrame:
     """Counts of each day by window, the zone of its timestamps (one, mixed, undecided), and `is_unclear`.
 
     An unclear day has both windows and fits either reading. In a feed without bars off session it is read as
     mixed, which loses none of its bars; else as its neighbours.
     """
-    days = _measure_days(rows, in_both)
+    days = _measure_days(rows, day_of, n, in_both)
     two_zones = _holds_two_zones(days)
     one_zone = days.has_both & days.is_moving & ~two_zones
     alone = ~days.has_both & bool(one_zone.mean() <= 0.5)  # a feed of many hours may hold a day's early ones
@@ -269,7 +286,7 @@ def _holds_two_zones(days: _Days) -> pd.Series:
 
 def _has_conflicting_duplicates(rows: pd.DataFrame) -> pd.Series:
     """Whether many timestamps of a day occur twice with different prices: two clocks overlap in it."""
-    repeated = rows[rows["wall"].duplicated(keep=False)]
+    repeated = rows[rows["wall"].duplicated(keep=False).to_numpy()]
     spread = repeated.groupby(["day", "wall"])["close"].agg(["min", "max"])
     difference = (spread["max"] / spread["min"] - 1) * 1e4 > _SAME_PRICE_BPS
     return cast(pd.Series, difference.groupby("day").sum() >= _MIN_BARS)
@@ -289,7 +306,7 @@ def _mean_abs_moves(rows: pd.DataFrame) -> pd.DataFrame:
     same = (ordered["day"].diff() == pd.Timedelta(0)) & (ordered["window"] == ordered["window"].shift())
     next_bar = ordered["wall"].diff() == pd.Timedelta(minutes=5)
     size = np.log(ordered["close"]).diff().abs().where(same & next_bar)
-    moves = size.groupby([ordered["day"], ordered["window"]])
+    moves = size.groupby([ordered["day"], ordered["window"]], observed=False)
     return cast(pd.DataFrame, moves.mean().where(moves.count() >= _MIN_BARS - 1).unstack())
 
 
@@ -306,8 +323,11 @@ def _moves_of_days(rows: pd.DataFrame, days: pd.Index) -> tuple[pd.Series, pd.Se
 
 def _fills_sessions(rows: pd.DataFrame, zones: np.ndarray) -> bool:
     """Whether every slot of the session has bars; a third zone's clock would leave slots empty."""
-    in_session = (rows["window"] == zones) & (rows["minute"] % 5 == 0)
-    filled = np.bincount(rows.loc[in_session, "slot"], minlength=BARS_PER_SESSION)
+    slot, code = rows["slot"].to_numpy(), rows["window"].cat.codes.to_numpy()
+    on_grid = (slot >= 0) & (rows["minute"].to_numpy() % 5 == 0)
+    filled = np.zeros(BARS_PER_SESSION, dtype=int)
+    for number, zone in enumerate(_SESSION_OPENS):
+        filled += np.bincount(slot[on_grid & (code == number) & (zones == zone)], minlength=BARS_PER_SESSION)
     return bool(filled.min() >= _MIN_FILL_RATIO * filled.max())
 
 

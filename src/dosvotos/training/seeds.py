@@ -1,4 +1,7 @@
-"""Training of an experiment's seeds in parallel: one process a core, each on one thread."""
+"""Training of an experiment's seeds in parallel: processes of one thread each, as many as there are cores.
+
+On Linux they are forked from one that has loaded torch while the layers before a training worked.
+"""
 
 import multiprocessing
 import os
@@ -9,9 +12,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any, Final, Literal
 
 import pandas as pd
 
@@ -23,6 +28,7 @@ from dosvotos.training.results import ProgressCallback, TrainingProgress, Traini
 
 Train = Callable[[int, ProgressCallback], TrainingResult]
 _ROW_FILES = ("train.parquet", "val.parquet")
+_PRELOADED: Final = ("dosvotos.process_settings", "dosvotos.training.ppo")
 
 
 def available_cores() -> int:
@@ -51,8 +57,8 @@ def train_seeds(
     progress : callable
         Called after every rollout and validation of every seed.
     workers : int
-        Processes at a time; a single worker is this process, unless `prepare_workers` started others. The
-        results do not depend on it.
+        Processes at a time, as `train_in_processes` takes it; a single worker is this process, unless
+        `prepare_workers` was called. The results do not depend on it.
 
     Returns
     -------
@@ -67,7 +73,7 @@ def train_seeds(
         If a seed's process dies. The other processes are terminated.
     """
     seeds = parameters.training.seeds
-    if min(workers, len(seeds)) <= 1 and not _prepared:
+    if min(workers, len(seeds)) <= 1 and not _server.is_asked_for:
         training = _SeedTraining(parameters, (train_rows, val_rows), norm_stats, folder)
         return [training.train(seed, progress) for seed in seeds]
     for name, rows in zip(_ROW_FILES, (train_rows, val_rows), strict=True):
@@ -120,36 +126,50 @@ class _Worker:
             self.connection.send(seed)
 
 
-_prepared: list[_Worker] = []
-"""Processes that wait for a training."""
+@dataclass
+class _Server:
+    """The process that has loaded torch, and from which those that train are forked."""
+
+    is_asked_for: bool = False
 
 
-def prepare_workers(n_seeds: int) -> None:
-    """Start the processes of a training that comes later, which load torch meanwhile: it takes seconds.
+_server = _Server()
 
-    None is started on a single core, nor where this process has loaded torch itself.
+
+def prepare_workers() -> None:
+    """Let a process load torch for a training that comes later, which takes seconds; nobody waits for it.
+
+    It ends with this one. None is started on a single core, where this process has loaded torch itself, or
+    where a process that has loaded it cannot be forked.
     """
-    cores = available_cores()
-    if cores > 1 and "torch" not in sys.modules:
-        _prepared.extend(_start_worker(load_torch=True) for _ in range(min(cores, n_seeds) - len(_prepared)))
+    if available_cores() == 1 or "torch" in sys.modules or sys.platform != "linux":
+        return
+    forkserver.set_forkserver_preload(list(_PRELOADED))
+    resource_tracker.ensure_running()  # which lets Ctrl-C through again once it has started
+    with _without_ctrl_c():
+        forkserver.ensure_running()
+    _server.is_asked_for = True
 
 
 def dismiss_workers() -> None:
-    """End the prepared processes that no training has taken."""
-    while _prepared:
-        process = _prepared.pop().process
-        process.terminate()
-        process.join()
+    """Leave the process that `prepare_workers` started alone: it serves the run it was started for."""
+    _server.is_asked_for = False
 
 
 def train_in_processes(
     train: Train, seeds: tuple[int, ...], progress: ProgressCallback, workers: int
 ) -> dict[int, TrainingResult]:
-    """Train seeds in at most `workers` processes at a time; none outlives this call."""
+    """Train seeds in at most `workers` processes at a time; none outlives this call.
+
+    Where they are forked, as many more begin as seeds would be left over for a last round, in which a core
+    would have nothing to do.
+    """
     waiting, results, pool = iter(seeds), dict[int, TrainingResult](), list[_Worker]()
+    is_forked = _server.is_asked_for
+    begin = workers + (len(seeds) % workers if is_forked else 0)
     try:
-        for seed in islice(waiting, workers):
-            pool.append(_prepared.pop() if _prepared else _start_worker())
+        for seed in islice(waiting, begin):
+            pool.append(_start_worker("forkserver" if is_forked else "spawn"))
             pool[-1].begin(train, seed)
         while busy := {w.connection: w for w in pool if w.seed is not None}:
             for connection in wait(list(busy)):
@@ -160,7 +180,8 @@ def train_in_processes(
                     progress(message)
                 elif isinstance(message, TrainingResult):
                     results[message.seed] = message
-                    worker.assign(next(waiting, None))
+                    others = sum(w.seed is not None for w in pool) - 1
+                    worker.assign(next(waiting, None) if others < workers else None)
                 else:
                     raise message
     except BaseException:
@@ -173,10 +194,10 @@ def train_in_processes(
     return results
 
 
-def _start_worker(load_torch: bool = False) -> _Worker:
-    context = multiprocessing.get_context("spawn")
+def _start_worker(method: Literal["forkserver", "spawn"]) -> _Worker:
+    context: Any = multiprocessing.get_context(method)
     parent_end, child_end = context.Pipe()
-    process = context.Process(target=_run_worker, args=(child_end, load_torch), name="training", daemon=True)
+    process = context.Process(target=_run_worker, args=(child_end,), name="training", daemon=True)
     with _without_ctrl_c():
         process.start()
     child_end.close()
@@ -210,13 +231,11 @@ def _receive(worker: _Worker) -> TrainingProgress | TrainingResult | Exception:
     return message
 
 
-def _run_worker(parent: Connection, load_torch: bool) -> None:
+def _run_worker(parent: Connection) -> None:
     """Train the seeds that the parent sends, until it sends None or dies; Ctrl-C is left to the parent."""
-    import dosvotos.process_settings
+    import dosvotos.process_settings  # noqa: F401
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if load_torch:
-        import dosvotos.training.ppo  # noqa: F401
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):
         train: Train = parent.recv()
         while (seed := parent.recv()) is not None:

@@ -13,8 +13,9 @@ from dosvotos.contracts.experiment import ExperimentContract, check_draft, check
 from dosvotos.contracts.parameters import Parameters
 from dosvotos.contracts.records import BacktestRecord, DatasetRecord, TrainingRecord
 from dosvotos.database.contracts import ContractRegistry
+from dosvotos.database.history import stored_history
 from dosvotos.database.ledger import Look, TrialLedger, look_of
-from dosvotos.database.market_data import BarTable
+from dosvotos.database.market_data import BarTable, MacroTables
 from dosvotos.errors import LineageError
 from dosvotos.lineage.chain import check_candidate, check_contract, check_dataset, check_sessions, check_split
 from dosvotos.lineage.recompute import (
@@ -46,19 +47,19 @@ def enter_candidate(  # noqa: PLR0913, PLR0917
     dataset: DatasetRecord,
     training: TrainingRecord | None,
     trained: Candidate | None,
-    bars: pd.DataFrame,
-    macro: pd.DataFrame,
     val: pd.DataFrame,
     folder: Path,
     contracts: ContractRegistry,
     bar_table: BarTable,
+    macro_tables: MacroTables,
     ledger: TrialLedger,
     parameters: Parameters,
     clock: datetime,
 ) -> tuple[Candidate, TrainingRecord]:
     """Enter the candidate: what L3 trained, or a strategy of one's own that passes the leak check.
 
-    An own strategy's contract is frozen here; its test is not touched.
+    An own strategy's contract is frozen here, and its dataset's whole history read for the leak check; its
+    test is not touched.
     """
     if contract.parameters.candidate is None:
         if training is None or trained is None:
@@ -68,7 +69,10 @@ def enter_candidate(  # noqa: PLR0913, PLR0917
     check_split(dataset, "val", val)
     strategy = read_strategy(folder, contract)
     if not contract.parameters.candidate.is_file:
-        report = check_strategy(strategy, contract.parameters, bars, macro)
+        history = stored_history(
+            contract.parameters, bar_table, macro_tables, contract.data_as_of, contract.test_end
+        )
+        report = check_strategy(strategy, contract.parameters, history.bars, history.macro)
         logger.info(
             "L4 %s: nothing saw the future in %s probes", strategy.reference, sum(report.probes.values())
         )
