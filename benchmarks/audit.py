@@ -23,13 +23,13 @@ from rich.table import Table
 from sqlalchemy import insert
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+from dosvotos.audit.checkpoints import log_state, open_home
+from dosvotos.audit.decision_text import DecisionText
+from dosvotos.audit.log import chained_row
 from dosvotos.database.connection import open_database, reading, writing
 from dosvotos.database.registry import last_log_row
 from dosvotos.database.tables import approval_audit_log
 from dosvotos.hashing import digest_bytes, digest_json
-from dosvotos.promotion.audit import chained_row
-from dosvotos.promotion.checkpoints import log_state, open_home
-from dosvotos.promotion.decision_text import DecisionText
 from dosvotos.signing.checkpoint import Checkpoint, LogState, sign_checkpoint
 from dosvotos.signing.home import CHECKPOINTS, HOME_VARIABLE
 from dosvotos.signing.sshsig import LOG_NAMESPACE, VOTE_NAMESPACE

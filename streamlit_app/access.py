@@ -18,9 +18,9 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import compile_path
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from dosvotos.audit.people import MAY, Role, has_people
 from dosvotos.database.connection import reading
 from dosvotos.errors import DosVotosError
-from dosvotos.promotion.people import MAY, Role, has_people
 from streamlit_app import queries
 from streamlit_app.addresses import keeping
 from streamlit_app.identity import Caller, local_caller

@@ -2,8 +2,8 @@
 
 from typing import Final, Literal, NamedTuple
 
+from dosvotos.audit.people import MAY, Role
 from dosvotos.promotion.decision import Vote
-from dosvotos.promotion.people import MAY, Role
 from dosvotos.promotion.tripwires import StatedTripwires
 from dosvotos.promotion.vote_rules import Decision, check_reason
 from dosvotos.users import current_user

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple, TypeVar, TypeVarTuple
 import pandas as pd
 from sqlalchemy import Connection, Engine, Row
 
+from dosvotos.audit.log import read_audit_log
+from dosvotos.audit.people import has_people as log_has_people
 from dosvotos.database.connection import database_url, open_database, reading
 from dosvotos.database.deliveries import list_deliveries
 from dosvotos.database.ledger import TrialLedger
@@ -29,7 +31,6 @@ from dosvotos.live.controls import Control, Controls
 from dosvotos.live.drift import LiveDrift, live_drift
 from dosvotos.live.fills import FillsReport, read_fills_report
 from dosvotos.live.performance import LivePerformance, judge_production, judge_shadows
-from dosvotos.promotion.audit import read_audit_log
 from dosvotos.promotion.audit_check import verify_audit
 from dosvotos.promotion.gate_policy import current_policy
 from dosvotos.promotion.inventory import InventoryEntry, model_inventory
@@ -39,7 +40,6 @@ from dosvotos.promotion.notices import bars_to_approval as bars_to_approval_of
 from dosvotos.promotion.notices import notices_of, votes_on
 from dosvotos.promotion.notices import notices_on_card as notices_on_card_of
 from dosvotos.promotion.notify import sendable_kinds
-from dosvotos.promotion.people import has_people as log_has_people
 from dosvotos.promotion.reasons import Reason
 from dosvotos.promotion.retracted import BuiltOnRetracted, built_on_retracted
 from dosvotos.promotion.vote_rules import EarlierVote

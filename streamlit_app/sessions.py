@@ -11,13 +11,13 @@ from sqlalchemy.exc import IntegrityError
 from starlette.datastructures import Headers
 from starlette.responses import Response
 
+from dosvotos.audit.current_trust import current_trust
+from dosvotos.audit.passkey_use import accept_use
+from dosvotos.audit.people import Person
 from dosvotos.database.connection import reading, writing
 from dosvotos.database.people_tables import sign_ins
 from dosvotos.errors import CredentialError
 from dosvotos.hashing import digest_bytes
-from dosvotos.promotion.current_trust import current_trust
-from dosvotos.promotion.passkey_use import accept_use
-from dosvotos.promotion.people import Person
 from dosvotos.signing.checkpoint import STAMP
 from dosvotos.signing.passkeys import Passkey, parse_assertion
 from dosvotos.signing.relying_party import RelyingParty, relying_party

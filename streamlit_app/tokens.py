@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import Engine
 from starlette.datastructures import Headers
 
-from dosvotos.promotion.tokens import holder_of
+from dosvotos.audit.tokens import holder_of
 from streamlit_app.identity import Caller
 from streamlit_app.problems import RefusedError
 

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from sqlalchemy import Engine, select, update
 
+from dosvotos.audit.log import read_audit_log
 from dosvotos.backtest.report import BacktestReport, Trade
 from dosvotos.contracts.features import FEATURE_ORDER, MARKET_FEATURES
 from dosvotos.contracts.records import LayerRecords, LedgerGenesis
@@ -24,7 +25,6 @@ from dosvotos.market.calendar import BOGOTA, scheduled_sessions
 from dosvotos.market.normalization import NormStats
 from dosvotos.policy.bundle import write_bundle
 from dosvotos.policy.forward import ServedPolicy
-from dosvotos.promotion.audit import read_audit_log
 from dosvotos.promotion.dossier import dossier_files, write_dossier
 from dosvotos.promotion.evidence import Evidence
 from dosvotos.promotion.gate_policy import GatePolicies

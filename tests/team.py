@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Engine
 
+from dosvotos.audit.decision_text import DecisionText
+from dosvotos.audit.people import AddedPerson, Role
 from dosvotos.promotion.decision import DecisionResult, Vote, decide, vote_text
-from dosvotos.promotion.decision_text import DecisionText
 from dosvotos.promotion.house_acts import AddReviewer, pin_first
-from dosvotos.promotion.people import AddedPerson, Role
 from dosvotos.promotion.transaction import Act, Outcome, SecondSignature, Signed, carry_out, text_to_sign
 from dosvotos.signing.signers import KeySigner, new_signer
 from dosvotos.signing.sshsig import VOTE_NAMESPACE

@@ -16,6 +16,7 @@ from mlflow import MlflowClient
 from sqlalchemy import select
 
 from dosvotos import hooks, mlflow_figures, mlflow_tracking
+from dosvotos.audit.log import find_breaks, read_chain
 from dosvotos.contracts.differences import record_link
 from dosvotos.contracts.experiment import ExperimentContract, flatten
 from dosvotos.contracts.features import FEATURE_ORDER_HASH
@@ -33,7 +34,6 @@ from dosvotos.lineage.vote import decide_verified, verify_proposal
 from dosvotos.market.dataset import SPLITS
 from dosvotos.pipelines.promotion.nodes import verify_chain
 from dosvotos.policy.bundle import Bundle, open_bundle
-from dosvotos.promotion.audit import find_breaks, read_chain
 from dosvotos.promotion.criteria import criterion_text, lineage_criterion
 from dosvotos.promotion.decision import Vote
 from dosvotos.promotion.notify import NOTIFICATION, Notification, write_text

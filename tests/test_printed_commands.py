@@ -17,9 +17,9 @@ from pathlib import Path
 
 import pytest
 
+from dosvotos.audit.enrolment import challenge_of, enrol
 from dosvotos.commands.main import cli
 from dosvotos.database.connection import open_database
-from dosvotos.promotion.enrolment import challenge_of, enrol
 from dosvotos.signing.relying_party import relying_party
 from dosvotos.signing.signers import new_signer
 from tests.authenticator import Authenticator

@@ -6,18 +6,18 @@ from typing import Final, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Connection, Engine
 
+from dosvotos.audit.current_trust import current_trust
+from dosvotos.audit.decision_text import DecisionText
+from dosvotos.audit.enrolment import read_enrolment, waiting_enrolment
+from dosvotos.audit.people import OF_PEOPLE
 from dosvotos.database.connection import reading
 from dosvotos.database.registry import get_model, get_proposal, production_model
 from dosvotos.errors import DecisionError
 from dosvotos.lineage.vote import decide_verified
-from dosvotos.promotion.current_trust import current_trust
 from dosvotos.promotion.decision import ProposalVote, Vote, approvals_so_far
-from dosvotos.promotion.decision_text import DecisionText
-from dosvotos.promotion.enrolment import read_enrolment, waiting_enrolment
 from dosvotos.promotion.gate_policy import current_policy
 from dosvotos.promotion.house_acts import AddReviewer, RevokeReviewer
 from dosvotos.promotion.live_acts import Rollback, SwitchSignals, previous_approval, read_live_state
-from dosvotos.promotion.people import OF_PEOPLE
 from dosvotos.promotion.refit import refit_of
 from dosvotos.promotion.reopening import Reopen
 from dosvotos.promotion.transaction import Act, Signed, carry_out, text_to_sign

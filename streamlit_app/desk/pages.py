@@ -10,12 +10,12 @@ from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Resp
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from dosvotos.audit.enrolment import challenge_of, enrol, find_invitation, read_enrolment
+from dosvotos.audit.people import MAY
 from dosvotos.database.connection import reading
 from dosvotos.errors import DosVotosError
 from dosvotos.formats import Language
-from dosvotos.promotion.enrolment import challenge_of, enrol, find_invitation, read_enrolment
 from dosvotos.promotion.house_acts import joining_reason
-from dosvotos.promotion.people import MAY
 from dosvotos.promotion.transaction import Signed
 from dosvotos.promotion.vote_rules import MAX_REASON, MIN_REASON
 from dosvotos.signing.passkeys import ALGORITHMS, MAX_BYTES, to_base64url

@@ -4,11 +4,11 @@ from typing import get_args
 
 import streamlit as st
 
+from dosvotos.audit.current_trust import current_trust
+from dosvotos.audit.enrolment import Enrolment, invite, open_invitations, waiting_enrolments
+from dosvotos.audit.people import Person, Role
 from dosvotos.database.connection import reading
 from dosvotos.errors import DosVotosError
-from dosvotos.promotion.current_trust import current_trust
-from dosvotos.promotion.enrolment import Enrolment, invite, open_invitations, waiting_enrolments
-from dosvotos.promotion.people import Person, Role
 from dosvotos.signing.passkeys import Passkey
 from streamlit_app import queries
 from streamlit_app.page import in_bogota, now, plain, translator

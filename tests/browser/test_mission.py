@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
+from dosvotos.audit.enrolment import invite, read_enrolment
 from dosvotos.database.connection import reading
 from dosvotos.database.live_tables import trading_signals
 from dosvotos.database.registry import list_proposals
 from dosvotos.notifications.recipients import URLS_VARIABLE
-from dosvotos.promotion.enrolment import invite, read_enrolment
 from dosvotos.promotion.house_acts import AddReviewer
 from tests.browser.person import BROWSER, Person, expect
 from tests.notifications.receivers import ACCEPTS, webhook

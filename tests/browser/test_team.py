@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dosvotos.promotion.enrolment import invite, read_enrolment
+from dosvotos.audit.enrolment import invite, read_enrolment
 from dosvotos.promotion.house_acts import AddReviewer, RevokeReviewer
 from tests.browser.person import BROWSER, Person, expect
 from tests.promotion.test_signed_votes import set_quorum

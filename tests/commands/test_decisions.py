@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from dosvotos.audit.tokens import holder_of
 from dosvotos.commands.main import cli
 from dosvotos.database.connection import open_database
 from dosvotos.errors import CredentialError
 from dosvotos.promotion.live_acts import HALT_FILE
-from dosvotos.promotion.tokens import holder_of
 from dosvotos.signing.signers import new_signer
 from tests.proposal_fixtures import Desk
 from tests.team import WHY

@@ -17,17 +17,17 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from dosvotos.audit.checkpoints import open_home
+from dosvotos.audit.people import Role
+from dosvotos.audit.signatures import read_trust
 from dosvotos.database.connection import reading
 from dosvotos.errors import LineageError
 from dosvotos.promotion.audit_check import verify_audit
-from dosvotos.promotion.checkpoints import open_home
 from dosvotos.promotion.gate_policy import GatePolicies
 from dosvotos.promotion.house_acts import AddReviewer, RevokeReviewer, SetPolicy
 from dosvotos.promotion.live_acts import SwitchSignals
-from dosvotos.promotion.people import Role
 from dosvotos.promotion.registration import NewProposal
 from dosvotos.promotion.restoring import Restore
-from dosvotos.promotion.signatures import read_trust
 from tests.faults.databases import HOMES, Databases
 from tests.faults.state_machine import (
     DAYS,

@@ -9,21 +9,21 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dosvotos.audit.checkpoints import genesis_id
 from dosvotos.database.connection import make_engine, reading
 from dosvotos.errors import DosVotosError, NotAllowedError
 from dosvotos.live.production import check_dossier, open_production
 from dosvotos.promotion.audit_check import verify_audit
-from dosvotos.promotion.checkpoints import genesis_id
 from dosvotos.promotion.decision import ProposalVote, Vote, decide
 from dosvotos.promotion.house_acts import RevokeReviewer
 from dosvotos.promotion.transaction import Act, carry_out, text_to_sign
 from dosvotos.signing.home import home_of
+from tests.audit.test_copies import ATTACKS as EXCHANGES
+from tests.audit.test_copies import decide_much, found_after, keep
 from tests.faults.databases import Databases, enter, url_of
 from tests.forked import processes
 from tests.live.test_signed_production import ATTACKS as THEFTS
 from tests.live.test_signed_production import Thief
-from tests.promotion.test_copies import ATTACKS as EXCHANGES
-from tests.promotion.test_copies import decide_much, found_after, keep
 from tests.proposal_fixtures import INSTRUMENT, Desk
 from tests.team import WHY, Team
 

@@ -11,12 +11,12 @@ from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import Engine, event, select, update
 
+from dosvotos.audit.log import append_audit_row
 from dosvotos.database.connection import make_engine, writing
 from dosvotos.database.registry import get_proposal, production_model
 from dosvotos.database.tables import instruments, model_registry, promotion_proposals
 from dosvotos.errors import DosVotosError
 from dosvotos.promotion import decision, transaction
-from dosvotos.promotion.audit import append_audit_row
 from dosvotos.promotion.decision import Vote, decide
 from tests.faults.databases import enter
 from tests.proposal_fixtures import NOTES

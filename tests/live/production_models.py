@@ -8,6 +8,9 @@ from typing import Any, NamedTuple
 import yaml
 from sqlalchemy import Connection, Engine, update
 
+from dosvotos.audit.decision_text import DecisionText
+from dosvotos.audit.log import append_audit_row
+from dosvotos.audit.people import Signatory
 from dosvotos.contracts.experiment import make_contract
 from dosvotos.contracts.features import FEATURE_ORDER_HASH
 from dosvotos.database.connection import writing
@@ -16,9 +19,6 @@ from dosvotos.database.tables import instruments, model_registry, promotion_prop
 from dosvotos.hashing import digest_json, short
 from dosvotos.policy.bundle import Bundle, write_bundle
 from dosvotos.policy.forward import ServedPolicy
-from dosvotos.promotion.audit import append_audit_row
-from dosvotos.promotion.decision_text import DecisionText
-from dosvotos.promotion.people import Signatory
 from dosvotos.promotion.transaction import ActOf, Entry, Subject, carry_out
 from dosvotos.promotion.tripwires import Lapses
 from tests.conftest import parameters_of

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from sqlalchemy import Engine, delete, select, update
 
+from dosvotos.audit.checkpoints import genesis_id
+from dosvotos.audit.people import Signatory
 from dosvotos.contracts.features import MARKET_FEATURES
 from dosvotos.database.append_only import renew_guards
 from dosvotos.database.connection import reading, writing
@@ -18,11 +20,9 @@ from dosvotos.live.signals import Entry, SignalTable
 from dosvotos.live.tick import LiveFeatures
 from dosvotos.pipelines.inference.nodes import infer_signal
 from dosvotos.promotion import transaction
-from dosvotos.promotion.checkpoints import genesis_id
 from dosvotos.promotion.decision import ProposalVote, Vote, decide, vote_text
 from dosvotos.promotion.house_acts import AddReviewer
 from dosvotos.promotion.live_acts import HALT_FILE, SwitchSignals
-from dosvotos.promotion.people import Signatory
 from dosvotos.promotion.transaction import Signed, carry_out
 from dosvotos.signing.checkpoint import parse_note
 from dosvotos.signing.home import home_of

@@ -22,6 +22,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from sqlalchemy import Engine, StaticPool, create_engine, insert, select, update
 
+from dosvotos.audit.log import append_audit_row
 from dosvotos.contracts.features import MARKET_FEATURES
 from dosvotos.contracts.parameters import CalendarParams
 from dosvotos.contracts.records import InferenceRecord
@@ -44,7 +45,6 @@ from dosvotos.live.signals import Entry, SignalTable
 from dosvotos.live.spool import Spool
 from dosvotos.live.tick import BookState, Decision, LiveFeatures, ServedModel, make_record, served_model
 from dosvotos.market.calendar import BOGOTA
-from dosvotos.promotion.audit import append_audit_row
 from dosvotos.promotion.live_acts import write_live_state
 from tests.live.live_desk import FakeClock
 from tests.migrated import copy_migrated

@@ -9,6 +9,8 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy import Connection, String, delete, insert, text, update
 
+from dosvotos.audit.checkpoints import log_state
+from dosvotos.audit.log import _content, append_audit_row, read_audit_log
 from dosvotos.commands.main import cli
 from dosvotos.database.append_only import APPEND_ONLY, renew_guards
 from dosvotos.database.connection import open_database, reading
@@ -22,9 +24,7 @@ from dosvotos.database.tables import (
 )
 from dosvotos.errors import LineageError
 from dosvotos.hashing import chain_digest
-from dosvotos.promotion.audit import _content, append_audit_row, read_audit_log
 from dosvotos.promotion.audit_check import verify_audit
-from dosvotos.promotion.checkpoints import log_state
 from dosvotos.promotion.decision import Vote, decide
 from tests.proposal_fixtures import INSTRUMENT, NOTES, Desk
 

@@ -3,6 +3,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import func, select, update
 
+from dosvotos.audit.log import find_breaks, read_audit_log, read_chain
 from dosvotos.database.connection import reading, writing
 from dosvotos.database.registry import get_model, get_proposal
 from dosvotos.database.tables import approval_audit_log, model_registry
@@ -14,7 +15,6 @@ from dosvotos.errors import (
     UnknownProposalError,
 )
 from dosvotos.promotion import decision, transaction
-from dosvotos.promotion.audit import find_breaks, read_audit_log, read_chain
 from dosvotos.promotion.decision import Vote, decide
 from tests.proposal_fixtures import Desk
 

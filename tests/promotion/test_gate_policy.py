@@ -7,12 +7,12 @@ import yaml
 from click.testing import CliRunner
 from sqlalchemy import insert
 
+from dosvotos.audit.log import append_audit_row
 from dosvotos.commands.main import cli
 from dosvotos.contracts.quality_thresholds import SuccessCriteriaParams
 from dosvotos.database.connection import open_database, reading, writing
 from dosvotos.database.tables import gate_policies
 from dosvotos.errors import LineageError
-from dosvotos.promotion.audit import append_audit_row
 from dosvotos.promotion.audit_check import verify_audit
 from dosvotos.promotion.criteria import (
     criterion_text,

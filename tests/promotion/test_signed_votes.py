@@ -8,19 +8,19 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import insert, select, update
 
+from dosvotos.audit.checkpoints import open_home
+from dosvotos.audit.decision_text import DecisionText, parse_text
+from dosvotos.audit.log import append_audit_row
+from dosvotos.audit.people import MAY
 from dosvotos.database.append_only import renew_guards
 from dosvotos.database.connection import reading, writing
 from dosvotos.database.tables import approval_audit_log
 from dosvotos.errors import DecisionConflictError, DecisionError, HomeError, NotAllowedError, SignatureError
-from dosvotos.promotion.audit import append_audit_row
 from dosvotos.promotion.audit_check import verify_audit
-from dosvotos.promotion.checkpoints import open_home
 from dosvotos.promotion.decision import Vote, decide, vote_text
-from dosvotos.promotion.decision_text import DecisionText, parse_text
 from dosvotos.promotion.gate_policy import TripwireBounds, current_policy
 from dosvotos.promotion.house_acts import AddReviewer, RevokeReviewer, SetPolicy
 from dosvotos.promotion.live_acts import Rollback, SwitchSignals, read_live_state
-from dosvotos.promotion.people import MAY
 from dosvotos.promotion.reopening import Reopen
 from dosvotos.promotion.transaction import Signed, carry_out
 from dosvotos.promotion.tripwires import Lapses, StatedTripwires

@@ -5,11 +5,11 @@ from types import SimpleNamespace
 
 import pytest
 
+from dosvotos.audit.log import append_audit_row
 from dosvotos.database.connection import reading, writing
 from dosvotos.database.registry import get_model
 from dosvotos.errors import DecisionError
 from dosvotos.plain_text import check_name
-from dosvotos.promotion.audit import append_audit_row
 from dosvotos.promotion.notices import notices_of, votes_on
 from dosvotos.promotion.reasons import sentence
 from dosvotos.promotion.vote_rules import (

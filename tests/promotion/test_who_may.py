@@ -5,16 +5,16 @@ from collections.abc import Iterable, Iterator
 import pytest
 from sqlalchemy import Connection
 
+from dosvotos.audit.checkpoints import open_home
+from dosvotos.audit.people import Signatory, Trust
+from dosvotos.audit.signatures import read_trust
 from dosvotos.database.connection import reading
 from dosvotos.errors import DecisionConflictError, DecisionError, NotAllowedError
-from dosvotos.promotion.checkpoints import open_home
 from dosvotos.promotion.decision import ProposalVote, Vote
 from dosvotos.promotion.gate_policy import GatePolicies, GatePolicy
 from dosvotos.promotion.house_acts import AddReviewer, RevokeReviewer, SetPolicy
 from dosvotos.promotion.live_acts import Rollback, SwitchSignals
-from dosvotos.promotion.people import Signatory, Trust
 from dosvotos.promotion.reopening import Reopen
-from dosvotos.promotion.signatures import read_trust
 from dosvotos.promotion.transaction import Act
 from tests.proposal_fixtures import INSTRUMENT, Desk
 from tests.team import WHY, Team, now

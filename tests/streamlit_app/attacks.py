@@ -9,8 +9,8 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, Verbosity, given, settings
 from schemathesis import GenerationMode
 
+from dosvotos.audit.tokens import revoke_token
 from dosvotos.promotion.house_acts import RevokeReviewer
-from dosvotos.promotion.tokens import revoke_token
 from streamlit_app.access import POLICY
 from tests.proposal_fixtures import Desk
 from tests.streamlit_app.conftest import People

@@ -14,11 +14,11 @@ from streamlit import config
 from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.util import patch_config_options
 
+from dosvotos.audit.people import Role
+from dosvotos.audit.tokens import make_token
 from dosvotos.lineage import vote as lineage_vote
 from dosvotos.promotion.agreement import proposal_in
 from dosvotos.promotion.dossier import Dossier
-from dosvotos.promotion.people import Role
-from dosvotos.promotion.tokens import make_token
 from streamlit_app.app import create_app
 from tests.conftest import ROOT, ensure_running
 from tests.migrated import copy_migrated, create_migrated

@@ -8,11 +8,11 @@ import pytest
 from sqlalchemy import insert, update
 from sqlalchemy.exc import DBAPIError
 
+from dosvotos.audit.enrolment import challenge_of, invite
 from dosvotos.database.connection import reading, writing
 from dosvotos.database.people_tables import sign_ins
 from dosvotos.errors import CredentialError, SignatureError
 from dosvotos.hashing import digest_bytes
-from dosvotos.promotion.enrolment import challenge_of, invite
 from dosvotos.promotion.gate_policy import current_policy
 from dosvotos.promotion.house_acts import RevokeReviewer, SetPolicy
 from streamlit_app import security, sessions, signed_in

@@ -9,9 +9,9 @@ from typing import get_args
 import pytest
 
 import streamlit_app
+from dosvotos.audit.decision_text import Action
 from dosvotos.database.tables import PROPOSAL_STATES, RECOMMENDATIONS, STAGES
 from dosvotos.live.reasons import Reason
-from dosvotos.promotion.decision_text import Action
 from streamlit_app.i18n import LANGUAGES, Translator, texts
 
 SOURCES = sorted(Path(streamlit_app.__file__).parent.rglob("*.py"))

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from dosvotos.audit.decision_text import parse_text
 from dosvotos.database.tables import PROPOSAL_STATES
 from dosvotos.hashing import digest_bytes
-from dosvotos.promotion.decision_text import parse_text
 from dosvotos.signing.sshsig import VOTE_NAMESPACE
 from tests.proposal_fixtures import NOTES, Desk
 from tests.streamlit_app.conftest import People, with_people

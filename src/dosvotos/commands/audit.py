@@ -6,8 +6,8 @@ import click
 from rich.markup import escape
 from sqlalchemy import Row
 
+from dosvotos.audit.copies import csv_of_log
 from dosvotos.console import open_console, plain_table
-from dosvotos.promotion.copies import csv_of_log
 from dosvotos.signing.passkeys import is_assertion
 
 _MINUTE: Final = "%Y-%m-%d %H:%M"

@@ -6,14 +6,14 @@ from typing import Any, Final, Literal, get_args
 
 import click
 
+from dosvotos.audit.people import Role
+from dosvotos.audit.tokens import DEFAULT_DAYS, MAX_DAYS
 from dosvotos.commands import people as terminal
 from dosvotos.commands.errors import EXIT_ERROR
 from dosvotos.commands.paths import TypedPath
 from dosvotos.commands.people import Keys, wall_clock
 from dosvotos.database.connection import database_url, open_existing, reading
 from dosvotos.promotion.live_acts import HALT_FILE
-from dosvotos.promotion.people import Role
-from dosvotos.promotion.tokens import DEFAULT_DAYS, MAX_DAYS
 
 DECISIONS: Final = {"approve": "APPROVE", "reject": "REJECT", "more-tests": "REQUEST_MORE_TESTS"}
 _REASON = click.option("--reason", required=True, help="Why, in at least 20 characters.")
@@ -189,7 +189,7 @@ def reviewer_add(
 @click.option("--role", type=click.Choice(get_args(Role)), required=True)
 def reviewer_invite(name: str, role: Role) -> None:
     """Let a person make a passkey; it counts once you have signed for it with 'reviewer add --enrolled'."""
-    from dosvotos.promotion.enrolment import invite
+    from dosvotos.audit.enrolment import invite
     from dosvotos.users import current_user
 
     link = invite(open_existing(database_url()), name, role, current_user(), wall_clock())
@@ -217,9 +217,9 @@ def reviewer_revoke(
 @reviewer.command("list")
 def reviewer_list() -> None:
     """List who may decide what, who could once, and whose passkeys wait."""
-    from dosvotos.promotion.checkpoints import open_home
-    from dosvotos.promotion.enrolment import waiting_enrolments
-    from dosvotos.promotion.signatures import read_trust
+    from dosvotos.audit.checkpoints import open_home
+    from dosvotos.audit.enrolment import waiting_enrolments
+    from dosvotos.audit.signatures import read_trust
 
     with reading(open_existing(database_url())) as connection:
         trust = read_trust(connection, open_home(connection))
@@ -233,7 +233,7 @@ def reviewer_list() -> None:
 @click.option("--days", type=click.IntRange(1, MAX_DAYS), default=DEFAULT_DAYS, show_default=True)
 def reviewer_token(name: str, role: Role | None, days: int) -> None:
     """Make a token with which a program works for a person: theirs to make, or an admin's."""
-    from dosvotos.promotion.tokens import make_token
+    from dosvotos.audit.tokens import make_token
     from dosvotos.users import current_user
 
     token = make_token(open_existing(database_url()), name, role, days, current_user(), wall_clock())
@@ -258,7 +258,7 @@ def reviewer_tokens() -> None:
 @click.argument("token_id", metavar="ID")
 def reviewer_token_revoke(token_id: str) -> None:
     """Let a token count no more from now on: its person's act, or an admin's."""
-    from dosvotos.promotion.tokens import revoke_token
+    from dosvotos.audit.tokens import revoke_token
     from dosvotos.users import current_user
 
     revoke_token(open_existing(database_url()), token_id, current_user(), wall_clock())

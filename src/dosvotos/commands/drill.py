@@ -14,6 +14,7 @@ from typing import Final, TypeVar
 from pydantic import AwareDatetime
 from sqlalchemy import Engine
 
+from dosvotos.audit.checkpoints import check_checkpoints, log_state, open_home
 from dosvotos.commands.copies import DatabaseCopy, copied_database
 from dosvotos.commands.live_drill import LiveAction, LiveDrillRecord, drilled_loop, try_live
 from dosvotos.commands.people import Keys, decide_on_terminal, one_instrument
@@ -24,7 +25,6 @@ from dosvotos.database.tables import HOUSE
 from dosvotos.errors import DecisionError, LineageError
 from dosvotos.files import write_file
 from dosvotos.promotion.audit_check import verify_audit
-from dosvotos.promotion.checkpoints import check_checkpoints, log_state, open_home
 from dosvotos.promotion.live_acts import SwitchSignals, read_live_state
 from dosvotos.signing.home import HOME_VARIABLE, Home
 

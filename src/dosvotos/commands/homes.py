@@ -6,11 +6,11 @@ from typing import Final
 
 from sqlalchemy import Engine
 
+from dosvotos.audit.checkpoints import open_home
+from dosvotos.audit.exported_vote import export_vote
 from dosvotos.database.connection import reading
 from dosvotos.errors import FileError, HomeError
 from dosvotos.files import read_regular_file, write_folder
-from dosvotos.promotion.checkpoints import open_home
-from dosvotos.promotion.exported_vote import export_vote
 from dosvotos.signing.home import import_home
 
 _MAX_BYTES: Final = 1 << 30

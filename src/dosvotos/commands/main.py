@@ -9,6 +9,7 @@ from typing import Final, get_args
 
 import click
 
+from dosvotos.audit.log import count_rows, read_audit_log
 from dosvotos.commands.errors import EXIT_ERROR, exit_code, install_excepthook, message_of, show
 from dosvotos.commands.lazy import LazyGroup
 from dosvotos.commands.paths import TypedPath
@@ -25,7 +26,6 @@ from dosvotos.database.connection import (
 from dosvotos.files import write_file
 from dosvotos.formats import Language
 from dosvotos.project import enter_root
-from dosvotos.promotion.audit import count_rows, read_audit_log
 from dosvotos.promotion.audit_check import (
     PROVES,
     PROVES_COPY,
@@ -131,7 +131,7 @@ def audit_list(as_csv: bool) -> None:
 )
 def audit_verify(full: bool, against: Path | None) -> None:
     """Compare the log with itself, its checkpoints and all that must follow; exit code 1 if they differ."""
-    from dosvotos.promotion.copies import compare_copy, read_copy
+    from dosvotos.audit.copies import compare_copy, read_copy
 
     gc.disable()  # or it walks the rows of a long log again and again, which takes a fifth of the time
     copy = read_copy(against) if against else None

@@ -10,19 +10,19 @@ import click
 from rich.markup import escape
 from sqlalchemy import Engine, Row, select
 
+from dosvotos.audit.checkpoints import open_home
+from dosvotos.audit.decision_text import DecisionText
+from dosvotos.audit.enrolment import Enrolment, read_enrolment
+from dosvotos.audit.people import AddedPerson, Person, Role, Trust, has_people
+from dosvotos.audit.signatures import read_trust
 from dosvotos.console import open_console, plain_table
 from dosvotos.database.connection import reading
 from dosvotos.database.registry import list_models
 from dosvotos.database.tables import HOUSE, instruments
 from dosvotos.errors import DatabaseError, DecisionError, SignatureError
 from dosvotos.files import write_file
-from dosvotos.promotion.checkpoints import open_home
-from dosvotos.promotion.decision_text import DecisionText
-from dosvotos.promotion.enrolment import Enrolment, read_enrolment
 from dosvotos.promotion.house_acts import AddReviewer, pin_first
 from dosvotos.promotion.live_acts import HALT_FILE, SwitchSignals
-from dosvotos.promotion.people import AddedPerson, Person, Role, Trust, has_people
-from dosvotos.promotion.signatures import read_trust
 from dosvotos.promotion.transaction import Act, Outcome, SecondSignature, Signed, carry_out, text_to_sign
 from dosvotos.promotion.vote_rules import check_reason
 from dosvotos.signing.keys import PublicKey

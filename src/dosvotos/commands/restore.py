@@ -9,6 +9,8 @@ from typing import Final, NamedTuple
 
 from sqlalchemy import Engine
 
+from dosvotos.audit.checkpoints import check_checkpoints, open_home
+from dosvotos.audit.restored_log import RestoredLog, restored_log
 from dosvotos.commands.people import Keys, decide_on_terminal
 from dosvotos.database.connection import (
     database_file,
@@ -21,8 +23,6 @@ from dosvotos.database.connection import (
 from dosvotos.errors import DatabaseError, DecisionConflictError, DosVotosError
 from dosvotos.files import flush_folder
 from dosvotos.hashing import digest_file
-from dosvotos.promotion.checkpoints import check_checkpoints, open_home
-from dosvotos.promotion.restored_log import RestoredLog, restored_log
 from dosvotos.promotion.restoring import Restore, describe
 
 _BESIDE: Final = ("-wal", "-shm")

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Engine, Row, select
 
+from dosvotos.audit.log import broken_seals, find_breaks, read_audit_log, read_chain
 from dosvotos.contracts.differences import record_link
 from dosvotos.contracts.experiment import ExperimentContract
 from dosvotos.contracts.records import ChainRecord, LayerRecords, LinkRecord, TrainingRecord
@@ -39,7 +40,6 @@ from dosvotos.promotion.agreement import (
     proposal_difference,
     proposal_in,
 )
-from dosvotos.promotion.audit import broken_seals, find_breaks, read_audit_log, read_chain
 from dosvotos.promotion.criteria import name_links
 from dosvotos.promotion.decision import DecisionResult, Vote, check_vote, decide
 from dosvotos.promotion.dossier import FILE_NAMES, Dossier, DossierRun, dossier_files, with_run, write_dossier

@@ -7,6 +7,9 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, Engine, Row
 
+from dosvotos.audit.checkpoints import check_checkpoints, open_home
+from dosvotos.audit.log import find_breaks, read_chain
+from dosvotos.audit.signatures import read_trust
 from dosvotos.contracts.experiment import ExperimentContract
 from dosvotos.contracts.features import FEATURE_ORDER_HASH
 from dosvotos.database.connection import reading
@@ -24,10 +27,7 @@ from dosvotos.promotion.agreement import (
     proposal_difference,
     stage_difference,
 )
-from dosvotos.promotion.audit import find_breaks, read_chain
-from dosvotos.promotion.checkpoints import check_checkpoints, open_home
 from dosvotos.promotion.refit import refit_of
-from dosvotos.promotion.signatures import read_trust
 from dosvotos.promotion.standing import check_standing
 from dosvotos.promotion.tripwires import Lapses
 from dosvotos.promotion.vote_rules import columns_after, reopened_at

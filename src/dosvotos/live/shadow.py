@@ -7,6 +7,9 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Engine, Row
 
+from dosvotos.audit.checkpoints import open_home
+from dosvotos.audit.people import Trust
+from dosvotos.audit.signatures import read_trust, verify_decision
 from dosvotos.contracts.parameters import Parameters
 from dosvotos.database.connection import reading, writing
 from dosvotos.database.live_limits import SHADOW_LAPSED, Trip, add_trip, shadow_lapse
@@ -29,9 +32,6 @@ from dosvotos.live.reasons import Reason
 from dosvotos.live.schedule import ScheduledBar
 from dosvotos.live.tick import Decision, LiveFeatures, ServedModel, decide, feature_vector, served_model
 from dosvotos.policy.bundle import open_bundle
-from dosvotos.promotion.checkpoints import open_home
-from dosvotos.promotion.people import Trust
-from dosvotos.promotion.signatures import read_trust, verify_decision
 from dosvotos.promotion.tripwires import Lapses
 
 logger = logging.getLogger(__name__)

@@ -7,6 +7,10 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from sqlalchemy import Connection, Engine, Row, select
 
+from dosvotos.audit.checkpoints import open_home
+from dosvotos.audit.copies import compare_copy
+from dosvotos.audit.log import find_breaks, read_chain
+from dosvotos.audit.signatures import read_trust
 from dosvotos.contracts.experiment import ExperimentContract
 from dosvotos.contracts.features import FEATURE_ORDER, FEATURE_ORDER_HASH, MARKET_FEATURES
 from dosvotos.contracts.parameters import SIMULATED_INSTRUMENT
@@ -26,11 +30,7 @@ from dosvotos.live.state import MarketView, rebuild
 from dosvotos.live.tick import LiveFeatures, decide, inference_hash, served_model
 from dosvotos.policy.bundle import Bundle, open_bundle
 from dosvotos.promotion.agreement import expected_rows, instrument_of, model_difference, proposal_difference
-from dosvotos.promotion.audit import find_breaks, read_chain
-from dosvotos.promotion.checkpoints import open_home
-from dosvotos.promotion.copies import compare_copy
 from dosvotos.promotion.dossier import Dossier
-from dosvotos.promotion.signatures import read_trust
 from dosvotos.promotion.standing import check_standing
 
 _MODEL_HASHES: Final = ("model_hash", "manifest_hash", "norm_stats_hash")

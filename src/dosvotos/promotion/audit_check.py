@@ -10,17 +10,17 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, Row, func, select
 
+from dosvotos.audit.checkpoints import compare_checkpoints, open_home, verify_all
+from dosvotos.audit.log import LogRow, find_breaks, read_audit_log, read_chain
+from dosvotos.audit.restored_log import list_restores, restored_log
+from dosvotos.audit.signatures import RAISE_THE_HOUSE, SIGNATURE_COUNTS_FOR, read_trust
 from dosvotos.database.append_only import foreign_hooks, missing_guards
 from dosvotos.database.live_tables import live_state
 from dosvotos.database.odd_values import ODD_VALUES
 from dosvotos.database.registry import OPEN_STATES, VALID_FOR, list_models, list_proposals, opened_at
 from dosvotos.database.tables import HOUSE, instruments, ledger_genesis, oos_trials
 from dosvotos.errors import DosVotosError, LineageError
-from dosvotos.promotion.audit import LogRow, find_breaks, read_audit_log, read_chain
-from dosvotos.promotion.checkpoints import compare_checkpoints, open_home, verify_all
 from dosvotos.promotion.gate_policy import uncovered_policies
-from dosvotos.promotion.restored_log import list_restores, restored_log
-from dosvotos.promotion.signatures import RAISE_THE_HOUSE, SIGNATURE_COUNTS_FOR, read_trust
 from dosvotos.promotion.vote_rules import STATUS_AFTER, ModelStage, closes, columns_after, status_after
 from dosvotos.promotion.voted_rows import voted_differences
 from dosvotos.refusals import Phrase

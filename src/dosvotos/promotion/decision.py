@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Engine, Row, func, select, update
 
+from dosvotos.audit.decision_text import DecisionText
+from dosvotos.audit.people import Signatory, has_people
 from dosvotos.database.registry import change_one, get_model, get_proposal, is_open, production_model
 from dosvotos.database.requests import add_request
 from dosvotos.database.tables import (
@@ -30,11 +32,9 @@ from dosvotos.promotion.agreement import (
     stage_difference,
 )
 from dosvotos.promotion.champions import announce_production
-from dosvotos.promotion.decision_text import DecisionText
 from dosvotos.promotion.dossier import Dossier
 from dosvotos.promotion.gate_policy import current_policy
 from dosvotos.promotion.own_strategy import refuse_unserved
-from dosvotos.promotion.people import Signatory, has_people
 from dosvotos.promotion.reasons import FirstVote
 from dosvotos.promotion.refit import check_refit_vote, refit_of
 from dosvotos.promotion.retracted import refuse_retracted_data

@@ -6,16 +6,16 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, Engine, func, insert, select
 
+from dosvotos.audit.checkpoints import check_checkpoints, open_home
+from dosvotos.audit.decision_text import DecisionText
+from dosvotos.audit.people import AddedPerson, RevokedPerson, Signatory, Trust, has_people
+from dosvotos.audit.signatures import read_trust
 from dosvotos.database.connection import reading
 from dosvotos.database.live_limits import held_instruments
 from dosvotos.database.registry import OPEN_STATES
 from dosvotos.database.tables import HOUSE, gate_policies, model_registry, promotion_proposals
 from dosvotos.errors import DecisionConflictError, DecisionError
-from dosvotos.promotion.checkpoints import check_checkpoints, open_home
-from dosvotos.promotion.decision_text import DecisionText
 from dosvotos.promotion.gate_policy import GatePolicy, current_policy, packaged_policy
-from dosvotos.promotion.people import AddedPerson, RevokedPerson, Signatory, Trust, has_people
-from dosvotos.promotion.signatures import read_trust
 from dosvotos.promotion.transaction import ActOf, Entry, Subject
 from dosvotos.signing.home import Home
 from dosvotos.signing.keys import parse_public_key

@@ -7,6 +7,10 @@ from typing import Any, Final, Literal
 
 from sqlalchemy import Connection, Row, bindparam, select
 
+from dosvotos.audit.checkpoints import open_home
+from dosvotos.audit.decision_text import DecisionText
+from dosvotos.audit.people import Signatory
+from dosvotos.audit.signatures import read_trust
 from dosvotos.database.connection import upsert
 from dosvotos.database.live_limits import standing_trips
 from dosvotos.database.live_tables import LIVE_STATES, live_state
@@ -22,11 +26,7 @@ from dosvotos.database.tables import approval_audit_log
 from dosvotos.errors import DecisionConflictError, DecisionError
 from dosvotos.policy.bundle import open_bundle
 from dosvotos.promotion.agreement import check_head
-from dosvotos.promotion.checkpoints import open_home
 from dosvotos.promotion.decision import put_into_production
-from dosvotos.promotion.decision_text import DecisionText
-from dosvotos.promotion.people import Signatory
-from dosvotos.promotion.signatures import read_trust
 from dosvotos.promotion.standing import check_standing
 from dosvotos.promotion.transaction import ActOf, Entry, Subject
 from dosvotos.promotion.vote_rules import closing_vote, earlier_votes

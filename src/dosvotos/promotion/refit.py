@@ -4,6 +4,9 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, Engine, Row
 
+from dosvotos.audit.checkpoints import open_home
+from dosvotos.audit.people import Trust
+from dosvotos.audit.signatures import read_trust, verify_decision
 from dosvotos.contracts.experiment import ExperimentContract
 from dosvotos.contracts.records import LayerRecords
 from dosvotos.contracts.refit import check_refit
@@ -12,10 +15,8 @@ from dosvotos.database.contracts import ContractRegistry
 from dosvotos.database.registry import find_model, promoting_votes
 from dosvotos.errors import ContractError, DecisionError, DosVotosError
 from dosvotos.market.splits import splits_of
-from dosvotos.promotion.checkpoints import open_home
 from dosvotos.promotion.criteria import criterion_text, failure_reasons, is_passed, lineage_criterion
 from dosvotos.promotion.gate_policy import current_policy
-from dosvotos.promotion.people import Trust
 from dosvotos.promotion.proposal import (
     CONFIDENCE,
     PromotionProposal,
@@ -24,7 +25,6 @@ from dosvotos.promotion.proposal import (
     layer_hashes,
 )
 from dosvotos.promotion.reasons import Reason, explanation
-from dosvotos.promotion.signatures import read_trust, verify_decision
 from dosvotos.promotion.vote_rules import closing_vote, earlier_votes
 
 CODE: Final = "refit"

@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, Row, update
 
+from dosvotos.audit.decision_text import DecisionText
+from dosvotos.audit.people import Signatory
 from dosvotos.database.registry import (
     change_one,
     get_model,
@@ -16,8 +18,6 @@ from dosvotos.database.registry import (
 from dosvotos.database.tables import promotion_proposals
 from dosvotos.errors import DecisionConflictError, DecisionError, NotAllowedError
 from dosvotos.promotion.decision import extra_digest
-from dosvotos.promotion.decision_text import DecisionText
-from dosvotos.promotion.people import Signatory
 from dosvotos.promotion.transaction import ActOf, Entry, Subject
 from dosvotos.promotion.vote_rules import EarlierVote, closing_vote, columns_after, earlier_votes
 from dosvotos.users import same_person

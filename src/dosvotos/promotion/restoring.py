@@ -12,6 +12,12 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, Row, select, update
 
+from dosvotos.audit.checkpoints import contradictions, difference, is_restored, open_home, states_up_to
+from dosvotos.audit.decision_text import DecisionText
+from dosvotos.audit.log import find_breaks, read_chain
+from dosvotos.audit.people import Signatory, ended_keys, people_missing
+from dosvotos.audit.restored_log import LostCheckpoint, RestoredLog, digest_states
+from dosvotos.audit.signatures import read_trust
 from dosvotos.database.registry import (
     OPEN_STATES,
     VALID_FOR,
@@ -24,14 +30,8 @@ from dosvotos.database.registry import (
 )
 from dosvotos.database.tables import HOUSE, instruments, model_registry, promotion_proposals
 from dosvotos.errors import DecisionConflictError, LineageError, NotAllowedError
-from dosvotos.promotion.audit import find_breaks, read_chain
 from dosvotos.promotion.champions import announce_production
-from dosvotos.promotion.checkpoints import contradictions, difference, is_restored, open_home, states_up_to
-from dosvotos.promotion.decision_text import DecisionText
 from dosvotos.promotion.house_acts import HouseAct
-from dosvotos.promotion.people import Signatory, ended_keys, people_missing
-from dosvotos.promotion.restored_log import LostCheckpoint, RestoredLog, digest_states
-from dosvotos.promotion.signatures import read_trust
 from dosvotos.promotion.transaction import Entry, Subject
 from dosvotos.promotion.vote_rules import closing_vote, columns_after, earlier_votes
 from dosvotos.signing.checkpoint import Checkpoint

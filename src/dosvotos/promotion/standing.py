@@ -4,13 +4,13 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, select
 
+from dosvotos.audit.decision_text import DecisionText
+from dosvotos.audit.people import Trust
+from dosvotos.audit.signatures import verify_decision
 from dosvotos.database.registry import ProductionRows, production_rows
 from dosvotos.database.tables import approval_audit_log
 from dosvotos.errors import AlteredError
-from dosvotos.promotion.decision_text import DecisionText
 from dosvotos.promotion.gate_policy import policy_of_version
-from dosvotos.promotion.people import Trust
-from dosvotos.promotion.signatures import verify_decision
 from dosvotos.promotion.tripwires import Lapses
 from dosvotos.users import same_person
 

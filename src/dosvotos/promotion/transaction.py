@@ -10,25 +10,25 @@ from typing import Any, NamedTuple, Protocol, Self
 
 from sqlalchemy import Connection, Engine, Row, insert, select, update
 
-from dosvotos.database.connection import reading, writing
-from dosvotos.database.registry import change_one, expire_proposals, lock_instrument, read_epoch
-from dosvotos.database.tables import HOUSE, approval_audit_log, idempotency_keys, instruments
-from dosvotos.errors import DecisionConflictError, SignatureError
-from dosvotos.hashing import digest_bytes, digest_json
-from dosvotos.promotion.audit import append_audit_row
-from dosvotos.promotion.checkpoints import append_checkpoint, check_checkpoints, log_state, open_home
-from dosvotos.promotion.decision_text import DecisionText, check_same, parse_text
-from dosvotos.promotion.gate_policy import current_policy
-from dosvotos.promotion.notify import announce_decision
-from dosvotos.promotion.passkey_use import accept_use
-from dosvotos.promotion.people import Signatory, Trust, has_people
-from dosvotos.promotion.signatures import (
+from dosvotos.audit.checkpoints import append_checkpoint, check_checkpoints, log_state, open_home
+from dosvotos.audit.decision_text import DecisionText, check_same, parse_text
+from dosvotos.audit.log import append_audit_row
+from dosvotos.audit.passkey_use import accept_use
+from dosvotos.audit.people import Signatory, Trust, has_people
+from dosvotos.audit.signatures import (
     CLOCKS_DIFFER_BY,
     SIGNATURE_COUNTS_FOR,
     check_second,
     read_trust,
     verify_vote_signature,
 )
+from dosvotos.database.connection import reading, writing
+from dosvotos.database.registry import change_one, expire_proposals, lock_instrument, read_epoch
+from dosvotos.database.tables import HOUSE, approval_audit_log, idempotency_keys, instruments
+from dosvotos.errors import DecisionConflictError, SignatureError
+from dosvotos.hashing import digest_bytes, digest_json
+from dosvotos.promotion.gate_policy import current_policy
+from dosvotos.promotion.notify import announce_decision
 from dosvotos.promotion.tripwires import Lapses
 from dosvotos.promotion.vote_rules import check_reason
 from dosvotos.signing.checkpoint import LogState

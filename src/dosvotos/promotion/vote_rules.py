@@ -6,11 +6,11 @@ from typing import Any, Final, Literal, NamedTuple
 
 from sqlalchemy import Connection, Row, or_, select
 
+from dosvotos.audit.log import LogRow
 from dosvotos.contracts.records import Record
 from dosvotos.database.tables import approval_audit_log, model_registry, promotion_proposals
 from dosvotos.errors import DecisionError
 from dosvotos.plain_text import hidden_character
-from dosvotos.promotion.audit import LogRow
 from dosvotos.promotion.reasons import Reason
 
 MIN_REASON: Final = 20

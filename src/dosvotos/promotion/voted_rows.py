@@ -5,10 +5,10 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, select
 
+from dosvotos.audit.decision_text import parse_text
 from dosvotos.database.registry import find_model, get_proposal
 from dosvotos.database.tables import approval_audit_log
 from dosvotos.errors import AlteredError, LineageError, SignatureError, UnknownProposalError
-from dosvotos.promotion.decision_text import parse_text
 from dosvotos.refusals import Phrase
 
 OF_PROPOSALS: Final = ("APPROVE", "REJECT", "REOPEN")

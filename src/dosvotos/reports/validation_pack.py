@@ -12,6 +12,7 @@ from markupsafe import escape
 from pydantic import BaseModel
 from sqlalchemy import Engine
 
+from dosvotos.audit.log import read_audit_log
 from dosvotos.backtest.production import ComparisonReport
 from dosvotos.backtest.report import BacktestReport
 from dosvotos.backtest.risk import session_equity
@@ -23,7 +24,6 @@ from dosvotos.database.registry import get_model, get_proposal
 from dosvotos.database.requests import list_requests
 from dosvotos.files import write_file
 from dosvotos.formats import CHANCE, COUNT, MISSING, P_VALUE, PERCENT, RATIO, Form, Formats, Language
-from dosvotos.promotion.audit import read_audit_log
 from dosvotos.promotion.dossier import Dossier
 from dosvotos.promotion.gate_policy import current_policy
 from dosvotos.promotion.luck import questions_of

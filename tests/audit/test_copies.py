@@ -12,15 +12,15 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy import Connection, delete, update
 
+from dosvotos.audit.checkpoints import check_checkpoints, log_state, open_home
+from dosvotos.audit.copies import compare_copy, csv_of_log, read_copy
+from dosvotos.audit.log import read_audit_log
 from dosvotos.commands.main import cli
 from dosvotos.database.append_only import renew_guards
 from dosvotos.database.connection import URL_VARIABLE, open_database, reading
 from dosvotos.database.tables import approval_audit_log
 from dosvotos.errors import FileError, HomeError, LineageError
-from dosvotos.promotion.audit import read_audit_log
 from dosvotos.promotion.audit_check import verify_audit
-from dosvotos.promotion.checkpoints import check_checkpoints, log_state, open_home
-from dosvotos.promotion.copies import compare_copy, csv_of_log, read_copy
 from dosvotos.promotion.live_acts import SwitchSignals
 from dosvotos.promotion.restoring import Restore
 from dosvotos.signing.checkpoint import sign_checkpoint, split_notes

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dosvotos.audit.exported_vote import README, SUMS, export_vote
 from dosvotos.commands.homes import write_vote
 from dosvotos.database.connection import reading
 from dosvotos.errors import DecisionError, FileError, LineageError
-from dosvotos.promotion.exported_vote import README, SUMS, export_vote
 from dosvotos.promotion.house_acts import RevokeReviewer
 from dosvotos.promotion.live_acts import SwitchSignals
 from tests.promotion.test_signed_votes import desk, team  # noqa: F401

@@ -6,8 +6,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dosvotos.audit.log import _HASHED, _HASHED_IF_ANY, LogRow, _content, _Writer
 from dosvotos.hashing import chain_digest, digest_bytes
-from dosvotos.promotion.audit import _HASHED, _HASHED_IF_ANY, LogRow, _content, _Writer
 
 NAMES = (*_HASHED, *_HASHED_IF_ANY)
 VALUES = st.none() | st.text(max_size=40) | st.integers()

@@ -6,14 +6,14 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, Select, func, select
 
+from dosvotos.audit.log import LogRow, broken_seals
+from dosvotos.audit.people import Trust, allowed_signers
+from dosvotos.audit.restored_log import LostCheckpoint, RestoredLog, list_restores, restored_log
+from dosvotos.audit.signatures import read_trust, verify_countersignature, verify_decision
 from dosvotos.database.connection import reading
 from dosvotos.database.registry import last_log_row, read_epochs
 from dosvotos.database.tables import approval_audit_log, ledger_genesis
 from dosvotos.errors import AlteredError, DosVotosError, HomeError, LineageError
-from dosvotos.promotion.audit import LogRow, broken_seals
-from dosvotos.promotion.people import Trust, allowed_signers
-from dosvotos.promotion.restored_log import LostCheckpoint, RestoredLog, list_restores, restored_log
-from dosvotos.promotion.signatures import read_trust, verify_countersignature, verify_decision
 from dosvotos.refusals import Phrase
 from dosvotos.signing.checkpoint import NO_HEAD, Checkpoint, LogState, sign_checkpoint
 from dosvotos.signing.home import Home, home_of

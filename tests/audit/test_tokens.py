@@ -5,13 +5,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import Engine, select, update
 
+from dosvotos.audit import tokens
+from dosvotos.audit.tokens import MAX_DAYS, holder_of, make_token, revoke_token, roles_within
 from dosvotos.database.connection import reading, writing
 from dosvotos.database.tables import api_tokens
 from dosvotos.errors import CredentialError, DecisionError, DosVotosError, NotAllowedError
 from dosvotos.hashing import slow_digest
-from dosvotos.promotion import tokens
 from dosvotos.promotion.house_acts import RevokeReviewer
-from dosvotos.promotion.tokens import MAX_DAYS, holder_of, make_token, revoke_token, roles_within
 from tests.team import DESK, WHY, Team
 
 NOW = datetime.now(UTC)

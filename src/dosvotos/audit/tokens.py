@@ -7,12 +7,12 @@ from typing import Any, Final, NamedTuple, get_args
 
 from sqlalchemy import Connection, Engine, Row
 
+from dosvotos.audit.current_trust import current_trust
+from dosvotos.audit.people import MAY, Person, Role, Trust
 from dosvotos.database.connection import reading, writing
 from dosvotos.database.tokens import add_token, end_token, find_token
 from dosvotos.errors import CredentialError, DecisionError, NotAllowedError
 from dosvotos.hashing import digest_bytes, slow_digest
-from dosvotos.promotion.current_trust import current_trust
-from dosvotos.promotion.people import MAY, Person, Role, Trust
 from dosvotos.users import same_person
 
 MAX_DAYS: Final = 365

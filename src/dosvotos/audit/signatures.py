@@ -6,11 +6,11 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row
 
+from dosvotos.audit.decision_text import DecisionText, parse_text
+from dosvotos.audit.people import OF_PEOPLE, SECOND_MAY, Signatory, Trust, people_rows, roots_of
 from dosvotos.database.tables import HOUSE
 from dosvotos.errors import AlteredError, DosVotosError, SignatureError
 from dosvotos.hashing import digest_bytes, digest_json
-from dosvotos.promotion.decision_text import DecisionText, parse_text
-from dosvotos.promotion.people import OF_PEOPLE, SECOND_MAY, Signatory, Trust, people_rows, roots_of
 from dosvotos.signing.home import Home
 from dosvotos.signing.keys import PublicKey
 from dosvotos.signing.passkeys import Passkey, VoterKey, is_assertion, parse_assertion

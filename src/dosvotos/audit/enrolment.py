@@ -13,13 +13,13 @@ from typing import Any, Final, NamedTuple
 from pydantic import ValidationError
 from sqlalchemy import Connection, Engine, Row, func, insert, select
 
+from dosvotos.audit.checkpoints import open_home
+from dosvotos.audit.people import AddedPerson, Role, Trust
+from dosvotos.audit.signatures import read_trust
 from dosvotos.database.connection import reading, writing
 from dosvotos.database.people_tables import enrolments, invitations
 from dosvotos.errors import DecisionConflictError, DecisionError, SignatureError
 from dosvotos.hashing import digest_bytes, raw_digest
-from dosvotos.promotion.checkpoints import open_home
-from dosvotos.promotion.people import AddedPerson, Role, Trust
-from dosvotos.promotion.signatures import read_trust
 from dosvotos.signing.passkeys import Passkey, parse_passkey, read_registration
 from dosvotos.signing.relying_party import RelyingParty, relying_party
 from dosvotos.users import same_person

@@ -11,17 +11,17 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, Row
 
+from dosvotos.audit.checkpoints import contradiction, open_home
+from dosvotos.audit.decision_text import DecisionText
+from dosvotos.audit.exported_signature import TEXT, ExportedSignature, export_signature
+from dosvotos.audit.log import link_of, read_audit_log, sealed_in
+from dosvotos.audit.people import Trust, allowed_signers
+from dosvotos.audit.signatures import first_signatory, is_first, read_trust, verify_decision
 from dosvotos.database.registry import get_proposal
 from dosvotos.database.tables import model_registry
 from dosvotos.errors import AlteredError, DecisionError, FileError
 from dosvotos.files import read_regular_file
 from dosvotos.hashing import canonical_json, digest_bytes
-from dosvotos.promotion.audit import link_of, read_audit_log, sealed_in
-from dosvotos.promotion.checkpoints import contradiction, open_home
-from dosvotos.promotion.decision_text import DecisionText
-from dosvotos.promotion.exported_signature import TEXT, ExportedSignature, export_signature
-from dosvotos.promotion.people import Trust, allowed_signers
-from dosvotos.promotion.signatures import first_signatory, is_first, read_trust, verify_decision
 from dosvotos.sealed import MANIFEST, MAX_MANIFEST_BYTES
 from dosvotos.signing.checkpoint import Checkpoint
 from dosvotos.signing.home import Home

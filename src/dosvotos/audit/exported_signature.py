@@ -3,9 +3,9 @@
 from shlex import quote
 from typing import Final, NamedTuple
 
-from dosvotos.promotion.decision_text import DecisionText
-from dosvotos.promotion.people import Signatory
-from dosvotos.promotion.signatures import verify_vote_signature
+from dosvotos.audit.decision_text import DecisionText
+from dosvotos.audit.people import Signatory
+from dosvotos.audit.signatures import verify_vote_signature
 from dosvotos.signing.passkeys import Passkey, is_assertion, parse_assertion
 from dosvotos.signing.relying_party import LOCAL_HOST
 from dosvotos.signing.sshsig import VOTE_NAMESPACE

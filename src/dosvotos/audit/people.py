@@ -9,10 +9,10 @@ from typing import Any, Final, Literal, NamedTuple
 from pydantic import ValidationError, field_validator
 from sqlalchemy import Connection, Row, select
 
+from dosvotos.audit.restored_log import restored_log
 from dosvotos.contracts.records import Record
 from dosvotos.database.tables import approval_audit_log
 from dosvotos.errors import AlteredError, DecisionError, NotAllowedError, SignatureError
-from dosvotos.promotion.restored_log import restored_log
 from dosvotos.refusals import Phrase
 from dosvotos.signing.home import Home
 from dosvotos.signing.keys import PublicKey

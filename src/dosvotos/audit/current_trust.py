@@ -5,9 +5,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Row
 
-from dosvotos.promotion.checkpoints import open_home
-from dosvotos.promotion.people import Trust, people_rows, roots_of
-from dosvotos.promotion.signatures import trust_of
+from dosvotos.audit.checkpoints import open_home
+from dosvotos.audit.people import Trust, people_rows, roots_of
+from dosvotos.audit.signatures import trust_of
 
 
 def current_trust(connection: Connection) -> Trust:

@@ -14,11 +14,11 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row
 
+from dosvotos.audit.checkpoints import LostStates, contradiction, lost_states, open_home
+from dosvotos.audit.log import read_audit_log
 from dosvotos.database.tables import approval_audit_log
 from dosvotos.errors import LineageError, SignatureError
 from dosvotos.files import read_regular_file
-from dosvotos.promotion.audit import read_audit_log
-from dosvotos.promotion.checkpoints import LostStates, contradiction, lost_states, open_home
 from dosvotos.signing.checkpoint import FIRST_LINE, parse_note, split_notes
 
 COLUMNS: Final = tuple(column.name for column in approval_audit_log.columns)

@@ -1,0 +1,1 @@
+"""The audit log: who may decide, what they signed, and what shows that no row is missing."""
