@@ -75,16 +75,16 @@ def test_an_own_strategy_is_sealed_and_run_again_from_its_stored_source(desk, tm
 @SQLITE
 def test_a_stored_source_that_is_not_the_project_s_own_never_runs_unasked(desk, tmp_path):
     """Who may write data/ must not run code as whoever asks for a proof."""
-    source = HOURS + "\nfrom pathlib import Path\nPath('was_run').touch()\n"
-    row = propose(desk, source)
-    Path("was_run").unlink()
+    ran = tmp_path / "ran"  # a source of this test alone: one is not made twice
+    row = propose(desk, HOURS + f"\nfrom pathlib import Path\nPath({str(ran)!r}).touch()\n")
+    ran.unlink()
     Path("conf/my_rule/my_rule.py").write_text(HOURS)
     with pytest.raises(StrategyError, match=r"my_rule\.py is not conf/my_rule/my_rule\.py as it is now"):
         made_again(desk, row.model_id, tmp_path / "clean")
-    assert not Path("was_run").exists()
+    assert not ran.exists()
     anything = lambda *_: None  # noqa: E731
     matches = list(reproduce(desk.engine, row.model_id, tmp_path / "again", None, anything))
-    assert Path("was_run").exists() and all(one.matches for one in matches)
+    assert ran.exists() and all(one.matches for one in matches)
 
 
 def test_a_registry_that_says_another_hash_is_told(desk, tmp_path):

@@ -226,8 +226,13 @@ def test_a_refusal_has_a_code_with_figures_and_comes_in_the_callers_language(cli
     assert "veto" in english["detail"] and "L4 recommends" in english["detail"]
     assert "L4 recomienda REJECT" in spanish["detail"]
     desk.change(proposal_id, metrics={"sharpe_ratio": 1.0})
+    incomplete = assert_problem(client.post(path, json=body, headers=SPANISH), 409)
+    assert incomplete["code"] == "odd_value"
+    edited_id = desk.propose("edited", 2)
+    desk.change(edited_id, metrics=desk.proposal(edited_id).metrics | {"sharpe_ratio": 9.0})
+    path = f"/api/experiments/{edited_id}/approve"
     edited = assert_problem(client.post(path, json=body, headers=SPANISH), 409)
-    assert edited["code"] == "stored_otherwise"
+    assert edited["code"] == "row_altered"
 
 
 LIKED = [

@@ -7,9 +7,8 @@ their unit in their name; dates are inclusive Bogota sessions.
 import re
 from collections.abc import Mapping
 from datetime import time
-from difflib import get_close_matches
 from pathlib import PurePosixPath
-from typing import Annotated, Any, Final, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -25,6 +24,7 @@ from pydantic import (
 )
 
 from dosvotos.contracts.acquisition import DataAcquisitionParams, MacroVariablesParams
+from dosvotos.contracts.broken_rules import describe_problem
 from dosvotos.contracts.delivery import DeliveryParams
 from dosvotos.contracts.live_limits import StatedLimits
 from dosvotos.contracts.quality_thresholds import QualityThresholdsParams
@@ -461,48 +461,9 @@ def read_parameters(tree: Mapping[str, Any], stated: dict[str, Any] | None = Non
     try:
         parameters = Parameters.model_validate(dict(tree))
     except ValidationError as error:
-        problems = "\n".join(f"  - {line}" for line in map(_describe, error.errors()))
+        problems = "\n".join(f"  - {describe_problem(each, Parameters)}" for each in error.errors())
         raise ParameterError(
             f"parameters break {error.error_count()} rule(s); correct them in conf/ or --params:\n{problems}"
         ) from error
     parameters._stated = stated
     return parameters
-
-
-_IN_YAML_S_WORDS: Final = {
-    "tuple_type": "must be a list, as [a, b]",
-    "model_type": "must be a section with keys of its own",
-    "dict_type": "must be a section with keys of its own",
-}
-"""pydantic speaks of tuples and dictionaries; who writes YAML has lists and sections."""
-
-
-def _describe(problem: Any) -> str:
-    where = ".".join(str(part) for part in problem["loc"])
-    if problem["type"] == "extra_forbidden":
-        known = _fields_at(problem["loc"][:-1])
-        near = get_close_matches(str(problem["loc"][-1]), known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known here: {sorted(known)}"
-        return f"{where}: unknown parameter; {hint}"
-    if problem["type"] == "missing":
-        return f"{where}: required, but absent"
-    rule = _IN_YAML_S_WORDS.get(problem["type"]) or problem["msg"].removeprefix("Value error, ")
-    found = "" if isinstance(problem["input"], dict) else f", was {problem['input']!r}"
-    if problem["type"] == "string_type":
-        found += " without quotes"
-    return f"{where}: {rule}{found}" if where else rule
-
-
-def _fields_at(path: tuple[str | int, ...]) -> list[str]:
-    model: Any = Parameters
-    for part in path:
-        fields = getattr(model, "model_fields", {})
-        model = fields[part].annotation if part in fields else _section_in(model)
-        if type(None) in get_args(model):
-            model = _section_in(model)
-    return list(getattr(model, "model_fields", {}))
-
-
-def _section_in(model: Any) -> Any:
-    """Find the section in a union, or that a mapping or a list is of."""
-    return next((a for a in get_args(model) if isinstance(a, type) and issubclass(a, Section)), None)

@@ -27,7 +27,9 @@ def draw_only(*_: Any) -> NoReturn:
     ------
     DecisionError
     """
-    raise DecisionError("lineage: is a picture and cannot be run; use 'kedro run' without it")
+    raise DecisionError(
+        "lineage: is a picture and cannot be run, nothing makes what it shows; use 'kedro run' without it"
+    )
 
 
 def second_vote(candidate_model: Any, promotion_proposals: Any) -> NoReturn:

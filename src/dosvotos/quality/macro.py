@@ -74,14 +74,8 @@ def check_macro(
     midnight = pd.to_datetime(rows["observation_date"]).dt.tz_localize("UTC")
     check = QualityCheck(rows, rows["variable"], midnight, rows["value"])
     _quarantine_unknown(check, variables)
-    period = period_of_rows(check.rows, variables)
-    stored = latest_stored(known, variables)
-    _quarantine_not_finite(check)
-    _quarantine_future(check, variables, as_of)
-    _quarantine_out_of_range(check, variables, stored)
-    _quarantine_zeros(check)
-    _resolve_duplicates(check, period)
-    _quarantine_rewrites(check, variables, period, stored)
+    period, stored = period_of_rows(check.rows, variables), latest_stored(known, variables)
+    _check_single_rows(check, variables, period, stored, as_of)
     while True:
         every_series = list(iter_series(check.rows, variables, period, stored))
         violations = find_level_violations(every_series, thresholds)
@@ -98,6 +92,17 @@ def check_macro(
 
 
 # ---- rules of a single observation
+
+
+def _check_single_rows(
+    check: QualityCheck, variables: Variables, period: pd.Series, stored: pd.DataFrame, as_of: pd.Timestamp
+) -> None:
+    _quarantine_not_finite(check)
+    _quarantine_future(check, variables, as_of)
+    _quarantine_out_of_range(check, variables, stored)
+    _quarantine_zeros(check)
+    _resolve_duplicates(check, period)
+    _quarantine_rewrites(check, variables, period, stored)
 
 
 def _quarantine_unknown(check: QualityCheck, variables: Variables) -> None:
