@@ -60,6 +60,8 @@ campaign: .venv/.test ## the longest tests, all examples, planted leaks over man
 	@$(BIN)/python -m tests.leakage.campaign
 	@$(MAKE) --no-print-directory mutants
 
+# The groups run whole so far; alignment and decision stand in tests/mutation too, by name
+ONLY ?= accounting criteria ledger votes window
 mutants: .venv/.mutation ## mutation testing of what decides; an unexplained survivor fails (ONLY="criteria ledger")
 	@$(BIN)/python -m tests.mutation $(ONLY)
 
