@@ -47,14 +47,12 @@ def check_copied_series(macro: CheckedRows, known: pd.DataFrame) -> CheckedRows:
     found.pop(-1, None)
     if not found:
         return macro
-    at = pd.to_datetime(rows["observation_date"]).dt.tz_localize("UTC")
-    check = QualityCheck(rows, rows["variable"], at, rows["value"])
+    check = QualityCheck.of_macro(rows)
     out = rows[rows.index.isin(list(found))]
     why = "{:g} {}: one series stands under two names"
     detail = [why.format(v, found[i]) for i, v in zip(out.index.tolist(), out["value"], strict=True)]
     check.quarantine(COPIED_SERIES, rows.index.isin(out.index), detail)
-    checked = check.result()
-    return CheckedRows(checked.kept, pd.concat([macro.findings, checked.findings], ignore_index=True))
+    return macro.followed_by(check)
 
 
 def _candidates(every: pd.DataFrame) -> list[tuple[str, str]]:

@@ -95,12 +95,10 @@ def _quarantine(macro: CheckedRows, why: Mapping[str, str]) -> CheckedRows:
     if not why:
         return macro
     rows = macro.kept
-    at = pd.to_datetime(rows["observation_date"]).dt.tz_localize("UTC")
-    check = QualityCheck(rows, rows["variable"], at, rows["value"])
+    check = QualityCheck.of_macro(rows)
     violates = rows["variable"].isin(list(why)).to_numpy()
     check.quarantine(DATED_EARLY, violates, [why[name] for name in rows["variable"][violates]])
-    checked = check.result()
-    return CheckedRows(checked.kept, pd.concat([macro.findings, checked.findings], ignore_index=True))
+    return macro.followed_by(check)
 
 
 def _last_closes(bars: pd.DataFrame) -> pd.Series:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from functools import cache
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
@@ -32,6 +32,11 @@ class CheckedRows(NamedTuple):
     def quarantined(self) -> pd.DataFrame:
         """The findings of severity "quarantined", one a quarantined row."""
         return self.findings[self.findings["severity"] == QUARANTINED]
+
+    def followed_by(self, check: "QualityCheck") -> "CheckedRows":
+        """Give the rows that a further check of these leaves, and the findings of both."""
+        checked = check.result()
+        return CheckedRows(checked.kept, pd.concat([self.findings, checked.findings], ignore_index=True))
 
 
 def require_columns(what: str, frame: pd.DataFrame, columns: Iterable[str], hint: str = "") -> None:
@@ -86,6 +91,12 @@ class QualityCheck:
         self._columns = pd.DataFrame({"subject": subject, "at": at, "value": value})
         self._row_findings: list[pd.DataFrame] = []
         self._reports: list[tuple[str, str, str, pd.Timestamp, float, str, str]] = []
+
+    @classmethod
+    def of_macro(cls, rows: pd.DataFrame) -> Self:
+        """Check macro rows: variable, observation_date, value, source; findings are dated at midnight."""
+        midnight = pd.to_datetime(rows["observation_date"]).dt.tz_localize("UTC")
+        return cls(rows, rows["variable"], midnight, rows["value"])
 
     def quarantine(self, rule: str, violates: np.ndarray, detail: list[str]) -> None:
         """Remove the rows that violate a rule, with a finding "quarantined" for each."""

@@ -89,8 +89,7 @@ def quarantine_spot(macro: CheckedRows, wrong_days: np.ndarray) -> CheckedRows:
     rows, why = macro.kept, "contradicts the sessions' closes, which go on: the series is wrong"
     if len(wrong_days) == 0:
         return macro
-    at = pd.to_datetime(rows["observation_date"]).dt.tz_localize("UTC")
-    check = QualityCheck(rows, rows["variable"], at, rows["value"])
+    check = QualityCheck.of_macro(rows)
     days = rows["observation_date"].to_numpy("datetime64[D]")
     violates = (rows["variable"] == SPOT).to_numpy() & np.isin(days, wrong_days)
     detail = [f"{value:,.2f} {why}" for value in rows["value"][violates]]
@@ -100,8 +99,7 @@ def quarantine_spot(macro: CheckedRows, wrong_days: np.ndarray) -> CheckedRows:
             OFF_LEVEL, SPOT, first, len(wrong_days), f"what is stored of {len(wrong_days)} day(s) {why}"
         )
     check.quarantine(OFF_LEVEL, violates, detail)
-    checked = check.result()
-    return CheckedRows(checked.kept, pd.concat([macro.findings, checked.findings], ignore_index=True))
+    return macro.followed_by(check)
 
 
 def session_levels(bars: pd.DataFrame) -> Sessions:

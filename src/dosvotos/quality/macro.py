@@ -71,8 +71,7 @@ def check_macro(
     require_columns("macro", observations, _COLUMNS)
     order = ["variable", "observation_date", "vintage", "source", "value"]
     rows = observations.sort_values(order, kind="stable", ignore_index=True)
-    midnight = pd.to_datetime(rows["observation_date"]).dt.tz_localize("UTC")
-    check = QualityCheck(rows, rows["variable"], midnight, rows["value"])
+    check = QualityCheck.of_macro(rows)
     _quarantine_unknown(check, variables)
     period, stored = period_of_rows(check.rows, variables), latest_stored(known, variables)
     _check_single_rows(check, variables, period, stored, as_of)

@@ -52,8 +52,7 @@ def check_relations(
     is reported: it may be true. Relations that the sample market does not keep are not asked of it.
     """
     rows = macro.kept
-    at = pd.to_datetime(rows["observation_date"]).dt.tz_localize("UTC")
-    check = QualityCheck(rows, rows["variable"], at, rows["value"])
+    check = QualityCheck.of_macro(rows)
     simulated = bool((rows["source"] == SAMPLE).any())
     new, old = (dict(iter(part.groupby("variable"))) for part in (rows, known))
     for relation in relations:
@@ -67,8 +66,7 @@ def check_relations(
         if related.violates.any():
             _judge(check, related, relation, variables)
             new = dict(iter(check.rows.groupby("variable")))
-    checked = check.result()
-    return CheckedRows(checked.kept, pd.concat([macro.findings, checked.findings], ignore_index=True))
+    return macro.followed_by(check)
 
 
 def _relate(one: pd.DataFrame, other: pd.DataFrame, relation: RelationParams) -> _Related:

@@ -2,8 +2,6 @@
 
 from typing import Final
 
-import pandas as pd
-
 from dosvotos.quality.findings import CheckedRows, QualityCheck
 
 MOSTLY_WRONG: Final = "mostly_wrong"
@@ -28,11 +26,9 @@ def check_remainders(macro: CheckedRows) -> CheckedRows:
     out = rows["variable"].isin(names).to_numpy()
     if not out.any():
         return macro
-    at = pd.to_datetime(rows["observation_date"]).dt.tz_localize("UTC")
-    check = QualityCheck(rows, rows["variable"], at, rows["value"])
+    check = QualityCheck.of_macro(rows)
     says = {n: f"{n_wrong[n]:,} of {int(n_rows[n]):,} values of this delivery are no {n}" for n in names}
     why = "{:g} passes by chance: {}"
     wrong = zip(rows["value"][out], rows["variable"][out], strict=True)
     check.quarantine(MOSTLY_WRONG, out, [why.format(value, says[name]) for value, name in wrong])
-    checked = check.result()
-    return CheckedRows(checked.kept, pd.concat([macro.findings, checked.findings], ignore_index=True))
+    return macro.followed_by(check)

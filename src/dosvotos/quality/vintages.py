@@ -78,8 +78,7 @@ def _compare(
 ) -> CheckedRows:
     """Quarantine the values far from the latest vintage of their observation."""
     rows = rows.sort_values(_OBSERVATION, kind="stable", ignore_index=True)
-    at = pd.to_datetime(rows["observation_date"]).dt.tz_localize("UTC")
-    check = QualityCheck(rows, rows["variable"], at, rows["value"])
+    check = QualityCheck.of_macro(rows)
     newest = latest.drop_duplicates(_OBSERVATION, keep="last").set_index(_OBSERVATION)["value"]
     value = rows["value"].to_numpy(float)
     last = newest.reindex(_keys(rows)).to_numpy(float)
