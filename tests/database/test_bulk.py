@@ -45,6 +45,14 @@ def test_values_that_rows_share_are_stored_as_if_each_row_had_its_own(engine):
     np.testing.assert_array_equal(shared["volume"], [1.0, np.nan, 0.0, 2.5])
 
 
+def test_columns_are_of_the_same_kinds_where_no_row_is_found(engine):
+    names = [column.name for column in usdcop_m5_ohlcv.columns if column.name != "delivery_id"]
+    none = stored(engine)
+    with writing(engine) as connection:
+        insert_frame(connection, usdcop_m5_ohlcv, frame(), SHARED)
+    assert len(none) == 0 and none[names].dtypes.to_dict() == stored(engine)[names].dtypes.to_dict()
+
+
 def test_a_row_that_exists_is_refused_with_sqlalchemys_error_and_nothing_of_the_frame_stays(engine):
     with writing(engine) as connection:
         insert_frame(connection, usdcop_m5_ohlcv, frame().iloc[2:3], SHARED)

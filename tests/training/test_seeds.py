@@ -7,9 +7,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from functools import cache
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+import psutil
 import pytest
 
 from dosvotos.contracts.parameters import Parameters
@@ -208,8 +212,11 @@ def prepared(monkeypatch) -> list[str]:
     dismiss_workers()
 
 
-def parent_of(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+def parents_of(processes: Iterable[BaseProcess]) -> Iterator[int]:
+    """Parents of the processes that have not ended meanwhile."""
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            yield psutil.Process(process.pid).ppid()
 
 
 @pytest.mark.parametrize(("n_seeds", "begin"), [(1, 1), (2, 2), (3, 3), (4, 2), (5, 3), (7, 3)])
@@ -219,7 +226,7 @@ def test_what_full_rounds_would_leave_over_is_forked_first_and_no_core_waits(pre
 
     def look(report: TrainingProgress) -> None:
         at_work.append(len(children()))
-        parents.update(parent_of(child.pid) for child in children() if child.pid)
+        parents.update(parents_of(children()))
 
     results = train_in_processes(fake_training.train, seeds_of, look, workers=2)
     assert sorted(results) == list(seeds_of) and at_work[0] == begin

@@ -40,7 +40,10 @@ def insert_frame(
 
 
 def read_frame(connection: Connection, query: Select[Any]) -> pd.DataFrame:
-    """Read a query over one table's columns; times as ``datetime64[us, UTC]``, dates as ``datetime.date``."""
+    """Read a query over one table's columns; times as ``datetime64[us, UTC]``, dates as ``datetime.date``.
+
+    Columns are of the same kinds where no row is found.
+    """
     columns, is_sqlite = list(query.selected_columns), connection.dialect.name == "sqlite"
     if is_sqlite:  # text becomes times column by column, not value by value
         text = [type_coerce(c, String).label(c.name) if _is_time(c) else c for c in columns]
@@ -54,6 +57,8 @@ def read_frame(connection: Connection, query: Select[Any]) -> pd.DataFrame:
             frame[column.name] = times.astype("datetime64[us, UTC]")
         elif isinstance(column.type, Float):
             frame[column.name] = frame[column.name].astype(float)
+        elif isinstance(column.type, String) and frame.empty:  # of values pandas infers it
+            frame[column.name] = frame[column.name].astype("str")
         elif _is_time(column) and is_sqlite:
             frame[column.name] = pd.to_datetime(frame[column.name], format="%Y-%m-%d").dt.date
     return frame
