@@ -21,6 +21,7 @@ from dosvotos.database.connection import URL_VARIABLE, open_database, reading
 from dosvotos.database.tables import approval_audit_log
 from dosvotos.errors import FileError, HomeError, LineageError
 from dosvotos.promotion.audit_check import verify_audit
+from dosvotos.promotion.decision import Vote, decide
 from dosvotos.promotion.live_acts import SwitchSignals
 from dosvotos.promotion.restoring import Restore
 from dosvotos.signing.checkpoint import sign_checkpoint, split_notes
@@ -63,6 +64,11 @@ def keep(desk: Desk) -> Kept:
         last = home.last_checkpoint()
     assert last is not None
     return Kept((home.folder / CHECKPOINTS).read_text(), csv_of_log(rows), last.note)
+
+
+def ask_once_more(desk: Desk) -> None:
+    """Append a row, and write its checkpoint."""
+    decide(desk.engine, desk.propose("two", 2), Vote("REQUEST_MORE_TESTS", "ana", WHY), now())
 
 
 def truncate(connection: Connection) -> None:
@@ -246,3 +252,26 @@ def test_a_copy_larger_than_any_log_is_refused_before_it_is_read(tmp_path):
         file.truncate(3 << 30)  # of no block on the disk
     with pytest.raises(FileError, match=r"audit\.csv: larger than .* bytes; name the right file"):
         read_copy(path)
+
+
+def test_a_view_that_began_before_a_decision_is_not_called_rolled_back(desk):
+    """The decision's checkpoint is in the home before the older view is compared with it."""
+    with reading(desk.engine) as connection:
+        home, before = open_home(connection), log_state(connection)
+        ask_once_more(desk)
+        assert home.last_checkpoint().state.rows == before.rows + 1
+        assert check_checkpoints(connection, home).state == before
+        assert verify_audit(connection, full=True) == []
+
+
+def test_an_older_view_hides_no_row_that_is_gone(desk):
+    with reading(desk.engine) as connection:
+        home = open_home(connection)
+        log_state(connection)
+        ask_once_more(desk)
+        with desk.engine.begin() as other:
+            without_guards(other)
+            truncate(other)
+        with pytest.raises(LineageError, match="the last 3 are gone"):
+            check_checkpoints(connection, home)
+        assert any("shortened" in problem for problem in verify_audit(connection))

@@ -124,7 +124,8 @@ def revocations(databases: Databases, size: Size) -> Found:
     """Revoke reviewers while their votes arrive."""
     counted = revoke_in_mid_vote(databases, size.revokes)
     wrong = counted.revoked_votes or counted.unclear_answers
-    return Found(counted._asdict(), [f"{databases.kind}: {counted}"] if wrong else [])
+    figures = {name: value for name, value in counted._asdict().items() if name != "said"}
+    return Found(figures, [f"{databases.kind}: {counted}"] if wrong else [])
 
 
 def state_machine(databases: Databases, size: Size) -> Found:

@@ -49,6 +49,8 @@ class RevokeCount(NamedTuple):
     revoked_votes: int = 0
     """Votes that stand in the log after their voter's revocation."""
     unclear_answers: int = 0
+    said: tuple[str, ...] = ()
+    """What was answered instead of a decision or a refusal."""
 
     def plus(self, other: "RevokeCount") -> "RevokeCount":
         return RevokeCount(*(a + b for a, b in zip(self, other, strict=True)))
@@ -155,7 +157,8 @@ def _revocations(desk: Desk, rounds: int, rng: np.random.Generator) -> RevokeCou
         pipe.send(None)
         process.join()
     with reading(desk.engine) as connection:
-        return total.plus(RevokeCount(unclear_answers=len(verify_audit(connection, full=True))))
+        problems = verify_audit(connection, full=True)
+    return total.plus(RevokeCount(unclear_answers=len(problems), said=tuple(problems)))
 
 
 def _one_revocation(
@@ -171,8 +174,10 @@ def _one_revocation(
         signed = team.sign(text_to_sign(desk.engine, act, by, team.clock()), by)
         pipe.send((act, by, signed, delay))
     voted, revoked = (pipe.recv() for pipe in pipes)
-    unclear = sum(isinstance(answer, str) for answer in (voted, revoked))
-    is_late = any(
-        row.reviewer == name and not (isinstance(revoked, int) and row.id < revoked) for row in desk.votes()
+    said = tuple(
+        answer for answer in (voted, revoked or "the admin may not revoke") if isinstance(answer, str)
     )
-    return RevokeCount(1, isinstance(voted, int), int(is_late), unclear)
+    is_late = isinstance(revoked, int) and any(
+        row.reviewer == name and row.id > revoked for row in desk.votes()
+    )
+    return RevokeCount(1, isinstance(voted, int), int(is_late), len(said), said)

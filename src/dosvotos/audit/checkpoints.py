@@ -1,6 +1,7 @@
 """Checkpoints of the log: compared with it before anything is decided, written after every decision."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -10,7 +11,7 @@ from dosvotos.audit.log import LogRow, broken_seals
 from dosvotos.audit.people import Trust, allowed_signers
 from dosvotos.audit.restored_log import LostCheckpoint, RestoredLog, list_restores, restored_log
 from dosvotos.audit.signatures import read_trust, verify_countersignature, verify_decision
-from dosvotos.database.connection import reading
+from dosvotos.database.connection import may_be_old, reading
 from dosvotos.database.registry import last_log_row, read_epochs
 from dosvotos.database.tables import approval_audit_log, ledger_genesis
 from dosvotos.errors import AlteredError, DosVotosError, HomeError, LineageError
@@ -52,9 +53,14 @@ def log_state(connection: Connection) -> LogState:
 
 
 def check_checkpoints(connection: Connection, home: Home) -> Checkpoint | None:
-    """Refuse a log that is not at least what every checkpoint of its home says; gives the last one.
+    """Refuse a log that is not at least what every checkpoint of its home says.
 
     The signature of the last one is verified; `audit verify --full` verifies all.
+
+    Returns
+    -------
+    Checkpoint or None
+        The last one of the log as the connection sees it; None before the first.
 
     Raises
     ------
@@ -63,6 +69,29 @@ def check_checkpoints(connection: Connection, home: Home) -> Checkpoint | None:
     LineageError
         If rows are missing, others than then, or of another ledger.
     """
+    try:
+        return _check(connection, home)
+    except LineageError:
+        if not may_be_old(connection):
+            raise
+        with _later_view(connection, home) as (later, seen):
+            _check(later, seen)
+    n_rows = log_state(connection).rows
+    return next((one for one in reversed(seen.checkpoints()) if one.state.rows <= n_rows), None)
+
+
+@contextmanager
+def _later_view(connection: Connection, home: Home) -> Iterator[tuple[Connection, Home]]:
+    """Read a home's checkpoints, then begin a view of the log: it holds them all if nothing was taken away.
+
+    A view that began before a decision does not hold the checkpoint that the decision has written since.
+    """
+    seen = home.as_it_is()
+    with reading(connection.engine) as later:
+        yield later, seen
+
+
+def _check(connection: Connection, home: Home) -> Checkpoint | None:
     checkpoint = home.last_checkpoint() if home.exists else None
     if checkpoint is None:
         _refuse_gone(connection, home)
@@ -234,6 +263,9 @@ def compare_checkpoints(connection: Connection, rows: Sequence[LogRow], home: Ho
     """
     try:
         problems, last = contradictions(connection, rows, home), home.last_checkpoint()
+        if problems and may_be_old(connection):
+            with _later_view(connection, home) as (later, seen):
+                problems = contradictions(later, _hashed_rows(later), seen)
     except (HomeError, LineageError) as error:
         return [error.finding]
     if last is None and any(row.seal for row in rows):

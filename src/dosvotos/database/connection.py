@@ -168,7 +168,7 @@ def writing(engine: Engine) -> Iterator[Connection]:
 def reading(engine: Engine) -> Iterator[Connection]:
     """Open one consistent view of the database, in which all statements see what the first one saw."""
     try:
-        connected = engine.connect()
+        connected = engine.connect().execution_options(reads=True)
         if engine.dialect.name == "postgresql":  # whose default is a view a statement
             connected.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
     except (exc.DatabaseError, exc.InterfaceError, TypeError, ValueError) as error:
@@ -178,6 +178,11 @@ def reading(engine: Engine) -> Iterator[Connection]:
             yield connection
     except (exc.DatabaseError, exc.InterfaceError) as error:
         raise _unreachable(engine, error) from error
+
+
+def may_be_old(connection: Connection) -> bool:
+    """Tell whether a connection sees what was committed when its view began, and nothing since."""
+    return bool(connection.get_execution_options().get("reads", False))
 
 
 def upsert(connection: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:

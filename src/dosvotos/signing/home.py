@@ -5,7 +5,7 @@ import os
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -33,6 +33,8 @@ class Home:
     """The folder of one ledger: pinned keys, the server's key, checkpoints, allowed_signers."""
 
     folder: Path
+    seen: bytes | None = None
+    """Its checkpoints as they were at some moment; None for those it has whenever one asks."""
 
     @property
     def exists(self) -> bool:
@@ -127,6 +129,10 @@ class Home:
         """Who could sign when the last checkpoint was written; empty before the first."""
         return self._read(ALLOWED).decode() if (self.folder / ALLOWED).is_file() else ""
 
+    def as_it_is(self) -> "Home":
+        """Keep the checkpoints that it has now, whatever is appended afterwards."""
+        return replace(self, seen=self._checkpoints() or b"")
+
     def last_checkpoint(self) -> Checkpoint | None:
         """The newest whole checkpoint, with the server's signature verified.
 
@@ -136,9 +142,10 @@ class Home:
             If it is none of the server's, or more stands after it than a writer leaves who was killed.
         """
         file = self.folder / CHECKPOINTS
-        if not os.path.lexists(file):
+        tail = self._tail()
+        if tail is None:
             return None
-        notes, torn = split_notes(self._tail().decode("utf-8", "replace"))
+        notes, torn = split_notes(tail.decode("utf-8", "replace"))
         begins = FIRST_LINE.startswith(torn[: len(FIRST_LINE)])
         if not begins or (not notes and len(torn) >= _TAIL):
             raise BrokenHomeError.of("home_ends", file=file)
@@ -153,9 +160,7 @@ class Home:
 
     def checkpoints(self) -> list[Checkpoint]:
         """All checkpoints, oldest first, their signatures not verified."""
-        if not os.path.lexists(self.folder / CHECKPOINTS):
-            return []
-        content = self._read(CHECKPOINTS).decode("utf-8", "replace")
+        content = (self._checkpoints() or b"").decode("utf-8", "replace")
         notes, torn = split_notes(content)
         if "".join(notes) + torn != content:
             raise BrokenHomeError.of("home_begins", file=self.folder / CHECKPOINTS)
@@ -183,9 +188,7 @@ class Home:
         HomeError
             If one of them does not begin with them.
         """
-        if not os.path.lexists(self.folder / CHECKPOINTS):
-            return []
-        content = self._read(CHECKPOINTS)
+        content = self._checkpoints() or b""
         notes = content[: _whole_bytes(content)].decode("utf-8", "replace")
         found: list[tuple[str, str, str]] = STATES.findall(notes)
         if len(found) != notes.count(FIRST_LINE):
@@ -198,7 +201,7 @@ class Home:
         The caller holds the lock.
         """
         file = self.folder / CHECKPOINTS
-        size = _whole_bytes(self._read(CHECKPOINTS)) if os.path.lexists(file) else 0
+        size = _whole_bytes(self._checkpoints() or b"")
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "wb") as opened:
             opened.truncate(size)
@@ -221,8 +224,16 @@ class Home:
             {"dosvotos home": 1, "genesis": self.folder.name, "files": files}, indent=1
         ).encode()
 
-    def _tail(self) -> bytes:
-        """Read the end of the checkpoints; raises HomeError if they are no regular file."""
+    def _checkpoints(self) -> bytes | None:
+        """All checkpoints; None before the first."""
+        if self.seen is not None:
+            return self.seen
+        return self._read(CHECKPOINTS) if os.path.lexists(self.folder / CHECKPOINTS) else None
+
+    def _tail(self) -> bytes | None:
+        """The end of the checkpoints; raises HomeError if they are no regular file."""
+        if self.seen is not None or not os.path.lexists(self.folder / CHECKPOINTS):
+            return self.seen and self.seen[-_TAIL:]
         try:
             with open_regular_file(self.folder / CHECKPOINTS) as opened:
                 opened.seek(max(0, os.fstat(opened.fileno()).st_size - _TAIL))
