@@ -98,7 +98,10 @@ def test_what_it_writes_is_a_volume_or_a_temporary_folder():
     assert cache in volumes  # kept, so that a new container need not compile
     (made,) = (rest for rest in of("RUN") if rest.startswith("mkdir"))
     folders, _, owned = made.removeprefix("mkdir ").partition(" && chown dosvotos ")
-    assert folders == owned and {Path(workdir) / one for one in folders.split()} == {Path(workdir) / "data", cache}
+    assert folders == owned and {Path(workdir) / one for one in folders.split()} == {
+        Path(workdir) / "data",
+        cache,
+    }
 
 
 def test_a_slip_in_its_command_would_be_found():
