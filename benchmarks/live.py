@@ -21,7 +21,8 @@ rule of this benchmark's own, a row reduced elsewhere or left alone there counts
 
 `start_seconds` runs from the command `dosvotos live --env demo` to what it tells systemd when its model is
 open and its features are ready, in a project with three years of bars; `start_cpu_seconds` is what it has
-worked by then, which other processes on the machine do not stretch. Medians.
+worked by then, which other processes on the machine do not stretch. Medians of restarts; `first_start_...`
+of starts without saved features, which are computed from all stored bars.
 
 `delivery_s_p50`, `_p99` run from a row's commit to its line in a consumer's file, flushed to disk, through
 the thread that a loop has for it. `verify_seconds` is the median of walking a signal of a small dossier back

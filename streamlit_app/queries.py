@@ -131,9 +131,9 @@ def control(instrument: str) -> Control:
     return _read(Controls(instrument).of_database)
 
 
-def fills(instrument: str, now: datetime) -> FillsReport | None:
+def fills(instrument: str) -> FillsReport | None:
     """Compare a desk's imported fills with the model's book; None without any."""
-    return read_fills_report(engine(), instrument, now)
+    return read_fills_report(engine(), instrument)
 
 
 def live_performance(instrument: str) -> LivePerformance | None:

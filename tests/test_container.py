@@ -94,7 +94,14 @@ def test_what_it_writes_is_a_volume_or_a_temporary_folder():
     (workdir,) = of("WORKDIR")
     assert Path(workdir) / "data" in volumes and Path("/home/dosvotos/.config") in volumes
     settings = dict(pair.split("=", 1) for pair in of("ENV")[0].split())
-    assert settings["NUMBA_CACHE_DIR"].startswith("/tmp/")
+    cache = Path(settings["NUMBA_CACHE_DIR"])
+    assert cache in volumes  # kept, so that a new container need not compile
+    (made,) = (rest for rest in of("RUN") if rest.startswith("mkdir"))
+    folders, _, owned = made.removeprefix("mkdir ").partition(" && chown dosvotos ")
+    assert folders == owned and {Path(workdir) / one for one in folders.split()} == {
+        Path(workdir) / "data",
+        cache,
+    }
 
 
 def test_a_slip_in_its_command_would_be_found():

@@ -44,3 +44,14 @@ def test_mlflow_s_process_imports_no_record_of_ours_nor_what_makes_one():
         "dosvotos.market",
     )
     assert not [name for name in names if name.startswith(slow)]
+
+
+def test_the_command_line_imports_them_before_what_makes_many_objects():
+    program = "import gc, sys, dosvotos.commands.main; print(gc.get_threshold()[0], *sys.modules)"
+    found = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    threshold, *names = found.stdout.split()
+    assert threshold == "100000"
+    settings, *large = map(names.index, ("dosvotos.process_settings", "sqlalchemy", "pydantic"))
+    assert settings < min(large)

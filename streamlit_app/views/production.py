@@ -163,7 +163,7 @@ def _drift(model: queries.Record, moment: datetime) -> None:
 def _fills(model: queries.Record) -> None:
     """Show what the desk traded beside what the model assumed."""
     st.header(t("fills.title"), anchor=False)
-    if (report := queries.fills(model.instrument, now())) is None:
+    if (report := queries.fills(model.instrument)) is None:
         st.caption(t("fills.none"))
         return
     figures = {

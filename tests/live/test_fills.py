@@ -60,7 +60,8 @@ def test_position_and_slippage_are_those_worked_by_hand(engine):
         {"timestamp": pd.to_datetime(opens, utc=True), "close": [3990.0, 4000, 4005, 4008, 4010]}
     )
     bars = bars.assign(open=bars["close"], high=bars["close"], low=bars["close"], volume=np.nan, source="x")
-    StoredMarket(engine, INSTRUMENT, "market").tables[0].store(bars, NOW - timedelta(hours=1))
+    ahead = OPENED + timedelta(days=365)  # as a sample market's clock may be
+    StoredMarket(engine, INSTRUMENT, "market").tables[0].store(bars, ahead)
     rows = [
         signal_row(0, 1.0, 0.0), signal_row(1, 1.0, 1.0), signal_row(2, None, 1.0), signal_row(3, 0.0, 1.0),
         signal_row(4, -1.0, 0.0, spooled=True),
@@ -71,7 +72,7 @@ def test_position_and_slippage_are_those_worked_by_hand(engine):
     early = (4 * MINUTE, "BUY", 10_000.0, 3999.0)
     out = (26 * MINUTE, "SELL", 200_000.0, 4008.0)
     store(engine, pd.concat([traded(early), TWO, traded(out)], ignore_index=True))
-    report = read_fills_report(engine, INSTRUMENT, NOW)
+    report = read_fills_report(engine, INSTRUMENT)
     assert report.fills["assumed_price"].tolist()[1:] == [4000.0, 4000.0, 4010.0]
     slippage = report.fills["slippage_bps"]
     assert np.isnan(slippage[0])  # before the first order
@@ -87,7 +88,7 @@ def test_position_and_slippage_are_those_worked_by_hand(engine):
 
 
 def test_without_fills_there_is_no_report_and_without_orders_no_slippage(engine):
-    assert read_fills_report(engine, INSTRUMENT, NOW) is None
+    assert read_fills_report(engine, INSTRUMENT) is None
     store(engine, TWO)
-    report = read_fills_report(engine, INSTRUMENT, NOW)
+    report = read_fills_report(engine, INSTRUMENT)
     assert report.difference == 200_000.0 and np.isnan(report.slippage_bps) and report.slippage_cop == 0.0

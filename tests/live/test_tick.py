@@ -20,6 +20,7 @@ from dosvotos.live.tick import (
     feature_vector,
     inference_hash,
     make_record,
+    row_in_words,
     served_model,
 )
 from dosvotos.market.features import MarketHistory, market_features
@@ -27,6 +28,7 @@ from dosvotos.market.features.inputs import bar_arrays, publication_arrays
 from dosvotos.market.stream import FeatureStream
 from dosvotos.quality.releases import Releases
 from tests.live.markets import simulated
+from tests.live.signal_rows import signal_row
 from tests.proposal_fixtures import INSTRUMENT, tiny_policy
 
 OPENED = datetime(2026, 11, 20, 17, 40, tzinfo=UTC)
@@ -218,3 +220,12 @@ def test_a_signal_of_a_replaced_model_is_not_written(engine, tmp_path):
         with pytest.raises(DecisionConflictError, match=r"changed from epoch 2 \(demo_1\) to"):
             table(engine, tmp_path).store(entry(features(), epoch=epoch), in_time)
     assert stored(engine) == []
+
+
+def test_a_row_in_words_says_by_whom_and_why_where_it_is_known():
+    head = f"{INSTRUMENT} 2026-11-30 14:35 UTC: "
+    assert row_in_words(signal_row()) == head + "target +1 with confidence 90%, by demo_1"
+    flat = signal_row(target=0.0, confidence=None, reason_code="HALTED", detail="the desk\n  is closed")
+    assert row_in_words(flat) == head + "target +0 (HALTED), by demo_1: the desk is closed"
+    missed = signal_row(target=None, confidence=None, model_id=None)
+    assert row_in_words(missed) == head + "NO_SIGNAL (NO_BAR)"

@@ -22,6 +22,10 @@ def test_the_invariants_hold(first):
         run_seed(seed)
 
 
+def test_an_outage_may_last_longer_than_the_feed_has_bars():
+    run_seed(9246)  # 163 rows, of which the database takes 160 at once, two sessions later
+
+
 @pytest.mark.campaign
 @pytest.mark.parametrize("first", range(0, 10_000, 500))
 def test_the_invariants_hold_over_many_seeds(first):

@@ -55,7 +55,7 @@ TERMS = AccountTerms(0.00035, 100_000.0, False)
 START = datetime(2026, 3, 2, 8, 0, tzinfo=ZoneInfo(BOGOTA)).astimezone(UTC)
 N_BARS = 5
 _ROOM = 130
-"""Bars beyond those, for clocks that are set forward."""
+"""Bars beyond those that the feed has, for clocks that are set forward; an outage may last longer."""
 _TOO_MANY_STEPS = 4000
 
 
@@ -264,8 +264,11 @@ class Universe:
             accounts = connection.execute(
                 select(model_accounts).order_by(model_accounts.c.approval_id, model_accounts.c.timestamp)
             ).all()
-        opened = [bar.opened for bar in self.bars]
-        self.require([row.timestamp for row in rows] == opened[: len(rows)], "not one row a scheduled bar")
+        bar, opened = self.bars[0], []
+        while len(opened) < len(rows):
+            opened.append(bar.opened)
+            bar = _schedule().after(bar.opened)
+        self.require([row.timestamp for row in rows] == opened, "not one row a scheduled bar")
         position, flat = 0.0, False
         for row in rows:
             self.require(row.position == position or row.spooled, f"{row.timestamp}: position {row.position}")
@@ -364,8 +367,8 @@ class Machine:
     # the features
     def features_at(self, bar: ScheduledBar, now: datetime) -> LiveFeatures | None:
         self.universe.at("features")
-        index = [one.opened for one in self.universe.bars].index(bar.opened)
-        if index not in self.universe.stored:
+        opened = [one.opened for one in self.universe.bars]
+        if bar.opened not in opened or (index := opened.index(bar.opened)) not in self.universe.stored:
             return None
         return LiveFeatures(bar.opened, self.universe.features[index], index / 59)
 

@@ -41,7 +41,7 @@ def import_fills(engine: Engine, file: Path, env: str, timezone: str | None, now
     with writing(engine) as connection:
         _refuse_future(found, max(now, last_timestamp(connection, instrument) or now))
         n_new = add_fills(connection, found, source, now)
-    report = read_fills_report(engine, instrument, now)
+    report = read_fills_report(engine, instrument)
     assert report is not None
     known = len(found) - n_new
     return [f"{instrument}: {n_new:,} fill(s) stored, {known:,} there already", *in_words(report)]

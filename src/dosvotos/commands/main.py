@@ -9,6 +9,7 @@ from typing import Final, get_args
 
 import click
 
+from dosvotos import process_settings  # noqa: F401  before anything large
 from dosvotos.audit.log import count_rows, read_audit_log
 from dosvotos.commands.errors import EXIT_ERROR, exit_code, install_excepthook, message_of, show
 from dosvotos.commands.lazy import LazyGroup

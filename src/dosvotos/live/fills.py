@@ -9,6 +9,7 @@ import pandas as pd
 from sqlalchemy import Engine, Row
 
 from dosvotos.database.connection import reading
+from dosvotos.database.deliveries import END_OF_TIME
 from dosvotos.database.fills import read_fill_rows, read_orders
 from dosvotos.database.market_data import StoredMarket
 from dosvotos.market.calendar import BAR
@@ -57,16 +58,20 @@ class FillsReport(NamedTuple):
         return float(worse.sum())
 
 
-def read_fills_report(engine: Engine, instrument: str, now: datetime) -> FillsReport | None:
-    """Compare an instrument's fills with its rows and bars as known at `now`; None without a fill."""
+def read_fills_report(engine: Engine, instrument: str) -> FillsReport | None:
+    """Compare an instrument's fills with its rows and bars, all that are stored; None without a fill.
+
+    No clock of ours says which these are: a sample market's is ahead of it.
+    """
     with reading(engine) as connection:
         fills, orders = read_fill_rows(connection, instrument), read_orders(connection, instrument)
     if not fills:
         return None
     first = min([fill.time for fill in fills] + [order.timestamp for order in orders])
     bars, _ = StoredMarket(engine, instrument, fills[-1].feed).tables
-    rows = bars.rows(now, after=first - timedelta(minutes=1)).drop_duplicates("timestamp", keep="last")
-    return compare_fills(fills, orders, rows.set_index("timestamp")["close"].sort_index())
+    rows = bars.rows(END_OF_TIME, after=first - timedelta(minutes=1))
+    latest = rows.drop_duplicates("timestamp", keep="last").set_index("timestamp")
+    return compare_fills(fills, orders, latest["close"].sort_index())
 
 
 def compare_fills(

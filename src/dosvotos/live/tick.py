@@ -203,7 +203,9 @@ def row_in_words(row: InferenceRecord | Row[Any]) -> str:
     """Say in one line what a bar's row says, as it stands in the table or before it goes there."""
     what = f"target {row.signal:+.0f}" if row.status == "SIGNAL" else "NO_SIGNAL"
     by = f"with confidence {row.confidence:.0%}" if row.confidence is not None else f"({row.reason_code})"
-    return f"{row.instrument} {row.timestamp:%Y-%m-%d %H:%M} UTC: {what} {by}, by {row.model_id}"
+    model = f", by {row.model_id}" if row.model_id is not None else ""
+    detail = f": {' '.join(row.detail.split())}" if row.detail else ""
+    return f"{row.instrument} {row.timestamp:%Y-%m-%d %H:%M} UTC: {what} {by}{model}{detail}"
 
 
 def withdrawn(record: InferenceRecord, book: BookState, decision: Decision) -> InferenceRecord:
