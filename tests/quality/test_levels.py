@@ -200,6 +200,36 @@ def test_a_daily_value_off_by_itself_is_put_aside_and_the_bars_stay():
     assert found.wrong_spot_days.tolist() == [day]
 
 
+@pytest.mark.parametrize("factor", [1.08, 0.92, 1.05, 0.95])
+@pytest.mark.parametrize("n_sessions", [4, 5, 9])
+def test_sessions_in_a_row_at_another_level_are_put_aside(factor, n_sessions):
+    """Each of them could be true by itself; of 60 too few are wrong for the median of all to tell."""
+    bars, wrong = window(n_sessions=60), range(20, 20 + n_sessions)
+    spoilt = scaled(bars, factor, of_sessions(bars, *wrong))
+    found = judge(spoilt).checked
+    days = session_dates(pd.DatetimeIndex(found.kept["timestamp"]))
+    assert np.setdiff1d(SESSIONS[400:460], days).tolist() == SESSIONS[420 : 420 + n_sessions].tolist()
+    assert set(found.findings["rule"]) == {"off_level"}
+
+
+@pytest.mark.parametrize("factor", [1.08, 0.92, 1.05, 0.95])
+def test_a_daily_series_at_another_level_for_a_week_is_wrong_itself(factor):
+    bars, week = window(n_sessions=60), SESSIONS[420:425]
+    off = np.isin(SPOT_LEVELS.days, week)
+    found = judge(bars, SPOT_LEVELS._replace(level=SPOT_LEVELS.level + np.log(factor) * off))
+    assert found.checked.findings.empty and len(found.checked.kept) == len(bars)
+    assert np.isin(week, found.wrong_spot_days).all()
+
+
+def test_a_delivery_that_drifts_away_is_refused_where_it_is_far_enough():
+    bars = window(n_sessions=60)
+    days = np.searchsorted(SESSIONS[400:460], session_dates(pd.DatetimeIndex(bars["timestamp"])))
+    spoilt = scaled(bars, 1.0)
+    spoilt[PRICES] = bars[PRICES].mul(1.001**days, axis=0)
+    with pytest.raises(DataError, match="sessions off level"):
+        judge(spoilt)
+
+
 def test_a_daily_series_that_turns_into_another_pair_is_put_aside_and_the_bars_stay():
     bars, turn = window(n_sessions=20), SESSIONS[410]
     spot = SPOT_LEVELS._replace(level=SPOT_LEVELS.level + np.log(1.16) * (SPOT_LEVELS.days >= turn))

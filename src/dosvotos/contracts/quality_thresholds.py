@@ -23,7 +23,7 @@ class LevelParams(Section):
     session: Annotated[float, Field(gt=0.0, le=0.2)] = 0.07
     """A session's median close from the daily value of its day; over d days the square root of d times it."""
     median: Annotated[float, Field(gt=0.0, le=0.2)] = 0.025
-    """The median of that distance, signed, over a delivery of five or more sessions."""
+    """That distance, signed: its median over five or more sessions, and each of four or more in a row."""
     jump: Annotated[float, Field(gt=0.0, le=0.5)] = 0.12
     """One session from the next where no daily series tells; over d days the square root of d times it."""
     bar: Annotated[float, Field(gt=0.0, le=0.5)] = 0.20
