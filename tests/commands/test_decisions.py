@@ -9,6 +9,7 @@ from click.testing import CliRunner, Result
 from dosvotos.audit.tokens import holder_of
 from dosvotos.commands.main import cli
 from dosvotos.database.connection import open_database
+from dosvotos.database.registry import VALID_FOR
 from dosvotos.errors import CredentialError
 from dosvotos.promotion.live_acts import HALT_FILE
 from dosvotos.signing.signers import new_signer
@@ -37,6 +38,26 @@ def keys(tmp_path_factory) -> Path:
 
 def run(*words: object, user: str = "ada") -> Result:
     return CliRunner().invoke(cli, [str(word) for word in words], env={"DOSVOTOS_USER": user})
+
+
+def test_what_waits_is_listed_first_and_what_is_over_when_asked_for(desk):
+    assert "nothing waits for a vote; 'kedro run' makes a proposal" in run("proposals").output
+    old = desk.propose("old", 1)
+    run("vote", old, "reject", "--reason", WHY)
+    nothing = run("proposals").output
+    assert "old" not in nothing and "'dosvotos proposals --all' lists 1 decided or over" in nothing
+    waiting = desk.propose("waits", 2)
+    until = desk.proposal(waiting).created_at + VALID_FOR
+    lines = [line.split() for line in run("proposals", "--all").output.splitlines()]
+    assert [line[:2] for line in lines[1:3]] == [[str(waiting), "waits"], [str(old), "old"]]
+    assert f"{until:%Y-%m-%d}" in lines[1] and "REJECTED" in lines[2] and "vote" in lines[3]
+
+
+def test_a_short_reason_and_a_policy_are_told_in_the_words_of_the_terminal(desk):
+    refused = run("vote", desk.propose("one", 1), "reject", "--reason", "no")
+    assert "reason: REJECT needs at least 20 characters, had 2" in str(refused.exception)
+    shown = run("policy", "show").output
+    assert "False" not in shown and "refit_to_shadow" in shown
 
 
 def test_a_desk_begins_and_votes_on_the_terminal(desk, keys):

@@ -69,7 +69,7 @@ def test_a_proposal_and_each_decision_are_told_with_the_specification_s_words(de
 def test_the_same_proposal_again_a_refused_vote_and_a_repeated_request_tell_nothing(desk):
     proposal_id = register(desk, "demo", 1)
     register(desk, "demo", 1)
-    with pytest.raises(DosVotosError, match="needs a reason"):
+    with pytest.raises(DosVotosError, match="REJECT needs at least"):
         decide(desk.engine, proposal_id, Vote("REJECT", "bob", "no"), NOW)
     for _ in range(2):
         decide(desk.engine, proposal_id, Vote("REJECT", "bob", WHY), NOW, key="one request")

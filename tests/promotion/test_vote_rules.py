@@ -58,7 +58,7 @@ def append(desk: Desk, action: str, at: datetime, **columns: object) -> None:
     ("reason", "said"),
     [
         ("", "had 0"),
-        ("x" * 19, "notes: {} needs a reason of at least 20 characters, had 19"),
+        ("x" * 19, "reason: {} needs at least 20 characters, had 19"),
         (" " * 40 + "x" * 19 + "\n" * 9, "had 19"),
         ("x" * 4_001, "at most 4000 characters, were 4001"),
     ],

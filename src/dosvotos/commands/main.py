@@ -48,7 +48,7 @@ _ELSEWHERE: Final = {
             "export-vote", "reproduce",
         )
     },
-    **{name: f"{name}:{name}" for name in ("models", "notify", "prune")},
+    **{name: f"{name}:{name}" for name in ("models", "notify", "proposals", "prune")},
     **{name: f"programs:{name}" for name in ("app", "run")},
 }  # fmt: skip
 """Commands that other modules define."""

@@ -55,7 +55,7 @@ def print_policy(found: PolicyInForce, as_yaml: bool) -> None:
         if section and name == next(one for one in flatten(content) if one.startswith(section)):
             table.add_row(f"{section}:")
         if name != "version":
-            table.add_row(f"{'  ' * bool(section)}{limit}", str(value), _MEANINGS[name])
+            table.add_row(f"{'  ' * bool(section)}{limit}", _shown(value), _MEANINGS[name])
     console = open_console()
     console.print(f"policy version {found.policy.version}: {escape(_origin(found))}")
     console.print(table)
@@ -83,6 +83,10 @@ def read_policy(file: Path) -> GatePolicy:
             f"{file}: {'.'.join(map(str, problem['loc']))}: {problem['msg']}; 'dosvotos policy show "
             "--yaml' writes one to change"
         ) from error
+
+
+def _shown(value: object) -> str:
+    return ("no", "yes")[value] if isinstance(value, bool) else str(value)
 
 
 def _origin(found: PolicyInForce) -> str:

@@ -21,7 +21,7 @@ STORED_DAYS: Final = 30
 """The same of a stored session."""
 _MIN_MEDIAN: Final = 5
 _MIN_IN_A_ROW: Final = 4
-"""Of 1,469 real sessions no two in a row are so far off the daily spot; three are, where it is 3 days late."""
+"""Of 1,469 real sessions no two in a row are so far off the daily spot; three are where it is 3 days late."""
 _HALF_WAY_BACK: Final = 0.5
 
 
@@ -90,7 +90,8 @@ def judge_sessions(sessions: Sessions, witnesses: Witnesses, limits: LevelParams
     weekdays that lie between; the median of five or more sessions, and each of four or more in a row on one
     side, ``limits.median``. Where the two contradict each other, the one that jumps more beside a day on
     which they agree is wrong. Where they never agree, stored sessions decide, and without any the bars count
-    as wrong. A session without a daily value is compared with the stored one nearest to it, and with the longest part of the delivery that has no jump.
+    as wrong. A session without a daily value is compared with the stored one nearest to it, and with the
+    longest part of the delivery that has no jump.
     """
     low, high = np.log(witnesses.price_range)
     possible = (sessions.level >= low) & (sessions.level <= high)
