@@ -22,6 +22,14 @@ def stored(tmp_path_factory) -> Project:
     return stored_project(tmp_path_factory.mktemp("stored"))
 
 
+def test_a_project_without_its_configuration_says_where_it_is_missing(tmp_path):
+    project = new_project(tmp_path)
+    shutil.rmtree(project.root / "conf")
+    done = project.command("kedro", "run", "--pipelines", "data_acquisition")
+    assert done.returncode == 1 and "Traceback" not in done.stdout + done.stderr
+    assert f"{project.root}/conf: no folder with a globals.yml is here" in done.stderr, done.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -108,6 +108,8 @@ def _missing_configuration(error: BaseException) -> str:
     known = sorted({path.parent.name for path in conf.glob("*/globals.yml")} - {"base"})
     if _NO_FOLDER not in str(error):
         return str(error)
+    if not known:
+        return f"{conf}: no folder with a globals.yml is here, so there is no experiment; bring conf/ back"
     name = str(error).rsplit("/", 1)[-1]
     return f"unknown experiment {name!r}; the folders of conf/ are: {', '.join(known)}"
 
