@@ -116,7 +116,7 @@ def health(language: Spoken) -> Health:
     present, _ = schema_versions(engine)
     now = datetime.now(UTC)
     up, retracted = is_worker_up(now), [found.told(language) for found in built_on_retracted(engine)]
-    late = queries.late_messages(now)
+    late = queries.late_messages(now, language)
     return Health(
         status="ok" if up and not late else "degraded",
         database=engine.dialect.name,

@@ -43,7 +43,7 @@ from dosvotos.promotion.notify import sendable_kinds
 from dosvotos.promotion.reasons import Reason
 from dosvotos.promotion.retracted import BuiltOnRetracted, built_on_retracted
 from dosvotos.promotion.vote_rules import EarlierVote
-from dosvotos.refusals import Phrase
+from dosvotos.refusals import Language, Phrase
 
 Record = Row[Any]
 _Result = TypeVar("_Result")
@@ -262,9 +262,9 @@ def retracted_production() -> list[BuiltOnRetracted]:
     return built_on_retracted(engine(), production_only=True)
 
 
-def late_messages(now: datetime) -> list[LateMessage]:
+def late_messages(now: datetime, language: Language) -> list[LateMessage]:
     """List what other systems and people should have been told by now."""
-    return _read(late_messages_of, sendable_kinds(), now)
+    return _read(late_messages_of, sendable_kinds(), now, language)
 
 
 def inventory() -> list[InventoryEntry]:

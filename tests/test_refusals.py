@@ -48,8 +48,17 @@ OF_A_TERMINAL = {
 """Functions that a run or a command calls, never the app; and one whose error nobody can cause."""
 
 
-FAMILIES = ("next_", "database_file_holds", "database_server_holds", "kind_", "errno_", "pydantic_")
-"""Codes that are completed at run time; like those named in the test they are figures of other refusals."""
+FAMILIES = (
+    "next_",
+    "database_file_holds",
+    "database_server_holds",
+    "kind_",
+    "errno_",
+    "pydantic_",
+    "not_sent_",
+)
+"""Codes that are completed at run time or named in another process; like those named in the
+test they are figures of other refusals."""
 
 
 def placeholders(text: str) -> set[str]:

@@ -24,6 +24,7 @@ from dosvotos.notifications.recipients import read_recipients
 from dosvotos.notifications.sending import Sent
 from dosvotos.promotion.notify import DISPATCH, Notification, announce
 from dosvotos.redaction import SafeRecord, hide_secrets_in_logs, secrets_of_address, without_secrets
+from dosvotos.refusals import Phrase, StoredText
 from streamlit_app.problems import told
 from tests.canaries import CANARIES, IN_ADDRESSES, canaries_in, canary_environment, spellings
 
@@ -117,7 +118,7 @@ def test_the_outbox_keeps_no_secret_of_what_went_wrong(engine):
     recipients = read_recipients()
 
     def refuses(recipient, message, now) -> Sent:
-        return Sent(recipient.without_own_secrets(everything()))
+        return Sent(StoredText.of(Phrase.of("said", said=everything()), recipient.without_own_secrets))
 
     lines = send_notifications(engine, recipients, NOW, refuses)
     assert len(lines) == len(recipients) == 4

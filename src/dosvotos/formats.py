@@ -38,6 +38,20 @@ _MOST = 1e15
 """From here on figures are written with an exponent: Babel cannot round much larger ones."""
 
 
+class Figure(NamedTuple):
+    """A figure of a sentence that is told in several languages."""
+
+    value: float | None
+    form: Form
+
+    def __str__(self) -> str:
+        return self.told("en")
+
+    def told(self, language: Language) -> str:
+        """Write it as a language does."""
+        return Formats(language).write(self.value, self.form)
+
+
 class Formats(NamedTuple):
     """Formats of one language; None and NaN are written as `MISSING`."""
 

@@ -62,7 +62,7 @@ class MlflowRegistry:
 
     def __init__(self, uri: str, root: Path) -> None:
         if not answers(uri):
-            raise MlflowAwayError(f"MLflow does not answer at {without_secrets(uri)}")
+            raise MlflowAwayError.of("mlflow_away", address=without_secrets(uri))
         from mlflow import MlflowClient
 
         if uri.startswith(WEB):

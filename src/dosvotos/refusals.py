@@ -5,10 +5,11 @@ has the sentence written from the same.
 """
 
 import errno
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, Protocol, Self, runtime_checkable
+from types import MappingProxyType
+from typing import Any, Literal, Protocol, Self, get_args, runtime_checkable
 
 from pydantic import ValidationError
 
@@ -49,6 +50,29 @@ class Phrase(str):
     def told(self, language: Language) -> str:
         """Write it in a language."""
         return refusal(self.code, self.figures, language)
+
+
+class StoredText(str):
+    """A text in English as a row stores it, told in the languages that are stored beside it."""
+
+    by_language: Mapping[str, str] = MappingProxyType({})
+
+    @classmethod
+    def of(cls, text: Told, change: Callable[[str], str] = str) -> Self:
+        """Write a text in every language, to store it; each is changed, as where secrets are hidden."""
+        told = {language: change(text.told(language)) for language in get_args(Language)}
+        return cls.read(told["en"], told)
+
+    @classmethod
+    def read(cls, text: str, by_language: Mapping[str, str] | None) -> Self:
+        """Take both from a row; older rows have the text alone, which is told as what the program said."""
+        stored = cls(text)
+        stored.by_language = by_language or {}
+        return stored
+
+    def told(self, language: Language) -> str:
+        """Give it in a language."""
+        return self.by_language.get(language) or Phrase.of("said", said=str(self)).told(language)
 
 
 def in_language(figure: object, language: Language) -> object:

@@ -37,7 +37,7 @@ def show() -> None:
 
 def _late_messages() -> None:
     """Name what people and other systems were not told yet, though they should have been."""
-    late = queries.late_messages(now())
+    late = queries.late_messages(now(), t.language)
     if not late:
         return
     st.warning(t("audit.late", count=len(late)))

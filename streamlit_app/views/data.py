@@ -68,6 +68,7 @@ def _finding(row: queries.Record) -> dict[str, str]:
         t("data.severity"): t.label("severity", row.severity),
         t("data.subject"): t("data.bars") if row.subject == BARS else row.subject,
         t("data.rule"): row.rule,
+        t("column.meaning"): t.label("finding", row.rule),
         t("data.count"): f.number(row.findings, 0),
         t("data.last"): in_bogota(row.last),
     }

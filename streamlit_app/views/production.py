@@ -14,6 +14,7 @@ from dosvotos.live.controls import Control
 from dosvotos.live.performance import LivePerformance
 from dosvotos.live.reasons import Reason
 from dosvotos.market.calendar import BAR
+from dosvotos.refusals import in_language
 from streamlit_app import charts, queries, risk_charts
 from streamlit_app.page import empty, formats, in_bogota, now, numeric, plain, plot, translator, written
 from streamlit_app.production import show_retracted, show_signals
@@ -65,12 +66,10 @@ def _model(model: queries.Record) -> None:
 
 
 def _why_held(control: Control, key: object) -> None:
-    """Show a person's reason as it is; of a limit what it means, and its figures as the loop stored them."""
-    if control.code == Reason.HALTED:
-        plain(control.reason, "small", f"halted-{key}")
-        return
-    plain(t.label("reason", control.code), "small", f"limit-{key}")
-    plain(t("production.stored", detail=control.reason), "small", f"halted-{key}")
+    """Show what holds signals back and what ends it; of a limit what it means, too."""
+    if control.code != Reason.HALTED:
+        plain(t.label("reason", control.code), "small", f"limit-{key}")
+    plain(in_language(control.reason, t.language), "small", f"halted-{key}")
 
 
 def _acts(instrument: str, state: str) -> None:
@@ -195,7 +194,7 @@ def _shadow(rows: list[queries.Record], model: queries.Record) -> None:
             _judged(judged[row.model_id], "shadow", row.id)
             if why := judged[row.model_id].lapsed:
                 st.warning(t("production.shadow_lapsed"))
-                plain(t("production.stored", detail=why), "small", f"lapsed-{row.id}")
+                plain(why.told(t.language), "small", f"lapsed-{row.id}")
 
 
 t, f = translator(), formats()

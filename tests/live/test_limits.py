@@ -192,7 +192,7 @@ LAPSES = Lapses(max_drawdown=0.1, max_age_days=30, contract="c" * 64, library_lo
     [
         (91.0, 29, "c", LAPSES, None),
         (89.9, 29, "c", LAPSES, "drawdown 10.10% since it, at 10.00%"),
-        (float("nan"), 29, "c", LAPSES, "drawdown nan% since it"),
+        (float("nan"), 29, "c", LAPSES, "drawdown \N{EN DASH} since it"),
         (91.0, 30, "c", LAPSES, "age 30 days, at 30"),
         (91.0, 29, "d", LAPSES, "contract dddddddddddd, was cccccccccccc"),
         (91.0, 29, "c", LAPSES.model_copy(update={"library_lock": "f" * 64}), "were ffffffffffff"),

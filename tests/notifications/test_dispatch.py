@@ -18,6 +18,7 @@ from dosvotos.notifications.drain import GIVE_UP_AFTER, send_notifications
 from dosvotos.notifications.recipients import Message, Recipient, read_recipients
 from dosvotos.notifications.sending import Sent, send
 from dosvotos.promotion.notify import DISPATCH, NOTIFICATION, URLS_VARIABLE, Notification, announce
+from dosvotos.refusals import StoredText
 from dosvotos.signing.relying_party import PUBLIC_URL_VARIABLE
 from tests.migrated import copy_migrated
 from tests.notifications.receivers import (
@@ -134,7 +135,7 @@ def test_two_processes_that_drain_at_once_send_each_message_once_to_each_recipie
 
 
 def test_a_dead_recipient_holds_up_its_own_messages_in_their_order_and_nobody_else_s(engine):
-    sends, found = Remembering({"slack": Sent("is dead")}), recipients("slack", "tgram")
+    sends, found = Remembering({"slack": Sent(StoredText("is dead"))}), recipients("slack", "tgram")
     for n in range(3):
         tell(engine, HALT.model_copy(update={"person": f"ana{n}"}), NOW - timedelta(seconds=3 - n))
     told = send_notifications(engine, found, NOW, sends)
@@ -163,7 +164,7 @@ def test_a_process_that_dies_while_it_sends_leaves_the_message_to_the_next_one(e
 
 
 def test_old_messages_are_given_up_and_a_late_first_recipient_is_not_flooded(engine):
-    sends, found = Remembering({"slack": Sent("is dead")}), recipients("slack")
+    sends, found = Remembering({"slack": Sent(StoredText("is dead"))}), recipients("slack")
     tell(engine, at=NOW - GIVE_UP_AFTER - timedelta(days=1))
     assert send_notifications(engine, found, NOW, sends) == [] and sends.tried == []
     tell(engine)
@@ -197,7 +198,7 @@ def test_without_recipients_messages_wait_for_who_has_some(engine, monkeypatch):
     send_notifications(engine, recipients("slack"), NOW, sends)
     assert len(sends.sent) == 1
     tell(engine)
-    send_notifications(engine, recipients("slack"), NOW, Remembering({"slack": Sent("is dead")}))
+    send_notifications(engine, recipients("slack"), NOW, Remembering({"slack": Sent(StoredText("is dead"))}))
     other = Remembering()
     send_notifications(engine, recipients("tgram"), NOW + timedelta(minutes=1), other)
     assert other.sent == [], "what was made for one recipient is not sent to another"

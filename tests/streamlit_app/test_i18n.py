@@ -9,14 +9,18 @@ from typing import get_args
 import pytest
 
 import streamlit_app
+from dosvotos import quality
 from dosvotos.audit.decision_text import Action
 from dosvotos.database.tables import PROPOSAL_STATES, RECOMMENDATIONS, STAGES
 from dosvotos.live.reasons import Reason
 from streamlit_app.i18n import LANGUAGES, Translator, texts
+from tests.conftest import ROOT
 
 SOURCES = sorted(Path(streamlit_app.__file__).parent.rglob("*.py"))
 TEMPLATES = sorted(Path(streamlit_app.__file__).parent.rglob("*.html"))
 KEYS = set(texts("en"))
+CHECKS = sorted(Path(quality.__file__).parent.glob("*.py"))
+QUALITY = ROOT / "docs/quality.md"
 
 
 def placeholders(text: str) -> set[str]:
@@ -84,6 +88,15 @@ def test_every_problem_of_the_app_has_a_text_and_every_text_a_problem():
 )
 def test_every_state_of_the_database_has_a_name(family: str, names: tuple[str, ...]):
     assert {f"{family}.{name}" for name in names} == {key for key in KEYS if key.startswith(f"{family}.")}
+
+
+def test_every_rule_of_data_has_a_meaning_and_every_meaning_a_rule():
+    known = {key.removeprefix("finding.") for key in KEYS if key.startswith("finding.")}
+    documented = set(re.findall(r"`([a-z_]+)`", QUALITY.read_text(encoding="utf-8")))
+    sources = "".join(path.read_text(encoding="utf-8") for path in CHECKS)
+    named = set(re.findall(r'\.(?:quarantine|report|flag|remove_duplicates)\(\s*"(\w+)"', sources))
+    named |= set(re.findall(r'^[A-Z_]+: Final = "([a-z]+_[a-z]+)"', sources, re.MULTILINE))
+    assert len(named) > 25 and named <= known <= documented | named | {"changes"}
 
 
 def test_a_missing_key_is_an_error_and_a_name_from_data_is_not():

@@ -14,6 +14,7 @@ from dosvotos.database.contracts import ContractRegistry
 from dosvotos.database.live_limits import Trip, add_trip
 from dosvotos.database.market_data import BarTable
 from dosvotos.database.tables import promotion_proposals
+from dosvotos.refusals import Phrase
 from streamlit_app import queries
 from streamlit_app.i18n import Translator
 from streamlit_app.queries import Wanted, chosen_proposals
@@ -138,12 +139,13 @@ def test_production_shows_its_latency_its_gaps_and_a_halt(open_page, desk: Desk)
     assert t("production.halted") not in page_text(at)
     assert "NO_BAR (6)" in page_text(at)
     assert t("production.no_price") in page_text(at) and len(at.get("plotly_chart")) == 1
-    now, trip = datetime.now(UTC), Trip("FLIPS", "REDUCING", "7 reversals within an hour, the limit is 6")
+    now, found = datetime.now(UTC), Phrase.of("limit_flips", found=7, limit=6)
     with writing(desk.engine) as connection:
-        add_trip(connection, INSTRUMENT, None, trip, now, now)
+        add_trip(connection, INSTRUMENT, None, Trip("FLIPS", "REDUCING", found), now, now)
     at, es = open_page("production", "es"), Translator("es")
     assert es("production.reducing") in page_text(at) and es("reason.FLIPS") in page_text(at)
-    assert f"en inglés: {trip.detail}" in page_text(at)
+    assert "7 inversiones en una hora, el límite es 6; termina con 'dosvotos resume'" in page_text(at)
+    assert f"{found}; 'dosvotos resume' ends it" in page_text(open_page("production"))
     (desk.root / "data/HALT").write_text("the feed is wrong\n")
     at = open_page("production")
     assert t("production.halted") in page_text(at) and "the feed is wrong" in page_text(at)

@@ -60,8 +60,8 @@ def _drain(engine: Engine, now: datetime, open_registry: Callable[[], Registry])
     try:
         registry = open_registry()
     except MlflowAwayError as error:
-        away = str(error)
-        return send_messages(engine, CHAMPION, lambda _: _raise(away), now) or [away]
+        away = error
+        return send_messages(engine, CHAMPION, lambda _: _raise(away), now) or [str(away)]
     changes: list[str] = []
 
     def send(instrument: str) -> None:
@@ -78,12 +78,12 @@ def _drain(engine: Engine, now: datetime, open_registry: Callable[[], Registry])
     return [*changes, *problems]
 
 
-def _raise(why: str) -> None:
-    raise MlflowAwayError(why)
+def _raise(why: MlflowAwayError) -> None:
+    raise why
 
 
 def _mlflow() -> Registry:
     if not is_installed():
-        raise MlflowAwayError("MLflow is not installed, so no alias is set")
+        raise MlflowAwayError.of("mlflow_not_installed")
     root = Path.cwd()
     return MlflowRegistry(absolute_url(mlflow_url(), root), root)

@@ -5,18 +5,20 @@ from typing import Any, Final, Literal, NamedTuple
 
 from sqlalchemy import BindParameter, Connection, Row, bindparam, exists, func, insert, select, text
 
-from dosvotos.database.columns import UTCDateTime
+from dosvotos.database.columns import UTCDateTime, json_type
 from dosvotos.database.deliveries import not_retracted
 from dosvotos.database.live_tables import limit_trips, model_accounts, trading_signals
 from dosvotos.database.tables import approval_audit_log, usdcop_m5_ohlcv
+from dosvotos.refusals import Phrase, StoredText
 
 SHADOW_LAPSED: Final = "SHADOW_LAPSED"
 """Rule of a trip that ends the approval of a model in shadow; it holds nothing of production's back."""
 _STANDING: Final = text(
-    "SELECT rule, state, detail FROM limit_trips WHERE instrument = :instrument AND log_row >= (SELECT "
-    "coalesce(max(id), 0) FROM approval_audit_log WHERE instrument = :instrument AND action = 'RESUME') "
+    "SELECT rule, state, detail, detail_told FROM limit_trips WHERE instrument = :instrument "
+    "AND log_row >= (SELECT coalesce(max(id), 0) FROM approval_audit_log "
+    "WHERE instrument = :instrument AND action = 'RESUME') "
     f"AND rule <> '{SHADOW_LAPSED}' ORDER BY id"
-)
+).columns(detail_told=json_type())
 """Written out, and the others built once: they are asked at every bar, and building takes longer than an
 answer."""
 _a, _trips, _accounts, _bars = approval_audit_log, limit_trips, model_accounts, usdcop_m5_ohlcv
@@ -76,7 +78,7 @@ class Trip(NamedTuple):
     """The limit's reason code."""
     state: Literal["REDUCING", "HALTED"]
     """What follows, until an admin's RESUME."""
-    detail: str
+    detail: Phrase
     """What was found, beside the limit."""
 
 
@@ -86,20 +88,23 @@ def add_trip(
     """Append a trip; the caller holds the instrument's lock."""
     log_row = select(func.coalesce(func.max(approval_audit_log.c.id), 0)).scalar_subquery()
     values = {"instrument": instrument, "approval_id": approval_id, "timestamp": bar, "tripped_at": now}
-    connection.execute(insert(limit_trips).values(**values, **trip._asdict(), log_row=log_row))
+    told = StoredText.of(trip.detail)
+    found = {**trip._asdict(), "detail": str(told), "detail_told": told.by_language}
+    connection.execute(insert(limit_trips).values(**values, **found, log_row=log_row))
 
 
 def standing_trips(connection: Connection, instrument: str) -> list[Row[Any]]:
-    """Read rule, state and detail of an instrument's trips since its last signed RESUME, in their order."""
+    """Read rule, state, detail and detail_told of an instrument's trips since its last RESUME, in order."""
     return list(connection.execute(_STANDING, {"instrument": instrument}))
 
 
-def shadow_lapse(connection: Connection, approval_id: int) -> str | None:
+def shadow_lapse(connection: Connection, approval_id: int) -> StoredText | None:
     """Read what ended an approval to shadow; None while it counts."""
     t = limit_trips
     ended = (t.c.approval_id == approval_id) & (t.c.rule == SHADOW_LAPSED)
-    query = select(t.c.detail).where(ended).order_by(t.c.id).limit(1)
-    return connection.execute(query).scalar_one_or_none()
+    query = select(t.c.detail, t.c.detail_told).where(ended).order_by(t.c.id).limit(1)
+    row = connection.execute(query).one_or_none()
+    return None if row is None else StoredText.read(*row)
 
 
 def held_instruments(connection: Connection) -> list[str]:

@@ -27,13 +27,15 @@ limit_trips = sa.Table(
     sa.Column("rule", sa.String(32), nullable=False),
     sa.Column("state", sa.String(16), nullable=False),
     sa.Column("detail", sa.Text, nullable=False),
+    sa.Column("detail_told", json_type()),
     sa.Column("approval_id", sa.Integer),
     sa.Column("timestamp", UTCDateTime, nullable=False),
     sa.Column("log_row", sa.Integer, nullable=False),
     sa.Column("tripped_at", UTCDateTime, nullable=False),
     one_of("state", LIVE_STATES[1:], "state_known"),
 )
-"""Limits that were reached, at which bar; each holds until the log has a RESUME later than `log_row`."""
+"""Limits that were reached, at which bar; each holds until the log has a RESUME later than `log_row`.
+`detail_told` has the detail in each language."""
 
 model_accounts = sa.Table(
     "model_accounts",

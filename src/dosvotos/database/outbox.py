@@ -16,7 +16,9 @@ from sqlalchemy import Connection, Engine, Row, func, insert, select, update
 from dosvotos.contracts.records import Record
 from dosvotos.database.connection import URL_VARIABLE, reading, writing
 from dosvotos.database.tables import outbox
+from dosvotos.errors import DosVotosError
 from dosvotos.redaction import without_secrets
+from dosvotos.refusals import Language, Phrase, StoredText, Told
 
 FIRST_PAUSE: Final = timedelta(seconds=30)
 LONGEST_PAUSE: Final = timedelta(hours=1)
@@ -36,7 +38,7 @@ class LateMessage(Record):
     since: datetime
     attempts: int
     problem: str | None
-    """What the last try ended with."""
+    """What the last try ended with, in the reader's language."""
 
 
 def add_message(
@@ -57,8 +59,10 @@ def waiting_messages(
     return list(connection.execute(query if now is None else query.where(outbox.c.next_try_at <= now)))
 
 
-def late_messages(connection: Connection, kinds: Sequence[str], now: datetime) -> list[LateMessage]:
-    """Read the messages of some kinds that have waited too long, oldest first."""
+def late_messages(
+    connection: Connection, kinds: Sequence[str], now: datetime, language: Language = "en"
+) -> list[LateMessage]:
+    """Read the messages of some kinds that have waited too long, oldest first, problems in a language."""
     late = [row for row in waiting_messages(connection, kinds=kinds) if row.created_at < now - LATE_AFTER]
     return [
         LateMessage(
@@ -66,7 +70,7 @@ def late_messages(connection: Connection, kinds: Sequence[str], now: datetime) -
             subject=row.subject,
             since=row.created_at,
             attempts=row.attempts,
-            problem=row.problem,
+            problem=None if row.problem is None else _problem_in(row, language),
         )
         for row in late
     ]
@@ -119,7 +123,7 @@ def send_messages(engine: Engine, kind: str, send: Callable[[str], None], now: d
         try:
             send(subject)
         except Exception as error:  # whatever the other system's client raises
-            problem = without_secrets(f"{type(error).__name__}: {error}")[:MAX_PROBLEM]
+            problem = StoredText.of(_said(error), lambda text: without_secrets(text)[:MAX_PROBLEM])
             problems.append(f"{subject}: {problem}")
             put_off(engine, rows, problem, now)
         else:
@@ -141,21 +145,40 @@ def send_in_background(root: Path, database_url: str) -> None:
 
 
 def finish_messages(
-    engine: Engine, rows: Iterable[Row[Any]], now: datetime, problem: str | None = None
+    engine: Engine, rows: Iterable[Row[Any]], now: datetime, problem: Told | None = None
 ) -> None:
     """Note that messages are sent; with a problem, that they are given up for it."""
     with writing(engine) as connection:
         done = update(outbox).where(outbox.c.id.in_([row.id for row in rows]))
-        connection.execute(done.values(done_at=now, problem=problem))
+        connection.execute(done.values(done_at=now, **told_problem(problem)))
 
 
 def put_off(
-    engine: Engine, rows: Iterable[Row[Any]], problem: str, now: datetime, at_least: timedelta = FIRST_PAUSE
+    engine: Engine, rows: Iterable[Row[Any]], problem: Told, now: datetime, at_least: timedelta = FIRST_PAUSE
 ) -> None:
     """Let messages be tried again, later each time: after `at_least`, and within an hour."""
     with writing(engine) as connection:
         for row in rows:
             pause = min(LONGEST_PAUSE, max(at_least, FIRST_PAUSE * 2 ** min(row.attempts, 10)))
-            tried = {"attempts": row.attempts + 1, "next_try_at": now + pause, "problem": problem}
+            tried = {"attempts": row.attempts + 1, "next_try_at": now + pause, **told_problem(problem)}
             waits = (outbox.c.id == row.id) & outbox.c.done_at.is_(None)
             connection.execute(update(outbox).where(waits).values(tried))
+
+
+def told_problem(problem: Told | None) -> dict[str, Any]:
+    """Write a problem as a row keeps it: in English, and in each language."""
+    if problem is None:
+        return {"problem": None, "problem_told": None}
+    told = StoredText.of(problem, lambda text: text[:MAX_PROBLEM])
+    return {"problem": str(told), "problem_told": told.by_language}
+
+
+def _problem_in(row: Row[Any], language: Language) -> str:
+    return StoredText.read(row.problem, row.problem_told).told(language)
+
+
+def _said(error: Exception) -> Told:
+    """Take what an error tells in each language, or what another system's client says."""
+    if isinstance(error, DosVotosError) and error.code is not None:
+        return error
+    return Phrase.of("said", said=f"{type(error).__name__}: {error}")

@@ -6,14 +6,14 @@ the request is anybody's again.
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, func, insert, or_, select, update
 
 from dosvotos.database.connection import reading, writing
 from dosvotos.database.tables import backtest_requests, promotion_proposals
 from dosvotos.errors import AlteredError, UnknownRequestError
-from dosvotos.refusals import Language, Phrase
+from dosvotos.refusals import Language, Phrase, StoredText
 
 MAX_CLAIMS = 3
 """A request whose workers died this often is not tried again."""
@@ -106,13 +106,12 @@ def problem_in(request: Row[Any], language: Language) -> str | None:
     """Read why a request failed, in a language; None where it did not fail."""
     if request.problem is None:
         return None
-    stored = request.problem_told or {}  # one that failed before 0023 has the English text only
-    return str(stored.get(language) or Phrase.of("said", said=request.problem).told(language))
+    return StoredText.read(request.problem, request.problem_told).told(language)
 
 
 def _failed(problem: Phrase, now: datetime) -> dict[str, Any]:
-    told = {language: problem.told(language) for language in get_args(Language)}
-    return {"status": "failed", "problem": str(problem), "problem_told": told, "finished_at": now}
+    told = StoredText.of(problem)
+    return {"status": "failed", "problem": str(told), "problem_told": told.by_language, "finished_at": now}
 
 
 def _lock_proposal(connection: Connection, proposal_id: int) -> None:

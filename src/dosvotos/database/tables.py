@@ -305,9 +305,11 @@ outbox = sa.Table(
     sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
     sa.Column("next_try_at", UTCDateTime, nullable=False, index=True),
     sa.Column("problem", sa.Text),
+    sa.Column("problem_told", json_type()),
     sa.Column("done_at", UTCDateTime),
 )
-"""What other systems are to be told, written in the transaction it follows from and sent after its commit."""
+"""What other systems are to be told, written in the transaction it follows from and sent after its commit.
+`problem_told` has the problem in each language, as in `backtest_requests`."""
 
 backtest_requests = sa.Table(
     "backtest_requests",

@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Row
 
 from dosvotos.database.live_limits import standing_trips
 from dosvotos.live.reasons import Reason
 from dosvotos.promotion.live_acts import HALT_FILE, LiveState, decided_state
+from dosvotos.refusals import Phrase, StoredText
 
 
 class Control(NamedTuple):
@@ -16,12 +17,12 @@ class Control(NamedTuple):
 
     state: LiveState
     reason: str = ""
+    """A `Phrase`: whoever shows it tells it in a reader's language."""
     code: Reason = Reason.HALTED
     """Whether people or which limit holds them back; of no meaning while ACTIVE."""
 
 
 ACTIVE: Final = Control("ACTIVE")
-_WAY_OUT: Final = "'dosvotos resume' ends it"
 
 
 @dataclass
@@ -38,9 +39,9 @@ class Controls:
                 return ACTIVE
             text = self.halt_file.read_text(encoding="utf-8", errors="replace").strip()
         except OSError as error:
-            return Control("HALTED", f"{self.halt_file}: cannot be read: {error.strerror}")
-        why = text.splitlines()[0] if text else "no reason given"
-        return Control("HALTED", f"{self.halt_file}: {why}; delete the file to end it")
+            return Control("HALTED", Phrase.of("halt_file_unreadable", file=self.halt_file, problem=error))
+        why = text.splitlines()[0] if text else Phrase.of("no_reason_given")
+        return Control("HALTED", Phrase.of("halt_file", file=self.halt_file, why=why))
 
     def of_database(self, connection: Connection) -> Control:
         """Read what holds: the file, or else what people decided last, or a limit reached since."""
@@ -51,8 +52,11 @@ class Controls:
             decided_state(connection, self.instrument),
             standing_trips(connection, self.instrument),
         )
-        held = [Control(row.state, f"{row.detail}; {_WAY_OUT}", Reason(row.rule)) for row in trips]
+        held = [Control(row.state, _until_resumed(row), Reason(row.rule)) for row in trips]
         if decided != "ACTIVE":
-            why = f"{self.instrument}: {_WAY_OUT}; 'dosvotos audit list' says who, and why"
-            held.insert(0, Control(decided, why))
+            held.insert(0, Control(decided, Phrase.of("held_by_people", instrument=self.instrument)))
         return next((one for one in held if one.state == "HALTED"), held[0] if held else ACTIVE)
+
+
+def _until_resumed(trip: Row[Any]) -> Phrase:
+    return Phrase.of("until_resumed", why=StoredText.read(trip.detail, trip.detail_told))

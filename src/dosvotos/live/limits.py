@@ -1,7 +1,7 @@
 """Limits that act by themselves: what was reached, and what follows until an admin's RESUME."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Final, NamedTuple
@@ -18,11 +18,13 @@ from dosvotos.database.live_limits import (
     targets_between,
 )
 from dosvotos.database.signals import last_signal_before
+from dosvotos.formats import Figure, Form
 from dosvotos.live.account import AccountBook, LiveAccount, keep_account
 from dosvotos.live.reasons import Reason
 from dosvotos.market.calendar import BAR
 from dosvotos.promotion.gate_policy import current_policy
 from dosvotos.promotion.tripwires import Lapses, library_lock
+from dosvotos.refusals import Phrase
 
 logger = logging.getLogger(__name__)
 
@@ -68,8 +70,8 @@ def judge_bar(connection: Connection, approval: Approval, bar: Bar) -> None:
             trips = list(_reached(connection, approval, bar))
     except Exception as error:  # whatever it is, nothing is known of the limits, so nothing may be held
         logger.exception("%s: limits at bar %s", instrument, bar.timestamp)
-        what = f"the limits could not be judged: {type(error).__name__}: {error}"
-        trips = [Trip(Reason.LIMITS_UNKNOWN, "HALTED", what[:_LONGEST_DETAIL])]
+        said = Phrase.of("said", said=f"{type(error).__name__}: {error}"[:_LONGEST_DETAIL])
+        trips = [Trip(Reason.LIMITS_UNKNOWN, "HALTED", Phrase.of("limits_unknown", problem=said))]
     for trip in trips:
         if (trip.rule, trip.state) not in standing:
             add_trip(connection, instrument, approval.account.approval_id, trip, bar.timestamp, bar.now)
@@ -99,35 +101,49 @@ def _reached(connection: Connection, approval: Approval, bar: Bar) -> Iterator[T
 
 
 def _drawdown(account: LiveAccount, limits: LiveLimits) -> Iterator[Trip]:
-    found = account.drawdown
-    if not found < limits.halt_at_drawdown:  # one that cannot be computed is reached too
-        detail = f"drawdown {found:.2%}, the limit is {limits.halt_at_drawdown:.2%}"
+    found, halt, reduce = account.drawdown, limits.halt_at_drawdown, limits.reduce_at_drawdown
+    if not found < halt:  # one that cannot be computed is reached too
+        detail = Phrase.of("limit_drawdown", found=_percent(found), limit=_percent(halt))
         yield Trip(Reason.DRAWDOWN, "HALTED", detail)
-    elif not found < limits.reduce_at_drawdown:
-        detail = f"drawdown {found:.2%}, from {limits.reduce_at_drawdown:.2%} on positions are only reduced"
+    elif not found < reduce:
+        detail = Phrase.of("limit_drawdown_reduces", found=_percent(found), limit=_percent(reduce))
         yield Trip(Reason.DRAWDOWN, "REDUCING", detail)
 
 
-def lapse_reasons(account: LiveAccount, approval: Approval, now: datetime) -> list[str]:
+def lapse_reasons(account: LiveAccount, approval: Approval, now: datetime) -> list[Phrase]:
     """Say why an approval has ended by what its reviewer signed; empty while it counts."""
     if (lapses := approval.lapses) is None:
         return []
     age = (now - approval.approved_at).days
     reasons = []
     if not account.approval_drawdown < lapses.max_drawdown:
-        reasons.append(f"drawdown {account.approval_drawdown:.2%} since it, at {lapses.max_drawdown:.2%}")
+        found, limit = _percent(account.approval_drawdown), _percent(lapses.max_drawdown)
+        reasons.append(Phrase.of("lapsed_drawdown", found=found, limit=limit))
     if age >= lapses.max_age_days:
-        reasons.append(f"age {age} days, at {lapses.max_age_days}")
+        reasons.append(Phrase.of("lapsed_age", found=age, limit=lapses.max_age_days))
     if approval.config_hash != lapses.contract:
-        reasons.append(f"contract {approval.config_hash[:12]}, was {lapses.contract[:12]}")
+        served, signed = approval.config_hash[:12], lapses.contract[:12]
+        reasons.append(Phrase.of("lapsed_contract", found=served, signed=signed))
     if (lock := library_lock()) != lapses.library_lock:
-        reasons.append(f"libraries {lock[:12]}, were {lapses.library_lock[:12]}")
+        reasons.append(Phrase.of("lapsed_libraries", found=lock[:12], signed=lapses.library_lock[:12]))
     return reasons
+
+
+def vote_again(reasons: Sequence[Phrase]) -> Phrase:
+    """Write why an approval has ended, and what to do."""
+    first, *more = reasons
+    for one in more:
+        first = Phrase.of("and_also", one=first, other=one)
+    return Phrase.of("vote_again", why=first)
+
+
+def _percent(fraction: float) -> Figure:
+    return Figure(fraction, Form(2, percent=True))
 
 
 def _lapsed(account: LiveAccount, approval: Approval, now: datetime) -> Iterator[Trip]:
     if reasons := lapse_reasons(account, approval, now):
-        yield Trip(Reason.LAPSED, "HALTED", f"the approval has lapsed: {'; '.join(reasons)}; vote again")
+        yield Trip(Reason.LAPSED, "HALTED", Phrase.of("approval_lapsed", why=vote_again(reasons)))
 
 
 def _flips(connection: Connection, instrument: str, bar: Bar, limit: int) -> Iterator[Trip]:
@@ -138,13 +154,13 @@ def _flips(connection: Connection, instrument: str, bar: Bar, limit: int) -> Ite
     targets += targets_between(connection, instrument, start, bar.timestamp)
     sides = [target for target in (*targets, bar.target) if target]
     if (flips := sum(one != other for one, other in pairwise(sides))) >= limit:
-        yield Trip(Reason.FLIPS, "REDUCING", f"{flips} reversals within an hour, the limit is {limit}")
+        yield Trip(Reason.FLIPS, "REDUCING", Phrase.of("limit_flips", found=flips, limit=limit))
 
 
 def _errors(connection: Connection, instrument: str, bar: datetime, limit: int) -> Iterator[Trip]:
     start = _counted_from(connection, instrument, Reason.ERRORS, bar)
     if (errors := count_rows(connection, instrument, Reason.ERROR, start, bar)) >= limit:
-        yield Trip(Reason.ERRORS, "HALTED", f"{errors} bars within an hour ended with ERROR, at {limit}")
+        yield Trip(Reason.ERRORS, "HALTED", Phrase.of("limit_errors", found=errors, limit=limit))
 
 
 def _counted_from(connection: Connection, instrument: str, rule: Reason, bar: datetime) -> datetime:

@@ -195,7 +195,7 @@ class LiveLoop:
         """Say why a bar ended without a decision."""
         control = self._ports.halt_file()
         if control.state == "HALTED":
-            return Decision(None, None, Reason.HALTED, control.reason)
+            return Decision(None, None, Reason.HALTED, str(control.reason))
         if self._problem is not None:
             return self._problem
         if self._polled_at:

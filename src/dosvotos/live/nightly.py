@@ -11,14 +11,17 @@ from dosvotos.contracts.parameters import Parameters
 from dosvotos.database.connection import reading, writing
 from dosvotos.database.live_limits import SHADOW_LAPSED, Trip, add_trip, shadow_lapse, standing_trips
 from dosvotos.database.registry import lock_instrument, production_rows
+from dosvotos.formats import Figure, Form
 from dosvotos.live.alerts import Alerts
 from dosvotos.live.clock import Clock
 from dosvotos.live.drift import live_drift
+from dosvotos.live.limits import vote_again
 from dosvotos.live.parity import check_served
 from dosvotos.live.performance import LivePerformance, judge_production, judge_shadows
 from dosvotos.live.reasons import Reason
 from dosvotos.market.calendar import session_bar_times
 from dosvotos.market.drift import FALSE_ALARMS_A_YEAR
+from dosvotos.refusals import Phrase
 
 logger = logging.getLogger(__name__)
 
@@ -87,9 +90,9 @@ class NightlyCheck:
         rate = f"{FALSE_ALARMS_A_YEAR:.0%} of the years without a shift alarm"
         self._alerts.raise_alert(_DRIFT, f"outside what {found.model_id} was trained on: {features}; {rate}")
 
-    def _end_shadow(self, shadow: LivePerformance, why: str, last: datetime) -> None:
+    def _end_shadow(self, shadow: LivePerformance, why: Phrase, last: datetime) -> None:
         """End the approval of a shadow that is worse than production or than its own claim."""
-        trip = Trip(SHADOW_LAPSED, "HALTED", f"{why}; vote again")
+        trip = Trip(SHADOW_LAPSED, "HALTED", vote_again([why]))
         with writing(self._engine) as connection:
             lock_instrument(connection, self._instrument)
             if shadow.approval_id is None or shadow_lapse(connection, shadow.approval_id) is not None:
@@ -97,7 +100,7 @@ class NightlyCheck:
             add_trip(connection, self._instrument, shadow.approval_id, trip, last, self._clock.now())
         self._alerts.raise_alert(_LAPSED, f"{shadow.model_id}: {trip.detail}")
 
-    def _reduce(self, rule: Reason, detail: str, last: datetime) -> None:
+    def _reduce(self, rule: Reason, detail: Phrase, last: datetime) -> None:
         """Let positions only get smaller, until an admin's RESUME."""
         with writing(self._engine) as connection:
             lock_instrument(connection, self._instrument)
@@ -110,27 +113,23 @@ class NightlyCheck:
         self._alerts.raise_alert(f"LIMIT {rule}", detail)
 
 
-def _worse_than_claimed(verdict: SequentialVerdict) -> str:
-    return (
-        f"live returns of {verdict.sessions} sessions are worse than claimed before the vote; that is "
-        f"false for at most {verdict.level:.0%} of models as good as claimed"
-    )
+def _worse_than_claimed(verdict: SequentialVerdict) -> Phrase:
+    return Phrase.of("worse_than_claimed", sessions=verdict.sessions, level=_level(verdict))
 
 
-def _better_shadow(model_id: str, verdict: SequentialVerdict) -> str:
-    return (
-        f"{model_id} in shadow earned more than production over {verdict.sessions} sessions; of equal models "
-        f"at most {verdict.level:.0%} are ever called different"
-    )
+def _better_shadow(model_id: str, verdict: SequentialVerdict) -> Phrase:
+    return Phrase.of("better_shadow", model=model_id, sessions=verdict.sessions, level=_level(verdict))
 
 
-def _why_ended(shadow: LivePerformance) -> str | None:
+def _level(verdict: SequentialVerdict) -> Figure:
+    return Figure(verdict.level, Form(0, percent=True))
+
+
+def _why_ended(shadow: LivePerformance) -> Phrase | None:
     """Say by which bound a shadow is worse than it may be; None if by neither."""
     if shadow.verdict is not None and shadow.verdict.side == "worse":
-        return (
-            f"it earned less than production over {shadow.verdict.sessions} sessions; of equal models at "
-            f"most {shadow.verdict.level:.0%} are ever called different"
-        )
+        verdict = shadow.verdict
+        return Phrase.of("worse_than_production", sessions=verdict.sessions, level=_level(verdict))
     if shadow.against_claim is not None and shadow.against_claim.side is not None:
         return _worse_than_claimed(shadow.against_claim)
     return None

@@ -17,6 +17,7 @@ from dosvotos.database.tables import oos_trials
 from dosvotos.live.reasons import Reason
 from dosvotos.market.calendar import session_dates
 from dosvotos.promotion.tripwires import Lapses
+from dosvotos.refusals import StoredText
 
 
 class Claim(NamedTuple):
@@ -40,7 +41,7 @@ class LivePerformance(NamedTuple):
     """Of a shadow against its own claim; None of production, and of a refit, which claims nothing."""
     approval_id: int | None = None
     """Of a shadow."""
-    lapsed: str | None = None
+    lapsed: StoredText | None = None
     """What ended a shadow's approval."""
 
 

@@ -27,7 +27,7 @@ from dosvotos.live.account import keep_account
 from dosvotos.live.alerts import Alerts
 from dosvotos.live.clock import Clock
 from dosvotos.live.keeper import approval_of, check_features
-from dosvotos.live.limits import Approval, lapse_reasons
+from dosvotos.live.limits import Approval, lapse_reasons, vote_again
 from dosvotos.live.reasons import Reason
 from dosvotos.live.schedule import ScheduledBar
 from dosvotos.live.tick import Decision, LiveFeatures, ServedModel, decide, feature_vector, served_model
@@ -134,7 +134,8 @@ class ShadowDesk:
         model, approval_id = shadow.model, shadow.approval.account.approval_id
         with writing(self._engine) as connection:
             lock_instrument(connection, self._instrument)
-            if (ended := shadow_lapse(connection, approval_id)) is not None:
+            ended: str | None = shadow_lapse(connection, approval_id)
+            if ended is not None:
                 return f"{model.model_id}: {ended}"
             if has_shadow_row(connection, approval_id, bar.opened):
                 return None
@@ -149,8 +150,8 @@ class ShadowDesk:
             book = shadow.approval.account
             account = keep_account(connection, book, bar.opened, features.rate_difference, target_before)
             if reasons := lapse_reasons(account, shadow.approval, now):
-                ended, decision = "; ".join(reasons), Decision(None, None, Reason.LAPSED)
-                trip = Trip(SHADOW_LAPSED, "HALTED", f"{ended}; vote again")
+                ended, decision = vote_again(reasons), Decision(None, None, Reason.LAPSED)
+                trip = Trip(SHADOW_LAPSED, "HALTED", ended)
                 add_trip(connection, self._instrument, approval_id, trip, bar.opened, now)
             add_shadow_row(connection, _row(shadow, bar, features, position, decision) | {"created_at": now})
         return None if ended is None else f"{model.model_id}: {ended}"

@@ -151,7 +151,7 @@ def reduced(target: float, position: float, control: Control) -> Decision | None
 
 def halted(book: BookState, control: Control) -> Decision:
     """Go flat once; after that there is no signal."""
-    return Decision(None if book.flat_by_halt else 0.0, None, control.code, control.reason)
+    return Decision(None if book.flat_by_halt else 0.0, None, control.code, str(control.reason))
 
 
 def make_record(

@@ -26,7 +26,7 @@ def main() -> None:
     try:
         result = by_apprise(request) if "apprise" in request else post(request)
     except Exception as error:  # whatever a client raises: it is told to the parent
-        result = {"sent": False, "problem": f"{type(error).__name__}: {error}"}
+        result = _failed("said", said=f"{type(error).__name__}: {error}")
     sys.stdout.write(json.dumps(result))
     sys.stdout.flush()
     os._exit(0)  # a thread of Apprise's may still wait for a receiver
@@ -47,7 +47,7 @@ def post(request: dict[str, Any]) -> dict[str, Any]:
     except HTTPError as refused:
         headers = {name.lower(): value for name, value in refused.headers.items()}
         told = {name: headers[name] for name in ("retry-after", "date") if name in headers}
-        return {"sent": False, "problem": f"answered with status {refused.code}", "headers": told}
+        return {**_failed("not_sent_status", status=refused.code), "headers": told}
     return {"sent": True}
 
 
@@ -56,11 +56,11 @@ def by_apprise(request: dict[str, Any]) -> dict[str, Any]:
     try:
         from apprise import Apprise, AppriseAsset, NotifyFormat
     except ImportError:
-        return {"sent": False, "problem": "Apprise is not installed; pip install 'dosvotos[notify]'"}
+        return _failed("not_sent_no_apprise")
     asset = AppriseAsset(app_id="Dos Votos", app_desc="Dos Votos", http_redirects=False)
     sender = Apprise(asset=asset)
     if not sender.add(request["apprise"]):
-        return {"sent": False, "problem": "Apprise does not know such an address; see its list of services"}
+        return _failed("not_sent_unknown_service")
     result = sender.notify(
         body=request["body"],
         title=request["title"],
@@ -68,7 +68,12 @@ def by_apprise(request: dict[str, Any]) -> dict[str, Any]:
         timeout=request["seconds"],
     )
     told = "; ".join(dict.fromkeys(entry.message for entry in result.logs()))
-    return {"sent": True} if result.status == 0 else {"sent": False, "problem": told or result.status.name}
+    return {"sent": True} if result.status == 0 else _failed("said", said=told or result.status.name)
+
+
+def _failed(code: str, **figures: Any) -> dict[str, Any]:
+    """Name the code of a refusal, whose sentence the parent writes."""
+    return {"sent": False, "problem": {"code": code, **figures}}
 
 
 if __name__ == "__main__":

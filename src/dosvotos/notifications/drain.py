@@ -12,10 +12,10 @@ from sqlalchemy import Connection, Engine, Row, insert, update
 from dosvotos.database.connection import reading, writing
 from dosvotos.database.outbox import (
     FIRST_PAUSE,
-    MAX_PROBLEM,
     claim_message,
     finish_messages,
     put_off,
+    told_problem,
     waiting_messages,
 )
 from dosvotos.database.tables import outbox
@@ -23,12 +23,12 @@ from dosvotos.errors import stored_otherwise
 from dosvotos.notifications.recipients import Message, Recipient
 from dosvotos.notifications.sending import Send, Sent, send
 from dosvotos.promotion.notify import DISPATCH, NOTIFICATION, Notification, announce_expiring
+from dosvotos.refusals import Phrase, StoredText
 
 GIVE_UP_AFTER: Final = timedelta(days=7)
 """A message is worth little when it is so old."""
 AT_ONCE: Final = 8
 """Recipients that are sent to at the same time."""
-_STRANGER: Final = Sent("its recipient is not among the addresses of the process that tried")
 
 
 def send_notifications(
@@ -55,7 +55,8 @@ def send_notifications(
     with reading(engine) as connection:
         due = waiting_messages(connection, now, (DISPATCH,))
     known = {recipient.id for recipient in recipients}
-    _fail(engine, [row for row in due if row.subject not in known], _STRANGER, now)
+    stranger = Sent(StoredText.of(Phrase.of("not_sent_stranger")))
+    _fail(engine, [row for row in due if row.subject not in known], stranger, now)
     epoch = now - timedelta(seconds=time.monotonic())
 
     def send_to(recipient: Recipient) -> list[str]:
@@ -77,7 +78,7 @@ def _send_all(
         try:
             message = Message.model_validate(row.payload)
         except ValidationError as error:
-            finish_messages(engine, [row], now, stored_otherwise(error)[:MAX_PROBLEM])
+            finish_messages(engine, [row], now, stored_otherwise(error))
             continue
         sent = sends(recipient, message, now)
         if sent.problem is not None:
@@ -95,12 +96,12 @@ def _told(n_sent: int, recipient: Recipient) -> list[str]:
 
 def _fail(engine: Engine, rows: Sequence[Row[Any]], sent: Sent, now: datetime) -> None:
     """Put messages off; those that are too old are given up."""
-    if not rows:
+    if not rows or sent.problem is None:
         return
-    problem = (sent.problem or "")[:MAX_PROBLEM]
     old = [row for row in rows if row.created_at < now - GIVE_UP_AFTER]
-    finish_messages(engine, old, now, f"given up after {GIVE_UP_AFTER.days} days: {problem}"[:MAX_PROBLEM])
-    put_off(engine, [row for row in rows if row not in old], problem, now, max(FIRST_PAUSE, sent.wait))
+    given_up = Phrase.of("not_sent_given_up", days=GIVE_UP_AFTER.days, problem=sent.problem)
+    finish_messages(engine, old, now, given_up)
+    put_off(engine, [row for row in rows if row not in old], sent.problem, now, max(FIRST_PAUSE, sent.wait))
 
 
 def _fan_out(engine: Engine, recipients: Sequence[Recipient], now: datetime) -> None:
@@ -117,15 +118,16 @@ def _fan_out_one(
 ) -> None:
     t = outbox
     too_old = row.created_at < now - GIVE_UP_AFTER
-    problem = f"older than {GIVE_UP_AFTER.days} days when there first was a recipient" if too_old else None
+    problem = Phrase.of("not_sent_too_old", days=GIVE_UP_AFTER.days) if too_old else None
     waits = (t.c.id == row.id) & t.c.done_at.is_(None)
-    taken = connection.execute(update(t).where(waits).values(done_at=now, problem=problem)).rowcount == 1
+    done = update(t).where(waits).values(done_at=now, **told_problem(problem))
+    taken = connection.execute(done).rowcount == 1
     if too_old or not taken:
         return
     try:
         message = Message.of(row.id, Notification.model_validate(row.payload), row.created_at)
     except ValidationError as error:
-        connection.execute(update(t).where(t.c.id == row.id).values(problem=stored_otherwise(error)))
+        connection.execute(update(t).where(t.c.id == row.id).values(told_problem(stored_otherwise(error))))
         return
     payload = message.model_dump(mode="json", exclude_none=True)
     times = {"created_at": row.created_at, "next_try_at": now}

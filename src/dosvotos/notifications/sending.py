@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 from dosvotos.errors import NotificationError, ParameterError
 from dosvotos.notifications.recipients import Message, Recipient
+from dosvotos.refusals import Phrase, StoredText
 from dosvotos.signing.relying_party import stated_site
 from dosvotos.sources.http import retry_after_seconds
 
@@ -20,7 +21,7 @@ _CHILD: Final = "dosvotos.notifications.child"
 class Sent(NamedTuple):
     """What became of a message."""
 
-    problem: str | None = None
+    problem: StoredText | None = None
     """Why it was not sent, without secrets; None if it was."""
     wait: timedelta = timedelta(0)
     """What the recipient asks to wait for."""
@@ -54,12 +55,15 @@ def send(recipient: Recipient, message: Message, now: datetime, seconds: float =
         )
         result = json.loads(child.stdout) if child.returncode == 0 else {}
     except subprocess.TimeoutExpired:
-        return Sent(f"did not answer within {seconds:g} s")
-    except (NotificationError, ParameterError, OSError, ValueError) as error:
-        return Sent(recipient.without_own_secrets(str(error)))
+        return Sent(StoredText.of(Phrase.of("not_sent_in_time", seconds=f"{seconds:g}")))
+    except (NotificationError, ParameterError) as error:
+        return Sent(StoredText.of(error, recipient.without_own_secrets))
+    except (OSError, ValueError) as error:
+        return Sent(StoredText.of(Phrase.of("said", said=str(error)), recipient.without_own_secrets))
     if not result:
-        return Sent(f"its sender ended with code {child.returncode}")
+        return Sent(StoredText.of(Phrase.of("not_sent_sender_ended", status=child.returncode)))
     if result["sent"]:
         return Sent()
     wait = retry_after_seconds(result.get("headers", {})) or 0.0
-    return Sent(recipient.without_own_secrets(result["problem"]), timedelta(seconds=wait))
+    problem = StoredText.of(Phrase.of(**result["problem"]), recipient.without_own_secrets)
+    return Sent(problem, timedelta(seconds=wait))
