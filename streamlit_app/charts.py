@@ -36,7 +36,7 @@ def equity_chart(
     if account:
         figure.add_hline(account[0][1], line={"color": MUTED, "width": 1, "dash": "dot"})
     figure.update_layout(showlegend=bool(beside), legend={**LEGEND, "traceorder": "reversed"})
-    return figure.update_xaxes(tickformat=_DAY).update_yaxes(tickformat=",.0f")
+    return figure.update_xaxes(tickformat=_DAY).update_yaxes(tickformat=",.2~f")
 
 
 def growth_chart(curves: Mapping[str, Sequence[Point]], separators: str) -> go.Figure:
@@ -55,7 +55,7 @@ def growth_chart(curves: Mapping[str, Sequence[Point]], separators: str) -> go.F
             hovertemplate="%{x}<br>%{y:.1f}",
         )
     figure.update_layout(showlegend=True, legend=LEGEND)
-    return figure.update_xaxes(tickformat=",d").update_yaxes(tickformat=".0f")
+    return figure.update_xaxes(tickformat=",d").update_yaxes(tickformat=",.2~f")
 
 
 def drawdown_chart(points: Sequence[Point], separators: str) -> go.Figure:
@@ -71,7 +71,7 @@ def drawdown_chart(points: Sequence[Point], separators: str) -> go.Figure:
         hovertemplate=_AT_BAR + "%{y:.1%}",
     )
     figure.update_xaxes(tickformat=_DAY)
-    return figure.update_yaxes(tickformat=".1%", rangemode="tozero")
+    return figure.update_yaxes(tickformat=".2~%", rangemode="tozero")
 
 
 def trade_chart(pnl: Sequence[float], losses: str, gains: str, separators: str) -> go.Figure:
@@ -105,7 +105,7 @@ def monthly_chart(daily_returns: dict[str, float], separators: str) -> go.Figure
         hovertemplate="%{x}<br>%{y:.1%}",
     )
     figure.update_xaxes(type="category", tickangle=0 if len(months) <= 8 else -45)
-    return figure.update_yaxes(tickformat=".0%")
+    return figure.update_yaxes(tickformat=".2~%")
 
 
 def signal_chart(
@@ -142,7 +142,7 @@ def position_chart(held: pd.Series, book: pd.Series, names: tuple[str, str], sep
             line=line, hovertemplate=_AT_BAR + "%{y:,.0f}",
         )  # fmt: skip
     figure.update_layout(showlegend=True, legend={**LEGEND, "traceorder": "reversed"})
-    return figure.update_yaxes(tickformat=",.0f")
+    return figure.update_yaxes(tickformat=",.2~f")
 
 
 def monthly_returns(daily_returns: dict[str, float]) -> dict[str, float]:

@@ -44,7 +44,7 @@ def price_chart(
         _points(figure, name, [(t.entry_time, t.entry_price) for t in chosen], symbol, colour)
     _points(figure, names[3], [(t.exit_time, t.exit_price) for t in trades], "x-thin-open", LINE)
     figure.update_layout(showlegend=True, legend=LEGEND, height=380)
-    return figure.update_xaxes(tickformat="%Y-%m-%d").update_yaxes(tickformat=",.0f")
+    return figure.update_xaxes(tickformat="%Y-%m-%d").update_yaxes(tickformat=",.2~f")
 
 
 def target_chart(
@@ -79,7 +79,7 @@ def target_chart(
             x=labels[chosen], y=closes.to_numpy()[chosen], name=name, mode="markers", marker=marker
         )
     figure.update_layout(showlegend=True, legend=LEGEND)
-    return figure.update_xaxes(**BY_BAR).update_yaxes(tickformat=",.0f", hoverformat=",.2f")
+    return figure.update_xaxes(**BY_BAR).update_yaxes(tickformat=",.2~f", hoverformat=",.2f")
 
 
 def accounts_chart(accounts: Mapping[str, Mapping[str, float]], separators: str, form: str) -> go.Figure:

@@ -20,17 +20,17 @@ FIGURES: Final = ("sharpe_ratio", "max_drawdown", "win_rate", "total_trades")
 """The four a proposal is first read by."""
 
 
-def show_verdict(proposal: queries.Record, reports: Reports | None) -> None:
-    """Show the strip; without reports, what the row alone says."""
+def show_verdict(proposal: queries.Record, reports: Reports | None, is_damaged: bool) -> None:
+    """Show the strip; without reports, what the row alone says, and of a damaged dossier that it is."""
     is_votable = is_open(proposal, now())
     comparison = reports.comparison if reports else None
     with st.container(key="verdict", gap="small"):
         _identity(proposal)
         if is_votable:
-            show_actions(proposal)
+            show_actions(proposal, is_damaged)
         show_figures(stored_metrics(proposal), comparison)
-        _flags(proposal, reports)
-        show_form(proposal, is_votable)
+        _flags(proposal, reports, is_damaged)
+        show_form(proposal, is_votable, is_damaged)
     if is_votable:
         show_bar(proposal)
 
@@ -86,13 +86,14 @@ def _identity(proposal: queries.Record) -> None:
             plain(t("verdict.open_days", days=formats().number(left, 0)), "small", "open-days")
 
 
-def _flags(proposal: queries.Record, reports: Reports | None) -> None:
+def _flags(proposal: queries.Record, reports: Reports | None, is_damaged: bool) -> None:
     """Show what speaks against it in one line, the newest facts included."""
     t = translator()
     evidence, votes = stored_evidence(proposal), queries.votes(proposal)
     backtest = reports.backtest if reports else None
     flags = red_flags(backtest, evidence, votes, drift_of(proposal, reports))
-    texts = [flag(one, t.language) for one in flags]
+    texts = [t("verdict.unreadable")] if is_damaged else []
+    texts += [flag(one, t.language) for one in flags]
     texts += [sentence(notice, t.language) for notice in queries.notices_on_card(proposal)]
     if not texts:
         st.caption(t("verdict.nothing_against"))

@@ -46,19 +46,22 @@ class _Answer(NamedTuple):
     reason: str = ""
 
 
-def offered(proposal: queries.Record) -> tuple[str, ...]:
-    """List the actions an open proposal offers whoever looks: no approval that could not be carried out."""
+def offered(proposal: queries.Record, is_damaged: bool = False) -> tuple[str, ...]:
+    """List the actions an open proposal offers whoever looks: no approval that could not be carried out.
+
+    A list does not open a proposal's dossier; whoever has, says whether it `is_damaged`.
+    """
     user = caller()
     if not user.may("APPROVE"):
         return ()
-    approval = () if _bar_to_approval(proposal) else (APPROVE,)
+    approval = () if is_damaged or _bar_to_approval(proposal) else (APPROVE,)
     tests = () if own_targets(proposal) else (MORE_TESTS,)
     return (*approval, REJECT, *tests)
 
 
-def show_actions(proposal: queries.Record) -> None:
+def show_actions(proposal: queries.Record, is_damaged: bool) -> None:
     """Show an open proposal's actions as buttons; a team's votes are signed on a page of their own."""
-    t, user, actions = translator(), caller(), offered(proposal)
+    t, user, actions = translator(), caller(), offered(proposal, is_damaged)
     if not actions:
         st.caption(t("vote.only_reviewers"))
         return
@@ -80,14 +83,14 @@ def show_actions(proposal: queries.Record) -> None:
             )
 
 
-def show_form(proposal: queries.Record, is_open: bool) -> None:
+def show_form(proposal: queries.Record, is_open: bool, is_damaged: bool) -> None:
     """Show what the last click led to, and for an open proposal the chosen action's form."""
     if answer := st.session_state.pop(f"vote-answer-{proposal.id}", None):
         (st.success if answer.accepted else st.error)(answer.text)
         if answer.reason:
             plain(answer.reason, "body", "answer")
     action = st.query_params.get(ACTION)
-    if not is_open or action is None or not (actions := offered(proposal)):
+    if not is_open or action is None or not (actions := offered(proposal, is_damaged)):
         return
     is_team = caller().role is not None
     forms = {APPROVE: _approval, REJECT: _rejection, MORE_TESTS: _more_tests}

@@ -38,7 +38,7 @@ def show() -> None:
     if (proposal := _find()) is None:
         return
     reports, problem = _reports(proposal)
-    show_verdict(proposal, reports)
+    show_verdict(proposal, reports, problem is not None)
     if problem:
         st.error(t("review.files_altered"))
         plain(problem, "small", "altered")

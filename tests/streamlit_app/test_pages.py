@@ -1,6 +1,7 @@
 """Every page, in both languages, as Streamlit runs it."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -283,6 +284,19 @@ def test_an_altered_report_is_not_shown(open_page, desk: Desk):
     assert Translator("en")("review.files_altered") in page_text(at)
     assert not at.get("plotly_chart")
     assert list(at.table[0].value.columns) == ["This model"]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("damage", [Path.unlink, lambda file: file.write_text("{}")])
+def test_a_damaged_dossier_offers_no_approval_and_is_not_called_spotless(
+    open_page, desk: Desk, language: str, damage
+):
+    t, proposal_id = Translator(language), desk.propose()
+    damage(desk.report(proposal_id))
+    at = open_page("review", language, proposal_id, action="approve")
+    assert [button.label for button in at.button] == [t("action.reject"), t("action.more_tests")]
+    assert not at.text_area and t("review.files_altered") in page_text(at)
+    assert t("verdict.unreadable") in page_text(at) and t("verdict.nothing_against") not in page_text(at)
 
 
 @pytest.mark.parametrize("wanted", ["99", "x", "-1", "1; DROP TABLE promotion_proposals", "9" * 40])
