@@ -45,7 +45,7 @@ def test_what_waits_is_listed_first_and_what_is_over_when_asked_for(desk):
     old = desk.propose("old", 1)
     run("vote", old, "reject", "--reason", WHY)
     nothing = run("proposals").output
-    assert "old" not in nothing and "'dosvotos proposals --all' lists 1 decided or over" in nothing
+    assert "old" not in nothing and "(1 decided or over: 'dosvotos proposals --all')" in nothing
     waiting = desk.propose("waits", 2)
     until = desk.proposal(waiting).created_at + VALID_FOR
     lines = [line.split() for line in run("proposals", "--all").output.splitlines()]

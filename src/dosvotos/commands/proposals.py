@@ -26,11 +26,11 @@ def proposals(with_decided: bool) -> None:
         _print(shown, now)
     if waiting:
         click.echo(
-            "'dosvotos vote ID approve|reject|more-tests' gives the second vote; 'make app' shows what on"
+            "'dosvotos vote ID approve|reject|more-tests' gives the second vote; 'make app' shows what they rest on"
         )
         return
     others = len(found) - len(shown)
-    decided = f"; 'dosvotos proposals --all' lists {others} decided or over" if others else ""
+    decided = f" ({others} decided or over: 'dosvotos proposals --all')" if others else ""
     click.echo(f"nothing waits for a vote{decided}; 'kedro run' makes a proposal")
 
 
