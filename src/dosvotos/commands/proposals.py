@@ -26,7 +26,8 @@ def proposals(with_decided: bool) -> None:
         _print(shown, now)
     if waiting:
         click.echo(
-            "'dosvotos vote ID approve|reject|more-tests' gives the second vote; 'make app' shows what they rest on"
+            "'dosvotos vote ID approve|reject|more-tests' gives the second vote; 'make app' shows what each "
+            "rests on"
         )
         return
     others = len(found) - len(shown)
